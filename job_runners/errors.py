@@ -5,7 +5,7 @@ what happened and what to do.
         MissingSetting, InvalidSetting, InvalidDefinition   configuration, at start
         UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
         SendFailed, MalformedMessage, PreconditionFailed,
-        Interrupted, TimedOut, LegsSpent, NeverStarted, ...  messages, the store, a job's end
+        Interrupted, TimedOut, InvocationsSpent, NeverStarted, ...  messages, the store, a job's end
         DoNotRetry, NotDeployed, RetryAfter                  for job and task code to raise
 
 An error that only one package raises and handles is in that package's own `errors.py`, for example
@@ -405,13 +405,13 @@ class TimedOut(JobRunnersError):
         super().__init__(f"The attempt exceeded {bound}. It may already have had effects.")
 
 
-class LegsSpent(JobRunnersError):
-    """A job used up its legs (Lambda invocations) without finishing."""
+class InvocationsSpent(JobRunnersError):
+    """A job used up its Lambda invocations without finishing."""
 
-    def __init__(self, legs: int) -> None:
+    def __init__(self, invocations: int) -> None:
         super().__init__(
-            f"The job didn't finish within {legs} legs (Lambda invocations). "
-            "Check its progress, or raise Job(max_legs=)."
+            f"The job didn't finish within {invocations} Lambda invocations. "
+            "Check its progress, or raise Job(max_invocations=)."
         )
 
 

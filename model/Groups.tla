@@ -37,7 +37,7 @@ At(p, pc) == loc[p].pc = pc
 Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
 Ended(m) == row[m].st \in {"ok", "bad"}
 Past(r) == r.done \/ r.st \in {"over", "canceled"}
-Leg == {"add", "addrow", "park", "final"}
+Invocation == {"add", "addrow", "park", "final"}
 
 RSeen == {R} \cup (IF calm THEN {} ELSE {was.R})
 RowSeen(m) == {row[m]} \cup (IF calm THEN {} ELSE {was.row[m]})
@@ -58,7 +58,7 @@ Init ==
             again |-> Again, stray |-> Strays]
 
 ----------------------------------------------------------------------------
-(* R: its first legs dispatch the members, and then it waits. Later legs dispatch no member. *)
+(* R: its first invocations dispatch the members, and then it waits. Later invocations dispatch no member. *)
 
 Claim(p) ==
   /\ loc[p] = Idle /\ R.st = "queued"
@@ -79,7 +79,7 @@ AddMark(p) ==
   /\ IF Without("marker_first") THEN PutRow(l) /\ UNCHANGED open ELSE Mark(l) /\ UNCHANGED row
   /\ UNCHANGED <<bad, R, bud>> /\ Plain
 
-(* A later leg passes over a member whose row it finds: its marker came before the row. *)
+(* A later invocation passes over a member whose row it finds: its marker came before the row. *)
 AddSkips(p) ==
   LET l == [loc[p] EXCEPT !.m = Min(loc[p].todo)] IN
   /\ At(p, "add") /\ (\E r \in RowSeen(l.m) : r.st # "none") /\ Go(p, Step(l)) /\ Reads
@@ -111,7 +111,7 @@ Final(p) ==
 (* Its claimer is gone, or is frozen and continues later. *)
 Rescue ==
   /\ R.st = "run" /\ R' = [R EXCEPT !.st = "queued"]
-  /\ IF \E p \in Procs : loc[p].pc \in Leg /\ loc[p].tok = R.tok THEN Spend("zombie") ELSE UNCHANGED bud
+  /\ IF \E p \in Procs : loc[p].pc \in Invocation /\ loc[p].tok = R.tok THEN Spend("zombie") ELSE UNCHANGED bud
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
 
 ----------------------------------------------------------------------------
@@ -233,7 +233,7 @@ TimerLooks(p) ==
   /\ Timer /\ ~Without("timer") /\ loc[p] = Idle /\ R.st = "wait" /\ ~R.done
   /\ Go(p, [Idle EXCEPT !.pc = "sweep", !.left = Members]) /\ Reads
 
-(* A marker without a row stays until the leg that may be about to save that row is surely over. *)
+(* A marker without a row stays until the invocation that may be about to save that row is surely over. *)
 MayGo(m) == ~\E q \in Procs : At(q, "addrow") /\ loc[q].m = m
 
 Sweeps(p) ==
@@ -301,7 +301,7 @@ BegunDone == \A p \in Procs : loc[p].pc = "final" => R.done
 Once == [][/\ R.st = "over" => R'.st = "over"
            /\ R.st = "canceled" => R'.st = "canceled" \/ bud'.again # bud.again
            /\ (R.st = "run" /\ R'.st = "queued") => \/ bud' # bud
-                                                    \/ ~\E p \in Procs : loc[p].pc \in Leg /\ loc[p].tok = R.tok
+                                                    \/ ~\E p \in Procs : loc[p].pc \in Invocation /\ loc[p].tok = R.tok
            /\ R.done => R'.done]_vars
 (* R is canceled with its members only after every member has ended. *)
 Stopped == [][R.st = "wait" /\ R'.st = "canceled" /\ bud'.cancel = bud.cancel => \A m \in Members : row[m].st # "live"]_vars

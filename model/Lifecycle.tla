@@ -12,7 +12,7 @@ CONSTANTS
   Workers,   \* invocations of the worker that may run at once
   People,    \* requests of people that may run at once
   Attempts,  \* possible values of max_attempts
-  MaxLegs,
+  MaxInvocations,
   MostIds,   \* the largest number for a message
   Kills, Freezes, Doubles, Losses, NotLoaded, Unheard, Away, Late, Again, \* the most faults of each kind
   Cancels, Requeues, Deletes, Saves, Ages                              \* the most requests of each kind
@@ -28,7 +28,7 @@ VARIABLES
   bud,    \* the faults and requests that may still happen
   gone,   \* the claimer of the row's last claim was killed, or was frozen
   dead,   \* messages with a delivery that was killed
-  open,   \* the attempt in which a leg began and didn't end in order; 0 for none
+  open,   \* the attempt in which an invocation began and didn't end in order; 0 for none
   by      \* the process and the transition that wrote the row in this step
 
 vars  == <<row, over, early, aged, msgs, recs, loc, bud, gone, dead, open, by>>
@@ -70,7 +70,7 @@ Init ==
   /\ gone = FALSE /\ dead = {} /\ open = 0 /\ by = Nobody
 
 (* After these transitions, the writer sends a message for the next step. If it is lost, the row is due.  *)
-SendsOn == {"retry", "end_leg", "release", "postpone", "requeue", "save"}
+SendsOn == {"retry", "end_invocation", "release", "postpone", "requeue", "save"}
 Heard(p, do, next) ==
   /\ Go(p, next)
   /\ msgs' = IF do \in SendsOn THEN Posted ELSE msgs
@@ -134,7 +134,7 @@ GivesBack(w) ==
                                             ELSE Rest(w)
   /\ Untouched /\ UNCHANGED <<over, early, msgs, bud, world>>
 
-(* The worker calls the job's function, and a leg begins. *)
+(* The worker calls the job's function, and an invocation begins. *)
 Calls(w) ==
   /\ loc[w].pc = "claimed"
   /\ Go(w, [loc[w] EXCEPT !.pc = "called"])
@@ -146,18 +146,18 @@ EndOk(do, r, t) == CASE do = "succeed" -> SucceedOk(r, t)
                      [] do = "fail"    -> FailOk(r, t)
                      [] do = "stop"    -> StopOk(r, t)
                      [] do = "retry"   -> RetryOk(r, t)
-                     [] do = "end_leg" -> EndLegOk(r, t)
+                     [] do = "end_invocation" -> EndInvocationOk(r, t)
                      [] do = "release" -> ReleaseOk(r, t)
 End(do, r)      == CASE do = "succeed" -> Succeed(r)
                      [] do = "fail"    -> Fail(r)
                      [] do = "stop"    -> Stop(r)
                      [] do = "retry"   -> Retry(r)
-                     [] do = "end_leg" -> EndLeg(r)
+                     [] do = "end_invocation" -> EndInvocation(r)
                      [] do = "release" -> Release(r)
-Ends == {"succeed", "fail", "stop", "retry", "end_leg", "release"}
+Ends == {"succeed", "fail", "stop", "retry", "end_invocation", "release"}
 (* A retry runs at a later time or at once. *)
 Waits(do) == IF do = "retry" /\ row' # row THEN early' \in BOOLEAN ELSE UNCHANGED early
-InOrder(do) == open' = IF do \in {"end_leg", "release"} /\ row' # row THEN 0 ELSE open
+InOrder(do) == open' = IF do \in {"end_invocation", "release"} /\ row' # row THEN 0 ELSE open
 
 Ending(w, do) ==
   LET l == loc[w]
@@ -170,14 +170,14 @@ Ending(w, do) ==
           /\ UNCHANGED early
   /\ UNCHANGED <<over, aged, recs, gone>>
 
-MayRetry(r)  == r.att < r.most /\ r.legs < MaxLegs
+MayRetry(r)  == r.att < r.most /\ r.invocations < MaxInvocations
 (* The payload can't be read yet, or too little time is left. The worker releases the job without a *)
 (* call.                                                                                            *)
 IsReleased(w) == loc[w].pc = "claimed" /\ bud["away"] > 0 /\ Ending(w, "release")
 Returns(w)    == loc[w].pc = "called" /\ Ending(w, "succeed")
 Raises(w)     == loc[w].pc = "called" /\ (Ending(w, "fail") \/ (MayRetry(row) /\ Ending(w, "retry")))
-LegIsOver(w)  == /\ loc[w].pc = "called" /\ (row.legs < MaxLegs \/ Without("legs_counted"))
-                 /\ Ending(w, "end_leg")
+InvocationIsOver(w)  == /\ loc[w].pc = "called" /\ (row.invocations < MaxInvocations \/ Without("invocations_counted"))
+                 /\ Ending(w, "end_invocation")
 (* A checkpoint finds that the job's owner has asked it to stop, or that its claim is lost.         *)
 HearsCancel(w) == loc[w].pc = "called" /\ CheckpointOk(row, loc[w].t) /\ row.can /\ Ending(w, "stop")
 WritesAgain(w) == loc[w].pc = "write" /\ Ending(w, loc[w].do)
@@ -195,7 +195,7 @@ TimerLooks ==
      \/ /\ row.st \in Unclaimed /\ ~early /\ ~Without("timer_sends_again")
         /\ Decides(T, "postpone", 0)
         /\ IF \E s \in Ids : Under(s) THEN Spend("again") ELSE UNCHANGED bud
-     \/ /\ row.st \in Unclaimed /\ row.legs = 0 /\ Spend("late")   \* no worker could start it for a day
+     \/ /\ row.st \in Unclaimed /\ row.invocations = 0 /\ Spend("late")   \* no worker could start it for a day
         /\ Decides(T, "expire", 0)
   /\ Untouched /\ UNCHANGED <<over, early, msgs, world>>
 
@@ -332,14 +332,14 @@ GoesOn          == \/ \E w \in Workers : WorkerGoesOn(w)
 
 Next ==
   \/ GoesOn
-  \/ \E w \in Workers : GivesUpClaim(w) \/ IsReleased(w) \/ Raises(w) \/ LegIsOver(w) \/ Freeze(w)
+  \/ \E w \in Workers : GivesUpClaim(w) \/ IsReleased(w) \/ Raises(w) \/ InvocationIsOver(w) \/ Freeze(w)
   \/ \E p \in Procs : Kill(p)
   \/ \E s \in Ids : KillOnArrival(s) \/ Double(s) \/ Lose(s) \/ IsNotLoaded(s)
   \/ \E u \in People : AsksCancel(u) \/ AsksRequeue(u) \/ AsksDelete(u) \/ AsksSave(u)
   \/ Expires
 
 Spec == Init /\ [][Next]_vars
-(* Each process takes its steps; but failures, ends of legs, cancels and faults need not happen. *)
+(* Each process takes its steps; but failures, ends of invocations, cancels and faults need not happen. *)
 Live == Spec /\ \A w \in Workers : WF_vars(WorkerGoesOn(w))
              /\ WF_vars(TimerGoesOn) /\ WF_vars(FailuresGoesOn) /\ WF_vars(TimeGoesOn)
              /\ \A u \in People : WF_vars(PersonWrites(u))
@@ -349,7 +349,7 @@ Symmetric == Permutations(Workers) \cup Permutations(People)
 (* The promises *)
 
 TypeOK ==
-  /\ row.st \in Statuses /\ row.att \in 0..row.most /\ row.legs \in 0..MaxLegs
+  /\ row.st \in Statuses /\ row.att \in 0..row.most /\ row.invocations \in 0..MaxInvocations
   /\ \A s \in Ids : msgs[s] \in 0..2
   /\ \A p \in Procs : loc[p].pc \in {"idle", "claim", "give_back", "claimed", "called", "write"}
 
@@ -378,7 +378,7 @@ BegunUnderClaim ==
 CalledUnderClaim ==
   [][\A w \in Workers : loc[w].pc = "claimed" /\ loc'[w].pc = "called"
        => loc[w].frozen \/ loc[w].s \in dead \/ (row.st = "running" /\ row.tok = loc[w].t)]_vars
-(* No leg begins in an attempt in which one began and didn't end in order. Interrupted work is    *)
+(* No invocation begins in an attempt in which one began and didn't end in order. Interrupted work is    *)
 (* repeated in another attempt, or not at all.                                                    *)
 NeverSilentlyAgain ==
   [][\A w \in Workers : loc[w].pc = "claimed" /\ loc'[w].pc = "called" /\ Owned(row, loc[w].t)
@@ -395,7 +395,7 @@ NotEarly  == [][by'.do = "claim" /\ row.st \in {"scheduled", "retryable"} => ~ea
 (* A job that was asked to stop doesn't continue.                                                 *)
 CancelHolds == [][row.st = "running" /\ row.can => row'.st \notin Unclaimed \cup {"waiting"}]_vars
 (* A job that has begun never fails with the error for jobs that no worker could start.           *)
-NeverStarted == [][by'.do = "expire" /\ row' # row => row.legs = 0]_vars
+NeverStarted == [][by'.do = "expire" /\ row' # row => row.invocations = 0]_vars
 
 (* When no process has anything left to do, the job has ended.                                    *)
 NoStall == ENABLED GoesOn \/ row.st \in Over \cup {"none"}

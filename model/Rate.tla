@@ -12,7 +12,7 @@ EXTENDS Naturals, FiniteSets, TLC
 CONSTANTS
   Jobs, Workers,
   Burst,     \* size of both buckets
-  Kills, Doubles, Losses, Retries, Legs, Hours, Cancels, Lates,
+  Kills, Doubles, Losses, Retries, Invocations, Hours, Cancels, Lates,
   Broken
 
 Without(safeguard) == Broken = safeguard
@@ -55,7 +55,7 @@ Init ==
   /\ row = [j \in Jobs |-> [st |-> "queued", adm |-> FALSE, own |-> "-"]]
   /\ wait = {} /\ tokens = Burst /\ allow = Burst /\ unst = {} /\ asked = FALSE /\ wakes = 0 /\ soon = {}
   /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {} /\ starts = 0
-  /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours,
+  /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, invocation |-> Invocations, hour |-> Hours,
             cancel |-> Cancels, late |-> Lates]
 
 ----------------------------------------------------------------------------
@@ -122,10 +122,10 @@ FailsAttempt(w) ==
   /\ row' = [row EXCEPT ![j] = [st |-> "retryable", adm |-> Without("retry_unmarks"), own |-> "-"]]
   /\ paid' = paid \ {j} /\ unst' = unst \ {j}
   /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, recs, only, soon>>
-EndsLeg(w) ==    \* the next leg is no start
+EndsInvocation(w) ==    \* the next invocation is no start
   LET j == loc[w].j IN
-  /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(j) /\ Rest(w)
-  /\ row' = [row EXCEPT ![j] = [st |-> "queued", adm |-> ~Without("leg_marks"), own |-> "-"]]
+  /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("invocation") /\ Send(j) /\ Rest(w)
+  /\ row' = [row EXCEPT ![j] = [st |-> "queued", adm |-> ~Without("invocation_marks"), own |-> "-"]]
   /\ unst' = unst \ {j}
   /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, recs, only, paid, soon>>
 LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
@@ -244,7 +244,7 @@ GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
 
 Next ==
   \/ GoesOn \/ LoseWakeUp
-  \/ \E w \in Workers : FailsAttempt(w) \/ EndsLeg(w)
+  \/ \E w \in Workers : FailsAttempt(w) \/ EndsInvocation(w)
   \/ \E p \in Procs : Kill(p)
   \/ \E j \in Jobs : SetsBack(j) \/ Cancel(j) \/ Lose(j) \/ Double(j)
 

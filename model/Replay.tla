@@ -62,7 +62,7 @@ Allowed ==
     [] write.do = "fail"       -> MayEnd(FailOk(row, Seen.tok), RescueFailOk(row, Seen, write.over)) /\ Leaves(Fail(row))
     [] write.do = "stop"       -> MayEnd(StopOk(row, Seen.tok), RescueStopOk(row, Seen, write.over)) /\ Leaves(Stop(row))
     [] write.do = "retry"      -> MayEnd(RetryOk(row, Seen.tok), RescueRetryOk(row, Seen, write.over)) /\ Leaves(Retry(row))
-    [] write.do = "end_leg"    -> write.who = "worker" /\ MayEnd(EndLegOk(row, Seen.tok), FALSE) /\ Leaves(EndLeg(row))
+    [] write.do = "end_invocation"    -> write.who = "worker" /\ MayEnd(EndInvocationOk(row, Seen.tok), FALSE) /\ Leaves(EndInvocation(row))
     [] write.do = "sleep"      -> write.who = "worker" /\ MayEnd(SleepOk(row, Seen.tok), FALSE) /\ Leaves(Sleep(row))
     [] write.do = "release"    -> write.who = "worker" /\ MayEnd(ReleaseOk(row, Seen.tok), FALSE) /\ Leaves(Release(row))
     [] write.do = "postpone"   -> PostponeOk(row, Seen) /\ HasRead /\ Leaves(row)

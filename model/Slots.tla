@@ -16,7 +16,7 @@ CONSTANTS
   Limit0,     \* the limit at the start
   NewLimits,  \* the limits that PUT /queues may set
   PausesQueue,\* whether a pause is one of the queue; otherwise it is one of the job type
-  Kills, Zombies, Doubles, Losses, Retries, Legs, Turns, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Hands,
+  Kills, Zombies, Doubles, Losses, Retries, Invocations, Turns, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Hands,
   Broken
 
 Without(safeguard) == Broken = safeguard
@@ -96,7 +96,7 @@ Init ==
   /\ now = [lim |-> Limit0, paused |-> FALSE] /\ past = now /\ fresh = TRUE
   /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE
   /\ bud = [kill |-> Kills, zombie |-> Zombies, double |-> Doubles, loss |-> Losses, retry |-> Retries,
-            leg |-> Legs, turn |-> Turns, cancel |-> Cancels, requeue |-> Requeues, change |-> Changes, pause |-> Pauses, hour |-> Hours,
+            invocation |-> Invocations, turn |-> Turns, cancel |-> Cancels, requeue |-> Requeues, change |-> Changes, pause |-> Pauses, hour |-> Hours,
             unlimited |-> Unlimited, hand |-> Hands]
 
 limits == <<now, past, fresh>>
@@ -105,7 +105,7 @@ limits == <<now, past, fresh>>
 (* The worker *)
 
 (* A row that names a slot and was admitted needs no other slot. A mark without a slot comes from a *)
-(* rate, which `Rate` covers, or from a leg that began before any code knew a limit.                *)
+(* rate, which `Rate` covers, or from an invocation that began before any code knew a limit.                *)
 Admitted(r) == r.adm /\ (r.slot # 0 \/ Without("mark_is_no_slot"))
 (* A message arrives, and the worker reads its row. It checks the cached pauses first. *)
 Receives(w) ==
@@ -203,13 +203,13 @@ FailsAttempt(w) ==
   /\ row' = Ended(l.j, "retryable", Without("retry_frees")) /\ Send(l.j)
   /\ hold' = IF Without("retry_frees") THEN hold ELSE GivenBack(hold, l.j)
   /\ Pump(w) /\ UNCHANGED <<wait, held, limits, recs, only>>
-(* A job keeps its slot between legs, and its row shows that it was admitted. *)
-EndsLeg(w) ==
+(* A job keeps its slot between invocations, and its row shows that it was admitted. *)
+EndsInvocation(w) ==
   LET l == loc[w] IN
-  /\ l.pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(l.j) /\ Rest(w)
+  /\ l.pc = "run" /\ Owns(w) /\ Spend("invocation") /\ Send(l.j) /\ Rest(w)
   /\ row' = [row EXCEPT ![l.j].st = "queued", ![l.j].own = "-", ![l.j].un = FALSE,
                         ![l.j].adm = TRUE]
-  /\ hold' = IF Without("leg_keeps") THEN GivenBack(hold, l.j) ELSE hold
+  /\ hold' = IF Without("invocation_keeps") THEN GivenBack(hold, l.j) ELSE hold
   /\ UNCHANGED <<wait, held, limits, recs, only>>
 (* At a checkpoint, a job finds a pause and parks under it. *)
 ParksAtCheckpoint(w) ==
@@ -306,7 +306,7 @@ EndsPause ==
           THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-", ![e.j].v = 0, ![e.j].adm = FALSE] /\ Send(e.j)
           ELSE UNCHANGED <<row, msgs>>
   /\ UNCHANGED <<hold, wait, limits, recs, loc, bud, only>>
-(* A job that was admitted, or is between legs, and stays unclaimed for an hour goes to the end of   *)
+(* A job that was admitted, or is between invocations, and stays unclaimed for an hour goes to the end of   *)
 (* the line. Its slot goes to the next job.                                                          *)
 SetsBack(j) ==
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
@@ -413,7 +413,7 @@ GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
 
 Next ==
   \/ GoesOn \/ SetsLimit
-  \/ \E w \in Workers : ClaimsUnlimited(w) \/ FailsAttempt(w) \/ EndsLeg(w) \/ EndsTurn(w)
+  \/ \E w \in Workers : ClaimsUnlimited(w) \/ FailsAttempt(w) \/ EndsInvocation(w) \/ EndsTurn(w)
                        \/ ParksAtCheckpoint(w) \/ KillInPump(w)
   \/ \E p \in Procs : Kill(p)
   \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j)

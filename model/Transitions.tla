@@ -15,7 +15,7 @@ Without(safeguard) == Broken = safeguard
 (* A row. Tokens and send ids are numbers, and 0 stands for none.              *)
 (*   st     status, "none" if there is no row                                  *)
 (*   tok    claim_token          snd   send_id                                 *)
-(*   att    attempt              most  max_attempts         legs  legs          *)
+(*   att    attempt              most  max_attempts         invocations  invocations          *)
 (*   lease  whether it has a lease_until                                       *)
 (*   due    whether it has a due_at, so that the timer checks it               *)
 (*   can    cancel_requested                                                   *)
@@ -28,7 +28,7 @@ Unclaimed == {"queued", "scheduled", "retryable"}
 Over      == {"succeeded", "failed", "canceled"}
 Statuses  == {"none", "waiting", "running"} \cup Unclaimed \cup Over
 
-NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0,
+NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, invocations |-> 0,
           lease |-> FALSE, due |-> FALSE, can |-> FALSE, slot |-> 0, adm |-> FALSE, in |-> "-",
           since |-> 0, key |-> FALSE, made |-> 0, run |-> 0]
 
@@ -64,7 +64,7 @@ ClaimOk(r, early) ==
   \/ r.st \in {"scheduled", "retryable"} /\ (~early \/ Without("claim_waits"))
   \/ r.st \in {"running"} /\ Without("claim_asks_status")
 Claim(r, t, s) ==
-  [r EXCEPT !.st = "running", !.tok = t, !.snd = s, !.legs = @ + 1, !.lease = TRUE, !.adm = FALSE,
+  [r EXCEPT !.st = "running", !.tok = t, !.snd = s, !.invocations = @ + 1, !.lease = TRUE, !.adm = FALSE,
             !.due = ~Without("claim_stays_due")]
 (* A claim in a queue with limits, with a new slot or the one that the row already has. *)
 ClaimInLineOk(r, seen, early) == ClaimOk(r, early) /\ AsRead(r, seen)
@@ -85,14 +85,14 @@ Stop(r)         == Ended(r, "canceled")
 RetryOk(r, t)   == Owned(r, t) /\ r.att < r.most /\ NotCanceled(r)
 Retry(r)        == [WithoutRoom(r) EXCEPT !.st = "retryable", !.att = @ + 1, !.lease = FALSE, !.due = TRUE]
 
-EndLegOk(r, t)  == Owned(r, t) /\ NotCanceled(r)
-EndLeg(r)       == [Queued(r) EXCEPT !.adm = r.key]
+EndInvocationOk(r, t)  == Owned(r, t) /\ NotCanceled(r)
+EndInvocation(r)       == [Queued(r) EXCEPT !.adm = r.key]
 
 SleepOk(r, t)   == Owned(r, t) /\ NotCanceled(r)
 Sleep(r)        == [WithoutRoom(r) EXCEPT !.st = "scheduled", !.lease = FALSE, !.due = TRUE]
 
 ReleaseOk(r, t) == Owned(r, t) /\ NotCanceled(r)
-Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1, !.adm = r.key]
+Release(r)      == [Queued(r) EXCEPT !.invocations = @ - 1, !.adm = r.key]
 
 (* The same ends, written by the timer for a claimer that is dead. *)
 RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCanceled(r)
@@ -133,7 +133,7 @@ RequeueOk(r, seen, expired) ==
   \/ r.st \in {"failed", "canceled"} /\ r.run = seen.run /\ ~expired
   \/ r.st \in {"running"} /\ Without("requeue_asks")
 Requeue(r) ==
-  [Queued(WithoutRoom(r)) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.legs = 0, !.can = FALSE, !.run = @ + 1]
+  [Queued(WithoutRoom(r)) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.invocations = 0, !.can = FALSE, !.run = @ + 1]
 
 DeleteOk(r, seen) ==
   /\ r.st \in Over \/ Without("delete_asks_status")

@@ -1,6 +1,6 @@
 -------------------------------- MODULE Waits --------------------------------
 (* One job that waits for signals: its row, its signals, and their senders.    *)
-(* In each leg, its function runs from the start again. It waits for each of   *)
+(* In each invocation, its function runs from the start again. It waits for each of   *)
 (* Names in turn (Kind "one"), or once for any of them (Kind "any").           *)
 (*                                                                             *)
 (* A step is one write, one transaction, or one read. A transaction becomes    *)
@@ -43,7 +43,7 @@ VARIABLES
   calm,  \* whether the last transaction has settled
   loc,   \* worker -> its next step, its claim, its wait, its work
   snd,   \* request -> its next step, the row that it has read, its answer
-  got,   \* work -> wait -> all answers with which legs have continued
+  got,   \* work -> wait -> all answers with which invocations have continued
   bud    \* how often each event may still happen
 
 vars == <<row, sig, any, late, was, calm, loc, snd, got, bud>>
@@ -75,7 +75,7 @@ Init ==
 Settles == ~calm /\ calm' = TRUE /\ was' = [row |-> row, sig |-> sig] /\ UNCHANGED <<row, sig, any, late, loc, snd, got, bud>>
 
 ----------------------------------------------------------------------------
-(* A leg *)
+(* An invocation *)
 
 Claims(p) ==
   /\ loc[p] = Idle /\ row.st = "queued"
@@ -86,7 +86,7 @@ Claims(p) ==
 Next1(l) == IF l.at >= Len(Names) \/ Kind = "any" THEN [l EXCEPT !.pc = "end"] ELSE [l EXCEPT !.at = @ + 1, !.pc = "wait"]
 Continues(p, l, w, v) == Goes(p, Next1(l)) /\ got' = [got EXCEPT ![l.work][w] = @ \cup {v}]
 
-(* Reads the signal, and continues with it. Otherwise the leg times out or parks. *)
+(* Reads the signal, and continues with it. Otherwise the invocation times out or parks. *)
 ReadsSignal(p) ==
   LET l == loc[p] n == Names[l.at] IN
   /\ At(p, "wait") /\ Kind = "one"
@@ -95,7 +95,7 @@ ReadsSignal(p) ==
        ELSE UNCHANGED got /\ Goes(p, [l EXCEPT !.pc = IF n \in late THEN "timeout" ELSE "park"])
   /\ UNCHANGED snd /\ Reads
 
-(* A recorded answer is the answer of each later leg. *)
+(* A recorded answer is the answer of each later invocation. *)
 ReadsSignals(p) ==
   LET l == loc[p] IN
   /\ At(p, "wait") /\ Kind = "any"
@@ -117,7 +117,7 @@ RecordsFirst(p) ==
 
 For(l) == IF Kind = "any" THEN Of ELSE {Names[l.at]}
 
-(* One transaction checks that no signal has come. If one has, the job continues in another leg. *)
+(* One transaction checks that no signal has come. If one has, the job continues in another invocation. *)
 Parks(p) ==
   LET l == loc[p] IN
   /\ At(p, "park") /\ Rests(p) /\ UNCHANGED <<sig, any, late, snd, got, bud>>
@@ -142,7 +142,7 @@ TimesOut(p) ==
              /\ Continues(p, l, n, new)
   /\ UNCHANGED <<row, late, snd, bud>> /\ Plain
 
-EndsLeg(p) ==
+EndsInvocation(p) ==
   /\ At(p, "end") /\ Rests(p)
   /\ row' = IF Ours(loc[p]) THEN [row EXCEPT !.st = "done"] ELSE row
   /\ UNCHANGED <<sig, any, late, snd, got, bud>> /\ Plain
@@ -222,7 +222,7 @@ KillSender(s) ==
   /\ UNCHANGED <<row, sig, any, late, was, calm, loc, got>>
 Kill(p) == loc[p] # Idle /\ Spend("kill") /\ Rests(p) /\ UNCHANGED <<row, sig, any, late, was, calm, snd, got>>
 
-GoesOn(p) == ReadsSignal(p) \/ ReadsSignals(p) \/ RecordsFirst(p) \/ Parks(p) \/ TimesOut(p) \/ EndsLeg(p)
+GoesOn(p) == ReadsSignal(p) \/ ReadsSignals(p) \/ RecordsFirst(p) \/ Parks(p) \/ TimesOut(p) \/ EndsInvocation(p)
 Next ==
   \/ Settles \/ Rescue \/ TimeComes \/ TimerAdmits \/ WakesForNothing \/ Cancel \/ Requeue
   \/ \E p \in Procs : GoesOn(p) \/ Claims(p) \/ Kill(p)
@@ -238,7 +238,7 @@ Live ==
 
 (* A job never waits for a signal that has come. *)
 NoLostSignal == calm /\ row.st = "wait" => \A n \in row.for : sig[row.work][n] = None
-(* Each leg continues with the same answer of a wait. *)
+(* Each invocation continues with the same answer of a wait. *)
 OneAnswer == [][\A w \in Works, n \in Waits : Cardinality(got'[w][n]) <= 1]_vars
 (* A wait returns only values that were sent. *)
 OnlySent == \A w \in Works, n \in Of : \A v \in got[w][n] : v = TimedOut \/ <<n, v>> \in Sends

@@ -98,7 +98,7 @@ def send(message: Message, delay: float = 0) -> None:
 class _Inbox(threading.local):
     """The messages that a thread still has to run.
 
-    A job's next leg must not run inside the call of its current leg.
+    A job's next invocation must not run inside the call of its current invocation.
     """
 
     def __init__(self) -> None:

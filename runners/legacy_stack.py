@@ -2,9 +2,9 @@
 
 The job or task that a request dispatches runs before the response, because Lambda freezes the
 process and all its threads after the response. All other work begins in an asynchronous invocation
-of the same function: work that other work dispatches, the next leg or attempt of a job, and jobs
-that the timer finds due. Delayed messages wait on the delay queue. The row of a delayed job has a
-due time too, so the timer starts the job if its message is lost.
+of the same function: work that other work dispatches, the next invocation or attempt of a job, and
+jobs that the timer finds due. Delayed messages wait on the delay queue. The row of a delayed job
+has a due time too, so the timer starts the job if its message is lost.
 """
 
 from contextvars import Context

@@ -165,8 +165,8 @@ class _Tasks:
         """Run a task before returning, or keep it for `run_waiting` if it has a delay.
 
         So a job waits until its tasks without a delay have run, and succeeds only then. A message
-        about a job is ignored, because the process takes the job's next leg or attempt when its row
-        is due.
+        about a job is ignored, because the process takes the job's next invocation or attempt when
+        its row is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)

@@ -26,7 +26,7 @@ _ROW = {
     "status": {"S": "running"},
     "attempt": {"N": "1"},
     "max_attempts": {"N": "1"},
-    "legs": {"N": "1"},
+    "invocations": {"N": "1"},
     "created_at": {"N": str(_NOW)},
     "created_key": {"S": f"00{_NOW}{_ID}"},
     "queued_at": {"N": str(_NOW)},

@@ -28,7 +28,7 @@ _BEFORE_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is wr
 # dispatched the job. The job's organization may not see it.
 _LEFT_OUT = frozenset(
     {
-        *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
+        *("level", "location", "message", "timestamp", "service", "attempt", "invocation"),
         *("job_id", "job_type", "organization_id", "request_id", "caller", "role"),
         *("xray_trace_id", "trace_id", "span_id"),
         *("exception", "exception_name", "stack_trace"),
@@ -50,12 +50,14 @@ def read(row: JobRequest) -> Found:
     """Return the lines of the job's invocations, or only those of its latest invocation if there
     are too many. Raises LogsNotReadable."""
     start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
-    # `started_at` is when the latest leg was claimed.
-    latest_leg_start = start if row.legs <= 1 else (row.started_at or start) - _BEFORE_CLAIM
+    # `started_at` is when the latest invocation was claimed.
+    latest_invocation_start = (
+        start if row.invocations <= 1 else (row.started_at or start) - _BEFORE_CLAIM
+    )
     search = _Search(row)
-    found = search.between(latest_leg_start, end)
-    if found.complete and latest_leg_start > start:
-        earlier = search.between(start, latest_leg_start - 1)
+    found = search.between(latest_invocation_start, end)
+    if found.complete and latest_invocation_start > start:
+        earlier = search.between(start, latest_invocation_start - 1)
         found.complete = earlier.complete
         if earlier.complete:  # an incomplete list would have a gap that readers can't see
             found.lines = earlier.lines + found.lines
@@ -142,7 +144,7 @@ def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
         "level": str(fields.get("level") or ""),
         "message": _text(fields.get("message")),
         "attempt": _number(fields.get("attempt")),
-        "leg": _number(fields.get("leg")),
+        "invocation": _number(fields.get("invocation")),
         "exception": None if exception is None else _text(exception),
         "more": {name: _text(each) for name, each in fields.items() if name not in _LEFT_OUT},
     }

@@ -82,7 +82,7 @@ SCHEMAS: Schema = {
             "level": TEXT,
             "message": TEXT,
             "attempt": nullable(NUMBER),
-            "leg": nullable(NUMBER),
+            "invocation": nullable(NUMBER),
             "exception": nullable(TEXT),
             "more": {"type": "object", "additionalProperties": TEXT},
         }

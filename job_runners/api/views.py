@@ -222,7 +222,9 @@ SUMMARY: Fields[JobRequest] = {
     "queue_name": Field(TEXT, lambda row: row.queue_name),
     "attempt": Field(NUMBER, lambda row: row.attempt),
     "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
-    "legs": Field({**NUMBER, "description": "Lambda invocations so far"}, lambda row: row.legs),
+    "invocations": Field(
+        {**NUMBER, "description": "Lambda invocations so far"}, lambda row: row.invocations
+    ),
     "created_at": Field(TIME, lambda row: time_of(row.created_at)),
     "queued_at": Field(nullable(TIME), lambda row: time_of(row.queued_at)),
     "run_at": Field(nullable(TIME), lambda row: time_of(row.run_at)),

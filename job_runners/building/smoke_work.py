@@ -33,7 +33,7 @@ def take_seconds(job: RunningJob, payload: Nothing) -> None:
 def sleep(job: RunningJob, payload: Nothing) -> int:
     """Sleep without a worker."""
     job.sleep("nap", 5)
-    return job.leg
+    return job.invocation
 
 
 def crash(job: RunningJob, payload: Nothing) -> None:

@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).with_name("prices.toml")  # the built-in prices
 MONTH_SECONDS = 30 * 24 * 3600
 # Lambda's maximum for event functions since November 2026. The template's parameter WorkerTimeout
 # has the same maximum.
-LONGEST_LEG = 1800  # seconds
+LONGEST_INVOCATION = 1800  # seconds
 _GB = 1e9
 _ROW_BYTES = 900  # bytes of a typical row without its payload, including its outcome
 _INDEX_ENTRY_BYTES = 200  # bytes of a row's entry in the index that lists an organization's jobs
@@ -24,7 +24,7 @@ _LONGEST_IN_ROW = 4096  # bytes: larger compressed payloads are in the bucket (s
 _STEP_BYTES = 150  # bytes of the item of a step with a small result
 _STEP_DAYS = 300  # for which a step's result is kept (store/steps.py)
 _ERROR_KB = 1  # KB that the error of a failed attempt adds to a row
-_CHECK_AFTER = 60  # seconds: the timer checks a leg (a Lambda invocation) once if it takes longer
+_CHECK_AFTER = 60  # seconds: the timer checks a Lambda invocation once if it takes longer
 _API_SECONDS = 0.03  # duration of a dispatch in the API's Lambda function, with 1 GB
 _OVERHEAD_SECONDS = 0.05  # per invocation of the worker, in addition to the work
 _LOG_BYTES = {"API": 2000, "worker": 2000}  # per invocation, with Lambda's lines and metrics
@@ -69,14 +69,15 @@ class Prices:
 class Workload:
     """A month of similar jobs.
 
-    `seconds` is the duration of the work over all legs of one attempt. Shares are from 0 to 1.
+    `seconds` is the duration of the work over all invocations of one attempt. Shares are from 0 to
+    1.
     """
 
     jobs: float
     seconds: float
     memory_mb: int = 1024
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    legs: int = 1
+    invocations: int = 1
     checkpoints: float = 0
     steps: float = 0  # per job, with small results
     payload_bytes: int = 100  # compressed
@@ -102,7 +103,7 @@ class Workload:
         row = self.row_kb
         save, claim, finish, requeue, check = row + 2, row, row + 1, row + 2, row + 2
         units: float = save + claim + finish
-        units += (self.legs - 1) * (requeue + claim)
+        units += (self.invocations - 1) * (requeue + claim)
         units += self.checkpoints * row + self.steps
         units += self.timer_checks * check
         units += self.retried * (requeue + claim + 3 * _ERROR_KB)
@@ -127,26 +128,27 @@ class Workload:
 
     @property
     def timer_checks(self) -> float:
-        """The number of times that the timer checks one job: once for each leg that takes over a
-        minute.
+        """How often the timer checks one job: once for each invocation that takes over a minute.
 
         Checks of jobs that wait over a minute for a worker are not included.
         """
-        return self.legs if self.seconds / self.legs > _CHECK_AFTER else 0
+        return self.invocations if self.seconds / self.invocations > _CHECK_AFTER else 0
 
     @property
     def read_units(self) -> float:
         """The read units of one job."""
         queue_reads = 0 if self.limited is None else 2 + 2 * self.waiting
         schedule = 2 if self.recurring else 0  # the schedule and the job of its last occurrence
-        steps = self.steps * (self.legs + self.retried)  # each leg and attempt looks for them
+        steps = self.steps * (
+            self.invocations + self.retried
+        )  # each invocation and attempt looks for them
         return self.timer_checks + queue_reads + (1 if self.unique else 0) + schedule + steps
 
     @property
-    def invocations(self) -> float:
+    def worker_invocations(self) -> float:
         """The number of worker invocations of one job."""
         after_a_wait = self.waiting if self.limited else 0
-        return self.legs + self.retried + after_a_wait
+        return self.invocations + self.retried + after_a_wait
 
     @property
     def in_bucket(self) -> bool:
@@ -156,7 +158,7 @@ class Workload:
     @property
     def gb_seconds(self) -> float:
         """The GB-seconds of the worker for one job."""
-        busy = self.seconds * (1 + self.retried) + _OVERHEAD_SECONDS * self.invocations
+        busy = self.seconds * (1 + self.retried) + _OVERHEAD_SECONDS * self.worker_invocations
         return busy * self.memory_mb / 1024
 
     @property
@@ -197,9 +199,9 @@ def _job_lines(work: Workload) -> Iterator[Line]:
     )
     yield Line(
         "worker invocations",
-        jobs * work.invocations,
+        jobs * work.worker_invocations,
         "lambda_request",
-        f"{work.invocations:g} a job: legs, retries, starts after a wait",
+        f"{work.worker_invocations:g} a job: invocations, retries, starts after a wait",
     )
     yield Line(
         "worker compute, GB-s",
@@ -221,7 +223,7 @@ def _job_lines(work: Workload) -> Iterator[Line]:
     yield Line("large payloads, written", large, "object_put", "1 a job")
     yield Line(
         "large payloads, read",
-        large * (work.legs + work.retried),
+        large * (work.invocations + work.retried),
         "object_get",
         "1 an invocation",
     )
@@ -246,14 +248,14 @@ def _job_lines(work: Workload) -> Iterator[Line]:
         f"{work.steps:g} a job, {_STEP_DAYS} days",
     )
     yield Line("steps in backups, GB-months", steps_gb_months, "backup_gb_month", "the same")
-    log_bytes = calls * _LOG_BYTES["API"] + jobs * work.invocations * _LOG_BYTES["worker"]
+    log_bytes = calls * _LOG_BYTES["API"] + jobs * work.worker_invocations * _LOG_BYTES["worker"]
     yield Line(
         "logs and metrics, GB",
         log_bytes / _GB,
         "log_gb",
         f"{_LOG_BYTES['API']} bytes a request, {_LOG_BYTES['worker']} an invocation",
     )
-    traces = _TRACED_SHARE * (calls * 2 + jobs * work.invocations)
+    traces = _TRACED_SHARE * (calls * 2 + jobs * work.worker_invocations)
     yield Line("traces", traces, "trace", f"{_TRACED_SHARE:.0%} of requests and invocations")
 
 

@@ -86,12 +86,13 @@ class Logs:
     def reports(self, lines: list[Line]) -> list[Line]:
         """Return Lambda's reports on the newest invocations that wrote these lines.
 
-        With JobRunner=legacy, the API function runs the legs of jobs.
+        With JobRunner=legacy, the API function runs the invocations of jobs.
         """
         group_by_trace = {
             line.fields["xray_trace_id"]: line.group
             for line in lines
-            if (line.group == _WORKER or "leg" in line.fields) and line.fields.get("xray_trace_id")
+            if (line.group == _WORKER or "invocation" in line.fields)
+            and line.fields.get("xray_trace_id")
         }
         return [
             line

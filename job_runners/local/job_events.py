@@ -17,7 +17,7 @@ class Event(NamedTuple):
 
     words: str
     color: str | None = None
-    begins: bool = False  # whether an attempt or leg begins
+    begins: bool = False  # whether an attempt or invocation begins
     failed: bool = False
 
 
@@ -44,10 +44,12 @@ def _accepted(fields: Fields) -> Event:
 
 
 def _claimed(fields: Fields) -> Event:
-    attempt, leg = fields.get("attempt", 1), fields.get("leg", 1)
+    attempt, invocation = fields.get("attempt", 1), fields.get("invocation", 1)
     if attempt != 1:
         return Event(f"started attempt {attempt}", begins=True)
-    return Event("started" if leg == 1 else f"continues, leg {leg}", begins=True)
+    return Event(
+        "started" if invocation == 1 else f"continues, invocation {invocation}", begins=True
+    )
 
 
 def _waits(fields: Fields) -> Event:
@@ -129,7 +131,7 @@ def _written_by(function: str) -> Callable[[Fields], bool]:
 _EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Callable[[Fields], Event]]] = {
     "accepted": ("status", _accepted),
     "claimed": ("queue_wait_ms", _claimed),
-    "leg over": ("progress", _nothing),
+    "invocation over": ("progress", _nothing),
     "admitted": ("slot", _nothing),
     "released": ("status", _nothing),
     "not claimed": ("why", _nothing),

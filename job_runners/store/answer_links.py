@@ -2,7 +2,7 @@
 
 Each is found by its token, which is random: a caller that has the token may answer. An item of the
 coordination table maps the token to the job's work and to the name of the signal. A step of the job
-has the URL, so that each leg gets the same one. One transaction writes both.
+has the URL, so that each invocation gets the same one. One transaction writes both.
 """
 
 import re

@@ -57,7 +57,7 @@ class JobEnd(Value):
     """How and when a job ends.
 
     `error` is that of its last attempt, if it has one. `group` has the numbers of the members by
-    outcome, if the last leg has gathered a group.
+    outcome, if the last invocation has gathered a group.
     """
 
     status: Status

@@ -219,8 +219,8 @@ def note_existing(member_of: str, member_id: str, job_id: str) -> None:
 def note_deleted(member_of: str, member_id: str) -> None:
     """Record that the row of a member that has ended is about to be deleted.
 
-    Without this item, a leg that continues to dispatch the group would take the member for one that
-    isn't dispatched yet, and run it again.
+    Without this item, an invocation that continues to dispatch the group would take the member for
+    one that isn't dispatched yet, and run it again.
     """
     _item(member_of, f"{_DELETED}{member_id}").save()
 

@@ -96,17 +96,17 @@ class ClaimFields:
     attempt = Integer(default=1)  # the number of the current or next attempt
     max_attempts = Integer(default=1)
     attempt_limit = nullable(Integer())  # the most attempts that its dispatch asked for
-    attempt_started_at = nullable(Integer())  # when its first leg was claimed
-    legs = Integer(default=0)  # how many times it was claimed, not counting released claims
+    attempt_started_at = nullable(Integer())  # when its first invocation was claimed
+    invocations = Integer(default=0)  # how many times it was claimed, not counting released claims
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
     # Random, and never shown: a part of the ids of its children and members. These ids are hashes
     # of keys, and callers who may not see the keys could otherwise guess them.
     salt = nullable(UnicodeAttribute())
     send_id = nullable(UnicodeAttribute())  # the claim's message; only a claim writes it
     lease_until = nullable(Integer())  # the claimer's invocation has ended by then
-    cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
+    cursor = JSONAttribute(null=True)  # where the next invocation or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
-    # Set if a child may exist that no step records: the start of the first leg that may have
+    # Set if a child may exist that no step records: the start of the first invocation that may have
     # dispatched it. See `transitions.ending.unrecorded_actions`.
     unrecorded_since = nullable(Integer())
     restarts = nullable(Integer())  # how many times its work began again with another payload
@@ -122,12 +122,12 @@ class CapacityFields:
     # When it was admitted, or last queued again with its capacity kept. A claim removes it.
     admitted_at = nullable(Integer())
     # Set if the queue's rate counts its next or current claim as a start. The rate doesn't count
-    # the claim of a later leg.
+    # the claim of a later invocation.
     starts_under_rate = nullable(BooleanAttribute())
 
     @property
     def is_admitted(self) -> bool:
-        """Return whether it has its capacity: it was admitted, or is between two legs."""
+        """Return whether it has its capacity: it was admitted, or is between two invocations."""
         return self.admitted_at is not None
 
 
@@ -140,7 +140,7 @@ class WaitFields(OutcomeFields):
     # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. Nothing
     # removes it, because a delete has to find the records of all these.
     has_waited = nullable(BooleanAttribute())
-    # How many of its legs ended in a wait. `max_legs` doesn't limit those.
+    # How many of its invocations ended in a wait. `max_invocations` doesn't limit those.
     waits = nullable(Integer())
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
     # the last wait of its function: read it with `job_runners.store.transitions.waits.current`

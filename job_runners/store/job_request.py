@@ -184,18 +184,18 @@ class JobRequest(
 
     @property
     def work_folder(self) -> str:
-        """Return the folder in the bucket for data that only its later legs and attempts need."""
+        """Return the folder in the bucket for data for its later invocations and attempts."""
         return f"partial/{self.work_id}"
 
     @property
     def has_begun(self) -> bool:
         """Return whether it was claimed, and not released, since it was saved or last requeued."""
-        return self.legs > 0
+        return self.invocations > 0
 
     @property
-    def counted_legs(self) -> int:
-        """Return the number of its legs, without those that ended in a wait."""
-        return max(0, self.legs - (self.waits or 0))
+    def counted_invocations(self) -> int:
+        """Return the number of its invocations, without those that ended in a wait."""
+        return max(0, self.invocations - (self.waits or 0))
 
     @property
     def starts_in(self) -> int:
@@ -213,8 +213,9 @@ class JobRequest(
 
     @property
     def state(self) -> str:
-        """Return the status, attempt and leg in words, for logs and errors."""
-        return f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs})"
+        """Return the status, attempt and invocation in words, for logs and errors."""
+        attempt = f"attempt {self.attempt} of {self.max_attempts}"
+        return f"{self.status} ({attempt}, invocation {self.invocations})"
 
 
 def new_id() -> str:

@@ -77,7 +77,7 @@ def requeue(
     mark: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
 ) -> Change:
-    """Queue a failed or canceled job again, with a full number of attempts and legs.
+    """Queue a failed or canceled job again, with a full number of attempts and invocations.
 
     Pass `counted` if a quota limits the organization's unfinished jobs. Pass `unique_key` if the
     work is unique: the job then takes that key again. The job resumes at its cursor. With another
@@ -142,7 +142,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
     return [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
-        JobRequest.legs.set(0),
+        JobRequest.invocations.set(0),
         *(
             getattr(JobRequest, name).remove()
             for name in (

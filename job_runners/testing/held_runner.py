@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 1000  # messages that may run before NeverEnds is raised
 _PER_MEMBER = 2  # and this number more for each member of a group
-_LEG = 900.0  # seconds that an invocation has
+_INVOCATION = 900.0  # seconds that an invocation has
 
 
 class NeverEnds(AssertionError):
@@ -64,7 +64,9 @@ class HeldMessages:
         at = clock.now() + int(delay * clock.SECOND)
         heapq.heappush(self._held, (at, next(self._numbers), decode(encode(message))))
 
-    def run_all(self, *, seconds: float = _LEG, signals: Mapping[str, Any] | None = None) -> None:
+    def run_all(
+        self, *, seconds: float = _INVOCATION, signals: Mapping[str, Any] | None = None
+    ) -> None:
         """Run everything to its end. Raises NeverEnds.
 
         Whenever nothing is ready, send jobs the `signals` for which they wait, or move the clock to
@@ -81,7 +83,7 @@ class HeldMessages:
                 self._tick()
         raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
-    def run_due(self, *, seconds: float = _LEG) -> None:
+    def run_due(self, *, seconds: float = _INVOCATION) -> None:
         """Run what is due by now, and leave the rest. The clock doesn't move. Raises NeverEnds."""
         for _ in _rounds():
             if not self._run_ready(seconds):

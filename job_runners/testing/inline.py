@@ -54,7 +54,7 @@ def result_of(row: JobRequest) -> Any:
 
 
 def drain(*, seconds: float = 900, signals: Mapping[str, Any] | None = None) -> list[JobRequest]:
-    """Run all saved jobs to their outcomes, with all legs and retries, and return their rows.
+    """Run all saved jobs to their outcomes, with all their retries, and return their rows.
 
     The clock moves forward instead of waiting. Each invocation has `seconds`. `signals` maps names
     to values, which jobs get when they wait for them.

@@ -42,9 +42,9 @@ class InlineRunner:
     ) -> SavedJob:
         """Dispatch a job, run everything to its end, and return the finished job.
 
-        This includes retries, legs, and the work that the job dispatches. The clock moves forward
-        instead of waiting. `signals` are as for `drain`. Raises the errors of `dispatch` and
-        `drain`.
+        This includes retries, invocations, and the work that the job dispatches. The clock moves
+        forward instead of waiting. `signals` are as for `drain`. Raises the errors of `dispatch`
+        and `drain`.
         """
         job = self.dispatch(job_type, payload, **fields)
         self.drain(signals=signals)
@@ -63,8 +63,8 @@ class InlineRunner:
         """Run all dispatched work to its end.
 
         Each invocation has `seconds`. A job with checkpoints that needs longer continues in its
-        next leg. `signals` maps names to values, which jobs get when they wait for them. Other
-        waits time out. Raises AssertionError, which names the jobs that never end.
+        next invocation. `signals` maps names to values, which jobs get when they wait for them.
+        Other waits time out. Raises AssertionError, which names the jobs that never end.
         """
         self._messages.run_all(seconds=seconds, signals=signals)
 

@@ -47,7 +47,7 @@ class SavedJob:
     cursor: Any
     attempt: int
     max_attempts: int
-    legs: int
+    invocations: int
     organization_id: str
     queue_name: str
     parent_id: str | None
@@ -72,7 +72,7 @@ class SavedJob:
             cursor=row.cursor,
             attempt=row.attempt,
             max_attempts=row.max_attempts,
-            legs=row.legs,
+            invocations=row.invocations,
             organization_id=row.organization_id,
             queue_name=row.queue_name,
             parent_id=row.parent_id,
@@ -81,10 +81,10 @@ class SavedJob:
 
     @property
     def state(self) -> str:
-        """The status, attempt, leg and progress in words."""
+        """The status, attempt, invocation and progress in words."""
         return (
-            f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs}, "
-            f"progress {self.progress}%)"
+            f"{self.status} (attempt {self.attempt} of {self.max_attempts}, "
+            f"invocation {self.invocations}, progress {self.progress}%)"
         )
 
     def __str__(self) -> str:

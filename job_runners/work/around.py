@@ -25,7 +25,7 @@ class CurrentWork(NamedTuple):
     id: str
     organization_id: str | None  # a task has none
     attempt: int
-    leg: int = 1  # of a job: the number of its Lambda invocations, this one included
+    invocation: int = 1  # of a job: the number of its Lambda invocations, this one included
 
 
 Enter = Callable[[CurrentWork], AbstractContextManager[Any]]

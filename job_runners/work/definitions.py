@@ -126,9 +126,9 @@ class Job(Definition):
     "package.module:function": then its module is imported at the first use. Without `retry` a job
     has one attempt.
 
-    - `timeout`: seconds that one attempt may take, over all its legs. With None, an attempt has no
-      limit as long as it keeps checkpointing.
-    - `max_legs`: the largest number of legs (Lambda invocations) over all attempts.
+    - `timeout`: seconds that one attempt may take, over all its invocations. With None, an attempt
+      has no limit as long as it keeps checkpointing.
+    - `max_invocations`: the largest number of Lambda invocations over all attempts.
     - `start_within`: a job fails with NeverStarted if no worker starts it within this many seconds
       of being queued.
     - `queue_name`: the job's queue. Any caller may choose one of `queues` instead. Callers with
@@ -141,7 +141,7 @@ class Job(Definition):
     function: "Callable[[RunningJob, Any], Any] | str"
     queue_name: str = "default"
     timeout: float | None = None
-    max_legs: int = 200
+    max_invocations: int = 200
     start_within: float = DAY_IN_SECONDS
     queues: tuple[str, ...] = ()
     unique: "Unique | None" = None
@@ -163,7 +163,7 @@ class Job(Definition):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise InvalidDefinition(f"Job({name}={value!r}): must be the name of a job type")
-        for name in ("timeout", "max_legs", "start_within"):
+        for name in ("timeout", "max_invocations", "start_within"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InvalidDefinition(f"Job({name}={value}): must be above 0")

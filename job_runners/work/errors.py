@@ -27,7 +27,7 @@ class StepNameTaken(DoNotRetry):
 
     def __init__(self, name: str, what: str = "step") -> None:
         super().__init__(
-            f"This leg already has a {what} {name!r}. Give each {what} its own name, "
+            f"This invocation already has a {what} {name!r}. Give each {what} its own name, "
             "for example with the id of the item that it works on."
         )
         self.name = name
@@ -46,7 +46,10 @@ class WaitTooLong(DoNotRetry):
 
 
 class WaitTimedOut(DoNotRetry):
-    """No signal came in the time of a wait. Each later leg and attempt gets the same error."""
+    """No signal came in the time of a wait.
+
+    Each later invocation and attempt gets the same error.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The signal {name!r} didn't come in time.")
@@ -81,12 +84,13 @@ class WaitsSpent(DoNotRetry):
 
 
 class GatherChanged(DoNotRetry):
-    """The members of a group aren't those of an earlier leg, although not all were dispatched."""
+    """A group that isn't fully dispatched has other members than in an earlier invocation."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The members of the group {name!r} are not those that an earlier leg began to "
-            "dispatch. Yield the same keys in the same order in each leg, for example from a step."
+            f"The members of the group {name!r} are not those that an earlier invocation began to "
+            "dispatch. Yield the same keys in the same order in each invocation, for example from "
+            "a step."
         )
         self.name = name
 

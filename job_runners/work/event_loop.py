@@ -26,14 +26,21 @@ from types import FrameType
 from typing import Any
 
 from job_runners.work.alarm import in_main_thread, on_alarm
-from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
+from job_runners.work.interrupts import (
+    CancelAsked,
+    ClaimLost,
+    InvocationOver,
+    Paused,
+    TimeOver,
+    TurnOver,
+)
 from job_runners.work.running_job import RunningJob
 
 # When a function's time is over, it gets this many seconds to end before the loop is stopped.
 # Remaining tasks then get the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
-_INTERRUPTS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
+_INTERRUPTS = (CancelAsked, ClaimLost, InvocationOver, Paused, TimeOver, TurnOver)
 _HANDLE_RUN_CODE = asyncio.Handle._run.__code__
 
 _Work = Coroutine[Any, Any, Any]
@@ -222,7 +229,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log the exception of a task that was never awaited, as asyncio does. Don't log an interrupt,
-    such as LegOver, which isn't an error."""
+    such as InvocationOver, which isn't an error."""
     if not isinstance(context.get("exception"), _INTERRUPTS):
         loop.default_exception_handler(context)
 

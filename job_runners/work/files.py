@@ -36,7 +36,7 @@ class JobFiles:
 
     @property
     def work_folder(self) -> str:
-        """Return the folder of the files that only this job's later legs and attempts need.
+        """Return the folder of the files that only this job's later invocations and attempts need.
 
         It is empty when the job starts, and again after a manual retry with another payload. To
         name a file in it, call `work_file`.
@@ -72,9 +72,9 @@ class JobFiles:
         """Open a file of any size for reading, like `open(path, "rb")`.
 
         The file is read in blocks of 1 MiB. It has a `size` and an `etag`, which changes with the
-        content. To read the same content in several legs, pass the `etag` that the first leg got.
-        If the file was replaced, this raises ObjectChanged, and so does every later read. Raises
-        FileRefused and MissingObject, as `read_file` does.
+        content. To read the same content in several invocations, pass the `etag` that the first
+        invocation got. If the file was replaced, this raises ObjectChanged, and so does every later
+        read. Raises FileRefused and MissingObject, as `read_file` does.
         """
         from job_runners.errors import ObjectChanged
 

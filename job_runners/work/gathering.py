@@ -1,7 +1,7 @@
 """How a job gathers: it dispatches the members of a group, waits for them, and gets their results.
 
-A gather relies only on its stored state. The message that started the leg is only a hint. If the
-group isn't complete, the leg dispatches the members that are missing, and waits again.
+A gather relies only on its stored state. The message that started the invocation is only a hint. If
+the group isn't complete, the invocation dispatches the members that are missing, and waits again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -19,9 +19,9 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.transitions import group_waits
 from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
-from job_runners.work.interrupts import CancelAsked, LegOver, TimeOver
+from job_runners.work.interrupts import CancelAsked, InvocationOver, TimeOver
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
-from job_runners.work.waiting import AwaitsGroup, require_next_leg, take_name
+from job_runners.work.waiting import AwaitsGroup, require_next_invocation, take_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -148,7 +148,7 @@ def gather(
     job: _Job, name: str, members: Iterable[Member], stop_after_failures: int | None
 ) -> GroupResults:
     """Return the results of a group, after all its members have ended."""
-    require_next_leg(job)
+    require_next_invocation(job)
     check_name(name, "a group")
     take_name(job, f"{groups.STEP}{name}", name)
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
@@ -203,9 +203,9 @@ def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
 def _add_missing(job: _Job, wait: AwaitsGroup, members: _Numbered) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
-    Once all are dispatched, later legs don't read `members` any more. A leg that comes so late that
-    rows of members may have expired dispatches none: it could dispatch such a member again. Raises
-    GroupExpired.
+    Once all are dispatched, later invocations don't read `members` any more. An invocation that
+    comes so late that rows of members may have expired dispatches none: it could dispatch such a
+    member again. Raises GroupExpired.
     """
     group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.gathers == group.id:
@@ -229,7 +229,7 @@ def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
 
 def _results(job: _Job, found: dict[str, Any]) -> GroupResults:
     group = Group(found["id"], found["shards"])
-    # The job's follow-ups get these counts, if this leg ends the job.
+    # The job's follow-ups get these counts, if this invocation ends the job.
     job._gathered = {"total": found["total"], **found["outcomes"]}
     return GroupResults(job, group, found["total"], found["outcomes"])
 
@@ -239,9 +239,9 @@ def _pages(items: list[_T], size: int) -> list[list[_T]]:
 
 
 class _Adding:
-    """Dispatches a group's members in one leg, chunk by chunk.
+    """Dispatches a group's members in one invocation, chunk by chunk.
 
-    `done` has the chunks that earlier legs have dispatched.
+    `done` has the chunks that earlier invocations have dispatched.
     """
 
     def __init__(self, job: _Job, wait: AwaitsGroup, done: group_chunks.DispatchedChunks) -> None:
@@ -271,7 +271,7 @@ class _Adding:
         return total
 
     def _record_group(self) -> None:
-        """Record in the row which group is dispatched. The leg must still have the claim."""
+        """Record in the row which group is dispatched. The invocation must still have the claim."""
         if self._job._row.gathers != self._group.id:
             self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
 
@@ -286,7 +286,7 @@ class _Adding:
         job, group_id, keys = self._job, self._group.id, list(members)
         jobs = job._dispatch.check_members(job._row, self._group, self._name, members)
         if not job._keep_trying(lambda: group_chunks.put(group_id, chunk, keys)):
-            # An earlier leg has begun this chunk.
+            # An earlier invocation has begun this chunk.
             if not job._keep_trying(lambda: group_chunks.has_keys(group_id, chunk, keys)):
                 raise GatherChanged(self._name)
             jobs = self._without_dispatched(jobs)
@@ -314,8 +314,8 @@ class _Adding:
         job.checkpoint()  # may notice a cancellation, or that the time is over
         if job._cancels_members:  # it is canceled once the members so far have ended
             raise job._interrupt(self._wait)
-        if job._budget.leg_over():
-            raise job._interrupt(LegOver())
+        if job._budget.invocation_over():
+            raise job._interrupt(InvocationOver())
         clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)
         self._next_part_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND
         while jobs:

@@ -15,8 +15,11 @@ class CancelAsked(BaseException):
     """A caller has canceled the job, and the job has just checkpointed."""
 
 
-class LegOver(BaseException):
-    """Little time is left, and the job has just checkpointed. The next leg continues from there."""
+class InvocationOver(BaseException):
+    """Little time is left, and the job has just checkpointed.
+
+    The next invocation continues from there.
+    """
 
 
 class TurnOver(BaseException):
@@ -24,7 +27,7 @@ class TurnOver(BaseException):
 
 
 class Waits(BaseException):
-    """The job waits in its function. It continues later in another leg.
+    """The job waits in its function. It continues later in another invocation.
 
     Its subclasses are in `job_runners.work.waiting`, because most jobs don't wait.
     """

@@ -7,7 +7,7 @@ from job_runners.names import check_signal_name, without_surrogates
 from job_runners.settings import settings
 from job_runners.store import answer_links, steps
 from job_runners.work.errors import NoPublicUrl
-from job_runners.work.waiting import end_of, record, require_next_leg, take_name
+from job_runners.work.waiting import end_of, record, require_next_invocation, take_name
 
 LONGEST_TEXT = 2_000  # characters
 LONGEST_CHOICE = 100  # characters
@@ -22,7 +22,7 @@ def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: 
     take_name(job, step_name, name, what="URL for the signal")
     found = job._keep_trying(lambda: steps.find(job._row, step_name))
     if found is None:
-        require_next_leg(job, "asks for an answer")  # an answer would come too late
+        require_next_invocation(job, "asks for an answer")  # an answer would come too late
         _store(job, step_name, name, text, choices, end_of(job, name, timeout))
         found = job._keep_trying(lambda: steps.find(job._row, step_name))
     url: str = found.result

@@ -16,7 +16,14 @@ from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import defer_alarm
 from job_runners.work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
 from job_runners.work.files import JobFiles
-from job_runners.work.interrupts import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
+from job_runners.work.interrupts import (
+    CancelAsked,
+    ClaimLost,
+    InvocationOver,
+    Paused,
+    TimeOver,
+    TurnOver,
+)
 from job_runners.work.results import as_json
 from job_runners.work.time_budget import TimeBudget
 from job_runners.work.waits import JobWaits
@@ -91,7 +98,8 @@ class Dispatch(Protocol):
 class RunningJob(JobFiles, JobWaits):
     """The first argument of a job's function.
 
-    At first, `cursor` is that of the last checkpoint that an earlier leg or attempt wrote, or None.
+    At first, `cursor` is that of the last checkpoint that an earlier invocation or attempt wrote,
+    or None.
     """
 
     def __init__(
@@ -100,19 +108,19 @@ class RunningJob(JobFiles, JobWaits):
         budget: TimeBudget,
         children: Callable[[], Dispatch],
         *,
-        can_start_leg: bool = True,
-        may_be_paused: bool = True,  # whether a pause may end this leg
+        can_start_invocation: bool = True,
+        may_be_paused: bool = True,  # whether a pause may end this invocation
     ) -> None:
         self._row = row
         self._unrecorded = set[str]()
         self._budget = budget
         self._children = children
-        self._can_start_leg = can_start_leg
+        self._can_start_invocation = can_start_invocation
         self._may_be_paused = may_be_paused
         self._gap = _INITIAL_GAP
         self._written_at = 0
         self._gathered: dict[str, int] | None = None  # see `Checkpoint.group`
-        self._steps: set[str] = set()  # names used in this leg
+        self._steps: set[str] = set()  # names used in this invocation
         self._cancels_members = bool(row.cancel_members)  # see `group_waits.cancel_members`
         # Called with an interrupt before it is raised, because the asyncio task that raises it may
         # never be awaited.
@@ -157,9 +165,9 @@ class RunningJob(JobFiles, JobWaits):
         return self._row.attempt >= self._row.max_attempts
 
     @property
-    def leg(self) -> int:
-        """Return the number of the job's legs (Lambda invocations) so far, this one included."""
-        return self._row.legs
+    def invocation(self) -> int:
+        """Return the number of the job's Lambda invocations so far, this one included."""
+        return self._row.invocations
 
     @property
     def last_checkpoint(self) -> transitions.Checkpoint:
@@ -170,7 +178,7 @@ class RunningJob(JobFiles, JobWaits):
 
     def time_left(self) -> float:
         """Return the seconds until the job is interrupted: by the timeout of its attempt, or
-        shortly before the Lambda invocation of this leg ends."""
+        shortly before the Lambda invocation of this invocation ends."""
         return self._budget.left()
 
     def checkpoint(
@@ -181,7 +189,9 @@ class RunningJob(JobFiles, JobWaits):
         message: str | None = None,
         durable: bool = False,
     ) -> None:
-        """Record that the work before `cursor` is done. The next leg or attempt resumes from there.
+        """Record that the work before `cursor` is done.
+
+        The next invocation or attempt resumes from there.
 
         - `cursor`: small JSON (kilobytes), because each write stores it. Raises TypeError,
           ValueError or CursorTooLarge for other values.
@@ -194,15 +204,15 @@ class RunningJob(JobFiles, JobWaits):
         `durable=True`.
 
         If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return.
-        The job then continues from there in its next leg (Lambda invocation). The call also doesn't
+        The job then continues from there in its next Lambda invocation. The call also doesn't
         return if the job was canceled, or if its type or queue is paused.
         """
         self._note_checkpoint(cursor, progress, message)
         if self._budget.left() == 0:
             raise self._interrupt(TimeOver())  # for a job in a thread, which gets no alarm
         # Without a cursor, ending here would lose the work since the last cursor.
-        if self._can_start_leg and cursor is not None and self._budget.leg_over():
-            raise self._interrupt(LegOver())
+        if self._can_start_invocation and cursor is not None and self._budget.invocation_over():
+            raise self._interrupt(InvocationOver())
         if durable:
             self._write_with_retries()
         elif clock.now() - self._written_at >= self._gap:
@@ -214,25 +224,25 @@ class RunningJob(JobFiles, JobWaits):
         """Yield the job's slot, and continue from `cursor` after the jobs that are waiting now.
 
         Use it for work that must keep to its queue's rate, or that gives other jobs a turn. The job
-        continues in its next leg when its queue has capacity, or at once if the queue has no
+        continues in its next invocation when its queue has capacity, or at once if the queue has no
         limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
         arguments are those of `checkpoint` and are always written. If the runner can't start
-        another leg, the call returns, and the job continues at once.
+        another invocation, the call returns, and the job continues at once.
         """
         self._note_checkpoint(cursor, progress, message)
-        if self._can_start_leg:
+        if self._can_start_invocation:
             raise self._interrupt(TurnOver())
         self._write_with_retries()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Call `function` once for this job, and return its result as JSON values.
 
-        The result is stored before this returns. Later legs and attempts return the stored result,
-        even after a manual retry with the same payload. If the attempt dies between the call and
-        the write, the next attempt calls the function again. So if an effect must not happen
-        twice, give it an idempotency key, such as the job's id and the step's name.
+        The result is stored before this returns. Later invocations and attempts return the stored
+        result, even after a manual retry with the same payload. If the attempt dies between the
+        call and the write, the next attempt calls the function again. So if an effect must not
+        happen twice, give it an idempotency key, such as the job's id and the step's name.
 
-        Each step needs its own name. Raises StepNameTaken for a name used twice in one leg,
+        Each step needs its own name. Raises StepNameTaken for a name used twice in one invocation,
         NameTooLong for more than 1,019 bytes, and NameNotText for a name that UTF-8 can't encode.
         Raises ResultNotJson, or the exception of `function`; then nothing is stored, and you can
         call the step again.
@@ -257,11 +267,11 @@ class RunningJob(JobFiles, JobWaits):
     ) -> str:
         """Dispatch another job for the same organization, and return its id.
 
-        `key` names the child within this job. A leg or attempt that repeats the call dispatches no
-        second child, even if the payload differs or the child has ended. `on_end` and `on_failure`
-        each name a job type to dispatch, or a webhook to call, when the child has ended or failed.
-        A webhook is `{"webhook": url, "secret": name}`. They replace those
-        that the child's job type declares.
+        `key` names the child within this job. An invocation or attempt that repeats the call
+        dispatches no second child, even if the payload differs or the child has ended. `on_end` and
+        `on_failure` each name a job type to dispatch, or a webhook to call, when the child has
+        ended or failed. A webhook is `{"webhook": url, "secret": name}`. They replace those that
+        the child's job type declares.
 
         Raises UnknownJobType, InvalidPayload, InvalidFollowUp, NameTooLong for a key of more than
         1,018 bytes, and NameNotText for one that UTF-8 can't encode. Raises ChildExpired if a
@@ -338,9 +348,12 @@ class RunningJob(JobFiles, JobWaits):
     def dispatch_task(
         self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None
     ) -> None:
-        """Dispatch a task. A leg or attempt that repeats the call dispatches it again, unless the
-        call is in a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if
-        the task could not be sent."""
+        """Dispatch a task.
+
+        An invocation or attempt that repeats the call dispatches it again, unless the call is in a
+        step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if the task could
+        not be sent.
+        """
         with defer_alarm():
             self._dispatch.task(task_name, _plain(payload))
 
@@ -455,7 +468,10 @@ def _stored_name(kind: str, prefix: str, name: str) -> str:
 
 
 def _as_stored(cursor: Any) -> Any:
-    """Return a copy of the cursor, as a later leg reads it. The job can't change the copy."""
+    """Return a copy of the cursor, as a later invocation reads it.
+
+    The job can't change the copy.
+    """
     text = blobs.compact_json(cursor)
     if len(text) > _LARGEST_CURSOR:
         raise CursorTooLarge(len(text), _LARGEST_CURSOR)

@@ -1,6 +1,6 @@
-"""How a job waits: the steps that record a wait, and the interrupts that end its leg.
+"""How a job waits: the steps that record a wait, and the interrupts that end its invocation.
 
-A wait relies only on its stored state. The message that started the leg is only a hint.
+A wait relies only on its stored state. The message that started the invocation is only a hint.
 If the wait isn't over, the job waits again.
 """
 
@@ -88,9 +88,9 @@ def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
     until: int = job._run_once("name of the wait", "sleep ", name, end)
     left = until - clock.now()
     if left > transitions.CLAIM_TOLERANCE:
-        require_next_leg(job)
+        require_next_invocation(job)
         raise job._interrupt(Asleep(name, until))
-    if left > 0:  # a worker may start the leg a little early
+    if left > 0:  # a worker may start the invocation a little early
         clock.sleep(left / clock.SECOND)
 
 
@@ -130,7 +130,7 @@ def wait_for_any(job: _Job, names: Sequence[str], timeout: float, label: str) ->
 def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
     """Record and return the first of these signals that has come, or None if the time is over.
 
-    The record comes before the return, so that each leg continues with the same signal.
+    The record comes before the return, so that each invocation continues with the same signal.
     """
     found: dict[str, Signal] = job._keep_trying(lambda: signals.find_all(job._row, set(names)))
     come = [name for name in names if name in found and not found[name].timed_out]
@@ -147,14 +147,14 @@ def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> st
 
 
 def _await(job: _Job, name: str, names: list[str], until: int) -> None:
-    require_next_leg(job)
+    require_next_invocation(job)
     raise job._interrupt(AwaitsSignal(name, names, until))
 
 
 def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
     """Store records together, unless the first is there. Raises ClaimLost.
 
-    They need this job's claim, so that a leg that was overtaken doesn't write them.
+    They need this job's claim, so that an invocation that was overtaken doesn't write them.
     """
     try:
         job._keep_trying(lambda: waits.record(job._row, *records))
@@ -173,13 +173,13 @@ def end_of(job: _Job, name: str, seconds: float) -> int:
 
 
 def take_name(job: _Job, key: str, name: str, what: str = "wait") -> None:
-    """Note that a name is used in this leg. Raises StepNameTaken."""
+    """Note that a name is used in this invocation. Raises StepNameTaken."""
     if key in job._steps:
         raise StepNameTaken(name, what=what)
     job._steps.add(key)
 
 
-def require_next_leg(job: _Job, need: str = "waits in its function") -> None:
+def require_next_invocation(job: _Job, need: str = "waits in its function") -> None:
     """Raise RunnerCannotResend if the job can't continue after a wait."""
-    if not job._can_start_leg:
+    if not job._can_start_invocation:
         raise RunnerCannotResend(job._row.job_type, need)

@@ -1,4 +1,7 @@
-"""The calls with which a job waits. A wait ends the job's leg, so it uses no worker and no slot."""
+"""The calls with which a job waits.
+
+A wait ends the job's invocation, so it uses no worker and no slot.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,20 +16,21 @@ if TYPE_CHECKING:
 class JobWaits:
     """The waits of a job.
 
-    While a job waits, it has no slot. The wait counts against neither `timeout` nor `max_legs`. The
-    job's function runs again from its start afterwards, so put effects before a wait into a `step`.
+    While a job waits, it has no slot. The wait counts against neither `timeout` nor
+    `max_invocations`. The job's function runs again from its start afterwards, so put effects
+    before a wait into a `step`.
     """
 
     def sleep(self, name: str, seconds: float) -> None:
         """Wait for this many seconds, at most 90 days.
 
-        The time is stored under `name` at the first call. Later legs and attempts wait for that
-        time, and return at once if it has passed. If the rest of the wait takes more than 2 s, the
-        call doesn't return: the job continues in another leg.
+        The time is stored under `name` at the first call. Later invocations and attempts wait for
+        that time, and return at once if it has passed. If the rest of the wait takes more than 2 s,
+        the call doesn't return: the job continues in another invocation.
 
-        Each wait needs its own name. Raises StepNameTaken for a name used twice in one leg. Raises
-        WaitTooLong, NameTooLong and NameNotText, and RunnerCannotResend if the runner can't send a
-        job again.
+        Each wait needs its own name. Raises StepNameTaken for a name used twice in one invocation.
+        Raises WaitTooLong, NameTooLong and NameNotText, and RunnerCannotResend if the runner can't
+        send a job again.
         """
         from job_runners.work import waiting
 
@@ -42,10 +46,10 @@ class JobWaits:
         """Return the value of the signal `name`, and wait until it comes.
 
         A signal is a value that a person, another system or another job sends to this job, such as
-        an approval. Only the first signal with a name counts, and each leg and attempt gets it. It
-        may come before the wait. `timeout` is in seconds, at most 90 days, and counts from the
-        first call. If no signal comes in that time, raises WaitTimedOut, also in later legs and
-        attempts. From then on, the signal is refused. For the rest see `sleep`.
+        an approval. Only the first signal with a name counts, and each invocation and attempt gets
+        it. It may come before the wait. `timeout` is in seconds, at most 90 days, and counts from
+        the first call. If no signal comes in that time, raises WaitTimedOut, also in later
+        invocations and attempts. From then on, the signal is refused. For the rest see `sleep`.
         """
         from job_runners.work import waiting
 
@@ -71,9 +75,9 @@ class JobWaits:
         program posts `{"choice": …}`. Without choices, it posts the value as JSON. No credentials
         are needed, so any holder of the URL can answer. The first answer counts.
 
-        The URL is stored at the first call, and later legs and attempts get the same one. It takes
-        no answer after `timeout` seconds, at most 90 days, or after the wait has timed out or the
-        job has ended. Raises ValueError for a text or choices that the page can't show, and
+        The URL is stored at the first call, and later invocations and attempts get the same one. It
+        takes no answer after `timeout` seconds, at most 90 days, or after the wait has timed out or
+        the job has ended. Raises ValueError for a text or choices that the page can't show, and
         NoPublicUrl if the process doesn't know the API's address. For the rest see `sleep`.
         """
         from job_runners.work import links
@@ -87,8 +91,8 @@ class JobWaits:
 
         The results are in the order of the members, also those of members that failed or were
         canceled. `members` may be a generator. Its keys and their order must be the same in each
-        leg, until all members are dispatched. With `stop_after_failures`, members that have not
-        started are canceled after that number of failures. For the rest see `sleep`.
+        invocation, until all members are dispatched. With `stop_after_failures`, members that have
+        not started are canceled after that number of failures. For the rest see `sleep`.
 
         Raises InvalidPayload for an invalid payload, before the chunk of 1,000 members that has it
         is dispatched. Raises GatherChanged, DuplicateMember and TooManyMembers.

@@ -184,7 +184,7 @@ def test_the_worker_may_invoke_its_own_alias(template: Template) -> None:
 
 
 @pytest.mark.parametrize("name", LINKS_OF_A_CHAIN)
-def test_lambda_does_not_cut_a_chain_of_legs(template: Template, name: str) -> None:
+def test_lambda_does_not_cut_a_chain_of_invocations(template: Template, name: str) -> None:
     assert properties(template, name)["RecursiveLoop"] == "Allow"
 
 

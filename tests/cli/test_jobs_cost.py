@@ -107,11 +107,13 @@ def test_a_share_that_waits_needs_limits() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "least"), [("1801", 2), ("3600", 2), ("10000", 6)])
-def test_work_that_no_invocation_has_the_time_for_needs_legs(seconds: str, least: int) -> None:
-    done = jobs("cost", "--jobs", "1", "--seconds", seconds, "--legs", str(least - 1))
+def test_work_that_no_invocation_has_the_time_for_needs_invocations(
+    seconds: str, least: int
+) -> None:
+    done = jobs("cost", "--jobs", "1", "--seconds", seconds, "--invocations", str(least - 1))
     assert done.exit_code == Exit.USAGE
-    assert f"Pass --legs {least} or more" in done.stderr
-    cost("--jobs", "1", "--seconds", seconds, "--legs", str(least))
+    assert f"Pass --invocations {least} or more" in done.stderr
+    cost("--jobs", "1", "--seconds", seconds, "--invocations", str(least))
 
 
 def test_every_price_is_of_a_line() -> None:

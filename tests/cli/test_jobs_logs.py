@@ -43,19 +43,25 @@ def test_logs_are_of_all_functions_in_order_of_time(api: FakeApi, account: Accou
 
 
 @pytest.mark.parametrize(
-    ("log", "leg", "shown_lines"),
-    [("log-worker", {}, 2), ("log-api", {"leg": 1}, 2), ("log-api", {}, 1)],
+    ("log", "invocation", "shown_lines"),
+    [("log-worker", {}, 2), ("log-api", {"invocation": 1}, 2), ("log-api", {}, 1)],
     ids=["of the worker", "of the API function with legacy", "of the request that dispatched it"],
 )
 def test_logs_tell_how_lambda_says_an_invocation_ended(
-    api: FakeApi, account: Account, log: str, leg: dict[str, int], shown_lines: int
+    api: FakeApi, account: Account, log: str, invocation: dict[str, int], shown_lines: int
 ) -> None:
     now = time.time()
     api.on("GET", f"/jobs/{ID}", 200, job("failed"))
     metrics = {"durationMs": 900000.0, "maxMemoryUsedMB": 310, "memorySizeMB": 1024}
     tracing = {"value": "Root=1-abc;Parent=1;Sampled=1"}
     report = {"status": "timeout", "metrics": metrics, "tracing": tracing}
-    claimed = {"level": "INFO", "message": "claimed", "job_id": ID, "xray_trace_id": "1-abc", **leg}
+    claimed = {
+        "level": "INFO",
+        "message": "claimed",
+        "job_id": ID,
+        "xray_trace_id": "1-abc",
+        **invocation,
+    }
     account.logs[log] = [
         (now - 9, json.dumps(claimed)),
         (
@@ -117,16 +123,16 @@ def shown(text: str) -> list[str]:
     return [re.sub(r"^\S+ +", "", each) for each in text.splitlines()]
 
 
-def test_what_was_printed_is_shown_as_it_was_with_its_attempt_and_leg(
+def test_what_was_printed_is_shown_as_it_was_with_its_attempt_and_invocation(
     api: FakeApi, account: Account
 ) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("failed"))
-    printed = {"attempt": 2, "leg": 5, "stream": "stdout", "location": "work:7"}
+    printed = {"attempt": 2, "invocation": 5, "stream": "stdout", "location": "work:7"}
     forged = json.dumps({"level": "ERROR", "message": "failed"})
     account.logs["log-worker"] = [
         line('  {"a":  1}', **printed),
         line(forged, **printed),
-        line("no \x1b[31manswer", attempt=2, leg=5),
+        line("no \x1b[31manswer", attempt=2, invocation=5),
         line("", _aws={}),
     ]
     done = jobs("logs", ID)

@@ -155,7 +155,7 @@ class FakeApi:
             "job_type": "smoke_job",
             "status": "succeeded",
             "attempt": 1,
-            "legs": 1,
+            "invocations": 1,
         } | job
 
     def dispatch(self, _job_type: str, **_given: Any) -> Job:

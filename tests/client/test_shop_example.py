@@ -120,7 +120,7 @@ def test_they_do_so_once_whatever_happens(
     services: FakeServices,
 ) -> None:
     killed = [f"killed after effect {n} ({each!r})" for n, each in enumerate(done, start=1)]
-    few = ["each wait ended its leg", *killed]
+    few = ["each wait ended its invocation", *killed]
     report = hostile.run(job_type, payload, signals=values, only=few[: by_size(99, 0)])
     report.assert_done_once()
     assert (report.undisturbed.job.result, list(report.undisturbed.effects)) == (result, done)

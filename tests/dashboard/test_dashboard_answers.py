@@ -132,21 +132,21 @@ def test_the_timeline_tells_what_is_known_of_earlier_attempts(page: Page, dashbo
     expect(page.get_by_role("img")).to_have_attribute(
         "aria-label",
         "2 earlier attempts, with the waits between them: 10 min; Waited for a worker: 1.0 s; "
-        "Attempt 3, its latest leg marked (5 in all): 20 min",
+        "Attempt 3, its latest invocation marked (5 in all): 20 min",
     )
     expect(page.locator("rect.mark")).to_have_count(1)
 
 
-def test_a_job_of_many_legs_is_one_attempt_though_each_leg_is_queued_anew(
+def test_a_job_of_many_invocations_is_one_attempt_though_each_invocation_is_queued_anew(
     page: Page, dashboard: str
 ) -> None:
     fields = {"attempt": 1, "run_at": None, "attempt_started_at": "2026-11-24T12:00:02.000Z"}
-    legs = {"queued_at": "2026-11-24T12:24:59.000Z", "legs": 4, "status": "succeeded"}
-    answer(page, f"/jobs/{JOB['id']}", {**JOB, **fields, **legs})
+    invocations = {"queued_at": "2026-11-24T12:24:59.000Z", "invocations": 4, "status": "succeeded"}
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, **fields, **invocations})
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.get_by_role("img")).to_have_attribute(
         "aria-label",
-        "Waited for a worker: 2.0 s; Attempt 1, its latest leg marked (4 in all): 29 min",
+        "Waited for a worker: 2.0 s; Attempt 1, its latest invocation marked (4 in all): 29 min",
     )
 
 
@@ -162,9 +162,15 @@ LINE = {"kind": "line", "name": "imports", "key": "acme"}
         ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Type or queue is paused: "),
         ({"status": "waiting", "waits_for": PAUSED}, "Queue is paused: "),
         ({"status": "waiting", "waits_for": LINE}, "Waiting for capacity in queue imports: "),
-        ({"status": "queued", "attempt_started_at": JOB["created_at"], "legs": 2}, "Attempt 1, "),
+        (
+            {"status": "queued", "attempt_started_at": JOB["created_at"], "invocations": 2},
+            "Attempt 1, ",
+        ),
         ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
-        ({"status": "running", "attempt_started_at": JOB["queued_at"], "legs": 1}, "Attempt 1: "),
+        (
+            {"status": "running", "attempt_started_at": JOB["queued_at"], "invocations": 1},
+            "Attempt 1: ",
+        ),
         ({"status": "canceled", "finished_at": JOB["run_at"]}, "Waited for a worker: "),
     ],
 )
@@ -172,7 +178,7 @@ def test_every_status_has_a_timeline_in_words(
     page: Page, dashboard: str, fields: dict[str, Any], words: str
 ) -> None:
     fresh = {
-        **JOB, "attempt": 1, "legs": 0, "run_at": None, "attempt_started_at": None,
+        **JOB, "attempt": 1, "invocations": 0, "run_at": None, "attempt_started_at": None,
         "started_at": None, "finished_at": None, "error": None,
     }  # fmt: skip
     answer(page, f"/jobs/{JOB['id']}", {**fresh, **fields})

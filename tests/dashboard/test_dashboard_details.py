@@ -29,8 +29,20 @@ CHILDREN = {
     "cursor": None,
 }
 LINES = [
-    {"level": "INFO", "message": "claimed", "leg": 1, "exception": None, "more": {"wait_ms": "8"}},
-    {"level": "ERROR", "message": "failed", "leg": 2, "exception": "Traceback: x", "more": {}},
+    {
+        "level": "INFO",
+        "message": "claimed",
+        "invocation": 1,
+        "exception": None,
+        "more": {"wait_ms": "8"},
+    },
+    {
+        "level": "ERROR",
+        "message": "failed",
+        "invocation": 2,
+        "exception": "Traceback: x",
+        "more": {},
+    },
 ]
 LOG = {
     "lines": [{**each, "time": "2026-11-24T12:10:01.250Z", "attempt": 3} for each in LINES],
@@ -306,7 +318,7 @@ def test_a_job_shows_what_it_has_logged(page: Page, dashboard: str, failed: str)
             continue
         break
     expect(lines).to_contain_text("ERROR failed")
-    expect(lines).to_contain_text("Attempt 1, leg 1")
+    expect(lines).to_contain_text("Attempt 1, invocation 1")
     expect(lines).to_contain_text("Traceback (most recent call last)")
 
 
@@ -334,9 +346,9 @@ def test_of_a_log_that_is_too_long_it_is_said_that_there_is_more(
     page.get_by_role("button", name="Show lines").click()
     expect(page.get_by_role("group", name="2 log lines").get_by_role("listitem")).to_have_text(
         [
-            "Attempt 3, leg 1",
+            "Attempt 3, invocation 1",
             "13:10:01.250 INFO claimed wait_ms=8",
-            "Attempt 3, leg 2",
+            "Attempt 3, invocation 2",
             re.compile("13:10:01.250 ERROR failed.*Traceback: x"),
         ]
     )
@@ -405,7 +417,7 @@ def test_a_job_with_everything_has_no_serious_finding_of_axe(
         page.reload()
         expect(page.get_by_role("region", name="Children")).to_be_visible()
         page.get_by_role("button", name="Show lines").click()
-        expect(page.get_by_text("Attempt 3, leg 2")).to_be_visible()
+        expect(page.get_by_text("Attempt 3, invocation 2")).to_be_visible()
         assert serious(page) == []
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(overflow) == 0

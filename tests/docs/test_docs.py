@@ -189,7 +189,7 @@ def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.M
         mailing = {"addresses": [f"{number}@example.com" for number in range(250)]}
         get_job_runner().dispatch_job(JobData(job_type="mail_list", payload=mailing))
         (row,) = drain()
-        assert (row.status, row.legs, row.attempt) == (Status.SUCCEEDED, 3, 1)
+        assert (row.status, row.invocations, row.attempt) == (Status.SUCCEEDED, 3, 1)
         waited = (row.finished_at or 0) - row.created_at
         assert waited > 4000  # two more turns, at one in 2 s
 

@@ -124,7 +124,7 @@ def test_the_diagram_of_the_states_has_each_state_and_only_transitions_of_its_pa
     }
     conditions = {"with a time", "from run_at on", "run_at on", "from", "if asked"}
     assert arrows - conditions <= transitions
-    assert {"claim", "requeue", "end_leg"} <= arrows
+    assert {"claim", "requeue", "end_invocation"} <= arrows
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ ERRORS = (REFERENCE / "errors.md").read_text()
 LIMITS = (REFERENCE / "limits.md").read_text()
 # Errors that no job has as its kind: of the configuration, of a schedule, of a write.
 _OF_NO_JOB = {"InvalidOccurrences"}
-_ENDINGS = ("Interrupted", "TimedOut", "LegsSpent", "NeverStarted", "InvalidPayload")
+_ENDINGS = ("Interrupted", "TimedOut", "InvocationsSpent", "NeverStarted", "InvalidPayload")
 
 
 def _names(heading: str) -> set[str]:
@@ -65,8 +65,8 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("payload of a job: the body of a request", f"{body.LIMIT / 1024 / 1024} MB"),
         ("payload of a task", f"{TASK_PAYLOAD_LIMIT // 1024} KB"),
         (
-            "invocations (*legs*) of a job",
-            str(inspect.signature(Job).parameters["max_legs"].default),
+            "invocations of a job",
+            str(inspect.signature(Job).parameters["max_invocations"].default),
         ),
         ("number of waits of a job", f"{MOST_WAITS:,}"),
         ("members of a group", f"{member_keys.MAX_MEMBERS:,}"),

@@ -66,7 +66,7 @@ def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) 
     assert len(contacts(local.stack, f"{ORGANIZATION}#{campaign}")) == expected.imported
 
 
-def test_an_import_that_outlives_its_worker_goes_on_over_legs(
+def test_an_import_that_outlives_its_worker_goes_on_over_invocations(
     local: Local, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     # At first 2 s, or longer on a busy machine. If it is faster than it seemed, halve that.
@@ -76,7 +76,7 @@ def test_an_import_that_outlives_its_worker_goes_on_over_legs(
     expected = write_contacts(tmp_path / "long.csv", rows)
     key = upload(local, tmp_path / "long.csv")
     while True:
-        campaign = f"legs-{seconds}"
+        campaign = f"invocations-{seconds}"
         with worker_timeout(local, seconds):
             began = time.monotonic()
             job_id = dispatch(local, "import_contacts", campaign, {"key": key})
@@ -84,26 +84,29 @@ def test_an_import_that_outlives_its_worker_goes_on_over_legs(
             took = time.monotonic() - began
         check_counts(job, expected)
         assert count_written(local.stack, f"{ORGANIZATION}#{campaign}", rows) == expected.imported
-        if legs_that_cost_no_attempt(job) >= 2 or seconds == 2:
+        if invocations_that_cost_no_attempt(job) >= 2 or seconds == 2:
             break
         seconds = max(2, seconds // 2)
-    assert legs_that_cost_no_attempt(job) >= 2
+    assert invocations_that_cost_no_attempt(job) >= 2
     record_property(
         "figures",
-        f"{rows:,} rows at {seconds} s an invocation: {job['legs']} legs, {job['attempt']} "
-        f"attempts, {took:.0f} s",
+        f"{rows:,} rows at {seconds} s an invocation: {job['invocations']} invocations, "
+        f"{job['attempt']} attempts, {took:.0f} s",
     )
 
 
-def legs_that_cost_no_attempt(job: dict[str, Any]) -> int:
-    """How often it went on in a next leg. A machine that stands still for longer than a short
-    invocation's reserve gets it killed: that costs an attempt, and is no leg that went on."""
+def invocations_that_cost_no_attempt(job: dict[str, Any]) -> int:
+    """How often it went on in a next invocation.
+
+    A machine that stands still for longer than a short invocation's reserve gets it killed: that
+    costs an attempt, and is no invocation that went on.
+    """
     assert job["status"] == "succeeded", job
-    return int(job["legs"] - job["attempt"])
+    return int(job["invocations"] - job["attempt"])
 
 
 @pytest.mark.more
-def test_an_export_that_outlives_its_worker_goes_on_over_legs(
+def test_an_export_that_outlives_its_worker_goes_on_over_invocations(
     local: Local, record_property: Callable[[str, object], None]
 ) -> None:
     """The first one has all the time it wants and tells how much that is; the second has a part."""
@@ -112,21 +115,23 @@ def test_an_export_that_outlives_its_worker_goes_on_over_legs(
         rows *= 2
         cells = write_wide_contacts(local.stack, f"{ORGANIZATION}#wide", rows)
         once = follow(local.api, dispatch(local, "export_contacts", "wide", {}))
-        assert (once["status"], once["legs"]) == ("succeeded", 1), once
+        assert (once["status"], once["invocations"]) == ("succeeded", 1), once
         took = seconds_of(once)
     # A step is a part of 8 MiB, of which 4,200 rows have five: one fits if it takes 2.7 times as
-    # long as the first export's did, and at 1.7 times that one's pace there still is a second leg.
+    # long as the first export's did, and at 1.7 times that one's pace there still is a second
+    # invocation.
     seconds = math.ceil(0.6 * took)
     with worker_timeout(local, seconds):
         job = follow(local.api, dispatch(local, "export_contacts", "wide", {}))
-    assert legs_that_cost_no_attempt(job) >= 1
+    assert invocations_that_cost_no_attempt(job) >= 1
     exported = download(job["result"]["url"])
     assert [row["cell"] for row in exported] == cells
     assert {row["custom_fields"] for row in exported} == {json.dumps({"note": NOTE})}
     assert exported == download(once["result"]["url"])
     record_property(
         "figures",
-        f"export of {len(cells):,} wide rows at {seconds} s an invocation: {job['legs']} legs",
+        f"export of {len(cells):,} wide rows at {seconds} s an invocation: "
+        f"{job['invocations']} invocations",
     )
 
 

@@ -120,7 +120,7 @@ def test_all_that_a_job_says_is_in_its_log(local: Local, worker: str) -> None:
     assert own(lines) == SAID
     for line in lines:
         assert line["job_id"] == job_id
-        assert (line["attempt"], line["leg"]) in {(1, 1), (2, 2)}
+        assert (line["attempt"], line["invocation"]) in {(1, 1), (2, 2)}
     assert ("stdout", "not yet") in [(line.get("stream"), line["message"]) for line in lines]
     job = local.api.get(f"/jobs/{job_id}").json
     assert (job["status"], job["result"]) == ("succeeded", "its own answer")

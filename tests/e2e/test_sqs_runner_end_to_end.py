@@ -45,7 +45,7 @@ def test_work_goes_through_the_queue_and_none_is_lost_or_doubled(stack: Stack) -
     ended = [follow(api, each, patience=60) for each in ids]
     # That of another organisation is refused for good, and nobody has set this one's.
     assert Counter((each["status"], each["attempt"]) for each in ended) == {("failed", 1): JOBS}
-    assert {each["legs"] for each in ended} == {1}
+    assert {each["invocations"] for each in ended} == {1}
     assert left(stack, "work") == left(stack, "work-dead") == 0
 
 

@@ -186,7 +186,7 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
 
     # The bill was claimed and given back, for a deploy that can read it: nothing is counted.
     given_back = versions.wait_until(bill, "queued")
-    assert (given_back["attempt"], given_back["legs"], given_back["error"]) == (1, 0, None)
+    assert (given_back["attempt"], given_back["invocations"], given_back["error"]) == (1, 0, None)
     versions.as_if_earlier(bill, clock.HOUR)
     refused = versions.ended(bill)
     assert (refused["status"], refused["error"]["kind"]) == ("failed", "InvalidPayload")
@@ -196,7 +196,11 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     assert versions.job(survey)["status"] == "scheduled"
     versions.as_if_earlier(survey, clock.DAY)
     never = versions.ended(survey)
-    assert (never["status"], never["error"]["kind"], never["legs"]) == ("failed", "NeverStarted", 0)
+    assert (never["status"], never["error"]["kind"], never["invocations"]) == (
+        "failed",
+        "NeverStarted",
+        0,
+    )
     assert "This deploy has no job type 'survey'" in never["error"]["message"]
 
     for each, go in zip(posted, gates, strict=True):

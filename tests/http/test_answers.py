@@ -328,7 +328,7 @@ def test_a_token_gets_into_no_log_line(bench: Bench, monkeypatch: pytest.MonkeyP
     assert path.rpartition("/")[2] not in logged.text
 
 
-def test_a_link_goes_on_with_the_next_leg_and_a_manual_retry(bench: Bench) -> None:
+def test_a_link_goes_on_with_the_next_invocation_and_a_manual_retry(bench: Bench) -> None:
     row, path, got = ask(bench)
     (link,) = links()
     row = bench.run(owner_actions.retry_again(owner_actions.cancel(row), bench.send))
@@ -339,7 +339,7 @@ def test_a_link_goes_on_with_the_next_leg_and_a_manual_retry(bench: Bench) -> No
     assert links() == [link]
 
 
-def test_a_leg_that_was_overtaken_stores_no_link(bench: Bench) -> None:
+def test_an_invocation_that_was_overtaken_stores_no_link(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         owner_actions.cancel(bench.read(job.id))
         bench.advance(2000)
@@ -422,14 +422,16 @@ def test_a_runner_that_cannot_send_again_asks_for_no_answer(bench: Bench) -> Non
     assert links() == []
 
 
-def test_each_signal_has_one_link_in_a_leg(bench: Bench) -> None:
+def test_each_signal_has_one_link_in_an_invocation(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         for _ in range(2):
             job.signal_url("approval", text="?", timeout=HOUR)
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    assert row.error["message"].startswith("This leg already has a URL for the signal 'approval'.")
+    assert row.error["message"].startswith(
+        "This invocation already has a URL for the signal 'approval'."
+    )
 
 
 def test_a_process_without_the_address_of_the_api_says_what_to_set(

@@ -150,7 +150,11 @@ def test_a_job_is_done_again_from_where_it_was(
     answer = call("POST", f"/jobs/{job_id}/retry", raw=raw)
     assert answer.status == 202
     assert int(answer.headers["retry-after"]) >= 1
-    assert (answer.json["status"], answer.json["attempt"], answer.json["legs"]) == ("queued", 1, 0)
+    assert (answer.json["status"], answer.json["attempt"], answer.json["invocations"]) == (
+        "queued",
+        1,
+        0,
+    )
     assert answer.json["error"] is None
     assert answer.json["cancel_requested"] is False
     assert worker.deliver() == 1

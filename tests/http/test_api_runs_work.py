@@ -129,7 +129,7 @@ def test_a_job_has_run_when_its_request_is_answered_and_costs_no_invoke(stack: S
             f"before-call.{service}", lambda model, **_: calls.append(model.name)
         )
     row = stack.job()
-    assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
+    assert (row.status, row.invocations) == (Status.SUCCEEDED, 1)
     assert [each for each in calls if each != "GetItem"] == [
         *("PutItem", "UpdateItem", "UpdateItem")
     ]
@@ -184,18 +184,18 @@ def test_the_functions_timeout_ends_a_job_and_its_error_says_so(stack: Stack) ->
     )
 
 
-def test_a_job_goes_on_in_its_next_leg_in_another_invocation(stack: Stack) -> None:
+def test_a_job_goes_on_in_its_next_invocation_in_another_invocation(stack: Stack) -> None:
     def work(job: Any, payload: Any) -> None:
-        while job.leg == 1:
+        while job.invocation == 1:
             time_.advance(10)
             job.checkpoint(1)
 
     script.job = work
     with MovableClock().in_use() as time_:
         row = stack.job(seconds=60)
-        assert (row.status, row.legs) == (Status.QUEUED, 1)
+        assert (row.status, row.invocations) == (Status.QUEUED, 1)
         assert stack.deliver() == 1
-    assert (read(row.id).status, read(row.id).legs) == (Status.SUCCEEDED, 2)
+    assert (read(row.id).status, read(row.id).invocations) == (Status.SUCCEEDED, 2)
 
 
 def test_what_has_to_wait_is_due_and_the_timer_invokes_the_api_function(stack: Stack) -> None:

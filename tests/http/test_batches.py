@@ -705,7 +705,7 @@ def half_dispatched(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> Call
         batch = post(numbered(6), key=key)
         assert batch.status == 202, batch.text
         with monkeypatch.context() as killed:
-            killed.setattr(execution, "_end", lambda leg, ending: None)
+            killed.setattr(execution, "_end", lambda invocation, ending: None)
             killed.setattr(group_chunks, "put", put_first)
             deliver_one(worker, batch.json["id"])
         time.advance(11)

@@ -33,7 +33,7 @@ def logged(row: JobRequest, message: str, after: float = 0, **fields: Any) -> No
         "job_id": row.id,
         "organization_id": row.organization_id,
         "attempt": 1,
-        "leg": 1,
+        "invocation": 1,
         **fields,
     }
     put_line(json.dumps(line), row.created_at + int(after * 1000))
@@ -90,7 +90,7 @@ def test_a_job_shows_its_own_lines_in_order_of_time() -> None:
         "Traceback",
         {"rows": "17"},
     )
-    assert (line["attempt"], line["leg"]) == (1, 1)
+    assert (line["attempt"], line["invocation"]) == (1, 1)
     assert line["time"] == clock.iso(row.created_at + 2000)
 
 
@@ -122,7 +122,7 @@ def test_of_too_many_lines_the_latest_invocations_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = claimed()
-    row.update([JobRequest.legs.set(2), JobRequest.started_at.set(row.created_at + 100_000)])
+    row.update([JobRequest.invocations.set(2), JobRequest.started_at.set(row.created_at + 100_000)])
     for number in range(5):
         logged(row, f"old {number}", after=number)
     logged(row, "new", after=101)

@@ -28,7 +28,7 @@ def anything() -> Condition:
     return condition
 
 
-def test_it_notices_when_a_canceled_job_gets_another_leg_or_attempt(
+def test_it_notices_when_a_canceled_job_gets_another_invocation_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "no_cancel_requested", anything)

@@ -92,7 +92,7 @@ def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
     assert "started in" in noticed(near=452)
 
 
-def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
+def test_it_notices_when_an_invocation_does_not_keep_the_mark_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("job_runners.store.transitions.ending._capacity_kept", lambda job: [])

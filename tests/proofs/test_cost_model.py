@@ -68,22 +68,22 @@ def test_a_job_that_is_tried_again(life: Life) -> None:
     assert life(work)[1] == Workload(jobs=1, seconds=2, retried=1).write_units
 
 
-def test_a_job_of_three_legs_that_is_looked_at_in_each(life: Life, bench: Bench) -> None:
-    """A leg's first checkpoint is written, and its last goes with its end."""
-    legs = []
+def test_a_job_of_three_invocations_that_is_looked_at_in_each(life: Life, bench: Bench) -> None:
+    """An invocation's first checkpoint is written, and its last goes with its end."""
+    invocations = []
 
     def work(job: Any, payload: object) -> None:
-        legs.append(job.cursor)
-        job.checkpoint(len(legs))
+        invocations.append(job.cursor)
+        job.checkpoint(len(invocations))
         bench.advance(61)
         bench.tick()
-        if len(legs) < 3:
+        if len(invocations) < 3:
             bench.advance(900)
-            job.checkpoint(len(legs))
+            job.checkpoint(len(invocations))
 
     row, units = life(work)
-    assert row.legs == 3
-    work_done = Workload(jobs=1, seconds=3 * 61, legs=3, checkpoints=3)
+    assert row.invocations == 3
+    work_done = Workload(jobs=1, seconds=3 * 61, invocations=3, checkpoints=3)
     assert units == work_done.write_units
 
 

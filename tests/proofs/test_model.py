@@ -50,7 +50,9 @@ def test_a_safeguard_that_is_not_missed_is_noticed() -> None:
         whole.module,
         whole.name,
         whole.level,
-        tlc.Config(constants=dict(whole.config.constants) | {"Broken": '"none"', "MaxLegs": "1"}),
+        tlc.Config(
+            constants=dict(whole.config.constants) | {"Broken": '"none"', "MaxInvocations": "1"}
+        ),
         expected="NotEarly",
     )
     (result,) = model.play([whole])

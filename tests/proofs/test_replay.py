@@ -51,7 +51,15 @@ def test_every_write_of_recorded_histories_is_one_of_the_models(
     if HISTORIES < 1000:
         missing |= {"wait_again", "record", "cancel_members", "cancel_owner", "delete"}
     if HISTORIES < 30:
-        missing |= {"release", "request_cancel", "requeue", "stop", "end_leg", "wait", "delete"}
+        missing |= {
+            "release",
+            "request_cancel",
+            "requeue",
+            "stop",
+            "end_invocation",
+            "wait",
+            "delete",
+        }
         missing |= {"gather", "finish_group", "sleep"}
     assert VERBS - set(transitions) <= missing
     record_property(

@@ -64,8 +64,8 @@ def nothing(bench: Bench, row: JobRequest) -> None:
     pass
 
 
-def began_and_waits_for_its_next_leg(bench: Bench, row: JobRequest) -> None:
-    transitions.end_leg(bench.claim(row), transitions.Checkpoint("here", 40, None))
+def began_and_waits_for_its_next_invocation(bench: Bench, row: JobRequest) -> None:
+    transitions.end_invocation(bench.claim(row), transitions.Checkpoint("here", 40, None))
 
 
 def was_canceled(bench: Bench, row: JobRequest) -> None:
@@ -74,7 +74,7 @@ def was_canceled(bench: Bench, row: JobRequest) -> None:
 
 @pytest.mark.parametrize(
     ("happened", "messages"),
-    [(nothing, 2), (began_and_waits_for_its_next_leg, 1), (was_canceled, 1)],
+    [(nothing, 2), (began_and_waits_for_its_next_invocation, 1), (was_canceled, 1)],
 )
 def test_a_job_that_is_asked_for_again_is_sent_again_if_nobody_has_begun_it(
     bench: Bench, happened: Callable[[Bench, JobRequest], None], messages: int

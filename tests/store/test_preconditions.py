@@ -181,7 +181,7 @@ def test_a_second_message_about_a_job_that_was_claimed_a_little_early_is_not_sen
     assert not bench.sent
 
 
-def ends_a_leg(bench: Bench, job: Any) -> None:
+def ends_an_invocation(bench: Bench, job: Any) -> None:
     bench.advance(880)
     job.checkpoint("here")
 
@@ -190,7 +190,7 @@ def fails(bench: Bench, job: Any) -> None:
     raise ValueError
 
 
-@pytest.mark.parametrize("ends", [ends_a_leg, fails])
+@pytest.mark.parametrize("ends", [ends_an_invocation, fails])
 def test_a_job_whose_owner_stops_it_in_the_last_moment_is_not_sent_again(
     bench: Bench, ends: Callable[[Bench, Any], None]
 ) -> None:
@@ -230,10 +230,10 @@ def test_a_running_row_is_postponed_only_under_the_claim_it_was_read_with(still:
 
 
 def test_a_row_is_expired_only_under_the_claim_it_was_read_with(still: Bench) -> None:
-    """A worker has had it meanwhile, and has queued it for its next leg: it goes on."""
+    """A worker has had it meanwhile, and has queued it for its next invocation: it goes on."""
     seen = still.dispatch()
     running = still.claim(seen)
-    transitions.end_leg(running, Checkpoint("here", 40, None))
+    transitions.end_invocation(running, Checkpoint("here", 40, None))
     now = still.read(seen)
     assert (seen.status, seen.due_at) == (now.status, now.due_at)
     with pytest.raises(PreconditionFailed):

@@ -130,15 +130,15 @@ def test_a_job_that_runs_or_has_ended_is_not_canceled_in_one_write(
     assert stored(row).status is row.status
 
 
-def canceled_between_two_legs(row: JobRequest) -> None:
-    owner_transitions.cancel(transitions.end_leg(row, Checkpoint("here", 40, None)).after)
+def canceled_between_two_invocations(row: JobRequest) -> None:
+    owner_transitions.cancel(transitions.end_invocation(row, Checkpoint("here", 40, None)).after)
 
 
 def succeeded_in_spite_of_it(row: JobRequest) -> None:
     transitions.succeed(asked_to_stop(row), "done")
 
 
-@pytest.mark.parametrize("happened", [canceled_between_two_legs, succeeded_in_spite_of_it])
+@pytest.mark.parametrize("happened", [canceled_between_two_invocations, succeeded_in_spite_of_it])
 def test_a_job_that_has_ended_otherwise_was_not_asked_to_stop(
     happened: Callable[[JobRequest], None],
 ) -> None:

@@ -100,7 +100,7 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     for name in {name_of(item) for item in release.items}:
         status = known.get(name, "succeeded").replace("parked", "waiting")
         assert (name, str(release.row(name).status)) == (name, status)
-    assert result(release.row("between_legs"))["counted"] == 3
+    assert result(release.row("between_invocations"))["counted"] == 3
     assert result(release.row("queued_large"))["first"] == "first"
     assert release.row("running").attempt == 2
     error = release.row("running_once").error
@@ -173,7 +173,7 @@ def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
 def test_a_recorded_line_goes_on_within_its_limits(release: Release) -> None:
     listed = {each["name"]: each for each in call("GET", "/queues").json["queues"]}
     assert listed["released_fair"]["limits"]["slots"] == 2  # as it was changed
-    holders = {"line_running": 1, "fair_running": 1, "fair_admitted": 2, "legs_in_line": 1}
+    holders = {"line_running": 1, "fair_running": 1, "fair_admitted": 2, "invocations_in_line": 1}
     assert {name: release.row(name).slot for name in holders} == holders
     release.sent += release.recorded_messages("queue", None)
     release.pass_time(1)
@@ -184,7 +184,13 @@ def test_a_recorded_line_goes_on_within_its_limits(release: Release) -> None:
     ]
     assert len(lines) >= 4
     assert not any("holder" in item for item in lines)
-    for name in ("line_running", "line_waiting", "fair_running", "fair_waiting", "legs_in_line"):
+    for name in (
+        "line_running",
+        "line_waiting",
+        "fair_running",
+        "fair_waiting",
+        "invocations_in_line",
+    ):
         assert release.row(name).status == "succeeded"
     assert result(release.row("in_turns")) == {"counted": 2}
 

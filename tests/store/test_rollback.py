@@ -28,7 +28,7 @@ MINUTES = 15
 SUPPORT = Path(record_release.__file__).parent
 # Rows that get a version which the release doesn't know: one of each kind.
 NEWER = {
-    *("scheduled_soon", "retryable", "queued", "line_waiting", "legs_in_line"),
+    *("scheduled_soon", "retryable", "queued", "line_waiting", "invocations_in_line"),
     *("fair_admitted", "counted", "unique_queued", "unique_put_off", "signaled"),
 }
 
@@ -106,7 +106,7 @@ def again(rolled_back: Path) -> Iterator[Release]:
 
 
 def test_a_release_runs_what_it_understands(again: Release) -> None:
-    for name in ("between_legs", "traced", "line_running", "fair_waiting", "succeeded"):
+    for name in ("between_invocations", "traced", "line_running", "fair_waiting", "succeeded"):
         assert again.row(name).status == "succeeded", name
 
 
@@ -116,8 +116,10 @@ def test_it_leaves_alone_what_it_would_get_wrong(again: Release, stored: Path) -
     for item in newer:
         row = queries.read(item["id"]["S"])
         assert row is not None
-        left = (str(row.status), row.legs, row.row_version)
-        assert left == (item["status"]["S"], int(item["legs"]["N"]), ROW_VERSION + 1), name_of(item)
+        left = (str(row.status), row.invocations, row.row_version)
+        assert left == (item["status"]["S"], int(item["invocations"]["N"]), ROW_VERSION + 1), (
+            name_of(item)
+        )
     assert again.row("fair_admitted").slot == 2
 
 

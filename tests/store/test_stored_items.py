@@ -30,7 +30,7 @@ class Plain(Model):
     id = attributes.UnicodeAttribute(hash_key=True)
     payload = attributes.BinaryAttribute(legacy_encoding=False, null=True)
     cursor = attributes.JSONAttribute(null=True)
-    legs = attributes.NumberAttribute(default=0)
+    invocations = attributes.NumberAttribute(default=0)
 
 
 class Ours(Table):
@@ -44,22 +44,22 @@ class Ours(Table):
     id = UnicodeAttribute(hash_key=True)
     payload = BinaryAttribute(legacy_encoding=False, null=True)
     cursor = JSONAttribute(null=True)
-    legs = Integer(default=0)
+    invocations = Integer(default=0)
 
 
 def expressions(model: Any) -> dict[str, Any]:
     """Return the parts of a request that use each operator there is one of in the transitions."""
     actions = [
-        model.legs.set(model.legs + 1),
+        model.invocations.set(model.invocations + 1),
         model.cursor.set(model.cursor | [1]),
         model.payload.set(b"12"),
         model.id.remove(),
         model.cursor.set(None),
     ]
     condition = (
-        (model.legs <= 3)
+        (model.invocations <= 3)
         & ((model.id == "a") | model.id.is_in("b", "c"))
-        & (model.legs < 4)
+        & (model.invocations < 4)
         & model.payload.exists()
         & model.cursor.does_not_exist()
         & (model.payload == b"1")
@@ -74,16 +74,17 @@ def test_expressions_are_those_of_pynamodb() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"payload": b"1", "cursor": {"a": [1, None]}, "legs": 3}, {"legs": None}]
+    "values",
+    [{}, {"payload": b"1", "cursor": {"a": [1, None]}, "invocations": 3}, {"invocations": None}],
 )
 def test_an_item_is_that_of_pynamodb(values: dict[str, Any]) -> None:
     ours, plain = Ours(id="a"), Plain(id="a")
     for row in (ours, plain):
         for name, value in values.items():
             setattr(row, name, value)
-    if values.get("legs", 0) is None:
+    if values.get("invocations", 0) is None:
         for row in (ours, plain):
-            with pytest.raises(ValueError, match="legs"):
+            with pytest.raises(ValueError, match="invocations"):
                 row.serialize()
         assert ours.serialize(null_check=False) == plain.serialize(null_check=False)
         return

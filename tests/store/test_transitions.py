@@ -32,7 +32,7 @@ def test_a_saved_job_is_queued_and_due_within_a_minute() -> None:
     assert row.due_at == row.created_at + conditional_write.GRACE
     assert row.due_shard in due_shards(Lane.QUEUED)
     assert row.created_key == f"{row.created_at:015d}{row.id}"
-    assert (row.attempt, row.legs, row.row_version) == (1, 0, 1)
+    assert (row.attempt, row.invocations, row.row_version) == (1, 0, 1)
     assert row.request_id == "r1"
 
 
@@ -55,7 +55,7 @@ def test_a_claim_leases_the_row_and_leaves_attempt_and_due_as_they_were() -> Non
     row = stored(claimed(before, deadline))
     assert row.status is Status.RUNNING
     assert row.lease_until == deadline + transitions.SKEW
-    assert (row.attempt, row.legs, row.due_at) == (1, 1, before.due_at)
+    assert (row.attempt, row.invocations, row.due_at) == (1, 1, before.due_at)
     assert row.send_id == "send"
     assert row.claim_token
 
@@ -64,7 +64,7 @@ def test_every_claim_has_a_token_of_its_own() -> None:
     first = claimed()
     second = claimed(retry(first))
     assert first.claim_token != second.claim_token
-    assert second.legs == 2
+    assert second.invocations == 2
 
 
 def test_a_success_is_final_and_leaves_the_due_index() -> None:
@@ -160,7 +160,7 @@ def test_a_running_or_finished_job_can_not_be_claimed(run_at: int | None) -> Non
     transitions.succeed(running, None)
     with pytest.raises(PreconditionFailed, match="succeeded"):
         claimed(job)
-    assert stored(job).legs == 1
+    assert stored(job).invocations == 1
 
 
 def test_a_job_that_does_not_exist_can_not_be_claimed_into_being() -> None:
@@ -215,7 +215,7 @@ def test_of_racing_claims_exactly_one_wins() -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
-    assert stored(job).legs == 1
+    assert stored(job).invocations == 1
 
 
 def test_a_live_lease_can_not_be_rescued() -> None:
@@ -270,7 +270,7 @@ def test_a_claim_whose_response_is_lost_is_a_success(
     lost = lose_next_response()
     row = claimed(job)
     assert lost == ["UpdateItem"]
-    assert (row.status, row.legs) == (Status.RUNNING, 1)
+    assert (row.status, row.invocations) == (Status.RUNNING, 1)
     assert row.organization_id == "org"
 
 

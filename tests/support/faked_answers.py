@@ -18,7 +18,7 @@ JOB = {
     "queue_name": "default",
     "attempt": 3,
     "max_attempts": 3,
-    "legs": 5,
+    "invocations": 5,
     "created_at": "2026-11-24T12:00:00.000Z",
     "queued_at": "2026-11-24T12:00:00.000Z",
     "run_at": "2026-11-24T12:10:00.000Z",

@@ -1,4 +1,4 @@
-"""A job that gathers, for tests of groups: its members, their work, and what its legs got."""
+"""A job that gathers, for tests: its members, their work, and what its invocations got."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from sample_work import Sample, script
 
 
 class Gathering:
-    """A parent that gathers, the work of its members, and what the parent's legs got."""
+    """A parent that gathers, the work of its members, and what the parent's invocations got."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Gathering:
         if isinstance(members, int):
             self.members = [Member("sample_once", {"number": each}) for each in range(members)]
         self.options = options
-        self.legs = 0
+        self.invocations = 0
         self.got: list[list[tuple[str, str, Any]]] = []
         self.counts: list[tuple[int, int]] = []
         self.fails: set[int] = set()  # the members that fail
@@ -49,7 +49,7 @@ class Gathering:
             if payload.number in self.fails:
                 raise ValueError(f"no luck with {payload.number}")
             return {"twice": 2 * payload.number}
-        self.legs += 1
+        self.invocations += 1
         results = job.gather("all", iter(self.members), **self.options)
         self.counts.append((results.total, results.failed))
         self.got.append([(each.key, each.status, each.value) for each in results])

@@ -74,5 +74,7 @@ ENDINGS: dict[str, Callable[[JobRequest], JobRequest]] = {
     "succeed": lambda job: transitions.succeed(job, {"n": 1}).after,
     "fail": lambda job: transitions.fail(job, ERROR).after,
     "retry": retry,
-    "end_leg": lambda job: transitions.end_leg(job, Checkpoint({"at": 1}, 50, None)).after,
+    "end_invocation": lambda job: (
+        transitions.end_invocation(job, Checkpoint({"at": 1}, 50, None)).after
+    ),
 }

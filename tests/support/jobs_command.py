@@ -92,7 +92,7 @@ def job(status: str, **changes: Any) -> dict[str, Any]:
         "queue_name": "default",
         "attempt": 1,
         "max_attempts": 5,
-        "legs": 1,
+        "invocations": 1,
         "cancel_requested": False,
         "created_at": "2026-11-24T12:00:00.000Z",
         **times,

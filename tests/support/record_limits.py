@@ -25,8 +25,11 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def record_queues(this: "Recorder") -> None:
-    """Rows that hold a slot, wait in a line, were let on, are between two legs or two turns; slots
-    and entries; limits that were changed; a wake-up that is on its way."""
+    """Record what queues with limits store.
+
+    These are rows that hold a slot, wait in a line, were let on, are between two invocations or two
+    turns; slots and entries; limits that were changed; a wake-up that is on its way.
+    """
     line: dict[str, Any] = {"job_type": "released_line", "payload": {"to": 1}}
     _claim_in_line(this, this.dispatch("line_running", **line))
     this.run(this.dispatch("line_waiting", **line))
@@ -40,7 +43,9 @@ def record_queues(this: "Recorder") -> None:
     this.run(this.dispatch("fair_waiting", **fair))
     changing_limits.set_limits("released_fair", slots=2, rate=None, max_waiting=100, send=this.send)
 
-    this.run_leg(this.dispatch("legs_in_line", queue_name="released_legs", payload={"to": 3}))
+    this.run_invocation(
+        this.dispatch("invocations_in_line", queue_name="released_invocations", payload={"to": 3})
+    )
     this.run(this.dispatch("in_turns", "released_turns", payload={"to": 2}))
     this.run(this.dispatch("paced", "released_turns", payload={"to": 0}))
 

@@ -86,10 +86,10 @@ class Recorder:
         execution.run(JobMessage.about(row), deadline=deadline, send=self.send)
         return self.read(row)
 
-    def run_leg(self, row: JobRequest, checkpoints: int = 1) -> JobRequest:
-        """Have a worker run the job, and end its leg at a checkpoint."""
+    def run_invocation(self, row: JobRequest, checkpoints: int = 1) -> JobRequest:
+        """Have a worker run the job, and end its invocation at a checkpoint."""
         answers = iter([False] * (checkpoints - 1) + [True])
-        with patch.object(time_budget.TimeBudget, "leg_over", lambda _: next(answers)):
+        with patch.object(time_budget.TimeBudget, "invocation_over", lambda _: next(answers)):
             return self.run(row)
 
     def claim(self, row: JobRequest, seconds: float) -> JobRequest:
@@ -138,7 +138,7 @@ def record_engine(this: Recorder) -> None:
     this.dispatch("idempotent", payload={"to": 1}, idempotency_key="spring 2026")
     this.dispatch("scheduled", "released_once", delay=3600)
     this.dispatch("scheduled_soon", delay=600, max_attempts=2, payload={"to": 1})
-    this.run_leg(this.dispatch("between_legs", payload={"to": 3, "ballast": NOISE}))
+    this.run_invocation(this.dispatch("between_invocations", payload={"to": 3, "ballast": NOISE}))
     this.dispatch("other_organization", organization_id="zenith")
 
     this.claim(this.dispatch("running"), 600)

@@ -34,6 +34,6 @@ TASKS = {"released_failing": Task(keep_failing)}
 QUEUES = {
     "released_line": Queue(slots=1),
     "released_fair": Queue(slots=1, per=("organization_id", "to"), order="fair"),
-    "released_legs": Queue(slots=2),
+    "released_invocations": Queue(slots=2),
     "released_pace": Queue(rate=Rate(1, seconds=60)),
 }

@@ -55,13 +55,13 @@ def remind_if_approved(job: RunningJob, payload: People) -> str:
 
 
 def remind_before_it_waits(job: RunningJob, payload: People) -> str:
-    """Ask for an approval again in each leg."""
+    """Ask for an approval again in each invocation."""
     send(f"question to {payload.names[0]}")
     return str(job.wait_for("approve", timeout=600))
 
 
 def remind_between_waits(job: RunningJob, payload: People) -> str:
-    """Ask for an approval after a pause, and again in the leg after the answer."""
+    """Ask for an approval after a pause, and again in the invocation after the answer."""
     job.sleep("pause", 60)
     send(f"question to {payload.names[0]}")
     name, _ = job.wait_for_any(["approve", "reject"], timeout=600, label="answer")

@@ -27,7 +27,7 @@ class Script:
         """Do nothing but record."""
         self.job: Callable[[RunningJob, Sample], Any] = lambda job, payload: {"number": 1}
         self.task: Callable[[Sample], object] = lambda payload: None
-        self.jobs_run: list[tuple[str, int, int]] = []  # id, attempt, leg
+        self.jobs_run: list[tuple[str, int, int]] = []  # id, attempt, invocation
         self.tasks_run: list[Sample] = []
         self.texts_run: list[str] = []
 
@@ -42,7 +42,7 @@ def failing(payload: Sample) -> None:
 
 def once(job: RunningJob, payload: Sample) -> Any:
     """Do work that never runs twice."""
-    script.jobs_run.append((job.id, job.attempt, job.leg))
+    script.jobs_run.append((job.id, job.attempt, job.invocation))
     return script.job(job, payload)
 
 

@@ -19,7 +19,7 @@ class Lot(BaseModel):
 
 def work(job: RunningJob, payload: Lot) -> Any:
     """Do work that is unique."""
-    script.jobs_run.append((job.id, job.attempt, job.leg))
+    script.jobs_run.append((job.id, job.attempt, job.invocation))
     script.texts_run.append(payload.text)
     script.job(job, payload)  # type: ignore[arg-type]
     return {"text": payload.text}

@@ -42,7 +42,7 @@ def test_a_job_that_goes_on_in_turns_is_done_once_whatever_happens(hostile: Host
     """Its slot is given back and taken again, whoever is killed or not heard in between."""
     report = hostile.run("remind_in_turns", TWO, most=24)
     report.assert_done_once()
-    assert max(play.job.legs for play in report.plays) > 2
+    assert max(play.job.invocations for play in report.plays) > 2
 
 
 def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: Hostile) -> None:
@@ -69,7 +69,7 @@ def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: 
         assert any(each.startswith(mishap) for each in counted), mishap
     assert counted["killed before call"] >= 6
     assert max(play.job.attempt for play in report.plays) == 2
-    assert max(play.job.legs for play in report.plays) == 2
+    assert max(play.job.invocations for play in report.plays) == 2
 
 
 def test_so_is_one_of_a_job_that_is_async(hostile: Hostile) -> None:
@@ -197,14 +197,14 @@ def test_a_job_that_waits_is_done_once_whatever_happens(hostile: Hostile) -> Non
     report = hostile.run("remind_if_approved", ONE, signals={"approve": "Ada"}, most=24)
     report.assert_done_once()
     assert report.undisturbed.job.result == "approve: Ada"
-    assert report.undisturbed.job.legs == 1
-    assert report.plays[0].mishap == "each wait ended its leg"
-    assert report.plays[0].job.legs == 3  # before the sleep, before the wait, and after both
+    assert report.undisturbed.job.invocations == 1
+    assert report.plays[0].mishap == "each wait ended its invocation"
+    assert report.plays[0].job.invocations == 3  # before the sleep, before the wait, and after both
 
 
 @pytest.mark.parametrize("job_type", ["remind_before_it_waits", "remind_between_waits"])
 def test_an_effect_before_a_wait_is_found_to_be_done_twice(job_type: str, hostile: Hostile) -> None:
-    mishaps = ["each wait ended its leg", "every message was delivered twice"]
+    mishaps = ["each wait ended its invocation", "every message was delivered twice"]
     report = hostile.run(job_type, ONE, signals={"approve": True}, only=mishaps)
     assert report.findings == {"Done twice: 'question to Ada'": mishaps}
     assert "Put each effect that comes before a wait into a job.step." in str(report)

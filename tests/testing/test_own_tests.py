@@ -49,7 +49,8 @@ def test_retries_are_not_waited_for(job_runner, movable_clock):
     assert (assert_succeeded(job), job.attempt, len(job.earlier_errors)) == (3, 3, 2)
     assert movable_clock.now() - before >= 2 * 3600 * 1000
 
-def test_a_job_takes_another_leg_when_its_time_is_over(job_runner, monkeypatch, movable_clock):
+def test_a_job_takes_another_invocation_when_its_time_is_over(job_runner, monkeypatch,
+movable_clock):
     monkeypatch.setattr(reminders, "send", lambda *_: movable_clock.advance(50))
     job = job_runner.dispatch("remind", {"names": ["Ada", "Grace", "Mary"]})
     job_runner.drain(seconds=60)

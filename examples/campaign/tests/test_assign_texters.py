@@ -139,7 +139,7 @@ def test_whatever_dies_the_contacts_get_the_same_texters(
         assert play.job.status == "succeeded", play.mishap
 
 
-def test_a_long_assignment_goes_on_in_many_legs(
+def test_a_long_assignment_goes_on_in_many_invocations(
     job_runner: InlineRunner,
     saved_jobs: SavedJobs,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,7 +156,7 @@ def test_a_long_assignment_goes_on_in_many_legs(
     job = job_runner.dispatch("assign_texters", listed("ada", "bo"))
     job_runner.drain(seconds=50)
     done = saved_jobs.get(job.id)
-    assert done.legs > 2
+    assert done.invocations > 2
     assert done.message == "10 of 10 contacts assigned"
     assert Counter(texters()) == {"ada": 5, "bo": 5}
 

@@ -63,7 +63,7 @@ def test_what_is_exported_can_be_imported_again(job_runner: InlineRunner) -> Non
     assert same == before
 
 
-def test_a_large_export_is_written_in_pieces_over_many_legs(
+def test_a_large_export_is_written_in_pieces_over_many_invocations(
     job_runner: InlineRunner,
     saved_jobs: SavedJobs,
     monkeypatch: pytest.MonkeyPatch,
@@ -81,7 +81,7 @@ def test_a_large_export_is_written_in_pieces_over_many_legs(
     keep(range(40))
     job = job_runner.dispatch("export_contacts", SPRING)
     job_runner.drain(seconds=75)
-    assert saved_jobs.get(job.id).legs > 2
+    assert saved_jobs.get(job.id).invocations > 2
     assert saved_jobs.get(job.id).message == "40 contacts written"
     rows = rows_of(assert_succeeded(job)["file"])
     assert [row[2] for row in rows] == ["cell", *(cell(number) for number in range(40))]

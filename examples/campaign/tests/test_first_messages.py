@@ -133,13 +133,13 @@ def test_a_person_is_texted_once_whatever_dies(hostile: Hostile, sns: Sns) -> No
     assert_never_twice(report)
 
 
-def test_a_turn_that_ends_in_the_middle_goes_on_in_another_leg(
+def test_a_turn_that_ends_in_the_middle_goes_on_in_another_invocation(
     job_runner: InlineRunner, saved_jobs: SavedJobs, three: Sns, movable_clock: MovableClock
 ) -> None:
     three.before_answering = lambda: movable_clock.advance(25)
     job_runner.dispatch("send_first_messages", {**SPRING, "text": "Hi"})
     job_runner.drain(seconds=60)
-    assert saved_jobs.only("send_first_messages_turn").legs > 1
+    assert saved_jobs.only("send_first_messages_turn").invocations > 1
     assert three.texts == HI
 
 

@@ -66,18 +66,20 @@ def test_whatever_dies_the_contacts_and_the_rejected_rows_are_the_same(
 
 
 @pytest.mark.usefixtures("slow_writes")
-def test_an_import_goes_on_in_many_legs(job_runner: InlineRunner, saved_jobs: SavedJobs) -> None:
+def test_an_import_goes_on_in_many_invocations(
+    job_runner: InlineRunner, saved_jobs: SavedJobs
+) -> None:
     key = upload("contacts.csv", FILE)
     job = job_runner.dispatch("import_contacts", {**SPRING, "key": key})
-    job_runner.drain(seconds=50)  # each checkpoint ends a leg
-    assert saved_jobs.get(job.id).legs >= 3
+    job_runner.drain(seconds=50)  # each checkpoint ends an invocation
+    assert saved_jobs.get(job.id).invocations >= 3
     rejected = rows_of(assert_succeeded(job)["rejected"]["file"])
     assert [row[0] for row in rejected] == ["row", "4", "6", "7", "9"]
     assert [each["first_name"] for each in contacts_of()] == CONTACTS
 
 
 @pytest.mark.usefixtures("slow_writes")
-def test_a_file_replaced_between_two_legs_is_not_mixed_with_the_old_one(
+def test_a_file_replaced_between_two_invocations_is_not_mixed_with_the_old_one(
     job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = ContactWriter.write

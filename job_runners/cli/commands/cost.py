@@ -7,7 +7,14 @@ from typing import Any, Literal
 import click
 
 from job_runners.cli import options, output
-from job_runners.cli.cost_model import LONGEST_LEG, MONTH_SECONDS, Line, Prices, Workload, bill
+from job_runners.cli.cost_model import (
+    LONGEST_INVOCATION,
+    MONTH_SECONDS,
+    Line,
+    Prices,
+    Workload,
+    bill,
+)
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
@@ -38,7 +45,9 @@ _SHARE = click.FloatRange(0, 1)
     default="arm64",
     help="Processor architecture of the functions (default arm64).",
 )
-@click.option("--legs", type=click.IntRange(1), default=1, help="Invocations per job (default 1).")
+@click.option(
+    "--invocations", type=click.IntRange(1), default=1, help="Invocations per job (default 1)."
+)
 @click.option(
     "--checkpoints",
     type=click.FloatRange(0),
@@ -96,10 +105,11 @@ def command(target: Target, **given: Any) -> None:
     """
     if given["waiting"] and given["limits"] is None:
         raise click.UsageError("--waiting applies to a queue with limits. Pass --limits too.")
-    minimum_legs = math.ceil(given["seconds"] / LONGEST_LEG)
-    if given["legs"] < minimum_legs:
+    minimum = math.ceil(given["seconds"] / LONGEST_INVOCATION)
+    if given["invocations"] < minimum:
         raise click.UsageError(
-            f"Lambda ends an invocation after {LONGEST_LEG} s. Pass --legs {minimum_legs} or more."
+            f"Lambda ends an invocation after {LONGEST_INVOCATION} s. "
+            f"Pass --invocations {minimum} or more."
         )
     prices = _prices(given["prices"])
     work = _workload(**given)

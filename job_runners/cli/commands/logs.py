@@ -21,7 +21,7 @@ _COLORS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
 # in every line.
 _NOT_LISTED = frozenset(
     {
-        *("level", "location", "message", "timestamp", "service", "stream", "leg"),
+        *("level", "location", "message", "timestamp", "service", "stream", "invocation"),
         *("job_id", "job_type", "organization_id", "request_id", "task_id", "task_name"),
         *("xray_trace_id", "trace_id", "span_id"),
         *("exception", "exception_name", "stack_trace"),
@@ -46,7 +46,8 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
     """Show the lines that a job or task printed and logged, from all functions in time order, and
     Lambda's reports on how its latest invocations ended.
 
-    Each line has time, function, level (or stream), attempt and leg (1/2 is attempt 1, leg 2). With
+    Each line has time, function, level (or stream), attempt and invocation (1/2 is attempt 1,
+    invocation 2). With
     --json, print the raw lines, one object each.
 
     Logs are kept for 30 days and arrive a few seconds late. On the local AWS, they arrive at once,
@@ -119,13 +120,13 @@ def _find_task(target: Target, start: str) -> str:
 def _print(line: "Line") -> None:
     level = str(line.fields.get("level", ""))
     more = {} if line.is_report else line.fields
-    attempt_and_leg = _attempt_and_leg(line)
-    hidden = _NOT_LISTED | {"attempt"} if attempt_and_leg else _NOT_LISTED
+    attempt_and_invocation = _attempt_and_invocation(line)
+    hidden = _NOT_LISTED | {"attempt"} if attempt_and_invocation else _NOT_LISTED
     text = [
         output.moment(line.time),
         f"{line.group:<8}",
         click.style(f"{output.plain(_kind(line)):<7}", fg=_COLORS.get(level)),
-        *attempt_and_leg,
+        *attempt_and_invocation,
         output.plain(_report_in_words(line.fields["record"]) if line.is_report else _message(line)),
         *(
             click.style(output.plain(f"{name}={value}"), dim=True)
@@ -145,16 +146,17 @@ def _kind(line: "Line") -> str:
     return str(line.fields.get("stream") or line.fields.get("level", ""))
 
 
-def _attempt_and_leg(line: "Line") -> list[str]:
-    """Return the attempt and leg of a job's line, such as 1/2, or the attempt of a task's line.
+def _attempt_and_invocation(line: "Line") -> list[str]:
+    """Return the attempt and invocation of a job's line, such as 1/2.
 
-    The list is empty if no leg of a job wrote the line: a lone number would explain nothing there.
+    The list is empty if no invocation of a job wrote the line: a lone number would explain nothing
+    there.
     """
-    attempt, leg = line.fields.get("attempt"), line.fields.get("leg")
-    if attempt is None or (leg is None and "task_id" not in line.fields):
+    attempt, invocation = line.fields.get("attempt"), line.fields.get("invocation")
+    if attempt is None or (invocation is None and "task_id" not in line.fields):
         return []
-    attempt_and_leg = f"{attempt}/{leg}" if leg is not None else str(attempt)
-    return [click.style(output.plain(f"{attempt_and_leg:<4}"), dim=True)]
+    attempt_and_invocation = f"{attempt}/{invocation}" if invocation is not None else str(attempt)
+    return [click.style(output.plain(f"{attempt_and_invocation:<4}"), dim=True)]
 
 
 def _message(line: "Line") -> str:

@@ -79,7 +79,10 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("waits for", waits_for(job.get("waits_for"))),
         ("unique key", job.get("unique_key")),
         ("queue", job["queue_name"]),
-        ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
+        (
+            "attempt",
+            f"{job['attempt']} of {job['max_attempts']}, {_invocations(job['invocations'])}",
+        ),
         ("request", job.get("request_id")),
         ("parent", " ".join(filter(None, (job.get("parent_id"), _group(job))))),
         ("follow-up of", job.get("follow_up_of")),
@@ -115,8 +118,8 @@ def _place(target: Target, job: Job) -> list[tuple[str, str]]:
     return [("ahead of it", number + scope)]
 
 
-def _legs(count: int) -> str:
-    return "1 leg" if count == 1 else f"{count} legs"
+def _invocations(count: int) -> str:
+    return "1 invocation" if count == 1 else f"{count} invocations"
 
 
 def _time(iso: str | None) -> str:

@@ -45,14 +45,14 @@ def failure_destination(deployed: Deployed) -> Iterator[Issue]:
 def recursion(deployed: Deployed) -> Iterator[Issue]:
     """Check that Lambda allows recursion.
 
-    A job of many legs is a chain of invocations, which Lambda stops after 16 by default.
+    A job of many invocations is a chain of invocations, which Lambda stops after 16 by default.
     """
     for logical_id in (deployed.runs_jobs_id, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
             yield Issue(
-                f"Lambda will stop {name} in a job of more than 16 legs or attempts.",
+                f"Lambda will stop {name} in a job of more than 16 invocations or attempts.",
                 f"aws lambda put-function-recursion-config --function-name {name} "
                 "--recursive-loop Allow",
             )

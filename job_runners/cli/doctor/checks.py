@@ -32,7 +32,7 @@ CHECKS = (
         calls.failure_destination,
         _IGNORED,
     ),
-    Check("recursion", "long chains of legs are allowed", calls.recursion, _DROPPED),
+    Check("recursion", "long chains of invocations are allowed", calls.recursion, _DROPPED),
     Check("reservation", "workers leave concurrency for the rest", calls.reservation, _IGNORED),
     Check("expiry", "finished rows expire", data.expiry, _DROPPED),
     Check("indexes", "all exist and are active", data.indexes),

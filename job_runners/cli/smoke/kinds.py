@@ -145,7 +145,7 @@ def _retry(work: Work) -> None:
 
 def _sleep(work: Work) -> None:
     job = work.succeeded(work.ids["sleep"])
-    if job["legs"] < 2:
+    if job["invocations"] < 2:
         raise NotAsExpected("did not continue in another invocation")
 
 

@@ -67,7 +67,7 @@ def _times(work: Work, check: str, job_id: str) -> dict[str, Any]:
         "check": check,
         "status": job["status"],
         "attempt": job["attempt"],
-        "legs": job["legs"],
+        "invocations": job["invocations"],
         "seconds_to_start": _seconds(job, "created_at", "started_at"),
         "seconds_to_finish": _seconds(job, "created_at", "finished_at"),
         "billed_ms": sum(each.get("billedDurationMs", 0) for each in metrics),

@@ -124,10 +124,10 @@ function lines(all) {
   }
   let before = null;
   const head = (line) => {
-    const words = line.leg === null ? null : `Attempt ${line.attempt}, leg ${line.leg}`;
+    const words = line.invocation === null ? null : `Attempt ${line.attempt}, invocation ${line.invocation}`;
     const changed = words !== null && words !== before;
     if (changed) before = words;
-    return changed && h("li", { class: "leg" }, words);
+    return changed && h("li", { class: "invocation" }, words);
   };
   return h("div", {
     class: "lines", tabindex: 0, role: "group", "aria-label": count(all.length, "log line"), "data-key": "lines",

@@ -298,7 +298,7 @@ function facts(job) {
     h("div", { "data-key": name }, h("dt", {}, name), h("dd", {}, ...words));
   return h("dl", { class: "facts", "data-key": "facts" },
     fact("Attempt", `${job.attempt} of ${job.max_attempts}`),
-    fact("Legs", job.legs),
+    fact("Invocations", job.invocations),
     fact("Queue", job.queue_name),
     fact("Organization", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
     job.parent_id && fact("Parent", toJob(job.parent_id), job.group ? ` (group ${job.group})` : ""),

@@ -27,11 +27,11 @@ export function tally(jobs) {
 
 function figures({ jobs, read, whole }) {
   if (!jobs.length) return [];
-  // Only jobs that ran in one leg (one Lambda invocation): a later leg or attempt overwrites the
+  // Only jobs that ran in one Lambda invocation: a later invocation or attempt overwrites the
   // start of the first.
-  const oneLeg = jobs.filter((job) => job.attempt === 1 && job.legs === 1 && job.started_at);
-  const waits = oneLeg.map((job) => between(later(job), job.started_at));
-  const runs = oneLeg.filter((job) => job.status === "succeeded")
+  const oneInvocation = jobs.filter((job) => job.attempt === 1 && job.invocations === 1 && job.started_at);
+  const waits = oneInvocation.map((job) => between(later(job), job.started_at));
+  const runs = oneInvocation.filter((job) => job.status === "succeeded")
     .map((job) => between(job.started_at, job.finished_at));
   return [
     outcomes(jobs),
@@ -40,8 +40,8 @@ function figures({ jobs, read, whole }) {
     h("p", { class: "from" },
       from(jobs.length, read, whole), ", since ",
       age(jobs.at(-1).created_at),
-      oneLeg.length < jobs.length
-        && `. Times are from the ${oneLeg.length} that ran in one invocation.`),
+      oneInvocation.length < jobs.length
+        && `. Times are from the ${oneInvocation.length} that ran in one invocation.`),
   ];
 }
 

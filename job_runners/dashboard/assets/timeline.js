@@ -1,6 +1,6 @@
 // A job's timeline: its waits and runs as parts of one bar, and the same as text.
 //
-// A row has the times of its creation, of the start of its attempt and its latest leg, and of its end. Earlier
+// A row has the times of its creation, of the start of its attempt and its latest invocation, and of its end. Earlier
 // attempts are only in the log, so the bar shows them as one part.
 
 import { h } from "./dom.js";
@@ -61,7 +61,7 @@ function currentWait(job, time) {
     case "waiting":
       return { from: time("waiting_since") ?? queued, words: waitsFor(job.waits_for) };
     case "queued":
-      return { from: queued, words: job.legs > 0 ? "Waiting for its next leg" : "Waiting for a worker" };
+      return { from: queued, words: job.invocations > 0 ? "Waiting for its next invocation" : "Waiting for a worker" };
     case "retryable": // the row was last written when the attempt failed
       return { from: time("updated_at"), words: "Waiting for its next attempt" };
     default:
@@ -91,7 +91,7 @@ function before(job, time, end) {
     const words = `${count(job.attempt - 1, "earlier attempt")}, with the waits between them`;
     add("past", job.status === "retryable" ? end : next, words, true);
   } else {
-    // Each leg, a manual retry and the end of a pause queue the job again. The row has only the last time.
+    // Each invocation, a manual retry and the end of a pause queue the job again. The row has only the last time.
     const queued = time("queued_at") ?? at;
     if (queued - at > 1000 && queued <= end) add("past", queued, "Before it was last queued");
     if (next - at > 1000) add("wait", next, "Scheduled");
@@ -100,13 +100,13 @@ function before(job, time, end) {
   return parts;
 }
 
-function ran(job, from, leg, to) {
+function ran(job, from, invocation, to) {
   const attempt = job.max_attempts > 1 ? `Attempt ${job.attempt}` : "Ran";
-  const legs = job.legs > job.attempt ? `, its latest leg marked (${job.legs} in all)` : "";
+  const invocations = job.invocations > job.attempt ? `, its latest invocation marked (${job.invocations} in all)` : "";
   const over = FINISHED.has(job.status);
   return {
     kind: over ? `run ${job.status}` : "run going", from, to, always: true,
-    mark: leg, going: job.status === "running", words: attempt + legs,
+    mark: invocation, going: job.status === "running", words: attempt + invocations,
   };
 }
 

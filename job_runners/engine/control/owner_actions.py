@@ -24,9 +24,9 @@ _TRIES = 3  # how many times a cancel is tried if the job changes between the re
 def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
     """Cancel a job immediately if no worker has it. Otherwise ask its worker to stop it.
 
-    The worker stops the job at the next written checkpoint, or when the leg or attempt ends. The
-    returned row is canceled, or records the request. If a canceled job had a slot, the next job in
-    its line gets the slot, and `send` sends that job.
+    The worker stops the job at the next written checkpoint, or when the invocation or attempt ends.
+    The returned row is canceled, or records the request. If a canceled job had a slot, the next job
+    in its line gets the slot, and `send` sends that job.
 
     Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
     """

@@ -18,8 +18,8 @@ _PAGE = 100  # markers of a shard that are read at a time
 _MOST_PAGES = 10
 _LONGEST_GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR
-# A leg puts a member's marker before its row. After this time, no leg is between the two: Lambda
-# ends an invocation after 30 minutes at the latest.
+# An invocation puts a member's marker before its row. After this time, no invocation is between the
+# two: Lambda ends an invocation after 30 minutes at the latest.
 _LONGEST_DISPATCH = 35 * clock.MINUTE
 
 
@@ -59,8 +59,8 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     """Delete a marker if its member has ended or is gone. Return whether it was deleted.
 
     The transaction checks that the row and the marker are as read. Otherwise a member that was
-    retried in the meantime could lose its marker. If a member has no row yet, a leg that was
-    canceled and retried may be about to save it.
+    retried in the meantime could lose its marker. If a member has no row yet, an invocation that
+    was canceled and retried may be about to save it.
     """
     if row is not None and not row.status.finished:
         return False

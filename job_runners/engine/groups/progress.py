@@ -1,8 +1,8 @@
 """Report how many members of a job's group have ended.
 
 The members of a small group are counted at each request. Those of a large one are counted by the
-leg that dispatches them, and then by the timer. Both store the numbers in the owner's row. Before
-the timer's first look, and after the owner's end, they are counted at the request.
+invocation that dispatches them, and then by the timer. Both store the numbers in the owner's row.
+Before the timer's first look, and after the owner's end, they are counted at the request.
 """
 
 from collections import Counter

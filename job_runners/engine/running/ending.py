@@ -1,7 +1,7 @@
-"""How a leg of a job ends, and how each ending is recorded.
+"""How an invocation of a job ends, and how each ending is recorded.
 
-`job_runners.engine.running.execution` decides how a leg ended, and `record` writes that. Each
-kind of ending is a subclass of `Ending`.
+`job_runners.engine.running.execution` decides how an invocation ended, and `record` writes that.
+Each kind of ending is a subclass of `Ending`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from job_runners.engine.running.claiming import Invocation
 from job_runners.engine.running.retrying import record_failed_attempt
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import LegsSpent, PreconditionFailed
+from job_runners.errors import InvocationsSpent, PreconditionFailed
 from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from job_runners.engine.lines.limits import LimitedLine
 
 
-class Leg(Value):
-    """One leg of a claimed job, with everything that the leg needs."""
+class ClaimedJob(Value):
+    """A job that this invocation has claimed, with everything that the invocation needs."""
 
     job: Job
     invocation: Invocation
@@ -37,14 +37,14 @@ class Leg(Value):
 
     @property
     def row(self) -> JobRequest:
-        """Return the job's row, as this leg has last written it."""
+        """Return the job's row, as this invocation has last written it."""
         return self.running._row
 
 
 class Ending(Value):
-    """How a leg ended."""
+    """How an invocation ended."""
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         """Write and log the ending. Raises PreconditionFailed."""
         raise NotImplementedError
 
@@ -54,8 +54,10 @@ class Succeeded(Ending):
 
     result: Any
 
-    def write(self, leg: Leg) -> Change:
-        change = transitions.succeed(leg.row, self.result, reached=leg.running.last_checkpoint)
+    def write(self, claimed: ClaimedJob) -> Change:
+        change = transitions.succeed(
+            claimed.row, self.result, reached=claimed.running.last_checkpoint
+        )
         telemetry.succeeded(change.after)
         return change
 
@@ -65,9 +67,9 @@ class AttemptFailed(Ending):
 
     error: BaseException
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         change = record_failed_attempt(
-            leg.row, self.error, leg.send, reached=leg.running.last_checkpoint
+            claimed.row, self.error, claimed.send, reached=claimed.running.last_checkpoint
         )
         telemetry.attempt_failed(change.after, self.error)
         return change
@@ -76,18 +78,18 @@ class AttemptFailed(Ending):
 class Stopped(Ending):
     """The job stopped, because its owner had asked for that."""
 
-    def write(self, leg: Leg) -> Change:
-        change = transitions.stop(leg.row, reached=leg.running.last_checkpoint)
+    def write(self, claimed: ClaimedJob) -> Change:
+        change = transitions.stop(claimed.row, reached=claimed.running.last_checkpoint)
         telemetry.canceled(change.after)
         return change
 
 
-class LegEnded(Ending):
-    """The invocation is nearly over. The job continues in another leg."""
+class InvocationEnded(Ending):
+    """The invocation is nearly over. The job continues in another invocation."""
 
-    def write(self, leg: Leg) -> Change:
-        change = transitions.end_leg(leg.row, leg.running.last_checkpoint)
-        telemetry.leg_over(change.after)
+    def write(self, claimed: ClaimedJob) -> Change:
+        change = transitions.end_invocation(claimed.row, claimed.running.last_checkpoint)
+        telemetry.invocation_over(change.after)
         return change
 
 
@@ -99,11 +101,11 @@ class SlotYielded(Ending):
 
     line: "LimitedLine"
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
         return gates.park_in_line(
-            leg.row, self.line.key, self.line.limits, leg.running.last_checkpoint
+            claimed.row, self.line.key, self.line.limits, claimed.running.last_checkpoint
         )
 
 
@@ -112,14 +114,16 @@ class Parked(Ending):
 
     pause: Pause
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         from job_runners.engine.lines import pausing  # imported here because pauses are rare
 
         try:
-            return pausing.write_parked(self.pause, leg.row, leg.running.last_checkpoint)
-        except AWS_ERRORS as error:  # end the leg instead: the job then parks before its next leg
+            return pausing.write_parked(self.pause, claimed.row, claimed.running.last_checkpoint)
+        except (
+            AWS_ERRORS
+        ) as error:  # end the invocation instead: the job then parks before its next invocation
             telemetry.crashed(error)
-            return continued(leg, LegEnded()).write(leg)
+            return continued(claimed, InvocationEnded()).write(claimed)
 
 
 class Released(Ending):
@@ -127,9 +131,9 @@ class Released(Ending):
 
     is_sent_now: bool = False
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.release(
-            leg.row, reached=leg.running.last_checkpoint, resumes=self.is_sent_now
+            claimed.row, reached=claimed.running.last_checkpoint, resumes=self.is_sent_now
         )
         telemetry.released(change.after)
         return change
@@ -140,29 +144,29 @@ class ClaimGone(Ending):
 
     error: ClaimLost
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         telemetry.claim_lost(self.error)
-        return Change(leg.row, leg.row)
+        return Change(claimed.row, claimed.row)
 
 
-def continued(leg: Leg, ending: Ending) -> Ending:
-    """Return `ending`, or a failed attempt if the job has used all its legs.
+def continued(claimed: ClaimedJob, ending: Ending) -> Ending:
+    """Return `ending`, or a failed attempt if the job has used all its invocations.
 
-    Call this for an ending after which the job needs another leg.
+    Call this for an ending after which the job needs another invocation.
     """
-    if leg.row.counted_legs >= leg.job.max_legs:
-        return AttemptFailed(LegsSpent(leg.row.counted_legs))
+    if claimed.row.counted_invocations >= claimed.job.max_invocations:
+        return AttemptFailed(InvocationsSpent(claimed.row.counted_invocations))
     return ending
 
 
-def record(leg: Leg, ending: Ending) -> Change:
-    """Write how a leg ended, and retry for as long as the invocation lasts.
+def record(claimed: ClaimedJob, ending: Ending) -> Change:
+    """Write how an invocation ended, and retry for as long as the invocation lasts.
 
     If another process has changed the row, drop the outcome.
     """
     try:
-        return retry_until(leg.invocation.deadline, lambda: ending.write(leg))
+        return retry_until(claimed.invocation.deadline, lambda: ending.write(claimed))
     except PreconditionFailed as refused:
         # The write of an earlier try may have succeeded, and the row may have changed since.
         telemetry.claim_lost(refused)
-        return Change.unknown(leg.row)
+        return Change.unknown(claimed.row)

@@ -15,10 +15,10 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.claiming import Invocation, claim
 from job_runners.engine.running.ending import (
     AttemptFailed,
+    ClaimedJob,
     ClaimGone,
     Ending,
-    Leg,
-    LegEnded,
+    InvocationEnded,
     Parked,
     Released,
     SlotYielded,
@@ -43,7 +43,7 @@ from job_runners.work.errors import AroundFailed
 from job_runners.work.interrupts import (
     CancelAsked,
     ClaimLost,
-    LegOver,
+    InvocationOver,
     Paused,
     TimeOver,
     TurnOver,
@@ -69,7 +69,7 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
     """Handle a message. Return normally once an outcome is recorded.
 
     `deadline` is the time by which this process will have ended, in milliseconds since 1970. `send`
-    is None if the runner can't send a message again: the job then gets no further leg.
+    is None if the runner can't send a message again: the job then gets no further invocation.
     """
     if settings().traces:
         # The app's own code may set OpenTelemetry up, so import it before the first span begins. An
@@ -112,36 +112,36 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
 
 
 def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
-    """Claim a job, call its function, record how the leg ended, and settle what follows."""
+    """Claim a job, call its function, record how the invocation ended, and settle what follows."""
     invocation = Invocation(clock.now(), deadline)
     row = claim(message, invocation, send)
     if row is None:
         return
     with telemetry.claimed(row):
-        leg = _begin(row, invocation, send)
+        claimed = _begin(row, invocation, send)
         # Don't keep the ending in a variable: it and this frame would form a reference cycle,
         # because the traceback of its error refers to this frame.
-        _end(leg, _call(leg))
+        _end(claimed, _call(claimed))
 
 
-def _end(leg: Leg, ending: Ending) -> None:
-    """Record how a leg ended, and settle that. A recorded Ctrl-C is raised again."""
-    settle(record(leg, ending), leg.send)
+def _end(claimed: ClaimedJob, ending: Ending) -> None:
+    """Record how an invocation ended, and settle that. A recorded Ctrl-C is raised again."""
+    settle(record(claimed, ending), claimed.send)
     if isinstance(ending, AttemptFailed):
         _reraise_interrupt(ending.error)
 
 
-def _begin(row: JobRequest, invocation: Invocation, send: Send) -> Leg:
+def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
     job = registry().job(row.job_type)
     budget = TimeBudget(deadline=invocation.deadline, timeout_at=_timeout_at(job, row))
     running = RunningJob(
         row,
         budget,
         lambda: _children(send),
-        can_start_leg=can_send(send),
-        may_be_paused=can_send(send) and row.counted_legs < job.max_legs,
+        can_start_invocation=can_send(send),
+        may_be_paused=can_send(send) and row.counted_invocations < job.max_invocations,
     )
-    return Leg(job, invocation, budget, running, send)
+    return ClaimedJob(job, invocation, budget, running, send)
 
 
 def _children(send: Send) -> "Children":
@@ -156,13 +156,13 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
     return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
 
 
-def _call(leg: Leg) -> Ending:
-    """Read the payload of a claimed job, and call its function. Return how the leg ended."""
-    payload = _read_payload(leg)
-    return payload if isinstance(payload, Ending) else _call_function(leg, payload)
+def _call(claimed: ClaimedJob) -> Ending:
+    """Read the payload of a claimed job, and call its function. Return how the invocation ended."""
+    payload = _read_payload(claimed)
+    return payload if isinstance(payload, Ending) else _call_function(claimed, payload)
 
 
-def _read_payload(leg: Leg) -> "BaseModel | Ending":
+def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
     After most errors, the job is released and tried again later. If they last too long, the attempt
@@ -170,87 +170,88 @@ def _read_payload(leg: Leg) -> "BaseModel | Ending":
     """
     try:
         stored = retry_until(
-            leg.invocation.may_begin_until,
-            lambda: blobs.get(leg.row.payload, leg.row.payload_key),
+            claimed.invocation.may_begin_until,
+            lambda: blobs.get(claimed.row.payload, claimed.row.payload_key),
         )
-        payload = registry().job_payload(leg.row.job_type, stored)
+        payload = registry().job_payload(claimed.row.job_type, stored)
     except InvalidPayload as error:  # a newer deploy's model may accept the payload
-        return _released_or_failed(leg, error, _DEPLOY_TIME)
+        return _released_or_failed(claimed, error, _DEPLOY_TIME)
     except AWS_ERRORS as error:
-        return _released_or_failed(leg, error, leg.job.start_within)
+        return _released_or_failed(claimed, error, claimed.job.start_within)
     except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
         return AttemptFailed(error)
-    if not leg.invocation.has_time_to_start:
+    if not claimed.invocation.has_time_to_start:
         return Released(is_sent_now=True)
     telemetry.payload_given(payload)
     return payload
 
 
-def _call_function(leg: Leg, payload: "BaseModel") -> Ending:
+def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
     try:
-        with alarm(leg.budget.left()):
+        with alarm(claimed.budget.left()):
             result = _run_in_context_managers(
-                lambda: _current_job(leg.row), lambda: as_json(leg.job.run(leg.running, payload))
+                lambda: _current_job(claimed.row),
+                lambda: as_json(claimed.job.run(claimed.running, payload)),
             )
     except (AroundFailed, NotDeployed) as error:
-        return _before_the_work(leg, error)
+        return _before_the_work(claimed, error)
     except ClaimLost as lost:
         return ClaimGone(lost)
     except CancelAsked:
         return Stopped()
-    except LegOver:
-        return continued(leg, LegEnded())
+    except InvocationOver:
+        return continued(claimed, InvocationEnded())
     except TurnOver:
-        return _yielded(leg)
+        return _yielded(claimed)
     except Paused as paused:
         return Parked(paused.pause)
     except Waits as waits:
-        return _waiting(leg, waits)
+        return _waiting(claimed, waits)
     except TimeOver:
-        by_own_timeout, in_api = leg.budget.by_timeout, settings().api_runs_work
-        return AttemptFailed(TimedOut(leg.job.timeout or 0, own=by_own_timeout, in_api=in_api))
+        by_own_timeout, in_api = claimed.budget.by_timeout, settings().api_runs_work
+        return AttemptFailed(TimedOut(claimed.job.timeout or 0, own=by_own_timeout, in_api=in_api))
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
         tracebacks.begin_at_work(error)
         return AttemptFailed(error)
     return Succeeded(result)
 
 
-def _before_the_work(leg: Leg, error: AroundFailed | NotDeployed) -> Ending:
-    """Return the ending of a leg that ended before the function began its work."""
+def _before_the_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) -> Ending:
+    """Return the ending of an invocation that ended before the function began its work."""
     if isinstance(error, AroundFailed):
-        return _released_or_failed(leg, error, leg.job.start_within)
+        return _released_or_failed(claimed, error, claimed.job.start_within)
     tracebacks.begin_at_work(error)
-    return _released_or_failed(leg, error, _DEPLOY_TIME)
+    return _released_or_failed(claimed, error, _DEPLOY_TIME)
 
 
-def _released_or_failed(leg: Leg, error: Exception, limit: float) -> Ending:
-    """Return the ending of a leg whose function could not be called, or could not begin its work.
+def _released_or_failed(claimed: ClaimedJob, error: Exception, limit: float) -> Ending:
+    """Return the ending of an invocation whose job could not begin its work.
 
     The job is released, so that the timer sends it again. If more than `limit` seconds have passed
     since the row's `could_run_at`, the attempt fails.
     """
-    if clock.now() - leg.row.could_run_at > limit * clock.SECOND:
+    if clock.now() - claimed.row.could_run_at > limit * clock.SECOND:
         return AttemptFailed(error)
     telemetry.left_for_later(error)
     return Released()
 
 
-def _yielded(leg: Leg) -> Ending:
-    """Return the ending of a leg whose job yielded its slot.
+def _yielded(claimed: ClaimedJob) -> Ending:
+    """Return the ending of an invocation whose job yielded its slot.
 
-    In a queue without limits no job waits, so the next leg starts at once.
+    In a queue without limits no job waits, so the next invocation starts at once.
     """
     from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
-    line = retry_until(leg.invocation.deadline, lambda: gates.line_of(leg.row))
-    return continued(leg, LegEnded() if line is None else SlotYielded(line))
+    line = retry_until(claimed.invocation.deadline, lambda: gates.line_of(claimed.row))
+    return continued(claimed, InvocationEnded() if line is None else SlotYielded(line))
 
 
-def _waiting(leg: Leg, waits: Waits) -> Ending:
+def _waiting(claimed: ClaimedJob, waits: Waits) -> Ending:
     # Imported here because most jobs don't wait.
     from job_runners.engine.running import wait_endings
 
-    return wait_endings.ending_of(leg, waits)
+    return wait_endings.ending_of(claimed, waits)
 
 
 def _reraise_interrupt(error: BaseException) -> None:
@@ -276,7 +277,7 @@ def _current_job(row: JobRequest) -> CurrentWork:
         id=row.id,
         organization_id=row.organization_id,
         attempt=row.attempt,
-        leg=row.legs,
+        invocation=row.invocations,
     )
 
 

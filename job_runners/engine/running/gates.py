@@ -147,7 +147,9 @@ def _decide(job: Arrival) -> Start | Wait:
     if row.is_admitted:
         if row.slot is not None or line.limits.slots is None:
             return _decide_under_rate(job, line)
-        if not row.starts_under_rate:  # it is between two legs, and the rate has counted its start
+        if (
+            not row.starts_under_rate
+        ):  # it is between two invocations, and the rate has counted its start
             line = LimitedLine(line.key, line.limits._replace(rate=None))
     return _decide_in_line(job, line)
 

@@ -15,7 +15,7 @@ from job_runners.errors import (
     GroupExpired,
     Interrupted,
     InvalidPayload,
-    LegsSpent,
+    InvocationsSpent,
     MissingObject,
     RetryAfter,
     SendInDoubt,
@@ -37,7 +37,7 @@ _NON_RETRYABLE = (
     EntryNotLoaded,
     GroupExpired,
     InvalidPayload,
-    LegsSpent,
+    InvocationsSpent,
     MissingObject,
 )
 # How many characters of an error the row stores. Each write of the row is billed by its size.
@@ -64,7 +64,7 @@ def record_failed_attempt(
     Raises PreconditionFailed if another process has changed the row.
     """
     delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
-    if delay is None or row.counted_legs >= _max_legs(row):
+    if delay is None or row.counted_invocations >= _max_invocations(row):
         return transitions.fail(row, error_record(error), reached=reached, rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
     return transitions.retry(
@@ -173,9 +173,9 @@ def _text_of(error: BaseException) -> str:
         return f"the error's __str__ raised {type(str_error).__name__}"
 
 
-def _max_legs(row: JobRequest) -> float:
+def _max_invocations(row: JobRequest) -> float:
     known = registry().jobs.get(row.job_type)
-    return known.max_legs if known else math.inf
+    return known.max_invocations if known else math.inf
 
 
 def _retry_policy(row: JobRequest) -> Retry | None:

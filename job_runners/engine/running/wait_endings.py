@@ -1,9 +1,9 @@
-"""How a leg ends when its job waits inside its function.
+"""How an invocation ends when its job waits inside its function.
 
 This module is imported only where it is needed, because most jobs don't wait.
 """
 
-from job_runners.engine.running.ending import AttemptFailed, Ending, Leg
+from job_runners.engine.running.ending import AttemptFailed, ClaimedJob, Ending
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import next_due_at
 from job_runners.store.conditional_write import Change
@@ -22,13 +22,13 @@ class Slept(Ending):
     name: str
     until: int
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         change = waits.sleep(
-            leg.row,
+            claimed.row,
             self.name,
             until=self.until,
-            due_at=next_due_at(self.until, leg.send),
-            reached=leg.running.last_checkpoint,
+            due_at=next_due_at(self.until, claimed.send),
+            reached=claimed.running.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change
@@ -41,14 +41,16 @@ class Waited(Ending):
     names: list[str]
     until: int
 
-    def write(self, leg: Leg) -> Change:
-        reached = leg.running.last_checkpoint
+    def write(self, claimed: ClaimedJob) -> Change:
+        reached = claimed.running.last_checkpoint
         try:
-            change = waits.wait(leg.row, self.name, self.names, until=self.until, reached=reached)
+            change = waits.wait(
+                claimed.row, self.name, self.names, until=self.until, reached=reached
+            )
             telemetry.waits(change.after)
         except RaceLost:  # a signal has just come
-            change = waits.continue_at_once(leg.row, reached)
-            telemetry.leg_over(change.after)
+            change = waits.continue_at_once(claimed.row, reached)
+            telemetry.invocation_over(change.after)
         return change
 
 
@@ -57,24 +59,24 @@ class Gathered(Ending):
 
     signal: AwaitsGroup
 
-    def write(self, leg: Leg) -> Change:
+    def write(self, claimed: ClaimedJob) -> Change:
         gather = self.signal
         change = group_waits.gather(
-            leg.row,
+            claimed.row,
             gather.name,
             gather.group,
             since=gather.since,
             stop_after=gather.stop_after,
             until=gather.until,
-            reached=leg.running.last_checkpoint,
+            reached=claimed.running.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change
 
 
-def ending_of(leg: Leg, signal: Waits) -> Ending:
-    """Return the ending of a leg whose job waits."""
-    if (leg.row.waits or 0) >= MOST_WAITS:
+def ending_of(claimed: ClaimedJob, signal: Waits) -> Ending:
+    """Return the ending of an invocation whose job waits."""
+    if (claimed.row.waits or 0) >= MOST_WAITS:
         return AttemptFailed(WaitsSpent(MOST_WAITS))
     if isinstance(signal, Asleep):
         return Slept(signal.name, signal.until)

@@ -2,7 +2,7 @@
 
 When a member ends, first record its failure, if it failed, and then delete its marker. The process
 that finds no marker left admits the parent, the job that waits. An extra message does no harm,
-because the parent's next leg reads its row again.
+because the parent's next invocation reads its row again.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ def owner_waits(owner: JobRequest, settle: Settle) -> None:
     """Check the group of a job that has just begun to wait for it. Errors are only logged."""
     try:
         check(owner, settle)
-    except Exception as error:  # noqa: BLE001 - the leg has ended, and the timer checks again
+    except Exception as error:  # noqa: BLE001 - the timer checks again
         telemetry.crashed(error)
 
 

@@ -57,7 +57,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
     """
     fields = {
         "attempt": row.attempt,
-        "leg": row.legs,
+        "invocation": row.invocations,
         "organization_id": row.organization_id,
     }
     token = context.author.set(context.Author.of_record(row.created_by))
@@ -195,13 +195,16 @@ def started_outside_limits(row: JobRequest) -> None:
     log.write(logger.warning, "started outside limits", **_queue_fields(row), why=why)
 
 
-def leg_over(row: JobRequest) -> None:
-    """Log the end of a leg. The job continues in another leg, unless it was canceled."""
+def invocation_over(row: JobRequest) -> None:
+    """Log the end of an invocation.
+
+    The job continues in another invocation, unless it was canceled.
+    """
     if row.status is Status.CANCELED:
         canceled(row)
     else:
-        log.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
-        tracing.ended("leg over")
+        log.write(logger.info, "invocation over", progress=row.progress, status=str(row.status))
+        tracing.ended("invocation over")
 
 
 # --- how attempts end -----------------------------------------------------------------------------
@@ -444,5 +447,5 @@ def _ended(row: JobRequest, **counts: int) -> None:
 
 
 def _run_time(row: JobRequest) -> int:
-    """Return the duration of the attempt that ended the job, in milliseconds, over all its legs."""
+    """Return how long the attempt that ended the job took, with all its invocations, in ms."""
     return (row.finished_at or 0) - (row.attempt_started_at or 0)

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: from the request that dispatches a job through its legs and attempts.
+"""OpenTelemetry traces: from a job's dispatch through its invocations and attempts.
 
 Without TRACES, or without OpenTelemetry, rows and messages carry no trace fields, and every
 function here does nothing.
@@ -7,11 +7,11 @@ Spans are joined by `traceparent`, as defined by W3C's Trace Context:
 
 - A message carries the `traceparent` of the span in which it was sent, if that span is about the
   same work. The span of the work that the message starts is a child of that span. This joins the
-  first leg to its dispatch, and each later leg or attempt to the previous one.
+  first invocation to its dispatch, and each later invocation or attempt to the previous one.
 - A row carries the `traceparent` of the span in which the job was dispatched. A message has no
   `traceparent` if its job waited for the timer, a pause or its line, or is a child of another job.
-  The leg that such a message starts begins its own trace, with a link to the dispatch. Otherwise a
-  trace could cover days, or thousands of jobs, and would be unreadable.
+  The invocation that such a message starts begins its own trace, with a link to the dispatch.
+  Otherwise a trace could cover days, or thousands of jobs, and would be unreadable.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
 `job_runners.*`. They contain no payload and no result.
@@ -59,7 +59,7 @@ class _Work:
 
 _current_work: ContextVar[_Work | None] = ContextVar("current_work", default=None)
 # Lambda's id of this invocation, and whether it is the first of its process.
-_invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  # noqa: B039 - unchanged
+_invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  # noqa: B039
 _has_begun = False
 
 
@@ -145,7 +145,7 @@ def answered(method: str, route: str, status: int) -> None:
 def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     """Trace the saving and sending of a job or task of this name.
 
-    The first leg of a job's child has its own trace, with a link to this span.
+    The first invocation of a job's child has its own trace, with a link to this span.
     """
     if not settings().traces:
         yield
@@ -199,7 +199,7 @@ def working(message: "TracedMessage", operation: str = "process") -> Iterator[No
 
 
 def claimed(row: "JobRequest", wait: int) -> None:
-    """Record the leg of the current span, and link the span to the dispatch of its job."""
+    """Record the invocation of the current span, and link the span to the dispatch of its job."""
     work = _current_work.get()
     if work is None:
         return
@@ -263,5 +263,5 @@ def _of_job(row: "JobRequest") -> dict[str, Any]:
         "job_runners.organization_id": row.organization_id,
         "job_runners.queue_name": row.queue_name,
         "job_runners.attempt": row.attempt,
-        "job_runners.leg": row.legs,
+        "job_runners.invocation": row.invocations,
     }

@@ -23,7 +23,8 @@ LONGEST_GAP = clock.HOUR
 # If too many messages wait for workers, a due row goes into the backlog. It becomes due again no
 # sooner than after this time, even if its start deadline (`_start_deadline`) has passed.
 _MIN_RESEND_DELAY = 10 * clock.MINUTE
-# An admitted job, or a job between two legs, keeps its capacity this long if no worker claims it.
+# An admitted job, or a job between two invocations, keeps its capacity this long if no worker
+# claims it.
 _MAX_UNCLAIMED_TIME = clock.HOUR
 
 
@@ -187,7 +188,7 @@ def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
     A job that has not begun expires after its `start_within`. A job that has begun expires if this
     deploy doesn't know its type, and LONGEST_WAIT has passed since it was last queued or claimed.
     """
-    if row.legs == 0 and facts.now > _start_deadline(row, facts):
+    if row.invocations == 0 and facts.now > _start_deadline(row, facts):
         unknown = None if facts.is_known else row.job_type
         return NeverStarted(facts.start_within, unknown=unknown)
     since = max(row.could_run_at, row.started_at or 0)

@@ -65,7 +65,7 @@ def send_if_unclaimed(accepted: Accepted, send: Send) -> None:
     row = accepted.row
     if accepted.duplicate is not None and accepted.duplicate.is_sent:
         return
-    if row.legs == 0 and not row.status.finished:
+    if row.invocations == 0 and not row.status.finished:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
 
 

@@ -6,7 +6,7 @@ Only this package and `job_runners.store.owner_transitions` change a JobRequest.
 |---|---|
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while the job runs |
-| `ending` | end a claimed run: succeed, fail, stop, retry, end_leg, release |
+| `ending` | end a claimed run: succeed, fail, stop, retry, end_invocation, release |
 | `replacing` | replace, for unique work; imported only where it is needed |
 | `parking` | park, park_in_line, admit, restore_entry: for pauses and for queues with limits |
 | `checking` | expire, postpone, set_aside, for rows that the timer found due |
@@ -23,7 +23,7 @@ from job_runners.store.transitions.claiming import (
 )
 from job_runners.store.transitions.ending import (
     Checkpoint,
-    end_leg,
+    end_invocation,
     fail,
     release,
     retry,
@@ -42,7 +42,7 @@ __all__ = [
     "admit",
     "checkpoint",
     "claim",
-    "end_leg",
+    "end_invocation",
     "expire",
     "fail",
     "park",

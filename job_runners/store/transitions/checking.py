@@ -29,7 +29,9 @@ def expire(job: JobRequest, error: dict[str, Any]) -> Change:
         & JobRequest.status.is_in(
             Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
         ),
-        already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
+        already_applied=lambda row: (
+            row.status is Status.FAILED and row.invocations == job.invocations
+        ),
         release=holdings.Release.everything(job, end),
     )
 

@@ -1,4 +1,4 @@
-"""The transitions that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
+"""The transitions that end a claimed run: succeed, fail, stop, retry, end_invocation, release."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -17,9 +17,9 @@ from job_runners.values import Value
 class Checkpoint(Value):
     """What a running job has reached: the cursor to resume at, the percentage, and a message.
 
-    `unrecorded` are the keys of children that this leg has begun to dispatch and has not recorded:
-    None if that is unknown. `group` has the numbers of the members by outcome, if this leg has
-    gathered a group.
+    `unrecorded` are the keys of children that this invocation has begun to dispatch and has not
+    recorded: None if that is unknown. `group` has the numbers of the members by outcome, if this
+    invocation has gathered a group.
     """
 
     cursor: Any
@@ -135,8 +135,8 @@ def retry(
     )
 
 
-def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -> Change:
-    """Queue a running job whose invocation is nearly over, so that it continues in another leg.
+def end_invocation(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -> Change:
+    """Queue a running job whose invocation is nearly over, so that it continues in another one.
 
     `more` are further changes of the row. The attempt stays the same, and the job keeps its
     capacity. If the job's owner has asked it to stop, it is stopped instead: the returned row is
@@ -153,7 +153,7 @@ def end_leg(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _queue_again("end_leg", job, actions, condition, resumes=True),
+        lambda: _queue_again("end_invocation", job, actions, condition, resumes=True),
         reached=reached,
     )
 
@@ -163,7 +163,7 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
 
     It `resumes` at once, or when the timer sends it.
 
-    The claim doesn't count as a leg. If the job's owner has asked it to stop, it is stopped
+    The claim doesn't count as an invocation. If the job's owner has asked it to stop, it is stopped
     instead: the returned row is then canceled.
 
     `queued_at` stays. So the gaps between the timer's checks keep growing, and the time allowed by
@@ -173,10 +173,10 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
-        JobRequest.legs.set(job.legs - 1),
+        JobRequest.invocations.set(job.invocations - 1),
         *_capacity_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
-        *([JobRequest.started_at.remove()] if job.legs == 1 else []),
+        *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
@@ -217,9 +217,9 @@ def unrecorded_actions(
 ) -> list[Action]:
     """Return the action that notes since when a job may have a child that no step records.
 
-    A leg leaves such a child if its worker is gone, or if it ends while it dispatches the child.
-    Pass `has_passed` if the leg ends where the function asked for that. It then has repeated and
-    recorded every dispatch that the attempts before it had begun.
+    An invocation leaves such a child if its worker is gone, or if it ends while it dispatches the
+    child. Pass `has_passed` if the invocation ends where the function asked for that. It then has
+    repeated and recorded every dispatch that the attempts before it had begun.
     """
     unrecorded = None if reached is None else reached.unrecorded
     if unrecorded is None or unrecorded:

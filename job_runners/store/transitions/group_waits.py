@@ -51,7 +51,7 @@ def gather(
     stop_after: int | None,
     reached: Checkpoint,
 ) -> Change:
-    """End the leg of a running job that has dispatched all members of a group, and waits for them.
+    """End the invocation of a running job that waits for a group that it has dispatched.
 
     It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
     members have failed, those that haven't started are canceled. For the rest see `sleep`.
@@ -64,7 +64,7 @@ def gather(
         *conditional_write.park_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
         JobRequest.waits_for.set(stored | group_fields),
     ]
-    return waits.end_leg_in_wait("gather", job, actions, Status.WAITING, reached)
+    return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, reached)
 
 
 def finish_group(job: JobRequest) -> Change:

@@ -72,7 +72,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             conditional_write.as_read(job)
             & (JobRequest.created_key == job.created_key)
             & JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED, Status.WAITING)
-            & (JobRequest.legs == 0)
+            & (JobRequest.invocations == 0)
             & conditional_write.same(JobRequest.held_by, job.held_by)
             & conditional_write.same(JobRequest.run_at, job.run_at)
             & conditional_write.same(JobRequest.payload_key, job.payload_key),

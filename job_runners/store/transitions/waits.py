@@ -23,7 +23,7 @@ from job_runners.store.transactions import RecordWrite, write_all
 from job_runners.store.transitions.ending import (
     Checkpoint,
     checkpoint_actions,
-    end_leg,
+    end_invocation,
     unrecorded_actions,
     write_or_stop,
 )
@@ -74,7 +74,7 @@ def current(row: JobRequest) -> Wait | None:
 
 
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint) -> Change:
-    """End the leg of a running job that will wait until `until`, and then continue in a new leg.
+    """End the invocation of a running job that waits until `until`, and then continues in another.
 
     The job gives up its slot. Its waiting time doesn't count against its time limits. If no
     message starts it, the timer checks it at `due_at`. If its owner has asked it to stop, it is
@@ -89,13 +89,13 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Check
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
-    return end_leg_in_wait("sleep", job, actions, Status.SCHEDULED, reached)
+    return end_invocation_in_wait("sleep", job, actions, Status.SCHEDULED, reached)
 
 
 def wait(
     job: JobRequest, name: str, names: list[str], *, until: int, reached: Checkpoint
 ) -> Change:
-    """End the leg of a running job that will wait for a signal, at most until `until`.
+    """End the invocation of a running job that will wait for a signal, at most until `until`.
 
     The same transaction checks that no signal of these `names` has arrived. So a signal either
     prevents the wait, or finds a row that waits for it. For the rest see `sleep`.
@@ -109,15 +109,18 @@ def wait(
         JobRequest.waits_for.set(Wait(SIGNAL, name, names, now, until).stored()),
     ]
     checks = signals.none_check(job, names)
-    return end_leg_in_wait("wait", job, actions, Status.WAITING, reached, checks)
+    return end_invocation_in_wait("wait", job, actions, Status.WAITING, reached, checks)
 
 
 def continue_at_once(job: JobRequest, reached: Checkpoint) -> Change:
-    """End the leg of a running job whose signal arrived before the wait began. It continues now."""
-    return end_leg(job, reached, _wait_count_actions(job))
+    """End the invocation of a running job whose signal arrived before the wait began.
+
+    It continues now.
+    """
+    return end_invocation(job, reached, _wait_count_actions(job))
 
 
-def end_leg_in_wait(
+def end_invocation_in_wait(
     transition: str,
     job: JobRequest,
     actions: list[Action],
@@ -125,8 +128,10 @@ def end_leg_in_wait(
     reached: Checkpoint,
     checks: list[RecordWrite] | None = None,
 ) -> Change:
-    """End the leg of a running job with `actions` that make its row wait, or stop the job if its
-    owner has asked for that. `checks` are written in the same transaction."""
+    """End the invocation of a running job with `actions` that make its row wait.
+
+    If its owner has asked it to stop, stop it. `checks` are written in the same transaction.
+    """
     actions = [
         *actions,
         *_wait_count_actions(job),
@@ -151,7 +156,10 @@ def end_leg_in_wait(
 
 
 def _wait_count_actions(job: JobRequest) -> list[Action]:
-    """Return the actions that count a wait. A leg that ends in a wait doesn't use up `max_legs`."""
+    """Return the actions that count a wait.
+
+    An invocation that ends in a wait doesn't use up `max_invocations`.
+    """
     return [JobRequest.waits.set((job.waits or 0) + 1), *conditional_write.waited_actions(job)]
 
 

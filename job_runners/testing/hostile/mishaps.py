@@ -46,8 +46,8 @@ class Mishap:
 
 
 NONE = Mishap("nothing went wrong")
-IN_ONE_GO = Mishap("nothing went wrong, and no wait ended a leg")
-WAITED = Mishap("each wait ended its leg")
+IN_ONE_GO = Mishap("nothing went wrong, and no wait ended an invocation")
+WAITED = Mishap("each wait ended its invocation")
 _TWICE = {SENT: -2}
 MISSES_ALL = 5  # an answer to HOW_STALE: a read misses every recent write
 _OVERTAKEN = {"overtaken": -1, "thaw": -1}

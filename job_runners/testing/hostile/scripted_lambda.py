@@ -37,7 +37,9 @@ from job_runners.work import waiting
 from job_runners.work.running_job import RunningJob
 
 _INVOCATION = 900  # seconds that an invocation has
-_LITTLE_TIME = 20  # seconds, so few that a leg with this time left ends at its next checkpoint
+_LITTLE_TIME = (
+    20  # seconds, so few that an invocation with this time left ends at its next checkpoint
+)
 # Only questions about the job's own worker count. Those about another function or worker don't.
 _OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
 

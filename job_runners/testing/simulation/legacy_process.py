@@ -42,7 +42,7 @@ def _child(body: Any, context: Any) -> None:
 
 
 def _send(message: Message, delay: float = 0) -> None:
-    """Make a line due. The next leg or attempt of a job is already due in the table."""
+    """Make a line due. The next invocation or attempt of a job is already due in the table."""
     if isinstance(message, QueueMessage):
         wake_ups.make_first_due(message, delay)
         return

@@ -93,9 +93,9 @@ def run_follow_up(job: RunningJob, payload: JobEnded) -> None:
 
 
 JOBS = {
-    "hostile_once": Job(take_steps, max_legs=5),
+    "hostile_once": Job(take_steps, max_invocations=5),
     "hostile_again": Job(
-        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
+        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_invocations=4
     ),
 }
 
@@ -104,14 +104,16 @@ JOBS = {
 UNIQUE_JOBS = {
     "hostile_unique": Job(
         take_steps_again,
-        max_legs=4,
+        max_invocations=4,
         retry=Retry(max_attempts=3, base=5, cap=1200),
         unique=Unique(by=("lot",)),
     ),
-    "hostile_started": Job(take_steps, max_legs=5, unique=Unique(by=("lot",), until="started")),
+    "hostile_started": Job(
+        take_steps, max_invocations=5, unique=Unique(by=("lot",), until="started")
+    ),
     "hostile_replaced": Job(
         take_steps,
-        max_legs=5,
+        max_invocations=5,
         unique=Unique(by=("lot",), on_conflict="replace", at_most=300, then="again"),
     ),
 }
@@ -119,11 +121,11 @@ JOBS |= UNIQUE_JOBS
 # Both declare a follow-up of their own, but a job that runs as a follow-up gets none.
 FOLLOW_UPS = {
     "hostile_noted": Job(
-        run_follow_up, max_legs=5, on_end="hostile_noted_again", queue_name=LIMITED
+        run_follow_up, max_invocations=5, on_end="hostile_noted_again", queue_name=LIMITED
     ),
     "hostile_noted_again": Job(
         run_follow_up,
-        max_legs=4,
+        max_invocations=4,
         retry=Retry(max_attempts=3, base=5, cap=1200),
         on_failure="hostile_noted",
     ),

@@ -87,10 +87,10 @@ def test_a_canceled_job_gets_no_other_attempt(bench: Bench) -> None:
     assert not bench.sent
 
 
-def test_a_canceled_job_gets_no_other_leg(bench: Bench) -> None:
+def test_a_canceled_job_gets_no_other_invocation(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     owner_actions.cancel(row)
-    ended = transitions.end_leg(row, Checkpoint("here", 40, None)).after
+    ended = transitions.end_invocation(row, Checkpoint("here", 40, None)).after
     assert (ended.status, ended.cursor) == (Status.CANCELED, "here")
 
 
@@ -180,9 +180,9 @@ def test_no_transition_of_an_owner_holds_for_another_organisation(
 # --- manual retry --------------------------------------------------------------------------------
 
 
-def test_a_failed_job_is_done_again_with_all_its_attempts_and_legs(bench: Bench) -> None:
+def test_a_failed_job_is_done_again_with_all_its_attempts_and_invocations(bench: Bench) -> None:
     row = owner_actions.retry_again(failed(bench), bench.send)
-    assert (row.status, row.attempt, row.legs) == (Status.QUEUED, 1, 0)
+    assert (row.status, row.attempt, row.invocations) == (Status.QUEUED, 1, 0)
     assert clock.now() < (row.due_at or 0) <= clock.now() + conditional_write.GRACE
     for name in ("error", "finished_at", "expires_at", "claim_token", "failed_key"):
         assert getattr(bench.read(row), name) is None, name
@@ -296,7 +296,7 @@ def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_manual_retry(bench
     bench.advance(120)
     bench.tick()
     again = bench.claim(owner_actions.retry_again(bench.read(zombie), bench.send))
-    assert again.legs == 1
+    assert again.invocations == 1
     writes: list[Callable[[], JobRequest]] = [
         lambda: transitions.checkpoint(zombie, Checkpoint("late", 99, None)).after,
         lambda: transitions.succeed(zombie, "late").after,

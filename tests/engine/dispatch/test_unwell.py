@@ -74,7 +74,9 @@ def test_an_attempt_that_failed_is_told_as_what_it_was(
 
 
 @kinds
-def test_a_leg_ends_and_a_canceled_job_stops(bench: Bench, outage: Outage, kind: str) -> None:
+def test_an_invocation_ends_and_a_canceled_job_stops(
+    bench: Bench, outage: Outage, kind: str
+) -> None:
     def work(job: Any, payload: object) -> None:
         bench.advance(500)
         row = bench.read(job.id)
@@ -86,7 +88,7 @@ def test_a_leg_ends_and_a_canceled_job_stops(bench: Bench, outage: Outage, kind:
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"), seconds=600)
-    assert (row.status, row.cursor, row.legs) == (Status.QUEUED, "here", 1)
+    assert (row.status, row.cursor, row.invocations) == (Status.QUEUED, "here", 1)
     row = bench.run(bench.dispatch("sample_once", payload={"text": "cancel"}))
     assert row.status is Status.CANCELED
 
@@ -209,7 +211,7 @@ def test_a_claim_waits_and_one_that_landed_unheard_is_its_own(
     row = bench.dispatch("sample_once")
     outage.begin(kind)
     row = bench.run(row)
-    assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
+    assert (row.status, row.invocations) == (Status.SUCCEEDED, 1)
     assert script.jobs_run == [(row.id, 1, 1)]
 
 
@@ -224,7 +226,7 @@ def test_a_claim_that_can_not_be_made_leaves_the_job_due_and_no_failure_record(
     assert bench.moved < 900_000  # it returned in time: Lambda has nothing to record
     bench.advance(900)
     row = bench.read(row)
-    assert (row.status, row.legs, row.attempt) == (Status.QUEUED, 0, 1)
+    assert (row.status, row.invocations, row.attempt) == (Status.QUEUED, 0, 1)
     assert not script.jobs_run
     bench.tick()
     assert bench.sent_jobs == [row.id]
@@ -256,7 +258,7 @@ def test_a_payload_that_can_not_be_read_sends_the_job_back_uncounted(
     queued_at = row.queued_at
     outage.begin(kind, 900, service="s3")
     row = bench.run(row)
-    assert (row.status, row.legs, row.attempt) == (Status.QUEUED, 0, 1)
+    assert (row.status, row.invocations, row.attempt) == (Status.QUEUED, 0, 1)
     assert row.queued_at == queued_at
     assert (row.started_at, row.attempt_started_at, row.lease_until) == (None, None, None)
     assert not bench.sent  # at once would be a circle: the timer looks in a minute
@@ -286,7 +288,7 @@ def test_a_claim_that_comes_late_leaves_the_function_to_another_invocation(
     row = bench.dispatch("sample_once")
     outage.begin("throttled", 500)
     row = bench.run(row)
-    assert (row.status, row.legs) == (Status.QUEUED, 0)
+    assert (row.status, row.invocations) == (Status.QUEUED, 0)
     assert bench.sent_jobs == [row.id]
     assert not script.jobs_run
     bench.deliver()
@@ -362,7 +364,7 @@ def test_a_payload_that_this_workers_model_refuses_is_left_for_a_newer_one(
     bench: Bench, job_type: str
 ) -> None:
     row = bench.run(refused_row(bench, job_type))
-    assert (row.status, row.attempt, row.legs) == (Status.QUEUED, 1, 0)
+    assert (row.status, row.attempt, row.invocations) == (Status.QUEUED, 1, 0)
     bench.advance(61)
     bench.tick()
     assert bench.sent_jobs == [row.id]
@@ -402,6 +404,6 @@ def test_a_claim_that_landed_and_was_not_heard_of_is_given_back(
     outage.begin("unheard and hanging", 38, only="UpdateItem")
     row = bench.run(row, seconds=60)
     assert len(outage.calls) == 2  # each of 20 seconds
-    assert (row.status, row.legs, row.started_at) == (Status.QUEUED, 0, None)
+    assert (row.status, row.invocations, row.started_at) == (Status.QUEUED, 0, None)
     assert not script.jobs_run
     assert bench.run(row).status is Status.SUCCEEDED

@@ -31,7 +31,7 @@ from sample_work import Sample, script
 def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Bench) -> None:
     gathering = Gathering(bench, 3)
     row = gathering.start()
-    assert (row.status, row.slot, row.counted_legs) == (Status.WAITING, None, 0)
+    assert (row.status, row.slot, row.counted_invocations) == (Status.WAITING, None, 0)
     assert row.due_shard == due_shard(row.id, Lane.WAITS)
     found = positions.waits_for(row)
     assert found is not None
@@ -41,7 +41,7 @@ def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Benc
     assert gathering.got == [[(f"{n:06d}", "succeeded", {"twice": 2 * n}) for n in range(3)]]
     assert gathering.counts == [(3, 0)]
     row = gathering.read()
-    assert (row.status, row.waits, row.counted_legs) == (Status.SUCCEEDED, 1, 1)
+    assert (row.status, row.waits, row.counted_invocations) == (Status.SUCCEEDED, 1, 1)
     assert items("open#") == []
     child = gathering.member(1)
     assert (child.parent_id, child.group_of) == (row.id, "all")
@@ -69,7 +69,7 @@ def test_a_member_that_is_tried_again_keeps_the_job_waiting(bench: Bench) -> Non
     assert gathering.counts == [(1, 0)]
 
 
-def test_results_are_the_same_in_later_legs_and_the_members_are_not_asked_for(
+def test_results_are_the_same_in_later_invocations_and_the_members_are_not_asked_for(
     bench: Bench,
 ) -> None:
     gathering = Gathering(bench, 2)
@@ -172,17 +172,17 @@ def test_members_are_dispatched_at_300_a_second_at_most(still: Bench) -> None:
     assert still.moved == 3 * 333  # milliseconds, before the last member
 
 
-def test_a_leg_ends_in_time_and_the_next_one_adds_the_members_that_are_missing(
+def test_an_invocation_ends_in_time_and_the_next_one_adds_the_members_that_are_missing(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "_PART", 10)
     monkeypatch.setattr(gathering, "_ROWS_PER_SECOND", 3)  # because real time passes too
     sixty = Gathering(still, 60)
-    legs = 0
+    invocations = 0
     while sixty.read().status is Status.QUEUED:
         still.run(sixty.row, seconds=15)
-        legs += 1
-    assert (sixty.read().status, legs) == (Status.WAITING, 2)
+        invocations += 1
+    assert (sixty.read().status, invocations) == (Status.WAITING, 2)
     assert len(items("open#")) == 60
     still.deliver()
     assert sorted(sixty.begun) == [*range(60)]
@@ -267,12 +267,12 @@ def test_a_runner_that_cannot_resend_cannot_gather(bench: Bench) -> None:
     assert gathering.read().error["kind"] == RunnerCannotResend.__name__
 
 
-def test_other_keys_in_the_next_leg_fail_the_job(
+def test_other_keys_in_the_next_invocation_fail_the_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 2, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         kill_after(killed, group_chunks, "put", 1)
         bench.run(gathering.row)
     gathering.members = [Member("sample_once", key="other"), Member("sample_once")]
@@ -289,7 +289,7 @@ def test_other_keys_in_the_next_leg_fail_the_job(
         (6, 2, (group_chunks, "record_dispatched", 1)),
     ],
 )
-def test_another_number_of_members_in_the_next_leg_fails_the_job(
+def test_another_number_of_members_in_the_next_invocation_fails_the_job(
     bench: Bench,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
@@ -301,7 +301,7 @@ def test_another_number_of_members_in_the_next_leg_fails_the_job(
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 6, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         kill_after(killed, *last)  # the first chunk is done
         bench.run(gathering.row)
     monkeypatch.setattr(group_chunks, "SIZE", size)
@@ -330,14 +330,14 @@ def kill_after(killed: pytest.MonkeyPatch, module: Any, name: str, calls: int) -
     killed.setattr(module, name, call)
 
 
-def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
+def test_an_invocation_that_continues_leaves_the_markers_of_saved_members(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise, only the timer would notice the end of the last member."""
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 3, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         kill_after(killed, groups, "put_marker", 3)  # two members are saved
         bench.run(gathering.row)
     rescued = transitions.retry(
@@ -349,13 +349,13 @@ def test_a_leg_that_continues_leaves_the_markers_of_saved_members(
     assert gathering.read().status is Status.QUEUED
 
 
-def test_a_leg_reads_rows_only_of_members_that_an_earlier_leg_may_have_saved(
+def test_an_invocation_reads_rows_only_of_members_that_an_earlier_invocation_may_have_saved(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 3, job_type="sample_again")
     units = Units()
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         killed.setattr(group_chunks, "record_dispatched", lambda *_: 1 / 0)
         bench.run(gathering.row)
     rescued = transitions.retry(
@@ -407,7 +407,7 @@ def half_dispatched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 4, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         kill_after(killed, groups, "put_marker", 3)  # two members are saved
         bench.run(gathering.row)
     return gathering
@@ -465,14 +465,14 @@ def test_a_job_does_not_dispatch_members_again_whose_rows_have_expired(
         (group_chunks, "record_dispatched", 2),
     ],
 )
-def test_a_leg_that_is_killed_while_it_adds_is_continued_by_the_next_one(
+def test_an_invocation_that_is_killed_while_it_adds_is_continued_by_the_next_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: int
 ) -> None:
     monkeypatch.setattr(group_chunks, "SIZE", 3)
     monkeypatch.setattr(bulk, "THREADS", 1)
     gathering = Gathering(bench, 5, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         kill_after(killed, module, name, calls)
         assert bench.run(gathering.row).status is Status.RUNNING
     while gathering.read().status is not Status.SUCCEEDED:

@@ -98,9 +98,11 @@ def finished_and_canceled(gathering: Gathering) -> None:
     canceled(gathering)
 
 
-def finished_and_in_its_next_leg(gathering: Gathering) -> None:
+def finished_and_in_its_next_invocation(gathering: Gathering) -> None:
     finished(gathering)
-    transitions.end_leg(gathering.bench.claim(gathering.row), transitions.Checkpoint(1, 10, None))
+    transitions.end_invocation(
+        gathering.bench.claim(gathering.row), transitions.Checkpoint(1, 10, None)
+    )
 
 
 def owner_canceled(gathering: Gathering) -> None:
@@ -121,7 +123,7 @@ def canceled_in_its_next_run(gathering: Gathering) -> None:
     [
         ("finish_group", finished, True),  # as if the answer was lost
         ("finish_group", finished_and_canceled, False),
-        ("finish_group", finished_and_in_its_next_leg, False),
+        ("finish_group", finished_and_in_its_next_invocation, False),
         ("finish_group", admitted_by_older_code, False),
         ("cancel_owner", owner_canceled, True),
         ("cancel_owner", failed, False),
@@ -190,7 +192,7 @@ def test_a_row_that_has_changed_since_it_was_read_is_not_written(
     assert stored(owner) == before
 
 
-def test_members_are_not_dispatched_by_a_leg_that_has_lost_the_job(
+def test_members_are_not_dispatched_by_an_invocation_that_has_lost_the_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 1)
@@ -219,7 +221,7 @@ def test_members_are_not_dispatched_by_a_leg_that_has_lost_the_job(
 # --- errors of AWS --------------------------------------------------------------------------------
 
 
-def test_a_leg_that_has_ended_only_logs_that_its_check_failed(
+def test_an_invocation_that_has_ended_only_logs_that_its_check_failed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, crashes: list[BaseException]
 ) -> None:
     gathering = Gathering(bench, 1)

@@ -226,12 +226,12 @@ def test_the_slot_of_a_member_that_its_group_cancels_goes_to_the_next_job_at_onc
     assert other.id in bench.sent_jobs
 
 
-def test_a_leg_that_was_killed_after_its_group_began_is_deleted_with_the_group(
+def test_an_invocation_that_was_killed_after_its_group_began_is_deleted_with_the_group(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 1, job_type="sample_again")
     with monkeypatch.context() as killed:
-        killed.setattr(execution, "_end", lambda leg, ending: None)
+        killed.setattr(execution, "_end", lambda invocation, ending: None)
         bench.run(gathering.row)
     row = gathering.read()
     assert (row.status, row.has_waited) == (Status.RUNNING, True)

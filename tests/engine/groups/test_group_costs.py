@@ -27,8 +27,10 @@ def counted(bench: Bench) -> Units:
 
 
 def units_of(bench: Bench, number: int) -> tuple[int, int, int]:
-    """Return the write units of a gather with this number of members: of its first leg, of its
-    members' runs, and of its last leg."""
+    """Return the write units of a gather with this number of members.
+
+    They are those of its first invocation, of its members' runs, and of its last invocation.
+    """
     gathering = Gathering(bench, number)
     units = counted(bench)
     gathering.start()

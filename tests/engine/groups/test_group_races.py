@@ -104,10 +104,10 @@ def expire(row: JobRequest) -> None:
 
 
 @pytest.mark.parametrize("remove", [owner_actions.delete, expire])
-def test_a_member_that_is_gone_keeps_the_job_waiting_while_a_leg_could_save_it(
+def test_a_member_that_is_gone_keeps_the_job_waiting_while_an_invocation_could_save_it(
     bench: Bench, remove: Callable[[JobRequest], Any]
 ) -> None:
-    """Such a leg exists if the job was canceled with its members, and then retried."""
+    """Such an invocation exists if the job was canceled with its members, and then retried."""
     gathering = failing(bench, 2)
     gathering.run_member(0)
     transitions.succeed(bench.claim(gathering.member(1)), 1)
@@ -568,10 +568,10 @@ def test_members_are_canceled_page_by_page(bench: Bench, monkeypatch: pytest.Mon
     assert all(bench.read(row).status is Status.RUNNING for row in running)
 
 
-def test_a_member_between_two_legs_has_started_and_is_not_canceled(bench: Bench) -> None:
+def test_a_member_between_two_invocations_has_started_and_is_not_canceled(bench: Bench) -> None:
     gathering = failing(bench, 2, 0, stop_after_failures=1)
     claimed = bench.claim(gathering.member(1))
-    transitions.end_leg(claimed, transitions.Checkpoint(1, 10, None))
+    transitions.end_invocation(claimed, transitions.Checkpoint(1, 10, None))
     gathering.run_member(0)
     assert gathering.member(1).status is Status.QUEUED
 
@@ -621,7 +621,7 @@ def test_a_unique_member_that_is_refused_counts_as_failed(unique: Bench) -> None
 def test_a_unique_member_is_not_saved_after_its_marker_was_replaced(
     unique: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by a leg that was overtaken. The member then gets a fresh marker."""
+    """As by an invocation that was overtaken. The member then gets a fresh marker."""
     gathering = Gathering(unique, [Member("unique_return", {"lot": "a"}, key="one")])
     original = groups.marker_check
     calls: list[str] = []
@@ -640,7 +640,7 @@ def test_a_unique_member_is_not_saved_after_its_marker_was_replaced(
     assert moto_direct.rows("coordination")
 
 
-def test_a_unique_member_that_another_leg_has_just_saved_is_that_member(
+def test_a_unique_member_that_another_invocation_has_just_saved_is_that_member(
     unique: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(unique, [Member("unique_return", {"lot": "a"}, key="one")])

@@ -146,7 +146,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     row, waiting = dispatch(bench), dispatch(bench)
     claimed = take_slot(row)
     if how != "rescue":
-        transitions.end_leg(claimed, transitions.Checkpoint(1, 1, None))
+        transitions.end_invocation(claimed, transitions.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
         monkeypatch.setattr(due_decision, "_expiry_error", lambda *_: NeverStarted(1))

@@ -23,11 +23,11 @@ from limited_queue import PLACE, QUEUE, dispatch, during, held, items, park_in_o
 from sample_work import script
 
 
-def end_leg(bench: Bench, job: Any, *legs: int) -> None:
-    """Come to the end of the invocation's time, in these legs."""
-    if job.leg in legs:
+def end_invocation(bench: Bench, job: Any, *invocations: int) -> None:
+    """Come to the end of the invocation's time, in these invocations."""
+    if job.invocation in invocations:
         bench.advance(880)
-        job.checkpoint(job.leg)
+        job.checkpoint(job.invocation)
 
 
 def start_times(bench: Bench) -> list[int]:
@@ -91,9 +91,9 @@ def test_a_rate_of_many_a_second_is_kept_up_by_one_wake_up(still: Bench) -> None
     assert all(later - earlier >= 50 for earlier, later in pairwise(starts[1:]))
 
 
-def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_legs(still: Bench) -> None:
+def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_invocations(still: Bench) -> None:
     limits.put(QUEUE, rate=Rate(1, seconds=100))
-    script.job = lambda job, payload: end_leg(still, job, 1, 2)
+    script.job = lambda job, payload: end_invocation(still, job, 1, 2)
     row = dispatch(still)
     for _ in range(3):
         still.run(row)
@@ -136,10 +136,12 @@ def test_a_rate_that_was_slow_does_not_hold_up_a_faster_one(still: Bench) -> Non
     assert len(starts) == 2
 
 
-def test_a_job_that_had_begun_before_there_was_a_rate_pays_for_its_next_leg(still: Bench) -> None:
+def test_a_job_that_had_begun_before_there_was_a_rate_pays_for_its_next_invocation(
+    still: Bench,
+) -> None:
     row = dispatch(still)
-    script.job = lambda job, payload: end_leg(still, job, 1)
-    assert still.run(row).legs == 1
+    script.job = lambda job, payload: end_invocation(still, job, 1)
+    assert still.run(row).invocations == 1
     limits.put(QUEUE, rate=Rate(1, seconds=3600))
     still.advance(11)
     script.job = lambda job, payload: None

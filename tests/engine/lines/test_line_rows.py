@@ -113,7 +113,7 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
         deadline=clock.now() + clock.MINUTE,
         entrance=transitions.Entrance(begun, "*", grant),
     ).after
-    transitions.end_leg(claimed, transitions.Checkpoint(1, 1, None))
+    transitions.end_invocation(claimed, transitions.Checkpoint(1, 1, None))
     assert one_slot.run(other).status is Status.WAITING
     monkeypatch.delitem(cast(dict[str, Job], registry().jobs), begun.job_type)
     for _ in range(7):  # its checks grow further apart, up to an hour
@@ -146,21 +146,21 @@ def newer(row: JobRequest) -> None:
     JobRequest(id=row.id).update([JobRequest.row_version.set(ROW_VERSION + 1)])
 
 
-def of_unreadable_legs(row: JobRequest) -> None:
-    make_unreadable(row, "legs")
+def of_unreadable_invocations(row: JobRequest) -> None:
+    make_unreadable(row, "invocations")
 
 
 def put_right(row: JobRequest) -> None:
     JobRequest(id=row.id).update(
         [
             JobRequest.row_version.set(row.row_version),
-            JobRequest.legs.set(row.legs),
+            JobRequest.invocations.set(row.invocations),
             JobRequest.status.set(Status.WAITING),
         ]
     )
 
 
-@pytest.mark.parametrize("spoil", [newer, of_unreadable_legs, make_unreadable])
+@pytest.mark.parametrize("spoil", [newer, of_unreadable_invocations, make_unreadable])
 @pytest.mark.usefixtures("on_lambda")
 def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
     bench: Bench, spoil: Callable[[JobRequest], None], capsys: pytest.CaptureFixture[str]
@@ -261,7 +261,7 @@ def test_a_pump_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:
             one_slot.advance(1)
             one_slot.run(row)
         for row in rows:
-            of_unreadable_legs(row)
+            of_unreadable_invocations(row)
 
     script.job = work
     one_slot.run(dispatch(one_slot))

@@ -23,11 +23,11 @@ from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
 from sample_work import script
 
 
-def end_leg(bench: Bench, job: Any, *legs: int) -> None:
-    """Come to the end of the invocation's time, in these legs."""
-    if job.leg in legs:
+def end_invocation(bench: Bench, job: Any, *invocations: int) -> None:
+    """Come to the end of the invocation's time, in these invocations."""
+    if job.invocation in invocations:
         bench.advance(880)
-        job.checkpoint(job.leg)
+        job.checkpoint(job.invocation)
 
 
 # --- slots ----------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_who_finds_no_room_waits_and_is_let_on_when_there_is(one_slot: Bench) ->
     waited = []
     during(one_slot, lambda: waited.append(one_slot.run(second)))
     assert (waited[0].status, waited[0].held_by) == (Status.WAITING, "line#texts#*")
-    assert waited[0].legs == 0
+    assert waited[0].invocations == 0
     admitted = one_slot.read(second)
     assert (admitted.status, admitted.slot, admitted.wait_key) == (Status.QUEUED, 1, None)
     assert held() == [second.id]
@@ -111,18 +111,18 @@ def test_slots_above_the_number_in_force_are_not_given(bench: Bench) -> None:
     assert {bench.read(row).status for row in rows} == {Status.SUCCEEDED}
 
 
-def test_a_leg_keeps_its_slot_and_a_retry_gives_it_up(one_slot: Bench) -> None:
+def test_an_invocation_keeps_its_slot_and_a_retry_gives_it_up(one_slot: Bench) -> None:
     row, next_one = dispatch(one_slot), dispatch(one_slot)
 
     def work(job: Any, payload: object) -> None:
-        end_leg(one_slot, job, 1)
+        end_invocation(one_slot, job, 1)
         if job.id == row.id:
             raise ValueError("no luck")
 
     script.job = work
-    leg = one_slot.run(row)
-    assert (leg.status, leg.slot) == (Status.QUEUED, 1)
-    assert leg.admitted_at is not None
+    invocation = one_slot.run(row)
+    assert (invocation.status, invocation.slot) == (Status.QUEUED, 1)
+    assert invocation.admitted_at is not None
     assert one_slot.run(next_one).status is Status.WAITING
     one_slot.sent.clear()
     again = one_slot.run(row)
@@ -157,7 +157,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
                 record = {"requestPayload": message | {"send_id": claimed.send_id}}
                 failure_records.settle(record, one_slot.send)
             case "expire":
-                end_leg(one_slot, job, 1)
+                end_invocation(one_slot, job, 1)
             case "park":
                 pausing.pause(Kind.JOB_TYPE, "sample_once")
                 one_slot.advance(11)
@@ -320,15 +320,15 @@ def test_what_ran_before_its_queue_had_limits_is_not_counted(bench: Bench) -> No
     assert held() == []
 
 
-def test_a_job_that_began_without_a_slot_takes_one_for_its_next_leg(bench: Bench) -> None:
+def test_a_job_that_began_without_a_slot_takes_one_for_its_next_invocation(bench: Bench) -> None:
     """Its queue had a rate alone when it was let on, and has slots by now."""
     limits.put(QUEUE, rate=Rate(1, seconds=100))
     row, other = dispatch(bench), dispatch(bench, job_type="sample_once")
 
     def work(job: Any, payload: object) -> None:
-        if job.id == row.id and job.leg == 1:
+        if job.id == row.id and job.invocation == 1:
             limits.put(QUEUE, slots=1, rate=Rate(1, seconds=100))
-            end_leg(bench, job, 1)
+            end_invocation(bench, job, 1)
         elif job.id == row.id:
             assert held() == [row.id]
             assert [it["turn"] for it in items("rate")] == [1]  # it paid once
@@ -361,9 +361,9 @@ def test_a_pause_lets_nobody_on_and_its_end_does(one_slot: Bench) -> None:
     assert held() == []
 
 
-def test_a_job_between_two_legs_that_is_paused_gives_its_slot_up(one_slot: Bench) -> None:
+def test_a_job_between_two_invocations_that_is_paused_gives_its_slot_up(one_slot: Bench) -> None:
     row, waiting = dispatch(one_slot), dispatch(one_slot)
-    script.job = lambda job, payload: end_leg(one_slot, job, 1)
+    script.job = lambda job, payload: end_invocation(one_slot, job, 1)
     one_slot.run(row)
     one_slot.run(waiting)
     pausing.pause(Kind.JOB_TYPE, "sample_again")
@@ -372,9 +372,9 @@ def test_a_job_between_two_legs_that_is_paused_gives_its_slot_up(one_slot: Bench
 
 
 def test_a_job_whose_queue_lost_its_limits_is_sent_less_and_less_often(one_slot: Bench) -> None:
-    """It keeps the mark of its admission between two legs, and no worker claims it."""
+    """It keeps the mark of its admission between two invocations, and no worker claims it."""
     row = dispatch(one_slot)
-    script.job = lambda job, payload: end_leg(one_slot, job, 1)
+    script.job = lambda job, payload: end_invocation(one_slot, job, 1)
     assert one_slot.run(row).admitted_at is not None
     limits.reset(QUEUE)
     sent_in_hours = []

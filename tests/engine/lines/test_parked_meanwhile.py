@@ -128,7 +128,7 @@ def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this
 ) -> None:
     seen = parked()
     running = job_rows.claimed(transitions.admit(job_rows.stored(seen)).after)
-    transitions.end_leg(running, transitions.Checkpoint("here", 40, None))
+    transitions.end_invocation(running, transitions.Checkpoint("here", 40, None))
     with pytest.raises(PreconditionFailed, match="queued"):
         transitions.admit(seen)
 

@@ -199,7 +199,7 @@ def test_a_pause_that_can_not_be_read_at_a_checkpoint_stops_no_job(
     assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
 
 
-def test_a_running_job_that_can_not_be_held_back_goes_on_in_its_next_leg(
+def test_a_running_job_that_can_not_be_held_back_goes_on_in_its_next_invocation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:

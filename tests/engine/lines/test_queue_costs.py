@@ -115,7 +115,7 @@ def test_a_job_that_waits_for_a_slot_costs_this_many_more(
     assert estimated.write_units == 6 + more
 
 
-def test_a_leg_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(bench: Bench) -> None:
+def test_an_invocation_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         job.checkpoint(1)
         bench.advance(880)

@@ -13,7 +13,7 @@ from job_runners.engine.control import owner_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.errors import LegsSpent
+from job_runners.errors import InvocationsSpent
 from job_runners.store import limits, transitions
 from job_runners.store.job_request import Status
 from job_runners.work import Job, Queue, Rate
@@ -52,7 +52,7 @@ def turns(bench: Bench) -> list[tuple[str, int, float]]:
 def test_a_job_takes_its_turns_at_the_rate_of_its_queue(
     bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transitions, "end_leg", None)  # nothing more is written of a turn
+    monkeypatch.setattr(transitions, "end_invocation", None)  # nothing more is written of a turn
     row = bench.dispatch(queue_name="paced")
     bench.run(row)
     waiting = bench.read(row)
@@ -63,7 +63,7 @@ def test_a_job_takes_its_turns_at_the_rate_of_its_queue(
     began = [at for _, _, at in turns]
     assert [5 <= after - before <= 7 for before, after in pairwise(began)] == [True, True]
     done = bench.read(row)
-    assert (done.status, done.attempt, done.legs) == (Status.SUCCEEDED, 1, 3)
+    assert (done.status, done.attempt, done.invocations) == (Status.SUCCEEDED, 1, 3)
 
 
 def test_each_turn_begins_at_the_end_of_the_line(bench: Bench, turns: list[Any]) -> None:
@@ -138,19 +138,19 @@ def test_who_asks_it_to_stop_during_a_turn_is_heard(
     script.job = count
     other = bench.dispatch(queue_name="single")
     bench.run(other)
-    assert bench.read(other).legs == 1  # the slot is free
+    assert bench.read(other).invocations == 1  # the slot is free
 
 
-def test_turns_are_legs_and_are_bounded_as_they_are(
+def test_turns_are_invocations_and_are_bounded_as_they_are(
     bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = Job(sample_work.again, queue_name="single", max_legs=2)
+    job = Job(sample_work.again, queue_name="single", max_invocations=2)
     monkeypatch.setitem(sample_work.JOBS, "sample_again", job)
     row = bench.dispatch()
     bench.run(row)
     bench.run_out()
     failed = bench.read(row)
-    assert (failed.status, failed.error["kind"]) == (Status.FAILED, LegsSpent.__name__)
+    assert (failed.status, failed.error["kind"]) == (Status.FAILED, InvocationsSpent.__name__)
 
 
 @pytest.mark.parametrize("kind", ["broken", "unheard"])
@@ -184,7 +184,7 @@ def test_a_runner_that_can_not_send_a_job_again_just_goes_on(
     row = bench.dispatch("sample_once", queue_name="single")
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     assert bench.read(row).status is Status.SUCCEEDED
-    assert bench.read(row).legs == 1
+    assert bench.read(row).invocations == 1
 
 
 def test_between_two_turns_it_can_be_canceled(bench: Bench, turns: list[Any]) -> None:

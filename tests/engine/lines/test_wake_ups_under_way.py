@@ -169,7 +169,7 @@ TROUBLES: dict[str, Callable[[Bench, JobRequest, Any, Outage], Any]] = {
     "nobody waits": lambda bench, row, patch, outage: owner_actions.cancel(bench.read(row)),
     "its row is gone": lambda bench, row, patch, outage: row.delete(),
     "it moves": moved_meanwhile,
-    "a field can't be read": lambda bench, row, patch, outage: make_unreadable(row, "legs"),
+    "a field can't be read": lambda bench, row, patch, outage: make_unreadable(row, "invocations"),
     "its status can't": lambda bench, row, patch, outage: make_unreadable(row, "status"),
     "AWS is away": lambda bench, row, patch, outage: outage.begin("throttled", 1),
 }

@@ -102,7 +102,7 @@ def test_it_is_loaded_before_the_claim_and_outside_the_alarm(
     with pytest.raises(KeyboardInterrupt) as interrupted:  # as a kill would end it there
         bench.run(row)
     assert interrupted.value.args == ((0.0, 0.0),)
-    assert (bench.read(row).status, bench.read(row).legs) == (Status.QUEUED, 0)
+    assert (bench.read(row).status, bench.read(row).invocations) == (Status.QUEUED, 0)
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -221,7 +221,7 @@ def test_a_job_that_can_not_be_loaded_is_not_claimed_and_waits(
     row = letters(bench)
     with_outfit.write(MISSING)
     row = bench.run(row)
-    assert (row.status, row.legs, row.attempt) == (Status.QUEUED, 0, 1)
+    assert (row.status, row.invocations, row.attempt) == (Status.QUEUED, 0, 1)
     assert row.due_at is not None
     with_outfit.write(GOOD)  # the next deploy
     bench.advance(120)
@@ -246,10 +246,11 @@ def test_one_that_never_started_fails_as_that(bench: Bench, with_outfit: Outfit)
 def test_one_that_had_begun_fails_of_it_in_the_end_and_says_so(
     bench: Bench, with_outfit: Outfit
 ) -> None:
-    leg = "    if job.leg == 1: from job_runners.work.interrupts import LegOver; raise LegOver\n"
-    with_outfit.write(GOOD.replace("    return {", leg + "    return {"))
+    over = "from job_runners.work.interrupts import InvocationOver; raise InvocationOver"
+    invocation = f"    if job.invocation == 1: {over}\n"
+    with_outfit.write(GOOD.replace("    return {", invocation + "    return {"))
     row = bench.run(letters(bench))
-    assert (row.status, row.legs) == (Status.QUEUED, 1)
+    assert (row.status, row.invocations) == (Status.QUEUED, 1)
     with_outfit.write(MISSING)
     bench.sent.clear()
     for _ in range(40):  # looked at more and more rarely, and at least once an hour

@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import CurrentWork, RunningJob
 from job_runners.work.around import Around
 from job_runners.work.errors import EntryNotLoaded
-from job_runners.work.interrupts import CancelAsked, LegOver, TimeOver
+from job_runners.work.interrupts import CancelAsked, InvocationOver, TimeOver
 from sample_work import Sample, script
 
 Put = Callable[..., None]
@@ -108,7 +108,7 @@ def test_they_are_told_what_they_are_around(bench: Bench, put: Put) -> None:
             id=row.id,
             organization_id="acme",
             attempt=1,
-            leg=1,
+            invocation=1,
         ),
         CurrentWork(
             kind="task",
@@ -150,7 +150,7 @@ def test_the_first_is_the_outermost_and_all_are_entered_after_the_claim(
     [
         (ValueError, Status.RETRYABLE),
         (DoNotRetry, Status.FAILED),
-        (LegOver, Status.QUEUED),
+        (InvocationOver, Status.QUEUED),
         (TimeOver, Status.RETRYABLE),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_job_whose_function_was_not_called_goes_back(
     outer = Seen()
     put(outer, failing)
     row = bench.run(bench.dispatch(job_type), seconds=2)
-    assert (row.status, row.attempt, row.legs, row.error) == (Status.QUEUED, 1, 0, None)
+    assert (row.status, row.attempt, row.invocations, row.error) == (Status.QUEUED, 1, 0, None)
     assert script.jobs_run == []
     assert outer.ends != [None]
     (line,) = logged.lines("left for later")
@@ -281,7 +281,7 @@ def test_one_that_is_never_entered_fails_the_job_in_the_end(bench: Bench, put: P
         return bench.read(row)
 
     never = bench.dispatch("sample_once")
-    assert (bench.run(never).status, never.legs) == (Status.QUEUED, 0)
+    assert (bench.run(never).status, never.invocations) == (Status.QUEUED, 0)
     row = kept(never)
     assert row.status is Status.FAILED
     assert row.error is not None
@@ -353,7 +353,7 @@ def test_one_that_can_not_be_imported_lets_nothing_begin(bench: Bench, outfit: O
     outfit.write(TABLE, "__init__")
     outfit.write("import no_such_distribution", "tracking")
     row = bench.dispatch("letters", payload={})
-    assert (bench.run(row).status, bench.read(row).legs) == (Status.QUEUED, 0)
+    assert (bench.run(row).status, bench.read(row).invocations) == (Status.QUEUED, 0)
     message = TaskMessage(id="t", name="letter_note", payload={})
     with pytest.raises(EntryNotLoaded):
         execution.run(message, deadline=clock.now() + 60_000, send=bench.send)

@@ -104,8 +104,8 @@ def test_an_error_of_its_own_as_it_cleans_up_is_what_it_ended_in(bench: Bench) -
     assert kind(run(bench)) == "ValueError"
 
 
-def test_a_leg_that_is_over_stays_so_when_its_time_is_over_too(bench: Bench) -> None:
-    """It goes on in the next leg, and no attempt has failed."""
+def test_an_invocation_that_is_over_stays_so_when_its_time_is_over_too(bench: Bench) -> None:
+    """It goes on in the next invocation, and no attempt has failed."""
 
     async def work(job: RunningJob, payload: Sample) -> None:
         bench.advance(850)

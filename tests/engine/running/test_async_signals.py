@@ -18,7 +18,7 @@ from job_runners.store import owner_transitions, transitions
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.work import RunningJob, event_loop
-from job_runners.work.interrupts import LegOver
+from job_runners.work.interrupts import InvocationOver
 from sample_work import Sample
 
 pytestmark = pytest.mark.usefixtures("async_bench")
@@ -86,7 +86,7 @@ async def in_a_callback(job: RunningJob, report: Any) -> None:
         in_a_callback,
     ],
 )
-@pytest.mark.parametrize("what", ["canceled", "paused", "claim lost", "leg over"])
+@pytest.mark.parametrize("what", ["canceled", "paused", "claim lost", "invocation over"])
 def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: Bench) -> None:
     row = bench.dispatch("async_again")
 
@@ -98,7 +98,7 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
                 pausing.pause(Kind.JOB_TYPE, "async_again")
             case "claim lost":
                 transitions.fail(bench.read(row), {"kind": "x", "message": "x"})
-            case "leg over":
+            case "invocation over":
                 bench.advance(850)
         job.checkpoint(5, progress=10, durable=True)
 
@@ -113,16 +113,16 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
         "canceled": Status.CANCELED,
         "paused": Status.WAITING,
         "claim lost": Status.FAILED,
-        "leg over": Status.QUEUED,
+        "invocation over": Status.QUEUED,
     }
     assert found.status is expected[what]
     assert found.attempt == 1
-    if what in ("paused", "leg over"):
+    if what in ("paused", "invocation over"):
         assert found.cursor == 5
 
 
 @pytest.mark.parametrize(
-    ("error", "logged"), [(ValueError("no luck"), ["no luck"]), (LegOver(), [])]
+    ("error", "logged"), [(ValueError("no luck"), ["no luck"]), (InvocationOver(), [])]
 )
 def test_of_what_a_callback_raises_errors_are_logged(
     error: BaseException, logged: list[str], bench: Bench, caplog: pytest.LogCaptureFixture
@@ -140,7 +140,7 @@ def test_of_what_a_callback_raises_errors_are_logged(
     assert [str(each[1]) for each in errors if each] == logged
 
 
-def test_it_may_clean_up_when_its_leg_is_over(bench: Bench) -> None:
+def test_it_may_clean_up_when_its_invocation_is_over(bench: Bench) -> None:
     done = []
 
     async def work(job: RunningJob, payload: Sample) -> None:

@@ -130,7 +130,7 @@ def test_a_record_that_settles_nothing_is_logged_with_how_its_job_is(
         row.delete()
     assert give(record(job_event(row.id))) == []
     line = logged(lines)[-1]
-    job_is = "gone" if is_gone else "succeeded (attempt 1 of 3, leg 1)"
+    job_is = "gone" if is_gone else "succeeded (attempt 1 of 3, invocation 1)"
     assert (line["message"], line["job_is"]) == ("failure record ignored", job_is)
 
 

@@ -29,7 +29,7 @@ def minutes(bench: Bench, row: JobRequest, number: int, work: Any) -> JobRequest
 
 def test_a_job_whose_code_is_not_deployed_runs_after_the_deploy(bench: Bench) -> None:
     row = minutes(bench, bench.dispatch(), 50, lacks_code)
-    assert (row.status, row.attempt, row.legs, row.error) == (Status.QUEUED, 1, 0, None)
+    assert (row.status, row.attempt, row.invocations, row.error) == (Status.QUEUED, 1, 0, None)
     row = minutes(bench, row, 60, has_code)
     assert (row.status, row.attempt) == (Status.SUCCEEDED, 1)
 

@@ -68,7 +68,7 @@ def test_a_printed_line_is_a_record_that_says_whose_it_is(bench: Bench, lines: i
     assert (one["message"], two["message"]) == ("  one 1", "two")
     assert (one["stream"], two["stream"]) == ("stdout", "stderr")
     for line in (one, two):
-        assert (line["job_id"], line["attempt"], line["leg"]) == (job_id, 1, 1)
+        assert (line["job_id"], line["attempt"], line["invocation"]) == (job_id, 1, 1)
         assert line["level"] == "INFO"
         assert line["location"].startswith("work:")
         assert line["organization_id"] == "acme"
@@ -260,7 +260,7 @@ def test_threads_of_a_job_have_its_fields(bench: Bench, lines: io.StringIO) -> N
     job_id = run(bench, lines, work)
     assert said(lines) == ["from a thread", "from a timer", "from a pool"]
     for line in own(lines):
-        assert (line["job_id"], line["attempt"], line["leg"]) == (job_id, 1, 1)
+        assert (line["job_id"], line["attempt"], line["invocation"]) == (job_id, 1, 1)
 
 
 def test_a_pool_that_outlives_its_job_works_for_the_next_one_in_its_name(
@@ -289,7 +289,7 @@ def test_a_thread_that_outlives_its_job_keeps_its_fields(bench: Bench, lines: io
         late[0].join()
     assert first != second
     (line,) = own(lines)
-    assert (line["job_id"], line["attempt"], line["leg"]) == (first, 1, 1)
+    assert (line["job_id"], line["attempt"], line["invocation"]) == (first, 1, 1)
 
 
 def test_what_two_threads_print_at_once_does_not_run_together(

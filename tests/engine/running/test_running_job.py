@@ -49,7 +49,7 @@ def test_it_says_whose_it_is_and_which_try() -> None:
     row = job_rows.claimed(job_rows.saved())
     job = running(row, seconds=10)
     assert (job.id, job.organization_id) == (row.id, "org")
-    assert (job.attempt, job.leg, job.cursor) == (1, 1, None)
+    assert (job.attempt, job.invocation, job.cursor) == (1, 1, None)
     assert 8.9 < job.time_left() <= 9  # a tenth is kept back for recording the outcome
 
 
@@ -96,7 +96,7 @@ def test_the_next_attempt_starts_at_the_cursor_of_the_last() -> None:
     job = running(job_rows.claimed())
     job.checkpoint({"row": 3}, progress=50)
     again = running(job_rows.claimed(job_rows.retry(job._row)))
-    assert (again.cursor, again.progress, again.attempt, again.leg) == ({"row": 3}, 50, 2, 2)
+    assert (again.cursor, again.progress, again.attempt, again.invocation) == ({"row": 3}, 50, 2, 2)
 
 
 def test_a_job_that_has_lost_its_claim_stops_at_its_next_checkpoint_and_writes_nothing(

@@ -31,7 +31,7 @@ def sleeps(seconds: float, name: str = "nap") -> Any:
     def work(job: Any, payload: object) -> str:
         job.checkpoint(7, progress=50, message="before the nap")
         job.sleep(name, seconds)
-        return f"leg {job.leg}"
+        return f"invocation {job.invocation}"
 
     return work
 
@@ -42,7 +42,7 @@ def define(monkeypatch: pytest.MonkeyPatch, **rules: Any) -> None:
     monkeypatch.setitem(jobs, "sample_once", Job(once, **rules))
 
 
-def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_leg(bench: Bench) -> None:
+def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_invocation(bench: Bench) -> None:
     script.job = sleeps(HOUR)
     row = bench.run(bench.dispatch("sample_once"))
     assert (row.status, row.progress, row.cursor) == (Status.SCHEDULED, 50, 7)
@@ -56,7 +56,7 @@ def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_leg(bench: Bench) 
     bench.tick()
     bench.deliver()
     row = bench.read(row)
-    assert (row.status, row.legs, row.waits) == (Status.SUCCEEDED, 2, 1)
+    assert (row.status, row.invocations, row.waits) == (Status.SUCCEEDED, 2, 1)
     assert positions.waits_for(row) is None
 
 
@@ -102,10 +102,10 @@ def test_a_sleep_costs_five_write_units(bench: Bench, still: Bench) -> None:
     assert units.spent() - without == 5
 
 
-def test_a_sleep_counts_against_neither_timeout_nor_legs(
+def test_a_sleep_counts_against_neither_timeout_nor_invocations(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    define(monkeypatch, timeout=120, max_legs=1)
+    define(monkeypatch, timeout=120, max_invocations=1)
 
     def work(job: Any, payload: object) -> float:
         for nap in range(4):
@@ -117,7 +117,7 @@ def test_a_sleep_counts_against_neither_timeout_nor_legs(
     for _ in range(5):
         row = bench.run(row)
         bench.advance(DAY)
-    assert (row.status, row.legs, row.counted_legs) == (Status.SUCCEEDED, 5, 1)
+    assert (row.status, row.invocations, row.counted_invocations) == (Status.SUCCEEDED, 5, 1)
     assert row.attempt_started_at is not None
 
 
@@ -159,7 +159,7 @@ def test_a_sleeper_is_canceled_at_once_and_a_retry_sleeps_the_rest(bench: Bench)
     assert (row.status, positions.waits_for(row)) == (Status.CANCELED, None)
     bench.advance(600)
     row = owner_actions.retry_again(row, bench.send)
-    assert (row.legs, row.waits) == (0, None)
+    assert (row.invocations, row.waits) == (0, None)
     row = bench.run(row)
     assert (row.status, row.run_at) == (Status.SCHEDULED, wakes)
 
@@ -200,7 +200,7 @@ def test_a_paused_sleeper_starts_after_its_sleep_and_the_pause(bench: Bench) -> 
     assert bench.read(row).status is Status.SUCCEEDED
 
 
-def test_a_worker_that_dies_in_a_sleeping_jobs_next_leg_is_rescued(bench: Bench) -> None:
+def test_a_worker_that_dies_in_a_sleeping_jobs_next_invocation_is_rescued(bench: Bench) -> None:
     script.job = sleeps(HOUR)
     row = bench.run(bench.dispatch("sample_again"))
     bench.advance(HOUR)
@@ -286,7 +286,7 @@ def test_a_job_that_never_waited_is_retried_however_old_it_is(
     assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
 
 
-def test_a_name_is_for_one_wait_of_a_leg(bench: Bench) -> None:
+def test_a_name_is_for_one_wait_of_an_invocation(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         job.sleep("nap", 0)
         job.sleep("nap", 0)

@@ -169,7 +169,7 @@ def test_retried_manually_with_another_payload_it_begins_with_no_step_and_no_chi
         assert not list(steps.Step.query(f"step#{beginning}", consistent_read=True))
 
 
-def test_a_second_step_of_the_same_name_is_refused_in_the_same_leg(bench: Bench) -> None:
+def test_a_second_step_of_the_same_name_is_refused_in_the_same_invocation(bench: Bench) -> None:
     charged: list[str] = []
 
     def work(job: Any, payload: object) -> None:
@@ -243,7 +243,7 @@ def raise_it(error: Exception) -> None:
     raise error
 
 
-def test_a_step_that_failed_may_be_taken_again_in_the_same_leg(bench: Bench) -> None:
+def test_a_step_that_failed_may_be_taken_again_in_the_same_invocation(bench: Bench) -> None:
     tried: list[int] = []
 
     def flaky() -> int:

@@ -137,7 +137,7 @@ def test_it_is_not_dispatched_again_if_the_parent_failed_while_it_recorded(
     assert bench.run(row).error["kind"] == "ChildExpired"
 
 
-def test_it_is_not_dispatched_again_after_a_pause_of_the_next_leg(
+def test_it_is_not_dispatched_again_after_a_pause_of_the_next_invocation(
     bench: Bench, parents: Parents
 ) -> None:
     def work(job: Any) -> None:
@@ -155,7 +155,7 @@ def test_it_is_not_dispatched_again_after_a_pause_of_the_next_leg(
     assert bench.run(row).error["kind"] == "ChildExpired"
 
 
-def test_it_is_not_dispatched_again_after_a_pause_of_the_leg_that_did_not_record_it(
+def test_it_is_not_dispatched_again_after_a_pause_of_the_invocation_that_did_not_record_it(
     bench: Bench, parents: Parents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(job: Any) -> None:

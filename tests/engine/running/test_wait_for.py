@@ -35,7 +35,7 @@ DAY = 24 * HOUR
 
 
 def waits_for(name: str = "approval", timeout: float = DAY) -> tuple[Callable[..., Any], list[Any]]:
-    """Return work that waits for a signal, and the list of what its legs got."""
+    """Return work that waits for a signal, and the list of what its invocations got."""
     got: list[Any] = []
 
     def work(job: Any, payload: object) -> Any:
@@ -50,7 +50,7 @@ def waits_for(name: str = "approval", timeout: float = DAY) -> tuple[Callable[..
 
 
 def waiting(bench: Bench, **wait: Any) -> tuple[Any, list[Any]]:
-    """Return the row of a job that waits for a signal, and the list of what its legs got."""
+    """Return the row of a job that waits for a signal, and the list of what its invocations got."""
     script.job, got = waits_for(**wait)
     row = bench.run(bench.dispatch("sample_once"))
     assert row.status is Status.WAITING
@@ -89,7 +89,7 @@ def test_a_signal_that_comes_before_the_wait_is_not_lost(bench: Bench) -> None:
     signaling.signal(row, "approval", 17, bench.send)
     assert bench.sent == []  # the message of its dispatch is under way
     row = bench.run(row)
-    assert (got, row.status, row.legs) == ([17], Status.SUCCEEDED, 1)
+    assert (got, row.status, row.invocations) == ([17], Status.SUCCEEDED, 1)
 
 
 def test_a_signal_that_comes_while_the_job_is_about_to_wait_is_not_lost(
@@ -100,7 +100,7 @@ def test_a_signal_that_comes_while_the_job_is_about_to_wait_is_not_lost(
     row = bench.dispatch("sample_once")
     signal_before_the_park(bench, monkeypatch)
     row = bench.run(row)
-    assert (row.status, row.waits, row.counted_legs) == (Status.QUEUED, 1, 0)
+    assert (row.status, row.waits, row.counted_invocations) == (Status.QUEUED, 1, 0)
     bench.deliver()
     assert got == ["now"]
 
@@ -324,7 +324,7 @@ def test_a_signal_that_comes_as_the_time_is_over_is_what_the_job_gets(
     assert (got, bench.read(row).status) == (["late"], Status.SUCCEEDED)
 
 
-def test_a_leg_that_was_overtaken_does_not_time_out(
+def test_an_invocation_that_was_overtaken_does_not_time_out(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, got = waiting(bench, timeout=HOUR)

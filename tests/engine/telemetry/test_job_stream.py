@@ -165,7 +165,7 @@ def test_waits_for_signals_and_groups_are_shown(
         "TIME sample_again  started",
         "  waits for signal paid, refused",
         "  got signal paid",
-        "TIME sample_again  continues, leg 2",
+        "TIME sample_again  continues, invocation 2",
         "  waits for group parts",
     ]
 

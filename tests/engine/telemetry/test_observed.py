@@ -28,7 +28,7 @@ from sample_work import script
 from telemetry_lines import SECRET, emitted, logged
 
 
-def test_every_line_of_a_job_says_which_job_attempt_leg_organisation_and_request(
+def test_every_line_of_a_job_says_which_job_attempt_invocation_organisation_and_request(
     bench: Bench, lines: io.StringIO
 ) -> None:
     def work(job: Any, payload: object) -> None:
@@ -50,7 +50,7 @@ def test_every_line_of_a_job_says_which_job_attempt_leg_organisation_and_request
         assert line["job_id"] == row.id, line
         assert line["job_type"] == "sample_again"
         assert line["organization_id"] == "acme"
-        assert (line["attempt"], line["leg"]) == (1, 1)
+        assert (line["attempt"], line["invocation"]) == (1, 1)
         assert line["request_id"] == "request-1"
 
 

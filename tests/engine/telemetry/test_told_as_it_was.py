@@ -41,8 +41,8 @@ def test_a_job_that_goes_back_before_its_function_is_called(
     assert told(lines)[-1] == ("INFO", says)
 
 
-@pytest.mark.parametrize(("canceled", "says"), [(False, "leg over"), (True, "canceled")])
-def test_a_job_whose_leg_is_over(
+@pytest.mark.parametrize(("canceled", "says"), [(False, "invocation over"), (True, "canceled")])
+def test_a_job_whose_invocation_is_over(
     canceled: bool, says: str, bench: Bench, lines: io.StringIO
 ) -> None:
     def work(job: Any, payload: object) -> None:

@@ -22,17 +22,17 @@ from traced import CALLER, ORDER, Sent, arrived, fail, outcome, post, read
 # --- one trace ------------------------------------------------------------------------------------
 
 
-def test_a_request_its_dispatch_and_the_first_leg_are_one_trace(
+def test_a_request_its_dispatch_and_the_first_invocation_are_one_trace(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     job_id = post()
     worker.deliver()
-    asked, sending, leg = (spans.one(name) for name in ORDER)
+    asked, sending, invocation = (spans.one(name) for name in ORDER)
     assert parent_of(asked) is None
     assert parent_of(sending) == id_of(asked)
-    assert parent_of(leg) == id_of(sending)
-    assert len({trace_of(span) for span in (asked, sending, leg)}) == 1
-    assert [links_of(span) for span in (asked, sending, leg)] == [[], [], []]
+    assert parent_of(invocation) == id_of(sending)
+    assert len({trace_of(span) for span in (asked, sending, invocation)}) == 1
+    assert [links_of(span) for span in (asked, sending, invocation)] == [[], [], []]
     assert read(job_id).traceparent == f"00-{trace_of(sending):032x}-{id_of(sending):016x}-01"
 
 
@@ -125,8 +125,8 @@ def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(
 ) -> None:
     job_id = post("sample_once")
     worker.deliver()
-    asked, sending, leg = (spans.one(name.replace("again", "once")) for name in ORDER)
-    assert (asked.kind, sending.kind, leg.kind) == (
+    asked, sending, invocation = (spans.one(name.replace("again", "once")) for name in ORDER)
+    assert (asked.kind, sending.kind, invocation.kind) == (
         *(SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER),
     )
     assert dict(asked.attributes or {}) == {
@@ -147,9 +147,9 @@ def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(
     assert dict(sending.attributes or {}) == common | {
         "messaging.operation.name": "send",
         "messaging.operation.type": "send",
-        "job_runners.leg": 0,
+        "job_runners.invocation": 0,
     }
-    seen = dict(leg.attributes or {})
+    seen = dict(invocation.attributes or {})
     assert isinstance(seen.pop("faas.coldstart"), bool)
     assert seen.pop("job_runners.queue_wait_ms", None) is not None
     assert seen == common | {
@@ -157,7 +157,7 @@ def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(
         "messaging.operation.type": "process",
         "faas.trigger": "pubsub",
         "faas.invocation_id": lambda_context.Context.aws_request_id,
-        "job_runners.leg": 1,
+        "job_runners.invocation": 1,
         "job_runners.outcome": "succeeded",
     }
     assert {name for name in seen | common if not name.startswith("job_runners.")} <= _conventions()
@@ -239,7 +239,7 @@ def test_an_event_that_raises_has_a_span_that_ends_and_says_why(
 # --- lines, rows and messages ---------------------------------------------------------------------
 
 
-def test_the_lines_of_a_leg_name_its_trace(
+def test_the_lines_of_an_invocation_name_its_trace(
     sent: Sent, worker: FakeLambda, spans: Spans, lines: io.StringIO
 ) -> None:
     script.job = lambda job, payload: telemetry.logger.info("from the job")
@@ -247,9 +247,9 @@ def test_the_lines_of_a_leg_name_its_trace(
     lines.truncate(0)
     lines.seek(0)
     worker.deliver()
-    leg = spans.one("process sample_again")
+    invocation = spans.one("process sample_again")
     named = {(line["trace_id"], line["span_id"]) for line in logged(lines)}
-    assert named == {(f"{trace_of(leg):032x}", f"{id_of(leg):016x}")}
+    assert named == {(f"{trace_of(invocation):032x}", f"{id_of(invocation):016x}")}
 
 
 def test_without_traces_rows_messages_and_lines_carry_nothing(

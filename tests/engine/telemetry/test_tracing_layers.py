@@ -19,7 +19,7 @@ from job_runners.store.job_request import Status
 from spans import Spans, id_of, links_of, parent_of
 from traced import CALLER, ORDER, Sent, arrived, post, read
 
-REQUEST, SENDING, LEG = ORDER
+REQUEST, SENDING, INVOCATION = ORDER
 
 
 @contextmanager
@@ -40,17 +40,17 @@ def on_lambda(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- spans around ours ----------------------------------------------------------------------------
 
 
-def test_a_leg_is_a_child_of_what_sent_it_and_links_to_what_is_around_it(
+def test_an_invocation_is_a_child_of_what_sent_it_and_links_to_what_is_around_it(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     post()
     with span_of_a_layer() as around:
         worker.deliver()
-    leg = spans.one(LEG)
-    assert (parent_of(leg), links_of(leg)) == (id_of(spans.one(SENDING)), [around])
+    invocation = spans.one(INVOCATION)
+    assert (parent_of(invocation), links_of(invocation)) == (id_of(spans.one(SENDING)), [around])
 
 
-def test_a_leg_that_the_timer_sends_is_in_a_trace_of_its_own_whatever_is_around_it(
+def test_an_invocation_that_the_timer_sends_is_in_a_trace_of_its_own_whatever_is_around_it(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     post(delay=7200)
@@ -58,8 +58,11 @@ def test_a_leg_that_the_timer_sends_is_in_a_trace_of_its_own_whatever_is_around_
     timer.tick(sent.send, until=clock.now() + clock.MINUTE)
     with span_of_a_layer() as around:
         sent.run()
-    leg = spans.one(LEG)
-    assert (parent_of(leg), links_of(leg)) == (None, [around, id_of(spans.one(SENDING))])
+    invocation = spans.one(INVOCATION)
+    assert (parent_of(invocation), links_of(invocation)) == (
+        None,
+        [around, id_of(spans.one(SENDING))],
+    )
 
 
 def test_a_request_is_a_part_of_what_is_around_it(
@@ -85,7 +88,7 @@ def test_a_request_is_a_part_of_its_callers_trace_and_links_to_what_is_in_anothe
 # --- another OpenTelemetry, or none ---------------------------------------------------------------
 
 
-def test_with_an_opentelemetry_that_can_not_link_later_a_leg_has_no_link(
+def test_with_an_opentelemetry_that_can_not_link_later_an_invocation_has_no_link(
     sent: Sent, worker: FakeLambda, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(opentelemetry.sdk.trace.Span, "add_link")
@@ -94,7 +97,7 @@ def test_with_an_opentelemetry_that_can_not_link_later_a_leg_has_no_link(
     sent.clock.advance(7260)
     timer.tick(sent.send, until=clock.now() + clock.MINUTE)
     sent.run()
-    assert links_of(spans.one(LEG)) == []
+    assert links_of(spans.one(INVOCATION)) == []
     assert read(job_id).status is Status.SUCCEEDED
 
 

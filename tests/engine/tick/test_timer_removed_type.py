@@ -29,7 +29,9 @@ def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
 @pytest.fixture
 def known(bench: Bench) -> JobRequest:
     """Return a job that has begun, and whose type is known."""
-    row = transitions.end_leg(bench.claim(bench.dispatch()), Checkpoint("here", 40, None)).after
+    row = transitions.end_invocation(
+        bench.claim(bench.dispatch()), Checkpoint("here", 40, None)
+    ).after
     bench.sent.clear()
     return row
 
@@ -55,11 +57,11 @@ def test_after_a_month_it_has_failed(bench: Bench, begun: JobRequest) -> None:
     assert "'sample_again' for 30 days" in row.error["message"]
 
 
-def ended_a_leg(row: JobRequest) -> None:
-    transitions.end_leg(row, Checkpoint("there", 60, None))
+def ended_an_invocation(row: JobRequest) -> None:
+    transitions.end_invocation(row, Checkpoint("there", 60, None))
 
 
-@pytest.mark.parametrize("last", [ended_a_leg, transitions.release])
+@pytest.mark.parametrize("last", [ended_an_invocation, transitions.release])
 def test_the_month_begins_when_it_was_last_heard_of(
     bench: Bench,
     known: JobRequest,

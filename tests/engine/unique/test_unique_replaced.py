@@ -452,19 +452,19 @@ def wanted(text: str) -> replacing.Wanted:
 
 
 def test_a_job_that_has_begun_is_given_no_other_payload(bench: Bench) -> None:
-    """Whatever its row is read as: between two legs it is queued as one that has not begun is."""
+    """Between two invocations, its row is queued as that of one that has not begun is."""
     row = ask(bench, "first")
 
-    def end_leg(job: Any, payload: Any) -> None:
-        if job.leg == 1:
+    def end_invocation(job: Any, payload: Any) -> None:
+        if job.invocation == 1:
             with pytest.raises(PreconditionFailed):  # while it runs
                 replacing.replace(bench.read(row), wanted("second"), [])
             bench.advance(880)
             job.checkpoint(1)
 
-    script.job = end_leg
+    script.job = end_invocation
     queued = bench.run(row)
-    assert (queued.status, queued.legs) == (Status.QUEUED, 1)
+    assert (queued.status, queued.invocations) == (Status.QUEUED, 1)
     with pytest.raises(PreconditionFailed):
         replacing.replace(queued, wanted("second"), [])
     assert bench.run(row).status is Status.SUCCEEDED

@@ -24,7 +24,8 @@ _AT_ONCE = 10 * clock.SECOND
 _GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR
 _TIMER = 30 * clock.SECOND  # until the timer runs, once a row is due
-# The timer keeps a marker without a row for so long, because a leg may be about to save the row.
+# The timer keeps a marker without a row for so long, because an invocation may be about to save the
+# row.
 _KEPT_WITHOUT_ROW = 35 * clock.MINUTE
 _Item = tuple[str, str]  # the partition and the sort key of an item
 
@@ -47,7 +48,7 @@ class GroupChecker:
         # Owners that were asked to stop, with members, before they had any.
         self._stopped: set[str] = set()
         self.asked_to_stop: set[str] = set()  # jobs that people have canceled
-        self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first leg got
+        self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first invocation got
         self._peace_since: int | None = None  # when the faults stopped
         self._waits_since: dict[str, int] = {}  # by owner: when its latest wait began
         self._due: dict[str, int] = {}  # by group: when the timer looks next
@@ -127,7 +128,7 @@ class GroupChecker:
                 self._stopped.add(owner_id)
 
     def got(self, job: RunningJob, name: str, keys: list[str], results: GroupResults) -> None:
-        """Check the results of a group, which are the same in each leg."""
+        """Check the results of a group, which are the same in each invocation."""
         found = list(results)
         if [each.key for each in found] != keys:
             self._report(f"job {job.id} got the results of {[each.key for each in found]}")

@@ -62,7 +62,7 @@ from job_runners.testing.simulation.simulated_work import (
 )
 from job_runners.work.errors import WaitTimedOut
 from job_runners.work.gathering import Member
-from job_runners.work.interrupts import LegOver, Paused, TimeOver, TurnOver, Waits
+from job_runners.work.interrupts import InvocationOver, Paused, TimeOver, TurnOver, Waits
 from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
 
@@ -448,7 +448,7 @@ class History:
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """Do the work of a job in this history, and return its result."""
-        self.checker.note_started(job.id, job.attempt, job.leg)
+        self.checker.note_started(job.id, job.attempt, job.invocation)
         is_child = payload == CHILD or payload in MEMBERS
         if not is_child:
             self._check_payload(job, payload)
@@ -468,7 +468,7 @@ class History:
             if payload.named:
                 self._take_named_step(job, step)
             # Check this now, because another job may have this id by the end of the history.
-            # If a job waits without checkpoints, each leg repeats the earlier steps.
+            # If a job waits without checkpoints, each invocation repeats the earlier steps.
             repeats = (payload.sleeps or payload.awaits) and not payload.checkpoints
             if step in done and job.attempt == 1 and job.last_attempt and not repeats:
                 self.checker.report(f"job {job.id}, without retries, took step {step} twice")
@@ -476,7 +476,7 @@ class History:
             self._end_if_time_is_over(job)
             if payload.checkpoints:
                 checkpoint = job.next_turn if payload.turns else job.checkpoint
-                with self._perhaps_ends_leg(job):
+                with self._perhaps_ends_invocation(job):
                     checkpoint(step + 1, progress=100 * step / payload.steps)
             if payload.sleeps:
                 self._sleep(job, str(step), payload.sleeps)
@@ -484,19 +484,19 @@ class History:
         return payload.model_dump()
 
     @contextmanager
-    def _perhaps_ends_leg(self, job: RunningJob) -> Iterator[None]:
-        """Note that the job's leg ends, if this call ends it."""
+    def _perhaps_ends_invocation(self, job: RunningJob) -> Iterator[None]:
+        """Note that the job's invocation ends, if this call ends it."""
         try:
             yield
-        except (LegOver, Paused, TurnOver, Waits):
-            self.checker.leg_ended(job.id)
+        except (InvocationOver, Paused, TurnOver, Waits):
+            self.checker.invocation_ended(job.id)
             raise
 
     def _sleep(self, job: RunningJob, name: str, seconds: float) -> None:
         """Sleep, and check that the sleep lasts at least `seconds` from its first call."""
         asked_at = self._asleep_since.setdefault(f"{job._row.work_id} {name}", clock.now())
         try:
-            with self._perhaps_ends_leg(job):
+            with self._perhaps_ends_invocation(job):
                 job.sleep(name, seconds)
         except (*AWS_ERRORS, JobRunnersError):
             self.checker.excuse(job.id)  # the job may fail because the sleep couldn't be saved
@@ -530,7 +530,7 @@ class History:
         queue_name = LIMITED if self._has_limits else None
         stop_after = 1 if number == 5 else None
         try:
-            with self._perhaps_ends_leg(job):
+            with self._perhaps_ends_invocation(job):
                 results = job.gather("g", members(), stop_after_failures=stop_after)
             if self.checker.groups and self._trouble:
                 self.checker.groups.got(job, "g", keys, results)
@@ -540,11 +540,11 @@ class History:
             raise
 
     def _await_signal(self, job: RunningJob, step: int, how: str) -> None:
-        """Wait for a signal, and check that each leg gets the same answer."""
+        """Wait for a signal, and check that each invocation gets the same answer."""
         first, second = f"a{step}", f"b{step}"
         timeout = (600.0, 40_000.0)[step % 2]
         try:
-            with self._perhaps_ends_leg(job):
+            with self._perhaps_ends_invocation(job):
                 url = job.signal_url(first, text="?", timeout=timeout)
                 self.signals.linked(job, first, url)
                 if how == "any":
@@ -611,7 +611,7 @@ class History:
 
     def run_follow_up(self, job: RunningJob, payload: JobEnded) -> None:
         """Do the work of a follow-up in this history."""
-        self.checker.note_started(job.id, job.attempt, job.leg)
+        self.checker.note_started(job.id, job.attempt, job.invocation)
         if self.checker.follow_ups:
             self.checker.follow_ups.check_told(job.id, payload)
         self.world.spend(5)

@@ -30,7 +30,7 @@ _ENGINE_ERRORS = (
     "NeverStarted",
     "PauseExpired",
     "JobTypeRemoved",
-    "LegsSpent",
+    "InvocationsSpent",
     "GroupExpired",
     "ChildExpired",
 )
@@ -56,14 +56,16 @@ class InvariantChecker:
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
-        self._max_legs = {name: job.max_legs for name, job in jobs.items()}
+        self._max_invocations = {name: job.max_invocations for name, job in jobs.items()}
         self.rows: dict[str, Row] = {}
-        self.settled = 0  # legs that were ended by the timer or a failure record
+        self.settled = 0  # invocations that were ended by the timer or a failure record
         self.accepted: set[str] = set()  # jobs whose row was saved or whose dispatch returned
-        self.doubled: set[str] = set()  # jobs without a retry policy that had a leg started twice
+        self.doubled: set[str] = (
+            set()
+        )  # jobs without a retry policy that had an invocation started twice
         self.lost: set[str] = set()  # accepted jobs without an outcome at the end of the history
-        # By job: the attempt and leg that started last, if they have not ended.
-        self._open_legs: dict[str, tuple[int, int]] = {}
+        # By job: the attempt and invocation that started last, if they have not ended.
+        self._open_invocations: dict[str, tuple[int, int]] = {}
         self.violations: list[str] = []
         self.deleted: set[str] = set()  # jobs deleted by operators
         # Jobs without a retry policy that another job has dispatched, and that have started.
@@ -106,27 +108,29 @@ class InvariantChecker:
 
     # --- reported by the job itself ---------------------------------------------------------------
 
-    def note_started(self, job_id: str, attempt: int, leg: int) -> None:
-        """Check that a leg may start.
+    def note_started(self, job_id: str, attempt: int, invocation: int) -> None:
+        """Check that an invocation may start.
 
-        If the leg before it has not ended properly, the new one must belong to another attempt.
-        Only jobs with a retry policy have another attempt.
+        If the invocation before it has not ended properly, the new one must belong to another
+        attempt. Only jobs with a retry policy have another attempt.
         """
         if self._world.stack[-1].zombie and not self.has_claim(job_id):
             return  # it was frozen and has lost its claim, so it can't write to the row any more
-        self._check_started_once(job_id, leg)
-        last = self._open_legs.get(job_id)
+        self._check_started_once(job_id, invocation)
+        last = self._open_invocations.get(job_id)
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
                 self.doubled.add(job_id)
-            self.report(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
-        self._open_legs[job_id] = (attempt, leg)
+            self.report(
+                f"invocation {invocation} of job {job_id} started twice in attempt {attempt}"
+            )
+        self._open_invocations[job_id] = (attempt, invocation)
 
-    def _check_started_once(self, job_id: str, leg: int) -> None:
+    def _check_started_once(self, job_id: str, invocation: int) -> None:
         """Check that a job without a retry policy that has started doesn't start over, even if its
         row was deleted or has expired in the meantime."""
         row = self.rows[job_id]
-        if leg > 1 or row["max_attempts"] > 1 or "parent_id" not in row:
+        if invocation > 1 or row["max_attempts"] > 1 or "parent_id" not in row:
             return
         if job_id in self._started_once:
             self.doubled.add(job_id)
@@ -138,9 +142,9 @@ class InvariantChecker:
         claim = self._world.stack[-1].claim
         return self.rows.get(job_id, {}).get("claim_token") == claim
 
-    def leg_ended(self, job_id: str) -> None:
-        """Note that a leg has ended, so that the next one can start."""
-        self._open_legs.pop(job_id)
+    def invocation_ended(self, job_id: str) -> None:
+        """Note that an invocation has ended, so that the next one can start."""
+        self._open_invocations.pop(job_id)
 
     def excuse(self, job_id: str) -> None:
         """Note that a job may fail, because its function was made to fail or ran out of time."""
@@ -244,7 +248,7 @@ class InvariantChecker:
         ended = {row["id"] for row in rows if row["status"] in FINISHED}
         self.lost = self.accepted - ended - self.deleted
         for row in rows:
-            label = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
+            label = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['invocations']})"
             if row["status"] not in FINISHED:
                 self.report(f"{label} was accepted and never ended: lost")
             sends = self._world.sent[row["id"]]
@@ -262,7 +266,7 @@ class InvariantChecker:
 
     def _forget_last_run(self, job_id: str) -> None:
         self.restarts[job_id] += 1
-        self._open_legs.pop(job_id, None)
+        self._open_invocations.pop(job_id, None)
         self._claimers.pop(job_id, None)
         self._excused.discard(job_id)
 
@@ -276,8 +280,9 @@ class InvariantChecker:
             counted = "unfinished_organization" in row
             if counted == (row["status"] in FINISHED):
                 self.report(f"{label} is {row['status']}; counted toward its quota: {counted}")
-        if row["legs"] - row.get("waits", 0) > self._max_legs[row["job_type"]]:
-            self.report(f"{label} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
+        most = self._max_invocations[row["job_type"]]
+        if row["invocations"] - row.get("waits", 0) > most:
+            self.report(f"{label} is in invocation {row['invocations']} of {most}")
         if row["attempt"] > row["max_attempts"]:
             self.report(f"{label} is in attempt {row['attempt']} of {row['max_attempts']}")
 
@@ -302,7 +307,7 @@ class InvariantChecker:
             self._check_claim(label, invocation, before)
         elif change[0] != change[1]:
             # A new dispatch may change the time of a unique job that hasn't started.
-            can_be_replaced = before.get("unique_key") is not None and before["legs"] == 0
+            can_be_replaced = before.get("unique_key") is not None and before["invocations"] == 0
             if not (can_be_replaced and after["status"] in ("queued", "scheduled")):
                 # Operators cancel jobs, a group that stops cancels its members, and the end of the
                 # last one cancels an owner that is to be canceled.

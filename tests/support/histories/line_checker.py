@@ -324,7 +324,7 @@ class LineChecker:
         """Check that a claimed job starts no sooner than the rate allows, however long ago it was
         admitted.
 
-        A job between two legs is exempt.
+        A job between two invocations is exempt.
         """
         invocation, line = self._world.stack[-1], _line_of(row)
         if invocation.version is Version.TODAY and (look := invocation.looks.get(line)):

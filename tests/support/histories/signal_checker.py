@@ -1,4 +1,4 @@
-"""Check the promises of waits: a signal that was accepted is what its job gets, in every leg."""
+"""Check the promises of waits: each invocation of a job gets the signal that was accepted."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ class SignalChecker:
         self._tokens: dict[_Key, str] = {}  # of the links with which signals are sent
 
     def linked(self, job: RunningJob, name: str, url: str) -> None:
-        """Note a link that a job got. Check that each leg gets the same one."""
+        """Note a link that a job got. Check that each invocation gets the same one."""
         token = url.rpartition("/")[2]
         if self._tokens.setdefault((job._row.work_id, name), token) != token:
             self._report(f"job {job.id} got two links for signal {name}")
@@ -71,7 +71,7 @@ class SignalChecker:
                 self._report(f"job {job_id} waits for signal {name}, which has come")
 
     def got(self, job: RunningJob, name: str, wait: str, answer: object) -> None:
-        """Check the answer of a wait, None for a timeout: it was sent, and each leg gets it."""
+        """Check the answer of a wait (None for a timeout): each invocation gets it."""
         work_id = job._row.work_id
         if self._answers.setdefault((work_id, wait), answer) != answer:
             self._report(f"wait {wait} of job {job.id} was answered twice: {answer}")

@@ -72,7 +72,7 @@ class UniqueChecker:
         is_new = before.get("created_key") != after["created_key"]
         request = request_of(after)
         if is_new or request_of(before) != request:
-            if not is_new and before["legs"] > 0:
+            if not is_new and before["invocations"] > 0:
                 self._report(f"job {job_id} had started, and was given another payload")
             earlier = [] if is_new else self._requests[job_id]
             self._requests[job_id] = [*earlier, request]
@@ -89,7 +89,7 @@ class UniqueChecker:
             if has_key:
                 self._report(f"{job} is finished, but has a key")
             return
-        was_claimed = row["legs"] > 0 or row.get("claim_token") is not None
+        was_claimed = row["invocations"] > 0 or row.get("claim_token") is not None
         if not has_key and not (self._until[row["job_type"]] == "started" and was_claimed):
             self._report(f"{job} has no key")
         if row.get("held_by", "").startswith(_PREFIX) and row["status"] != "waiting":

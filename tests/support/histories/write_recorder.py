@@ -25,7 +25,15 @@ _NOTHING: Row = {"status": "none"}
 # The attributes that the model knows. Of the last five, it only knows which values of the same
 # attribute are equal.
 _FIELDS = (
-    *("status", "attempt", "max_attempts", "legs", "lease_until", "due_at", "cancel_requested"),
+    *(
+        "status",
+        "attempt",
+        "max_attempts",
+        "invocations",
+        "lease_until",
+        "due_at",
+        "cancel_requested",
+    ),
     *("slot", "admitted_at", "held_by", "concurrency_key", "run_at", "expires_at"),
     *("claim_token", "send_id", "waiting_since", "created_key", "finished_at"),
 )
@@ -296,7 +304,7 @@ def _row(row: Row, numbered: dict[str, Numbered]) -> str:
         snd=numbered["message"](row.get("send_id")),
         att=row.get("attempt", 0),
         most=row.get("max_attempts", 0),
-        legs=row.get("legs", 0),
+        invocations=row.get("invocations", 0),
         lease=row.get("lease_until") is not None,
         due=row.get("due_at") is not None,
         can=bool(row.get("cancel_requested")),

@@ -1,4 +1,4 @@
-"""Traces: the legs and attempts of a job, and how those that waited lead to its dispatch."""
+"""Traces: the invocations and attempts of a job, and how those that waited lead to its dispatch."""
 
 import json
 from contextvars import Context
@@ -25,14 +25,15 @@ from sample_work import script
 from spans import Spans, id_of, links_of, parent_of, trace_of
 from traced import ORDER, Sent, arrived, fail, outcome, post, read
 
-# --- legs and attempts ----------------------------------------------------------------------------
+# --- invocations and attempts
+# ----------------------------------------------------------------------------
 
 
-def test_the_next_leg_is_a_child_of_the_one_before(
+def test_the_next_invocation_is_a_child_of_the_one_before(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     def work(job: Any, payload: object) -> None:
-        sent.clock.advance(880 if job.leg == 1 else 0)
+        sent.clock.advance(880 if job.invocation == 1 else 0)
         job.checkpoint(1)
 
     script.job = work
@@ -42,7 +43,7 @@ def test_the_next_leg_is_a_child_of_the_one_before(
     first, second = spans.named("process sample_again")
     assert parent_of(second) == id_of(first)
     assert trace_of(second) == trace_of(first)
-    assert [outcome(each) for each in (first, second)] == ["leg over", "succeeded"]
+    assert [outcome(each) for each in (first, second)] == ["invocation over", "succeeded"]
 
 
 def test_the_next_attempt_is_a_child_of_the_one_that_failed(
@@ -67,8 +68,8 @@ def test_a_job_that_fails_for_good_says_so(sent: Sent, worker: FakeLambda, spans
     script.job = fail
     post("sample_once")
     worker.deliver()
-    leg = spans.one("process sample_once")
-    assert (outcome(leg), leg.status.status_code) == ("failed", StatusCode.ERROR)
+    invocation = spans.one("process sample_once")
+    assert (outcome(invocation), invocation.status.status_code) == ("failed", StatusCode.ERROR)
 
 
 def test_a_running_job_that_is_canceled_has_a_span_that_says_so(
@@ -81,9 +82,9 @@ def test_a_running_job_that_is_canceled_has_a_span_that_says_so(
     script.job = work
     job_id = post()
     worker.deliver()
-    leg = spans.one("process sample_again")
+    invocation = spans.one("process sample_again")
     assert read(job_id).status is Status.CANCELED
-    assert (outcome(leg), leg.status.status_code) == ("canceled", StatusCode.UNSET)
+    assert (outcome(invocation), invocation.status.status_code) == ("canceled", StatusCode.UNSET)
 
 
 def test_a_second_message_about_a_job_has_a_span_that_says_so(
@@ -93,7 +94,7 @@ def test_a_second_message_about_a_job_has_a_span_that_says_so(
     message = arrived(worker)
     sent.run(message)
     sent.run(message)
-    assert [outcome(leg) for leg in spans.named("process sample_again")] == [
+    assert [outcome(invocation) for invocation in spans.named("process sample_again")] == [
         *("succeeded", "not claimed"),
     ]
 
@@ -126,7 +127,7 @@ def test_a_child_is_in_a_trace_of_its_own_that_links_to_where_it_was_dispatched(
         job.dispatch("sample_again", {}, key="one")
 
     def child(job: Any, payload: object) -> None:
-        sent.clock.advance(880 if job.leg == 1 else 0)
+        sent.clock.advance(880 if job.invocation == 1 else 0)
         job.checkpoint(1)
 
     script.job = parent
@@ -134,11 +135,11 @@ def test_a_child_is_in_a_trace_of_its_own_that_links_to_where_it_was_dispatched(
     sent.run(arrived(worker))
     sent.run()
     sent.run()
-    sending, leg = spans.one("send sample_again"), spans.one("process sample_once")
-    assert parent_of(sending) == id_of(leg)
+    sending, invocation = spans.one("send sample_again"), spans.one("process sample_once")
+    assert parent_of(sending) == id_of(invocation)
     first, second = spans.named("process sample_again")
     assert (parent_of(first), links_of(first)) == (None, [id_of(sending)])
-    assert trace_of(first) != trace_of(leg)
+    assert trace_of(first) != trace_of(invocation)
     assert (parent_of(second), links_of(second)) == (id_of(first), [id_of(sending)])
 
 
@@ -150,9 +151,12 @@ def test_a_job_that_the_timer_sends_links_to_its_dispatch(
     sent.clock.advance(7260)
     timer.tick(sent.send, until=clock.now() + clock.MINUTE)
     sent.run()
-    leg = spans.one("process sample_again")
-    assert (parent_of(leg), links_of(leg)) == (None, [id_of(spans.one("send sample_again"))])
-    assert outcome(leg) == "succeeded"
+    invocation = spans.one("process sample_again")
+    assert (parent_of(invocation), links_of(invocation)) == (
+        None,
+        [id_of(spans.one("send sample_again"))],
+    )
+    assert outcome(invocation) == "succeeded"
 
 
 def test_a_job_that_waited_in_line_links_to_its_dispatch_and_not_to_whom_it_waited_for(
@@ -188,13 +192,17 @@ def test_a_job_that_was_paused_links_to_its_dispatch(
     with tracing.dispatching("whoever resumes"):
         pausing.resume(Kind.QUEUE, "default", sent.send)
     sent.run()
-    paused, leg = spans.named("process sample_again")
+    paused, invocation = spans.named("process sample_again")
     sending = spans.one("send sample_again")
     assert (outcome(paused), parent_of(paused)) == ("waits for resume", id_of(sending))
-    assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [id_of(sending)])
+    assert (outcome(invocation), parent_of(invocation), links_of(invocation)) == (
+        "succeeded",
+        None,
+        [id_of(sending)],
+    )
 
 
-def test_a_job_that_was_dispatched_before_traces_were_asked_for_has_a_leg_that_leads_nowhere(
+def test_a_job_dispatched_before_traces_were_asked_for_has_an_invocation_that_leads_nowhere(
     sent: Sent, worker: FakeLambda, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACES", "")
@@ -203,8 +211,12 @@ def test_a_job_that_was_dispatched_before_traces_were_asked_for_has_a_leg_that_l
     monkeypatch.setenv("TRACES", "true")
     settings.forget()
     worker.deliver()
-    leg = spans.one("process sample_again")
-    assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [])
+    invocation = spans.one("process sample_again")
+    assert (outcome(invocation), parent_of(invocation), links_of(invocation)) == (
+        "succeeded",
+        None,
+        [],
+    )
 
 
 def test_a_request_that_resumes_does_not_end_as_a_job_does_that_is_paused_again(
@@ -228,7 +240,7 @@ def test_a_message_about_a_line_has_a_span_that_names_its_queue(sent: Sent, span
 # --- workers that can't tell ----------------------------------------------------------------------
 
 
-def test_the_failure_record_of_a_killed_leg_is_a_span_in_its_place(
+def test_the_failure_record_of_a_killed_invocation_is_a_span_in_its_place(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     job_id = post()
@@ -270,7 +282,7 @@ def test_a_job_that_the_timer_rescues_has_a_span_that_links_to_its_dispatch(
         "job_runners.organization_id": "acme",
         "job_runners.queue_name": "default",
         "job_runners.attempt": 2,
-        "job_runners.leg": 1,
+        "job_runners.invocation": 1,
         "job_runners.outcome": "retryable",
         "error.type": "Interrupted",
     }

@@ -1,4 +1,4 @@
-"""Jobs that outlive an invocation: legs, timeouts, and what interrupts a job that overstays."""
+"""Jobs that outlive an invocation: timeouts, and what interrupts a job that overstays."""
 
 import threading
 import time
@@ -70,14 +70,14 @@ def count(
             wait(each_takes)
             done.append(number)
             job.checkpoint(number + 1, progress=100 * number / steps)
-        return {"legs": job.leg}
+        return {"invocations": job.invocation}
 
     done: list[int] = []
     work.done = done  # type: ignore[attr-defined]
     return work
 
 
-def test_a_job_goes_on_over_legs_where_it_left_off(bench: Bench) -> None:
+def test_a_job_goes_on_over_invocations_where_it_left_off(bench: Bench) -> None:
     work = script.job = count(20, each_takes=50, wait=bench.advance)
     row = bench.dispatch()
     states = []
@@ -87,13 +87,13 @@ def test_a_job_goes_on_over_legs_where_it_left_off(bench: Bench) -> None:
         if row.status.finished:
             break
     assert row.status is Status.SUCCEEDED
-    assert row.legs == 3  # 8 steps, 8, 4: another might not have ended in time
+    assert row.invocations == 3  # 8 steps, 8, 4: another might not have ended in time
     assert work.done == list(range(20))  # type: ignore[attr-defined]
     assert states[:-1] == [(Status.QUEUED, 1, 8), (Status.QUEUED, 1, 16)]
     assert bench.sent_jobs == [row.id] * 2
 
 
-def test_a_job_that_reports_progress_without_a_cursor_has_no_next_leg(bench: Bench) -> None:
+def test_a_job_that_reports_progress_without_a_cursor_has_no_next_invocation(bench: Bench) -> None:
     def work(job: Any, payload: object) -> str:
         for step in range(10):
             bench.advance(58)  # another might not end in time, but there is nothing to resume from
@@ -102,11 +102,13 @@ def test_a_job_that_reports_progress_without_a_cursor_has_no_next_leg(bench: Ben
 
     script.job = work
     row = bench.run(bench.dispatch(), seconds=600)
-    assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
+    assert (row.status, row.invocations) == (Status.SUCCEEDED, 1)
 
 
-def test_a_report_between_two_cursors_does_not_end_a_leg_short_of_the_next(bench: Bench) -> None:
-    """Of a job that just fits two steps into an invocation: each leg must get somewhere."""
+def test_a_report_between_two_cursors_does_not_end_an_invocation_short_of_the_next(
+    bench: Bench,
+) -> None:
+    """Of a job that just fits two steps into an invocation: each invocation must get somewhere."""
 
     def work(job: Any, payload: object) -> str:
         for step in range(job.cursor or 0, 6):
@@ -118,14 +120,14 @@ def test_a_report_between_two_cursors_does_not_end_a_leg_short_of_the_next(bench
 
     script.job = work
     row = bench.dispatch()
-    for leg in range(1, 7):
+    for invocation in range(1, 7):
         row = bench.run(row, seconds=220)
         assert row.status is Status.QUEUED
-        assert row.cursor == leg
+        assert row.cursor == invocation
     assert bench.run(row, seconds=220).status is Status.SUCCEEDED
 
 
-def test_a_job_that_nobody_could_send_again_goes_on_in_the_leg_it_has(bench: Bench) -> None:
+def test_a_job_that_nobody_could_send_again_goes_on_in_the_invocation_it_has(bench: Bench) -> None:
     def work(job: Any, payload: object) -> str:
         bench.advance(850)
         job.checkpoint(5)
@@ -135,18 +137,18 @@ def test_a_job_that_nobody_could_send_again_goes_on_in_the_leg_it_has(bench: Ben
     row = bench.dispatch()
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
     row = bench.read(row)
-    assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
+    assert (row.status, row.invocations) == (Status.SUCCEEDED, 1)
 
 
-def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
+def test_a_job_that_has_had_all_its_invocations_fails_and_is_not_retried(
     bench: Bench, define: Callable[[Job], None]
 ) -> None:
-    define(Job(again, retry=Retry(max_attempts=3), max_legs=2))
+    define(Job(again, retry=Retry(max_attempts=3), max_invocations=2))
     script.job = count(1000, each_takes=50, wait=bench.advance)
     row = bench.run(bench.dispatch(), seconds=300)
     assert row.status is Status.QUEUED
     row = bench.run(row, seconds=300)
-    assert (row.status, row.error["kind"]) == (Status.FAILED, "LegsSpent")
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "InvocationsSpent")
 
 
 def pause_itself(job: Any, payload: object) -> None:
@@ -154,9 +156,11 @@ def pause_itself(job: Any, payload: object) -> None:
     job.checkpoint("here", durable=True)
 
 
-def test_a_job_in_its_last_leg_is_not_parked(bench: Bench, define: Callable[[Job], None]) -> None:
+def test_a_job_in_its_last_invocation_is_not_parked(
+    bench: Bench, define: Callable[[Job], None]
+) -> None:
     """Nothing could let it go on: it does so itself."""
-    define(Job(again, max_legs=1))
+    define(Job(again, max_invocations=1))
     script.job = pause_itself
     assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
 
@@ -172,11 +176,11 @@ def fail(job: object, payload: object) -> None:
     raise ValueError("no luck")
 
 
-def test_an_attempt_after_the_last_leg_is_not_made(define: Callable[[Job], None]) -> None:
-    define(Job(again, retry=Retry(max_attempts=3), max_legs=1))
+def test_an_attempt_after_the_last_invocation_is_not_made(define: Callable[[Job], None]) -> None:
+    define(Job(again, retry=Retry(max_attempts=3), max_invocations=1))
     script.job = fail
     row = run(job_rows.saved(), 5)
-    assert (row.status, row.error["kind"], row.legs) == (Status.FAILED, "ValueError", 1)
+    assert (row.status, row.error["kind"], row.invocations) == (Status.FAILED, "ValueError", 1)
 
 
 def test_a_job_whose_tag_was_taken_away_since_is_not_tried_again(
@@ -230,19 +234,19 @@ def test_a_job_that_overstays_is_interrupted_before_its_invocation_ends() -> Non
     assert "worker's time limit" in row.error["message"]
 
 
-def test_a_later_leg_that_goes_back_before_it_began_leaves_the_times_of_the_first(
+def test_a_later_invocation_that_goes_back_before_it_began_leaves_the_times_of_the_first(
     bench: Bench,
 ) -> None:
     row = bench.claim(bench.dispatch())
     began = row.attempt_started_at
-    transitions.end_leg(row, transitions.Checkpoint("here", 40, None))
+    transitions.end_invocation(row, transitions.Checkpoint("here", 40, None))
     bench.advance(60)
     released = transitions.release(bench.claim(row)).after
-    assert (released.legs, released.attempt_started_at) == (1, began)
+    assert (released.invocations, released.attempt_started_at) == (1, began)
     assert released.started_at is not None
 
 
-def test_a_timeout_is_the_attempts_over_all_its_legs(
+def test_a_timeout_is_the_attempts_over_all_its_invocations(
     bench: Bench, define: Callable[[Job], None]
 ) -> None:
     define(Job(once, timeout=490))
@@ -287,7 +291,7 @@ def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     sent: list[Message] = []
     row = job_rows.saved()
     resumed = job_rows.saved()
-    transitions.end_leg(job_rows.claimed(resumed), transitions.Checkpoint(1, 1, None))
+    transitions.end_invocation(job_rows.claimed(resumed), transitions.Checkpoint(1, 1, None))
     monkeypatch.setattr(clock, "now", lambda: row.created_at + clock.DAY + clock.MINUTE)
     counts = timer.tick(
         lambda message, delay=0: sent.append(message), until=clock.now() + 1000
@@ -309,7 +313,7 @@ def test_other_queues_that_are_no_list_of_names_are_refused(queues: Any) -> None
         Job(once, queues=good)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"max_legs": 0}, {"start_within": -1}])
+@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"max_invocations": 0}, {"start_within": -1}])
 def test_bounds_that_can_not_be_kept_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidDefinition, match="must be above 0"):
         Job(once, **wrong)
