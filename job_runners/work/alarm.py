@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-from job_runners.work.interrupts import TimeOver
+from job_runners.work.interrupts import TimeOverInterrupt
 
 # Seconds between rings. One ring isn't enough: Python drops an exception that is raised in a
 # destructor, and a bare except catches it.
@@ -38,13 +38,16 @@ class _Alarm:
     armed = False
     deferrals = 0  # number of open `defer_alarm` blocks, which our writes use
     rang = False  # whether it rang while it was deferred
-    answer: Callable[[FrameType], None] | None = None  # called instead of raising TimeOver
+    answer: Callable[[FrameType], None] | None = None  # called instead of raising TimeOverInterrupt
     waits_until: float | None = None  # end of the wait for a function that acquires a lock
 
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise TimeOver in the block after `seconds`. The alarm never rings after the block."""
+    """Raise TimeOverInterrupt in the block after `seconds`.
+
+    The alarm never rings after the block.
+    """
     if not in_main_thread():
         yield
         return
@@ -56,7 +59,7 @@ def alarm(seconds: float) -> Iterator[None]:
     finally:
         try:
             _disarm(before)
-        except TimeOver:  # it rang before it was disarmed, and must not ring again
+        except TimeOverInterrupt:  # it rang before it was disarmed, and must not ring again
             _disarm(before)
             raise
 
@@ -82,7 +85,7 @@ def defer_alarm() -> Iterator[None]:
 
 @contextmanager
 def on_alarm(answer: Callable[[FrameType], None]) -> Iterator[None]:
-    """Call `answer` with the interrupted frame, instead of raising TimeOver, if the alarm rings.
+    """If the alarm rings, call `answer` with the interrupted frame instead of raising an interrupt.
 
     An event loop needs this, because an exception would interrupt the loop's own code.
     """
@@ -120,7 +123,7 @@ def _ring(_signal: int, frame: FrameType | None) -> None:
 
 def _end(frame: FrameType | None) -> None:
     if _Alarm.answer is None or frame is None:
-        raise TimeOver
+        raise TimeOverInterrupt
     _Alarm.answer(frame)
 
 

@@ -107,7 +107,7 @@ def _leave(
         around, manager = entered.pop()
         try:
             type(manager).__exit__(manager, *how)
-        except BaseException as failed:  # noqa: BLE001 - even TimeOver: the alarm rings again
+        except BaseException as failed:  # noqa: BLE001 - even TimeOverInterrupt: the alarm rings again
             if failed is not error:
                 why = AroundFailed(around.name, "after the function had ended", failed)
                 why.__cause__ = failed

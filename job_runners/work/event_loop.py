@@ -1,9 +1,9 @@
 """Run an `async def` job or task in its own event loop, and end everything in it afterwards.
 
-An interrupt, such as TimeOver, always ends the function's main task, even if it was raised in
-another task. If the main task called the method that raises it, it is raised there. Otherwise,
-asyncio cancels the main task. Only `async def` jobs and tasks import this module, and
-asyncio with it.
+An interrupt, such as TimeOverInterrupt, always ends the function's main task, even if it was raised
+in another task. If the main task called the method that raises it, it is raised there. Otherwise,
+asyncio cancels the main task. Only `async def` jobs and tasks import this module, and asyncio with
+it.
 
 The module avoids these traps of asyncio:
 
@@ -27,12 +27,12 @@ from typing import Any
 
 from job_runners.work.alarm import in_main_thread, on_alarm
 from job_runners.work.interrupts import (
-    CancelAsked,
-    ClaimLost,
-    InvocationOver,
-    Paused,
-    TimeOver,
-    TurnOver,
+    CancelInterrupt,
+    ClaimLostInterrupt,
+    InvocationOverInterrupt,
+    PauseInterrupt,
+    TimeOverInterrupt,
+    TurnOverInterrupt,
 )
 from job_runners.work.running_job import RunningJob
 
@@ -40,7 +40,14 @@ from job_runners.work.running_job import RunningJob
 # Remaining tasks then get the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
-_INTERRUPTS = (CancelAsked, ClaimLost, InvocationOver, Paused, TimeOver, TurnOver)
+_INTERRUPTS = (
+    CancelInterrupt,
+    ClaimLostInterrupt,
+    InvocationOverInterrupt,
+    PauseInterrupt,
+    TimeOverInterrupt,
+    TurnOverInterrupt,
+)
 _HANDLE_RUN_CODE = asyncio.Handle._run.__code__
 
 _Work = Coroutine[Any, Any, Any]
@@ -137,7 +144,7 @@ class _Run:
             self._main.cancel()
 
     def _time_is_over(self) -> None:
-        self._end(TimeOver())
+        self._end(TimeOverInterrupt())
         self._loop.call_later(_PATIENCE, self._stop)
 
     def _stop(self) -> None:
@@ -156,11 +163,11 @@ class _Run:
         if self._rang_at is None:
             self._rang_at = now
             signal.setitimer(signal.ITIMER_REAL, _RING_INTERVAL, _RING_INTERVAL)
-            self._interrupt = self._interrupt or TimeOver()
+            self._interrupt = self._interrupt or TimeOverInterrupt()
         self._cancel()
         is_late = now - self._rang_at >= _PATIENCE
         if _is_in_work(frame, include_c=is_late) and not is_first:
-            raise TimeOver
+            raise TimeOverInterrupt
         if is_late:
             self._stop()
         if not self._loop.is_closed():
@@ -170,9 +177,9 @@ class _Run:
 
     def _wind_up(self, runner: asyncio.Runner) -> None:
         try:
-            # TimeOver: the alarm rang here. RuntimeError: the loop was just stopped. Give up on the
-            # remaining tasks.
-            with suppress(TimeOver, RuntimeError):
+            # TimeOverInterrupt: the alarm rang here. RuntimeError: the loop was just stopped. Give
+            # up on the remaining tasks.
+            with suppress(TimeOverInterrupt, RuntimeError):
                 runner.run(self._end_all())
         finally:
             self._abandon(asyncio.all_tasks(self._loop))
@@ -229,7 +236,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log the exception of a task that was never awaited, as asyncio does. Don't log an interrupt,
-    such as InvocationOver, which isn't an error."""
+    such as InvocationOverInterrupt, which isn't an error."""
     if not isinstance(context.get("exception"), _INTERRUPTS):
         loop.default_exception_handler(context)
 

@@ -19,9 +19,9 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.transitions import group_waits
 from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
-from job_runners.work.interrupts import CancelAsked, InvocationOver, TimeOver
+from job_runners.work.interrupts import CancelInterrupt, InvocationOverInterrupt, TimeOverInterrupt
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
-from job_runners.work.waiting import AwaitsGroup, require_next_invocation, take_name
+from job_runners.work.waiting import GroupWaitInterrupt, require_next_invocation, take_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -159,7 +159,7 @@ def gather(
         "name of the group", groups.STEP, name, lambda: _begin(job, name, numbered)
     )
     group = Group(begun["id"], begun["shards"])
-    wait = AwaitsGroup(name, group, begun["since"], stop_after_failures)
+    wait = GroupWaitInterrupt(name, group, begun["since"], stop_after_failures)
     total = _add_missing(job, wait, numbered)
     # `gathers` is the last group that the job has begun, `gathered` the last whose end it has seen.
     if total == 0 or job._row.gathered == group.id:
@@ -200,7 +200,7 @@ def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
 
 
-def _add_missing(job: _Job, wait: AwaitsGroup, members: _Numbered) -> int:
+def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Numbered) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
     Once all are dispatched, later invocations don't read `members` any more. An invocation that
@@ -244,7 +244,9 @@ class _Adding:
     `done` has the chunks that earlier invocations have dispatched.
     """
 
-    def __init__(self, job: _Job, wait: AwaitsGroup, done: group_chunks.DispatchedChunks) -> None:
+    def __init__(
+        self, job: _Job, wait: GroupWaitInterrupt, done: group_chunks.DispatchedChunks
+    ) -> None:
         self._job = job
         self._name = wait.name
         self._group = wait.group
@@ -280,7 +282,7 @@ class _Adding:
             self._job._row = self._job._keep_trying(transition).after
         except PreconditionFailed as refused:
             # If the job has lost its claim instead, the write that stops it is refused too.
-            raise self._job._interrupt(CancelAsked()) from refused
+            raise self._job._interrupt(CancelInterrupt()) from refused
 
     def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
         job, group_id, keys = self._job, self._group.id, list(members)
@@ -315,12 +317,12 @@ class _Adding:
         if job._cancels_members:  # it is canceled once the members so far have ended
             raise job._interrupt(self._wait)
         if job._budget.invocation_over():
-            raise job._interrupt(InvocationOver())
+            raise job._interrupt(InvocationOverInterrupt())
         clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)
         self._next_part_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND
         while jobs:
             if job._budget.left() == 0:
-                raise job._interrupt(TimeOver())
+                raise job._interrupt(TimeOverInterrupt())
             until = min(job._budget.ends, clock.now() + _LONGEST_CALL)
             dispatched = job._keep_trying(partial(job._dispatch.add_members, jobs, until))
             jobs = {key: each for key, each in jobs.items() if key not in dispatched}

@@ -17,12 +17,12 @@ from job_runners.work.alarm import defer_alarm
 from job_runners.work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
 from job_runners.work.files import JobFiles
 from job_runners.work.interrupts import (
-    CancelAsked,
-    ClaimLost,
-    InvocationOver,
-    Paused,
-    TimeOver,
-    TurnOver,
+    CancelInterrupt,
+    ClaimLostInterrupt,
+    InvocationOverInterrupt,
+    PauseInterrupt,
+    TimeOverInterrupt,
+    TurnOverInterrupt,
 )
 from job_runners.work.results import as_json
 from job_runners.work.time_budget import TimeBudget
@@ -209,10 +209,10 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._note_checkpoint(cursor, progress, message)
         if self._budget.left() == 0:
-            raise self._interrupt(TimeOver())  # for a job in a thread, which gets no alarm
+            raise self._interrupt(TimeOverInterrupt())  # for a job in a thread, which gets no alarm
         # Without a cursor, ending here would lose the work since the last cursor.
         if self._can_start_invocation and cursor is not None and self._budget.invocation_over():
-            raise self._interrupt(InvocationOver())
+            raise self._interrupt(InvocationOverInterrupt())
         if durable:
             self._write_with_retries()
         elif clock.now() - self._written_at >= self._gap:
@@ -231,7 +231,7 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._note_checkpoint(cursor, progress, message)
         if self._can_start_invocation:
-            raise self._interrupt(TurnOver())
+            raise self._interrupt(TurnOverInterrupt())
         self._write_with_retries()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
@@ -324,7 +324,7 @@ class RunningJob(JobFiles, JobWaits):
         ids: dict[str, str] = {}
         while left := {key: one for key, one in payloads.items() if key not in ids}:
             if self._budget.left() == 0:
-                raise self._interrupt(TimeOver())
+                raise self._interrupt(TimeOverInterrupt())
             until = min(self._budget.ends, clock.now() + _LONGEST_DISPATCH)
             call = partial(self._dispatch.jobs, self._row, job_type, left, until, follow_ups)
             with self._recording(left):
@@ -413,7 +413,7 @@ class RunningJob(JobFiles, JobWaits):
             return retry_until(self._budget.ends, try_once)
         except AWS_ERRORS as error:
             if is_temporary(error):
-                raise self._interrupt(TimeOver()) from error
+                raise self._interrupt(TimeOverInterrupt()) from error
             raise
 
     def _write(self) -> None:
@@ -426,12 +426,12 @@ class RunningJob(JobFiles, JobWaits):
                     else None
                 )
         except PreconditionFailed as refused:
-            raise self._interrupt(ClaimLost(str(refused))) from refused
+            raise self._interrupt(ClaimLostInterrupt(str(refused))) from refused
         self._cancels_members = bool(row.cancel_members)
         if row.cancel_requested:
-            raise self._interrupt(CancelAsked())
+            raise self._interrupt(CancelInterrupt())
         if pause is not None:
-            raise self._interrupt(Paused(pause))
+            raise self._interrupt(PauseInterrupt(pause))
         self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
 

@@ -20,7 +20,7 @@ from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
 from job_runners.store.transitions import waits
 from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
-from job_runners.work.interrupts import ClaimLost, Waits
+from job_runners.work.interrupts import ClaimLostInterrupt, WaitInterrupt
 
 # A RunningJob. It isn't imported, because its module imports `waits`, which uses this module.
 _Job = Any
@@ -31,7 +31,7 @@ _LATEST = 150 * clock.DAY  # after the job's work began
 _MOST_NAMES = 20  # signals of one wait
 
 
-class Asleep(Waits):
+class SleepInterrupt(WaitInterrupt):
     """The job waits until a time, in milliseconds since 1970."""
 
     def __init__(self, name: str, until: int) -> None:
@@ -40,7 +40,7 @@ class Asleep(Waits):
         self.until = until
 
 
-class AwaitsSignal(Waits):
+class SignalWaitInterrupt(WaitInterrupt):
     """The job waits for any of these signals until a time, in milliseconds since 1970."""
 
     def __init__(self, name: str, names: list[str], until: int) -> None:
@@ -50,7 +50,7 @@ class AwaitsSignal(Waits):
         self.until = until
 
 
-class AwaitsGroup(Waits):
+class GroupWaitInterrupt(WaitInterrupt):
     """The job waits for its group, whose members it began to dispatch at `since`.
 
     The group may take until `until`, shortly before the row of its first member can expire.
@@ -89,7 +89,7 @@ def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
     left = until - clock.now()
     if left > transitions.CLAIM_TOLERANCE:
         require_next_invocation(job)
-        raise job._interrupt(Asleep(name, until))
+        raise job._interrupt(SleepInterrupt(name, until))
     if left > 0:  # a worker may start the invocation a little early
         clock.sleep(left / clock.SECOND)
 
@@ -148,11 +148,11 @@ def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> st
 
 def _await(job: _Job, name: str, names: list[str], until: int) -> None:
     require_next_invocation(job)
-    raise job._interrupt(AwaitsSignal(name, names, until))
+    raise job._interrupt(SignalWaitInterrupt(name, names, until))
 
 
 def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
-    """Store records together, unless the first is there. Raises ClaimLost.
+    """Store records together, unless the first is there. Raises ClaimLostInterrupt.
 
     They need this job's claim, so that an invocation that was overtaken doesn't write them.
     """
@@ -160,7 +160,7 @@ def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
         job._keep_trying(lambda: waits.record(job._row, *records))
     except RaceLost as lost:
         if not any(each.record is records[0] for each in lost.refused):
-            raise job._interrupt(ClaimLost(str(lost))) from lost
+            raise job._interrupt(ClaimLostInterrupt(str(lost))) from lost
 
 
 def end_of(job: _Job, name: str, seconds: float) -> int:

@@ -13,11 +13,11 @@ import pytest
 
 import job_runners.work.alarm
 from job_runners.work.alarm import alarm, defer_alarm, on_alarm
-from job_runners.work.interrupts import TimeOver
+from job_runners.work.interrupts import TimeOverInterrupt
 
 
 def test_the_alarm_rings_once_and_never_after_its_block() -> None:
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         time.sleep(5)
     with alarm(0.02):
         pass
@@ -38,7 +38,7 @@ def test_an_alarm_that_rings_while_it_is_set_or_stopped_is_not_left_on(
         signal.raise_signal(signal.SIGALRM)
 
     monkeypatch.setattr(*when, ring_once)
-    with pytest.raises(TimeOver), alarm(60):
+    with pytest.raises(TimeOverInterrupt), alarm(60):
         pass
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert not job_runners.work.alarm._Alarm.armed
@@ -68,7 +68,7 @@ def test_the_alarm_waits_for_a_write_of_ours() -> None:
             reached.append("written")
         reached.append("went on")
 
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         write()
     assert reached == ["written"]
 
@@ -79,7 +79,7 @@ def test_an_alarm_that_rang_during_a_write_that_failed_is_heard_all_the_same() -
             time.sleep(0.1)
             raise OSError("the write failed")
 
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         write()
 
 
@@ -93,7 +93,7 @@ def test_it_waits_for_the_outermost_of_two_writes() -> None:
             reached.append("written")
         reached.append("went on")
 
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         write()
     assert reached == ["written"]
 
@@ -112,7 +112,7 @@ def test_what_another_thread_does_about_alarms_is_its_own(
     thread = threading.Thread(target=work)
     thread.start()
     begun.wait()
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         time.sleep(1)
     over.set()
     thread.join()
@@ -137,7 +137,7 @@ def test_no_lock_is_left_taken_by_an_alarm_that_rang_while_it_was_taken() -> Non
         def __exit__(self, *_: object) -> None:
             lock.release()
 
-    with pytest.raises(TimeOver), alarm(0.02), Guarded():
+    with pytest.raises(TimeOverInterrupt), alarm(0.02), Guarded():
         time.sleep(5)
     assert not lock.locked()
 
@@ -147,7 +147,7 @@ def test_a_function_of_the_jobs_own_that_is_named_as_one_of_locks_is_interrupted
         time.sleep(60)
 
     began = time.monotonic()
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         acquire()
     assert time.monotonic() - began < 30
 
@@ -160,7 +160,7 @@ def test_an_alarm_that_was_swallowed_rings_again() -> None:
             time.sleep(60)
 
     began = time.monotonic()
-    with pytest.raises(TimeOver), alarm(0.02):
+    with pytest.raises(TimeOverInterrupt), alarm(0.02):
         swallow()
     assert time.monotonic() - began < 30
 
@@ -188,7 +188,7 @@ def test_an_import_that_is_interrupted_leaves_imports_to_other_threads() -> None
             importlib.reload(colorsys)
 
     for moment in range(60):
-        with pytest.raises(TimeOver), alarm(0.0005 + moment / 30_000):
+        with pytest.raises(TimeOverInterrupt), alarm(0.0005 + moment / 30_000):
             import_without_end()
         thread = threading.Thread(target=importlib.reload, args=[colorsys], daemon=True)
         thread.start()

@@ -18,7 +18,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Pause
 from job_runners.values import Value
 from job_runners.work.definitions import Job
-from job_runners.work.interrupts import ClaimLost
+from job_runners.work.interrupts import ClaimLostInterrupt
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
@@ -49,7 +49,7 @@ class Ending(Value):
         raise NotImplementedError
 
 
-class Succeeded(Ending):
+class SuccessEnding(Ending):
     """The job's function returned this result."""
 
     result: Any
@@ -62,7 +62,7 @@ class Succeeded(Ending):
         return change
 
 
-class AttemptFailed(Ending):
+class FailureEnding(Ending):
     """The attempt failed. The job has another one if its retry policy allows that."""
 
     error: BaseException
@@ -75,7 +75,7 @@ class AttemptFailed(Ending):
         return change
 
 
-class Stopped(Ending):
+class CancelEnding(Ending):
     """The job stopped, because its owner had asked for that."""
 
     def write(self, claimed: ClaimedJob) -> Change:
@@ -84,7 +84,7 @@ class Stopped(Ending):
         return change
 
 
-class InvocationEnded(Ending):
+class InvocationOverEnding(Ending):
     """The invocation is nearly over. The job continues in another invocation."""
 
     def write(self, claimed: ClaimedJob) -> Change:
@@ -93,7 +93,7 @@ class InvocationEnded(Ending):
         return change
 
 
-class SlotYielded(Ending):
+class TurnOverEnding(Ending):
     """The job lets the other jobs of its line run first. It waits at the end of the line.
 
     The next job of the line is admitted, which may be this one.
@@ -109,7 +109,7 @@ class SlotYielded(Ending):
         )
 
 
-class Parked(Ending):
+class PauseEnding(Ending):
     """The job's type or queue is paused. The job continues after the pause."""
 
     pause: Pause
@@ -123,10 +123,10 @@ class Parked(Ending):
             AWS_ERRORS
         ) as error:  # end the invocation instead: the job then parks before its next invocation
             telemetry.crashed(error)
-            return continued(claimed, InvocationEnded()).write(claimed)
+            return continued(claimed, InvocationOverEnding()).write(claimed)
 
 
-class Released(Ending):
+class ReleasedEnding(Ending):
     """The job's function was not called. The timer sends the job again, unless it is sent now."""
 
     is_sent_now: bool = False
@@ -139,10 +139,10 @@ class Released(Ending):
         return change
 
 
-class ClaimGone(Ending):
+class ClaimLostEnding(Ending):
     """Another process has changed the row, so this invocation has nothing to write."""
 
-    error: ClaimLost
+    error: ClaimLostInterrupt
 
     def write(self, claimed: ClaimedJob) -> Change:
         telemetry.claim_lost(self.error)
@@ -155,7 +155,7 @@ def continued(claimed: ClaimedJob, ending: Ending) -> Ending:
     Call this for an ending after which the job needs another invocation.
     """
     if claimed.row.counted_invocations >= claimed.job.max_invocations:
-        return AttemptFailed(InvocationsSpent(claimed.row.counted_invocations))
+        return FailureEnding(InvocationsSpent(claimed.row.counted_invocations))
     return ending
 
 

@@ -14,16 +14,16 @@ from job_runners.engine.control.redriving import may_begin
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.claiming import Invocation, claim
 from job_runners.engine.running.ending import (
-    AttemptFailed,
+    CancelEnding,
     ClaimedJob,
-    ClaimGone,
+    ClaimLostEnding,
     Ending,
-    InvocationEnded,
-    Parked,
-    Released,
-    SlotYielded,
-    Stopped,
-    Succeeded,
+    FailureEnding,
+    InvocationOverEnding,
+    PauseEnding,
+    ReleasedEnding,
+    SuccessEnding,
+    TurnOverEnding,
     continued,
     record,
 )
@@ -41,13 +41,13 @@ from job_runners.work.around import CurrentWork, run_inside
 from job_runners.work.definitions import Job
 from job_runners.work.errors import AroundFailed
 from job_runners.work.interrupts import (
-    CancelAsked,
-    ClaimLost,
-    InvocationOver,
-    Paused,
-    TimeOver,
-    TurnOver,
-    Waits,
+    CancelInterrupt,
+    ClaimLostInterrupt,
+    InvocationOverInterrupt,
+    PauseInterrupt,
+    TimeOverInterrupt,
+    TurnOverInterrupt,
+    WaitInterrupt,
 )
 from job_runners.work.results import as_json
 from job_runners.work.running_job import RunningJob
@@ -127,7 +127,7 @@ def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
 def _end(claimed: ClaimedJob, ending: Ending) -> None:
     """Record how an invocation ended, and settle that. A recorded Ctrl-C is raised again."""
     settle(record(claimed, ending), claimed.send)
-    if isinstance(ending, AttemptFailed):
+    if isinstance(ending, FailureEnding):
         _reraise_interrupt(ending.error)
 
 
@@ -179,9 +179,9 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     except AWS_ERRORS as error:
         return _released_or_failed(claimed, error, claimed.job.start_within)
     except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
-        return AttemptFailed(error)
+        return FailureEnding(error)
     if not claimed.invocation.has_time_to_start:
-        return Released(is_sent_now=True)
+        return ReleasedEnding(is_sent_now=True)
     telemetry.payload_given(payload)
     return payload
 
@@ -195,25 +195,25 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
             )
     except (AroundFailed, NotDeployed) as error:
         return _before_the_work(claimed, error)
-    except ClaimLost as lost:
-        return ClaimGone(lost)
-    except CancelAsked:
-        return Stopped()
-    except InvocationOver:
-        return continued(claimed, InvocationEnded())
-    except TurnOver:
+    except ClaimLostInterrupt as lost:
+        return ClaimLostEnding(lost)
+    except CancelInterrupt:
+        return CancelEnding()
+    except InvocationOverInterrupt:
+        return continued(claimed, InvocationOverEnding())
+    except TurnOverInterrupt:
         return _yielded(claimed)
-    except Paused as paused:
-        return Parked(paused.pause)
-    except Waits as waits:
+    except PauseInterrupt as paused:
+        return PauseEnding(paused.pause)
+    except WaitInterrupt as waits:
         return _waiting(claimed, waits)
-    except TimeOver:
+    except TimeOverInterrupt:
         by_own_timeout, in_api = claimed.budget.by_timeout, settings().api_runs_work
-        return AttemptFailed(TimedOut(claimed.job.timeout or 0, own=by_own_timeout, in_api=in_api))
+        return FailureEnding(TimedOut(claimed.job.timeout or 0, own=by_own_timeout, in_api=in_api))
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
         tracebacks.begin_at_work(error)
-        return AttemptFailed(error)
-    return Succeeded(result)
+        return FailureEnding(error)
+    return SuccessEnding(result)
 
 
 def _before_the_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) -> Ending:
@@ -231,9 +231,9 @@ def _released_or_failed(claimed: ClaimedJob, error: Exception, limit: float) -> 
     since the row's `could_run_at`, the attempt fails.
     """
     if clock.now() - claimed.row.could_run_at > limit * clock.SECOND:
-        return AttemptFailed(error)
+        return FailureEnding(error)
     telemetry.left_for_later(error)
-    return Released()
+    return ReleasedEnding()
 
 
 def _yielded(claimed: ClaimedJob) -> Ending:
@@ -244,10 +244,10 @@ def _yielded(claimed: ClaimedJob) -> Ending:
     from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
     line = retry_until(claimed.invocation.deadline, lambda: gates.line_of(claimed.row))
-    return continued(claimed, InvocationEnded() if line is None else SlotYielded(line))
+    return continued(claimed, InvocationOverEnding() if line is None else TurnOverEnding(line))
 
 
-def _waiting(claimed: ClaimedJob, waits: Waits) -> Ending:
+def _waiting(claimed: ClaimedJob, waits: WaitInterrupt) -> Ending:
     # Imported here because most jobs don't wait.
     from job_runners.engine.running import wait_endings
 

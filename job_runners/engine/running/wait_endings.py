@@ -3,20 +3,20 @@
 This module is imported only where it is needed, because most jobs don't wait.
 """
 
-from job_runners.engine.running.ending import AttemptFailed, ClaimedJob, Ending
+from job_runners.engine.running.ending import ClaimedJob, Ending, FailureEnding
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import next_due_at
 from job_runners.store.conditional_write import Change
 from job_runners.store.transactions import RaceLost
 from job_runners.store.transitions import group_waits, waits
 from job_runners.work.errors import WaitsSpent
-from job_runners.work.interrupts import Waits
-from job_runners.work.waiting import Asleep, AwaitsGroup, AwaitsSignal
+from job_runners.work.interrupts import WaitInterrupt
+from job_runners.work.waiting import GroupWaitInterrupt, SignalWaitInterrupt, SleepInterrupt
 
 MOST_WAITS = 10_000  # of one job, since it was saved or last retried manually
 
 
-class Slept(Ending):
+class SleepEnding(Ending):
     """The job waits until a time."""
 
     name: str
@@ -34,7 +34,7 @@ class Slept(Ending):
         return change
 
 
-class Waited(Ending):
+class SignalWaitEnding(Ending):
     """The job waits for a signal."""
 
     name: str
@@ -54,10 +54,10 @@ class Waited(Ending):
         return change
 
 
-class Gathered(Ending):
+class GroupWaitEnding(Ending):
     """The job has dispatched a group, and waits for its members."""
 
-    signal: AwaitsGroup
+    signal: GroupWaitInterrupt
 
     def write(self, claimed: ClaimedJob) -> Change:
         gather = self.signal
@@ -74,14 +74,14 @@ class Gathered(Ending):
         return change
 
 
-def ending_of(claimed: ClaimedJob, signal: Waits) -> Ending:
+def ending_of(claimed: ClaimedJob, signal: WaitInterrupt) -> Ending:
     """Return the ending of an invocation whose job waits."""
     if (claimed.row.waits or 0) >= MOST_WAITS:
-        return AttemptFailed(WaitsSpent(MOST_WAITS))
-    if isinstance(signal, Asleep):
-        return Slept(signal.name, signal.until)
-    if isinstance(signal, AwaitsSignal):
-        return Waited(signal.name, signal.names, signal.until)
-    if isinstance(signal, AwaitsGroup):
-        return Gathered(signal)
+        return FailureEnding(WaitsSpent(MOST_WAITS))
+    if isinstance(signal, SleepInterrupt):
+        return SleepEnding(signal.name, signal.until)
+    if isinstance(signal, SignalWaitInterrupt):
+        return SignalWaitEnding(signal.name, signal.names, signal.until)
+    if isinstance(signal, GroupWaitInterrupt):
+        return GroupWaitEnding(signal)
     raise AssertionError(f"unknown wait: {signal!r}")

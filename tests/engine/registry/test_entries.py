@@ -246,7 +246,7 @@ def test_one_that_never_started_fails_as_that(bench: Bench, with_outfit: Outfit)
 def test_one_that_had_begun_fails_of_it_in_the_end_and_says_so(
     bench: Bench, with_outfit: Outfit
 ) -> None:
-    over = "from job_runners.work.interrupts import InvocationOver; raise InvocationOver"
+    over = "from job_runners.work import interrupts; raise interrupts.InvocationOverInterrupt"
     invocation = f"    if job.invocation == 1: {over}\n"
     with_outfit.write(GOOD.replace("    return {", invocation + "    return {"))
     row = bench.run(letters(bench))

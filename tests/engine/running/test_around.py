@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import CurrentWork, RunningJob
 from job_runners.work.around import Around
 from job_runners.work.errors import EntryNotLoaded
-from job_runners.work.interrupts import CancelAsked, InvocationOver, TimeOver
+from job_runners.work.interrupts import CancelInterrupt, InvocationOverInterrupt, TimeOverInterrupt
 from sample_work import Sample, script
 
 Put = Callable[..., None]
@@ -150,8 +150,8 @@ def test_the_first_is_the_outermost_and_all_are_entered_after_the_claim(
     [
         (ValueError, Status.RETRYABLE),
         (DoNotRetry, Status.FAILED),
-        (InvocationOver, Status.QUEUED),
-        (TimeOver, Status.RETRYABLE),
+        (InvocationOverInterrupt, Status.QUEUED),
+        (TimeOverInterrupt, Status.RETRYABLE),
     ],
 )
 def test_no_error_and_no_signal_is_swallowed(
@@ -178,7 +178,7 @@ def test_a_canceled_job_is_canceled(bench: Bench, put: Put) -> None:
 
     script.job = work
     assert bench.run(bench.dispatch()).status is Status.CANCELED
-    assert seen.ends == [CancelAsked]
+    assert seen.ends == [CancelInterrupt]
 
 
 def test_one_that_fails_afterwards_hides_no_error(

@@ -13,7 +13,7 @@ from bench import Bench
 from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.work import RunningJob, alarm, event_loop
-from job_runners.work.interrupts import TimeOver
+from job_runners.work.interrupts import TimeOverInterrupt
 from sample_work import Sample
 
 pytestmark = pytest.mark.usefixtures("async_bench")
@@ -167,7 +167,7 @@ def test_as_the_loop_winds_up_what_the_job_left_still_ends_in_order(
     assert ended == [True]
 
 
-@pytest.mark.parametrize("error", [TimeOver(), RuntimeError("Event loop stopped")])
+@pytest.mark.parametrize("error", [TimeOverInterrupt(), RuntimeError("Event loop stopped")])
 def test_a_result_stands_though_the_loop_is_left_as_it_winds_up(
     error: BaseException, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from job_runners.store import owner_transitions, transitions
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.work import RunningJob, event_loop
-from job_runners.work.interrupts import InvocationOver
+from job_runners.work.interrupts import InvocationOverInterrupt
 from sample_work import Sample
 
 pytestmark = pytest.mark.usefixtures("async_bench")
@@ -122,7 +122,7 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
 
 
 @pytest.mark.parametrize(
-    ("error", "logged"), [(ValueError("no luck"), ["no luck"]), (InvocationOver(), [])]
+    ("error", "logged"), [(ValueError("no luck"), ["no luck"]), (InvocationOverInterrupt(), [])]
 )
 def test_of_what_a_callback_raises_errors_are_logged(
     error: BaseException, logged: list[str], bench: Bench, caplog: pytest.LogCaptureFixture
@@ -236,4 +236,4 @@ def test_a_thread_that_goes_on_learns_that_the_job_is_not_its_own_any_more(bench
     assert run(bench).status is Status.SUCCEEDED
     ended.set()
     threads[0].join()
-    assert told == ["ClaimLost"]
+    assert told == ["ClaimLostInterrupt"]

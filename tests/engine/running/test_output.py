@@ -27,7 +27,7 @@ from job_runners.engine.telemetry import log, output, threads
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.testing.aws import forget
 from job_runners.work.alarm import alarm
-from job_runners.work.interrupts import TimeOver
+from job_runners.work.interrupts import TimeOverInterrupt
 from log_lines import printing_to
 from sample_work import script
 from telemetry_lines import logged
@@ -495,6 +495,6 @@ def test_a_line_is_whole_though_time_is_over_meanwhile(
         return quick(record)
 
     monkeypatch.setattr(formatter, "format", take_long)
-    with printing_to(lines), output.work_output(), pytest.raises(TimeOver), alarm(0.1):
+    with printing_to(lines), output.work_output(), pytest.raises(TimeOverInterrupt), alarm(0.1):
         print("whole")
     assert said(lines) == ["whole"]

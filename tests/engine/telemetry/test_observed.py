@@ -23,7 +23,7 @@ from job_runners.store.pauses import Kind
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
 from job_runners.work import Member, context
-from job_runners.work.interrupts import Paused
+from job_runners.work.interrupts import PauseInterrupt
 from sample_work import script
 from telemetry_lines import SECRET, emitted, logged
 
@@ -130,7 +130,7 @@ def test_a_job_that_is_canceled_where_it_would_wait_is_not_said_to_wait(
     def work(job: Any, _: object) -> None:
         owner_actions.cancel(bench.read(row))
         if paused:
-            raise Paused(pausing.pause(Kind.QUEUE, "texts"))
+            raise PauseInterrupt(pausing.pause(Kind.QUEUE, "texts"))
         job.next_turn(1)
 
     script.job = work

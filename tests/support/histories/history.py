@@ -62,7 +62,13 @@ from job_runners.testing.simulation.simulated_work import (
 )
 from job_runners.work.errors import WaitTimedOut
 from job_runners.work.gathering import Member
-from job_runners.work.interrupts import InvocationOver, Paused, TimeOver, TurnOver, Waits
+from job_runners.work.interrupts import (
+    InvocationOverInterrupt,
+    PauseInterrupt,
+    TimeOverInterrupt,
+    TurnOverInterrupt,
+    WaitInterrupt,
+)
 from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
 
@@ -488,7 +494,7 @@ class History:
         """Note that the job's invocation ends, if this call ends it."""
         try:
             yield
-        except (InvocationOver, Paused, TurnOver, Waits):
+        except (InvocationOverInterrupt, PauseInterrupt, TurnOverInterrupt, WaitInterrupt):
             self.checker.invocation_ended(job.id)
             raise
 
@@ -535,7 +541,7 @@ class History:
             if self.checker.groups and self._trouble:
                 self.checker.groups.got(job, "g", keys, results)
                 self._trouble.perhaps_cancel_owner(job.id)
-        except (*AWS_ERRORS, JobRunnersError, TimeOver):
+        except (*AWS_ERRORS, JobRunnersError, TimeOverInterrupt):
             self.checker.excuse(job.id)
             raise
 
@@ -563,7 +569,7 @@ class History:
         """End the job as the alarm would. The alarm itself is off, because it counts real time."""
         if job.time_left() == 0:
             self.checker.excuse(job.id)
-            raise TimeOver
+            raise TimeOverInterrupt
 
     def _let_others_run(self) -> None:
         """Perhaps let other invocations run while this job works, and dispatch another unique
