@@ -188,7 +188,7 @@ def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
 
 def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
     """Return the reason why a job waits, or None if it doesn't wait."""
-    return waits_for(row) if row.held_by or row.waits_for else None
+    return waits_for(row) if row.held_by or row.current_wait else None
 
 
 def _logs_url(row: JobRequest) -> str | None:

@@ -347,7 +347,7 @@ def _canceled(reasons: list[Call]) -> Refused:
     codes = ", ".join(each["Code"] for each in reasons)
     return Refused(
         "TransactionCanceledException",
-        f"Transaction canceled, please refer cancellation reasons for specific reasons [{codes}]",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
         CancellationReasons=reasons,
     )
 

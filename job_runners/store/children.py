@@ -69,7 +69,9 @@ def page(
         position = (_COUNTED, str(start + limit)) if hides_keys else (PREFIX, children[-1].key)
         return Page(children, cursors.encode(*position))
     return (
-        Page(children, None) if parent.gathers is None else _with_members(parent, children, limit)
+        Page(children, None)
+        if parent.last_group_id is None
+        else _with_members(parent, children, limit)
     )
 
 

@@ -294,7 +294,7 @@ def no_longer_parked() -> list[Action]:
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
         JobRequest.wait_key.remove(),
-        JobRequest.waits_for.remove(),
+        JobRequest.current_wait.remove(),
     ]
 
 

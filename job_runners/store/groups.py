@@ -121,7 +121,7 @@ def new_group(owner: JobRequest, name: str, *, is_large: bool) -> Group:
 def awaited_by(owner: JobRequest) -> Group:
     """Return the group that a waiting owner waits for."""
     group_id = str(owner.held_by).removeprefix(GROUP_PREFIX)
-    return Group(group_id, int((owner.waits_for or {})["shards"]))
+    return Group(group_id, int((owner.current_wait or {})["shards"]))
 
 
 def id_of(member: JobRequest) -> str:

@@ -141,10 +141,10 @@ class WaitFields(OutcomeFields):
     # removes it, because a delete has to find the records of all these.
     has_waited = nullable(BooleanAttribute())
     # How many of its invocations ended in a wait. `max_invocations` doesn't limit those.
-    waits = nullable(Integer())
+    wait_count = nullable(Integer())
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
     # the last wait of its function: read it with `job_runners.store.transitions.waits.current`
-    waits_for = JSONAttribute(null=True)
+    current_wait = JSONAttribute(null=True)
 
     @property
     def follows(self) -> str | None:
@@ -168,8 +168,10 @@ class GroupFields:
     """The groups that it dispatches and waits for, and the group that it is in: see
     `job_runners.store.groups`."""
 
-    gathers = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
-    gathered = nullable(UnicodeAttribute())  # the id of the last group whose end it has seen
+    last_group_id = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
+    last_finished_group_id = nullable(
+        UnicodeAttribute()
+    )  # the id of the last group whose end it has seen
     gather_epoch = nullable(Integer())  # how often a member was retried as it waited; never reset
     # Set if its members are to be canceled, and then the job itself.
     cancel_members = nullable(BooleanAttribute())
@@ -183,7 +185,7 @@ class GroupFields:
     @property
     def has_open_group(self) -> bool:
         """Return whether it has begun to dispatch a group whose end it hasn't seen."""
-        return self.gathers != self.gathered
+        return self.last_group_id != self.last_finished_group_id
 
 
 class UniqueFields:
@@ -191,7 +193,7 @@ class UniqueFields:
 
     unique_key = nullable(UnicodeAttribute())  # removed at its end, or at its claim for some types
     first_run_at = nullable(Integer())  # the start time that its first request asked for
-    followed = nullable(BooleanAttribute())  # set if it was created to follow another job
+    is_follower = nullable(BooleanAttribute())  # set if it was created to follow another job
     replaced_by = nullable(UnicodeAttribute())  # a random id of the last `replace` of its payload
     # Set when it is queued again manually and will continue its work. If it is then replaced, it
     # starts from the beginning instead.

@@ -195,7 +195,7 @@ class JobRequest(
     @property
     def counted_invocations(self) -> int:
         """Return the number of its invocations, without those that ended in a wait."""
-        return max(0, self.invocations - (self.waits or 0))
+        return max(0, self.invocations - (self.wait_count or 0))
 
     @property
     def starts_in(self) -> int:

@@ -148,7 +148,13 @@ def _reset_run(max_attempts: int) -> list[Action]:
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "canceled_by", "waits", "cancel_members"),
+                *(
+                    "failed_organization",
+                    "failed_key",
+                    "canceled_by",
+                    "wait_count",
+                    "cancel_members",
+                ),
             )
         ),
     ]

@@ -161,8 +161,9 @@ def gather(
     group = Group(begun["id"], begun["shards"])
     wait = GroupWaitInterrupt(name, group, begun["since"], stop_after_failures)
     total = _add_missing(job, wait, numbered)
-    # `gathers` is the last group that the job has begun, `gathered` the last whose end it has seen.
-    if total == 0 or job._row.gathered == group.id:
+    # `last_group_id` is the last group that the job has begun, `last_finished_group_id` the last
+    # whose end it has seen.
+    if total == 0 or job._row.last_finished_group_id == group.id:
         found = job._run_once(
             "name of the group", "gathered ", name, lambda: _count(job, group, total)
         )
@@ -208,7 +209,7 @@ def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Numbered) -> int
     member again. Raises GroupExpired.
     """
     group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
-    if job._row.gathers == group.id:
+    if job._row.last_group_id == group.id:
         done = job._keep_trying(lambda: group_chunks.dispatched(group.id))
     if done.total is not None:
         return done.total
@@ -274,7 +275,7 @@ class _Adding:
 
     def _record_group(self) -> None:
         """Record in the row which group is dispatched. The invocation must still have the claim."""
-        if self._job._row.gathers != self._group.id:
+        if self._job._row.last_group_id != self._group.id:
             self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
 
     def _write(self, transition: Callable[[], Change]) -> None:

@@ -461,7 +461,7 @@ def use_groups(stack: Stack, time: MovableClock) -> None:
     stack.api("DELETE", stopped)
 
     retried = begun()
-    group_id = JobRequest.get(retried.rpartition("/")[2]).gathers or ""
+    group_id = JobRequest.get(retried.rpartition("/")[2]).last_group_id or ""
     member = f"/jobs/{Group(group_id, 1).member_id('000002')}"
     stack.api("POST", f"{member}/cancel")
     stack.api("POST", f"{member}/retry")

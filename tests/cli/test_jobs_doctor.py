@@ -384,7 +384,7 @@ def test_jobs_that_wait_beyond_their_timeout_are_named(account: Account) -> None
             "held_by": {"S": held_by},
             "due_shard": {"S": f"waits-{number % 8}"},
             "due_at": {"N": str(until)},
-            "waits_for": {"S": json.dumps({"kind": "signal", "until": until})},
+            "current_wait": {"S": json.dumps({"kind": "signal", "until": until})},
         }
 
     account.waiting = [waiting(1, -3600), waiting(2, 540), waiting(3, 3600, "group#1")]

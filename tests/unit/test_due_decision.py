@@ -106,7 +106,7 @@ def test_only_unclaimed_rows_are_handled_ahead_of_time(status: Status) -> None:
 
 def test_a_row_that_waits_for_a_signal_is_left_alone_until_its_time_is_over() -> None:
     wait = {"kind": "signal", "name": "a", "names": ["a"], "since": 0, "until": NOW + 1}
-    waits = row(status=Status.WAITING, held_by="signal#a", waiting_since=0, waits_for=wait)
+    waits = row(status=Status.WAITING, held_by="signal#a", waiting_since=0, current_wait=wait)
     assert due_decision.decide(waits, FACTS) == Postpone(Disposition.PARKED, NOW + 1, Lane.WAITS)
     over = replace(FACTS, now=NOW + 1)
     assert due_decision.decide(waits, over) is Action.ADMIT_UNSIGNALED

@@ -108,7 +108,7 @@ def list_groups(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the groups of a job, and how many members of each have ended. The jobs in them are among
     the job's children."""
     row = job_of(caller, job_id)
-    if row.gathers is None:
+    if row.last_group_id is None:
         return respond(200, {"groups": []})
     from job_runners.api import batch_views  # imported here because most jobs have no group
     from job_runners.engine.groups import progress

@@ -32,7 +32,7 @@ def waits(deployed: Deployed) -> Iterator[Issue]:
 
 def _late(deployed: Deployed, before: int) -> Iterator[tuple[int, str, str]]:
     """Yield the end of the wait, the id and the type of each job whose wait ended before a time."""
-    for row in due_rows(deployed, _LANE, before, ("id", "job_type", "held_by", "waits_for")):
-        until = json.loads(row.get("waits_for", {}).get("S", "{}")).get("until", before)
+    for row in due_rows(deployed, _LANE, before, ("id", "job_type", "held_by", "current_wait")):
+        until = json.loads(row.get("current_wait", {}).get("S", "{}")).get("until", before)
         if row.get("held_by", {}).get("S", "").startswith("signal#") and until < before:
             yield until, row["id"]["S"], row["job_type"]["S"]

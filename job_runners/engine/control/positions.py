@@ -73,7 +73,7 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
     """
     if row.follows is not None:
         return WaitsFor(JOB, job_id_of(row.follows))
-    if row.waits_for and (own := _own_wait(row)) is not None:
+    if row.current_wait and (own := _own_wait(row)) is not None:
         return own
     kind, _, name = (row.held_by or "").partition("#")
     if kind in list(Kind):

@@ -91,5 +91,7 @@ def _not_dispatched(batch: JobRequest) -> int:
         return 0
     from job_runners.store import group_chunks  # imported here because few dispatches are batches
 
-    done = group_chunks.dispatched(batch.gathers).sizes.values() if batch.gathers else ()
+    done = (
+        group_chunks.dispatched(batch.last_group_id).sizes.values() if batch.last_group_id else ()
+    )
     return max(0, (batch.batch_total or 0) - sum(done))

@@ -273,7 +273,7 @@ def _answered_before(row: JobRequest, answer: Answer) -> Accepted:
 def _saved_before(row: JobRequest) -> Accepted:
     """Return the job that the same request has created before."""
     follows = DuplicateOutcome(Outcome.FOLLOWS, before=True)
-    return Accepted(row, follows if row.followed else None)
+    return Accepted(row, follows if row.is_follower else None)
 
 
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:

@@ -34,7 +34,7 @@ def of_batch(row: JobRequest) -> Seen:
     """
     total, group = _total(row), group_of_batch(row)
     rest = str(Status.CANCELED) if row.status.finished else OPEN
-    if row.gathers != group.id:  # none is dispatched yet
+    if row.last_group_id != group.id:  # none is dispatched yet
         return Seen(_NONE.within(total, rest=rest), 0, None)
     if group.shards == 1:
         counts = Reader(group).count().within(total, rest=rest)

@@ -65,13 +65,25 @@ def _owner_write(member: JobRequest, owner: JobRequest | None) -> RecordWrite:
     group_id = groups.id_of(member)
     row = JobRequest(id=str(member.parent_id))
     finished = JobRequest.status.is_in(*(each for each in Status if each.finished))
-    done = finished | (JobRequest.gathers != group_id) | (JobRequest.gathered == group_id)
+    done = (
+        finished
+        | (JobRequest.last_group_id != group_id)
+        | (JobRequest.last_finished_group_id == group_id)
+    )
     if owner is None or _is_done(owner, group_id):
         return RecordWrite(row, "check", condition=done)
-    # `!=` also holds if `gathered` doesn't exist.
-    waits = ~finished & (JobRequest.gathers == group_id) & (JobRequest.gathered != group_id)
+    # `!=` also holds if `last_finished_group_id` doesn't exist.
+    waits = (
+        ~finished
+        & (JobRequest.last_group_id == group_id)
+        & (JobRequest.last_finished_group_id != group_id)
+    )
     return RecordWrite(row, "change", [JobRequest.gather_epoch.add(1)], waits)
 
 
 def _is_done(owner: JobRequest, group_id: str) -> bool:
-    return owner.status.finished or owner.gathers != group_id or owner.gathered == group_id
+    return (
+        owner.status.finished
+        or owner.last_group_id != group_id
+        or owner.last_finished_group_id == group_id
+    )

@@ -76,7 +76,7 @@ class GroupWaitEnding(Ending):
 
 def ending_of(claimed: ClaimedJob, signal: WaitInterrupt) -> Ending:
     """Return the ending of an invocation whose job waits."""
-    if (claimed.row.waits or 0) >= MOST_WAITS:
+    if (claimed.row.wait_count or 0) >= MOST_WAITS:
         return FailureEnding(WaitsSpent(MOST_WAITS))
     if isinstance(signal, SleepInterrupt):
         return SleepEnding(signal.name, signal.until)

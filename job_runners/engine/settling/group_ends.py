@@ -100,7 +100,7 @@ def _stop_members(owner: JobRequest, settle: Settle) -> None:
 
 def _stop_after(owner: JobRequest) -> int | None:
     """Return the number of failures after which a waiting job's members are canceled."""
-    return (owner.waits_for or {}).get("stop_after")
+    return (owner.current_wait or {}).get("stop_after")
 
 
 def _cancel_in(partition: str, until: int, owner: JobRequest, settle: Settle) -> None:

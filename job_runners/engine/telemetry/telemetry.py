@@ -158,7 +158,7 @@ def parked_in_line(row: JobRequest) -> None:
 
 def waits(row: JobRequest) -> None:
     """Log that a job waits in its function, or was canceled instead."""
-    _parked_or_canceled(row, "waits", waits_for=row.waits_for)
+    _parked_or_canceled(row, "waits", waits_for=row.current_wait)
 
 
 def _parked_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:

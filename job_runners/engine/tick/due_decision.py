@@ -141,12 +141,12 @@ def _decide_running(row: JobRequest, facts: Facts) -> Decision:
 def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
     """Admit a parked job that should have been admitted, or fail one that has waited too long."""
     if row.awaits_signal:
-        until = (row.waits_for or {}).get("until", 0)
+        until = (row.current_wait or {}).get("until", 0)
         if facts.now < until:
             return Postpone(Disposition.PARKED, until, Lane.WAITS)
         return Action.ADMIT_UNSIGNALED
     if row.awaits_group:
-        wait = row.waits_for or {}
+        wait = row.current_wait or {}
         if facts.now >= wait.get("until", 0):
             return Expire(GroupExpired((facts.now - wait.get("since", 0)) // clock.DAY))
         return Action.LOOK_AT_GROUP

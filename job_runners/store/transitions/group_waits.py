@@ -24,7 +24,7 @@ def begin_gather(job: JobRequest, group: Group) -> Change:
     return conditional_write.write(
         "begin_gather",
         job,
-        [JobRequest.gathers.set(group.id), *conditional_write.waited_actions(job)],
+        [JobRequest.last_group_id.set(group.id), *conditional_write.waited_actions(job)],
         conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
         already_applied=None,
     )
@@ -62,7 +62,7 @@ def gather(
     group_fields = {"shards": group.shards, "stop_after": stop_after}
     actions = [
         *conditional_write.park_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
-        JobRequest.waits_for.set(stored | group_fields),
+        JobRequest.current_wait.set(stored | group_fields),
     ]
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, reached)
 
@@ -78,11 +78,11 @@ def finish_group(job: JobRequest) -> Change:
     return conditional_write.write(
         "finish_group",
         job,
-        [*admit_actions(job), JobRequest.gathered.set(group_id)],
+        [*admit_actions(job), JobRequest.last_finished_group_id.set(group_id)],
         _waits_as_read(job) & JobRequest.cancel_members.does_not_exist(),
         already_applied=lambda row: (
             row.status is Status.QUEUED
-            and row.gathered == group_id
+            and row.last_finished_group_id == group_id
             and row.claim_token == job.claim_token
         ),
         resumes=True,
@@ -111,8 +111,8 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         (JobRequest.created_key == job.created_key)
         & conditional_write.as_read(job)
         & same(JobRequest.held_by, job.held_by)
-        & same(JobRequest.gathers, job.gathers)
-        & same(JobRequest.gathered, job.gathered),
+        & same(JobRequest.last_group_id, job.last_group_id)
+        & same(JobRequest.last_finished_group_id, job.last_finished_group_id),
         already_applied=None,  # if the row has changed since, the caller asks again
     )
 

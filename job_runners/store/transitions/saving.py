@@ -94,7 +94,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         concurrency_key=new_job.concurrency_key,
         unique_key=new_job.unique_key,
         first_run_at=None if new_job.unique_key is None else run_at or now,
-        followed=None if follows is None else True,
+        is_follower=None if follows is None else True,
         waiting_since=None if follows is None else now,
         held_by=None if follows is None else follows.held_by_of_follower,
         unfinished_organization=_unfinished_key(new_job),

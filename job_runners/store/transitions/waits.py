@@ -3,7 +3,7 @@
 Those of a job that waits for a group are in `group_waits`. Import them lazily, because most jobs
 never wait.
 
-A row stores its last wait in `waits_for`. A claim leaves it there after a sleep, so `current`
+A row stores its last wait in `current_wait`. A claim leaves it there after a sleep, so `current`
 returns it only while the rest of the row shows that the job still waits.
 """
 
@@ -60,9 +60,9 @@ class Wait(Value):
 
 def current(row: JobRequest) -> Wait | None:
     """Return the wait of a job's function, or None if it isn't waiting."""
-    if not row.waits_for:
+    if not row.current_wait:
         return None
-    stored = row.waits_for
+    stored = row.current_wait
     wait = Wait(stored["kind"], stored["name"], stored["names"], stored["since"], stored["until"])
     if wait.kind == SIGNAL:
         is_waiting = row.awaits_signal
@@ -85,7 +85,7 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Check
         *conditional_write.schedule_actions(job, due_at),
         JobRequest.run_at.set(until),
         *conditional_write.without_capacity(),
-        JobRequest.waits_for.set(Wait(TIME, name, [], now, until).stored()),
+        JobRequest.current_wait.set(Wait(TIME, name, [], now, until).stored()),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
@@ -106,7 +106,7 @@ def wait(
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
         *conditional_write.park_actions(job, held_by, None, now, until, Lane.WAITS),
-        JobRequest.waits_for.set(Wait(SIGNAL, name, names, now, until).stored()),
+        JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored()),
     ]
     checks = signals.none_check(job, names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, reached, checks)
@@ -160,7 +160,10 @@ def _wait_count_actions(job: JobRequest) -> list[Action]:
 
     An invocation that ends in a wait doesn't use up `max_invocations`.
     """
-    return [JobRequest.waits.set((job.waits or 0) + 1), *conditional_write.waited_actions(job)]
+    return [
+        JobRequest.wait_count.set((job.wait_count or 0) + 1),
+        *conditional_write.waited_actions(job),
+    ]
 
 
 def signal(job: JobRequest, sent: Signal) -> Change:

@@ -189,7 +189,7 @@ class _Stage:
             world.run_without_faults(_unfinished, each_round=lambda: self._answer_waits(world))
             row = queries.read(accepted[0])
             assert row is not None
-            world.has_waited = bool(row.waits)
+            world.has_waited = bool(row.wait_count)
             job = SavedJob.of(row)
         seen = self._recorder.seen if self._test_effects is None else list(self._test_effects)
         return Play(mishap.name, job, tuple(seen), tuple(self._recorder.outside_steps)), world
@@ -197,7 +197,7 @@ class _Stage:
     def _answer_waits(self, world: ScriptedLambda) -> None:
         """Send each job the first signal of the test for which it waits."""
         for row in moto_direct.rows("jobs") if self._signals else []:
-            names = json.loads(row.get("waits_for") or "{}").get("names", [])
+            names = json.loads(row.get("current_wait") or "{}").get("names", [])
             name = next((each for each in names if each in self._signals), None)
             if row["status"] == "waiting" and name is not None:
                 self._send(world, row["id"], name)

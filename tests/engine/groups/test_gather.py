@@ -41,7 +41,7 @@ def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Benc
     assert gathering.got == [[(f"{n:06d}", "succeeded", {"twice": 2 * n}) for n in range(3)]]
     assert gathering.counts == [(3, 0)]
     row = gathering.read()
-    assert (row.status, row.waits, row.counted_invocations) == (Status.SUCCEEDED, 1, 1)
+    assert (row.status, row.wait_count, row.counted_invocations) == (Status.SUCCEEDED, 1, 1)
     assert items("open#") == []
     child = gathering.member(1)
     assert (child.parent_id, child.group_of) == (row.id, "all")

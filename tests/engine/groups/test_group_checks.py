@@ -161,8 +161,8 @@ _WAITS = {
 _ASKED = {
     "status": JobRequest.status.set(Status.QUEUED),
     "held_by": JobRequest.held_by.set("pause#"),
-    "gathered": JobRequest.gathered.set("a group"),
-    "gathers": JobRequest.gathers.set("another group"),
+    "last_finished_group_id": JobRequest.last_finished_group_id.set("a group"),
+    "last_group_id": JobRequest.last_group_id.set("another group"),
     "created_key": JobRequest.created_key.set("of a later job with this id"),
 }
 

@@ -56,7 +56,7 @@ def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_invocation(bench: 
     bench.tick()
     bench.deliver()
     row = bench.read(row)
-    assert (row.status, row.invocations, row.waits) == (Status.SUCCEEDED, 2, 1)
+    assert (row.status, row.invocations, row.wait_count) == (Status.SUCCEEDED, 2, 1)
     assert positions.waits_for(row) is None
 
 
@@ -159,7 +159,7 @@ def test_a_sleeper_is_canceled_at_once_and_a_retry_sleeps_the_rest(bench: Bench)
     assert (row.status, positions.waits_for(row)) == (Status.CANCELED, None)
     bench.advance(600)
     row = owner_actions.retry_again(row, bench.send)
-    assert (row.invocations, row.waits) == (0, None)
+    assert (row.invocations, row.wait_count) == (0, None)
     row = bench.run(row)
     assert (row.status, row.run_at) == (Status.SCHEDULED, wakes)
 
@@ -231,8 +231,8 @@ def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: 
 def test_a_sleep_that_a_claim_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
     asleep: dict[str, Any] = {"status": Status.SCHEDULED, "run_at": 9}
     left = waits.Wait(waits.TIME, "nap", [], 1, 9)
-    assert waits.current(JobRequest(**asleep, waits_for=left.stored())) == left
-    assert waits.current(JobRequest(**asleep | changed, waits_for=left.stored())) is None
+    assert waits.current(JobRequest(**asleep, current_wait=left.stored())) == left
+    assert waits.current(JobRequest(**asleep | changed, current_wait=left.stored())) is None
 
 
 @pytest.mark.parametrize("seconds", [91 * DAY, float("nan"), float("inf")])

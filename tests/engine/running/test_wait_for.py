@@ -100,7 +100,7 @@ def test_a_signal_that_comes_while_the_job_is_about_to_wait_is_not_lost(
     row = bench.dispatch("sample_once")
     signal_before_the_park(bench, monkeypatch)
     row = bench.run(row)
-    assert (row.status, row.waits, row.counted_invocations) == (Status.QUEUED, 1, 0)
+    assert (row.status, row.wait_count, row.counted_invocations) == (Status.QUEUED, 1, 0)
     bench.deliver()
     assert got == ["now"]
 
@@ -377,7 +377,7 @@ def test_a_signal_whose_own_wait_has_timed_out_is_none_of_several(bench: Bench) 
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    assert (row.waits_for["names"], got) == (["cancel"], [])
+    assert (row.current_wait["names"], got) == (["cancel"], [])
     signaling.signal(row, "cancel", 1, bench.send)
     bench.deliver()
     assert got == [("cancel", 1)]
@@ -472,7 +472,7 @@ def test_a_wait_that_woke_for_nothing_waits_again(bench: Bench) -> None:
     from job_runners.store import transitions
 
     row = bench.run(transitions.admit(row).after)
-    assert (row.status, row.due_at, row.waits, got) == (Status.WAITING, until, 2, [])
+    assert (row.status, row.due_at, row.wait_count, got) == (Status.WAITING, until, 2, [])
 
 
 def test_a_large_value_is_an_object_and_a_larger_one_is_refused(bench: Bench) -> None:

@@ -47,7 +47,7 @@ def test_a_job_that_is_unique_costs_six_more_and_one_read(bench: Bench, units: U
 
 def test_the_row_of_a_job_that_is_not_unique_has_nothing_of_that_in_it(bench: Bench) -> None:
     row = moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}})
-    assert {"unique_key", "first_run_at", "followed", "waiting_since", "held_by"}.isdisjoint(row)
+    assert {"unique_key", "first_run_at", "is_follower", "waiting_since", "held_by"}.isdisjoint(row)
 
 
 def test_in_a_queue_with_slots_it_costs_five_more(bench: Bench, units: Units) -> None:

@@ -61,7 +61,7 @@ class GroupChecker:
         items = {(row["pk"], row["sk"]): row for row in moto_direct.rows("coordination")}
         self._stopped -= {row["id"] for row in rows if row["status"] in _FINISHED}
         members = [row for row in rows if row.get("member_of")]
-        owners = {row["gathers"]: row for row in rows if row.get("gathers")}
+        owners = {row["last_group_id"]: row for row in rows if row.get("last_group_id")}
         for row in members:
             owner = owners.get(row["member_of"].rpartition("#")[0])
             if owner is not None:
@@ -93,8 +93,8 @@ class GroupChecker:
             if member is None or member["status"] in _FINISHED:
                 self._late[group_id] += 1
         for row in rows.values():
-            if row.get("gathers") and (all_late or row["gathers"] not in marked):
-                self._late[row["gathers"]] += 1
+            if row.get("last_group_id") and (all_late or row["last_group_id"] not in marked):
+                self._late[row["last_group_id"]] += 1
 
     def may_be_late(self, group_id: str) -> None:
         """Note that a process died which may have been about to continue the group's owner."""
@@ -120,7 +120,7 @@ class GroupChecker:
         for row in rows:
             if row["status"] in _FINISHED:
                 return
-            has_open_group = row.get("gathers") != row.get("gathered")
+            has_open_group = row.get("last_group_id") != row.get("last_finished_group_id")
             stops = "cancel_members" if has_open_group else "cancel_requested"
             if not row.get(stops):
                 self._report(f"job {owner_id} goes on although its cancel was accepted")
@@ -146,14 +146,14 @@ class GroupChecker:
         if not (awaits_group(owner) and owner.get("cancel_members")):
             return
         for row in rows:
-            is_own = row.get("member_of", "").rpartition("#")[0] == owner["gathers"]
+            is_own = row.get("member_of", "").rpartition("#")[0] == owner["last_group_id"]
             if is_own and row["status"] not in _FINISHED and not row.get("cancel_requested"):
                 self._report(f"job {owner_id} is being canceled, but its member {row['id']} is not")
 
     def _check_member(self, row: Row, owner: Row, items: dict[_Item, Row]) -> None:
         """Check that a member that may be unfinished has a marker until its owner continues."""
         member = f"member {row['id']} of {owner['id']}"
-        is_continued = owner.get("gathered") == owner["gathers"]
+        is_continued = owner.get("last_finished_group_id") == owner["last_group_id"]
         is_live = row["status"] not in _FINISHED
         marker = (f"group#{row['member_of']}", f"open#{row['id']}")
         if is_live and not is_continued and marker not in items:
@@ -188,7 +188,7 @@ class GroupChecker:
         self, owner: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
     ) -> None:
         """Check the moment in which an owner continues."""
-        if owner.get("gathered") != group_id:
+        if owner.get("last_finished_group_id") != group_id:
             return
         if self._continued.get(owner["created_key"]) == group_id:
             return

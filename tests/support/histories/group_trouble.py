@@ -110,7 +110,7 @@ class GroupTrouble:
         """Return whether an owner that isn't running has dispatched only a part of a group."""
         rows = moto_direct.rows("jobs")
         return any(
-            row.get("gathers") != row.get("gathered")
+            row.get("last_group_id") != row.get("last_finished_group_id")
             and row["status"] in ("queued", "retryable")
             and not awaits_group(row)
             for row in rows
@@ -121,7 +121,7 @@ def _odds_before(operation: str, call: Row) -> int:
     """Return 1 in how many calls like this a person acts before, or 0."""
     if operation == "UpdateItem" and call["TableName"] == "jobs":
         row = moto_direct.stored("jobs", call["Key"])
-        return 3 if "gathers" in row and row["status"]["S"] == "waiting" else 0
+        return 3 if "last_group_id" in row and row["status"]["S"] == "waiting" else 0
     if operation == "Query" and call["TableName"] == "coordination":
         partition = call["ExpressionAttributeValues"][":0"].get("S", "")
         return 0 if group_of_item(partition) is None else 12

@@ -281,7 +281,7 @@ class InvariantChecker:
             if counted == (row["status"] in FINISHED):
                 self.report(f"{label} is {row['status']}; counted toward its quota: {counted}")
         most = self._max_invocations[row["job_type"]]
-        if row["invocations"] - row.get("waits", 0) > most:
+        if row["invocations"] - row.get("wait_count", 0) > most:
             self.report(f"{label} is in invocation {row['invocations']} of {most}")
         if row["attempt"] > row["max_attempts"]:
             self.report(f"{label} is in attempt {row['attempt']} of {row['max_attempts']}")

@@ -128,7 +128,7 @@ class Operators:
 
     def cancel_a_group(self) -> None:
         """Cancel a job that gathers, with its members."""
-        owners = [row for row in moto_direct.rows("jobs") if "gathers" in row]
+        owners = [row for row in moto_direct.rows("jobs") if "last_group_id" in row]
         ids = sorted(row["id"] for row in owners if row["status"] in _UNFINISHED)
         if ids:
             self.cancel_owner(ids[self._world.choose("which owner", len(ids))])

@@ -56,7 +56,7 @@ class SignalChecker:
         """Yield the id of each job that waits for a signal, with each name that it waits for."""
         for row in moto_direct.rows("jobs"):
             if row["status"] == "waiting" and str(row.get("held_by")).startswith("signal#"):
-                for name in json.loads(row["waits_for"])["names"]:
+                for name in json.loads(row["current_wait"])["names"]:
                     yield row["id"], name
 
     def note_landed(self, operation: str) -> None:

@@ -85,7 +85,7 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
         case "unique":
             return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
         case "step" | "signal" | "group" | "link":
-            attribute = "gathers" if kind == "group" else "created_key"
+            attribute = "last_group_id" if kind == "group" else "created_key"
             used_by = item["job"] if kind == "link" else name.replace("#", "/").partition("/")[0]
             return _use_by_unfinished(row for row in jobs.values() if row.get(attribute) == used_by)
         case "failures":
