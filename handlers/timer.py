@@ -27,7 +27,7 @@ metrics = Metrics(namespace=NAMESPACE)
 _NAMES = {
     Disposition.SENT: ("TimerSent", "sent"),
     Disposition.DEFERRED: ("TimerDeferred", "deferred"),
-    Disposition.PARKED: ("TimerWaiting", "waiting"),
+    Disposition.HELD: ("TimerWaiting", "waiting"),
     Disposition.ADMITTED: ("TimerAdmitted", "admitted"),
     Disposition.LEASED: ("TimerLeased", "leased"),
     Disposition.RESCUED: ("TimerRescued", "rescued"),

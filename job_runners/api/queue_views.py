@@ -162,7 +162,7 @@ PAUSE: Fields[PauseUse] = {
     "waiting": Field(
         {
             **nullable(_COUNT),
-            "description": "Number of jobs that the pause has parked. Only services see it",
+            "description": "Number of jobs that the pause holds. Only services see it",
         },
         lambda use: use.waiting and use.waiting.count,
     ),
@@ -240,7 +240,7 @@ QUEUE_USE: Fields[QueueUse] = {
     ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},
-        lambda use: use.pause and pause(use.pause, use.parked),
+        lambda use: use.pause and pause(use.pause, use.held),
     ),
     "keys": Field(
         {

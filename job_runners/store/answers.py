@@ -19,7 +19,7 @@ from job_runners.store.table import Enumerated, Integer, Table, nullable
 from job_runners.store.transactions import RecordWrite
 
 # The longest life of the job that an answer names. The waits in its function end within 150 days
-# after it was saved. Then it may be parked for 30 days, and wait 30 more for a deploy that has its
+# after it was saved. Then it may be held for 30 days, and wait 30 more for a deploy that has its
 # job type. The timer may check it only once a day, so add a day to each 30.
 _LONGEST_LIFE = 212  # days
 

@@ -218,19 +218,19 @@ def due_actions(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
     ]
 
 
-def park_actions(
+def hold_actions(
     job: JobRequest,
     held_by: str,
     wait_key: str | None,
     since: int,
     due_at: int,
-    lane: Lane = Lane.PARKED,
+    lane: Lane = Lane.HELD,
 ) -> list[Action]:
-    """Return the actions that park a row.
+    """Return the actions that hold a row.
 
     `held_by` names what the job waits for: a pause, a line, a signal or a group. `wait_key` is the
     sort key of the row's entry in the line, or None if it isn't in a line. `since` is when the row
-    was parked.
+    was held.
     """
     now = clock.now()
     key = JobRequest.wait_key
@@ -263,7 +263,7 @@ def finish_actions(end: JobEnd) -> list[Action]:
         JobRequest.lease_until.remove(),
         JobRequest.unfinished_organization.remove(),
         JobRequest.unique_key.remove(),
-        *no_longer_parked(),
+        *no_longer_held(),
         *without_capacity(),
     ]
 
@@ -288,8 +288,8 @@ def restart_actions(job: JobRequest) -> list[Action]:
     ]
 
 
-def no_longer_parked() -> list[Action]:
-    """Return the actions that clear the fields of a parked row."""
+def no_longer_held() -> list[Action]:
+    """Return the actions that clear the fields of a held row."""
     return [
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
@@ -354,7 +354,7 @@ def no_cancel_requested() -> Condition:
 def as_read(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
-    Status and claim alone don't suffice. If a row was parked and admitted in the meantime, both are
+    Status and claim alone don't suffice. If a row was held and admitted in the meantime, both are
     unchanged, but the row may now name a slot. After a new payload, its line may differ too.
     """
     condition: Condition = (

@@ -147,7 +147,7 @@ def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
 
 
 def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
-    """Return the write that deletes the entry of a parked row, if it has one."""
+    """Return the write that deletes the entry of a held row, if it has one."""
     has_none = job.follows is not None or job.awaits_signal or job.awaits_group
     if job.held_by is None or has_none:
         return []
@@ -155,7 +155,7 @@ def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
     if job.wait_key is not None:
         entry = LineItem(job.held_by, job.wait_key)
     else:
-        entry = pauses.parked_entry(job.held_by, job, job.waiting_since or 0)
+        entry = pauses.held_entry(job.held_by, job, job.waiting_since or 0)
     return [RecordWrite(entry, "delete")]
 
 

@@ -26,7 +26,7 @@ class Status(StrEnum):
     """
 
     SCHEDULED = "scheduled"  # may start at run_at
-    # Parked: under a pause, in a line, or until a job, a signal or its group allows it to continue.
+    # Held: under a pause, in a line, or until a job, a signal or its group allows it to continue.
     WAITING = "waiting"
     QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # exactly one invocation has claimed it, until the lease ends
@@ -136,7 +136,7 @@ class WaitFields(OutcomeFields):
 
     held_by = nullable(UnicodeAttribute())  # the pause, line, job, signal or group it waits for
     wait_key = nullable(UnicodeAttribute())  # the sort key of its entry, while it waits in a line
-    waiting_since = nullable(Integer())  # when it was parked
+    waiting_since = nullable(Integer())  # when it was held
     # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. Nothing
     # removes it, because a delete has to find the records of all these.
     has_waited = nullable(BooleanAttribute())

@@ -53,7 +53,7 @@ class Lane(StrEnum):
     QUEUED = "queued-"  # check whether its message arrived, or send one that was put off
     RESENT = "resent-"  # the timer has sent it again, and no worker has claimed it since
     WAITS = "waits-"  # check whether its wait for a signal or a group is over
-    PARKED = "parked-"  # check whether it still waits: for a resume, capacity, a job or a deploy
+    HELD = "held-"  # check whether it still waits: for a resume, capacity, a job or a deploy
 
 
 class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]

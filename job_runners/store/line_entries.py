@@ -12,7 +12,7 @@ def next_entry(line: Line) -> LineItem | None:
 
     The groups take turns, so this is the first entry after those of the group that was served last.
     If there is none, it is the first entry of the line. Within a group, jobs are in the order in
-    which they were parked.
+    which they were held.
     """
     if line.first is None:
         return None
@@ -28,7 +28,7 @@ def next_entry(line: Line) -> LineItem | None:
 
 
 def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> LineItem:
-    """Return an entry for a job that is being parked. `since` decides its position in the group."""
+    """Return an entry for a job that is being held. `since` decides its position in the group."""
     return _entry(partition_key, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
 
 

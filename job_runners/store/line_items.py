@@ -70,7 +70,7 @@ class LineItem(Table):
 
     @property
     def waiting_since(self) -> int:
-        """Return the time that decides an entry's position: usually when its job was parked."""
+        """Return the time that decides an entry's position: usually when its job was held."""
         return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
 
     @property

@@ -1,7 +1,7 @@
-"""The paused job types and queues, and the jobs that each pause has parked.
+"""The paused job types and queues, and the jobs that each pause holds.
 
 The pauses are in the coordination table. Each pause has an entry there for each job that it has
-parked. The entries are in the order of the jobs' creation, so that the jobs can continue in that
+held. The entries are in the order of the jobs' creation, so that the jobs can continue in that
 order. A job's row and its entry change in one transaction. If a process nevertheless finds an entry
 whose job doesn't wait for the pause, it deletes the entry.
 """
@@ -36,7 +36,7 @@ class State(StrEnum):
     """The state of a pause."""
 
     PAUSED = "paused"  # jobs of its type or queue don't start
-    RESUMING = "resuming"  # it has ended, and the jobs that it has parked are admitted in order
+    RESUMING = "resuming"  # it has ended, and the jobs that it holds are admitted in order
 
 
 class Pause(Table):
@@ -64,8 +64,8 @@ class Pause(Table):
         return self.sk.partition("#")[2]
 
 
-class Parked(Table):
-    """The entry of a job that a pause has parked."""
+class Held(Table):
+    """The entry of a job that a pause holds."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -80,7 +80,7 @@ class Parked(Table):
 
     @property
     def job_id(self) -> str:
-        """Return the id of the parked job."""
+        """Return the id of the held job."""
         return job_id_of(self.sk)
 
 
@@ -89,7 +89,7 @@ class Pauses(NamedTuple):
 
     all: tuple[Pause, ...] = ()
 
-    def may_park(self, job_type: str) -> bool:
+    def may_hold(self, job_type: str) -> bool:
         """Return whether a pause may apply to a job of this type.
 
         The result is also True if any queue is paused, because the job's queue isn't known yet.
@@ -106,7 +106,7 @@ class Pauses(NamedTuple):
         return next((pause for pause in self.paused() if pause.sk == _key(kind, name)), None)
 
     def resuming(self) -> Iterator[Pause]:
-        """Return the pauses that have ended and may still have parked jobs."""
+        """Return the pauses that have ended and may still hold jobs."""
         return self._in_state(State.RESUMING)
 
     def paused(self) -> Iterator[Pause]:
@@ -140,24 +140,24 @@ def pause(kind: Kind, name: str, *, by: str | None = None) -> Pause:
 
 
 def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
-    """End a pause. From now on, the jobs that it has parked are admitted."""
+    """End a pause. From now on, the jobs that it holds are admitted."""
     return _set(kind, name, State.RESUMING, by)
 
 
 def forget(ended: Pause) -> None:
     """Delete an ended pause, unless it has changed since it was read.
 
-    The caller has checked that it has no parked jobs left.
+    The caller has checked that it holds no jobs anymore.
     """
     as_read = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
     try_write(lambda: ended.delete(as_read))
     _cache.read_at = 0
 
 
-def parked_entry(pause_sk: str, job: JobRequest, since: int) -> Parked:
-    """Return the entry of a job that is being parked under the pause with this sort key."""
+def held_entry(pause_sk: str, job: JobRequest, since: int) -> Held:
+    """Return the entry of a job that is being held under the pause with this sort key."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
-    return Parked(
+    return Held(
         f"held#{pause_sk}",
         job.created_key,
         since=since,
@@ -166,14 +166,14 @@ def parked_entry(pause_sk: str, job: JobRequest, since: int) -> Parked:
     )
 
 
-def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
-    """Return the first `limit` entries of the jobs that a pause has parked, oldest job first."""
-    return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
+def waiting_under(paused: Pause, limit: int) -> Iterable[Held]:
+    """Return the first `limit` entries of the jobs that a pause holds, oldest job first."""
+    return Held.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
 
 
-def drop(entry: Parked) -> None:
+def drop(entry: Held) -> None:
     """Delete the entry of a job that no longer waits, unless a newer entry has replaced it."""
-    try_write(lambda: entry.delete(Parked.since == entry.since))
+    try_write(lambda: entry.delete(Held.since == entry.since))
 
 
 @caches.register

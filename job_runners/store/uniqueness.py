@@ -270,7 +270,7 @@ def _admission(follower: JobRequest) -> tuple[list[Action], Condition]:
         if run_at > clock.now()
         else conditional_write.queue_actions(follower, Lane.PROMPT)
     )
-    actions = [*starts, *conditional_write.no_longer_parked()]
+    actions = [*starts, *conditional_write.no_longer_held()]
     as_read = (JobRequest.held_by == follower.held_by) & conditional_write.same(
         JobRequest.run_at, follower.run_at
     )

@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import WAITING, LineItem
-from job_runners.store.pauses import Parked
+from job_runners.store.pauses import Held
 from job_runners.values import Value
 
 MAX_COUNTED = 1000  # no more entries than this are counted
@@ -52,8 +52,8 @@ def in_line(
 
 
 def under_pause(pause: str) -> Waiting:
-    """Count the jobs that a pause has parked. `pause` is their `held_by`."""
-    found = _read_first(Parked, f"held#{pause}", None, ["since"])
+    """Count the jobs that a pause holds. `pause` is their `held_by`."""
+    found = _read_first(Held, f"held#{pause}", None, ["since"])
     return _waiting([entry.since for entry in found[:MAX_COUNTED]], len(found) > MAX_COUNTED)
 
 
@@ -66,9 +66,9 @@ def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
     """
     if job.follows is not None:
         return Waiting()
-    model: Any = Parked
+    model: Any = Held
     up_to_job: Condition
-    partition_key, up_to_job = f"held#{job.held_by}", Parked.sk <= job.created_key
+    partition_key, up_to_job = f"held#{job.held_by}", Held.sk <= job.created_key
     if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"
         model, partition_key, up_to_job = (

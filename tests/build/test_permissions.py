@@ -260,7 +260,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     stack.api("PUT", "/paused/queue/default")
     stack.work()
     pauses.resume(pauses.Kind.QUEUE, "default")
-    stack.tick()  # admits what the worker has parked again
+    stack.tick()  # admits what the worker has held again
     stack.work()
     assert {stack.api("GET", each).json["status"] for each in (held_by_worker, due)} == {
         "succeeded"

@@ -31,7 +31,7 @@ from job_runners.store.groups import GroupItem
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import LimitChange
 from job_runners.store.line_items import LineItem
-from job_runners.store.pauses import Parked, Pause
+from job_runners.store.pauses import Held, Pause
 from job_runners.store.schedule_marks import PARTITION, Mark
 from job_runners.store.schedules.advancing import _StableFields
 from job_runners.store.schedules.schedule import Schedule
@@ -245,7 +245,7 @@ NOT_ERASED: dict[type[Table], str] = {
     Answer: "docs/erasing.md says how long it stays",
     FailedTask: "docs/erasing.md says how long it stays",
     KeyRecord: "goes with the end of its job",
-    Parked: "only an unfinished job has one",
+    Held: "only an unfinished job has one",
     LimitChange: "the stack's",
     Pause: "the stack's",
     Mark: "the stack's",

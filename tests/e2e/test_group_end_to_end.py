@@ -119,7 +119,7 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
     }
     assert Counter(each["job_type"] for each in found) == {"double": MEMBERS, "report": 1}
     row = stored(local, owner)
-    assert row["wait_count"] == {"N": "1"}  # it was parked once, and so has continued once
+    assert row["wait_count"] == {"N": "1"}  # it was held once, and so has continued once
     assert open_markers(local) == []
     attempts = sum(each["attempt"] for each in found)
     record_property(

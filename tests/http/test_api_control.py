@@ -60,7 +60,7 @@ def waiting(status: Status) -> str:
         now = clock.now()
         row = running(job_type="sample_again")
         return transitions.retry(row, {"kind": "E"}, run_at=now + 9000, due_at=now + 9000).after.id
-    return transitions.park(
+    return transitions.hold(
         row_of(dispatched()), pauses.pause(Kind.QUEUE, "default"), due_at=clock.now() + clock.HOUR
     ).after.id
 

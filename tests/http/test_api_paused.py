@@ -42,10 +42,10 @@ def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
     assert (answer.json["kind"], answer.json["name"]) == (kind, name)
     assert answer.json["paused_at"].endswith("Z")
     assert paused() == [(kind, name)]
-    parked, other = dispatched(), dispatched("sample_again", "other")
+    held, other = dispatched(), dispatched("sample_again", "other")
     worker.deliver()
-    assert (status(parked), status(other)) == ("waiting", "succeeded")
-    found = call("GET", f"/jobs/{parked}").json
+    assert (status(held), status(other)) == ("waiting", "succeeded")
+    found = call("GET", f"/jobs/{held}").json
     assert found["waits_for"] == {"kind": kind, "name": name, "key": None} | NO_TIMES
     catch_up()
     (pause,) = call("GET", "/paused").json["paused"]
@@ -55,7 +55,7 @@ def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
     assert (answer.status, answer.text) == (204, "")
     assert paused() == []
     worker.deliver()
-    found = call("GET", f"/jobs/{parked}").json
+    found = call("GET", f"/jobs/{held}").json
     assert (found["status"], found["waits_for"]) == ("succeeded", None)
 
 
@@ -116,7 +116,7 @@ def test_a_kind_that_there_is_not_is_not_found(path: str) -> None:
     assert paused() == []
 
 
-def test_a_runner_that_can_not_admit_again_may_not_park(
+def test_a_runner_that_can_not_admit_again_may_not_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("job_runners.runners.sender", lambda: CANNOT_SEND)

@@ -38,12 +38,12 @@ def test_it_notices_when_a_canceled_job_gets_another_invocation_or_attempt(
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pauses.Pauses, "may_park", lambda *_: False)
+    monkeypatch.setattr(pauses.Pauses, "may_hold", lambda *_: False)
     assert "into a pause" in broken_promise(near=29)
 
 
 def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = conditional_write.park_actions
+    waiting = conditional_write.hold_actions
 
     def without(*how: Any) -> Any:
         return [
@@ -51,7 +51,7 @@ def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.Monk
             JobRequest.due_at.remove(),
         ]
 
-    monkeypatch.setattr(conditional_write, "park_actions", without)
+    monkeypatch.setattr(conditional_write, "hold_actions", without)
     assert "not due: stranded" in broken_promise()
 
 

@@ -23,7 +23,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.rate import Rate
-from job_runners.store.transitions import claiming, parking
+from job_runners.store.transitions import claiming, holding
 from job_runners.testing.simulation.declared_queues import LIMITED
 from scripted_history import ScriptedHistory, before, scripted
 
@@ -73,14 +73,14 @@ def admitted(history: ScriptedHistory) -> str:
 
 
 def admit_another(history: ScriptedHistory, holder: str, job_id: str) -> None:
-    """Have a job park, and be let on since the slot's holder is canceled."""
+    """Have a job hold, and be let on since the slot's holder is canceled."""
     history.run(job_id)
     history.cancel(holder)
     assert history.row(job_id).slot == 1
 
 
 def a_stale_claim(history: ScriptedHistory) -> None:
-    """Have a worker find slot 2 free for a job, which is parked then, and let on with slot 1."""
+    """Have a worker find slot 2 free for a job, which is held then, and let on with slot 1."""
     holder, job = admitted(history), history.dispatch()
     history.limit(2)
 
@@ -92,15 +92,15 @@ def a_stale_claim(history: ScriptedHistory) -> None:
         history.run(job)
 
 
-def a_stale_park(history: ScriptedHistory) -> None:
-    """Have a worker find no room for a job, which is parked by another then, and let on."""
+def a_stale_hold(history: ScriptedHistory) -> None:
+    """Have a worker find no room for a job, which is held by another then, and let on."""
     holder, job = admitted(history), history.dispatch()
-    with before(transitions, "park_in_line", lambda: admit_another(history, holder, job)):
+    with before(transitions, "hold_in_line", lambda: admit_another(history, holder, job)):
         history.run(job)
 
 
 def a_stale_cancel(history: ScriptedHistory) -> None:
-    """Have a job canceled by its owner, which is parked just then, and let on."""
+    """Have a job canceled by its owner, which is held just then, and let on."""
     holder, job = admitted(history), history.dispatch()
     with before(owner_transitions, "cancel", lambda: admit_another(history, holder, job)):
         history.cancel(job)
@@ -187,7 +187,7 @@ def look_once(pump: admission._AdmissionPass) -> None:
 
 TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_stale_claim, claiming, "conditional_write", WithoutAsRead(), "had slot 1, and now has 2"),
-    (a_stale_park, parking, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
+    (a_stale_hold, holding, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
     (
         a_stale_cancel,
         owner_transitions,

@@ -12,7 +12,7 @@ from tools.mutants.mutation import DoesNotApply, Mutation, replaced
 from tools.mutants.noticing import Noticing, read_last, write_last
 
 SAMPLE = """
-def park(row: Row | None) -> bool:
+def hold(row: Row | None) -> bool:
     with defer_alarm():
         if row is None or (row.late and not row.old):
             return False

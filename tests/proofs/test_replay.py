@@ -78,7 +78,7 @@ def test_every_slot_is_taken_and_given_back_as_in_the_model(
         for write in (each for history in histories for life in history.values() for each in life):
             taken += len(write.slots.took)
             transitions |= {write.transition} if write.slots.took or write.slots.gave else set()
-    assert {"claim", "admit", "succeed", "park", "retry"} <= transitions
+    assert {"claim", "admit", "succeed", "hold", "retry"} <= transitions
     record_property("figures", f"{OF_LIMITS} histories: {taken} slots follow the model")
 
 

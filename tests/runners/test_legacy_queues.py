@@ -11,7 +11,7 @@ from job_runners.runners import legacy, legacy_worker
 from job_runners.store import conditional_write, limits
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
-from limited_queue import QUEUE, dispatch, during, park_in_order
+from limited_queue import QUEUE, dispatch, during, hold_in_order
 from sample_work import script
 
 
@@ -70,7 +70,7 @@ def test_who_waits_in_a_line_is_left_to_the_worker_process_for_when_it_may_go_on
     row = dispatch(still)
 
     def send_wake_up() -> None:
-        park_in_order(still, row)
+        hold_in_order(still, row)
         legacy.send(QueueMessage(QUEUE, "*"), 60)
         assert still.read(row).due_at == clock.now() + clock.MINUTE
 

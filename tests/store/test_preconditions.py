@@ -26,7 +26,7 @@ from job_runners.store import lines, owner_transitions, pauses, transitions
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
-from job_runners.store.pauses import Kind, Parked
+from job_runners.store.pauses import Held, Kind
 from job_runners.store.transitions import Checkpoint
 from job_runners.testing.plain_clients import every_row
 from sample_work import script
@@ -47,7 +47,7 @@ def before_next(operation: str, happens: Callable[[], object]) -> None:
 
 
 def held_entries() -> list[str]:
-    return [entry.job_id for entry in every_row(Parked) if entry.pk.startswith("held#")]
+    return [entry.job_id for entry in every_row(Held) if entry.pk.startswith("held#")]
 
 
 def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -66,7 +66,7 @@ def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # --- workers that stood still ---------------------------------------------------------------------
 
 
-def test_a_worker_that_was_overtaken_does_not_park_its_successors_row(bench: Bench) -> None:
+def test_a_worker_that_was_overtaken_does_not_hold_its_successors_row(bench: Bench) -> None:
     """It thaws between its checkpoint and the pause that it reads of: another has the job then."""
     successors: list[JobRequest] = []
 
@@ -289,26 +289,26 @@ def test_a_row_that_runs_or_is_finished_is_not_expired(finished: bool, still: Be
         transitions.expire(still.read(row), ERROR)
 
 
-def test_a_job_that_has_ended_under_its_claim_is_not_parked(still: Bench) -> None:
+def test_a_job_that_has_ended_under_its_claim_is_not_held(still: Bench) -> None:
     seen = still.claim(still.dispatch())
     transitions.succeed(still.read(seen), "done")
     with pytest.raises(PreconditionFailed):
-        parked(still, seen)
+        held(still, seen)
     assert still.read(seen).status is Status.SUCCEEDED
     assert not held_entries()
 
 
-def parked(bench: Bench, row: JobRequest) -> JobRequest:
+def held(bench: Bench, row: JobRequest) -> JobRequest:
     pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
-    return transitions.park(row, pause, due_at=clock.now() + clock.HOUR).after
+    return transitions.hold(row, pause, due_at=clock.now() + clock.HOUR).after
 
 
 def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None:
-    """It was admitted, and parked again, for which the time counts anew."""
-    seen = parked(still, still.dispatch())
+    """It was admitted, and held again, for which the time counts anew."""
+    seen = held(still, still.dispatch())
     transitions.admit(still.read(seen))
     still.advance(30)
-    parked(still, still.read(seen))
+    held(still, still.read(seen))
     with pytest.raises(PreconditionFailed):
         transitions.admit(seen)
     assert still.read(seen).status is Status.WAITING
@@ -316,21 +316,21 @@ def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None
 
 
 def test_a_row_is_let_go_only_under_the_claim_it_was_read_with(still: Bench) -> None:
-    """It was admitted, claimed and parked again, all in one millisecond."""
-    seen = parked(still, still.dispatch())
+    """It was admitted, claimed and held again, all in one millisecond."""
+    seen = held(still, still.dispatch())
     transitions.admit(still.read(seen))
-    again = parked(still, still.claim(seen))
+    again = held(still, still.claim(seen))
     assert (seen.status, seen.waiting_since) == (again.status, again.waiting_since)
     with pytest.raises(PreconditionFailed):
         transitions.admit(seen)
     assert still.read(seen).status is Status.WAITING
 
 
-def test_a_row_that_another_pause_parks_has_waited_since_the_first_did(still: Bench) -> None:
-    first = parked(still, still.dispatch())
+def test_a_row_that_another_pause_holds_has_waited_since_the_first_did(still: Bench) -> None:
+    first = held(still, still.dispatch())
     still.advance(30)
     pause = pausing.pause(Kind.QUEUE, first.queue_name)
-    second = transitions.park(still.read(first), pause, due_at=clock.now() + clock.HOUR).after
+    second = transitions.hold(still.read(first), pause, due_at=clock.now() + clock.HOUR).after
     assert second.waiting_since == first.waiting_since
 
 

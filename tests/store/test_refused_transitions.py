@@ -193,13 +193,13 @@ def test_an_overtaken_worker_does_not_stop_its_successor() -> None:
     assert stored(successor).status is Status.RUNNING
 
 
-def test_a_job_that_is_gone_when_it_has_just_been_parked_is_gone(bench: Bench) -> None:
+def test_a_job_that_is_gone_when_it_has_just_been_held_is_gone(bench: Bench) -> None:
     row = bench.dispatch()
     pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
     client = clients.client("dynamodb")
     client.meta.events.register("after-call.dynamodb.TransactWriteItems", lambda **_: row.delete())
     with pytest.raises(PreconditionFailed, match="gone"):
-        transitions.park(bench.read(row), pause, due_at=5)
+        transitions.hold(bench.read(row), pause, due_at=5)
 
 
 # --- it was nobody's: AWS did not take the call ---------------------------------------------------
@@ -307,7 +307,7 @@ def test_no_request_has_a_null_in_it(bench: Bench) -> None:
 
     clients.client("dynamodb").meta.events.register("before-call.dynamodb.*", look)
     pause = pausing.pause(Kind.JOB_TYPE, "sample_again")
-    row = transitions.park(stored(saved()), pause, due_at=5).after
+    row = transitions.hold(stored(saved()), pause, due_at=5).after
     row = transitions.admit(stored(row)).after
     row = transitions.postpone(row, 5, Lane.PROMPT).after
     row = transitions.checkpoint(bench.claim(row), Checkpoint(None, 40, None)).after

@@ -93,12 +93,12 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
         },
         "waiting": {"waiting_queue", "waiting_type"},
         "scheduled": {"post_webhook"},
-        # Parked too: its type was paused.
-        "parked": {"queued_once", "scheduled"},
+        # Held too: its type was paused.
+        "held": {"queued_once", "scheduled"},
     }
     known = {name: status for status, names in expected.items() for name in names}
     for name in {name_of(item) for item in release.items}:
-        status = known.get(name, "succeeded").replace("parked", "waiting")
+        status = known.get(name, "succeeded").replace("held", "waiting")
         assert (name, str(release.row(name).status)) == (name, status)
     assert result(release.row("between_invocations"))["counted"] == 3
     assert result(release.row("queued_large"))["first"] == "first"

@@ -43,7 +43,7 @@ def during(bench: Bench, act: Callable[[], Any], row: JobRequest | None = None) 
     return ended
 
 
-def park_in_order(bench: Bench, *rows: JobRequest) -> None:
+def hold_in_order(bench: Bench, *rows: JobRequest) -> None:
     """Have messages about jobs that find no room arrive, a second apart."""
     for row in rows:
         bench.advance(1)

@@ -162,7 +162,7 @@ def record_engine(this: Recorder) -> None:
 
 
 def record_pauses(this: Recorder) -> None:
-    """Jobs that a pause has parked, and some that have just been admitted."""
+    """Jobs that a pause has held, and some that have just been admitted."""
     for kind, name in ((Kind.QUEUE, "released_queue"), (Kind.JOB_TYPE, "released_once")):
         pausing.pause(kind, name)
     this.run(this.dispatch("waiting_queue", "released_paused"))

@@ -11,7 +11,7 @@ from job_runners.engine.tick.due_decision import (
     Action,
     Disposition,
     Facts,
-    ParkInLine,
+    HoldInLine,
     Postpone,
     SendMessage,
 )
@@ -49,13 +49,13 @@ def test_a_row_may_start_late_from_the_time_it_was_scheduled_for() -> None:
     assert isinstance(due_decision.decide(late, FACTS), due_decision.Expire)
 
 
-def test_a_paused_row_is_parked() -> None:
+def test_a_paused_row_is_held() -> None:
     decision = due_decision.decide(row(), replace(FACTS, pause=PAUSE))
-    assert decision == due_decision.Park(PAUSE)
+    assert decision == due_decision.Hold(PAUSE)
 
 
 def test_a_paused_row_that_this_deploy_cannot_start_is_only_checked_later() -> None:
-    later = Postpone(Disposition.UNKNOWN, NOW + clock.MINUTE, Lane.PARKED)
+    later = Postpone(Disposition.UNKNOWN, NOW + clock.MINUTE, Lane.HELD)
     paused = replace(FACTS, pause=PAUSE)
     assert due_decision.decide(row(), replace(paused, is_known=False)) == later
     assert due_decision.decide(row(row_version=ROW_VERSION + 1), paused) == later
@@ -64,7 +64,7 @@ def test_a_paused_row_that_this_deploy_cannot_start_is_only_checked_later() -> N
 def test_a_row_of_an_unknown_type_gives_up_a_slot_that_it_does_not_use() -> None:
     limits = Limits(slots=1)
     facts = replace(FACTS, is_known=False, limits=limits)
-    assert due_decision.decide(row(), facts) == ParkInLine(limits)
+    assert due_decision.decide(row(), facts) == HoldInLine(limits)
 
 
 def test_a_row_of_newer_code_keeps_its_slot() -> None:
@@ -86,7 +86,7 @@ def test_an_admitted_row_is_checked_when_it_loses_its_capacity() -> None:
     assert decision.next_check_at == NOW + 10 * clock.MINUTE
 
 
-def test_an_admitted_row_that_can_not_be_parked_is_checked_hourly() -> None:
+def test_an_admitted_row_that_can_not_be_held_is_checked_hourly() -> None:
     """Its queue no longer has limits, so it has no capacity to lose."""
     admitted = row(created_at=NOW - clock.DAY, admitted_at=NOW - clock.HOUR)
     facts = replace(FACTS, start_within=1e6)
@@ -94,7 +94,7 @@ def test_an_admitted_row_that_can_not_be_parked_is_checked_hourly() -> None:
     assert isinstance(decision, SendMessage)
     assert decision.next_check_at == NOW + clock.HOUR
     unknown = due_decision.decide(admitted, replace(facts, is_known=False))
-    assert unknown == Postpone(Disposition.UNKNOWN, NOW + clock.HOUR, Lane.PARKED)
+    assert unknown == Postpone(Disposition.UNKNOWN, NOW + clock.HOUR, Lane.HELD)
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING, Status.QUEUED])
@@ -107,6 +107,6 @@ def test_only_unclaimed_rows_are_handled_ahead_of_time(status: Status) -> None:
 def test_a_row_that_waits_for_a_signal_is_left_alone_until_its_time_is_over() -> None:
     wait = {"kind": "signal", "name": "a", "names": ["a"], "since": 0, "until": NOW + 1}
     waits = row(status=Status.WAITING, held_by="signal#a", waiting_since=0, current_wait=wait)
-    assert due_decision.decide(waits, FACTS) == Postpone(Disposition.PARKED, NOW + 1, Lane.WAITS)
+    assert due_decision.decide(waits, FACTS) == Postpone(Disposition.HELD, NOW + 1, Lane.WAITS)
     over = replace(FACTS, now=NOW + 1)
     assert due_decision.decide(waits, over) is Action.ADMIT_UNSIGNALED

@@ -48,8 +48,8 @@ def resume(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
 def _view(pause: Pause, caller: Caller) -> dict[str, Any]:
     """Return a pause as this caller may see it. Only services see the number of waiting jobs,
     because it includes jobs of all organizations."""
-    parked = waiting.under_pause(pause.sk) if caller.is_service else None
-    return queue_views.pause(pause, parked)
+    held = waiting.under_pause(pause.sk) if caller.is_service else None
+    return queue_views.pause(pause, held)
 
 
 def _checked_kind(kind: str, name: str) -> Kind:

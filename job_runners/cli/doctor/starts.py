@@ -15,7 +15,7 @@ from job_runners.cli.output import duration
 # it doesn't send. Each is with the reason that is known without the log.
 _LANES = {
     "resent-": None,
-    "parked-": "The deployed code lacks this job type, or is older than the job.",
+    "held-": "The deployed code lacks this job type, or is older than the job.",
 }
 _UNCLAIMED = ("queued", "scheduled", "retryable")
 _NEXT_CHECK = 2 * 3600  # seconds: the timer checks an unclaimed job at least every hour

@@ -139,7 +139,7 @@ function jobTypeRows(types, paused) {
   });
 }
 
-/** The cells with a key's slots in use and waiting jobs, and the number of jobs that a pause has parked. */
+/** The cells with a key's slots in use and waiting jobs, and the number of jobs that a pause holds. */
 function uses(key, limits = null, paused = null) {
   const { holders = [], next_start_at: next } = key ?? {};
   const used = limits?.slots ? `${holders.length} of ${limits.slots}` : holders.length || "";

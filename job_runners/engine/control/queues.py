@@ -56,13 +56,13 @@ class KeyUse(NamedTuple):
 class QueueUse(NamedTuple):
     """A queue with some of its keys that are in use. `cursor` is for the next page of keys.
 
-    `pause` is None if the queue isn't paused. `parked` describes the jobs that the pause has
-    parked. It is None if there is no pause, or if the caller isn't allowed to see the jobs.
+    `pause` is None if the queue isn't paused. `held` describes the jobs that the pause
+    holds. It is None if there is no pause, or if the caller isn't allowed to see the jobs.
     """
 
     limits: QueueLimits
     pause: Pause | None
-    parked: Waiting | None
+    held: Waiting | None
     keys: list[KeyUse]
     cursor: str | None
 
@@ -150,9 +150,9 @@ def _queue_use(
 ) -> QueueUse:
     queue_limits = known.limits(name)
     pause = known.pauses.find(Kind.QUEUE, name)
-    parked = waiting.under_pause(pause.sk) if pause and viewer.seen_by is None else None
+    held = waiting.under_pause(pause.sk) if pause and viewer.seen_by is None else None
     keys, cursor = _Keys(name, queue_limits.current, viewer).page(limit, after)
-    return QueueUse(queue_limits, pause, parked, keys, cursor)
+    return QueueUse(queue_limits, pause, held, keys, cursor)
 
 
 class _Keys:

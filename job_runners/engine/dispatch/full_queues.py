@@ -1,6 +1,6 @@
 """Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
-A process counts a line at most every 10 seconds, and a job isn't counted before it is parked. So
+A process counts a line at most every 10 seconds, and a job isn't counted before it is held. So
 more jobs than `max_waiting` may wait, because of those that are dispatched in between. Counting
 reads every entry of the line, so a line with a large `max_waiting` is counted less often.
 """

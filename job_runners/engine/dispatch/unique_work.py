@@ -109,7 +109,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
             telemetry.race_lost(lost)
         else:
             return True
-    transitions.postpone(row, next_check(row), Lane.PARKED)
+    transitions.postpone(row, next_check(row), Lane.HELD)
     return False
 
 

@@ -2,7 +2,7 @@
 
 A line is one queue and one key, with its slots, its rate and its waiting jobs. It is stored as one
 DynamoDB partition. The process that frees a slot admits the next job of that line, and so does the
-process that parks a job there. If that process is killed first, the process that handles its
+process that holds a job there. If that process is killed first, the process that handles its
 failure record admits the job. If that fails too, the timer does. The work of one admission pass is
 bounded by the free capacity, not by the number of waiting jobs.
 
@@ -208,7 +208,7 @@ class _AdmissionPass:
             line_entries.drop_entry(entry)
             return
         if row.row_version > ROW_VERSION:
-            transitions.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
+            transitions.postpone(row, clock.now() + clock.HOUR, Lane.HELD)
             newer = ValueError(f"written by newer code: row version {row.row_version}")
             self._quarantine(entry, newer)
             return

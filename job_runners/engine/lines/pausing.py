@@ -1,7 +1,7 @@
 """Pause and resume a job type or a queue.
 
-A paused job type or queue starts no jobs. The worker parks a job when its message arrives, and a
-running job with a cursor parks at its next checkpoint. When the pause ends, its parked jobs are
+A paused job type or queue starts no jobs. The worker holds a job when its message arrives, and a
+running job with a cursor is held at its next checkpoint. When the pause ends, its held jobs are
 admitted in the order in which they were created, as fast as one invocation can send them. Jobs that
 are dispatched in that time don't wait behind them.
 """
@@ -20,16 +20,16 @@ from job_runners.errors import PreconditionFailed, SendFailed, TooManyPaused
 from job_runners.store import limits, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
-from job_runners.store.pauses import Kind, Parked, Pause
+from job_runners.store.pauses import Held, Kind, Pause
 from job_runners.store.queries import read
 from job_runners.work import context
 
-# The time until the timer's next check of a parked job is as long as the job has waited so far,
+# The time until the timer's next check of a held job is as long as the job has waited so far,
 # within these two bounds. The end of its pause or the next capacity normally admits the job, so the
 # check is only a safeguard.
 _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
-# How long an ended pause is kept. In that time, a worker may still park a job under it, because
+# How long an ended pause is kept. In that time, a worker may still hold a job under it, because
 # that worker hasn't read the pauses again, or has a different clock.
 _KEEP_ENDED_FOR = transitions.SKEW + 6 * pauses.CACHED
 # The request that ends a pause admits this many jobs itself, and the timer admits the rest. This is
@@ -58,7 +58,7 @@ def pause(kind: Kind, name: str) -> Pause:
 
 
 def resume(kind: Kind, name: str, send: Send) -> None:
-    """End a pause and begin to admit the jobs that it parked. If there is no pause, do nothing."""
+    """End a pause and begin to admit the jobs that it holds. If there is no pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
         # Ask for the sweep before the pause ends. In the other order, if this request were cut off
@@ -67,31 +67,31 @@ def resume(kind: Kind, name: str, send: Send) -> None:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
         until = clock.now() + _RESUME_TIME
-        admit_parked(send, until=until, limit=_RESUME_BATCH)
+        admit_held(send, until=until, limit=_RESUME_BATCH)
         if has_lines:
             sweeping.begin(name, send, until=until)
 
 
-def write_parked(
+def hold_under_pause(
     pause: Pause, row: JobRequest, checkpoint: transitions.Checkpoint | None = None
 ) -> Change:
-    """Write and log that a job is parked under a pause.
+    """Write and log that a job is held under a pause.
 
-    The job must be one that a worker could claim now, that another pause has parked, or that runs
+    The job must be one that a worker could claim now, that another pause holds, or that runs
     under this invocation's claim. `checkpoint` is the last one that a running job reached. If the
     job's owner has asked it to stop, the job is canceled instead.
 
     Raises PreconditionFailed.
     """
-    change = transitions.park(row, pause, due_at=next_check(row), reached=checkpoint)
-    telemetry.parked(change.after, pause)
+    change = transitions.hold(row, pause, due_at=next_check(row), reached=checkpoint)
+    telemetry.held(change.after, pause)
     return change
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
-    """Queue and send a job that a pause has parked, unless it is still paused.
+    """Queue and send a job that a pause holds, unless it is still paused.
 
-    If another pause is active instead, park the job under that one. Return whether the job was
+    If another pause is active instead, hold the job under that one. Return whether the job was
     sent. Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent; the row
     then has a due time.
     """
@@ -100,14 +100,14 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
         send(JobMessage.about(transitions.admit(row).after))
         return True
     if active.sk == row.held_by:
-        transitions.postpone(row, next_check(row), Lane.PARKED)
+        transitions.postpone(row, next_check(row), Lane.HELD)
     else:
-        write_parked(active, row)  # it had no capacity, so nothing follows from this
+        hold_under_pause(active, row)  # it had no capacity, so nothing follows from this
     return False
 
 
-def admit_parked(send: Send, *, until: int, limit: int) -> int:
-    """Admit the jobs that ended pauses have parked, oldest first. Return how many were admitted.
+def admit_held(send: Send, *, until: int, limit: int) -> int:
+    """Admit the jobs that ended pauses still hold, oldest first. Return how many were admitted.
 
     Stop at `until` (milliseconds since 1970), or after `limit` jobs.
     """
@@ -116,7 +116,7 @@ def admit_parked(send: Send, *, until: int, limit: int) -> int:
         if admitted >= limit or clock.now() >= until:
             break
         try:
-            admitted += _admit_parked_by(ended_pause, send, until, limit - admitted)
+            admitted += _admit_waiting_under(ended_pause, send, until, limit - admitted)
         except SendFailed as error:  # the worker can't be reached, so the other jobs must wait too
             telemetry.not_sent(error)
             break
@@ -125,10 +125,10 @@ def admit_parked(send: Send, *, until: int, limit: int) -> int:
     return admitted
 
 
-def _admit_parked_by(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
+def _admit_waiting_under(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
     # Read several entries even if only one job may be admitted. An entry that can't be handled must
     # not delay the next ones.
-    entries = list(pauses.parked_by(ended_pause, max(limit, _RESUME_BATCH)))
+    entries = list(pauses.waiting_under(ended_pause, max(limit, _RESUME_BATCH)))
     admitted = 0
     for entry in entries:
         if clock.now() >= until or admitted >= limit:
@@ -153,8 +153,8 @@ def _admit_parked_by(ended_pause: Pause, send: Send, until: int, limit: int) -> 
     return admitted
 
 
-def _admit(entry: Parked, ended_pause: Pause, send: Send) -> bool:
-    """Admit a job that an ended pause has parked, unless it is paused again.
+def _admit(entry: Held, ended_pause: Pause, send: Send) -> bool:
+    """Admit a job that an ended pause holds, unless it is paused again.
 
     Return whether the job was sent. If the job no longer waits under that pause, drop its entry.
     """
@@ -173,6 +173,6 @@ def could_start(row: JobRequest) -> bool:
 
 
 def next_check(row: JobRequest) -> int:
-    """Return when the timer checks a parked job next."""
+    """Return when the timer checks a held job next."""
     waited = clock.now() - (row.waiting_since or clock.now())
     return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)

@@ -100,7 +100,7 @@ class WakeUps:
     def take_over_mark(self, line: Line) -> None:
         """Let `stop_pacing` remove the line's mark if it is that of this pass's own wake-up.
 
-        Call this if no job waits in the line. The next job that parks must not rely on a wake-up
+        Call this if no job waits in the line. The next job that waits must not rely on a wake-up
         that has already arrived.
         """
         mark = _mark(line)
@@ -110,7 +110,7 @@ class WakeUps:
     def stop_pacing(self) -> NextStep:
         """Remove the mark of this pass, if it has one, before the pass ends.
 
-        If it had one, the pass reads the line again: a job that parked in the meantime may have
+        If it had one, the pass reads the line again: a job that came in the meantime may have
         relied on this pass.
         """
         if self._own_mark is None:
@@ -152,7 +152,7 @@ def is_paced(line: Line) -> bool:
 
 
 def due_if_first(line: Line) -> int | None:
-    """Return when the timer must check a job that parks now, if it is the first in its line.
+    """Return when the timer must check a job that begins to wait, if it is the first in its line.
 
     Return None if another job waits before it, or if it also lacks a slot.
     """
@@ -189,7 +189,7 @@ def make_first_due(message: QueueMessage, delay: float) -> None:
         entry = line_entries.next_entry(line)
         row = _waiting_row(line, entry) if entry is not None else None
         if row is not None:
-            transitions.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.PARKED)
+            transitions.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.HELD)
     except PreconditionFailed as refused:
         telemetry.race_lost(refused)
     except (TypeError, ValueError, *AWS_ERRORS) as error:
@@ -226,7 +226,7 @@ def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
         line_entries.drop_entry(entry)
         return False
     if not arrives_at <= (row.due_at or 0) <= arrives_at + GRACE:
-        transitions.postpone(row, arrives_at + GRACE, Lane.PARKED)
+        transitions.postpone(row, arrives_at + GRACE, Lane.HELD)
     return True
 
 

@@ -71,7 +71,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _send_again_if_early(refused.row, send)
-        # An earlier try may have parked the job, and then failed before it settled that.
+        # An earlier try may have held the job, and then failed before it settled that.
         settle_unknown(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
@@ -84,7 +84,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
 def _try_once(
     message: JobMessage, invocation: Invocation, token: str, send: Send
 ) -> JobRequest | None:
-    """Claim the job if it may start now. Otherwise park it. Raises PreconditionFailed."""
+    """Claim the job if it may start now. Otherwise hold it. Raises PreconditionFailed."""
     if not _may_have_gates(message):
         return _enter(message, invocation, token)
     # Imported here because most jobs have no gates.
@@ -99,7 +99,7 @@ def _try_once(
                 case gates.Started(row):
                     return row
                 case waits:
-                    settle(waits.park(), send)
+                    settle(waits.hold(), send)
                     return None
         except RaceLost as lost:  # another job took the slot or the start: read the line again
             telemetry.race_lost(lost)
@@ -113,7 +113,7 @@ def _may_have_gates(message: JobMessage) -> bool:
     """
     unique = registry().job(message.job_type).unique
     return (
-        pauses.current().may_park(message.job_type)
+        pauses.current().may_hold(message.job_type)
         or message.queue_name is None
         or limits_of(message.queue_name) is not None
         or (unique is not None and unique.until == "started")

@@ -104,7 +104,7 @@ class TurnOverEnding(Ending):
     def write(self, claimed: ClaimedJob) -> Change:
         from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
-        return gates.park_in_line(
+        return gates.hold_in_line(
             claimed.row, self.line.key, self.line.limits, claimed.running.last_checkpoint
         )
 
@@ -118,10 +118,10 @@ class PauseEnding(Ending):
         from job_runners.engine.lines import pausing  # imported here because pauses are rare
 
         try:
-            return pausing.write_parked(self.pause, claimed.row, claimed.running.last_checkpoint)
-        except (
-            AWS_ERRORS
-        ) as error:  # end the invocation instead: the job then parks before its next invocation
+            return pausing.hold_under_pause(
+                self.pause, claimed.row, claimed.running.last_checkpoint
+            )
+        except AWS_ERRORS as error:  # end the invocation instead: the next one then holds the job
             telemetry.crashed(error)
             return continued(claimed, InvocationOverEnding()).write(claimed)
 

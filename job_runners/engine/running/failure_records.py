@@ -86,7 +86,7 @@ def settle(record: object, send: Send) -> None:
 def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
     """Record the outcome of a lost attempt, and settle what its worker may not have settled.
 
-    The worker may have recorded the job's end, freed its slot or parked it, and then been killed.
+    The worker may have recorded the job's end, freed its slot or held it, and then been killed.
     """
     row = read(message.id)
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:

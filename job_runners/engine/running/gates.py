@@ -1,6 +1,6 @@
 """Decide whether a job may start now: a pause, and the limits of its queue.
 
-A job that may not start now is parked: under a pause, or in the line of its queue and key. Later
+A job that may not start now is held: under a pause, or in the line of its queue and key. Later
 `job_runners.engine.lines.pausing` admits it when the pause has ended, or
 `job_runners.engine.lines.admission` when its line has capacity.
 
@@ -46,17 +46,17 @@ class Started(Value):
 
 
 class Wait(Value):
-    """The job waits in a line. For `due_at` and `position_time` see `park_in_line`."""
+    """The job waits in a line. For `due_at` and `position_time` see `hold_in_line`."""
 
     row: JobRequest
     line: LimitedLine
     due_at: int | None = None
     position_time: int | None = None
 
-    def park(self) -> Change:
-        """Park the job. Raises PreconditionFailed."""
+    def hold(self) -> Change:
+        """Hold the job. Raises PreconditionFailed."""
         line = self.line
-        return park_in_line(
+        return hold_in_line(
             self.row,
             line.key,
             line.limits,
@@ -71,9 +71,9 @@ class WaitForResume(Value):
     row: JobRequest
     pause: Pause
 
-    def park(self) -> Change:
-        """Park the job. Raises PreconditionFailed."""
-        return pausing.write_parked(self.pause, self.row)
+    def hold(self) -> Change:
+        """Hold the job. Raises PreconditionFailed."""
+        return pausing.hold_under_pause(self.pause, self.row)
 
 
 class Arrival(Value):
@@ -126,7 +126,7 @@ def decide(
         return Started(row)
     if row is None or not pausing.could_start(row):
         raise refused("claim", message.id, row)
-    pause = pauses.pause_on(row) if pauses.current().may_park(row.job_type) else None
+    pause = pauses.pause_on(row) if pauses.current().may_hold(row.job_type) else None
     if pause is not None:
         return WaitForResume(row, pause)
     return _decide(Arrival(row, token, send, wait_until))
@@ -207,7 +207,7 @@ def line_of(row: JobRequest) -> LimitedLine | None:
     return None if limits is None else LimitedLine(line_key(row), limits)
 
 
-def park_in_line(
+def hold_in_line(
     row: JobRequest,
     key: str,
     limits: Limits,
@@ -215,17 +215,17 @@ def park_in_line(
     due_at: int | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Park a job in the line of a key.
+    """Hold a job in the line of a key.
 
     Call this for a job that could start now, or that runs under this invocation's claim.
     `checkpoint` is the last one that a running job reached. The job goes to the end of the
-    line, or to the position of a job that was parked at `position_time`. The timer checks it at
+    line, or to the position of a job that was held at `position_time`. The timer checks it at
     `due_at`, by default at `pausing.next_check`. If its owner has asked it to stop, it is canceled
     instead.
 
     Raises PreconditionFailed.
     """
-    change = transitions.park_in_line(
+    change = transitions.hold_in_line(
         row,
         lines.partition_key_of(row.queue_name, key),
         key,
@@ -234,7 +234,7 @@ def park_in_line(
         reached=checkpoint,
         position_time=position_time,
     )
-    telemetry.parked_in_line(change.after)
+    telemetry.held_in_line(change.after)
     return change
 
 

@@ -146,22 +146,22 @@ def left_due(row: JobRequest, why: Exception) -> None:
     log.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
 
 
-def parked(row: JobRequest, pause: Pause) -> None:
-    """Log that a job was parked under a pause, or was canceled instead."""
-    _parked_or_canceled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
+def held(row: JobRequest, pause: Pause) -> None:
+    """Log that a job was held under a pause, or was canceled instead."""
+    _held_or_canceled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
 
 
-def parked_in_line(row: JobRequest) -> None:
-    """Log that a job was parked until its line has capacity, or was canceled instead."""
-    _parked_or_canceled(row, "waits for capacity", **_queue_fields(row))
+def held_in_line(row: JobRequest) -> None:
+    """Log that a job was held until its line has capacity, or was canceled instead."""
+    _held_or_canceled(row, "waits for capacity", **_queue_fields(row))
 
 
 def waits(row: JobRequest) -> None:
     """Log that a job waits in its function, or was canceled instead."""
-    _parked_or_canceled(row, "waits", waits_for=row.current_wait)
+    _held_or_canceled(row, "waits", waits_for=row.current_wait)
 
 
-def _parked_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
+def _held_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
     if row.status is Status.CANCELED:  # its owner had asked it to stop
         canceled(row)
     else:

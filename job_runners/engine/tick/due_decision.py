@@ -34,8 +34,8 @@ class Disposition(Enum):
     SENT = auto()
     DEFERRED = auto()  # enough messages are waiting for workers: sent again later
     # Its type or queue is paused, its line has no capacity, or the job that it follows hasn't
-    # ended: parked, or left parked.
-    PARKED = auto()
+    # ended: held, or left held.
+    HELD = auto()
     ADMITTED = auto()  # its pause, or the job that it followed, has ended: sent
     LEASED = auto()  # it is running, and its lease isn't over: checked again when the lease ends
     RESCUED = auto()  # its lease is over: its attempt recorded as interrupted
@@ -53,7 +53,7 @@ class Facts(Value):
     starts_in: int  # the milliseconds until its start time, or 0
     is_known: bool  # this deploy knows the row's type
     start_within: float
-    # The next two are None for a row that runs or is parked.
+    # The next two are None for a row that runs or is held.
     pause: Pause | None  # the active pause of its type or queue
     limits: Limits | None  # those of its queue, if the row `is_long_unclaimed`
     ahead: int = 0  # the run handles queued rows this many milliseconds before they are due
@@ -84,14 +84,14 @@ class Expire(Value):
     error: JobRunnersError
 
 
-class Park(Value):
-    """Park the job under this pause."""
+class Hold(Value):
+    """Hold the job under this pause."""
 
     pause: Pause
 
 
-class ParkInLine(Value):
-    """Park the job at the end of its line, so that its slot goes to the next job."""
+class HoldInLine(Value):
+    """Hold the job at the end of its line, so that its slot goes to the next job."""
 
     limits: Limits
 
@@ -104,14 +104,14 @@ class SendMessage(Value):
     resend_at: int
 
 
-Decision = Action | Postpone | Expire | Park | ParkInLine | SendMessage
+Decision = Action | Postpone | Expire | Hold | HoldInLine | SendMessage
 
 
 def is_due(row: JobRequest, until: int, ahead: int) -> bool:
     """Return whether a row is due by `until`.
 
     `until` includes `ahead`, the milliseconds by which unclaimed rows are handled early. Running
-    and parked rows must be due without it.
+    and held rows must be due without it.
     """
     ignores_ahead = row.status in (Status.RUNNING, Status.WAITING)
     return row.due_at is not None and row.due_at <= until - (ahead if ignores_ahead else 0)
@@ -139,11 +139,11 @@ def _decide_running(row: JobRequest, facts: Facts) -> Decision:
 
 
 def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
-    """Admit a parked job that should have been admitted, or fail one that has waited too long."""
+    """Admit a held job that should have been admitted, or fail one that has waited too long."""
     if row.awaits_signal:
         until = (row.current_wait or {}).get("until", 0)
         if facts.now < until:
-            return Postpone(Disposition.PARKED, until, Lane.WAITS)
+            return Postpone(Disposition.HELD, until, Lane.WAITS)
         return Action.ADMIT_UNSIGNALED
     if row.awaits_group:
         wait = row.current_wait or {}
@@ -166,14 +166,14 @@ def _decide_unclaimed(row: JobRequest, facts: Facts) -> Decision:
     can_change = row.row_version <= ROW_VERSION
     can_start = can_change and facts.is_known
     if can_start and facts.pause is not None:
-        return Park(facts.pause)
-    # Park even a job whose type this deploy doesn't know, because other jobs need its slot.
+        return Hold(facts.pause)
+    # Hold even a job whose type this deploy doesn't know, because other jobs need its slot.
     if can_change and facts.limits is not None:
-        return ParkInLine(facts.limits)
+        return HoldInLine(facts.limits)
     next_check_at = _next_check_at(row, facts.now) + facts.ahead
     # A message that no worker of this deploy could claim would take one away from another job.
     if not can_start:
-        return Postpone(Disposition.UNKNOWN, next_check_at, Lane.PARKED)
+        return Postpone(Disposition.UNKNOWN, next_check_at, Lane.HELD)
     return SendMessage(_is_first_send(row), next_check_at, _resend_at(row, facts))
 
 
@@ -216,7 +216,7 @@ def _next_check_at(row: JobRequest, now: int) -> int:
     their number, and hardly on how long they wait.
 
     An admitted job is checked no later than when it should lose its capacity. After that, the gap
-    isn't shortened: the job could not be parked, for example because its queue no longer has
+    isn't shortened: the job could not be held, for example because its queue no longer has
     limits.
     """
     gap = min(max(now - row.could_run_at, conditional_write.GRACE), LONGEST_GAP)

@@ -18,8 +18,8 @@ from job_runners.engine.tick.due_decision import (
     Disposition,
     Expire,
     Facts,
-    Park,
-    ParkInLine,
+    Hold,
+    HoldInLine,
     Postpone,
     SendMessage,
     decide,
@@ -101,20 +101,20 @@ def _apply(
             return _rescue(row, send)
         case Expire(error=error):
             return _expire(row, error, send)
-        case Park(pause=pause):
-            settle.transition(lambda: pausing.write_parked(pause, row), row, send)
-            return Disposition.PARKED
-        case ParkInLine(limits=limits):
-            return _park_in_line(row, limits, send, admissions)
+        case Hold(pause=pause):
+            settle.transition(lambda: pausing.hold_under_pause(pause, row), row, send)
+            return Disposition.HELD
+        case HoldInLine(limits=limits):
+            return _hold_in_line(row, limits, send, admissions)
         case Action.ADMIT_LINE:
             return _admit_line(row, admissions)
         case Action():
             is_admitted = _admit_outside_line(decision, row, send)
-            return Disposition.ADMITTED if is_admitted else Disposition.PARKED
+            return Disposition.ADMITTED if is_admitted else Disposition.HELD
 
 
 def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
-    """Admit a parked job that isn't in a line, if it may continue. Return whether it may."""
+    """Admit a held job that isn't in a line, if it may continue. Return whether it may."""
     if action is Action.ADMIT_FOLLOWER:
         # Imported here because most timer runs don't need it.
         from job_runners.engine.dispatch import unique_work
@@ -169,19 +169,19 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     return Disposition.EXPIRED
 
 
-def _park_in_line(
+def _hold_in_line(
     row: JobRequest, limits: Limits, send: Send, admissions: LineAdmissions
 ) -> Disposition:
     key = gates.line_key(row)
     settle.transition(
-        lambda: gates.park_in_line(row, key, limits),
+        lambda: gates.hold_in_line(row, key, limits),
         row,
         send,
         admit_waiting=lambda queue_name, concurrency_key, frees: admissions.admit_waiting(
             queue_name, concurrency_key, again=frees
         ),
     )
-    return Disposition.PARKED
+    return Disposition.HELD
 
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
@@ -189,8 +189,8 @@ def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
         transitions.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, gates.line_key(row))
-        return Disposition.PARKED
+        return Disposition.HELD
     admissions.admit_waiting(row.queue_name, gates.line_key(row))
     # If the job was admitted, this raises PreconditionFailed: the row needs nothing more.
-    transitions.postpone(row, pausing.next_check(row), Lane.PARKED)
-    return Disposition.PARKED
+    transitions.postpone(row, pausing.next_check(row), Lane.HELD)
+    return Disposition.HELD

@@ -27,7 +27,7 @@ def measure() -> None:
     since = [wait.since for row in signaled if (wait := waits.current(row))]
     if since:
         telemetry.oldest_wait(clock.now() - min(since))
-    in_line = [row for row in _first(Lane.PARKED) if is_line(row.held_by)]
+    in_line = [row for row in _first(Lane.HELD) if is_line(row.held_by)]
     since = [row.waiting_since for row in in_line if row.waiting_since is not None]
     if since:
         telemetry.oldest_in_line(clock.now() - min(since))

@@ -101,14 +101,14 @@ def tick(
     timer_run = _TimerRun(send, until, threads)
     budget = MessageBudget(MAX_UNCLAIMED)
     with timer_run.starting_occurrences(delegate):
-        timer_run.admit_parked(limit=_MAX_ROWS_PER_END)
+        timer_run.admit_held(limit=_MAX_ROWS_PER_END)
         timer_run.process_lane(Lane.PROMPT, budget)
         timer_run.process_lane(Lane.WAITS, budget)
         timer_run.process_lane(Lane.RESENT, budget)
         backlog = timer_run.take_backlog(budget)
         timer_run.process_lane(Lane.QUEUED, budget)
         timer_run.process_backlog(backlog)
-        timer_run.process_lane(Lane.PARKED, budget)
+        timer_run.process_lane(Lane.HELD, budget)
     timer_run.result.unclaimed = budget.unclaimed
     return timer_run.result
 
@@ -124,7 +124,7 @@ def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     `page` rows per shard are read at a time, not one, because the first may need no message.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
-    timer_run.admit_parked(limit=1)
+    timer_run.admit_held(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
     rows = due_index.merged(shards, clock.now() + ahead, page)
     timer_run.process(rows, budget=None, ahead=ahead)
@@ -165,7 +165,7 @@ class _TimerRun:
         except Exception as error:  # noqa: BLE001 - a broken schedule must not delay due rows
             telemetry.crashed(error)
 
-    def admit_parked(self, limit: int) -> None:
+    def admit_held(self, limit: int) -> None:
         """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were raised.
 
         These jobs come before due rows because they have waited longest. They get half of the time,
@@ -173,7 +173,7 @@ class _TimerRun:
         """
         half = self._half_time()
         try:
-            admitted = pausing.admit_parked(self._send, until=half, limit=limit)
+            admitted = pausing.admit_held(self._send, until=half, limit=limit)
             sweeping.sweep(self._send, self._call_each, until=half)
         except Exception as error:  # noqa: BLE001 - a broken pause must not delay due rows
             telemetry.crashed(error)

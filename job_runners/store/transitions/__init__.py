@@ -8,7 +8,7 @@ Only this package and `job_runners.store.owner_transitions` change a JobRequest.
 | `claiming` | claim; checkpoint and renew, while the job runs |
 | `ending` | end a claimed run: succeed, fail, stop, retry, end_invocation, release |
 | `replacing` | replace, for unique work; imported only where it is needed |
-| `parking` | park, park_in_line, admit, restore_entry: for pauses and for queues with limits |
+| `holding` | hold, hold_in_line, admit, restore_entry: for pauses and for queues with limits |
 | `checking` | expire, postpone, set_aside, for rows that the timer found due |
 """
 
@@ -30,7 +30,7 @@ from job_runners.store.transitions.ending import (
     stop,
     succeed,
 )
-from job_runners.store.transitions.parking import admit, park, park_in_line, restore_entry
+from job_runners.store.transitions.holding import admit, hold, hold_in_line, restore_entry
 from job_runners.store.transitions.saving import NewJob, save
 
 __all__ = [
@@ -45,8 +45,8 @@ __all__ = [
     "end_invocation",
     "expire",
     "fail",
-    "park",
-    "park_in_line",
+    "hold",
+    "hold_in_line",
     "postpone",
     "release",
     "renew",

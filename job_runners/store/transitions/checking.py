@@ -64,6 +64,6 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
         ExpressionAttributeValues={
             ":seen": {"N": str(seen_due_at)},
             ":later": {"N": str(due_at)},
-            ":shard": {"S": due_shard(job_id, Lane.PARKED)},
+            ":shard": {"S": due_shard(job_id, Lane.HELD)},
         },
     )

@@ -17,7 +17,7 @@ from job_runners.store.lines import Grant
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.transitions.checking import postpone
 from job_runners.store.transitions.ending import Checkpoint, checkpoint_actions
-from job_runners.store.transitions.parking import grant_changes, set_starts_under_rate
+from job_runners.store.transitions.holding import grant_changes, set_starts_under_rate
 
 # Two machines' clocks may differ by this much, so a lease ends this long after its invocation.
 SKEW = clock.MINUTE

@@ -12,7 +12,7 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.transitions import waits
 from job_runners.store.transitions.ending import Checkpoint
-from job_runners.store.transitions.parking import admit_actions
+from job_runners.store.transitions.holding import admit_actions
 
 
 def begin_gather(job: JobRequest, group: Group) -> Change:
@@ -61,7 +61,7 @@ def gather(
     stored = waits.Wait(waits.GROUP, name, [], since, until).stored()
     group_fields = {"shards": group.shards, "stop_after": stop_after}
     actions = [
-        *conditional_write.park_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
+        *conditional_write.hold_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
         JobRequest.current_wait.set(stored | group_fields),
     ]
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, reached)

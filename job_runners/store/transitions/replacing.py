@@ -123,7 +123,7 @@ def _move_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
     )
     return [
         *starts,
-        *conditional_write.no_longer_parked(),
+        *conditional_write.no_longer_held(),
         *conditional_write.without_capacity(),
         set_or_remove(JobRequest.run_at, wanted.run_at),
     ]

@@ -135,7 +135,7 @@ def _unfinished_key(new_job: NewJob) -> str | None:
 
 def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
     if follows is not None:
-        return Status.WAITING, Lane.PARKED
+        return Status.WAITING, Lane.HELD
     if run_at is not None:
         return Status.SCHEDULED, Lane.PROMPT
     return Status.QUEUED, Lane.QUEUED

@@ -27,7 +27,7 @@ from job_runners.store.transitions.ending import (
     unrecorded_actions,
     write_or_stop,
 )
-from job_runners.store.transitions.parking import admit_actions
+from job_runners.store.transitions.holding import admit_actions
 from job_runners.values import Value
 
 TIME = "time"
@@ -105,7 +105,7 @@ def wait(
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
-        *conditional_write.park_actions(job, held_by, None, now, until, Lane.WAITS),
+        *conditional_write.hold_actions(job, held_by, None, now, until, Lane.WAITS),
         JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored()),
     ]
     checks = signals.none_check(job, names)

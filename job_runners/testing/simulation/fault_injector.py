@@ -278,7 +278,7 @@ class FaultInjector:
         return None
 
     def _note_write(self, invocation: Invocation, row: Row) -> None:
-        claimed = row["status"] == "running"  # otherwise the write parked the job
+        claimed = row["status"] == "running"  # otherwise the write held the job
         if invocation.name == "worker" and invocation.claim is None and claimed:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation

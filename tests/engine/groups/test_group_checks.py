@@ -419,11 +419,11 @@ def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 1)
-    park = group_waits.gather
+    hold = group_waits.gather
 
     def asked_first(*arguments: Any, **more: Any) -> Change:
         owner_actions.cancel(gathering.read(), bench.send)
-        return park(*arguments, **more)
+        return hold(*arguments, **more)
 
     monkeypatch.setattr(group_waits, "gather", asked_first)
     assert gathering.start().status is Status.CANCELED

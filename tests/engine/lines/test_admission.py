@@ -21,13 +21,13 @@ from job_runners.store import limits, lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
-from limited_queue import QUEUE, dispatch, during, held, park_in_order, wake_ups
+from limited_queue import QUEUE, dispatch, during, held, hold_in_order, wake_ups
 from outage import Outage
 from sample_work import script
 from telemetry_lines import logged
 
 
-def parked(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
+def held_rows(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
     """Return so many jobs that wait in the line, where nobody has a slot: their pump was lost.
 
     `groups` has one letter for the group of each job.
@@ -36,7 +36,7 @@ def parked(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
     for row, group in zip(rows, groups or [""] * number, strict=True):
         bench.advance(1)
         due_at = clock.now() + clock.DAY
-        transitions.park_in_line(row, f"line#{QUEUE}#*", "*", group=group, due_at=due_at)
+        transitions.hold_in_line(row, f"line#{QUEUE}#*", "*", group=group, due_at=due_at)
     return rows
 
 
@@ -83,7 +83,7 @@ def test_a_pump_that_aws_does_not_answer_goes_on_in_a_minute(
 
 def test_a_pump_whose_time_is_over_goes_on_by_a_message(bench: Bench) -> None:
     limits.put(QUEUE, slots=3)
-    rows = parked(bench, 3)
+    rows = held_rows(bench, 3)
     admission.admit_waiting(QUEUE, "*", bench.send, until=clock.now())
     assert admitted(bench, rows) == [True, False, False]
     ((message, delay),) = wake_ups(bench)
@@ -112,7 +112,7 @@ def test_a_pump_that_meets_another_write_looks_again_at_once(
 ) -> None:
     """And not where AWS is away: then in a minute."""
     limits.put(QUEUE, slots=1)
-    parked(bench, 1)
+    held_rows(bench, 1)
 
     def refuse(row: JobRequest) -> None:
         cause = ClientError({"Error": {"Code": code}}, "TransactWriteItems")
@@ -128,7 +128,7 @@ def test_one_that_is_canceled_as_it_is_let_on_keeps_nobody_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
-    first, second = parked(bench, 2)
+    first, second = held_rows(bench, 2)
     happens_before_it_is_let_on(monkeypatch, owner_actions.cancel)
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert bench.read(first).status is Status.CANCELED
@@ -142,7 +142,7 @@ def test_who_loses_a_slot_to_another_has_the_next(
     other = dispatch(bench)
     grant = lines.read_line(QUEUE, "*", limits.Limits(slots=2)).grant("")  # it saw nobody waiting
     entrance = transitions.Entrance(other, "*", grant)
-    (row,) = parked(bench, 1)
+    (row,) = held_rows(bench, 1)
 
     def claim(_: JobRequest) -> None:
         deadline = clock.now() + clock.MINUTE
@@ -177,7 +177,7 @@ def queries(bench: Bench) -> list[str]:
 
 def test_where_a_job_is_gone_its_message_tells_its_line(bench: Bench) -> None:
     limits.put(QUEUE, slots=1)
-    row, (waiting,) = dispatch(bench), parked(bench, 1)
+    row, (waiting,) = dispatch(bench), held_rows(bench, 1)
     row.delete()
     has_failed(bench, row)
     assert held() == [waiting.id]
@@ -185,7 +185,7 @@ def test_where_a_job_is_gone_its_message_tells_its_line(bench: Bench) -> None:
 
 def test_where_its_message_is_of_an_older_deploy_its_row_does(bench: Bench) -> None:
     limits.put(QUEUE, slots=1)
-    row, (waiting,) = dispatch(bench), parked(bench, 1)
+    row, (waiting,) = dispatch(bench), held_rows(bench, 1)
     has_failed(bench, row, queue_name=None, concurrency_key=None)
     assert held() == [waiting.id]
 
@@ -223,7 +223,7 @@ def canceled_by_0_1_0_and_retried(bench: Bench, row: JobRequest) -> None:
     bench.advance(1)
     again = owner_actions.retry_again(bench.read(row), bench.send)
     line = f"line#{QUEUE}#*"
-    transitions.park_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
+    transitions.hold_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
 
 
 @pytest.mark.parametrize("happened", [deleted, canceled_by_0_1_0, canceled_by_0_1_0_and_retried])
@@ -231,7 +231,7 @@ def test_an_entry_whose_job_waits_there_no_more_keeps_nobody_waiting(
     bench: Bench, happened: Callable[[Bench, JobRequest], None]
 ) -> None:
     limits.put(QUEUE, slots=1)
-    first, second = parked(bench, 2)
+    first, second = held_rows(bench, 2)
     happened(bench, bench.read(first))
     bench.sent.clear()
     admission.admit_waiting(QUEUE, "*", bench.send)
@@ -240,7 +240,7 @@ def test_an_entry_whose_job_waits_there_no_more_keeps_nobody_waiting(
 
 def test_a_pass_does_not_read_the_entries_again_that_it_has_removed(bench: Bench) -> None:
     limits.put(QUEUE, slots=4)
-    rows = parked(bench, 4, groups="abab")
+    rows = held_rows(bench, 4, groups="abab")
     bench.advance(2)
     deletes: list[str] = []
     clients.client("dynamodb").meta.events.register(
@@ -266,7 +266,7 @@ def test_a_slot_that_its_holder_s_row_does_not_name_goes_to_the_next(
     one_slot: Bench, says: Callable[[JobRequest], Any]
 ) -> None:
     lost, waiting = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, lost, waiting))
+    during(one_slot, lambda: hold_in_order(one_slot, lost, waiting))
     assert held() == [lost.id]
     says(one_slot.read(lost))
     one_slot.advance(61)
@@ -279,13 +279,13 @@ def test_of_several_slots_that_one_is_looked_at_which_was_taken_first_and_by_the
     bench: Bench, lost_first: bool
 ) -> None:
     limits.put(QUEUE, slots=2)
-    brief, second, third = parked(bench, 3)
+    brief, second, third = held_rows(bench, 3)
     admission.admit_waiting(QUEUE, "*", bench.send)
     bench.run(brief)  # the third has slot 1 then, and has it for less time than the second slot 2
     assert held() == [third.id, second.id]
     lost = second if lost_first else third
     lost.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
-    (waiting,) = parked(bench, 1)
+    (waiting,) = held_rows(bench, 1)
     bench.advance(61)
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert admitted(bench, [waiting]) == [lost_first]

@@ -18,7 +18,7 @@ from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
 from job_runners.testing.aws import forget
-from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
+from limited_queue import QUEUE, dispatch, during, held, hold_in_order, items
 from outage import Outage
 from sample_work import script
 from telemetry_lines import logged
@@ -147,7 +147,7 @@ def test_who_waits_for_a_slot_is_looked_at_in_an_hour(one_slot: Bench) -> None:
 def test_who_waits_longest_is_next_whatever_its_organisation(one_slot: Bench) -> None:
     """Unless the queue is declared to be fair."""
     rows = [dispatch(one_slot, organization_id=name) for name in ("acme", "zulu")]
-    during(one_slot, lambda: park_in_order(one_slot, *rows))
+    during(one_slot, lambda: hold_in_order(one_slot, *rows))
     assert one_slot.sent_jobs == [rows[0].id]
 
 
@@ -158,7 +158,7 @@ def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
     """The entry of a canceled job is back, as after a restore; retried, that is in a line now."""
     pausing.pause(Kind.QUEUE, QUEUE)
     row = bench.run(dispatch(bench))
-    (entry,) = pauses.parked_by(next(pauses.current().paused()), 1)
+    (entry,) = pauses.waiting_under(next(pauses.current().paused()), 1)
     owner_actions.cancel(row)
     entry.save()
     pauses.resume(Kind.QUEUE, QUEUE)
@@ -168,8 +168,8 @@ def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
 
     def let_go() -> None:
         assert bench.run(again).status is Status.WAITING
-        assert pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 0
-        assert list(pauses.parked_by(pauses.Pause(sk=f"queue#{QUEUE}"), 1)) == []
+        assert pausing.admit_held(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 0
+        assert list(pauses.waiting_under(pauses.Pause(sk=f"queue#{QUEUE}"), 1)) == []
         assert bench.sent == []
 
     during(bench, let_go)

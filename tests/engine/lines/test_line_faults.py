@@ -52,14 +52,14 @@ def test_a_resume_that_is_cut_off_has_asked_for_the_sweep(
     def cut_off(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pausing, "admit_parked", cut_off)
+    monkeypatch.setattr(pausing, "admit_held", cut_off)
     with pytest.raises(KeyboardInterrupt):
         pausing.resume(Kind.QUEUE, QUEUE, bench.send)
     assert pauses.current(fresh=True).find(Kind.QUEUE, QUEUE) is None
     assert limits.current(fresh=True)[QUEUE].sweep_from == ""
 
 
-def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
+def test_a_job_that_was_held_unheard_while_the_slot_came_free_is_let_on(
     bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
@@ -67,14 +67,14 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     new_entry = line_entries.new_entry
 
     def first_ends(*args: Any) -> Any:
-        monkeypatch.setattr("job_runners.store.transitions.parking.new_entry", new_entry)
+        monkeypatch.setattr("job_runners.store.transitions.holding.new_entry", new_entry)
         entry = new_entry(*args)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         outage.begin("unheard", 3, only="TransactWriteItems")
         return entry
 
     def work(job: Any, payload: object) -> None:
-        monkeypatch.setattr("job_runners.store.transitions.parking.new_entry", first_ends)
+        monkeypatch.setattr("job_runners.store.transitions.holding.new_entry", first_ends)
         bench.run(second)
 
     script.job = work
@@ -86,7 +86,7 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     assert bench.read(second).slot == 1
 
 
-def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
+def test_a_job_whose_worker_never_hears_of_its_hold_is_let_on(
     bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
@@ -95,15 +95,15 @@ def test_a_job_whose_worker_never_hears_of_its_park_is_let_on(
     assert (row.status, row.concurrency_key) == (Status.RETRYABLE, "*")
     bench.advance(60)
     take_slot(dispatch(bench))
-    park = transitions.park_in_line
+    hold = transitions.hold_in_line
 
     def unheard(*args: Any, **more: Any) -> Change:
-        park(*args, **more)
+        hold(*args, **more)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         outage.begin("throttled", 860)
-        return park(*args, **more)
+        return hold(*args, **more)
 
-    monkeypatch.setattr(transitions, "park_in_line", unheard)
+    monkeypatch.setattr(transitions, "hold_in_line", unheard)
     assert bench.run(row).slot == 1
 
 
@@ -138,7 +138,7 @@ def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorde
     assert wake_ups(bench) == []  # to try again would be of no use
 
 
-@pytest.mark.parametrize("how", ["rescue", "expire", "cancel", "park"])
+@pytest.mark.parametrize("how", ["rescue", "expire", "cancel", "hold"])
 def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -150,7 +150,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
         monkeypatch.setattr(due_decision, "_expiry_error", lambda *_: NeverStarted(1))
-    if how == "park":
+    if how == "hold":
         pausing.pause(Kind.JOB_TYPE, row.job_type)
     bench.advance(200)
     outage.begin("unheard", 1, only="TransactWriteItems")
@@ -200,20 +200,20 @@ class Heard(list[str]):
         self._outage.end()
 
 
-def test_a_job_is_let_on_whose_park_landed_unheard_at_an_earlier_try(
+def test_a_job_is_let_on_whose_hold_landed_unheard_at_an_earlier_try(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The slot came free just before the park, so nobody else looks at the line."""
+    """The slot came free just before the hold, so nobody else looks at the line."""
     limits.put(QUEUE, slots=1)
     take_slot(dispatch(bench))
     row = dispatch(bench)
-    park = transitions.park_in_line
+    hold = transitions.hold_in_line
 
     def unheard(*args: Any, **more: Any) -> Change:
-        monkeypatch.setattr(transitions, "park_in_line", park)
-        park(*args, **more)
+        monkeypatch.setattr(transitions, "hold_in_line", hold)
+        hold(*args, **more)
         LineItem(f"line#{QUEUE}#*", "slot#001").update([LineItem.holder.remove()])
         raise ConnectTimeoutError(endpoint_url="dynamodb")
 
-    monkeypatch.setattr(transitions, "park_in_line", unheard)
+    monkeypatch.setattr(transitions, "hold_in_line", unheard)
     assert bench.run(row).slot == 1

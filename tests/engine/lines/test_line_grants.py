@@ -136,7 +136,7 @@ def test_a_line_is_read_by_one_request_however_many_slots_it_has(bench: Bench) -
     rows = [bench.dispatch(queue_name=QUEUE) for _ in range(5)]
     for row in rows[:4]:
         claim(row, read_line(**limited))
-    transitions.park_in_line(rows[4], PLACE, "*", group="", due_at=clock.now())
+    transitions.hold_in_line(rows[4], PLACE, "*", group="", due_at=clock.now())
     asked: list[Any] = []
     events = clients.client("dynamodb").meta.events
     events.register("before-call.dynamodb.Query", lambda params, **_: asked.append(params))
@@ -190,7 +190,7 @@ def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_befor
 ) -> None:
     later = clock.now() + clock.HOUR
     row = bench.dispatch(queue_name=QUEUE)
-    waits = transitions.park_in_line(row, PLACE, "*", group="", due_at=later).after
+    waits = transitions.hold_in_line(row, PLACE, "*", group="", due_at=later).after
     entry = read_line().first
     assert entry is not None
     line_entries.drop_entry(entry)

@@ -218,7 +218,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
         key = row.concurrency_key or ""
         place, later = lines.partition_key_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
         note(BY_CAMPAIGN, key)
-        rows.append(transitions.park_in_line(row, place, key, group="", due_at=later).after)
+        rows.append(transitions.hold_in_line(row, place, key, group="", due_at=later).after)
     return rows
 
 

@@ -19,7 +19,7 @@ from job_runners.store.line_items import RATE, LineItem
 from job_runners.store.lines import Grant, Line
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from limited_queue import PLACE, QUEUE, dispatch, during, held, items, park_in_order
+from limited_queue import PLACE, QUEUE, dispatch, during, held, hold_in_order, items
 from sample_work import script
 
 
@@ -102,7 +102,7 @@ def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_invocations(stil
     assert rate["turn"] == 1
 
 
-def test_a_job_that_a_pause_has_parked_pays_for_its_start_as_any_other(still: Bench) -> None:
+def test_a_job_that_a_pause_has_held_pays_for_its_start_as_any_other(still: Bench) -> None:
     limits.put(QUEUE, rate=Rate(1, seconds=3600))
     row = dispatch(still)
     pausing.pause(Kind.QUEUE, QUEUE)
@@ -234,7 +234,7 @@ def test_jobs_whose_messages_always_come_late_start_at_the_rate(still: Bench) ->
     assert len(starts) == 31
 
 
-def test_a_job_that_came_late_waits_in_front_of_those_that_were_parked_since(still: Bench) -> None:
+def test_a_job_that_came_late_waits_in_front_of_those_that_were_held_since(still: Bench) -> None:
     limits.put(QUEUE, rate=Rate(1, seconds=60))
     first, late = admitted(still, 3, 60)
     after = dispatch(still)
@@ -294,7 +294,7 @@ def test_a_rate_counts_no_start_of_a_job_that_was_admitted_before_it_was_set(
     if had_rate:
         give_back(row, read_line(rate=Rate(1)).grant(""))
     limits.put(QUEUE, slots=1)
-    during(still, lambda: park_in_order(still, row))
+    during(still, lambda: hold_in_order(still, row))
     assert held() == [row.id]
     limits.put(QUEUE, slots=1, rate=Rate(1, seconds=3600))
     before = items("rate")

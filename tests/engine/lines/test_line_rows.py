@@ -15,7 +15,7 @@ from job_runners.store import limits, line_entries, lines, transitions
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.testing import moto_direct
 from job_runners.work.definitions import Job
-from limited_queue import QUEUE, dispatch, during, park_in_order
+from limited_queue import QUEUE, dispatch, during, hold_in_order
 from sample_work import script
 from telemetry_lines import emitted
 
@@ -45,7 +45,7 @@ def three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("three_hours")
 def test_a_job_that_is_let_on_again_and_again_fails_as_never_started(one_slot: Bench) -> None:
     row, other = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, row, other))
+    during(one_slot, lambda: hold_in_order(one_slot, row, other))
     hours(one_slot, 4)
     assert not one_slot.read(row).status.finished
     hours(one_slot, 5)  # they take turns, an hour each
@@ -59,7 +59,7 @@ def test_one_that_is_let_on_and_never_started_gives_its_slot_to_the_next_as_it_f
 ) -> None:
     monkeypatch.setattr(due_row, "_start_within", lambda row: 600.0)
     row, other = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, row, other))
+    during(one_slot, lambda: hold_in_order(one_slot, row, other))
     one_slot.advance(700)
     one_slot.tick()
     assert one_slot.read(row).error["kind"] == "NeverStarted"
@@ -72,10 +72,10 @@ def test_a_slot_that_the_timer_frees_goes_to_the_next_job_in_the_same_run(
 ) -> None:
     """The run looks at the waiting job before or after the job that was never started."""
     never_started, waiting = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, never_started, waiting))
+    during(one_slot, lambda: hold_in_order(one_slot, never_started, waiting))
     assert holder() == never_started.id
     due_at = (one_slot.read(waiting).due_at or 0) + (-1 if is_first else 1) * clock.SECOND
-    transitions.postpone(one_slot.read(never_started), due_at, Lane.PARKED)
+    transitions.postpone(one_slot.read(never_started), due_at, Lane.HELD)
     one_slot.advance(3700)
     one_slot.tick()
     assert holder() == waiting.id
@@ -131,7 +131,7 @@ def test_a_job_that_was_let_on_is_sent_again_though_its_queue_has_no_limits_any_
     one_slot: Bench,
 ) -> None:
     row = dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, row))
+    during(one_slot, lambda: hold_in_order(one_slot, row))
     limits.reset(QUEUE)
     hours(one_slot, 2)
     assert one_slot.sent_jobs == [row.id]
@@ -196,8 +196,8 @@ def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
 def test_a_job_that_was_set_aside_a_moment_ago_is_put_back(one_slot: Bench) -> None:
     """During a deploy, the code before quarantines it just before the new code's timer looks."""
     first, waiting = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, first, waiting))
-    transitions.postpone(one_slot.read(waiting), clock.now() + clock.SECOND, Lane.PARKED)
+    during(one_slot, lambda: hold_in_order(one_slot, first, waiting))
+    transitions.postpone(one_slot.read(waiting), clock.now() + clock.SECOND, Lane.HELD)
     one_slot.advance(5)
     entry = lines.read_line(QUEUE, "*", None).first
     assert entry is not None
@@ -215,11 +215,11 @@ def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
     """Put back in the line, it would be quarantined each hour, and ring an alarm."""
     row = dispatch(one_slot)
 
-    def park() -> None:
-        park_in_order(one_slot, row)
+    def hold() -> None:
+        hold_in_order(one_slot, row)
         newer(row)
 
-    during(one_slot, park)
+    during(one_slot, hold)
     assert {"Quarantined": 1} in [values for _, values in emitted(capsys)]
     hours(one_slot, 3)
     assert {"Quarantined": 1} not in [values for _, values in emitted(capsys)]
@@ -231,8 +231,8 @@ def test_one_of_newer_code_that_was_set_aside_is_looked_at_in_an_hour(one_slot: 
     row = dispatch(one_slot)
 
     def wait_and_change() -> None:
-        park_in_order(one_slot, row)
-        transitions.postpone(one_slot.read(row), clock.now() + 12 * clock.HOUR, Lane.PARKED)
+        hold_in_order(one_slot, row)
+        transitions.postpone(one_slot.read(row), clock.now() + 12 * clock.HOUR, Lane.HELD)
         newer(row)
 
     during(one_slot, wait_and_change)
@@ -241,9 +241,9 @@ def test_one_of_newer_code_that_was_set_aside_is_looked_at_in_an_hour(one_slot: 
 
 
 def test_one_of_newer_code_that_was_let_on_keeps_its_slot(one_slot: Bench) -> None:
-    """What else its row means, this code does not know: it may not park it."""
+    """What else its row means, this code does not know: it may not hold it."""
     row = dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, row))
+    during(one_slot, lambda: hold_in_order(one_slot, row))
     newer(row)
     hours(one_slot, 3)
     assert (one_slot.read(row).status, holder()) == (Status.QUEUED, row.id)

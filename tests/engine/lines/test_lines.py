@@ -19,7 +19,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
+from limited_queue import QUEUE, dispatch, during, held, hold_in_order, items
 from sample_work import script
 
 
@@ -57,7 +57,7 @@ def test_who_finds_no_room_waits_and_is_let_on_when_there_is(one_slot: Bench) ->
     assert (items("wait#"), held()) == ([], [])
 
 
-def test_who_waits_is_let_on_in_the_order_of_parking(one_slot: Bench) -> None:
+def test_who_waits_is_let_on_in_the_order_of_holding(one_slot: Bench) -> None:
     rows = [dispatch(one_slot) for _ in range(4)]
     ran: list[str] = []
 
@@ -78,7 +78,7 @@ def test_who_comes_while_somebody_waits_does_not_pass(one_slot: Bench) -> None:
     first, second, third = (dispatch(one_slot) for _ in range(3))
     one_slot.claim(first)
     pausing.pause(Kind.QUEUE, "another")  # what may pause reads the row first, too
-    transitions.park_in_line(second, "line#texts#*", "*", group="", due_at=clock.now())
+    transitions.hold_in_line(second, "line#texts#*", "*", group="", due_at=clock.now())
     one_slot.advance(0.001)  # in the same millisecond, either could be the first
     assert one_slot.run(third).status is Status.WAITING
     assert one_slot.read(second).status is Status.QUEUED  # let on by the third's second look
@@ -131,7 +131,7 @@ def test_an_invocation_keeps_its_slot_and_a_retry_gives_it_up(one_slot: Bench) -
     assert one_slot.sent_jobs == [row.id, next_one.id]
 
 
-@pytest.mark.parametrize("how", ["fail", "cancel", "rescue", "settle", "expire", "park"])
+@pytest.mark.parametrize("how", ["fail", "cancel", "rescue", "settle", "expire", "hold"])
 def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> None:
     """And lets the next on."""
     row, waiting = dispatch(one_slot, job_type="sample_once"), dispatch(one_slot)
@@ -158,7 +158,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
                 failure_records.settle(record, one_slot.send)
             case "expire":
                 end_invocation(one_slot, job, 1)
-            case "park":
+            case "hold":
                 pausing.pause(Kind.JOB_TYPE, "sample_once")
                 one_slot.advance(11)
                 job.checkpoint("here")
@@ -187,7 +187,7 @@ def test_a_job_that_was_let_on_and_is_canceled_gives_its_slot_to_the_next(
     one_slot: Bench, was_read_before: bool
 ) -> None:
     second, third = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, second, third))
+    during(one_slot, lambda: hold_in_order(one_slot, second, third))
     row = second if was_read_before else one_slot.read(second)
     owner_actions.cancel(row, one_slot.send)
     assert held() == [third.id]
@@ -247,7 +247,7 @@ def test_a_job_let_on_and_unclaimed_for_an_hour_goes_to_the_end_of_its_line(
     one_slot: Bench,
 ) -> None:
     second, third = dispatch(one_slot), dispatch(one_slot)
-    during(one_slot, lambda: park_in_order(one_slot, second, third))
+    during(one_slot, lambda: hold_in_order(one_slot, second, third))
     assert held() == [second.id]
     one_slot.sent.clear()  # lost
     for _ in range(62):
@@ -289,7 +289,7 @@ def test_the_timer_lets_on_who_waits_beside_a_free_slot(
 
     monkeypatch.setattr(lines, "read_line", look)
     counts = one_slot.tick().counts
-    assert counts[timer.Disposition.PARKED] + counts[timer.Disposition.MOVED] == 3
+    assert counts[timer.Disposition.HELD] + counts[timer.Disposition.MOVED] == 3
     assert len(held()) == 1
     assert looked == [QUEUE] * 2  # once in a tick: it lets one on, and looks again
 
@@ -425,7 +425,7 @@ def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it
         dispatch(one_slot, job_type="sample_once")
 
 
-def test_a_runner_that_can_not_let_anybody_on_parks_nobody(bench: Bench) -> None:
+def test_a_runner_that_can_not_let_anybody_on_holds_nobody(bench: Bench) -> None:
     """Its job was dispatched before its queue had limits."""
     rows = [dispatch(bench, job_type="sample_once") for _ in range(2)]
     limits.put(QUEUE, slots=1)

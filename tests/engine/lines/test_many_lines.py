@@ -42,7 +42,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
         ).after
         place, due_at = lines.partition_key_of("many", str(number)), world.now + clock.HOUR
         row.update(
-            conditional_write.park_actions(row, place, "wait##", world.now, due_at),
+            conditional_write.hold_actions(row, place, "wait##", world.now, due_at),
             JobRequest.status == Status.QUEUED,
         )
     in_a_tick: list[int] = []
@@ -67,7 +67,7 @@ def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_key
     asked = []
     for number in (1, 50):
         for each in range(number):
-            waiting = park(bench, f"{number} {each}")
+            waiting = hold(bench, f"{number} {each}")
         limits.current(fresh=True), pauses.current(fresh=True)
         requests.clear()
         event = JobMessage.about(waiting)._asdict()
@@ -78,29 +78,29 @@ def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_key
     assert asked[0] == asked[1]
 
 
-def park(bench: Bench, campaign: str) -> JobRequest:
+def hold(bench: Bench, campaign: str) -> JobRequest:
     """Have a job wait, as one does that finds no room."""
     row = bench.dispatch(queue_name="sample_campaigns", payload={"text": campaign})
     key = row.concurrency_key or ""
     place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
-    return transitions.park_in_line(row, place, key, group="", due_at=later).after
+    return transitions.hold_in_line(row, place, key, group="", due_at=later).after
 
 
 def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Bench) -> None:
     for _ in range(300 if CHAOS else 60):
-        park_fairly(bench, "many")
+        hold_fairly(bench, "many")
     served: list[str] = []
     for comes in ("few", "many", "many"):
         admission.admit_waiting("sample_fair", "*", bench.send)
         served.append(end_the_one_that_was_let_on(bench))
-        park_fairly(bench, comes)
+        hold_fairly(bench, comes)
     assert served == ["many", "few", "many"]
 
 
-def park_fairly(bench: Bench, organization_id: str) -> None:
+def hold_fairly(bench: Bench, organization_id: str) -> None:
     row = bench.dispatch("sample_once", queue_name="sample_fair", organization_id=organization_id)
     place, later = lines.partition_key_of("sample_fair", "*"), clock.now() + clock.DAY
-    transitions.park_in_line(row, place, "*", group=organization_id, due_at=later)
+    transitions.hold_in_line(row, place, "*", group=organization_id, due_at=later)
 
 
 def end_the_one_that_was_let_on(bench: Bench) -> str:

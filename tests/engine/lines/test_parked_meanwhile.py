@@ -1,4 +1,4 @@
-"""Who parks a job, or lets it on, does that to the row as it was read, and once."""
+"""Who holds a job, or lets it on, does that to the row as it was read, and once."""
 
 from collections.abc import Callable
 from itertools import count
@@ -21,20 +21,20 @@ from lost_answers import land_in_conflict, lose_next_answer
 PLACE = lines.partition_key_of("default", "*")
 
 
-def park(row: JobRequest) -> JobRequest:
-    return transitions.park(
+def hold(row: JobRequest) -> JobRequest:
+    return transitions.hold(
         row, pausing.pause(Kind.JOB_TYPE, row.job_type), due_at=clock.now() + 5
     ).after
 
 
-def park_by_queue(row: JobRequest) -> JobRequest:
-    return transitions.park(
+def hold_by_queue(row: JobRequest) -> JobRequest:
+    return transitions.hold(
         row, pausing.pause(Kind.QUEUE, row.queue_name), due_at=clock.now() + 5
     ).after
 
 
-def park_in_line(row: JobRequest) -> JobRequest:
-    return transitions.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5).after
+def hold_in_line(row: JobRequest) -> JobRequest:
+    return transitions.hold_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5).after
 
 
 def restore_entry(row: JobRequest) -> JobRequest:
@@ -45,8 +45,8 @@ def saved() -> JobRequest:
     return job_rows.stored(job_rows.saved(concurrency_key="*"))
 
 
-def parked() -> JobRequest:
-    return job_rows.stored(park(saved()))
+def held() -> JobRequest:
+    return job_rows.stored(hold(saved()))
 
 
 def admitted(row: JobRequest, limits: Limits) -> JobRequest:
@@ -59,7 +59,7 @@ def drop_entry(row: JobRequest) -> None:
 
 
 def set_aside() -> JobRequest:
-    row = job_rows.stored(park_in_line(saved()))
+    row = job_rows.stored(hold_in_line(saved()))
     drop_entry(row)
     return row
 
@@ -68,9 +68,9 @@ def set_aside() -> JobRequest:
 @pytest.mark.parametrize(
     ("row_of", "does", "status"),
     [
-        (saved, park, Status.WAITING),
-        (saved, park_in_line, Status.WAITING),
-        (parked, lambda row: transitions.admit(row).after, Status.QUEUED),
+        (saved, hold, Status.WAITING),
+        (saved, hold_in_line, Status.WAITING),
+        (held, lambda row: transitions.admit(row).after, Status.QUEUED),
         (set_aside, restore_entry, Status.WAITING),
     ],
 )
@@ -96,7 +96,7 @@ def test_one_that_is_admitted_to_a_slot_without_an_answer_has_been(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise, no message would be sent for it. The time of the admission identifies it."""
-    row = job_rows.stored(park_in_line(saved()))
+    row = job_rows.stored(hold_in_line(saved()))
     grant = lines.read_line("default", "*", Limits(slots=1)).grant("")
     moments = count(clock.now())
     monkeypatch.setattr(clock, "now", lambda: next(moments))
@@ -104,12 +104,12 @@ def test_one_that_is_admitted_to_a_slot_without_an_answer_has_been(
     assert transitions.admit(row, grant).after.slot == 1
 
 
-@pytest.mark.parametrize("does", [park_by_queue, park_in_line])
-def test_a_job_that_waits_by_now_is_not_parked_elsewhere(
+@pytest.mark.parametrize("does", [hold_by_queue, hold_in_line])
+def test_a_job_that_waits_by_now_is_not_held_elsewhere(
     bench: Bench, does: Callable[[JobRequest], JobRequest]
 ) -> None:
     seen = saved()
-    there = park(job_rows.stored(seen))
+    there = hold(job_rows.stored(seen))
     bench.advance(1)
     with pytest.raises(PreconditionFailed):
         does(seen)
@@ -126,7 +126,7 @@ def test_a_job_that_runs_is_not_let_on(bench: Bench) -> None:
 def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this(
     bench: Bench,
 ) -> None:
-    seen = parked()
+    seen = held()
     running = job_rows.claimed(transitions.admit(job_rows.stored(seen)).after)
     transitions.end_invocation(running, transitions.Checkpoint("here", 40, None))
     with pytest.raises(PreconditionFailed, match="queued"):
@@ -138,13 +138,13 @@ def listed_by_another_tick(row: JobRequest) -> None:
     drop_entry(row)  # and set aside once more
 
 
-def parked_anew(row: JobRequest) -> None:
-    again = park_in_line(transitions.admit(row).after)
+def held_anew(row: JobRequest) -> None:
+    again = hold_in_line(transitions.admit(row).after)
     drop_entry(again)
     again.update([JobRequest.due_at.set(row.due_at)])
 
 
-@pytest.mark.parametrize("happened", [listed_by_another_tick, parked_anew])
+@pytest.mark.parametrize("happened", [listed_by_another_tick, held_anew])
 def test_a_job_that_has_moved_on_is_not_listed_at_its_old_place(
     bench: Bench, happened: Callable[[JobRequest], None]
 ) -> None:
@@ -160,9 +160,9 @@ def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still:
     """It gave back the slot that it had, and got another, all in one millisecond: who knows of the
     first alone would end the job, and leave it the second."""
     two = Limits(slots=2)
-    first, other = (job_rows.stored(park_in_line(saved())) for _ in range(2))
+    first, other = (job_rows.stored(hold_in_line(saved())) for _ in range(2))
     seen = admitted(first, two)
-    again = job_rows.stored(park_in_line(job_rows.stored(seen)))
+    again = job_rows.stored(hold_in_line(job_rows.stored(seen)))
     admitted(other, two)
     assert (seen.slot, admitted(again, two).slot) == (1, 2)
     with pytest.raises(PreconditionFailed):
@@ -170,9 +170,9 @@ def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still:
     assert job_rows.stored(seen).status is Status.QUEUED
 
 
-def test_a_job_that_has_paid_its_rate_is_not_parked_as_one_that_has_not(bench: Bench) -> None:
+def test_a_job_that_has_paid_its_rate_is_not_held_as_one_that_has_not(bench: Bench) -> None:
     seen = saved()
-    admitted(job_rows.stored(park_in_line(job_rows.stored(seen))), Limits(rate=Rate(1, seconds=60)))
+    admitted(job_rows.stored(hold_in_line(job_rows.stored(seen))), Limits(rate=Rate(1, seconds=60)))
     with pytest.raises(PreconditionFailed):
-        park_in_line(seen)
+        hold_in_line(seen)
     assert job_rows.stored(seen).status is Status.QUEUED

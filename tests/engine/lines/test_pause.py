@@ -56,8 +56,8 @@ def test_pausing_twice_keeps_the_time_of_the_first(bench: Bench) -> None:
 def test_a_paused_queue_holds_every_type_in_it(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "texts")
     for job_type in ("sample_once", "sample_again"):
-        parked = bench.run(bench.dispatch(job_type, queue_name="texts"))
-        assert parked.status is Status.WAITING
+        held = bench.run(bench.dispatch(job_type, queue_name="texts"))
+        assert held.status is Status.WAITING
         assert bench.run(bench.dispatch(job_type)).status is Status.SUCCEEDED
 
 
@@ -146,7 +146,7 @@ def test_a_job_that_may_be_paused_and_is_not_costs_no_look_at_the_pauses(bench: 
     assert not queries
 
 
-def test_a_late_message_about_a_job_that_could_not_start_parks_nothing(bench: Bench) -> None:
+def test_a_late_message_about_a_job_that_could_not_start_holds_nothing(bench: Bench) -> None:
     finished, later = bench.run(bench.dispatch()), bench.dispatch(delay=600)
     bench.sent.clear()
     pausing.pause(Kind.JOB_TYPE, "sample_again")
@@ -168,7 +168,7 @@ def test_the_timer_holds_back_what_becomes_due(bench: Bench) -> None:
     script.job = lambda job, payload: 1 / 0
     bench.advance(1100)
     counts = bench.tick().counts
-    assert counts[timer.Disposition.PARKED] == 2
+    assert counts[timer.Disposition.HELD] == 2
     assert not bench.sent
     assert {bench.read(each).status for each in (queued, scheduled)} == {Status.WAITING}
 
@@ -181,7 +181,7 @@ def test_time_held_back_counts_against_no_limit(
     pauses.pause(Kind.JOB_TYPE, "sample_again")
     never_started = bench.run(bench.dispatch())
     here = transitions.Checkpoint("here", 10, None)
-    pausing.write_parked(next(pauses.current().paused()), row, here)
+    pausing.hold_under_pause(next(pauses.current().paused()), row, here)
     bench.advance(29 * 24 * 3600)
     bench.tick()
     assert bench.read(never_started).status is Status.WAITING  # start_within is a day
@@ -202,7 +202,7 @@ def test_what_is_held_back_for_more_than_30_days_fails_and_says_why(bench: Bench
     assert (row.status, row.error["kind"]) == (Status.FAILED, "PauseExpired")
 
 
-def test_a_job_parked_by_two_pauses_waits_for_both(bench: Bench) -> None:
+def test_a_job_held_by_two_pauses_waits_for_both(bench: Bench) -> None:
     pausing.pause(Kind.JOB_TYPE, "sample_again")
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
@@ -225,7 +225,7 @@ def test_a_canceled_job_is_not_let_go(bench: Bench) -> None:
 def test_a_job_that_its_pause_lost_sight_of_goes_on_within_the_hour(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
-    for entry in pauses.parked_by(next(pauses.current().paused()), 10):
+    for entry in pauses.waiting_under(next(pauses.current().paused()), 10):
         entry.delete()
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not bench.sent

@@ -27,8 +27,8 @@ from sample_work import script
 DOWN = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
 
 
-def parked(bench: Bench, queue: str = "a", count: int = 1) -> list[JobRequest]:
-    """Return jobs parked by a pause of this queue."""
+def held(bench: Bench, queue: str = "a", count: int = 1) -> list[JobRequest]:
+    """Return jobs held by a pause of this queue."""
     pausing.pause(Kind.QUEUE, queue)
     return [bench.run(bench.dispatch(queue_name=queue)) for _ in range(count)]
 
@@ -39,13 +39,13 @@ def by_another_process(queue: str, state: State) -> None:
 
 
 def entries(queue: str = "a") -> list[Any]:
-    return list(pauses.parked_by(Pause(sk=f"queue#{queue}"), 100))
+    return list(pauses.waiting_under(Pause(sk=f"queue#{queue}"), 100))
 
 
 def test_a_row_that_can_not_be_read_holds_up_neither_its_pause_nor_what_is_due(
     bench: Bench,
 ) -> None:
-    unreadable, other = parked(bench, count=2)
+    unreadable, other = held(bench, count=2)
     make_unreadable(unreadable)
     lost = bench.dispatch()
     pauses.resume(Kind.QUEUE, "a")
@@ -58,7 +58,7 @@ def test_a_pause_that_was_not_looked_at_is_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3)
-    rows = [*parked(bench, "a", 3), *parked(bench, "b", 3)]
+    rows = [*held(bench, "a", 3), *held(bench, "b", 3)]
     for queue in "ab":
         pauses.resume(Kind.QUEUE, queue)
     for _ in range(4):
@@ -82,10 +82,10 @@ def test_a_pause_that_is_set_again_meanwhile_is_not_forgotten(bench: Bench) -> N
     assert bench.sent_jobs == [due.id]
 
 
-def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
+def test_a_pause_that_is_set_again_keeps_what_it_has_held(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = parked(bench, count=5)
+    rows = held(bench, count=5)
     pauses.resume(Kind.QUEUE, "a")
     admit = transitions.admit
 
@@ -95,7 +95,7 @@ def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
         return admit(row)
 
     monkeypatch.setattr(transitions, "admit", admit_and_pause)
-    assert pausing.admit_parked(bench.send, until=clock.now() + 60_000, limit=100) == 1
+    assert pausing.admit_held(bench.send, until=clock.now() + 60_000, limit=100) == 1
     assert len(entries()) == 4
     monkeypatch.undo()
     caches.forget_all()
@@ -103,18 +103,18 @@ def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
     assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
 
 
-def test_a_job_parked_while_its_pause_ends_is_admitted_soon(
+def test_a_job_held_while_its_pause_ends_is_admitted_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker stands still between its look at the pause and the write."""
     pausing.pause(Kind.QUEUE, "a")
-    park = transitions.park
+    hold = transitions.hold
 
-    def park_late(row: JobRequest, pause: Pause, **more: Any) -> Change:
+    def hold_late(row: JobRequest, pause: Pause, **more: Any) -> Change:
         pausing.resume(Kind.QUEUE, "a", bench.send)
-        return park(row, pause, **more)
+        return hold(row, pause, **more)
 
-    monkeypatch.setattr(transitions, "park", park_late)
+    monkeypatch.setattr(transitions, "hold", hold_late)
     row = bench.run(bench.dispatch(queue_name="a"))
     assert row.status is Status.WAITING
     bench.advance(60)
@@ -123,7 +123,7 @@ def test_a_job_parked_while_its_pause_ends_is_admitted_soon(
 
 
 def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench: Bench) -> None:
-    rows = parked(bench, count=3)
+    rows = held(bench, count=3)
     pauses.current(fresh=True)
     by_another_process("a", State.RESUMING)
     for row in rows:
@@ -134,12 +134,12 @@ def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench:
 def test_a_job_that_is_held_again_keeps_its_new_entry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pump reads a row that was canceled, and meanwhile that is retried and parked again.
+    """The pump reads a row that was canceled, and meanwhile that is retried and held again.
 
     Its entry was left, as after a table was restored.
     """
-    (row,) = parked(bench)
-    (entry,) = pauses.parked_by(next(pauses.current().paused()), 1)
+    (row,) = held(bench)
+    (entry,) = pauses.waiting_under(next(pauses.current().paused()), 1)
     owner_actions.cancel(row)
     entry.save()
     pauses.resume(Kind.QUEUE, "a")
@@ -153,7 +153,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
         drop(entry)
 
     monkeypatch.setattr(pauses, "drop", drop_late)
-    pausing.admit_parked(bench.send, until=clock.now() + 60_000, limit=100)
+    pausing.admit_held(bench.send, until=clock.now() + 60_000, limit=100)
     assert bench.read(row).status is Status.WAITING
     assert len(entries()) == 1
 
@@ -161,7 +161,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
 def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_is(
     bench: Bench,
 ) -> None:
-    parked(bench, count=30)
+    held(bench, count=30)
     pauses.resume(Kind.QUEUE, "a")
     late = bench.dispatch()
     bench.advance(600)
@@ -177,11 +177,11 @@ def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_
 
 
 def test_looks_at_what_is_held_back_grow_rare(bench: Bench) -> None:
-    (row,) = parked(bench)
+    (row,) = held(bench)
     looks = 0
     for _ in range(29 * 6):
         bench.advance(4 * 3600)
-        looks += bench.tick().counts[timer.Disposition.PARKED]
+        looks += bench.tick().counts[timer.Disposition.HELD]
     assert bench.read(row).status is Status.WAITING
     assert 29 < looks < 40
 
@@ -207,7 +207,7 @@ def test_a_running_job_that_can_not_be_held_back_goes_on_in_its_next_invocation(
 
     def work(job: Any, payload: object) -> None:
         pausing.pause(Kind.QUEUE, "default")
-        monkeypatch.setattr(transitions, "park", fail)
+        monkeypatch.setattr(transitions, "hold", fail)
         bench.advance(11)
         job.checkpoint("here", progress=40)
 
@@ -263,7 +263,7 @@ def test_a_lost_response_of_a_transaction_is_no_loss(bench: Bench) -> None:
         "before-call.dynamodb.TransactWriteItems",
         lambda params, **_: tokens.append(params["body"].decode()),
     )
-    parked(bench, count=2)
+    held(bench, count=2)
     assert len(tokens) == 2
     assert all("ClientRequestToken" in token for token in tokens)
 
@@ -281,8 +281,8 @@ def test_no_more_can_be_paused_than_every_worker_can_read(bench: Bench) -> None:
 
 @pytest.fixture
 def ended(bench: Bench) -> list[str]:
-    """Return the ids of a job that each of two pauses has parked, both of which have ended."""
-    rows = [*parked(bench, "a"), *parked(bench, "b")]
+    """Return the ids of a job that each of two pauses has held, both of which have ended."""
+    rows = [*held(bench, "a"), *held(bench, "b")]
     for queue in ("a", "b"):
         pauses.resume(Kind.QUEUE, queue)
     return [row.id for row in rows]
@@ -298,7 +298,7 @@ def test_once_no_more_may_be_let_go_no_further_pause_is_read(
         "before-call.dynamodb.Query", lambda **_: queries.append("Query")
     )
     most, until = bounds.get("most", 25), clock.now() + bounds.get("seconds", 60) * clock.SECOND
-    admitted = pausing.admit_parked(bench.send, until=until, limit=most)
+    admitted = pausing.admit_held(bench.send, until=until, limit=most)
     assert bench.sent_jobs == ended[:admitted]
     assert len(queries) == admitted == bounds.get("most", 0)
 
@@ -306,15 +306,15 @@ def test_once_no_more_may_be_let_go_no_further_pause_is_read(
 def test_a_pause_that_can_not_be_dealt_with_keeps_no_other_waiting(
     bench: Bench, ended: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parked_by = pauses.parked_by
+    waiting_under = pauses.waiting_under
 
     def broken(paused: Pause, most: int) -> Any:
         if paused.name == "a":
             raise DOWN
-        return parked_by(paused, most)
+        return waiting_under(paused, most)
 
-    monkeypatch.setattr(pauses, "parked_by", broken)
-    assert pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 1
+    monkeypatch.setattr(pauses, "waiting_under", broken)
+    assert pausing.admit_held(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 1
     assert bench.sent_jobs == ended[1:]
 
 
@@ -327,11 +327,11 @@ def test_a_worker_that_can_not_be_reached_is_tried_once_whatever_the_number_of_p
         tried.append(message.id)
         raise SendFailed("it", "throttled")
 
-    assert pausing.admit_parked(unreachable, until=clock.now() + clock.MINUTE, limit=25) == 0
+    assert pausing.admit_held(unreachable, until=clock.now() + clock.MINUTE, limit=25) == 0
     assert tried == ended[:1]
 
 
-# --- one of several that a pause has parked -------------------------------------------------------
+# --- one of several that a pause has held -------------------------------------------------------
 
 
 def canceled_by_another(row: JobRequest) -> None:
@@ -353,14 +353,14 @@ def of_another_type(row: JobRequest) -> None:
 
 
 def let_go(bench: Bench) -> int:
-    return pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25)
+    return pausing.admit_held(bench.send, until=clock.now() + clock.MINUTE, limit=25)
 
 
 @pytest.mark.parametrize("happened", [canceled_by_another, gone, of_another_type])
 def test_one_that_can_not_go_on_keeps_no_other_waiting(
     bench: Bench, happened: Callable[[JobRequest], None]
 ) -> None:
-    first, second = parked(bench, count=2)
+    first, second = held(bench, count=2)
     happened(first)
     pauses.resume(Kind.QUEUE, "a")
     assert let_go(bench) == 1
@@ -368,7 +368,7 @@ def test_one_that_can_not_go_on_keeps_no_other_waiting(
 
 
 def test_one_that_is_canceled_while_it_is_let_go_keeps_no_other_waiting(bench: Bench) -> None:
-    first, second = parked(bench, count=2)
+    first, second = held(bench, count=2)
     pauses.resume(Kind.QUEUE, "a")
     events = clients.client("dynamodb").meta.events
 
@@ -385,7 +385,7 @@ def test_one_that_is_canceled_while_it_is_let_go_keeps_no_other_waiting(bench: B
 def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_letting_go(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str, admitted: int
 ) -> None:
-    first, second = parked(bench, count=2)
+    first, second = held(bench, count=2)
     pauses.resume(Kind.QUEUE, "a")
     admit = transitions.admit
 
@@ -401,7 +401,7 @@ def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_
 
 
 def test_once_it_is_paused_again_no_more_of_it_is_written(bench: Bench) -> None:
-    first, second = parked(bench, count=2)
+    first, second = held(bench, count=2)
     pauses.resume(Kind.QUEUE, "a")
     events = clients.client("dynamodb").meta.events
 
@@ -417,7 +417,7 @@ def test_once_it_is_paused_again_no_more_of_it_is_written(bench: Bench) -> None:
 
 
 def test_a_pause_under_which_a_row_is_that_can_not_be_read_is_not_forgotten(bench: Bench) -> None:
-    (row,) = parked(bench)
+    (row,) = held(bench)
     make_unreadable(row)
     pauses.resume(Kind.QUEUE, "a")
     bench.advance(600)

@@ -134,7 +134,7 @@ def test_an_invocation_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(be
 
 
 @pytest.mark.parametrize(
-    ("limited", "at_once", "parked"),
+    ("limited", "at_once", "held"),
     [
         ({"slots": 1}, 4, 8),
         ({"slots": 1, "rate": Rate(1000)}, 6, 11),
@@ -143,7 +143,7 @@ def test_an_invocation_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(be
     ids=["slots", "both", "rate"],
 )
 def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
-    bench: Bench, units: Units, limited: dict[str, Any], at_once: int, parked: int
+    bench: Bench, units: Units, limited: dict[str, Any], at_once: int, held: int
 ) -> None:
     """From which docs/queues.md calculates how many jobs a line can start in a second."""
     limits.put("a", **limited)
@@ -153,12 +153,12 @@ def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
     bench.run(bench.dispatch("sample_once", queue_name="a"))
     assert units.of_lines == at_once
     row = bench.dispatch("sample_once", queue_name="a")
-    transitions.park_in_line(row, "line#a#*", "*", group="", due_at=clock.now() + clock.DAY)
+    transitions.hold_in_line(row, "line#a#*", "*", group="", due_at=clock.now() + clock.DAY)
     bench.advance(1)
     admission.admit_waiting("a", "*", bench.send)
     bench.deliver()
     assert bench.read(row).status is Status.SUCCEEDED
-    assert units.of_lines == at_once + parked
+    assert units.of_lines == at_once + held
 
 
 def test_a_job_that_waits_for_its_rate_costs_15_more_and_its_wake_up_one(
@@ -210,7 +210,7 @@ def test_each_more_that_one_wake_up_lets_on_costs_no_other_and_no_mark(
     assert spent == [2 * 8 + 2, 4 * 8 + 2]  # row, entry and rate; and once the mark
 
 
-def test_who_parks_while_a_line_is_paced_writes_of_no_other(
+def test_who_holds_while_a_line_is_paced_writes_of_no_other(
     still: Bench, units: Units, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put("a", rate=Rate(1))
@@ -221,7 +221,7 @@ def test_who_parks_while_a_line_is_paced_writes_of_no_other(
     still.advance(delay)
     spent: list[int] = []
 
-    def park(seconds: float) -> None:
+    def hold(seconds: float) -> None:
         still.advance(seconds / 2)
         row = still.dispatch("sample_once", queue_name="a")
         units.spent()
@@ -230,7 +230,7 @@ def test_who_parks_while_a_line_is_paced_writes_of_no_other(
             spent.append(units.spent())
         still.advance(seconds / 2)
 
-    monkeypatch.setattr(clock, "sleep", park)
+    monkeypatch.setattr(clock, "sleep", hold)
     still.run_message(message)
     assert spent == [6, 6]  # its row and its entry
 
@@ -266,7 +266,7 @@ def test_what_a_pump_asks_for_does_not_grow_with_the_number_that_wait(
         for _ in range(many):
             row = bench.dispatch("sample_once", queue_name="a")
             later = clock.now() + clock.DAY
-            transitions.park_in_line(row, "line#a#*", "*", group="", due_at=later)
+            transitions.hold_in_line(row, "line#a#*", "*", group="", due_at=later)
         limits.current(), pauses.current()  # which a process reads once in 10 s
         units.reads = 0
         admission.admit_waiting("a", "*", bench.send)

@@ -108,7 +108,7 @@ class Killed(BaseException):
     """The process is gone, and does nothing any more."""
 
 
-@pytest.mark.parametrize("number", [1, 2], ids=["who parked it", "the wake-up before"])
+@pytest.mark.parametrize("number", [1, 2], ids=["who held it", "the wake-up before"])
 def test_who_is_killed_before_it_sends_a_wake_up_keeps_nobody_waiting(
     still: Bench, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -143,7 +143,7 @@ def test_who_is_killed_before_it_sends_a_wake_up_keeps_nobody_waiting(
     looked = 0
     for _ in range(2 * 60 // 20 + 100 // 20):
         still.advance(20)
-        looked += still.tick().counts[timer.Disposition.PARKED]
+        looked += still.tick().counts[timer.Disposition.HELD]
     assert still.sent_jobs[0] == rows[number].id
     assert looked <= 1
 

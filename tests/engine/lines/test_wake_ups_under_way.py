@@ -101,7 +101,7 @@ def test_of_two_that_pace_a_line_the_later_one_goes_on(
     assert wake_ups(still) == []
 
 
-def test_who_is_killed_as_soon_as_it_has_parked_the_first_keeps_nobody_waiting(
+def test_who_is_killed_as_soon_as_it_has_held_the_first_keeps_nobody_waiting(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object, **__: object) -> None:

@@ -23,7 +23,7 @@ from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Member
 from job_runners.work.definitions import LONGEST_WAIT
-from limited_queue import PLACE, QUEUE, dispatch, during, items, park_in_order
+from limited_queue import PLACE, QUEUE, dispatch, during, hold_in_order, items
 from sample_work import script
 
 # Days for which an item is kept from its last write on, at least: None if it never expires. By the
@@ -56,7 +56,7 @@ KEPT: dict[str, float | None] = {
     "webhooks": None,
 }
 MODELS = {  # of these items
-    *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
+    *("LineItem", "Held", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
     *("Pause", "LimitChange", "Answer", "ErrorGroup", "Signal", "GroupItem"),
     *("AnswerLink", "Webhook"),
 }
@@ -80,7 +80,7 @@ def one_of_each(bench: Bench) -> None:
     """Leave an item of each kind in the coordination table, by what people and jobs do."""
     limits.put(QUEUE, slots=1, rate=Rate(1000, burst=1000))
     holder = dispatch(bench)
-    during(bench, lambda: park_in_order(bench, dispatch(bench)), holder)
+    during(bench, lambda: hold_in_order(bench, dispatch(bench)), holder)
     in_line = {"queue_name": "sample_campaigns", "payload": {"text": "spring"}}
     bench.run(bench.dispatch("sample_once", **in_line))
     pausing.pause(Kind.QUEUE, "paused")
@@ -149,7 +149,7 @@ def test_a_rate_that_is_paid_ahead_is_kept_until_that_time_and_longer(
     setattr(rate, ahead, paid_until * 1000)
     rate.save()
     if admitted:
-        transitions.park_in_line(row, PLACE, "*", group="", due_at=clock.now())
+        transitions.hold_in_line(row, PLACE, "*", group="", due_at=clock.now())
         admission.admit_waiting(QUEUE, "*", still.send)
     assert still.run(row).status is Status.SUCCEEDED
     (item,) = items("rate")

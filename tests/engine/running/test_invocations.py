@@ -156,7 +156,7 @@ def pause_itself(job: Any, payload: object) -> None:
     job.checkpoint("here", durable=True)
 
 
-def test_a_job_in_its_last_invocation_is_not_parked(
+def test_a_job_in_its_last_invocation_is_not_held(
     bench: Bench, define: Callable[[Job], None]
 ) -> None:
     """Nothing could let it go on: it does so itself."""
@@ -165,7 +165,7 @@ def test_a_job_in_its_last_invocation_is_not_parked(
     assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
 
 
-def test_a_job_that_can_not_be_sent_again_is_not_parked(bench: Bench) -> None:
+def test_a_job_that_can_not_be_sent_again_is_not_held(bench: Bench) -> None:
     row = bench.dispatch()
     script.job = pause_itself
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)

@@ -57,13 +57,13 @@ def waiting(bench: Bench, **wait: Any) -> tuple[Any, list[Any]]:
     return row, got
 
 
-def signal_before_the_park(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send the signal after the job has looked for it, and before it parks."""
-    park = waits.wait
+def signal_before_the_hold(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send the signal after the job has looked for it, and before it holds."""
+    hold = waits.wait
 
     def signaled_before(job: Any, *arguments: Any, **more: Any) -> Any:
         signaling.signal(bench.read(job), "approval", "now", bench.send)
-        return park(job, *arguments, **more)
+        return hold(job, *arguments, **more)
 
     monkeypatch.setattr(waits, "wait", signaled_before)
 
@@ -95,10 +95,10 @@ def test_a_signal_that_comes_before_the_wait_is_not_lost(bench: Bench) -> None:
 def test_a_signal_that_comes_while_the_job_is_about_to_wait_is_not_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has looked for the signal, and not parked yet: the transaction notices."""
+    """It has looked for the signal, and not held yet: the transaction notices."""
     script.job, got = waits_for()
     row = bench.dispatch("sample_once")
-    signal_before_the_park(bench, monkeypatch)
+    signal_before_the_hold(bench, monkeypatch)
     row = bench.run(row)
     assert (row.status, row.wait_count, row.counted_invocations) == (Status.QUEUED, 1, 0)
     bench.deliver()
@@ -116,13 +116,13 @@ def test_a_job_with_a_signal_and_a_cancel_as_it_is_about_to_wait_is_canceled(
         owner_transitions.request_cancel(bench.read(job))
         return proceed(job, *arguments)
 
-    signal_before_the_park(bench, monkeypatch)
+    signal_before_the_hold(bench, monkeypatch)
     monkeypatch.setattr(waits, "continue_at_once", canceled_before)
     assert bench.run(row).status is Status.CANCELED
     assert (bench.sent, got) == ([], [])
 
 
-def test_a_signal_that_comes_between_the_senders_read_and_the_park_admits_the_job(
+def test_a_signal_that_comes_between_the_senders_read_and_the_hold_admits_the_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script.job, got = waits_for()
@@ -163,10 +163,10 @@ def test_a_signal_that_a_job_does_not_wait_for_leaves_it_waiting(bench: Bench) -
     assert bench.sent == []
 
 
-def test_a_signal_for_a_job_that_was_read_while_it_ran_admits_it_after_the_park(
+def test_a_signal_for_a_job_that_was_read_while_it_ran_admits_it_after_the_hold(
     bench: Bench,
 ) -> None:
-    """The claim is the same before and after the park: only status and wait differ."""
+    """The claim is the same before and after the hold: only status and wait differ."""
     wait, got = waits_for()
     stale: list[Any] = []
 

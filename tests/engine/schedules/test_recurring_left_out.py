@@ -205,7 +205,7 @@ def test_or_beside_it(bench: Bench) -> None:
     assert len(started()) == 3
 
 
-def test_one_that_was_parked_or_waits_for_another_attempt_is_not_finished(bench: Bench) -> None:
+def test_one_that_was_held_or_waits_for_another_attempt_is_not_finished(bench: Bench) -> None:
     put(job_type="sample_again")
     go_to(NOON)
     look(bench)

@@ -326,7 +326,7 @@ def test_every_15_minutes_the_timer_says_how_long_a_job_has_waited_in_a_line(
         return [values["OldestInLine"] for _, values in emitted(capsys) if "OldestInLine" in values]
 
     pausing.pause(Kind.QUEUE, "default")
-    still.run(still.dispatch("sample_once"))  # parked under the pause, not in a line
+    still.run(still.dispatch("sample_once"))  # held under the pause, not in a line
     still.advance(50)
     assert still.run(still.dispatch("sample_once", queue_name="sample_paced")).finished_at
     assert oldest() == []

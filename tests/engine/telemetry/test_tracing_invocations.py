@@ -175,9 +175,9 @@ def test_a_job_that_waited_in_line_links_to_its_dispatch_and_not_to_whom_it_wait
     assert read(second_id).admitted_at is not None
     sent.run()
     assert read(second_id).status is Status.SUCCEEDED
-    parked, _, admitted = spans.named("process sample_again")
+    held, _, admitted = spans.named("process sample_again")
     sending = spans.named("send sample_again")[1]
-    assert (outcome(parked), parent_of(parked)) == ("waits for capacity", id_of(sending))
+    assert (outcome(held), parent_of(held)) == ("waits for capacity", id_of(sending))
     assert (outcome(admitted), parent_of(admitted), links_of(admitted)) == (
         *("succeeded", None, [id_of(sending)]),
     )

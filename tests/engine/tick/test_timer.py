@@ -242,7 +242,7 @@ def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, p
     assert tick(post).counts[timer.Disposition.BROKEN] == 1
     assert tick(post).counts == Counter()
     stored = moto_direct.row("jobs", {"id": {"S": row.id}})
-    assert stored["due_shard"] == due_shard(row.id, Lane.PARKED)
+    assert stored["due_shard"] == due_shard(row.id, Lane.HELD)
     time.pass_(clock.HOUR + 1)
     assert tick(post).counts[timer.Disposition.BROKEN] == 1
 

@@ -18,7 +18,7 @@ from job_runners.errors import SendFailed
 from job_runners.store import conditional_write, limits, pauses, queries
 from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Kind
-from limited_queue import QUEUE, dispatch, during, park_in_order
+from limited_queue import QUEUE, dispatch, during, hold_in_order
 
 
 def away(*_: object, **__: object) -> NoReturn:
@@ -144,7 +144,7 @@ def test_an_admitted_job_whose_message_is_lost_goes_before_a_backlog(
     bench.advance(30)
     limits.put(QUEUE, slots=1)
     row = dispatch(bench)
-    during(bench, lambda: park_in_order(bench, row))
+    during(bench, lambda: hold_in_order(bench, row))
     bench.advance(31)
     assert bench.tick().counts == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
     bench.sent.clear()

@@ -129,7 +129,7 @@ def test_a_first_start_needs_no_room(bench: Bench, narrow: None) -> None:
     queued(bench, 4)
     retried = bench.claim(bench.dispatch())
     pausing.pause(Kind.QUEUE, "other")
-    parked = bench.run(bench.dispatch(queue_name="other"))
+    held = bench.run(bench.dispatch(queue_name="other"))
     bench.advance(61)
     bench.tick()
     at = clock.now() + 30_000
@@ -149,7 +149,7 @@ def test_a_first_start_needs_no_room(bench: Bench, narrow: None) -> None:
     bench.sent.clear()  # its message is lost
     bench.advance(91)
     bench.tick()
-    assert {retried.id, scheduled.id, parked.id} <= set(bench.sent_jobs)
+    assert {retried.id, scheduled.id, held.id} <= set(bench.sent_jobs)
 
 
 # --- who does not wait for a backlog --------------------------------------------------------------
@@ -166,14 +166,14 @@ def resent(bench: Bench) -> None:
     bench.advance(61)
 
 
-def parked(bench: Bench) -> None:
+def held(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "other")
     for _ in range(8):
         bench.run(bench.dispatch(queue_name="other"))
     bench.advance(3600)
 
 
-@pytest.mark.parametrize("backlog", [fresh, resent, parked])
+@pytest.mark.parametrize("backlog", [fresh, resent, held])
 def test_a_backlog_keeps_no_start_and_no_rescue_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, backlog: Callable[[Bench], None]
 ) -> None:

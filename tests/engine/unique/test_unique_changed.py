@@ -59,7 +59,7 @@ def let_on_in_its_line(bench: Bench) -> JobRequest:
     return row
 
 
-def parked_under_another_pause(bench: Bench) -> JobRequest:
+def held_under_another_pause(bench: Bench) -> JobRequest:
     row = ask(bench)
     pausing.pause(Kind.JOB_TYPE, "unique_replace")
     seen = bench.run(row)
@@ -103,7 +103,7 @@ def another_under_the_same_id(bench: Bench) -> JobRequest:
     "changed",
     [
         let_on_in_its_line,
-        parked_under_another_pause,
+        held_under_another_pause,
         put_off,
         given_another_large_payload,
         given_the_payload_of_another_key,

@@ -32,7 +32,7 @@ def test_looks_at_one_that_follows_grow_rare(bench: Bench) -> None:
     looks = 0
     for _ in range(4 * 6):
         bench.advance(600)
-        looks += bench.tick().counts[timer.Disposition.PARKED]
+        looks += bench.tick().counts[timer.Disposition.HELD]
     assert bench.read(follows).status is Status.WAITING
     assert looks < 8  # each time after twice as long, up to an hour
 

@@ -213,16 +213,16 @@ def test_one_that_is_canceled_as_it_gives_up_its_turn_has_the_next_sent(bench: B
 def test_one_that_is_canceled_as_it_meets_a_pause_has_the_next_sent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    park = transitions.park
+    hold = transitions.hold
 
     def canceled_before(row: JobRequest, *asked: Any, **more: Any) -> Change:
         owner_actions.cancel(bench.read(row.id))  # once it knows of the pause
-        return park(row, *asked, **more)
+        return hold(row, *asked, **more)
 
     def pause(job: Any) -> None:
         pauses.pause(Kind.JOB_TYPE, "unique_follow")
         bench.advance(11)
         job.checkpoint(1)
 
-    monkeypatch.setattr(transitions, "park", canceled_before)
+    monkeypatch.setattr(transitions, "hold", canceled_before)
     assert sent_behind(bench, pause)

@@ -303,7 +303,7 @@ def test_one_that_follows_waits_for_the_end_of_the_other(bench: Bench) -> None:
     row = ask(bench, "second", "unique_follow")
     assert (row.status, row.follows) == (Status.WAITING, first.created_key)
     bench.advance(700)
-    assert bench.tick().counts == {timer.Disposition.LEASED: 1, timer.Disposition.PARKED: 1}
+    assert bench.tick().counts == {timer.Disposition.LEASED: 1, timer.Disposition.HELD: 1}
     assert bench.read(row).status is Status.WAITING
     bench.advance(400)
     bench.tick()  # the lease of the first is over

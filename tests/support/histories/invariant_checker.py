@@ -332,7 +332,7 @@ class InvariantChecker:
             self.report(f"{label}: claimed {early} ms before its time")
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
-            self.report(f"{label}: claimed while it was parked")
+            self.report(f"{label}: claimed while it was held")
         # Compare with the start of the invocation. If the invocation freezes before its claim, it
         # doesn't learn of a pause that began after its start.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
@@ -372,11 +372,11 @@ class InvariantChecker:
         return self._world.time - int(could_run_at)
 
     def _check_without_claim(self, label: str, before: str, after: str, *, may_stop: bool) -> None:
-        parked = before != "waiting" and after == "waiting"
-        self._world.figures["paused"] += parked
+        held = before != "waiting" and after == "waiting"
+        self._world.figures["paused"] += held
         admitted = before == "waiting" and after == "queued"
         canceled = after == "canceled" and may_stop
-        if not (parked or admitted or canceled or after == "failed"):
+        if not (held or admitted or canceled or after == "failed"):
             self.report(f"{label}: {(before, after)} without a claim")
 
     def _check_change_of_running(

@@ -51,7 +51,7 @@ class LineChecker:
         # By line and waiting group (an organization): its entries, and the groups admitted while it
         # waited.
         self._admitted_past: dict[tuple[str, str], tuple[set[str], list[str]]] = {}
-        # By line: the number and the invocation of the last write that freed a slot, or parked or
+        # By line: the number and the invocation of the last write that freed a slot, or held or
         # admitted a job.
         self._moved: dict[str, tuple[int, Invocation]] = {}
         # By line: the timer run that processed a job waiting there.
@@ -107,7 +107,7 @@ class LineChecker:
 
         The check applies to:
 
-        - an invocation that freed a slot, parked a job or admitted a job
+        - an invocation that freed a slot, held a job or admitted a job
         - an invocation that handled the failure record of a killed invocation
         - the timer
         """
@@ -195,9 +195,9 @@ class LineChecker:
         """Note a write that frees a slot or makes a job wait. Its writer must then admit jobs."""
         in_line = after.get("wait_key") is not None
         line = str(after["held_by"]) if in_line else _line_of(after)
-        parks = in_line and after["wait_key"] != before.get("wait_key")
+        holds = in_line and after["wait_key"] != before.get("wait_key")
         frees = before.get("slot") is not None and after["status"] not in _MAY_HOLD_SLOT
-        if parks or frees:
+        if holds or frees:
             self._moved[line] = (self._world.writes_landed, invocation)
         elif in_line and invocation.name == "timer":
             self._seen_by_timer[line] = invocation

@@ -79,9 +79,9 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
         case "held":
             return _use_by_waiting([jobs.get(job_id_of(item["sk"]), {})], name)
         case "keys":
-            return _use_by_waiting(_parked_while_listed(item, jobs), f"line#{name}#{item['sk']}")
+            return _use_by_waiting(_held_while_listed(item, jobs), f"line#{name}#{item['sk']}")
         case "keys_of":
-            return _use_by_waiting(_parked_while_listed(item, jobs), f"line#{item['sk']}", name)
+            return _use_by_waiting(_held_while_listed(item, jobs), f"line#{item['sk']}", name)
         case "unique":
             return _use_by_unfinished(row for row in jobs.values() if row.get("unique_key") == name)
         case "step" | "signal" | "group" | "link":
@@ -112,11 +112,11 @@ def _use_of_failures(
     return None
 
 
-def _parked_while_listed(key: Row, jobs: dict[str, Row]) -> list[Row]:
-    """Return the waiting jobs that were parked before this key in a list expired.
+def _held_while_listed(key: Row, jobs: dict[str, Row]) -> list[Row]:
+    """Return the waiting jobs that were held before this key in a list expired.
 
-    For jobs that were parked later, the list may lack the key. The write that notes a key isn't
-    repeated, and the timer parks jobs without that write (see `job_runners.store.used_keys`).
+    For jobs that were held later, the list may lack the key. The write that notes a key isn't
+    repeated, and the timer holds jobs without that write (see `job_runners.store.used_keys`).
     """
     expires_at = key["expires_at"] * clock.SECOND
     return [row for row in jobs.values() if row.get("waiting_since", expires_at) < expires_at]

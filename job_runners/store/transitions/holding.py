@@ -1,4 +1,4 @@
-"""The transitions of waiting: park, restore_entry and admit. Each changes a row and its entry."""
+"""The transitions of waiting: hold, restore_entry and admit. Each changes a row and its entry."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.line_entries import entry_from_row, new_entry
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Grant
-from job_runners.store.pauses import Pause, parked_entry
+from job_runners.store.pauses import Pause, held_entry
 from job_runners.store.table import Table
 from job_runners.store.transactions import RecordWrite
 from job_runners.store.transitions.ending import (
@@ -22,12 +22,12 @@ from job_runners.store.transitions.ending import (
 )
 
 
-def park(
+def hold(
     job: JobRequest, pause: Pause, *, due_at: int, reached: Checkpoint | None = None
 ) -> Change:
-    """Park a job under a pause.
+    """Hold a job under a pause.
 
-    The job must be claimable, parked under another pause, or running under our claim. Pass the last
+    The job must be claimable, held under another pause, or running under our claim. Pass the last
     checkpoint that a running job has `reached`. The timer checks the job at `due_at`.
 
     The row and its entry under the pause change in one transaction, which also frees the job's
@@ -35,19 +35,19 @@ def park(
     """
     since = job.waiting_since or clock.now()
     actions = [
-        *conditional_write.park_actions(job, pause.sk, None, since, due_at),
+        *conditional_write.hold_actions(job, pause.sk, None, since, due_at),
         *(unrecorded_actions(job, reached) if reached else []),
     ]
-    return _park(
+    return _hold(
         job,
         actions,
-        entry=parked_entry(pause.sk, job, since),
+        entry=held_entry(pause.sk, job, since),
         shows_this_write=lambda row: row.held_by == pause.sk,
         reached=reached,
     )
 
 
-def park_in_line(
+def hold_in_line(
     job: JobRequest,
     partition_key: str,
     concurrency_key: str,
@@ -57,11 +57,11 @@ def park_in_line(
     reached: Checkpoint | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Park a job in the line of its queue and `concurrency_key`.
+    """Hold a job in the line of its queue and `concurrency_key`.
 
     The line is stored under `partition_key`.
 
-    The job goes to the end of the line, or to the position of a job that was parked at
+    The job goes to the end of the line, or to the position of a job that was held at
     `position_time`, in milliseconds since 1970.
 
     The job must be claimable, or running under our claim. Pass the last checkpoint that a running
@@ -74,11 +74,11 @@ def park_in_line(
     since = clock.now()
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
-        *conditional_write.park_actions(job, partition_key, entry.sk, since, due_at),
+        *conditional_write.hold_actions(job, partition_key, entry.sk, since, due_at),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, reached, has_passed=True) if reached else []),
     ]
-    return _park(
+    return _hold(
         job,
         actions,
         entry=entry,
@@ -87,7 +87,7 @@ def park_in_line(
     )
 
 
-def _park(
+def _hold(
     job: JobRequest,
     actions: list[Action],
     *,
@@ -95,7 +95,7 @@ def _park(
     shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
 ) -> Change:
-    """Park a job if its row is unchanged since it was read, or stop it if its owner asked for that.
+    """Hold a job if its row is unchanged since it was read, or stop it if its owner asked for that.
 
     `shows_this_write` returns whether a row waits because of this write.
     """
@@ -103,7 +103,7 @@ def _park(
     return write_or_stop(
         job,
         lambda: holdings.write_freeing(
-            "park",
+            "hold",
             job,
             actions,
             conditional_write.as_read(job) & conditional_write.no_cancel_requested(),
@@ -125,7 +125,7 @@ def restore_entry(job: JobRequest, *, due_at: int) -> Change:
     return conditional_write.write_with(
         "postpone",
         job,
-        conditional_write.due_actions(job, due_at, Lane.PARKED),
+        conditional_write.due_actions(job, due_at, Lane.HELD),
         (JobRequest.wait_key == job.wait_key) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
         more_writes=[
@@ -135,7 +135,7 @@ def restore_entry(job: JobRequest, *, due_at: int) -> Change:
 
 
 def admit(job: JobRequest, grant: Grant | None = None) -> Change:
-    """Queue a parked job again. The time that it waited doesn't count against its time limits.
+    """Queue a held job again. The time that it waited doesn't count against its time limits.
 
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
     another job got that capacity in the meantime, and PreconditionFailed if the job no longer
@@ -162,13 +162,13 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
 def admit_actions(
     job: JobRequest, grant: Grant | None = None, now: int | None = None
 ) -> list[Action]:
-    """Return the actions that queue a parked job again, without those that name its slot."""
+    """Return the actions that queue a held job again, without those that name its slot."""
     now = clock.now() if now is None else now
     waited = max(0, now - (job.waiting_since or now))
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, now),
         JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
-        *conditional_write.no_longer_parked(),
+        *conditional_write.no_longer_held(),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
@@ -181,7 +181,7 @@ def admit_actions(
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
     """Return the `queued_at` of an admitted job. The time limit for its start counts from then.
 
-    The time that the job waited doesn't count. But the time before it was parked counts, if it
+    The time that the job waited doesn't count. But the time before it was held counts, if it
     waited in a line and no worker has claimed it since it could run. Otherwise the limit would
     start again at each admission, and a job that no worker can start might never reach it.
     """
