@@ -1,7 +1,7 @@
 ------------------------------- MODULE Transitions -------------------------------
 (* The transitions that change a job's row. Each has an operator for the write's    *)
 (* condition and one for the row that the write leaves. They correspond to    *)
-(* job_runners/store/transitions and job_runners/store/owner_transitions.py; README.md has the table.             *)
+(* job_runners/store/transitions and job_runners/store/caller_transitions.py; README.md has the table.             *)
 (*                                                                            *)
 (* `Lifecycle` explores what processes may do with the transitions. `Replay` checks *)
 (* that each write in recorded histories is one of them. Both use the         *)

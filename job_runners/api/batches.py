@@ -67,7 +67,7 @@ class BatchData(BaseModel):
         f"line. It may have up to {MAX_MEMBERS:,} lines",
     )
     then: ThenData | None = None
-    organization_id: Name = Field(default="default", description="The owner of the batch")
+    organization_id: Name = Field(default="default", description="The organization of the batch")
     stop_after_failures: _Failures | None = Field(
         default=None,
         description="Cancel the members that have not started after this number of failures",
@@ -187,7 +187,7 @@ class _Checking:
         self._data = data
         self._caller = caller
         self._send = send
-        self._owner = {"organization_id": data.organization_id}
+        self._organization = {"organization_id": data.organization_id}
         self._until = clock.now() + SECONDS * clock.SECOND
 
     def payload(self) -> dict[str, Any]:
@@ -279,8 +279,10 @@ class _Checking:
         self._check_fields({name: value for name, value in fields.items() if name != "key"})
 
     def _check_fields(self, fields: dict[str, Any]) -> None:
-        owner = {name: value for name, value in self._owner.items() if value is not None}
-        check_job(requests.job_of({**fields, **owner}, self._caller), self._send)
+        organization = {
+            name: value for name, value in self._organization.items() if value is not None
+        }
+        check_job(requests.job_of({**fields, **organization}, self._caller), self._send)
 
 
 def _in_lines(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_Given]:

@@ -121,7 +121,7 @@ class JobData(BaseModel):
     payload: dict[str, Any] = Field(default_factory=dict, description="The input of the job")
     organization_id: Name = Field(
         default="default",
-        description="The owner of the job; leave it at `default` in a single-tenant stack",
+        description="The organization of the job; leave it at `default` in a single-tenant stack",
     )
     queue_name: Name | None = Field(
         default=None, description="The queue of the job; by default that of its job type"

@@ -12,7 +12,7 @@ from itertools import islice
 from job_runners import clock
 from job_runners.erasing import files, lines
 from job_runners.errors import PreconditionFailed
-from job_runners.store import error_groups, owner_transitions, used_keys, webhooks
+from job_runners.store import caller_transitions, error_groups, used_keys, webhooks
 from job_runners.store.error_groups import ErrorGroup
 from job_runners.store.job_request import JobRequest
 from job_runners.store.schedules import schedule
@@ -111,10 +111,10 @@ class Organization:
 
         If the job was retried in the meantime, the row stays, and the next pass finds the job.
         """
-        removed = Counter(owner_transitions.delete_records(row))
+        removed = Counter(caller_transitions.delete_records(row))
         removed["file versions"] += sum(map(files.delete_versions, row.data_folders))
         try:
-            owner_transitions.delete_row(row)
+            caller_transitions.delete_row(row)
         except PreconditionFailed:
             return removed
         return removed + Counter(jobs=1)

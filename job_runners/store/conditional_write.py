@@ -346,7 +346,7 @@ def attempts_left() -> Condition:
 
 
 def no_cancel_requested() -> Condition:
-    """Return the condition that the job's owner hasn't asked it to stop."""
+    """Return the condition that no caller has asked it to stop."""
     condition: Condition = JobRequest.cancel_requested.does_not_exist()
     return condition
 

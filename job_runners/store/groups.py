@@ -1,4 +1,4 @@
-"""The items of a group: jobs (its members) that another job, its owner, dispatched and waits for.
+"""The items of a group: jobs (its members) that another job, its parent, dispatched and waits for.
 
 Each member that may be unfinished has a *marker*. The marker is put before the member's row, and
 deleted after the member has ended, each in a write of its own. So the markers always include every
@@ -95,7 +95,7 @@ class Group(Value):
 
     @property
     def held_by(self) -> str:
-        """Return the `held_by` of the owner while it waits for this group."""
+        """Return the `held_by` of the parent while it waits for this group."""
         return f"{GROUP_PREFIX}{self.id}"
 
     @property
@@ -112,16 +112,16 @@ class Group(Value):
         return f"{self.id}#{crc32(member_id.encode()) % self.shards}"
 
 
-def new_group(owner: JobRequest, name: str, *, is_large: bool) -> Group:
+def new_group(parent: JobRequest, name: str, *, is_large: bool) -> Group:
     """Return the group of a job's gather. A job that restarts with another payload has others."""
-    group_id = derived_id("group", owner.work_id, owner.salt or "", name)
+    group_id = derived_id("group", parent.work_id, parent.salt or "", name)
     return Group(group_id, _SHARDS if is_large else 1)
 
 
-def awaited_by(owner: JobRequest) -> Group:
-    """Return the group that a waiting owner waits for."""
-    group_id = str(owner.held_by).removeprefix(GROUP_PREFIX)
-    return Group(group_id, int((owner.current_wait or {})["shards"]))
+def awaited_by(parent: JobRequest) -> Group:
+    """Return the group that a waiting parent waits for."""
+    group_id = str(parent.held_by).removeprefix(GROUP_PREFIX)
+    return Group(group_id, int((parent.current_wait or {})["shards"]))
 
 
 def id_of(member: JobRequest) -> str:
@@ -289,21 +289,21 @@ def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
 # --- all items of a job ---------------------------------------------------------------------------
 
 
-def named(owner: JobRequest) -> list[tuple[str, Group]]:
+def named(parent: JobRequest) -> list[tuple[str, Group]]:
     """Return the names and the groups of a job's current work, ordered by name."""
-    found = steps.with_prefix(owner, STEP, after=None, limit=MOST_LISTED)
+    found = steps.with_prefix(parent, STEP, after=None, limit=MOST_LISTED)
     return [
         (each.sk.removeprefix(STEP), Group(each.result["id"], each.result["shards"]))
         for each in found
     ]
 
 
-def delete(owner: JobRequest) -> int:
+def delete(parent: JobRequest) -> int:
     """Delete all groups of a job, including those of its work with earlier payloads.
 
     Return the number of their items.
     """
-    found = [each.result for each in steps.of_all_work(owner, STEP)]
+    found = [each.result for each in steps.of_all_work(parent, STEP)]
     groups = [Group(each["id"], each["shards"]) for each in found]
     return GroupItem.delete_partitions(
         partition for group in groups for partition in (_partition(group.id), *group.partitions)

@@ -33,7 +33,7 @@ class Status(StrEnum):
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
     SUCCEEDED = "succeeded"  # done, with a result
     FAILED = "failed"  # ended with an error, and won't be tried again
-    CANCELED = "canceled"  # stopped because its owner asked
+    CANCELED = "canceled"  # stopped because a caller asked
 
     finished: bool
     timed: bool
@@ -105,7 +105,7 @@ class ClaimFields:
     send_id = nullable(UnicodeAttribute())  # the claim's message; only a claim writes it
     lease_until = nullable(Integer())  # the claimer's invocation has ended by then
     cursor = JSONAttribute(null=True)  # where the next invocation or attempt resumes
-    cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
+    cancel_requested = nullable(BooleanAttribute())  # a caller asked it to stop while it ran
     # Set if a child may exist that no step records: the start of the first invocation that may have
     # dispatched it. See `transitions.ending.unrecorded_actions`.
     unrecorded_since = nullable(Integer())

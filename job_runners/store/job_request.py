@@ -1,6 +1,6 @@
 """The JobRequest: one row for each job, and the meaning of its fields.
 
-Only the transitions in `job_runners.store.transitions` and `job_runners.store.owner_transitions`
+Only the transitions in `job_runners.store.transitions` and `job_runners.store.caller_transitions`
 change rows."""
 
 import json

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from job_runners import runners
-from job_runners.engine.control import owner_actions, signaling
+from job_runners.engine.control import caller_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobNotFound
@@ -75,12 +75,12 @@ class InlineRunner:
         signaling.signal(_row(job), name, value, held_runner.send)
 
     def cancel(self, job: SavedJob | str, *, members: bool = False) -> None:
-        """Cancel a job as its owner does: at once, or at its next written checkpoint if it runs.
+        """Cancel a job as a caller does: at once, or at its next written checkpoint if it runs.
 
         With `members`, also cancel the open members of its groups. The job then ends after them.
         Raises WrongState if the job has ended, and JobNotFound.
         """
-        stop = owner_actions.cancel_with_members if members else owner_actions.cancel
+        stop = caller_actions.cancel_with_members if members else caller_actions.cancel
         stop(_row(job), held_runner.send)
 
     def retry(self, job: SavedJob | str, payload: Payload = None) -> None:
@@ -90,7 +90,7 @@ class InlineRunner:
         InvalidPayload and JobNotFound.
         """
         new = None if payload is None else plain_payload(payload)
-        owner_actions.retry_again(_row(job), held_runner.send, new)
+        caller_actions.retry_again(_row(job), held_runner.send, new)
 
     def pause(self, job_type: str | None = None, *, queue: str | None = None) -> None:
         """Pause a job type or a queue, as an operator does. Use `run_due` then, because `drain`

@@ -9,7 +9,7 @@ import pytest
 import job_runners.handlers.timer
 from bench import Bench
 from expanded_template import Template, deployed, of_type, properties, references
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.telemetry import telemetry
 from job_runners.testing.lambda_context import Context
 from sample_work import script
@@ -63,7 +63,7 @@ def counted(
     script.job = fail
     for job_type in ("sample_once", "sample_again"):
         bench.run(bench.dispatch(job_type))
-    owner_actions.cancel(bench.dispatch())
+    caller_actions.cancel(bench.dispatch())
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
     job_runners.handlers.timer.tick(Context(), bench.send)

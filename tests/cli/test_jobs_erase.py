@@ -22,7 +22,7 @@ from job_runners.cli.stack import Stack
 from job_runners.engine.schedules import schedules
 from job_runners.erasing import files, organization
 from job_runners.erasing.organization import Organization
-from job_runners.store import limits, owner_transitions, queries, steps, webhooks
+from job_runners.store import caller_transitions, limits, queries, steps, webhooks
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.answers import Answer
 from job_runners.store.error_groups import ErrorGroup
@@ -196,14 +196,14 @@ def cut_off_at_the_uploads(patch: pytest.MonkeyPatch) -> None:
 
 def one_comes_after_the_first_is_gone(bench: Bench, patch: pytest.MonkeyPatch) -> list[JobRequest]:
     """Have a job come once, meanwhile: the list that is returned has it then."""
-    delete_row, came = owner_transitions.delete_row, list[JobRequest]()
+    delete_row, came = caller_transitions.delete_row, list[JobRequest]()
 
     def then_one_comes(row: JobRequest) -> None:
         delete_row(row)
         if not came:
             came.append(bench.dispatch("sample_once"))
 
-    patch.setattr(owner_transitions, "delete_row", then_one_comes)
+    patch.setattr(caller_transitions, "delete_row", then_one_comes)
     return came
 
 
@@ -297,14 +297,14 @@ def test_a_job_that_is_retried_meanwhile_stays_and_is_named(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = bench.dispatch("sample_once")
-    owner_transitions.cancel(bench.read(row))
-    delete_row = owner_transitions.delete_row
+    caller_transitions.cancel(bench.read(row))
+    delete_row = caller_transitions.delete_row
 
     def retried(read: JobRequest) -> None:
-        owner_transitions.requeue(bench.read(row), max_attempts=1)
+        caller_transitions.requeue(bench.read(row), max_attempts=1)
         delete_row(read)
 
-    monkeypatch.setattr(owner_transitions, "delete_row", retried)
+    monkeypatch.setattr(caller_transitions, "delete_row", retried)
     done = erase("--yes")
     assert done.exit_code == Exit.REFUSED
     assert row.id in done.stderr
@@ -321,7 +321,7 @@ def test_steps_and_payloads_from_before_a_retry_with_another_go_too(bench: Bench
     for number in (1, 2):
         assert bench.run(row).status is Status.FAILED
         again = {"text": LARGE["text"] + str(number)}
-        owner_transitions.requeue(bench.read(row), max_attempts=1, payload=again)
+        caller_transitions.requeue(bench.read(row), max_attempts=1, payload=again)
     assert bench.run(row).status is Status.FAILED
     assert len([each for each in everything(row.created_key) if "step#" in each]) == 3
     assert erase("--yes").exit_code == 0

@@ -12,7 +12,7 @@ from bench import Bench
 from expanded_template import deployed, of_type
 from job_runners import clock
 from job_runners.building.build import ROOT
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch.dispatch import accept_task
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution
@@ -72,7 +72,7 @@ def test_every_metric_is_on_the_page_and_no_other(
     script.task = lambda payload: fail(None, payload)
     task = accept_task("sample_note", {})
     execution.run(task, deadline=clock.now() + 900_000, send=bench.send)
-    owner_actions.cancel(bench.dispatch())
+    caller_actions.cancel(bench.dispatch())
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
     job_runners.handlers.timer.tick(Context(), bench.send)

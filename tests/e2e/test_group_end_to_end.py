@@ -27,7 +27,7 @@ from worker_killer import killer
 pytestmark = [pytest.mark.e2e, pytest.mark.more]
 
 MEMBERS = 300
-KILLS = 100  # in the middle of members, and after the owner was killed once
+KILLS = 100  # in the middle of members, and after the parent was killed once
 PATIENCE = 600  # seconds; it takes about 60 on a machine that does nothing else
 # Every job leaves a file named by its process. The last members succeed only after all kills.
 WORK = """
@@ -45,7 +45,7 @@ class Report(BaseModel):
     total: int
 
 def add_up(job: RunningJob, payload: Nothing):
-    (FOLDER / f"owner-{os.getpid()}").touch()
+    (FOLDER / f"parent-{os.getpid()}").touch()
     members = (Member("double", {"number": each}) for each in range(MEMBERS))
     results = job.gather("doubles", members)
     values = [each.value for each in results]
@@ -101,14 +101,14 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
 ) -> None:
     began = time.monotonic()
     with own_work(local, tmp_path), worker_timeout(local, 30):
-        owner = dispatch(local)
-        kill_while_it_dispatches(local, owner, tmp_path)
-        wait_until(local, owner, lambda job, *_: job["status"] == "waiting")
+        parent = dispatch(local)
+        kill_while_it_dispatches(local, parent, tmp_path)
+        wait_until(local, parent, lambda job, *_: job["status"] == "waiting")
         chance, may_kill = random.Random(2026), has_begun(tmp_path)
         with killer(local, chance, KILLS, gap=(0.1, 0.3), may_kill=may_kill) as kills:
-            wait_until(local, owner, lambda *_: len(kills) == KILLS)
+            wait_until(local, parent, lambda *_: len(kills) == KILLS)
         (tmp_path / "go").touch()
-        job, found = wait_until(local, owner, lambda *jobs: all(map(is_finished, jobs)))
+        job, found = wait_until(local, parent, lambda *jobs: all(map(is_finished, jobs)))
     assert job["status"] == "succeeded", job
     assert job["result"] == {
         "values": [2 * each for each in range(MEMBERS)],
@@ -118,7 +118,7 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
         "existing": 0,
     }
     assert Counter(each["job_type"] for each in found) == {"double": MEMBERS, "report": 1}
-    row = stored(local, owner)
+    row = stored(local, parent)
     assert row["wait_count"] == {"N": "1"}  # it was held once, and so has continued once
     assert open_markers(local) == []
     attempts = sum(each["attempt"] for each in found)
@@ -130,7 +130,7 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
 
 
 def dispatch(local: Local) -> str:
-    """Dispatch the owner once the functions run its code, and return its id."""
+    """Dispatch the parent once the functions run its code, and return its id."""
     until = time.monotonic() + PATIENCE
     while True:
         answer = local.api.post("/jobs", {"job_type": "add_up", "organization_id": ORGANIZATION})
@@ -140,13 +140,13 @@ def dispatch(local: Local) -> str:
         time.sleep(0.2)
 
 
-def kill_while_it_dispatches(local: Local, owner: str, folder: Path) -> None:
-    """Kill the owner's worker once it has dispatched some members, and not all."""
-    while next(children(local, owner), None) is None:
+def kill_while_it_dispatches(local: Local, parent: str, folder: Path) -> None:
+    """Kill the parent's worker once it has dispatched some members, and not all."""
+    while next(children(local, parent), None) is None:
         time.sleep(0.1)
-    (pid,) = (int(each.name.removeprefix("owner-")) for each in folder.glob("owner-*"))
+    (pid,) = (int(each.name.removeprefix("parent-")) for each in folder.glob("parent-*"))
     os.kill(pid, signal.SIGKILL)
-    assert len(list(children(local, owner))) < MEMBERS
+    assert len(list(children(local, parent))) < MEMBERS
 
 
 def has_begun(folder: Path) -> Callable[[int], bool]:
@@ -155,23 +155,23 @@ def has_begun(folder: Path) -> Callable[[int], bool]:
 
 
 def wait_until(
-    local: Local, owner: str, holds: Callable[..., bool]
+    local: Local, parent: str, holds: Callable[..., bool]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the owner and the jobs that it has dispatched, once this holds of all of them.
+    """Return the parent and the jobs that it has dispatched, once this holds of all of them.
 
     The minute comes round every few seconds. If none runs, some of those that wait are due, because
     the worker that was to begin one, or to send what follows, may have been killed.
     """
     until = time.monotonic() + PATIENCE
     while True:
-        job, found = get(local, f"/jobs/{owner}"), list(children(local, owner))
+        job, found = get(local, f"/jobs/{parent}"), list(children(local, parent))
         if holds(job, *found):
             return job, found
         assert not is_finished(job) or job["status"] == "succeeded", job
         assert time.monotonic() < until, Counter(each["status"] for each in (job, *found))
         left = [each for each in (job, *found) if not is_finished(each)]
         if not any(each["status"] == "running" for each in left):
-            for each in left[:20]:  # the owner and some members: they may only wait for a worker
+            for each in left[:20]:  # the parent and some members: they may only wait for a worker
                 local.make_due(each["id"])
         local.tick()
         time.sleep(3)
@@ -181,12 +181,12 @@ def is_finished(job: dict[str, Any]) -> bool:
     return job["status"] in FINISHED
 
 
-def children(local: Local, owner: str) -> Iterator[dict[str, Any]]:
+def children(local: Local, parent: str) -> Iterator[dict[str, Any]]:
     """Yield the jobs that a job has dispatched."""
     cursor: str | None = ""
     while cursor is not None:
         after = f"&cursor={cursor}" if cursor else ""
-        page = get(local, f"/jobs/{owner}/children?limit=100{after}")
+        page = get(local, f"/jobs/{parent}/children?limit=100{after}")
         yield from (each["job"] for each in page["children"] if each["job"])
         cursor = page["cursor"]
 

@@ -10,7 +10,7 @@ from api_events import Answer, Logged, request, send
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
-from job_runners.engine.control import owner_actions, signaling
+from job_runners.engine.control import caller_actions, signaling
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
@@ -187,7 +187,7 @@ def over_by_time(bench: Bench, row: JobRequest) -> None:
 
 
 def over_by_cancel(bench: Bench, row: JobRequest) -> None:
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
 
 
 def over_by_timeout(bench: Bench, row: JobRequest) -> None:
@@ -197,7 +197,7 @@ def over_by_timeout(bench: Bench, row: JobRequest) -> None:
 
 
 def over_by_another_payload(bench: Bench, row: JobRequest) -> None:
-    owner_actions.retry_again(owner_actions.cancel(row), bench.send, {"number": 2})
+    caller_actions.retry_again(caller_actions.cancel(row), bench.send, {"number": 2})
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_link_whose_time_is_over_takes_no_answer(bench: Bench, end: Any, timeo
 
 
 def over_by_delete(bench: Bench, row: JobRequest) -> None:
-    owner_actions.delete(owner_actions.cancel(row))
+    caller_actions.delete(caller_actions.cancel(row))
 
 
 def over_by_signals(bench: Bench, row: JobRequest) -> None:
@@ -300,7 +300,7 @@ def test_the_link_of_a_deleted_job_is_gone_and_one_that_is_past_its_ttl_too(benc
     post(path, "approve")
     row = bench.run(row)
     assert len(links()) == 1
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     assert links() == []
     assert post(path, "approve").status == 404
     _, path, _ = ask(bench)
@@ -331,7 +331,7 @@ def test_a_token_gets_into_no_log_line(bench: Bench, monkeypatch: pytest.MonkeyP
 def test_a_link_goes_on_with_the_next_invocation_and_a_manual_retry(bench: Bench) -> None:
     row, path, got = ask(bench)
     (link,) = links()
-    row = bench.run(owner_actions.retry_again(owner_actions.cancel(row), bench.send))
+    row = bench.run(caller_actions.retry_again(caller_actions.cancel(row), bench.send))
     assert (row.status, links()) == (Status.WAITING, [link])
     assert post(path, "approve").status == 200
     bench.run(row)
@@ -341,7 +341,7 @@ def test_a_link_goes_on_with_the_next_invocation_and_a_manual_retry(bench: Bench
 
 def test_an_invocation_that_was_overtaken_stores_no_link(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         bench.advance(2000)
         bench.tick()
         job.signal_url("approval", text="?", timeout=HOUR)

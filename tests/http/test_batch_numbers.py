@@ -9,7 +9,7 @@ import job_runners.handlers.worker
 from api_events import Answer, call
 from fake_lambda import FakeLambda
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import bulk, members
 from job_runners.engine.settling import group_ends
 from job_runners.engine.tick import timer
@@ -252,7 +252,7 @@ def test_progress_does_not_fall_if_a_member_is_retried_whose_failure_was_not_rec
     assert show(batch)["progress"] == 25
     row = queries.read(failed)
     assert row is not None
-    owner_actions.retry_again(row, lambda_async.send)
+    caller_actions.retry_again(row, lambda_async.send)
     assert show(batch)["progress"] == 25
     if size < 8:
         tick(time)

@@ -12,7 +12,7 @@ from histories.history import simulated_aws
 from job_runners.engine.dispatch import checking
 from job_runners.engine.running import children
 from job_runners.engine.settling import group_ends
-from job_runners.store import conditional_write, owner_transitions, pauses, steps, transitions
+from job_runners.store import caller_transitions, conditional_write, pauses, steps, transitions
 from job_runners.store.job_request import JobRequest, Status, new_id
 from job_runners.testing.simulation.faults import Fault
 
@@ -94,8 +94,10 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
 def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner_transitions, "_same_organization", lambda job: anything())
-    monkeypatch.setattr("job_runners.engine.control.owner_actions.delete", lambda row: row.delete())
+    monkeypatch.setattr(caller_transitions, "_same_organization", lambda job: anything())
+    monkeypatch.setattr(
+        "job_runners.engine.control.caller_actions.delete", lambda row: row.delete()
+    )
     assert "was deleted while it was" in broken_promise(near=6)
 
 
@@ -110,10 +112,10 @@ def test_it_notices_when_a_job_is_retried_manually_that_has_succeeded(
         )
 
     def retry(row: JobRequest, send: Any, payload: Any = None) -> Any:
-        return owner_transitions.requeue(row, max_attempts=3).after
+        return caller_transitions.requeue(row, max_attempts=3).after
 
     monkeypatch.setattr(conditional_write, "write", without)
-    monkeypatch.setattr("job_runners.engine.control.owner_actions.retry_again", retry)
+    monkeypatch.setattr("job_runners.engine.control.caller_actions.retry_again", retry)
     monkeypatch.setattr("histories.operators._GIVEN_UP", tuple(Status))
     assert "('succeeded', 'queued') after its outcome" in broken_promise()
 

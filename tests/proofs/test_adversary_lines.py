@@ -12,11 +12,11 @@ from histories.history import simulated_aws
 from job_runners import clock
 from job_runners.engine.lines import admission, sweeping
 from job_runners.store import (
+    caller_transitions,
     conditional_write,
     limits,
     line_items,
     line_rates,
-    owner_transitions,
     transitions,
 )
 from job_runners.store.job_request import JobRequest
@@ -102,7 +102,7 @@ def a_stale_hold(history: ScriptedHistory) -> None:
 def a_stale_cancel(history: ScriptedHistory) -> None:
     """Have a job canceled by its owner, which is held just then, and let on."""
     holder, job = admitted(history), history.dispatch()
-    with before(owner_transitions, "cancel", lambda: admit_another(history, holder, job)):
+    with before(caller_transitions, "cancel", lambda: admit_another(history, holder, job)):
         history.cancel(job)
 
 
@@ -190,7 +190,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_stale_hold, holding, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
     (
         a_stale_cancel,
-        owner_transitions,
+        caller_transitions,
         "conditional_write",
         WithoutAsRead(),
         "which it has: it leaked",

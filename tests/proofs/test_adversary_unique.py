@@ -59,7 +59,7 @@ def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_a_manual_retry_takes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("job_runners.engine.control.owner_actions._unique_key", lambda *_: None)
+    monkeypatch.setattr("job_runners.engine.control.caller_actions._unique_key", lambda *_: None)
     assert "has no key" in noticed(near=8)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
@@ -69,7 +69,7 @@ def began_and_waits_for_its_next_invocation(bench: Bench, row: JobRequest) -> No
 
 
 def was_canceled(bench: Bench, row: JobRequest) -> None:
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.shipped.jobs import post_webhook as module
 from job_runners.shipped.webhooks.errors import WebhookFailed
 from job_runners.shipped.webhooks.pinned_https import Answer
@@ -143,6 +143,6 @@ def test_an_event_that_was_given_up_can_be_sent_again_manually(
 ) -> None:
     row = run_on(bench, bench.dispatch("post_webhook", payload=PAYLOAD))
     receiver.answer = lambda: Answer(200, None)
-    row = bench.run(owner_actions.retry_again(row, bench.send))
+    row = bench.run(caller_actions.retry_again(row, bench.send))
     assert row.status is Status.SUCCEEDED
     assert set(receiver.ids) == {row.id}

@@ -10,7 +10,7 @@ import sample_work
 from bench import Bench
 from job_runners import caches, clock
 from job_runners.aws import bucket
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.schedules import schedules
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.errors import MissingObject
@@ -18,7 +18,7 @@ from job_runners.shipped.jobs import remove_uploads as module
 from job_runners.shipped.jobs import table
 from job_runners.shipped.jobs.old_uploads import NeededFiles
 from job_runners.shipped.jobs.remove_uploads import RemoveUploads, remove_uploads
-from job_runners.store import owner_transitions
+from job_runners.store import caller_transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import forget
 from job_runners.work import Recurring
@@ -48,7 +48,7 @@ def reading(bench: Bench, key: str, outcome: Status) -> JobRequest:
     if outcome is Status.FAILED:
         bucket.delete(key)
     if outcome is Status.CANCELED:
-        owner_transitions.cancel(bench.read(row))
+        caller_transitions.cancel(bench.read(row))
     elif outcome is not Status.QUEUED:
         bench.run(row)
     if outcome is Status.FAILED:
@@ -97,7 +97,7 @@ def test_a_file_stays_that_a_job_still_needs_or_may_by_a_retry(
     row = reading(bench, key, outcome)
     assert run() == {"removed": 0, "bytes": 0, "kept": 1}
     if outcome is not Status.QUEUED:
-        owner_transitions.requeue(bench.read(row), max_attempts=1)
+        caller_transitions.requeue(bench.read(row), max_attempts=1)
     assert bench.run(row).status is Status.SUCCEEDED
     assert run()["removed"] == 1
 
@@ -145,7 +145,7 @@ def test_what_is_named_while_it_runs_keeps_its_file(
     keys = [upload(f"{number}.csv") for number in range(6)]
     bench.dispatch("unique_replace", payload={"text": "none"}, delay=3600)
     canceled = bench.dispatch("sample_once", payload={"text": "none"})
-    owner_transitions.cancel(bench.read(canceled))
+    caller_transitions.cancel(bench.read(canceled))
     bench.advance(10 * 60)
 
     def name_it() -> None:
@@ -157,7 +157,7 @@ def test_what_is_named_while_it_runs_keeps_its_file(
         elif how == "a job that waits":
             bench.dispatch("unique_replace", payload={"text": keys[4]}, delay=3600)
         else:
-            owner_actions.retry_again(bench.read(canceled), bench.send, {"text": keys[4]})
+            caller_actions.retry_again(bench.read(canceled), bench.send, {"text": keys[4]})
 
     class Job(RecordingJob):
         def checkpoint(self, *args: Any, **more: Any) -> None:

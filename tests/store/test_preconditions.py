@@ -15,14 +15,14 @@ from bench import Bench
 from job_rows import saved
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import PreconditionFailed
-from job_runners.store import lines, owner_transitions, pauses, transitions
+from job_runners.store import caller_transitions, lines, pauses, transitions
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
@@ -198,7 +198,7 @@ def test_a_job_whose_owner_stops_it_in_the_last_moment_is_not_sent_again(
 
     def work(job: Any, payload: object) -> None:
         job.checkpoint("here")
-        before_next("UpdateItem", lambda: owner_actions.cancel(bench.read(row)))
+        before_next("UpdateItem", lambda: caller_actions.cancel(bench.read(row)))
         ends(bench, job)
 
     script.job = work
@@ -340,21 +340,21 @@ def test_a_row_that_another_pause_holds_has_waited_since_the_first_did(still: Be
 def test_a_job_that_has_succeeded_since_it_was_read_is_not_queued_again(still: Bench) -> None:
     """Somebody else had it done again, all in one millisecond."""
     seen = transitions.fail(still.claim(still.dispatch()), ERROR).after
-    again = owner_transitions.requeue(still.read(seen), max_attempts=1).after
+    again = caller_transitions.requeue(still.read(seen), max_attempts=1).after
     succeeded = transitions.succeed(still.claim(again), "done").after
     assert seen.finished_at == succeeded.finished_at
     with pytest.raises(PreconditionFailed, match="succeeded"):
-        owner_transitions.requeue(seen, max_attempts=1)
+        caller_transitions.requeue(seen, max_attempts=1)
 
 
 def test_a_job_is_queued_again_only_from_the_end_it_was_read_with(still: Bench) -> None:
     """Who asks has not seen how it ended meanwhile."""
     seen = transitions.fail(still.claim(still.dispatch()), ERROR).after
-    again = owner_transitions.requeue(still.read(seen), max_attempts=1).after
+    again = caller_transitions.requeue(still.read(seen), max_attempts=1).after
     still.advance(1)
     transitions.fail(still.claim(again), ERROR)
     with pytest.raises(PreconditionFailed, match="failed"):
-        owner_transitions.requeue(seen, max_attempts=1)
+        caller_transitions.requeue(seen, max_attempts=1)
 
 
 def test_a_job_that_expires_while_it_is_looked_at_is_not_queued_again(still: Bench) -> None:
@@ -362,7 +362,7 @@ def test_a_job_that_expires_while_it_is_looked_at_is_not_queued_again(still: Ben
     seen = transitions.fail(still.claim(still.dispatch()), ERROR).after
     still.advance(40 * clock.DAY / clock.SECOND)
     with pytest.raises(PreconditionFailed, match="gone"):
-        owner_transitions.requeue(seen, max_attempts=1)
+        caller_transitions.requeue(seen, max_attempts=1)
 
 
 # --- pauses that were set again -------------------------------------------------------------------
@@ -401,7 +401,7 @@ def test_a_job_that_a_person_has_queued_again_is_not_expired_by_a_tick_that_stoo
     def meanwhile() -> None:
         bench.tick()
         assert bench.read(row).status is Status.FAILED
-        owner_actions.retry_again(bench.read(row), bench.send)
+        caller_actions.retry_again(bench.read(row), bench.send)
 
     before_next("UpdateItem", meanwhile)
     assert bench.tick().counts == {timer.Disposition.MOVED: 1}

@@ -15,7 +15,7 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.lines import pausing
 from job_runners.errors import PreconditionFailed
-from job_runners.store import owner_transitions, pauses, queries, steps, transitions
+from job_runners.store import caller_transitions, pauses, queries, steps, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import Checkpoint, waits
@@ -37,7 +37,7 @@ def updates() -> list[str]:
 
 
 def asked_to_stop(row: JobRequest) -> JobRequest:
-    return owner_transitions.request_cancel(stored(row)).after
+    return caller_transitions.request_cancel(stored(row)).after
 
 
 def failed() -> JobRequest:
@@ -54,15 +54,15 @@ def sleep(row: JobRequest) -> JobRequest:
 # --- it was this very write -----------------------------------------------------------------------
 
 LOST: dict[str, tuple[Callable[[], JobRequest], Transition, Status]] = {
-    "cancel": (saved, lambda row: owner_transitions.cancel(row).after, Status.CANCELED),
+    "cancel": (saved, lambda row: caller_transitions.cancel(row).after, Status.CANCELED),
     "request_cancel": (
         claimed,
-        lambda row: owner_transitions.request_cancel(row).after,
+        lambda row: caller_transitions.request_cancel(row).after,
         Status.RUNNING,
     ),
     "requeue": (
         failed,
-        lambda row: owner_transitions.requeue(row, max_attempts=1).after,
+        lambda row: caller_transitions.requeue(row, max_attempts=1).after,
         Status.QUEUED,
     ),
     "expire": (saved, lambda row: transitions.expire(row, ERROR).after, Status.FAILED),
@@ -89,7 +89,7 @@ def test_a_transition_whose_response_is_lost_has_succeeded(transition: str) -> N
 def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_asked() -> None:
     row = stored(claimed())
     lose_next_answer("UpdateItem", lambda: transitions.stop(stored(row)).after)
-    assert owner_transitions.request_cancel(row).after.status is Status.CANCELED
+    assert caller_transitions.request_cancel(row).after.status is Status.CANCELED
 
 
 # --- it was somebody else's -----------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_as
 
 def test_a_job_that_its_owner_canceled_was_not_expired() -> None:
     seen = stored(saved())
-    owner_transitions.cancel(stored(seen))
+    caller_transitions.cancel(stored(seen))
     with pytest.raises(PreconditionFailed, match="canceled"):
         transitions.expire(seen, ERROR)
 
@@ -126,12 +126,12 @@ def test_a_job_that_runs_or_has_ended_is_not_canceled_in_one_write(
 ) -> None:
     row = stored(row_of())
     with pytest.raises(PreconditionFailed):
-        owner_transitions.cancel(row)
+        caller_transitions.cancel(row)
     assert stored(row).status is row.status
 
 
 def canceled_between_two_invocations(row: JobRequest) -> None:
-    owner_transitions.cancel(transitions.end_invocation(row, Checkpoint("here", 40, None)).after)
+    caller_transitions.cancel(transitions.end_invocation(row, Checkpoint("here", 40, None)).after)
 
 
 def succeeded_in_spite_of_it(row: JobRequest) -> None:
@@ -145,7 +145,7 @@ def test_a_job_that_has_ended_otherwise_was_not_asked_to_stop(
     row = stored(claimed())
     happened(stored(row))
     with pytest.raises(PreconditionFailed):
-        owner_transitions.request_cancel(row)
+        caller_transitions.request_cancel(row)
 
 
 def succeeded_meanwhile(row: JobRequest) -> None:
@@ -209,7 +209,7 @@ def test_a_delete_that_aws_did_not_take_is_no_refusal(bench: Bench, outage: Outa
     row = transitions.succeed(bench.claim(bench.dispatch()), "done").after
     outage.begin("throttled", only="DeleteItem")
     with pytest.raises(DeleteError):
-        owner_transitions.delete(row)
+        caller_transitions.delete(row)
     outage.end()
     assert bench.read(row).status is Status.SUCCEEDED
 
@@ -312,13 +312,13 @@ def test_no_request_has_a_null_in_it(bench: Bench) -> None:
     row = transitions.postpone(row, 5, Lane.PROMPT).after
     row = transitions.checkpoint(bench.claim(row), Checkpoint(None, 40, None)).after
     row = transitions.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None)).after
-    row = owner_transitions.requeue(stored(row), max_attempts=1).after
+    row = caller_transitions.requeue(stored(row), max_attempts=1).after
     row = transitions.fail(bench.claim(row), ERROR).after
     large = "".join(map(chr, range(0x4E00, 0x9FFF))) * 5
-    row = owner_transitions.requeue(stored(row), max_attempts=1, payload={"text": large}).after
+    row = caller_transitions.requeue(stored(row), max_attempts=1, payload={"text": large}).after
     assert row.payload_key is not None
-    row = owner_transitions.requeue(
-        owner_transitions.cancel(row).after, max_attempts=1, payload={"number": 2}
+    row = caller_transitions.requeue(
+        caller_transitions.cancel(row).after, max_attempts=1, payload={"number": 2}
     ).after
     transitions.succeed(bench.claim(row), "done")
     assert not nulls

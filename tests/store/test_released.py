@@ -15,7 +15,7 @@ import record_limits
 import record_release
 from api_events import call
 from job_runners.aws import bucket, clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.failure_records import settle
@@ -155,11 +155,11 @@ def test_what_is_recorded_as_paused_is_listed_and_resumed(release: Release) -> N
 
 
 def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
-    owner_actions.retry_again(release.row("failed_large"), release.send)
+    caller_actions.retry_again(release.row("failed_large"), release.send)
     release.deliver()
     assert release.row("failed_large").status == "failed"  # by the payload that it still has
     for name in ("succeeded_large", "failed_large", "canceled"):
-        owner_actions.delete(release.row(name))
+        caller_actions.delete(release.row(name))
         assert all(row.job_type == "released_child" for row in release.rows(name))
     gone = [key for key in release.read("objects") if not _is_there(key)]
     assert any(key.startswith("results/acme/") for key in gone)

@@ -5,7 +5,7 @@ import pytest
 import job_rows
 from job_runners.engine.dispatch.dispatch import accept_job
 from job_runners.runners.base import JobData
-from job_runners.store import owner_transitions, transitions
+from job_runners.store import caller_transitions, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.queries import read
@@ -101,7 +101,7 @@ def test_a_job_that_is_unique_and_there_keeps_the_record_from_being_written(
 ) -> None:
     there = accepted(unique_type, [])
     if has_ended:
-        owner_transitions.cancel(there)
+        caller_transitions.cancel(there)
     with pytest.raises(RowExists):
         accepted(unique_type, [turned(None, 1)])
     assert turn() is None

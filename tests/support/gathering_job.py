@@ -76,15 +76,15 @@ class Gathering:
         return self.bench.read(self.group.member_id(f"{number:06d}"))
 
 
-def look(owner: JobRequest, send: Send) -> bool:
+def look(parent: JobRequest, send: Send) -> bool:
     """Check the group of a waiting job as the timer does. Return whether the job continues."""
-    looking.sweep(owner)
-    return check_group(owner, send)
+    looking.sweep(parent)
+    return check_group(parent, send)
 
 
-def finish(owner: JobRequest, send: Send) -> bool:
+def finish(parent: JobRequest, send: Send) -> bool:
     """Continue a job if no member of its group is left. Return whether it continues."""
-    change = finishing.finish(owner.id)
+    change = finishing.finish(parent.id)
     if change is not None:
         settle(change, send)
     return change is not None

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from job_runners import clock, settings
 from job_runners.engine import configured
-from job_runners.engine.control import changing_limits, owner_actions, redriving
+from job_runners.engine.control import caller_actions, changing_limits, redriving
 from job_runners.engine.dispatch.dispatch import accept_task
 from job_runners.engine.running import execution
 from job_runners.engine.running.claiming import Invocation, claim
@@ -33,7 +33,7 @@ def record_queues(this: "Recorder") -> None:
     line: dict[str, Any] = {"job_type": "released_line", "payload": {"to": 1}}
     _claim_in_line(this, this.dispatch("line_running", **line))
     this.run(this.dispatch("line_waiting", **line))
-    owner_actions.cancel(this.run(this.dispatch("line_canceled", **line)))
+    caller_actions.cancel(this.run(this.dispatch("line_canceled", **line)))
     this.records["queue"] = this.failure_record(QueueMessage("released_line", "*"))
 
     fair: dict[str, Any] = {"job_type": "released_fair", "payload": {"to": 1}}
@@ -57,17 +57,17 @@ def record_quota(this: "Recorder") -> None:
         this.dispatch("counted_scheduled", delay=600, payload={"to": 1})
         batch = this.dispatch("counted_canceled")
         batch.update([JobRequest.batch_total.set(2)])  # as a batch of two members has it
-        owner_actions.cancel(batch)
+        caller_actions.cancel(batch)
 
 
 def record_authors(this: "Recorder") -> None:
     """Record jobs that say who dispatched, canceled and retried them."""
     token = context.author.set(context.Author("operator", "ada"))
     try:
-        owner_actions.cancel(this.dispatch("by_ada", payload={"to": 1}))
+        caller_actions.cancel(this.dispatch("by_ada", payload={"to": 1}))
         again = this.dispatch("again_by_ada", payload={"to": 1})
-        owner_actions.cancel(again)
-        owner_actions.retry_again(this.read(again), this.send)
+        caller_actions.cancel(again)
+        caller_actions.retry_again(this.read(again), this.send)
     finally:
         context.author.reset(token)
 

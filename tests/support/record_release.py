@@ -23,7 +23,7 @@ import moto_uploads  # noqa: E402
 from job_runners import clock  # noqa: E402
 from job_runners.aws import bucket  # noqa: E402
 from job_runners.building.function_files import SHIPPED  # noqa: E402
-from job_runners.engine.control import owner_actions, signaling  # noqa: E402
+from job_runners.engine.control import caller_actions, signaling  # noqa: E402
 from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
 from job_runners.engine.groups import progress  # noqa: E402
 from job_runners.engine.lines import pausing  # noqa: E402
@@ -145,7 +145,7 @@ def record_engine(this: Recorder) -> None:
     this.claim(this.dispatch("running_once", "released_once"), 600)
     this.claim(this.dispatch("running_record", payload={"to": 1}), 600)
     this.claim(this.dispatch("running_record_once", "released_once"), 600)
-    owner_actions.cancel(this.claim(this.dispatch("running_canceled"), 600))
+    caller_actions.cancel(this.claim(this.dispatch("running_canceled"), 600))
 
     error = {"kind": "Interrupted", "message": "Its worker is gone.", "traceback": ""}
     rescued = this.claim(this.dispatch("rescued"), 600)
@@ -156,9 +156,9 @@ def record_engine(this: Recorder) -> None:
     failing = {"fails": True}
     this.run(this.dispatch("failed", "released_once", payload=failing))
     this.run(this.dispatch("failed_large", payload={"fails": True, "ballast": NOISE}))
-    owner_actions.cancel(this.dispatch("canceled"))
+    caller_actions.cancel(this.dispatch("canceled"))
     again = this.run(this.dispatch("requeued", payload=failing))
-    owner_actions.retry_again(again, this.send, {"to": 2})
+    caller_actions.retry_again(again, this.send, {"to": 2})
 
 
 def record_pauses(this: Recorder) -> None:
@@ -167,7 +167,7 @@ def record_pauses(this: Recorder) -> None:
         pausing.pause(kind, name)
     this.run(this.dispatch("waiting_queue", "released_paused"))
     this.run(this.dispatch("waiting_type", "released_once"))
-    owner_actions.cancel(this.run(this.dispatch("waiting_canceled", "released_once")))
+    caller_actions.cancel(this.run(this.dispatch("waiting_canceled", "released_once")))
     pausing.pause(Kind.QUEUE, "resumed")
     this.run(this.dispatch("waiting_resumed", queue_name="resumed", payload={"to": 1}))
     pauses.resume(Kind.QUEUE, "resumed")
@@ -193,7 +193,7 @@ def record_groups(this: Recorder) -> None:
     """Record a job whose member was retried while it waits, and one whose group has ended."""
     waiting = this.run(this.dispatch("gathering", "released_gatherer"))
     first, _ = members_of(this, waiting)
-    owner_actions.retry_again(owner_actions.cancel(first, this.send), this.send)
+    caller_actions.retry_again(caller_actions.cancel(first, this.send), this.send)
     gathered = this.run(this.dispatch("gathered", "released_gatherer"))
     for member in members_of(this, gathered):
         this.run(member)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.schedules import schedules
 from job_runners.work import Recurring
 
@@ -15,8 +15,8 @@ def record_unique(this: "Recorder") -> None:
     """Rows that have a key, follow another, were put off, or were done again; and their records."""
     this.dispatch("unique_queued", "released_unique", payload={"to": 1})
     again = this.dispatch("unique_again", "released_unique", payload={"to": 2})
-    owner_actions.cancel(again)
-    owner_actions.retry_again(this.read(again), this.send)
+    caller_actions.cancel(again)
+    caller_actions.retry_again(this.read(again), this.send)
 
     later: dict[str, Any] = {"job_type": "released_replaced", "delay": 600}
     first = this.dispatch("unique_put_off", payload={"to": 1, "ballast": "may"}, **later)

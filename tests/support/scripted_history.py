@@ -8,7 +8,7 @@ from unittest.mock import patch
 from histories.history import History
 from histories.operators import Operators
 from job_runners import clock, runners
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.store import limits, queries
 from job_runners.store.job_request import JobRequest
 from job_runners.store.rate import Rate
@@ -70,7 +70,7 @@ class ScriptedHistory:
 
     def cancel(self, job_id: str) -> None:
         """Its owner cancels a job."""
-        self.ask(lambda: owner_actions.cancel(self.row(job_id), runners.sender()))
+        self.ask(lambda: caller_actions.cancel(self.row(job_id), runners.sender()))
 
     def ask(self, call: Callable[[], object]) -> None:
         """Somebody makes a request to the API."""

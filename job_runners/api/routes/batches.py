@@ -10,7 +10,7 @@ from job_runners.api.access import Caller
 from job_runners.api.query import flag, members_query
 from job_runners.api.responses import Response, respond
 from job_runners.api.routes import jobs
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.errors import InvalidCursor, JobNotFound
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import cursors
@@ -69,7 +69,7 @@ def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
 
     with_members = flag(event, "members")
     row = _batch_of(caller, job_id)
-    stop = owner_actions.cancel_with_members if with_members else owner_actions.cancel
+    stop = caller_actions.cancel_with_members if with_members else caller_actions.cancel
     with jobs.unless_gone():
         row = stop(row, runners.sender())
     status = 200 if row.status.finished else 202

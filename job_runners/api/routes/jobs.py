@@ -11,7 +11,7 @@ from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import ListQuery, acting_organization, flag, list_query, page_query
 from job_runners.api.responses import Response, no_content, respond
-from job_runners.engine.control import owner_actions, positions
+from job_runners.engine.control import caller_actions, positions
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import FailureNotFound, JobNotFound, PreconditionFailed, WrongState
 from job_runners.store import blobs, children, queries
@@ -128,7 +128,7 @@ def cancel_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Cancel a job. The members of its groups go on, unless `members` is true. The status is 200 if
     the job is canceled, and 202 if it is running and will stop at its next checkpoint, or once its
     members have ended."""
-    stop = owner_actions.cancel_with_members if flag(event, "members") else owner_actions.cancel
+    stop = caller_actions.cancel_with_members if flag(event, "members") else caller_actions.cancel
     row = job_of(caller, job_id)
     with unless_gone():
         row = stop(row, runners.sender())
@@ -142,7 +142,7 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     row = job_of(caller, job_id)
     data = requests.retry_data(event)
     with unless_gone():
-        row = owner_actions.retry_again(row, runners.sender(), data.payload)
+        row = caller_actions.retry_again(row, runners.sender(), data.payload)
     return respond(202, views.summary(row), views.retry_after(row))
 
 
@@ -175,7 +175,7 @@ def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Delete a finished job with its payload, result and files."""
     row = job_of(caller, job_id)
     with unless_gone():
-        owner_actions.delete(row)
+        caller_actions.delete(row)
     return no_content()
 
 

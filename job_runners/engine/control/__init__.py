@@ -1,1 +1,1 @@
-"""What owners and operators do with work that exists: cancel, retry, delete, limit, inspect."""
+"""What callers do with work that exists: cancel, retry, delete, limit, inspect."""

@@ -9,24 +9,24 @@ from job_runners.store.queries import read
 from job_runners.store.transitions import group_waits
 
 
-def finish(owner_id: str) -> Change | None:
+def finish(parent_id: str) -> Change | None:
     """Admit a job if it waits for a group of which no marker is left.
 
     If it is to be canceled with its members, cancel it instead. Return None if it still waits.
-    The owner is read before the markers. So the admission is refused if the owner began to wait
+    The parent is read before the markers. So the admission is refused if the parent began to wait
     again, or if a member was retried, after these markers were read.
     """
-    owner = read(owner_id)
-    if owner is None or not owner.awaits_group or owner.row_version > ROW_VERSION:
+    parent = read(parent_id)
+    if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
         return None
-    if not groups.is_finished(groups.awaited_by(owner)):
+    if not groups.is_finished(groups.awaited_by(parent)):
         return None
     try:
-        if owner.cancel_members:
-            change = group_waits.cancel_owner(owner)
-            telemetry.canceled_by_owner(change.after)
+        if parent.cancel_members:
+            change = group_waits.cancel_parent(parent)
+            telemetry.canceled_by_caller(change.after)
         else:
-            change = group_waits.finish_group(owner)
+            change = group_waits.finish_group(parent)
             telemetry.admitted(change.after)
     except PreconditionFailed as lost:
         telemetry.race_lost(lost)

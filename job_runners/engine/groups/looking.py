@@ -14,7 +14,7 @@ from job_runners.store.transactions import RaceLost, RecordWrite, write_all
 
 _PAGE = 100  # markers of a shard that are read at a time
 # Of a shard in one look. While more than 1,000 of its members are unfinished, some leftover markers
-# may stay, but the owner can't continue anyway.
+# may stay, but the parent can't continue anyway.
 _MOST_PAGES = 10
 _LONGEST_GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR
@@ -23,21 +23,21 @@ _GAP_AFTER_A_DAY = clock.HOUR
 _LONGEST_DISPATCH = 35 * clock.MINUTE
 
 
-def sweep(owner: JobRequest) -> None:
+def sweep(parent: JobRequest) -> None:
     """Delete the leftover markers of the group that a job waits for."""
-    for partition in groups.awaited_by(owner).partitions:
+    for partition in groups.awaited_by(parent).partitions:
         _sweep(partition)
 
 
-def next_look(owner: JobRequest) -> int:
+def next_look(parent: JobRequest) -> int:
     """Return when the timer checks a group again.
 
-    The gap grows from a minute to ten. Once the owner has waited for a day, it is an hour. While
+    The gap grows from a minute to ten. Once the parent has waited for a day, it is an hour. While
     the members are canceled, it is a minute.
     """
-    if owner.cancel_members:
+    if parent.cancel_members:
         return clock.now() + clock.MINUTE
-    waited = clock.now() - (owner.waiting_since or clock.now())
+    waited = clock.now() - (parent.waiting_since or clock.now())
     longest = _GAP_AFTER_A_DAY if waited >= clock.DAY else _LONGEST_GAP
     return clock.now() + min(max(waited, clock.MINUTE), longest)
 

@@ -1,8 +1,8 @@
 """Report how many members of a job's group have ended.
 
 The members of a small group are counted at each request. Those of a large one are counted by the
-invocation that dispatches them, and then by the timer. Both store the numbers in the owner's row.
-Before the timer's first look, and after the owner's end, they are counted at the request.
+invocation that dispatches them, and then by the timer. Both store the numbers in the parent's row.
+Before the timer's first look, and after the parent's end, they are counted at the request.
 """
 
 from collections import Counter
@@ -67,20 +67,20 @@ def group_of_batch(row: JobRequest) -> Group:
     return groups.new_group(row, BATCH_GROUP, is_large=_total(row) > group_chunks.SIZE)
 
 
-def actions(owner: JobRequest) -> list[Action]:
-    """Return the actions that store the counts of a waiting owner's group, if the group is large.
+def actions(parent: JobRequest) -> list[Action]:
+    """Return the actions that store the counts of a waiting parent's group, if the group is large.
 
     The progress of a batch is that of its members.
     """
-    group = groups.awaited_by(owner)
+    group = groups.awaited_by(parent)
     if group.shards == 1:
         return []
     counts = group_counts.dispatched(group, Reader(group).all_dispatched())
-    found = group_counts.as_stored(group, counts, owner.member_counts)
+    found = group_counts.as_stored(group, counts, parent.member_counts)
     stored: list[Action] = [JobRequest.member_counts.set(found)]
-    if owner.job_type == Jobs.BATCH:
-        progress = _counts(_total(owner), found, found["ended"]).progress
-        stored.append(JobRequest.progress.set(max(owner.progress, progress)))
+    if parent.job_type == Jobs.BATCH:
+        progress = _counts(_total(parent), found, found["ended"]).progress
+        stored.append(JobRequest.progress.set(max(parent.progress, progress)))
     return stored
 
 

@@ -1,4 +1,4 @@
-"""Retry a member of a group manually. If its owner still waits, the owner waits for it again."""
+"""Retry a member of a group manually. If its parent still waits, the parent waits for it again."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost, RecordWrite
 
-_TRIES = 5  # how many times to try if the owner changes between the read and the write
+_TRIES = 5  # how many times to try if the parent changes between the read and the write
 
 
 class Requeue(Protocol):
@@ -23,30 +23,30 @@ class Requeue(Protocol):
 
 
 def requeue(member: JobRequest, write: Requeue) -> Change:
-    """Queue a member again with a fresh marker, in a transaction that checks its owner.
+    """Queue a member again with a fresh marker, in a transaction that checks its parent.
 
     The marker comes first, in a write of its own, and the transaction checks that it is still
-    there. If the owner isn't done with the group, the transaction also changes the owner's
-    `gather_epoch`, so that a process that read the markers earlier can't continue the owner.
+    there. If the parent isn't done with the group, the transaction also changes the parent's
+    `gather_epoch`, so that a process that read the markers earlier can't continue the parent.
 
-    Raises PreconditionFailed if the owner changes during every try. If this raises, call
+    Raises PreconditionFailed if the parent changes during every try. If this raises, call
     `drop_marker`.
     """
     for _ in range(_TRIES):
-        owner = read(str(member.parent_id))
+        parent = read(str(member.parent_id))
         mark = groups.put_marker_again(member)
         marker_is_there = groups.marker_check(str(member.member_of), member.id, mark)
         try:
-            return write(mark=mark, more_writes=[marker_is_there, _owner_write(member, owner)])
+            return write(mark=mark, more_writes=[marker_is_there, _parent_write(member, parent)])
         except RaceLost:
             continue
     raise PreconditionFailed("requeue", member.id, "in a group that keeps changing", member)
 
 
 def drop_marker(member: JobRequest) -> Change | None:
-    """Delete a member's marker if it isn't queued, because its owner would wait for it.
+    """Delete a member's marker if it isn't queued, because its parent would wait for it.
 
-    Return the change of the owner, if this was the last marker. Errors are only logged: the timer
+    Return the change of the parent, if this was the last marker. Errors are only logged: the timer
     is next.
     """
     try:
@@ -60,8 +60,8 @@ def drop_marker(member: JobRequest) -> Change | None:
     return None
 
 
-def _owner_write(member: JobRequest, owner: JobRequest | None) -> RecordWrite:
-    """Return the check that the owner is done with the group, or the change of its epoch."""
+def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
+    """Return the check that the parent is done with the group, or the change of its epoch."""
     group_id = groups.id_of(member)
     row = JobRequest(id=str(member.parent_id))
     finished = JobRequest.status.is_in(*(each for each in Status if each.finished))
@@ -70,7 +70,7 @@ def _owner_write(member: JobRequest, owner: JobRequest | None) -> RecordWrite:
         | (JobRequest.last_group_id != group_id)
         | (JobRequest.last_finished_group_id == group_id)
     )
-    if owner is None or _is_done(owner, group_id):
+    if parent is None or _is_done(parent, group_id):
         return RecordWrite(row, "check", condition=done)
     # `!=` also holds if `last_finished_group_id` doesn't exist.
     waits = (
@@ -81,9 +81,9 @@ def _owner_write(member: JobRequest, owner: JobRequest | None) -> RecordWrite:
     return RecordWrite(row, "change", [JobRequest.gather_epoch.add(1)], waits)
 
 
-def _is_done(owner: JobRequest, group_id: str) -> bool:
+def _is_done(parent: JobRequest, group_id: str) -> bool:
     return (
-        owner.status.finished
-        or owner.last_group_id != group_id
-        or owner.last_finished_group_id == group_id
+        parent.status.finished
+        or parent.last_group_id != group_id
+        or parent.last_finished_group_id == group_id
     )

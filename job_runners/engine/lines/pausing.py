@@ -78,8 +78,8 @@ def hold_under_pause(
     """Write and log that a job is held under a pause.
 
     The job must be one that a worker could claim now, that another pause holds, or that runs
-    under this invocation's claim. `checkpoint` is the last one that a running job reached. If the
-    job's owner has asked it to stop, the job is canceled instead.
+    under this invocation's claim. `checkpoint` is the last one that a running job reached. If a
+    caller has asked it to stop, the job is canceled instead.
 
     Raises PreconditionFailed.
     """

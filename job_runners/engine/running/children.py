@@ -45,8 +45,8 @@ class Children:
 
         send = self._sender(job_type)
         _refuse_if_row_may_be_gone(parent)
-        owner = parent.organization_id
-        data = checking.new_job_data(job_type, payload, owner, follow_ups)
+        organization_id = parent.organization_id
+        data = checking.new_job_data(job_type, payload, organization_id, follow_ups)
         child_id = self._child_id(parent, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(
@@ -87,10 +87,10 @@ class Children:
         new = [key for key in payloads if key not in ids]
         if new:
             _refuse_if_row_may_be_gone(parent)
-        owner = parent.organization_id
+        organization_id = parent.organization_id
         jobs = [
             checking.check_new_job(
-                checking.new_job_data(job_type, payloads[key], owner, follow_ups),
+                checking.new_job_data(job_type, payloads[key], organization_id, follow_ups),
                 send,
                 job_id=self._child_id(parent, key),
                 parent_id=parent.id,

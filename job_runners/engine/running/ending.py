@@ -76,7 +76,7 @@ class FailureEnding(Ending):
 
 
 class CancelEnding(Ending):
-    """The job stopped, because its owner had asked for that."""
+    """The job stopped, because a caller had asked for that."""
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.stop(claimed.row, reached=claimed.running.last_checkpoint)

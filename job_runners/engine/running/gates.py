@@ -220,7 +220,7 @@ def hold_in_line(
     Call this for a job that could start now, or that runs under this invocation's claim.
     `checkpoint` is the last one that a running job reached. The job goes to the end of the
     line, or to the position of a job that was held at `position_time`. The timer checks it at
-    `due_at`, by default at `pausing.next_check`. If its owner has asked it to stop, it is canceled
+    `due_at`, by default at `pausing.next_check`. If a caller has asked it to stop, it is canceled
     instead.
 
     Raises PreconditionFailed.

@@ -58,7 +58,7 @@ def record_failed_attempt(
 ) -> Change:
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
-    If the job's owner has asked it to stop, cancel it instead. Pass `rescue` for a job whose worker
+    If a caller has asked it to stop, cancel it instead. Pass `rescue` for a job whose worker
     is gone. `reached` is the last checkpoint of the attempt, if known. `send` would send the job.
 
     Raises PreconditionFailed if another process has changed the row.

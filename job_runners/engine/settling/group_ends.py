@@ -15,7 +15,7 @@ from job_runners.aws.errors import retry_until
 from job_runners.engine.groups import finishing
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
-from job_runners.store import group_failures, groups, owner_transitions
+from job_runners.store import caller_transitions, group_failures, groups
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
@@ -39,23 +39,23 @@ def member_ended(row: JobRequest, settle: Settle) -> None:
         telemetry.crashed(error)
 
 
-def owner_waits(owner: JobRequest, settle: Settle) -> None:
+def parent_waits(parent: JobRequest, settle: Settle) -> None:
     """Check the group of a job that has just begun to wait for it. Errors are only logged."""
     try:
-        check(owner, settle)
+        check(parent, settle)
     except Exception as error:  # noqa: BLE001 - the timer checks again
         telemetry.crashed(error)
 
 
-def check(owner: JobRequest, settle: Settle) -> bool:
+def check(parent: JobRequest, settle: Settle) -> bool:
     """Cancel the members of a waiting job's group, if they are to be canceled. Continue the job if
     no member is left. Return whether it continues."""
-    _stop_members(owner, settle)
-    return _continue_owner(owner.id, settle)
+    _stop_members(parent, settle)
+    return _continue_parent(parent.id, settle)
 
 
-def _continue_owner(owner_id: str, settle: Settle) -> bool:
-    change = finishing.finish(owner_id)
+def _continue_parent(parent_id: str, settle: Settle) -> bool:
+    change = finishing.finish(parent_id)
     if change is None:
         return False
     settle(change)
@@ -65,7 +65,7 @@ def _continue_owner(owner_id: str, settle: Settle) -> bool:
 def _member_ended(row: JobRequest, settle: Settle) -> None:
     finishing.note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
-    if not groups.has_open_member(row) and _continue_owner(str(row.parent_id), settle):
+    if not groups.has_open_member(row) and _continue_parent(str(row.parent_id), settle):
         return
     if row.status is Status.FAILED:
         _member_failed(row, settle)
@@ -73,42 +73,42 @@ def _member_ended(row: JobRequest, settle: Settle) -> None:
 
 def _member_failed(row: JobRequest, settle: Settle) -> None:
     """Stop the members of a group after a failure, if that was the last one that is allowed."""
-    owner = read(str(row.parent_id))
-    if owner is None or not owner.awaits_group or owner.cancel_members:
+    parent = read(str(row.parent_id))
+    if parent is None or not parent.awaits_group or parent.cancel_members:
         return
-    group, stop_after = groups.awaited_by(owner), _stop_after(owner)
+    group, stop_after = groups.awaited_by(parent), _stop_after(parent)
     if stop_after is None or group.id != groups.id_of(row):
         return
     if group_failures.note_another(group) >= stop_after:
-        _stop_members(owner, settle)
+        _stop_members(parent, settle)
 
 
-def _stop_members(owner: JobRequest, settle: Settle) -> None:
+def _stop_members(parent: JobRequest, settle: Settle) -> None:
     """Cancel the open members of a waiting job that is to be canceled with them.
 
     For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
     Those that were retried manually go on.
     """
-    group, stop_after = groups.awaited_by(owner), _stop_after(owner)
+    group, stop_after = groups.awaited_by(parent), _stop_after(parent)
     stops = stop_after is not None and group_failures.have_reached(group, stop_after)
-    if not (owner.cancel_members or stops):
+    if not (parent.cancel_members or stops):
         return
     until = clock.now() + _CANCEL_TIME
     for partition in group.partitions:
-        _cancel_in(partition, until, owner, settle)
+        _cancel_in(partition, until, parent, settle)
 
 
-def _stop_after(owner: JobRequest) -> int | None:
+def _stop_after(parent: JobRequest) -> int | None:
     """Return the number of failures after which a waiting job's members are canceled."""
-    return (owner.current_wait or {}).get("stop_after")
+    return (parent.current_wait or {}).get("stop_after")
 
 
-def _cancel_in(partition: str, until: int, owner: JobRequest, settle: Settle) -> None:
+def _cancel_in(partition: str, until: int, parent: JobRequest, settle: Settle) -> None:
     after = ""
     while clock.now() < until:
         markers = groups.first_markers(partition, PAGE_LIMIT, after)
         rows = read_many((each.member_id for each in markers), fresh=True).values()
-        _in_threads(partial(_cancel, owner=owner, settle=settle), rows)
+        _in_threads(partial(_cancel, parent=parent, settle=settle), rows)
         if len(markers) < PAGE_LIMIT:
             return
         after = markers[-1].member_id
@@ -123,17 +123,17 @@ def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) 
         list(pool.map(call, rows))
 
 
-def _cancel(row: JobRequest, *, owner: JobRequest, settle: Settle) -> None:
+def _cancel(row: JobRequest, *, parent: JobRequest, settle: Settle) -> None:
     if row.status.finished:
         return
-    if not owner.cancel_members and (row.has_begun or groups.is_retried(row)):
+    if not parent.cancel_members and (row.has_begun or groups.is_retried(row)):
         return
     stop = (
-        owner_transitions.request_cancel
+        caller_transitions.request_cancel
         if row.status is Status.RUNNING
-        else owner_transitions.cancel
+        else caller_transitions.cancel
     )
     with suppress(PreconditionFailed):  # it has started or ended
-        change = stop(row, by=owner.canceled_by)
-        telemetry.canceled_by_owner(change.after)
+        change = stop(row, by=parent.canceled_by)
+        telemetry.canceled_by_caller(change.after)
         settle(change)

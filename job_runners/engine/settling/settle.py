@@ -96,14 +96,14 @@ def settle_unknown(
     settle(Change.unknown(row), send, thorough=thorough)
 
 
-def check_group(owner: JobRequest, send: Send) -> bool:
+def check_group(parent: JobRequest, send: Send) -> bool:
     """Continue a job if all members of its group have ended. Return whether it continues.
 
     If its members are to be canceled, cancel them first.
     """
     from job_runners.engine.settling import group_ends
 
-    return group_ends.check(owner, partial(settle, send=send))
+    return group_ends.check(parent, partial(settle, send=send))
 
 
 def _settle_wait(change: Change, send: Send) -> None:
@@ -112,7 +112,7 @@ def _settle_wait(change: Change, send: Send) -> None:
     if row.awaits_group and (not change.before.awaits_group or row.cancel_members):
         from job_runners.engine.settling import group_ends
 
-        group_ends.owner_waits(row, partial(settle, send=send))
+        group_ends.parent_waits(row, partial(settle, send=send))
 
 
 def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:

@@ -162,7 +162,7 @@ def waits(row: JobRequest) -> None:
 
 
 def _held_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
-    if row.status is Status.CANCELED:  # its owner had asked it to stop
+    if row.status is Status.CANCELED:  # a caller had asked it to stop
         canceled(row)
     else:
         log.write(logger.info, message, **_job_fields(row) | fields)
@@ -218,7 +218,7 @@ def succeeded(row: JobRequest) -> None:
 
 
 def canceled(row: JobRequest) -> None:
-    """Log and count a claimed job that was canceled because its owner had asked it to stop."""
+    """Log and count a claimed job that was canceled because a caller had asked it to stop."""
     log.write(logger.info, "canceled", run_ms=_run_time(row))
     tracing.ended("canceled", job_id=row.id)
     _ended(row, Canceled=1)
@@ -301,10 +301,10 @@ def oldest_in_line(milliseconds: int) -> None:
     metrics.emit_total(OldestInLine=milliseconds)
 
 
-# --- actions of owners ----------------------------------------------------------------------------
+# --- actions of callers ---------------------------------------------------------------------------
 
 
-def canceled_by_owner(row: JobRequest) -> None:
+def canceled_by_caller(row: JobRequest) -> None:
     """Log that a person or a service has canceled a job, or asked a running job to stop."""
     log.write(logger.info, "cancel", **_job_fields(row) | log.caller_fields())
     if row.status is Status.CANCELED:

@@ -1,6 +1,6 @@
 """The transitions: each changes a job's row in one way, on a condition that is part of the write.
 
-Only this package and `job_runners.store.owner_transitions` change a JobRequest.
+Only this package and `job_runners.store.caller_transitions` change a JobRequest.
 
 | file | transitions |
 |---|---|

@@ -176,7 +176,7 @@ def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
 def checkpoint(job: JobRequest, reached: Checkpoint) -> Change:
     """Record a running job's progress. Raises PreconditionFailed if the job is no longer ours.
 
-    The row then shows whether the job's owner has asked it to stop.
+    The row then shows whether a caller has asked it to stop.
     """
     return conditional_write.write(
         "checkpoint",

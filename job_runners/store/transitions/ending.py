@@ -53,7 +53,7 @@ def fail(
 ) -> Change:
     """End a running job that won't be tried again.
 
-    If the job's owner has asked it to stop, it is stopped instead: the row is then canceled. Pass
+    If a caller has asked it to stop, it is stopped instead: the row is then canceled. Pass
     `rescue` for a job whose claimer is gone. The write is then refused unless the lease is over and
     unchanged since it was read.
     """
@@ -76,7 +76,7 @@ def stop(
     reached: Checkpoint | None = None,
     rescue: bool = False,
 ) -> Change:
-    """End a running job whose owner has asked it to stop.
+    """End a running job that a caller has asked to stop.
 
     Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
     """
@@ -103,7 +103,7 @@ def retry(
     """End a failed attempt of a running job. The next one may start at `run_at`.
 
     The next attempt resumes at `reached`, or else at the last written checkpoint. If no message
-    starts the job, the timer checks it at `due_at`. If the job's owner has asked it to stop, it is
+    starts the job, the timer checks it at `due_at`. If a caller has asked it to stop, it is
     stopped instead: the row is then canceled. For `rescue` see `fail`.
     """
     now = clock.now()
@@ -139,7 +139,7 @@ def end_invocation(job: JobRequest, reached: Checkpoint, more: Sequence[Action] 
     """Queue a running job whose invocation is nearly over, so that it continues in another one.
 
     `more` are further changes of the row. The attempt stays the same, and the job keeps its
-    capacity. If the job's owner has asked it to stop, it is stopped instead: the returned row is
+    capacity. If a caller has asked it to stop, it is stopped instead: the returned row is
     then canceled.
     """
     actions = [
@@ -163,7 +163,7 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
 
     It `resumes` at once, or when the timer sends it.
 
-    The claim doesn't count as an invocation. If the job's owner has asked it to stop, it is stopped
+    The claim doesn't count as an invocation. If a caller has asked it to stop, it is stopped
     instead: the returned row is then canceled.
 
     `queued_at` stays. So the gaps between the timer's checks keep growing, and the time allowed by
@@ -187,9 +187,9 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
 
 
 def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments: Any) -> Change:
-    """Call `write`. If it is refused because the owner has asked the job to stop, stop the job.
+    """Call `write`. If it is refused because a caller has asked the job to stop, stop the job.
 
-    The condition of `write` must include that the owner hasn't asked. `stop_arguments` are passed
+    The condition of `write` must include that a caller hasn't asked. `stop_arguments` are passed
     to `stop`.
     """
     try:

@@ -72,7 +72,7 @@ def finish_group(job: JobRequest) -> Change:
 
     The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
     no longer waits under the same claim, or if a member was retried in the meantime. Raises it also
-    if the job is to be canceled with its members by now: see `cancel_owner`.
+    if the job is to be canceled with its members by now: see `cancel_parent`.
     """
     group_id = groups.awaited_by(job).id
     return conditional_write.write(
@@ -117,14 +117,14 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     )
 
 
-def cancel_owner(job: JobRequest) -> Change:
+def cancel_parent(job: JobRequest) -> Change:
     """Cancel a job whose members were to be canceled, after all of them have ended.
 
     The write is refused as that of `finish_group`. Raises PreconditionFailed.
     """
     end = JobEnd.now(Status.CANCELED, job.error)
     return holdings.write_freeing(
-        "cancel_owner",
+        "cancel_parent",
         job,
         conditional_write.finish_actions(end),
         _waits_as_read(job) & (JobRequest.cancel_members == True),  # noqa: E712

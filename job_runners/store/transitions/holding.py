@@ -31,7 +31,7 @@ def hold(
     checkpoint that a running job has `reached`. The timer checks the job at `due_at`.
 
     The row and its entry under the pause change in one transaction, which also frees the job's
-    slot. If the job's owner has asked it to stop, it is stopped instead: the row is then canceled.
+    slot. If a caller has asked it to stop, it is stopped instead: the row is then canceled.
     """
     since = job.waiting_since or clock.now()
     actions = [
@@ -67,8 +67,8 @@ def hold_in_line(
     The job must be claimable, or running under our claim. Pass the last checkpoint that a running
     job has `reached`. The timer checks the job at `due_at`.
 
-    The row and its entry change in one transaction, which also frees the job's slot. If the job's
-    owner has asked it to stop, it is stopped instead: the row is then canceled. Raises
+    The row and its entry change in one transaction, which also frees the job's slot. If a
+    caller has asked it to stop, it is stopped instead: the row is then canceled. Raises
     PreconditionFailed.
     """
     since = clock.now()
@@ -95,7 +95,7 @@ def _hold(
     shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
 ) -> Change:
-    """Hold a job if its row is unchanged since it was read, or stop it if its owner asked for that.
+    """Hold a job if its row is unchanged since it was read, or stop it if a caller asked for that.
 
     `shows_this_write` returns whether a row waits because of this write.
     """

@@ -77,7 +77,7 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Check
     """End the invocation of a running job that waits until `until`, and then continues in another.
 
     The job gives up its slot. Its waiting time doesn't count against its time limits. If no
-    message starts it, the timer checks it at `due_at`. If its owner has asked it to stop, it is
+    message starts it, the timer checks it at `due_at`. If a caller has asked it to stop, it is
     stopped instead: the row is then canceled.
     """
     now = clock.now()
@@ -130,7 +130,7 @@ def end_invocation_in_wait(
 ) -> Change:
     """End the invocation of a running job with `actions` that make its row wait.
 
-    If its owner has asked it to stop, stop it. `checks` are written in the same transaction.
+    If a caller has asked it to stop, stop it. `checks` are written in the same transaction.
     """
     actions = [
         *actions,

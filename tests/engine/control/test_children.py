@@ -10,7 +10,7 @@ from api_events import Answer, call
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import bulk
 from job_runners.store import blobs, cursors, group_chunks, groups, steps
 from job_runners.store.job_request import JobRequest, Status
@@ -244,7 +244,7 @@ def test_a_child_that_was_deleted_is_still_told_by_its_key(bench: Bench) -> None
     parent = run_parent(bench, "one")
     bench.deliver()
     [child] = children(parent).json["children"]
-    owner_actions.delete(bench.read(child["id"]))
+    caller_actions.delete(bench.read(child["id"]))
     assert children(parent).json["children"] == [
         {"key": "one", "group": None, "id": child["id"], "job": None}
     ]
@@ -332,7 +332,7 @@ def test_a_retry_dispatches_only_the_children_that_are_missing(bench: Bench) -> 
         seen.append(job.dispatch_many("sample_once", pairs))
         if len(seen) == 1:
             done = bench.read(seen[0]["0"])
-            owner_actions.delete(owner_actions.cancel(done))  # it isn't dispatched again
+            caller_actions.delete(caller_actions.cancel(done))  # it isn't dispatched again
             raise ValueError("no luck")
 
     script.job = work

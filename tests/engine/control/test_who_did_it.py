@@ -7,7 +7,7 @@ import pytest
 from api_events import SIGNED_BY, Answer, Logged, call
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.settings import forget
 from job_runners.store import blobs, transitions
 from job_runners.store.job_request import Status
@@ -193,7 +193,7 @@ def failed(tokens: None, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
     script.job = refuses
     job_id = dispatched("service", job_type="sample_once", payload={"text": "s3cret"})
     row = bench.run(bench.read(job_id))
-    assert bench.run(owner_actions.retry_again(row, bench.send)).status is Status.FAILED
+    assert bench.run(caller_actions.retry_again(row, bench.send)).status is Status.FAILED
     return job_id
 
 

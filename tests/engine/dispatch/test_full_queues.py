@@ -11,7 +11,7 @@ from api_events import call
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import full_queues
 from job_runners.engine.dispatch.full_queues import refuse_if_full
 from job_runners.engine.registry.registry import registry
@@ -201,7 +201,7 @@ def test_what_a_job_dispatches_is_taken(
 
 
 def test_one_that_was_canceled_makes_room(bench: Bench, full_queue: JobRequest) -> None:
-    owner_actions.cancel(full_queue)
+    caller_actions.cancel(full_queue)
     bench.advance(10)
     bench.dispatch(**MAILING)
 
@@ -209,10 +209,10 @@ def test_one_that_was_canceled_makes_room(bench: Bench, full_queue: JobRequest) 
 def test_a_job_that_failed_is_retried_though_its_queue_is_full(
     bench: Bench, full_queue: JobRequest
 ) -> None:
-    owner_actions.cancel(full_queue)
+    caller_actions.cancel(full_queue)
     bench.advance(2)  # the count may lag behind
     bench.run(bench.dispatch(**MAILING))
-    again = owner_actions.retry_again(bench.read(full_queue), bench.send)
+    again = caller_actions.retry_again(bench.read(full_queue), bench.send)
     assert again.status is Status.QUEUED
 
 
@@ -225,8 +225,8 @@ def test_retried_with_another_payload_it_is_in_the_line_of_that(
     first, second = (bench.dispatch(**MAILING, payload={"text": "a"}) for _ in range(2))
     assert bench.run(first).status is Status.SUCCEEDED
     assert bench.run(second).status is Status.WAITING
-    owner_actions.cancel(bench.read(second))
-    owner_actions.retry_again(bench.read(second), bench.send, {"text": "b"})
+    caller_actions.cancel(bench.read(second))
+    caller_actions.retry_again(bench.read(second), bench.send, {"text": "b"})
     done = bench.run(second)
     assert (done.status, done.concurrency_key) == (Status.SUCCEEDED, "b")
 

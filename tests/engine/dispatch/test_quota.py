@@ -10,11 +10,11 @@ from api_events import call
 from bench import Bench
 from counted_units import Units
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import quota
 from job_runners.errors import InvalidSetting, QuotaReached
 from job_runners.settings import settings
-from job_runners.store import limits, owner_transitions, pauses, transitions
+from job_runners.store import caller_transitions, limits, pauses, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import count_unfinished
 from job_runners.testing import moto_direct
@@ -195,14 +195,14 @@ def expired(bench: Bench, row: JobRequest) -> None:
 
 
 def stopped(bench: Bench, row: JobRequest) -> None:
-    transitions.stop(owner_transitions.request_cancel(bench.claim(row)).after)
+    transitions.stop(caller_transitions.request_cancel(bench.claim(row)).after)
 
 
 ENDS: dict[str, Callable[[Bench, JobRequest], Any]] = {
     "succeeded": lambda bench, row: bench.run(row),
     "failed": failed,
     "expired": expired,
-    "canceled": lambda bench, row: owner_transitions.cancel(row).after,
+    "canceled": lambda bench, row: caller_transitions.cancel(row).after,
     "stopped": stopped,
 }
 
@@ -244,9 +244,9 @@ def test_one_whose_worker_was_killed_is_counted_until_that_is_known(
 
 def test_one_that_is_done_again_manually_is_counted_again(bench: Bench, most: int) -> None:
     row = bench.dispatch()
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     assert counted() == 0
-    owner_actions.retry_again(bench.read(row), bench.send)
+    caller_actions.retry_again(bench.read(row), bench.send)
     assert counted() == 1
     bench.run(row)
     assert counted() == 0
@@ -265,7 +265,7 @@ def test_switched_off_what_was_counted_still_ends(
 
 
 def test_switched_off_a_job_that_is_retried_manually_is_not_counted(bench: Bench) -> None:
-    owner_actions.retry_again(owner_actions.cancel(bench.dispatch()), bench.send)
+    caller_actions.retry_again(caller_actions.cancel(bench.dispatch()), bench.send)
     assert counted() == 0
 
 

@@ -12,7 +12,7 @@ from bench import Bench
 from expanded_template import expanded, properties
 from job_runners.aws import clients
 from job_runners.aws.errors import is_temporary, throttled
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.store import steps
 from job_runners.store.job_request import Status
@@ -63,7 +63,7 @@ def refuse(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Refuse:
 def test_a_cancel_that_meets_a_transaction_is_tried_again(bench: Bench, refuse: Refuse) -> None:
     row = bench.dispatch()
     refuse(CONFLICT, "UpdateItem", lambda number, _: number <= 2)
-    assert owner_actions.cancel(row).status is Status.CANCELED
+    assert caller_actions.cancel(row).status is Status.CANCELED
 
 
 def test_resumed_jobs_go_on_past_one_that_another_pump_has_in_hand(

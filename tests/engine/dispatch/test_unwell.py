@@ -11,7 +11,7 @@ from api_events import call
 from bench import Bench
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, condition_failed, is_temporary
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.store import blobs, queries
@@ -81,7 +81,7 @@ def test_an_invocation_ends_and_a_canceled_job_stops(
         bench.advance(500)
         row = bench.read(job.id)
         if payload.text == "cancel":  # type: ignore[attr-defined]
-            owner_actions.cancel(row)
+            caller_actions.cancel(row)
             job.checkpoint("here", durable=True)
         outage.begin(kind, 60)
         job.checkpoint("here")
@@ -300,7 +300,7 @@ def test_a_job_that_was_canceled_does_not_go_back(bench: Bench, outage: Outage) 
     get = blobs.get
 
     def canceled(*where: Any) -> Any:
-        owner_actions.cancel(bench.read(row))
+        caller_actions.cancel(bench.read(row))
         outage.begin("throttled", 900, service="s3")
         return get(*where)
 

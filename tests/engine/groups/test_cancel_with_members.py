@@ -8,7 +8,7 @@ import pytest
 from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.running import execution
 from job_runners.engine.settling import group_ends
@@ -23,7 +23,7 @@ from sample_work import Sample, script
 
 
 def stop(gathering: Gathering) -> JobRequest:
-    return owner_actions.cancel_with_members(gathering.read(), gathering.bench.send)
+    return caller_actions.cancel_with_members(gathering.read(), gathering.bench.send)
 
 
 def statuses(gathering: Gathering, count: int) -> list[str]:
@@ -54,7 +54,7 @@ def test_a_running_member_is_asked_to_stop_and_the_job_is_canceled_after_it(
     assert gathering.member(0).cancel_requested
     assert stop(gathering).status is Status.WAITING  # asking twice changes nothing
     bench.advance(3600)
-    bench.tick()  # the member's lease is over: it is canceled, and so is its owner
+    bench.tick()  # the member's lease is over: it is canceled, and so is its parent
     assert bench.read(running).status is Status.CANCELED
     assert gathering.read().status is Status.CANCELED
 
@@ -154,7 +154,7 @@ def test_a_job_that_begins_a_group_in_between_is_asked_again(
     def ask_after_a_stale_read(*arguments: Any) -> Change:
         seen = gathering.read()
         begun = begin(*arguments)
-        asked = owner_actions.cancel_with_members(seen, bench.send)
+        asked = caller_actions.cancel_with_members(seen, bench.send)
         assert (asked.cancel_members, asked.cancel_requested) == (True, None)
         return begun
 
@@ -170,10 +170,10 @@ def test_a_cancel_between_the_markers_and_the_admission_is_noticed(
     gathering.start()
     finish = group_waits.finish_group
 
-    def ask_first(owner: JobRequest) -> Change:
+    def ask_first(parent: JobRequest) -> Change:
         monkeypatch.setattr(group_waits, "finish_group", finish)
         group_waits.cancel_members(gathering.read(), by=None)  # then the request's process dies
-        return finish(owner)
+        return finish(parent)
 
     monkeypatch.setattr(group_waits, "finish_group", ask_first)
     gathering.run_member(0)
@@ -204,25 +204,25 @@ def test_a_retry_continues_with_the_same_members(bench: Bench) -> None:
     gathering.start()
     gathering.run_member(0)
     stop(gathering)
-    owner_actions.retry_again(gathering.read(), bench.send)
+    caller_actions.retry_again(gathering.read(), bench.send)
     assert gathering.read().cancel_members is None
     bench.deliver()
     assert [each[1] for each in gathering.got[0]] == ["succeeded", "canceled"]
 
 
-def test_a_member_that_is_retried_before_the_last_write_keeps_its_owner_waiting(
+def test_a_member_that_is_retried_before_the_last_write_keeps_its_parent_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gathering = Gathering(bench, 1)
     gathering.start()
-    real = group_waits.cancel_owner
+    real = group_waits.cancel_parent
 
-    def retried_first(owner: JobRequest) -> Change:
-        monkeypatch.setattr(group_waits, "cancel_owner", real)
-        owner_actions.retry_again(gathering.member(0), bench.send)
-        return real(owner)
+    def retried_first(parent: JobRequest) -> Change:
+        monkeypatch.setattr(group_waits, "cancel_parent", real)
+        caller_actions.retry_again(gathering.member(0), bench.send)
+        return real(parent)
 
-    monkeypatch.setattr(group_waits, "cancel_owner", retried_first)
+    monkeypatch.setattr(group_waits, "cancel_parent", retried_first)
     assert stop(gathering).status is Status.WAITING
     assert statuses(gathering, 1) == ["queued"]
     bench.advance(60)
@@ -238,12 +238,12 @@ def test_a_job_that_begins_to_wait_in_between_is_asked_again(
     monkeypatch.setattr(execution, "claim", lambda *_: seen)
     execution.run(JobMessage.about(seen), deadline=clock.now() + 900_000, send=bench.send)
     assert gathering.read().status is Status.WAITING
-    stopped = owner_actions.cancel_with_members(seen, bench.send)
+    stopped = caller_actions.cancel_with_members(seen, bench.send)
     assert stopped.status is Status.CANCELED
     assert statuses(gathering, 2) == ["canceled"] * 2
 
 
-def test_a_canceled_owner_that_is_a_member_itself_is_noted_in_its_group(bench: Bench) -> None:
+def test_a_canceled_parent_that_is_a_member_itself_is_noted_in_its_group(bench: Bench) -> None:
     gathering = Gathering(bench, 0)
 
     def work(job: Any, payload: Sample) -> Any:
@@ -258,6 +258,6 @@ def test_a_canceled_owner_that_is_a_member_itself_is_noted_in_its_group(bench: B
     gathering.start()
     inner = bench.run(gathering.member(0))
     assert inner.status is Status.WAITING
-    assert owner_actions.cancel_with_members(inner, bench.send).status is Status.CANCELED
+    assert caller_actions.cancel_with_members(inner, bench.send).status is Status.CANCELED
     bench.deliver()
     assert gathering.read().status is Status.SUCCEEDED

@@ -13,7 +13,7 @@ from bench import Bench
 from counted_units import Units
 from gathering_job import Gathering, items
 from job_runners import clock
-from job_runners.engine.control import owner_actions, positions
+from job_runners.engine.control import caller_actions, positions
 from job_runners.engine.dispatch import bulk, dispatch, members
 from job_runners.engine.groups import progress
 from job_runners.engine.running import execution
@@ -51,7 +51,7 @@ def test_a_member_that_fails_is_listed_and_does_not_keep_the_job_waiting(bench: 
     gathering = Gathering(bench, 4)
     gathering.fails = {1, 2}
     gathering.start()
-    owner_actions.cancel(gathering.member(3), bench.send)
+    caller_actions.cancel(gathering.member(3), bench.send)
     bench.deliver()
     statuses = [status for _, status, _ in gathering.got[0]]
     assert statuses == ["succeeded", "failed", "failed", "canceled"]
@@ -127,7 +127,7 @@ def test_a_member_that_was_deleted_is_counted_and_named(bench: Bench) -> None:
     gathering.fails = {0}
     gathering.start()
     for number in range(2):
-        owner_actions.delete(gathering.run_member(number))
+        caller_actions.delete(gathering.run_member(number))
     bench.deliver()
     assert [status for _, status, _ in gathering.got[0]] == ["deleted", "deleted", "succeeded"]
     assert gathering.counts == [(3, 1)]
@@ -214,7 +214,7 @@ def test_a_member_that_was_saved_without_an_answer_is_not_dispatched_again(
     def dispatched(*arguments: Any, **more: Any) -> set[str]:
         saved = dispatch_members(*arguments, **more)
         if answers and deleted:
-            owner_actions.delete(gathering.run_member(0))
+            caller_actions.delete(gathering.run_member(0))
         return answers.pop() if answers else saved
 
     monkeypatch.setattr(members, "dispatch", dispatched)
@@ -427,7 +427,7 @@ def test_a_member_that_was_deleted_before_all_are_dispatched_is_not_dispatched_a
 ) -> None:
     gathering = half_dispatched(bench, monkeypatch)
     gathering.fails = {0} if fails else set()
-    owner_actions.delete(gathering.run_member(0))
+    caller_actions.delete(gathering.run_member(0))
     (shown,) = Reader(gathering.group).page(0, 1).members
     assert shown.outcome == ("failed" if fails else "succeeded")
     rescue(gathering)

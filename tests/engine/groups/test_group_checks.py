@@ -1,4 +1,4 @@
-"""A check of a group changes its owner only if the owner still waits as the check has read it."""
+"""A check of a group changes its parent only if the parent still waits as the check has read it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,12 @@ from bench import Bench
 from gathering_job import Gathering, finish, items, look
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.groups import finishing, looking
 from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed, WrongState
-from job_runners.store import groups, owner_transitions, transactions, transitions
+from job_runners.store import caller_transitions, groups, transactions, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
@@ -58,7 +58,7 @@ def check(gathering: Gathering) -> bool:
 
 
 def canceled(gathering: Gathering) -> None:
-    owner_actions.cancel(gathering.read())
+    caller_actions.cancel(gathering.read())
 
 
 def admitted_by_older_code(gathering: Gathering) -> None:
@@ -82,7 +82,7 @@ def test_a_check_leaves_a_job_alone_that_does_not_wait_or_is_of_newer_code(
 
 def test_a_check_of_a_deleted_job_does_nothing(ended: Gathering) -> None:
     canceled(ended)
-    owner_actions.delete(ended.read())
+    caller_actions.delete(ended.read())
     assert not check(ended)
 
 
@@ -105,8 +105,8 @@ def finished_and_in_its_next_invocation(gathering: Gathering) -> None:
     )
 
 
-def owner_canceled(gathering: Gathering) -> None:
-    group_waits.cancel_owner(gathering.read())
+def parent_canceled(gathering: Gathering) -> None:
+    group_waits.cancel_parent(gathering.read())
 
 
 def failed(gathering: Gathering) -> None:
@@ -125,9 +125,9 @@ def canceled_in_its_next_run(gathering: Gathering) -> None:
         ("finish_group", finished_and_canceled, False),
         ("finish_group", finished_and_in_its_next_invocation, False),
         ("finish_group", admitted_by_older_code, False),
-        ("cancel_owner", owner_canceled, True),
-        ("cancel_owner", failed, False),
-        ("cancel_owner", canceled_in_its_next_run, False),
+        ("cancel_parent", parent_canceled, True),
+        ("cancel_parent", failed, False),
+        ("cancel_parent", canceled_in_its_next_run, False),
     ],
 )
 def test_a_refused_write_counts_only_if_the_row_already_contains_it(
@@ -137,14 +137,14 @@ def test_a_refused_write_counts_only_if_the_row_already_contains_it(
     happens: Callable[[Gathering], None],
     counts: bool,
 ) -> None:
-    if transition == "cancel_owner":
+    if transition == "cancel_parent":
         change(ended.row, JobRequest.cancel_members.set(True))
     write = getattr(group_waits, transition)
 
-    def overtaken(owner: JobRequest) -> JobRequest:
+    def overtaken(parent: JobRequest) -> JobRequest:
         monkeypatch.setattr(group_waits, transition, write)
         happens(ended)
-        row: JobRequest = write(owner)
+        row: JobRequest = write(parent)
         return row
 
     monkeypatch.setattr(group_waits, transition, overtaken)
@@ -171,25 +171,25 @@ _ASKED = {
     ("transition", "changed"),
     [
         *(("finish_group", each) for each in [*_WAITS, "canceled with its members"]),
-        *(("cancel_owner", each) for each in [*_WAITS, "cancel_members"]),
+        *(("cancel_parent", each) for each in [*_WAITS, "cancel_members"]),
         *(("cancel_members", each) for each in _ASKED),
     ],
 )
 def test_a_row_that_has_changed_since_it_was_read_is_not_written(
     ended: Gathering, transition: str, changed: str
 ) -> None:
-    if transition == "cancel_owner" and changed != "cancel_members":
+    if transition == "cancel_parent" and changed != "cancel_members":
         change(ended.row, JobRequest.cancel_members.set(True))
-    owner = ended.read()
+    parent = ended.read()
     if changed == "canceled with its members":
-        change(owner, JobRequest.cancel_members.set(True))
+        change(parent, JobRequest.cancel_members.set(True))
     elif changed != "cancel_members":
-        change(owner, (_WAITS | _ASKED)[changed])
-    before = stored(owner)
+        change(parent, (_WAITS | _ASKED)[changed])
+    before = stored(parent)
     options = {"by": None} if transition == "cancel_members" else {}
     with pytest.raises(PreconditionFailed):
-        getattr(group_waits, transition)(owner, **options)
-    assert stored(owner) == before
+        getattr(group_waits, transition)(parent, **options)
+    assert stored(parent) == before
 
 
 def test_members_are_not_dispatched_by_an_invocation_that_has_lost_the_job(
@@ -307,7 +307,7 @@ def test_a_job_that_is_canceled_with_its_members_is_looked_at_each_minute(still:
         still.advance(60)
         still.tick()
     assert (gathering.read().due_at or 0) > clock.now() + clock.MINUTE
-    owner_actions.cancel_with_members(gathering.read(), still.send)
+    caller_actions.cancel_with_members(gathering.read(), still.send)
     for _ in range(2):
         assert (gathering.read().due_at or 0) <= clock.now() + clock.MINUTE
         still.advance(60)
@@ -318,7 +318,7 @@ def test_a_running_job_stays_due_at_the_end_of_its_lease(bench: Bench) -> None:
     gathering = Gathering(bench, 1)
     claimed = bench.claim(gathering.row)
     group_waits.begin_gather(gathering.read(), Group("of some members", 1))
-    asked = owner_actions.cancel_with_members(gathering.read(), bench.send)
+    asked = caller_actions.cancel_with_members(gathering.read(), bench.send)
     assert asked.cancel_members
     assert (asked.due_at, asked.due_shard) == (claimed.due_at, claimed.due_shard)
 
@@ -331,7 +331,7 @@ def test_a_request_to_cancel_is_recorded_if_its_answer_is_lost_and_the_job_has_c
     bench.claim(gathering.member(0))
     seen = gathering.read()
     lost = lose_next_answer("UpdateItem", lambda: change(seen, JobRequest.held_by.set("another")))
-    asked = owner_actions.cancel_with_members(seen, bench.send)
+    asked = caller_actions.cancel_with_members(seen, bench.send)
     assert lost == ["UpdateItem"]
     assert (asked.held_by, asked.cancel_members) == ("another", True)
 
@@ -340,10 +340,10 @@ def test_a_job_that_has_ended_in_between_is_not_reported_as_canceled(bench: Benc
     gathering = Gathering(bench, 1)
     claimed = bench.claim(gathering.row)
     group_waits.begin_gather(gathering.read(), Group("of some members", 1))
-    asked = owner_actions.cancel_with_members(gathering.read(), bench.send)
+    asked = caller_actions.cancel_with_members(gathering.read(), bench.send)
     transitions.succeed(claimed, 1)
     with pytest.raises(WrongState):
-        owner_actions.cancel_with_members(asked, bench.send)
+        caller_actions.cancel_with_members(asked, bench.send)
 
 
 def test_a_canceled_job_names_who_asked_first(bench: Bench) -> None:
@@ -352,7 +352,7 @@ def test_a_canceled_job_names_who_asked_first(bench: Bench) -> None:
     bench.claim(gathering.member(0))
     for name in (None, "ada", "bob"):
         token = context.author.set(context.Author("operator", name) if name else None)
-        owner_actions.cancel_with_members(gathering.read(), bench.send)
+        caller_actions.cancel_with_members(gathering.read(), bench.send)
         context.author.reset(token)
     assert gathering.read().canceled_by == "operator:ada"
 
@@ -362,10 +362,10 @@ def test_a_member_that_was_canceled_before_is_not_reported_again(
 ) -> None:
     gathering = Gathering(bench, 2)
     gathering.start()
-    owner_transitions.cancel(gathering.member(0))  # its marker is left
+    caller_transitions.cancel(gathering.member(0))  # its marker is left
     reported: list[str] = []
-    monkeypatch.setattr(telemetry, "canceled_by_owner", lambda row: reported.append(row.id))
-    owner_actions.cancel_with_members(gathering.read(), bench.send)
+    monkeypatch.setattr(telemetry, "canceled_by_caller", lambda row: reported.append(row.id))
+    caller_actions.cancel_with_members(gathering.read(), bench.send)
     assert sorted(reported) == sorted([gathering.row.id, gathering.member(1).id])
 
 
@@ -376,8 +376,8 @@ def test_a_plain_cancel_ends_a_cancel_with_members(bench: Bench, stale: bool) ->
     gathering.start()
     bench.claim(gathering.member(0))
     seen = gathering.read()
-    owner_actions.cancel_with_members(gathering.read(), bench.send)
-    canceled = owner_actions.cancel(seen if stale else gathering.read(), bench.send)
+    caller_actions.cancel_with_members(gathering.read(), bench.send)
+    canceled = caller_actions.cancel(seen if stale else gathering.read(), bench.send)
     assert (canceled.status, canceled.cancel_members) == (Status.CANCELED, None)
 
 
@@ -388,7 +388,7 @@ def test_a_job_that_failed_with_an_open_group_is_not_canceled_with_its_members(
     gathering.start()
     failed(gathering)
     with pytest.raises(WrongState):
-        owner_actions.cancel_with_members(gathering.read(), bench.send)
+        caller_actions.cancel_with_members(gathering.read(), bench.send)
     assert gathering.read().cancel_members is None
 
 
@@ -396,9 +396,9 @@ def test_a_job_that_is_deleted_in_between_is_not_canceled_with_its_members(bench
     gathering = Gathering(bench, 1)
     waiting = gathering.start()
     canceled(gathering)
-    owner_actions.delete(gathering.read())
+    caller_actions.delete(gathering.read())
     with pytest.raises(PreconditionFailed):
-        owner_actions.cancel_with_members(waiting, bench.send)
+        caller_actions.cancel_with_members(waiting, bench.send)
 
 
 def test_a_job_that_is_deleted_after_its_cancel_is_shown_as_it_was(
@@ -409,10 +409,10 @@ def test_a_job_that_is_deleted_after_its_cancel_is_shown_as_it_was(
 
     def delete(*_: Any) -> None:
         canceled(gathering)
-        owner_actions.delete(gathering.read())
+        caller_actions.delete(gathering.read())
 
-    monkeypatch.setattr(group_ends, "owner_waits", delete)
-    assert owner_actions.cancel_with_members(gathering.read(), bench.send).cancel_members
+    monkeypatch.setattr(group_ends, "parent_waits", delete)
+    assert caller_actions.cancel_with_members(gathering.read(), bench.send).cancel_members
 
 
 def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
@@ -422,7 +422,7 @@ def test_a_job_that_is_canceled_just_before_it_waits_is_not_checked(
     hold = group_waits.gather
 
     def asked_first(*arguments: Any, **more: Any) -> Change:
-        owner_actions.cancel(gathering.read(), bench.send)
+        caller_actions.cancel(gathering.read(), bench.send)
         return hold(*arguments, **more)
 
     monkeypatch.setattr(group_waits, "gather", asked_first)

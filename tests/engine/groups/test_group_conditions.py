@@ -10,7 +10,7 @@ import pytest
 from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.groups import retrying
 from job_runners.engine.running import execution
@@ -66,7 +66,7 @@ def test_nothing_of_a_group_expires_while_the_group_may_take(
     gathering.fails = {0}
     gathering.start()
     gathering.run_member(0)
-    owner_actions.delete(gathering.run_member(1))
+    caller_actions.delete(gathering.run_member(1))
     bench.claim(gathering.member(2))
     with monkeypatch.context() as killed:
         killed.setattr(group_ends, "member_ended", lambda *_: None)
@@ -120,7 +120,7 @@ def test_a_job_that_fails_before_it_waits_is_deleted_with_the_items_of_its_group
     assert gathering.start().status is Status.FAILED
     assert [row.has_waited for row in seen] == [True] * 2
     assert items("") != []
-    owner_actions.delete(gathering.read())
+    caller_actions.delete(gathering.read())
     assert items("") == []
 
 
@@ -136,17 +136,17 @@ def test_a_retry_notices_that_its_canceled_job_waits_again(
     gathering.fails = {0}
     gathering.start()
     gathering.run_member(0)
-    owner_actions.cancel(gathering.read(), bench.send)
+    caller_actions.cancel(gathering.read(), bench.send)
     read, stale = queries.read, gathering.read()
 
     def read_before(job_id: str) -> JobRequest | None:
         monkeypatch.setattr(retrying, "read", read)
-        owner_actions.retry_again(gathering.read(), bench.send)
+        caller_actions.retry_again(gathering.read(), bench.send)
         assert bench.run(gathering.row).status is Status.WAITING
         return None if deleted else stale
 
     monkeypatch.setattr(retrying, "read", read_before)
-    owner_actions.retry_again(gathering.member(0), bench.send)
+    caller_actions.retry_again(gathering.member(0), bench.send)
     assert gathering.member(0).status is Status.QUEUED
     assert gathering.read().gather_epoch == 1
 
@@ -164,7 +164,7 @@ def test_the_follow_ups_of_members_that_their_group_cancels_are_sent_at_once(
     gathering.start()
     followed.sent.clear()
     if with_members:
-        owner_actions.cancel_with_members(gathering.read(), followed.send)
+        caller_actions.cancel_with_members(gathering.read(), followed.send)
     else:
         gathering.run_member(0)
     assert gathering.member(1).status is Status.CANCELED
@@ -177,7 +177,7 @@ def test_the_follow_ups_of_a_job_that_is_canceled_with_its_members_are_sent_at_o
     gathering = Gathering(followed, 2, job_type="followed_once")
     gathering.start()
     followed.sent.clear()
-    stopped = owner_actions.cancel_with_members(gathering.read(), followed.send)
+    stopped = caller_actions.cancel_with_members(gathering.read(), followed.send)
     assert stopped.status is Status.CANCELED
     assert sent_types(followed) == ["note_end"]
 

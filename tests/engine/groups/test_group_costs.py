@@ -6,7 +6,7 @@ from bench import Bench
 from counted_units import Units
 from gathering_job import Gathering
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.settling import group_ends
 from job_runners.store import group_chunks, limits, pauses
@@ -92,14 +92,14 @@ def test_a_member_that_fails_or_is_canceled_costs_one_unit_more(still: Bench) ->
     gathering.start()
     member, alone = gathering.member(0), still.dispatch("sample_once", payload={"number": 9})
     units = counted(still)
-    owner_actions.cancel(alone, still.send)
+    caller_actions.cancel(alone, still.send)
     job = units.spent()
-    owner_actions.cancel(member, still.send)
+    caller_actions.cancel(member, still.send)
     assert units.spent() == job + 2  # of these, one is its marker
 
 
 def test_a_retry_in_time_costs_eight_units_more(still: Bench) -> None:
-    """One for the marker, two for its check, two for the owner's row, and two or more because the
+    """One for the marker, two for its check, two for the parent's row, and two or more because the
     row is written in a transaction."""
     gathering = Gathering(still, 2)
     gathering.fails = {0}
@@ -108,9 +108,9 @@ def test_a_retry_in_time_costs_eight_units_more(still: Bench) -> None:
     alone = still.run(still.dispatch("sample_once", payload={"number": 0}))
     assert alone.status is Status.FAILED
     units = counted(still)
-    owner_actions.retry_again(alone, still.send)
+    caller_actions.retry_again(alone, still.send)
     plain = units.spent()
-    owner_actions.retry_again(failed, still.send)
+    caller_actions.retry_again(failed, still.send)
     assert units.spent() - plain == 8
 
 
@@ -120,13 +120,13 @@ def test_a_cancel_with_members_costs_two_units_more_for_each_that_waits(
     monkeypatch.setattr(group_ends, "_THREADS", 1)
     alone = still.dispatch("sample_once", payload={"number": 9})
     units = counted(still)
-    owner_actions.cancel(alone, still.send)
+    caller_actions.cancel(alone, still.send)
     job, spent = units.spent(), []
     for number in (1, 4):
         gathering = Gathering(still, number)
         gathering.start()
         units.spent()
-        owner_actions.cancel_with_members(gathering.read(), still.send)
+        caller_actions.cancel_with_members(gathering.read(), still.send)
         assert gathering.read().status is Status.CANCELED
         spent.append(units.spent())
     assert spent == [3 + job + 2, 3 + 4 * (job + 2)]

@@ -9,7 +9,7 @@ import pytest
 from bench import Bench
 from gathering_job import Gathering
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.groups import progress
 from job_runners.store import group_chunks, group_counts, group_members, groups
 from job_runners.store.group_counts import OUTCOMES
@@ -43,8 +43,8 @@ def all_kinds(bench: Bench) -> Gathering:
         gathering.fails = {1} if "fail" in key else set()
         row = bench.run(bench.read(gathering.group.member_id(key)))
         if "deleted" in key:
-            owner_actions.delete(row)
-    owner_actions.cancel(bench.read(gathering.group.member_id("canceled")), bench.send)
+            caller_actions.delete(row)
+    caller_actions.cancel(bench.read(gathering.group.member_id("canceled")), bench.send)
     bench.claim(bench.read(gathering.group.member_id("runs")))
     return gathering
 
@@ -146,9 +146,9 @@ def test_the_progress_of_a_large_group_does_not_go_back_while_a_member_is_retrie
     bench.advance(60)
     bench.tick()
     groups.put_marker(str(failed.member_of), failed.id)  # as if a retry began
-    owner = gathering.read()
-    owner.update(progress.actions(owner))
-    seen = progress.of_groups(owner)["all"]
+    parent = gathering.read()
+    parent.update(progress.actions(parent))
+    seen = progress.of_groups(parent)["all"]
     assert (seen.counts.open, seen.progress) == (4, 25)
 
 

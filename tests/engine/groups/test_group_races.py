@@ -9,12 +9,12 @@ import pytest
 from bench import Bench
 from gathering_job import Gathering, finish, items
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import dispatch, members
 from job_runners.engine.groups import finishing, looking, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.errors import PreconditionFailed, UniqueConflict
-from job_runners.store import groups, owner_transitions, transitions
+from job_runners.store import caller_transitions, groups, transitions
 from job_runners.store.groups import Group, GroupItem
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.transitions import group_waits
@@ -39,7 +39,7 @@ def before(
 
 
 def retry(bench: Bench, member: JobRequest) -> JobRequest:
-    return owner_actions.retry_again(member, bench.send)
+    return caller_actions.retry_again(member, bench.send)
 
 
 def failing(bench: Bench, number: list[Member] | int, *fails: int, **options: Any) -> Gathering:
@@ -103,7 +103,7 @@ def expire(row: JobRequest) -> None:
     row.update([JobRequest.expires_at.set(clock.now() // clock.SECOND)])
 
 
-@pytest.mark.parametrize("remove", [owner_actions.delete, expire])
+@pytest.mark.parametrize("remove", [caller_actions.delete, expire])
 def test_a_member_that_is_gone_keeps_the_job_waiting_while_an_invocation_could_save_it(
     bench: Bench, remove: Callable[[JobRequest], Any]
 ) -> None:
@@ -236,7 +236,7 @@ def test_the_timer_does_not_delete_a_marker_whose_member_is_live_again(
         monkeypatch,
         looking,
         "write_all",
-        lambda: owner_transitions.requeue(member, max_attempts=1, mark=mark).after,
+        lambda: caller_transitions.requeue(member, max_attempts=1, mark=mark).after,
     )
     bench.advance(MINUTE)
     bench.tick()
@@ -263,7 +263,7 @@ def test_a_marker_that_the_timer_deletes_before_the_retry_is_put_again(
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
     bench.advance(MINUTE)
-    before(monkeypatch, owner_transitions, "requeue", bench.tick)
+    before(monkeypatch, caller_transitions, "requeue", bench.tick)
     assert retry(bench, gathering.member(0)).status is Status.QUEUED
     assert len(items("open#")) == 2
 
@@ -271,9 +271,9 @@ def test_a_marker_that_the_timer_deletes_before_the_retry_is_put_again(
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        (owner_transitions, "requeue"),
+        (caller_transitions, "requeue"),
         (groups, "put_marker_again"),
-        (retrying, "_owner_write"),
+        (retrying, "_parent_write"),
         (retrying, "read"),
     ],
 )
@@ -344,10 +344,10 @@ def test_a_retry_that_is_refused_for_its_unique_key_leaves_no_marker(
 ) -> None:
     members = [Member("unique_return", {"lot": "a"}), Member("sample_once", {"number": 1})]
     gathering = failing(unique, members)
-    owner_actions.cancel(gathering.member(0), unique.send)
+    caller_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
     if in_between:  # its last member ends while the marker is there
-        before(monkeypatch, owner_transitions, "requeue", lambda: gathering.run_member(1))
+        before(monkeypatch, caller_transitions, "requeue", lambda: gathering.run_member(1))
     with pytest.raises(UniqueConflict):
         retry(unique, gathering.member(0))
     assert len(items("open#")) == (0 if in_between else 1)
@@ -362,7 +362,7 @@ def test_a_marker_that_cannot_be_deleted_is_left_to_the_timer(
     gathering = failing(unique, [Member("unique_return", {"lot": "a"})])
     with monkeypatch.context() as killed:
         killed.setattr(finishing, "finish", lambda *_: None)
-        owner_actions.cancel(gathering.member(0), unique.send)
+        caller_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
     with monkeypatch.context() as killed:
         killed.setattr(groups, "find_marker", lambda _: 1 / 0)
@@ -425,14 +425,14 @@ def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
 ) -> None:
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
-    owner = gathering.read()
+    parent = gathering.read()
 
     def cancel() -> None:
-        owner_actions.cancel(owner, bench.send)
+        caller_actions.cancel(parent, bench.send)
         if retried:  # with another payload, and so another group
             payload = {"text": "parent", "number": 2}
-            owner_actions.retry_again(gathering.read(), bench.send, payload)
-            assert bench.run(owner).status is Status.WAITING
+            caller_actions.retry_again(gathering.read(), bench.send, payload)
+            assert bench.run(parent).status is Status.WAITING
 
     before(monkeypatch, groups, "put_marker_again", cancel)
     assert retry(bench, gathering.member(0)).status is Status.QUEUED
@@ -442,9 +442,9 @@ def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
 def test_a_member_of_an_earlier_group_can_be_retried(bench: Bench) -> None:
     gathering = failing(bench, 1, 0)
     old = gathering.member(0)
-    owner_actions.cancel(gathering.read(), bench.send)
+    caller_actions.cancel(gathering.read(), bench.send)
     payload = {"text": "parent", "number": 2}
-    owner_actions.retry_again(gathering.read(), bench.send, payload)
+    caller_actions.retry_again(gathering.read(), bench.send, payload)
     bench.run(gathering.row)
     assert bench.run(old).status is Status.FAILED
     assert retry(bench, bench.read(old)).status is Status.QUEUED
@@ -454,9 +454,9 @@ def test_a_member_of_an_earlier_group_can_be_retried(bench: Bench) -> None:
 def test_a_member_whose_job_is_deleted_can_be_retried(bench: Bench) -> None:
     gathering = failing(bench, 1, 0)
     member = gathering.member(0)
-    owner_actions.cancel(gathering.read(), bench.send)
+    caller_actions.cancel(gathering.read(), bench.send)
     bench.run(member)
-    owner_actions.delete(gathering.read())
+    caller_actions.delete(gathering.read())
     assert retry(bench, bench.read(member)).status is Status.QUEUED
 
 
@@ -469,9 +469,9 @@ def test_members_of_a_canceled_job_go_on_and_it_is_not_continued(
 ) -> None:
     gathering = failing(bench, 2, 0, stop_after_failures=1)
     members = [gathering.member(0), gathering.member(1)]
-    owner_actions.cancel(gathering.read(), bench.send)
+    caller_actions.cancel(gathering.read(), bench.send)
     if deleted:
-        owner_actions.delete(gathering.read())
+        caller_actions.delete(gathering.read())
         monkeypatch.setattr(groups, "has_open_member", lambda _: True)  # as it was just before
     assert [str(bench.run(each).status) for each in members] == ["failed", "succeeded"]
     assert bench.sent == []
@@ -486,9 +486,9 @@ def test_a_check_that_began_before_a_cancel_and_a_retry_does_not_continue_the_jo
     gathering.run_member(1)
 
     def cancel_and_retry_all() -> None:
-        owner_actions.cancel(gathering.read(), bench.send)
+        caller_actions.cancel(gathering.read(), bench.send)
         retry(bench, gathering.member(0))
-        owner_actions.retry_again(gathering.read(), bench.send)
+        caller_actions.retry_again(gathering.read(), bench.send)
         assert bench.run(gathering.row).status is Status.WAITING
 
     before(monkeypatch, group_waits, "finish_group", cancel_and_retry_all)
@@ -501,9 +501,9 @@ def test_a_member_retried_while_the_job_is_canceled_is_waited_for_when_it_is_ret
 ) -> None:
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
-    owner_actions.cancel(gathering.read(), bench.send)
+    caller_actions.cancel(gathering.read(), bench.send)
     retry(bench, gathering.member(0))
-    owner_actions.retry_again(gathering.read(), bench.send)
+    caller_actions.retry_again(gathering.read(), bench.send)
     gathering.run_member(1)
     assert bench.run(gathering.row).status is Status.WAITING
     gathering.fails = set()
@@ -513,9 +513,9 @@ def test_a_member_retried_while_the_job_is_canceled_is_waited_for_when_it_is_ret
 
 def test_a_job_retried_with_another_payload_has_another_group(bench: Bench) -> None:
     gathering = failing(bench, 1)
-    owner_actions.cancel(gathering.read(), bench.send)
+    caller_actions.cancel(gathering.read(), bench.send)
     payload = {"text": "parent", "number": 2}
-    owner_actions.retry_again(gathering.read(), bench.send, payload)
+    caller_actions.retry_again(gathering.read(), bench.send, payload)
     old = gathering.member(0)
     bench.run(gathering.row)
     gathering.row = gathering.read()
@@ -536,8 +536,8 @@ def test_a_group_that_takes_too_long_fails_its_job(bench: Bench) -> None:
 
 def test_a_deleted_job_leaves_no_items(bench: Bench) -> None:
     gathering = failing(bench, 3, 1)
-    owner_actions.cancel(gathering.read(), bench.send)
-    owner_actions.delete(gathering.read())
+    caller_actions.cancel(gathering.read(), bench.send)
+    caller_actions.delete(gathering.read())
     assert items("") == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from bench import Bench
 from counted_units import Units
 from gathering_job import Gathering
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.store import group_chunks, group_counts, group_failures, groups
 from job_runners.store.group_counts import Counts
 from job_runners.store.group_members import Reader
@@ -71,7 +71,7 @@ def test_only_so_many_rows_of_failures_are_read(bench: Bench) -> None:
     for number in (0, 1):
         gathering.fails = {number}
         gathering.run_member(number)
-        owner_actions.retry_again(gathering.member(number), bench.send)
+        caller_actions.retry_again(gathering.member(number), bench.send)
         gathering.fails = set()
         gathering.run_member(number)
     for most, unknown in ((2, 0), (1, 1), (0, 2)):

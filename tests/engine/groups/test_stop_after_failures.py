@@ -9,7 +9,7 @@ from bench import Bench
 from counted_units import Units
 from gathering_job import Gathering, items
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.settling import group_ends
 from job_runners.store import group_chunks, group_failures, groups, limits, pauses
@@ -57,7 +57,7 @@ def test_a_member_that_a_person_retries_after_the_stop_is_not_canceled_again(
     gathering.run_member(0)
     assert statuses(gathering, 1, 2) == {Status.CANCELED}
     for number in (0, 1):
-        owner_actions.retry_again(gathering.member(number), bench.send)
+        caller_actions.retry_again(gathering.member(number), bench.send)
     if tick:
         bench.advance(MINUTE)
         bench.tick()
@@ -72,8 +72,8 @@ def test_a_retried_member_is_canceled_with_its_job(bench: Bench) -> None:
     gathering = failing(bench, 3, 1)
     bench.claim(gathering.member(2))
     gathering.run_member(0)
-    owner_actions.retry_again(gathering.member(1), bench.send)
-    owner_actions.cancel_with_members(gathering.read(), bench.send)
+    caller_actions.retry_again(gathering.member(1), bench.send)
+    caller_actions.cancel_with_members(gathering.read(), bench.send)
     assert gathering.member(1).status is Status.CANCELED
 
 
@@ -162,7 +162,7 @@ def test_a_member_that_fails_twice_counts_once(bench: Bench) -> None:
     gathering = failing(bench, 6, 3)
     for _ in range(3):
         gathering.run_member(0)
-        owner_actions.retry_again(gathering.member(0), bench.send)
+        caller_actions.retry_again(gathering.member(0), bench.send)
     gathering.run_member(1)
     assert gathering.member(5).status is Status.QUEUED
     gathering.run_member(2)
@@ -223,9 +223,9 @@ def test_the_timer_does_what_a_process_that_dies_at_the_stop_did_not(
 
 def other_group(gathering: Gathering) -> None:
     """Let the job wait for another group."""
-    owner_actions.cancel(gathering.read(), gathering.bench.send)
+    caller_actions.cancel(gathering.read(), gathering.bench.send)
     payload = {"text": "parent", "number": 2}
-    owner_actions.retry_again(gathering.read(), gathering.bench.send, payload)
+    caller_actions.retry_again(gathering.read(), gathering.bench.send, payload)
     assert gathering.bench.run(gathering.row).status is Status.WAITING
 
 
@@ -250,5 +250,5 @@ def test_a_deleted_job_leaves_no_count_of_failures(bench: Bench) -> None:
     gathering.run_member(0)
     bench.deliver()
     assert gathering.read().status is Status.SUCCEEDED
-    owner_actions.delete(gathering.read())
+    caller_actions.delete(gathering.read())
     assert items("") == []

@@ -12,7 +12,7 @@ from pynamodb.exceptions import TransactWriteError
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import admission
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import JobMessage
@@ -129,7 +129,7 @@ def test_one_that_is_canceled_as_it_is_let_on_keeps_nobody_waiting(
 ) -> None:
     limits.put(QUEUE, slots=1)
     first, second = held_rows(bench, 2)
-    happens_before_it_is_let_on(monkeypatch, owner_actions.cancel)
+    happens_before_it_is_let_on(monkeypatch, caller_actions.cancel)
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert bench.read(first).status is Status.CANCELED
     assert bench.sent_jobs == [second.id]
@@ -221,7 +221,7 @@ def canceled_by_0_1_0(bench: Bench, row: JobRequest) -> None:
 def canceled_by_0_1_0_and_retried(bench: Bench, row: JobRequest) -> None:
     canceled_by_0_1_0(bench, row)
     bench.advance(1)
-    again = owner_actions.retry_again(bench.read(row), bench.send)
+    again = caller_actions.retry_again(bench.read(row), bench.send)
     line = f"line#{QUEUE}#*"
     transitions.hold_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
 

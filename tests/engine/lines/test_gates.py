@@ -8,7 +8,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import failure_records
 from job_runners.engine.wire.messages import JobMessage
@@ -159,11 +159,11 @@ def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, QUEUE)
     row = bench.run(dispatch(bench))
     (entry,) = pauses.waiting_under(next(pauses.current().paused()), 1)
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     entry.save()
     pauses.resume(Kind.QUEUE, QUEUE)
     limits.put(QUEUE, slots=1)
-    again = owner_actions.retry_again(bench.read(row), bench.send)
+    again = caller_actions.retry_again(bench.read(row), bench.send)
     bench.sent.clear()
 
     def let_go() -> None:

@@ -8,7 +8,7 @@ from pynamodb.exceptions import TransactWriteError
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.tick import due_decision
 from job_runners.errors import NeverStarted
@@ -157,7 +157,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     monkeypatch.setattr(outage, "calls", Heard(outage))
     if how == "cancel":
         with pytest.raises(TransactWriteError):
-            owner_actions.cancel(bench.read(row), bench.send)
+            caller_actions.cancel(bench.read(row), bench.send)
     else:
         bench.tick()
     assert bench.read(row).slot is None
@@ -173,7 +173,7 @@ def test_an_outcome_that_was_written_unheard_and_moved_on_lets_on_the_next(
     def cancel(seconds: float) -> None:
         """Its owner does, before the worker tries once more."""
         if not bench.read(row).status.finished:
-            owner_actions.cancel(bench.read(row), bench.send)
+            caller_actions.cancel(bench.read(row), bench.send)
 
     def work(job: Any, payload: object) -> None:
         bench.run(waiting)

@@ -12,7 +12,7 @@ import sample_work
 from bench import Bench
 from job_runners import caches, clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing, sweeping
 from job_runners.engine.running import gates
 from job_runners.engine.wire.messages import JobMessage
@@ -161,8 +161,8 @@ def test_so_are_those_of_jobs_from_before_there_were_limits_and_of_jobs_retried_
     assert row.concurrency_key is None
     assert bench.run(row).concurrency_key == "5"
     failing = numbered(bench, number=1)
-    owner_actions.cancel(failing)
-    owner_actions.retry_again(bench.read(failing), bench.send, {"number": "07"})
+    caller_actions.cancel(failing)
+    caller_actions.retry_again(bench.read(failing), bench.send, {"number": "07"})
     assert bench.run(failing).concurrency_key == "7"
 
 

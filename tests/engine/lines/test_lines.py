@@ -6,7 +6,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import claiming, execution, failure_records, gates
 from job_runners.engine.settling.settle import settle
@@ -145,7 +145,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
             case "fail":
                 raise ValueError("no luck")
             case "cancel":
-                owner_actions.cancel(one_slot.read(row))
+                caller_actions.cancel(one_slot.read(row))
                 one_slot.advance(1)
                 job.checkpoint()
             case "rescue":
@@ -177,7 +177,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
 
 def test_a_canceled_job_that_waits_leaves_no_entry(one_slot: Bench) -> None:
     waiting = dispatch(one_slot)
-    during(one_slot, lambda: owner_actions.cancel(one_slot.run(waiting), one_slot.send))
+    during(one_slot, lambda: caller_actions.cancel(one_slot.run(waiting), one_slot.send))
     assert one_slot.read(waiting).status is Status.CANCELED
     assert (items("wait#"), held()) == ([], [])
 
@@ -189,7 +189,7 @@ def test_a_job_that_was_let_on_and_is_canceled_gives_its_slot_to_the_next(
     second, third = dispatch(one_slot), dispatch(one_slot)
     during(one_slot, lambda: hold_in_order(one_slot, second, third))
     row = second if was_read_before else one_slot.read(second)
-    owner_actions.cancel(row, one_slot.send)
+    caller_actions.cancel(row, one_slot.send)
     assert held() == [third.id]
     assert one_slot.read(third).status is Status.QUEUED
 

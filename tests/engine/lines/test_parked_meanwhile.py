@@ -10,7 +10,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.errors import PreconditionFailed
-from job_runners.store import lines, owner_transitions, transitions
+from job_runners.store import caller_transitions, lines, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
 from job_runners.store.line_items import LineItem
@@ -166,7 +166,7 @@ def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still:
     admitted(other, two)
     assert (seen.slot, admitted(again, two).slot) == (1, 2)
     with pytest.raises(PreconditionFailed):
-        owner_transitions.cancel(seen)
+        caller_transitions.cancel(seen)
     assert job_rows.stored(seen).status is Status.QUEUED
 
 

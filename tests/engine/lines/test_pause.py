@@ -7,7 +7,7 @@ import pytest
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import gates
 from job_runners.engine.tick import timer
@@ -31,13 +31,13 @@ def test_a_job_asked_for_again_while_its_message_is_looked_at_is_not_started_in_
 ) -> None:
     """What could not start when it was read may be one that can when its claim is written."""
     row = bench.dispatch()
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     pausing.pause(Kind.JOB_TYPE, "sample_again")
     read = queries.read
 
     def read_before_it_is_queued(job_id: str) -> JobRequest | None:
         seen = read(job_id)
-        owner_actions.retry_again(bench.read(row), bench.send)
+        caller_actions.retry_again(bench.read(row), bench.send)
         return seen
 
     monkeypatch.setattr(gates, "read", read_before_it_is_queued)
@@ -217,7 +217,7 @@ def test_a_job_held_by_two_pauses_waits_for_both(bench: Bench) -> None:
 def test_a_canceled_job_is_not_let_go(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
-    assert owner_actions.cancel(row).status is Status.CANCELED
+    assert caller_actions.cancel(row).status is Status.CANCELED
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not bench.sent
 

@@ -11,7 +11,7 @@ from bench import Bench
 from job_rows import make_unreadable
 from job_runners import caches, clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import failure_records, gates
 from job_runners.engine.tick import due_row, timer
@@ -140,7 +140,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
     """
     (row,) = held(bench)
     (entry,) = pauses.waiting_under(next(pauses.current().paused()), 1)
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     entry.save()
     pauses.resume(Kind.QUEUE, "a")
     drop = pauses.drop
@@ -149,7 +149,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
         by_another_process("a", State.PAUSED)
         caches.forget_all()
         bench.advance(1)
-        bench.run(owner_actions.retry_again(bench.read(row), bench.send))
+        bench.run(caller_actions.retry_again(bench.read(row), bench.send))
         drop(entry)
 
     monkeypatch.setattr(pauses, "drop", drop_late)
@@ -335,7 +335,7 @@ def test_a_worker_that_can_not_be_reached_is_tried_once_whatever_the_number_of_p
 
 
 def canceled_by_another(row: JobRequest) -> None:
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
 
 
 def gone(row: JobRequest) -> None:
@@ -374,7 +374,7 @@ def test_one_that_is_canceled_while_it_is_let_go_keeps_no_other_waiting(bench: B
 
     def cancel(**_: Any) -> None:
         events.unregister("before-call.dynamodb.TransactWriteItems", cancel)
-        owner_actions.cancel(bench.read(first))
+        caller_actions.cancel(bench.read(first))
 
     events.register("before-call.dynamodb.TransactWriteItems", cancel)
     assert let_go(bench) == 1

@@ -9,7 +9,7 @@ import pytest
 import sample_work
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
@@ -128,7 +128,7 @@ def test_who_asks_it_to_stop_during_a_turn_is_heard(
     count = script.job
 
     def asked_to_stop(job: Any, payload: Any) -> Any:
-        owner_actions.cancel(bench.read(row))
+        caller_actions.cancel(bench.read(row))
         return count(job, payload)
 
     script.job = asked_to_stop
@@ -190,7 +190,7 @@ def test_a_runner_that_can_not_send_a_job_again_just_goes_on(
 def test_between_two_turns_it_can_be_canceled(bench: Bench, turns: list[Any]) -> None:
     row = bench.dispatch(queue_name="paced")
     bench.run(row)
-    assert owner_actions.cancel(bench.read(row)).status is Status.CANCELED
+    assert caller_actions.cancel(bench.read(row)).status is Status.CANCELED
     bench.run_out()
     assert len(turns) == 1
     assert bench.read(row).status is Status.CANCELED

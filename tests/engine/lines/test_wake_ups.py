@@ -5,7 +5,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.running import execution
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import Message, QueueMessage
@@ -96,7 +96,7 @@ def test_who_comes_after_a_wake_up_that_came_for_nobody_has_one_of_its_own(still
     waiting = still.run(dispatch(still))
     ((message, delay),) = wake_ups(still)
     still.sent.clear()
-    owner_actions.cancel(waiting, still.send)
+    caller_actions.cancel(waiting, still.send)
     still.advance(delay)
     still.run_message(message)
     assert still.sent == []
@@ -155,7 +155,7 @@ def test_a_job_that_is_canceled_takes_no_wake_up_with_it(still: Bench) -> None:
     for row in rows:
         still.advance(1)
         still.run(row)
-    owner_actions.cancel(still.read(rows[1]), still.send)
+    caller_actions.cancel(still.read(rows[1]), still.send)
     still.sent.clear()
     still.advance(100 + 60)
     still.tick()

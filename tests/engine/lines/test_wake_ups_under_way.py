@@ -9,7 +9,7 @@ import pytest
 from bench import Bench
 from job_rows import make_unreadable
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import admission
 from job_runners.engine.lines import wake_ups as waking
 from job_runners.engine.wire.messages import Message, QueueMessage
@@ -40,7 +40,7 @@ def test_a_wake_up_that_comes_too_early_for_nobody_leaves_the_next_to_the_one_un
     (row,) = waiting(still, 1, Rate(1, seconds=100))
     ((message, delay),) = wake_ups(still)
     still.sent.clear()
-    owner_actions.cancel(still.read(row), still.send)
+    caller_actions.cancel(still.read(row), still.send)
     still.run_message(message)
     row = still.run(dispatch(still))
     assert wake_ups(still) == []
@@ -159,14 +159,14 @@ def moved_meanwhile(bench: Bench, row: JobRequest, patch: Any, outage: Outage) -
     postpone = transitions.postpone
 
     def after_it_is_canceled(*asked: Any) -> Any:
-        owner_actions.cancel(bench.read(row))
+        caller_actions.cancel(bench.read(row))
         return postpone(*asked)
 
     patch.setattr(transitions, "postpone", after_it_is_canceled)
 
 
 TROUBLES: dict[str, Callable[[Bench, JobRequest, Any, Outage], Any]] = {
-    "nobody waits": lambda bench, row, patch, outage: owner_actions.cancel(bench.read(row)),
+    "nobody waits": lambda bench, row, patch, outage: caller_actions.cancel(bench.read(row)),
     "its row is gone": lambda bench, row, patch, outage: row.delete(),
     "it moves": moved_meanwhile,
     "a field can't be read": lambda bench, row, patch, outage: make_unreadable(row, "invocations"),

@@ -17,7 +17,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.errors import DoNotRetry
-from job_runners.store import owner_transitions
+from job_runners.store import caller_transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import CurrentWork, RunningJob
 from job_runners.work.around import Around
@@ -173,7 +173,7 @@ def test_a_canceled_job_is_canceled(bench: Bench, put: Put) -> None:
     put(seen)
 
     def work(job: RunningJob, payload: Sample) -> None:
-        owner_transitions.request_cancel(bench.read(job.id))
+        caller_transitions.request_cancel(bench.read(job.id))
         job.checkpoint(1, durable=True)
 
     script.job = work

@@ -14,7 +14,7 @@ from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
 from job_runners.engine.lines import pausing
-from job_runners.store import owner_transitions, transitions
+from job_runners.store import caller_transitions, transitions
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.work import RunningJob, event_loop
@@ -93,7 +93,7 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
     def report(job: RunningJob) -> None:
         match what:
             case "canceled":
-                owner_transitions.request_cancel(bench.read(row))
+                caller_transitions.request_cancel(bench.read(row))
             case "paused":
                 pausing.pause(Kind.JOB_TYPE, "async_again")
             case "claim lost":

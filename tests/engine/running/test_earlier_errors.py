@@ -6,7 +6,7 @@ import pytest
 
 from api_events import call
 from bench import Bench
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.store.job_request import JobRequest, Status
 from sample_work import script
 
@@ -91,7 +91,7 @@ def test_only_the_last_five_are_kept_and_little_of_each(bench: Bench) -> None:
     for number in range(1, 8):
         row = run(bench, row, *[fails(f"{number} {'x' * 1000}")] * 3)
         if number < 7:
-            row = owner_actions.retry_again(row, bench.send)
+            row = caller_actions.retry_again(row, bench.send)
     kept = messages(row)
     assert [(attempt, words[0]) for attempt, words in kept] == [
         *((1, "6"), (2, "6"), (3, "6")),
@@ -103,7 +103,7 @@ def test_only_the_last_five_are_kept_and_little_of_each(bench: Bench) -> None:
 def test_a_manual_retry_keeps_why_the_job_had_failed(bench: Bench) -> None:
     row = run(bench, bench.dispatch("sample_once"), fails("no such column"))
     finished_at = shown(row)["finished_at"]
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.retry_again(row, bench.send)
     assert row.error is None
     [error] = shown(row)["earlier_errors"]
     assert (error["attempt"], error["at"]) == (1, finished_at)
@@ -115,8 +115,8 @@ def test_a_job_canceled_between_attempts_and_retried_tells_its_error_once(
     bench: Bench, listed: str
 ) -> None:
     error = listed if len(listed) < 150 else "x" * 200
-    row = owner_actions.cancel(run(bench, bench.dispatch(), fails(error)))
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.cancel(run(bench, bench.dispatch(), fails(error)))
+    row = caller_actions.retry_again(row, bench.send)
     assert messages(row) == [(1, listed)]
 
 
@@ -124,12 +124,12 @@ def test_a_job_that_fails_while_it_is_canceled_and_is_retried_tells_both_errors(
     bench: Bench,
 ) -> None:
     def canceled_by_its_owner(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         raise ValueError("the second")
 
     row = run(bench, bench.dispatch(), fails("the first"), canceled_by_its_owner)
     assert row.status is Status.CANCELED
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.retry_again(row, bench.send)
     assert messages(row) == [(1, "the first"), (2, "the second")]
 
 
@@ -149,10 +149,10 @@ def test_a_list_shows_none_of_it(bench: Bench) -> None:
 
 def test_the_error_of_a_job_that_was_stopped_in_its_first_attempt_is_kept(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         raise ValueError("as it was asked to stop")
 
     row = run(bench, bench.dispatch(), work)
     assert (row.status, row.error["message"]) == (Status.CANCELED, "as it was asked to stop")
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.retry_again(row, bench.send)
     assert messages(row) == [(1, "as it was asked to stop")]

@@ -10,7 +10,7 @@ from bench import Bench
 from gathering_job import Gathering
 from hourly import put
 from job_runners import clock, store
-from job_runners.engine.control import owner_actions, signaling
+from job_runners.engine.control import caller_actions, signaling
 from job_runners.engine.lines import admission, pausing
 from job_runners.engine.schedules import schedules
 from job_runners.store import failed_tasks, limits, transitions, webhooks
@@ -160,6 +160,6 @@ def test_a_rate_that_is_paid_ahead_is_kept_until_that_time_and_longer(
 def test_a_row_expires_once_it_has_ended_and_not_after_it_was_queued_again(still: Bench) -> None:
     row = still.dispatch()
     assert row.expires_at is None
-    ended = owner_actions.cancel(row)
+    ended = caller_actions.cancel(row)
     assert ended.expires_at == (clock.now() + 30 * clock.DAY) // clock.SECOND
-    assert owner_actions.retry_again(ended, still.send).expires_at is None
+    assert caller_actions.retry_again(ended, still.send).expires_at is None

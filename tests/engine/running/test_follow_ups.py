@@ -13,7 +13,7 @@ from follow_up_sample import told
 from gathering_job import Gathering
 from job_runners import clock
 from job_runners.engine import configured
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.failure_records import settle
@@ -22,9 +22,9 @@ from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
 from job_runners.store import (
     blobs,
+    caller_transitions,
     follow_ups,
     limits,
-    owner_transitions,
     pauses,
     queries,
     transitions,
@@ -78,7 +78,7 @@ def fail(bench: Bench, row: JobRequest) -> None:
 
 def stop_while_it_runs(bench: Bench, row: JobRequest) -> None:
     def canceled(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(row))
+        caller_actions.cancel(bench.read(row))
         job.checkpoint(1, durable=True)
 
     script.job = canceled
@@ -86,13 +86,13 @@ def stop_while_it_runs(bench: Bench, row: JobRequest) -> None:
 
 
 def cancel(bench: Bench, row: JobRequest) -> None:
-    owner_actions.cancel(row, bench.send)
+    caller_actions.cancel(row, bench.send)
 
 
 def cancel_while_paused(bench: Bench, row: JobRequest) -> None:
     pauses.pause(Kind.QUEUE, row.queue_name)
     bench.run(row)
-    owner_actions.cancel(bench.read(row), bench.send)
+    caller_actions.cancel(bench.read(row), bench.send)
     pausing.resume(Kind.QUEUE, row.queue_name, bench.send)
 
 
@@ -120,7 +120,7 @@ def settle_its_record(bench: Bench, row: JobRequest) -> None:
 
 def stop_at_release(bench: Bench, row: JobRequest) -> None:
     claimed = bench.claim(row)
-    owner_transitions.request_cancel(bench.read(row))
+    caller_transitions.request_cancel(bench.read(row))
     transitions.release(claimed)
 
 
@@ -181,7 +181,7 @@ def test_the_follow_up_of_a_stopped_job_gets_its_last_error(
     fail(bench, row)
 
     def stopped(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(row))
+        caller_actions.cancel(bench.read(row))
         if fails:
             raise ValueError(message)
         job.checkpoint(1, durable=True)
@@ -231,7 +231,7 @@ def test_a_job_that_is_retried_manually_has_another_follow_up_when_it_ends_again
     row = bench.dispatch("followed_once")
     assert follow_ups.saved_by(row) == {}
     fail(bench, row)
-    owner_actions.retry_again(bench.read(row), bench.send)
+    caller_actions.retry_again(bench.read(row), bench.send)
     assert follow_ups.saved_by(bench.read(row)) == {}
     script.reset()
     bench.advance(1)
@@ -350,15 +350,15 @@ def test_a_job_with_follow_ups_that_never_waited_is_retried_however_old_it_is(
 ) -> None:
     monkeypatch.setenv("RETENTION_DAYS", "365")
     forget()
-    row = owner_actions.cancel(bench.dispatch("followed_once"))
+    row = caller_actions.cancel(bench.dispatch("followed_once"))
     bench.advance(201 * clock.DAY / clock.SECOND)
-    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
+    assert caller_actions.retry_again(row, bench.send).status is Status.QUEUED
 
 
 def test_to_delete_a_job_keeps_its_follow_ups(bench: Bench) -> None:
     row = bench.dispatch("followed_once")
     bench.run(row)
-    owner_actions.delete(bench.read(row))
+    caller_actions.delete(bench.read(row))
     bench.deliver()
     assert [name for name, _ in told] == ["note_end"]
 
@@ -443,9 +443,9 @@ def test_a_cancel_that_read_the_row_before_another_end_saves_none_for_it(bench: 
     """The row is the same again: queued, and never claimed."""
     row = bench.dispatch("followed_once")
     stale = bench.read(row)
-    owner_actions.cancel(row, bench.send)
-    owner_actions.retry_again(bench.read(row), bench.send)
-    owner_actions.cancel(stale, bench.send)
+    caller_actions.cancel(row, bench.send)
+    caller_actions.retry_again(bench.read(row), bench.send)
+    caller_actions.cancel(stale, bench.send)
     assert bench.read(row).status is Status.CANCELED
     assert len(rows_of(row)) == 2
 
@@ -469,7 +469,7 @@ def test_an_end_that_read_the_row_before_it_was_replaced_tells_the_right_one(
     if end is cancel:
         stale = bench.read(row)
         ask()
-        owner_actions.cancel(stale, bench.send)
+        caller_actions.cancel(stale, bench.send)
     else:
         expire(bench, row)
         expire(bench, row)

@@ -8,7 +8,7 @@ import pytest
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
-from job_runners.engine.control import owner_actions, positions
+from job_runners.engine.control import caller_actions, positions
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, wait_endings
@@ -16,7 +16,7 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.settings import forget
-from job_runners.store import owner_transitions
+from job_runners.store import caller_transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import Checkpoint, waits
@@ -155,10 +155,10 @@ def test_a_sleeper_is_canceled_at_once_and_a_retry_sleeps_the_rest(bench: Bench)
     script.job = sleeps(HOUR)
     row = bench.run(bench.dispatch("sample_once"))
     wakes = row.run_at
-    row = owner_actions.cancel(row)
+    row = caller_actions.cancel(row)
     assert (row.status, positions.waits_for(row)) == (Status.CANCELED, None)
     bench.advance(600)
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.retry_again(row, bench.send)
     assert (row.invocations, row.wait_count) == (0, None)
     row = bench.run(row)
     assert (row.status, row.run_at) == (Status.SCHEDULED, wakes)
@@ -168,15 +168,15 @@ def test_a_retry_with_another_payload_sleeps_from_the_start(bench: Bench) -> Non
     script.job = sleeps(HOUR)
     row = bench.run(bench.dispatch("sample_once"))
     before = row.run_at or 0
-    row = owner_actions.cancel(row)
+    row = caller_actions.cancel(row)
     bench.advance(600)
-    row = bench.run(owner_actions.retry_again(row, bench.send, {"number": 2}))
+    row = bench.run(caller_actions.retry_again(row, bench.send, {"number": 2}))
     assert (row.run_at or 0) >= before + 600_000
 
 
 def test_a_job_that_was_asked_to_stop_is_canceled_where_it_would_sleep(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_transitions.request_cancel(bench.read(job.id))
+        caller_transitions.request_cancel(bench.read(job.id))
         job.sleep("nap", 60)
 
     script.job = work
@@ -253,7 +253,7 @@ def test_all_sleeps_end_within_150_days_after_the_work_began(bench: Bench) -> No
     row = bench.run(row)
     assert row.error["kind"] == "WaitTooLong"
     assert "At most 69 days are left" in row.error["message"]
-    row = bench.run(owner_actions.retry_again(row, bench.send, {"number": 2}))
+    row = bench.run(caller_actions.retry_again(row, bench.send, {"number": 2}))
     assert row.status is Status.SCHEDULED  # another payload is other work, which has just begun
 
 
@@ -263,17 +263,17 @@ def test_a_retry_with_the_same_payload_comes_before_the_waits_are_forgotten(
     script.job = sleeps(80 * DAY)
     row = bench.run(bench.dispatch("sample_once"))
     for _ in range(8):
-        row = owner_actions.cancel(row)
+        row = caller_actions.cancel(row)
         bench.advance(24 * DAY)
-        row = owner_actions.retry_again(row, bench.send)
-    row = owner_actions.cancel(row)
+        row = caller_actions.retry_again(row, bench.send)
+    row = caller_actions.cancel(row)
     bench.advance(9 * DAY)
     with pytest.raises(WrongState, match="began less than 200 days ago"):
-        owner_actions.retry_again(row, bench.send)
-    row = owner_actions.retry_again(row, bench.send, {"number": 2})
+        caller_actions.retry_again(row, bench.send)
+    row = caller_actions.retry_again(row, bench.send, {"number": 2})
     assert row.status is Status.QUEUED
-    row = owner_actions.cancel(row)
-    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED  # its work is new
+    row = caller_actions.cancel(row)
+    assert caller_actions.retry_again(row, bench.send).status is Status.QUEUED  # its work is new
 
 
 def test_a_job_that_never_waited_is_retried_however_old_it_is(
@@ -281,9 +281,9 @@ def test_a_job_that_never_waited_is_retried_however_old_it_is(
 ) -> None:
     monkeypatch.setenv("RETENTION_DAYS", "365")
     forget()
-    row = owner_actions.cancel(bench.dispatch("sample_once"))
+    row = caller_actions.cancel(bench.dispatch("sample_once"))
     bench.advance(201 * DAY)
-    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
+    assert caller_actions.retry_again(row, bench.send).status is Status.QUEUED
 
 
 def test_a_name_is_for_one_wait_of_an_invocation(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from bench import Bench
 from fake_lambda import FakeLambda
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.running import execution
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.wire.messages import JobMessage, encode
@@ -139,7 +139,7 @@ def test_a_step_is_not_called_again_when_the_job_is_retried_manually(bench: Benc
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    bench.run(owner_actions.retry_again(row, bench.send))
+    bench.run(caller_actions.retry_again(row, bench.send))
     assert len(charged) == 1
 
 
@@ -159,11 +159,11 @@ def test_retried_manually_with_another_payload_it_begins_with_no_step_and_no_chi
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
     for payload in ({"number": 2}, None, {"number": 2}, {"number": 3}):
-        row = bench.run(owner_actions.retry_again(row, bench.send, payload))
+        row = bench.run(caller_actions.retry_again(row, bench.send, payload))
         bench.advance(1)
     assert charged == [1, 2, 2, 2, 3]
     assert [children.index(each) for each in children] == [0, 1, 1, 1, 4]
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     assert len(row.work_ids) == 3
     for beginning in row.work_ids:
         assert not list(steps.Step.query(f"step#{beginning}", consistent_read=True))
@@ -341,7 +341,7 @@ def test_a_child_that_was_deleted_is_not_added_again(bench: Bench) -> None:
     script.job = work
     parent = bench.run(bench.dispatch())
     child = next(each for each in bench.sent_jobs if each != parent.id)
-    owner_actions.delete(bench.run(bench.read(child)))
+    caller_actions.delete(bench.run(bench.read(child)))
     bench.sent.clear()
     assert run_all_attempts(bench, parent).status is Status.SUCCEEDED
     bench.deliver()

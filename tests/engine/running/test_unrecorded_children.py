@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import JobMessage, encode
@@ -102,7 +102,7 @@ def settled(bench: Bench, row: JobRequest) -> JobRequest:
 def retried_manually(bench: Bench, row: JobRequest) -> JobRequest:
     row = rescued(bench, row)
     bench.advance(28 * DAY)
-    return owner_actions.retry_again(row, bench.send)
+    return caller_actions.retry_again(row, bench.send)
 
 
 @pytest.mark.parametrize("work", [dispatches, dispatches_many])
@@ -123,9 +123,9 @@ def test_a_child_whose_row_has_expired_is_not_dispatched_again(
     bench.deliver()
     assert parents.children == 1
     # A manual retry doesn't help, but with another payload the job starts over.
-    row = bench.run(owner_actions.retry_again(row, bench.send))
+    row = bench.run(caller_actions.retry_again(row, bench.send))
     assert row.error["kind"] == "ChildExpired"
-    row = bench.run(owner_actions.retry_again(row, bench.send, {"text": "from the start"}))
+    row = bench.run(caller_actions.retry_again(row, bench.send, {"text": "from the start"}))
     assert row.status is Status.SUCCEEDED
 
 

@@ -9,7 +9,7 @@ from api_events import call
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
-from job_runners.engine.control import owner_actions, positions, signaling
+from job_runners.engine.control import caller_actions, positions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.errors import (
@@ -21,7 +21,7 @@ from job_runners.errors import (
     SignalTooLate,
     TooManySignals,
 )
-from job_runners.store import owner_transitions, signals
+from job_runners.store import caller_transitions, signals
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import waits
@@ -113,7 +113,7 @@ def test_a_job_with_a_signal_and_a_cancel_as_it_is_about_to_wait_is_canceled(
     proceed = waits.continue_at_once
 
     def canceled_before(job: Any, *arguments: Any) -> Any:
-        owner_transitions.request_cancel(bench.read(job))
+        caller_transitions.request_cancel(bench.read(job))
         return proceed(job, *arguments)
 
     signal_before_the_hold(bench, monkeypatch)
@@ -271,14 +271,14 @@ def test_of_two_answers_at_once_the_first_counts(
 def test_an_answer_for_work_with_an_earlier_payload_is_not_stored_for_the_next(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = owner_actions.cancel(waiting(bench)[0])
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.cancel(waiting(bench)[0])
+    row = caller_actions.retry_again(row, bench.send)
     check, first = signaling._check_may_come, [True]
 
     def restarted_after(job: Any, name: str) -> None:
         check(job, name)
         if first.pop() if first else False:
-            owner_actions.retry_again(owner_actions.cancel(job), bench.send, {"number": 2})
+            caller_actions.retry_again(caller_actions.cancel(job), bench.send, {"number": 2})
 
     monkeypatch.setattr(signaling, "_check_may_come", restarted_after)
     changed = signaling.signal(row, "approval", "yes", bench.send)
@@ -333,7 +333,7 @@ def test_an_invocation_that_was_overtaken_does_not_time_out(
     record = waits.record
 
     def canceled_before(job: Any, *arguments: Any) -> None:
-        owner_transitions.request_cancel(bench.read(job))
+        caller_transitions.request_cancel(bench.read(job))
         bench.advance(2000)
         bench.tick()
         record(job, *arguments)
@@ -416,22 +416,22 @@ def test_a_waiting_job_is_canceled_at_once_and_a_retry_keeps_signals_and_deadlin
 ) -> None:
     row, got = waiting(bench, timeout=HOUR)
     until = row.due_at
-    row = owner_actions.cancel(row)
+    row = caller_actions.cancel(row)
     assert row.status is Status.CANCELED
     bench.advance(600)
-    row = bench.run(owner_actions.retry_again(row, bench.send))
+    row = bench.run(caller_actions.retry_again(row, bench.send))
     assert (row.status, row.due_at) == (Status.WAITING, until)
     signaling.signal(row, "approval", "yes", bench.send)
-    row = owner_actions.cancel(bench.read(row))
-    row = bench.run(owner_actions.retry_again(row, bench.send))
+    row = caller_actions.cancel(bench.read(row))
+    row = bench.run(caller_actions.retry_again(row, bench.send))
     assert got == ["yes"]
 
 
 def test_a_retry_with_another_payload_starts_without_signals(bench: Bench) -> None:
     row, got = waiting(bench)
     row = signaling.signal(row, "approval", "yes", bench.send)
-    row = owner_actions.cancel(row)
-    row = bench.run(owner_actions.retry_again(row, bench.send, {"number": 2}))
+    row = caller_actions.cancel(row)
+    row = bench.run(caller_actions.retry_again(row, bench.send, {"number": 2}))
     assert (row.status, row.signals, got) == (Status.WAITING, None, [])
 
 
@@ -530,16 +530,16 @@ def test_a_deleted_job_leaves_no_signals(bench: Bench, timeout: float) -> None:
         signaling.signal(row, "approval", 1, bench.send)
         bench.deliver()
     assert [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
-    owner_actions.delete(bench.read(row))
+    caller_actions.delete(bench.read(row))
     assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
 
 
 def test_a_deleted_job_leaves_no_signals_of_the_work_before_it_began_again(bench: Bench) -> None:
     row = bench.dispatch("sample_once")
     signaling.signal(row, "approval", 1, bench.send)
-    row = owner_actions.cancel(bench.read(row))
-    row = owner_actions.retry_again(row, bench.send, {"number": 2})
-    owner_actions.delete(owner_actions.cancel(bench.read(row)))
+    row = caller_actions.cancel(bench.read(row))
+    row = caller_actions.retry_again(row, bench.send, {"number": 2})
+    caller_actions.delete(caller_actions.cancel(bench.read(row)))
     assert not [it for it in moto_direct.rows("coordination") if it["pk"].startswith("signal#")]
 
 

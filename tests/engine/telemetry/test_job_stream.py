@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from bench import Bench
-from job_runners.engine.control import owner_actions, signaling
+from job_runners.engine.control import caller_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import TaskMessage
@@ -138,7 +138,7 @@ def test_waits_and_cancels_are_shown(
     run(first)
     pausing.pause(Kind.QUEUE, "texts")
     run(second)
-    owner_actions.cancel(bench.read(second))
+    caller_actions.cancel(bench.read(second))
     shown = [re.sub(r" \d\d:\d\d:\d\d", " TIME", line) for line in Shown().of(lines)]
     assert shown == [
         "TIME sample_again  started",

@@ -10,7 +10,7 @@ import pytest
 
 from bench import Bench
 from job_runners import runners
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.places import ROOT
 from sample_work import script
@@ -29,7 +29,7 @@ def fails(job: Any, payload: object) -> None:
 def test_a_line_names_the_function_that_said_it(bench: Bench, lines: io.StringIO) -> None:
     script.job = fails
     row = bench.run(bench.dispatch())
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     said = locations(lines)
     assert said["accepted"] == "save_checked"
     assert said["claimed"] == "run_job"  # through a context manager
@@ -46,8 +46,8 @@ def test_no_line_names_the_file_that_has_the_wording(
         bench.advance(120)
         row = bench.run(row)  # tried again, tried again, failed
     bench.run(row)  # not claimed
-    owner_actions.retry_again(row, bench.send)
-    script.job = lambda job, payload: owner_actions.cancel(bench.read(job.id))
+    caller_actions.retry_again(row, bench.send)
+    script.job = lambda job, payload: caller_actions.cancel(bench.read(job.id))
     bench.run(row)
     runners.dispatch_task("sample_note", {})
     bench.tick()

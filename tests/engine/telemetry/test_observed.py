@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 import job_runners.handlers.timer
 from bench import Bench
 from job_runners import clock, runners
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import execution
 from job_runners.engine.telemetry import telemetry
@@ -81,12 +81,12 @@ def test_what_the_owner_and_the_timer_do_is_logged_with_the_job_it_is_about(
     bench: Bench, lines: io.StringIO
 ) -> None:
     row = bench.dispatch()
-    owner_actions.cancel(row)
-    owner_actions.retry_again(bench.read(row), bench.send)
+    caller_actions.cancel(row)
+    caller_actions.retry_again(bench.read(row), bench.send)
     pausing.pause(Kind.QUEUE, "default")
     bench.run(row)
     pausing.resume(Kind.QUEUE, "default", bench.send)
-    owner_actions.delete(owner_actions.cancel(bench.read(row)))
+    caller_actions.delete(caller_actions.cancel(bench.read(row)))
     found = logged(lines)
     said = [line["message"] for line in found]
     assert said == [
@@ -128,7 +128,7 @@ def test_a_job_that_is_canceled_where_it_would_wait_is_not_said_to_wait(
     row = bench.dispatch(queue_name="texts")
 
     def work(job: Any, _: object) -> None:
-        owner_actions.cancel(bench.read(row))
+        caller_actions.cancel(bench.read(row))
         if paused:
             raise PauseInterrupt(pausing.pause(Kind.QUEUE, "texts"))
         job.next_turn(1)
@@ -215,7 +215,7 @@ def test_metrics_count_failures_retries_rescues_and_cancels(
     script.job = fail
     bench.run(bench.dispatch())
     bench.run(bench.dispatch("sample_once"))
-    owner_actions.cancel(bench.dispatch())
+    caller_actions.cancel(bench.dispatch())
     for job_type in ("sample_once", "sample_again"):
         row = bench.dispatch(job_type)
         bench.claim(row, seconds=10)

@@ -8,7 +8,7 @@ import pytest
 
 from bench import Bench
 from job_runners.aws import clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import log
 from job_runners.errors import RetryAfter
@@ -33,7 +33,7 @@ def test_a_job_that_goes_back_before_its_function_is_called(
 
     def refused(*_: object) -> Any:
         if canceled:
-            owner_actions.cancel(bench.read(row))
+            caller_actions.cancel(bench.read(row))
         return {"number": "many"}  # of a newer model, say
 
     monkeypatch.setattr(blobs, "get", refused)
@@ -48,7 +48,7 @@ def test_a_job_whose_invocation_is_over(
     def work(job: Any, payload: object) -> None:
         job.checkpoint(1)
         if canceled:
-            owner_actions.cancel(bench.read(job.id))
+            caller_actions.cancel(bench.read(job.id))
         bench.advance(880)
         job.checkpoint(2)
 
@@ -99,7 +99,7 @@ def test_a_job_that_fails_after_it_was_asked_to_stop_is_not_sent_again(
     bench: Bench, lines: io.StringIO
 ) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         raise RetryAfter(7, "busy")
 
     script.job = work
@@ -148,9 +148,9 @@ def test_a_job_that_is_asked_to_stop_is_counted_when_it_does(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = bench.claim(bench.dispatch("sample_once"))
-    assert owner_actions.cancel(row).status is Status.RUNNING
+    assert caller_actions.cancel(row).status is Status.RUNNING
     assert list(emitted(capsys)) == []
-    assert owner_actions.cancel(bench.dispatch("sample_once")).status is Status.CANCELED
+    assert caller_actions.cancel(bench.dispatch("sample_once")).status is Status.CANCELED
     assert list(emitted(capsys)) == [("sample_once", {"Canceled": 1})]
 
 
@@ -165,7 +165,7 @@ def test_what_somebody_does_who_is_bound_to_no_organisation_is_told_with_the_job
 ) -> None:
     row = bench.dispatch()
     token = context.author.set(context.Author("operator", "someone"))
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     context.author.reset(token)
     line = logged(lines)[-1]
     assert (line["message"], line["caller"]) == ("cancel", "someone")

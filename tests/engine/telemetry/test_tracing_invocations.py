@@ -12,7 +12,7 @@ import job_runners.handlers.failures
 from api_events import call
 from fake_lambda import FakeLambda
 from job_runners import clock, settings
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import tracing
 from job_runners.engine.tick import timer
@@ -76,7 +76,7 @@ def test_a_running_job_that_is_canceled_has_a_span_that_says_so(
     sent: Sent, worker: FakeLambda, spans: Spans
 ) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_actions.cancel(read(job.id))
+        caller_actions.cancel(read(job.id))
         job.checkpoint(1)
 
     script.job = work

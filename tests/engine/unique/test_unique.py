@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
 from job_runners.store import job_request, uniqueness
 from job_runners.store.conditional_write import Change
@@ -87,12 +87,12 @@ def fail(bench: Bench, row: JobRequest) -> None:
 
 
 def cancel(bench: Bench, row: JobRequest) -> None:
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
 
 
 def stop(bench: Bench, row: JobRequest) -> None:
     def asked(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         bench.advance(10)
         job.checkpoint()
 
@@ -209,7 +209,7 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
         writes = taken(key, job, over)
         if over is not None and job.id != first.id:
             monkeypatch.setattr(uniqueness, "take_writes", taken)
-            owner_actions.retry_again(bench.read(first), bench.send)
+            caller_actions.retry_again(bench.read(first), bench.send)
         return writes
 
     monkeypatch.setattr(uniqueness, "take_writes", after_a_retry)
@@ -225,7 +225,7 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
 def test_a_manual_retry_takes_the_key_anew(bench: Bench) -> None:
     first = ask(bench)
     fail(bench, first)
-    owner_actions.retry_again(bench.read(first), bench.send)
+    caller_actions.retry_again(bench.read(first), bench.send)
     assert ask(bench).id == first.id
     assert bench.run(first).status is Status.SUCCEEDED
     assert records() == []
@@ -234,7 +234,7 @@ def test_a_manual_retry_takes_the_key_anew(bench: Bench) -> None:
 def test_a_manual_retry_with_another_payload_takes_the_key_of_that(bench: Bench) -> None:
     first = ask(bench)
     fail(bench, first)
-    owner_actions.retry_again(bench.read(first), bench.send, {"lot": "b"})
+    caller_actions.retry_again(bench.read(first), bench.send, {"lot": "b"})
     assert ask(bench, lot="b").id == first.id
     assert ask(bench, lot="a").id != first.id
 
@@ -244,7 +244,7 @@ def test_a_manual_retry_is_refused_while_another_has_its_key(bench: Bench) -> No
     fail(bench, first)
     second = ask(bench)
     with pytest.raises(UniqueConflict, match=second.id):
-        owner_actions.retry_again(bench.read(first), bench.send)
+        caller_actions.retry_again(bench.read(first), bench.send)
     assert bench.read(first).status is Status.FAILED
 
 
@@ -256,7 +256,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     fail(bench, failed)
     failed_row = bench.read(failed)
     if not manually:
-        owner_actions.delete(failed_row)
+        caller_actions.delete(failed_row)
     record = uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder", expires_at=0)
     taken = uniqueness.take_writes
 
@@ -267,7 +267,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
         return writes
 
     monkeypatch.setattr(uniqueness, "take_writes", others_take_it)
-    retry = functools.partial(owner_actions.retry_again, failed_row, bench.send)
+    retry = functools.partial(caller_actions.retry_again, failed_row, bench.send)
     with pytest.raises(PreconditionFailed, match="overtaken by others"):
         _ = retry() if manually else ask(bench)
     assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * manually
@@ -290,7 +290,7 @@ def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_let_on(
         return admitted(*asked)
 
     monkeypatch.setattr(uniqueness, "admit_follower", after_it_is_lost)
-    row = owner_actions.retry_again(bench.read(failed), bench.send)
+    row = caller_actions.retry_again(bench.read(failed), bench.send)
     assert row.status is Status.QUEUED
     assert holders() == [row.created_key]
 
@@ -322,7 +322,7 @@ def test_an_answer_is_over_when_its_job_is_gone(bench: Bench) -> None:
     first = ask(bench)
     ask(bench, idempotency_key="k")
     bench.run(first)
-    owner_actions.delete(bench.read(first))
+    caller_actions.delete(bench.read(first))
     again = ask(bench, idempotency_key="k")
     assert (bench.duplicate(again), again.id != first.id) == (None, True)
 
@@ -331,7 +331,7 @@ def test_an_answer_is_not_of_a_later_job_of_the_same_id(bench: Bench) -> None:
     first = ask(bench, idempotency_key="its own")
     ask(bench, idempotency_key="k")
     bench.run(first)
-    owner_actions.delete(bench.read(first))
+    caller_actions.delete(bench.read(first))
     bench.advance(1)
     later = ask(bench, idempotency_key="its own")
     again = ask(bench, idempotency_key="k")

@@ -8,7 +8,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.errors import PreconditionFailed
 from job_runners.store import blobs
@@ -86,14 +86,14 @@ def given_another_large_payload(bench: Bench) -> JobRequest:
 
 def given_the_payload_of_another_key(bench: Bench) -> JobRequest:
     seen = ask(bench, queue_name="default")
-    canceled = owner_actions.cancel(bench.read(seen))
-    owner_actions.retry_again(canceled, bench.send, {"lot": "another", "text": ""})
+    canceled = caller_actions.cancel(bench.read(seen))
+    caller_actions.retry_again(canceled, bench.send, {"lot": "another", "text": ""})
     return seen
 
 
 def another_under_the_same_id(bench: Bench) -> JobRequest:
     seen = ask(bench, idempotency_key="k")
-    owner_actions.delete(owner_actions.cancel(bench.read(seen)))
+    caller_actions.delete(caller_actions.cancel(bench.read(seen)))
     bench.advance(1)
     assert ask(bench, idempotency_key="k").id == seen.id
     return seen
@@ -152,7 +152,7 @@ def test_a_payload_that_it_was_given_back_manually_meanwhile_is_not_deleted(
         bench.advance(60)
         assert bench.run(seen).status is Status.FAILED
         payload = {"lot": "a", "text": LARGE}
-        bench.claim(owner_actions.retry_again(bench.read(seen), bench.send, payload))
+        bench.claim(caller_actions.retry_again(bench.read(seen), bench.send, payload))
         return update(row, *asked)
 
     monkeypatch.setattr(JobRequest, "update", lands_unheard)

@@ -9,7 +9,7 @@ import pytest
 
 from bench import Bench
 from counted_units import Units
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.store import limits, pauses
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
@@ -118,7 +118,7 @@ def test_one_that_follows_and_is_canceled_has_no_entry_to_delete(
 
     events = JobRequest.connection().client.meta.events
     events.register("before-call.dynamodb.TransactWriteItems", count)
-    owner_actions.cancel(follows)
+    caller_actions.cancel(follows)
     assert written == [2]  # its row and the record
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.tick import due_row
 from job_runners.errors import PreconditionFailed
 from job_runners.store import lines, pauses, transitions
@@ -204,7 +204,7 @@ def sent_behind(bench: Bench, work: Callable[[Any], None]) -> list[str]:
 
 def test_one_that_is_canceled_as_it_gives_up_its_turn_has_the_next_sent(bench: Bench) -> None:
     def turn(job: Any) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         job.next_turn(1)
 
     assert sent_behind(bench, turn)
@@ -216,7 +216,7 @@ def test_one_that_is_canceled_as_it_meets_a_pause_has_the_next_sent(
     hold = transitions.hold
 
     def canceled_before(row: JobRequest, *asked: Any, **more: Any) -> Change:
-        owner_actions.cancel(bench.read(row.id))  # once it knows of the pause
+        caller_actions.cancel(bench.read(row.id))  # once it knows of the pause
         return hold(row, *asked, **more)
 
     def pause(job: Any) -> None:

@@ -4,7 +4,7 @@ no new job is answered, and one that makes one is refused."""
 import pytest
 
 from bench import Bench
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.errors import QuotaReached
 from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import count_unfinished
@@ -57,6 +57,6 @@ def test_so_is_one_whose_answer_is_gone(bench: Bench) -> None:
     again = {"idempotency_key": "k"}
     ask(bench, "b"), ask(bench, "c")
     assert ask(bench, "a", **again).id == first.id
-    owner_actions.delete(bench.read(first))
+    caller_actions.delete(bench.read(first))
     with pytest.raises(QuotaReached):
         ask(bench, "a", **again)

@@ -8,7 +8,7 @@ import pytest
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import errors
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.errors import PreconditionFailed
 from job_runners.store import transitions, uniqueness
 from job_runners.store.job_request import (
@@ -225,5 +225,5 @@ def test_a_job_that_is_queued_again_is_not_refused_for_the_key_that_it_has_taken
     script.job = lambda job, payload: 1 / 0
     failed = bench.run(bench.dispatch("unique_refuse", payload={"text": LARGE}))
     land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
-    assert owner_actions.retry_again(failed, bench.send).status is Status.QUEUED
+    assert caller_actions.retry_again(failed, bench.send).status is Status.QUEUED
     assert objects() == [bench.read(failed).payload_key]

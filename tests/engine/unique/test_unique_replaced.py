@@ -10,7 +10,7 @@ import pytest
 import unique_sample
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.tick import timer
 from job_runners.errors import IdempotencyConflict, PreconditionFailed
@@ -84,9 +84,9 @@ def test_what_might_have_started_an_hour_ago_is_put_off_from_when_it_was_asked_f
 def test_the_time_in_which_it_was_paused_counts_too(bench: Bench, manually: bool) -> None:
     first = ask(bench, "1")
     if manually:
-        owner_actions.cancel(first)
+        caller_actions.cancel(first)
         bench.advance(5000)  # what was before a manual retry does not count
-        owner_actions.retry_again(bench.read(first), bench.send)
+        caller_actions.retry_again(bench.read(first), bench.send)
     row = bench.read(first)
     began = row.first_run_at or 0
     assert began - (row.queued_at or 0) < clock.SECOND  # one write, which reads the clock twice
@@ -179,7 +179,7 @@ def test_one_that_is_retried_manually_begins_anew_with_another_payload(bench: Be
 
     script.job = fail
     bench.run(first)
-    owner_actions.retry_again(bench.read(first), bench.send)
+    caller_actions.retry_again(bench.read(first), bench.send)
     ask(bench, "new")
     row = bench.read(first)
     assert (row.cursor, row.progress, row.restarts, row.resumes) == (None, 0, 1, None)
@@ -341,11 +341,11 @@ def test_one_that_follows_and_is_canceled_leaves_its_place(bench: Bench) -> None
     first = ask(bench, "first", "unique_follow")
     bench.claim(first)
     second = ask(bench, "second", "unique_follow")
-    owner_actions.cancel(second)
+    caller_actions.cancel(second)
     assert "follower" not in keys()[0]
     third = ask(bench, "third", "unique_follow")
     assert third.id not in (first.id, second.id)
-    owner_actions.cancel(third)
+    caller_actions.cancel(third)
     bench.advance(1000)
     bench.tick()
     assert keys() == []
@@ -472,7 +472,7 @@ def test_a_job_that_has_begun_is_given_no_other_payload(bench: Bench) -> None:
 
 
 def test_nor_is_one_that_was_canceled_before_it_began(bench: Bench) -> None:
-    canceled = owner_actions.cancel(ask(bench, "first"))
+    canceled = caller_actions.cancel(ask(bench, "first"))
     with pytest.raises(PreconditionFailed):
         replacing.replace(canceled, wanted("second"), [])
     assert bench.read(canceled).status is Status.CANCELED
@@ -559,10 +559,10 @@ def test_the_request_of_a_job_that_has_ended_is_not_refused_while_another_runs(
     if ends == "done":
         bench.run(first)
     else:
-        owner_actions.cancel(first)
+        caller_actions.cancel(first)
     second = ask(bench, "2", "unique_follow", idempotency_key="other")
     bench.claim(second)
     follower = ask(bench, "3", "unique_follow", idempotency_key="third")
-    owner_actions.cancel(follower)
+    caller_actions.cancel(follower)
     assert ask(bench, "1", "unique_follow", idempotency_key="k").id == first.id
     assert ask(bench, "3", "unique_follow", idempotency_key="third").id == follower.id

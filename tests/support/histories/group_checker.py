@@ -17,8 +17,8 @@ from job_runners.work.gathering import GroupResults
 from job_runners.work.running_job import RunningJob
 
 _FINISHED = ("succeeded", "failed", "canceled")
-# How long after the end of its last member an owner continues, in milliseconds. If no process died
-# in between, the process that records the end continues the owner. Otherwise the timer does so at
+# How long after the end of its last member a parent continues, in milliseconds. If no process died
+# in between, the process that records the end continues the parent. Otherwise the timer does so at
 # its next look: see docs/guides/batches.md.
 _AT_ONCE = 10 * clock.SECOND
 _GAP = 10 * clock.MINUTE
@@ -36,13 +36,13 @@ class GroupChecker:
     def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
-        self._continued: dict[str, str] = {}  # by the created_key of an owner: its last group
-        self._canceled: dict[str, int] = {}  # by the created_key of an owner: its `finished_at`
+        self._continued: dict[str, str] = {}  # by the created_key of a parent: its last group
+        self._canceled: dict[str, int] = {}  # by the created_key of a parent: its `finished_at`
         # By id: the last status of each member, and its mark.
         self._members: dict[str, tuple[str, str]] = {}
         self._last_end: dict[str, int] = {}  # by group: when a member ended last
-        self._canceled_at: dict[str, int] = {}  # by owner: when it was canceled with its members
-        # By group: how often its owner may have to wait for the timer's next look.
+        self._canceled_at: dict[str, int] = {}  # by parent: when it was canceled with its members
+        # By group: how often its parent may have to wait for the timer's next look.
         self._late: Counter[str] = Counter()
         self._without_row: set[str] = set()  # groups that had a marker of a member without a row
         # Owners that were asked to stop, with members, before they had any.
@@ -50,7 +50,7 @@ class GroupChecker:
         self.asked_to_stop: set[str] = set()  # jobs that people have canceled
         self._counts: dict[str, tuple[int, int]] = {}  # by group: what the first invocation got
         self._peace_since: int | None = None  # when the faults stopped
-        self._waits_since: dict[str, int] = {}  # by owner: when its latest wait began
+        self._waits_since: dict[str, int] = {}  # by parent: when its latest wait began
         self._due: dict[str, int] = {}  # by group: when the timer looks next
 
     def note_landed(self, operation: str, call: Row) -> None:
@@ -61,25 +61,25 @@ class GroupChecker:
         items = {(row["pk"], row["sk"]): row for row in moto_direct.rows("coordination")}
         self._stopped -= {row["id"] for row in rows if row["status"] in _FINISHED}
         members = [row for row in rows if row.get("member_of")]
-        owners = {row["last_group_id"]: row for row in rows if row.get("last_group_id")}
+        parents = {row["last_group_id"]: row for row in rows if row.get("last_group_id")}
         for row in members:
-            owner = owners.get(row["member_of"].rpartition("#")[0])
-            if owner is not None:
-                self._check_member(row, owner, items)
+            parent = parents.get(row["member_of"].rpartition("#")[0])
+            if parent is not None:
+                self._check_member(row, parent, items)
             if row["status"] in _FINISHED:
                 group_id, before = _group_of(row), self._last_end.get(_group_of(row), 0)
                 self._last_end[group_id] = max(before, row["finished_at"])
             self._members[row["id"]] = (row["status"], row.get("member_mark", ""))
-        for group_id, owner in owners.items():
-            if awaits_group(owner):
-                self._note_wait(owner, group_id, members, items)
-            self._check_owner(owner, group_id, members, items)
-            self._check_canceled(owner, group_id, members)
+        for group_id, parent in parents.items():
+            if awaits_group(parent):
+                self._note_wait(parent, group_id, members, items)
+            self._check_parent(parent, group_id, members, items)
+            self._check_canceled(parent, group_id, members)
 
     def begin_peace(self, *, all_late: bool = False) -> None:
-        """Note that all faults have stopped, and which owners will have to wait for the timer.
+        """Note that all faults have stopped, and which parents will have to wait for the timer.
 
-        With `all_late`, these are all owners, because days have passed.
+        With `all_late`, these are all parents, because days have passed.
         """
         self._peace_since = self._world.time
         rows = {row["id"]: row for row in moto_direct.rows("jobs")}
@@ -97,7 +97,7 @@ class GroupChecker:
                 self._late[row["last_group_id"]] += 1
 
     def may_be_late(self, group_id: str) -> None:
-        """Note that a process died which may have been about to continue the group's owner."""
+        """Note that a process died which may have been about to continue the group's parent."""
         self._late[group_id] += 1
 
     def was_retried(self, member_id: str) -> None:
@@ -107,25 +107,25 @@ class GroupChecker:
         if member is None or member["job_type"] == "hostile_unique" or self._world.stack:
             return
         is_old = self._world.time - member["created_at"] > clock.DAY
-        owner = rows.get(member["parent_id"])
+        parent = rows.get(member["parent_id"])
         is_given_up = member["status"] in ("failed", "canceled")
-        if is_given_up and owner and not is_old and _group_of(member) not in self._late:
+        if is_given_up and parent and not is_old and _group_of(member) not in self._late:
             self._report(f"member {member_id} could not be retried")
 
-    def cancel_accepted(self, owner_id: str) -> None:
+    def cancel_accepted(self, parent_id: str) -> None:
         """Check that a job stops whose cancel with members was accepted, if no fault happens."""
         if not self._world.is_harmless:
             return
-        rows = [row for row in moto_direct.rows("jobs") if row["id"] == owner_id]
+        rows = [row for row in moto_direct.rows("jobs") if row["id"] == parent_id]
         for row in rows:
             if row["status"] in _FINISHED:
                 return
             has_open_group = row.get("last_group_id") != row.get("last_finished_group_id")
             stops = "cancel_members" if has_open_group else "cancel_requested"
             if not row.get(stops):
-                self._report(f"job {owner_id} goes on although its cancel was accepted")
+                self._report(f"job {parent_id} goes on although its cancel was accepted")
             if not has_open_group:
-                self._stopped.add(owner_id)
+                self._stopped.add(parent_id)
 
     def got(self, job: RunningJob, name: str, keys: list[str], results: GroupResults) -> None:
         """Check the results of a group, which are the same in each invocation."""
@@ -139,21 +139,23 @@ class GroupChecker:
         for each in found:
             self._world.figures[f"members {each.status}"] += 1
 
-    def owner_canceled(self, owner_id: str) -> None:
-        """Check that the members of an owner were canceled by a request that met no fault."""
+    def parent_canceled(self, parent_id: str) -> None:
+        """Check that the members of a parent were canceled by a request that met no fault."""
         rows = moto_direct.rows("jobs")
-        owner = next(row for row in rows if row["id"] == owner_id)
-        if not (awaits_group(owner) and owner.get("cancel_members")):
+        parent = next(row for row in rows if row["id"] == parent_id)
+        if not (awaits_group(parent) and parent.get("cancel_members")):
             return
         for row in rows:
-            is_own = row.get("member_of", "").rpartition("#")[0] == owner["last_group_id"]
+            is_own = row.get("member_of", "").rpartition("#")[0] == parent["last_group_id"]
             if is_own and row["status"] not in _FINISHED and not row.get("cancel_requested"):
-                self._report(f"job {owner_id} is being canceled, but its member {row['id']} is not")
+                self._report(
+                    f"job {parent_id} is being canceled, but its member {row['id']} is not"
+                )
 
-    def _check_member(self, row: Row, owner: Row, items: dict[_Item, Row]) -> None:
-        """Check that a member that may be unfinished has a marker until its owner continues."""
-        member = f"member {row['id']} of {owner['id']}"
-        is_continued = owner.get("last_finished_group_id") == owner["last_group_id"]
+    def _check_member(self, row: Row, parent: Row, items: dict[_Item, Row]) -> None:
+        """Check that a member that may be unfinished has a marker until its parent continues."""
+        member = f"member {row['id']} of {parent['id']}"
+        is_continued = parent.get("last_finished_group_id") == parent["last_group_id"]
         is_live = row["status"] not in _FINISHED
         marker = (f"group#{row['member_of']}", f"open#{row['id']}")
         if is_live and not is_continued and marker not in items:
@@ -161,47 +163,49 @@ class GroupChecker:
         is_new = row["id"] not in self._members
         status, mark = self._members.get(row["id"], ("", ""))
         is_canceled = row["status"] == "canceled" and status not in ("", *_FINISHED)
-        by_owner = owner.get("cancel_members") or row["id"] in self.asked_to_stop
-        if is_canceled and mark.startswith("retried-") and not by_owner:
+        by_parent = parent.get("cancel_members") or row["id"] in self.asked_to_stop
+        if is_canceled and mark.startswith("retried-") and not by_parent:
             self._report(f"{member} was canceled after a person had retried it")
-        if is_new and owner["id"] in self._stopped:
-            self._report(f"{member} was saved after its owner was canceled")
-        if is_new and is_continued and self._has_claim(owner):
-            self._report(f"{member} was saved after its owner continued")
+        if is_new and parent["id"] in self._stopped:
+            self._report(f"{member} was saved after its parent was canceled")
+        if is_new and is_continued and self._has_claim(parent):
+            self._report(f"{member} was saved after its parent continued")
 
-    def _check_canceled(self, owner: Row, group_id: str, members: list[Row]) -> None:
-        """Check the moment in which an owner is canceled after its members."""
-        is_canceled = owner["status"] == "canceled" and owner.get("cancel_members")
-        key = owner["created_key"]
-        if not is_canceled or self._canceled.get(key) == owner["finished_at"]:
+    def _check_canceled(self, parent: Row, group_id: str, members: list[Row]) -> None:
+        """Check the moment in which a parent is canceled after its members."""
+        is_canceled = parent["status"] == "canceled" and parent.get("cancel_members")
+        key = parent["created_key"]
+        if not is_canceled or self._canceled.get(key) == parent["finished_at"]:
             return
-        self._canceled[key] = owner["finished_at"]
-        self._world.figures["owners canceled with their members"] += 1
-        if not owner.get("cancel_requested"):
-            self._check_in_time(owner, group_id)
+        self._canceled[key] = parent["finished_at"]
+        self._world.figures["parents canceled with their members"] += 1
+        if not parent.get("cancel_requested"):
+            self._check_in_time(parent, group_id)
         for row in members:
             is_own = row["member_of"].rpartition("#")[0] == group_id
-            if is_own and row["status"] not in _FINISHED and not owner.get("cancel_requested"):
-                self._report(f"job {owner['id']} was canceled while {row['id']} is {row['status']}")
+            if is_own and row["status"] not in _FINISHED and not parent.get("cancel_requested"):
+                self._report(
+                    f"job {parent['id']} was canceled while {row['id']} is {row['status']}"
+                )
 
-    def _check_owner(
-        self, owner: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
+    def _check_parent(
+        self, parent: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
     ) -> None:
-        """Check the moment in which an owner continues."""
-        if owner.get("last_finished_group_id") != group_id:
+        """Check the moment in which a parent continues."""
+        if parent.get("last_finished_group_id") != group_id:
             return
-        if self._continued.get(owner["created_key"]) == group_id:
+        if self._continued.get(parent["created_key"]) == group_id:
             return
-        self._continued[owner["created_key"]] = group_id
+        self._continued[parent["created_key"]] = group_id
         self._world.figures["groups complete"] += 1
         own = [row for row in members if row["member_of"].rpartition("#")[0] == group_id]
-        self._check_in_time(owner, group_id)
+        self._check_in_time(parent, group_id)
         for row in own:
             flag = (f"group#{row['member_of']}", f"failed#{row['id']}")
             if row["status"] not in _FINISHED:
-                self._report(f"job {owner['id']} continued while {row['id']} is {row['status']}")
+                self._report(f"job {parent['id']} continued while {row['id']} is {row['status']}")
             elif row["status"] != "succeeded" and flag not in items:
-                self._report(f"job {owner['id']} continued without the failure of {row['id']}")
+                self._report(f"job {parent['id']} continued without the failure of {row['id']}")
         for member_id in _ids_of_chunks(group_id, items):
             answers = [
                 item
@@ -210,25 +214,25 @@ class GroupChecker:
                 if member_id in item
             ]
             if member_id not in self._members and not answers:
-                self._report(f"job {owner['id']} continued without its member {member_id}")
+                self._report(f"job {parent['id']} continued without its member {member_id}")
 
     def _note_wait(
-        self, owner: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
+        self, parent: Row, group_id: str, members: list[Row], items: dict[_Item, Row]
     ) -> None:
-        """Note since when an owner waits. If the timer has just looked at its group, check that it
+        """Note since when a parent waits. If the timer has just looked at its group, check that it
         has deleted the markers of all members that had ended before."""
-        self._waits_since[owner["id"]] = owner["waiting_since"]
-        if owner.get("cancel_members"):
-            self._canceled_at.setdefault(owner["id"], self._world.time)
+        self._waits_since[parent["id"]] = parent["waiting_since"]
+        if parent.get("cancel_members"):
+            self._canceled_at.setdefault(parent["id"], self._world.time)
         saved = {row["id"] for row in members}
         for pk, sk in items:
             if group_of_item(pk) == group_id and sk.startswith("open#") and sk[5:] not in saved:
                 self._without_row.add(group_id)
-        before, self._due[group_id] = self._due.get(group_id), owner["due_at"]
+        before, self._due[group_id] = self._due.get(group_id), parent["due_at"]
         timer = self._world.stack[-1] if self._world.stack else None
         if timer is None or timer.name != "timer" or self._peace_since is None:
             return
-        if before is None or before == owner["due_at"] or len(self._world.stack) > 1:
+        if before is None or before == parent["due_at"] or len(self._world.stack) > 1:
             return
         for row in members:
             marker = (f"group#{row['member_of']}", f"open#{row['id']}")
@@ -236,13 +240,13 @@ class GroupChecker:
             if _group_of(row) == group_id and ended and marker in items:
                 self._report(f"the timer left the marker of member {row['id']}")
 
-    def _check_in_time(self, owner: Row, group_id: str) -> None:
-        """Check that an owner stops waiting in time after its last member has ended, without
+    def _check_in_time(self, parent: Row, group_id: str) -> None:
+        """Check that a parent stops waiting in time after its last member has ended, without
         faults."""
-        since, end = self._waits_since.get(owner["id"], 0), self._last_end.get(group_id, 0)
+        since, end = self._waits_since.get(parent["id"], 0), self._last_end.get(group_id, 0)
         if self._peace_since is None or not end:
             return
-        end = max(end, since, self._peace_since, self._canceled_at.pop(owner["id"], 0))
+        end = max(end, since, self._peace_since, self._canceled_at.pop(parent["id"], 0))
         longest = _AT_ONCE
         for _ in range(self._late[group_id]):
             longest += _TIMER + _gap(end + longest - since)
@@ -251,13 +255,13 @@ class GroupChecker:
             longest += _TIMER + _gap(end + longest - since)
         if self._world.time - end > longest:
             late = f"{self._world.time - end} ms after its last member's end"
-            self._report(f"job {owner['id']} continued {late}, not within {longest} ms")
+            self._report(f"job {parent['id']} continued {late}, not within {longest} ms")
         self._world.figures["continued in time"] += 1
         self._world.figures["continued at once"] += group_id not in self._late
 
-    def _has_claim(self, owner: Row) -> bool:
+    def _has_claim(self, parent: Row) -> bool:
         stack = self._world.stack
-        return bool(stack) and stack[-1].claim == owner.get("claim_token")
+        return bool(stack) and stack[-1].claim == parent.get("claim_token")
 
 
 def awaits_group(row: Row) -> bool:
@@ -266,7 +270,7 @@ def awaits_group(row: Row) -> bool:
 
 
 def _gap(waited: int) -> int:
-    """Return the longest gap between two looks of the timer, after an owner has waited so long."""
+    """Return the longest gap between two looks of the timer, after a parent has waited so long."""
     return _GAP_AFTER_A_DAY if waited >= clock.DAY else min(max(waited, clock.MINUTE), _GAP)
 
 

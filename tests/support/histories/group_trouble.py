@@ -1,7 +1,7 @@
 """Trouble for groups after the other faults have stopped: one death or one request at a time.
 
-While all faults happen at once, hardly any group gets as far as its rare moments, and its owner may
-be late for many reasons. In peace, each delay has one cause.
+While all faults happen at once, hardly any group gets as far as its rare moments, and its parent
+may be late for many reasons. In peace, each delay has one cause.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ class GroupTrouble:
         world: SimulatedLambda,
         checker: GroupChecker,
         operators: Operators,
-        dispatch_owner: Callable[[], None],
+        dispatch_parent: Callable[[], None],
     ) -> None:
         self._world = world
         self._checker = checker
         self._operators = operators
-        self._dispatch_owner = dispatch_owner
+        self._dispatch_parent = dispatch_parent
         self._deaths = self._requests = 0
         operators.on_cancel_with_members = checker.cancel_accepted
         checker.asked_to_stop = operators.asked_to_stop
@@ -44,7 +44,7 @@ class GroupTrouble:
         self._world.before_landing = self._before
         self._world.after_landing = self._after
         for _ in range(_OWNERS):
-            self._dispatch_owner()
+            self._dispatch_parent()
 
     def act(self) -> None:
         """Perhaps let a person act between two invocations, or weeks pass."""
@@ -61,10 +61,10 @@ class GroupTrouble:
         else:
             self._request()
 
-    def perhaps_cancel_owner(self, job_id: str) -> None:
+    def perhaps_cancel_parent(self, job_id: str) -> None:
         """Perhaps cancel the job that runs now with its members."""
-        if self._world.is_harmless and self._world.choose("an owner is canceled", 12) == 11:
-            self._operators.cancel_owner(job_id)
+        if self._world.is_harmless and self._world.choose("a parent is canceled", 12) == 11:
+            self._operators.cancel_parent(job_id)
 
     def _before(self, operation: str, call: Row) -> None:
         """Perhaps let a person act just before a call about a group."""
@@ -81,10 +81,10 @@ class GroupTrouble:
             return
         caller = self._world.stack[-1]
         for write in _writes(operation, call):
-            group_id, is_owner = _group_of(write)
+            group_id, is_parent = _group_of(write)
             if group_id is None:
                 continue
-            dispatches = is_owner and caller.name == "worker"
+            dispatches = is_parent and caller.name == "worker"
             if self._world.choose("a death", 12 if dispatches else 5) == 4:
                 self._deaths += 1
                 self._world.figures[TROUBLE] += 1
@@ -107,7 +107,7 @@ class GroupTrouble:
                 self._operators.cancel_a_group()
 
     def _is_halfway(self) -> bool:
-        """Return whether an owner that isn't running has dispatched only a part of a group."""
+        """Return whether a parent that isn't running has dispatched only a part of a group."""
         rows = moto_direct.rows("jobs")
         return any(
             row.get("last_group_id") != row.get("last_finished_group_id")
@@ -137,7 +137,7 @@ def _writes(operation: str, call: Row) -> list[dict[str, Any]]:
 
 
 def _group_of(write: dict[str, Any]) -> tuple[str | None, bool]:
-    """Return the group whose member or item was just written, and whether its owner may have
+    """Return the group whose member or item was just written, and whether its parent may have
     written it to dispatch the member."""
     key = write.get("Key") or write["Item"]
     if write["TableName"] == "jobs":

@@ -435,7 +435,7 @@ class History:
         if self._waits:
             self.operators.perhaps_answer()
         if self.checker.groups and self._trouble:
-            self.operators.cancel_groups(self.checker.groups.owner_canceled)
+            self.operators.cancel_groups(self.checker.groups.parent_canceled)
             self._trouble.act()
 
     def _end_pauses_and_schedules(self) -> None:
@@ -529,7 +529,7 @@ class History:
         def members() -> Iterator[Member]:
             for index, key in enumerate(keys):
                 if self._trouble:
-                    self._trouble.perhaps_cancel_owner(job.id)
+                    self._trouble.perhaps_cancel_parent(job.id)
                 job_type = types[index % 3] or "hostile_once"
                 yield Member(job_type, MEMBERS[index], key=key, queue_name=queue_name)
 
@@ -540,7 +540,7 @@ class History:
                 results = job.gather("g", members(), stop_after_failures=stop_after)
             if self.checker.groups and self._trouble:
                 self.checker.groups.got(job, "g", keys, results)
-                self._trouble.perhaps_cancel_owner(job.id)
+                self._trouble.perhaps_cancel_parent(job.id)
         except (*AWS_ERRORS, JobRunnersError, TimeOverInterrupt):
             self.checker.excuse(job.id)
             raise

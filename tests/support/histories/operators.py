@@ -12,7 +12,7 @@ from histories.group_checker import awaits_group
 from histories.schedule_people import SchedulePeople
 from histories.signal_checker import SignalChecker
 from job_runners import runners
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import JobRunnersError
@@ -67,7 +67,7 @@ class Operators:
             lambda: None,
             lambda: self._act_on_a_job("canceled manually", self._cancel, _UNFINISHED),
             lambda: self._act_on_a_job("retried manually", self._retry, _GIVEN_UP),
-            lambda: self._act_on_a_job("deleted manually", owner_actions.delete, tuple(Status)),
+            lambda: self._act_on_a_job("deleted manually", caller_actions.delete, tuple(Status)),
             self._pause,
             self._resume,
         ]
@@ -112,7 +112,7 @@ class Operators:
         ended = sorted(row["id"] for row in members if Status(row["status"]).finished)
         if ended:
             job_id = ended[self._world.choose("which member", len(ended))]
-            self._request(lambda: self._act_on(job_id, "members deleted", owner_actions.delete))
+            self._request(lambda: self._act_on(job_id, "members deleted", caller_actions.delete))
 
     def _cancel_and_delete(self) -> None:
         """Cancel a job that waits for a start, a time, a signal or a group, and delete its row."""
@@ -124,22 +124,22 @@ class Operators:
             job_id = ids[self._world.pick("which job", len(ids))]
             self._request(lambda: self._act_on(job_id, "canceled manually", self._cancel))
             what = "deleted after a cancel"
-            self._request(lambda: self._act_on(job_id, what, owner_actions.delete))
+            self._request(lambda: self._act_on(job_id, what, caller_actions.delete))
 
     def cancel_a_group(self) -> None:
         """Cancel a job that gathers, with its members."""
         owners = [row for row in moto_direct.rows("jobs") if "last_group_id" in row]
         ids = sorted(row["id"] for row in owners if row["status"] in _UNFINISHED)
         if ids:
-            self.cancel_owner(ids[self._world.choose("which owner", len(ids))])
+            self.cancel_parent(ids[self._world.choose("which owner", len(ids))])
 
-    def cancel_owner(self, job_id: str) -> None:
+    def cancel_parent(self, job_id: str) -> None:
         """Cancel this job with its members."""
         self._request(lambda: self._act_on(job_id, _WITH_MEMBERS, self._cancel_with_members))
 
     def _cancel_with_members(self, row: JobRequest) -> None:
         self.asked_to_stop.add(row.id)
-        owner_actions.cancel_with_members(row, self._send())
+        caller_actions.cancel_with_members(row, self._send())
         self.on_cancel_with_members(row.id)
 
     def cancel_groups(self, canceled: Callable[[str], None]) -> None:
@@ -220,7 +220,7 @@ class Operators:
 
     def _cancel(self, row: JobRequest) -> None:
         self.asked_to_stop.add(row.id)
-        owner_actions.cancel(row, self._send())
+        caller_actions.cancel(row, self._send())
 
     def _signal(self) -> None:
         """Send a signal to any job."""
@@ -246,7 +246,7 @@ class Operators:
         if row.follow_up_of is None and self._world.fault(Fault.PAYLOADS, "another payload", 2):
             payload = self._another_payload(row)
         self.asked_to_stop.discard(row.id)
-        owner_actions.retry_again(row, self._send(), payload)
+        caller_actions.retry_again(row, self._send(), payload)
 
     def _request(self, call: Callable[[], object]) -> None:
         def call_api() -> None:

@@ -1,4 +1,4 @@
-"""The transitions of a job's owner: cancel, request_cancel, requeue, delete.
+"""The transitions of callers: cancel, request_cancel, requeue, delete.
 
 Each is refused if the row's organization has changed since it was read.
 """

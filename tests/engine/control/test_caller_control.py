@@ -9,12 +9,12 @@ import pytest
 from bench import Bench
 from job_runners import clock, settings
 from job_runners.aws import bucket, clients
-from job_runners.engine.control import owner_actions
+from job_runners.engine.control import caller_actions
 from job_runners.errors import InvalidPayload, MissingObject, PreconditionFailed, WrongState
 from job_runners.store import (
     blobs,
+    caller_transitions,
     conditional_write,
-    owner_transitions,
     queries,
     steps,
     transitions,
@@ -38,7 +38,7 @@ def failed(bench: Bench, **fields: Any) -> JobRequest:
 
 
 def test_a_waiting_job_is_canceled_at_once_and_never_starts(bench: Bench) -> None:
-    row = owner_actions.cancel(bench.dispatch())
+    row = caller_actions.cancel(bench.dispatch())
     assert (row.status, row.due_at, row.finished_at is None) == (Status.CANCELED, None, False)
     assert bench.run(row).status is Status.CANCELED
     assert not script.jobs_run
@@ -49,13 +49,13 @@ def test_a_scheduled_and_a_retryable_job_are_canceled_at_once(bench: Bench) -> N
     retryable = bench.run(bench.dispatch())
     assert retryable.status is Status.RETRYABLE
     for row in (retryable, bench.dispatch(delay=100)):
-        assert owner_actions.cancel(row).status is Status.CANCELED
+        assert caller_actions.cancel(row).status is Status.CANCELED
 
 
 def test_a_running_job_is_asked_and_stops_at_its_next_written_checkpoint(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         job.checkpoint("one", progress=10)
-        assert owner_actions.cancel(bench.read(job.id)).status is Status.RUNNING
+        assert caller_actions.cancel(bench.read(job.id)).status is Status.RUNNING
         bench.advance(6)
         job.checkpoint("two", progress=20, message="two of three")
         raise AssertionError("it went on")
@@ -69,7 +69,7 @@ def test_a_running_job_is_asked_and_stops_at_its_next_written_checkpoint(bench: 
 
 def test_a_job_that_ends_before_it_hears_of_the_cancel_has_succeeded(bench: Bench) -> None:
     def work(job: Any, payload: object) -> str:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         return "done"
 
     script.job = work
@@ -78,7 +78,7 @@ def test_a_job_that_ends_before_it_hears_of_the_cancel_has_succeeded(bench: Benc
 
 def test_a_canceled_job_gets_no_other_attempt(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         raise ValueError("no luck")
 
     script.job = work
@@ -89,14 +89,14 @@ def test_a_canceled_job_gets_no_other_attempt(bench: Bench) -> None:
 
 def test_a_canceled_job_gets_no_other_invocation(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     ended = transitions.end_invocation(row, Checkpoint("here", 40, None)).after
     assert (ended.status, ended.cursor) == (Status.CANCELED, "here")
 
 
 def test_a_canceled_job_whose_worker_dies_is_canceled_by_the_rescue(bench: Bench) -> None:
     row = bench.claim(bench.dispatch("sample_once"), seconds=10)
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     bench.advance(120)
     bench.tick()
     row = bench.read(row)
@@ -107,7 +107,7 @@ def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
     """The flag comes with the response of the checkpoint's own write."""
     row = bench.claim(bench.dispatch())
     reads: list[str] = []
-    owner_actions.cancel(row)
+    caller_actions.cancel(row)
     clients.client("dynamodb").meta.events.register(
         "before-call.dynamodb.GetItem", lambda **_: reads.append("read")
     )
@@ -120,7 +120,7 @@ def test_a_canceled_job_that_fails_is_canceled_and_keeps_its_error(
     bench: Bench, job_type: str
 ) -> None:
     def work(job: Any, payload: object) -> None:
-        owner_actions.cancel(bench.read(job.id))
+        caller_actions.cancel(bench.read(job.id))
         raise ValueError("no luck")
 
     script.job = work
@@ -132,33 +132,33 @@ def test_a_canceled_job_that_fails_is_canceled_and_keeps_its_error(
 def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_canceled(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     seen = bench.read(row)
-    owner_actions.cancel(seen)
+    caller_actions.cancel(seen)
     transitions.succeed(row, "done")
     with pytest.raises(WrongState, match="is succeeded"):
-        owner_actions.cancel(bench.read(seen))
+        caller_actions.cancel(bench.read(seen))
     seen.status = Status.RUNNING  # as another owner had read it
     with pytest.raises(WrongState, match="is succeeded"):
-        owner_actions.cancel(seen)
+        caller_actions.cancel(seen)
 
 
 def test_canceling_twice_is_no_error_and_canceling_what_has_ended_is(bench: Bench) -> None:
-    row = owner_actions.cancel(bench.dispatch())
-    assert owner_actions.cancel(row).status is Status.CANCELED
+    row = caller_actions.cancel(bench.dispatch())
+    assert caller_actions.cancel(row).status is Status.CANCELED
     with pytest.raises(WrongState, match=r"is succeeded\. Only a job that has not ended"):
-        owner_actions.cancel(bench.run(bench.dispatch()))
+        caller_actions.cancel(bench.run(bench.dispatch()))
 
 
 def test_a_job_that_is_deleted_while_it_is_being_canceled_is_gone(bench: Bench) -> None:
     row = bench.dispatch()
     bench.read(row).delete()
     with pytest.raises(PreconditionFailed, match="gone"):
-        owner_actions.cancel(row)
+        caller_actions.cancel(row)
 
 
 def test_a_job_that_starts_while_it_is_being_canceled_is_asked_to_stop(bench: Bench) -> None:
     seen = bench.dispatch()
     bench.claim(seen)
-    row = owner_actions.cancel(seen)
+    row = caller_actions.cancel(seen)
     assert (row.status, row.cancel_requested) == (Status.RUNNING, True)
 
 
@@ -170,18 +170,18 @@ def test_no_transition_of_an_owner_holds_for_another_organisation(
     if transition == "request_cancel":
         bench.claim(row)
     elif transition != "cancel":
-        row = owner_actions.cancel(row)
+        row = caller_actions.cancel(row)
     row.organization_id = "other"
     more = {"max_attempts": 1} if transition == "requeue" else {}
     with pytest.raises(PreconditionFailed):
-        getattr(owner_transitions, transition)(row, **more)
+        getattr(caller_transitions, transition)(row, **more)
 
 
 # --- manual retry --------------------------------------------------------------------------------
 
 
 def test_a_failed_job_is_done_again_with_all_its_attempts_and_invocations(bench: Bench) -> None:
-    row = owner_actions.retry_again(failed(bench), bench.send)
+    row = caller_actions.retry_again(failed(bench), bench.send)
     assert (row.status, row.attempt, row.invocations) == (Status.QUEUED, 1, 0)
     assert clock.now() < (row.due_at or 0) <= clock.now() + conditional_write.GRACE
     for name in ("error", "finished_at", "expires_at", "claim_token", "failed_key"):
@@ -194,8 +194,8 @@ def test_a_failed_job_is_done_again_with_all_its_attempts_and_invocations(bench:
 
 def test_a_job_done_again_is_tried_again_where_its_type_says_so(bench: Bench) -> None:
     script.job = fails
-    row = owner_actions.cancel(bench.dispatch("sample_again"))
-    row = owner_actions.retry_again(row, bench.send)
+    row = caller_actions.cancel(bench.dispatch("sample_again"))
+    row = caller_actions.retry_again(row, bench.send)
     assert [bench.run(row).status, row.max_attempts] == [Status.RETRYABLE, 3]
 
 
@@ -210,8 +210,8 @@ def test_a_job_done_again_resumes_at_its_cursor_and_with_another_payload_begins_
     seen: list[tuple[Any, int]] = []
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    row = bench.run(owner_actions.retry_again(row, bench.send))
-    row = bench.run(owner_actions.retry_again(row, bench.send, {"number": 2}))
+    row = bench.run(caller_actions.retry_again(row, bench.send))
+    row = bench.run(caller_actions.retry_again(row, bench.send, {"number": 2}))
     assert seen == [(None, 1), ("half way", 1), (None, 2)]
 
 
@@ -226,31 +226,31 @@ def test_a_job_done_again_with_the_payload_it_had_resumes(bench: Bench) -> None:
     payload = {"number": 1, "text": _incompressible()}
     row = bench.run(bench.dispatch("sample_once", payload=payload))
     same = dict(reversed(payload.items()))
-    row = bench.run(owner_actions.retry_again(row, bench.send, same))
+    row = bench.run(caller_actions.retry_again(row, bench.send, same))
     assert seen == [None, "half way"]
-    bench.run(owner_actions.retry_again(row, bench.send, {**payload, "number": True}))
+    bench.run(caller_actions.retry_again(row, bench.send, {**payload, "number": True}))
     assert seen == [None, "half way", None]
 
 
 def test_a_payload_that_is_gone_can_be_given_anew(bench: Bench) -> None:
-    row = owner_actions.cancel(bench.dispatch(payload={"text": _incompressible()}))
+    row = caller_actions.cancel(bench.dispatch(payload={"text": _incompressible()}))
     bucket.delete_all(f"payloads/{row.created_key}")
-    row = bench.run(owner_actions.retry_again(row, bench.send, {"text": _incompressible()}))
+    row = bench.run(caller_actions.retry_again(row, bench.send, {"text": _incompressible()}))
     assert row.status is Status.SUCCEEDED
 
 
 def test_of_two_people_who_retry_with_different_payloads_one_is_refused(bench: Bench) -> None:
     row = failed(bench)
     seen = bench.read(row)
-    owner_actions.retry_again(row, bench.send, {"number": 2})
+    caller_actions.retry_again(row, bench.send, {"number": 2})
     with pytest.raises(PreconditionFailed, match="queued"):
-        owner_actions.retry_again(seen, bench.send, {"number": 3})
+        caller_actions.retry_again(seen, bench.send, {"number": 3})
 
 
 def test_a_payload_that_does_not_fit_changes_nothing(bench: Bench) -> None:
     row = failed(bench)
     with pytest.raises(InvalidPayload):
-        owner_actions.retry_again(row, bench.send, {"number": "many"})
+        caller_actions.retry_again(row, bench.send, {"number": "many"})
     assert bench.read(row).status is Status.FAILED
     assert not bench.sent
 
@@ -258,18 +258,18 @@ def test_a_payload_that_does_not_fit_changes_nothing(bench: Bench) -> None:
 def test_a_payload_that_is_gone_is_said_and_the_job_stays_failed(bench: Bench) -> None:
     large = bench.dispatch(payload={"text": _incompressible()})
     assert large.payload_key
-    row = owner_actions.cancel(large)
+    row = caller_actions.cancel(large)
     bucket.delete_all(f"payloads/{row.created_key}")
     with pytest.raises(MissingObject):
-        owner_actions.retry_again(row, bench.send)
+        caller_actions.retry_again(row, bench.send)
     assert bench.read(row).status is Status.CANCELED
 
 
 def test_only_failed_and_canceled_jobs_are_done_again(bench: Bench) -> None:
     with pytest.raises(WrongState, match="is queued"):
-        owner_actions.retry_again(bench.dispatch(), bench.send)
+        caller_actions.retry_again(bench.dispatch(), bench.send)
     with pytest.raises(WrongState, match="is succeeded"):
-        owner_actions.retry_again(bench.run(bench.dispatch()), bench.send)
+        caller_actions.retry_again(bench.run(bench.dispatch()), bench.send)
 
 
 def test_a_retry_whose_response_was_lost_is_not_refused(
@@ -277,7 +277,7 @@ def test_a_retry_whose_response_was_lost_is_not_refused(
 ) -> None:
     row = failed(bench)
     lose_next_response("UpdateItem")
-    assert owner_actions.retry_again(row, bench.send).status is Status.QUEUED
+    assert caller_actions.retry_again(row, bench.send).status is Status.QUEUED
 
 
 def test_two_people_who_retry_the_same_job_start_it_once(bench: Bench) -> None:
@@ -285,8 +285,8 @@ def test_two_people_who_retry_the_same_job_start_it_once(bench: Bench) -> None:
     script.jobs_run.clear()
     script.job = lambda job, payload: "done"
     seen = bench.read(row)
-    owner_actions.retry_again(row, bench.send)
-    owner_actions.retry_again(seen, bench.send)
+    caller_actions.retry_again(row, bench.send)
+    caller_actions.retry_again(seen, bench.send)
     bench.deliver()
     assert len(script.jobs_run) == 1
 
@@ -295,7 +295,7 @@ def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_manual_retry(bench
     zombie = bench.claim(bench.dispatch("sample_once"), seconds=10)
     bench.advance(120)
     bench.tick()
-    again = bench.claim(owner_actions.retry_again(bench.read(zombie), bench.send))
+    again = bench.claim(caller_actions.retry_again(bench.read(zombie), bench.send))
     assert again.invocations == 1
     writes: list[Callable[[], JobRequest]] = [
         lambda: transitions.checkpoint(zombie, Checkpoint("late", 99, None)).after,
@@ -319,7 +319,7 @@ def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
     bucket.put_bytes(f"{other.result_folder}/export.csv", b"x")
     assert row.payload_key
     assert row.result_key
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     assert queries.read(row.id) is None
     assert steps.find(row, "step one") is None
     listed = clients.client("s3").list_objects_v2(Bucket="bucket").get("Contents", [])
@@ -330,7 +330,7 @@ def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
 def test_what_a_deleted_job_left_can_be_restored_until_its_versions_expire(bench: Bench) -> None:
     row = bench.run(bench.dispatch(payload={"text": _incompressible()}))
     assert row.payload_key
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     s3 = full_client("s3")
     left = s3.list_object_versions(Bucket="bucket", Prefix=row.payload_key)
     (marker,), (version,) = left["DeleteMarkers"], left["Versions"]
@@ -346,7 +346,7 @@ def test_a_job_is_deleted_where_there_is_no_bucket(
     row = bench.run(bench.dispatch())
     monkeypatch.delenv("BUCKET_NAME")
     settings.forget()
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     assert queries.read(row.id) is None
 
 
@@ -365,7 +365,7 @@ def test_a_job_that_has_come_to_have_the_id_of_a_deleted_one_keeps_what_is_its_o
         delete(job)
 
     monkeypatch.setattr(steps, "delete", delete_late)
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     again = bench.read(row)
     assert blobs.get(again.payload, again.payload_key) == asked["payload"]
     assert blobs.get(again.result, again.result_key) == _incompressible()
@@ -394,7 +394,7 @@ def test_a_job_that_comes_to_have_the_id_while_objects_are_deleted_keeps_its_own
 
     for _ in range(2):  # however far the other delete had come
         monkeypatch.setattr(bucket, "delete_all", delete_late)
-        owner_actions.delete(row)
+        caller_actions.delete(row)
         (found,) = again
         assert found.id == row.id
         assert blobs.get(found.payload, found.payload_key) == asked["payload"]
@@ -412,7 +412,7 @@ def test_a_job_that_had_come_to_have_the_id_before_a_delete_is_not_what_is_delet
     bench.advance(31 * 24 * 3600)
     again = bench.run(bench.dispatch(idempotency_key="k"))
     assert again.id == row.id
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     assert bench.read(again).created_key == again.created_key
 
 
@@ -422,30 +422,30 @@ def test_a_duplicate_leaves_nothing_that_a_delete_does_not_find(bench: Bench) ->
     bench.advance(1)
     assert bench.dispatch(**asked).id == row.id
     assert blobs.get(row.payload, row.payload_key) == asked["payload"]
-    owner_actions.delete(bench.run(row))
+    caller_actions.delete(bench.run(row))
     assert "Contents" not in clients.client("s3").list_objects_v2(Bucket="bucket")
 
 
 def test_a_job_that_has_not_ended_is_not_deleted(bench: Bench) -> None:
     row = bench.dispatch()
     with pytest.raises(WrongState, match="cancel it first"):
-        owner_actions.delete(row)
+        caller_actions.delete(row)
     assert bench.read(row).status is Status.QUEUED
 
 
 def test_a_job_that_was_started_again_meanwhile_is_not_deleted(bench: Bench) -> None:
     row = failed(bench)
     seen = bench.read(row)
-    owner_actions.retry_again(row, bench.send)
+    caller_actions.retry_again(row, bench.send)
     with pytest.raises(PreconditionFailed):
-        owner_actions.delete(seen)
+        caller_actions.delete(seen)
     assert bench.read(row).status is Status.QUEUED
 
 
 def test_a_delete_whose_response_was_lost_is_done(bench: Bench) -> None:
     row = failed(bench)
     lose_next_response("DeleteItem")
-    owner_actions.delete(row)
+    caller_actions.delete(row)
     assert queries.read(row.id) is None
 
 

@@ -1,4 +1,4 @@
-"""The actions of a job's owner: cancel it, retry it, delete it."""
+"""The actions of callers: cancel it, retry it, delete it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,7 @@ from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender
 from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from job_runners.settings import settings
-from job_runners.store import blobs, owner_transitions
+from job_runners.store import blobs, caller_transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
@@ -46,9 +46,9 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
 
 def _cancel(row: JobRequest) -> Change:
     is_running = row.status is Status.RUNNING
-    stop = owner_transitions.request_cancel if is_running else owner_transitions.cancel
+    stop = caller_transitions.request_cancel if is_running else caller_transitions.cancel
     change = stop(row, by=context.recorded_author())
-    telemetry.canceled_by_owner(change.after)
+    telemetry.canceled_by_caller(change.after)
     return change
 
 
@@ -75,7 +75,7 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
             row, last = refused.row, refused
             continue
         asked = change.after
-        telemetry.canceled_by_owner(asked)
+        telemetry.canceled_by_caller(asked)
         settle(change, send)
         return (read(row.id) or asked) if asked.awaits_group else asked
     raise last
@@ -111,7 +111,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     with tracing.dispatching(row.job_type):
         try:
             requeue = partial(
-                owner_transitions.requeue,
+                caller_transitions.requeue,
                 row,
                 max_attempts=job.attempts(row.attempt_limit),
                 payload=payload,
@@ -175,5 +175,5 @@ def delete(row: JobRequest) -> None:
     """
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "deleted, so cancel it first", "that has ended")
-    owner_transitions.delete(row)
+    caller_transitions.delete(row)
     telemetry.deleted(row)
