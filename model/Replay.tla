@@ -81,7 +81,7 @@ Allowed ==
     [] write.do = "admit"      -> AdmitOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, After.slot))
     [] write.do = "cancel"     -> CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
     [] write.do = "cancel_members" -> write.who = "api" /\ row.st \notin Over /\ HasRead /\ Leaves(row)
-    [] write.do = "cancel_owner" -> FinishGroupOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
+    [] write.do = "cancel_parent" -> FinishGroupOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
     [] write.do = "request_cancel" -> RequestCancelOk(row) /\ Leaves(RequestCancel(row))
     [] write.do = "requeue"    -> write.who = "api" /\ RequeueOk(row, Seen, write.expired) /\ HasRead
                                   /\ Leaves([Requeue(row) EXCEPT !.key = @ /\ After.key])
