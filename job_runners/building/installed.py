@@ -45,7 +45,8 @@ def difference() -> str | None:
     except PackageNotFoundError:  # this is a checkout, whose environment isn't the project's
         return None
     done = uv(
-        [*_CHECK, "--no-install-package", OURS],
+        # pip only builds wheels, and each environment begins with a version of its own.
+        [*_CHECK, "--no-install-package", OURS, "--no-install-package", "pip"],
         PROJECT,
         {"UV_PROJECT_ENVIRONMENT": sys.prefix, "VIRTUAL_ENV": sys.prefix},
         quiet=False,

@@ -46,13 +46,14 @@ def test_a_new_project_has_the_wheel_and_a_lock_and_its_tests_pass(
 
 def test_packages_that_differ_from_the_lock_are_named(project: Newcomer) -> None:
     packages = next(project.python.parents[1].glob("lib/python3*/site-packages"))
-    for name in ("iniconfig", "moto"):
+    for name in ("iniconfig", "moto", "pip"):
         shutil.rmtree(next(packages.glob(f"{name}-*.dist-info")))
     (packages / "extra.pth").unlink()
     site = next(each for each in sys.path if each.endswith("site-packages"))
     line = refused(replace(project, variables={"PYTHONPATH": site}))
     assert line.startswith("The installed packages differ from uv.lock: iniconfig==")
     assert ", moto==" in line
+    assert "pip==" not in line  # each environment begins with a version of its own
     words = f"UV_PROJECT_ENVIRONMENT={project.python.parents[1]} "
     assert f"To install them, run {words}" in line
     assert line.endswith("uv sync")
