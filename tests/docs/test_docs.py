@@ -326,7 +326,7 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
         assert assert_dispatched(LETTERS, id=row.row.id).status is Status.SUCCEEDED
 
 
-# --- docs/jobs_command.md -------------------------------------------------------------------------
+# --- docs/reference/commands.md -----------------------------------------------------------------------
 
 
 def command_lines(page: Path) -> list[list[str]]:
@@ -358,7 +358,7 @@ def test_the_command_lines_of_the_docs_are_ones(words: list[str]) -> None:
 
 def test_the_exit_codes_are_the_same_in_the_code_its_help_and_its_page() -> None:
     codes = [str(code.value) for code in Exit]
-    page = (ROOT / "docs/jobs_command.md").read_text()
+    page = (ROOT / "docs/reference/commands.md").read_text()
     assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == codes
     assert re.findall(r"^  (\d+)  ", jobs.epilog or "", re.MULTILINE) == codes
 
