@@ -14,7 +14,6 @@ from fastapi import HTTPException
 from pydantic import BaseModel
 
 from api_events import call
-from bench import Bench
 from job_runners import clock
 from job_runners.cli.app import jobs
 from job_runners.cli.problem import Exit
@@ -25,7 +24,6 @@ from job_runners.runners import get_job_runner, sender
 from job_runners.runners.base import JobData
 from job_runners.store import blobs, children, steps
 from job_runners.store.job_request import Status
-from job_runners.testing.aws import forget
 from job_runners.testing.files import read_file, upload
 from job_runners.testing.inline import assert_dispatched, drain, inline, saved_only
 from job_runners.testing.job_runner import inline_runner
@@ -361,47 +359,3 @@ def test_the_exit_codes_are_the_same_in_the_code_its_help_and_its_page() -> None
     page = (ROOT / "docs/reference/commands.md").read_text()
     assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == codes
     assert re.findall(r"^  (\d+)  ", jobs.epilog or "", re.MULTILINE) == codes
-
-
-def test_the_recipe_for_sentry_reports_failed_attempts_and_killed_workers(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sentry_sdk = pytest.importorskip("sentry_sdk")
-    sent: list[dict[str, Any]] = []
-
-    class Kept(sentry_sdk.Transport):  # type: ignore[misc, name-defined]
-        """Keeps what the SDK sends."""
-
-        def capture_envelope(self, envelope: Any) -> None:
-            sent.append(envelope.get_event())
-
-    def import_orders(job: RunningJob, payload: JobEnded) -> None:
-        raise ValueError("no such column")
-
-    (code,) = snippets("docs/guides/sentry.md")
-    guide = module("sentry_guide", code, monkeypatch)
-    failing = guide.JOBS["import_orders"].__replace__(function=import_orders)
-    monkeypatch.setitem(guide.JOBS, "import_orders", failing)
-    monkeypatch.setenv("JOBS_PACKAGES", "sentry_guide")
-    monkeypatch.setenv("APP_SETTING_SENTRY_DSN", "https://key@sentry.example.com/1")
-    init = sentry_sdk.init
-    monkeypatch.setattr(sentry_sdk, "init", lambda **given: init(**given, transport=Kept))
-    forget()
-    (payload,) = samples("on_failure")
-    failed = bench.run(bench.dispatch("import_orders", payload=payload))
-    bench.deliver()
-    (event,) = sent
-    (error,) = event["exception"]["values"]
-    assert (error["type"], error["value"]) == ("ValueError", "no such column")
-    assert (event["tags"]["work.name"], event["tags"]["work.id"]) == ("import_orders", failed.id)
-    killed = bench.dispatch("import_orders", payload=payload)
-    bench.claim(killed)  # its worker is killed, and no code of its own runs
-    bench.advance(1000)
-    bench.tick()
-    bench.deliver()
-    _, event = sent
-    assert event["message"].startswith("import_orders: Interrupted: ")
-    assert (event["fingerprint"], event["level"]) == (["import_orders", "Interrupted"], "error")
-    assert event["tags"]["work.id"] == killed.id
-    sentry_sdk.get_client().close()
-    sentry_sdk.get_global_scope().set_client(None)

@@ -15,7 +15,6 @@ from unittest.mock import call as mock_call
 
 import pytest
 import yaml
-from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
@@ -25,7 +24,7 @@ import sample_work
 from api_server import ApiServer
 from job_runners import Client, Conflict, NoAnswer
 from job_runners.client import stack_outputs
-from job_runners.errors import Interrupted, InvalidPayload
+from job_runners.errors import InvalidPayload
 from job_runners.places import ROOT
 from job_runners.testing.aws import forget
 from job_runners.testing.files import upload
@@ -34,6 +33,7 @@ from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.plain_clients import full_client
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.work import DoNotRetry, Job, RunningJob
+from operator_files import run_script
 from shown_code import blocks, module
 from stale_reads import catch_up
 
@@ -51,7 +51,6 @@ def run(job_runner: InlineRunner, job_type: str, payload: dict[str, Any]) -> Any
     [
         ("do_something_once", "settle_order", {"order_id": 7, "cents": 100}, "receipt of"),
         ("long_work", "archive_pages", {"last_page": 3}, "{'pages': 3}"),
-        ("call_a_limited_api", "pull_account", {"account": "a7"}, "a7 is up to date"),
         ("migrate_from_celery", "sync_account", {"account_id": 17}, "'pages': 3"),
         ("migrate_from_zappa", "make_pie", {"pie_id": 17}, "pie 17"),
     ],
@@ -116,48 +115,6 @@ def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyP
         job = job_runner.run("settle_order", {"order_id": 7, "cents": 0})
         assert "nothing to charge" in assert_failed(job).message
         assert job.attempt == 1
-
-
-def _refused(status: int) -> ClientError:
-    said: Any = {"ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(said, "SendEmail")
-
-
-@pytest.mark.parametrize(
-    ("answers", "calls"),
-    [
-        ([_refused(429), {"MessageId": "m-1"}], 2),
-        ([_refused(503)], 1),
-        ([ReadTimeoutError(endpoint_url="ses")], 1),
-        ([Interrupted("killed")], 1),
-    ],
-)
-def test_an_e_mail_that_may_have_been_sent_is_not_sent_again(
-    answers: list[Any], calls: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = module("shown", snippets("do_something_once")[1], monkeypatch)
-    ses = Mock()
-    ses.send_email.side_effect = answers
-    monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda *_, **__: ses))
-    with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
-        job = job_runner.run("mail", {"to": "ada@example.com", "text": "Thanks"})
-        assert job.status == ("succeeded" if calls == 2 else "failed")
-    assert ses.send_email.call_count == calls
-    model = ServiceModel(Loader().load_service_model("ses", "service-2"))
-    shape = model.operation_model("SendEmail").input_shape
-    assert shape
-    for each in ses.send_email.call_args_list:
-        assert not ParamValidator().validate(each.kwargs, shape).has_errors()
-
-
-def test_a_limited_api_sets_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    module("shown", snippets("call_a_limited_api")[0], monkeypatch)
-    clock = MovableClock()
-    with inline_runner(clock, {"JOBS_PACKAGES": "shown"}) as job_runner:
-        job = job_runner.run("pull_account", {"account": "a7"})
-        assert_succeeded(job)
-        assert job.attempt == 2
-        assert clock.moved >= 29_000  # some of the 30 s passed by themselves
 
 
 def test_a_failed_member_is_fixed_and_its_group_is_reported_once(
@@ -414,7 +371,7 @@ def deploy(shown: Any, jobs: dict[str, Job]) -> None:
 
 
 def test_earlier_code_runs_what_newer_code_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As docs/upgrading.md says: Roll back your own code."""
+    """As docs/operate/upgrading.md says: Roll back your own code."""
     shown = module("shown", EARLIER_AND_NEWER, monkeypatch)
     clock = MovableClock()
     with inline_runner(clock, {"JOBS_PACKAGES": "shown"}) as job_runner:
@@ -494,15 +451,15 @@ def test_a_request_starts_a_migrated_task_and_a_later_one_shows_its_result(
 def test_a_job_dispatches_one_job_of_another_stack(
     stack: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = module("page", snippets("environments")[-1], monkeypatch)
+    dispatch_elsewhere = run_script("dispatch_elsewhere.py")["dispatch_elsewhere"]
     monkeypatch.setenv("APP_SETTING_OTHER_API", stack.url)
     monkeypatch.setenv("APP_SETTING_OTHER_REGION", "us-east-1")
     job = Mock(id="7", organization_id="acme")
-    ids = [call(page.dispatch_elsewhere, job, "count_letters", {}) for _ in range(2)]
+    ids = [call(dispatch_elsewhere, job, "count_letters", {}) for _ in range(2)]
     client = Client(url=stack.url, organization_id="acme")
     assert [ids[0]] * 2 == ids == [each.id for each in call(lambda: list(client.list()))] * 2
     with pytest.raises(ConnectionError, match="answered 422"):
-        call(page.dispatch_elsewhere, job, "no_such_job", {})
+        call(dispatch_elsewhere, job, "no_such_job", {})
 
 
 def test_three_requests_are_one_debounced_job_with_the_last_payload(
@@ -523,7 +480,7 @@ def test_the_export_prints_each_job_with_its_payload(
     client = Client(organization_id="acme")
     dispatched = call(client.dispatch, "index_page", {"page": "/", "version": 1})
     capsys.readouterr()
-    call(exec, compile(snippets("backup_and_restore")[1], "export", "exec"), {})
+    call(exec, compile(snippets("../operate/data")[0], "export", "exec"), {})
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["id"] == dispatched.id
     assert json.loads(line)["payload"] == {"page": "/", "version": 1}
@@ -538,13 +495,11 @@ def test_jobs_that_have_not_begun_move_to_another_stack_once(
     moved = call(lambda: old.dispatch("count_letters", run_at=later, queue_name="may"))
     call(lambda: old.dispatch("count_letters", {"number": 2}, delay=60))
     left = call(lambda: old.dispatch("count_letters", delay=60, on_end="count_letters"))
-    (script,) = [each for each in snippets("backup_and_restore") if "# move.py" in each]
     monkeypatch.setattr("boto3.Session", MagicMock())
     for done in (["left", "moved", "moved"], ["left"]):
-        monkeypatch.setattr("sys.argv", ["move.py", "acme"])
         monkeypatch.setattr("job_runners.Client", Mock(side_effect=[old, new]))
         capsys.readouterr()
-        call(exec, compile(script, "move", "exec"), {})
+        call(run_script, "move_jobs.py", "acme")
         lines = capsys.readouterr().out.splitlines()
         assert sorted(each.split()[0] for each in lines) == done
     jobs = call(lambda: list(new.list()))
@@ -591,7 +546,7 @@ def test_the_drill_retries_one_bugs_jobs_in_each_organization(
     client.retry.side_effect = [None, Conflict("retried", status=409), None, None]
     monkeypatch.setattr("job_runners.Client", Mock(return_value=client))
     monkeypatch.setattr("time.sleep", Mock())
-    exec(compile(snippets("incident_drills")[0], "drill", "exec"), {})
+    run_script("retry_everywhere.py")
     assert client.retry.mock_calls == [
         mock_call(f"{organization}/KeyError/{number}")
         for organization in ("acme", "globex")
@@ -608,7 +563,7 @@ def test_the_jobs_with_one_persons_data_are_found(
     for page in ("ada@example.com", "bob@example.com"):
         job = call(client.dispatch, "index_page", {"page": page, "version": 1})
     capsys.readouterr()
-    call(exec, compile(snippets("../erasing")[0], "erasing", "exec"), {})
+    call(exec, compile(snippets("../operate/data")[1], "erasing", "exec"), {})
     (found,) = capsys.readouterr().out.split()
     assert found != job.id
     assert call(client.get, found).payload["page"] == "ada@example.com"
