@@ -121,7 +121,7 @@ def test_the_diagram_of_the_states_has_each_state_and_only_transitions_of_its_pa
 
 
 @pytest.mark.parametrize(
-    "picture", sorted((ROOT / "docs").glob("*.svg")), ids=lambda path: path.stem
+    "picture", sorted((ROOT / "docs").rglob("*.svg")), ids=lambda path: path.stem
 )
 def test_a_diagram_is_whole_and_loads_nothing(picture: Path) -> None:
     text = picture.read_text()
