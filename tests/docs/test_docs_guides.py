@@ -51,8 +51,6 @@ def run(job_runner: InlineRunner, job_type: str, payload: dict[str, Any]) -> Any
     [
         ("do_something_once", "settle_order", {"order_id": 7, "cents": 100}, "receipt of"),
         ("long_work", "archive_pages", {"last_page": 3}, "{'pages': 3}"),
-        ("migrate_from_celery", "sync_account", {"account_id": 17}, "'pages': 3"),
-        ("migrate_from_zappa", "make_pie", {"pie_id": 17}, "pie 17"),
     ],
 )
 def test_the_job_of_a_page_succeeds(
@@ -141,43 +139,6 @@ def test_a_job_is_held_until_its_failed_member_is_retried(monkeypatch: pytest.Mo
         job_runner.drain()
         assert assert_succeeded(saved.get(job.id)) == {"words": 3}
         saved.only("report", payload={"words": 3})
-
-
-def test_the_tasks_that_celery_holds_are_revoked_and_dispatched_at_their_times() -> None:
-    page = (ROOT / "docs/guides/migrate_from_celery.md").read_text()
-    (loop,) = re.findall(r"```py\n(# after step 1.*?)```", page, re.DOTALL)
-    app, client, eta = Mock(), Mock(), "2026-12-24T18:00:00+00:00"
-    held = [
-        {"eta": eta, "request": {"id": name, "name": f"acme.{name}", "args": [17]}}
-        for name in ("sync_account", "other")
-    ]
-    app.control.inspect().scheduled.return_value = {"celery@one": held}
-    exec(loop, {"app": app, "client": client, "datetime": datetime})
-    app.control.revoke.assert_called_once_with("sync_account")
-    client.dispatch.assert_called_once_with(
-        "sync_account",
-        {"account_id": 17},
-        run_at=datetime(2026, 12, 24, 18, tzinfo=UTC),
-        idempotency_key="celery-sync_account",
-    )
-    app.control.inspect().scheduled.return_value = None  # no worker has answered
-    exec(loop, {"app": app, "client": client, "datetime": datetime})
-
-
-def test_the_jobs_that_have_not_begun_go_back_to_celery(
-    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = (ROOT / "docs/guides/migrate_from_celery.md").read_text()
-    (loop,) = re.findall(r"```py\n(for status in .*?)```", page, re.DOTALL)
-    client = Client(url=stack.url)
-    begun = call(client.dispatch, "sync_account", {"account_id": 1})
-    later = call(lambda: client.dispatch("sync_account", {"account_id": 2}, delay=3600))
-    app = Mock()
-    for _ in range(2):
-        call(exec, loop, {"app": app, "client": client})
-    run_at = call(client.get, later.id).run_at
-    app.send_task.assert_called_once_with("acme.sync_account", kwargs={"account_id": 2}, eta=run_at)
-    assert call(client.get, begun.id).status == "succeeded"
 
 
 def test_each_attempt_starts_another_container_after_an_error_or_a_timeout(
@@ -272,70 +233,6 @@ def test_a_flooding_organization_gets_its_own_slots_or_a_fair_share(
     assert keys == set("01234")
 
 
-def test_a_job_waits_for_its_members_and_for_celerys(monkeypatch: pytest.MonkeyPatch) -> None:
-    module("shown", snippets("migrate_from_celery")[2], monkeypatch)
-    with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
-        pages = {"celery_pages": ["page 1"]}
-        job = job_runner.run("make_report", {"month": "2026-11"}, signals=pages)
-        assert assert_succeeded(job) == ["chapter 1", "chapter 2", "page 1"]
-
-
-@pytest.mark.parametrize(
-    ("breaks", "end"),
-    [("nothing", "A7: 2 boxes"), ('"receipt of', "declined"), ('"box of', "2 of 2 items")],
-)
-def test_a_state_machine_as_a_job(breaks: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = snippets("migrate_from_step_functions")[0]
-    code = code.replace(f"return f{breaks}", "raise CardDeclined  #")
-    module("shown", code, monkeypatch)
-    with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
-        order = {"order": "A7", "items": ["pen", "ink"]}
-        job = job_runner.run("fulfill", order, signals={"release": {}})
-    assert end in str(job.result if job.error is None else job.error.message)
-
-
-def test_executions_that_run_are_stopped_and_dispatched_once_each(
-    stack: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    page = (ROOT / "docs/guides/migrate_from_step_functions.md").read_text()
-    (loop,) = re.findall(r"```py\n(for arn in .*?)```", page, re.DOTALL)
-    states = full_client("stepfunctions")
-    role = "arn:aws:iam::123456789012:role/orders"
-    definition = '{"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 9, "End": true}}}'
-    machine = states.create_state_machine(name="orders", definition=definition, roleArn=role)
-    arns = [
-        states.start_execution(
-            stateMachineArn=machine["stateMachineArn"],
-            input=json.dumps({"order": order, "items": ["pen"]}),
-        )["executionArn"]
-        for order in ("A7", "A8")
-    ]
-    monkeypatch.chdir(tmp_path)
-    Path("executions.txt").write_text("\t".join(arns))
-    client = Client(url=stack.url)
-    names = {"Path": Path, "json": json, "states": states, "client": client}
-    for _ in range(2):
-        call(exec, loop, names)
-    assert {states.describe_execution(executionArn=arn)["status"] for arn in arns} == {"ABORTED"}
-    found = [each.id for each in call(lambda: list(client.list(job_type="fulfill")))]
-    assert {call(client.get, each).payload["order"] for each in found} == {"A7", "A8"}
-    assert len(found) == 2
-
-
-def test_a_queues_consumer_dispatches_each_message_once_and_keeps_refused_ones(
-    stack: ApiServer,
-) -> None:
-    names: dict[str, Any] = {}
-    call(exec, compile(snippets("migrate_from_step_functions")[4], "consumer", "exec"), names)
-    bodies = {"m1": '{"invoice": 7}', "m2": '{"invoice": "x"}', "m3": "no JSON"}
-    event = {"Records": [{"messageId": id, "body": body} for id, body in bodies.items()]}
-    for _ in range(2):  # SQS may deliver a message twice
-        failed = call(names["handler"], event, None)["batchItemFailures"]
-        assert failed == [{"itemIdentifier": "m2"}, {"itemIdentifier": "m3"}]
-    (job,) = call(lambda: list(names["client"].list(job_type="send_invoice")))
-    assert call(names["client"].get, job.id).payload == {"invoice": 7}
-
-
 EARLIER_AND_NEWER = """
 from pydantic import BaseModel
 from job_runners.work import Job, RunningJob
@@ -408,10 +305,6 @@ def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
     monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     jobs = {
-        **module("celery_jobs", snippets("migrate_from_celery")[0], monkeypatch).JOBS,
-        **module("orders_jobs", snippets("migrate_from_step_functions")[0], monkeypatch).JOBS,
-        **module("invoices_jobs", snippets("migrate_from_step_functions")[3], monkeypatch).JOBS,
-        **module("zappa_jobs", snippets("migrate_from_zappa")[0], monkeypatch).JOBS,
         **module("debounced_jobs", snippets("debounce")[0], monkeypatch).JOBS,
         "count_letters": sample_work.JOBS["sample_once"],
     }
@@ -424,28 +317,6 @@ def call(function: Any, *arguments: Any) -> Any:
     catch_up()  # most pages list what they have dispatched before
     with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
         return pool.submit(function, *arguments).result()
-
-
-@pytest.mark.parametrize("page", [f"migrate_from_{it}" for it in ("celery", "step_functions")])
-def test_the_caller_of_a_migrated_task_dispatches_it(
-    page: str, stack: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
-    names: dict[str, Any] = {}
-    call(exec, compile(snippets(page)[1], page, "exec"), names)
-    assert names["job"].status in ("queued", "scheduled")
-    if page == "migrate_from_step_functions":
-        call(exec, snippets(page)[2], names)
-
-
-def test_a_request_starts_a_migrated_task_and_a_later_one_shows_its_result(
-    stack: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JOB_RUNNERS_URL", stack.url)
-    page = module("page", snippets("migrate_from_zappa")[1], monkeypatch)
-    started = call(page.order_pie, 17)["id"]
-    call(lambda: page.client.wait(page.client.get(started), timeout=60))
-    assert call(page.show_pie, started) == {"status": "succeeded", "result": "pie 17"}
 
 
 def test_a_job_dispatches_one_job_of_another_stack(
