@@ -77,7 +77,8 @@ def write(folder: Path, repository: str | None = None) -> Sections:
 
 def title(page: str) -> str:
     """Return the title of a page."""
-    return re.findall(r"^# (.*)$", (CODE / page).read_text(), re.MULTILINE)[0]
+    (first, *_) = re.findall(r"^# (.*)$", (CODE / page).read_text(), re.MULTILINE)
+    return str(first)
 
 
 def _group_page(name: str, listed: list[str]) -> str:
