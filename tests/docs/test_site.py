@@ -43,7 +43,7 @@ def test_a_callout_of_github_is_one_of_the_site(tmp_path: Path) -> None:
 
 
 def test_a_link_to_code_leads_to_the_repository_or_nowhere(tmp_path: Path) -> None:
-    for repository, shown in ((None, "MIT license"), ("https://x.test", "(https://x.test/blob/")):
+    for repository, shown in ((None, "(MIT)"), ("https://x.test", "(https://x.test/blob/")):
         pages.write(tmp_path / "pages", repository)
         page = (tmp_path / "pages/CONTRIBUTING.md").read_text()
         assert shown in page
