@@ -1,4 +1,4 @@
-"""The uploads from a browser of docs/guides/files.md: what the page shows, run."""
+"""What docs/build/files.md shows, run."""
 
 import base64
 import json
@@ -10,11 +10,11 @@ from unittest.mock import Mock
 import pytest
 import requests
 import yaml
-from playwright.sync_api import Browser, Route
+from fastapi import HTTPException
 
 from job_runners.places import ROOT
 from job_runners.testing.aws import ENVIRONMENT
-from job_runners.testing.files import upload
+from job_runners.testing.files import read_file, upload
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
@@ -22,18 +22,23 @@ from job_runners.work import Job
 from recording_job import RecordingJob, Stopped
 from shown_code import blocks, module
 
-PAGE = (ROOT / "docs/guides/files.md").read_text()
-SECTION = PAGE.partition("## Uploads from a browser\n")[2].partition("\n## ")[0]
+PAGE = (ROOT / "docs/build/files.md").read_text()
+FILES, ON_THE_DISK, LINK, SIGNED = blocks(PAGE)
 ORIGIN = "https://app.example.com"
+IMPORT = """
+
+def import_orders(job: RunningJob, payload: TextFile) -> str:
+    return job.read_file(payload.file).decode()
+"""
 ORDERS = 'id,note\r\n1,plain\r\n2,"two\r\nlines"\r\n3,more\r\n'.encode("utf-8-sig")
 
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the page's jobs, of which import_orders notes the rows that it saves."""
-    guide = module("upload_jobs", blocks(PAGE)[0] + blocks(SECTION)[1], monkeypatch)
-    guide.JOBS, guide.saved = {"import_orders": Job(guide.import_orders)}, []
-    guide.save_order = guide.saved.append
+    """Return the page's jobs, and one that reads an upload."""
+    guide = module("upload_jobs", FILES + ON_THE_DISK + IMPORT, monkeypatch)
+    names = ("capitals", "count_lines", "convert", "import_orders")
+    guide.JOBS = {name: Job(getattr(guide, name)) for name in names}
     return guide
 
 
@@ -49,7 +54,7 @@ def app(job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("FILES_BUCKET", ENVIRONMENT["BUCKET_NAME"])
     with monkeypatch.context() as abroad:
         abroad.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        made = module("upload_app", blocks(PAGE)[2] + blocks(SECTION)[0], monkeypatch)
+        made = module("upload_app", LINK + SIGNED, monkeypatch)
     made.client = Mock(**{"dispatch.return_value.id": "j1"})
     return made
 
@@ -68,29 +73,14 @@ def test_a_browser_uploads_a_file_that_the_job_of_its_organization_reads(
     assert app.start_job(app.UUID(form["id"]), "acme") == {"id": "j1"}
     (job_type, payload), given = app.client.dispatch.call_args
     assert given == {"organization_id": "acme", "idempotency_key": form["id"]}
-    assert_succeeded(job_runner.run(job_type, payload, organization_id="acme"))
-    assert [row["id"] for row in jobs.saved] == ["1", "2", "3"]
+    read = job_runner.run(job_type, payload, organization_id="acme")
+    assert assert_succeeded(read) == ORDERS.decode()
     other = job_runner.run(job_type, payload, organization_id="other")
     assert assert_failed(other).kind == "FileRefused"
 
 
-@pytest.mark.usefixtures("job_runner")
-def test_the_import_continues_after_any_row(jobs: Any) -> None:
-    file = jobs.TextFile(file=upload("orders.csv", ORDERS, organization_id="acme"))
-    jobs.import_orders(RecordingJob(), file)
-    whole = jobs.saved.copy()
-    assert whole[1] == {"id": "2", "note": "two\r\nlines"}
-    for rows in (1, 2):
-        jobs.saved.clear()
-        first = RecordingJob(stop_at=rows)
-        with pytest.raises(Stopped):
-            jobs.import_orders(first, file)
-        jobs.import_orders(RecordingJob(cursor=first.cursors[-1]), file)
-        assert jobs.saved == whole
-
-
 def test_the_lines_of_the_page_add_cors_to_the_bucket() -> None:
-    (lines,) = blocks(SECTION, "yaml")
+    (lines,) = blocks(PAGE, "yaml")
     name, properties, *rule = lines.splitlines(keepends=True)
     template = (ROOT / "template.yaml").read_text()
     bucket = re.findall(rf"^{name}.*?(?=^  \w)", template, re.DOTALL | re.MULTILINE)[0]
@@ -105,31 +95,25 @@ def test_the_lines_of_the_page_add_cors_to_the_bucket() -> None:
     assert after == before
 
 
-@pytest.mark.more
-def test_the_page_sends_the_fields_and_the_file_and_then_starts_the_job(browser: Browser) -> None:
-    form = {"id": "u1", "url": "https://bucket.example/", "fields": {"key": "k", "policy": "p"}}
-    calls: list[tuple[str, str]] = []
+def test_a_job_reads_and_writes_files(jobs: Any, job_runner: InlineRunner) -> None:
+    result = assert_succeeded(
+        job_runner.run("capitals", {"file": upload("names.txt", b"Ada\nGrace\n")})
+    )
+    assert read_file(result["file"]) == b"ADA\nGRACE\n"
+    (converted,) = assert_succeeded(
+        job_runner.run("convert", {"file": upload("page.txt", b"a page")})
+    ).values()
+    assert read_file(converted) == b"a page"
+    text = jobs.TextFile(file=upload("rows.txt", b"row\n" * 5, organization_id="acme"))
+    first = RecordingJob(stop_at=2)
+    with pytest.raises(Stopped):
+        jobs.count_lines(first, text)
+    assert jobs.count_lines(RecordingJob(cursor=first.cursors[-1]), text) == {"lines": 5}
 
-    def answer(route: Route) -> None:
-        url = route.request.url
-        if route.request.method == "POST":
-            calls.append((url, (route.request.post_data_buffer or b"").decode()))
-        if url == form["url"]:
-            route.fulfill(status=204, headers={"Access-Control-Allow-Origin": ORIGIN})
-        elif route.request.method == "POST":
-            route.fulfill(json=form if url.endswith("/uploads") else {"id": "j1"})
-        else:
-            route.fulfill(body=blocks(SECTION, "html")[0], content_type="text/html")
 
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.route("**/*", answer)
-        page.goto(f"{ORIGIN}/")
-        file: Any = {"name": "a.csv", "mimeType": "text/csv", "buffer": ORDERS}
-        with page.expect_console_message() as said:
-            page.set_input_files("#file", file)
-    assert said.value.text == "j1"
-    urls = [f"{ORIGIN}/uploads", form["url"], f"{ORIGIN}/uploads/u1/job"]
-    assert [url for url, _ in calls] == urls
-    assert re.findall(r'name="(\w+)"', calls[1][1]) == ["key", "policy", "file"]
-    assert ORDERS.decode() in calls[1][1]
+def test_a_lasting_link_leads_to_the_file_of_the_users_own_job(app: Any) -> None:
+    app.client.get.return_value.get_result.return_value = {"file": "k", "url": "https://x/k?s=1"}
+    app.client.get.return_value.organization_id = "acme"
+    assert app.download("7", "acme").headers["location"] == "https://x/k?s=1"
+    with pytest.raises(HTTPException):
+        app.download("7", "another")
