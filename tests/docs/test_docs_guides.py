@@ -8,9 +8,6 @@ from unittest.mock import MagicMock, Mock, create_autospec
 from unittest.mock import call as mock_call
 
 import pytest
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
-from botocore.validate import ParamValidator
 
 import sample_work
 from api_server import ApiServer
@@ -19,7 +16,6 @@ from job_runners.client import stack_outputs
 from job_runners.errors import InvalidPayload
 from job_runners.places import ROOT
 from job_runners.testing.aws import forget
-from job_runners.testing.files import upload
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
@@ -30,122 +26,11 @@ from stale_reads import catch_up
 
 
 def snippets(name: str) -> list[str]:
-    return blocks((ROOT / "docs/guides" / f"{name}.md").read_text())
+    return blocks((ROOT / "docs" / f"{name}.md").read_text())
 
 
 def run(job_runner: InlineRunner, job_type: str, payload: dict[str, Any]) -> Any:
     return assert_succeeded(job_runner.run(job_type, payload))
-
-
-@pytest.mark.parametrize(
-    ("page", "job_type", "payload", "result"),
-    [
-        ("do_something_once", "settle_order", {"order_id": 7, "cents": 100}, "receipt of"),
-        ("long_work", "archive_pages", {"last_page": 3}, "{'pages': 3}"),
-    ],
-)
-def test_the_job_of_a_page_succeeds(
-    page: str,
-    job_type: str,
-    payload: dict[str, Any],
-    result: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    module("shown", snippets(page)[0], monkeypatch)
-    with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
-        assert result in str(run(job_runner, job_type, payload))
-
-
-@pytest.mark.parametrize(
-    ("function", "signals", "result"),
-    [
-        ("refund", {"approval": {"approved": True}}, "refunded"),
-        ("refund", {"approval": {"approved": False}}, "rejected"),
-        ("refund", {}, "expired"),
-        ("order", {"canceled": "too slow"}, "canceled: too slow"),
-    ],
-)
-def test_the_jobs_that_wait_do_as_they_are_told(
-    function: str, signals: dict[str, Any], result: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = module("shown", "\n".join(snippets("waiting")), monkeypatch)
-    shown.JOBS = {"waits": Job(getattr(shown, function))}
-    with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
-        job = job_runner.run("waits", {"order": "A7"}, signals=signals)
-        assert assert_succeeded(job) == result
-    assert shown.refunded == (["A7"] if result == "refunded" else [])
-
-
-@pytest.mark.parametrize(
-    ("day", "result", "mails"),
-    [(1, "answered: yes", 1), (5, "answered: yes", 2), (8, "expired", 2)],
-)
-def test_the_job_of_the_waits_reminds_and_then_times_out(
-    day: int, result: str, mails: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = module("shown", "\n".join(snippets("waiting")), monkeypatch)
-    shown.JOBS = {"asks": Job(shown.ask)}
-    clock = MovableClock()
-    with inline_runner(clock, {"JOBS_PACKAGES": "shown"}) as job_runner:
-        job = job_runner.dispatch("asks", {"order": "A7"})
-        for _ in range(day):
-            job_runner.run_due()
-            clock.advance(shown.DAY)
-        if result != "expired":
-            job_runner.signal(job, "answer", "yes")
-        job_runner.drain()
-        assert assert_succeeded(job) == result
-    assert len(shown.mails) == mails
-
-
-def test_an_order_without_a_price_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    module("shown", snippets("do_something_once")[0], monkeypatch)
-    with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
-        job = job_runner.run("settle_order", {"order_id": 7, "cents": 0})
-        assert "nothing to charge" in assert_failed(job).message
-        assert job.attempt == 1
-
-
-def test_each_attempt_starts_another_container_after_an_error_or_a_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shown = module("shown", snippets("long_work")[1], monkeypatch)
-    ecs = Mock()
-    no_capacity = {"failures": [{"reason": "RESOURCE:CPU"}], "tasks": []}
-    started = {"failures": [], "tasks": [{"taskArn": "arn:task"}]}
-    ecs.run_task.side_effect = [no_capacity, *[started] * 4]
-    monkeypatch.setattr(shown, "get_session", lambda: Mock(create_client=lambda _: ecs))
-    full: dict[str, Any] = {"taskArns": ["arn:task"] * shown.MOST}
-    ecs.list_tasks.side_effect = [{"taskArns": []}, full, full, *[{"taskArns": []}] * 4]
-    settings = {"JOBS_PACKAGES": "shown", "APP_SETTING_CONTAINER_SUBNET": "subnet-1"}
-    with inline_runner(MovableClock(), settings) as job_runner:
-        key = upload("in.mp4", b"a video")
-        answers = {"transcoded-1": {"error": "no such codec"}}
-        failed = job_runner.run("transcode", {"file": key}, signals=answers)
-        assert "didn't answer" in assert_failed(failed).message
-        job_runner.retry(failed)
-        answer = {"file": "small.mp4"}
-        job_runner.signal(failed, "transcoded-3", answer)
-        job_runner.drain()
-        assert assert_succeeded(SavedJobs().get(failed.id)) == answer
-    assert ecs.list_tasks.call_count == 6  # twice, too many were running
-    requests = [each.kwargs for each in ecs.run_task.call_args_list]
-    assert requests[0] == requests[1]
-    numbers = (1, 1, 2, 3)
-    assert [each["clientToken"] for each in requests] == [f"{failed.id}-{n}" for n in numbers]
-    callbacks = []
-    model = ServiceModel(Loader().load_service_model("ecs", "service-2"))
-    shape = model.operation_model("RunTask").input_shape
-    assert shape
-    for request in requests:
-        (container,) = request["overrides"]["containerOverrides"]
-        given = {each["name"]: each["value"] for each in container["environment"]}
-        assert given["INPUT"] == key
-        assert given["OUTPUT"].endswith(f"{failed.id}/small.mp4")
-        callbacks.append(given["CALLBACK"])
-        assert "/answers/" in given["CALLBACK"]
-        assert not ParamValidator().validate(request, shape).has_errors()
-    assert len(set(callbacks)) == 3
 
 
 EARLIER_AND_NEWER = """
@@ -220,7 +105,7 @@ def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
     monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     jobs = {
-        **module("debounced_jobs", snippets("../build/unique")[1], monkeypatch).JOBS,
+        **module("debounced_jobs", snippets("build/unique")[1], monkeypatch).JOBS,
         "count_letters": sample_work.JOBS["sample_once"],
     }
     for name, job in jobs.items():
@@ -255,7 +140,7 @@ def test_the_export_prints_each_job_with_its_payload(
     client = Client(organization_id="acme")
     dispatched = call(client.dispatch, "index_page", {"page": "/", "version": 1})
     capsys.readouterr()
-    call(exec, compile(snippets("../operate/data")[0], "export", "exec"), {})
+    call(exec, compile(snippets("operate/data")[0], "export", "exec"), {})
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["id"] == dispatched.id
     assert json.loads(line)["payload"] == {"page": "/", "version": 1}
@@ -316,7 +201,7 @@ def test_the_jobs_with_one_persons_data_are_found(
     for page in ("ada@example.com", "bob@example.com"):
         job = call(client.dispatch, "index_page", {"page": page, "version": 1})
     capsys.readouterr()
-    call(exec, compile(snippets("../operate/data")[1], "erasing", "exec"), {})
+    call(exec, compile(snippets("operate/data")[1], "erasing", "exec"), {})
     (found,) = capsys.readouterr().out.split()
     assert found != job.id
     assert call(client.get, found).payload["page"] == "ada@example.com"
