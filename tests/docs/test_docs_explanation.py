@@ -92,7 +92,9 @@ def test_every_package_is_on_the_page_about_architecture() -> None:
     assert len(packages) > 20
 
 
-@pytest.mark.parametrize("folder", ["start", "build", "integrate", "operate", "migrate", "reference"])
+@pytest.mark.parametrize(
+    "folder", ["start", "build", "integrate", "operate", "migrate", "reference"]
+)
 def test_the_landing_page_links_every_page_for_users(folder: str) -> None:
     linked = set(re.findall(r"\]\((\w+/\w+\.md)\)", (ROOT / "docs/index.md").read_text()))
     pages = {f"{folder}/{path.name}" for path in (ROOT / "docs" / folder).glob("*.md")}
