@@ -105,7 +105,9 @@ def test_the_landing_page_links_every_page_for_users(folder: str) -> None:
 
 
 def test_the_diagram_of_the_states_has_each_state_and_only_transitions_of_its_page() -> None:
-    texts = re.findall(r"<text([^>]*)>(.+?)</text>", (ROOT / "docs/job_states.svg").read_text())
+    texts = re.findall(
+        r"<text([^>]*)>(.+?)</text>", (ROOT / "docs/pictures/job_states.svg").read_text()
+    )
     states = [words for attributes, words in texts if 'class="name"' in attributes]
     assert sorted(states) == sorted(Status)
     page = (ROOT / "docs/reference/guarantees.md").read_text()
