@@ -15,7 +15,7 @@ const STOP_WORDS = new Set(
 const SYNONYMS = {
   cron: "schedule", email: "e-mail", emails: "e-mail", mail: "e-mail", env: "configuration", environment: "configuration",
   variable: "configuration", variables: "configuration", openai: "llm", anthropic: "llm", gpt: "llm", cost: "estimated",
-  price: "estimated", pricing: "estimated", hello: "quickstart", tutorial: "quickstart", delete: "erase", old: "retention",
+  price: "estimated", pricing: "estimated", hello: "quickstart", world: "quickstart", tutorial: "quickstart", delete: "erase", old: "retention",
   throttle: "rate", throttling: "rate", backoff: "retry", dlq: "dead", kill: "interrupted", crash: "interrupted",
 };
 
