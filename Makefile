@@ -89,7 +89,7 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@MORE=1 $(PY) -m tools.mutants
 
-bench: dev ## Measure costs, compare them with boto3, write docs/benchmarks.md; fail above a limit
+bench: dev ## Measure costs, compare them with boto3, write docs/contributing/benchmarks.md; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
 	@JOBS_PROJECT= $(PY) -m benchmarks
 

@@ -1,4 +1,4 @@
-"""Measure what Job Runners costs and write docs/benchmarks.md: `python -m benchmarks`.
+"""Measure what Job Runners costs and write docs/contributing/benchmarks.md: `python -m benchmarks`.
 
 Each figure is a ratio to boto3 in the same run. The command fails if a bound is exceeded.
 """
@@ -11,7 +11,7 @@ from benchmarks import cold_start, overheads
 from benchmarks.report import Report, written
 from job_runners.places import CODE
 
-PAGE = CODE / "docs" / "benchmarks.md"
+PAGE = CODE / "docs" / "contributing" / "benchmarks.md"
 
 
 def main() -> int:

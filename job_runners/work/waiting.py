@@ -25,7 +25,7 @@ from job_runners.work.interrupts import ClaimLostInterrupt, WaitInterrupt
 # A RunningJob. It isn't imported, because its module imports `waits`, which uses this module.
 _Job = Any
 
-# A wait must end before the items that it relies on expire: see docs/control.md.
+# A wait must end before the items that it relies on expire: see docs/build/waits.md.
 LONGEST = 90 * clock.DAY  # milliseconds
 _LATEST = 150 * clock.DAY  # after the job's work began
 _MOST_NAMES = 20  # signals of one wait

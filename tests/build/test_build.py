@@ -20,7 +20,7 @@ from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
 from job_runners.building.target import this_python
 
-# Bytes of the zip: what a cold start downloads. docs/deploying.md says what is in it.
+# Bytes of the zip: what a cold start downloads.
 ZIP_LIMIT = 9_000_000
 
 # Run by an interpreter that finds nothing but the standard library and the tree.

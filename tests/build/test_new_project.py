@@ -43,7 +43,7 @@ def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
     assert config["project"]["dependencies"] == ["job-runners[app]"]
     sources = {"job-runners": {"path": str(installed_code()), "editable": True}}
     assert config["tool"]["uv"] == {"package": False, "sources": sources}
-    text = (ROOT / "docs" / "guides" / "your_own_project.md").read_text()
+    text = (ROOT / "docs" / "build" / "project.md").read_text()
     shown = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
     wheel = shown["tool"]["uv"]["sources"]["job-runners"]["path"]
     assert re.fullmatch(r"wheels/job_runners-[\d.]+-py3-none-any\.whl", wheel)

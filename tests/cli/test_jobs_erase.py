@@ -242,8 +242,8 @@ ERASED: dict[type[Table], str] = {
     ErrorGroup: "failures#",
 }
 NOT_ERASED: dict[type[Table], str] = {
-    Answer: "docs/erasing.md says how long it stays",
-    FailedTask: "docs/erasing.md says how long it stays",
+    Answer: "docs/operate/data.md says how long it stays",
+    FailedTask: "docs/operate/data.md says how long it stays",
     KeyRecord: "goes with the end of its job",
     Held: "only an unfinished job has one",
     LimitChange: "the stack's",
@@ -487,7 +487,7 @@ def test_it_never_scans(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
     assert erase("--yes").exit_code == 0
-    # What docs/erasing.md has the permissions for.
+    # What docs/operate/data.md has the permissions for.
     assert asked == {
         *("Query", "BatchGetItem", "BatchWriteItem", "DeleteItem"),
         *("ListObjectVersions", "DeleteObjects", "ListMultipartUploads"),

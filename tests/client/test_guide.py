@@ -1,5 +1,6 @@
-"""Every snippet of two guides about the client, run against the real API over HTTP."""
+"""Every snippet of the pages for callers, run against the real API over HTTP."""
 
+import asyncio
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,45 +10,35 @@ from unittest.mock import ANY, Mock
 
 import pytest
 import yaml
+from mangum import Mangum
 from pydantic import BaseModel
 
 import sample_work
 from api_server import ApiServer
+from example_apps import FastApiApp
 from job_runners import Client
-from job_runners.aws import bucket
 from job_runners.building.build import ROOT
-from job_runners.client import stack_outputs, uploads
-from job_runners.work import Job, RunningJob, Unique
+from job_runners.client import stack_outputs
+from job_runners.work import Job, RunningJob
 from stale_reads import catch_up
 
 PAGE = "".join(
-    (ROOT / "docs/guides" / name).read_text()
-    for name in ("calling_from_your_product.md", "many_jobs.md", "batches.md")
+    (ROOT / "docs" / name).read_text()
+    for name in ("integrate/client.md", "integrate/frameworks.md", "build/fan_out.md")
 )
 FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-# Whole files of examples/, which tests/client/test_examples.py runs.
-FILES = [
-    (ROOT / "examples" / name).read_text()
-    for name in ("fastapi_app/main.py", "django_app/exports/views.py")
-]
-# What runs in a stack: the test of a job at the end.
+# What runs in a stack.
 OF_A_JOB = [each for each in FOUND if "RunningJob" in each]
-SNIPPETS = [each for each in FOUND if each not in FILES and each not in OF_A_JOB]
+SNIPPETS = [each for each in FOUND if each not in OF_A_JOB]
 # What each prints, told apart by what only it has.
 PRINTED = {
     "on_progress": "100%\n8\n",
-    "client.upload": "1\n",
     "dispatch_batch": "succeeded 2 ['succeeded', 'succeeded']\n",
     "dispatch_many": "0 queued\n1 queued\n2 queued\n",
     "def handler": "",
-    "def on_upload": "",
+    "from fastapi": "",
     "from flask": "",
     "NoAnswer": "saved\n",
-    "ThreadPoolExecutor": "[3, 5, 4]\n",
-    "asyncio": "{'letters': 3}\n",
-    "UniqueConflict": "a new job\n",
-    "put_schedule": "nightly at 02:00 every day, Europe/Berlin None\n",
-    'status="failed"': "RuntimeError",
     "job = client.wait(client.dispatch": "{'letters': 8}\n",
 }
 
@@ -58,25 +49,8 @@ class Words(BaseModel):
 
 def count_letters(job: RunningJob, payload: Words) -> dict[str, int]:
     if payload.words == ["five"]:
-        raise RuntimeError("out of fingers")
+        raise RuntimeError("no luck")
     return {"letters": sum(map(len, payload.words))}
-
-
-class People(BaseModel):
-    key: str
-
-
-def import_people(job: RunningJob, payload: People) -> dict[str, int]:
-    return {"imported": len(job.read_file(payload.key).splitlines()) - 1}
-
-
-class Object(BaseModel):
-    bucket: str
-    key: str
-
-
-def read_object(job: RunningJob, payload: Object) -> None:
-    """Do nothing."""
 
 
 class Flask:
@@ -86,102 +60,88 @@ class Flask:
         self.get = self.post = self.errorhandler = lambda _: lambda function: function
 
 
-@pytest.fixture
-def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Let every stack be found, have the README's job, and take files: these."""
+@pytest.fixture(autouse=True)
+def stack(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every stack be found, and have the README's job."""
     found = stack_outputs.Outputs(api_server.url, "bucket")
     monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
-    files: dict[str, bytes] = {}
-
-    def put(_: object, source: bytes, key: str) -> None:
-        files[key] = source
-        bucket.put_bytes(key, source)
-
-    monkeypatch.setattr(uploads.Uploads, "put", put)
     monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count_letters))
-    monkeypatch.setitem(sample_work.JOBS, "import_people", Job(import_people))
     monkeypatch.setitem(sys.modules, "flask", flask := ModuleType("flask"))
-    flask.Flask, flask.request = Flask, Mock()  # type: ignore[attr-defined]
+    flask.Flask, flask.request, flask.abort = Flask, Mock(), Mock()  # type: ignore[attr-defined]
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
-    return files
 
 
-def test_each_snippet_is_an_example_or_run_below() -> None:
-    assert [each for each in FOUND if each in FILES] == FILES
+def run(mark: str) -> dict[str, Any]:
+    """Run the snippet with this mark, and return its names."""
+    [code] = [each for each in SNIPPETS if next(name for name in PRINTED if name in each) == mark]
+    names: dict[str, Any] = {}
+    catch_up()
+    with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
+        pool.submit(exec, compile(code, mark, "exec"), names).result()
+    return names
+
+
+def test_each_snippet_is_run_below() -> None:
     told = [next(mark for mark in PRINTED if mark in each) for each in SNIPPETS]
     assert sorted(told) == sorted(PRINTED)
 
 
 @pytest.mark.parametrize("mark", PRINTED)
-def test_a_snippet_runs(
-    mark: str,
-    uploaded: dict[str, bytes],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    [code] = [each for each in SNIPPETS if next(name for name in PRINTED if name in each) == mark]
-    client = Client()
-    if mark == 'status="failed"':
-        failed = client.wait(client.dispatch("count_letters", {"words": ["five"]}), timeout=60)
-        assert failed.error is not None
-    names: dict[str, Any] = {}
+def test_a_snippet_prints_what_its_page_says(mark: str, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
+    run(mark)
+    assert capsys.readouterr().out == PRINTED[mark]
+
+
+def test_a_message_that_comes_twice_is_one_job() -> None:
+    record = {"messageId": "m-1", "body": "one"}
+    run("def handler")["handler"]({"Records": [record, record]}, None)
+    client = Client()
+    job = client.find(idempotency_key="m-1")
+    assert job is not None
     catch_up()
-    with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
-        pool.submit(exec, compile(code, mark, "exec"), names).result()
-    printed = capsys.readouterr().out
-    if mark == "def handler":
-        record = {"messageId": "m-1", "body": "one"}
-        names["handler"]({"Records": [record, record]}, None)
-        job = client.find(idempotency_key="m-1")
-        assert job is not None
-        catch_up()
-        assert len(list(client.list())) == 1
-        assert client.wait(job, timeout=60).get_result() == {"letters": 3}
-    elif mark == "def on_upload":
-        monkeypatch.setitem(sample_work.JOBS, "read_object", Job(read_object))
-        records = [
-            {
-                "s3": {
-                    "bucket": {"name": "incoming"},
-                    "object": {"key": "a+b/%C3%BC.mp4", "sequencer": sequencer},
-                }
-            }
-            for sequencer in ("01", "02", "02")
-        ]
-        names["on_upload"]({"Records": records}, None)
-        catch_up()
-        jobs = [client.get(each.id) for each in client.list(job_type="read_object")]
-        assert [job.payload for job in jobs] == [{"bucket": "incoming", "key": "a b/ü.mp4"}] * 2
-    elif mark == "from flask":
-        request = names["request"]
-        request.headers, request.json = {"Idempotency-Key": "f-1"}, {"words": ["one"]}
-        starts = [names["start_count"]() for _ in range(2)]
-        assert starts[0] == starts[1] == ({"id": ANY}, 202)
-        shown = names["show_count"](starts[0][0]["id"])
-        assert shown == {"status": "succeeded", "progress": 100, "result": {"letters": 3}}
-    elif mark == 'status="failed"':
-        assert "out of fingers" in printed
-    else:
-        assert printed == PRINTED[mark]
-    if mark == "client.upload":
-        assert [*uploaded] == ["uploads/acme/may.csv"]
+    assert len(list(client.list())) == 1
+    assert client.wait(job, timeout=60).get_result() == {"letters": 3}
 
 
-def test_where_a_rule_refuses_the_snippet_has_the_job_in_the_way(
-    uploaded: dict[str, bytes],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    unique = Job(count_letters, unique=Unique(by=(), on_conflict="refuse"))
-    monkeypatch.setitem(sample_work.JOBS, "count_letters", unique)
-    first = Client().dispatch("count_letters", {"words": ["two"]}, delay=3600)
-    [code] = [each for each in SNIPPETS if "UniqueConflict" in each]
-    names: dict[str, Any] = {}
-    exec(compile(code, "unique", "exec"), names)
-    assert names["job"].id == first.id
-    assert capsys.readouterr().out.endswith("it is scheduled already\n")
+def test_flask_starts_a_job_once_and_shows_it_to_its_organization() -> None:
+    names = run("from flask")
+    request = names["request"]
+    request.headers, request.json = {"Idempotency-Key": "f-1"}, {"words": ["one"]}
+    starts = [names["start_count"]() for _ in range(2)]
+    assert starts[0] == starts[1] == ({"id": ANY}, 202)
+    shown = names["show_count"](starts[0][0]["id"])
+    assert shown == {"status": "succeeded", "progress": 100, "result": {"letters": 3}}
+    names["abort"].assert_not_called()
+    others = Client(organization_id="another").dispatch("count_letters", request.json)
+    names["show_count"](others.id)
+    names["abort"].assert_called_once_with(404)
+
+
+def test_fastapi_starts_a_job_once_and_shows_it_to_its_organization() -> None:
+    names = run("from fastapi")
+    words = {"words": ["one"]}
+    loop = asyncio.new_event_loop()  # Mangum would make one, and leave it open
+    with ThreadPoolExecutor(1, initializer=asyncio.set_event_loop, initargs=(loop,)) as pool:
+        handler: Any = pool.submit(Mangum, names["app"], "off").result()
+        app = FastApiApp(handler)
+
+        def answer(*request: Any) -> tuple[int, Any]:
+            return pool.submit(app.call, *request).result()
+
+        starts = [answer("POST", "/counts", words, "k-1") for _ in range(2)]
+        assert [status for status, _ in starts] == [202, 202]
+        assert starts[0][1]["id"] == starts[1][1]["id"]
+        status, shown = answer("GET", f"/counts/{starts[0][1]['id']}")
+        assert (status, shown["status"], shown["result"]) == (200, "succeeded", {"letters": 3})
+        others = Client(organization_id="another").dispatch("count_letters", words)
+        assert answer("GET", f"/counts/{others.id}")[0] == 404
+        assert answer("GET", "/counts/unknown")[0] == 404
+        assert answer("POST", "/counts", {"words": ["two"]}, "k-1")[0] == 409
+        names["client"] = Client(url="http://127.0.0.1:9", max_attempts=1)
+        assert answer("POST", "/counts", words, "k-1") == (503, {"detail": "Try again."})
+    loop.close()
 
 
 def test_the_statement_that_a_function_needs_is_one_of_a_template() -> None:
@@ -196,19 +156,17 @@ def test_the_statement_that_a_function_needs_is_one_of_a_template() -> None:
     assert statement["Resource"].endswith(":${ApiId}/*")
 
 
-def test_the_job_of_the_guide_dispatches_its_children(
-    uploaded: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_jobs("count_all", monkeypatch)
+def test_the_job_of_the_guide_dispatches_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_jobs("start_all", monkeypatch)
     client = Client()
-    parent = client.wait(client.dispatch("count_all", {"texts": ["one two", "three"]}))
+    parent = client.wait(client.dispatch("start_all", {"texts": ["one two", "three"]}))
     assert parent.get_result() == {"dispatched": 2}
     results = {each.key: client.wait(each.id).get_result() for each in client.children(parent.id)}
     assert results == {"one two": {"letters": 6}, "three": {"letters": 5}}
 
 
 def test_the_last_job_of_a_batch_in_the_guide_gets_its_numbers(
-    uploaded: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use_jobs("build_album", monkeypatch)
     client = Client()

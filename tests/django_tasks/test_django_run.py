@@ -12,7 +12,7 @@ import supervised
 from in_project import installed_code
 from job_runners.places import ROOT
 
-GUIDE = (ROOT / "docs/guides/django_tasks.md").read_text()
+GUIDE = (ROOT / "docs/integrate/django.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 WAIT = """
 import time

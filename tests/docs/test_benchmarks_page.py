@@ -48,7 +48,7 @@ def test_what_is_above_its_bound_is_told() -> None:
 
 
 def test_the_page_in_docs_is_one_that_a_run_has_written() -> None:
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    page = (ROOT / "docs/contributing/benchmarks.md").read_text()
     assert [title for title in _headings(written(_REPORT)) if title not in _headings(page)] == []
 
 

@@ -26,7 +26,7 @@ from tools.changed_tests import FOLDERS, SMOKE, chosen_for
             },
         ),
         ("tests/unit/test_deleted_since.py", set()),
-        ("docs/queues.md", {"tests/docs"}),
+        ("docs/build/queues.md", {"tests/docs"}),
         ("LICENSE", set()),
     ],
 )

@@ -1,6 +1,5 @@
-"""The guide about backups: its script brings rows back, and work continues as the guide says."""
+"""A script of examples/operations brings rows back. Work continues as docs/operate/data.md says."""
 
-import re
 import sys
 from types import ModuleType
 from typing import Any
@@ -9,16 +8,12 @@ import boto3
 import pytest
 from pydantic import BaseModel
 
-from job_runners.places import ROOT
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs
 from job_runners.work import Job, Queue, Retry, RunningJob
+from operator_files import run_script
 
-PAGE = (ROOT / "docs/guides/backup_and_restore.md").read_text()
-SCRIPT = re.sub(
-    r"^   ", "", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], flags=re.MULTILINE
-)
 TABLES = {"jobs": ["id"], "coordination": ["pk", "sk"]}
 
 
@@ -56,11 +51,10 @@ class Backup:
                 self.dynamodb.delete_item(TableName=name, Key={each: item[each] for each in key})
 
     def restore(self, *, only_ended: bool) -> None:
-        """Run the guide's script for both tables."""
+        """Run the script for both tables."""
         for name in TABLES:
-            script = SCRIPT.replace('"restored", "JOBS_TABLE"', f'"{name}-restored", "{name}"')
-            script = script.replace("ONLY_ENDED = True", f"ONLY_ENDED = {only_ended}")
-            exec(compile(script, "backup", "exec"), {})
+            options = [] if only_ended else ["--all"]
+            run_script("copy_rows.py", f"{name}-restored", name, *options)
 
     def _items(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.dynamodb.scan(TableName=name)["Items"]

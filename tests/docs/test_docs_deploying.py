@@ -1,6 +1,5 @@
-"""The page about deploying, compared with the template and the build."""
+"""The pages about deploying, compared with the template and the build."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,20 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
-from expanded_template import expanded, expanded_from
+from expanded_template import actions, expanded, expanded_from
 from job_runners.building.app_stack import overrides, parameters
 from job_runners.building.build import ROOT
 from job_runners.building.deploy import Deploy
 from job_runners.building.target import Target
 from job_runners.cli.app import COMMANDS
+from operator_files import policy
 
-PAGE = (ROOT / "docs/deploying.md").read_text()
+PAGE = (ROOT / "docs/operate/deploying.md").read_text()
+CI = (ROOT / "docs/operate/ci.md").read_text()
+OBSERVING = (ROOT / "docs/operate/observing.md").read_text()
 
 
 def test_the_page_tells_how_many_ways_a_canary_has() -> None:
     ways = expanded()["Parameters"]["WorkerCanary"]["AllowedValues"]
     assert len(ways) - 1 == 8
-    assert "there are eight ways" in PAGE
+    assert "lists all eight patterns" in PAGE
     for way in re.findall(r"`((?:Canary|Linear)\w+)`", PAGE):
         assert way in ways
 
@@ -45,44 +47,26 @@ def test_the_page_counts_the_resources_of_a_stack() -> None:
     assert shown == {name: str(resources.count(f"AWS::{kind}")) for name, kind in kinds.items()}
 
 
-def test_the_parts_of_the_zip_add_up_to_its_size() -> None:
-    (size,) = re.findall(r"One zip of ([\d.]+) MB", PAGE)
-    parts = [
-        int(each.replace(",", "")) for each in re.findall(r"^\| ([\d,]+) \|", PAGE, re.MULTILINE)
-    ]
-    assert f"{sum(parts) / 1000:.1f}" == size
-
-
 def test_the_page_names_the_python_that_a_deploy_from_a_checkout_needs() -> None:
     version = re.escape(Target.from_samconfig().python)
     said = rf"Python (?:[^.]* )?{version}[^.]* `PATH`"
-    assert re.search(said, " ".join((ROOT / "docs/deploying.md").read_text().split()))
+    assert re.search(said, " ".join(PAGE.split()))
 
 
 def test_the_deploying_policy_covers_the_services_of_the_template() -> None:
-    page = (
-        (ROOT / "docs/guides/ci_with_oidc.md").read_text().partition("## The rights of a deploy")[2]
-    )
-    policy = re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0]
-    statements = json.loads(policy)["Statement"]
-    actions = {one for each in statements for one in _listed(each["Action"])}
-    covered = {each.partition(":")[0] for each in actions}
+    allowed = {one for each in policy("deploying.yaml", "DeployPolicy") for one in actions(each)}
+    covered = {each.partition(":")[0] for each in allowed}
     types = {each["Type"].split("::")[1] for each in expanded()["Resources"].values()}
     named = {"ApiGatewayV2": "apigateway"}
     assert {named.get(each, each.lower()) for each in types} <= covered
-    assert "iam:PassRole" in actions
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+    assert "iam:PassRole" in allowed
 
 
 @pytest.mark.parametrize("environment", ["production", "preview"])
 def test_the_table_of_an_environment_is_complete(environment: str, tmp_path: Path) -> None:
     generated = (ROOT / "job_runners/building/project/samconfig.toml.in").read_text()
     generated = generated.replace("$python", "3.13").replace("$name", "acme-words")
-    page = (ROOT / "docs/guides/environments.md").read_text()
-    tables = "\n".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL))
+    tables = "\n".join(re.findall(r"```toml\n(\[.*?)```", PAGE, re.DOTALL))
     config = tmp_path / "samconfig.toml"
     config.write_text(f"{generated}\n{tables}")
     Deploy(Path("sam"), "us-east-1", config, environment=environment).check_environment()
@@ -96,8 +80,7 @@ def test_the_table_of_an_environment_is_complete(environment: str, tmp_path: Pat
 
 
 def test_terraform_gets_what_the_template_takes_and_needs() -> None:
-    page = (ROOT / "docs/guides/ci_with_oidc.md").read_text()
-    (code,) = re.findall(r"```terraform\n(.*?)```", page, re.DOTALL)
+    (code,) = re.findall(r"```terraform\n(.*?)```", CI, re.DOTALL)
     given = set(re.findall(r"^    (\w+) += ", code, re.MULTILINE))
     assert len(given) == 4
     assert given <= parameters(ROOT / "template.yaml")
@@ -105,13 +88,15 @@ def test_terraform_gets_what_the_template_takes_and_needs() -> None:
     text = (ROOT / "template.yaml").read_text()
     assert "\nTransform: AWS::Serverless" in text
     assert len(text) > 51_200  # so it can't be a template_body
-    outputs = re.findall(r'outputs\["(\w+)"\]', page + (ROOT / "docs/observing.md").read_text())
-    assert len(outputs) == 2
+    outputs = re.findall(
+        r'outputs\["(\w+)"\]', CI + (ROOT / "docs/operate/observing.md").read_text()
+    )
+    assert outputs
     assert set(outputs) <= expanded()["Outputs"].keys()
 
 
 def test_the_lines_of_the_page_give_every_role_the_path(tmp_path: Path) -> None:
-    section = (ROOT / "docs/guides/ci_with_oidc.md").read_text().partition("prefix or a path\n")[2]
+    section = CI.partition("prefix or a path\n")[2]
     (shown,) = re.findall(r"```yaml\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     role_path, path = (
         re.sub(r" *#.*", "", each) for each in re.findall(r"\n( +\w*Path: .*)", shown)
@@ -133,19 +118,19 @@ _ROLE = "\n  WorkerFunctionRole:\n    Type: AWS::IAM::Role\n    Properties:\n"
 
 
 # In a script and in a new shell, `jobs` is a command of the shell.
-FOR_ANY_SHELL = ("deploying", *(f"guides/{each}" for each in ("ci_with_oidc", "incident_drills")))
+FOR_ANY_SHELL = ("deploying", "ci", "incidents")
 
 
 @pytest.mark.parametrize("page", FOR_ANY_SHELL)
 def test_drills_and_checks_call_the_command_by_the_name_that_every_shell_knows(page: str) -> None:
-    text = (ROOT / f"docs/{page}.md").read_text()
+    text = (ROOT / f"docs/operate/{page}.md").read_text()
     code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) + re.findall(r"^    .*", text, re.M)
     assert any("job-runners " in each for each in code)
     assert [each for each in code if re.search(r"(^|[\s;(])jobs [a-z]", _commands(each))] == []
 
 
 def test_whoever_is_paged_can_copy_each_command_into_any_shell() -> None:
-    text = (ROOT / "docs/reference/metrics.md").read_text()
+    text = (ROOT / "docs/operate/incidents.md").read_text()
     assert "`job-runners doctor`" in text
     assert "`jobs " not in text
 
@@ -192,8 +177,7 @@ def _is_part(shown: Any, whole: Any) -> bool:
 
 
 def test_the_page_shows_and_changes_the_workflow_of_a_project() -> None:
-    page = (ROOT / "docs/guides/ci_with_oidc.md").read_text()
-    blocks = re.findall(r"```yaml\n((?:on|jobs|  product):\n.*?)```", page, re.DOTALL)
+    blocks = re.findall(r"```yaml\n((?:on|jobs|  product):\n.*?)```", CI, re.DOTALL)
     main, on_merge, product, environments = (yaml.load(each, yaml.BaseLoader) for each in blocks)
     deploy, tests = _workflow("deploy"), _workflow("test")
     assert _is_part(main, deploy)

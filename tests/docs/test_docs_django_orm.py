@@ -1,4 +1,4 @@
-"""The guide about Django's ORM: its job bills orders in a database, and closes its connection."""
+"""The page about Django: its job bills orders in a database, and closes its connection."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,25 @@ from pathlib import Path
 import django_tests
 from job_runners.places import ROOT
 
-SETTINGS, ORM, JOB, TABLE, *_, CONFTEST = re.findall(
-    r"```python\n(.*?)```", (ROOT / "docs/guides/django_orm.md").read_text(), re.DOTALL
+SETTINGS, ORM, JOB, TABLE = re.findall(
+    r"```python\n(# acme/.*?)```", (ROOT / "docs/integrate/django.md").read_text(), re.DOTALL
 )
+# As the page says: with pytest-django, jobs use the connection of the test.
+CONFTEST = """
+from contextlib import nullcontext
+
+import acme.orm
+import pytest
+from django.conf import settings
+
+server = {"HOST": "127.0.0.1", "USER": "postgres", "PASSWORD": "postgres", "NAME": "shop"}
+settings.DATABASES["default"].update(server)
+
+
+@pytest.fixture(autouse=True)
+def one_connection(db, monkeypatch):
+    monkeypatch.setattr("acme.orm.database", lambda work: nullcontext())
+"""
 MODELS = """
 from django.db import models
 

@@ -1,11 +1,10 @@
-"""What docs/observing.md says of log lines and metrics, held against what is logged and counted."""
+"""The log lines, metrics and alarms of docs/operate/observing.md, compared with the real ones."""
 
 import io
 import re
 from typing import Any
 
 import pytest
-import yaml
 
 import job_runners.handlers.timer
 from bench import Bench
@@ -25,11 +24,12 @@ from job_runners.testing.plain_clients import full_client
 from job_runners.work import context
 from job_runners.work.definitions import Job
 from job_runners.work.recurring import Recurring
+from operator_files import template
 from sample_work import script
 from shown_code import blocks, module
 from telemetry_lines import SECRET, emitted, emitted_series, logged, on_lambda
 
-PAGE = (ROOT / "docs/observing.md").read_text()
+PAGE = (ROOT / "docs/operate/observing.md").read_text()
 
 __all__ = ["on_lambda"]  # a fixture
 
@@ -106,15 +106,16 @@ def test_every_alarm_is_on_the_page_and_no_other() -> None:
 
 
 def test_the_pager_gets_the_alarms_that_can_not_wait() -> None:
-    section = PAGE.partition("### Alarms to PagerDuty and Slack")[2].partition("\n### ")[0]
-    paged = re.findall(r"^ +- prefix: acme-words-(\w+)", section, re.MULTILINE)
+    file = template("alarms.yaml")
+    names = file["Resources"]["Pager"]["Properties"]["FilterPolicy"]["AlarmName"]
+    paged = [each["prefix"].removeprefix("acme-words-") for each in names]
     urgent = re.findall(r"^\| `(\w+)` \|.*\| \*\*now\*\* \|$", PAGE, re.MULTILINE)
     assert paged == urgent
     assert set(paged) <= of_type(deployed(), "AWS::CloudWatch::Alarm").keys()
     assert not any(
         "AlarmName" in each for each in properties_of_alarms()
     )  # so CloudFormation names them
-    (name,) = re.findall(r"Outputs:\n  (\w+):", section)
+    (name,) = file["Outputs"]
     assert name in deployed()["Parameters"]
 
 
@@ -137,10 +138,8 @@ def test_an_alarm_of_your_own_watches_a_metric_that_is_written(
 def test_the_alarm_of_a_nightly_job_counts_its_successes_only(
     on_lambda: None, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    section = PAGE.partition("### A nightly job that hasn't succeeded")[2].partition("\n#")[0]
-    (shown,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    (alarm,) = yaml.safe_load(shown.replace("!Ref Alarms", "arn:aws:sns:::x")).values()
-    properties = alarm["Properties"]
+    properties = template("alarms.yaml")["Resources"]["NoNightlyReport"]["Properties"]
+    properties["AlarmActions"] = ["arn:aws:sns:::x"]
     full_client("cloudwatch").put_metric_alarm(**properties)
     counted, filled = properties["Metrics"]
     assert filled["Expression"] == f"FILL({counted['Id']}, 0)"

@@ -1,8 +1,6 @@
-"""The IAM policies of the pages, compared with what commands, functions and routes need."""
+"""The IAM policies for operators, compared with what commands, functions and routes need."""
 
-import json
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,6 +13,7 @@ from fake_account import Account
 from job_runners.api.routes.table import ROUTES
 from job_runners.places import ROOT
 from jobs_command import ID, FakeApi, job, jobs
+from operator_files import policy, template
 
 Policy = list[dict[str, Any]]
 
@@ -39,13 +38,6 @@ STACKS: list[dict[str, str]] = [
 ]
 
 
-def policies(page: str) -> list[Any]:
-    """Return every piece of JSON of a page in which an action is allowed."""
-    text = (ROOT / "docs/guides" / f"{page}.md").read_text()
-    found = re.findall(r"^( *)```json\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
-    return [json.loads(textwrap.dedent(each)) for _, each in found if '"Action"' in each]
-
-
 def allowed_actions(policy: Policy) -> set[str]:
     return {each for statement in policy for each in actions(statement)}
 
@@ -64,13 +56,15 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def read_only() -> Policy:
-    found: Policy = policies("people")[0]["Statement"]
-    return found
+    return policy("people.yaml", "ReadOnly")
 
 
 def on_call() -> Policy:
-    found: Policy = policies("people")[1]["Statement"]
-    return found
+    return policy("people.yaml", "OnCall")
+
+
+def deploying() -> Policy:
+    return policy("deploying.yaml", "DeployPolicy")
 
 
 @pytest.fixture
@@ -136,42 +130,48 @@ def test_a_person_on_call_can_not_dispatch_delete_or_change_what_lasts() -> None
 
 @pytest.mark.parametrize("given", STACKS, ids=str)
 def test_the_boundary_allows_what_the_functions_need(given: dict[str, str]) -> None:
-    boundary: Policy = policies("ci_with_oidc")[2]["Statement"]
+    boundary = policy("deploying.yaml", "Boundary")
     needed = _function_actions(given)
     refused = {each for each in needed | OF_AWS if not allows(boundary, each, "any")}
     assert refused == set()
 
 
-def test_with_a_boundary_a_deploy_has_the_same_rights_over_roles() -> None:
-    _, deploy, _, roles, *_ = policies("ci_with_oidc")
-    (before,) = (each for each in deploy["Statement"] if each["Sid"] == "Roles")
-    added = allowed_actions(roles) - set(before["Action"])
-    assert added == {"iam:PutRolePermissionsBoundary"}
-    assert set(before["Action"]) <= allowed_actions(roles)
-    (bound,) = (each for each in roles if "Condition" in each)
-    assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= set(bound["Action"])
-    assert "iam:DeleteRolePermissionsBoundary" not in allowed_actions(roles)
+def test_with_a_boundary_a_deploy_can_not_make_a_role_without_it() -> None:
+    (bound,) = (each for each in deploying() if "Condition" in each)
+    others = allowed_actions([each for each in deploying() if "Condition" not in each])
+    makes_powerful = {
+        *("iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePolicy"),
+        "iam:PutRolePermissionsBoundary",
+    }
+    assert makes_powerful <= set(actions(bound))
+    assert bound["Condition"]["StringEquals"] == {"iam:PermissionsBoundary": "Boundary"}
+    assert not makes_powerful & others
+    assert "iam:DeleteRolePermissionsBoundary" not in allowed_actions(deploying())
     canary = of_type(deployed(WorkerCanary="Canary10Percent5Minutes"), "AWS::IAM::Role")
     assert "PermissionsBoundary" not in canary["CodeDeployServiceRole"]["Properties"]
 
 
+def test_a_deploy_can_not_change_its_own_role() -> None:
+    name = template("deploying.yaml")["Resources"]["DeployRole"]["Properties"]["RoleName"]
+    assert name == "deploy-STACK"
+    assert not allows(deploying(), "iam:PutRolePolicy", f"arn:aws:iam::ACCOUNT:role/{name}")
+    assert allows(deploying(), "iam:PutRolePolicy", "arn:aws:iam::ACCOUNT:role/STACK-Worker")
+
+
 def test_the_page_names_every_service_of_functions_deploys_and_commands() -> None:
-    page = (ROOT / "docs/guides/permissions_and_network.md").read_text()
+    page = (ROOT / "docs/operate/permissions.md").read_text()
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|(.*)\|(.*)\|(.*)\|$", page, re.MULTILINE)
     by_functions, by_deploys, by_commands = (
         {row[0] for row in rows if row[column].strip()} for column in (1, 2, 3)
     )
     needed = OF_AWS | {one for given in STACKS for one in _function_actions(given)}
-    _, deploy, *_ = policies("ci_with_oidc")
     assert by_functions == _services(needed)
-    in_text = re.findall(r"`(\w+):Describe", (ROOT / "docs/guides/ci_with_oidc.md").read_text())
-    assert by_deploys == _services(allowed_actions(deploy["Statement"])) | {"sts", *in_text}
-    assert "ec2" in in_text  # for a VPC
+    assert by_deploys == _services(allowed_actions(deploying())) | {"sts"}
     assert by_commands >= _services(allowed_actions(read_only() + on_call()))
 
 
 def test_a_vpc_without_internet_has_an_endpoint_for_every_service_that_the_worker_calls() -> None:
-    page = (ROOT / "docs/guides/permissions_and_network.md").read_text()
+    page = (ROOT / "docs/operate/permissions.md").read_text()
     section = page.partition("## A VPC\n")[2].partition("\n## ")[0]
     shown = set(
         re.findall(r"^\| (?:.*\(`)?(\w+)(?:`\))? \| (?:gateway|interface)", section, re.MULTILINE)
@@ -195,7 +195,7 @@ FOLDERS = {"Reads": {"s3:GetObject"}, "Writes": {"s3:PutObject"}, "Deletes": {"s
 
 @pytest.mark.parametrize("name", ["API", "worker", "timer", "failures"])
 def test_the_page_says_which_files_each_function_may_use(name: str) -> None:
-    page = (ROOT / "docs/access.md").read_text()
+    page = (ROOT / "docs/operate/access.md").read_text()
     (row,) = re.findall(rf"^\| {name} \|(.*)\|$", page, re.MULTILINE)
     shown = [set(re.findall(r"`([a-z]+)/`", cell)) for cell in row.split("|")[:3]]
     granted = allowed(deployed(), f"{name[0].upper()}{name[1:].replace('PI', 'pi')}Function")

@@ -112,7 +112,7 @@ def test_the_page_about_access_names_each_log_line_with_a_caller() -> None:
     change = re.compile(r'(?:webhook_changed|schedule_log\.changed)\([^"]*"([a-z ]+)"\)')
     lines = {name for each in writers for name in message.findall(each)}
     lines |= {name for text in modules for name in change.findall(text)} | set(pauses.State)
-    page = (ROOT / "docs/access.md").read_text()
+    page = (ROOT / "docs/operate/access.md").read_text()
     named = page.partition("\nThe log lines of accepted writes are ")[2].partition("\n\n")[0]
     assert lines <= {"answered", *re.findall(r"`([a-z ]+)`", named)}
     assert len(lines) > 15

@@ -1,8 +1,5 @@
-"""The guides' scripts delete tables, a bucket with old versions, and a stack with its data. Another
-script brings deleted files back."""
+"""A script of examples/operations deletes a stack with its data. Another one restores files."""
 
-import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -11,16 +8,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from job_runners.places import ROOT
+from operator_files import run_script
 
-(SCRIPT,) = re.findall(
-    r"```python\n(.*?)```", (ROOT / "docs/guides/remove_the_stack.md").read_text(), re.DOTALL
-)
-(PREVIEW,) = re.findall(
-    r"```python\n(# remove_preview.py\n.*?)```",
-    (ROOT / "docs/guides/environments.md").read_text(),
-    re.DOTALL,
-)
 TABLES = ("JOBS_TABLE", "COORDINATION_TABLE")
 BUCKET = "removed-bucket"
 REGION: Final = "eu-west-1"
@@ -60,35 +49,18 @@ def create() -> tuple[Any, Any]:
 
 
 @mock_aws
-def test_the_script_deletes_protected_tables_and_every_version_of_a_file(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    dynamodb, s3 = create()
-    exec(compile(SCRIPT.replace('"BUCKET"', f'"{BUCKET}"'), "remove_the_stack.md", "exec"), {})
-    assert capsys.readouterr().out.startswith(WHERE)
-    assert dynamodb.list_tables()["TableNames"] == []
-    assert s3.list_buckets()["Buckets"] == []
-
-
-@mock_aws
 def test_the_deleted_files_of_an_organization_come_back() -> None:
     _, s3 = create()
     s3.put_object(Bucket=BUCKET, Key="results/globex/1", Body=b"other")
     s3.delete_object(Bucket=BUCKET, Key="results/globex/1")
-    (script,) = re.findall(
-        r"```python\n(.*?list_object_versions.*?)```",
-        (ROOT / "docs/deploying.md").read_text(),
-        re.DOTALL,
-    )
-    script = script.replace('"BUCKET"', f'"{BUCKET}"').replace("ORGANIZATION", "acme")
-    exec(compile(script, "deploying.md", "exec"), {})
+    run_script("restore_files.py", BUCKET, "results/acme/")
     (found,) = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert found["Key"] == "results/acme/1"
     assert s3.get_object(Bucket=BUCKET, Key=found["Key"])["Body"].read() == b"new"
 
 
 @mock_aws
-def test_a_preview_is_removed_with_its_data_and_nothing_of_another_stack(
+def test_a_stack_is_removed_with_its_data_and_nothing_of_another_stack(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dynamodb, s3 = create()
@@ -116,8 +88,7 @@ def test_a_preview_is_removed_with_its_data_and_nothing_of_another_stack(
         return cloudformation if name == "cloudformation" else client(session, name, **options)
 
     monkeypatch.setattr(boto3.Session, "client", client_of)
-    monkeypatch.setattr(sys, "argv", ["remove_preview.py", "acme-pr-1"])
-    exec(compile(PREVIEW, "environments.md", "exec"), {})
+    run_script("remove_stack.py", "acme-pr-1")
     assert capsys.readouterr().out.startswith(WHERE)
 
     stacks = ("acme-pr-1", "acme-pr-1-app")  # the second one's policy is attached to the first one

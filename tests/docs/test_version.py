@@ -1,4 +1,4 @@
-"""The places that say which version this is agree, and what docs/upgrading.md shows works."""
+"""The places that say which version this is agree, and what the page about upgrades shows works."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from job_runners.building.build import ROOT
 from job_runners.work.payloads import validate, validate_new
 from released_code import RELEASED, VERSIONS
 
-PAGE = (ROOT / "docs" / "upgrading.md").read_text()
+PAGE = (ROOT / "docs/operate/upgrading.md").read_text()
 
 
 def test_the_wheel_that_the_examples_install_is_of_this_version() -> None:
@@ -67,4 +67,4 @@ def test_a_renamed_field_is_read_under_both_names() -> None:
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE))
 def test_its_links_lead_somewhere(link: str) -> None:
-    assert Path(ROOT / "docs" / link).exists()
+    assert Path(ROOT / "docs/operate" / link).exists()

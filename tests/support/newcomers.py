@@ -69,7 +69,7 @@ class Newcomer:
         return done.stderr
 
     def add_wheel(self, wheel: Path) -> None:
-        """Change the project's version of Job Runners, as docs/upgrading.md says."""
+        """Change the project's version of Job Runners, as docs/operate/upgrading.md says."""
         copy = self.folder / "wheels" / wheel.name
         if copy != wheel:
             shutil.copyfile(wheel, copy)

@@ -9,7 +9,7 @@ import job_runners.testing.inline
 import job_runners.testing.job_runner  # noqa: F401 - pytester takes away what only inner tests have imported
 from job_runners.places import ROOT
 
-PAGE = (ROOT / "docs/testing_jobs.md").read_text()
+PAGE = (ROOT / "docs/build/testing.md").read_text()
 JOBS, *TESTS, WITHOUT_PYTEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (SHOWN,) = re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL)
 AS_SHOWN = """
@@ -35,7 +35,7 @@ def test_the_tests_of_the_guide_pass_in_a_folder_as_it_says(
     result = pytester.runpytest_inprocess(
         "-p", "job_runners.testing.plugin", "-p", "no:cacheprovider", str(app)
     )
-    result.assert_outcomes(passed=14)
+    result.assert_outcomes(passed=10)
 
 
 def test_what_it_shows_without_pytest_runs(environment: None) -> None:

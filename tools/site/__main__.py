@@ -6,7 +6,6 @@ the build fails.
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ def build(out: Path) -> int:
     if done.returncode == 0:
         (out / "searchindex.js").unlink()  # of Sphinx's search, which ranks worse
         (out / "llms.txt").write_text("\n".join(_llms(found)) + "\n")
+        (out / "llms-full.txt").write_text("\n".join(_everything(source, found)))
         (out / "openapi.json").write_text(json.dumps(http_api.document(), indent=1) + "\n")
     return done.returncode or search.index(out, source / ".searched", _PYTHON)
 
@@ -43,9 +43,15 @@ def _llms(found: pages.Sections) -> Iterator[str]:
     for name, listed in found.items():
         yield f"## {name}\n"
         for page in listed:
-            (title, *_) = re.findall(r"^# (.*)$", (CODE / page).read_text(), re.MULTILINE)
-            yield f"- [{title}](_sources/{page}.txt)"
+            yield f"- [{pages.title(page)}](_sources/{page}.txt)"
         yield ""
+
+
+def _everything(source: Path, found: pages.Sections) -> Iterator[str]:
+    """Yield the text of each page for users: one file for a program that reads everything."""
+    for name, listed in found.items():
+        if name != "Contributing":
+            yield from ((source / page).read_text() for page in listed)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from job_runners.places import CODE
@@ -16,7 +16,9 @@ from tools.site import commands, http_api, python_api
 _SECTIONS = Path(__file__).with_name("sections.toml")
 _CONFIG = Path(__file__).with_name("sphinx_conf.py")
 _TEMPLATES = Path(__file__).with_name("templates")
-_FRONT = "README.md"  # becomes the site's front page, index.md
+_STATIC = Path(__file__).with_name("static")
+_FRONT = "docs/index.md"  # becomes the site's front page, index.md
+_PICTURES = "docs/pictures"
 # A page with this line gets the generated part in its place.
 _GENERATED = {
     "<!-- generated: python -->": python_api.page,
@@ -24,6 +26,10 @@ _GENERATED = {
     "<!-- generated: http -->": http_api.page,
 }
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
+
+_LINK_OR_PICTURE = re.compile(r"(!?\[[^\]]*\])\(([^)\s:#]+)(#[^)\s]*)?\)")
+# What GitHub shows as a callout.
+_CALLOUT = re.compile(r"^> \[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n((?:>.*\n?)+)", re.MULTILINE)
 
 Sections = Mapping[str, list[str]]
 
@@ -58,12 +64,35 @@ def write(folder: Path, repository: str | None = None) -> Sections:
         text = _with_generated((CODE / page).read_text()) + _files(CODE / page)
         _save(folder / page, _for_sphinx(text, page, pages, repository))
     front = _for_sphinx((CODE / _FRONT).read_text(), _FRONT, pages, repository)
-    _save(folder / "index.md", front + "".join(_toctrees(found)))
-    for picture in (*(CODE / "docs").glob("*.png"), *(CODE / "docs").glob("*.svg")):
-        shutil.copy(picture, folder / "docs")
+    groups = "\n".join(f"{name} <{name.lower()}>" for name in found)
+    _save(folder / "index.md", f"{_at_top(front)}\n```{{toctree}}\n:hidden:\n\n{groups}\n```\n")
+    for name, listed in found.items():
+        _save(folder / f"{name.lower()}.md", _group_page(name, listed))
+    shutil.copytree(CODE / _PICTURES, folder / _PICTURES)
     shutil.copy(_CONFIG, folder / "conf.py")
     shutil.copytree(_TEMPLATES, folder / "templates")
+    shutil.copytree(_STATIC, folder / "static")
     return found
+
+
+def title(page: str) -> str:
+    """Return the title of a page."""
+    (first, *_) = re.findall(r"^# (.*)$", (CODE / page).read_text(), re.MULTILINE)
+    return str(first)
+
+
+def _group_page(name: str, listed: list[str]) -> str:
+    """Return the page of a section, which the sidebar unfolds: a list of its pages."""
+    links = "\n".join(f"- [{title(page)}]({page})" for page in listed)
+    pages = "\n".join(listed)
+    return f"# {name}\n\n{links}\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
+
+
+def _at_top(front: str) -> str:
+    """Return the front page with its links as seen from the folder above."""
+    return _LINK_OR_PICTURE.sub(
+        lambda link: f"{link[1]}({os.path.normpath(Path('docs') / link[2])}{link[3] or ''})", front
+    )
 
 
 def _save(path: Path, text: str) -> None:
@@ -93,12 +122,13 @@ def _files(page: Path) -> str:
 def _for_sphinx(text: str, page: str, pages: set[str], repository: str | None) -> str:
     """Return a page without what only GitHub shows: links to code, and names of languages."""
     text = text.replace("```http\n", "```text\n").replace("```py\n", "```python\n")
+    text = _CALLOUT.sub(_callout, text)
     here = Path(page).parent
 
     def target(link: re.Match[str]) -> str:
         label, path, anchor = link[1], link[2], link[3] or ""
         leads_to = os.path.normpath(here / path)
-        if leads_to == _FRONT:
+        if leads_to in (_FRONT, "README.md"):
             return f"[{label}]({os.path.relpath('index.md', here)}{anchor})"
         if leads_to in pages:
             return link[0]
@@ -107,7 +137,6 @@ def _for_sphinx(text: str, page: str, pages: set[str], repository: str | None) -
     return _LINK.sub(target, text)
 
 
-def _toctrees(found: Sections) -> Iterator[str]:
-    for name, pages in found.items():
-        listed = "\n".join(pages)
-        yield f"\n```{{toctree}}\n:hidden:\n:caption: {name}\n\n{listed}\n```\n"
+def _callout(found: re.Match[str]) -> str:
+    text = re.sub(r"^> ?", "", found[2], flags=re.MULTILINE).strip()
+    return f":::{{{found[1].lower()}}}\n{text}\n:::\n"

@@ -1,4 +1,5 @@
-// Show the sections that have any of the words. A rare word counts for more than a frequent one.
+// Show the pages that have any of the words, each with its best section. A rare word counts for more
+// than a frequent one.
 import * as pagefind from "./pagefind/pagefind.js";
 
 const SHOWN = 12;
@@ -10,9 +11,18 @@ const STOP_WORDS = new Set(
   ).split(" "),
 );
 
+// What people type, and the words of the pages.
+const SYNONYMS = {
+  cron: "schedule", email: "e-mail", emails: "e-mail", mail: "e-mail", env: "configuration", environment: "configuration",
+  variable: "configuration", variables: "configuration", openai: "llm", anthropic: "llm", gpt: "llm", cost: "estimated",
+  price: "estimated", pricing: "estimated", hello: "quickstart", world: "quickstart", tutorial: "quickstart", delete: "erase", old: "retention",
+  throttle: "rate", throttling: "rate", backoff: "retry", dlq: "dead", kill: "interrupted", crash: "interrupted",
+};
+
 async function search(query) {
   const all = query.toLowerCase().match(/"[^"]+"|[\p{L}\p{N}_-]+/gu) ?? [];
   const telling = all.filter((word) => !STOP_WORDS.has(word));
+  telling.push(...telling.map((word) => SYNONYMS[word]).filter(Boolean));
   const sections = new Map();
   for (const word of new Set(telling.length > 0 ? telling : all)) {
     const { results } = await pagefind.search(word);
@@ -24,9 +34,15 @@ async function search(query) {
     }
   }
   const ranked = [...sections.values()].sort((a, b) => b.score - a.score);
-  const found = await Promise.all(ranked.slice(0, SHOWN).map(({ result }) => result.data()));
+  const found = await Promise.all(ranked.slice(0, 4 * SHOWN).map(({ result }) => result.data()));
+  const pages = new Set();
   return found
     .filter(({ excerpt }) => excerpt.includes("<mark>")) // Pagefind guesses at other words
+    .filter(({ meta }) => {
+      const page = meta.url.split("#")[0];
+      return !pages.has(page) && pages.add(page);
+    })
+    .slice(0, SHOWN)
     .sort((a, b) => Boolean(a.meta.audience) - Boolean(b.meta.audience)); // pages for contributors last
 }
 

@@ -11,9 +11,12 @@ _SECTION = re.compile(r'<section id="([^"]+)">')
 _HEADING = re.compile(r"<(h[1-6])>(.*?)<a class=\"headerlink.*?</\1>", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 _NOT_SEARCHED = {"CHANGELOG.html", "genindex.html"}
-# Pages for those who change Job Runners. They come after those for its users.
+# A guide comes before a concept, and that before the reference. Pages for those who change Job
+# Runners come last.
+_WEIGHTS = {"docs/build": 1.3, "docs/recipes": 1.2, "docs/integrate": 1.2, "docs/operate": 1.2}
+_WEIGHTS |= {"docs/start": 1.1, "docs/migrate": 0.9, "docs/reference": 0.8}
 _FOR_CONTRIBUTORS = re.compile(
-    r"CONTRIBUTING|tests/|model/|docs/(architecture|benchmarks|contributing|decisions)"
+    r"CONTRIBUTING|SECURITY|tests/|model/|requirements/|docs/contributing"
 )
 
 
@@ -39,7 +42,9 @@ def _entries(html: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield the anchor of each section of a page, and the page that Pagefind reads for it."""
     article = _ARTICLE.search(html)
     _, *parts = _SECTION.split(article[1]) if article else [""]
-    weight, audience = (0.3, "contributors") if _FOR_CONTRIBUTORS.match(name) else (1, "")
+    weight, audience = _WEIGHTS.get(name.rpartition("/")[0], 0.7), ""
+    if _FOR_CONTRIBUTORS.match(name):
+        weight, audience = 0.3, "contributors"
     page = ""
     for anchor, part in zip(parts[::2], parts[1::2], strict=True):
         heading = _HEADING.search(part)

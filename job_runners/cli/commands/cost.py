@@ -96,7 +96,7 @@ def command(target: Target, **given: Any) -> None:
     """Estimate what jobs cost on AWS, with the formula of each line. Doesn't call a stack.
 
     Excludes the free tier, volume discounts, data transfer, the AWS usage of your own code, and the
-    NAT gateway or endpoints of a VPC. See docs/scale.md for assumptions.
+    NAT gateway or endpoints of a VPC. See docs/operate/scale.md for assumptions.
 
     \b
     job-runners cost --jobs 1e6 --seconds 2

@@ -21,8 +21,8 @@ def command(target: Target, yes: bool) -> None:
     all versions, and its name in queue records.
 
     Refused while any of its jobs is unfinished. Block its callers first. If interrupted, run it
-    again. Uses your AWS credentials, not the API: see docs/erasing.md for permissions and for what
-    remains elsewhere.
+    again. Uses your AWS credentials, not the API: see docs/operate/data.md for permissions and for
+    what remains elsewhere.
 
     \b
     job-runners erase --organization acme
@@ -61,7 +61,7 @@ def command(target: Target, yes: bool) -> None:
     parts = [f"{what} {count:,}" for what, count in removed.items() if count]
     what = output.plain(", ".join(parts) or "nothing was left")
     click.echo(f"Erased {output.plain(organization.name)} from {where}: {what}.")
-    click.echo("docs/erasing.md lists what remains elsewhere, and for how long.", err=True)
+    click.echo("docs/operate/data.md lists what remains elsewhere, and for how long.", err=True)
 
 
 def _connect(target: Target) -> None:

@@ -145,7 +145,7 @@ def test_an_invocation_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(be
 def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
     bench: Bench, units: Units, limited: dict[str, Any], at_once: int, held: int
 ) -> None:
-    """From which docs/queues.md calculates how many jobs a line can start in a second."""
+    """From which docs/build/queues.md calculates how many jobs a line can start in a second."""
     limits.put("a", **limited)
     warm(bench, "a", units)
     units.of_lines = 0

@@ -33,7 +33,7 @@ UNUSED = 40
 # A row: it waits in its function (job_runners.work.waiting), then under a pause, then for a deploy
 # that knows its type, and is kept at most 30 days more (RETENTION_DAYS).
 LIVES = 150 + 2 * WAITS + 30
-PROMISED = 300  # of keys, by docs/unique.md
+PROMISED = 300  # of keys, by docs/reference/limits.md
 KEPT: dict[str, float | None] = {
     "wait": WAITS,
     "held": WAITS,

@@ -19,7 +19,7 @@ from job_runners.work.running_job import RunningJob
 _FINISHED = ("succeeded", "failed", "canceled")
 # How long after the end of its last member a parent continues, in milliseconds. If no process died
 # in between, the process that records the end continues the parent. Otherwise the timer does so at
-# its next look: see docs/guides/batches.md.
+# its next look: see docs/build/fan_out.md.
 _AT_ONCE = 10 * clock.SECOND
 _GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR

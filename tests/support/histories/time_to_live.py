@@ -16,8 +16,8 @@ _NEVER = 10**12  # seconds
 _DELETED_LATE = 3 * clock.DAY  # how long after its expiry an item may still be there
 # How long a job may rely on an item of each kind, in milliseconds.
 _LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
-_HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
-_LIFETIME = 300 * clock.DAY  # see docs/unique.md
+_HOLDS_SLOT = 40 * clock.DAY  # see docs/build/queues.md
+_LIFETIME = 300 * clock.DAY  # see docs/reference/limits.md
 _FOREVER = _NEVER * clock.SECOND
 
 
