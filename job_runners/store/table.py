@@ -195,6 +195,15 @@ class Table(Model, metaclass=_Tables):
         self.__dict__ = values
 
 
+class CoordinationItem(Table):
+    """The base class of the models of the coordination table."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+
 @cache
 def _defaults(model: type[Table]) -> dict[str, Any]:
     """Return the values of a record without any: the defaults of its attributes, or None."""

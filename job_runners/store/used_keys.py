@@ -23,7 +23,7 @@ from job_runners.aws.errors import AWS_ERRORS
 from job_runners.store import lines
 from job_runners.store.line_items import LIFETIME
 from job_runners.store.lines import Line
-from job_runners.store.table import Integer, Table
+from job_runners.store.table import CoordinationItem, Integer
 
 _LAST = "\U0010ffff"  # sorts after every character of a key
 _MAX_REMEMBERED = 10_000
@@ -31,13 +31,8 @@ _remembered: dict[tuple[str, str], int] = {}  # the day when this process last n
 caches.register(_remembered.clear)
 
 
-class UsedKey(Table):
+class UsedKey(CoordinationItem):
     """A key that jobs have used in a queue."""
-
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
 
     pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
     sk = UnicodeAttribute(range_key=True)  # the key, or "<queue>#<key>" in an organization's list
