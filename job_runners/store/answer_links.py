@@ -23,6 +23,8 @@ STEP = "link "  # the prefix of the name of the step that stores a link's URL
 class AnswerLink(CoordinationItem):
     """A question to a person or another system, and the signal that its answer becomes."""
 
+    erased = "with their job: caller_transitions.delete_records"
+
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")
     job = UnicodeAttribute()  # its created_key

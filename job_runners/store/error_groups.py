@@ -27,8 +27,16 @@ LONGEST_NOTE = 500  # characters
 _LONGEST = 200  # characters of a kind of error, and of a function's name
 
 
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's groups."""
+    return f"failures#{organization_id}"
+
+
 class ErrorGroup(CoordinationItem):
     """A group of failed jobs. `id` is random, so that it doesn't reveal which function failed."""
+
+    erased = "failures"
+    partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "failures#" and the organization
     sk = UnicodeAttribute(range_key=True)  # the fingerprint
@@ -154,11 +162,6 @@ def change(
         actions.append(set_or_remove(ErrorGroup.resolved_by, by if resolved else None))
         actions.append(ErrorGroup.regressed_at.remove())
     return try_write(lambda: group.update(actions, ErrorGroup.id == group.id))
-
-
-def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's groups."""
-    return f"failures#{organization_id}"
 
 
 def _lifetime() -> int:

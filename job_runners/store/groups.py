@@ -43,6 +43,8 @@ _REASONS = (_DELETED, _FAILED, _EXISTING)  # the kinds of items of members that 
 class GroupItem(CoordinationItem):
     """An item of a group. Its sort key begins with its kind."""
 
+    erased = "with their job: caller_transitions.delete_records"
+
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     mark = nullable(UnicodeAttribute())  # of a marker: a random name

@@ -38,6 +38,8 @@ class Limits(NamedTuple):
 class LimitChange(CoordinationItem):
     """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
+    erased = "not: it is the stack's"
+
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the queue's name
     slots = nullable(Integer())

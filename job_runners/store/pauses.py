@@ -42,6 +42,8 @@ class State(StrEnum):
 class Pause(CoordinationItem):
     """A job type or queue that is paused, or whose pause has just ended."""
 
+    erased = "not: it is the stack's"
+
     pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
     sk = UnicodeAttribute(range_key=True)  # kind and name
     state = Enumerated(State)
@@ -61,6 +63,8 @@ class Pause(CoordinationItem):
 
 class Held(CoordinationItem):
     """The entry of a job that a pause holds."""
+
+    erased = "not: only an unfinished job has one"
 
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key

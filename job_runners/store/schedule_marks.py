@@ -23,6 +23,8 @@ _DEPLOY = "deploy#"
 class Mark(CoordinationItem):
     """The mark that schedules exist, or the mark of one deploy with its declarations."""
 
+    erased = "not: it is the stack's"
+
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
     # of a deploy

@@ -23,6 +23,8 @@ LARGEST_VALUE = 100 * 1024  # bytes of JSON
 class Signal(CoordinationItem):
     """A signal that has come, or the end of a wait for it."""
 
+    erased = "with their job: caller_transitions.delete_records"
+
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # its name
     value = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs

@@ -26,6 +26,8 @@ LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
 class Step(CoordinationItem):
     """The result of a step. It exists only once the step is done."""
 
+    erased = "with their job: caller_transitions.delete_records"
+
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # the step's name
     value = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs

@@ -44,6 +44,8 @@ class KeyRecord(CoordinationItem):
     It names jobs by their created_key, because a later job may get the same id.
     """
 
+    erased = "not: it goes when its job ends"
+
     pk = UnicodeAttribute(hash_key=True)  # "unique#" and the key
     sk = UnicodeAttribute(range_key=True, default="holder")
     holder = UnicodeAttribute()

@@ -31,8 +31,16 @@ _remembered: dict[tuple[str, str], int] = {}  # the day when this process last n
 caches.register(_remembered.clear)
 
 
+def partition_of_organization(organization_id: str) -> str:
+    """Return the DynamoDB partition of the keys that an organization's jobs have used."""
+    return f"keys_of#{organization_id}"
+
+
 class UsedKey(CoordinationItem):
     """A key that jobs have used in a queue."""
+
+    erased = "queue records"
+    partition_of = staticmethod(partition_of_organization)
 
     pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
     sk = UnicodeAttribute(range_key=True)  # the key, or "<queue>#<key>" in an organization's list
@@ -74,11 +82,6 @@ def used_by(organization_id: str, queue_name: str, limit: int, after: str = "") 
 def partition_of_queue(queue_name: str) -> str:
     """Return the DynamoDB partition of the keys that jobs have used in a queue."""
     return f"keys#{queue_name}"
-
-
-def partition_of_organization(organization_id: str) -> str:
-    """Return the DynamoDB partition of the keys that an organization's jobs have used."""
-    return f"keys_of#{organization_id}"
 
 
 def _note(partition: str, listed_as: str, today: int) -> None:

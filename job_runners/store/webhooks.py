@@ -22,8 +22,16 @@ ENDS = tuple(str(status) for status in Status if status.finished)
 _MOST_CACHED = 1000  # organizations
 
 
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's webhooks."""
+    return f"webhooks#{organization_id}"
+
+
 class Webhook(CoordinationItem):
     """A receiver, and the ends that it gets. Where a list is None, it gets all of them."""
+
+    erased = "webhooks"
+    partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "webhooks#" and the organization
     sk = UnicodeAttribute(range_key=True)  # its name
@@ -95,8 +103,3 @@ def delete(organization_id: str, name: str) -> bool:
 Cache = dict[str, tuple[int, Iterable[Webhook]]]
 _cache: Cache = {}
 caches.register(_cache.clear)
-
-
-def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's webhooks."""
-    return f"webhooks#{organization_id}"

@@ -121,6 +121,8 @@ def set_aside(found: Schedule, until: int) -> None:
 class _StableFields(CoordinationItem):
     """The part of a schedule that every version of the code can read."""
 
+    erased = "as a Schedule"
+
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     due_at = nullable(Integer())

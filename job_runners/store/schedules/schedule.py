@@ -72,8 +72,16 @@ class Definition(NamedTuple):
         return derived_id("schedule", text)
 
 
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's schedules."""
+    return f"{PARTITION}#{organization_id}"
+
+
 class Schedule(CoordinationItem):
     """A schedule, and its progress. Times are milliseconds since 1970."""
+
+    erased = "schedules"
+    partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # the organization, see `partition_of`
     sk = UnicodeAttribute(range_key=True)  # the schedule's name
@@ -196,11 +204,6 @@ def check_payload(payload: Any) -> None:
                 limit,
                 "Put the data into the bucket or a table, and its key into the payload.",
             )
-
-
-def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's schedules."""
-    return f"{PARTITION}#{organization_id}"
 
 
 def shards() -> list[str]:
