@@ -22,9 +22,9 @@ def eject() -> str | None:
     if not OWN.exists():
         OWN.write_text(_copy(), encoding="utf-8")
         return None
-    texts = (OWN.read_text(encoding="utf-8"), _copy())
-    names = (OWN.name, f"the template of Job Runners {__version__}")
-    return "".join(unified_diff(*(each.splitlines(keepends=True) for each in texts), *names))
+    old, new = (text.splitlines(keepends=True) for text in (OWN.read_text("utf-8"), _copy()))
+    name = f"the template of Job Runners {__version__}"
+    return "".join(unified_diff(old, new, OWN.name, name))
 
 
 def warning() -> str | None:
