@@ -16,9 +16,9 @@ import pytest
 
 from emulated_aws.emulator import Emulator, emulator
 from job_runners.building.build import Target
-from job_runners.local.credentials import session
 from job_runners.places import CODE
 from newcomers import Newcomer
+from stack_clients import session
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
