@@ -63,59 +63,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.3.0"
 
-# The module of each public name. Modules are imported on first use, so that the command's help
-# doesn't have to import HTTP and TLS.
-_HOMES = {
-    "batch_models": ("Batch", "BatchMember", "BatchUnfinished", "Group"),
-    "bulk_client": ("Dispatched",),
-    "client": ("Client",),
-    "credentials": ("Credentials",),
-    "errors": (
-        "AccessDenied",
-        "ApiBusy",
-        "ApiError",
-        "ConfigurationError",
-        "Conflict",
-        "FailedTaskNotFound",
-        "FailureNotFound",
-        "IdempotencyConflict",
-        "InsecureAddress",
-        "InvalidRequest",
-        "JobNotFound",
-        "JobRunnersError",
-        "NoAnswer",
-        "NoCredentials",
-        "OutcomeUnknown",
-        "QueueNotFound",
-        "ScheduleNotFound",
-        "SignalConflict",
-        "SignalTooLate",
-        "StackNotFound",
-        "UnexpectedAnswer",
-        "UniqueConflict",
-        "UploadRefused",
-        "WebhookNotFound",
-        "WrongState",
-    ),
-    "failure_models": ("Failure",),
-    "models": (
-        "Child",
-        "FailedTask",
-        "FollowUp",
-        "Job",
-        "JobCanceled",
-        "JobError",
-        "JobFailed",
-        "JobTypes",
-        "JobUnfinished",
-        "Pause",
-        "WaitsFor",
-    ),
-    "queue_models": ("Holder", "Limits", "Place", "Queue", "ConcurrencyKey", "Rate"),
-    "schedule_models": ("Occurrence", "Schedule"),
-    "webhook_models": ("Webhook",),
-}
-
 __all__ = [
     "AccessDenied",
     "ApiBusy",
@@ -173,10 +120,20 @@ __all__ = [
 ]
 
 
+# The modules of the public names, those that are cheap to import first. They are imported on first
+# use, so that the command's help doesn't have to import HTTP and TLS.
+_HOMES = (
+    *("errors", "models", "batch_models", "queue_models", "failure_models", "schedule_models"),
+    *("webhook_models", "credentials", "bulk_client", "client"),
+)
+
+
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.client.{module}"), name)
+    if name in __all__:  # and not a module of this package
+        for home in _HOMES:
+            found = vars(import_module(f"{__name__}.client.{home}"))
+            if name in found:
+                return found[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from job_runners.errors import InvalidSetting, MissingSetting
-from job_runners.values import Value
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -29,49 +28,58 @@ _CODE = Path(__file__).parent.parent
 BUILD_ID_FILE = "build_id.txt"
 
 
-class Settings(Value, kw_only=True):
+class Settings:
     """The settings. A setting has its default if its variable is missing or empty."""
 
-    job_runner: str
-    app_packages: tuple[str, ...]  # the packages of the project
-    app_folder: Path | None  # the project; None in a build, which has copies of its packages
-    retention_days: int
-    max_unfinished_jobs: int  # per organization; 0 means no limit
-    has_bucket: bool
-    log_payloads: bool
-    keep_task_payloads: bool  # of tasks that failed permanently
-    traces: bool  # with OpenTelemetry
-    log_level: str  # the lowest level that is logged, by the engine and by jobs
-    # the legacy runner
-    jobs_same_process: bool
-    jobs_sync: bool
-    tasks_sync: bool
-    job_timeout_seconds: int
-    api_runs_work: bool  # whether this is a deployed stack, whose API function does all work
-    # the lambda-async runner
-    worker_function: str | None
-    delay_queue_url: str | None
-    on_lambda: bool
-    is_sam_local: bool
-    starts_from_snapshot: bool
-    # who may call the API
-    access_mode: str
-    jwt_organization_claim: str
-    jwt_roles_claim: str
-    public_url: str | None  # the address of the API, for the URLs of answers
-    # where the end of every job is announced
-    event_bus: str | None  # the name of an EventBridge bus
-    outcome_topic: str | None  # the ARN of an SNS topic
-    webhook_subscriptions: bool  # whether organizations may subscribe webhooks to ends
-    loopback_webhooks: bool  # whether webhooks may go to this machine, only on the local AWS
-    # the path of the app settings in Parameter Store
-    app_settings_path: str | None
-    # the log group that has the log lines of jobs
-    worker_log_group: str | None
-    region: str | None
-    # a local AWS, for development
-    has_local_aws: bool
-    has_local_s3: bool
+    def __init__(self) -> None:
+        """Read all settings. Raises InvalidSetting for the first invalid one."""
+        # The project, which is None in a build, and its packages, of which a build has copies.
+        self.app_folder, self.app_packages = _app()
+        self.job_runner = _text("JOB_RUNNER", "legacy")
+        self.retention_days = _whole("RETENTION_DAYS", 30)
+        # per organization; 0 means no limit
+        self.max_unfinished_jobs = _whole("MAX_UNFINISHED_JOBS", 0, least=0)
+        self.has_bucket = bool(_text("BUCKET_NAME", ""))
+        self.log_payloads = _flag("LOG_PAYLOADS", False)
+        # of tasks that failed permanently
+        self.keep_task_payloads = _flag("KEEP_TASK_PAYLOADS", False)
+        self.traces = _flag("TRACES", False)  # with OpenTelemetry
+        # the lowest level that is logged, by the engine and by jobs
+        self.log_level = _choice("POWERTOOLS_LOG_LEVEL", "INFO", _LOG_LEVELS, upper=True)
+        # a local AWS, for development
+        self.has_local_aws = bool(_text("AWS_ENDPOINT_URL", ""))
+        self.has_local_s3 = bool(_text("AWS_ENDPOINT_URL_S3", "")) or self.has_local_aws
+        # the legacy runner
+        self.jobs_same_process = _flag("JOBS_SAME_PROCESS", True)
+        self.jobs_sync = _flag("JOBS_SYNC", False)
+        self.tasks_sync = _flag("TASKS_SYNC", False)
+        self.job_timeout_seconds = _whole("JOB_TIMEOUT_SECONDS", 900)
+        # whether this is a deployed stack, whose API function does all work
+        self.api_runs_work = _flag("API_RUNS_WORK", False)
+        # the lambda-async runner
+        self.worker_function = _text("WORKER_LAMBDA_FUNCTION_NAME", "") or None
+        self.delay_queue_url = _text("DELAY_QUEUE_URL", "") or None
+        self.on_lambda = bool(_text("AWS_LAMBDA_FUNCTION_NAME", ""))
+        self.is_sam_local = _flag("AWS_SAM_LOCAL", False)  # SAM sets it
+        self.starts_from_snapshot = _text("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "snap-start"
+        # who may call the API
+        self.access_mode = _choice("ACCESS_MODE", "iam", ("iam", "jwt"))
+        self.jwt_organization_claim = _text("JWT_ORGANIZATION_CLAIM", "organization_id")
+        self.jwt_roles_claim = _text("JWT_ROLES_CLAIM", "roles")
+        # the address of the API, for the URLs of answers
+        self.public_url = _text("PUBLIC_URL", "").rstrip("/") or None
+        # where the end of every job is announced
+        self.event_bus = _text("EVENT_BUS_NAME", "") or None  # the name of an EventBridge bus
+        self.outcome_topic = _text("OUTCOME_TOPIC_ARN", "") or None  # the ARN of an SNS topic
+        # whether organizations may subscribe webhooks to ends
+        self.webhook_subscriptions = _flag("WEBHOOK_SUBSCRIPTIONS", False)
+        # whether webhooks may go to this machine, only on the local AWS
+        self.loopback_webhooks = self.has_local_aws and _flag("LOOPBACK_WEBHOOKS", False)
+        # the path of the app settings in Parameter Store
+        self.app_settings_path = _text("APP_SETTINGS_PATH", "").rstrip("/") or None
+        # the log group that has the log lines of jobs
+        self.worker_log_group = _text("WORKER_LOG_GROUP_NAME", "") or None
+        self.region = _text("AWS_REGION", "") or None
 
     @cached_property
     def announces_every_end(self) -> bool:
@@ -83,52 +91,11 @@ class Settings(Value, kw_only=True):
         """Return whether the ends of some jobs may be announced."""
         return self.webhook_subscriptions or self.announces_every_end
 
-    @staticmethod
-    def from_environment() -> "Settings":
-        """Read all settings. Raises InvalidSetting for the first invalid one."""
-        app_folder, app_packages = _app()
-        return Settings(
-            job_runner=_text("JOB_RUNNER", "legacy"),
-            app_packages=app_packages,
-            app_folder=app_folder,
-            retention_days=_whole("RETENTION_DAYS", 30),
-            max_unfinished_jobs=_whole("MAX_UNFINISHED_JOBS", 0, least=0),
-            has_bucket=bool(_text("BUCKET_NAME", "")),
-            log_payloads=_flag("LOG_PAYLOADS", False),
-            keep_task_payloads=_flag("KEEP_TASK_PAYLOADS", False),
-            traces=_flag("TRACES", False),
-            log_level=_choice("POWERTOOLS_LOG_LEVEL", "INFO", _LOG_LEVELS, upper=True),
-            jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
-            jobs_sync=_flag("JOBS_SYNC", False),
-            tasks_sync=_flag("TASKS_SYNC", False),
-            job_timeout_seconds=_whole("JOB_TIMEOUT_SECONDS", 900),
-            api_runs_work=_flag("API_RUNS_WORK", False),
-            worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
-            delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
-            on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
-            is_sam_local=_flag("AWS_SAM_LOCAL", False),  # SAM sets it
-            starts_from_snapshot=_text("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "snap-start",
-            access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
-            jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
-            jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
-            public_url=_text("PUBLIC_URL", "").rstrip("/") or None,
-            event_bus=_text("EVENT_BUS_NAME", "") or None,
-            outcome_topic=_text("OUTCOME_TOPIC_ARN", "") or None,
-            webhook_subscriptions=_flag("WEBHOOK_SUBSCRIPTIONS", False),
-            loopback_webhooks=bool(_text("AWS_ENDPOINT_URL", ""))
-            and _flag("LOOPBACK_WEBHOOKS", False),
-            app_settings_path=_text("APP_SETTINGS_PATH", "").rstrip("/") or None,
-            worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
-            region=_text("AWS_REGION", "") or None,
-            has_local_aws=bool(_text("AWS_ENDPOINT_URL", "")),
-            has_local_s3=bool(_text("AWS_ENDPOINT_URL_S3", _text("AWS_ENDPOINT_URL", ""))),
-        )
-
 
 @cache
 def settings() -> Settings:
     """Return the settings of this process. The first call reads them."""
-    return Settings.from_environment()
+    return Settings()
 
 
 def has_engine() -> bool:

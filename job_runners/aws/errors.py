@@ -48,11 +48,6 @@ def is_temporary(error: BaseException | None) -> bool:
     return status >= 500 or status == 429 or bool(_codes(error) & temporary)
 
 
-def throttled(error: ClientError) -> bool:
-    """Return whether AWS did nothing, because there were too many calls."""
-    return bool(_codes(error) & _THROTTLED)
-
-
 def retry_until(until: int, call: Callable[[], _T]) -> _T:
     """Call a function, and retry it while its error is temporary. Return its result.
 

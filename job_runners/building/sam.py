@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from job_runners.building import installed
+from job_runners.building import ejected, installed
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import locked
 from job_runners.building.environments import make_tools, tools_folder
@@ -22,6 +22,8 @@ def main() -> int:
         app = find_app_folder()
         locked(app)
         installed.check()
+        if warning := ejected.warning():
+            print(warning, file=sys.stderr)
         check_parameters()
         make_tools()
         if app:

@@ -59,8 +59,6 @@ def write_sam_folder() -> Path:
     """Write the folder, except in a checkout without a project. Return its path."""
     if PROJECT is None:
         return ROOT
-    if warning := ejected.check():
-        print(warning, file=sys.stderr)
     folder = ROOT / ".jobs"
     folder.mkdir(exist_ok=True)
     shutil.copyfile(template(), folder / "template.yaml")

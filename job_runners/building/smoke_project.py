@@ -11,6 +11,7 @@ from pathlib import Path
 
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT, Target
+from job_runners.settings import BUILD_ID_FILE
 
 TAG = "job-runners-smoke"  # of the stack. `job-runners smoke --remove` removes no stack without it
 _WORK = Path(__file__).with_name("smoke_work.py")
@@ -51,3 +52,9 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
     package = folder / "smoke_work"
     package.mkdir()
     shutil.copyfile(_WORK, package / "__init__.py")
+
+
+def build_id(folder: Path) -> str:
+    """Return the id of the code that was built in the project, which all its functions run."""
+    built = next((folder / ".aws-sam" / "build").glob(f"*Function/{BUILD_ID_FILE}"))
+    return built.read_text(encoding="ascii").strip()

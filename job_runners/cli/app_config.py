@@ -2,8 +2,6 @@
 SSM Parameter Store."""
 
 import re
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from job_runners.cli.problem import Exit, Problem
@@ -15,28 +13,8 @@ WEBHOOK_SECRET = re.compile(r"webhook-secrets(?:/[A-Za-z0-9_-]+){2,}")
 LARGEST = 4096  # bytes of a value; Parameter Store charges for larger values
 
 
-@dataclass(frozen=True)
-class AppSetting:
-    """One setting. The value of a secret is never read, so it is None."""
-
-    name: str
-    is_secret: bool
-    changed_at: str  # ISO 8601
-    value: str | None
-
-    @property
-    def kind(self) -> str:
-        """`secret` or `setting`."""
-        return "secret" if self.is_secret else "setting"
-
-    def as_json(self) -> dict[str, str | None]:
-        """Return the setting as JSON for `--json`."""
-        return {
-            "name": self.name,
-            "type": self.kind,
-            "changed_at": self.changed_at,
-            "value": self.value,
-        }
+Setting = dict[str, str | None]
+_SECRET, _SETTING = "secret", "setting"
 
 
 class AppConfig:
@@ -47,11 +25,15 @@ class AppConfig:
         self._stack = f"/{stack_name}/"
         self._path = f"{self._stack}app/"
 
-    def all(self) -> list[AppSetting]:
-        """Return all settings sorted by name, without decrypting secrets."""
+    def all(self) -> list[Setting]:
+        """Return all settings sorted by name, without decrypting secrets.
+
+        Each has its `name`, its `type` (`secret` or `setting`), `changed_at` in ISO 8601, and its
+        `value`, which is None for a secret.
+        """
         return self._under("app") + self._under("webhook-secrets")
 
-    def _under(self, folder: str) -> list[AppSetting]:
+    def _under(self, folder: str) -> list[Setting]:
         pages = self._ssm.get_paginator("get_parameters_by_path")
         path = f"{self._stack}{folder}"
         found = [
@@ -59,7 +41,7 @@ class AppConfig:
             for page in pages.paginate(Path=path, Recursive=True, WithDecryption=False)
             for each in page["Parameters"]
         ]
-        return sorted(found, key=lambda each: each.name)
+        return sorted(found, key=lambda each: str(each["name"]))
 
     def _parameter(self, name: str) -> str:
         return f"{self._stack if WEBHOOK_SECRET.fullmatch(name) else self._path}{name}"
@@ -81,11 +63,11 @@ class AppConfig:
                 hint="Store it in a bucket or in Secrets Manager, and its name here.",
             )
         folder = "app" if NAME.fullmatch(name) else "webhook-secrets"
-        existing = next((each for each in self._under(folder) if each.name == name), None)
-        if existing and existing.is_secret != secret:
-            new_kind = "secret" if secret else "setting"
+        kind = _SECRET if secret else _SETTING
+        existing = next((each for each in self._under(folder) if each["name"] == name), None)
+        if existing and existing["type"] != kind:
             raise Problem(
-                f"{name} is a {existing.kind} and can't become a {new_kind}.",
+                f"{name} is a {existing['type']} and can't become a {kind}.",
                 hint=f"Set it {'without' if secret else 'with'} --secret, or delete it first: "
                 f"job-runners config delete {name}",
             )
@@ -120,12 +102,11 @@ def check_name(name: str) -> None:
     )
 
 
-def _setting_of(parameter: Any, name: str) -> AppSetting:
+def _setting_of(parameter: Any, name: str) -> Setting:
     secret = parameter["Type"] == "SecureString"
-    changed: datetime = parameter["LastModifiedDate"]
-    return AppSetting(
-        name=name,
-        is_secret=secret,
-        changed_at=changed.isoformat(timespec="seconds"),
-        value=None if secret else parameter["Value"],
-    )
+    return {
+        "name": name,
+        "type": _SECRET if secret else _SETTING,
+        "changed_at": parameter["LastModifiedDate"].isoformat(timespec="seconds"),
+        "value": None if secret else parameter["Value"],
+    }

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,7 +18,6 @@ from job_runners.cli.target import Target
 _EARLIER, _LATER = 60, 300
 _NO_GROUP = "ResourceNotFoundException"  # a log group doesn't exist before the first write
 _WORKER = "Worker"
-_MAX_EVENTS = 10_000  # FilterLogEvents returns at most this many events in one page
 _MAX_REPORTS = 10  # show at most this many of Lambda's reports, for the newest invocations
 
 
@@ -102,71 +101,41 @@ class Logs:
         ]
 
     def _lines_containing(self, name: str, text: str) -> Iterator[Line]:
-        try:
-            for event in self._events_containing(name, text):
-                line = _line(name, event)
-                if "_aws" not in line.fields:  # a line with `_aws` has metrics
-                    yield line
-        except ClientError as error:
-            if error.response["Error"]["Code"] != _NO_GROUP:
-                raise
-
-    def _events_containing(self, name: str, text: str) -> Iterator[dict[str, Any]]:
-        """Yield all events of a log group that contain the text.
-
-        The local AWS returns one page without a token for the next one. So if the last page is
-        full, search again from the time of its last event, and skip the events of that time.
-        """
-        pages = self.target.client("logs").get_paginator("filter_log_events")
-        first: int | None = self.first
-        yielded: Counter[str] = Counter()  # the events of the time `first`
-        while first is not None:
-            events: list[dict[str, Any]] = []
-            for page in pages.paginate(
-                logGroupName=self.groups[name],
-                startTime=first,
-                endTime=self.last,
-                filterPattern=f'"{text}"',
-            ):
-                events = page["events"]
-                for event in events:
-                    identity = _event_id(name, event)
-                    if yielded[identity] > 0:
-                        yielded[identity] -= 1
-                    else:
-                        yield event
-            first, yielded = _continue_after(events, name, first)
+        client = self.target.client("logs")
+        for event in events(client, self.groups[name], text, self.first, endTime=self.last):
+            line = _line(name, event)
+            if "_aws" not in line.fields:  # a line with `_aws` has metrics
+                yield line
 
 
-def _continue_after(
-    last_page: list[dict[str, Any]], group: str, first: int
-) -> tuple[int | None, Counter[str]]:
-    """Return the time at which the next search starts, and the events of this time that are
-    known. The time is None if the last page wasn't full."""
-    if len(last_page) < _MAX_EVENTS:
-        return None, Counter()
-    last: int = last_page[-1]["timestamp"]
-    if last == first:  # a full page of one millisecond: another search would return the same
-        return last + 1, Counter()
-    return last, Counter(_event_id(group, each) for each in last_page if each["timestamp"] == last)
-
-
-def _event_id(group: str, event: dict[str, Any]) -> str:
-    """Return the event's id. The local AWS has none. There, the content and the time identify an
-    event."""
-    return event.get("eventId") or repr(
-        (group, event.get("logStreamName"), event["timestamp"], event["message"])
+def events(
+    client: Any, group: str, text: str, first: int, most_pages: int | None = None, **more: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log group since a time in milliseconds that contain a text."""
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group, startTime=first, filterPattern=f'"{text}"', **more
     )
+    try:
+        for page in islice(pages, most_pages):
+            yield from page["events"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _NO_GROUP:
+            raise
+
+
+def fields_of(message: str) -> dict[str, Any] | None:
+    """Return the fields of a log line of ours, or None for any other line."""
+    try:
+        fields = json.loads(message)
+    except (ValueError, RecursionError):  # the second for very deep nesting
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def _line(group: str, event: dict[str, Any]) -> Line:
-    received = event["timestamp"]
-    event_id = _event_id(group, event)
-    try:
-        fields = json.loads(event["message"])
-    except (ValueError, RecursionError):  # the second for very deep nesting
-        fields = None
-    if not isinstance(fields, dict):
+    received, event_id = event["timestamp"], event.get("eventId") or repr(event)
+    fields = fields_of(event["message"])
+    if fields is None:
         return Line(received, group, {"message": event["message"].rstrip()}, event_id, received)
     return Line(_logged_at(fields) or received, group, fields, event_id, received)
 

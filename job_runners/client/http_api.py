@@ -26,24 +26,6 @@ class HttpApi:
         """Close idle connections."""
         self._connections.close()
 
-    def get(self, path: str, *, signed: bool = True) -> Answer:
-        """GET a path with its query."""
-        return self.call("GET", path, signed=signed)
-
-    def post(
-        self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, signed: bool = True
-    ) -> Answer:
-        """POST a value as JSON, or bytes unchanged."""
-        return self.call("POST", path, body, headers=headers, signed=signed)
-
-    def put(self, path: str, body: Any = None) -> Answer:
-        """PUT a value as JSON, bytes unchanged, or no body."""
-        return self.call("PUT", path, body)
-
-    def delete(self, path: str) -> Answer:
-        """DELETE a path."""
-        return self.call("DELETE", path)
-
     def call(
         self,
         method: str,
@@ -51,7 +33,6 @@ class HttpApi:
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
-        signed: bool = True,
         repeatable: bool = True,
     ) -> Answer:
         """Make one call. Raises NoAnswer.
@@ -63,6 +44,5 @@ class HttpApi:
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
             all_headers = {"Content-Type": "application/json", **all_headers}
-        if signed:
-            all_headers = self.access.headers(method, url, data, all_headers)
-        return self._connections.send(method, url, data, all_headers, repeatable=repeatable)
+        signed = self.access.headers(method, url, data, all_headers)
+        return self._connections.send(method, url, data, signed, repeatable=repeatable)

@@ -5,39 +5,39 @@ All of these are found through the row, so a run can continue an earlier one tha
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import islice
+from pkgutil import walk_packages
 
-from job_runners import clock
-from job_runners.erasing import files, lines
+from job_runners import clock, store
+from job_runners.erasing import files
 from job_runners.errors import PreconditionFailed
-from job_runners.store import caller_transitions, error_groups, used_keys, webhooks
-from job_runners.store.error_groups import ErrorGroup
+from job_runners.store import caller_transitions, line_erasing
 from job_runners.store.job_request import JobRequest
-from job_runners.store.schedules import schedule
-from job_runners.store.schedules.schedule import Schedule
-from job_runners.store.table import Table
-from job_runners.store.used_keys import UsedKey
-from job_runners.store.webhooks import Webhook
+from job_runners.store.table import CoordinationItem, Table
 from job_runners.work.files import folders_of
+from job_runners.work.queues import Queue
 
 MAX_LISTED = 10  # unfinished jobs that a message lists
 _THREADS = 10
 _PAGE = 100  # rows that one call reads
 _MAX_PASSES = 5  # the most passes over the index, which lags behind the rows
 _LAG = 1.0  # seconds between two passes
-# The partitions of an organization, by kind. The records of its jobs are found through their rows.
-_PARTITIONS: Mapping[str, tuple[type[Table], Callable[[str], str]]] = {
-    "schedules": (Schedule, schedule.partition_of),
-    "queue records": (UsedKey, used_keys.partition_of_organization),
-    "failures": (ErrorGroup, error_groups.partition_of),
-    "webhooks": (Webhook, webhooks.partition_of),
-}
-_KINDS = (
-    *("schedules", "jobs", "steps", "signals", "file versions", "unfinished uploads"),
-    *("queue records", "group records", "failures", "webhooks"),
-)
+_OF_JOBS = ("jobs", "steps", "signals", "file versions", "unfinished uploads", "group records")
+
+
+def _partitions(organization_id: str) -> Iterator[tuple[type[Table], str]]:
+    """Ask each module of the store for the partitions that hold only this organization's items.
+
+    The records of its jobs are found through their rows.
+    """
+    for module in walk_packages(store.__path__, f"{store.__name__}."):
+        import_module(module.name)
+    for table in CoordinationItem.__subclasses__():
+        if table.partition_of is not None:
+            yield table, table.partition_of(organization_id)
 
 
 class Organization:
@@ -49,7 +49,11 @@ class Organization:
     def __init__(self, name: str) -> None:
         self.name = name
         self.unfinished: list[str] = []
-        self._removed = Counter(dict.fromkeys(_KINDS, 0))
+        # its key in a queue whose keys are organizations
+        self._own_key = Queue(slots=1, per="organization_id").key_of(name, {})
+        self._partitions = list(_partitions(name))
+        kinds = (*_OF_JOBS, *(table.erased for table, _ in self._partitions))
+        self._removed = Counter(dict.fromkeys(kinds, 0))
 
     def count_jobs(self) -> int:
         """Read all jobs, set `unfinished`, and return the number of jobs."""
@@ -60,20 +64,21 @@ class Organization:
 
         If an unfinished job is found, stop early and set `unfinished`.
         """
-        self._erase_partition("schedules")  # first, so that they dispatch no more jobs
+        self._erase_partitions("schedules")  # first, so that they dispatch no more jobs
         self._erase_jobs(progress)
         if self.unfinished:
             return self._removed
         for folder in folders_of(self.name):
             self._removed["file versions"] += files.delete_versions(folder)
             self._removed["unfinished uploads"] += files.abort_uploads(folder)
-        for kind in _PARTITIONS:  # schedules again: a timer run may have written one in between
-            self._erase_partition(kind)
+        # schedules again: a timer run may have written one in between
+        self._erase_partitions(*(table.erased for table, _ in self._partitions))
         return self._removed
 
-    def _erase_partition(self, kind: str) -> None:
-        table, partition_of = _PARTITIONS[kind]
-        self._removed[kind] += table.delete_partitions([partition_of(self.name)])
+    def _erase_partitions(self, *kinds: str) -> None:
+        for table, partition in self._partitions:
+            if table.erased in kinds:
+                self._removed[table.erased] += table.delete_partitions([partition])
 
     def _erase_jobs(self, progress: Callable[[int], None]) -> None:
         """Erase all jobs. Repeat until none are left, because the index lags behind."""
@@ -97,14 +102,13 @@ class Organization:
     def _lines(self, rows: list[JobRequest]) -> set[tuple[str, str]]:
         """Return the lines of these rows, and the organization's own lines of their queues, each as
         a queue and a key."""
-        own_key = lines.own_key(self.name)
         used = {
             (row.queue_name, row.concurrency_key) for row in rows if row.concurrency_key is not None
         }
-        return used | {(queue_name, own_key) for queue_name, _ in used}
+        return used | {(queue_name, self._own_key) for queue_name, _ in used}
 
     def _erase_line(self, line: tuple[str, str]) -> int:
-        return lines.erase(self.name, *line)
+        return line_erasing.erase(self.name, *line, self._own_key)
 
     def _erase_job(self, row: JobRequest) -> Counter[str]:
         """Erase a finished job. Return how many records of each kind were deleted.

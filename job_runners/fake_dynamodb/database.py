@@ -54,22 +54,6 @@ class Read(NamedTuple):
     consistent: bool
 
 
-def write_units(write: Write) -> int:
-    """Return the units of a write: the table's, and those of the indexes, which follow later.
-
-    A transaction pays twice for the table. An index pays for each entry that it loses or gains.
-    """
-    sizes = [item.size if item else 0 for item in (write.before, write.after)]
-    units = max(1, -(-max(sizes) // 1024)) * (2 if write.in_transaction else 1)
-    for index in write.table.indexes.values():
-        old, new = (
-            write.table.entry(index, write.key, item) for item in (write.before, write.after)
-        )
-        if old != new:
-            units += (old is not None) + (new is not None)
-    return units
-
-
 class Consistency(Enum):
     """What a read may miss."""
 

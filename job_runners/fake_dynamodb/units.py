@@ -1,4 +1,4 @@
-"""What requests cost in DynamoDB's units, by its documentation."""
+"""The sizes of items, by DynamoDB's documentation."""
 
 from typing import Any
 
@@ -8,12 +8,6 @@ from job_runners.fake_dynamodb.expressions import Attributes, Value
 def size(attributes: Attributes) -> int:
     """Return the bytes of an item."""
     return sum(len(name.encode()) + _value_size(value) for name, value in attributes.items())
-
-
-def read_units(size_read: int, *, consistent: bool) -> float:
-    """Return the units of a read of so many bytes: of one item, or of all that a query examines."""
-    units = max(1, -(-size_read // 4096))
-    return units if consistent else units / 2
 
 
 def _value_size(value: Value) -> int:

@@ -2,11 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
-from functools import lru_cache
 
-import boto3
-
-from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 
 
@@ -34,19 +30,3 @@ class Credentials:
 def credentials(stack: Stack) -> Credentials:
     """Return the credentials of a stack on the local AWS."""
     return Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
-
-
-def session(owner: Stack | Credentials) -> boto3.Session:
-    """Return a session for the local AWS. It ignores the caller's environment."""
-    return _session(credentials(owner) if isinstance(owner, Stack) else owner)
-
-
-@lru_cache
-def _session(given: Credentials) -> boto3.Session:
-    """Return the session for these credentials. It is cached, because each session loads the
-    service models again."""
-    return boto3.Session(
-        aws_access_key_id=given.access_key_id,
-        aws_secret_access_key=given.secret_access_key,
-        region_name=REGION,
-    )

@@ -32,24 +32,15 @@ def event_of(fields: Fields) -> Event | None:
         return None
     marker, describe = known
     is_ours = marker(fields) if callable(marker) else marker in fields
-    return describe(fields) if is_ours else None
-
-
-def _nothing(_: Fields) -> Event:
-    return Event("")
-
-
-def _accepted(fields: Fields) -> Event:
-    return Event("scheduled" if fields.get("status") == "scheduled" else "")
+    if not is_ours:
+        return None
+    return describe if isinstance(describe, Event) else describe(fields)
 
 
 def _claimed(fields: Fields) -> Event:
     attempt, invocation = fields.get("attempt", 1), fields.get("invocation", 1)
-    if attempt != 1:
-        return Event(f"started attempt {attempt}", begins=True)
-    return Event(
-        "started" if invocation == 1 else f"continues, invocation {invocation}", begins=True
-    )
+    continues = f"continues, invocation {invocation}" if invocation != 1 else "started"
+    return Event(f"started attempt {attempt}" if attempt != 1 else continues, begins=True)
 
 
 def _waits(fields: Fields) -> Event:
@@ -61,32 +52,12 @@ def _waits(fields: Fields) -> Event:
     return Event(f"sleeps until {until:%H:%M:%S} ({wait.get('name')})")
 
 
-def _signal(fields: Fields) -> Event:
-    return Event(f"got signal {fields['signal']}")
-
-
-def _waits_in_line(fields: Fields) -> Event:
-    return Event(f"waits for capacity in queue {fields['queue_name']}")
-
-
 def _waits_for_resume(fields: Fields) -> Event:
     return Event(f"waits: {str(fields['paused']).replace('_', ' ')} is paused", "yellow")
 
 
-def _succeeded(fields: Fields) -> Event:
-    return Event(f"succeeded {_took(fields)}", "green")
-
-
 def _failed(fields: Fields) -> Event:
     return Event(f"failed {_took(fields)}".rstrip(), "red", failed=True)
-
-
-def _failed_again(_: Fields) -> Event:
-    return Event("has failed as others did, although this was resolved", "red", failed=True)
-
-
-def _canceled(fields: Fields) -> Event:
-    return Event(f"canceled {_took(fields)}", "yellow")
 
 
 def _will_retry(fields: Fields) -> Event:
@@ -105,14 +76,6 @@ def _cancel(fields: Fields) -> Event:
     return Event("canceled" if is_over else "was asked to stop", "yellow")
 
 
-def _queued_again(_: Fields) -> Event:
-    return Event("queued again")
-
-
-def _task_done(_: Fields) -> Event:
-    return Event("done", "green")
-
-
 def _took(fields: Fields) -> str:
     milliseconds = fields.get("run_ms")
     if milliseconds is None:
@@ -127,34 +90,40 @@ def _written_by(function: str) -> Callable[[Fields], bool]:
     return lambda fields: str(fields.get("location", "")).startswith(f"{function}:")
 
 
-# For each message: a field that only the engine's line has, or a check of the line; and the event.
-_EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Callable[[Fields], Event]]] = {
-    "accepted": ("status", _accepted),
+_FAILED_AGAIN = Event("has failed as others did, although this was resolved", "red", failed=True)
+
+# For each message: a field that only the engine's line has, or a check of the line; and the event,
+# or a function that returns it. An event without words is not shown.
+_EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Event | Callable[[Fields], Event]]] = {
+    "accepted": ("status", lambda it: Event("scheduled" * (it["status"] == "scheduled"))),
     "claimed": ("queue_wait_ms", _claimed),
-    "invocation over": ("progress", _nothing),
-    "admitted": ("slot", _nothing),
-    "released": ("status", _nothing),
-    "not claimed": ("why", _nothing),
-    "race lost": ("why", _nothing),
-    "answered with an existing job": ("status", _nothing),
-    "failure record ignored": ("job_is", _nothing),
-    "occurrence started": ("occurrence", _nothing),
-    "deleted": ("status", _nothing),
+    "invocation over": ("progress", Event("")),
+    "admitted": ("slot", Event("")),
+    "released": ("status", Event("")),
+    "not claimed": ("why", Event("")),
+    "race lost": ("why", Event("")),
+    "answered with an existing job": ("status", Event("")),
+    "failure record ignored": ("job_is", Event("")),
+    "occurrence started": ("occurrence", Event("")),
+    "deleted": ("status", Event("")),
     "waits": ("waits_for", _waits),
-    "signal": ("signal", _signal),
-    "waits for capacity": ("status", _waits_in_line),
+    "signal": ("signal", lambda it: Event(f"got signal {it['signal']}")),
+    "waits for capacity": (
+        "status",
+        lambda it: Event(f"waits for capacity in queue {it['queue_name']}"),
+    ),
     "waits for resume": ("paused", _waits_for_resume),
-    "succeeded": ("run_ms", _succeeded),
+    "succeeded": ("run_ms", lambda it: Event(f"succeeded {_took(it)}", "green")),
     "failed": ("run_ms", _failed),
-    "canceled": ("run_ms", _canceled),
+    "canceled": ("run_ms", lambda it: Event(f"canceled {_took(it)}", "yellow")),
     "attempt failed, will retry": ("delay_s", _will_retry),
-    "new failure": ("failure_id", _nothing),
-    "resolved failure is back": ("failure_id", _failed_again),
+    "new failure": ("failure_id", Event("")),
+    "resolved failure is back": ("failure_id", _FAILED_AGAIN),
     "settled": ("status", _settled),
     "cancel": ("status", _cancel),
-    "queued again": ("status", _queued_again),
-    "task accepted": (_written_by("task_accepted"), _nothing),
-    "task redriven": (_written_by("task_redriven"), _nothing),
-    "task done": (_written_by("run_task"), _task_done),
+    "queued again": ("status", Event("queued again")),
+    "task accepted": (_written_by("task_accepted"), Event("")),
+    "task redriven": (_written_by("task_redriven"), Event("")),
+    "task done": (_written_by("run_task"), Event("done", "green")),
     "task failed": (_written_by("give_up_task"), _failed),
 }

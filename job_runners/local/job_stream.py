@@ -10,7 +10,6 @@ that it can't look like a line of this program:
 """
 
 import json
-import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -132,16 +131,10 @@ def _fields(text: str) -> dict[str, Any] | None:
 
 def _head(fields: dict[str, Any], function: str) -> Text:
     """Return the time, the name and the start of the id of the work that a line is about."""
-    name = fields.get("job_type") or fields.get("task_name") or _short(function)
+    name = fields.get("job_type") or fields.get("task_name") or function
     job, task = str(fields.get("job_id") or ""), str(fields.get("task_id") or "")
     words = _one_line(f"{name} {job[:_JOB_ID] or task[:_TASK_ID]}")
     return Text(_time(fields), "dim") + Text(f" {words}")
-
-
-def _short(function: str) -> str:
-    """Return the name of a function in the template, given the name that the stack gave it."""
-    found = re.fullmatch(r".*-(\w+)Function-[0-9A-Z]+", function)
-    return found[1].lower() if found else function
 
 
 def _time(fields: dict[str, Any]) -> str:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.cli.signing_proxy import signing_proxy
+from job_runners.cli.stack import Stack
+from job_runners.client.credentials import Credentials as ClientCredentials
+from job_runners.client.signing import Signer
 from job_runners.local import services
 from job_runners.local.code_changes import CodeChanges, describe
 from job_runners.local.credentials import Credentials
@@ -29,7 +32,6 @@ from job_runners.local.run_folder import KEPT, announced
 from job_runners.local.screen import Steps, console, suggest
 from job_runners.local.services import Answer, Services
 from job_runners.local.stack_answers import StackAnswers
-from job_runners.local.stack_api import signer
 from job_runners.local.start import Start
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -181,6 +183,12 @@ def _message(line: str) -> str:
         return str(json.loads(line)["message"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return line
+
+
+def signer(stack: Stack) -> Signer:
+    """Return a signer with a stack's credentials."""
+    credentials = ClientCredentials(stack.aws_access_key_id, stack.aws_secret_access_key)
+    return Signer(lambda: credentials, stack.region)
 
 
 async def supervise(

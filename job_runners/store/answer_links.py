@@ -14,19 +14,16 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from job_runners import clock
 from job_runners.store import steps
 from job_runners.store.job_request import JobRequest
-from job_runners.store.table import Integer, Table
+from job_runners.store.table import CoordinationItem, Integer
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 STEP = "link "  # the prefix of the name of the step that stores a link's URL
 
 
-class AnswerLink(Table):
+class AnswerLink(CoordinationItem):
     """A question to a person or another system, and the signal that its answer becomes."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "with their job: caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")

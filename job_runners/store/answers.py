@@ -15,7 +15,7 @@ from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest, Outcome, job_id_of
 from job_runners.store.queries import read
-from job_runners.store.table import Enumerated, Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
 # The longest life of the job that an answer names. The waits in its function end within 150 days
@@ -24,13 +24,10 @@ from job_runners.store.transactions import RecordWrite
 _LONGEST_LIFE = 212  # days
 
 
-class Answer(Table):
+class Answer(CoordinationItem):
     """The answer to a request that created no job."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: docs/erasing.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")

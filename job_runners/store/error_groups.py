@@ -17,7 +17,7 @@ from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
-from job_runners.store.table import Integer, Table, nullable, set_or_remove
+from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
 # How much longer than its jobs a group is kept, because its jobs are found through it. Its item
 # isn't written for every failure, so its last write may be older than its last job.
@@ -27,13 +27,16 @@ LONGEST_NOTE = 500  # characters
 _LONGEST = 200  # characters of a kind of error, and of a function's name
 
 
-class ErrorGroup(Table):
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's groups."""
+    return f"failures#{organization_id}"
+
+
+class ErrorGroup(CoordinationItem):
     """A group of failed jobs. `id` is random, so that it doesn't reveal which function failed."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "failures"
+    partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "failures#" and the organization
     sk = UnicodeAttribute(range_key=True)  # the fingerprint
@@ -159,11 +162,6 @@ def change(
         actions.append(set_or_remove(ErrorGroup.resolved_by, by if resolved else None))
         actions.append(ErrorGroup.regressed_at.remove())
     return try_write(lambda: group.update(actions, ErrorGroup.id == group.id))
-
-
-def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's groups."""
-    return f"failures#{organization_id}"
 
 
 def _lifetime() -> int:

@@ -19,20 +19,17 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.store import blobs
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 
 RETENTION = 7 * clock.DAY
 _PARTITION = "failed_tasks"
 _LONGEST_MESSAGE = 1000  # characters of an error's message
 
 
-class FailedTask(Table):
+class FailedTask(CoordinationItem):
     """A task that failed for good: it runs again only if it is sent again manually."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: docs/erasing.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the task's id

@@ -24,7 +24,7 @@ from job_runners.aws.errors import retry_on_conflict, try_write
 from job_runners.store import steps
 from job_runners.store.job_fields import GROUP_PREFIX
 from job_runners.store.job_request import JobRequest, Status, derived_id
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
@@ -40,13 +40,10 @@ _DELETED = "deleted#"
 _REASONS = (_DELETED, _FAILED, _EXISTING)  # the kinds of items of members that may have no row
 
 
-class GroupItem(Table):
+class GroupItem(CoordinationItem):
     """An item of a group. Its sort key begins with its kind."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "with their job: caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)

@@ -134,6 +134,7 @@ class JobRequest(
         table_name = ""  # from table_setting, at first use
 
     table_setting = "JOBS_TABLE_NAME"
+    erased = "jobs"
 
     by_organization = ByOrganization()
     due = Due()

@@ -16,7 +16,7 @@ from pynamodb.expressions.update import Action
 from job_runners import caches, clock
 from job_runners.aws.errors import try_write
 from job_runners.store.rate import Rate
-from job_runners.store.table import Integer, Table, nullable, set_or_remove
+from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
 # How long a process uses the changes that it has read before it reads them again. So a change
 # applies everywhere after this time.
@@ -35,13 +35,10 @@ class Limits(NamedTuple):
     max_waiting: int = 10_000
 
 
-class LimitChange(Table):
+class LimitChange(CoordinationItem):
     """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: it is the stack's"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the queue's name

@@ -14,7 +14,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.store import conditional_write
 from job_runners.store.job_request import job_id_of
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 
 MILLISECOND = 1000  # in microseconds, the unit of `tat`
 # An item that hasn't been written for this long expires. Its queue key then counts as unused.
@@ -24,13 +24,10 @@ SLOT = "slot#"
 WAITING = "wait#"  # prefix of the sort key of every entry
 
 
-class LineItem(Table):
+class LineItem(CoordinationItem):
     """One item of a line: a slot, the rate, or the entry of a waiting job."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "with the jobs that lead to its line: line_erasing.erase"
 
     pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
     sk = UnicodeAttribute(range_key=True)

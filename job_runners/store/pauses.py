@@ -15,7 +15,7 @@ from pynamodb.attributes import UnicodeAttribute
 from job_runners import caches, clock
 from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest, job_id_of
-from job_runners.store.table import Enumerated, Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 
 # How long a process uses the pauses that it has read before it reads them again. So a pause applies
 # everywhere after this time.
@@ -39,13 +39,10 @@ class State(StrEnum):
     RESUMING = "resuming"  # it has ended, and the jobs that it holds are admitted in order
 
 
-class Pause(Table):
+class Pause(CoordinationItem):
     """A job type or queue that is paused, or whose pause has just ended."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: it is the stack's"
 
     pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
     sk = UnicodeAttribute(range_key=True)  # kind and name
@@ -64,13 +61,10 @@ class Pause(Table):
         return self.sk.partition("#")[2]
 
 
-class Held(Table):
+class Held(CoordinationItem):
     """The entry of a job that a pause holds."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: only an unfinished job has one"
 
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key

@@ -11,7 +11,7 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
 from job_runners import clock
 from job_runners.aws.errors import try_write
-from job_runners.store.table import Integer, Table
+from job_runners.store.table import CoordinationItem, Integer
 
 PARTITION = "schedules"  # the partition key of the marks
 # The schedules that a deploy declares may take this many bytes. A DynamoDB item has at most 400 KB.
@@ -20,13 +20,10 @@ _IN_USE = "in use"
 _DEPLOY = "deploy#"
 
 
-class Mark(Table):
+class Mark(CoordinationItem):
     """The mark that schedules exist, or the mark of one deploy with its declarations."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: it is the stack's"
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)

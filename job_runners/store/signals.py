@@ -13,20 +13,17 @@ from pynamodb.attributes import BinaryAttribute, BooleanAttribute, UnicodeAttrib
 from job_runners import clock
 from job_runners.store import blobs, steps
 from job_runners.store.job_request import JobRequest
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
 MAX_PER_JOB = 1000
 LARGEST_VALUE = 100 * 1024  # bytes of JSON
 
 
-class Signal(Table):
+class Signal(CoordinationItem):
     """A signal that has come, or the end of a wait for it."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "with their job: caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # its name

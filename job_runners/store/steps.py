@@ -14,7 +14,7 @@ from job_runners import clock
 from job_runners.aws.errors import try_write
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 
 # The bucket keeps a job's partial/ objects for the same time. It is longer than a job may rely on a
 # step: a wait ends within 150 days after the job's work began (`job_runners.work.waiting`), and the
@@ -23,13 +23,10 @@ LIFETIME = 300 * clock.DAY
 LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
 
 
-class Step(Table):
+class Step(CoordinationItem):
     """The result of a step. It exists only once the step is done."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "with their job: caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # the step's name

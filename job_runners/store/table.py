@@ -60,6 +60,11 @@ class Table(Model, metaclass=_Tables):
     """
 
     table_setting: ClassVar[str]
+    # `job-runners erase` deletes the partition of an organization that `partition_of` returns, and
+    # counts its items as `erased`. If organizations have no partition of their own in this table,
+    # `erased` says how else an organization's items go, or why they stay.
+    erased: ClassVar[str]
+    partition_of: ClassVar["staticmethod[[str], str] | None"] = None
 
     if not TYPE_CHECKING:
 
@@ -193,6 +198,15 @@ class Table(Model, metaclass=_Tables):
                     attribute.get_value(stored) if value is None else value
                 )
         self.__dict__ = values
+
+
+class CoordinationItem(Table):
+    """The base class of the models of the coordination table."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
 
 
 @cache

@@ -29,7 +29,7 @@ from job_runners.store import conditional_write
 from job_runners.store.job_fields import FOLLOWS_PREFIX
 from job_runners.store.job_request import JobRequest, Lane, Status, job_id_of
 from job_runners.store.queries import read
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite
 
 _T = TypeVar("_T")
@@ -38,16 +38,13 @@ _LIFETIME = 300 * clock.DAY  # no row can live longer, so a record outlives its 
 _TRIES = 5  # tries to take a key, because other jobs may take it and give it up in between
 
 
-class KeyRecord(Table):
+class KeyRecord(CoordinationItem):
     """The record of a key.
 
     It names jobs by their created_key, because a later job may get the same id.
     """
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "not: it goes when its job ends"
 
     pk = UnicodeAttribute(hash_key=True)  # "unique#" and the key
     sk = UnicodeAttribute(range_key=True, default="holder")

@@ -23,7 +23,7 @@ from job_runners.aws.errors import AWS_ERRORS
 from job_runners.store import lines
 from job_runners.store.line_items import LIFETIME
 from job_runners.store.lines import Line
-from job_runners.store.table import Integer, Table
+from job_runners.store.table import CoordinationItem, Integer
 
 _LAST = "\U0010ffff"  # sorts after every character of a key
 _MAX_REMEMBERED = 10_000
@@ -31,13 +31,16 @@ _remembered: dict[tuple[str, str], int] = {}  # the day when this process last n
 caches.register(_remembered.clear)
 
 
-class UsedKey(Table):
+def partition_of_organization(organization_id: str) -> str:
+    """Return the DynamoDB partition of the keys that an organization's jobs have used."""
+    return f"keys_of#{organization_id}"
+
+
+class UsedKey(CoordinationItem):
     """A key that jobs have used in a queue."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "queue records"
+    partition_of = staticmethod(partition_of_organization)
 
     pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
     sk = UnicodeAttribute(range_key=True)  # the key, or "<queue>#<key>" in an organization's list
@@ -79,11 +82,6 @@ def used_by(organization_id: str, queue_name: str, limit: int, after: str = "") 
 def partition_of_queue(queue_name: str) -> str:
     """Return the DynamoDB partition of the keys that jobs have used in a queue."""
     return f"keys#{queue_name}"
-
-
-def partition_of_organization(organization_id: str) -> str:
-    """Return the DynamoDB partition of the keys that an organization's jobs have used."""
-    return f"keys_of#{organization_id}"
 
 
 def _note(partition: str, listed_as: str, today: int) -> None:

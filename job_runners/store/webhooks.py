@@ -12,7 +12,7 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from job_runners import caches, clock
 from job_runners.aws.errors import try_write
 from job_runners.store.job_request import Status
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 
 # How long a process uses what it has read when it dispatches jobs. So a new webhook is called
 # for all jobs that are dispatched after this time.
@@ -22,13 +22,16 @@ ENDS = tuple(str(status) for status in Status if status.finished)
 _MOST_CACHED = 1000  # organizations
 
 
-class Webhook(Table):
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's webhooks."""
+    return f"webhooks#{organization_id}"
+
+
+class Webhook(CoordinationItem):
     """A receiver, and the ends that it gets. Where a list is None, it gets all of them."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "webhooks"
+    partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "webhooks#" and the organization
     sk = UnicodeAttribute(range_key=True)  # its name
@@ -100,8 +103,3 @@ def delete(organization_id: str, name: str) -> bool:
 Cache = dict[str, tuple[int, Iterable[Webhook]]]
 _cache: Cache = {}
 caches.register(_cache.clear)
-
-
-def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's webhooks."""
-    return f"webhooks#{organization_id}"

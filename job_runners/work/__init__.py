@@ -9,52 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from job_runners.errors import (
-        DoNotRetry,
-        MissingObject,
-        NotDeployed,
-        ObjectChanged,
-        RetryAfter,
-    )
-    from job_runners.store.rate import Rate
-    from job_runners.work.app_settings import app_setting
-    from job_runners.work.around import CurrentWork
-    from job_runners.work.batch_ended import BatchEnded
-    from job_runners.work.definitions import InternalJob, Job, Task
-    from job_runners.work.errors import WaitTimedOut
-    from job_runners.work.gathering import GroupResults, Member, MemberResult
-    from job_runners.work.job_ended import JobEnded
-    from job_runners.work.queues import Queue
-    from job_runners.work.recurring import Each, Recurring
-    from job_runners.work.retry import Retry
-    from job_runners.work.running_job import RunningJob
-    from job_runners.work.unique import Unique
+    from job_runners.errors import DoNotRetry as DoNotRetry
+    from job_runners.errors import MissingObject as MissingObject
+    from job_runners.errors import NotDeployed as NotDeployed
+    from job_runners.errors import ObjectChanged as ObjectChanged
+    from job_runners.errors import RetryAfter as RetryAfter
+    from job_runners.store.rate import Rate as Rate
+    from job_runners.work.app_settings import app_setting as app_setting
+    from job_runners.work.around import CurrentWork as CurrentWork
+    from job_runners.work.batch_ended import BatchEnded as BatchEnded
+    from job_runners.work.definitions import InternalJob as InternalJob
+    from job_runners.work.definitions import Job as Job
+    from job_runners.work.definitions import Task as Task
+    from job_runners.work.errors import WaitTimedOut as WaitTimedOut
+    from job_runners.work.gathering import GroupResults as GroupResults
+    from job_runners.work.gathering import Member as Member
+    from job_runners.work.gathering import MemberResult as MemberResult
+    from job_runners.work.job_ended import JobEnded as JobEnded
+    from job_runners.work.queues import Queue as Queue
+    from job_runners.work.recurring import Each as Each
+    from job_runners.work.recurring import Recurring as Recurring
+    from job_runners.work.retry import Retry as Retry
+    from job_runners.work.running_job import RunningJob as RunningJob
+    from job_runners.work.unique import Unique as Unique
 
-__all__ = [
-    "BatchEnded",
-    "CurrentWork",
-    "DoNotRetry",
-    "Each",
-    "GroupResults",
-    "InternalJob",
-    "Job",
-    "JobEnded",
-    "Member",
-    "MemberResult",
-    "MissingObject",
-    "NotDeployed",
-    "ObjectChanged",
-    "Queue",
-    "Rate",
-    "Recurring",
-    "Retry",
-    "RetryAfter",
-    "RunningJob",
-    "Task",
-    "Unique",
-    "WaitTimedOut",
-    "app_setting",
-]
 
 _HOMES = {
     "BatchEnded": "job_runners.work.batch_ended",
@@ -81,6 +59,8 @@ _HOMES = {
     "WaitTimedOut": "job_runners.work.errors",
     "app_setting": "job_runners.work.app_settings",
 }
+
+__all__ = list(_HOMES)
 
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 

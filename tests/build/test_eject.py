@@ -1,8 +1,6 @@
 """`job-runners eject`: a project has its own template, also after an upgrade."""
 
-import re
-import shlex
-import subprocess
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from job_runners import __version__
 from job_runners.places import CODE
 
 MARK = "# Copied from the template of Job Runners"
-WRITE = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
 
 
 @pytest.fixture(scope="module")
@@ -44,36 +41,41 @@ def came_from(project: Path, old_line: str) -> None:
     (project / "template.yaml").write_text(f"{MARK} 0.0.9 (abc)\n{old_line}{text}# my own line\n")
 
 
-def test_a_build_shows_how_to_compare_another_template(project: Path) -> None:
-    assert python(project, "-c", WRITE, project=project).stderr == ""
+def build(project: Path) -> str:
+    """Return what `job-runners build` says before it begins to build."""
+    config = project / "samconfig.toml"
+    before = config.read_text()
+    config.write_text(before.replace('"Architecture=', '"WorkerColor=blue", "Architecture='))
+    done = jobs(project, "build", project=project)
+    config.write_text(before)
+    warning, _, refusal = done.stderr.rpartition(f"{config} sets WorkerColor")
+    assert refusal
+    return warning
+
+
+def test_an_upgrade_shows_the_difference_of_the_template(project: Path) -> None:
+    assert build(project) == ""
+    assert jobs(project, "eject", project=project).stdout == "Your template is the installed one.\n"
     came_from(project, "# an old line\n")
     mine = (project / "template.yaml").read_text()
-    said = python(project, "-c", WRITE, project=project).stderr
+    said = build(project)
     assert "was copied from the template of Job Runners 0.0.9 (abc). The" in said
-    found = re.search(r"run: (diff .*)\. Copy", said)
-    assert found
-    command = shlex.split(found[1])
-    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert "run job-runners eject again" in said
+    shown = jobs(project, "eject", project=project).stdout
     assert "\n-# an old line\n" in shown
     assert "\n-# my own line\n" in shown
     first = next(line[1:] for line in shown.splitlines() if line.startswith(f"+{MARK}"))
     assert (project / "template.yaml").read_text() == mine
     (project / "template.yaml").write_text(mine.replace(f"{MARK} 0.0.9 (abc)", first))
-    assert python(project, "-c", WRITE, project=project).stderr == ""
+    assert build(project) == ""
 
 
 def test_a_template_of_the_project_s_own_is_left_alone(project: Path) -> None:
-    (project / "template.yaml").write_text("# mine\nResources: {}\n")
-    assert python(project, "-c", WRITE, project=project).stderr == ""
-    assert (project / "template.yaml").read_text() == "# mine\nResources: {}\n"
-
-
-def test_eject_overwrites_no_template(project: Path) -> None:
-    (project / "template.yaml").write_text("# mine\n")
-    done = jobs(project, "eject", project=project)
-    assert done.returncode == 1
-    assert "exists already" in done.stderr
-    assert (project / "template.yaml").read_text() == "# mine\n"
+    (project / "template.yaml").write_text("# mine\nResources: {}\nParameters: {}\n")
+    assert build(project) == ""
+    shown = jobs(project, "eject", "--json", project=project)
+    assert "-# mine" in json.loads(shown.stdout)["difference"]
+    assert (project / "template.yaml").read_text() == "# mine\nResources: {}\nParameters: {}\n"
 
 
 def test_a_parameter_that_the_template_lacks_is_refused_before_a_build(project: Path) -> None:

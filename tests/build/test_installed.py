@@ -122,7 +122,10 @@ def test_a_project_goes_to_the_next_version_and_back(
         assert f"job_runners-{version}-" in (project.folder / "pyproject.toml").read_text()
         if version == NEXT:
             after, said = pulled.read_text(), project.run("build").stderr
-            assert "To see the differences, run: diff" in said
+            assert "To see the difference, run job-runners eject again" in said
+            shown = project.jobs("eject")
+            assert f"+++ the template of Job Runners {NEXT}" in shown
+            assert "\n-# my own line\n" in shown
             pulled.write_text(before)
             assert "uv.lock is outdated" in refused(project)
             config = project.folder / "pyproject.toml"

@@ -89,21 +89,6 @@ def test_lines_stand_in_the_order_in_which_they_were_said(api: FakeApi, account:
     assert [line.split()[-1] for line in shown] == ["first", "second"]
 
 
-def test_a_log_of_more_lines_than_one_page_has_is_shown_to_its_end(
-    api: FakeApi, account: Account
-) -> None:
-    """The local AWS returns the first 10,000 lines, and no token for the next page."""
-    account.log_event_ids = False
-    api.on("GET", f"/jobs/{ID}", 200, job("failed"))
-    start = time.time() - 30
-    account.logs["log-worker"] = [
-        (start + number // 7 / 1000, json.dumps({"message": f"line {number}", "job_id": ID}))
-        for number in range(20_003)
-    ]
-    lines = jobs("logs", ID, "--json").stdout.splitlines()
-    assert [json.loads(each)["message"] for each in lines] == [f"line {n}" for n in range(20_003)]
-
-
 def test_that_nothing_is_logged_is_said(api: FakeApi, account: Account) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("queued"))
     done = jobs("logs", ID)
@@ -204,7 +189,6 @@ def ended() -> Any:
 
 @pytest.mark.usefixtures("hurried")
 def test_following_shows_each_line_once_until_the_jobs_last(api: FakeApi, account: Account) -> None:
-    account.log_event_ids = False
     for _ in range(4):
         api.on("GET", f"/jobs/{ID}", 200, job("running"))
     for _ in range(4):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import in_project
 from fake_stack import OUTPUTS
 from job_runners.building import smoke_project
 from job_runners.cli.doctor.check import Finding, Verdict
@@ -219,10 +220,25 @@ def test_a_report_has_the_account_the_latencies_and_what_aws_counted(
     target.__dict__["stack"] = Stack.from_outputs("smoke", "eu-west-1", OUTPUTS)
     work = kinds.Work(target, ids={"job": "a" * 32, "task": "b" * 32, "unique job": ""})
     finding = Finding("job", Verdict.OK, "succeeded")
-    found = report.report(work, [finding], datetime.now(UTC))
+    found = report.report(work, [finding], datetime.now(UTC), "abc123")
     assert (found["account"], found["region"]) == ("123456789012", "eu-west-1")
+    assert found["build"] == "abc123"
     assert found["findings"] == [finding.as_json()]
     (job,) = found["jobs"]
     assert (job["check"], job["seconds_to_start"], job["billed_ms"]) == ("job", 2.0, 120)
     assert found["counted"] == {"lambda_request": 10, "write_unit": 10, "read_unit": 10}
     assert found["dollars"] == pytest.approx(10 * (0.2e-6 + 0.625e-6 + 0.125e-6))
+
+
+def test_a_report_of_an_earlier_run_stays_until_the_new_one_is_written(tmp_path: Path) -> None:
+    project = tmp_path / "acme-lists"
+    assert in_project.jobs(tmp_path, "init", "acme-lists").returncode == 0
+    file = tmp_path / "report.json"
+    file.write_text("earlier")
+    done = in_project.jobs(project, "smoke", "--report", str(file), project=project)
+    assert done.returncode != 0  # there are no credentials
+    assert file.read_text() == "earlier"
+    missing = str(tmp_path / "missing" / "report.json")
+    done = in_project.jobs(project, "smoke", "--report", missing, project=project)
+    assert done.returncode == 2
+    assert f"the folder of {missing} doesn't exist" in done.stderr

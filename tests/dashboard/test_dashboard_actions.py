@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from browser import Complaints, dispatch, row
 from following import follow
 from hostile_files import write_contacts
-from job_runners.local.credentials import session
 from local_stack import Local
+from stack_clients import session
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 

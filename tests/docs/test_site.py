@@ -53,6 +53,8 @@ def test_a_link_to_code_leads_to_the_repository_or_nowhere(tmp_path: Path) -> No
 def test_the_python_reference_has_every_method_of_the_client_and_of_a_job() -> None:
     http_api.document()  # completes the models
     page = python_api.page()
+    for name in ("django_task(", "job_options(", "max_attempts(count: int) -> Callable[[F], F]"):
+        assert f"\n```python\n{name}" in page
     assert " at 0x" not in page
     for owner in (Client, RunningJob):
         for name in vars(owner):

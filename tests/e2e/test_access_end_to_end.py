@@ -7,8 +7,8 @@ import pytest
 
 from every_route import EVERY_ROUTE, Asked, Entry
 from job_runners.client.connections import Answer
-from job_runners.local.credentials import session
 from local_stack import Enforcing
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,8 @@ def asked(stack: Enforcing, request: Asked, token: str | None) -> Answer:
     """Return the answer to a request with this token."""
     api = stack.called_with(token or "")
     path = request.path.format(**NOBODYS)
-    return api.call(request.method, path, request.body, signed=token is not None)
+    call = api.call if token is not None else api.call_unsigned
+    return call(request.method, path, request.body)
 
 
 def rows(stack: Enforcing) -> int:

@@ -10,9 +10,9 @@ import pytest
 
 from following import ORGANIZATION, follow
 from hostile_files import write_contacts
-from job_runners.local.credentials import session
 from job_runners.store.pauses import CACHED
 from local_stack import Local
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

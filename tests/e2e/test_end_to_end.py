@@ -16,10 +16,9 @@ import pytest
 
 from following import CAMPAIGN, ORGANIZATION, contacts, follow, run_job
 from hostile_files import Expected, write_contacts
-from job_runners.client.http_api import HttpApi
-from job_runners.local.credentials import session
-from job_runners.local.stack_api import signer
+from job_runners.local.supervisor import signer
 from local_stack import Local
+from stack_clients import StackApi, session
 
 pytestmark = pytest.mark.e2e
 
@@ -109,7 +108,7 @@ def test_a_task_texts_a_phone_number(local: Local) -> None:
 
 def _texts(local: Local) -> list[str]:
     """Every text that the local AWS was asked to send."""
-    api = HttpApi(local.stack.endpoint_url, signer(local.stack))
+    api = StackApi(local.stack.endpoint_url, signer(local.stack))
     numbers = api.get("/_ministack/sns/sms-messages").json["sms_messages"]
     return [str(text["Message"]) for sent in numbers.values() for text in sent]
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from job_runners.cli import local_aws
-from job_runners.local.credentials import session
 from jobs_command import jobs
 from local_stack import Local
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

@@ -16,9 +16,10 @@ from example_apps import EXAMPLES, DjangoApp
 from example_stacks import deploy_example
 from iam_api import IamApi
 from job_runners import AccessDenied
-from job_runners.local.credentials import credentials, session
+from job_runners.local.credentials import credentials
 from local_stack import Enforcing, Local
 from role_probes import AsRole, role_names
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

@@ -23,9 +23,9 @@ from following import ORGANIZATION, contacts, follow
 from hostile_files import NOTE, Expected, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import resend
 from job_runners.cli.polling import FINISHED
-from job_runners.local.credentials import session
 from local_stack import Local, worker_timeout
 from machine_speed import seconds_to_start_python
+from stack_clients import session
 from worker_killer import killer
 
 pytestmark = pytest.mark.e2e

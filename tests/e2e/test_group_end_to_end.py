@@ -19,9 +19,9 @@ from emulated_aws.function_code import activate
 from following import ORGANIZATION
 from job_runners.cli.polling import FINISHED
 from job_runners.client.errors import NoAnswer
-from job_runners.local.credentials import session
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local, worker_timeout
+from stack_clients import session
 from worker_killer import killer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more]

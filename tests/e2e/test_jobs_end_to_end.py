@@ -10,9 +10,9 @@ import pytest
 
 from following import ORGANIZATION
 from job_runners.cli import local_aws
-from job_runners.local.credentials import session
 from jobs_command import PATIENCE, jobs
 from local_stack import Local
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

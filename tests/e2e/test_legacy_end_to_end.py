@@ -10,8 +10,8 @@ import pytest
 from emulated_aws.emulator_fixes import restore_settings
 from following import follow
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
 from local_stack import Enforcing
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

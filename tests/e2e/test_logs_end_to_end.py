@@ -18,11 +18,12 @@ import chatty_work
 from chatty_work import ANSWER, FORGED, SAID
 from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
-from job_runners.local.credentials import credentials, session
+from job_runners.local.credentials import credentials
 from job_runners.local.env_file import variables
 from jobs_command import PATIENCE, jobs
 from local_stack import Local
 from runtime_emulator import runtime_emulator
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,6 @@ from emulated_aws.emulator import emulator
 from emulated_aws.emulator_fixes import restore_settings
 from job_runners.building.target import Target
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
 from job_runners.places import CODE
 from local_stack import Local, roomy_home
 from newcomers import Newcomer, new_newcomer
@@ -28,6 +27,7 @@ from package_index import (
     repacked,
     write_wheel,
 )
+from stack_clients import session
 
 # It starts a local AWS of its own: next to the one that most tests share, and not next to a third.
 pytestmark = [

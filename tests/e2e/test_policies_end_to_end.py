@@ -13,10 +13,10 @@ import pytest
 from expanded_template import allowed, deployed
 from following import follow
 from job_runners.client.connections import Answer
-from job_runners.local.credentials import session
 from job_runners.store.limits import CACHED
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

@@ -12,9 +12,9 @@ from emulated_aws.emulator_fixes import restore_settings
 from job_runners import __version__, clock
 from job_runners.building.target import Target
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
 from local_stack import Local, roomy_home
 from newcomers import NEXT, Newcomer, new_newcomer
+from stack_clients import session
 
 # It starts a local AWS of its own: next to the one that most tests share, and not next to a third.
 # Each deploy builds for AWS, three times.

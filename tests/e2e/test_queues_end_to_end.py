@@ -14,8 +14,8 @@ import pytest
 from following import ORGANIZATION
 from hostile_files import write_contacts
 from job_runners.cli.polling import FINISHED
-from job_runners.local.credentials import session
 from local_stack import Local
+from stack_clients import session
 from worker_killer import killer
 
 pytestmark = pytest.mark.e2e

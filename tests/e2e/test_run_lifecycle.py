@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from job_runners.cli.stack import Stack
-from job_runners.local.stack_api import stack_api
 from machine_speed import seconds_to_start_python
+from stack_clients import stack_api
 from supervised import ENDED, Run, environment, is_alive, running, start, until, write_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run lifecycle")]

@@ -21,9 +21,9 @@ from playwright.sync_api import Page, expect
 
 from api_events import request
 from job_runners.cli.signing_proxy import signing_proxy
-from job_runners.client.http_api import HttpApi
 from job_runners.client.signing import Bearer
-from job_runners.local.stack_api import signer
+from job_runners.local.supervisor import signer
+from stack_clients import StackApi
 from supervised import ENDED, Run, environment, running, start, until, write_project
 from token_issuer import AUDIENCE, token_issuer
 
@@ -135,7 +135,7 @@ def test_tokens_and_their_roles_are_checked(tmp_path: Path) -> None:
             url = run.stack.api_url
 
             def called(token: str, method: str = "get", **more: Any) -> int:
-                api = HttpApi(url, Bearer(token))
+                api = StackApi(url, Bearer(token))
                 body = {"job_type": "greet", "organization_id": "acme", "payload": {}}
                 if method == "post":
                     return api.post("/jobs", body).status

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from job_runners.cli.polling import FINISHED
-from job_runners.local.credentials import session
 from local_stack import Local
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

@@ -16,9 +16,9 @@ import pytest
 
 from emulated_aws.emulator import Emulator, emulator
 from job_runners.building.build import Target
-from job_runners.local.credentials import session
 from job_runners.places import CODE
 from newcomers import Newcomer
+from stack_clients import session
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
@@ -106,6 +106,7 @@ def test_every_kind_of_work_is_run_and_everything_is_removed(
     assert done.returncode == 0, done.stdout + done.stderr
     written = json.loads(file.read_text())
     assert (written["account"], written["region"]) == ("000000000000", "us-east-1")
+    assert re.fullmatch("[0-9a-f]{12}", written["build"])
     assert all(each["seconds_to_start"] is not None for each in written["jobs"])
     assert account.leftovers() == []
 

@@ -12,9 +12,8 @@ from emulated_aws.emulator import emulator
 from following import follow
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
-from job_runners.local.stack_api import stack_api
 from local_stack import roomy_home
+from stack_clients import session, stack_api
 
 # After the others on a local AWS, and not beside them: it starts one of its own.
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.xdist_group("local AWS")]

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from job_runners.local.credentials import session
 from local_stack import Local
+from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 

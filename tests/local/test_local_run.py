@@ -19,9 +19,9 @@ from emulated_aws.emulator import emulator, start_group, stop_group
 from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import announced, only_run
+from stack_clients import session
 
 # --- the interpreter --------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from broken_promise import broken_promise
 from early_rescue import rescue_early
 from histories import __main__ as chaos
+from histories.faults import ALL, OFF, Fault
 from histories.history import History, figures_text, play_seed, simulated_aws
 from histories.invariant_checker import Violation
 from job_runners.engine.running import claiming, ending, execution, failure_records, retrying
@@ -25,7 +26,6 @@ from job_runners.places import CODE
 from job_runners.store import conditional_write
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing.simulation.faults import ALL, OFF, Fault
 from job_runners.work import running_job
 
 HISTORIES = 100  # in a part: each has a bound of its own, and parts are played at the same time

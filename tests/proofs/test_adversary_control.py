@@ -8,13 +8,13 @@ import pytest
 from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
+from histories.faults import Fault
 from histories.history import simulated_aws
 from job_runners.engine.dispatch import checking
 from job_runners.engine.running import children
 from job_runners.engine.settling import group_ends
 from job_runners.store import caller_transitions, conditional_write, pauses, steps, transitions
 from job_runners.store.job_request import JobRequest, Status, new_id
-from job_runners.testing.simulation.faults import Fault
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from histories.declared_queues import LIMITED
+from histories.faults import Fault
 from histories.history import History, simulated_aws
 from histories.invariant_checker import Violation
 from job_runners import clock
@@ -27,8 +29,6 @@ from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
 from job_runners.store.schedules import Schedule, changing, writing
 from job_runners.store.transitions import ending
-from job_runners.testing.simulation.declared_queues import LIMITED
-from job_runners.testing.simulation.faults import Fault
 from job_runners.work import Queue
 from scripted_history import ScriptedHistory, scripted
 

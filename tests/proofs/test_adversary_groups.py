@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from broken_promise import broken_promise
+from histories.faults import Fault, of_seed
 from histories.history import simulated_aws
 from job_runners import clock
 from job_runners.engine.groups import finishing, looking, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.store import groups
-from job_runners.testing.simulation.faults import Fault, of_seed
 from job_runners.work import gathering
 
 ONLY_GROUPS = frozenset({Fault.GROUPS})

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
+from histories.faults import Fault
 from histories.history import simulated_aws
 from job_runners.engine.running import failure_records
 from job_runners.store import conditional_write, holdings
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.lines import Line
-from job_runners.testing.simulation.faults import Fault
 
 STARTABLE = (Status.SCHEDULED, Status.QUEUED, Status.RETRYABLE)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from histories.active_limits import SWEPT_AFTER
+from histories.declared_queues import LIMITED
 from histories.history import simulated_aws
 from job_runners import clock
 from job_runners.engine.lines import admission, sweeping
@@ -24,7 +25,6 @@ from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.rate import Rate
 from job_runners.store.transitions import claiming, holding
-from job_runners.testing.simulation.declared_queues import LIMITED
 from scripted_history import ScriptedHistory, before, scripted
 
 SWEEP = sweeping._sweep

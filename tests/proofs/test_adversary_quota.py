@@ -5,11 +5,11 @@ from collections.abc import Set
 
 import pytest
 
+from histories.faults import Fault, of_seed
 from histories.history import play_seed, simulated_aws
 from histories.invariant_checker import Violation
 from job_runners.store import conditional_write
 from job_runners.store.job_request import JobRequest
-from job_runners.testing.simulation.faults import Fault, of_seed
 from sizes import by_size
 
 HISTORIES = by_size(5, 30)

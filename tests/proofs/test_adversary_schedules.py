@@ -9,6 +9,7 @@ import pytest
 from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
+from histories.faults import ALL, Fault
 from histories.history import figures_text, play_seed, simulated_aws
 from job_runners import clock
 from job_runners.engine.schedules import due_schedule, occurrence, schedules
@@ -17,7 +18,6 @@ from job_runners.store import conditional_write, queries
 from job_runners.store import schedules as store
 from job_runners.store.schedules import Progress, Schedule, writing
 from job_runners.store.transactions import RecordWrite
-from job_runners.testing.simulation.faults import ALL, Fault
 from job_runners.work.occurrences import next_after
 from sizes import by_size
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
+from histories.faults import Fault
 from histories.history import simulated_aws
 from job_runners.store import blobs, conditional_write, holdings, uniqueness
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
-from job_runners.testing.simulation.faults import Fault
 
 
 @pytest.fixture(autouse=True)

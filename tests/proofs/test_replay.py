@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from early_rescue import rescue_early
+from histories.faults import Fault
 from histories.history import simulated_aws
 from job_runners.store import conditional_write, holdings
 from job_runners.store.conditional_write import JobEnd
 from job_runners.store.job_request import JobRequest
-from job_runners.testing.simulation.faults import Fault
 from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded
 from sizes import by_size
 from tools import tlc

@@ -2,9 +2,9 @@
 
 from collections.abc import Set
 
+from histories.faults import OFF, Fault
 from histories.history import play_seed
 from histories.invariant_checker import Violation
-from job_runners.testing.simulation.faults import OFF, Fault
 
 BROKEN_WITHIN = 1000  # histories, one of which must notice that a safeguard is gone
 FAR = 10  # histories from `near`, at most: a test that starts further away takes long

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from following import ORGANIZATION
 from job_runners.cli.signing_proxy import signing_proxy
-from job_runners.local.stack_api import signer
+from job_runners.local.supervisor import signer
 from local_stack import Local
 
 NOT_INSTALLED = "NO CHROMIUM HERE: THE DASHBOARD IS NOT TESTED (apt-get install chromium)"

@@ -5,9 +5,8 @@ from typing import Any
 
 from job_runners.aws import clients
 from job_runners.fake_dynamodb.behind_moto import database
-from job_runners.fake_dynamodb.database import Read, Write, write_units
+from job_runners.fake_dynamodb.database import Read, Write
 from job_runners.fake_dynamodb.tables import Item
-from job_runners.fake_dynamodb.units import read_units
 
 
 def units_between(before: dict[str, Any], after: dict[str, Any]) -> int:
@@ -56,3 +55,25 @@ class Units:
         self._requests.clear()
         self._units.clear()
         return found
+
+
+def write_units(write: Write) -> int:
+    """Return the units of a write: the table's, and those of the indexes, which follow later.
+
+    A transaction pays twice for the table. An index pays for each entry that it loses or gains.
+    """
+    sizes = [item.size if item else 0 for item in (write.before, write.after)]
+    units = max(1, -(-max(sizes) // 1024)) * (2 if write.in_transaction else 1)
+    for index in write.table.indexes.values():
+        old, new = (
+            write.table.entry(index, write.key, item) for item in (write.before, write.after)
+        )
+        if old != new:
+            units += (old is not None) + (new is not None)
+    return units
+
+
+def read_units(size_read: int, *, consistent: bool) -> float:
+    """Return the units of a read of so many bytes: of one item, or of all that a query examines."""
+    units = max(1, -(-size_read // 4096))
+    return units if consistent else units / 2

@@ -16,10 +16,10 @@ from emulated_aws.deploy import build, deploy
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import restore_settings
 from job_runners.cli.polling import FINISHED
-from job_runners.local.credentials import session
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local, roomy_home
 from released_code import TEMPLATE
+from stack_clients import session
 
 PATIENCE = 60  # seconds
 ORGANIZATION = "acme"

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from example_apps import EXAMPLES
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
+from stack_clients import session
 
 _BUCKET = "examples"
 

@@ -109,7 +109,6 @@ class Account:
     logs: dict[str, list[tuple[float, str]]] = field(
         default_factory=lambda: {"log-timer": [(time.time() - 30, '{"message": "tick"}')]}
     )
-    log_event_ids: bool = True  # the local AWS has none, and one page of at most 10,000 lines
     statements: list[dict[str, Any]] = field(
         default_factory=lambda: [
             {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "arn:aws:dynamodb:::jobs"}
@@ -232,13 +231,11 @@ class Account:
             {
                 "timestamp": int(when * 1000),
                 "message": line,
-                **({"eventId": f"{given['logGroupName']} {n}"} if self.log_event_ids else {}),
+                "eventId": f"{given['logGroupName']} {n}",
             }
             for n, (when, line) in enumerate(self.logs[given["logGroupName"]])
             if words in line and given["startTime"] <= when * 1000 <= given.get("endTime", math.inf)
         ]
-        if not self.log_event_ids:
-            return {"events": found[:10_000]}
         # As AWS does: a page may be empty, and the next one not.
         if "nextToken" not in given:
             return {"events": [], "nextToken": "more"}

@@ -9,9 +9,8 @@ from typing import Any
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
 from job_runners.client.connections import Answer
-from job_runners.client.http_api import HttpApi
-from job_runners.local.credentials import session
 from job_runners.places import DATA
+from stack_clients import StackApi, session
 
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"
@@ -32,7 +31,7 @@ def upload_few(stack: Stack) -> None:
 
 
 def run_job(
-    api: HttpApi, job_type: str, payload: dict[str, Any], campaign: str = CAMPAIGN
+    api: StackApi, job_type: str, payload: dict[str, Any], campaign: str = CAMPAIGN
 ) -> dict[str, Any]:
     """Dispatch a job of a campaign, and return it once it is finished."""
     body = {
@@ -43,7 +42,7 @@ def run_job(
     return follow(api, _job_of(api.post("/jobs", body), 202)["id"])
 
 
-def follow(api: HttpApi, job_id: str, *, patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
+def follow(api: StackApi, job_id: str, *, patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
     """Read a job until it is finished. Raises AssertionError if it makes no progress for `patience`
     seconds.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from following import contacts_table
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
+from stack_clients import session
 
 NOTE = "x" * 10_000
 

@@ -10,9 +10,9 @@ import pytest
 from job_runners import Client, Credentials
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
-from job_runners.local.credentials import session
 from local_stack import Enforcing
 from role_probes import AsRole
+from stack_clients import session
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,10 @@ import pytest
 
 from emulated_aws.local_stack import local_stack
 from job_runners.cli.stack import Stack
-from job_runners.client.http_api import HttpApi
 from job_runners.client.signing import Bearer
-from job_runners.local.credentials import session
-from job_runners.local.stack_api import stack_api
 from job_runners.places import CODE
 from role_probes import role_names
+from stack_clients import StackApi, session, stack_api
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 MEMORY = Path("/dev/shm")
@@ -44,7 +42,7 @@ class Local:
     ticks: list[str] = field(default_factory=list)  # request ids of those that tests asked for
 
     @property
-    def api(self) -> HttpApi:
+    def api(self) -> StackApi:
         """The stack's API, called as a service would."""
         return stack_api(self.stack)
 
@@ -123,13 +121,13 @@ class Enforcing(Local):
     issuer: TokenIssuer = field(kw_only=True)
 
     @property
-    def api(self) -> HttpApi:
+    def api(self) -> StackApi:
         """The API, called by a service with a token."""
         return self.called_with(self.issuer.token(roles=["service"]))
 
-    def called_with(self, token: str) -> HttpApi:
+    def called_with(self, token: str) -> StackApi:
         """Return the API, called with this token."""
-        return HttpApi(self.stack.api_url, Bearer(token))
+        return StackApi(self.stack.api_url, Bearer(token))
 
 
 def allow_settings(stack: Stack) -> None:

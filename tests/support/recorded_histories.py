@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from histories.faults import ALL, Fault
 from histories.history import play_seed
 from histories.invariant_checker import Violation
 from histories.write_recorder import RecordedLambda, Write, module
-from job_runners.testing.simulation.faults import ALL, Fault
 from tools import tlc
 
 _SECONDS = 150  # for TLC

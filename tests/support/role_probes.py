@@ -12,7 +12,7 @@ from job_runners import Credentials
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.client.credentials import of_botocore
-from job_runners.local.credentials import session
+from stack_clients import session
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"})
 

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from histories.declared_queues import LIMITED
+from histories.faults import Fault
 from histories.history import History
 from histories.operators import Operators
 from job_runners import clock, runners
@@ -12,8 +14,6 @@ from job_runners.engine.control import caller_actions
 from job_runners.store import limits, queries
 from job_runners.store.job_request import JobRequest
 from job_runners.store.rate import Rate
-from job_runners.testing.simulation.declared_queues import LIMITED
-from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.invocation import Event
 
 _LONG = 900.0  # seconds that a worker has: what happens meanwhile takes time

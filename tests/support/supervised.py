@@ -16,9 +16,7 @@ import pytest
 
 from in_project import installed_code
 from job_runners.cli.stack import Stack
-from job_runners.client.http_api import HttpApi
-from job_runners.local.credentials import session
-from job_runners.local.stack_api import stack_api
+from stack_clients import StackApi, session, stack_api
 
 PATIENCE = 60  # seconds, on a busy machine
 ENDED = ("succeeded", "failed", "canceled")
@@ -57,7 +55,7 @@ class Run:
     project: Path
     process: "subprocess.Popen[bytes]"
     output: Path
-    _api: HttpApi | None = field(default=None, repr=False)
+    _api: StackApi | None = field(default=None, repr=False)
 
     @property
     def shown(self) -> str:
@@ -70,7 +68,7 @@ class Run:
         return Stack.load(self.project / ".local" / "stack.json")
 
     @property
-    def api(self) -> HttpApi:
+    def api(self) -> StackApi:
         """The API, called with the credentials of the run."""
         if self._api is None:
             self._api = stack_api(self.stack)

@@ -19,6 +19,8 @@ _PARTS = (
     ("For the author of a job", "job_runners.work", None),
     ("Dispatch in the process of the engine", "job_runners.runners", None),
     ("The client", "job_runners", None),
+    # JobRunnersBackend, which settings name as a text, can be imported only with Django 6.
+    ("Django's tasks", "job_runners.django", ("django_task", "job_options", "max_attempts")),
     (
         "Tests: fixtures",
         "job_runners.testing.plugin",
@@ -101,7 +103,7 @@ class _Annotation:
     def __init__(self, annotation: Any) -> None:
         annotation = _bare(annotation)
         shown = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        self.text = re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)", r"\1", shown)
+        self.text = re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)|~_", r"\1", shown)
 
     def __repr__(self) -> str:
         return self.text

@@ -109,7 +109,7 @@ def show(target: Target, batch_id: str, failed: bool) -> None:
         output.print_json({**batch, "members": members} if failed else batch)
         return
     facts = [("id", batch["id"]), ("state", f"{batch['state']}, {batch['progress']:.0f}%")]
-    facts += [(name.replace("canceled", "canceled"), f"{batch[name]:,}") for name in _COUNTS]
+    facts += [(name, f"{batch[name]:,}") for name in _COUNTS]
     if batch["as_of"]:
         facts.append(("counted", f"{output.clock(batch['as_of'])}  {output.ago(batch['as_of'])}"))
     if batch["then_id"]:
@@ -187,8 +187,7 @@ def _as_job(batch: dict[str, Any]) -> dict[str, Any]:
     """Return a batch with the fields of a job, so that it can be followed."""
     ended = batch["total"] - batch["open"]
     counts = [f"{ended:,} of {batch['total']:,} members have ended"]
-    names = (("failed", "failed"), ("canceled", "canceled"))
-    counts += [f"{batch[name]:,} {word}" for name, word in names if batch[name]]
+    counts += [f"{batch[name]:,} {name}" for name in ("failed", "canceled") if batch[name]]
     if batch["state"] == "retryable" and (error := batch["error"]):
         counts.append(f"retries after {error['kind']}: {error['message']}")
     state = "running" if batch["state"] == "waiting" else batch["state"]

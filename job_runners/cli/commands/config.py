@@ -58,7 +58,7 @@ def list_settings(target: Target) -> None:
     """List names, types and times of change. Secret values aren't read."""
     found = _config(target).all()
     if target.json:
-        output.print_json([each.as_json() for each in found])
+        output.print_json(found)
         return
     if not found:
         click.echo(
@@ -68,7 +68,15 @@ def list_settings(target: Target) -> None:
         return
     output.table(
         ("NAME", "TYPE", "CHANGED", "VALUE"),
-        [(each.name, each.kind, output.ago(each.changed_at), each.value or "") for each in found],
+        [
+            (
+                str(each["name"]),
+                str(each["type"]),
+                output.ago(each["changed_at"]),
+                each["value"] or "",
+            )
+            for each in found
+        ],
     )
 
 

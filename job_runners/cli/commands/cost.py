@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -35,12 +35,14 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--seconds", type=click.FloatRange(0), required=True, help="Seconds of work per job.")
 @click.option(
     "--memory",
+    "memory_mb",
     type=click.IntRange(128, 10_240),
     default=1024,
     help="Worker memory in MB (default 1024).",
 )
 @click.option(
     "--arch",
+    "architecture",
     type=click.Choice(["arm64", "x86_64"]),
     default="arm64",
     help="Processor architecture of the functions (default arm64).",
@@ -59,6 +61,7 @@ _SHARE = click.FloatRange(0, 1)
 )
 @click.option(
     "--payload",
+    "payload_bytes",
     type=click.IntRange(0),
     default=100,
     help="Compressed payload bytes per job (default 100).",
@@ -67,7 +70,10 @@ _SHARE = click.FloatRange(0, 1)
     "--retried", type=_SHARE, default=0, help="Share of jobs that are retried once, such as 0.02."
 )
 @click.option(
-    "--limits", type=click.Choice(["slots", "rate", "both"]), help="Limits of the jobs' queue."
+    "--limits",
+    "limited",
+    type=click.Choice(["slots", "rate", "both"]),
+    help="Limits of the jobs' queue.",
 )
 @click.option("--waiting", type=_SHARE, default=0, help="Share of jobs that wait (with --limits).")
 @click.option("--quota", is_flag=True, help="Include the cost of a quota for unfinished jobs.")
@@ -89,10 +95,13 @@ _SHARE = click.FloatRange(0, 1)
 )
 @click.option(
     "--prices",
+    "file",
     type=click.Path(path_type=Path),
     help="File with other prices (default: built-in prices).",
 )
-def command(target: Target, **given: Any) -> None:
+def command(
+    target: Target, jobs: float, per: str, no_http: bool, file: Path | None, **given: Any
+) -> None:
     """Estimate what jobs cost on AWS, with the formula of each line. Doesn't call a stack.
 
     Excludes the free tier, volume discounts, data transfer, the AWS usage of your own code, and the
@@ -103,7 +112,7 @@ def command(target: Target, **given: Any) -> None:
     job-runners cost --jobs 1e8 --per day --seconds 2 --memory 512
     job-runners cost --jobs 5e5 --seconds 0.3 --limits slots --waiting 0.5
     """
-    if given["waiting"] and given["limits"] is None:
+    if given["waiting"] and given["limited"] is None:
         raise click.UsageError("--waiting applies to a queue with limits. Pass --limits too.")
     minimum = math.ceil(given["seconds"] / LONGEST_INVOCATION)
     if given["invocations"] < minimum:
@@ -111,8 +120,9 @@ def command(target: Target, **given: Any) -> None:
             f"Lambda ends an invocation after {LONGEST_INVOCATION} s. "
             f"Pass --invocations {minimum} or more."
         )
-    prices = _prices(given["prices"])
-    work = _workload(**given)
+    prices = _prices(file)
+    over_http = not (no_http or given["recurring"])
+    work = Workload(jobs=jobs * (30 if per == "day" else 1), over_http=over_http, **given)
     lines = bill(work)
     total = sum(line.dollars(prices) for line in lines)
     if target.json:
@@ -127,34 +137,6 @@ def command(target: Target, **given: Any) -> None:
     click.echo(
         f"Spread evenly: {rate:,.1f} jobs a second, {math.ceil(work.busy_workers):,} workers at "
         f"once, {rate * work.write_units:,.0f} write units a second."
-    )
-
-
-def _workload(
-    *,
-    jobs: float,
-    per: Literal["month", "day"],
-    seconds: float,
-    memory: int,
-    arch: Literal["arm64", "x86_64"],
-    limits: Literal["slots", "rate", "both"] | None,
-    payload: int,
-    recurring: bool,
-    no_http: bool,
-    prices: Path | None,  # noqa: ARG001
-    **unchanged: Any,
-) -> Workload:
-    """Return the workload that the options describe. Some options have other names or units."""
-    return Workload(
-        jobs=jobs * (30 if per == "day" else 1),
-        seconds=seconds,
-        memory_mb=memory,
-        architecture=arch,
-        limited=limits,
-        payload_bytes=payload,
-        recurring=recurring,
-        over_http=not (no_http or recurring),
-        **unchanged,
     )
 
 

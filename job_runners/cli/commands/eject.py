@@ -10,19 +10,23 @@ from job_runners.cli.target import Target
 
 @options.command()
 def command(target: Target) -> None:
-    """Copy the template into the project, so that you can change it.
+    """Copy the template into the project, so that you can change it. If the project has its own
+    template already, show how the installed template differs from it.
 
-    First see whether a parameter of the template is enough. After an upgrade, builds show how
-    to compare your copy with the new template.
+    First see whether a parameter of the template is enough. After an upgrade, call this command
+    again, and copy the changes that you need.
     """
     project_tools.require_project()
-    from job_runners.building.ejected import eject
+    from job_runners.building import ejected
 
-    files = eject()
+    difference = ejected.eject()
     if target.json:
-        print_json({"files": list(map(str, files)), "version": __version__})
-        return
-    click.echo(
-        f"Wrote template.yaml, of Job Runners {__version__}. Change it, and commit it.\n"
-        "Keep its first line: after an upgrade, builds compare it with the new template."
-    )
+        files = [] if difference is not None else [str(ejected.OWN)]
+        print_json({"files": files, "version": __version__, "difference": difference})
+    elif difference is not None:
+        click.echo(difference or "Your template is the installed one.", nl=not difference)
+    else:
+        click.echo(
+            f"Wrote template.yaml, of Job Runners {__version__}. Change it, and commit it.\n"
+            "Keep its first line: after an upgrade, builds compare it with the new template."
+        )

@@ -1,6 +1,7 @@
 """job-runners smoke: check an AWS account with a throwaway stack."""
 
 import json
+import os
 import secrets
 import signal
 import tempfile
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from job_runners.cli.smoke.kinds import Work
 
 
+def _in_existing_folder(
+    _ctx: click.Context, _param: click.Parameter, file: Path | None
+) -> Path | None:
+    """Refuse a file that can't be written after the run. What it contains stays until then."""
+    if file is not None and not os.access(file.absolute().parent, os.W_OK):
+        raise click.BadParameter(f"the folder of {file} doesn't exist, or you can't write to it.")
+    return file
+
+
 @options.command()
 @click.option(
     "--name", metavar="STACK", help="Name of the throwaway stack (default: a random one)."
@@ -32,12 +42,13 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     "file",
-    type=click.File("w", lazy=False),
-    help="File for the account, region, latencies and counted costs, as JSON.",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_in_existing_folder,
+    help="File for the build, account, region, latencies and counted costs, as JSON.",
 )
 @click.option("--remove", metavar="STACK", help="Only remove a stack that an earlier run has left.")
 def command(
-    target: Target, name: str | None, keep: bool, file: IO[str] | None, remove: str | None
+    target: Target, name: str | None, keep: bool, file: Path | None, remove: str | None
 ) -> Exit:
     """Check an AWS account: deploy a throwaway stack, run one of each kind of work on it, report
     each result, and remove the stack. This takes about 15 minutes, and costs less than a cent.
@@ -66,20 +77,22 @@ def command(
     throwaway.set_option("stack_name", stack, explicit=True)
     began = datetime.now(UTC)
     with _removed_at_the_end(throwaway, stack, keep=keep):
-        _deploy(stack, region)
+        build = _deploy(stack, region)
         work = kinds.Work(throwaway)
         findings = list(_shown(_checks(work), as_json=target.json))
         if file is not None:
             from job_runners.cli.smoke.report import report
 
-            json.dump(report(work, findings, began), file, indent=2)
+            text = json.dumps(report(work, findings, began, build), indent=2)
+            file.write_text(f"{text}\n", encoding="utf-8")
     if target.json:
         output.print_json({"stack": stack, "findings": [each.as_json() for each in findings]})
     return Exit.REFUSED if any(each.verdict == "wrong" for each in findings) else Exit.DONE
 
 
-def _deploy(stack: str, region: str) -> None:
-    """Build and deploy the throwaway stack from a temporary project. Raises Problem."""
+def _deploy(stack: str, region: str) -> str:
+    """Build and deploy the throwaway stack from a temporary project, and return the id of the
+    build. Raises Problem."""
     click.echo(f"Building and deploying {stack} (some minutes)", err=True)
     from job_runners.building import smoke_project
 
@@ -97,6 +110,7 @@ def _deploy(stack: str, region: str) -> None:
                     hint="Your credentials must be allowed to create each kind of resource in the "
                     "template.",
                 )
+        return smoke_project.build_id(Path(folder))
 
 
 def _checks(work: "Work") -> "Iterator[Finding]":

@@ -36,20 +36,13 @@ def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) ->
         "ProjectionExpression": ", ".join(aliases),
         "ExpressionAttributeNames": aliases,
     }
-    answers = _until_done(dynamodb.batch_get_item, {table: request}, "UnprocessedKeys")
-    return [item for answer in answers for item in answer["Responses"].get(table, [])]
-
-
-def _until_done(call: Any, request: Any, unprocessed_field: str) -> list[Any]:
-    """Call until DynamoDB leaves no item unprocessed, and return the answers.
-
-    `unprocessed_field` is the answer's field with the items that are left.
-    """
-    answers = []
+    items: list[Item] = []
+    requests = {table: request}
     for attempt in range(_TRIES):
-        answers.append(call(RequestItems=request))
-        request = answers[-1].get(unprocessed_field)
-        if not request:
-            return answers
+        answer = dynamodb.batch_get_item(RequestItems=requests)
+        items += answer["Responses"].get(table, [])
+        requests = answer.get("UnprocessedKeys")
+        if not requests:
+            return items
         time.sleep(0.1 * 2**attempt)
-    raise TimeoutError("DynamoDB is too busy. Run the command again, and it will continue.")
+    raise TimeoutError("DynamoDB is too busy. Run the command again.")

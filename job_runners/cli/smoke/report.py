@@ -30,8 +30,8 @@ _COUNTED = {
 }
 
 
-def report(work: Work, findings: Sequence[Finding], began: datetime) -> dict[str, Any]:
-    """Return what ran, and its times and costs, as JSON.
+def report(work: Work, findings: Sequence[Finding], began: datetime, build: str) -> dict[str, Any]:
+    """Return what ran, and its times and costs, as JSON. `build` is the id of the deployed code.
 
     CloudWatch has counted most of the run by now. Its numbers for the last minutes may be missing.
     """
@@ -41,6 +41,7 @@ def report(work: Work, findings: Sequence[Finding], began: datetime) -> dict[str
     prices = Prices.load()
     return {
         "version": __version__,
+        "build": build,
         "account": caller["Account"],
         "region": target.stack.region,
         "stack": target.stack.name,

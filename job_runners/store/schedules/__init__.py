@@ -24,54 +24,29 @@ does it overlap the job of the last occurrence.
 | `writing` | the conditional write that both use |
 """
 
-from job_runners.store.schedules.advancing import (
-    Progress,
-    Skipped,
-    advance,
-    note_failing,
-    set_aside,
-    skip_write,
-    start_write,
-    wait_for_previous,
-)
-from job_runners.store.schedules.changing import delete, pause, put, resume, stays_paused
-from job_runners.store.schedules.queries import count, due, page, read, read_many
-from job_runners.store.schedules.schedule import (
-    VERSION,
-    Definition,
-    Origin,
-    Schedule,
-    check_payload,
-    pack,
-    shards,
-)
-from job_runners.store.schedules.writing import ScheduleMoved
-
-__all__ = [
-    "VERSION",
-    "Definition",
-    "Origin",
-    "Progress",
-    "Schedule",
-    "ScheduleMoved",
-    "Skipped",
-    "advance",
-    "check_payload",
-    "count",
-    "delete",
-    "due",
-    "note_failing",
-    "pack",
-    "page",
-    "pause",
-    "put",
-    "read",
-    "read_many",
-    "resume",
-    "set_aside",
-    "shards",
-    "skip_write",
-    "start_write",
-    "stays_paused",
-    "wait_for_previous",
-]
+from job_runners.store.schedules.advancing import Progress as Progress
+from job_runners.store.schedules.advancing import Skipped as Skipped
+from job_runners.store.schedules.advancing import advance as advance
+from job_runners.store.schedules.advancing import note_failing as note_failing
+from job_runners.store.schedules.advancing import set_aside as set_aside
+from job_runners.store.schedules.advancing import skip_write as skip_write
+from job_runners.store.schedules.advancing import start_write as start_write
+from job_runners.store.schedules.advancing import wait_for_previous as wait_for_previous
+from job_runners.store.schedules.changing import delete as delete
+from job_runners.store.schedules.changing import pause as pause
+from job_runners.store.schedules.changing import put as put
+from job_runners.store.schedules.changing import resume as resume
+from job_runners.store.schedules.changing import stays_paused as stays_paused
+from job_runners.store.schedules.queries import count as count
+from job_runners.store.schedules.queries import due as due
+from job_runners.store.schedules.queries import page as page
+from job_runners.store.schedules.queries import read as read
+from job_runners.store.schedules.queries import read_many as read_many
+from job_runners.store.schedules.schedule import VERSION as VERSION
+from job_runners.store.schedules.schedule import Definition as Definition
+from job_runners.store.schedules.schedule import Origin as Origin
+from job_runners.store.schedules.schedule import Schedule as Schedule
+from job_runners.store.schedules.schedule import check_payload as check_payload
+from job_runners.store.schedules.schedule import pack as pack
+from job_runners.store.schedules.schedule import shards as shards
+from job_runners.store.schedules.writing import ScheduleMoved as ScheduleMoved

@@ -9,7 +9,7 @@ from pynamodb.expressions.update import Action
 from job_runners.aws.errors import try_write
 from job_runners.store.schedules import writing
 from job_runners.store.schedules.schedule import Schedule
-from job_runners.store.table import Integer, Table, nullable, set_or_remove
+from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 from job_runners.store.transactions import RecordWrite
 
 
@@ -118,13 +118,10 @@ def set_aside(found: Schedule, until: int) -> None:
     try_write(lambda: schedule.update([_StableFields.due_at.set(until)], as_found))
 
 
-class _StableFields(Table):
+class _StableFields(CoordinationItem):
     """The part of a schedule that every version of the code can read."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "as a Schedule"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)

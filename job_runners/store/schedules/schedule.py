@@ -16,7 +16,7 @@ from job_runners.errors import PayloadTooLarge
 from job_runners.store.blobs import compact_json, compressed
 from job_runners.store.job_request import derived_id
 from job_runners.store.schedule_marks import PARTITION
-from job_runners.store.table import Integer, Table, nullable
+from job_runners.store.table import CoordinationItem, Integer, nullable
 
 VERSION = 1  # the highest version that this code knows; newer items may mean other things
 SHARDS = 8  # never lower the number, because an item keeps its shard
@@ -72,13 +72,16 @@ class Definition(NamedTuple):
         return derived_id("schedule", text)
 
 
-class Schedule(Table):
+def partition_of(organization_id: str) -> str:
+    """Return the DynamoDB partition of an organization's schedules."""
+    return f"{PARTITION}#{organization_id}"
+
+
+class Schedule(CoordinationItem):
     """A schedule, and its progress. Times are milliseconds since 1970."""
 
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
+    erased = "schedules"
+    partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # the organization, see `partition_of`
     sk = UnicodeAttribute(range_key=True)  # the schedule's name
@@ -201,11 +204,6 @@ def check_payload(payload: Any) -> None:
                 limit,
                 "Put the data into the bucket or a table, and its key into the payload.",
             )
-
-
-def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's schedules."""
-    return f"{PARTITION}#{organization_id}"
 
 
 def shards() -> list[str]:

@@ -30,7 +30,6 @@ from job_runners.testing.hostile.mishaps import (
     Moment,
 )
 from job_runners.testing.simulation.fault_injector import FaultInjector
-from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.playing import DELAY_QUEUE
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import waiting
@@ -51,7 +50,7 @@ class ScriptedLambda(SimulatedLambda):
     """
 
     def __init__(self, mishap: Mishap, *, seconds: float) -> None:
-        super().__init__(self._answer, worker_timeout=_INVOCATION, faults={Fault.STALE_READS})
+        super().__init__(self._answer, worker_timeout=_INVOCATION)
         self.moments: list[Moment] = []
         self.about = ""  # the call or effect that the question is about
         self.has_waited = False  # whether the job has waited in its function

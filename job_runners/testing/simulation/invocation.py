@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from job_runners.testing.simulation.deploys import Version
 from job_runners.work import Queue
 
 WELL = "well"
@@ -38,10 +37,10 @@ class Invocation:
 
     name: str
     deadline: int
-    skew: int
     hops: int
     message: Message  # the message that it was invoked with, if it was ours
     started: int
+    skew: int = 0
     dead: bool = False
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token of its claim
@@ -51,7 +50,7 @@ class Invocation:
     refused_at: int = 0  # the last time at which a call was refused by a fault or not answered
     could_not_return_job: bool = False  # because AWS was unavailable until it ended
     machine: object = None  # its machine, which remembers what earlier invocations read
-    version: Version = Version.TODAY  # the version of its code
+    version: Any = None  # the version of its code
     cause: "Invocation | None" = None  # the invocation whose failure record it received
     writes_before: int = 0  # the number of writes that had landed when it began
     called_at: int = 0  # when its code made its current or last call
@@ -62,7 +61,7 @@ class Invocation:
     @staticmethod
     def none() -> "Invocation":
         """Return a stand-in for calls that are made outside any invocation."""
-        return Invocation("none", deadline=0, skew=0, hops=0, message={}, started=0)
+        return Invocation("none", deadline=0, hops=0, message={}, started=0)
 
 
 @dataclass(order=True)

@@ -1,4 +1,4 @@
-"""How reads see the tables: transactions item by item, and recent writes perhaps not at all."""
+"""How reads see the tables: recent writes perhaps not at all."""
 
 from zlib import crc32
 
@@ -7,9 +7,7 @@ from job_runners.fake_dynamodb.behind_moto import database
 from job_runners.fake_dynamodb.database import Consistency
 from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.fake_dynamodb.tables import Key, Overlay, Table
-from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
-from job_runners.testing.simulation.torn_transactions import TornTransactions
 
 _MOST = 12  # writes that a read may miss
 _LONGEST = 2 * clock.MINUTE  # how late a read may see a write
@@ -18,20 +16,15 @@ _LONGEST = 2 * clock.MINUTE  # how late a read may see a write
 class ReadView:
     """Decides what the reads of a world see."""
 
-    def __init__(self, world: SimulatedLambda, torn: TornTransactions) -> None:
+    def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
-        self._torn = torn
         self._recent = RecentWrites(
             database(), most=_MOST, longest=_LONGEST, now=lambda: world.time
         )
 
     def view(self, table: Table, consistency: Consistency) -> Overlay:
         """Return the items of a table that a read doesn't see as they are."""
-        stale = {} if consistency is Consistency.CONSISTENT else self._stale(table)
-        return {**stale, **self._torn.seen(table)}
-
-    def _stale(self, table: Table) -> Overlay:
-        if Fault.STALE_READS not in self._world.faults:
+        if consistency is Consistency.CONSISTENT:
             return {}
         kind = self._world.pick("how stale a read is", 8)
         if kind < 4:

@@ -11,7 +11,7 @@ import job_rows
 from bench import Bench
 from expanded_template import expanded, properties
 from job_runners.aws import clients
-from job_runners.aws.errors import is_temporary, throttled
+from job_runners.aws.errors import is_temporary
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.store import steps
@@ -140,7 +140,7 @@ def test_a_conflict_is_temporary_and_a_refusal_of_the_item_is_not(bench: Bench) 
 def test_an_error_for_a_call_under_way_is_temporary_and_leaves_it_in_doubt(code: str) -> None:
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     error = ClientError(answer, "TransactWriteItems")
-    assert (is_temporary(error), throttled(error)) == (True, False)
+    assert is_temporary(error)
 
 
 def test_a_transaction_that_is_throttled_was_lost_to_nobody(bench: Bench, refuse: Refuse) -> None:

@@ -13,6 +13,7 @@ import pytest
 from api_events import call
 from bench import Bench
 from entry_files import GOOD, Outfit
+from histories.faults import Fault
 from histories.history import play_seed, simulated_aws
 from job_runners import clock
 from job_runners.building.build import ROOT
@@ -24,7 +25,6 @@ from job_runners.errors import InvalidDefinition
 from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import ENVIRONMENT, WORKER
-from job_runners.testing.simulation.faults import Fault
 from job_runners.work import Job, Task
 from job_runners.work.errors import EntryNotLoaded
 from sizes import by_size

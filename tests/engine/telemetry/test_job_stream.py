@@ -27,7 +27,7 @@ from job_runners.work import Member, RunningJob
 from log_lines import printing_to
 from sample_work import script
 
-FUNCTION = "job-runners-WorkerFunction-028EEA3A9AC9C"
+FUNCTION = "worker"
 # Shown behind a bar, like a line of the work: only with LOG_PAYLOADS, or no line of a job.
 AS_PRINTED = {
     "payload",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
-from job_runners.local.credentials import session
 from job_runners.local.problem import LocalProblem
+from stack_clients import session
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from histories.faults import Fault, of_text
 from histories.history import figures_text, play_seed, simulated_aws
 from histories.invariant_checker import Violation
-from job_runners.testing.simulation.faults import Fault, of_text
 
 _CHUNK = 50
 _LINE_EVERY = 2000  # histories per line of output, without a terminal

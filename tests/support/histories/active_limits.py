@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from histories.declared_queues import LIMITED
+from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners.engine.lines import sweeping
 from job_runners.store.limits import CACHED
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.declared_queues import LIMITED
 from job_runners.testing.simulation.invocation import Invocation
-from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from job_runners.work import Queue, Rate
 
 # How long a process may use limits that it has read, if its clock is slow.
@@ -30,7 +30,7 @@ class Believed:
 class ActiveLimits:
     """The queue's limits and its pause, with every change by operators and deploys."""
 
-    def __init__(self, world: SimulatedLambda) -> None:
+    def __init__(self, world: HostileLambda) -> None:
         self._world = world
         # The limits that operators have set, each with the time of the change.
         self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]

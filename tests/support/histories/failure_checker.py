@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 
+from histories.hostile_lambda import HostileLambda
 from job_runners.store.error_groups import Fingerprint
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 _PREFIX = "failures#"
 
@@ -14,7 +14,7 @@ _PREFIX = "failures#"
 class FailureChecker:
     """The error groups, according to the writes that have landed."""
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
         self._failed: set[tuple[str, str]] = set()  # organization and key of each group that failed

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from histories.faults import Fault
+from histories.hostile_lambda import HostileLambda
 from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store import blobs, webhooks
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
-from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.job_ended import JobEnded
 
 _FINISHED = ("succeeded", "failed", "canceled")
@@ -50,7 +50,7 @@ def _receivers(job_type: str, status: str) -> set[str]:
 class FollowUpChecker:
     """The follow-ups of each end, according to the writes that have landed."""
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
         self._rows: dict[str, Row] = {}

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from histories.hostile_lambda import HostileLambda
 from job_runners import clock
 from job_runners.store import groups
 from job_runners.store.groups import Group
 from job_runners.store.job_fields import GROUP_PREFIX
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.gathering import GroupResults
 from job_runners.work.running_job import RunningJob
 
@@ -33,7 +33,7 @@ _Item = tuple[str, str]  # the partition and the sort key of an item
 class GroupChecker:
     """The groups of a history, according to what is stored after each write."""
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
         self._continued: dict[str, str] = {}  # by the created_key of a parent: its last group

@@ -7,12 +7,12 @@ may be late for many reasons. In peace, each delay has one cause.
 from collections.abc import Callable
 from typing import Any
 
+from histories.faults import Fault
 from histories.group_checker import GroupChecker, awaits_group, group_of_item
+from histories.hostile_lambda import HostileLambda
 from histories.operators import TROUBLE, Operators
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 _FINISHED = ("succeeded", "failed", "canceled")
 _MOST_DEATHS = 4  # in a history
@@ -25,7 +25,7 @@ class GroupTrouble:
 
     def __init__(
         self,
-        world: SimulatedLambda,
+        world: HostileLambda,
         checker: GroupChecker,
         operators: Operators,
         dispatch_parent: Callable[[], None],

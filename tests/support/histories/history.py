@@ -8,11 +8,26 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from unittest.mock import patch
 
+from histories import simulated_work
+from histories.declared_queues import LIMITED
+from histories.faults import ALL, Fault, as_text, of_seed
 from histories.follow_up_checker import subscribed
 from histories.group_trouble import GroupTrouble
+from histories.hostile_injector import HostileInjector
+from histories.hostile_lambda import SKEW, HostileLambda
 from histories.invariant_checker import FINISHED, InvariantChecker, Violation
 from histories.operators import Operators
 from histories.schedule_people import OCCURRENCES
+from histories.simulated_work import (
+    BALLAST,
+    CHILD,
+    FOLLOW_UPS,
+    JOBS,
+    MEMBERS,
+    TASKS,
+    Errand,
+    Steps,
+)
 from histories.task_checker import TaskChecker
 from histories.unique_checker import request_of
 from job_runners import clock, runners
@@ -44,22 +59,8 @@ from job_runners.store.job_request import Outcome, derived_id
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import mocked_aws
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation import simulated_work
-from job_runners.testing.simulation.declared_queues import LIMITED
-from job_runners.testing.simulation.fault_injector import FaultInjector
-from job_runners.testing.simulation.faults import ALL, Fault, as_text, of_seed
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
-from job_runners.testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
-from job_runners.testing.simulation.simulated_work import (
-    BALLAST,
-    CHILD,
-    FOLLOW_UPS,
-    JOBS,
-    MEMBERS,
-    TASKS,
-    Errand,
-    Steps,
-)
+from job_runners.testing.simulation.simulated_lambda import Choose
 from job_runners.work.errors import WaitTimedOut
 from job_runners.work.gathering import Member
 from job_runners.work.interrupts import (
@@ -86,7 +87,7 @@ _NEVER = 10**12  # seconds, far in the future
 @contextmanager
 def simulated_aws(**more_settings: str) -> Iterator[None]:
     """Simulate AWS for histories that are played one after another, with additional settings."""
-    work = {"JOBS_PACKAGES": "job_runners.testing.simulation.simulated_work"}
+    work = {"JOBS_PACKAGES": "histories.simulated_work"}
     environment = work | SETTINGS | more_settings
     with (
         mocked_aws(environment),
@@ -98,7 +99,7 @@ def simulated_aws(**more_settings: str) -> Iterator[None]:
 
 
 def play_seed(
-    seed: int, faults: Set[Fault] | None = None, world: type[SimulatedLambda] = SimulatedLambda
+    seed: int, faults: Set[Fault] | None = None, world: type[HostileLambda] = HostileLambda
 ) -> Counter[str]:
     """Play the history of a seed, and return figures: how often each thing happened.
 
@@ -142,7 +143,7 @@ class History:
         self,
         choose: Choose,
         faults: Set[Fault] = ALL,
-        world: type[SimulatedLambda] = SimulatedLambda,
+        world: type[HostileLambda] = HostileLambda,
     ) -> None:
         self.choose = choose
         self.world = world(choose, worker_timeout=60, faults=faults)
@@ -193,7 +194,7 @@ class History:
         self._stack.enter_context(self.world.running())
         if self._has_subscriptions:
             self._stack.enter_context(subscribed())
-        self._stack.enter_context(FaultInjector(self.world).intercepting())
+        self._stack.enter_context(HostileInjector(self.world).intercepting())
         self._stack.enter_context(fixed_randomness())
         if self._has_limits:
             self._stack.callback(self.world.queues.deploy, {})
@@ -410,9 +411,7 @@ class History:
 
     def end(self) -> Counter[str]:
         """Stop all faults until every job has ended. Return the figures. Raises Violation."""
-        self.world.run_without_faults(
-            self._unfinished, self._end_pauses_and_schedules, self._act_in_peace
-        )
+        self.world.stop_faults(self._unfinished, self._end_pauses_and_schedules, self._act_in_peace)
         rows = self._rows()
         self.checker.check_ended(rows)
         self.tasks.check_ended()

@@ -4,9 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
+from histories.deploys import Version
 from histories.failure_checker import FailureChecker
+from histories.faults import Fault
 from histories.follow_up_checker import FollowUpChecker
 from histories.group_checker import GroupChecker
+from histories.hostile_lambda import SKEW, HostileLambda
 from histories.line_checker import LineChecker
 from histories.operators import Pauses
 from histories.schedule_checker import ScheduleChecker
@@ -18,10 +21,7 @@ from job_runners.settings import settings
 from job_runners.store.pauses import CACHED
 from job_runners.store.transitions import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row, plain
-from job_runners.testing.simulation.deploys import Version
-from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.invocation import WELL, Invocation
-from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from job_runners.work import Job
 
 FINISHED = ("succeeded", "failed", "canceled")
@@ -54,7 +54,7 @@ class Violation(AssertionError):
 class InvariantChecker:
     """Checks each job's history: what its function does, its messages, and writes to its row."""
 
-    def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
+    def __init__(self, world: HostileLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
         self._max_invocations = {name: job.max_invocations for name, job in jobs.items()}
         self.rows: dict[str, Row] = {}

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from histories.active_limits import ActiveLimits, Believed
+from histories.declared_queues import LIMITED
+from histories.deploys import Version
+from histories.hostile_lambda import SKEW, HostileLambda
 from histories.unique_checker import request_of
 from job_runners.store.lines import ADMISSION_LEAD
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.declared_queues import LIMITED
-from job_runners.testing.simulation.deploys import Version
 from job_runners.testing.simulation.invocation import WELL, Invocation, Look
-from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from job_runners.work import Rate
 
 _MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
@@ -37,7 +37,7 @@ class _Start:
 class LineChecker:
     """Checks each write to a line against its own copy of the line, and the reads before it."""
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
         self._rows: dict[str, Row] = {}

@@ -8,9 +8,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from histories.declared_queues import LIMITED, RATES, SLOTS
+from histories.faults import Fault
 from histories.group_checker import awaits_group
+from histories.hostile_lambda import HostileLambda
 from histories.schedule_people import SchedulePeople
 from histories.signal_checker import SignalChecker
+from histories.simulated_work import Steps
 from job_runners import runners
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
@@ -20,10 +24,6 @@ from job_runners.store import limits, pauses, queries
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
-from job_runners.testing.simulation.declared_queues import LIMITED, RATES, SLOTS
-from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
-from job_runners.testing.simulation.simulated_work import Steps
 
 _PAUSABLE = [
     (Kind.JOB_TYPE, "hostile_once"),
@@ -42,7 +42,7 @@ class Operators:
 
     def __init__(
         self,
-        world: SimulatedLambda,
+        world: HostileLambda,
         ask_again: Callable[[], None],
         another_payload: Callable[[JobRequest], dict[str, Any]],
         ask_for_the_same: Callable[[], None],
@@ -262,7 +262,7 @@ class Operators:
 class Pauses:
     """The pauses in the table, each with the time at which it began."""
 
-    def __init__(self, world: SimulatedLambda) -> None:
+    def __init__(self, world: HostileLambda) -> None:
         self._world = world
         self._since: dict[str, int] = {}
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners import clock
 from job_runners.engine.schedules.due_schedule import STILL_RUNS
 from job_runners.engine.schedules.occurrence import MISSED, ON_TIME
 from job_runners.store.job_request import derived_id
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from job_runners.work.occurrences import When, next_after
 
 # If one write passes over more occurrences than this, the engine doesn't count all of them.
@@ -26,7 +26,7 @@ class ScheduleChecker:
 
     def __init__(
         self,
-        world: SimulatedLambda,
+        world: HostileLambda,
         report: Callable[[str], None],
         rows: dict[str, Row],
         restarts: dict[str, int],

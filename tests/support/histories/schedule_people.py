@@ -6,11 +6,11 @@ The schedule checker checks that each schedule does what was promised.
 from collections.abc import Callable
 from typing import Any
 
+from histories.hostile_lambda import HostileLambda
+from histories.simulated_work import Steps
 from job_runners.engine.schedules import schedules
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import ScheduleNotFound
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
-from job_runners.testing.simulation.simulated_work import Steps
 from job_runners.work.recurring import Each, Recurring
 
 ORGANIZATION = "acme"
@@ -33,7 +33,7 @@ class SchedulePeople:
 
     def __init__(
         self,
-        world: SimulatedLambda,
+        world: HostileLambda,
         payloads: list[Steps],
         request: Callable[[Callable[[], object]], None],
         send: Callable[[], Send],

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 
+from histories.hostile_lambda import HostileLambda
 from job_runners.engine.control import answering, signaling
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import AlreadyAnswered, LinkOver, SignalConflict, SignalTooLate
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.running_job import RunningJob
 
 _Key = tuple[str, str]  # the work_id of a job, and the name of a signal or a wait
@@ -17,7 +17,7 @@ _Key = tuple[str, str]  # the work_id of a job, and the name of a signal or a wa
 class SignalChecker:
     """The signals that the API has accepted in a history, and the answers that jobs have got."""
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
         self._accepted: dict[_Key, int] = {}  # the values that were answered with 200

@@ -10,15 +10,15 @@ import json
 from typing import Any
 
 import job_runners.handlers.worker
-from job_runners.testing.simulation.faults import Fault
+from histories.faults import Fault
+from histories.hostile_lambda import HostileLambda
 from job_runners.testing.simulation.invocation import Event, Message, id_of
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 _MOST_RECEIVES = 5
 _QUEUE = "work queue"
 
 
-class SimulatedQueue(SimulatedLambda):
+class SimulatedQueue(HostileLambda):
     """The simulated Lambda, for histories with the SQS runner."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from histories.hostile_lambda import HostileLambda
 from job_runners.testing.simulation.invocation import Invocation, Message
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 
 class TaskChecker:
     """The messages, runs and end of each task. A task has no row: it exists only as messages."""
 
     def __init__(
-        self, world: SimulatedLambda, max_attempts: Mapping[str, int], report: Callable[[str], None]
+        self, world: HostileLambda, max_attempts: Mapping[str, int], report: Callable[[str], None]
     ) -> None:
         self._max_attempts = max_attempts  # by name
         self._report = report

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from histories.failure_checker import group_key
+from histories.hostile_lambda import HostileLambda
 from job_runners import clock
 from job_runners.store.job_request import job_id_of
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work.definitions import LONGEST_WAIT
 
 _FINISHED = ("succeeded", "failed", "canceled")
@@ -38,7 +38,7 @@ class TimeToLive:
     It deletes them at random times, also while an invocation runs, and at the latest days later.
     """
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
 

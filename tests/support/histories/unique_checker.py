@@ -6,11 +6,11 @@ job received.
 
 from collections.abc import Callable, Iterator, Mapping
 
+from histories.hostile_lambda import HostileLambda
 from job_runners.store import blobs
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import ENVIRONMENT
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import Job
 
 _FINISHED = ("succeeded", "failed", "canceled")
@@ -21,7 +21,7 @@ class UniqueChecker:
     """The holder, follower and requests of each key, according to the writes that have landed."""
 
     def __init__(
-        self, world: SimulatedLambda, report: Callable[[str], None], jobs: Mapping[str, Job]
+        self, world: HostileLambda, report: Callable[[str], None], jobs: Mapping[str, Job]
     ) -> None:
         self._world = world
         self._report = report

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
+from histories.hostile_lambda import HostileLambda
 from job_runners import clock
 from job_runners.store import conditional_write, transitions
 from job_runners.store.conditional_write import Change
@@ -19,7 +20,6 @@ from job_runners.store.lines import is_line
 from job_runners.store.transitions import CLAIM_TOLERANCE
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 _NOTHING: Row = {"status": "none"}
 # The attributes that the model knows. Of the last five, it only knows which values of the same
@@ -77,7 +77,7 @@ class _Call:
 class WriteRecorder:
     """The writes of a history, by job and in order."""
 
-    world: SimulatedLambda
+    world: HostileLambda
     writes: dict[str, list[Write]] = field(default_factory=dict)
     _calls: list[_Call] = field(default_factory=list)
     _entrances: list[transitions.Entrance | None] = field(
@@ -213,7 +213,7 @@ class WriteRecorder:
         return _Call("set_aside", before, clock.now())
 
 
-class RecordedLambda(SimulatedLambda):
+class RecordedLambda(HostileLambda):
     """A simulated Lambda that records writes: a world for `history.play_seed`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -221,7 +221,7 @@ class RecordedLambda(SimulatedLambda):
         self.recorder = WriteRecorder(self)
 
     @contextmanager
-    def running(self) -> Iterator[SimulatedLambda]:
+    def running(self) -> Iterator[HostileLambda]:
         """Run as usual, and record the writes that land."""
         with super().running(), self.recorder.listening():
             yield self

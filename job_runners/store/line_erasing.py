@@ -1,4 +1,4 @@
-"""Erase an organization from the line of a queue and key."""
+"""Erase an organization from the line of a queue and key, for `job-runners erase`."""
 
 from pynamodb.expressions.update import Action
 
@@ -6,21 +6,15 @@ from job_runners.aws.errors import try_write
 from job_runners.store.line_items import WAITING, LineItem
 from job_runners.store.lines import partition_key_of
 from job_runners.store.used_keys import UsedKey, partition_of_queue
-from job_runners.work.queues import Queue
 
 
-def own_key(organization_id: str) -> str:
-    """Return the key of an organization in a queue whose keys are organizations."""
-    return Queue(slots=1, per="organization_id").key_of(organization_id, {})
-
-
-def erase(organization_id: str, queue_name: str, key: str) -> int:
+def erase(organization_id: str, queue_name: str, key: str, own: str) -> int:
     """Erase the organization's name from a line, or the whole line if it is the organization's own.
 
-    Return the number of records changed.
+    `own` is the key of the organization in a queue whose keys are organizations. Return the number
+    of records changed.
     """
     items = list(LineItem.query(partition_key_of(queue_name, key), consistent_read=True))
-    own = own_key(organization_id)
     # The key is the organization's, or begins with it: Queue(per=("organization_id", …)).
     is_own = key == own or key.startswith(f"{own}:")
     if is_own and not any(map(_is_in_use, items)):

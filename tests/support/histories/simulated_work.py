@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
-from job_runners.testing.simulation.declared_queues import LIMITED
+from histories.declared_queues import LIMITED
 from job_runners.work import Job, JobEnded, Retry, RunningJob, Task, Unique
 
 # This text doesn't fit into a row, even compressed.
-BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
+BALLAST = random.Random(0).randbytes(5_000).hex()
 
 
 class Steps(BaseModel):

@@ -7,11 +7,11 @@ even if the read is consistent. A write of such an item is refused as a conflict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from histories.faults import Fault
+from histories.hostile_lambda import HostileLambda
 from job_runners.fake_dynamodb.behind_moto import database, items_named
 from job_runners.fake_dynamodb.checks import Call
 from job_runners.fake_dynamodb.tables import Item, Key, Overlay, Table
-from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 _ODDS = 6
 _READS = ("GetItem", "BatchGetItem", "Query")
@@ -20,7 +20,7 @@ _READS = ("GetItem", "BatchGetItem", "Query")
 class TornTransactions:
     """The items of a world's transactions that have landed and not settled, as they were before."""
 
-    def __init__(self, world: SimulatedLambda) -> None:
+    def __init__(self, world: HostileLambda) -> None:
         self._world = world
         self._before: dict[tuple[str, Key], Item | None] = {}  # by table and key
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from pydantic import Field
 
+from histories import simulated_work
+from histories.faults import Fault
+from histories.simulated_work import Steps
 from job_runners.engine.registry.registry import registry
-from job_runners.testing.simulation import simulated_work
-from job_runners.testing.simulation.faults import Fault
-from job_runners.testing.simulation.simulated_work import Steps
 from job_runners.work import Job, RunningJob, Task
 
 _Tables = tuple[dict[str, Job], dict[str, Task]]
@@ -27,7 +27,7 @@ class Version(StrEnum):
 
 
 _OTHERS = (Version.WITHOUT_TYPE, Version.OTHER_MODEL, Version.BROKEN)
-_NOT_THERE = "job_runners.testing.simulation.not_there:work"
+_NOT_THERE = "histories.not_there:work"
 
 
 class FewSteps(Steps):
