@@ -41,6 +41,7 @@ class Dispatching(Gathering):
     def __init__(self, bench: Bench, **options: Any) -> None:
         super().__init__(bench, [], **options)
         self.act: Callable[[], object] = lambda: None
+        self.first: list[Member] = []  # of another group, which is complete by then
         self.then: Callable[[Any], object] = lambda job: 1 / 0
         self.asked: list[JobRequest] = []
 
@@ -48,6 +49,8 @@ class Dispatching(Gathering):
         if payload.text != "parent":
             self.begun.append(payload.number)
             return None
+        if self.first:
+            job.gather("a", self.first)
         with suppress(InterruptedError):
             job.gather("all", self._members())
         return self.then(job)
@@ -187,6 +190,14 @@ def test_a_group_that_is_no_longer_named_is_found_in_all_shards(canceled: Dispat
     for number in range(4):
         member = canceled.bench.read(found[0].member_id(f"{number:06d}"))
         assert member.status is Status.CANCELED
+
+
+def test_it_waits_for_the_group_that_it_dispatched_last(canceled: Dispatching) -> None:
+    canceled.first = [Member("sample_again", {"number": 100})]
+    assert canceled.start().status is Status.WAITING
+    canceled.bench.deliver()
+    assert canceled.read().status is Status.CANCELED
+    assert (canceled.begun, canceled.statuses) == ([100], ["canceled"] * 4)
 
 
 @pytest.mark.parametrize("first", ["the job", "with its members"])
