@@ -11,7 +11,7 @@ EXTENDS Integers, FiniteSets, TLC
 CONSTANTS
   Members,   \* numbers: what R dispatches
   Procs,     \* workers, the timer, people: each does one thing at a time
-  Kills, Zombies, Requeues, Cancels, Stops, Again, Strays,
+  Kills, Zombies, Raises, Requeues, Cancels, Stops, Again, Strays,
   Timer,     \* whether there is one
   Broken
 
@@ -54,7 +54,7 @@ Init ==
   /\ R = [st |-> "queued", tok |-> 0, epoch |-> 0, done |-> FALSE, sealed |-> FALSE, stop |-> FALSE]
   /\ was = [row |-> row, open |-> open, R |-> R] /\ calm = TRUE
   /\ loc = [p \in Procs |-> Idle]
-  /\ bud = [kill |-> Kills, zombie |-> Zombies, requeue |-> Requeues, cancel |-> Cancels, stop |-> Stops,
+  /\ bud = [kill |-> Kills, zombie |-> Zombies, raise |-> Raises, requeue |-> Requeues, cancel |-> Cancels, stop |-> Stops,
             again |-> Again, stray |-> Strays]
 
 ----------------------------------------------------------------------------
@@ -108,9 +108,20 @@ Final(p) ==
   /\ R' = IF R.st = "run" /\ R.tok = loc[p].tok THEN [R EXCEPT !.st = "over"] ELSE R
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
 
+(* Its function raises, and it may not be retried. If it is to be canceled after its members, it waits for them. *)
+RaisesR(p) ==
+  /\ loc[p].pc \in {"add", "addrow"} /\ Spend("raise")
+  /\ IF R.st = "run" /\ R.tok = loc[p].tok
+     THEN IF R.stop /\ ~Without("stop_held")
+          THEN R' = [R EXCEPT !.st = "wait"] /\ Go(p, [Idle EXCEPT !.pc = "look"])
+          ELSE R' = [R EXCEPT !.st = "over"] /\ Rest(p)
+     ELSE UNCHANGED R /\ Rest(p)
+  /\ UNCHANGED <<row, open, bad>> /\ Plain
+
 (* Its claimer is gone, or is frozen and continues later. *)
 Rescue ==
-  /\ R.st = "run" /\ R' = [R EXCEPT !.st = "queued"]
+  /\ R.st = "run"
+  /\ R' = [R EXCEPT !.st = IF ~R.stop THEN "queued" ELSE IF Without("stop_rescued") THEN "over" ELSE "wait"]
   /\ IF \E p \in Procs : loc[p].pc \in Invocation /\ loc[p].tok = R.tok THEN Spend("zombie") ELSE UNCHANGED bud
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
 
@@ -146,6 +157,7 @@ Admits(p) ==
   /\ R' = IF /\ (R.st = "wait" \/ Without("admit_asks"))
              /\ (R.tok = l.tok \/ Without("park_fence"))
              /\ (R.epoch = l.e \/ Without("epoch") \/ (l.stop /\ Without("stop_epoch")))
+             /\ (R.stop = l.stop \/ Without("stop_asked"))
           THEN IF l.stop THEN [R EXCEPT !.st = "canceled"] ELSE [R EXCEPT !.st = "queued", !.done = TRUE]
           ELSE R
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
@@ -265,10 +277,11 @@ SweepDeletes(p) ==
 CancelsR ==
   /\ R.st \in {"wait", "queued"} /\ Spend("cancel") /\ R' = [R EXCEPT !.st = "canceled"]
   /\ UNCHANGED <<row, open, bad, loc>> /\ Plain
-(* R is to be canceled with its members. They end as failed ones do: see Ends. *)
+(* R is to be canceled with its members. They end as failed ones do: see Ends. Between two invocations, R begins to wait. *)
 CancelsAll(p) ==
-  /\ loc[p] = Idle /\ R.st \in {"run", "wait"} /\ ~R.done /\ Spend("stop") /\ R' = [R EXCEPT !.stop = TRUE]
-  /\ IF R.st = "wait" THEN Go(p, [Idle EXCEPT !.pc = "look"]) ELSE UNCHANGED loc
+  /\ loc[p] = Idle /\ (R.st \in {"run", "wait"} \/ (R.st = "queued" /\ R.tok > 0)) /\ ~R.done /\ Spend("stop")
+  /\ R' = [R EXCEPT !.stop = TRUE, !.st = IF @ = "queued" THEN "wait" ELSE @]
+  /\ IF R.st # "run" THEN Go(p, [Idle EXCEPT !.pc = "look"]) ELSE UNCHANGED loc
   /\ UNCHANGED <<row, open, bad>> /\ Plain
 AgainR ==
   /\ R.st = "canceled" /\ Spend("again") /\ R' = [R EXCEPT !.st = "queued", !.stop = FALSE]
@@ -285,7 +298,7 @@ Goes(p) ==
   \/ Sweeps(p) \/ SweepFlags(p) \/ SweepDeletes(p)
 Next ==
   \/ Settles \/ Rescue \/ CancelsR \/ AgainR \/ StrayAdmit
-  \/ \E p \in Procs : Goes(p) \/ Claim(p) \/ Ends(p) \/ Retries(p) \/ TimerLooks(p) \/ CancelsAll(p) \/ Kill(p)
+  \/ \E p \in Procs : Goes(p) \/ Claim(p) \/ Ends(p) \/ Retries(p) \/ TimerLooks(p) \/ CancelsAll(p) \/ RaisesR(p) \/ Kill(p)
 Spec == Init /\ [][Next]_vars
 Live ==
   /\ Spec /\ WF_vars(Settles) /\ WF_vars(Rescue)
@@ -305,6 +318,8 @@ Once == [][/\ R.st = "over" => R'.st = "over"
            /\ R.done => R'.done]_vars
 (* R is canceled with its members only after every member has ended. *)
 Stopped == [][R.st = "wait" /\ R'.st = "canceled" /\ bud'.cancel = bud.cancel => \A m \in Members : row[m].st # "live"]_vars
+(* Once that was accepted, R doesn't end in another way. *)
+Heard == [][R.stop => R'.st # "over"]_vars
 (* Each unfinished member has a marker, as long as R may wait for it. *)
 Marked == ~R.done /\ calm => \A m \in Members : row[m].st = "live" => open[m] # -1
 (* No retry puts a marker of its own behind a member that another retry has queued: its end would not delete it. *)

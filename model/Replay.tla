@@ -80,8 +80,12 @@ Allowed ==
     [] write.do = "wait_again" -> write.who = "api" /\ row.st \notin Over /\ Leaves(row)
     [] write.do = "admit"      -> AdmitOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, After.slot))
     [] write.do = "cancel"     -> CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
-    [] write.do = "cancel_members" -> write.who = "api" /\ row.st \notin Over /\ HasRead /\ Leaves(row)
-    [] write.do = "cancel_parent" -> FinishGroupOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
+    [] write.do = "cancel_members" -> /\ write.who = "api" /\ HasRead
+                                  /\ \/ CancelMembersOk(row) /\ Leaves(CancelMembers(row))
+                                     \/ CancelMembersAndWaitOk(row, Seen) /\ Leaves(CancelMembersAndWait(row, After.since))
+    [] write.do = "wait_for_members" -> /\ MayEnd(WaitForMembersOk(row, Seen.tok), RescueWaitOk(row, Seen, write.over))
+                                  /\ Leaves(WaitForMembers(row, After.since))
+    [] write.do = "cancel_parent" -> CancelParentOk(row, Seen) /\ HasRead /\ Leaves(CancelParent(row))
     [] write.do = "request_cancel" -> RequestCancelOk(row) /\ Leaves(RequestCancel(row))
     [] write.do = "requeue"    -> write.who = "api" /\ RequeueOk(row, Seen, write.expired) /\ HasRead
                                   /\ Leaves([Requeue(row) EXCEPT !.key = @ /\ After.key])

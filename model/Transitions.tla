@@ -18,7 +18,7 @@ Without(safeguard) == Broken = safeguard
 (*   att    attempt              most  max_attempts         invocations  invocations          *)
 (*   lease  whether it has a lease_until                                       *)
 (*   due    whether it has a due_at, so that the timer checks it               *)
-(*   can    cancel_requested                                                   *)
+(*   can    cancel_requested     mem  cancel_members: it is canceled after its members *)
 (*   slot   its slot in its line, 0 for none        adm    admitted_at         *)
 (*   in     "pause", "line", "signal", "group", or "-"    since  waiting_since *)
 (*   key    whether it has a concurrency_key: its queue has, or has had, limits      *)
@@ -29,14 +29,14 @@ Over      == {"succeeded", "failed", "canceled"}
 Statuses  == {"none", "waiting", "running"} \cup Unclaimed \cup Over
 
 NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, invocations |-> 0,
-          lease |-> FALSE, due |-> FALSE, can |-> FALSE, slot |-> 0, adm |-> FALSE, in |-> "-",
+          lease |-> FALSE, due |-> FALSE, can |-> FALSE, mem |-> FALSE, slot |-> 0, adm |-> FALSE, in |-> "-",
           since |-> 0, key |-> FALSE, made |-> 0, run |-> 0]
 
 ----------------------------------------------------------------------------
 (* Conditions that transitions share: job_runners/store/conditional_write.py *)
 
 Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
-NotCanceled(r) == ~r.can \/ Without("cancel_heard")
+NotCanceled(r) == (~r.can /\ ~r.mem) \/ Without("cancel_heard")
 AsRead(r, seen) == r.st = seen.st /\ r.tok = seen.tok /\ r.slot = seen.slot /\ r.adm = seen.adm
 
 (* Rescue: the row runs under the claim as read, and its lease is over by the writer's clock. *)
@@ -73,13 +73,13 @@ ClaimInLine(r, t, s, slot)    == [Claim(r, t, s) EXCEPT !.slot = slot, !.key = T
 CheckpointOk(r, t) == Owned(r, t)
 RenewOk(r, t)      == Owned(r, t)
 
-SucceedOk(r, t) == Owned(r, t)
+SucceedOk(r, t) == Owned(r, t) /\ ~r.mem
 Succeed(r)      == Ended(r, "succeeded")
 
 FailOk(r, t)    == Owned(r, t) /\ NotCanceled(r)
 Fail(r)         == Ended(r, "failed")
 
-StopOk(r, t)    == Owned(r, t) /\ r.can
+StopOk(r, t)    == Owned(r, t) /\ r.can /\ ~r.mem
 Stop(r)         == Ended(r, "canceled")
 
 RetryOk(r, t)   == Owned(r, t) /\ r.att < r.most /\ NotCanceled(r)
@@ -96,7 +96,7 @@ Release(r)      == [Queued(r) EXCEPT !.invocations = @ - 1, !.adm = r.key]
 
 (* The same ends, written by the timer for a claimer that is dead. *)
 RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCanceled(r)
-RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can
+RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can /\ ~r.mem
 RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCanceled(r)
 
 (* Parks a job that could start, that runs under our claim, or that waits already. *)
@@ -115,7 +115,20 @@ SignalOk(r, seen)   == r.st \notin Over /\ r.st = seen.st /\ r.tok = seen.tok /\
 (* waits under the claim that was read before the markers.                                           *)
 GatherOk(r, t)      == Owned(r, t) /\ NotCanceled(r)
 Gather(r, since)    == Park(r, "group", since)
-FinishGroupOk(r, seen) == r.st = "waiting" /\ r.in = "group" /\ r.tok = seen.tok
+WaitsAsRead(r, seen)   == r.st = "waiting" /\ r.in = "group" /\ r.tok = seen.tok
+FinishGroupOk(r, seen) == WaitsAsRead(r, seen) /\ ~r.mem
+
+(* It is to be canceled with its members. However its invocation ends, the row waits for the group.  *)
+(* If no invocation has it, the request itself makes it wait. It is canceled when no marker is left. *)
+WaitForMembersOk(r, t)           == Owned(r, t) /\ r.mem
+RescueWaitOk(r, seen, over)      == LeaseExpired(r, seen, over) /\ r.mem
+WaitForMembers(r, since)         == Park(r, "group", since)
+CancelMembersOk(r)               == r.st = "running" \/ r.in = "group"
+CancelMembers(r)                 == [r EXCEPT !.mem = TRUE]
+CancelMembersAndWaitOk(r, seen)  == r.st \notin Over \cup {"running"} /\ r.in # "group" /\ AsRead(r, seen)
+CancelMembersAndWait(r, since)   == [Park(r, "group", since) EXCEPT !.mem = TRUE]
+CancelParentOk(r, seen)          == WaitsAsRead(r, seen) /\ r.mem
+CancelParent(r)                  == Ended(r, "canceled")
 
 PostponeOk(r, seen) == AsRead(r, seen) /\ r.due
 ExpireOk(r, seen)   ==
@@ -125,7 +138,7 @@ Expire(r)           == Ended(r, "failed")
 
 CancelOk(r, seen)  == \/ r.st \in Unclaimed \cup {"waiting"} /\ AsRead(r, seen)
                       \/ r.st = "running" /\ Without("cancel_asks")
-Cancel(r)          == Ended(r, "canceled")
+Cancel(r)          == [Ended(r, "canceled") EXCEPT !.mem = FALSE]
 RequestCancelOk(r) == r.st = "running"
 RequestCancel(r)   == [r EXCEPT !.can = TRUE]
 
@@ -133,7 +146,8 @@ RequeueOk(r, seen, expired) ==
   \/ r.st \in {"failed", "canceled"} /\ r.run = seen.run /\ ~expired
   \/ r.st \in {"running"} /\ Without("requeue_asks")
 Requeue(r) ==
-  [Queued(WithoutRoom(r)) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.invocations = 0, !.can = FALSE, !.run = @ + 1]
+  [Queued(WithoutRoom(r)) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.invocations = 0, !.can = FALSE, !.mem = FALSE,
+                             !.run = @ + 1]
 
 DeleteOk(r, seen) ==
   /\ r.st \in Over \/ Without("delete_asks_status")

@@ -27,7 +27,7 @@ _LONGEST_LIFE = 212  # days
 class Answer(CoordinationItem):
     """The answer to a request that created no job."""
 
-    erased = "not: docs/erasing.md says how long it stays"
+    erased = "not: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")

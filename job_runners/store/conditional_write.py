@@ -346,8 +346,10 @@ def attempts_left() -> Condition:
 
 
 def no_cancel_requested() -> Condition:
-    """Return the condition that no caller has asked it to stop."""
-    condition: Condition = JobRequest.cancel_requested.does_not_exist()
+    """Return the condition that no caller has asked it to stop, with its members or without."""
+    condition: Condition = (
+        JobRequest.cancel_requested.does_not_exist() & JobRequest.cancel_members.does_not_exist()
+    )
     return condition
 
 

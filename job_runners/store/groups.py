@@ -288,11 +288,16 @@ def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
 
 def named(parent: JobRequest) -> list[tuple[str, Group]]:
     """Return the names and the groups of a job's current work, ordered by name."""
-    found = steps.with_prefix(parent, STEP, after=None, limit=MOST_LISTED)
-    return [
-        (each.sk.removeprefix(STEP), Group(each.result["id"], each.result["shards"]))
-        for each in found
-    ]
+    return list(map(_named, steps.with_prefix(parent, STEP, after=None, limit=MOST_LISTED)))
+
+
+def last_of(parent: JobRequest) -> tuple[str, Group]:
+    """Return the name and the group that a job has dispatched last."""
+    group_id = str(parent.last_group_id)
+    for name, group in map(_named, steps.of_all_work(parent, STEP)):
+        if group.id == group_id:
+            return name, group
+    return "", Group(group_id, _SHARDS)  # its step has expired; a small group has one of the shards
 
 
 def delete(parent: JobRequest) -> int:
@@ -300,11 +305,14 @@ def delete(parent: JobRequest) -> int:
 
     Return the number of their items.
     """
-    found = [each.result for each in steps.of_all_work(parent, STEP)]
-    groups = [Group(each["id"], each["shards"]) for each in found]
+    groups = [_named(each)[1] for each in steps.of_all_work(parent, STEP)]
     return GroupItem.delete_partitions(
         partition for group in groups for partition in (_partition(group.id), *group.partitions)
     )
+
+
+def _named(step: steps.Step) -> tuple[str, Group]:
+    return step.sk.removeprefix(STEP), Group(step.result["id"], step.result["shards"])
 
 
 def _new_mark() -> str:

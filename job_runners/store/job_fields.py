@@ -143,7 +143,7 @@ class WaitFields(OutcomeFields):
     # How many of its invocations ended in a wait. `max_invocations` doesn't limit those.
     wait_count = nullable(Integer())
     signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
-    # the last wait of its function: read it with `job_runners.store.transitions.waits.current`
+    # the last wait of its function: read it with `job_runners.store.current_wait.of`
     current_wait = JSONAttribute(null=True)
 
     @property

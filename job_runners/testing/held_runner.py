@@ -16,8 +16,8 @@ from job_runners.engine.running.execution import run
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import Message, decode, encode
 from job_runners.engine.wire.sending import Accepted, Send
+from job_runners.store import current_wait
 from job_runners.store.job_request import JobRequest
-from job_runners.store.transitions import waits
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.plain_clients import every_row
 
@@ -115,7 +115,7 @@ def answer_waits(signals: Mapping[str, Any], send: Send) -> bool:
     """Send each job the first of these signals for which it waits. Return whether one waits."""
     has_sent = False
     for row in every_row(JobRequest):
-        wait = waits.current(row) if row.awaits_signal else None
+        wait = current_wait.of(row) if row.awaits_signal else None
         name = next((each for each in wait.names if each in signals), None) if wait else None
         if name is not None:
             signaling.signal(row, name, signals[name], send)

@@ -315,8 +315,6 @@ class _Adding:
         """Dispatch some members. First wait until the rate allows that."""
         job = self._job
         job.checkpoint()  # may notice a cancellation, or that the time is over
-        if job._cancels_members:  # it is canceled once the members so far have ended
-            raise job._interrupt(self._wait)
         if job._budget.invocation_over():
             raise job._interrupt(InvocationOverInterrupt())
         clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)

@@ -121,7 +121,6 @@ class RunningJob(JobFiles, JobWaits):
         self._written_at = 0
         self._gathered: dict[str, int] | None = None  # see `Checkpoint.group`
         self._steps: set[str] = set()  # names used in this invocation
-        self._cancels_members = bool(row.cancel_members)  # see `group_waits.cancel_members`
         # Called with an interrupt before it is raised, because the asyncio task that raises it may
         # never be awaited.
         self.on_interrupt: Callable[[BaseException], None] | None = None
@@ -427,8 +426,7 @@ class RunningJob(JobFiles, JobWaits):
                 )
         except PreconditionFailed as refused:
             raise self._interrupt(ClaimLostInterrupt(str(refused))) from refused
-        self._cancels_members = bool(row.cancel_members)
-        if row.cancel_requested:
+        if row.cancel_requested or row.cancel_members:
             raise self._interrupt(CancelInterrupt())
         if pause is not None:
             raise self._interrupt(PauseInterrupt(pause))

@@ -10,7 +10,8 @@ from histories.history import simulated_aws
 from job_runners import clock
 from job_runners.engine.groups import finishing, looking, retrying
 from job_runners.engine.settling import group_ends
-from job_runners.store import groups
+from job_runners.store import conditional_write, groups
+from job_runners.store.job_request import JobRequest
 from job_runners.work import gathering
 
 ONLY_GROUPS = frozenset({Fault.GROUPS})
@@ -53,6 +54,15 @@ def test_it_notices_when_members_are_not_canceled_with_their_owner(
     assert "is being canceled, but its member" in broken_promise(near=1, faults=ONLY_GROUPS)
 
 
+def test_it_notices_when_a_job_goes_on_that_is_canceled_with_its_members(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        conditional_write, "no_cancel_requested", JobRequest.cancel_requested.does_not_exist
+    )
+    assert "although it is canceled with its members" in broken_promise(near=3, faults=ONLY_GROUPS)
+
+
 def test_it_notices_when_members_of_a_waiting_owner_can_not_be_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -62,7 +72,7 @@ def test_it_notices_when_members_of_a_waiting_owner_can_not_be_retried(
 
 def test_it_notices_when_a_retried_member_is_not_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "is_retried", lambda *_: False)
-    assert "after a person had retried it" in broken_promise(near=226, faults=of_seed(226))
+    assert "after a person had retried it" in broken_promise(near=269, faults=of_seed(226))
 
 
 def test_it_notices_when_a_deleted_member_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

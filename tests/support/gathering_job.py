@@ -23,6 +23,7 @@ class Gathering:
         members: list[Member] | int,
         *,
         job_type: str = "sample_once",
+        queue_name: str | None = None,
         **options: Any,
     ) -> None:
         self.bench = bench
@@ -36,7 +37,8 @@ class Gathering:
         self.fails: set[int] = set()  # the members that fail
         self.begun: list[int] = []
         script.job = self.work
-        self.row = bench.dispatch(job_type, payload={"text": "parent"})
+        queue = {} if queue_name is None else {"queue_name": queue_name}
+        self.row = bench.dispatch(job_type, payload={"text": "parent"}, **queue)
 
     def run_member(self, number: int) -> JobRequest:
         """Run one member, without the messages that its end sends."""

@@ -110,3 +110,11 @@ def test_a_row_that_waits_for_a_signal_is_left_alone_until_its_time_is_over() ->
     assert due_decision.decide(waits, FACTS) == Postpone(Disposition.HELD, NOW + 1, Lane.WAITS)
     over = replace(FACTS, now=NOW + 1)
     assert due_decision.decide(waits, over) is Action.ADMIT_UNSIGNALED
+
+
+def test_a_row_whose_group_takes_too_long_expires_unless_it_is_canceled_with_its_members() -> None:
+    wait = {"kind": "group", "name": "all", "names": [], "since": 0, "until": NOW, "shards": 1}
+    waits = row(status=Status.WAITING, held_by="group#a", current_wait=wait)
+    assert isinstance(due_decision.decide(waits, FACTS), due_decision.Expire)
+    waits.cancel_members = True
+    assert due_decision.decide(waits, FACTS) is Action.LOOK_AT_GROUP

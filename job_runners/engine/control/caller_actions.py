@@ -56,7 +56,8 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
     """Cancel the open members of a job's group, and the job once all of them have ended.
 
     Only some members are canceled at once. The timer cancels the others, page by page. Until all
-    have ended, the job waits. A job without an open group is canceled like any other.
+    have ended, the job waits. If a worker has it, it begins to wait when its invocation ends, in
+    whatever way. A job without an open group is canceled like any other.
 
     Raises the errors of `cancel`.
     """

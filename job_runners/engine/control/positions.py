@@ -85,12 +85,12 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
 
 
 def _own_wait(row: JobRequest) -> WaitsFor | None:
-    from job_runners.store.transitions import waits  # imported here because most jobs don't wait
+    from job_runners.store import current_wait  # imported here because most jobs don't wait
 
-    wait = waits.current(row)
+    wait = current_wait.of(row)
     if wait is None:
         return None
-    names = wait.names if wait.kind == waits.SIGNAL else None
+    names = wait.names if wait.kind == current_wait.SIGNAL else None
     return WaitsFor(wait.kind, wait.name, None, wait.since, wait.until, names)
 
 

@@ -134,7 +134,7 @@ def not_loaded(name: str, why: Exception) -> None:
 
 def released(row: JobRequest) -> None:
     """Log that a claimed job was released before its function was called."""
-    if row.status is Status.CANCELED:
+    if _is_stopped(row):
         canceled(row)
     else:
         log.write(logger.info, "released", status=str(row.status))
@@ -161,8 +161,13 @@ def waits(row: JobRequest) -> None:
     _held_or_canceled(row, "waits", waits_for=row.current_wait)
 
 
+def _is_stopped(row: JobRequest) -> bool:
+    """Return whether a job was canceled, or waits to be canceled after its members."""
+    return row.status is Status.CANCELED or bool(row.cancel_members)
+
+
 def _held_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
-    if row.status is Status.CANCELED:  # a caller had asked it to stop
+    if _is_stopped(row):
         canceled(row)
     else:
         log.write(logger.info, message, **_job_fields(row) | fields)
@@ -200,7 +205,7 @@ def invocation_over(row: JobRequest) -> None:
 
     The job continues in another invocation, unless it was canceled.
     """
-    if row.status is Status.CANCELED:
+    if _is_stopped(row):
         canceled(row)
     else:
         log.write(logger.info, "invocation over", progress=row.progress, status=str(row.status))
@@ -211,14 +216,24 @@ def invocation_over(row: JobRequest) -> None:
 
 
 def succeeded(row: JobRequest) -> None:
-    """Log and count a job that succeeded."""
+    """Log and count a job that succeeded, or was canceled instead."""
+    if _is_stopped(row):
+        canceled(row)
+        return
     log.write(logger.info, "succeeded", run_ms=_run_time(row))
     tracing.ended("succeeded")
     _ended(row, Succeeded=1)
 
 
 def canceled(row: JobRequest) -> None:
-    """Log and count a claimed job that was canceled because a caller had asked it to stop."""
+    """Log and count a claimed job that was canceled because a caller had asked it to stop.
+
+    If its members are to be canceled first, log that it waits for them.
+    """
+    if row.awaits_group:
+        log.write(logger.info, "waits", **_job_fields(row), waits_for=row.current_wait)
+        tracing.ended("waits", job_id=row.id)
+        return
     log.write(logger.info, "canceled", run_ms=_run_time(row))
     tracing.ended("canceled", job_id=row.id)
     _ended(row, Canceled=1)
@@ -226,7 +241,7 @@ def canceled(row: JobRequest) -> None:
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
     """Log and count an attempt that ended in an error, whether or not another attempt follows."""
-    if row.status is Status.CANCELED:
+    if _is_stopped(row):
         canceled(row)
     elif row.status is Status.FAILED:
         log.write(logger.error, "failed", error, run_ms=_run_time(row))
@@ -267,16 +282,18 @@ def claim_lost(why: BaseException) -> None:
 
 
 def settled(row: JobRequest, why: Exception) -> None:
-    """Log and count a job that this process ended or retried in place of its worker.
+    """Log and count a job that this process ended, held or retried in place of its worker.
 
     Either its worker couldn't record how the attempt ended, or no worker started it in time.
     """
     write = logger.error if row.status is Status.FAILED else logger.warning
     log.write(write, "settled", **_job_fields(row), why=str(why))
     tracing.settled(row, why)
-    counts = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
+    names = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
+    # A job that waits for its members is counted once it is canceled.
+    counts = {} if row.awaits_group else {names.get(row.status, "Retried"): 1}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
-    metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
+    metrics.emit("job_type", row.job_type, **counts, **rescued)
 
 
 def not_settled(state: str) -> None:

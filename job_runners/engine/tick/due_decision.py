@@ -147,7 +147,7 @@ def _decide_waiting(row: JobRequest, facts: Facts) -> Decision:
         return Action.ADMIT_UNSIGNALED
     if row.awaits_group:
         wait = row.current_wait or {}
-        if facts.now >= wait.get("until", 0):
+        if facts.now >= wait.get("until", 0) and not row.cancel_members:
             return Expire(GroupExpired((facts.now - wait.get("since", 0)) // clock.DAY))
         return Action.LOOK_AT_GROUP
     if facts.now - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:

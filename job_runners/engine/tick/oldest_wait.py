@@ -10,10 +10,9 @@ from itertools import islice
 from job_runners import clock
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_index
-from job_runners.store import queries
+from job_runners.store import current_wait, queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 from job_runners.store.lines import is_line
-from job_runners.store.transitions import waits
 
 _MOST = 1000  # rows of a lane that are read: those that are due first
 
@@ -24,7 +23,7 @@ def measure() -> None:
     There is one count for the jobs that wait for a signal, and one for those in a line.
     """
     signaled = [row for row in _first(Lane.WAITS) if row.awaits_signal]
-    since = [wait.since for row in signaled if (wait := waits.current(row))]
+    since = [wait.since for row in signaled if (wait := current_wait.of(row))]
     if since:
         telemetry.oldest_wait(clock.now() - min(since))
     in_line = [row for row in _first(Lane.HELD) if is_line(row.held_by)]

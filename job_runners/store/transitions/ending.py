@@ -30,7 +30,10 @@ class Checkpoint(Value):
 
 
 def succeed(job: JobRequest, result: Any, *, reached: Checkpoint | None = None) -> Change:
-    """End a running job whose function returned. A result too large for the row is stored first."""
+    """End a running job whose function returned. A result too large for the row is stored first.
+
+    If the job is to be canceled with its members, it is stopped instead: see `stop`.
+    """
     inline, key = blobs.put(job.result_folder, result)
     message, group = (reached.message, reached.group) if reached is not None else (None, None)
     end = JobEnd.now(Status.SUCCEEDED, group=group)
@@ -41,7 +44,10 @@ def succeed(job: JobRequest, result: Any, *, reached: Checkpoint | None = None) 
         JobRequest.error.remove(),  # of an earlier attempt
         *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
-    return _end_job("succeed", job, end, actions, conditional_write.owned_by_claim(job))
+    condition = conditional_write.owned_by_claim(job) & JobRequest.cancel_members.does_not_exist()
+    return write_or_stop(
+        job, lambda: _end_job("succeed", job, end, actions, condition), reached=reached
+    )
 
 
 def fail(
@@ -78,7 +84,9 @@ def stop(
 ) -> Change:
     """End a running job that a caller has asked to stop.
 
-    Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
+    If its members are to be canceled too, the row waits for its group instead, and the job is
+    canceled once all of them have ended. Pass `error` if the job failed before it could stop. For
+    `rescue` see `fail`.
     """
     end = JobEnd.now(Status.CANCELED, error or job.error, group=reached.group if reached else None)
     actions = [
@@ -87,8 +95,18 @@ def stop(
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
-    condition = _may_end(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
-    return _end_job("stop", job, end, actions, condition)
+    condition = (
+        _may_end(job, rescue)
+        & (JobRequest.cancel_requested == True)  # noqa: E712
+        & JobRequest.cancel_members.does_not_exist()
+    )
+    try:
+        return _end_job("stop", job, end, actions, condition)
+    except PreconditionFailed as refused:
+        row = _still_running(job, refused)
+        if row is None or not row.cancel_members:
+            raise
+        return _wait_for_members(row, error, reached, rescue)
 
 
 def retry(
@@ -195,9 +213,8 @@ def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments
     try:
         return write()
     except PreconditionFailed as refused:
-        row = refused.row
-        ours = row is not None and row.claim_token == job.claim_token
-        if ours and row.status is Status.RUNNING and row.cancel_requested:
+        row = _still_running(job, refused)
+        if row is not None and (row.cancel_requested or row.cancel_members):
             return stop(job, **stop_arguments)
         raise
 
@@ -229,6 +246,39 @@ def unrecorded_actions(
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
     return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
+
+
+def _still_running(job: JobRequest, refused: PreconditionFailed) -> JobRequest | None:
+    """Return the row as read after a refused write, if the job still runs under the same claim."""
+    row: JobRequest | None = refused.row
+    if row is None or row.status is not Status.RUNNING or row.claim_token != job.claim_token:
+        return None
+    return row
+
+
+def _wait_for_members(
+    job: JobRequest, error: dict[str, Any] | None, reached: Checkpoint | None, rescue: bool
+) -> Change:
+    """End the invocation of a running job that is to be canceled after its members.
+
+    It waits for those that it has dispatched: see `group_waits.cancel_parent`.
+    """
+    from job_runners.store import group_holds  # imported here because most jobs have no group
+
+    actions = [
+        *group_holds.cancel_actions(job),
+        *unrecorded_actions(job, reached),
+        *(checkpoint_actions(reached) if reached else []),
+        *([JobRequest.error.set(error)] if error else []),
+    ]
+    return holdings.write_freeing(
+        "wait_for_members",
+        job,
+        actions,
+        _may_end(job, rescue) & (JobRequest.cancel_members == True),  # noqa: E712
+        already_applied=Status.WAITING,
+        release=holdings.Release.all_but_key(job),
+    )
 
 
 def _capacity_kept(job: JobRequest) -> list[Action]:

@@ -6,7 +6,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, groups, holdings
+from job_runners.store import conditional_write, current_wait, group_holds, groups, holdings
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Lane, Status
@@ -18,8 +18,8 @@ from job_runners.store.transitions.holding import admit_actions
 def begin_gather(job: JobRequest, group: Group) -> Change:
     """Record that a running job is about to dispatch a group.
 
-    The write is refused if the job was asked to stop: a cancel of the job with its members, which
-    found no open group, must not miss the members of this one.
+    The write is refused if the job was asked to stop: a cancel of the job with its members must not
+    miss the members of this group.
     """
     return conditional_write.write(
         "begin_gather",
@@ -56,14 +56,8 @@ def gather(
     It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
     members have failed, those that haven't started are canceled. For the rest see `sleep`.
     """
-    now = clock.now()
-    due_at = now + conditional_write.GRACE
-    stored = waits.Wait(waits.GROUP, name, [], since, until).stored()
-    group_fields = {"shards": group.shards, "stop_after": stop_after}
-    actions = [
-        *conditional_write.hold_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
-        JobRequest.current_wait.set(stored | group_fields),
-    ]
+    wait = current_wait.Wait(current_wait.GROUP, name, [], since, until)
+    actions = group_holds.actions(job, wait, group, stop_after)
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, reached)
 
 
@@ -92,19 +86,24 @@ def finish_group(job: JobRequest) -> Change:
 def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     """Record that the members of an unfinished job's group are to be canceled, and then the job.
 
-    If it waits for the group, the timer looks at the group in a minute. A running job without an
+    If it waits for the group, the timer looks at the group in a minute. If no worker has the job
+    and it waits for anything else, it waits for the group from now on. A running job without an
     open group has no such members, so it is asked to stop. Raises PreconditionFailed if the row has
     changed since it was read.
     """
     name = "cancel_members" if job.has_open_group else "cancel_requested"
     actions: list[Action] = [getattr(JobRequest, name).set(True)]
+    release = holdings.Release.nothing
     if by is not None:
         actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
     if job.awaits_group:
         due_at = clock.now() + conditional_write.GRACE
         actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
+    elif job.status is not Status.RUNNING:
+        actions += group_holds.cancel_actions(job)
+        release = holdings.Release.all_but_key
     same = conditional_write.same
-    return conditional_write.write(
+    return holdings.write_freeing(
         "cancel_members" if job.has_open_group else "request_cancel",
         job,
         actions,
@@ -114,6 +113,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         & same(JobRequest.last_group_id, job.last_group_id)
         & same(JobRequest.last_finished_group_id, job.last_finished_group_id),
         already_applied=None,  # if the row has changed since, the caller asks again
+        release=release(job),
     )
 
 

@@ -2,19 +2,15 @@
 
 Those of a job that waits for a group are in `group_waits`. Import them lazily, because most jobs
 never wait.
-
-A row stores its last wait in `current_wait`. A claim leaves it there after a sleep, so `current`
-returns it only while the rest of the row shows that the job still waits.
 """
-
-from typing import Any
 
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, holdings, signals
+from job_runners.store import conditional_write, current_wait, holdings, signals
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.conditional_write import Change
+from job_runners.store.current_wait import SIGNAL, TIME, Wait
 from job_runners.store.job_fields import SIGNAL_PREFIX
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.signals import Signal
@@ -28,49 +24,6 @@ from job_runners.store.transitions.ending import (
     write_or_stop,
 )
 from job_runners.store.transitions.holding import admit_actions
-from job_runners.values import Value
-
-TIME = "time"
-SIGNAL = "signal"
-GROUP = "group"
-
-
-class Wait(Value):
-    """What a job's function waits for: a time, a signal whose name is in `names`, or a group.
-
-    `name` is the name that the function gave this wait. Times are milliseconds since 1970.
-    """
-
-    kind: str
-    name: str
-    names: list[str]
-    since: int
-    until: int
-
-    def stored(self) -> dict[str, Any]:
-        """Return the wait as the row stores it."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "names": self.names,
-            "since": self.since,
-            "until": self.until,
-        }
-
-
-def current(row: JobRequest) -> Wait | None:
-    """Return the wait of a job's function, or None if it isn't waiting."""
-    if not row.current_wait:
-        return None
-    stored = row.current_wait
-    wait = Wait(stored["kind"], stored["name"], stored["names"], stored["since"], stored["until"])
-    if wait.kind == SIGNAL:
-        is_waiting = row.awaits_signal
-    elif wait.kind == GROUP:
-        is_waiting = row.awaits_group
-    else:
-        is_waiting = row.status is Status.SCHEDULED and row.run_at == wait.until
-    return wait if is_waiting else None
 
 
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint) -> Change:
@@ -173,7 +126,7 @@ def signal(job: JobRequest, sent: Signal) -> Change:
     slip in after a job checks its signals and before it waits. Raises PreconditionFailed, and
     RaceLost if the signal is stored already.
     """
-    awaited = current(job)
+    awaited = current_wait.of(job)
     actions = [JobRequest.signals.add(1), *conditional_write.waited_actions(job)]
     resumes = awaited is not None and sent.sk in awaited.names
     if resumes:

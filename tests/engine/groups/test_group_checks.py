@@ -333,15 +333,15 @@ def test_a_request_to_cancel_is_recorded_if_its_answer_is_lost_and_the_job_has_c
     lost = lose_next_answer("UpdateItem", lambda: change(seen, JobRequest.held_by.set("another")))
     asked = caller_actions.cancel_with_members(seen, bench.send)
     assert lost == ["UpdateItem"]
-    assert (asked.held_by, asked.cancel_members) == ("another", True)
+    assert (asked.awaits_group, asked.cancel_members) == (True, True)
 
 
 def test_a_job_that_has_ended_in_between_is_not_reported_as_canceled(bench: Bench) -> None:
     gathering = Gathering(bench, 1)
-    claimed = bench.claim(gathering.row)
+    bench.claim(gathering.row)
     group_waits.begin_gather(gathering.read(), Group("of some members", 1))
     asked = caller_actions.cancel_with_members(gathering.read(), bench.send)
-    transitions.succeed(claimed, 1)
+    failed(gathering)
     with pytest.raises(WrongState):
         caller_actions.cancel_with_members(asked, bench.send)
 

@@ -16,7 +16,7 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import PreconditionFailed, WrongState
 from job_runners.settings import forget
-from job_runners.store import caller_transitions
+from job_runners.store import caller_transitions, current_wait
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import Checkpoint, waits
@@ -230,9 +230,9 @@ def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: 
 @pytest.mark.parametrize("changed", [{"status": Status.QUEUED}, {"run_at": 10}])
 def test_a_sleep_that_a_claim_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
     asleep: dict[str, Any] = {"status": Status.SCHEDULED, "run_at": 9}
-    left = waits.Wait(waits.TIME, "nap", [], 1, 9)
-    assert waits.current(JobRequest(**asleep, current_wait=left.stored())) == left
-    assert waits.current(JobRequest(**asleep | changed, current_wait=left.stored())) is None
+    left = current_wait.Wait(current_wait.TIME, "nap", [], 1, 9)
+    assert current_wait.of(JobRequest(**asleep, current_wait=left.stored())) == left
+    assert current_wait.of(JobRequest(**asleep | changed, current_wait=left.stored())) is None
 
 
 @pytest.mark.parametrize("seconds", [91 * DAY, float("nan"), float("inf")])

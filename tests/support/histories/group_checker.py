@@ -17,6 +17,7 @@ from job_runners.work.gathering import GroupResults
 from job_runners.work.running_job import RunningJob
 
 _FINISHED = ("succeeded", "failed", "canceled")
+_STOPPING = ("running", "waiting")  # what a job may be until its members have ended
 # How long after the end of its last member a parent continues, in milliseconds. If no process died
 # in between, the process that records the end continues the parent. Otherwise the timer does so at
 # its next look: see docs/build/fan_out.md.
@@ -172,18 +173,22 @@ class GroupChecker:
             self._report(f"{member} was saved after its parent continued")
 
     def _check_canceled(self, parent: Row, group_id: str, members: list[Row]) -> None:
-        """Check the moment in which a parent is canceled after its members."""
+        """Check that a parent that is to be canceled after its members doesn't go on. Check also
+        the moment in which it is canceled."""
+        if parent.get("cancel_members") and parent["status"] not in (*_STOPPING, "canceled"):
+            self._report(
+                f"job {parent['id']} is {parent['status']} although it is canceled with its members"
+            )
         is_canceled = parent["status"] == "canceled" and parent.get("cancel_members")
         key = parent["created_key"]
         if not is_canceled or self._canceled.get(key) == parent["finished_at"]:
             return
         self._canceled[key] = parent["finished_at"]
         self._world.figures["parents canceled with their members"] += 1
-        if not parent.get("cancel_requested"):
-            self._check_in_time(parent, group_id)
+        self._check_in_time(parent, group_id)
         for row in members:
             is_own = row["member_of"].rpartition("#")[0] == group_id
-            if is_own and row["status"] not in _FINISHED and not parent.get("cancel_requested"):
+            if is_own and row["status"] not in _FINISHED:
                 self._report(
                     f"job {parent['id']} was canceled while {row['id']} is {row['status']}"
                 )

@@ -61,10 +61,12 @@ class GroupTrouble:
         else:
             self._request()
 
-    def perhaps_cancel_parent(self, job_id: str) -> None:
-        """Perhaps cancel the job that runs now with its members."""
-        if self._world.is_harmless and self._world.choose("a parent is canceled", 12) == 11:
-            self._operators.cancel_parent(job_id)
+    def perhaps_cancel_parent(self, job_id: str) -> bool:
+        """Perhaps cancel the job that runs now with its members. Return whether it was tried."""
+        if not self._world.is_harmless or self._world.choose("a parent is canceled", 12) < 11:
+            return False
+        self._operators.cancel_parent(job_id)
+        return True
 
     def _before(self, operation: str, call: Row) -> None:
         """Perhaps let a person act just before a call about a group."""

@@ -527,8 +527,10 @@ class History:
 
         def members() -> Iterator[Member]:
             for index, key in enumerate(keys):
-                if self._trouble:
-                    self._trouble.perhaps_cancel_parent(job.id)
+                canceled = self._trouble and self._trouble.perhaps_cancel_parent(job.id)
+                if canceled and self.choose("it fails now", 2):
+                    self.checker.excuse(job.id)
+                    raise DoNotRetry("asked to fail")
                 job_type = types[index % 3] or "hostile_once"
                 yield Member(job_type, MEMBERS[index], key=key, queue_name=queue_name)
 

@@ -299,7 +299,8 @@ class InvariantChecker:
             self._forget_last_run(after["id"])
         elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
             self.report(f"{label}: progress from {before['progress']} to {after['progress']}")
-        if before.get("cancel_requested") and after["status"] in _WAITING:
+        waits_for_members = after.get("cancel_members") and after["status"] == "waiting"
+        if before.get("cancel_requested") and after["status"] in _WAITING and not waits_for_members:
             self.report(f"{label}: {change} after it was canceled")
         if before["status"] == "running":
             self._check_change_of_running(label, invocation, before, after)

@@ -97,6 +97,10 @@ class LineChecker:
                 self._listed[line] = self._world.writes_landed
             if key[0].startswith("line#"):
                 self._last_write[key[0]] = self._world.writes_landed
+                if before and not self._items[key] and not key[1].startswith("wait#"):
+                    # It has expired, because no job was admitted for 40 days. So the line has
+                    # forgotten which organization was served last.
+                    self._admitted_past.clear()
                 self._check_item(key, before, rows)
         for job_id, before in before_rows.items():
             self._check_row(before, self._rows[job_id])

@@ -1,0 +1,29 @@
+"""The changes that make the row of a job wait for its group. Import them lazily."""
+
+from pynamodb.expressions.update import Action
+
+from job_runners import clock
+from job_runners.store import conditional_write, groups, steps
+from job_runners.store.current_wait import GROUP, Wait
+from job_runners.store.groups import Group
+from job_runners.store.job_request import JobRequest, Lane
+
+
+def actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -> list[Action]:
+    """Return the actions that make a row wait for a group. For `stop_after` see `gather`."""
+    now = clock.now()
+    due_at = now + conditional_write.GRACE
+    group_fields = {"shards": group.shards, "stop_after": stop_after}
+    return [
+        *conditional_write.hold_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
+        JobRequest.current_wait.set(wait.stored() | group_fields),
+    ]
+
+
+def cancel_actions(job: JobRequest) -> list[Action]:
+    """Return the actions that make a row wait for its last group, to be canceled after it."""
+    name, group = groups.last_of(job)
+    now = clock.now()
+    # By then, even the markers of its members have expired.
+    wait = Wait(GROUP, name, [], now, now + steps.LIFETIME)
+    return actions(job, wait, group, None)
