@@ -27,8 +27,8 @@ from job_runners.api.json_schema import (
     values,
 )
 from job_runners.api.logs_url import logs_url
-from job_runners.api.queue_views import WAITS_FOR, waits_for
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
+from job_runners.api.wait_views import WAITS_FOR, waits_for
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import JobRunnersError, MissingObject

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from job_runners import names, runners
-from job_runners.api import job_logs, queue_views, requests, views
+from job_runners.api import requests, views, wait_views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import ListQuery, acting_organization, flag, list_query, page_query
@@ -89,7 +89,7 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
         from job_runners.engine.control import answering  # few jobs wait for signals
 
         place = place._replace(questions=answering.questions(row, waits_for.names))
-    return respond(200, queue_views.place(place, row), views.retry_after(row))
+    return respond(200, wait_views.place(place, row), views.retry_after(row))
 
 
 def list_children(event: Event, caller: Caller, job_id: str) -> Response:
@@ -120,6 +120,8 @@ def list_groups(_event: Event, caller: Caller, job_id: str) -> Response:
 
 def read_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
+    from job_runners.api import job_logs  # imported here because few requests need it
+
     found = job_logs.read(job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})
 
