@@ -176,18 +176,22 @@ _route(
     ("job-not-found",),
 )
 _route(
-    "DELETE /jobs/<job_id>", "jobs.delete_job", Role.OPERATOR, deleted("Deleted"), CHANGE_PROBLEMS
+    "DELETE /jobs/<job_id>",
+    "job_actions.delete_job",
+    Role.OPERATOR,
+    deleted("Deleted"),
+    CHANGE_PROBLEMS,
 )
 _route(
     "GET /jobs/<job_id>/place",
-    "jobs.get_place",
+    "job_details.get_place",
     Role.VIEWER,
     ok("Its position in line", "Place", POLLED),
     ("job-not-found",),
 )
 _route(
     "GET /jobs/<job_id>/children",
-    "jobs.list_children",
+    "job_details.list_children",
     Role.VIEWER,
     ok("A page of the jobs that it has dispatched", "ChildPage"),
     ("job-not-found",),
@@ -195,21 +199,21 @@ _route(
 )
 _route(
     "GET /jobs/<job_id>/groups",
-    "jobs.list_groups",
+    "job_details.list_groups",
     Role.VIEWER,
     ok("Its groups, by name", "Groups"),
     ("job-not-found",),
 )
 _route(
     "GET /jobs/<job_id>/logs",
-    "jobs.read_logs",
+    "job_details.read_logs",
     Role.OPERATOR,
     ok("Its lines, or only those of its latest invocation if there are too many", "Logs"),
     ("job-not-found", "logs-not-readable"),
 )
 _route(
     "POST /jobs/<job_id>/rerun",
-    "jobs.rerun_job",
+    "job_actions.rerun_job",
     Role.OPERATOR,
     accepted("The new job", "JobSummary", ACCEPTED),
     (
@@ -224,7 +228,7 @@ _route(
 )
 _route(
     "POST /jobs/<job_id>/cancel",
-    "jobs.cancel_job",
+    "job_actions.cancel_job",
     Role.OPERATOR,
     ok("Canceled", "JobSummary")
     | accepted(
@@ -235,7 +239,7 @@ _route(
 )
 _route(
     "POST /jobs/<job_id>/retry",
-    "jobs.retry_job",
+    "job_actions.retry_job",
     Role.OPERATOR,
     accepted("Queued again", "JobSummary", POLLED),
     (*CHANGE_PROBLEMS, *RUN_PROBLEMS, "payload-gone", "unique-conflict"),
@@ -260,7 +264,7 @@ _route(
 )
 _route(
     "PUT /jobs/<job_id>/signals/<name>",
-    "jobs.signal_job",
+    "job_actions.signal_job",
     Role.OPERATOR,
     ok("Stored now, or earlier with the same value", "JobSummary", POLLED),
     ("job-not-found", "signal-conflict", "signal-too-late", "too-many-signals", "signal-busy"),

@@ -12,26 +12,30 @@ Only this package and `job_runners.store.caller_transitions` change a JobRequest
 | `checking` | expire, postpone, set_aside, for rows that the timer found due |
 """
 
-from job_runners.store.transitions.checking import expire, postpone, set_aside
-from job_runners.store.transitions.claiming import (
-    CLAIM_TOLERANCE,
-    SKEW,
-    Entrance,
-    checkpoint,
-    claim,
-    renew,
-)
-from job_runners.store.transitions.ending import (
-    Checkpoint,
-    end_invocation,
-    fail,
-    release,
-    retry,
-    stop,
-    succeed,
-)
-from job_runners.store.transitions.holding import admit, hold, hold_in_line, restore_entry
-from job_runners.store.transitions.saving import NewJob, save
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from job_runners.store.transitions.checking import expire, postpone, set_aside
+    from job_runners.store.transitions.claiming import (
+        CLAIM_TOLERANCE,
+        SKEW,
+        Entrance,
+        checkpoint,
+        claim,
+        renew,
+    )
+    from job_runners.store.transitions.ending import (
+        Checkpoint,
+        end_invocation,
+        fail,
+        release,
+        retry,
+        stop,
+        succeed,
+    )
+    from job_runners.store.transitions.holding import admit, hold, hold_in_line, restore_entry
+    from job_runners.store.transitions.saving import NewJob, save
 
 __all__ = [
     "CLAIM_TOLERANCE",
@@ -57,3 +61,23 @@ __all__ = [
     "stop",
     "succeed",
 ]
+
+# A process imports only the modules of the transitions that it uses.
+_MODULES = {
+    **dict.fromkeys(("expire", "postpone", "set_aside"), "checking"),
+    **dict.fromkeys(
+        ("CLAIM_TOLERANCE", "SKEW", "Entrance", "checkpoint", "claim", "renew"), "claiming"
+    ),
+    **dict.fromkeys(
+        ("Checkpoint", "end_invocation", "fail", "release", "retry", "stop", "succeed"), "ending"
+    ),
+    **dict.fromkeys(("admit", "hold", "hold_in_line", "restore_entry"), "holding"),
+    **dict.fromkeys(("NewJob", "save"), "saving"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found
