@@ -6,6 +6,9 @@ With JOB_RUNNER=legacy, it also runs jobs and tasks, and accepts the worker's me
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+# Most requests need these two, so a process imports them before its first event.
+import job_runners.api.routes.jobs
+import job_runners.engine.dispatch.dispatch  # noqa: F401
 from job_runners import handlers, runners
 from job_runners.api import access, router
 from job_runners.api.routes.table import ROUTES

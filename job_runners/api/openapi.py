@@ -13,17 +13,15 @@ from job_runners.api.batches import BatchData, MemberData
 from job_runners.api.bulk import BulkData
 from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
-from job_runners.api.requests import (
-    FailureData,
-    LimitsData,
-    RetryData,
-    ScheduleData,
-    SignalData,
-    TaskData,
-    WebhookData,
-)
+from job_runners.api.requests import RetryData, SignalData, TaskData
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.schemas import SCHEMAS, problem
+from job_runners.api.setting_requests import (
+    FailureData,
+    LimitsData,
+    ScheduleData,
+    WebhookData,
+)
 from job_runners.api.specification import (
     ALWAYS,
     BODY_PROBLEMS,

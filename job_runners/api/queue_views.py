@@ -13,7 +13,6 @@ from job_runners.api.json_schema import (
     TIME,
     Field,
     Fields,
-    Schema,
     list_of,
     nullable,
     object_of,
@@ -22,14 +21,12 @@ from job_runners.api.json_schema import (
     values,
 )
 from job_runners.api.shown import AUTHOR, author, time_of
-from job_runners.engine.control import positions
+from job_runners.api.wait_views import COUNT, MORE, described_or_null
 from job_runners.engine.control.changing_limits import QueueLimits
-from job_runners.engine.control.positions import Place
 from job_runners.engine.control.queues import Holder, KeyUse, QueueUse
-from job_runners.store.job_request import JobRequest
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Pause
-from job_runners.store.waiting import MAX_COUNTED, Waiting
+from job_runners.store.waiting import Waiting
 
 
 class PauseUse(NamedTuple):
@@ -55,33 +52,6 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
     return values(QUEUE_LIMITS, limits)
 
 
-def place(found: Place, row: JobRequest) -> dict[str, Any]:
-    """Return the view of a waiting job's position in line."""
-    visible = _without_hidden_values(found.waits_for, row)
-    if visible != found.waits_for:  # the count would let the caller infer which jobs share a key
-        found = found._replace(ahead=None)
-    return values(PLACE, found._replace(waits_for=visible))
-
-
-def waits_for(row: JobRequest) -> dict[str, Any] | None:
-    """Return the reason why a job waits, or None if it doesn't wait."""
-    return _reason(_without_hidden_values(positions.waits_for(row), row))
-
-
-def _without_hidden_values(
-    found: positions.WaitsFor | None, row: JobRequest
-) -> positions.WaitsFor | None:
-    """Return the reason, without payload values if the caller may not see payloads."""
-    sees_all = access.current_caller.get().sees_payloads
-    return found if sees_all else positions.without_payload(found, row)
-
-
-def _reason(found: positions.WaitsFor | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return found._asdict() | {"since": time_of(found.since), "until": time_of(found.until)}
-
-
 def _limits(limits: Limits | None) -> dict[str, Any] | None:
     if limits is None:
         return None
@@ -105,17 +75,14 @@ def _in_words(limits: Limits) -> str:
     return ", ".join(filter(None, words))
 
 
-def _described_or_null(schema: Schema, description: str) -> Schema:
-    return {**schema, "type": [schema["type"], "null"], "description": description}
-
-
+_OWN_JOBS_ONLY = "A caller of one organization sees only that organization's jobs"
 _RATE = object_of(
     {"count": NUMBER, "seconds": {"type": "number", "exclusiveMinimum": 0}, "burst": NUMBER}
 )
 LIMITS = object_of(
     {
         "slots": nullable(NUMBER),
-        "rate": _described_or_null(
+        "rate": described_or_null(
             _RATE, "At most `count` starts per `seconds`, and at most `burst` of them at once"
         ),
         "per": {
@@ -131,29 +98,6 @@ LIMITS = object_of(
         "words": {**TEXT, "description": "The limits in words: `2 slots, per organization_id`"},
     }
 )
-WAITS_FOR = _described_or_null(
-    object_of(
-        {
-            "kind": {"type": "string", "enum": list(positions.KINDS)},
-            "name": TEXT,
-            "key": nullable(TEXT),
-            "since": nullable(TIME),
-            "until": nullable(TIME),
-            "names": {"type": ["array", "null"], "items": TEXT},
-        }
-    ),
-    "The reason why a job waits, by `kind`. `job_type`, `queue`: the one with this `name` is "
-    "paused. `line`: it waits for its turn in the queue `name`, under `key`. `job`: the job with "
-    "the id `name` does the same work. `time`: its function sleeps until `until`; `name` is the "
-    "name of the wait. `signal`: its function waits for any of the signals `names`. `group`: its "
-    "function waits for the members of its group `name`. Viewers don't see keys that are payload "
-    "values",
-)
-_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
-_TEXTS: Schema = {"type": "array", "items": TEXT}
-_MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
-_OWN_JOBS_ONLY = "A caller of one organization sees only that organization's jobs"
-
 PAUSE: Fields[PauseUse] = {
     "kind": Field(KIND, lambda use: str(use.pause.kind)),
     "name": Field(TEXT, lambda use: use.pause.name),
@@ -161,12 +105,12 @@ PAUSE: Fields[PauseUse] = {
     "paused_by": Field(AUTHOR, lambda use: author(use.pause.changed_by)),
     "waiting": Field(
         {
-            **nullable(_COUNT),
+            **nullable(COUNT),
             "description": "Number of jobs that the pause holds. Only services see it",
         },
         lambda use: use.waiting and use.waiting.count,
     ),
-    "more_waiting": Field(_MORE, lambda use: use.waiting is not None and use.waiting.more),
+    "more_waiting": Field(MORE, lambda use: use.waiting is not None and use.waiting.more),
     "oldest_waiting_since": Field(
         nullable(TIME), lambda use: use.waiting and time_of(use.waiting.oldest)
     ),
@@ -196,10 +140,10 @@ QUEUE_KEY: Fields[KeyUse] = {
         lambda use: [values(_HOLDER, each) for each in use.holders],
     ),
     "waiting": Field(
-        {**_COUNT, "description": f"Number of waiting jobs. {_OWN_JOBS_ONLY}"},
+        {**COUNT, "description": f"Number of waiting jobs. {_OWN_JOBS_ONLY}"},
         lambda use: use.waiting.count,
     ),
-    "more_waiting": Field(_MORE, lambda use: use.waiting.more),
+    "more_waiting": Field(MORE, lambda use: use.waiting.more),
     "oldest_waiting_since": Field(nullable(TIME), lambda use: time_of(use.waiting.oldest)),
     "next_start_at": Field(
         {**nullable(TIME), "description": "Earliest time at which the rate allows a start"},
@@ -210,13 +154,13 @@ QUEUE_KEY: Fields[KeyUse] = {
 QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT, lambda limits: limits.name),
     "limits": Field(
-        _described_or_null(
+        described_or_null(
             LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"
         ),
         lambda limits: _limits(limits.current),
     ),
     "declared_limits": Field(
-        _described_or_null(LIMITS, "Limits declared in code"),
+        described_or_null(LIMITS, "Limits declared in code"),
         lambda limits: _limits(limits.declared),
     ),
     "changed_at": Field(
@@ -252,35 +196,5 @@ QUEUE_USE: Fields[QueueUse] = {
     "keys_cursor": Field(
         {**nullable(TEXT), "description": "Cursor of this queue's next page of keys"},
         lambda use: use.cursor,
-    ),
-}
-
-PLACE: Fields[Place] = {
-    "waits_for": Field(WAITS_FOR, lambda found: _reason(found.waits_for)),
-    "ahead": Field(
-        {
-            **nullable(_COUNT),
-            "description": "Number of jobs ahead of it. Null if the job doesn't wait. Also null "
-            "for viewers, if the key of the job's line is a payload value",
-        },
-        lambda found: found.ahead and found.ahead.count,
-    ),
-    "more_ahead": Field(_MORE, lambda found: found.ahead is not None and found.ahead.more),
-    "of_organization": Field(
-        {
-            "type": "boolean",
-            "description": "True if `ahead` counts only jobs of this job's organization",
-        },
-        lambda found: found.of_organization,
-    ),
-    "questions": Field(
-        {
-            "type": ["array", "null"],
-            "items": object_of({"name": TEXT, "text": nullable(TEXT), "choices": _TEXTS}),
-            "description": "For a job that waits for signals, each signal, with the text and "
-            "choices of its question if a link was made to answer it. Null for other jobs, and for "
-            "callers that may not send signals",
-        },
-        lambda found: found.questions and [each._asdict() for each in found.questions],
     ),
 }

@@ -2,31 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from job_runners import names
 from job_runners.api import body
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.engine.job_data import JobData, SecretName, WebhookUrl, foreign_secret
+from job_runners.engine.job_data import JobData
 from job_runners.engine.registry.registry import registry
 from job_runners.store.job_request import JobRequest
-from job_runners.store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
-from job_runners.work import occurrences
-from job_runners.work.errors import InvalidOccurrences
 from job_runners.work.payloads import problems
-from job_runners.work.queues import MOST_SLOTS, MOST_WAITING
-
-if TYPE_CHECKING:
-    from job_runners.work.recurring import Recurring
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -80,180 +67,6 @@ class NoFields(BaseModel):
     """An empty object."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class RateData(BaseModel):
-    """The number of jobs that may start in a period."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    count: int = Field(ge=1, le=MOST_STARTS)
-    seconds: float = Field(default=1, ge=SHORTEST_STORED, le=LONGEST_PERIOD, allow_inf_nan=False)
-    burst: int = Field(
-        default=1, ge=1, le=MOST_STARTS, description="Number of starts allowed at once"
-    )
-
-
-class LimitsData(BaseModel):
-    """Limits that override those declared in code. Set at least one of them. To start no jobs at
-    all, pause the queue instead."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
-    )
-
-    slots: int | None = Field(
-        default=None, ge=1, le=MOST_SLOTS, description="Number of jobs that run at once, per key"
-    )
-    rate: RateData | None = Field(default=None)
-    max_waiting: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_WAITING,
-        description="Number of waiting jobs per key at which dispatches are refused",
-    )
-
-    def as_rate(self) -> Rate | None:
-        """Return the rate, or None if the body has none."""
-        rate = self.rate
-        return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
-
-
-def _is_whole(value: Any) -> bool:
-    """Return whether a value from JSON is a whole number. pydantic would also accept "60" and true.
-    60.0 is one, because it equals 60 in JSON."""
-    return type(value) in (int, float) and value % 1 == 0
-
-
-def checked_whole(value: Any) -> Any:
-    """Refuse values from JSON that aren't whole numbers."""
-    if not _is_whole(value):
-        raise ValueError("must be a whole number")
-    return value
-
-
-def _checked_seconds(value: Any) -> Any:
-    """Refuse values that aren't an allowed number of seconds."""
-    shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
-    if not _is_whole(value) or not shortest <= value <= longest:
-        raise ValueError(
-            f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes"
-        )
-    return value
-
-
-def _checked_missed(value: Any) -> Any:
-    if value in ("skip", "one"):
-        return value
-    most = occurrences.MAX_LATE_STARTS
-    if not _is_whole(value) or not 1 <= value <= most:
-        raise ValueError(f'must be "skip", "one", or a whole number, 1 to {most}')
-    return int(value)
-
-
-_Seconds = Annotated[
-    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_checked_seconds)
-]
-_Count = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
-
-
-class FailureData(BaseModel):
-    """A change of an error group. Omitted fields don't change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
-    )
-
-    note: str | None = Field(
-        default=None, max_length=500, description="A text for people; null removes it"
-    )
-    resolved: bool = Field(
-        default=False, strict=True, description="Whether the cause of the failure is fixed"
-    )
-
-
-class WebhookData(BaseModel):
-    """A webhook that is called when jobs of an organization end."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    url: WebhookUrl
-    secret: SecretName
-    statuses: list[Literal["succeeded", "failed", "canceled"]] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=3,
-        description="Outcomes for which it is called (default: all)",
-    )
-    job_types: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=50,
-        description="Job types for which it is called (default: all)",
-    )
-
-
-class ScheduleData(BaseModel):
-    """A job to dispatch by schedule: at the times of `cron`, or at an interval of `every` seconds.
-    Its payload must match the job's model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    job_type: str = Field(
-        min_length=1, max_length=128, description="Name of the job; see GET /job-types"
-    )
-    payload: dict[str, Any] = Field(
-        default_factory=dict, description="Payload of each of the schedule's jobs"
-    )
-    cron: str | None = Field(
-        default=None,
-        max_length=occurrences.LONGEST_CRON,
-        description="Minute, hour, day of the month, month and day of the week, in local time. "
-        "`0 2 * * *` is every day at 02:00",
-    )
-    every: _Seconds | None = Field(
-        default=None,
-        description="Seconds between occurrences, which are aligned to 1970-01-01 00:00 UTC",
-    )
-    timezone: str = Field(
-        default="UTC", max_length=64, description="IANA name of the time zone of `cron`"
-    )
-    missed: Annotated[Literal["skip", "one"] | _Count, BeforeValidator(_checked_missed)] = Field(
-        default="one",
-        description="Missed occurrences to start late: `skip` (none), `one` (the latest), or a "
-        "number N (the latest N)",
-    )
-    overlap: Literal["skip", "queue", "allow"] = Field(
-        default="skip",
-        description="Action while the previous job is unfinished: `skip` the occurrence, `queue` "
-        "it until that job ends, or `allow` both to run",
-    )
-
-    def recurring(self, organization_id: str) -> "Recurring":
-        """Return the schedule as recurring work of this organization. Raises InvalidFields."""
-        from job_runners.work.recurring import (  # few requests need these
-            Each,
-            Recurring,
-            check_missed,
-        )
-
-        when = occurrences.When(self.cron, self.every, self.timezone)
-        missed = Each(self.missed) if isinstance(self.missed, int) else self.missed
-        try:
-            occurrences.check(when)
-            check_missed(self.missed if isinstance(self.missed, int) else 1, self.overlap)
-        except InvalidOccurrences as error:
-            raise InvalidFields([{"field": error.field, "why": error.why}]) from None
-        return Recurring(
-            self.job_type,
-            cron=self.cron,
-            every=self.every,
-            timezone=self.timezone,
-            organization_id=organization_id,
-            payload=self.payload,
-            missed=missed,
-            overlap=self.overlap,
-        )
 
 
 def task_data(event: Mapping[str, Any]) -> TaskData:
@@ -320,23 +133,6 @@ def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
     return known | webhooks
 
 
-def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
-    """Return the schedule of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return checked(ScheduleData, body.read_object(event))
-
-
-def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
-    """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
-    UnknownJobType."""
-    data = checked(WebhookData, body.read_object(event))
-    why = foreign_secret(data.secret, organization_id)
-    if why is not None:
-        raise InvalidFields([{"field": "secret", "why": why}])
-    for job_type in data.job_types or ():
-        registry().job(job_type)
-    return data
-
-
 def key_of(event: Mapping[str, Any]) -> str | None:
     """Return the idempotency key of a request without a body. Raises InvalidFields."""
     key = _idempotency_key(event)
@@ -382,22 +178,17 @@ def no_fields(event: Mapping[str, Any]) -> None:
     checked(NoFields, body.read_optional_object(event))
 
 
-def failure_data(event: Mapping[str, Any]) -> FailureData:
-    """Return the change of an error group. Raises UnreadableBody, PayloadTooLarge,
-    InvalidFields."""
-    data = checked(FailureData, body.read_object(event))
-    if not data.model_fields_set:
-        raise InvalidFields([{"field": "note", "why": "set note or resolved"}])
-    return data
+def is_whole(value: Any) -> bool:
+    """Return whether a value from JSON is a whole number. pydantic would also accept "60" and true.
+    60.0 is one, because it equals 60 in JSON."""
+    return type(value) in (int, float) and value % 1 == 0
 
 
-def limits_data(event: Mapping[str, Any]) -> LimitsData:
-    """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    limits = checked(LimitsData, body.read_object(event))
-    if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):
-        why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
-        raise InvalidFields([{"field": "slots", "why": why}])
-    return limits
+def checked_whole(value: Any) -> Any:
+    """Refuse values from JSON that aren't whole numbers."""
+    if not is_whole(value):
+        raise ValueError("must be a whole number")
+    return value
 
 
 def checked(model: type[_M], fields: dict[str, Any]) -> _M:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from job_runners.api import access, problems
@@ -24,9 +24,16 @@ class Route(NamedTuple):
     """The endpoint for one method of a path, the lowest role that may call it, and its
     specification. `operation` is None if the OpenAPI document leaves the route out."""
 
-    endpoint: Endpoint
+    endpoint_name: str  # a module of routes/, and a function in it
     role: Role | None
     operation: Operation | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint. The first use of its module imports it."""
+        module, _, function = self.endpoint_name.partition(".")
+        found: Endpoint = getattr(import_module(f"job_runners.api.routes.{module}"), function)
+        return found
 
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
@@ -149,11 +156,10 @@ def _path(event: Mapping[str, Any]) -> str:
 
 def _admitting(route: Route) -> Endpoint:
     """Return a function that checks the caller's role and then calls the route's endpoint."""
-    if route.role is OPEN:
-        return route.endpoint
     lowest = route.role
+    if lowest is OPEN:
+        return lambda event, **path: route.endpoint(event, **path)
 
-    @wraps(route.endpoint)
     def admit(event: Mapping[str, Any], **path: str) -> Response:
         caller = access.caller(event)
         context.author.set(caller.author)

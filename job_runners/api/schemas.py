@@ -7,6 +7,7 @@ from job_runners.api import (
     queue_views,
     schedule_views,
     views,
+    wait_views,
     webhook_views,
 )
 from job_runners.api.json_schema import (
@@ -136,7 +137,7 @@ SCHEMAS: Schema = {
     "Schedule": object_of(properties(schedule_views.SCHEDULE) | properties(schedule_views.WHOLE)),
     "Webhooks": object_of({"webhooks": list_of("Webhook")}),
     "Webhook": object_of(properties(webhook_views.WEBHOOK)),
-    "Place": object_of(properties(queue_views.PLACE)),
+    "Place": object_of(properties(wait_views.PLACE)),
     "AnswerData": {
         "anyOf": [
             object_of({"choice": {**TEXT, "description": "One of the question's choices"}}),

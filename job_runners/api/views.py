@@ -6,7 +6,7 @@ Attributes that none of these functions reads, such as tokens, leases and cursor
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from job_runners import clock
 from job_runners.api import access, responses
@@ -27,17 +27,19 @@ from job_runners.api.json_schema import (
     values,
 )
 from job_runners.api.logs_url import logs_url
-from job_runners.api.queue_views import WAITS_FOR, waits_for
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
+from job_runners.api.wait_views import WAITS_FOR, waits_for
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import JobRunnersError, MissingObject
 from job_runners.store import blobs
-from job_runners.store.children import Child
 from job_runners.store.earlier_errors import MAX_KEPT
-from job_runners.store.failed_tasks import FailedTask
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import context
+
+if TYPE_CHECKING:
+    from job_runners.store.children import Child
+    from job_runners.store.failed_tasks import FailedTask
 
 _LONGEST_WAIT = 60  # seconds
 
@@ -65,13 +67,13 @@ def whole(row: JobRequest) -> dict[str, Any]:
     return shown | {"error": row.error} if access.current_caller.get().sees_tracebacks else shown
 
 
-def child(dispatched: Child) -> dict[str, Any]:
+def child(dispatched: "Child") -> dict[str, Any]:
     """Return the view of a job that another job has dispatched. The job is null if it was
     deleted."""
     return values(CHILD, dispatched)
 
 
-def failed_task(record: FailedTask) -> dict[str, Any]:
+def failed_task(record: "FailedTask") -> dict[str, Any]:
     """Return the view of a task that failed permanently."""
     return values(FAILED_TASK, record)
 
@@ -346,7 +348,7 @@ WHOLE: Fields[_WholeJob] = {
     "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
 }
 
-FAILED_TASK: Fields[FailedTask] = {
+FAILED_TASK: "Fields[FailedTask]" = {
     "id": Field(
         {**ID, "description": "The id in its log lines"},
         lambda record: record.id,
@@ -376,7 +378,7 @@ FAILED_TASK: Fields[FailedTask] = {
     ),
 }
 
-CHILD: Fields[Child] = {
+CHILD: "Fields[Child]" = {
     "key": Field(
         {
             **nullable(TEXT),

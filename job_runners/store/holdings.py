@@ -13,10 +13,9 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from job_runners.store import conditional_write, lines, pauses
+from job_runners.store import conditional_write, pauses
 from job_runners.store.conditional_write import AlreadyApplied, Change, JobEnd
 from job_runners.store.job_request import JobRequest
-from job_runners.store.line_items import LineItem
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.values import Value
 
@@ -139,10 +138,11 @@ def write_freeing(
 
 def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the write that frees the slot that a row names, if it names one."""
-    release = lines.slot_release(job)
-    if release is None:
+    if job.slot is None:
         return []
-    item, actions, condition = release
+    from job_runners.store import lines  # imported here because most jobs have no slot
+
+    item, actions, condition = lines.slot_release(job)
     return [RecordWrite(item, "change", actions, condition)]
 
 
@@ -153,6 +153,8 @@ def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
         return []
     entry: Model
     if job.wait_key is not None:
+        from job_runners.store.line_items import LineItem  # most jobs never wait in a line
+
         entry = LineItem(job.held_by, job.wait_key)
     else:
         entry = pauses.held_entry(job.held_by, job, job.waiting_since or 0)

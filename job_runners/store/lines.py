@@ -257,10 +257,9 @@ def is_past_grace(slot: LineItem) -> bool:
     return clock.now() - (slot.since or 0) > _GRACE
 
 
-def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
-    """Return the write that frees a row's slot. It is refused unless the job has the slot."""
-    if job.slot is None:
-        return None
+def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition]:
+    """Return the write that frees the slot that a row names. It is refused unless the job has
+    it."""
     # While a row names a slot, its queue key doesn't change.
     partition_key = partition_key_of(job.queue_name, str(job.concurrency_key))
     item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")

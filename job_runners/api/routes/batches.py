@@ -9,7 +9,7 @@ from job_runners.api import views
 from job_runners.api.access import Caller
 from job_runners.api.query import flag, members_query
 from job_runners.api.responses import Response, respond
-from job_runners.api.routes import jobs
+from job_runners.api.routes import job_actions, jobs
 from job_runners.engine.control import caller_actions
 from job_runners.errors import InvalidCursor, JobNotFound
 from job_runners.shipped.jobs.names import Jobs
@@ -70,7 +70,7 @@ def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
     with_members = flag(event, "members")
     row = _batch_of(caller, job_id)
     stop = caller_actions.cancel_with_members if with_members else caller_actions.cancel
-    with jobs.unless_gone():
+    with job_actions.unless_gone():
         row = stop(row, runners.sender())
     status = 200 if row.status.finished else 202
     return respond(status, batch_views.batch(row), views.retry_after(row))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from job_runners.api import requests
+from job_runners.api import setting_requests
 from job_runners.api.access import Caller
 from job_runners.api.json_schema import values
 from job_runners.api.query import organization_query
@@ -33,7 +33,7 @@ def change_failure(event: Event, caller: Caller, failure_id: str) -> Response:
     from job_runners.store import error_groups
 
     organization_id = organization_query(event, caller)
-    given = requests.failure_data(event).model_dump(exclude_unset=True)
+    given = setting_requests.failure_data(event).model_dump(exclude_unset=True)
     group = error_groups.find(organization_id, failure_id)
     if group is None or not error_groups.change(group, given, by=context.recorded_author()):
         raise FailureNotFound(failure_id)

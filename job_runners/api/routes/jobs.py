@@ -1,20 +1,17 @@
-"""The endpoints of jobs: dispatch, list, read, cancel, retry, rerun and delete."""
+"""The endpoints of jobs that most requests call: dispatch, list and read."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from job_runners import names, runners
-from job_runners.api import job_logs, queue_views, requests, views
+from job_runners import runners
+from job_runners.api import requests, views
 from job_runners.api.access import Caller
-from job_runners.api.errors import InvalidFields
-from job_runners.api.query import ListQuery, acting_organization, flag, list_query, page_query
-from job_runners.api.responses import Response, no_content, respond
-from job_runners.engine.control import caller_actions, positions
+from job_runners.api.query import ListQuery, acting_organization, list_query
+from job_runners.api.responses import Response, respond
 from job_runners.engine.registry.registry import registry
-from job_runners.errors import FailureNotFound, JobNotFound, PreconditionFailed, WrongState
-from job_runners.store import blobs, children, queries
+from job_runners.errors import FailureNotFound, JobNotFound
+from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, id_under_key
 
 Event = Mapping[str, Any]
@@ -79,106 +76,6 @@ def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, views.whole(row), views.retry_after(row))
 
 
-def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Return the reason why a job waits, and the number of jobs ahead of it."""
-    row = job_of(caller, job_id)
-    seen_by = None if caller.is_service else caller.organization_id
-    place = positions.place_of(row, seen_by)
-    waits_for = place.waits_for
-    if waits_for is not None and waits_for.names and caller.may_signal:
-        from job_runners.engine.control import answering  # few jobs wait for signals
-
-        place = place._replace(questions=answering.questions(row, waits_for.names))
-    return respond(200, queue_views.place(place, row), views.retry_after(row))
-
-
-def list_children(event: Event, caller: Caller, job_id: str) -> Response:
-    """List the jobs that a job has dispatched, in the order of the keys that it gave them, and then
-    the members of its groups in their order. Viewers don't see the keys."""
-    query = page_query(event)
-    parent = job_of(caller, job_id)
-    page = children.page(
-        parent, limit=query.limit, cursor=query.cursor, hides_keys=not caller.sees_payloads
-    )
-    listed = [views.child(each) for each in page.children]
-    return respond(200, {"children": listed, "cursor": page.cursor})
-
-
-def list_groups(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Show the groups of a job, and how many members of each have ended. The jobs in them are among
-    the job's children."""
-    row = job_of(caller, job_id)
-    if row.last_group_id is None:
-        return respond(200, {"groups": []})
-    from job_runners.api import batch_views  # imported here because most jobs have no group
-    from job_runners.engine.groups import progress
-
-    found = progress.of_groups(row)
-    listed = [batch_views.group(name, seen) for name, seen in found.items()]
-    return respond(200, {"groups": listed})
-
-
-def read_logs(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
-    found = job_logs.read(job_of(caller, job_id))
-    return respond(200, {"lines": found.lines, "complete": found.complete})
-
-
-def cancel_job(event: Event, caller: Caller, job_id: str) -> Response:
-    """Cancel a job. The members of its groups go on, unless `members` is true. The status is 200 if
-    the job is canceled, and 202 if it is running and will stop at its next checkpoint, or once its
-    members have ended."""
-    stop = caller_actions.cancel_with_members if flag(event, "members") else caller_actions.cancel
-    row = job_of(caller, job_id)
-    with unless_gone():
-        row = stop(row, runners.sender())
-    status = 200 if row.status.finished else 202
-    return respond(status, views.summary(row), views.retry_after(row))
-
-
-def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
-    """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
-    over."""
-    row = job_of(caller, job_id)
-    data = requests.retry_data(event)
-    with unless_gone():
-        row = caller_actions.retry_again(row, runners.sender(), data.payload)
-    return respond(202, views.summary(row), views.retry_after(row))
-
-
-def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
-    """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
-    queue, follow-ups and limit of attempts. The finished job doesn't change."""
-    row = job_of(caller, job_id)
-    if not row.status.finished:
-        raise WrongState(row.id, str(row.status), "rerun", "that has ended")
-    payload = blobs.get(row.payload, row.payload_key)
-    copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload))
-    path = event["requestContext"]["http"]["path"]
-    return views.accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
-
-
-def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response:
-    """Send a named signal to a job, before or while its function waits for it. The job keeps the
-    first value of each name: a different value is refused."""
-    from job_runners.engine.control import signaling  # imported here because few requests need it
-
-    row = job_of(caller, job_id)
-    if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
-    data = requests.signal_data(event)
-    row = signaling.signal(row, name, data.value, runners.sender())
-    return respond(200, views.summary(row), views.retry_after(row))
-
-
-def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Delete a finished job with its payload, result and files."""
-    row = job_of(caller, job_id)
-    with unless_gone():
-        caller_actions.delete(row)
-    return no_content()
-
-
 def job_of(caller: Caller, job_id: str) -> JobRequest:
     """Return the job with this id. Raises JobNotFound if it doesn't exist or the caller may not see
     it."""
@@ -199,14 +96,3 @@ def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
         found = answers.find(job_id)
         row = found.row if found is not None else None
     return row
-
-
-@contextmanager
-def unless_gone() -> Iterator[None]:
-    """Raise JobNotFound if the job was deleted after it was read."""
-    try:
-        yield
-    except PreconditionFailed as refused:
-        if refused.row is None:
-            raise JobNotFound(refused.job_id) from refused
-        raise

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners import names, runners
-from job_runners.api import queue_views, requests
+from job_runners.api import queue_views, setting_requests
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import page_query
@@ -50,7 +50,7 @@ def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
     """Set the limits of a queue, whether it is declared in code or not. A limit that you omit is
     reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
     _check_name(name)
-    limits = requests.limits_data(event)
+    limits = setting_requests.limits_data(event)
     # Without send(), waiting jobs could never be admitted.
     send = require_sender(runners.sender(), name, "can't have limits")
     changed = changing_limits.set_limits(

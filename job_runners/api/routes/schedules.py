@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners import names, runners
-from job_runners.api import requests, views
+from job_runners.api import requests, setting_requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import organization_page_query, organization_query
@@ -50,7 +50,7 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
     organization_id = organization_query(event, caller)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
-    recurring = requests.schedule_data(event).recurring(organization_id)
+    recurring = setting_requests.schedule_data(event).recurring(organization_id)
     found, is_new = schedules.put(organization_id, name, recurring)
     return respond(201 if is_new else 200, schedule_views.schedule(found))
 

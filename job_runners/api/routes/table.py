@@ -1,25 +1,15 @@
 """`ROUTES`: each route with its endpoint, the lowest role that may call it, and its
-specification."""
+specification.
+
+An endpoint's module is imported at its first request, because a process serves few of the routes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from job_runners.api import dashboard_files
 from job_runners.api.access import Caller, Role
 from job_runners.api.responses import Response, respond
-from job_runners.api.router import OPEN, Endpoint, Route
-from job_runners.api.routes import (
-    answers,
-    batches,
-    failures,
-    job_types,
-    jobs,
-    pauses,
-    queues,
-    schedules,
-    tasks,
-    webhooks,
-)
+from job_runners.api.router import OPEN, Route
 from job_runners.api.specification import (
     ACCEPTED,
     BATCH_ACCEPTED,
@@ -51,14 +41,15 @@ ROUTES: dict[str, dict[str, Route]] = {}  # by path, then by method
 
 def _route(
     rule: str,
-    endpoint: Endpoint,
+    endpoint: str,
     lowest: Role | None,
     responses: Answers | None = None,
     problems: tuple[str, ...] = (),
     **more: Any,
 ) -> None:
-    """Add a route: its method and path, its endpoint, the lowest role that may call it, and the
-    fields of its Operation. Without responses, the OpenAPI document leaves the route out."""
+    """Add a route: its method and path, its endpoint ("jobs.get_job" is in routes/jobs.py), the
+    lowest role that may call it, and the fields of its Operation. Without responses, the OpenAPI
+    document leaves the route out."""
     method, path = rule.split()
     operation = None if responses is None else Operation(responses, problems, **more)
     ROUTES.setdefault(path, {})[method] = Route(endpoint, lowest, operation)
@@ -81,11 +72,11 @@ def get_health(_event: Event) -> Response:
 
 
 # Pages for browsers, and their files, are not in the OpenAPI document.
-_route("GET /", dashboard_files.get_page, OPEN)
-_route("GET /assets/<version>/<name>", dashboard_files.get_asset, OPEN)
+_route("GET /", "dashboard_files.get_page", OPEN)
+_route("GET /assets/<version>/<name>", "dashboard_files.get_asset", OPEN)
 _route(
     "POST /tasks",
-    tasks.send_task,
+    "tasks.send_task",
     Role.SERVICE,
     accepted("Sent", "TaskSent"),
     ("unknown-task", "invalid-payload", "not-sent", "may-have-been-sent"),
@@ -93,14 +84,14 @@ _route(
 )
 _route(
     "GET /tasks/failed",
-    tasks.list_failed_tasks,
+    "tasks.list_failed_tasks",
     Role.SERVICE,
     ok("A page of the last week's failed tasks, most recently dispatched first", "FailedTasks"),
     parameters=PAGE_PARAMETERS,
 )
 _route(
     "POST /tasks/failed/<task_id>/redrive",
-    tasks.redrive_task,
+    "tasks.redrive_task",
     Role.SERVICE,
     accepted("Resent under this id", "TaskSent"),
     (
@@ -114,7 +105,7 @@ _route(
 )
 _route(
     "GET /jobs",
-    jobs.list_jobs,
+    "jobs.list_jobs",
     Role.VIEWER,
     ok("A page of jobs, newest first", "JobPage"),
     ("failure-not-found",),
@@ -122,7 +113,7 @@ _route(
 )
 _route(
     "POST /jobs",
-    jobs.dispatch_job,
+    "jobs.dispatch_job",
     Role.OPERATOR,
     accepted("Saved, and sent to a worker", "JobSummary", ACCEPTED),
     (*DISPATCH_PROBLEMS, "idempotency-conflict"),
@@ -131,7 +122,7 @@ _route(
 )
 _route(
     "POST /jobs/bulk",
-    jobs.dispatch_jobs,
+    "jobs.dispatch_jobs",
     Role.OPERATOR,
     ok("The result of each job, in the order of the request", "BulkResults", REPEATED),
     ("invalid-jobs", "runner-cannot-resend", "queue-full", "quota-reached"),
@@ -140,7 +131,7 @@ _route(
 )
 _route(
     "POST /batches",
-    batches.dispatch_batch,
+    "batches.dispatch_batch",
     Role.OPERATOR,
     accepted("Saved, and sent to a worker", "Batch", BATCH_ACCEPTED),
     (
@@ -155,14 +146,14 @@ _route(
 )
 _route(
     "GET /batches/<job_id>",
-    batches.get_batch,
+    "batches.get_batch",
     Role.VIEWER,
     ok("The batch", "Batch", POLLED),
     ("job-not-found", "payload-gone"),
 )
 _route(
     "DELETE /batches/<job_id>",
-    batches.cancel_batch,
+    "batches.cancel_batch",
     Role.OPERATOR,
     ok("Canceled", "Batch")
     | accepted("It stops soon, or once its members have ended", "Batch", POLLED),
@@ -171,7 +162,7 @@ _route(
 )
 _route(
     "GET /batches/<job_id>/members",
-    batches.list_batch_members,
+    "batches.list_batch_members",
     Role.VIEWER,
     ok("A page of the members, in their order", "MemberPage"),
     ("job-not-found", "payload-gone"),
@@ -179,22 +170,28 @@ _route(
 )
 _route(
     "GET /jobs/<job_id>",
-    jobs.get_job,
+    "jobs.get_job",
     Role.VIEWER,
     ok("The job", "Job", POLLED),
     ("job-not-found",),
 )
-_route("DELETE /jobs/<job_id>", jobs.delete_job, Role.OPERATOR, deleted("Deleted"), CHANGE_PROBLEMS)
+_route(
+    "DELETE /jobs/<job_id>",
+    "job_actions.delete_job",
+    Role.OPERATOR,
+    deleted("Deleted"),
+    CHANGE_PROBLEMS,
+)
 _route(
     "GET /jobs/<job_id>/place",
-    jobs.get_place,
+    "job_details.get_place",
     Role.VIEWER,
     ok("Its position in line", "Place", POLLED),
     ("job-not-found",),
 )
 _route(
     "GET /jobs/<job_id>/children",
-    jobs.list_children,
+    "job_details.list_children",
     Role.VIEWER,
     ok("A page of the jobs that it has dispatched", "ChildPage"),
     ("job-not-found",),
@@ -202,21 +199,21 @@ _route(
 )
 _route(
     "GET /jobs/<job_id>/groups",
-    jobs.list_groups,
+    "job_details.list_groups",
     Role.VIEWER,
     ok("Its groups, by name", "Groups"),
     ("job-not-found",),
 )
 _route(
     "GET /jobs/<job_id>/logs",
-    jobs.read_logs,
+    "job_details.read_logs",
     Role.OPERATOR,
     ok("Its lines, or only those of its latest invocation if there are too many", "Logs"),
     ("job-not-found", "logs-not-readable"),
 )
 _route(
     "POST /jobs/<job_id>/rerun",
-    jobs.rerun_job,
+    "job_actions.rerun_job",
     Role.OPERATOR,
     accepted("The new job", "JobSummary", ACCEPTED),
     (
@@ -231,7 +228,7 @@ _route(
 )
 _route(
     "POST /jobs/<job_id>/cancel",
-    jobs.cancel_job,
+    "job_actions.cancel_job",
     Role.OPERATOR,
     ok("Canceled", "JobSummary")
     | accepted(
@@ -242,7 +239,7 @@ _route(
 )
 _route(
     "POST /jobs/<job_id>/retry",
-    jobs.retry_job,
+    "job_actions.retry_job",
     Role.OPERATOR,
     accepted("Queued again", "JobSummary", POLLED),
     (*CHANGE_PROBLEMS, *RUN_PROBLEMS, "payload-gone", "unique-conflict"),
@@ -251,14 +248,14 @@ _route(
 )
 _route(
     "GET /failures",
-    failures.list_failures,
+    "failures.list_failures",
     Role.VIEWER,
     ok("The error groups, most recently seen first", "Failures"),
     parameters=WHOSE,
 )
 _route(
     "PUT /failures/<failure_id>",
-    failures.change_failure,
+    "failures.change_failure",
     Role.OPERATOR,
     ok("The error group", "Failure"),
     ("failure-not-found",),
@@ -267,25 +264,27 @@ _route(
 )
 _route(
     "PUT /jobs/<job_id>/signals/<name>",
-    jobs.signal_job,
+    "job_actions.signal_job",
     Role.OPERATOR,
     ok("Stored now, or earlier with the same value", "JobSummary", POLLED),
     ("job-not-found", "signal-conflict", "signal-too-late", "too-many-signals", "signal-busy"),
     body="SignalData",
 )
-_route("GET /answers/<token>", answers.get_answer, OPEN)
+_route("GET /answers/<token>", "answers.get_answer", OPEN)
 _route(
     "POST /answers/<token>",
-    answers.answer_question,
+    "answers.answer_question",
     OPEN,
     ok("Answered now, or before in the same way", "Answered"),
     ("link-not-found", "already-answered", "link-over", "signal-busy"),
     body="AnswerData",
 )
-_route("GET /paused", pauses.list_paused, Role.VIEWER, ok("Paused job types and queues", "Paused"))
+_route(
+    "GET /paused", "pauses.list_paused", Role.VIEWER, ok("Paused job types and queues", "Paused")
+)
 _route(
     "PUT /paused/<kind>/<name>",
-    pauses.pause,
+    "pauses.pause",
     Role.SERVICE,
     ok("Paused", "Pause"),
     (
@@ -299,21 +298,21 @@ _route(
 )
 _route(
     "DELETE /paused/<kind>/<name>",
-    pauses.resume,
+    "pauses.resume",
     Role.SERVICE,
     deleted("Not paused"),
     ("path-not-found", "invalid-request", "runner-cannot-resend"),
 )
 _route(
     "GET /queues",
-    queues.list_queues,
+    "queues.list_queues",
     Role.VIEWER,
     ok("A page of queues, by name", "QueuePage"),
     parameters=PAGE_PARAMETERS,
 )
 _route(
     "GET /queues/<name>",
-    queues.get_queue,
+    "queues.get_queue",
     Role.VIEWER,
     ok("The queue, with a page of its keys", "Queue"),
     ("queue-not-found",),
@@ -321,7 +320,7 @@ _route(
 )
 _route(
     "PUT /queues/<name>",
-    queues.limit_queue,
+    "queues.limit_queue",
     Role.SERVICE,
     ok("Its limits, active within 10 seconds", "QueueLimits"),
     ("nothing-limited", "too-many-limited", "runner-cannot-resend"),
@@ -329,21 +328,21 @@ _route(
 )
 _route(
     "DELETE /queues/<name>",
-    queues.reset_queue,
+    "queues.reset_queue",
     Role.SERVICE,
     deleted("Its limits are those declared in code"),
     ("invalid-request", "runner-cannot-resend"),
 )
 _route(
     "GET /schedules",
-    schedules.list_schedules,
+    "schedules.list_schedules",
     Role.VIEWER,
     ok("A page of schedules, by name", "SchedulePage"),
     parameters=(*WHOSE, *PAGE_PARAMETERS),
 )
 _route(
     "GET /schedules/<name>",
-    schedules.get_schedule,
+    "schedules.get_schedule",
     Role.VIEWER,
     ok("The schedule", "Schedule"),
     ("schedule-not-found",),
@@ -351,7 +350,7 @@ _route(
 )
 _route(
     "PUT /schedules/<name>",
-    schedules.put_schedule,
+    "schedules.put_schedule",
     Role.OPERATOR,
     replaced_or_created("Schedule"),
     (*RUN_PROBLEMS, "declared-in-code", "too-many-schedules", "schedule-busy"),
@@ -360,7 +359,7 @@ _route(
 )
 _route(
     "DELETE /schedules/<name>",
-    schedules.delete_schedule,
+    "schedules.delete_schedule",
     Role.OPERATOR,
     deleted("Deleted"),
     ("schedule-not-found", "declared-in-code", "schedule-busy"),
@@ -368,7 +367,7 @@ _route(
 )
 _route(
     "PUT /schedules/<name>/paused",
-    schedules.pause_schedule,
+    "schedules.pause_schedule",
     Role.OPERATOR,
     ok("Paused", "Schedule"),
     ("schedule-not-found", *BODY_PROBLEMS, "schedule-busy"),
@@ -376,7 +375,7 @@ _route(
 )
 _route(
     "DELETE /schedules/<name>/paused",
-    schedules.resume_schedule,
+    "schedules.resume_schedule",
     Role.OPERATOR,
     ok("Not paused", "Schedule"),
     ("schedule-not-found", "invalid-request", "schedule-busy"),
@@ -384,7 +383,7 @@ _route(
 )
 _route(
     "POST /schedules/<name>/run",
-    schedules.run_schedule,
+    "schedules.run_schedule",
     Role.OPERATOR,
     accepted("The new job", "JobSummary", ACCEPTED),
     (*DISPATCH_PROBLEMS, *BODY_PROBLEMS, "schedule-not-found", "idempotency-conflict"),
@@ -392,14 +391,14 @@ _route(
 )
 _route(
     "GET /webhooks",
-    webhooks.list_webhooks,
+    "webhooks.list_webhooks",
     Role.OPERATOR,
     ok("The webhooks, by name", "Webhooks"),
     parameters=WHOSE,
 )
 _route(
     "GET /webhooks/<name>",
-    webhooks.get_webhook,
+    "webhooks.get_webhook",
     Role.OPERATOR,
     ok("The webhook", "Webhook"),
     ("webhook-not-found",),
@@ -407,7 +406,7 @@ _route(
 )
 _route(
     "PUT /webhooks/<name>",
-    webhooks.put_webhook,
+    "webhooks.put_webhook",
     Role.OPERATOR,
     replaced_or_created("Webhook"),
     ("unknown-job-type", "runner-cannot-resend", "webhooks-off", "too-many-webhooks"),
@@ -416,7 +415,7 @@ _route(
 )
 _route(
     "DELETE /webhooks/<name>",
-    webhooks.delete_webhook,
+    "webhooks.delete_webhook",
     Role.OPERATOR,
     deleted("Deleted"),
     ("webhook-not-found",),
@@ -424,7 +423,7 @@ _route(
 )
 _route(
     "POST /webhooks/<name>/test",
-    webhooks.test_webhook,
+    "webhooks.test_webhook",
     Role.OPERATOR,
     accepted("The job that delivers the test", "JobSummary", ACCEPTED),
     (*DISPATCH_PROBLEMS, *BODY_PROBLEMS, "webhook-not-found"),
@@ -432,14 +431,14 @@ _route(
 )
 _route(
     "GET /webhooks/<name>/deliveries",
-    webhooks.list_deliveries,
+    "webhooks.list_deliveries",
     Role.OPERATOR,
     ok("A page of the jobs that deliver to it, newest first", "JobPage"),
     ("webhook-not-found",),
     parameters=(*WHOSE, *PAGE_PARAMETERS),
 )
 _route(
-    "GET /job-types", job_types.list_job_types, Role.VIEWER, ok("Every job and task", "JobTypes")
+    "GET /job-types", "job_types.list_job_types", Role.VIEWER, ok("Every job and task", "JobTypes")
 )
-_route("GET /health", get_health, OPEN, ok("The API is up", "Health"))
-_route("GET /openapi.json", get_openapi, Role.VIEWER, ok("This document", "OpenApi"))
+_route("GET /health", "table.get_health", OPEN, ok("The API is up", "Health"))
+_route("GET /openapi.json", "table.get_openapi", Role.VIEWER, ok("This document", "OpenApi"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from job_runners import clock, names, runners
-from job_runners.api import requests, views
+from job_runners.api import requests, setting_requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.json_schema import values
@@ -58,7 +58,7 @@ def put_webhook(event: Event, caller: Caller, name: str) -> Response:
     organization_id = organization_query(event, caller)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
-    data = requests.webhook_data(event, organization_id)
+    data = setting_requests.webhook_data(event, organization_id)
     if not settings().webhook_subscriptions:
         raise WebhooksOff
     require_sender(runners.sender(), Jobs.DELIVER_WEBHOOK, "has a retry policy")

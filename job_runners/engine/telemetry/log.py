@@ -12,7 +12,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from job_runners.engine.telemetry import output, threads, tracebacks
+from job_runners.engine.telemetry import output, tracebacks
 from job_runners.settings import service_name, settings
 from job_runners.work import context
 
@@ -76,6 +76,8 @@ def set_up() -> None:
     # reader.
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     output.capture(_record_printed)
+    from job_runners.engine.telemetry import threads  # only for workers, like this function
+
     threads.copy_context_to_threads()
 
 

@@ -15,15 +15,15 @@ from job_runners.engine.telemetry.log import (
 from job_runners.errors import Interrupted
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest, Outcome, Status
-from job_runners.store.line_items import LineItem
-from job_runners.store.pauses import Pause
-from job_runners.store.rate import Rate
 from job_runners.work import context
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from job_runners.engine.telemetry.tracing import TracedMessage
+    from job_runners.store.line_items import LineItem
+    from job_runners.store.pauses import Pause
+    from job_runners.store.rate import Rate
 
 
 # --- the fields of every log line -----------------------------------------------------------------
@@ -146,7 +146,7 @@ def left_due(row: JobRequest, why: Exception) -> None:
     log.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
 
 
-def held(row: JobRequest, pause: Pause) -> None:
+def held(row: JobRequest, pause: "Pause") -> None:
     """Log that a job was held under a pause, or was canceled instead."""
     _held_or_canceled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
 
@@ -179,12 +179,12 @@ def admitted(row: JobRequest) -> None:
     log.write(logger.info, "admitted", **_job_fields(row) | _queue_fields(row), slot=row.slot)
 
 
-def slot_freed(slot: LineItem) -> None:
+def slot_freed(slot: "LineItem") -> None:
     """Log that a slot was freed because its holder's row doesn't name it."""
     log.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
-def entry_quarantined(entry: LineItem, why: Exception) -> None:
+def entry_quarantined(entry: "LineItem", why: Exception) -> None:
     """Log and count a quarantined job: a waiting job that this code can't handle.
 
     The jobs behind it are still admitted. The timer puts the job back into its line once its row
@@ -345,13 +345,13 @@ def deleted(row: JobRequest) -> None:
     log.write(logger.info, "deleted", **_job_fields(row) | log.caller_fields())
 
 
-def pause_changed(pause: Pause) -> None:
+def pause_changed(pause: "Pause") -> None:
     """Log that a job type or a queue was paused or resumed."""
     log.write(logger.info, str(pause.state), **{str(pause.kind): pause.name} | log.caller_fields())
 
 
 def limits_changed(
-    queue_name: str, slots: int | None, rate: Rate | None, max_waiting: int | None
+    queue_name: str, slots: int | None, rate: "Rate | None", max_waiting: int | None
 ) -> None:
     """Log that the limits of a queue were changed.
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -13,11 +13,12 @@ from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
-from job_runners.store.lines import Grant
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.transitions.checking import postpone
 from job_runners.store.transitions.ending import Checkpoint, checkpoint_actions
-from job_runners.store.transitions.holding import grant_changes, set_starts_under_rate
+
+if TYPE_CHECKING:
+    from job_runners.store.lines import Grant
 
 # Two machines' clocks may differ by this much, so a lease ends this long after its invocation.
 SKEW = clock.MINUTE
@@ -36,7 +37,7 @@ class Entrance(NamedTuple):
 
     row: JobRequest
     concurrency_key: str | None = None
-    grant: Grant | None = None
+    grant: "Grant | None" = None
     gives_up_unique_key: bool = False
 
 
@@ -71,10 +72,12 @@ def claim(
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
-        slot_actions, more_writes = grant_changes(entrance.row, entrance.grant)
-        actions += slot_actions
         if entrance.grant is not None:
-            actions += set_starts_under_rate(entrance.row, entrance.grant)
+            from job_runners.store.transitions import holding  # most queues have no limits
+
+            slot_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
+            actions += slot_actions
+            actions += holding.set_starts_under_rate(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease):
             actions += conditional_write.due_actions(job, lease, Lane.PROMPT)
         if entrance.concurrency_key is not None:

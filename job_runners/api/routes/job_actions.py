@@ -1,0 +1,84 @@
+"""The endpoints that change a job: cancel, retry, signal and delete it, or dispatch a copy."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from job_runners import names, runners
+from job_runners.api import requests, views
+from job_runners.api.access import Caller
+from job_runners.api.errors import InvalidFields
+from job_runners.api.query import flag
+from job_runners.api.responses import Response, no_content, respond
+from job_runners.api.routes import jobs
+from job_runners.engine.control import caller_actions
+from job_runners.errors import JobNotFound, PreconditionFailed, WrongState
+from job_runners.store import blobs
+
+Event = Mapping[str, Any]
+
+
+def cancel_job(event: Event, caller: Caller, job_id: str) -> Response:
+    """Cancel a job. The members of its groups go on, unless `members` is true. The status is 200 if
+    the job is canceled, and 202 if it is running and will stop at its next checkpoint, or once its
+    members have ended."""
+    stop = caller_actions.cancel_with_members if flag(event, "members") else caller_actions.cancel
+    row = jobs.job_of(caller, job_id)
+    with unless_gone():
+        row = stop(row, runners.sender())
+    status = 200 if row.status.finished else 202
+    return respond(status, views.summary(row), views.retry_after(row))
+
+
+def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
+    """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
+    over."""
+    row = jobs.job_of(caller, job_id)
+    data = requests.retry_data(event)
+    with unless_gone():
+        row = caller_actions.retry_again(row, runners.sender(), data.payload)
+    return respond(202, views.summary(row), views.retry_after(row))
+
+
+def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
+    """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
+    queue, follow-ups and limit of attempts. The finished job doesn't change."""
+    row = jobs.job_of(caller, job_id)
+    if not row.status.finished:
+        raise WrongState(row.id, str(row.status), "rerun", "that has ended")
+    payload = blobs.get(row.payload, row.payload_key)
+    copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload))
+    path = event["requestContext"]["http"]["path"]
+    return views.accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
+
+
+def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response:
+    """Send a named signal to a job, before or while its function waits for it. The job keeps the
+    first value of each name: a different value is refused."""
+    from job_runners.engine.control import signaling  # imported here because few requests need it
+
+    row = jobs.job_of(caller, job_id)
+    if not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    data = requests.signal_data(event)
+    row = signaling.signal(row, name, data.value, runners.sender())
+    return respond(200, views.summary(row), views.retry_after(row))
+
+
+def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Delete a finished job with its payload, result and files."""
+    row = jobs.job_of(caller, job_id)
+    with unless_gone():
+        caller_actions.delete(row)
+    return no_content()
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """Raise JobNotFound if the job was deleted after it was read."""
+    try:
+        yield
+    except PreconditionFailed as refused:
+        if refused.row is None:
+            raise JobNotFound(refused.job_id) from refused
+        raise
