@@ -18,7 +18,7 @@ from job_runners.store.job_request import Status
 from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from job_runners.store.table import Table
+from job_runners.store.table import CoordinationItem
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Member
@@ -132,8 +132,8 @@ def test_no_kind_of_item_is_left_out_here() -> None:
     package = "job_runners.store."
     for module in pkgutil.walk_packages(store.__path__, package):
         importlib.import_module(module.name)
-    models = [model for model in Table.__subclasses__() if model.__module__.startswith(package)]
-    names = {model.__name__ for model in models if model.table_setting != "JOBS_TABLE_NAME"}
+    models = CoordinationItem.__subclasses__()
+    names = {model.__name__ for model in models if model.__module__.startswith(package)}
     assert {name for name in names if not name.startswith("_")} == MODELS
 
 
