@@ -200,4 +200,3 @@ def test_the_job_of_the_page_sleeps_for_two_weeks(monkeypatch: pytest.MonkeyPatc
         assert_succeeded(job_runner.run("remind_of_trial", {"address": "Ada"}))
     assert code.sent == ["Welcome, Ada", "Your trial ends soon, Ada"]
     assert clock.moved > 13 * 24 * 3600 * 1000
-
