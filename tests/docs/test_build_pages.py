@@ -200,26 +200,3 @@ def test_the_job_of_the_page_sleeps_for_two_weeks(monkeypatch: pytest.MonkeyPatc
         assert_succeeded(job_runner.run("remind_of_trial", {"address": "Ada"}))
     assert code.sent == ["Welcome, Ada", "Your trial ends soon, Ada"]
     assert clock.moved > 13 * 24 * 3600 * 1000
-
-
-@pytest.mark.parametrize(
-    ("day", "result", "mails"),
-    [(1, "answered: yes", 1), (5, "answered: yes", 2), (8, "expired", 2)],
-)
-def test_the_job_of_the_page_reminds_and_then_times_out(
-    day: int, result: str, mails: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sleep, *_, ask = [each for each in blocks(page("waits")) if "services." not in each]
-    code = module("shown", sleep + ask, monkeypatch)
-    code.JOBS = {"asks": Job(code.ask)}
-    clock = MovableClock()
-    with inline_runner(clock, {"JOBS_PACKAGES": "shown"}) as job_runner:
-        job = job_runner.dispatch("asks", {"order": "A7"})
-        for _ in range(day):
-            job_runner.run_due()
-            clock.advance(code.DAY)
-        if result != "expired":
-            job_runner.signal(job, "answer", "yes")
-        job_runner.drain()
-        assert assert_succeeded(job) == result
-    assert len(code.mails) == mails

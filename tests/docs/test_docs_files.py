@@ -23,7 +23,7 @@ from recording_job import RecordingJob, Stopped
 from shown_code import blocks, module
 
 PAGE = (ROOT / "docs/build/files.md").read_text()
-FILES, ON_THE_DISK, LINK, SIGNED = blocks(PAGE)
+FILES, LINK, SIGNED = blocks(PAGE)
 ORIGIN = "https://app.example.com"
 IMPORT = """
 
@@ -36,8 +36,8 @@ ORDERS = 'id,note\r\n1,plain\r\n2,"two\r\nlines"\r\n3,more\r\n'.encode("utf-8-si
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the page's jobs, and one that reads an upload."""
-    guide = module("upload_jobs", FILES + ON_THE_DISK + IMPORT, monkeypatch)
-    names = ("capitals", "count_lines", "convert", "import_orders")
+    guide = module("upload_jobs", FILES + IMPORT, monkeypatch)
+    names = ("capitals", "count_lines", "import_orders")
     guide.JOBS = {name: Job(getattr(guide, name)) for name in names}
     return guide
 
@@ -100,10 +100,6 @@ def test_a_job_reads_and_writes_files(jobs: Any, job_runner: InlineRunner) -> No
         job_runner.run("capitals", {"file": upload("names.txt", b"Ada\nGrace\n")})
     )
     assert read_file(result["file"]) == b"ADA\nGRACE\n"
-    (converted,) = assert_succeeded(
-        job_runner.run("convert", {"file": upload("page.txt", b"a page")})
-    ).values()
-    assert read_file(converted) == b"a page"
     text = jobs.TextFile(file=upload("rows.txt", b"row\n" * 5, organization_id="acme"))
     first = RecordingJob(stop_at=2)
     with pytest.raises(Stopped):

@@ -178,7 +178,7 @@ def outbox(stack: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Import the page's outbox, with a client of the local API."""
     monkeypatch.setitem(sys.modules, "psycopg", made := ModuleType("psycopg"))
     made.Connection = Psycopg  # type: ignore[attr-defined]
-    return module("page", snippets("databases")[3], monkeypatch)
+    return module("page", snippets("databases")[2], monkeypatch)
 
 
 def test_refused_rows_of_the_outbox_do_not_block_the_others(
@@ -236,7 +236,7 @@ def test_the_job_bills_orders_over_a_connection_with_the_settings(
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", made := ModuleType("psycopg"))
     made.Connection = Psycopg  # type: ignore[attr-defined]
-    orders, entries = snippets("databases")[4:6]
+    orders, entries = snippets("databases")[3:5]
     module("acme", entries, monkeypatch)
     module("acme.orders", orders, monkeypatch)
     names = ("HOST", "NAME", "USER", "PASSWORD")
@@ -272,7 +272,7 @@ def test_jobs_run_in_the_context_of_one_flask_application(monkeypatch: pytest.Mo
         assert context.__enter__.call_count == context.__exit__.call_count + 1
         raise DoNotRetry
 
-    orders, _, _, web = snippets("databases")[4:]
+    orders, _, _, web = snippets("databases")[3:]
     acme = module("acme", "AROUND = ['acme.web:app_context']", monkeypatch)
     acme.JOBS = {"uses_models": Job(work)}
     module("acme.orders", orders, monkeypatch)
@@ -295,7 +295,7 @@ def test_sqlalchemy_dispatches_after_the_block(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "sqlalchemy", Mock())
     monkeypatch.setitem(sys.modules, "sqlalchemy.orm", Mock(sessionmaker=list))
     monkeypatch.setenv("JOB_RUNNERS_URL", "http://127.0.0.1:9")
-    page = module("page", snippets("databases")[2], monkeypatch)
+    page = module("page", snippets("databases")[1], monkeypatch)
     monkeypatch.setattr(page, "client", made.client)
     sessions = MagicMock()
     made.attach_mock(sessions.begin.return_value.__exit__, "commit")

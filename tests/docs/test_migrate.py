@@ -129,12 +129,12 @@ def test_the_jobs_that_have_not_begun_go_back_to_celery(stack: ApiServer) -> Non
     assert call(client.get, begun.id).status == "succeeded"
 
 
-def test_a_job_waits_for_its_members_and_for_celerys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_waits_for_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     module("shown", blocks(CELERY)[2], monkeypatch)
     with inline_runner(MovableClock(), {"JOBS_PACKAGES": "shown"}) as job_runner:
         pages = {"celery_pages": ["page 1"]}
         job = job_runner.run("make_report", {"month": "2026-11"}, signals=pages)
-        assert assert_succeeded(job) == ["chapter 1", "chapter 2", "page 1"]
+        assert assert_succeeded(job) == ["Report of 2026-11", "page 1"]
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,9 @@ def test_all_documents_are_in_the_report_even_an_empty_one(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ({"approval 1": "approve"}, "pay_back 2000 is booked as {id}/1"),
-        ({"approval 1": "reject"}, "The person refused this action."),
-        ({}, "The person refused this action."),
+        ({"approval 1": "approve"}, "refund 2000 is booked as {id}/1"),
+        ({"approval 1": "reject"}, "The person rejected this action."),
+        ({}, "The person rejected this action."),
     ],
 )
 def test_an_agent_acts_only_if_a_person_approves(

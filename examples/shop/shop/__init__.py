@@ -42,7 +42,7 @@ class Order(BaseModel):
 
 
 def fulfill(job: RunningJob, payload: Order) -> str:
-    """Ship an order after its payment has come. Give up after a day."""
+    """Ship an order once it is paid. Give up after a day."""
     order = payload.order
     job.step("request", lambda: services.request_payment(order, job.id, f"{job.id}/request"))
     try:
@@ -67,7 +67,7 @@ class Refund(BaseModel):
 
 
 def refund(job: RunningJob, payload: Refund) -> str:
-    """Pay an order back if the approver agrees within a week."""
+    """Refund an order if the approver agrees within a week."""
     order, cents = payload.order, payload.cents
     question = f"Refund {cents} cents for order {order}?"
     url = job.signal_url("approval", text=question, choices=("approve", "reject"), timeout=7 * DAY)
