@@ -56,6 +56,10 @@ _DENIED = {
     "region. Check whose they are with aws sts get-caller-identity.",
 }
 _NOT_OURS = "Check that this is the API of a Job Runners stack, and that it has the same version."
+_REDIRECT = (
+    "The client sends no credentials to a redirect. If the API has moved, pass its new address: "
+    "url= to the client, or --api-url to the command."
+)
 _LONGEST_WAIT = 86_400.0  # seconds
 _MAX_EXCERPT = 200  # characters of another server's body that a message shows
 
@@ -95,9 +99,7 @@ def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
     if status < 400:
         location = answer.headers.get("Location")
         text = f"{url} answered with a redirect to {location}." if location else text
-        hint = (
-            f"{_NOT_OURS} The client sends no credentials to a redirect." if location else _NOT_OURS
-        )
+        hint = f"{_NOT_OURS} {_REDIRECT}" if location else _NOT_OURS
         return UnexpectedAnswer(text, hint, status=status, body=body, location=location)
     error_class, hint = _error_class(status, slug, body), _HINTS.get(slug, "")
     if error_class is AccessDenied and "status" not in body:  # API Gateway gives no reason
