@@ -328,7 +328,7 @@ def test_a_fork_uses_connections_of_its_own(server: BadServer, keys: None) -> No
     client = Client(url=server.url)
     client.get(ID)
     seen: list[Any] = []
-    client._api.api._connections._process = -1  # as if this were the child
+    client._api._connections._process = -1  # as if this were the child
     thread = threading.Thread(target=lambda: seen.append(client.get(ID)))
     thread.start()
     thread.join(60)
