@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
-_REQUIRED = object()
+REQUIRED = object()
 
 
 class _Field:
@@ -19,7 +19,7 @@ class _Field:
 
     def __init__(
         self,
-        default: Any = _REQUIRED,
+        default: Any = REQUIRED,
         default_factory: Callable[[], Any] | None = None,
         repr: bool = True,
         compare: bool = True,
@@ -33,7 +33,7 @@ class _Field:
 
 def field(
     *,
-    default: Any = _REQUIRED,
+    default: Any = REQUIRED,
     default_factory: Callable[[], Any] | None = None,
     repr: bool = True,
     compare: bool = True,
@@ -62,7 +62,7 @@ def _as_dataclass(value: Any) -> type:
 
     fields = []
     for name, each in value.__own_fields__.items():
-        default = {} if each.default is _REQUIRED else {"default": each.default}
+        default = {} if each.default is REQUIRED else {"default": each.default}
         if each.default_factory is not None:
             default = {"default_factory": each.default_factory}
         keyword_only = name not in value.__match_args__
@@ -94,13 +94,13 @@ class Value:
             if getattr(of_type, "__origin__", None) is not ClassVar
         }
         for name, of_type in annotations.items():
-            given = cls.__dict__.get(name, _REQUIRED)
+            given = cls.__dict__.get(name, REQUIRED)
             each = given if isinstance(given, _Field) else _Field(given)
             each.type = of_type
             cls.__own_fields__[name] = each
             if each is not given:
                 continue
-            if each.default is _REQUIRED:
+            if each.default is REQUIRED:
                 delattr(cls, name)
             else:
                 setattr(cls, name, each.default)
@@ -125,7 +125,7 @@ class Value:
                 values[name] = given[name]
             elif each.default_factory is not None:
                 values[name] = each.default_factory()
-            elif each.default is not _REQUIRED:
+            elif each.default is not REQUIRED:
                 values[name] = each.default
             else:
                 raise TypeError(f"{_name(self)}: the argument {name!r} is missing")

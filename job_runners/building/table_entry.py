@@ -1,14 +1,12 @@
 """Add an entry to the table JOBS of a Python file, and leave everything else unchanged."""
 
 import ast
-import tokenize
-from io import BytesIO
 
 _INDENT = "    "
 
 
 def with_entry(source: str, entry: str) -> str | None:
-    """Return the source with the line `entry` added at the end of its table JOBS.
+    """Return the source with the line `entry` added at the beginning of its table JOBS.
 
     Return None if that isn't safe, because JOBS isn't one literal dictionary or the file doesn't
     import the names in the entry.
@@ -61,30 +59,15 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _insert(source: str, table: ast.Dict, entry: str) -> str:
-    """Put the entry before the brace that closes the table."""
+    """Put the entry behind the brace that opens the table, where no comma can be missing."""
     encoded = source.encode()
-    end = _offset(encoded, table.end_lineno or 0, (table.end_col_offset or 0) - 1)
-    before, after = encoded[:end], encoded[end:]
-    if table.values:
-        last = table.values[-1]
-        value_end = _offset(encoded, last.end_lineno or 0, last.end_col_offset or 0)
-        if not _has_comma(encoded[value_end:end]):
-            before = before[:value_end] + b"," + before[value_end:]
-    # Put the entry just before the brace: below any comment, after anything else on that line.
-    beginning = before.rstrip(b" \t")
-    line_break = b"" if beginning.endswith(b"\n") else b"\n"
-    return (beginning + line_break + f"{_INDENT}{entry}\n".encode() + after).decode()
-
-
-def _offset(encoded: bytes, line: int, column: int) -> int:
-    return sum(len(each) for each in encoded.splitlines(keepends=True)[: line - 1]) + column
-
-
-def _has_comma(text: bytes) -> bool:
-    """Return whether the rest of a table has a comma outside comments."""
-    # The tokenizer reads across line breaks only inside brackets, so add an opening one.
-    tokens = tokenize.tokenize(BytesIO(b"(" + text + b"\n)").readline)
-    return any(each.type == tokenize.OP and each.string == "," for each in tokens)
+    above = encoded.splitlines(keepends=True)[: table.lineno - 1]
+    start = sum(map(len, above)) + table.col_offset + 1
+    rest = encoded[start:].decode()
+    before, (line, line_break, below) = encoded[:start].decode(), rest.partition("\n")
+    if line_break and not line.partition("#")[0].strip():
+        return f"{before}{line}\n{_INDENT}{entry}\n{below}"
+    return f"{before}\n{_INDENT}{entry}\n{_INDENT * bool(table.values)}{rest}"
 
 
 def _only_adds(tree: ast.Module, changed: str) -> bool:
@@ -94,5 +77,5 @@ def _only_adds(tree: ast.Module, changed: str) -> bool:
     except SyntaxError:
         return False
     (table,) = [found for each in after.body if _is_table(each) and (found := _dictionary(each))]
-    del table.keys[-1], table.values[-1]
+    del table.keys[0], table.values[0]
     return ast.dump(after) == ast.dump(tree)

@@ -38,7 +38,7 @@ class Api(Client):
         except NoAnswer as error:
             raise no_answer(self.url, error, is_local=self._is_local) from error
         except ApiError as error:
-            raise refused(self.url, error, with_token=bool(self._token)) from error
+            raise refused(error) from error
         except JobRunnersError as error:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
         except ValueError as error:  # an invalid argument, such as an empty id

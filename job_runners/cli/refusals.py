@@ -1,7 +1,6 @@
 """Turn refusals of the API and errors of AWS clients into Problems."""
 
 import os
-from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -20,7 +19,14 @@ from botocore.exceptions import (
 )
 
 from job_runners.cli.problem import Exit, Problem
-from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
+from job_runners.client.errors import (
+    AccessDenied,
+    ApiBusy,
+    ApiError,
+    NoAnswer,
+    UnexpectedAnswer,
+    UniqueConflict,
+)
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(
@@ -48,71 +54,25 @@ def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     return Problem(f"Can't reach the API at {url}: {reason}.", hint=hint, code=Exit.NO_ANSWER)
 
 
-def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
+def refused(error: ApiError) -> Problem:
     """Return the Problem for a call that the API or API Gateway refused."""
-    body = dict(error.body)
-    if error.status == 401:
-        return _unauthorized(body, with_token=with_token)
-    if error.status == 403 and "status" not in body:  # API Gateway's own answer
-        return _forbidden(body, with_token=with_token)
-    if error.location is not None:
-        return Problem(
-            f"{url} answered with a redirect to {error.location}.",
-            hint="The command sends no credentials to a redirect. If the API has moved, pass "
-            "--api-url.",
-            code=Exit.NO_ACCESS,
-        )
+    answer = dict(error.body) or None
     if isinstance(error, ApiBusy):
-        reason = body.get("detail") or body.get("message") or "it gave no reason"
-        wait = error.retry_after
-        hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
-        return Problem(
-            f"The API answered {error.status}: {reason}.",
-            hint=hint,
-            code=Exit.NO_ANSWER,
-            answer=body or None,
-        )
-    if not body.get("detail"):
-        return Problem(
-            error.problem,
-            hint="Check that this is the API of a Job Runners stack, and that its version is the "
-            "same as this command's.",
-            answer=body or None,
-        )
-    code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
-    other_id = error.job_id if isinstance(error, UniqueConflict) else None
-    hint = f"To follow that job: job-runners watch {other_id}" if other_id else ""
-    return Problem(_summary(error), hint=hint, code=code, answer=body)
+        reason = error.body.get("detail") or error.body.get("message") or "it gave no reason"
+        text = f"The API answered {error.status}: {reason}."
+        return Problem(text, hint=error.hint, code=Exit.NO_ANSWER, answer=answer)
+    is_denied = isinstance(error, AccessDenied) or error.location is not None
+    hint = error.hint if is_denied or isinstance(error, UnexpectedAnswer) else ""
+    if isinstance(error, UniqueConflict) and error.job_id:
+        hint = f"To follow that job: job-runners watch {error.job_id}"
+    code = Exit.NO_ACCESS if is_denied else Exit.REFUSED
+    return Problem(_summary(error), hint=hint, code=code, answer=answer)
 
 
 def _summary(error: ApiError) -> str:
     """Return the API's own description of the error, which is written for people."""
     problems = [f"{each['field']}: {each['why']}" for each in error.fields]
     return "\n  ".join([f"{error.body['title']}:", *problems]) if problems else error.problem
-
-
-def _unauthorized(body: dict[str, Any], *, with_token: bool) -> Problem:
-    if with_token:
-        message = "The API refused this token."
-        hint = "It may have expired, or have another issuer or audience. Pass a new one."
-    else:
-        message = "This API requires a token, and doesn't accept AWS credentials."
-        hint = "Set JOBS_TOKEN, or pass a file with --token @FILE."
-    return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
-
-
-def _forbidden(body: dict[str, Any], *, with_token: bool) -> Problem:
-    reason = str(body.get("message", 403)).rstrip(".")
-    if with_token:
-        message = f"The API refused this token: {reason}."
-        hint = "A stack without JwtIssuer accepts only calls signed with AWS credentials."
-    else:
-        message = f"The API refused your AWS credentials: {reason}."
-        hint = (
-            "They need execute-api:Invoke. Check whose they are with aws sts get-caller-identity, "
-            "or pass others with --profile. With --api-url, --region must be the API's region."
-        )
-    return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
 
 def _why_no_answer() -> str:

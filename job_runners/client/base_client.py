@@ -13,7 +13,6 @@ from job_runners.client.calls import Calls
 from job_runners.client.connections import Answer
 from job_runners.client.credentials import Credentials, FoundCredentials
 from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, NoAnswer
-from job_runners.client.http_api import HttpApi
 from job_runners.client.refusals import refusal
 from job_runners.client.signing import Access, Bearer, Signer
 
@@ -90,7 +89,7 @@ class BaseClient:
     def close(self) -> None:
         """Close idle connections. You can still use the client."""
         if self._calls is not None:
-            self._calls.api.close()
+            self._calls.close()
 
     @property
     def url(self) -> str:
@@ -103,9 +102,9 @@ class BaseClient:
     def _api(self) -> Calls:
         if self._calls is None:
             url = self.url
-            api = HttpApi(checked(url), self._access(url), self._timeout)
+            calls = Calls(checked(url), self._access(url), self._timeout, self._max_attempts)
             with self._lock:
-                self._calls = self._calls or Calls(api, self._max_attempts)
+                self._calls = self._calls or calls
         return self._calls
 
     def _access(self, url: str) -> Access:
@@ -190,7 +189,7 @@ class BaseClient:
         return value
 
     def _unexpected(self, answer: Answer) -> ApiError:
-        return refusal(self.url, answer, with_token=self._api.api.access.uses_token)
+        return refusal(self.url, answer, with_token=self._api.access.uses_token)
 
 
 def part(name: str) -> str:

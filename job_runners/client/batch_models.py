@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from job_runners.client.errors import JobRunnersError
-from job_runners.client.models import FINISHED, Job, JobError, error_of, time_of
-from job_runners.values import Value, field
+from job_runners.client.from_json import FromJson
+from job_runners.client.models import FINISHED, Job, JobError
+from job_runners.values import field
 
 
-class Group(Value, kw_only=True):
+class Group(FromJson, kw_only=True):
     """The numbers of a group's members. `progress` is the percentage of those that have ended.
 
     `existing` counts the unique members for which another job does the same work. `as_of` is when
@@ -27,13 +28,8 @@ class Group(Value, kw_only=True):
     as_of: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a group from the API's JSON."""
-        return cls(name=value["name"], **_counts(value), raw=value)
 
-
-class Batch(Value, kw_only=True):
+class Batch(FromJson, kw_only=True):
     """A batch at the time of the API's answer. Its numbers are as those of a Group.
 
     `state` is the status of its job, which succeeds even if members fail. `then_id` is the job that
@@ -66,30 +62,8 @@ class Batch(Value, kw_only=True):
         """Whether the batch has ended: succeeded, failed or canceled."""
         return self.state in FINISHED
 
-    @classmethod
-    def of(
-        cls,
-        value: Mapping[str, Any],
-        *,
-        retry_after: float | None = None,
-        replayed: bool = False,
-    ) -> Self:
-        """Return a batch from the API's JSON. Raises KeyError if a required field is missing."""
-        return cls(
-            id=value["id"],
-            state=value["state"],
-            **_counts(value),
-            error=error_of(value.get("error")),
-            created_at=time_of(value.get("created_at")),
-            finished_at=time_of(value.get("finished_at")),
-            **{name: value[name] for name in _PLAIN if value.get(name) is not None},
-            retry_after=retry_after,
-            replayed=replayed,
-            raw=value,
-        )
 
-
-class BatchMember(Value, kw_only=True):
+class BatchMember(FromJson, kw_only=True):
     """A member of a batch.
 
     `status` is `open`, `succeeded`, `failed`, `canceled`, or `existing` if another job does the
@@ -104,19 +78,6 @@ class BatchMember(Value, kw_only=True):
     job: Job | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a member from the API's JSON."""
-        job = value.get("job")
-        return cls(
-            key=value["key"],
-            id=value["id"],
-            status=value["status"],
-            error=error_of(value.get("error")),
-            job=Job.of(job) if job else None,
-            raw=value,
-        )
-
 
 class BatchUnfinished(JobRunnersError, TimeoutError):
     """A batch has not ended yet, and continues. `batch` is its last known state."""
@@ -128,11 +89,3 @@ class BatchUnfinished(JobRunnersError, TimeoutError):
             "It continues. Wait for it again.",
         )
         self.batch = batch
-
-
-_NUMBERS = ("total", "open", "succeeded", "failed", "canceled", "existing", "progress")
-_PLAIN = ("then_id", "cancel_requested", "organization_id", "created_by")
-
-
-def _counts(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value[name] for name in _NUMBERS} | {"as_of": time_of(value.get("as_of"))}

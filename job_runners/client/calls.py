@@ -1,50 +1,34 @@
 """Make calls. If it is safe, repeat failed ones a few times, with increasing waits."""
 
+import json
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Answer, Connections
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, OutcomeUnknown
-from job_runners.client.http_api import HttpApi
 from job_runners.client.refusals import refusal
 from job_runners.client.repeating import LONGEST_REQUESTED, pause
+from job_runners.client.signing import Access
 
 _UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
 
 
-class _Call(NamedTuple):
-    """A call of the API.
+class Calls:
+    """Calls to the API at one URL, with a signature or a token.
 
-    If `not_processed_slugs` is None, the call can safely be made twice. Otherwise it is repeated
-    only if the API has certainly not processed it. The slugs name the problems that prove this.
+    `timeout` is the seconds to wait for a whole answer. A call has up to `max_attempts` attempts.
     """
 
-    method: str
-    path: str
-    body: Any = None
-    headers: Mapping[str, str] | None = None
-    not_processed_slugs: frozenset[str] | None = None
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Return whether the call can safely be made twice."""
-        return self.not_processed_slugs is None
-
-    def may_have_landed(self, error: ApiError | NoAnswer) -> bool:
-        """Return whether the API may have processed the call despite the error."""
-        if isinstance(error, NoAnswer):
-            return error.may_have_landed
-        # A 429 comes from API Gateway, which passed nothing to the API.
-        return error.status != 429 and error.slug not in (self.not_processed_slugs or ())
-
-
-class Calls:
-    """Calls to one API, each with up to `max_attempts` attempts."""
-
-    def __init__(self, api: HttpApi, max_attempts: int) -> None:
-        self.api = api
+    def __init__(self, url: str, access: Access, timeout: float, max_attempts: int) -> None:
+        self._url = url.rstrip("/")
+        self.access = access
+        self._connections = Connections(url, timeout)
         self._max_attempts = max_attempts
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connections.close()
 
     def read(self, path: str) -> Answer:
         """GET a path."""
@@ -59,7 +43,7 @@ class Calls:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Make a call that can safely be made twice. Raises ApiError, NoAnswer."""
-        return self._repeat(_Call(method, path, body, headers))
+        return self._repeat(method, path, body, headers, None)
 
     def call_once(
         self,
@@ -76,13 +60,22 @@ class Calls:
         `not_processed_slugs` proves this. Raises OutcomeUnknown if the outcome is unknown,
         otherwise ApiError or NoAnswer.
         """
-        return self._repeat(_Call(method, path, body, headers, not_processed_slugs))
+        return self._repeat(method, path, body, headers, not_processed_slugs)
 
-    def _repeat(self, call: _Call) -> Answer:
+    def _repeat(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str] | None,
+        not_processed_slugs: frozenset[str] | None,
+    ) -> Answer:
+        """Make a call that can safely be made twice if `not_processed_slugs` is None."""
+        is_repeatable = not_processed_slugs is None
         attempts, may_have_landed_before, renewed = 0, False, False
         while True:
             attempts += 1
-            answer = self._attempt(call)
+            answer = self._attempt(method, path, body, headers or {}, is_repeatable)
             if isinstance(answer, Answer):
                 return answer
             error, requested_wait = answer, None
@@ -93,32 +86,45 @@ class Calls:
                     continue
                 if not isinstance(error, ApiBusy):
                     raise error
-            if call.may_have_landed(error):
-                if not call.is_repeatable:
+            if _may_have_landed(error, not_processed_slugs or frozenset()):
+                if not is_repeatable:
                     raise OutcomeUnknown(error.problem, _UNKNOWN) from error
                 may_have_landed_before = True
             if attempts >= self._max_attempts or (requested_wait or 0) > LONGEST_REQUESTED:
                 raise error
             time.sleep(pause(attempts, requested_wait))
 
-    def _attempt(self, call: _Call) -> Answer | ApiError | NoAnswer:
-        """Make one attempt, and return the answer or the error."""
+    def _attempt(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], is_repeatable: bool
+    ) -> Answer | ApiError | NoAnswer:
+        """Make one attempt, and return the answer or the error.
+
+        A call that isn't repeatable doesn't reuse a connection that was idle for a long time.
+        """
+        url, data = self._url + path, None
+        plain = {"Accept": "application/json", **headers}
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
+            plain = {"Content-Type": "application/json", **plain}
         try:
-            answer = self.api.call(
-                call.method,
-                call.path,
-                call.body,
-                headers=call.headers,
-                repeatable=call.is_repeatable,
-            )
+            signed = self.access.headers(method, url, data, plain)
+            answer = self._connections.send(method, url, data, signed, repeatable=is_repeatable)
         except NoAnswer as error:
             return error
         if 200 <= answer.status < 300 and answer.is_readable:
             return answer
-        return refusal(self.api.url, answer, with_token=self.api.access.uses_token)
+        return refusal(self._url, answer, with_token=self.access.uses_token)
 
     def _renew_credentials(self, error: ApiError) -> bool:
         """If API Gateway refused the credentials, get new ones. Return whether they are
         different."""
         is_from_gateway = error.status in (401, 403) and "status" not in error.body
-        return is_from_gateway and self.api.access.renew()
+        return is_from_gateway and self.access.renew()
+
+
+def _may_have_landed(error: ApiError | NoAnswer, not_processed_slugs: frozenset[str]) -> bool:
+    """Return whether the API may have processed a call despite the error."""
+    if isinstance(error, NoAnswer):
+        return error.may_have_landed
+    # A 429 comes from API Gateway, which passed nothing to the API.
+    return error.status != 429 and error.slug not in not_processed_slugs

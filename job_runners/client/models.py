@@ -1,19 +1,17 @@
-"""The values that the client returns.
-
-A field that is unknown to this version is only in `raw`. A field that an older API lacks is None.
-"""
+"""The values that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
 
 from job_runners.client.errors import JobRunnersError
-from job_runners.values import Value, field
+from job_runners.client.from_json import FromJson
+from job_runners.values import field
 
 FINISHED = frozenset({"succeeded", "failed", "canceled"})
 
 
-class JobError(Value):
+class JobError(FromJson):
     """The error of an attempt.
 
     `kind` is the name of the error's class. `module` is the name of its module, or None for a class
@@ -29,7 +27,7 @@ class JobError(Value):
     module: str | None = None
 
 
-class WaitsFor(Value):
+class WaitsFor(FromJson):
     """Why a job waits.
 
     `kind` is one of:
@@ -57,7 +55,7 @@ class WaitsFor(Value):
     names: tuple[str, ...] = ()
 
 
-class FollowUp(Value):
+class FollowUp(FromJson):
     """A job that the end of another job has dispatched. `kind` is `on_end` or `on_failure`."""
 
     kind: str
@@ -65,7 +63,7 @@ class FollowUp(Value):
     id: str
 
 
-class Job(Value, kw_only=True):
+class Job(FromJson, kw_only=True):
     """A job, as it was when the API answered.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
@@ -150,59 +148,6 @@ class Job(Value, kw_only=True):
             raise JobFailed(self)
         raise JobUnfinished(self)
 
-    @classmethod
-    def of(
-        cls,
-        value: Mapping[str, Any],
-        *,
-        retry_after: float | None = None,
-        replayed: bool = False,
-        unique_outcome: str | None = None,
-    ) -> Self:
-        """Return a job from the API's JSON. Raises KeyError if a required field is missing."""
-        fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
-        fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
-        return cls(
-            **fields,
-            error=error_of(value.get("error")),
-            waits_for=waits_for_of(value.get("waits_for")),
-            earlier_errors=tuple(filter(None, map(error_of, value.get("earlier_errors") or ()))),
-            notes=tuple(value.get("notes") or ()),
-            follow_ups=tuple(
-                FollowUp(each["kind"], each["job_type"], each["id"])
-                for each in value.get("follow_ups") or ()
-            ),
-            retry_after=retry_after,
-            replayed=replayed,
-            unique_outcome=unique_outcome,
-            raw=value,
-            **{name: value[name] for name in ("id", "job_type", "status")},
-        )
-
-
-_TIMES = (
-    "created_at",
-    "queued_at",
-    "run_at",
-    "waiting_since",
-    "attempt_started_at",
-    "started_at",
-    "finished_at",
-    "updated_at",
-    "expires_at",
-)
-_PLAIN = tuple(
-    name
-    for name in Job.__own_fields__
-    if name not in _TIMES
-    and name
-    not in (
-        *("id", "job_type", "status", "error", "earlier_errors", "notes", "waits_for"),
-        "follow_ups",
-        *("retry_after", "replayed", "unique_outcome", "raw"),
-    )
-)
-
 
 class JobFailed(JobRunnersError):
     """A job has failed. `job` is that job."""
@@ -234,7 +179,7 @@ class JobUnfinished(JobRunnersError, TimeoutError):
         self.job = job
 
 
-class Child(Value):
+class Child(FromJson):
     """A job that another job has dispatched with a key. `job` is None if it was deleted.
 
     `group` is the parent's group that this job is in. `key` is None for a viewer.
@@ -246,16 +191,8 @@ class Child(Value):
     group: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a child from the API's JSON."""
-        job = value.get("job")
-        return cls(
-            value["key"], value["id"], Job.of(job) if job else None, value.get("group"), value
-        )
 
-
-class FailedTask(Value):
+class FailedTask(FromJson):
     """A task that failed permanently. `payload` is None unless the stack keeps payloads.
 
     If the task was resent and hasn't started since, `redriven_at` is the time and `redriven_as` the
@@ -274,23 +211,13 @@ class FailedTask(Value):
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
+    def of(cls, value: Mapping[str, Any], **more: Any) -> Self:
         """Return a failed task from the API's JSON."""
-        return cls(
-            value["id"],
-            value["task_name"],
-            datetime.fromisoformat(value["failed_at"]),
-            value["attempt"],
-            value["error"]["kind"],
-            value["error"]["message"],
-            value["payload"],
-            time_of(value.get("redriven_at")),
-            value.get("redriven_as"),
-            value,
-        )
+        error = {f"error_{name}": value["error"][name] for name in ("kind", "message")}
+        return super().of(value, **error, **more)
 
 
-class Pause(Value):
+class Pause(FromJson):
     """The pause of a `job_type` or `queue`.
 
     `waiting` is the number of jobs that wait for its end, counted up to 1,000. It is None if the
@@ -306,22 +233,8 @@ class Pause(Value):
     oldest_waiting_since: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a pause from the API's JSON."""
-        return cls(
-            value["kind"],
-            value["name"],
-            time_of(value.get("paused_at")),
-            value.get("paused_by"),
-            value.get("waiting"),
-            value.get("more_waiting", False),
-            time_of(value.get("oldest_waiting_since")),
-            value,
-        )
 
-
-class JobTypes(Value):
+class JobTypes(FromJson):
     """The job types and tasks of a stack.
 
     Each has `name`, `description` and `payload_schema`. A job type also has `queue_name`, `queues`
@@ -331,36 +244,3 @@ class JobTypes(Value):
     jobs: tuple[Mapping[str, Any], ...]
     tasks: tuple[Mapping[str, Any], ...]
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return the types from the API's JSON."""
-        return cls(tuple(value["jobs"]), tuple(value["tasks"]), value)
-
-
-def error_of(value: Mapping[str, Any] | None) -> JobError | None:
-    """Return an error from the API's JSON."""
-    if not value:
-        return None
-    return JobError(
-        value.get("kind"),
-        value.get("message"),
-        value.get("traceback"),
-        value.get("attempt"),
-        time_of(value.get("at")),
-        value.get("module"),
-    )
-
-
-def waits_for_of(value: Mapping[str, Any] | None) -> WaitsFor | None:
-    """Return the reason for a job's wait from the API's JSON, or None if it doesn't wait."""
-    if not value:
-        return None
-    since, until = time_of(value.get("since")), time_of(value.get("until"))
-    names = tuple(value.get("names") or ())
-    return WaitsFor(value["kind"], value["name"], value.get("key"), since, until, names)
-
-
-def time_of(iso: str | None) -> datetime | None:
-    """Return a time from the API's JSON."""
-    return None if iso is None else datetime.fromisoformat(iso)

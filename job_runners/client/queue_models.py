@@ -1,14 +1,15 @@
-"""The values about queues that the client returns. A field that an older API lacks is None."""
+"""The values about queues that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from job_runners.client.models import Pause, WaitsFor, time_of, waits_for_of
-from job_runners.values import Value, field
+from job_runners.client.from_json import FromJson
+from job_runners.client.models import Pause, WaitsFor
+from job_runners.values import field
 
 
-class Rate(Value):
+class Rate(FromJson):
     """A rate of `count` starts per `seconds`, with up to `burst` of them at once."""
 
     count: int
@@ -16,7 +17,7 @@ class Rate(Value):
     burst: int = 1
 
 
-class Limits(Value):
+class Limits(FromJson):
     """The limits of a queue: how many of its jobs run at once, and how fast they start.
 
     With `per`, each value of that field has its own slots and rate. `order` is `fifo` or `fair`.
@@ -28,22 +29,8 @@ class Limits(Value):
     order: str = "fifo"
     max_waiting: int | None = None
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any] | None) -> Self | None:
-        """Return limits from the API's JSON, or None for no limits."""
-        if value is None:
-            return None
-        rate = value["rate"]
-        return cls(
-            value["slots"],
-            Rate(rate["count"], rate["seconds"], rate["burst"]) if rate else None,
-            value["per"],
-            value["order"],
-            value["max_waiting"],
-        )
 
-
-class Holder(Value):
+class Holder(FromJson):
     """A job that has a slot, and the time at which it got the slot."""
 
     job_id: str
@@ -51,7 +38,7 @@ class Holder(Value):
     since: datetime | None
 
 
-class ConcurrencyKey(Value):
+class ConcurrencyKey(FromJson):
     """The usage of a key of a queue.
 
     The key is "*" if the queue has no `per`, and for jobs that have no value for it.
@@ -68,24 +55,8 @@ class ConcurrencyKey(Value):
     next_start_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a key from the API's JSON."""
-        return cls(
-            value["key"],
-            tuple(
-                Holder(each["job_id"], each["organization_id"], time_of(each["since"]))
-                for each in value["holders"]
-            ),
-            value["waiting"],
-            value["more_waiting"],
-            time_of(value["oldest_waiting_since"]),
-            time_of(value["next_start_at"]),
-            value,
-        )
 
-
-class Queue(Value):
+class Queue(FromJson):
     """A queue: its active limits, those in code, the last change, and its usage.
 
     `limits` is None if the queue has no limits. `paused` is its pause, or None.
@@ -100,23 +71,8 @@ class Queue(Value):
     keys: tuple[ConcurrencyKey, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a queue from the API's JSON."""
-        paused = value.get("paused")
-        return cls(
-            value["name"],
-            Limits.of(value["limits"]),
-            Limits.of(value["declared_limits"]),
-            time_of(value["changed_at"]),
-            value["changed_by"],
-            Pause.of(paused) if paused else None,
-            tuple(map(ConcurrencyKey.of, value.get("keys", ()))),
-            value,
-        )
 
-
-class Place(Value):
+class Place(FromJson):
     """The position of a waiting job.
 
     `ahead` is the number of jobs ahead of it, or None if it doesn't wait. `more_ahead` is True if
@@ -129,14 +85,3 @@ class Place(Value):
     more_ahead: bool = False
     of_organization: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a place from the API's JSON."""
-        return cls(
-            waits_for_of(value["waits_for"]),
-            value["ahead"],
-            value["more_ahead"],
-            value["of_organization"],
-            value,
-        )

@@ -47,11 +47,19 @@ _HINTS = {
 }
 # By status, and by whether the call had a token.
 _DENIED = {
-    (401, True): "The token may have expired, or have another issuer or audience.",
-    (401, False): "This API accepts tokens, not signatures. Pass token=.",
+    (401, True): "The API refused this token. It may have expired, or have another issuer or "
+    "audience. Pass a new one.",
+    (401, False): "This API accepts tokens, not AWS signatures. Pass token= to the client, or "
+    "--token @FILE to the command (or set JOBS_TOKEN).",
     (403, True): "This API may accept only signed calls, or the token's role may be too low.",
-    (403, False): "The credentials need execute-api:Invoke on the API, in the API's own region.",
+    (403, False): "The AWS credentials need execute-api:Invoke on the API, in the API's own "
+    "region. Check whose they are with aws sts get-caller-identity.",
 }
+_NOT_OURS = "Check that this is the API of a Job Runners stack, and that it has the same version."
+_REDIRECT = (
+    "The client sends no credentials to a redirect. If the API has moved, pass its new address: "
+    "url= to the client, or --api-url to the command."
+)
 _LONGEST_WAIT = 86_400.0  # seconds
 _MAX_EXCERPT = 200  # characters of another server's body that a message shows
 
@@ -91,14 +99,13 @@ def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
     if status < 400:
         location = answer.headers.get("Location")
         text = f"{url} answered with a redirect to {location}." if location else text
-        hint = (
-            "Check that this is the address of a Job Runners API. The client sends no credentials "
-            "to a redirect."
-        )
+        hint = f"{_NOT_OURS} {_REDIRECT}" if location else _NOT_OURS
         return UnexpectedAnswer(text, hint, status=status, body=body, location=location)
     error_class, hint = _error_class(status, slug, body), _HINTS.get(slug, "")
     if error_class is AccessDenied and "status" not in body:  # API Gateway gives no reason
         hint = _DENIED[(status, with_token)]
+    elif error_class is UnexpectedAnswer:
+        hint = _NOT_OURS
     elif error_class is ApiBusy:
         hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
     return error_class(text, hint, status=status, body=body, retry_after=wait)

@@ -1,22 +1,23 @@
-"""The values about schedules that the client returns. A field that an older API lacks is None."""
+"""The values about schedules that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from job_runners.client.models import Job, JobError, time_of
-from job_runners.values import Value, field
+from job_runners.client.from_json import FromJson
+from job_runners.client.models import Job, JobError
+from job_runners.values import field
 
 
-class Occurrence(Value):
+class Occurrence(FromJson):
     """A started occurrence: its due time and its job. `job` is None if it was deleted."""
 
     at: datetime
     job_id: str
-    job: Job | None
+    job: Job | None = None
 
 
-class Schedule(Value, kw_only=True):
+class Schedule(FromJson, kw_only=True):
     """A schedule at the time of the API's answer.
 
     `words` describes its times, such as "at 02:00 every day, Europe/Berlin". `missed` is `skip`,
@@ -72,33 +73,3 @@ class Schedule(Value, kw_only=True):
     def paused(self) -> bool:
         """Whether the schedule is paused."""
         return self.paused_at is not None
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a schedule from the API's JSON. Raises KeyError if a required field is missing."""
-        last, error = value.get("last"), value.get("error")
-        fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
-        fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
-        return cls(
-            **fields,
-            next=tuple(map(datetime.fromisoformat, value.get("next") or ())),
-            last=_occurrence(last) if last else None,
-            error=JobError(error.get("kind"), error.get("message")) if error else None,
-            raw=value,
-            **{name: value[name] for name in _ALWAYS},
-        )
-
-
-def _occurrence(value: Mapping[str, Any]) -> Occurrence:
-    job = value.get("job")
-    at = datetime.fromisoformat(value["at"])
-    return Occurrence(at, value["job_id"], Job.of(job) if job else None)
-
-
-_ALWAYS = ("name", "organization_id", "origin", "job_type", "words")
-_TIMES = (*("last_skipped_at", "last_failed_at", "paused_at", "created_at", "updated_at"),)
-_PLAIN = tuple(
-    each
-    for each in Schedule.__own_fields__
-    if each not in (*_ALWAYS, *_TIMES, "next", "last", "error", "raw")
-)

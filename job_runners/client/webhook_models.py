@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from job_runners.client.models import time_of
-from job_runners.values import Value, field
+from job_runners.client.from_json import FromJson
+from job_runners.values import field
 
 
-class Webhook(Value, kw_only=True):
+class Webhook(FromJson, kw_only=True):
     """A webhook that an organization has subscribed. It gets an event when a job has ended.
 
     `secret` is the name of the secret that signs the events. `statuses` and `job_types` say which
@@ -23,13 +23,3 @@ class Webhook(Value, kw_only=True):
     updated_at: datetime | None = None
     updated_by: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a webhook from the API's JSON. Raises KeyError if a required field is missing."""
-        fields: dict[str, Any] = {name: value[name] for name in ("name", "url", "secret")}
-        for name in ("statuses", "job_types"):
-            listed = value.get(name)
-            fields[name] = None if listed is None else tuple(listed)
-        updated_at, updated_by = time_of(value.get("updated_at")), value.get("updated_by")
-        return cls(**fields, updated_at=updated_at, updated_by=updated_by, raw=value)

@@ -13,17 +13,18 @@ IMPORT = "from job_runners.work import Job\n"
     [
         ("JOBS = {}\n", "JOBS = {\n    ENTRY\n}\n"),
         ("JOBS: dict[str, Job] = {}\nx = 1\n", "JOBS: dict[str, Job] = {\n    ENTRY\n}\nx = 1\n"),
-        ("JOBS = {\n    'a': A,\n}\n", "JOBS = {\n    'a': A,\n    ENTRY\n}\n"),
-        ("JOBS = {\n    'a': A\n}\n", "JOBS = {\n    'a': A,\n    ENTRY\n}\n"),
-        ("JOBS = {'a': A}\n", "JOBS = {'a': A,\n    ENTRY\n}\n"),
+        ("JOBS = {\n    'a': A,\n}\n", "JOBS = {\n    ENTRY\n    'a': A,\n}\n"),
+        ("JOBS = {\n    'a': A\n}\n", "JOBS = {\n    ENTRY\n    'a': A\n}\n"),
+        ("JOBS = {'a': A}\n", "JOBS = {\n    ENTRY\n    'a': A}\n"),
+        ("É = 1; JOBS = {'a': A}\n", "É = 1; JOBS = {\n    ENTRY\n    'a': A}\n"),
         (
-            "JOBS = {\n    'a': A  # é, the first\n    # and no more\n}  # end\n",
-            "JOBS = {\n    'a': A,  # é, the first\n    # and no more\n    ENTRY\n}  # end\n",
+            "JOBS = {  # é\n    'a': A  # the first\n    # and no more\n}  # end\n",
+            "JOBS = {  # é\n    ENTRY\n    'a': A  # the first\n    # and no more\n}  # end\n",
         ),
-        ("JOBS = {\n    **OTHERS,\n}\n", "JOBS = {\n    **OTHERS,\n    ENTRY\n}\n"),
+        ("JOBS = {\n    **OTHERS,\n}\n", "JOBS = {\n    ENTRY\n    **OTHERS,\n}\n"),
     ],
 )
-def test_it_goes_to_the_end_of_the_table(before: str, after: str) -> None:
+def test_it_goes_to_the_beginning_of_the_table(before: str, after: str) -> None:
     assert with_entry(IMPORT + before, ENTRY) == IMPORT + after.replace("ENTRY", ENTRY)
 
 

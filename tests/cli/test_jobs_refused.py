@@ -31,7 +31,12 @@ EMPTY: dict[str, Any] = {"jobs": [], "cursor": None}
         (404, problem(404, "No job has the id z."), 1, "No job has the id z."),
         (403, problem(403, "You may only read."), 5, "You may only read."),
         (403, {"message": "Forbidden"}, 5, "execute-api:Invoke"),
-        (403, {"message": "Keys: .local/env.sh."}, 5, "Keys: .local/env.sh.\nThey need"),
+        (
+            403,
+            {"message": "Keys: .local/env.sh."},
+            5,
+            "Keys: .local/env.sh.\nThe AWS credentials need",
+        ),
         (403, {"message": "Signature expired: 1 < 2"}, 5, "Signature expired: 1 < 2."),
         (401, {"message": "Unauthorized"}, 5, "JOBS_TOKEN"),
         (413, {"message": "Request Too Long"}, 1, "answered 413: Request Too Long"),

@@ -232,7 +232,7 @@ GARBAGE: list[Any] = [b"<html>welcome</html>", b"", b"[]", b"7", b'{"id": 3}', b
 @pytest.mark.parametrize("body", GARBAGE)
 def test_an_answer_that_is_none_of_ours_is_said_to_be(server: BadServer, body: bytes) -> None:
     server.then = answer(200, body)
-    with pytest.raises(UnexpectedAnswer, match="this is the address of a Job Runners API"):
+    with pytest.raises(UnexpectedAnswer, match="this is the API of a Job Runners stack"):
         client(server).get(ID)
     assert len(server.seen) == 1
 

@@ -23,8 +23,7 @@ def asked(stack: Enforcing, request: Asked, token: str | None) -> Answer:
     """Return the answer to a request with this token."""
     api = stack.called_with(token or "")
     path = request.path.format(**NOBODYS)
-    call = api.call if token is not None else api.call_unsigned
-    return call(request.method, path, request.body)
+    return api.call(request.method, path, request.body, signed=token is not None)
 
 
 def rows(stack: Enforcing) -> int:

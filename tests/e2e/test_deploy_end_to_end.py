@@ -135,7 +135,7 @@ def test_settings_are_kept_beside_those_that_the_organisations_stack_made(stack:
     config = AppConfig(session(stack).client("ssm", endpoint_url=stack.endpoint_url), NAME)
     config.set("API_KEY", "s3cret", secret=True)
     key, greeting = config.all()
-    assert key | {"name": "API_KEY", "kind": "secret", "value": None} == key
-    assert greeting | {"name": "GREETING", "value": "Hello"} == greeting
+    assert (key["name"], key["type"], key["value"]) == ("API_KEY", "secret", None)
+    assert (greeting["name"], greeting["value"]) == ("GREETING", "Hello")
     config.delete("API_KEY")
     assert [each["name"] for each in config.all()] == ["GREETING"]

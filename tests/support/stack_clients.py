@@ -3,49 +3,67 @@
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import boto3
 
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
-from job_runners.client.connections import Answer
-from job_runners.client.http_api import HttpApi
+from job_runners.client.connections import Answer, Connections
+from job_runners.client.signing import Access
 from job_runners.local.credentials import Credentials, credentials
 from job_runners.local.supervisor import signer
 
 
-class StackApi(HttpApi):
-    """The API of a stack."""
+class StackApi:
+    """The API of a stack, called as other programs call it."""
+
+    def __init__(self, url: str, access: Access, timeout: float = 35) -> None:
+        self.url, self.access = url.rstrip("/"), access
+        self._connections = Connections(url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connections.close()
 
     def get(self, path: str, *, signed: bool = True) -> Answer:
-        """GET a path with its query."""
-        return self.call("GET", path) if signed else self.call_unsigned("GET", path)
+        return self.call("GET", path, signed=signed)
 
     def post(
         self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, signed: bool = True
     ) -> Answer:
         """POST a value as JSON, or bytes unchanged."""
-        if signed:
-            return self.call("POST", path, body, headers=headers)
-        return self.call_unsigned("POST", path, body, headers)
+        return self.call("POST", path, body, headers=headers, signed=signed)
 
     def put(self, path: str, body: Any = None) -> Answer:
-        """PUT a value as JSON, bytes unchanged, or no body."""
         return self.call("PUT", path, body)
 
     def delete(self, path: str) -> Answer:
-        """DELETE a path."""
         return self.call("DELETE", path)
 
-    def call_unsigned(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        signed: bool = True,
     ) -> Answer:
-        """Make a call with neither a signature nor a token."""
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        kind = {} if body is None else {"Content-Type": "application/json"}
-        sent = {"Accept": "application/json", **kind, **(headers or {})}
-        return self._connections.send(method, self.url + path, data, sent, repeatable=True)
+        """Make one call. Without a signature, it has no token either."""
+        url, data = self.url + path, None
+        all_headers = {"Accept": "application/json", **(headers or {})}
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
+            all_headers = {"Content-Type": "application/json", **all_headers}
+        if signed:
+            all_headers = self.access.headers(method, url, data, all_headers)
+        return self._connections.send(method, url, data, all_headers, repeatable=True)
 
 
 def stack_api(stack: Stack) -> StackApi:

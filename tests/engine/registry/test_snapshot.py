@@ -127,7 +127,9 @@ def test_every_cache_is_registered() -> None:
         "job_runners/runners/legacy.py",  # the messages that this thread still has to run
     }
     values = r"{}|\[\]|(dict|list|set|(\w+\.)?[A-Z]\w*Dict|deque|defaultdict|_[A-Z]\w+)\(.*\)"
-    changing_object = re.compile(rf"^(?!__all__)[a-z_][a-z0-9_]*(: .+)? = ({values})(\s*#.*)?$", re.MULTILINE)
+    changing_object = re.compile(
+        rf"^(?!__all__)[a-z_][a-z0-9_]*(: .+)? = ({values})(\s*#.*)?$", re.MULTILINE
+    )
     files = [path for name in SHIPPED for path in [ROOT / name, *(ROOT / name).rglob("*.py")]]
     not_registered = {
         str(path.relative_to(ROOT))
