@@ -19,6 +19,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.settling import group_ends
 from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.errors import PreconditionFailed
 from job_runners.store import group_chunks, group_holds, groups, lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
@@ -314,6 +315,11 @@ def test_the_wait_is_refused_if_the_cancel_is_withdrawn(
     withdraw = JobRequest.cancel_members.remove()
     before_it_waits(monkeypatch, lambda: JobRequest(id=canceled.row.id).update([withdraw]))
     assert canceled.start().status is Status.RUNNING
+
+
+def test_a_refused_stop_is_reported_as_one(canceled: Dispatching) -> None:
+    with pytest.raises(PreconditionFailed, match="The write 'stop' was refused"):
+        transitions.stop(canceled.bench.claim(canceled.row))
 
 
 def test_the_wait_is_refused_if_the_claim_is_lost(
