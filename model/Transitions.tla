@@ -123,9 +123,9 @@ FinishGroupOk(r, seen) == WaitsAsRead(r, seen) /\ ~r.mem
 WaitForMembersOk(r, t)           == Owned(r, t) /\ r.mem
 RescueWaitOk(r, seen, over)      == LeaseExpired(r, seen, over) /\ r.mem
 WaitForMembers(r, since)         == Park(r, "group", since)
-CancelMembersOk(r)               == r.st = "running" \/ r.in = "group"
+CancelMembersOk(r)               == r.st = "running"
 CancelMembers(r)                 == [r EXCEPT !.mem = TRUE]
-CancelMembersAndWaitOk(r, seen)  == r.st \notin Over \cup {"running"} /\ r.in # "group" /\ AsRead(r, seen)
+CancelMembersAndWaitOk(r, seen)  == r.st \notin Over \cup {"running"} /\ AsRead(r, seen)
 CancelMembersAndWait(r, since)   == [Park(r, "group", since) EXCEPT !.mem = TRUE]
 CancelParentOk(r, seen)          == WaitsAsRead(r, seen) /\ r.mem
 CancelParent(r)                  == Ended(r, "canceled")

@@ -78,7 +78,7 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
         asked = change.after
         telemetry.canceled_by_caller(asked)
         settle(change, send)
-        return (read(row.id) or asked) if asked.awaits_group else asked
+        return read(row.id) or asked
     raise last
 
 

@@ -53,8 +53,7 @@ def drop_marker(member: JobRequest) -> Change | None:
         marker = groups.find_marker(member)
         if marker is None or not looking.delete_if_ended(marker, read(member.id)):
             return None
-        if not groups.has_open_member(member):
-            return finishing.finish(str(member.parent_id))
+        return finishing.finish(str(member.parent_id))
     except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
         telemetry.crashed(error)
     return None

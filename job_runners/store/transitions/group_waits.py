@@ -9,7 +9,7 @@ from job_runners import clock
 from job_runners.store import conditional_write, current_wait, group_holds, groups, holdings
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.groups import Group
-from job_runners.store.job_request import JobRequest, Lane, Status
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.transitions import waits
 from job_runners.store.transitions.ending import Checkpoint
 from job_runners.store.transitions.holding import admit_actions
@@ -86,20 +86,16 @@ def finish_group(job: JobRequest) -> Change:
 def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     """Record that the members of an unfinished job's group are to be canceled, and then the job.
 
-    If it waits for the group, the timer looks at the group in a minute. If no worker has the job
-    and it waits for anything else, it waits for the group from now on. A running job without an
-    open group has no such members, so it is asked to stop. Raises PreconditionFailed if the row has
-    changed since it was read.
+    If no worker has the job, it waits for the group from now on, and the timer looks at the group
+    in a minute. A running job without an open group has no such members, so it is asked to stop.
+    Raises PreconditionFailed if the row has changed since it was read.
     """
     name = "cancel_members" if job.has_open_group else "cancel_requested"
     actions: list[Action] = [getattr(JobRequest, name).set(True)]
     release = holdings.Release.nothing
     if by is not None:
         actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
-    if job.awaits_group:
-        due_at = clock.now() + conditional_write.GRACE
-        actions += conditional_write.due_actions(job, due_at, Lane.WAITS)
-    elif job.status is not Status.RUNNING:
+    if job.status is not Status.RUNNING:
         actions += group_holds.cancel_actions(job)
         release = holdings.Release.all_but_key
     same = conditional_write.same

@@ -118,7 +118,8 @@ def test_a_cancel_before_the_first_member_is_dispatched_leaves_none(
 
     monkeypatch.setattr(group_waits, "begin_gather", ask_first)
     assert gathering.start().status is Status.CANCELED
-    assert asked[0].status is Status.RUNNING
+    assert (asked[0].status, asked[0].cancel_requested) == (Status.RUNNING, True)
+    assert asked[0].cancel_members is None
     assert items("open#") == []
 
 

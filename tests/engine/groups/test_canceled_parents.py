@@ -19,6 +19,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.settling import group_ends
 from job_runners.engine.wire.messages import JobMessage, encode
+from job_runners.errors import PreconditionFailed
 from job_runners.store import group_chunks, group_holds, groups, lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
@@ -298,14 +299,24 @@ def before_it_waits(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) 
 
 
 def test_the_wait_counts_if_only_its_answer_is_lost(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = Dispatching(still)
+    parent.act = parent.cancel
+    lost: list[list[str]] = []
+    before_it_waits(monkeypatch, lambda: lost.append(lose_next_answer("UpdateItem")))
+    parent.start()
+    assert lost == [["UpdateItem"]]
+    parent.assert_all_are_canceled()
+
+
+def test_a_job_that_has_not_failed_waits_without_an_error(
     canceled: Dispatching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost: list[list[str]] = []
-    lose = lambda: lost.append(lose_next_answer("TransactWriteItems"))  # noqa: E731
-    before_it_waits(monkeypatch, lose)
-    canceled.start()
-    assert lost == [["TransactWriteItems"]]
-    canceled.assert_all_are_canceled()
+    monkeypatch.setattr(group_ends, "parent_waits", lambda *_: None)
+    canceled.then = lambda job: job.sleep("nap", 60)
+    assert canceled.start().awaits_group
+    assert "error" not in moto_direct.row("jobs", {"id": {"S": canceled.row.id}})
 
 
 def test_the_wait_is_refused_if_the_cancel_is_withdrawn(
@@ -314,6 +325,11 @@ def test_the_wait_is_refused_if_the_cancel_is_withdrawn(
     withdraw = JobRequest.cancel_members.remove()
     before_it_waits(monkeypatch, lambda: JobRequest(id=canceled.row.id).update([withdraw]))
     assert canceled.start().status is Status.RUNNING
+
+
+def test_a_refused_stop_is_reported_as_one(canceled: Dispatching) -> None:
+    with pytest.raises(PreconditionFailed, match="The write 'stop' was refused"):
+        transitions.stop(canceled.bench.claim(canceled.row))
 
 
 def test_the_wait_is_refused_if_the_claim_is_lost(

@@ -356,6 +356,19 @@ def test_a_retry_that_is_refused_for_its_unique_key_leaves_no_marker(
     assert gathering.read().status is Status.QUEUED  # without the timer
 
 
+def test_a_refused_retry_does_not_miss_a_marker_that_the_timer_has_deleted(
+    unique: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [Member("unique_return", {"lot": "a"}), Member("sample_once", {"number": 1})]
+    gathering = failing(unique, members)
+    caller_actions.cancel(gathering.member(0), unique.send)
+    unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
+    before(monkeypatch, groups, "find_marker", lambda: looking.sweep(gathering.read()))
+    with pytest.raises(UniqueConflict):
+        retry(unique, gathering.member(0))
+    assert len(items("open#")) == 1
+
+
 def test_a_marker_that_cannot_be_deleted_is_left_to_the_timer(
     unique: Bench, monkeypatch: pytest.MonkeyPatch, crashes: list[BaseException]
 ) -> None:

@@ -54,12 +54,27 @@ def admitted(row: JobRequest, limits: Limits) -> JobRequest:
     return job_rows.stored(transitions.admit(row, line.grant("")).after)
 
 
+def running_in_slot() -> JobRequest:
+    row = admitted(held_in_line(), Limits(slots=1))
+    return transitions.claim(
+        row.id,
+        job_type=row.job_type,
+        send_id="s",
+        deadline=clock.now() + clock.MINUTE,
+        entrance=transitions.Entrance(row, "*"),
+    ).after
+
+
+def held_in_line() -> JobRequest:
+    return job_rows.stored(hold_in_line(saved()))
+
+
 def drop_entry(row: JobRequest) -> None:
     LineItem(row.held_by, row.wait_key).delete()
 
 
 def set_aside() -> JobRequest:
-    row = job_rows.stored(hold_in_line(saved()))
+    row = held_in_line()
     drop_entry(row)
     return row
 
@@ -72,6 +87,8 @@ def set_aside() -> JobRequest:
         (saved, hold_in_line, Status.WAITING),
         (held, lambda row: transitions.admit(row).after, Status.QUEUED),
         (set_aside, restore_entry, Status.WAITING),
+        (running_in_slot, lambda row: transitions.succeed(row, 1).after, Status.SUCCEEDED),
+        (running_in_slot, lambda row: transitions.fail(row, job_rows.ERROR).after, Status.FAILED),
     ],
 )
 def test_one_whose_answer_is_lost_has_been(

@@ -194,14 +194,27 @@ def test_the_follow_up_of_a_stopped_job_gets_its_last_error(
     assert payload.error.message == bench.read(row).error["message"] == message
 
 
-def test_a_follow_up_gets_the_counts_of_the_group(bench: Bench) -> None:
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELED])
+def test_a_follow_up_gets_the_counts_of_the_group(bench: Bench, status: Status) -> None:
     gathering = Gathering(bench, 3, job_type="followed_once")
     gathering.fails = {1}
+
+    def work(job: RunningJob, payload: Any) -> object:
+        result = gathering.work(job, payload)
+        if payload.text == "parent" and status is Status.FAILED:
+            raise ValueError("no luck")
+        if payload.text == "parent" and status is Status.CANCELED:
+            caller_actions.cancel(bench.read(job.id))
+            job.checkpoint(1, durable=True)
+        return result
+
+    script.job = work
     gathering.start()
     for number in range(3):
         gathering.run_member(number)
     bench.deliver()
-    ((_, payload),) = told
+    payload = told[0][1]
+    assert payload.status == status
     counts = {"succeeded": 2, "failed": 1, "canceled": 0, "existing": 0}
     assert payload.group == counts | {"total": 3}
 
