@@ -9,7 +9,10 @@ if __name__ == "handlers":  # this folder is part of the package through a link
 
 import gc
 
+from job_runners.handlers.left_out import replace_modules
+
 gc.disable()
+replace_modules()
 
 
 def loaded() -> None:

@@ -9,7 +9,6 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from job_runners import clock, handlers, runners
 from job_runners.aws import clients
-from job_runners.engine.schedules import recurring
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.engine.tick import timer
@@ -57,6 +56,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
         return send_delayed(event["Records"], send, until=until)
     if _SHARD in event:
+        from job_runners.engine.schedules import recurring  # many stacks have no schedules
+
         recurring.start_due(send, until=_end_time(context), threads=_THREADS, only=[event[_SHARD]])
     else:
         tick(context, send)

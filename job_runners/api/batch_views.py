@@ -21,9 +21,9 @@ from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.engine.groups import progress
 from job_runners.engine.groups.progress import Seen
 from job_runners.store import blobs
-from job_runners.store.group_counts import OUTCOMES
 from job_runners.store.group_members import GroupMember
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.member_outcomes import OUTCOMES
 
 
 class _Batch(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from job_runners import clock
-from job_runners.aws import bucket, clients
+from job_runners.aws import clients
 from job_runners.store.job_request import SORT_KEY
 
 LIFETIME = 5 * clock.MINUTE
@@ -41,6 +41,8 @@ def add_urls(result: Any, organization_id: str) -> Any:
 
 
 def _url(key: str) -> str:
+    from job_runners.aws import bucket  # imported here because few results have files
+
     name = quote(key.rpartition("/")[2])
     url: str = clients.client("s3").generate_presigned_url(
         "get_object",

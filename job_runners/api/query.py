@@ -9,8 +9,8 @@ from job_runners import names
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidQuery
 from job_runners.engine.control import positions
-from job_runners.store.group_counts import OUTCOMES
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.member_outcomes import OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT
 
 DEFAULT_LIMIT = 25

@@ -6,8 +6,8 @@ from job_runners import names
 from job_runners.api.json_schema import ID, KIND, NAME, STATUS, Schema
 from job_runners.api.query import DEFAULT_LIMIT
 from job_runners.engine.control import positions
-from job_runners.store.group_counts import OUTCOMES
 from job_runners.store.job_request import Outcome
+from job_runners.store.member_outcomes import OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")

@@ -8,12 +8,9 @@ from typing import Any, Self
 from job_runners import clock
 from job_runners.store import groups
 from job_runners.store.groups import Group, GroupItem
+from job_runners.store.member_outcomes import EXISTING, OPEN, OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT, read_many
 from job_runners.values import Value
-
-OPEN = "open"  # a member that has not ended, or isn't dispatched yet
-EXISTING = "existing"  # a unique member for which another job does the same work
-OUTCOMES = (OPEN, "succeeded", "failed", "canceled", EXISTING)
 
 _MOST_READ = 2_000  # rows of failed members that one look reads
 

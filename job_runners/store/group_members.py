@@ -6,9 +6,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from job_runners.store import group_chunks, groups
-from job_runners.store.group_counts import EXISTING, OPEN, Counts
+from job_runners.store.group_counts import Counts
 from job_runners.store.groups import Group, GroupItem
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.member_outcomes import EXISTING, OPEN
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
 MOST_EXAMINED = 1_000  # members of one page with a filter

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from job_runners.engine import configured
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
-from job_runners.engine.dispatch.full_queues import refuse_if_full
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.messages import TaskMessage
@@ -18,7 +17,6 @@ from job_runners.engine.wire.sending import Accepted, Send, require_sender, send
 from job_runners.errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from job_runners.store import transitions
 from job_runners.store.blobs import compact_json
-from job_runners.store.failed_tasks import new_task_id
 from job_runners.store.job_request import JobRequest, Outcome
 from job_runners.store.queries import read
 from job_runners.store.transactions import RecordWrite
@@ -149,6 +147,8 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Use a job instead, because its payload may be far larger.",
         )
+    from job_runners.store.failed_tasks import new_task_id  # jobs don't need it
+
     return TaskMessage(
         id=new_task_id(),
         name=task_name,
@@ -164,8 +164,11 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 def _refuse_if_no_room(jobs: Sequence[CheckedJob]) -> None:
     """Raise QueueFull or QuotaReached if this many new jobs would exceed a limit."""
     lines = [(job.new_job.queue_name, job.line) for job in jobs if job.line is not None]
-    for (queue_name, line), number in Counter(lines).items() if lines else ():
-        refuse_if_full(queue_name, line.key, line.limits, number)
+    if lines:
+        from job_runners.engine.dispatch import full_queues  # most queues have no limits
+
+        for (queue_name, line), number in Counter(lines).items():
+            full_queues.refuse_if_full(queue_name, line.key, line.limits, number)
     counted = [job.new_job.organization_id for job in jobs if job.new_job.counted]
     if counted:
         from job_runners.engine.dispatch import quota  # imported here because few stacks have one

@@ -12,10 +12,11 @@ from pynamodb.expressions.update import Action
 
 from job_runners.shipped.jobs.names import BATCH_GROUP, Jobs
 from job_runners.store import blobs, group_chunks, group_counts, groups, steps
-from job_runners.store.group_counts import OPEN, OUTCOMES, Counts
+from job_runners.store.group_counts import Counts
 from job_runners.store.group_members import Reader
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.member_outcomes import OPEN, OUTCOMES
 from job_runners.values import Value
 
 

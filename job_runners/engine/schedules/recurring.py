@@ -20,6 +20,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.store import queries, schedule_marks
 from job_runners.store import schedules as schedule_store
+from job_runners.store.schedule_marks import Mark
 from job_runners.store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
@@ -37,15 +38,19 @@ def start_due(
     threads: int = 1,
     only: Sequence[str] = (),
     delegate: Callable[[str], None] | None = None,
+    marks: list[Mark] | None = None,
 ) -> Counter[Outcome]:
     """Start each occurrence whose time has come. Stop at `until` (milliseconds since 1970).
 
     `only` names the shards to handle; the default is all of them. `delegate` asks another process
-    to handle one shard, and raises if it can't. In a stack without schedules, this costs one
-    request. Raises AWS errors that occur before the first occurrence is started.
+    to handle one shard, and raises if it can't. `marks` are the marks of all schedules, if the
+    caller has read them. In a stack without schedules, this costs one request. Raises AWS errors
+    that occur before the first occurrence is started.
     """
-    if not only and not declared_schedules.sync(schedule_marks.marks()):
-        return Counter()
+    if not only:
+        found = schedule_marks.marks() if marks is None else marks
+        if not declared_schedules.sync(found):
+            return Counter()
     starter = Starter(send, until)
     _ShardRun(starter, threads).run(only or schedule_store.shards(), delegate)
     return starter.counts

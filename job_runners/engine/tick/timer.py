@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, is_temporary
 from job_runners.engine.lines import pausing, sweeping
 from job_runners.engine.lines.admission import LineAdmissions
-from job_runners.engine.schedules import recurring
+from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_index
 from job_runners.engine.tick.due_decision import LONGEST_GAP, Disposition
@@ -31,8 +31,11 @@ from job_runners.engine.tick.due_row import process_due_row
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed, SendFailed
-from job_runners.store import conditional_write, transitions
+from job_runners.store import conditional_write, schedule_marks, transitions
 from job_runners.store.job_request import JobRequest, Lane, due_shards
+
+if TYPE_CHECKING:
+    from job_runners.engine.schedules.due_schedule import Outcome
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 
@@ -57,7 +60,7 @@ class TickResult:
 
     def __init__(self) -> None:
         self.counts: Counter[Disposition] = Counter()
-        self.schedules: Counter[recurring.Outcome] = Counter()
+        self.schedules: Counter[Outcome] = Counter()
         self.lag = 0
         self.send_failures = 0
         self.unclaimed = 0
@@ -159,8 +162,13 @@ class _TimerRun:
 
     def _start_occurrences(self, delegate: Callable[[str], None] | None, until: int) -> None:
         try:
+            marks = schedule_marks.marks()
+            if not marks and not registry().recurring:
+                return
+            from job_runners.engine.schedules import recurring  # many stacks have no schedules
+
             self.result.schedules = recurring.start_due(
-                self._send, until=until, threads=self._threads, delegate=delegate
+                self._send, until=until, threads=self._threads, delegate=delegate, marks=marks
             )
         except Exception as error:  # noqa: BLE001 - a broken schedule must not delay due rows
             telemetry.crashed(error)

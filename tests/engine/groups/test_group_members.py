@@ -12,9 +12,9 @@ from job_runners.aws import clients
 from job_runners.engine.control import caller_actions
 from job_runners.engine.groups import progress
 from job_runners.store import group_chunks, group_counts, group_members, groups
-from job_runners.store.group_counts import OUTCOMES
 from job_runners.store.group_members import Reader
 from job_runners.store.job_request import Status
+from job_runners.store.member_outcomes import OUTCOMES
 from job_runners.work import Member
 from sample_work import Sample, script
 

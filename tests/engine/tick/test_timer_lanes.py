@@ -18,7 +18,7 @@ from job_runners.engine.tick import due_row, timer
 from job_runners.engine.tick.timer import Disposition
 from job_runners.engine.wire.messages import Message
 from job_runners.errors import PreconditionFailed
-from job_runners.store import conditional_write, job_request, queries, transitions
+from job_runners.store import conditional_write, job_request, queries, schedule_marks, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind
@@ -296,6 +296,7 @@ def test_rows_do_not_wait_for_occurrences_that_take_all_the_time(
     def send(message: Message, delay: float = 0) -> None:
         was_sent.set()
 
+    schedule_marks.note_deploy("a deploy", clock.now(), [])  # so that there may be schedules
     monkeypatch.setattr(recurring, "start_due", start_due)
     result = timer.tick(send, until=clock.now() + clock.MINUTE, threads=2)
     assert result.counts == {Disposition.SENT: 1}
