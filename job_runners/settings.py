@@ -35,6 +35,8 @@ class Settings(Value, kw_only=True):
     job_runner: str
     app_packages: tuple[str, ...]  # the packages of the project
     app_folder: Path | None  # the project; None in a build, which has copies of its packages
+    worker_classes: tuple[str, ...] | None  # those of app.toml; None if it isn't known here
+    worker_class: str | None  # of this function; None in other functions than those of classes
     retention_days: int
     max_unfinished_jobs: int  # per organization; 0 means no limit
     has_bucket: bool
@@ -91,6 +93,8 @@ class Settings(Value, kw_only=True):
             job_runner=_text("JOB_RUNNER", "legacy"),
             app_packages=app_packages,
             app_folder=app_folder,
+            worker_classes=_worker_classes(),
+            worker_class=_text("WORKER_CLASS", "") or None,
             retention_days=_whole("RETENTION_DAYS", 30),
             max_unfinished_jobs=_whole("MAX_UNFINISHED_JOBS", 0, least=0),
             has_bucket=bool(_text("BUCKET_NAME", "")),
@@ -178,6 +182,11 @@ def _app() -> tuple[Path | None, tuple[str, ...]]:
         value = os.environ[PROJECT_VARIABLE]
         raise InvalidSetting(PROJECT_VARIABLE, value, f"an existing folder ({folder} isn't one)")
     return folder, named or packages_in(folder)
+
+
+def _worker_classes() -> tuple[str, ...] | None:
+    named = os.environ.get("WORKER_CLASSES")
+    return None if named is None else tuple(filter(None, named.split(",")))
 
 
 def project_folder() -> Path | None:

@@ -132,6 +132,23 @@ def not_loaded(name: str, why: Exception) -> None:
     log.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
 
 
+def undeclared_class(worker: str) -> None:
+    """Log that the default worker runs work of a class for which the stack has no function."""
+    log.write(logger.warning, "worker class not declared", worker=worker)
+
+
+def class_missing(function: str, why: Exception) -> None:
+    """Log and count a message that waits because the function of its worker class doesn't exist
+    yet, or can't be called yet."""
+    log.write(logger.warning, "worker class not there yet", function=function, why=str(why))
+    metrics.emit_total(LeftForLater=1)
+
+
+def forwarded(to: str) -> None:
+    """Log that the default worker passed a message on to the worker class of its work."""
+    log.write(logger.info, "forwarded", forwarded_to=to)
+
+
 def released(row: JobRequest) -> None:
     """Log that a claimed job was released before its function was called."""
     if row.status is Status.CANCELED:
