@@ -2,17 +2,21 @@
 
 import json
 import time
+from io import StringIO
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 import job_runners.handlers.failures
 import job_runners.handlers.timer
 import job_runners.handlers.worker
+from api_events import call
 from api_worker import create_delay_queue
 from distinct_times import next_millisecond
 from fake_lambda import FakeLambda
 from job_runners import clock, runners
+from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import QueueMessage, TaskMessage, decode, encode
 from job_runners.runners import lambda_async
@@ -359,3 +363,27 @@ def test_a_missing_default_worker_is_an_error_as_before(
     with pytest.raises(Exception, match="Could not send task"):
         runners.dispatch_task("default_note", {})
     assert stack.waiting() == 0
+
+
+def test_the_api_shows_the_class_of_a_job_and_of_its_type(stack: Stack) -> None:
+    row = stack.dispatch("large")
+    assert call("GET", f"/jobs/{row.id}").json["worker"] == "large"
+    assert call("GET", f"/jobs/{stack.dispatch('lost').id}").json["worker"] is None
+    found = call("GET", "/job-types").json
+    shown = {each["name"]: each["worker"] for each in (*found["jobs"], *found["tasks"])}
+    assert {name: shown[name] for name in ("default", "large", "tiny_note")} == {
+        "default": None,
+        "large": "large",
+        "tiny_note": "tiny",
+    }
+
+
+def test_the_log_lines_of_a_class_name_it(stack: Stack) -> None:
+    for worker in ("large", "default"):
+        stack.dispatch(worker)
+        stream = StringIO()
+        with patch.object(telemetry.logger.registered_handler, "stream", stream):
+            stack.work(worker, stack.fake.events.pop())
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        (claimed,) = (each for each in lines if each["message"] == "claimed")
+        assert claimed.get("worker") == CLASSES[worker]
