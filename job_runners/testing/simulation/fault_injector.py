@@ -23,6 +23,7 @@ from job_runners.fake_dynamodb.boundary import response
 from job_runners.fake_dynamodb.checks import Call
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.simulation import worker_classes
 from job_runners.testing.simulation.faults import Fault
 from job_runners.testing.simulation.invocation import Invocation
 from job_runners.testing.simulation.read_view import ReadView
@@ -224,7 +225,11 @@ class FaultInjector:
             self._world.take_off_queue(json.loads(request.body)["ReceiptHandle"])
             return response(200, {})
         if str(request.url).endswith("/invocations"):
-            self._world.take_invoke(json.loads(request.body))
+            worker_class = worker_classes.class_of(str(request.url))
+            if worker_class and self._world.fault(Fault.CLASSES, "a class is not there", 12):
+                self._world.figures["missing classes"] += 1
+                return response(404, {"__type": "ResourceNotFoundException", "message": "none"})
+            self._world.take_invoke(json.loads(request.body), worker_class)
             return response(202, None)
         return boundary.answered(event_name, request)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from job_runners.testing.simulation.deploys import Version
+from job_runners.testing.simulation.worker_classes import TODAY, View
 from job_runners.work import Queue
 
 WELL = "well"
@@ -52,6 +53,9 @@ class Invocation:
     could_not_return_job: bool = False  # because AWS was unavailable until it ended
     machine: object = None  # its machine, which remembers what earlier invocations read
     version: Version = Version.TODAY  # the version of its code
+    worker_class: str | None = None  # of a worker
+    has_forwarded: bool = False  # whether it has sent its own message on
+    classes: View = field(default_factory=lambda: TODAY)  # what its code says of worker classes
     cause: "Invocation | None" = None  # the invocation whose failure record it received
     writes_before: int = 0  # the number of writes that had landed when it began
     called_at: int = 0  # when its code made its current or last call
@@ -75,6 +79,7 @@ class Event:
     body: Any = field(compare=False)
     hops: int = field(compare=False, default=0)
     cause: Invocation | None = field(compare=False, default=None)
+    worker_class: str | None = field(compare=False, default=None)  # of a worker's event
 
     @property
     def message(self) -> Message:

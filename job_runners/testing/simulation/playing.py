@@ -28,6 +28,7 @@ from job_runners.store import (
 from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import WORKER
+from job_runners.testing.simulation.worker_classes import PREFIX
 from job_runners.work import gathering, retry
 
 DELAY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/delay"
@@ -35,6 +36,7 @@ SETTINGS = {
     "JOB_RUNNER": "lambda-async",
     "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
     "DELAY_QUEUE_URL": DELAY_QUEUE,
+    "WORKER_CLASS_PREFIX": PREFIX,
 }
 _SHARDS = 1
 

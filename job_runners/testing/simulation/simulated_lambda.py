@@ -25,7 +25,7 @@ from job_runners.engine.running import execution
 from job_runners.store import limits, pauses, webhooks
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation import legacy_process
+from job_runners.testing.simulation import legacy_process, worker_classes
 from job_runners.testing.simulation.declared_queues import DeclaredQueues
 from job_runners.testing.simulation.deploys import Deploys, Version
 from job_runners.testing.simulation.faults import Fault
@@ -38,6 +38,11 @@ from job_runners.testing.simulation.invocation import (
     id_of,
 )
 from job_runners.testing.simulation.storms import Storms
+from job_runners.testing.simulation.worker_classes import (
+    TIMEOUTS,
+    TODAY,
+    WorkerClasses,
+)
 from job_runners.work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
@@ -84,6 +89,7 @@ class SimulatedLambda:
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.pick, self.figures)
+        self._classes = WorkerClasses(self.fault, self.pick, self.figures)
         self.queues = DeclaredQueues(lambda: self.time, self.pick)
         self.on_query: Callable[[Row], None] = lambda call: None
         # Called around each call to DynamoDB that AWS carries out. They may raise Killed.
@@ -109,6 +115,7 @@ class SimulatedLambda:
             patch.object(clock, "now", self.now),
             patch("time.sleep", self._sleep),
             patch.object(execution, "alarm", lambda _seconds: nullcontext()),
+            self._classes.active(Fault.CLASSES in self.faults),
         ):
             yield self
 
@@ -216,7 +223,7 @@ class SimulatedLambda:
             self._give_up(event, *NOT_RUN[self.pick("why", len(NOT_RUN))])
             return
         self.on_delivery(event.message)
-        timeout = self._worker_timeout
+        timeout = self._worker_timeout * TIMEOUTS.get(event.worker_class or "", 1)
         failure = self._invoke(
             "worker", event.body, job_runners.handlers.worker.handler, timeout, event
         )
@@ -295,6 +302,8 @@ class SimulatedLambda:
         if Fault.MACHINES in self.faults:
             invocation.machine = (name, self.pick("which machine", 3))
         invocation.version = self._deploys.version()
+        invocation.worker_class = event.worker_class if event else None
+        invocation.classes = self._classes.view(invocation.worker_class)
         invocation.queues = self.queues.of_new_invocation()
         invocation.writes_before = self.writes_landed
         self.stack.append(invocation)
@@ -303,7 +312,10 @@ class SimulatedLambda:
         try:
             answer = handler(
                 body if isinstance(body, bytes) else json.loads(json.dumps(body)),
-                Context(milliseconds_left=lambda: invocation.deadline - self.time),
+                Context(
+                    function=worker_classes.arn(invocation.worker_class),
+                    milliseconds_left=lambda: invocation.deadline - self.time,
+                ),
             )
         except Killed:
             invocation.ended = "killed"
@@ -333,6 +345,11 @@ class SimulatedLambda:
             )
         if Fault.DEPLOYS in self.faults:
             self._deploys.use(invocation.version if invocation else Version.TODAY)
+        if Fault.CLASSES in self.faults:
+            self._classes.use(
+                invocation.classes if invocation else TODAY,
+                invocation.worker_class if invocation else None,
+            )
         self.queues.use(invocation.queues if invocation else None)
 
     def _skew(self) -> int:
@@ -397,8 +414,8 @@ class SimulatedLambda:
             self.stack[-1].dead = True
             raise Killed(when)
 
-    def take_invoke(self, message: Message) -> None:
-        """Accept an event. It arrives once, twice or not at all."""
+    def take_invoke(self, message: Message, worker_class: str | None) -> None:
+        """Accept an event for the worker of a class. It arrives once, twice or not at all."""
         self.sent[id_of(message)] += 1
         self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
@@ -407,10 +424,11 @@ class SimulatedLambda:
             self.figures["dropped"] += 1
             self.on_loss(message)
         else:
-            self._add("worker", message, self._delay_of("an event"), hops)
+            self._add("worker", message, self._delay_of("an event"), hops, None, worker_class)
         if fate in (6, 7):
             self.figures["duplicates"] += 1
-            self._add("worker", message, self._delay_of("its duplicate"), hops)
+            delay = self._delay_of("its duplicate")
+            self._add("worker", message, delay, hops, None, worker_class)
 
     def take_delayed(self, message: Message, delay: float) -> None:
         """Put a message into the delay queue, which delivers it a little late."""
@@ -437,9 +455,11 @@ class SimulatedLambda:
         delay: float,
         hops: int = 0,
         cause: Invocation | None = None,
+        worker_class: str | None = None,
     ) -> None:
         at = self.time + int(delay * clock.SECOND)
-        self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
+        number = next(self._numbers)
+        self.events.append(Event(at, number, function, body, hops, cause, worker_class))
 
     def fault(self, fault: Fault, what: str, n: int) -> bool:
         """Choose whether this fault happens here, with a chance of 1 in n. If the fault is off,
