@@ -280,7 +280,7 @@ def test_a_task_that_can_not_be_forwarded_is_sent_again_by_the_failures_function
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    event = event_of(task("large_note"))
+    event = event_of(task("large_note_once"))
     stack.fake.refuse = 429
     with pytest.raises(Exception, match="Task t1 wasn't sent on to its worker class") as failed:
         job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
@@ -296,7 +296,7 @@ def test_a_task_that_can_not_be_forwarded_is_sent_again_by_the_failures_function
     body = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
     answer = job_runners.handlers.failures.handler(body, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": []}
-    assert stack.waiting() == 1  # with the same attempt, because none has begun
+    assert stack.waiting() == 1  # although it has no retries: none has begun
 
 
 def test_a_task_whose_forward_is_in_doubt_is_never_sent_again(

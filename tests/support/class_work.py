@@ -37,5 +37,6 @@ JOBS = {
 TASKS = {
     "default_note": Task(note, retry=_AGAIN),
     "large_note": Task(note, retry=_AGAIN, worker="large"),
+    "large_note_once": Task(note, worker="large"),
     "tiny_note": Task(note, retry=_AGAIN, worker="tiny"),
 }

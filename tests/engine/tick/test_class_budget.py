@@ -7,7 +7,7 @@ import pytest
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.tick import timer
+from job_runners.engine.tick import due_index, timer
 from job_runners.engine.tick.timer import Disposition
 from job_runners.store import queries, transitions
 from job_runners.store.conditional_write import GRACE
@@ -105,6 +105,15 @@ def test_without_classes_no_row_is_read_for_its_type(
 
     assert batches("") == 0
     assert batches("large,tiny") > 0
+
+
+def test_messages_of_this_run_count_though_the_index_lags_behind(
+    classes: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_index, "unclaimed", lambda most: [])
+    dispatch(classes, *["large"] * 6)
+    classes.advance(61)
+    assert classes.tick().counts == {Disposition.SENT: 2, Disposition.DEFERRED: 4}
 
 
 def test_types_that_can_not_be_read_end_no_run(
