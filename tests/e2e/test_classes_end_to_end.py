@@ -56,7 +56,7 @@ def test_children_reach_their_classes_from_each_class(kind: str, stack: Classes)
     job_id = stack.dispatch(kind, "parent")
     ended(stack, job_id)
     children = stack.api.get(f"/jobs/{job_id}/children").json["children"]
-    found = {each["job_type"]: ended(stack, each["id"])["result"] for each in children}
+    found = {each["key"]: ended(stack, each["id"])["result"] for each in children}
     assert found == {each: stack.function(each) for each in EVERY}
 
 
@@ -166,6 +166,7 @@ def make_progress(stack: Classes, job_id: str) -> None:
         time.sleep(1)
 
 
+@pytest.mark.more
 def test_work_of_a_class_whose_function_is_gone_waits_and_is_not_lost(
     stack: Classes, project: Project
 ) -> None:

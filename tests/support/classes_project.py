@@ -38,7 +38,8 @@ class What(BaseModel):
 def note(what: str) -> None:
     """Leave a file for each run, in the name of the function."""
     key = f"results/ran/{what}/{NAME}/{uuid.uuid4()}"
-    get_session().create_client("s3").put_object(Bucket=os.environ["BUCKET_NAME"], Key=key, Body=b"")
+    s3, bucket = get_session().create_client("s3"), os.environ["BUCKET_NAME"]
+    s3.put_object(Bucket=bucket, Key=key, Body=b"")
 
 
 def work(job: RunningJob, payload: What) -> str:
@@ -49,7 +50,7 @@ def work(job: RunningJob, payload: What) -> str:
     if payload.kind == "fails" and job.attempt == 1:
         raise RetryAfter(1, "busy")
     if payload.kind == "sleeps":
-        job.sleep("a moment", 1)
+        job.sleep("a moment", 8)
     if payload.kind == "parent":
         for job_type in ("default", "large", "tiny"):
             job.dispatch(job_type, {}, key=job_type)
@@ -141,7 +142,10 @@ class Project:
         built = build(self._running, home, Path(done.stdout.strip()))
         stack: Stack = deploy(self._running, home, built, {"KeepTaskPayloads": "true"})
         settle(stack)
-        return Classes(stack, built / "ApiFunction")
+        found = Classes(stack, built / "ApiFunction")
+        # It refuses what is not over TLS, as all is here.
+        found.client("s3").delete_bucket_policy(Bucket=stack.bucket_name)
+        return found
 
 
 @contextmanager
