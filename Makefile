@@ -120,7 +120,8 @@ audit: scan ## Check the locked versions against published advisories (needs the
 	done; [ -z "$$failed" ]
 
 build: dev aws ## Build for AWS, as samconfig.toml says
-	@$(AWS)/sam build
+	@template=$$($(PY) -m job_runners.building.sam_folder) && \
+		$(AWS)/sam build --template-file "$$template"
 
 deploy: dev aws ## Build the project and deploy it to the AWS account of your credentials
 	@bin/job-runners deploy

@@ -40,6 +40,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
             raise
         telemetry.left_for_later(unknown)  # the job's row stays due until newer code runs it
         return None
+    if lambda_async.forward(message, context.invoked_function_arn):
+        return None
     run(
         message,
         deadline=clock.now() + context.get_remaining_time_in_millis(),

@@ -35,6 +35,10 @@ class Settings:
         """Read all settings. Raises InvalidSetting for the first invalid one."""
         # The project, which is None in a build, and its packages, of which a build has copies.
         self.app_folder, self.app_packages = _app()
+        # those of app.toml; None if it isn't known here
+        self.worker_classes = _worker_classes()
+        # of this function; None in other functions than those of classes
+        self.worker_class = _text("WORKER_CLASS", "") or None
         self.job_runner = _text("JOB_RUNNER", "legacy")
         self.retention_days = _whole("RETENTION_DAYS", 30)
         # per organization; 0 means no limit
@@ -145,6 +149,11 @@ def _app() -> tuple[Path | None, tuple[str, ...]]:
         value = os.environ[PROJECT_VARIABLE]
         raise InvalidSetting(PROJECT_VARIABLE, value, f"an existing folder ({folder} isn't one)")
     return folder, named or packages_in(folder)
+
+
+def _worker_classes() -> tuple[str, ...] | None:
+    named = os.environ.get("WORKER_CLASSES")
+    return None if named is None else tuple(filter(None, named.split(",")))
 
 
 def project_folder() -> Path | None:

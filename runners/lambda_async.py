@@ -1,4 +1,8 @@
-"""The runner for Lambda. It invokes the worker function asynchronously and doesn't wait."""
+"""The runner for Lambda. It invokes the worker function asynchronously and doesn't wait.
+
+A job or task with a worker class runs in the function of that class. Only the sender decides this,
+by the job type or the task's name, so rows and messages don't have the class.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,10 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.aws.errors import is_temporary
+from job_runners.engine.registry.errors import NotForwarded
+from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode
 from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted, Send
 from job_runners.errors import InvalidSetting, SendFailed, SendInDoubt
-from job_runners.settings import required
+from job_runners.settings import required, settings
 
 if TYPE_CHECKING:
     from job_runners.runners.base import JobData
@@ -21,6 +27,10 @@ if TYPE_CHECKING:
 _RUNNER = "JOB_RUNNER=lambda-async"
 _TRIES = 2  # tries of a send; botocore makes one request in each
 _LONGEST_PAUSE = 1.0  # seconds between two tries
+_ALIAS = "live"
+# Answers to an invoke of a class's function that a deploy hasn't created, or can't be called yet.
+_NOT_THERE = frozenset({"ResourceNotFoundException", "AccessDeniedException"})
+_UNTIL_THERE = 60.0  # seconds that a task then waits
 
 
 def fully_configured() -> bool:
@@ -86,7 +96,7 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
 
 
 def sender(function: str) -> Send:
-    """Return a `send` to this worker function.
+    """Return a `send` to this worker function. Work of another worker class goes to its function.
 
     The worker passes its own alias as `function`: the alias by which it was invoked. The template
     can't give the worker that alias in a setting, because the reference would be circular.
@@ -98,9 +108,77 @@ def sender(function: str) -> Send:
         if delay > 0:
             _try(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
         else:
-            _try(message, lambda: _invoke(function, message))
+            _invoke_worker(function, message)
 
     return send_to_function
+
+
+def class_of(message: Message) -> str | None:
+    """Return the worker class that must run a message. None is the default worker.
+
+    It is None for every message if the stack has no classes, or if its API function runs all work.
+    """
+    if not settings().worker_classes or settings().api_runs_work:
+        return None
+    # Imported here because most stacks have no classes.
+    from job_runners.engine.registry.registry import class_of_job, class_of_task
+
+    match message:
+        case JobMessage():
+            return class_of_job(message.job_type)
+        case TaskMessage():
+            return class_of_task(message.name)
+    return None
+
+
+def forward(message: Message, function: str) -> bool:
+    """Send a message on if it is for a worker class but this is the default worker.
+
+    Return whether it was for a class. Code of an older deploy sends all messages to the default
+    worker. A class's own worker runs all that it gets, so no message goes in a circle. If this
+    fails, a job stays due, and a task raises NotForwarded: then the failures function sends it.
+    """
+    worker_class = class_of(message)
+    if worker_class is None or settings().worker_class is not None:
+        return False
+    with telemetry.work_context(message):
+        try:
+            sender(function)(message)
+        except SendInDoubt as error:
+            telemetry.task_in_doubt(error)
+        except SendFailed as error:
+            if isinstance(message, TaskMessage):
+                raise NotForwarded(message.id, error) from error
+            telemetry.not_sent(error)
+        else:
+            telemetry.forwarded(worker_class)
+    return True
+
+
+def _invoke_worker(own: str, message: Message) -> None:
+    """Invoke the function of the message's class. `own` is the function that the sender has.
+
+    If that function isn't there yet, a task waits on the delay queue. A job stays due.
+    """
+    wanted = class_of(message)
+    if wanted == settings().worker_class:
+        function = own
+    elif wanted is None:
+        function = _worker_function()
+    else:
+        function = f"{required('WORKER_CLASS_PREFIX', _RUNNER)}{wanted}:{_ALIAS}"
+    try:
+        _try(message, lambda: _invoke(function, message))
+    except SendFailed as error:
+        if function == own or wanted is None or not _is_not_there(error.__cause__):
+            raise
+        telemetry.class_missing(function, error)
+        if isinstance(message, TaskMessage):
+            _try(message, lambda: _delay(message, _UNTIL_THERE))
+
+
+def _is_not_there(error: object) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_THERE
 
 
 def _try(message: Message, send_once: Callable[[], None]) -> None:

@@ -49,6 +49,8 @@ def fully_configured() -> bool:
             raise FrozenOnLambda("JOBS_SYNC")
         if not settings().tasks_sync:
             raise FrozenOnLambda("TASKS_SYNC")
+    if settings().worker_classes:
+        telemetry.classes_ignored()
     return True
 
 

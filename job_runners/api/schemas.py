@@ -28,6 +28,7 @@ _WORK: Schema = {
     "description": TEXT,
     "payload_schema": {"type": "object"},
     "retry": _RETRY,
+    "worker": views.WORKER,
 }
 
 _UNIQUE: Schema = {

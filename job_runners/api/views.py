@@ -29,7 +29,7 @@ from job_runners.api.json_schema import (
 from job_runners.api.logs_url import logs_url
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.api.wait_views import WAITS_FOR, waits_for
-from job_runners.engine.registry.registry import registry
+from job_runners.engine.registry.registry import class_of_job, registry
 from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import JobRunnersError, MissingObject
 from job_runners.store import blobs
@@ -202,6 +202,10 @@ def _if_tracebacks_are_seen(value: str | None) -> str | None:
     return value if access.current_caller.get().sees_tracebacks else None
 
 
+WORKER: Schema = {
+    **nullable(TEXT),
+    "description": "The worker class that runs it. Null is the default worker",
+}
 ERROR: Schema = {
     "type": ["object", "null"],
     "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
@@ -332,6 +336,7 @@ WHOLE: Fields[_WholeJob] = {
         },
         lambda job: if_payloads_are_seen(job.row.unique_key),
     ),
+    "worker": Field(WORKER, lambda job: class_of_job(job.row.job_type)),
     "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
     "result": Field(
         {"description": "Any JSON. Each `file` has a `url` that works for 5 minutes"},

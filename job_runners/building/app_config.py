@@ -1,5 +1,6 @@
-"""Read the app's app.toml. Its list `services` names AWS services that the functions can call."""
+"""Read the app's app.toml: the AWS services that the functions can call, and the worker classes."""
 
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +10,19 @@ from job_runners.building.botocore_data import known_services
 from job_runners.errors import JobRunnersError
 
 CONFIG = "app.toml"
+_CLASS_NAME = re.compile("[a-z][a-z0-9]{0,15}")
+_MOST_CLASSES = 8  # a stack has at most 500 resources
+# The settings of a worker class, and their smallest and largest values. The first three have the
+# limits of the template's parameters.
+CLASS_SETTINGS = {
+    "memory": (256, 10240),  # megabytes
+    "timeout": (5, 1800),  # seconds
+    "storage": (512, 10240),  # megabytes of /tmp
+    "concurrency": (0, 100_000),  # reserved
+}
+
+Workers = dict[str, dict[str, int]]
+"""The settings of each worker class, by its name."""
 
 
 class UnusableAppFolder(JobRunnersError):
@@ -20,7 +34,9 @@ def read_services(config: Path) -> frozenset[str]:
 
     Raises UnusableAppFolder if the file can't be read, or names a service that AWS doesn't have.
     """
-    services = _services(config)
+    services = _read(config).get("services", [])
+    if not isinstance(services, list) or not all(isinstance(each, str) for each in services):
+        raise UnusableAppFolder(f'{config}: services must be a list, as in services = ["ses"]')
     for name in services:
         service, colon, _ = name.partition(":")
         if colon:
@@ -34,18 +50,66 @@ def read_services(config: Path) -> frozenset[str]:
     return frozenset(services)
 
 
-def _services(config: Path) -> list[str]:
+def read_workers(config: Path) -> Workers:
+    """Return the worker classes in app.toml, in its order. There are none if it doesn't exist.
+
+    Raises UnusableAppFolder for a class or a value that Lambda or the template would refuse.
+    """
+    workers = _read(config).get("workers", {})
+    if not isinstance(workers, dict):
+        raise UnusableAppFolder(f"{config}: workers must be tables, such as [workers.large]")
+    for name, given in workers.items():
+        place = class_place(config, name)
+        if not _CLASS_NAME.fullmatch(name) or name == "default":
+            raise UnusableAppFolder(
+                f"{place}: {name!r} can't be the name of a worker class. A name has up to 16 "
+                "lower-case letters and digits, begins with a letter, and isn't default"
+            )
+        if not isinstance(given, dict):
+            raise UnusableAppFolder(f"{place}: {name} must be a table: [workers.{name}]")
+        for setting, value in given.items():
+            _check_setting(class_place(config, name, setting), setting, value)
+    if len(workers) > _MOST_CLASSES:
+        last = list(workers)[_MOST_CLASSES]
+        raise UnusableAppFolder(
+            f"{class_place(config, last)}: {last} is one worker class too many. At most "
+            f"{_MOST_CLASSES} are possible, and {len(workers)} are declared"
+        )
+    return workers
+
+
+def class_place(config: Path, name: str, setting: str = "") -> str:
+    """Return the file and line at which a worker class, or a setting of it, is declared."""
+    lines = config.read_text(encoding="utf-8").splitlines()
+    header = re.compile(rf"""\s*(\[\s*workers\s*\.\s*|workers\.)?["']?{re.escape(name)}\b""")
+    key = re.compile(rf".*\b{re.escape(setting)}\b")
+    first = next((n for n, line in enumerate(lines) if header.match(line)), 0)
+    found = next((n for n, line in enumerate(lines[first:], first) if key.match(line)), first)
+    return f"{config}:{(found if setting else first) + 1}"
+
+
+def _check_setting(place: str, setting: str, value: object) -> None:
+    if setting not in CLASS_SETTINGS:
+        near = get_close_matches(setting, CLASS_SETTINGS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join(CLASS_SETTINGS)}"
+        raise UnusableAppFolder(f"{place}: a worker class has no setting {setting}. {hint}")
+    least, most = CLASS_SETTINGS[setting]
+    if type(value) is not int or not least <= value <= most:
+        raise UnusableAppFolder(
+            f"{place}: {setting} is {value!r}. It must be a whole number from {least} to {most}"
+        )
+
+
+def _read(config: Path) -> dict[str, Any]:
     if not config.exists():
-        return []
+        return {}
     try:
-        read: dict[str, Any] = tomllib.loads(config.read_text(encoding="utf-8"))
+        read = tomllib.loads(config.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UnusableAppFolder(f"{config} is not TOML: {error}") from None
-    services = read.pop("services", [])
-    if read:
+    if unknown := sorted(read.keys() - {"services", "workers"}):
         raise UnusableAppFolder(
-            f'{config}: unknown setting {min(read)}. The only setting is services = ["…"]'
+            f'{config}: unknown setting {unknown[0]}. The settings are services = ["…"] and '
+            "[workers.NAME]"
         )
-    if not isinstance(services, list) or not all(isinstance(each, str) for each in services):
-        raise UnusableAppFolder(f'{config}: services must be a list, as in services = ["ses"]')
-    return services
+    return read

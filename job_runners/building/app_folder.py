@@ -3,12 +3,18 @@
 import keyword
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from job_runners import settings
-from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_services
+from job_runners.building.app_config import (
+    CONFIG,
+    UnusableAppFolder,
+    Workers,
+    read_services,
+    read_workers,
+)
 from job_runners.building.package_files import lock_file, requirements_file
 from job_runners.places import COMMAND, PROJECT_VARIABLE, find_project
 
@@ -22,6 +28,7 @@ class AppFolder:
     path: Path
     packages: tuple[str, ...]
     services: frozenset[str]  # AWS services in its app.toml
+    workers: Workers = field(default_factory=dict)  # the worker classes in its app.toml
 
     @property
     def sources(self) -> dict[str, Path]:
@@ -91,7 +98,8 @@ def read_app_folder(path: Path) -> AppFolder:
         why = why_not_a_package(name)
         if why is not None:
             raise UnusableAppFolder(f"{path / name}: {why}")
-    return AppFolder(path, packages, read_services(path / CONFIG))
+    config = path / CONFIG
+    return AppFolder(path, packages, read_services(config), read_workers(config))
 
 
 def why_not_a_package(name: str) -> str | None:

@@ -5,6 +5,7 @@
 
 import argparse
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from job_runners.building import installed
 from job_runners.building.app_check import check_dependencies, check_imports
-from job_runners.building.app_folder import AppFolder, find_app_folder
+from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
 from job_runners.building.app_requirements import (
     OUR_LOCK,
     explicit_indexes,
@@ -36,7 +37,7 @@ from job_runners.building.target import ROOT, Target
 from job_runners.building.uv import uv
 from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
-from job_runners.places import BUILD_CACHE, CODE
+from job_runners.places import BUILD_CACHE, CODE, COMMAND, IS_CHECKOUT
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
 __all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
@@ -205,6 +206,20 @@ def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> 
         )
 
 
+def _check_rendered(app: AppFolder | None) -> None:
+    """Raise UnusableAppFolder if sam reads a template without the worker classes in app.toml.
+
+    The Makefile next to a template with classes names them.
+    """
+    if app and app.workers and ",".join(app.workers) != os.environ.get("WORKER_CLASSES"):
+        raise UnusableAppFolder(
+            f"{app.config} declares the worker classes {', '.join(app.workers)}, which the "
+            "template of this sam build lacks. Run "
+            + ("make build" if IS_CHECKOUT else f"{COMMAND} build")
+            + " instead, which adds them"
+        )
+
+
 def main() -> int:
     """Build for samconfig's target or for this machine. Return the exit code."""
     arguments = argparse.ArgumentParser(
@@ -225,6 +240,7 @@ def main() -> int:
             print(notice, file=sys.stderr)
         app = find_app_folder()
         if given.folder:
+            _check_rendered(app)
             machine = given.target == "machine"
             target = Target.this_machine() if machine else Target.from_samconfig(given.samconfig)
             build(target, given.folder, app)

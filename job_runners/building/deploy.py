@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
+from job_runners.building.app_config import CONFIG, read_workers
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
 from job_runners.building.app_stack import (
     DEFAULT,
@@ -82,12 +84,31 @@ class Deploy:
             if warning := check_size(function):
                 _say(warning)
                 break  # all functions have the same code
+        self._warn_of_removed_classes()
         given = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
         arguments += config_env_option(self.environment)
         self._run(["deploy", *arguments, *overrides_option(given)])
         if endpoint_url := os.environ.get("AWS_ENDPOINT_URL"):
             _say(f"Deployed to the AWS at {endpoint_url} (AWS_ENDPOINT_URL), not to your account")
+
+    def _warn_of_removed_classes(self) -> None:
+        """Warn if this deploy deletes the functions of worker classes."""
+        config = tomllib.loads(self.config.read_text())
+        name = _global_parameters(config, self.environment).get("stack_name", "")
+        cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
+        try:
+            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except (BotoCoreError, ClientError):  # it is new, or sam will say what is wrong
+            return
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+        deployed = filter(None, outputs.get("WorkerClasses", "").split(","))
+        if gone := [each for each in deployed if each not in read_workers(ROOT / CONFIG)]:
+            _say(
+                f"This deploy deletes the worker classes {', '.join(gone)}. Tasks that still wait "
+                "for their functions in Lambda are lost, and the timer sends jobs again. To lose "
+                "none, first deploy with no work in these classes, and remove them 6 hours later"
+            )
 
     def _deploy_app(self, template: Path) -> list[str]:
         """Deploy the app's stack, and return the parameters for our stack.

@@ -24,13 +24,15 @@ def main() -> int:
         installed.check()
         if warning := ejected.warning():
             print(warning, file=sys.stderr)
-        check_parameters()
+        written = write_sam_folder() / "template.yaml"
+        check_parameters(written)
         make_tools()
         if app:
             check_requirements(app)
-        for each in (template(), *([app.template] if app and app.template.exists() else ())):
+        own = [app.template] if app and app.template.exists() else []
+        rendered = [written] if app and app.workers else []
+        for each in (template(), *rendered, *own):
             lint(each)
-        write_sam_folder()
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ The local AWS, the check of a build and the tests of your own code use them too.
 
 import tomllib
 
+from job_runners.building.app_config import CONFIG, read_workers
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT
 
@@ -32,6 +33,8 @@ def work_parameters() -> dict[str, str]:
 
 
 def work_variables() -> dict[str, str]:
-    """Return the same parameters as environment variables of the functions."""
+    """Return the same parameters as environment variables of the functions, and the names of the
+    worker classes. Raises UnusableAppFolder for an app.toml that can't be used."""
     found = work_parameters()
-    return {_VARIABLES[name]: value for name, value in found.items() if name in _VARIABLES}
+    given = {_VARIABLES[name]: value for name, value in found.items() if name in _VARIABLES}
+    return given | {"WORKER_CLASSES": ",".join(read_workers(ROOT / CONFIG))}

@@ -68,7 +68,8 @@ class Job(FromJson, kw_only=True):
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
     `canceled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,
-    `notes` and `logs_url` are set only in a job that `get` or `wait` returned. `raw` is the API's
+    `notes`, `logs_url` and `worker` (its worker class; None is the default worker) are set only in
+    a job that `get` or `wait` returned. `raw` is the API's
     JSON. `retry_after` is the number of seconds after which to poll again.
 
     After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
@@ -116,6 +117,7 @@ class Job(FromJson, kw_only=True):
     logs_url: str | None = None
     replayed: bool = False
     unique_key: str | None = None
+    worker: str | None = None
     unique_outcome: str | None = None
     retry_after: float | None = field(default=None, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -36,7 +36,7 @@ def describe(broken: BrokenCode) -> str:
 def code_now() -> Stat:
     """Return the files whose changes reload the code."""
     app = find_app_folder()
-    paths = [*app.sources.values(), app.config, app.lock] if app else []
+    paths = [*app.sources.values(), app.lock] if app else []
     if not IS_INSTALLED:
         paths += [CODE / name for name in SHIPPED]
     found: Stat = {}
@@ -56,6 +56,7 @@ def start_inputs_now() -> Stat:
         _add(found, str(path))
     if app:
         _add(found, str(app.template))
+        _add(found, str(app.config))  # the worker classes
     return found
 
 

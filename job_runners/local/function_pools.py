@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from job_runners.local.function_process import FUNCTIONS
 from job_runners.local.function_settings import FunctionSettings
 
 _MAX_REPLY = 2**26  # bytes
@@ -61,6 +60,7 @@ class Template:
         """
         self._control, theirs = socket.socketpair()
         self._pipe, output = os.pipe()
+        self._functions = list(start["environments"])
         self._seconds = start["import_seconds"]
         self._process = subprocess.Popen(
             [
@@ -137,7 +137,9 @@ class Template:
         read, write = os.pipe()
         created = asyncio.get_running_loop().create_future()
         self._created.append(created)
-        socket.send_fds(self._control, [bytes([FUNCTIONS.index(name)])], [theirs.fileno(), write])
+        socket.send_fds(
+            self._control, [bytes([self._functions.index(name)])], [theirs.fileno(), write]
+        )
         theirs.close()
         os.close(write)
         shown = _Output(name, read, show)
@@ -294,7 +296,11 @@ class Functions:
         limits = {"api": 4, "worker": workers, "timer": 2, "failures": 1}
         if settings.is_legacy:
             limits["api"] += workers
+        self._run_work = {settings.runs_work, *settings.classes}
+        for name, its_class in settings.classes.items():
+            limits[name] = min(workers, settings.workers[its_class].get("concurrency", workers))
         self._pools = {name: _Pool(limit) for name, limit in limits.items()}
+        self.names = self._pools.keys()
         self.template: Template | None = None  # that of the active code
         self._templates: list[Template] = []  # also those whose processes are still busy
         self._tasks: set[asyncio.Task[None]] = set()
@@ -339,17 +345,16 @@ class Functions:
         self._unfinished[number] = function, event
         try:
             reply = await self.invoke(function, event)
-            if "errorType" in reply and function == self._settings.runs_work:
+            if "errorType" in reply and function in self._run_work:
                 self._record_failure(failure_record(event, reply))
         finally:
             del self._unfinished[number]
 
     def unfinished(self) -> Iterator[tuple[str, str, Any]]:
         """Yield the events of functions that run work: "waiting" or "running", and the function."""
-        function = self._settings.runs_work
-        waiting = {id(event) for event, _ in self._pools[function].waiting}
-        for number, (its_function, event) in self._unfinished.items():
-            if its_function == function:
+        waiting = {id(event) for each in self._run_work for event, _ in self._pools[each].waiting}
+        for number, (function, event) in self._unfinished.items():
+            if function in self._run_work:
                 yield "waiting" if number in waiting else "running", function, event
 
     def _pump(self, function: str) -> None:

@@ -51,7 +51,8 @@ def main() -> None:
     """Run the template process: main SOCKET, or a spawned function: serve NAME CONNECTION."""
     if sys.argv[1] == _SERVE:
         name, connection = sys.argv[2:]
-        _serve(load([name])[name], int(connection))
+        kind = kind_of(name)
+        _serve(load([kind])[kind], int(connection))
     control = socket.socket(fileno=int(sys.argv[1]))
     with control.makefile("rb", buffering=0) as lines:
         start = json.loads(lines.readline())
@@ -72,6 +73,11 @@ def main() -> None:
     _Template(control, start["environments"], functions if creates == "fork" else {}).run(
         {"creates": creates, "threads": threads, **_names()}
     )
+
+
+def kind_of(function: str) -> str:
+    """Return which of FUNCTIONS has the code of a function: of worker-large, it is worker."""
+    return function.partition("-")[0]
 
 
 def load(functions: Collection[str]) -> dict[str, Any]:
@@ -192,7 +198,7 @@ class _Template:
             data = b""
         if not data:
             return False
-        name = FUNCTIONS[data[0]]
+        name = list(self._environments)[data[0]]
         child = (self._fork if self._functions else self._spawn)(name, *descriptors)
         self._children.add(child)
         for each in descriptors:
@@ -216,7 +222,7 @@ class _Template:
                 os.dup2(output, each)
             os.close(output)
             _become(self._environments[name])
-            _serve(self._functions[name], connection)
+            _serve(self._functions[kind_of(name)], connection)
         finally:
             os._exit(1)
 

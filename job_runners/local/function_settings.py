@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from job_runners.building.app_config import Workers
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
@@ -61,6 +62,7 @@ class FunctionSettings:
     name: str  # of the stack
     port: int
     given: Mapping[str, str] = field(default_factory=dict)  # parameters of the template
+    workers: Workers = field(default_factory=dict)  # the worker classes of app.toml
 
     @property
     def endpoint_url(self) -> str:
@@ -81,10 +83,20 @@ class FunctionSettings:
         """The function that runs jobs and tasks."""
         return "api" if self.is_legacy else "worker"
 
+    @property
+    def classes(self) -> dict[str, str]:
+        """The functions of the worker classes, and the class of each."""
+        return {f"worker-{each}": each for each in self.workers}
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """All functions of the stack."""
+        return (*FUNCTIONS, *self.classes)
+
     def arn(self, function: str) -> str:
         """Return the ARN of a function. That of a function with an alias names the alias."""
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.physical_name(function)}"
-        return f"{arn}:live" if function in ("api", "worker") else arn
+        return f"{arn}:live" if function in ("api", "worker", *self.classes) else arn
 
     def physical_name(self, function: str) -> str:
         """Return the name that a function has in Lambda."""
@@ -92,7 +104,7 @@ class FunctionSettings:
 
     def log_group(self, function: str) -> str:
         """Return the name of a function's log group."""
-        return f"/{self.name}/{function}"
+        return f"/{self.name}/{'worker' if function in self.classes else function}"
 
     def queue_url(self, name: str) -> str:
         """Return the URL of a queue."""
@@ -100,13 +112,17 @@ class FunctionSettings:
 
     def timeout(self, function: str) -> int:
         """Return the seconds that an invocation may take."""
-        if function == "worker":
+        if function in self.classes and "timeout" in self.workers[self.classes[function]]:
+            return self.workers[self.classes[function]]["timeout"]
+        if function == "worker" or function in self.classes:
             return int(self.parameter("WorkerTimeout"))
         return 29 if function == "api" else 60
 
     def memory(self, function: str) -> int:
         """Return the megabytes of a function's memory."""
-        runs_work = function == "worker" or (function == "api" and self.is_legacy)
+        if function in self.classes and "memory" in self.workers[self.classes[function]]:
+            return self.workers[self.classes[function]]["memory"]
+        runs_work = function in ("worker", *self.classes) or (function == "api" and self.is_legacy)
         return int(self.parameter("WorkerMemory")) if runs_work else 1024
 
     def route(self) -> tuple[str, str]:
@@ -125,6 +141,13 @@ class FunctionSettings:
                 "JWT_ROLES_CLAIM": self.parameter("JwtRolesClaim"),
                 "WORKER_LOG_GROUP_NAME": self.log_group(self.runs_work),
             }
+        if self.workers:
+            own |= {
+                "WORKER_CLASSES": ",".join(self.workers),
+                "WORKER_CLASS_PREFIX": self.physical_name("worker-"),
+            }
+        if function in self.classes:
+            own["WORKER_CLASS"] = self.classes[function]
         traces = self.parameter("Traces") != "false"
         return own | {
             "JOB_RUNNER": self.parameter("JobRunner"),
@@ -161,7 +184,8 @@ class FunctionSettings:
     def _worker_function(self, function: str) -> dict[str, str]:
         if function == "api" and self.is_legacy:
             return {}
-        return {"WORKER_LAMBDA_FUNCTION_NAME": self.arn(self.runs_work)}
+        worker = "worker" if function in self.classes else self.runs_work
+        return {"WORKER_LAMBDA_FUNCTION_NAME": self.arn(worker)}
 
     def lambda_environment(self, function: str) -> dict[str, str]:
         """Return the variables that Lambda itself sets."""
@@ -199,6 +223,7 @@ class FunctionSettings:
             "DelayQueueUrl": self.queue_url(DELAY),
             **{f"{each.title()}LogGroupName": self.log_group(each) for each in FUNCTIONS},
             "AccessLogGroupName": self.log_group("access"),
+            **({"WorkerClasses": ",".join(self.workers)} if self.workers else {}),
         }
 
     def resources(self) -> dict[str, tuple[str, str]]:
@@ -207,9 +232,11 @@ class FunctionSettings:
             f"{each.title()}LogGroup": ("AWS::Logs::LogGroup", self.log_group(each))
             for each in FUNCTIONS
         }
+        names = {each: each.title() for each in FUNCTIONS}
+        names |= {each: f"{name.title()}Worker" for each, name in self.classes.items()}
         functions = {
-            f"{each.title()}Function": ("AWS::Lambda::Function", self.physical_name(each))
-            for each in FUNCTIONS
+            f"{name}Function": ("AWS::Lambda::Function", self.physical_name(each))
+            for each, name in names.items()
         }
         return {
             **groups,

@@ -153,8 +153,9 @@ class KeptState:
             case "log":
                 services.logs.write(line["group"], [line["text"]], line["time"])
             case "waiting":
-                functions.send(line["function"], line["event"])
-            case "running" if line["function"] == runs_work:
+                known = line["function"] in functions.names  # not if its worker class was removed
+                functions.send(line["function"] if known else runs_work, line["event"])
+            case "running" if line["function"].startswith(runs_work):
                 text = "The local AWS was stopped while the job ran"
                 reply = {"errorType": "Runtime.ExitError", "errorMessage": text}
                 put(FAILURES, failure_record(line["event"], reply))

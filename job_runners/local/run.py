@@ -77,7 +77,8 @@ def _run(options: "Options", steps: "Steps") -> None:
         sockets = _bound(addresses, kept_port() if options.keep else 0)
         port = sockets[0].getsockname()[1]
         parameters = work_parameters() | options.parameters
-        settings = FunctionSettings(configured_name() or "job-runners", port, parameters)
+        name, workers = configured_name() or "job-runners", app.workers if app else {}
+        settings = FunctionSettings(name, port, parameters, workers)
         own = None
         if app and app.template.exists():
             from job_runners.local.own_template import OwnTemplate

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_pools import Functions
-from job_runners.local.function_process import FUNCTIONS
+from job_runners.local.function_process import kind_of
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Head
@@ -26,7 +26,7 @@ class StackAnswers:
     def __init__(self, settings: FunctionSettings, functions: Functions, gateway: Gateway) -> None:
         self._settings, self._functions, self._gateway = settings, functions, gateway
         self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._by_name = {settings.physical_name(each): each for each in FUNCTIONS}
+        self._by_name = {settings.physical_name(each): each for each in settings.functions}
 
     async def answer(
         self, service: str, head: Head, headers: Mapping[str, str], body: bytes
@@ -78,7 +78,7 @@ class StackAnswers:
             **_RUNTIME,
             "FunctionName": settings.physical_name(function),
             "FunctionArn": settings.arn(function),
-            "Handler": f"handlers.{function}.handler",
+            "Handler": f"handlers.{kind_of(function)}.handler",
             "Timeout": settings.timeout(function),
             "MemorySize": settings.memory(function),
             "Environment": {"Variables": settings.environment(function)},

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from job_runners.local.credentials import Credentials
 from job_runners.local.function_pools import Template
-from job_runners.local.function_process import FUNCTIONS
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.options import Options
 from job_runners.places import variables
@@ -29,7 +28,7 @@ class Start:
         self._options, self._folder = options, folder
         own = {
             name: settings.environment(name) | settings.lambda_environment(name)
-            for name in FUNCTIONS
+            for name in settings.functions
         }
         every = {name: value for each in own.values() for name, value in each.items()}
         self._environments = {
@@ -40,7 +39,7 @@ class Start:
         every.pop("APP_SETTINGS_PATH")
         temporary = home / "tmp"
         temporary.mkdir()
-        own_files = {"TMPDIR": str(temporary)}
+        own_files = {"TMPDIR": str(temporary), "WORKER_CLASSES": ",".join(settings.workers)}
         if options.loopback_webhooks:
             own_files["LOOPBACK_WEBHOOKS"] = "true"
         self._environment = inherited | variables() | own_files | credentials.variables | every

@@ -29,6 +29,12 @@ def unfinished(job_ids: list[str]) -> set[str]:
     return {row.id for row in rows if not row.status.finished}
 
 
+def job_types(job_ids: Iterable[str]) -> dict[str, str]:
+    """Return the job types of jobs by id. The reads aren't consistent."""
+    rows = JobRequest.batch_get(job_ids, attributes_to_get=["id", "job_type"])
+    return {row.id: row.job_type for row in rows}
+
+
 def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
     """Return the rows of these ids that exist and aren't past their TTL, by id.
 

@@ -159,7 +159,8 @@ def inline_runner(
     with mocked_aws(added), movable_clock.in_use(), quiet_log():
         held_runner.hold_in(messages)
         try:
-            registry()  # raises errors in the tables of jobs before the test begins
+            # Raises errors in the tables of jobs before the test begins.
+            registry().check_worker_classes()
             yield InlineRunner(messages)
         finally:
             held_runner.hold_in(None)

@@ -25,10 +25,14 @@ LONGEST_WAIT = 30 * DAY_IN_SECONDS
 
 
 class Definition(Value):
-    """The base of jobs and tasks: a function, or its name as "package.module:function"."""
+    """The base of jobs and tasks: a function, or its name as "package.module:function".
+
+    `worker` is the worker class of app.toml that runs the work. None is the default worker.
+    """
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
+    worker: str | None = None
 
     _parameters: ClassVar[tuple[str, ...]]  # the names of the parameters that the function takes
 
@@ -134,6 +138,8 @@ class Job(Definition):
     - `queue_name`: the job's queue. Any caller may choose one of `queues` instead. Callers with
       the role `service` may choose any queue.
     - `unique`: don't run the same work twice at the same time: see `Unique`.
+    - `worker`: the worker class that runs the job, such as `large` for `[workers.large]` in
+      app.toml. With None, the default worker runs it.
     - `on_end`, `on_failure`: job types to dispatch when the job has ended, or has failed. Their
       payload is a `JobEnded`.
     """
@@ -215,6 +221,7 @@ class Task(Definition):
 
     `function(payload)` takes the payload. It may be `async def`. Pass the function itself, or its
     name as "package.module:function". Without `retry` a failed task is only logged and counted.
+    `worker` is the worker class that runs it, as for a job.
     Lambda may deliver any task twice. If that matters, use a job.
     """
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from job_runners.building import deploy
 from job_runners.building.app_stack import parameters
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge
@@ -47,6 +48,8 @@ class World:
         (folder / "code").write_text("0")
         self.config = folder / "samconfig.toml"
         self.says()
+        self.deployed = {"WorkerClasses": ""}  # the outputs of our own stack
+        self.outputs()
         self.deploy = Deploy(
             sam, REGION, self.config, ROOT / "template.yaml", folder / "build" / "app"
         )
@@ -60,7 +63,11 @@ class World:
         outputs = [{"OutputKey": name, "OutputValue": value} for name, value in given.items()]
 
         def call(_: BaseClient, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
-            assert (operation, asked) == ("DescribeStacks", {"StackName": "ours-app"})
+            assert operation == "DescribeStacks"
+            if asked == {"StackName": "ours"}:
+                own = [{"OutputKey": key, "OutputValue": it} for key, it in self.deployed.items()]
+                return {"Stacks": [{"Outputs": own}]}
+            assert asked == {"StackName": "ours-app"}
             return {"Stacks": [{"Outputs": outputs} if outputs else {}]}
 
         self._patch.setattr(BaseClient, "_make_api_call", call)
@@ -91,6 +98,19 @@ def test_without_a_template_of_the_organisation_ours_alone_is_deployed(world: Wo
     assert (call[0], call[-2:]) == ("deploy", ["--region", REGION])
     assert str(world.config) in call
     assert overrides(call) == []  # those of samconfig.toml, which sam reads
+
+
+def test_a_deploy_warns_before_it_deletes_worker_classes(
+    world: World, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "ROOT", world.folder)
+    (world.folder / "app.toml").write_text("[workers.tiny]\n")
+    world.deployed["WorkerClasses"] = "large,tiny"
+    world.deploy.run(None)
+    assert "This deploy deletes the worker classes large. Tasks" in capfd.readouterr().err
+    world.deployed["WorkerClasses"] = "tiny"
+    world.deploy.run(None)
+    assert "deletes" not in capfd.readouterr().err
 
 
 def test_the_organisations_stack_is_first_and_its_outputs_are_our_parameters(

@@ -1,12 +1,15 @@
 """The local AWS gives each function what template.yaml gives it on AWS."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from expanded_template import deployed, of_type
+from expanded_template import deployed_from, of_type
 from job_runners.building import work_parameters
+from job_runners.building.app_config import Workers
+from job_runners.building.worker_classes import rendered
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local import services
 from job_runners.local.function_process import FUNCTIONS
@@ -16,6 +19,7 @@ from job_runners.local.function_settings import (
     VISIBILITY_SECONDS,
     FunctionSettings,
 )
+from job_runners.places import ROOT
 
 NAME, PORT = "local-tests", 4566
 CHOICES: list[dict[str, str]] = [
@@ -30,18 +34,28 @@ CHOICES: list[dict[str, str]] = [
 ]
 
 
-class Resolved:
-    """The template with these parameters, and the names that the local AWS gives to resources."""
+CLASSES = {"large": {"memory": 4096, "timeout": 1800, "storage": 1024}, "tiny": {}}
 
-    def __init__(self, given: dict[str, str]) -> None:
-        self.settings = FunctionSettings(NAME, PORT, given)
-        self.template = deployed(**given, AwsEndpointUrl=self.settings.endpoint_url)
+
+class Resolved:
+    """The template with these parameters and worker classes, and the names that the local AWS gives
+    to resources."""
+
+    def __init__(
+        self, given: dict[str, str], folder: Path | None = None, workers: Workers | None = None
+    ) -> None:
+        self.settings = FunctionSettings(NAME, PORT, given, workers or {})
+        path = ROOT / "template.yaml"
+        if folder and workers:
+            path = folder / "template.json"
+            path.write_text(rendered((ROOT / "template.yaml").read_text(), workers))
+        self.template = deployed_from(path, **given, AwsEndpointUrl=self.settings.endpoint_url)
         defaults = {n: each.get("Default") for n, each in self.template["Parameters"].items()}
         pseudo = {"AWS::StackName": NAME, "AWS::Region": "us-east-1", "AWS::AccountId": ACCOUNT}
         physical = {name: each for name, (_, each) in self.settings.resources().items()}
         aliases = {
-            f"{each.title()}FunctionAliaslive": self.settings.arn(each)
-            for each in ("api", "worker")
+            f"{self.logical_id(each)}Aliaslive": self.settings.arn(each)
+            for each in ("api", "worker", *self.settings.classes)
         }
         endpoint = {"AwsEndpointUrl": self.settings.endpoint_url, "AWS::URLSuffix": "local"}
         self._values = pseudo | defaults | given | physical | aliases | endpoint
@@ -59,8 +73,13 @@ class Resolved:
 
     def properties(self, function: str) -> dict[str, Any]:
         """Return what the template says of a function."""
-        found: dict[str, Any] = self.template["Resources"][f"{function.title()}Function"]
+        found: dict[str, Any] = self.template["Resources"][self.logical_id(function)]
         return dict(found["Properties"])
+
+    def logical_id(self, function: str) -> str:
+        """Return the name of a function in the template."""
+        kind, _, worker_class = function.partition("-")
+        return f"{worker_class.title()}{kind.title()}Function"
 
 
 @pytest.mark.parametrize("given", CHOICES, ids=lambda given: ",".join(given) or "defaults")
@@ -68,7 +87,22 @@ class Resolved:
 def test_a_function_has_the_environment_the_timeout_and_the_memory_of_the_template(
     function: str, given: dict[str, str]
 ) -> None:
-    resolved = Resolved(given)
+    check_function(function, Resolved(given))
+
+
+@pytest.mark.parametrize("given", CHOICES[:3], ids=["lambda-async", "legacy", "own"])
+@pytest.mark.parametrize("function", [*FUNCTIONS, "worker-large", "worker-tiny"])
+def test_a_function_of_a_stack_with_worker_classes_has_them_too(
+    function: str, given: dict[str, str], tmp_path: Path
+) -> None:
+    resolved = Resolved(given, tmp_path, CLASSES)
+    check_function(function, resolved)
+    assert resolved.settings.outputs().keys() == resolved.template["Outputs"].keys()
+    for name, (kind, _) in resolved.settings.resources().items():
+        assert resolved.template["Resources"][name]["Type"] == kind
+
+
+def check_function(function: str, resolved: Resolved) -> None:
     properties, settings = resolved.properties(function), resolved.settings
     expected = {
         name: resolved.value(value)

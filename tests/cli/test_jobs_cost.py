@@ -8,6 +8,7 @@ import pytest
 
 from expanded_template import expanded
 from job_runners.building.build import ROOT
+from job_runners.cli.commands import cost as cost_command
 from job_runners.cli.cost_model import SHIPPED, Prices, Workload, bill
 from job_runners.cli.problem import Exit
 from job_runners.store.job_request import DUE_SHARDS
@@ -34,6 +35,18 @@ def test_a_million_jobs_of_two_seconds() -> None:
     dollars = sum(each["dollars"] for each in found["lines"])
     assert found["dollars_a_month"] == pytest.approx(dollars)
     assert found["workers_at_once"] == pytest.approx(2.05e6 / (30 * 86400))
+
+
+def test_a_worker_class_gives_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_command, "ROOT", tmp_path)
+    (tmp_path / "app.toml").write_text("[workers.large]\nmemory = 4096\n[workers.tiny]\n")
+    words = ("--jobs", "1e6", "--seconds", "2")
+    assert cost(*words, "--worker", "large") == cost(*words, "--memory", "4096")
+    assert cost(*words, "--worker", "tiny") == cost(*words)
+    done = jobs("cost", *words, "--worker", "huge")
+    assert done.exit_code == Exit.REFUSED
+    assert "app.toml has no [workers.huge]" in done.stderr
+    assert "It has large, tiny." in done.stderr
 
 
 def test_what_is_shown_can_be_followed_and_names_where_and_when_its_prices_are_of() -> None:

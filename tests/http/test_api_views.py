@@ -64,7 +64,16 @@ def test_what_is_inside_is_not_shown() -> None:
     transitions.checkpoint(row, transitions.Checkpoint({"at": "s3cret"}, 40, "400 of 1,000"))
     text = call("GET", f"/jobs/{row.id}").text
     job = view(row)
-    whole = {"payload", "result", "notes", "logs_url", "earlier_errors", "unique_key", "follow_ups"}
+    whole = {
+        "payload",
+        "result",
+        "notes",
+        "logs_url",
+        "earlier_errors",
+        "unique_key",
+        "worker",
+        "follow_ups",
+    }
     assert job.keys() == SHOWN | whole
     assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
     for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):

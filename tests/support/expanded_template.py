@@ -69,7 +69,12 @@ def expanded_from(path: Path, **overrides: str) -> Template:
 
 def deployed(**overrides: str) -> Template:
     """Return the template as CloudFormation makes it: with what the conditions choose, alone."""
-    template = expanded(**overrides)
+    return deployed_from(ROOT / "template.yaml", **overrides)
+
+
+def deployed_from(path: Path, **overrides: str) -> Template:
+    """Return the template in another file, as CloudFormation makes it."""
+    template = expanded_from(path, **overrides)
     given = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
     given |= overrides
     true = {name: _holds(each, given) for name, each in template["Conditions"].items()}

@@ -168,7 +168,8 @@ class Account:
         return self.event_configs[_qualified(given)]
 
     def _GetAlias(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        assert given == {"FunctionName": "worker", "Name": "live"}
+        assert "worker" in given["FunctionName"]
+        assert given["Name"] == "live"
         routing = {"RoutingConfig": {"AdditionalVersionWeights": self.canary}}
         return {"FunctionVersion": "7", **(routing if self.canary else {})}
 
@@ -176,7 +177,7 @@ class Account:
         return {"RecursiveLoop": self.recursion[given["FunctionName"]]}
 
     def _GetFunctionConcurrency(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        assert given["FunctionName"] == "worker"
+        assert "worker" in given["FunctionName"]
         return {} if self.reserved is None else {"ReservedConcurrentExecutions": self.reserved}
 
     def _GetEventSourceMapping(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

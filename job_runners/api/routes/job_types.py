@@ -38,4 +38,5 @@ def _entry(name: str, work: Job | Task) -> dict[str, Any]:
         "description": " ".join(text.split("\n\n")[0].split()),
         "payload_schema": work.payload_model.model_json_schema(schema_generator=PayloadSchema),
         "retry": asdict(work.retry) if work.retry else None,
+        "worker": work.worker,
     }

@@ -17,6 +17,7 @@ from job_runners.cli.cost_model import (
 )
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
+from job_runners.places import ROOT
 
 _HEADINGS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
 _SHARE = click.FloatRange(0, 1)
@@ -40,6 +41,7 @@ _SHARE = click.FloatRange(0, 1)
     default=1024,
     help="Worker memory in MB (default 1024).",
 )
+@click.option("--worker", help="Take the memory of this worker class in the project's app.toml.")
 @click.option(
     "--arch",
     "architecture",
@@ -120,6 +122,8 @@ def command(
             f"Lambda ends an invocation after {LONGEST_INVOCATION} s. "
             f"Pass --invocations {minimum} or more."
         )
+    if worker := given.pop("worker"):
+        given["memory_mb"] = _memory_of(worker, given["memory_mb"])
     prices = _prices(file)
     over_http = not (no_http or given["recurring"])
     work = Workload(jobs=jobs * (30 if per == "day" else 1), over_http=over_http, **given)
@@ -138,6 +142,20 @@ def command(
         f"Spread evenly: {rate:,.1f} jobs a second, {math.ceil(work.busy_workers):,} workers at "
         f"once, {rate * work.write_units:,.0f} write units a second."
     )
+
+
+def _memory_of(worker: str, default: int) -> int:
+    """Return the megabytes of a worker class. Raises Problem if app.toml doesn't declare it."""
+    from job_runners.building.app_config import CONFIG, UnusableAppFolder, read_workers
+
+    try:
+        classes = read_workers(ROOT / CONFIG)
+    except UnusableAppFolder as error:
+        raise Problem(str(error)) from None
+    if worker not in classes:
+        known = f"It has {', '.join(classes)}." if classes else "It declares none."
+        raise Problem(f"{ROOT / CONFIG} has no [workers.{worker}].", hint=known)
+    return classes[worker].get("memory", default)
 
 
 def _prices(path: Path | None) -> Prices:

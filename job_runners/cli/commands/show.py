@@ -79,6 +79,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("waits for", waits_for(job.get("waits_for"))),
         ("unique key", job.get("unique_key")),
         ("queue", job["queue_name"]),
+        ("worker", job.get("worker")),
         (
             "attempt",
             f"{job['attempt']} of {job['max_attempts']}, {_invocations(job['invocations'])}",

@@ -58,7 +58,8 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "one attempt"
         others = ", ".join(entry.get("queues", [])[1:])
         queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
-        click.echo(click.style(f"{queue}, {attempts}", dim=True))
+        worker = f", worker {entry['worker']}" if entry.get("worker") else ""
+        click.echo(click.style(f"{queue}, {attempts}{worker}", dim=True))
         if entry.get("unique"):  # missing in the response of an older API
             click.echo(click.style(_unique_in_words(entry["unique"]), dim=True))
 

@@ -96,9 +96,12 @@ def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> 
 def _what_to_do(deployed: Deployed, logical_id: str) -> str:
     if logical_id == _NEW_FAILURES and (found := _with_new_failures(deployed)):
         return _commands_for(found)
-    advice = WHAT_TO_DO.get(
-        logical_id, "See job-runners list --status failed and job-runners logs."
-    )
+    known = WHAT_TO_DO.get(logical_id)
+    if known is None and (of_class := re.search(r"(?<=[a-z0-9])Worker\w+Alarm$", logical_id)):
+        known = WHAT_TO_DO.get(of_class[0], "").replace(
+            "WorkerReservedConcurrency", "concurrency of the worker class in app.toml"
+        )
+    advice = known or "See job-runners list --status failed and job-runners logs."
     for resource in re.findall(r"\{(\w+)\}", advice):
         advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
     return advice

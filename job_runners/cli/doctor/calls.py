@@ -14,7 +14,8 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 def retries(deployed: Deployed) -> Iterator[Issue]:
     """Check that Lambda retries nothing. Job Runners makes all retries. If Lambda made some too, a
     job could run twice."""
-    for logical_id, qualifier in ((deployed.runs_jobs_id, ALIAS), (TIMER, None)):
+    for logical_id in (*deployed.run_jobs, TIMER):
+        qualifier = None if logical_id == TIMER else ALIAS
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)
         flag = f" --qualifier {qualifier}" if qualifier else ""
@@ -30,16 +31,16 @@ def retries(deployed: Deployed) -> Iterator[Issue]:
 def failure_destination(deployed: Deployed) -> Iterator[Issue]:
     """Check that the failures queue gets the events that Lambda gives up on."""
     wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
-    worker = deployed.runs_jobs_id
-    destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
-    found = destinations.get("OnFailure", {}).get("Destination")
-    if found != wanted:
-        yield Issue(
-            f"Events that Lambda gives up on are sent to {found or 'nowhere'}, not to the failures "
-            "queue. A killed job is noticed only when its lease ends.",
-            f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
-            f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
-        )
+    for worker in deployed.run_jobs:
+        destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
+        found = destinations.get("OnFailure", {}).get("Destination")
+        if found != wanted:
+            yield Issue(
+                f"Events that Lambda gives up on are sent to {found or 'nowhere'}, not to the "
+                "failures queue. A killed job is noticed only when its lease ends.",
+                f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
+                f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
+            )
 
 
 def recursion(deployed: Deployed) -> Iterator[Issue]:
@@ -47,7 +48,7 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 
     A job of many invocations is a chain of invocations, which Lambda stops after 16 by default.
     """
-    for logical_id in (deployed.runs_jobs_id, TIMER, FAILURES):
+    for logical_id in (*deployed.run_jobs, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
@@ -62,13 +63,16 @@ def reservation(deployed: Deployed) -> Iterator[Issue]:
     """Check that workers can't use all of the account's concurrency."""
     if deployed.runs_jobs_id != WORKER:
         return
-    name = deployed.id(WORKER)
-    answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
-    if "ReservedConcurrentExecutions" not in answer:
+    for worker in deployed.run_jobs:
+        name = deployed.id(worker)
+        answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
+        if "ReservedConcurrentExecutions" in answer:
+            continue
+        setting = "WorkerReservedConcurrency" if worker == WORKER else "concurrency in app.toml"
         yield Issue(
             f"{name} has no reserved concurrency. Workers can use all of the account's "
             "concurrency, and then neither the API nor the timer can start.",
-            "Deploy with WorkerReservedConcurrency set well below the account's limit. It can't "
+            f"Deploy with {setting} set well below the account's limit. It can't "
             "be set while that limit is 100 or less (a new account has 10): have AWS raise it.",
             Verdict.ADVICE,
         )

@@ -66,10 +66,23 @@ class Deployed:
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function. For the worker, it is that of its alias."""
+        """The configuration of each function. For workers, it is that of the alias."""
         read = self.client("lambda").get_function_configuration
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
-        return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
+        aliases = (WORKER, *self.classes)
+        return found | {each: read(FunctionName=self.id(each), Qualifier=ALIAS) for each in aliases}
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The logical ids of the functions of worker classes, such as LargeWorkerFunction."""
+        functions = self.of_type("AWS::Lambda::Function")
+        return [each for each in functions if each.endswith(WORKER) and each != WORKER]
+
+    @property
+    def run_jobs(self) -> list[str]:
+        """The logical ids of all functions that run jobs."""
+        classes = self.classes if self.runs_jobs_id == WORKER else []
+        return [self.runs_jobs_id, *classes]
 
     @cached_property
     def runs_jobs_id(self) -> str:

@@ -29,6 +29,7 @@ def settings(deployed: Deployed) -> Iterator[Issue]:
     variables = {
         name: each.get("Environment", {}).get("Variables", {})
         for name, each in deployed.functions.items()
+        if name not in deployed.classes or name in deployed.run_jobs
     }
     yield from _different(variables)
     yield from _wrong_names(deployed, variables)
@@ -39,7 +40,7 @@ def settings(deployed: Deployed) -> Iterator[Issue]:
 
 
 def _different(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
-    for name in sorted({name for each in variables.values() for name in each}):
+    for name in sorted({name for each in variables.values() for name in each} - {"WORKER_CLASS"}):
         values = {function: each[name] for function, each in variables.items() if name in each}
         if len(set(values.values())) > 1:
             listing = ", ".join(f"{value or 'nothing'} in {key}" for key, value in values.items())
@@ -135,8 +136,10 @@ def _retention(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iter
 def code(deployed: Deployed) -> Iterator[Issue]:
     """Check that all functions run the same code, and that the alias runs the newest version."""
     client = deployed.client("lambda")
-    alias = client.get_alias(FunctionName=deployed.id(WORKER), Name=ALIAS)
-    if weights := alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
+    for worker in (WORKER, *deployed.classes):
+        alias = client.get_alias(FunctionName=deployed.id(worker), Name=ALIAS)
+        if not (weights := alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")):
+            continue
         shares = ", ".join(f"version {each} gets {share:.0%}" for each, share in weights.items())
         yield Issue(
             f"A canary deploy is in progress: {shares} of the worker's invocations.",
@@ -154,13 +157,15 @@ def code(deployed: Deployed) -> Iterator[Issue]:
                 "A deploy was interrupted, or a function was changed manually. "
                 "Run job-runners deploy.",
             )
-    newest = client.get_function_configuration(FunctionName=deployed.id(WORKER))
-    live = deployed.functions[WORKER]
-    if _digest(newest) != _digest(live):
-        yield Issue(
-            f"The worker's alias {ALIAS} runs version {live['Version']}, not the newest code.",
-            "If you didn't roll back, run job-runners deploy.",
-        )
+    for worker in (WORKER, *deployed.classes):
+        newest = client.get_function_configuration(FunctionName=deployed.id(worker))
+        live = deployed.functions[worker]
+        if _digest(newest) != _digest(live):
+            yield Issue(
+                f"The alias {ALIAS} of {worker} runs version {live['Version']}, not the newest "
+                "code.",
+                "If you didn't roll back, run job-runners deploy.",
+            )
 
 
 def _digest(function: dict[str, Any]) -> str:

@@ -300,6 +300,7 @@ function facts(job) {
     fact("Attempt", `${job.attempt} of ${job.max_attempts}`),
     fact("Invocations", job.invocations),
     fact("Queue", job.queue_name),
+    job.worker && fact("Worker", job.worker),
     fact("Organization", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
     job.parent_id && fact("Parent", toJob(job.parent_id), job.group ? ` (group ${job.group})` : ""),
     job.follow_up_of && fact("Follow-up of", toJob(job.follow_up_of)),

@@ -85,6 +85,13 @@ class MaybeNotRedriven(JobRunnersError):
         super().__init__(f"It is unknown whether the failed task {task_id} was resent: {why}")
 
 
+class NotForwarded(JobRunnersError):
+    """The default worker could not send a task on to its worker class."""
+
+    def __init__(self, task_id: str, why: Exception) -> None:
+        super().__init__(f"Task {task_id} wasn't sent on to its worker class: {why}")
+
+
 class CannotBegin(JobRunnersError):
     """A failed task that was sent again has not begun, because its record could not be written."""
 

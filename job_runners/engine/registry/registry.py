@@ -92,10 +92,29 @@ class Registry(Value):
                 broken.append(str(error))
         if broken:
             raise BrokenEntries(broken)
+        self.check_worker_classes()
         self._check_queues()
         self._check_unique()
         self._check_follow_ups()
         self._check_recurring()
+
+    def check_worker_classes(self) -> None:
+        """Raise InvalidDefinition for work whose worker class isn't declared in app.toml.
+
+        A process that doesn't know the declared classes checks nothing.
+        """
+        declared = settings().worker_classes
+        for table, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
+            for name, work in definitions.items():
+                if declared is not None and work.worker not in (None, *declared):
+                    from difflib import get_close_matches  # only this error needs it
+
+                    near = get_close_matches(str(work.worker), declared, n=1)
+                    hint = f"Did you mean {near[0]}?" if near else "Declare it, or correct worker="
+                    raise InvalidDefinition(
+                        f"{table}: {name!r} ({work.declared_in}): app.toml has no "
+                        f"[workers.{work.worker}]. {hint}"
+                    )
 
     def _check_queues(self) -> None:
         """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
@@ -301,6 +320,34 @@ def registry() -> Registry:
         _queues(tables),
         _recurring(tables),
     )
+
+
+def class_of_job(job_type: str) -> str | None:
+    """Return the worker class that runs a job type. None is the default worker."""
+    return _declared_class(registry().jobs.get(job_type))
+
+
+def class_of_task(name: str) -> str | None:
+    """Return the worker class that runs a task. None is the default worker."""
+    return _declared_class(registry().tasks.get(name))
+
+
+def _declared_class(work: Job | Task | None) -> str | None:
+    """Return the worker class of the work, or None if this stack has no function for it.
+
+    While a deploy changes the functions, one may have new code and old variables.
+    """
+    if work is None or work.worker is None:
+        return None
+    if work.worker in (settings().worker_classes or ()):
+        return work.worker
+    _report_undeclared(work.worker)
+    return None
+
+
+@cache
+def _report_undeclared(worker: str) -> None:
+    telemetry.undeclared_class(worker)
 
 
 def _queues(tables: "list[_Table]") -> dict[str, Queue]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners.engine.control.redriving import may_begin
-from job_runners.engine.registry.errors import CannotBegin
+from job_runners.engine.registry.errors import CannotBegin, NotForwarded
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
 from job_runners.engine.settling.settle import settle as settle_change
@@ -35,6 +35,7 @@ _CANT_BEGIN = (
     InvalidPayload.__name__,
     EntryNotLoaded.__name__,
     CannotBegin.__name__,
+    NotForwarded.__name__,
 )
 # Lambda's errors for a handler that could not be loaded, so that none of our code has run.
 _HANDLER_NOT_LOADED = (

@@ -37,6 +37,8 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
     this process does with the message.
     """
     fields = {"request_id": message.request_id, **message.log_fields}
+    if settings().worker_class:
+        fields["worker"] = settings().worker_class
     token = context.request_id.set(message.request_id)
     try:
         with (
@@ -130,6 +132,29 @@ def left_for_later(why: Exception) -> None:
 def not_loaded(name: str, why: Exception) -> None:
     """Log that the function of a job or task can't be imported, so the work isn't listed."""
     log.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
+
+
+def undeclared_class(worker: str) -> None:
+    """Log that the default worker runs work of a class for which the stack has no function."""
+    log.write(logger.warning, "worker class not declared", worker=worker)
+
+
+def classes_ignored() -> None:
+    """Log that the legacy runner runs all work here, whatever its worker class is."""
+    log.write(logger.warning, "worker classes are ignored", why="JOB_RUNNER is legacy")
+
+
+def class_missing(function: str, why: Exception) -> None:
+    """Log and count a message that waits because the function of its worker class doesn't exist
+    yet, or can't be called yet."""
+    log.write(logger.warning, "worker class not there yet", function=function, why=str(why))
+    metrics.emit_total(LeftForLater=1)
+
+
+def forwarded(to: str) -> None:
+    """Log that the default worker passed a message on to the worker class of its work."""
+    log.write(logger.info, "forwarded", forwarded_to=to)
+    tracing.ended("forwarded")
 
 
 def released(row: JobRequest) -> None:

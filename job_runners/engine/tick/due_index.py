@@ -1,7 +1,7 @@
 """Read the due rows from the index, in the order of their times."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain, islice, zip_longest
 
 from job_runners import clock
@@ -67,3 +67,18 @@ def count_unclaimed(most: int) -> int:
         except Exception as error:  # noqa: BLE001 - perhaps too many are sent, but no row is lost
             telemetry.crashed(error)
     return found
+
+
+def unclaimed(most: int) -> list[str]:
+    """Return the ids of at most this many of the same rows."""
+    rows = merged(due_shards(Lane.RESENT), END_OF_TIME, after=clock.now())
+    return [row.id for row in islice(rows, most)]
+
+
+def types_of(job_ids: Collection[str]) -> dict[str, str]:
+    """Return the job types of rows by id, or none if they can't be read."""
+    try:
+        return queries.job_types(job_ids)
+    except Exception as error:  # noqa: BLE001 - the rows stay due, and a later run reads them
+        telemetry.crashed(error)
+        return {}

@@ -139,7 +139,7 @@ def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
 def _send(
     row: JobRequest, decision: SendMessage, send: Send, budget: MessageBudget | None
 ) -> Disposition:
-    if budget is not None and not budget.take(even_if_empty=decision.is_first):
+    if budget is not None and not budget.take(row, even_if_empty=decision.is_first):
         transitions.postpone(row, decision.resend_at, Lane.QUEUED)
         return Disposition.DEFERRED
     transitions.postpone(row, decision.next_check_at, Lane.RESENT)

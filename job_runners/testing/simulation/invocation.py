@@ -51,6 +51,9 @@ class Invocation:
     could_not_return_job: bool = False  # because AWS was unavailable until it ended
     machine: object = None  # its machine, which remembers what earlier invocations read
     version: Any = None  # the version of its code
+    worker_class: str | None = None  # of a worker
+    has_forwarded: bool = False  # whether it has sent its own message on
+    classes: Any = None  # what its code says of worker classes
     cause: "Invocation | None" = None  # the invocation whose failure record it received
     writes_before: int = 0  # the number of writes that had landed when it began
     called_at: int = 0  # when its code made its current or last call
@@ -74,6 +77,7 @@ class Event:
     body: Any = field(compare=False)
     hops: int = field(compare=False, default=0)
     cause: Invocation | None = field(compare=False, default=None)
+    worker_class: str | None = field(compare=False, default=None)  # of a worker's event
 
     @property
     def message(self) -> Message:

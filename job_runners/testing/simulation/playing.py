@@ -31,10 +31,12 @@ from job_runners.testing.aws import WORKER
 from job_runners.work import gathering, retry
 
 DELAY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/delay"
+CLASS_PREFIX = "stack-worker-"
 SETTINGS = {
     "JOB_RUNNER": "lambda-async",
     "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
     "DELAY_QUEUE_URL": DELAY_QUEUE,
+    "WORKER_CLASS_PREFIX": CLASS_PREFIX,
 }
 _SHARDS = 1
 

@@ -21,6 +21,7 @@ import job_runners.handlers.timer
 import job_runners.handlers.worker
 from job_runners import clock
 from job_runners.engine.running import execution
+from job_runners.settings import settings
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.simulation.invocation import (
     WELL,
@@ -66,6 +67,7 @@ class SimulatedLambda:
             patch.object(clock, "now", self.now),
             patch("time.sleep", self._sleep),
             patch.object(execution, "alarm", lambda _seconds: nullcontext()),
+            patch.dict(vars(settings()), {"worker_classes": None}),  # one function runs all work
         ):
             yield self
 
@@ -135,9 +137,12 @@ class SimulatedLambda:
 
     def _deliver_to_worker(self, event: Event) -> None:
         self.on_delivery(event.message)
-        timeout = self._worker_timeout
         failure = self._invoke(
-            "worker", event.body, job_runners.handlers.worker.handler, timeout, event
+            "worker",
+            event.body,
+            job_runners.handlers.worker.handler,
+            self._timeout_of(event),
+            event,
         )
         if failure is None:
             return
@@ -148,6 +153,10 @@ class SimulatedLambda:
         # `settle` knows that such a worker began nothing, so it doesn't admit waiting jobs.
         cause = None if kind == EntryNotLoaded.__name__ else self._last_invocation
         self._give_up(event, "RetriesExhausted", 1, kind, failure, cause)
+
+    def _timeout_of(self, _event: Event) -> float:
+        """Return how many seconds the worker of an event may take."""
+        return self._worker_timeout
 
     def _kind_of(self, failure: str) -> str:
         """Return the type of error that Lambda reports for a failure."""
@@ -195,6 +204,7 @@ class SimulatedLambda:
         hops, message = (event.hops, event.message) if event else (0, {})
         invocation = Invocation(name, deadline, hops, message, self.time)
         invocation.cause = event.cause if event else None
+        invocation.worker_class = event.worker_class if event else None
         self._prepare(invocation)
         self.stack.append(invocation)
         self._switch_to(invocation)
@@ -202,7 +212,7 @@ class SimulatedLambda:
         try:
             answer = handler(
                 body if isinstance(body, bytes) else json.loads(json.dumps(body)),
-                Context(milliseconds_left=lambda: invocation.deadline - self.time),
+                self._context(invocation),
             )
         except Killed:
             invocation.ended = "killed"
@@ -218,6 +228,10 @@ class SimulatedLambda:
         self._last_invocation = invocation
         self.on_end(invocation)
         return None if invocation.ended == WELL else invocation.ended
+
+    def _context(self, invocation: Invocation) -> Context:
+        """Return what Lambda tells a function about its invocation."""
+        return Context(milliseconds_left=lambda: invocation.deadline - self.time)
 
     def _prepare(self, invocation: Invocation) -> None:
         """Choose the machine and the code of a new invocation. Here, all have the same."""
@@ -301,9 +315,11 @@ class SimulatedLambda:
         delay: float,
         hops: int = 0,
         cause: Invocation | None = None,
+        worker_class: str | None = None,
     ) -> None:
         at = self.time + int(delay * clock.SECOND)
-        self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
+        number = next(self._numbers)
+        self.events.append(Event(at, number, function, body, hops, cause, worker_class))
 
     def pick(self, what: str, n: int) -> int:
         """Return a number from 0 to n - 1, which `choose` selects.

@@ -30,6 +30,7 @@ from sample_work import script
 FUNCTION = "worker"
 # Shown behind a bar, like a line of the work: only with LOG_PAYLOADS, or no line of a job.
 AS_PRINTED = {
+    "forwarded",
     "payload",
     "not begun: another message has",
     "schedule declared",

@@ -32,8 +32,10 @@ BUILT = Path("build", _BUILT_FUNCTION)  # the built code, relative to the folder
 _CODE = re.compile(r"^( *CodeUri: ).*$", re.MULTILINE)
 
 
-def build(emulator: Emulator, home: Path) -> Path:
+def build(emulator: Emulator, home: Path, template: Path | None = None) -> Path:
     """Build the functions for this machine. Return the folder of the built template, in `home`.
+
+    `template` is that of a project with a folder for sam. By default it is ours.
 
     All functions run the same code, so it is built, zipped and stored only once. sam would do this
     again for each function, which would take most of the time of a local deploy.
@@ -43,14 +45,14 @@ def build(emulator: Emulator, home: Path) -> Path:
         "build",
         _BUILT_FUNCTION,
         "--template",
-        str(write_sam_folder() / "template.yaml"),
+        str(template or write_sam_folder() / "template.yaml"),
         "--build-in-source",
     ]
     arguments += ["--build-dir", str(built), "--parameter-overrides"]
     arguments += Target.this_machine().parameter_overrides
     _sam(arguments, home, "build", emulator.credentials)
-    template = built / "template.yaml"
-    template.write_text(_with_code(template, _BUILT_FUNCTION))
+    written = built / "template.yaml"
+    written.write_text(_with_code(written, _BUILT_FUNCTION))
     return built
 
 

@@ -41,8 +41,13 @@ def restore_settings(stack: Stack) -> None:
     """Restore the deployed stack's lost settings."""
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     worker = stack.worker_function_arn.removesuffix(f":{_ALIAS}")
-    _apply_alias_retries(functions, worker)
-    for name in (worker, stack.timer_function_name, stack.failures_function_name):
+    prefix = f"{stack.name}-worker-"
+    listed = functions.get_paginator("list_functions").paginate()
+    names = [each["FunctionName"] for page in listed for each in page["Functions"]]
+    workers = [worker, *(each for each in names if each.startswith(prefix))]
+    for name in workers:
+        _apply_alias_retries(functions, name)
+    for name in (*workers, stack.timer_function_name, stack.failures_function_name):
         functions.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     for table in (stack.table_name, stack.coordination_table_name):

@@ -31,6 +31,7 @@ class Fault(StrEnum):
     WAITS = "waits"  # jobs that wait in their functions
     BULK = "bulk"  # many jobs with one request, which is repeated; many children with one call
     FOLLOW_UPS = "follow-ups"  # jobs with follow-ups
+    CLASSES = "classes"  # worker classes, whose functions may not be there; code with other ones
     SUBSCRIPTIONS = "subscriptions"  # webhooks that get the ends of jobs; needs FOLLOW_UPS
 
 
@@ -41,10 +42,11 @@ ALL = frozenset(Fault)
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return the faults that a seed's history has by default.
 
-    These are all faults, with eight exceptions. Limits are in every fifth history, because they
+    These are all faults, with nine exceptions. Limits are in every fifth history, because they
     take three times as long. Schedules are in every sixth, and unique work in every eighth. Waits
     are in every fourth, bulk dispatches in every seventh, and follow-ups in every third. Groups
-    are in every sixth. Subscriptions are in every third history with follow-ups.
+    are in every sixth. Subscriptions are in every third history with follow-ups. Worker classes are
+    in every fourth.
     """
     left_out = {
         Fault.LIMITS: seed % 5 != 0,
@@ -55,6 +57,7 @@ def of_seed(seed: int) -> frozenset[Fault]:
         Fault.BULK: seed % 7 != 3,
         Fault.FOLLOW_UPS: seed % 3 != 2,
         Fault.SUBSCRIPTIONS: seed % 9 != 5,
+        Fault.CLASSES: seed % 4 != 3,
     }
     return ALL - {fault for fault, is_left_out in left_out.items() if is_left_out}
 

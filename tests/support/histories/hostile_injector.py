@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
+from histories import worker_classes
 from histories.faults import Fault
 from histories.hostile_lambda import HostileLambda
 from histories.torn_transactions import TornTransactions
@@ -144,7 +145,15 @@ class HostileInjector(FaultInjector):
         if "DeleteMessage" in str(request.headers.get("X-Amz-Target", "")):
             self._world.take_off_queue(json.loads(request.body)["ReceiptHandle"])
             return response(200, {})
-        return super()._carry_out(request, event_name)
+        is_invoke = str(request.url).endswith("/invocations")
+        worker_class = worker_classes.class_of(str(request.url)) if is_invoke else None
+        if worker_class is None:
+            return super()._carry_out(request, event_name)
+        if self._world.fault(Fault.CLASSES, "a class is not there", 12):
+            self._world.figures["missing classes"] += 1
+            return response(404, {"__type": "ResourceNotFoundException", "message": "none"})
+        self._world.take_invoke(json.loads(request.body), worker_class)
+        return response(202, None)
 
     def _answer(self, operation: str, call: Call) -> Answer:
         status, body = super()._answer(operation, call)

@@ -5,16 +5,19 @@ failure records. The clocks of invocations differ. `faults` can be switched on.
 """
 
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from typing import Any
 
-from histories import legacy_process
+from histories import legacy_process, worker_classes
 from histories.declared_queues import DeclaredQueues
 from histories.deploys import Deploys, Version
 from histories.faults import Fault
 from histories.storms import Storms
+from histories.worker_classes import TIMEOUTS, TODAY, WorkerClasses
 from job_runners import clock
 from job_runners.store import limits, pauses, webhooks
+from job_runners.testing.lambda_context import Context
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.invocation import Event, Invocation, Message, id_of
 from job_runners.testing.simulation.simulated_lambda import Choose, SimulatedLambda
@@ -51,6 +54,7 @@ class HostileLambda(SimulatedLambda):
         # Deletes expired items, as DynamoDB does.
         self.expire_items: Callable[[], None] = lambda: None
         self._deploys = Deploys(self.fault, self.pick, self.figures)
+        self._classes = WorkerClasses(self.fault, self.pick, self.figures)
         self.queues = DeclaredQueues(lambda: self.time, self.pick)
         self.on_query: Callable[[Row], None] = lambda call: None
         # Called around each call to DynamoDB that AWS carries out. They may raise Killed.
@@ -59,6 +63,12 @@ class HostileLambda(SimulatedLambda):
         self.writes_landed = 0  # the number of writes that AWS has carried out
         # caches of pauses and limits, by machine
         self._caches: dict[object, tuple[pauses._Cache, limits._Cache, webhooks.Cache]] = {}
+
+    @contextmanager
+    def running(self) -> Iterator["HostileLambda"]:
+        """Use the world's time everywhere in this block, and its worker classes."""
+        with super().running(), self._classes.active(Fault.CLASSES in self.faults):
+            yield self
 
     def now(self) -> int:
         """Return the time on the clock of the current invocation."""
@@ -124,6 +134,9 @@ class HostileLambda(SimulatedLambda):
             return
         super()._deliver_to_worker(event)
 
+    def _timeout_of(self, event: Event) -> float:
+        return super()._timeout_of(event) * TIMEOUTS.get(event.worker_class or "", 1)
+
     def _kind_of(self, failure: str) -> str:
         if failure == "killed" and Fault.NOT_LOADED in self.faults:
             return KILLED[self.pick("killed by", len(KILLED))]
@@ -164,8 +177,15 @@ class HostileLambda(SimulatedLambda):
         if Fault.MACHINES in self.faults:
             invocation.machine = (invocation.name, self.pick("which machine", 3))
         invocation.version = self._deploys.version()
+        invocation.classes = self._classes.view(invocation.worker_class)
         invocation.queues = self.queues.of_new_invocation()
         invocation.writes_before = self.writes_landed
+
+    def _context(self, invocation: Invocation) -> Context:
+        return Context(
+            function=worker_classes.arn(invocation.worker_class),
+            milliseconds_left=lambda: invocation.deadline - self.time,
+        )
 
     @property
     def machine(self) -> object:
@@ -180,6 +200,11 @@ class HostileLambda(SimulatedLambda):
             )
         if Fault.DEPLOYS in self.faults:
             self._deploys.use(invocation.version if invocation else Version.TODAY)
+        if Fault.CLASSES in self.faults:
+            self._classes.use(
+                invocation.classes if invocation else TODAY,
+                invocation.worker_class if invocation else None,
+            )
         self.queues.use(invocation.queues if invocation else None)
 
     # --- called by the fault injector -------------------------------------------------------------
@@ -195,8 +220,8 @@ class HostileLambda(SimulatedLambda):
             self._give_up(event, *NOT_RUN[self.pick("why", len(NOT_RUN))])
             self._deliver_ready()
 
-    def take_invoke(self, message: Message) -> None:
-        """Accept an event. It arrives once, twice or not at all."""
+    def take_invoke(self, message: Message, worker_class: str | None = None) -> None:
+        """Accept an event for the worker of a class. It arrives once, twice or not at all."""
         self.sent[id_of(message)] += 1
         self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
@@ -205,10 +230,11 @@ class HostileLambda(SimulatedLambda):
             self.figures["dropped"] += 1
             self.on_loss(message)
         else:
-            self._add("worker", message, self._delay_of("an event"), hops)
+            self._add("worker", message, self._delay_of("an event"), hops, None, worker_class)
         if fate in (6, 7):
             self.figures["duplicates"] += 1
-            self._add("worker", message, self._delay_of("its duplicate"), hops)
+            delay = self._delay_of("its duplicate")
+            self._add("worker", message, delay, hops, None, worker_class)
 
     def take_delayed(self, message: Message, delay: float) -> None:
         """Put a message into the delay queue, which delivers it a little late."""

@@ -95,7 +95,10 @@ def run_follow_up(job: RunningJob, payload: JobEnded) -> None:
 JOBS = {
     "hostile_once": Job(take_steps, max_invocations=5),
     "hostile_again": Job(
-        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_invocations=4
+        take_steps_again,
+        retry=Retry(max_attempts=3, base=5, cap=1200),
+        max_invocations=4,
+        worker="large",
     ),
 }
 
@@ -107,6 +110,7 @@ UNIQUE_JOBS = {
         max_invocations=4,
         retry=Retry(max_attempts=3, base=5, cap=1200),
         unique=Unique(by=("lot",)),
+        worker="tiny",
     ),
     "hostile_started": Job(
         take_steps, max_invocations=5, unique=Unique(by=("lot",), until="started")
@@ -134,8 +138,10 @@ JOBS |= FOLLOW_UPS
 
 
 TASKS = {
-    "hostile_errand_once": Task(run_errand),
-    "hostile_errand_again": Task(run_errand_again, retry=Retry(max_attempts=3, base=5, cap=1200)),
+    "hostile_errand_once": Task(run_errand, worker="tiny"),
+    "hostile_errand_again": Task(
+        run_errand_again, retry=Retry(max_attempts=3, base=5, cap=1200), worker="large"
+    ),
 }
 
 

@@ -39,7 +39,9 @@ class TaskChecker:
         ran."""
         if message["kind"] != "task":
             return
-        if sender is not None and sender.name == "api":
+        if sender is not None and sender.message == message:
+            self._saw_forward(sender, message)
+        elif sender is not None and sender.name == "api":
             self.accepted.add(message["id"])
         elif sender is not None and sender.name == "failures" and sender.cause is None:
             # A task that Lambda gave up on before it ran may be sent again.
@@ -47,6 +49,17 @@ class TaskChecker:
         elif self._max_attempts[message["name"]] == 1 and message["id"] not in self._not_run:
             self._report(f"task {message['id']}, without retries, was sent again")
         self._check_attempt(message)
+
+    def _saw_forward(self, sender: Invocation, message: Message) -> None:
+        """Check a message that was passed on as it came: by the timer from the delay queue, or by
+        the default worker to a class. What a worker passes on it must not run."""
+        if sender.name != "worker":
+            return
+        if sender.worker_class is not None:
+            self._report(f"task {message['id']} was forwarded by the class {sender.worker_class}")
+        if not sender.has_forwarded:  # botocore may repeat its call
+            self._delivered[message["id"]] -= 1
+        sender.has_forwarded = True
 
     def saw_delivery(self, message: Message) -> None:
         """Note that a worker is invoked with a message."""

@@ -1,0 +1,234 @@
+"""Add a worker function for each class in app.toml to the template.
+
+A class's function is a renamed copy of the template's worker. CloudFormation's Fn::ForEach can't do
+this: sam build needs an option for it, and it can't create items of lists, such as the resources of
+a policy. Values are literals, because a deploy keeps the old value of a parameter that
+samconfig.toml doesn't set, even if its default has changed.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import yaml
+
+from job_runners.building.app_config import UnusableAppFolder, Workers
+from job_runners.places import DATA
+
+# What is copied for each class, and their names get the class as a prefix.
+_FUNCTION, _ROLE = "WorkerFunction", "WorkerFunctionRole"
+_COPIED = {
+    "Resources": (
+        *(_FUNCTION, _ROLE),
+        *("WorkerThrottlesAlarm", "WorkerRecursionAlarm", "WorkerErrorsAlarm"),
+    ),
+    # Classes don't inherit the worker's policy: each has its own.
+    "Parameters": ("WorkerPolicyArn",),
+    "Conditions": ("HasWorkerPolicy",),
+}
+_SENDERS = ("ApiFunction", "TimerFunction", "FailuresFunction")
+_PARAMETERS = {
+    "memory": "WorkerMemory",
+    "timeout": "WorkerTimeout",
+    "storage": "WorkerEphemeralStorage",
+}
+_PROPERTIES = {
+    "memory": "MemorySize",
+    "timeout": "Timeout",
+    "storage": "EphemeralStorage",
+    "concurrency": "ReservedConcurrentExecutions",
+}
+_SNAPSHOT_STORAGE = 512  # megabytes: SnapStart allows no more
+
+
+def rendered(text: str, workers: Workers) -> str:
+    """Return a template with the functions of these worker classes. Without classes, it is
+    unchanged.
+
+    Raises UnusableAppFolder if the template lacks a part that is copied or changed.
+    """
+    if not workers:
+        return text
+    template = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+    for section in ("Resources", "Outputs", "Parameters", "Conditions"):
+        template.setdefault(section, {})
+    resources = template["Resources"]
+    sharing = [each for each in resources.values() if _is_policy_of_worker(each)]
+    for name, given in workers.items():
+        _add_class(template, name, given)
+    functions = [f"{_prefix(name)}{_FUNCTION}" for name in workers]
+    roles = [{"Ref": f"{_prefix(name)}{_ROLE}"} for name in workers]
+    aliases = [{"Ref": f"{each}.Alias"} for each in functions]
+    for policy in sharing:
+        if policy is not resources.get("WorkerSendsToItself"):
+            policy["Properties"]["Roles"] += roles
+    for sender in _SENDERS:
+        statement = _statement(resources, sender)
+        statement["Resource"] = [statement["Resource"], *aliases]
+    resources["WorkersSendToClasses"] = _policy_to_send(
+        [{"Ref": _ROLE}, *roles], [{"Ref": f"{_FUNCTION}.Alias"}, *aliases]
+    )
+    variables = template
+    for name in ("Globals", "Function", "Environment", "Variables"):
+        variables = variables.setdefault(name, {})
+    variables["WORKER_CLASSES"] = ",".join(workers)
+    variables["WORKER_CLASS_PREFIX"] = {"Fn::Sub": "${AWS::StackName}-worker-"}
+    template["Outputs"]["WorkerClasses"] = {"Value": ",".join(workers)}
+    match resources.get("MetricsDashboardPage"):
+        case {"Properties": {"DashboardBody": {"Fn::Sub": [str(body), _] as parts}}}:
+            parts[0] = _with_lines(body, workers)
+    return json.dumps(template, indent=1) + "\n"
+
+
+def _prefix(name: str) -> str:
+    return name.capitalize()
+
+
+def _add_class(template: dict[str, Any], name: str, given: Mapping[str, int]) -> None:
+    names = {old: _prefix(name) + old for listed in _COPIED.values() for old in listed}
+    literals = {_PARAMETERS[each]: str(given[each]) for each in _PARAMETERS if each in given}
+    if given.get("storage", 0) > _SNAPSHOT_STORAGE:
+        literals["SnapStart"] = "false"
+    for section, listed in _COPIED.items():
+        for old in listed:
+            if old in template[section]:
+                template[section][names[old]] = _renamed(template[section][old], names, literals)
+            elif old in (_FUNCTION, _ROLE):
+                raise _lacks(old)
+    copies = template["Resources"]
+    _set_properties(copies[names[_FUNCTION]]["Properties"], name, given)
+    for old in ("WorkerThrottlesAlarm", "WorkerRecursionAlarm"):
+        if alarm := copies.get(names[old]):  # with legacy, the worker's are those of the API
+            dimension = {"Name": "FunctionName", "Value": {"Ref": names[_FUNCTION]}}
+            alarm["Properties"]["Dimensions"] = [dimension]
+
+
+def _set_properties(function: dict[str, Any], name: str, given: Mapping[str, int]) -> None:
+    function["FunctionName"] = {"Fn::Sub": f"${{AWS::StackName}}-worker-{name}"}
+    function["Description"] = f"Runs the jobs and tasks of the worker class {name}."
+    for key in ("ProvisionedConcurrencyConfig", "ReservedConcurrentExecutions"):
+        function.pop(key, None)
+    for setting, value in given.items():
+        key = _PROPERTIES[setting]
+        function[key] = {"Size": value} if setting == "storage" else value
+    if given.get("storage", 0) > _SNAPSHOT_STORAGE:
+        function["SnapStart"] = {"ApplyOn": "None"}
+    variables = function.setdefault("Environment", {}).setdefault("Variables", {})
+    variables["WORKER_CLASS"] = name
+    variables["WORKER_LAMBDA_FUNCTION_NAME"] = {"Ref": f"{_FUNCTION}.Alias"}
+
+
+def _renamed(value: Any, names: Mapping[str, str], literals: Mapping[str, str]) -> Any:
+    """Return a copy of a part of the template that refers to the copies of resources.
+
+    In texts, parameters become their literals: a version's description must have only the values
+    that its function reads.
+    """
+    copied = partial(_renamed, names=names, literals=literals)
+
+    def name_in(reference: str) -> str:
+        head, dot, rest = reference.partition(".")
+        return f"{names.get(head, head)}{dot}{rest}"
+
+    def text_of(text: str) -> str:
+        return re.sub(
+            r"\$\{([\w.]+)\}", lambda at: literals.get(at[1]) or f"${{{name_in(at[1])}}}", text
+        )
+
+    match value:
+        case {"Ref": str(reference)}:
+            return {"Ref": name_in(reference)}
+        case {"Fn::GetAtt": [str(reference), *rest]}:
+            return {"Fn::GetAtt": [name_in(reference), *rest]}
+        case {"Fn::Sub": str(text)}:
+            return {"Fn::Sub": text_of(text)}
+        case {"Fn::Sub": [str(text), given]}:
+            return {"Fn::Sub": [text_of(text), copied(given)]}
+        case {"Fn::If": [str(condition), *rest]}:
+            return {"Fn::If": [name_in(condition), *copied(rest)]}
+        case dict():
+            return {key: copied(each) for key, each in value.items()}
+        case list():
+            return [copied(each) for each in value]
+    return deepcopy(value)
+
+
+def _is_policy_of_worker(resource: Mapping[str, Any]) -> bool:
+    return resource["Type"] == "AWS::IAM::Policy" and {"Ref": _ROLE} in resource["Properties"].get(
+        "Roles", []
+    )
+
+
+def _statement(resources: Mapping[str, Any], function: str) -> dict[str, Any]:
+    """Return the statement that lets a function send to the worker."""
+    if function not in resources:
+        raise _lacks(function)
+    for policy in resources[function]["Properties"].get("Policies", []):
+        for statement in policy.get("Statement", []):
+            if statement.get("Sid") == "SendToWorker":
+                found: dict[str, Any] = statement
+                return found
+    raise _lacks(f"the statement SendToWorker in the policies of {function}")
+
+
+def _policy_to_send(roles: Sequence[Any], aliases: Sequence[Any]) -> dict[str, Any]:
+    """Return a policy apart from the functions and roles. In them it would be a circular
+    reference."""
+    statement = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": aliases}
+    return {
+        "Type": "AWS::IAM::Policy",
+        "Properties": {
+            "PolicyName": "send-to-classes",
+            "Roles": roles,
+            "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        },
+    }
+
+
+def _with_lines(body: str, workers: Workers) -> str:
+    """Return the body of the metrics dashboard, with a line for each class after the worker's."""
+
+    def lines(found: re.Match[str]) -> str:
+        line, comma = found.groups()
+        classes = [
+            re.sub(r'("label": "[^"]*)', rf"\1 ({name})", line).replace(
+                "${Worker}", f"${{{_prefix(name)}{_FUNCTION}}}"
+            )
+            for name in workers
+        ]
+        return ",\n".join([line, *classes]) + comma
+
+    return re.sub(r'^( *\[.*"\$\{Worker\}".*\])(,?)$', lines, body, flags=re.MULTILINE)
+
+
+def _lacks(what: str) -> UnusableAppFolder:
+    return UnusableAppFolder(
+        f"app.toml declares worker classes, but the template lacks {what}, from which a build "
+        f"makes those of the classes. Copy it from {DATA / 'template.yaml'}"
+    )
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
+    """Reads a template. The short forms of CloudFormation's functions become the long ones."""
+
+    # Otherwise the version '2012-10-17' of a policy would become a date, if it has no quotes.
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class above it
+        first: [(tag, pattern) for tag, pattern in each if not tag.endswith(":timestamp")]
+        for first, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _long_form(loader: Any, tag: str, node: Any) -> dict[str, Any]:
+    name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    if isinstance(node, yaml.MappingNode):
+        return {name: loader.construct_mapping(node, deep=True)}
+    value = loader.construct_scalar(node)
+    return {name: value.split(".", 1) if tag == "GetAtt" else value}
+
+
+_Loader.add_multi_constructor("!", _long_form)

@@ -1,0 +1,80 @@
+"""Worker classes under a hostile Lambda: each safeguard of their routing is needed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from broken_promise import broken_promise
+from histories.faults import Fault
+from histories.history import play_seed, simulated_aws
+from job_runners.engine.wire.messages import JobMessage, TaskMessage
+from job_runners.runners import lambda_async
+from job_runners.settings import settings
+from sizes import by_size
+
+ALONE = frozenset({Fault.CLASSES})
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with simulated_aws():
+        yield
+
+
+@pytest.mark.sized
+def test_with_several_codes_and_missing_functions_no_promise_is_broken() -> None:
+    figures: Counter[str] = Counter()
+    for seed in range(by_size(60, 600, 2_000)):
+        figures += play_seed(seed, ALONE)
+    assert figures["missing classes"] > 5
+    assert figures["other classes"] > 100
+    assert (figures["lost"], figures["doubled"], figures["tasks lost"]) == (0, 0, 0)
+
+
+def forgets(kind: type) -> Callable[..., Any]:
+    """Return a forward that drops messages of a kind."""
+    forward = lambda_async.forward
+
+    def forget(message: Any, function: str) -> bool:
+        is_of_class = lambda_async.class_of(message) is not None
+        if isinstance(message, kind) and is_of_class and not settings().worker_class:
+            return True
+        return forward(message, function)
+
+    return forget
+
+
+def test_it_notices_when_a_task_is_not_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambda_async, "forward", forgets(TaskMessage))
+    assert "was accepted and never ended" in broken_promise(counted="tasks lost", faults=ALONE)
+
+
+def test_it_notices_when_a_task_runs_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = lambda_async.forward
+    monkeypatch.setattr(lambda_async, "forward", lambda *given: forward(*given) and False)
+    assert "ran more often than it was delivered" in broken_promise(faults=ALONE)
+
+
+def test_it_notices_when_a_class_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(message: Any, function: str) -> bool:
+        if isinstance(message, JobMessage) or lambda_async.class_of(message) is None:
+            return False
+        if lambda_async.class_of(message) == settings().worker_class:
+            return False
+        lambda_async.sender(function)(message)
+        return True
+
+    monkeypatch.setattr(lambda_async, "forward", forward)
+    assert "was forwarded by the class" in broken_promise(faults=ALONE, near=25)
+
+
+def test_it_notices_when_a_task_of_a_missing_class_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lambda_async, "_UNTIL_THERE", 0)
+    monkeypatch.setattr(lambda_async, "_delay", lambda message, seconds: None)
+    assert "was accepted and never ended" in broken_promise(
+        counted="tasks lost", faults=ALONE, near=10
+    )
