@@ -15,6 +15,7 @@ from emulated_aws.emulator_fixes import settle
 from job_runners.cli.stack import Stack
 from job_runners.places import CODE
 from local_stack import Local
+from stack_clients import session
 from supervised import write_project
 
 WORK = '''
