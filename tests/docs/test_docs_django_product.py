@@ -88,7 +88,7 @@ settings.DATABASES["default"]["NAME"] = "shop.db"
 )
 
 # As the page says: the callbacks are run, and the client refuses wrong arguments.
-ORDERS = '''
+ORDERS = """
 from unittest.mock import create_autospec
 
 from shop.models import Order
@@ -105,7 +105,7 @@ def test_a_new_order_is_counted(client, db, monkeypatch, django_capture_on_commi
     jobs.dispatch.assert_called_once_with(
         "count_letters", {"words": ["one", "two"]}, idempotency_key=key
     )
-'''
+"""
 
 COMMITS = '''
 from functools import partial
