@@ -57,7 +57,7 @@ def test_the_requests_of_the_page_are_answered_as_it_says(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "invitations", table)
     page = (ROOT / "docs/integrate/client.md").read_text()
     with saved_only(JOBS_PACKAGES="invitations"):
-        assert answer_requests(page) == 12
+        assert answer_requests(page) == 9
 
 
 # --- follow_ups.md --------------------------------------------------------------------------------

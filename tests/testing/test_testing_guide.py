@@ -35,7 +35,7 @@ def test_the_tests_of_the_guide_pass_in_a_folder_as_it_says(
     result = pytester.runpytest_inprocess(
         "-p", "job_runners.testing.plugin", "-p", "no:cacheprovider", str(app)
     )
-    result.assert_outcomes(passed=9)
+    result.assert_outcomes(passed=8)
 
 
 def test_what_it_shows_without_pytest_runs(environment: None) -> None:
