@@ -126,7 +126,7 @@ def decide(
         return Started(row)
     if row is None or not pausing.could_start(row):
         raise refused("claim", message.id, row)
-    pause = pauses.pause_on(row) if pauses.current().may_hold(row.job_type) else None
+    pause = pauses.pause_on(row)
     if pause is not None:
         return WaitForResume(row, pause)
     return _decide(Arrival(row, token, send, wait_until))

@@ -129,6 +129,19 @@ def test_a_canceled_job_that_fails_is_canceled_and_keeps_its_error(
     assert not queries.page("acme", limit=10, status=Status.FAILED).jobs
 
 
+def test_a_canceled_job_that_fails_keeps_its_last_checkpoint(still: Bench) -> None:
+    def fail(job: Any, payload: object) -> None:
+        job.checkpoint(1)
+        job.checkpoint(2, message="two")  # too soon to be written
+        caller_actions.cancel(still.read(job.id))
+        raise ValueError("no luck")
+
+    script.job = fail
+    canceled = still.run(still.dispatch())
+    assert (canceled.status, canceled.cursor) == (Status.CANCELED, 2)
+    assert canceled.result_message == "two"
+
+
 def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_canceled(bench: Bench) -> None:
     row = bench.claim(bench.dispatch())
     seen = bench.read(row)

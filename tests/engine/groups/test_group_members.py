@@ -127,6 +127,21 @@ def test_members_that_are_not_dispatched_yet_are_open(
     assert (seen.counts.open, seen.progress) == (0, 0)
 
 
+def test_a_small_group_is_counted_again_after_the_job_has_its_results(bench: Bench) -> None:
+    gathering = Gathering(bench, 2)
+    gathering.fails = {0}
+    gathering.start()
+    gathering.run_member(0)
+    gathering.run_member(1)
+    bench.deliver()
+    gathering.fails = set()
+    caller_actions.retry_again(gathering.member(0), bench.send)
+    bench.deliver()
+    bench.advance(2)  # the list of groups may lag behind
+    counts = progress.of_groups(gathering.read())["all"].counts
+    assert (counts.by_outcome["succeeded"], counts.by_outcome["failed"]) == (2, 0)
+
+
 def test_the_numbers_of_a_small_group_are_not_stored(bench: Bench) -> None:
     gathering = Gathering(bench, 3)
     gathering.start()
