@@ -10,13 +10,14 @@ from pynamodb.exceptions import PynamoDBException
 
 from job_runners import clock
 from job_runners.aws.errors import conflicts
+from job_runners.engine.errors import TooManyPaused
 from job_runners.engine.lines import sweeping
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import PreconditionFailed, SendFailed, TooManyPaused
+from job_runners.errors import PreconditionFailed, SendFailed
 from job_runners.store import limits, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status

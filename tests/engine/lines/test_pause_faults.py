@@ -12,11 +12,12 @@ from job_rows import make_unreadable
 from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.engine.control import caller_actions
+from job_runners.engine.errors import TooManyPaused
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import failure_records, gates
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage, encode
-from job_runners.errors import SendFailed, TooManyPaused
+from job_runners.errors import SendFailed
 from job_runners.store import pauses, queries, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
