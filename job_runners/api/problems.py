@@ -11,7 +11,7 @@ from job_runners.api import log
 from job_runners.api.errors import Refusal
 from job_runners.api.responses import Response, respond
 from job_runners.aws.errors import is_temporary
-from job_runners.engine import errors as control_errors
+from job_runners.engine import errors as refusals
 from job_runners.engine.registry.errors import FailedTaskNotFound, MaybeNotRedriven, PayloadNotKept
 from job_runners.work import context
 
@@ -70,37 +70,31 @@ _KINDS: dict[type[BaseException], Kind] = {
         409, "idempotency-conflict", "The idempotency key is already used"
     ),
     errors.UniqueConflict: Kind(409, "unique-conflict", "Another job does the same work"),
-    control_errors.TooManyPaused: Kind(409, "too-many-paused", "Too many pauses"),
-    control_errors.TooManyLimited: Kind(
-        409, "too-many-limited", "Too many queues have changed limits"
-    ),
-    control_errors.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
-    control_errors.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
-    control_errors.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
-    control_errors.WebhookNotFound: Kind(404, "webhook-not-found", "Unknown webhook"),
-    control_errors.WebhooksOff: Kind(409, "webhooks-off", "Webhook subscriptions are turned off"),
-    control_errors.TooManyWebhooks: Kind(409, "too-many-webhooks", "Too many webhooks"),
-    control_errors.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
-    control_errors.ScheduleDeclared: Kind(
-        409, "declared-in-code", "The schedule is declared in code"
-    ),
-    control_errors.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
-    control_errors.ScheduleBusy: Kind(
-        503, "schedule-busy", "Other requests are changing this schedule"
-    ),
+    refusals.TooManyPaused: Kind(409, "too-many-paused", "Too many pauses"),
+    refusals.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
+    refusals.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
+    refusals.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
+    refusals.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
+    refusals.WebhookNotFound: Kind(404, "webhook-not-found", "Unknown webhook"),
+    refusals.WebhooksOff: Kind(409, "webhooks-off", "Webhook subscriptions are turned off"),
+    refusals.TooManyWebhooks: Kind(409, "too-many-webhooks", "Too many webhooks"),
+    refusals.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
+    refusals.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
+    refusals.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
+    refusals.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
     errors.PreconditionFailed: _CHANGED,
     errors.MissingObject: _PAYLOAD_GONE,
-    control_errors.SignalConflict: Kind(409, "signal-conflict", "The signal has another value"),
-    control_errors.SignalTooLate: Kind(
+    refusals.SignalConflict: Kind(409, "signal-conflict", "The signal has another value"),
+    refusals.SignalTooLate: Kind(
         410, "signal-too-late", "The job doesn't take the signal any more"
     ),
-    control_errors.TooManySignals: Kind(409, "too-many-signals", "The job has too many signals"),
-    control_errors.SignalTooLarge: Kind(413, "too-large", "The request is too large"),
-    control_errors.SignalBusy: Kind(503, "signal-busy", "The job kept changing"),
-    control_errors.LinkNotFound: Kind(404, "link-not-found", "Unknown link"),
-    control_errors.AlreadyAnswered: Kind(409, "already-answered", "Already answered"),
-    control_errors.LinkOver: Kind(410, "link-over", "Too late"),
+    refusals.TooManySignals: Kind(409, "too-many-signals", "The job has too many signals"),
+    refusals.SignalTooLarge: Kind(413, "too-large", "The request is too large"),
+    refusals.SignalBusy: Kind(503, "signal-busy", "The job kept changing"),
+    refusals.LinkNotFound: Kind(404, "link-not-found", "Unknown link"),
+    refusals.AlreadyAnswered: Kind(409, "already-answered", "Already answered"),
+    refusals.LinkOver: Kind(410, "link-over", "Too late"),
     errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
     FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
@@ -112,7 +106,7 @@ _KINDS: dict[type[BaseException], Kind] = {
 
 
 _WITH_RETRY_AFTER = (
-    errors.QueueFull | errors.QuotaReached | control_errors.ScheduleBusy | control_errors.SignalBusy
+    errors.QueueFull | errors.QuotaReached | refusals.ScheduleBusy | refusals.SignalBusy
 )
 
 

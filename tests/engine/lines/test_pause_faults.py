@@ -246,7 +246,7 @@ def test_a_claim_without_an_answer_that_has_ended_since_is_not_repeated_under_a_
     def settle(seconds: float) -> None:
         bench.advance(seconds)
         outage.end()
-        failure_records.settle({"requestPayload": encode(message)}, bench.send)
+        failure_records.handle_record({"requestPayload": encode(message)}, bench.send)
         bench.advance(60)
         pausing.pause(Kind.JOB_TYPE, "sample_again")
 
