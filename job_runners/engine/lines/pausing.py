@@ -10,7 +10,6 @@ from pynamodb.exceptions import PynamoDBException
 
 from job_runners import clock
 from job_runners.aws.errors import conflicts
-from job_runners.engine.errors import TooManyPaused
 from job_runners.engine.lines import sweeping
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
@@ -52,6 +51,8 @@ def pause(kind: Kind, name: str) -> Pause:
     if existing is not None:
         return existing
     if len(known.all) >= _MAX_PAUSES:
+        from job_runners.engine.errors import TooManyPaused  # only the API begins pauses
+
         raise TooManyPaused(_MAX_PAUSES)
     new = pauses.pause(kind, name, by=context.recorded_author())
     telemetry.pause_changed(new)
