@@ -35,7 +35,7 @@ _PROGRAMS = {
     "failures": f"import job_runners.handlers.failures; {_CLIENTS}",
 }
 # The most that each function's start may cost, divided by boto3's cost.
-AT_MOST = dict(zip(_PROGRAMS, (1.20, 0.85, 1.05, 0.85, 0.85), strict=True))
+AT_MOST = dict(zip(_PROGRAMS, (1.05, 0.71, 1.03, 0.73, 0.71), strict=True))
 
 
 def other_pythons() -> dict[str, str]:

@@ -85,7 +85,7 @@ def overheads(recording: str) -> list[Overhead]:
     job, task = ours("job", recording), ours("task", recording)
     bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
     return [
-        Overhead("dispatching a job", job, calls, bare["job"], at_most=1.10),
+        Overhead("dispatching a job", job, calls, bare["job"], at_most=1.08),
         Overhead(
             "dispatching a job",
             job,
@@ -104,7 +104,7 @@ def overheads(recording: str) -> list[Overhead]:
             ours("work", recording),
             "two update_items with bare boto3",
             bare["two_updates"],
-            at_most=1.15,
+            at_most=1.20,
         ),
     ]
 

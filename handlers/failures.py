@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from job_runners import handlers, runners
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import require_sender
 from job_runners.errors import SendInDoubt
@@ -21,7 +21,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     failures = []
     for record in event["Records"]:
         try:
-            settle(json.loads(record["body"]), send)
+            handle_record(json.loads(record["body"]), send)
         except SendInDoubt as error:  # not a failure: a second try might send the task twice
             telemetry.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one record must not affect the others

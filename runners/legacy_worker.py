@@ -129,7 +129,7 @@ def _settle(message: Message, how: str) -> None:
         "responsePayload": {"errorMessage": how},
     }
     try:
-        failure_records.settle(record, sender(lambda _: None))
+        failure_records.handle_record(record, sender(lambda _: None))
     except Exception as error:  # noqa: BLE001 - the timer recovers the job after its lease
         telemetry.left_for_later(error)
 

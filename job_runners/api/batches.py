@@ -91,7 +91,7 @@ class MemberData(BaseModel):
     queue_name: Name | None = Field(default=None, description="By default, that of the job type")
 
 
-class _Given(NamedTuple):
+class _MemberInput(NamedTuple):
     """One member of a request: its number from 0, its line in a file, and its fields or what is
     wrong."""
 
@@ -201,8 +201,10 @@ class _Checking:
         }
         shared = {name: value for name, value in shared.items() if value is not None}
         if data.members_file is None:
-            given = [_Given(index, None, each) for index, each in enumerate(data.members or ())]
-            return {"total": self._check_all(iter(given)), "members": data.members, **shared}
+            inputs = [
+                _MemberInput(index, None, each) for index, each in enumerate(data.members or ())
+            ]
+            return {"total": self._check_all(iter(inputs)), "members": data.members, **shared}
         with self._open(data.members_file) as file:
             total = self._check_all(_in_lines(file, self._check_time))
         shared |= {"members_file": data.members_file, "etag": file.etag}
@@ -234,7 +236,7 @@ class _Checking:
                 why = "doesn't exist"
         raise InvalidFields([{"field": "members_file", "why": why}])
 
-    def _check_all(self, members: Iterator[_Given]) -> int:
+    def _check_all(self, members: Iterator[_MemberInput]) -> int:
         """Check all members, and return their number. Raises InvalidMembers with all problems."""
         keys, total = MemberKeys(), 0
         wrong: list[dict[str, Any]] = []
@@ -248,7 +250,7 @@ class _Checking:
             except _INVALID as error:
                 invalid += 1
                 if len(wrong) < InvalidMembers.most_shown:
-                    wrong += _placed(each, error)
+                    wrong += _problems_of_member(each, error)
         if wrong:
             raise InvalidMembers(wrong, invalid)
         if total == 0:
@@ -264,10 +266,10 @@ class _Checking:
             )
             raise InvalidFields([{"field": "members_file", "why": why}])
 
-    def _check(self, given: _Given, keys: MemberKeys) -> None:
-        if given.problem is not None:
-            raise InvalidFields([{"field": "", "why": given.problem}])
-        fields = given.fields
+    def _check(self, member: _MemberInput, keys: MemberKeys) -> None:
+        if member.problem is not None:
+            raise InvalidFields([{"field": "", "why": member.problem}])
+        fields = member.fields
         if not isinstance(fields, dict):
             raise InvalidFields([{"field": "", "why": "must be an object"}])
         if unknown := fields.keys() - _FIELDS:
@@ -285,32 +287,32 @@ class _Checking:
         check_job(requests.job_of({**fields, **organization}, self._caller), self._send)
 
 
-def _in_lines(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_Given]:
+def _in_lines(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_MemberInput]:
     for index, (number, line) in enumerate(lines(file, check_time)):
         if len(line) > LONGEST_LINE:
-            yield _Given(index, number, None, f"has more than {LONGEST_LINE:,} bytes")
+            yield _MemberInput(index, number, None, f"has more than {LONGEST_LINE:,} bytes")
             return
         try:
-            yield _Given(index, number, strict_json.parse(line.decode("utf-8-sig")))
+            yield _MemberInput(index, number, strict_json.parse(line.decode("utf-8-sig")))
         except UnicodeDecodeError as error:
-            yield _Given(index, number, None, f"isn't UTF-8: byte {error.start} is invalid")
+            yield _MemberInput(index, number, None, f"isn't UTF-8: byte {error.start} is invalid")
         except strict_json.NotStrict as error:
             why = str(error).replace("The body", "The line").rstrip(".")
-            yield _Given(index, number, None, why)
+            yield _MemberInput(index, number, None, why)
 
 
-def _placed(given: _Given, error: Exception) -> list[dict[str, Any]]:
+def _problems_of_member(member: _MemberInput, error: Exception) -> list[dict[str, Any]]:
     """Return the problems of a member, each with the member's index, or its line in the file."""
     if isinstance(error, DuplicateMember | NameNotText | NameTooLong):
         found: Any = [{"field": "key", "why": str(error).rstrip(".")}]
     else:
         found = problems_of(error)
-    if given.line is not None:
-        return [{"line": given.line, **each} for each in found]
+    if member.line is not None:
+        return [{"line": member.line, **each} for each in found]
     return [
         {
-            "index": given.number,
-            "field": f"members.{given.number}.{each['field']}".strip("."),
+            "index": member.number,
+            "field": f"members.{member.number}.{each['field']}".strip("."),
             "why": each["why"],
         }
         for each in found

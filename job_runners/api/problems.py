@@ -11,6 +11,7 @@ from job_runners.api import log
 from job_runners.api.errors import Refusal
 from job_runners.api.responses import Response, respond
 from job_runners.aws.errors import is_temporary
+from job_runners.engine import errors as refusals
 from job_runners.engine.registry.errors import FailedTaskNotFound, MaybeNotRedriven, PayloadNotKept
 from job_runners.work import context
 
@@ -69,29 +70,31 @@ _KINDS: dict[type[BaseException], Kind] = {
         409, "idempotency-conflict", "The idempotency key is already used"
     ),
     errors.UniqueConflict: Kind(409, "unique-conflict", "Another job does the same work"),
-    errors.TooManyPaused: Kind(409, "too-many-paused", "Too many pauses"),
-    errors.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
-    errors.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
-    errors.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
-    errors.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
-    errors.WebhookNotFound: Kind(404, "webhook-not-found", "Unknown webhook"),
-    errors.WebhooksOff: Kind(409, "webhooks-off", "Webhook subscriptions are turned off"),
-    errors.TooManyWebhooks: Kind(409, "too-many-webhooks", "Too many webhooks"),
-    errors.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
-    errors.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
-    errors.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
-    errors.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
+    refusals.TooManyPaused: Kind(409, "too-many-paused", "Too many pauses"),
+    refusals.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
+    refusals.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
+    refusals.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
+    refusals.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
+    refusals.WebhookNotFound: Kind(404, "webhook-not-found", "Unknown webhook"),
+    refusals.WebhooksOff: Kind(409, "webhooks-off", "Webhook subscriptions are turned off"),
+    refusals.TooManyWebhooks: Kind(409, "too-many-webhooks", "Too many webhooks"),
+    refusals.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
+    refusals.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
+    refusals.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
+    refusals.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
     errors.PreconditionFailed: _CHANGED,
     errors.MissingObject: _PAYLOAD_GONE,
-    errors.SignalConflict: Kind(409, "signal-conflict", "The signal has another value"),
-    errors.SignalTooLate: Kind(410, "signal-too-late", "The job doesn't take the signal any more"),
-    errors.TooManySignals: Kind(409, "too-many-signals", "The job has too many signals"),
-    errors.SignalTooLarge: Kind(413, "too-large", "The request is too large"),
-    errors.SignalBusy: Kind(503, "signal-busy", "The job kept changing"),
-    errors.LinkNotFound: Kind(404, "link-not-found", "Unknown link"),
-    errors.AlreadyAnswered: Kind(409, "already-answered", "Already answered"),
-    errors.LinkOver: Kind(410, "link-over", "Too late"),
+    refusals.SignalConflict: Kind(409, "signal-conflict", "The signal has another value"),
+    refusals.SignalTooLate: Kind(
+        410, "signal-too-late", "The job doesn't take the signal any more"
+    ),
+    refusals.TooManySignals: Kind(409, "too-many-signals", "The job has too many signals"),
+    refusals.SignalTooLarge: Kind(413, "too-large", "The request is too large"),
+    refusals.SignalBusy: Kind(503, "signal-busy", "The job kept changing"),
+    refusals.LinkNotFound: Kind(404, "link-not-found", "Unknown link"),
+    refusals.AlreadyAnswered: Kind(409, "already-answered", "Already answered"),
+    refusals.LinkOver: Kind(410, "link-over", "Too late"),
     errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
     FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
@@ -102,7 +105,9 @@ _KINDS: dict[type[BaseException], Kind] = {
 }
 
 
-_WITH_RETRY_AFTER = errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy | errors.SignalBusy
+_WITH_RETRY_AFTER = (
+    errors.QueueFull | errors.QuotaReached | refusals.ScheduleBusy | refusals.SignalBusy
+)
 
 
 def kinds() -> dict[str, Kind]:

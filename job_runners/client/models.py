@@ -64,7 +64,7 @@ class FollowUp(FromJson):
 
 
 class Job(FromJson, kw_only=True):
-    """A job, as it was when the API answered.
+    """A copy of a job's row, as it was when the API answered.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
     `canceled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,

@@ -93,8 +93,8 @@ class WebhookFollowUp(BaseModel):
     secret: SecretName
 
 
-def _form(given: object) -> str:
-    return WEBHOOK_FORM if isinstance(given, Mapping | WebhookFollowUp) else JOB_TYPE_FORM
+def _form(follow_up: object) -> str:
+    return WEBHOOK_FORM if isinstance(follow_up, Mapping | WebhookFollowUp) else JOB_TYPE_FORM
 
 
 # A job type, or a webhook.

@@ -148,15 +148,15 @@ def find(organization_id: str, group_id: str) -> ErrorGroup | None:
 
 def change(
     group: ErrorGroup,
-    given: Mapping[str, Any],
+    changes: Mapping[str, Any],
     *,
     by: str | None,
 ) -> bool:
     """Change a group's `note`, and mark it as `resolved` or not. Return False if it is gone."""
     actions: list[Action] = []
-    if "note" in given:
-        actions.append(set_or_remove(ErrorGroup.note, given["note"] or None))
-    resolved = given.get("resolved")
+    if "note" in changes:
+        actions.append(set_or_remove(ErrorGroup.note, changes["note"] or None))
+    resolved = changes.get("resolved")
     if resolved is not None:
         actions.append(set_or_remove(ErrorGroup.resolved_at, clock.now() if resolved else None))
         actions.append(set_or_remove(ErrorGroup.resolved_by, by if resolved else None))

@@ -125,7 +125,7 @@ class JobRequest(
     fields.IndexFields,
     Table,
 ):
-    """A requested job, its progress and its outcome.
+    """The stored row of one job: the request, its progress and its outcome.
 
     Each base class has the fields of one part: see `job_runners.store.job_fields`.
     """

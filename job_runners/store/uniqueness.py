@@ -1,6 +1,6 @@
 """The keys of unique work. For each, a record in the coordination table names the job that has it.
 
-A row names the key that it has or waits for (`unique_key`). The transaction that saves or requeues
+A row names the key that it has or waits for (`unique_key`). The transaction that saves or retries
 the row puts the record. The transaction that ends the job deletes the record. If the job has its
 key only until it starts, the claim deletes the record instead (see `job_runners.store.holdings`).
 

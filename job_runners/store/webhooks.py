@@ -80,13 +80,13 @@ def find(organization_id: str, name: str) -> Webhook | None:
         return None
 
 
-def put(organization_id: str, name: str, *, by: str | None, **given: Any) -> Webhook:
+def put(organization_id: str, name: str, *, by: str | None, **subscription: Any) -> Webhook:
     """Create or replace a webhook, and return it.
 
-    `given` has its `url`, `secret`, `statuses` and `job_types`.
+    `subscription` has its `url`, `secret`, `statuses` and `job_types`.
     """
     webhook = Webhook(
-        partition_of(organization_id), name, updated_at=clock.now(), updated_by=by, **given
+        partition_of(organization_id), name, updated_at=clock.now(), updated_by=by, **subscription
     )
     webhook.save()
     _cache.pop(organization_id, None)

@@ -123,7 +123,7 @@ class Definition(Value):
 
 
 class Job(Definition):
-    """Long-running work, tracked in a JobRequest.
+    """The definition of a job type: long-running work, each run of which is a JobRequest.
 
     `function(job, payload)` takes a RunningJob and the payload, and returns the job's result: JSON,
     a pydantic model, or None. It may be `async def`. Pass the function itself, or its name as

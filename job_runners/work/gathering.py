@@ -154,13 +154,11 @@ def gather(
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
     if complete is not None:
         return _results(job, complete.result)
-    numbered = _Numbered(members)
-    begun = job._run_once(
-        "name of the group", groups.STEP, name, lambda: _begin(job, name, numbered)
-    )
+    keyed = _Members(members)
+    begun = job._run_once("name of the group", groups.STEP, name, lambda: _begin(job, name, keyed))
     group = Group(begun["id"], begun["shards"])
     wait = GroupWaitInterrupt(name, group, begun["since"], stop_after_failures)
-    total = _add_missing(job, wait, numbered)
+    total = _add_missing(job, wait, keyed)
     # `last_group_id` is the last group that the job has begun, `last_finished_group_id` the last
     # whose end it has seen.
     if total == 0 or job._row.last_finished_group_id == group.id:
@@ -171,7 +169,7 @@ def gather(
     raise job._interrupt(wait)
 
 
-class _Numbered:
+class _Members:
     """The members of a gather, each with its key. They are read only when needed."""
 
     def __init__(self, members: Iterable[Member]) -> None:
@@ -194,14 +192,14 @@ class _Numbered:
         return dict(taken)
 
 
-def _begin(job: _Job, name: str, members: _Numbered) -> dict[str, Any]:
+def _begin(job: _Job, name: str, members: _Members) -> dict[str, Any]:
     """Return a new group and the time, as the gather stores them."""
     is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
 
 
-def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Numbered) -> int:
+def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Members) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
     Once all are dispatched, later invocations don't read `members` any more. An invocation that
@@ -215,7 +213,7 @@ def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Numbered) -> int
         return done.total
     if clock.now() >= wait.until:
         raise GroupExpired((clock.now() - wait.since) // clock.DAY)
-    return _Adding(job, wait, done).add(members)
+    return _MemberDispatcher(job, wait, done).add(members)
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
@@ -239,7 +237,7 @@ def _pages(items: list[_T], size: int) -> list[list[_T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-class _Adding:
+class _MemberDispatcher:
     """Dispatches a group's members in one invocation, chunk by chunk.
 
     `done` has the chunks that earlier invocations have dispatched.
@@ -255,7 +253,7 @@ class _Adding:
         self._done = done
         self._next_part_at = 0
 
-    def add(self, members: _Numbered) -> int:
+    def add(self, members: _Members) -> int:
         """Dispatch the members. Return their number. Raises GatherChanged and InvalidPayload."""
         total, chunk = 0, 0
         while taken := members.take(group_chunks.SIZE):

@@ -96,7 +96,7 @@ class Dispatch(Protocol):
 
 
 class RunningJob(JobFiles, JobWaits):
-    """The first argument of a job's function.
+    """A job while its function runs, which gets it as its first argument.
 
     At first, `cursor` is that of the last checkpoint that an earlier invocation or attempt wrote,
     or None.

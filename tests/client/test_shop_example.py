@@ -13,7 +13,7 @@ import shop
 from api_events import call
 from api_server import ApiServer
 from example_apps import EXAMPLES
-from job_runners.errors import SignalConflict, SignalTooLate
+from job_runners.engine.errors import SignalConflict, SignalTooLate
 from job_runners.places import ROOT
 from job_runners.store import signals
 from job_runners.testing.aws import forget

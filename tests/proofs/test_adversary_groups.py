@@ -81,5 +81,7 @@ def test_it_notices_when_a_deleted_member_is_forgotten(monkeypatch: pytest.Monke
 
 
 def test_it_notices_when_members_are_dispatched_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering._Adding, "_without_dispatched", lambda _adding, jobs: jobs)
+    monkeypatch.setattr(
+        gathering._MemberDispatcher, "_without_dispatched", lambda _adding, jobs: jobs
+    )
     assert "started again, without retries" in broken_promise(near=4, faults=of_seed(4))

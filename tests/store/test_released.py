@@ -18,7 +18,7 @@ from job_runners.aws import bucket, clients
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import TaskMessage, decode, encode
 from job_runners.handlers import timer as timer_handler
 from job_runners.runners import get_job_runner
@@ -110,7 +110,7 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
 
 def test_a_recorded_failure_record_settles_its_job_alone(release: Release) -> None:
     for record in release.read("failure_records").values():
-        settle(record, release.send)
+        handle_record(record, release.send)
     assert release.row("running_record").status == "retryable"
     assert release.row("running_record_once").status == "failed"
     tasks = [message for message, _ in release.sent if isinstance(message, TaskMessage)]

@@ -8,7 +8,7 @@ from job_runners.api.access import Caller
 from job_runners.api.json_schema import values
 from job_runners.api.query import organization_query
 from job_runners.api.responses import Response, respond
-from job_runners.errors import FailureNotFound
+from job_runners.engine.errors import FailureNotFound
 from job_runners.work import context
 
 Event = Mapping[str, Any]

@@ -9,8 +9,9 @@ from job_runners.api import requests, views
 from job_runners.api.access import Caller
 from job_runners.api.query import ListQuery, acting_organization, list_query
 from job_runners.api.responses import Response, respond
+from job_runners.engine.errors import FailureNotFound
 from job_runners.engine.registry.registry import registry
-from job_runners.errors import FailureNotFound, JobNotFound
+from job_runners.errors import JobNotFound
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, id_under_key
 

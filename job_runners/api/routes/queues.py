@@ -10,8 +10,8 @@ from job_runners.api.errors import InvalidFields
 from job_runners.api.query import page_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import changing_limits, queues
+from job_runners.engine.errors import QueueNotFound
 from job_runners.engine.wire.sending import require_sender
-from job_runners.errors import QueueNotFound
 
 Event = Mapping[str, Any]
 

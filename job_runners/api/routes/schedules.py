@@ -12,8 +12,8 @@ from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import organization_page_query, organization_query
 from job_runners.api.responses import Response, no_content, respond
+from job_runners.engine.errors import ScheduleNotFound
 from job_runners.engine.wire.sending import require_sender
-from job_runners.errors import ScheduleNotFound
 from job_runners.work.errors import InvalidOccurrences
 
 Event = Mapping[str, Any]

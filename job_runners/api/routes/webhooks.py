@@ -15,10 +15,10 @@ from job_runners.api.query import organization_page_query, organization_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.dispatch.checking import check_new_job
 from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
+from job_runners.engine.errors import TooManyWebhooks, WebhookNotFound, WebhooksOff
 from job_runners.engine.job_data import JobData
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import require_sender
-from job_runners.errors import TooManyWebhooks, WebhookNotFound, WebhooksOff
 from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import blobs, queries

@@ -6,16 +6,16 @@ from typing import Any
 from job_runners import clock
 from job_runners.engine.control import signaling
 from job_runners.engine.control.positions import Question
-from job_runners.engine.wire.sending import Send
-from job_runners.errors import (
+from job_runners.engine.errors import (
     AlreadyAnswered,
-    JobNotFound,
     LinkNotFound,
     LinkOver,
     SignalConflict,
     SignalTooLate,
     TooManySignals,
 )
+from job_runners.engine.wire.sending import Send
+from job_runners.errors import JobNotFound
 from job_runners.store import answer_links, blobs, queries, signals
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.job_request import JobRequest, job_id_of

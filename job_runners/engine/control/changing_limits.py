@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from job_runners import clock
+from job_runners.engine.errors import NothingLimited, TooManyLimited
 from job_runners.engine.lines import sweeping
 from job_runners.engine.lines.limits import declared_limits, merged
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import NothingLimited, TooManyLimited
 from job_runners.store import limits
 from job_runners.store.limits import LimitChange, Limits
 from job_runners.store.rate import Rate

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.engine.control.changing_limits import QueueLimits
+from job_runners.engine.errors import QueueNotFound
 from job_runners.engine.lines.limits import key_of
 from job_runners.engine.registry.registry import registry
-from job_runners.errors import InvalidCursor, QueueNotFound
+from job_runners.errors import InvalidCursor
 from job_runners.names import LONGEST
 from job_runners.store import cursors, limits, lines, pauses, used_keys, waiting
 from job_runners.store.limits import LimitChange, Limits

@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from job_runners.engine.settling.settle import settle
-from job_runners.engine.telemetry import telemetry
-from job_runners.engine.wire.sending import Send, send_or_leave_due
-from job_runners.errors import (
-    JobNotFound,
-    PreconditionFailed,
+from job_runners.engine.errors import (
     SignalBusy,
     SignalConflict,
     SignalTooLarge,
     SignalTooLate,
     TooManySignals,
 )
+from job_runners.engine.settling.settle import settle
+from job_runners.engine.telemetry import telemetry
+from job_runners.engine.wire.sending import Send, send_or_leave_due
+from job_runners.errors import JobNotFound, PreconditionFailed
 from job_runners.store import blobs, queries, signals
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.transactions import RaceLost

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CheckedJob(NamedTuple):
-    """A job that may be saved."""
+    """A job that is checked but not saved yet, so it has no row."""
 
     new_job: transitions.NewJob
     payload: "BaseModel"

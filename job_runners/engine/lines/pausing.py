@@ -16,7 +16,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import PreconditionFailed, SendFailed, TooManyPaused
+from job_runners.errors import PreconditionFailed, SendFailed
 from job_runners.store import limits, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
@@ -51,6 +51,8 @@ def pause(kind: Kind, name: str) -> Pause:
     if existing is not None:
         return existing
     if len(known.all) >= _MAX_PAUSES:
+        from job_runners.engine.errors import TooManyPaused  # only the API begins pauses
+
         raise TooManyPaused(_MAX_PAUSES)
     new = pauses.pause(kind, name, by=context.recorded_author())
     telemetry.pause_changed(new)

@@ -10,8 +10,7 @@ from job_runners.engine.control.redriving import may_begin
 from job_runners.engine.registry.errors import CannotBegin, NotForwarded
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
-from job_runners.engine.settling.settle import settle as settle_change
-from job_runners.engine.settling.settle import settle_unknown
+from job_runners.engine.settling.settle import settle, settle_unknown
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
 from job_runners.engine.wire.sending import Send
@@ -49,7 +48,7 @@ _TOO_OLD = "EventAgeExceeded"
 _RESEND_DELAY = 60.0  # in seconds: a deploy that is under way may have finished by then
 
 
-def settle(record: object, send: Send) -> None:
+def handle_record(record: object, send: Send) -> None:
     """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
 
     A job is settled only if it is running under this very message and its function may have run. If
@@ -99,7 +98,7 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
             telemetry.not_settled(str(refused))
         else:
             telemetry.settled(change.after, error)
-            settle_change(change, send, thorough=True)
+            settle(change, send, thorough=True)
             return
     settle_unknown(message, row, send, thorough=True)
 

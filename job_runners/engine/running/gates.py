@@ -77,7 +77,7 @@ class WaitForResume(Value):
 
 
 class Arrival(Value):
-    """A job whose message has arrived, and what its start may need.
+    """A job whose message a worker got and that isn't claimed yet, with what its start may need.
 
     `token` is the token of its claim. If the rate allows the start by `wait_until` (milliseconds
     since 1970), this process waits for it.

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 from job_runners import clock
 from job_runners.engine import configured
 from job_runners.engine.dispatch import checking, dispatch
+from job_runners.engine.errors import (
+    ScheduleBusy,
+    ScheduleDeclared,
+    ScheduleNotFound,
+    TooManySchedules,
+)
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import schedule_log, telemetry, tracing
 from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
-from job_runners.errors import ScheduleBusy, ScheduleDeclared, ScheduleNotFound, TooManySchedules
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import derived_id

@@ -26,10 +26,10 @@ _PYTEST = "_pytest."  # its handlers show a test what was logged
 
 
 @contextmanager
-def fields(given: dict[str, Any]) -> Iterator[None]:
+def fields(added: dict[str, Any]) -> Iterator[None]:
     """Add these fields to every line that is logged inside the block."""
     # The legacy runner runs jobs in threads. Powertools' plain context keys would mix their fields.
-    logger.thread_safe_append_keys(**given)
+    logger.thread_safe_append_keys(**added)
     try:
         yield
     finally:
@@ -37,7 +37,7 @@ def fields(given: dict[str, Any]) -> Iterator[None]:
         # Powertools removes keys from the current dictionary, which a thread that the work started
         # may still use. So the first of these calls replaces the dictionary with a copy.
         logger.thread_safe_append_keys()
-        logger.thread_safe_remove_keys(given)
+        logger.thread_safe_remove_keys(added)
 
 
 def write(

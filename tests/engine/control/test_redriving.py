@@ -20,7 +20,7 @@ from job_runners.engine.registry.errors import (
     PayloadNotKept,
 )
 from job_runners.engine.running import execution
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import TaskMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND, Send
 from job_runners.errors import (
@@ -249,7 +249,7 @@ def test_a_worker_that_can_not_ask_leaves_it_to_be_sent_once_more(
     with pytest.raises(CannotBegin):
         run(bench, message)
     outage.end()
-    settle(record_of(message, "CannotBegin"), bench.send)
+    handle_record(record_of(message, "CannotBegin"), bench.send)
     assert bench.sent == [(message, 60.0)]  # as it was: if it had begun unheard, it still has
     bench.deliver()
     run(bench, other)
@@ -289,7 +289,7 @@ def test_a_worker_that_was_cut_off_before_or_after_it_began_leaves_one_record(
         failed = fail(bench)
         message = redrive(failed)
         cut_off(failed, message)
-        settle(record_of(message), bench.send)
+        handle_record(record_of(message), bench.send)
         (record,) = kept()
         assert (record.id, record.error_kind) == (message.id, "Interrupted")
         record.delete()
@@ -300,6 +300,6 @@ def test_a_message_that_was_cut_off_says_nothing_of_the_one_that_has_begun(
 ) -> None:
     first, second = redrive(failed), redrive(failed)
     run(bench, first)
-    settle(record_of(second), bench.send)
+    handle_record(record_of(second), bench.send)
     assert kept() == []
     assert "not begun: another message has" in [line["message"] for line in logged(lines)]

@@ -148,7 +148,7 @@ def test_they_are_canceled_by_the_failure_record_of_a_worker_that_died(
     canceled.die()
     row = canceled.read()
     event = encode(JobMessage.about(row)._replace(send_id=str(row.send_id)))
-    failure_records.settle({"requestPayload": json.loads(event)}, canceled.bench.send)
+    failure_records.handle_record({"requestPayload": json.loads(event)}, canceled.bench.send)
     canceled.assert_all_are_canceled()
 
 

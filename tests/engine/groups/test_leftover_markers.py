@@ -88,7 +88,7 @@ def test_the_failures_function_records_the_end_of_a_member_whose_worker_was_kill
     gathering.run_member(0)
     ended = run_killed(bench, gathering.member(1))
     assert gathering.read().status is Status.WAITING
-    failure_records.settle(record(ended), bench.send)
+    failure_records.handle_record(record(ended), bench.send)
     assert gathering.read().status is Status.QUEUED
     assert len(items("failed#")) == 1
 
@@ -98,7 +98,7 @@ def test_a_record_of_another_invocation_changes_nothing_in_the_group(bench: Benc
     gathering.start()
     ended = run_killed(bench, gathering.member(0))
     ended.send_id = "of another one"
-    failure_records.settle(record(ended), bench.send)
+    failure_records.handle_record(record(ended), bench.send)
     assert len(items("open#")) == 1
 
 
@@ -115,6 +115,6 @@ def test_a_member_whose_worker_was_killed_as_it_ran_is_recorded_in_its_group_at_
         send_id=message.send_id,
         deadline=clock.now() + 15 * MINUTE * clock.SECOND,
     ).after
-    failure_records.settle(record(claimed), bench.send)
+    failure_records.handle_record(record(claimed), bench.send)
     assert bench.read(claimed).status is Status.FAILED
     assert gathering.read().status is Status.QUEUED

@@ -161,7 +161,7 @@ def test_who_loses_a_slot_to_another_has_the_next(
 def has_failed(bench: Bench, row: JobRequest, **message: Any) -> None:
     """Let a failure record about an invocation that had the job's message arrive."""
     event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"} | message
-    failure_records.settle({"requestPayload": event}, bench.send)
+    failure_records.handle_record({"requestPayload": event}, bench.send)
 
 
 @pytest.fixture

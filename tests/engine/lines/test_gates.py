@@ -73,7 +73,7 @@ def test_a_claim_that_nobody_heard_of_and_that_has_ended_since_is_none(
         one_slot.advance(seconds)
         outage.end()
         event = message._asdict() | {"v": 1, "kind": "job"}
-        failure_records.settle({"requestPayload": event}, one_slot.send)
+        failure_records.handle_record({"requestPayload": event}, one_slot.send)
 
     monkeypatch.setattr(clock, "sleep", settle)
     outage.begin("unheard", only="TransactWriteItems")

@@ -155,7 +155,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
                 claimed = one_slot.read(row)
                 message = {"v": 1, "kind": "job", "id": row.id, "job_type": row.job_type}
                 record = {"requestPayload": message | {"send_id": claimed.send_id}}
-                failure_records.settle(record, one_slot.send)
+                failure_records.handle_record(record, one_slot.send)
             case "expire":
                 end_invocation(one_slot, job, 1)
             case "hold":
@@ -268,7 +268,7 @@ def test_a_worker_killed_after_it_freed_its_slot_leaves_nobody_waiting(
         during(one_slot, lambda: one_slot.run(waiting), row)
     assert one_slot.read(waiting).status is Status.WAITING
     event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"}
-    failure_records.settle({"requestPayload": event}, one_slot.send)
+    failure_records.handle_record({"requestPayload": event}, one_slot.send)
     assert held() == [waiting.id]
 
 

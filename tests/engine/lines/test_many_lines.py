@@ -72,7 +72,7 @@ def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_key
         requests.clear()
         event = JobMessage.about(waiting)._asdict()
         event |= {"v": 1, "kind": "job", "id": "ended and gone"}
-        failure_records.settle({"requestPayload": event}, bench.send)
+        failure_records.handle_record({"requestPayload": event}, bench.send)
         asked.append(list(requests))
         assert bench.sent_jobs[-1] == waiting.id
     assert asked[0] == asked[1]

@@ -12,11 +12,12 @@ from job_rows import make_unreadable
 from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.engine.control import caller_actions
+from job_runners.engine.errors import TooManyPaused
 from job_runners.engine.lines import pausing
 from job_runners.engine.running import failure_records, gates
 from job_runners.engine.tick import due_row, timer
 from job_runners.engine.wire.messages import JobMessage, encode
-from job_runners.errors import SendFailed, TooManyPaused
+from job_runners.errors import SendFailed
 from job_runners.store import pauses, queries, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
@@ -245,7 +246,7 @@ def test_a_claim_without_an_answer_that_has_ended_since_is_not_repeated_under_a_
     def settle(seconds: float) -> None:
         bench.advance(seconds)
         outage.end()
-        failure_records.settle({"requestPayload": encode(message)}, bench.send)
+        failure_records.handle_record({"requestPayload": encode(message)}, bench.send)
         bench.advance(60)
         pausing.pause(Kind.JOB_TYPE, "sample_again")
 

@@ -278,9 +278,9 @@ def test_a_task_that_can_not_be_loaded_is_kept_until_it_can(
         "responsePayload": {"errorType": type(raised.value).__name__, "errorMessage": "no"},
     }
     with pytest.raises(EntryNotLoaded):  # its record goes back to the queue, then to dead letters
-        failure_records.settle(record, bench.send)
+        failure_records.handle_record(record, bench.send)
     with_outfit.write(GOOD)
-    failure_records.settle(record, bench.send)
+    failure_records.handle_record(record, bench.send)
     assert bench.sent_tasks == [message]
 
 

@@ -16,7 +16,7 @@ from job_runners.aws import clients
 from job_runners.engine import configured
 from job_runners.engine.job_data import JobData
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.shipped.jobs import post_webhook
@@ -98,7 +98,7 @@ def kill(bench: Bench, row: JobRequest) -> None:
     message = JobMessage.about(row)
     deadline = clock.now() + 900_000
     transitions.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
-    settle({"requestPayload": encode(message)}, bench.send)
+    handle_record({"requestPayload": encode(message)}, bench.send)
 
 
 def expire(bench: Bench, row: JobRequest) -> None:

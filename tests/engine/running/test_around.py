@@ -363,6 +363,6 @@ def test_one_that_can_not_be_imported_lets_nothing_begin(bench: Bench, outfit: O
         "responsePayload": {"errorType": "EntryNotLoaded", "errorMessage": "no"},
     }
     with pytest.raises(EntryNotLoaded):  # kept: sent again now, it would come back for ever
-        failure_records.settle(record, bench.send)
+        failure_records.handle_record(record, bench.send)
     with pytest.raises(BrokenEntries, match=r"outfit\.AROUND\[0\].*tracking.py, line 1"):
         registry().resolve_all()

@@ -11,7 +11,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.dispatch.dispatch import accept_task
 from job_runners.engine.running import execution
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import TaskMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.store import failed_tasks
@@ -73,8 +73,8 @@ def test_a_failure_that_is_reported_again_is_one_record_and_counted_once(
 ) -> None:
     record = {"requestPayload": json.loads(encode(failing)), "responsePayload": {}}
     run(bench, failing)
-    settle(record, bench.send)  # the worker was cut off before it could return
-    settle(record, bench.send)  # SQS hands a message out twice
+    handle_record(record, bench.send)  # the worker was cut off before it could return
+    handle_record(record, bench.send)  # SQS hands a message out twice
     (only,) = kept()
     assert only.error_kind == "ValueError"  # as it was first said
     counted = [values["TasksFailed"] for _, values in emitted(capsys) if "TasksFailed" in values]

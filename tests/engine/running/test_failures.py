@@ -12,7 +12,7 @@ import job_runners.handlers.worker
 from api_worker import create_delay_queue, send_to_lambda
 from fake_lambda import FakeLambda
 from job_runners.aws import clients
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import QueueMessage, encode
 from job_runners.errors import InvalidPayload, MalformedMessage
 from job_runners.store import transitions
@@ -227,7 +227,7 @@ def test_poison_is_kept_and_the_rest_of_its_batch_is_settled() -> None:
 @pytest.mark.parametrize("record", [None, 7, [], "requestPayload", {}])
 def test_what_is_no_record_is_told_as_that(record: object) -> None:
     with pytest.raises(MalformedMessage, match="without the event that failed"):
-        settle(record, lambda message, delay=0: None)
+        handle_record(record, lambda message, delay=0: None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from job_runners.engine import configured
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.errors import InvalidDefinition, InvalidFollowUp, RunnerCannotResend
@@ -115,7 +115,7 @@ def settle_its_record(bench: Bench, row: JobRequest) -> None:
         send_id=message.send_id,
         deadline=clock.now() + 900_000,
     )
-    settle({"requestPayload": encode(message)}, bench.send)
+    handle_record({"requestPayload": encode(message)}, bench.send)
 
 
 def stop_at_release(bench: Bench, row: JobRequest) -> None:

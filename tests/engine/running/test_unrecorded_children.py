@@ -95,7 +95,7 @@ def settled(bench: Bench, row: JobRequest) -> JobRequest:
         "requestPayload": encode(JobMessage.about(row)._replace(send_id=row.send_id or "")),
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
     }
-    failure_records.settle(record, bench.send)
+    failure_records.handle_record(record, bench.send)
     return bench.read(row)
 
 

@@ -10,17 +10,16 @@ from bench import Bench
 from counted_units import Units
 from job_runners import clock
 from job_runners.engine.control import caller_actions, positions, signaling
-from job_runners.engine.lines import pausing
-from job_runners.engine.wire.messages import JobMessage
-from job_runners.errors import (
-    JobNotFound,
-    PreconditionFailed,
+from job_runners.engine.errors import (
     SignalBusy,
     SignalConflict,
     SignalTooLarge,
     SignalTooLate,
     TooManySignals,
 )
+from job_runners.engine.lines import pausing
+from job_runners.engine.wire.messages import JobMessage
+from job_runners.errors import JobNotFound, PreconditionFailed
 from job_runners.store import caller_transitions, signals
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.pauses import Kind

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from bench import Bench
 from hourly import HOUR, MINUTE, NOON, Time, get, hourly
 from job_runners import clock
+from job_runners.engine.errors import ScheduleNotFound
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import declared_schedules, recurring, schedules
 from job_runners.engine.schedules.recurring import Outcome
-from job_runners.errors import ScheduleNotFound
 from job_runners.store import schedule_marks
 from job_runners.store.schedules import Schedule
 from job_runners.testing import moto_direct

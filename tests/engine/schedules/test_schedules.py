@@ -12,18 +12,15 @@ from bench import Bench
 from hourly import HOUR, NOON, hourly, put
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.engine.registry.registry import registry
-from job_runners.engine.schedules import schedules
-from job_runners.errors import (
-    InvalidCursor,
-    InvalidPayload,
-    PayloadTooLarge,
+from job_runners.engine.errors import (
     ScheduleBusy,
     ScheduleDeclared,
     ScheduleNotFound,
     TooManySchedules,
-    UnknownJobType,
 )
+from job_runners.engine.registry.registry import registry
+from job_runners.engine.schedules import schedules
+from job_runners.errors import InvalidCursor, InvalidPayload, PayloadTooLarge, UnknownJobType
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as store
 from job_runners.store.schedule_marks import Mark

@@ -9,7 +9,7 @@ import pytest
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
-from job_runners.engine.running.failure_records import settle
+from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.settling import error_groups as counting
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, encode
@@ -126,7 +126,7 @@ def settle_its_record(bench: Bench, row: JobRequest) -> None:
     message = JobMessage.about(row)
     deadline = clock.now() + 900_000
     transitions.claim(row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline)
-    settle({"requestPayload": encode(message)}, bench.send)
+    handle_record({"requestPayload": encode(message)}, bench.send)
 
 
 @pytest.mark.parametrize(

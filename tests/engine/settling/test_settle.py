@@ -41,7 +41,7 @@ def test_a_failure_that_its_worker_has_counted_is_not_counted_again(
     counted: list[str] = []
     monkeypatch.setattr(error_groups, "note", lambda row: counted.append(row.id))
     row = bench.run(bench.dispatch("sample_once"))
-    failure_records.settle(event(row, row.send_id), bench.send)
+    failure_records.handle_record(event(row, row.send_id), bench.send)
     assert (row.status, counted) == (Status.FAILED, [row.id])
 
 

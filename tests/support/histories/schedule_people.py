@@ -8,9 +8,9 @@ from typing import Any
 
 from histories.hostile_lambda import HostileLambda
 from histories.simulated_work import Steps
+from job_runners.engine.errors import ScheduleNotFound
 from job_runners.engine.schedules import schedules
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import ScheduleNotFound
 from job_runners.work.recurring import Each, Recurring
 
 ORGANIZATION = "acme"

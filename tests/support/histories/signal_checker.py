@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from histories.hostile_lambda import HostileLambda
 from job_runners.engine.control import answering, signaling
+from job_runners.engine.errors import AlreadyAnswered, LinkOver, SignalConflict, SignalTooLate
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import AlreadyAnswered, LinkOver, SignalConflict, SignalTooLate
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct
 from job_runners.work.running_job import RunningJob
