@@ -7,13 +7,6 @@ from job_runners.places import CODE
 # Until the first publication, the wheel comes from a checkout, so every page may name `make wheel`.
 _MAKE = re.compile(r"(?:^|`|[$;&(] ?)make (?!wheel\b)[a-z]", re.MULTILINE)
 _FOR_CONTRIBUTORS = ("contributing/", "decisions/")
-# Pages of today that still name `make`. Remove each one that doesn't any more.
-EXCEPTIONS = frozenset(
-    {
-        *("architecture.md", "benchmarks.md", "faq.md", "glossary.md", "index.md"),
-        *("jobs_command.md", "upgrading.md", "guides/ci_with_oidc.md", "guides/fast_loop.md"),
-    }
-)
 
 
 def test_users_pages_name_no_make() -> None:
@@ -22,4 +15,4 @@ def test_users_pages_name_no_make() -> None:
     users = {name: path for name, path in pages.items() if not name.startswith(_FOR_CONTRIBUTORS)}
     assert "index.md" in users
     naming = {name for name, path in users.items() if _MAKE.search(path.read_text("utf-8"))}
-    assert naming - EXCEPTIONS == set()
+    assert naming == set()

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+import moto_items
 from api_events import Answer, Logged, request, send
 from bench import Bench
 from counted_units import Units
@@ -110,7 +111,7 @@ def test_the_first_answer_is_what_the_job_gets(bench: Bench, form: bool) -> None
     # Also after the end of the job, which stays unsaid.
     assert (answer("approve").status, answer(CHOICES[1]).status) == (200, 409)
     page = call("GET", path).text
-    moto_direct.delete("jobs", {"id": {"S": row.id}})
+    moto_items.delete("jobs", {"id": {"S": row.id}})
     assert (answer("approve").status, answer(CHOICES[1]).status) == (200, 409)
     assert "The answer is: approve" in page
     assert "<button" not in page
@@ -310,7 +311,7 @@ def test_the_link_of_a_deleted_job_is_gone_and_one_that_is_past_its_ttl_too(benc
 
 def test_a_row_that_is_gone_makes_its_link_too_late(bench: Bench) -> None:
     row, path, _ = ask(bench)
-    moto_direct.delete("jobs", {"id": {"S": row.id}})
+    moto_items.delete("jobs", {"id": {"S": row.id}})
     assert post(path, "approve").status == 410
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+import moto_items
 from api_events import Answer, call
 from api_rows import saved
 from job_runners.aws import clients
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
-from job_runners.testing import moto_direct
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -61,7 +61,7 @@ def test_it_costs_one_consistent_read_and_another_where_no_job_has_the_key(
 
 
 def test_a_key_that_was_not_used_or_whose_job_is_gone_finds_nothing() -> None:
-    moto_direct.delete("jobs", {"id": {"S": dispatched("gone")}})
+    moto_items.delete("jobs", {"id": {"S": dispatched("gone")}})
     for key in ("gone", "never used"):
         assert found(key).status == 200
         assert found(key).json == {"jobs": [], "cursor": None}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import moto_items
 from job_runners.aws import clients
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
@@ -24,7 +25,7 @@ def records(kind: str) -> dict[tuple[str, str], Row]:
 
 def forget_job(job_id: str) -> None:
     """Delete a job's row."""
-    moto_direct.delete("jobs", {"id": {"S": job_id}})
+    moto_items.delete("jobs", {"id": {"S": job_id}})
 
 
 def on_request(call: Callable[[str], None]) -> None:

@@ -45,11 +45,11 @@ class SimulatedLambda:
         self.time = 1_800_000_000_000
         self.is_harmless = False
         self.events: list[Event] = []
-        self.stack: list[Invocation] = []
+        self.stack: list[Any] = []  # of running invocations
         self.figures: Counter[str] = Counter()
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_loss: Callable[[Message], None] = lambda message: None
-        self.on_end: Callable[[Invocation], None] = lambda invocation: None
+        self.on_end: Callable[[Any], None] = lambda invocation: None
         self._has_batch_failures = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
@@ -169,7 +169,7 @@ class SimulatedLambda:
         count: int,
         kind: str | None,
         text: str = "",
-        cause: Invocation | None = None,
+        cause: Any = None,
     ) -> None:
         """Create an event's failure record."""
         record = {
@@ -201,11 +201,7 @@ class SimulatedLambda:
     ) -> str | None:
         """Run a function. Return Lambda's description of its failure, or None if it succeeded."""
         deadline = self.time + int(timeout * clock.SECOND)
-        hops, message = (event.hops, event.message) if event else (0, {})
-        invocation = Invocation(name, deadline, hops, message, self.time)
-        invocation.cause = event.cause if event else None
-        invocation.worker_class = event.worker_class if event else None
-        self._prepare(invocation)
+        invocation = self._new_invocation(name, deadline, event)
         self.stack.append(invocation)
         self._switch_to(invocation)
         self._has_batch_failures = False
@@ -229,14 +225,15 @@ class SimulatedLambda:
         self.on_end(invocation)
         return None if invocation.ended == WELL else invocation.ended
 
-    def _context(self, invocation: Invocation) -> Context:
+    def _context(self, invocation: Any) -> Context:
         """Return what Lambda tells a function about its invocation."""
         return Context(milliseconds_left=lambda: invocation.deadline - self.time)
 
-    def _prepare(self, invocation: Invocation) -> None:
-        """Choose the machine and the code of a new invocation. Here, all have the same."""
+    def _new_invocation(self, name: str, deadline: int, event: Event | None) -> Any:
+        cause = event.cause if event else None
+        return Invocation(name, deadline, event.message if event else {}, cause=cause)
 
-    def _switch_to(self, invocation: Invocation | None) -> None:
+    def _switch_to(self, invocation: Any) -> None:
         """Use the machine and the code of an invocation."""
 
     # --- called by the fault injector -------------------------------------------------------------
@@ -255,7 +252,7 @@ class SimulatedLambda:
             self.figures["zombies"] += 1
         self.check_alive("after a freeze")
 
-    def _happen_while_frozen(self, invocation: Invocation | None) -> None:
+    def _happen_while_frozen(self, invocation: Any) -> None:
         """Do further harm while an invocation is frozen."""
 
     def _overtake(self) -> None:

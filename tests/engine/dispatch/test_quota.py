@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import job_rows
+import moto_items
 from api_events import call
 from bench import Bench
 from counted_units import Units
@@ -282,7 +283,7 @@ def units_of_a_life(bench: Bench) -> int:
 
 def test_off_it_costs_nothing(bench: Bench) -> None:
     assert units_of_a_life(bench) == 6
-    row = moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}})
+    row = moto_items.row("jobs", {"id": {"S": bench.dispatch().id}})
     assert "unfinished_organization" not in row
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import moto_items
 from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
@@ -316,7 +317,7 @@ def test_a_job_that_has_not_failed_waits_without_an_error(
     monkeypatch.setattr(group_ends, "parent_waits", lambda *_: None)
     canceled.then = lambda job: job.sleep("nap", 60)
     assert canceled.start().awaits_group
-    assert "error" not in moto_direct.row("jobs", {"id": {"S": canceled.row.id}})
+    assert "error" not in moto_items.row("jobs", {"id": {"S": canceled.row.id}})
 
 
 def test_the_wait_is_refused_if_the_cancel_is_withdrawn(

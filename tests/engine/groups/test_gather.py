@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from pydantic import BaseModel
 
+import moto_items
 from bench import Bench
 from counted_units import Units
 from gathering_job import Gathering, items
@@ -444,7 +445,7 @@ def test_a_job_does_not_dispatch_members_again_whose_rows_have_expired(
     gathering.run_member(0)
     bench.advance(days * 24 * 3600)  # a pause, after which DynamoDB has deleted the expired row
     if days > 30:
-        moto_direct.delete("jobs", {"id": {"S": gathering.group.member_id("000000")}})
+        moto_items.delete("jobs", {"id": {"S": gathering.group.member_id("000000")}})
     rescue(gathering)
     row = gathering.read()
     assert gathering.begun.count(0) == 1

@@ -7,6 +7,7 @@ import pytest
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.update import Action
 
+import moto_items
 from bench import Bench
 from gathering_job import Gathering, finish, items, look
 from job_runners import clock
@@ -34,7 +35,7 @@ def change(row: JobRequest, *actions: Action) -> None:
 
 
 def stored(row: JobRequest) -> dict[str, Any]:
-    return moto_direct.row("jobs", {"id": {"S": row.id}})
+    return moto_items.row("jobs", {"id": {"S": row.id}})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import moto_items
 from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
@@ -53,7 +54,7 @@ def delete_expired() -> None:
     for row in moto_direct.rows("coordination"):
         if int(row.get("expires_at", 1 << 40)) <= clock.now() // clock.SECOND:
             key = {"pk": {"S": row["pk"]}, "sk": {"S": row["sk"]}}
-            moto_direct.delete("coordination", key)
+            moto_items.delete("coordination", key)
 
 
 def test_nothing_of_a_group_expires_while_the_group_may_take(

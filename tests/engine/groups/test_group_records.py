@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import moto_items
 from bench import Bench
 from counted_units import Units
 from gathering_job import Gathering
@@ -13,7 +14,6 @@ from job_runners.store.group_counts import Counts
 from job_runners.store.group_members import Reader
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
-from job_runners.testing import moto_direct
 from stale_reads import catch_up
 
 GROUP = Group("g1", 1)
@@ -21,7 +21,7 @@ GROUP = Group("g1", 1)
 
 def expire(row: JobRequest) -> None:
     """Delete a row as TTL does."""
-    moto_direct.delete("jobs", {"id": {"S": row.id}})
+    moto_items.delete("jobs", {"id": {"S": row.id}})
 
 
 def failed(*numbers: int) -> None:

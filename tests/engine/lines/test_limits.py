@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pynamodb.exceptions import UpdateError
 
+import moto_items
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.lines.limits import declared_limits, key_of, limits_of
 from job_runners.engine.registry.registry import Registry, registry
 from job_runners.store import limits
 from job_runners.store.limits import Limits
-from job_runners.testing import moto_direct
 from job_runners.work import Queue, Rate
 from outage import Outage
 
@@ -71,7 +71,7 @@ def test_who_changed_it_is_kept() -> None:
     assert changed.changed_by == "service:ops"
     assert before <= (changed.changed_at or 0) <= clock.now()
     assert changed.sweep_from is None
-    stored = moto_direct.stored("coordination", {"pk": {"S": "limits"}, "sk": {"S": "default"}})
+    stored = moto_items.stored("coordination", {"pk": {"S": "limits"}, "sk": {"S": "default"}})
     assert set(stored) == {"pk", "sk", "slots", "changed_by", "changed_at"}
 
 

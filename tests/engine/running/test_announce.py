@@ -9,6 +9,7 @@ from botocore.stub import Stubber
 from pydantic import ValidationError
 
 import follow_up_sample
+import moto_items
 from bench import Bench
 from counted_units import Units
 from job_runners import clock
@@ -414,7 +415,7 @@ def test_a_dispatch_reads_the_webhooks_at_most_every_10_seconds(
 
     assert announced()
     for name in ("all", "failures"):  # another process deletes them
-        moto_direct.delete("coordination", {"pk": {"S": "webhooks#acme"}, "sk": {"S": name}})
+        moto_items.delete("coordination", {"pk": {"S": "webhooks#acme"}, "sk": {"S": name}})
     bench.advance(9.9)
     bench.dispatch("sample_once", organization_id="other")
     assert announced()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import moto_items
 from api_worker import send_to_lambda
 from counted_units import units_between
 from fake_lambda import FakeLambda
@@ -234,7 +235,7 @@ def test_reading_the_newest_page_costs_the_same_however_many_jobs_there_are(call
 
 
 def item(job_id: str) -> dict[str, Any]:
-    return moto_direct.stored("jobs", {"id": {"S": job_id}})
+    return moto_items.stored("jobs", {"id": {"S": job_id}})
 
 
 # --- connections and imports ----------------------------------------------------------------------

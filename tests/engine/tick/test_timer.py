@@ -8,6 +8,7 @@ import pytest
 import job_rows
 import job_runners.handlers.timer
 import job_runners.handlers.worker
+import moto_items
 from api_worker import create_delay_queue, send_to_lambda
 from fake_lambda import FakeLambda
 from job_runners import clock
@@ -18,7 +19,6 @@ from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import JobRunnersError, SendFailed
 from job_runners.store import conditional_write, job_request, queries, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, due_shards
-from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context
 from sample_work import script
@@ -241,7 +241,7 @@ def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, p
     time.pass_(61_000)
     assert tick(post).counts[timer.Disposition.BROKEN] == 1
     assert tick(post).counts == Counter()
-    stored = moto_direct.row("jobs", {"id": {"S": row.id}})
+    stored = moto_items.row("jobs", {"id": {"S": row.id}})
     assert stored["due_shard"] == due_shard(row.id, Lane.HELD)
     time.pass_(clock.HOUR + 1)
     assert tick(post).counts[timer.Disposition.BROKEN] == 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import moto_items
 from bench import Bench
 from job_runners.engine.control import caller_actions
 from job_runners.errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
@@ -160,7 +161,7 @@ def test_until_started_the_claim_frees_it(bench: Bench) -> None:
 def test_until_started_the_claim_names_no_line_where_there_is_none(bench: Bench) -> None:
     row = ask(bench, "unique_started")
     bench.run(row)
-    assert "concurrency_key" not in moto_direct.row("jobs", {"id": {"S": row.id}})
+    assert "concurrency_key" not in moto_items.row("jobs", {"id": {"S": row.id}})
 
 
 def test_until_started_in_a_queue_with_limits_the_claim_frees_it(bench: Bench) -> None:

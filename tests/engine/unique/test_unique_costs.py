@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+import moto_items
 from bench import Bench
 from counted_units import Units
 from job_runners.engine.control import caller_actions
 from job_runners.store import limits, pauses
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from sample_work import script
 
@@ -46,7 +46,7 @@ def test_a_job_that_is_unique_costs_six_more_and_one_read(bench: Bench, units: U
 
 
 def test_the_row_of_a_job_that_is_not_unique_has_nothing_of_that_in_it(bench: Bench) -> None:
-    row = moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}})
+    row = moto_items.row("jobs", {"id": {"S": bench.dispatch().id}})
     assert {"unique_key", "first_run_at", "is_follower", "waiting_since", "held_by"}.isdisjoint(row)
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from histories.declared_queues import LIMITED
 from histories.hostile_lambda import SKEW, HostileLambda
+from histories.invocation import Invocation
 from job_runners.engine.lines import sweeping
 from job_runners.store.limits import CACHED
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.invocation import Invocation
 from job_runners.work import Queue, Rate
 
 # How long a process may use limits that it has read, if its clock is slow.

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 
+import moto_items
 from histories.hostile_lambda import HostileLambda
 from job_runners.store.error_groups import Fingerprint
-from job_runners.testing import moto_direct
-from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.moto_direct import Row
+from moto_items import plain
 
 _PREFIX = "failures#"
 
@@ -29,7 +30,7 @@ class FailureChecker:
             return
         if not call["Key"]["pk"]["S"].startswith(_PREFIX):
             return
-        group = plain(moto_direct.stored("coordination", call["Key"]))
+        group = plain(moto_items.stored("coordination", call["Key"]))
         name = f"error group {group['sk']}"
         key = group["pk"].removeprefix(_PREFIX), group["sk"]
         self._world.figures["failures counted"] += 1

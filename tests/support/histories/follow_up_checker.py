@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import moto_items
 from histories.faults import Fault
 from histories.hostile_lambda import HostileLambda
 from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store import blobs, webhooks
-from job_runners.testing import moto_direct
-from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.moto_direct import Row
 from job_runners.work.job_ended import JobEnded
+from moto_items import plain
 
 _FINISHED = ("succeeded", "failed", "canceled")
 _ORGANIZATIONS = ("default", "acme", "umbrella")
@@ -152,4 +153,4 @@ def _written(operation: str, call: Row) -> Iterator[Row]:
     for kind, write in writes:
         if kind in ("Put", "Update") and write["TableName"] == "jobs":
             key = write.get("Key") or {"id": write["Item"]["id"]}
-            yield plain(moto_direct.stored("jobs", key))
+            yield plain(moto_items.stored("jobs", key))

@@ -7,6 +7,7 @@ may be late for many reasons. In peace, each delay has one cause.
 from collections.abc import Callable
 from typing import Any
 
+import moto_items
 from histories.faults import Fault
 from histories.group_checker import GroupChecker, awaits_group, group_of_item
 from histories.hostile_lambda import HostileLambda
@@ -122,7 +123,7 @@ class GroupTrouble:
 def _odds_before(operation: str, call: Row) -> int:
     """Return 1 in how many calls like this a person acts before, or 0."""
     if operation == "UpdateItem" and call["TableName"] == "jobs":
-        row = moto_direct.stored("jobs", call["Key"])
+        row = moto_items.stored("jobs", call["Key"])
         return 3 if "last_group_id" in row and row["status"]["S"] == "waiting" else 0
     if operation == "Query" and call["TableName"] == "coordination":
         partition = call["ExpressionAttributeValues"][":0"].get("S", "")
@@ -143,7 +144,7 @@ def _group_of(write: dict[str, Any]) -> tuple[str | None, bool]:
     written it to dispatch the member."""
     key = write.get("Key") or write["Item"]
     if write["TableName"] == "jobs":
-        row = moto_direct.stored("jobs", key if "Key" in write else {"id": key["id"]})
+        row = moto_items.stored("jobs", key if "Key" in write else {"id": key["id"]})
         is_new = "Item" in write
         if "member_of" not in row or not (is_new or row["status"]["S"] in _FINISHED):
             return None, False

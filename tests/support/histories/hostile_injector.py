@@ -8,18 +8,19 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
+import moto_items
 from histories import worker_classes
 from histories.faults import Fault
 from histories.hostile_lambda import HostileLambda
+from histories.invocation import Invocation
 from histories.torn_transactions import TornTransactions
 from job_runners.fake_dynamodb.boundary import response
 from job_runners.fake_dynamodb.checks import Call
 from job_runners.fake_dynamodb.database import Consistency
 from job_runners.fake_dynamodb.tables import Overlay, Table
-from job_runners.testing import moto_direct
-from job_runners.testing.moto_direct import Row, plain
+from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.fault_injector import Answer, FaultInjector, Found, refusal_of
-from job_runners.testing.simulation.invocation import Invocation
+from moto_items import plain
 
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 
@@ -185,7 +186,7 @@ class HostileInjector(FaultInjector):
             for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
                 # Skip other items, such as the slot that changes with the row.
                 if update["TableName"] == "jobs":
-                    row = moto_direct.row("jobs", update["Key"])
+                    row = moto_items.row("jobs", update["Key"])
                     self._note_write(self._world.stack[-1], row)
 
     def _note_write(self, invocation: Invocation, row: Row) -> None:

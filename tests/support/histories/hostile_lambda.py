@@ -13,13 +13,14 @@ from histories import legacy_process, worker_classes
 from histories.declared_queues import DeclaredQueues
 from histories.deploys import Deploys, Version
 from histories.faults import Fault
+from histories.invocation import Invocation, id_of
 from histories.storms import Storms
 from histories.worker_classes import TIMEOUTS, TODAY, WorkerClasses
 from job_runners import clock
 from job_runners.store import limits, pauses, webhooks
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.invocation import Event, Invocation, Message, id_of
+from job_runners.testing.simulation.invocation import Event, Message
 from job_runners.testing.simulation.simulated_lambda import Choose, SimulatedLambda
 
 # How far a machine's clock may be off, in milliseconds. The lease allows for this.
@@ -38,6 +39,8 @@ HOPS = 16  # hops after which Lambda may cut a chain of invocations
 
 class HostileLambda(SimulatedLambda):
     """The simulated world of a history."""
+
+    stack: list[Invocation]
 
     def __init__(
         self, choose: Choose, *, worker_timeout: float = 60, faults: Set[Fault] = frozenset()
@@ -172,14 +175,19 @@ class HostileLambda(SimulatedLambda):
             else:
                 self.on_loss(event.message)
 
-    def _prepare(self, invocation: Invocation) -> None:
+    def _new_invocation(self, name: str, deadline: int, event: Event | None) -> Invocation:
+        hops, message = (event.hops, event.message) if event else (0, {})
+        invocation = Invocation(name, deadline, message, started=self.time, hops=hops)
+        invocation.cause = event.cause if event else None
         invocation.skew = (0, -SKEW, SKEW // 2)[self.pick("skew", 3)]
         if Fault.MACHINES in self.faults:
             invocation.machine = (invocation.name, self.pick("which machine", 3))
         invocation.version = self._deploys.version()
+        invocation.worker_class = event.worker_class if event else None
         invocation.classes = self._classes.view(invocation.worker_class)
         invocation.queues = self.queues.of_new_invocation()
         invocation.writes_before = self.writes_landed
+        return invocation
 
     def _context(self, invocation: Invocation) -> Context:
         return Context(

@@ -10,6 +10,7 @@ from histories.faults import Fault
 from histories.follow_up_checker import FollowUpChecker
 from histories.group_checker import GroupChecker
 from histories.hostile_lambda import SKEW, HostileLambda
+from histories.invocation import Invocation
 from histories.line_checker import LineChecker
 from histories.operators import Pauses
 from histories.schedule_checker import ScheduleChecker
@@ -20,9 +21,10 @@ from job_runners import clock
 from job_runners.settings import settings
 from job_runners.store.pauses import CACHED
 from job_runners.store.transitions import CLAIM_TOLERANCE
-from job_runners.testing.moto_direct import Row, plain
-from job_runners.testing.simulation.invocation import WELL, Invocation
+from job_runners.testing.moto_direct import Row
+from job_runners.testing.simulation.invocation import WELL
 from job_runners.work import Job
+from moto_items import plain
 
 FINISHED = ("succeeded", "failed", "canceled")
 # Errors that the engine itself gives to jobs that no worker could start, or that never end.

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import moto_items
 from histories.active_limits import ActiveLimits, Believed
 from histories.declared_queues import LIMITED
 from histories.deploys import Version
 from histories.hostile_lambda import SKEW, HostileLambda
+from histories.invocation import Invocation, Look
 from histories.unique_checker import request_of
 from job_runners.store.lines import ADMISSION_LEAD
-from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.invocation import WELL, Invocation, Look
+from job_runners.testing.simulation.invocation import WELL
 from job_runners.work import Rate
 
 _MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
@@ -413,8 +414,8 @@ def _line_of(row: Row) -> str:
 
 def _item(table: str, key: dict[str, str]) -> Row:
     """Return the current item, or an empty one if it no longer exists."""
-    return moto_direct.plain(
-        moto_direct.stored(table, {name: {"S": text} for name, text in key.items()})
+    return moto_items.plain(
+        moto_items.stored(table, {name: {"S": text} for name, text in key.items()})
     )
 
 

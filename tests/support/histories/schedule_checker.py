@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import moto_items
 from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners import clock
 from job_runners.engine.schedules.due_schedule import STILL_RUNS
 from job_runners.engine.schedules.occurrence import MISSED, ON_TIME
 from job_runners.store.job_request import derived_id
-from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
 from job_runners.work.occurrences import When, next_after
 
@@ -43,7 +43,7 @@ class ScheduleChecker:
         started = [*_put_jobs(call)]
         for key in _written(operation, call):
             names = (key["pk"]["S"], key["sk"]["S"])
-            before, after = self._items.get(names, {}), moto_direct.row("coordination", key)
+            before, after = self._items.get(names, {}), moto_items.row("coordination", key)
             self._items[names] = after
             if started:
                 self._check_start(before, after, started)

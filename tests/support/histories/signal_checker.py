@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 
+import moto_items
 from histories.hostile_lambda import HostileLambda
 from job_runners.engine.control import answering, signaling
 from job_runners.engine.errors import AlreadyAnswered, LinkOver, SignalConflict, SignalTooLate
@@ -64,10 +65,10 @@ class SignalChecker:
         if operation != "TransactWriteItems":
             return
         for job_id, name in self.awaited():
-            row = moto_direct.row("jobs", {"id": {"S": job_id}})
+            row = moto_items.row("jobs", {"id": {"S": job_id}})
             restarts = row.get("restarts")
             pk = f"signal#{row['created_key']}" + (f"/{restarts}" if restarts else "")
-            if moto_direct.stored("coordination", {"pk": {"S": pk}, "sk": {"S": name}}):
+            if moto_items.stored("coordination", {"pk": {"S": pk}, "sk": {"S": name}}):
                 self._report(f"job {job_id} waits for signal {name}, which has come")
 
     def got(self, job: RunningJob, name: str, wait: str, answer: object) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import job_runners.handlers.worker
 from histories.faults import Fault
 from histories.hostile_lambda import HostileLambda
-from job_runners.testing.simulation.invocation import Event, Message, id_of
+from histories.invocation import id_of
+from job_runners.testing.simulation.invocation import Event, Message
 
 _MOST_RECEIVES = 5
 _QUEUE = "work queue"

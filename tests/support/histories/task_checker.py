@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from histories.hostile_lambda import HostileLambda
-from job_runners.testing.simulation.invocation import Invocation, Message
+from histories.invocation import Invocation
+from job_runners.testing.simulation.invocation import Message
 
 
 class TaskChecker:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import moto_items
 from histories.failure_checker import group_key
 from histories.hostile_lambda import HostileLambda
 from job_runners import clock
@@ -46,12 +47,12 @@ class TimeToLive:
         """Delete items that have expired by now. Yield the table and the key of each, in DynamoDB's
         form."""
         jobs = {row["id"]: row for row in moto_direct.rows("jobs")}
-        for table, names in moto_direct.KEYS.items():
+        for table, names in moto_items.KEYS.items():
             for item in moto_direct.rows(table):
                 expired_for = self._world.time - item.get("expires_at", _NEVER) * clock.SECOND
                 key = {name: {"S": str(item[name])} for name in names}
                 if self._is_deleted(item, key, expired_for, jobs):
-                    moto_direct.delete(table, key)
+                    moto_items.delete(table, key)
                     self._world.figures["expired"] += 1
                     yield table, key
 

@@ -6,9 +6,9 @@ job received.
 
 from collections.abc import Callable, Iterator, Mapping
 
+import moto_items
 from histories.hostile_lambda import HostileLambda
 from job_runners.store import blobs
-from job_runners.testing import moto_direct
 from job_runners.testing.aws import ENVIRONMENT
 from job_runners.testing.moto_direct import Row
 from job_runners.work import Job
@@ -119,13 +119,13 @@ def request_of(row: Row) -> str:
     """Return the request whose payload a row has, or "" if it has none."""
     packed = row.get("payload")
     if "payload_key" in row:
-        packed = moto_direct.content(ENVIRONMENT["BUCKET_NAME"], row["payload_key"])
+        packed = moto_items.content(ENVIRONMENT["BUCKET_NAME"], row["payload_key"])
     payload = blobs.get(packed, None)
     return str(payload.get("request", "")) if isinstance(payload, dict) else ""
 
 
 def _item(table: str, key: dict[str, dict[str, str]]) -> Row:
-    return moto_direct.plain(moto_direct.stored(table, key))
+    return moto_items.plain(moto_items.stored(table, key))
 
 
 def _written(operation: str, call: Row) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:

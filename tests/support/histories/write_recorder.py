@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
+import moto_items
 from histories.hostile_lambda import HostileLambda
 from job_runners import clock
 from job_runners.store import conditional_write, transitions
@@ -18,7 +19,6 @@ from job_runners.store.job_fields import GROUP_PREFIX, SIGNAL_PREFIX
 from job_runners.store.job_request import JobRequest
 from job_runners.store.lines import is_line
 from job_runners.store.transitions import CLAIM_TOLERANCE
-from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
 
 _NOTHING: Row = {"status": "none"}
@@ -155,7 +155,7 @@ class WriteRecorder:
             key = {name: key[name] for name in ("pk", "sk")}
             pk, sk = key["pk"]["S"], key["sk"]["S"]
             before = self._holders.get((pk, sk))
-            after = moto_direct.plain(moto_direct.stored("coordination", key)).get("holder")
+            after = moto_items.plain(moto_items.stored("coordination", key)).get("holder")
             self._holders[pk, sk] = after
             if after != before:
                 found.append((int(sk[-3:]), before, after))
@@ -166,7 +166,7 @@ class WriteRecorder:
     ) -> None:
         job_id = str(key["id"]["S"])
         before = self._rows.get(job_id, _NOTHING)
-        after = _NOTHING if kind == "Delete" else moto_direct.row("jobs", key)
+        after = _NOTHING if kind == "Delete" else moto_items.row("jobs", key)
         if after == before:
             return  # a transaction that botocore repeats lands only once
         call = self._current_call(kind, before)
