@@ -23,6 +23,7 @@ from expanded_template import (
 )
 from in_project import jobs, python
 from job_runners.building.app_config import CLASS_SETTINGS, UnusableAppFolder, read_workers
+from job_runners.building.app_stack import handed_over
 from job_runners.building.sam_folder import write_sam_folder
 from job_runners.building.worker_classes import _PARAMETERS, rendered
 from job_runners.places import CODE, ROOT
@@ -339,6 +340,12 @@ def test_a_class_has_its_own_settings_and_inherits_the_others(folder: Path) -> N
     assert own in properties(template, "TinyWorkerFunctionRole")["ManagedPolicyArns"]
     managed = properties(template, "LargeWorkerFunctionRole")["ManagedPolicyArns"]
     assert all("Ref" not in each for each in managed)  # neither the worker's nor another's
+
+
+def test_the_stack_of_the_project_hands_over_the_policy_of_a_class(folder: Path) -> None:
+    policy = {"LargeWorkerPolicyArn": "arn:aws:iam::123456789012:policy/render"}
+    outputs = policy | {"HugeWorkerPolicyArn": "arn:aws:iam::123456789012:policy/huge"}
+    assert handed_over(outputs, written(folder, json.dumps(TWO)), ()) == policy
 
 
 def test_lambda_treats_a_class_like_the_worker(folder: Path) -> None:
