@@ -1,11 +1,12 @@
 """What record_release.py records of work that is unique, and of schedules."""
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from job_runners import clock
 from job_runners.engine.control import caller_actions
 from job_runners.engine.schedules import schedules
-from job_runners.work import Recurring
+from job_runners.work import Recurring, context
 
 if TYPE_CHECKING:
     from record_release import Recorder
@@ -21,7 +22,8 @@ def record_unique(this: "Recorder") -> None:
     later: dict[str, Any] = {"job_type": "released_replaced", "delay": 600}
     first = this.dispatch("unique_put_off", payload={"to": 1, "ballast": "may"}, **later)
     this.now += clock.MINUTE
-    put_off = this.dispatch("unique_put_off", payload={"to": 2, "ballast": "may"}, **later)
+    with patch.object(context, "recorded_author", lambda: "operator:ada"):
+        put_off = this.dispatch("unique_put_off", payload={"to": 2, "ballast": "may"}, **later)
     assert put_off.id == first.id
 
     once = {"payload": {"to": 1, "ballast": "june"}}
