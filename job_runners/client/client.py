@@ -21,6 +21,7 @@ from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
 from job_runners.client.schedule_client import ScheduleClient
 from job_runners.client.task_client import TaskClient
+from job_runners.client.timeline_models import Timeline
 from job_runners.client.webhook_client import WebhookClient
 
 
@@ -188,6 +189,11 @@ class Client(
         groups."""
         parameters = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
+
+    def timeline(self, job: Job | str) -> Timeline:
+        """Return what a job did and waited for, when, and who did what with it."""
+        job_id = job if isinstance(job, str) else job.id
+        return Timeline.of(self._object(self._api.read(f"{_path(job_id)}/timeline")))
 
     def job_types(self) -> JobTypes:
         """Return the job types and tasks of the stack, with the schemas of their payloads."""
