@@ -22,7 +22,14 @@ from job_runners.store.acts import Act
 from job_runners.store.job_request import Status
 
 _OUTCOMES = dict.fromkeys(
-    (*past.OUTCOMES, *map(str, Status), timeline.DONE, timeline.ANSWERED, timeline.TIMED_OUT)
+    (
+        *past.OUTCOMES,
+        *map(str, Status),
+        timeline.DONE,
+        timeline.ANSWERED,
+        timeline.TIMED_OUT,
+        timeline.COPIED,
+    )
 )
 
 RECORD: Fields[Record] = {
@@ -76,6 +83,10 @@ ACT: Fields[Act] = {
         lambda act: act.what,
     ),
     "by": Field(AUTHOR, lambda act: author(act.by)),
+    "rerun_of": Field(
+        {**nullable(ID), "description": "The job that this one continues from a step"},
+        lambda act: act.rerun_of,
+    ),
 }
 
 TIMELINE = {

@@ -42,6 +42,7 @@ def print_timeline(timeline: dict[str, Any]) -> None:
 
 def _act(act: dict[str, Any]) -> list[str]:
     by = f" by {act['by']}" if act["by"] else ""
+    by += f", continues job {act['rerun_of']}" if act.get("rerun_of") else ""
     return [output.clock(act["at"]), "", f"{_ACTS.get(act['what'], 'retried')}{by}", ""]
 
 

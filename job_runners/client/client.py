@@ -90,10 +90,21 @@ class Client(
         return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
 
     def rerun(
-        self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+        self,
+        job_id: str,
+        *,
+        from_step: str | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Job:
-        """Dispatch a copy of a finished job, and return the new job."""
-        return self._dispatch_with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
+        """Dispatch a copy of a finished job, and return the new job.
+
+        With `from_step`, the new job starts with the results of the steps that came before that
+        step. This raises Conflict if the step isn't done, if a group or a link for an answer came
+        before it, or if more than 1,000 records did.
+        """
+        body = None if from_step is None else {"from_step": from_step}
+        return self._dispatch_with_key(f"{_path(job_id)}/rerun", body, idempotency_key, traceparent)
 
     def run_schedule(
         self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
@@ -271,7 +282,7 @@ class Client(
         key = given or new_key()
         headers = {"Idempotency-Key": _header_value(key)}
         if not key.isascii():
-            if body is None:
+            if body is None or "from_step" in body:
                 raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
             body, headers = {**body, "idempotency_key": key}, {}
         headers |= traced(traceparent)

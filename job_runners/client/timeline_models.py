@@ -35,11 +35,15 @@ class TimelineRecord(FromJson, kw_only=True):
 
 
 class Act(FromJson):
-    """What a caller did with a job: `dispatched`, `replaced`, `canceled` or `retried` it."""
+    """What a caller did with a job: `dispatched`, `replaced`, `canceled` or `retried` it.
+
+    `rerun_of` is the job that a dispatched one continues from a step.
+    """
 
     at: datetime
     what: str
     by: str | None = None
+    rerun_of: str | None = None
 
 
 class Timeline(FromJson):

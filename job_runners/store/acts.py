@@ -18,13 +18,15 @@ PREFIX = "act "  # the prefix of the name of an item about a manual retry
 class Act(NamedTuple):
     """An act of a caller, at a time in milliseconds since 1970.
 
-    `claims` is how often the job had been claimed before a manual retry.
+    `claims` is how often the job had been claimed before a manual retry. `rerun_of` is the job that
+    a new one continues.
     """
 
     at: int
     what: str
     by: str | None
     claims: int = 0
+    rerun_of: str | None = None
 
 
 def retried(job: JobRequest, by: str | None) -> RecordWrite:
@@ -44,7 +46,8 @@ def retried(job: JobRequest, by: str | None) -> RecordWrite:
 
 def of_job(job: JobRequest, stored: Iterable[dict[str, Any]]) -> list[Act]:
     """Return a job's acts in order, from its row and the `stored` ones."""
-    found = [Act(job.created_at, "dispatched", job.created_by)]
+    source = (job.rerun_of or {}).get("id")
+    found = [Act(job.created_at, "dispatched", job.created_by, rerun_of=source)]
     if job.replaced_at is not None:
         found.append(Act(job.replaced_at, "replaced", job.replaced_author))
     for each in stored:

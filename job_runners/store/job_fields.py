@@ -61,6 +61,8 @@ class RequestFields:
     requeued_by = nullable(UnicodeAttribute())
     canceled_by = nullable(UnicodeAttribute())  # or asked it to stop
     cancel_asked_at = nullable(Integer())
+    # the finished job that it continues from a step of: see job_runners.store.copied_steps
+    rerun_of = JSONAttribute(null=True)
 
 
 class OutcomeFields:

@@ -176,7 +176,7 @@ def test_a_job_is_shown_with_its_timeline(api: FakeApi) -> None:
     step = nothing | {"kind": "step", "name": "charge\x1b", "outcome": "done"}
     step |= {"began_at": at(3), "ended_at": at(4)}
     wait = nothing | {"kind": "signal", "name": "approval", "began_at": at(9)}
-    acts = [{"at": at(0), "what": "dispatched", "by": "operator:ada"}]
+    acts: list[dict[str, Any]] = [{"at": at(0), "what": "dispatched", "by": "operator:ada"}]
     acts.append({"at": at(8), "what": "retried", "by": None})
     timeline = {"acts": acts, "records": [lost | {"name": "print"}, step, wait], "gaps": [2]}
     api.on("GET", f"/jobs/{ID}", 200, job("waiting"))
@@ -297,8 +297,12 @@ def test_a_retry_may_have_another_payload(api: FakeApi) -> None:
 
 def test_a_job_is_run_again_as_a_new_one(api: FakeApi) -> None:
     api.on("POST", f"/jobs/{ID}/rerun", 202, job("queued", id=OTHER))
-    assert jobs("retry", ID, "--copy").stdout.split() == [ID, OTHER]
-    assert json.loads(jobs("retry", ID, "--copy", "--json").stdout)["id"] == OTHER
+    assert jobs("rerun", ID).stdout.split() == [ID, OTHER]
+    assert json.loads(jobs("rerun", ID, "--json").stdout)["id"] == OTHER
+    assert jobs("rerun", ID, "--from", "charge the card").stdout.split() == [ID, OTHER]
+    bodies = [each.body for each in api.asked("POST", f"/jobs/{ID}/rerun")]
+    assert bodies == [None, None, {"from_step": "charge the card"}]
+    assert jobs("rerun", ID, OTHER, "--from", "charge").exit_code == 2
 
 
 def test_a_finished_job_is_deleted(api: FakeApi) -> None:

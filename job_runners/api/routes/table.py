@@ -230,7 +230,10 @@ _route(
         "payload-gone",
         "invalid-request",
         "idempotency-conflict",
+        "rerun-refused",
     ),
+    body="RerunFields",
+    needs_body=False,
     parameters=(IDEMPOTENCY_KEY,),
 )
 _route(

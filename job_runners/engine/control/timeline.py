@@ -20,6 +20,7 @@ KINDS = (INVOCATION, STEP, SLEEP, SIGNAL, GROUP, CHILD)
 DONE = "done"
 ANSWERED = "answered"
 TIMED_OUT = "timed out"
+COPIED = "copied"  # from the job that this one continues
 _STEP_PREFIX = "step "
 _AFTER_CHILDREN = "child!"  # sorts after the names of all children
 _AFTER_STEPS = "step!"
@@ -169,7 +170,7 @@ class _Found:
         """Yield the records of this work."""
         for each in self._steps:
             yield self._record(STEP, each, _STEP_PREFIX)._replace(
-                ended_at=each.done_at, outcome=DONE
+                ended_at=each.done_at, outcome=DONE if each.claim else COPIED
             )
         yield from self._children()
         for each in self.others:
