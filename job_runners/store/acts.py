@@ -39,7 +39,7 @@ def retried(job: JobRequest, by: str | None) -> RecordWrite:
         "canceled_by": job.canceled_by,
     }
     # The row can be retried once under its finished_at. So a repeated write replaces this one.
-    name = f"{PREFIX}{job.finished_at or 0:015d}"
+    name = f"{PREFIX}{job.finished_at:015d}"
     packed = blobs.compressed(blobs.compact_json(act))
     return RecordWrite(steps.of_life(job, name, packed), "put")
 

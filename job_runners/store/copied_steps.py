@@ -103,5 +103,4 @@ def _before(wanted: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
 
 
 def _is_before(record: Step, claim: int, at: int) -> bool:
-    own = record.claim or 0
-    return own < claim or (own == claim and (record.done_at or 0) <= at)
+    return record.claim < claim or (record.claim == claim and record.done_at <= at)

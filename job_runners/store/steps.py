@@ -34,9 +34,9 @@ class Step(CoordinationItem):
     value_key = nullable(UnicodeAttribute())
     # When the step began and was done, in which claim and attempt of the job. A copied step has the
     # claim 0.
-    began_at = nullable(Integer())
-    done_at = nullable(Integer())
-    claim = nullable(Integer())
+    began_at = Integer(default=0)
+    done_at = Integer(default=0)
+    claim = Integer(default=0)
     attempt = nullable(Integer())
     expires_at = Integer()  # in seconds, for TTL
 

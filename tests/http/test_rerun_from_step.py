@@ -198,6 +198,9 @@ def test_what_can_not_be_continued_is_refused_with_the_reason(
     monkeypatch.setattr(copied_steps, "MOST", 3)
     assert "more than 3 records came before the step 'three'" in refusal(old, "three")
     monkeypatch.undo()
+    monkeypatch.setattr(copied_steps, "_MOST_READ", 3)
+    assert "it has more than 3 records" in refusal(old, "one")
+    monkeypatch.undo()
     running = bench.dispatch()
     assert rerun(running, "one").json["type"] == "urn:job-runners:wrong-state"
 
@@ -232,6 +235,67 @@ def test_a_type_whose_jobs_replace_each_other_is_refused(
     script.job = lambda job, payload: job.step("one", lambda: 1)
     row = bench.run(bench.dispatch("unique_replace", payload={"text": "a"}))
     assert "unique" in refusal(row, "one")
+
+
+@pytest.mark.parametrize("late", ["approval", "no"])
+def test_a_signal_whose_wait_is_over_is_copied_whatever_the_clocks_say(
+    bench: Bench, late: str
+) -> None:
+    work = Work(bench)
+    old = finished(bench)
+    sent = signals.find(old, late)
+    assert sent is not None
+    sent.update([signals.Signal.sent_at.set(clock.now() + 30_000)])  # the API's clock is ahead
+    new = bench.read(rerun(old, "four").json["id"])
+    work.done.clear()
+    assert bench.run(new).status is Status.SUCCEEDED
+    assert work.done == ["four"]
+
+
+def test_a_signal_that_came_before_the_step_is_copied_and_a_later_one_is_not(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        job.step("one", lambda: bench.advance(1))
+        job.wait_for("b", timeout=60)
+
+    script.job = work
+    row = bench.dispatch("sample_once")
+    for name in ("a", "b"):
+        call("PUT", f"/jobs/{row.id}/signals/{name}", body={"value": 1})
+    bench.advance(1)
+    row = bench.run(row)
+    late = signals.find(row, "b")
+    assert late is not None
+    late.update([signals.Signal.sent_at.set(clock.now() + 1000)])
+    new = bench.read(rerun(row, "one").json["id"])
+    assert bench.run(new).status is Status.WAITING
+    assert [each.sk for each in signals.all_of_work(new.work_id)] == ["a"]
+
+
+def test_a_step_of_a_later_claim_is_not_before_whatever_the_clocks_say(bench: Bench) -> None:
+    work = Work(bench)
+    old = finished(bench)
+    later = steps.find(old, "step three")
+    assert later is not None
+    later.update([steps.Step.done_at.set(old.created_at - 30_000)])  # a clock that is behind
+    work.done.clear()
+    new = bench.run(bench.read(rerun(old, "two").json["id"]))
+    assert work.done == ["two"]
+    assert steps.find(new, "step three") is None
+
+
+def test_the_acts_and_invocations_of_the_old_job_are_not_the_new_ones(bench: Bench) -> None:
+    script.job = lambda job, payload: (job.step("one", lambda: 1), 1 / 0)
+    row = bench.dispatch("sample_once")
+    for _ in range(6):
+        row = bench.run(row)
+        call("POST", f"/jobs/{row.id}/retry")
+    script.job = lambda job, payload: job.step("two", lambda: 2)
+    row = bench.run(row)
+    new = bench.run(bench.read(rerun(row, "two").json["id"]))
+    shown = call("GET", f"/jobs/{new.id}/timeline").json
+    assert [each["what"] for each in shown["acts"]] == ["dispatched"]
+    kinds = [(each["kind"], each["name"]) for each in shown["records"]]
+    assert sorted(kinds, key=str) == [("invocation", None), ("step", "one"), ("step", "two")]
 
 
 def test_a_step_of_an_earlier_claim_is_before_whatever_the_clocks_say(bench: Bench) -> None:

@@ -82,7 +82,9 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in found)
     if hides_names and not is_complete:
         works_records = []  # which of them were read depends on their names
-    records = [*invocations, *(each for one in works_records for each in one)]
+    records = [each for one in works_records for each in one]
+    invocations = [_alive_until(each, records) for each in invocations]
+    records += invocations
     claims = {each.claim for each in invocations}
     return Timeline(
         sorted(records, key=_position if hides_names else _position_with_name),
@@ -134,6 +136,18 @@ def _invocations(row: JobRequest, moved: list[Step], retried: list[int]) -> list
         each._replace(run=1 + sum(before < (each.claim or 0) for before in retried))
         for each in found
     ]
+
+
+def _alive_until(invocation: Record, records: list[Record]) -> Record:
+    """Return an invocation. The end of its last step is a sign of life of a lost one."""
+    if invocation.outcome != past.LOST:
+        return invocation
+    ends = [
+        each.ended_at or 0
+        for each in records
+        if each.kind == STEP and each.claim == invocation.claim
+    ]
+    return invocation._replace(ended_at=max([invocation.ended_at or 0, *ends]))
 
 
 def _errors_by_claim(row: JobRequest) -> dict[int, dict[str, Any]]:
@@ -206,7 +220,7 @@ class _Found:
     def _record(self, kind: str, step: Step, prefix: str) -> Record:
         return Record(
             kind,
-            step.began_at or 0,
+            step.began_at,
             step.sk.removeprefix(prefix),
             claim=step.claim,
             attempt=step.attempt,

@@ -17,7 +17,7 @@ from job_runners.engine.control import timeline as reading
 from job_runners.engine.running import failure_records
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.settings import forget
-from job_runners.store import past, transitions
+from job_runners.store import past, pauses, steps, transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.transitions import Checkpoint
 from job_runners.testing import moto_direct
@@ -160,6 +160,24 @@ def took(record: dict[str, Any]) -> float:
     """Return the seconds between the start and the end of a record."""
     ended, began = (datetime.fromisoformat(record[name]) for name in ("ended_at", "began_at"))
     return (ended - began).total_seconds()
+
+
+def test_the_end_of_a_step_is_a_sign_of_life(still: Bench) -> None:
+    row = still.dispatch("sample_again")
+    claimed = still.claim(row, seconds=60)
+    still.advance(7)
+    steps.keep(claimed, "step one", 1)
+    still.advance(300)
+    still.tick()
+    [lost] = records(row, "invocation")
+    assert (lost["outcome"], took(lost)) == ("lost", 7)
+
+
+def test_a_job_that_is_held_before_it_starts_has_no_invocation(still: Bench) -> None:
+    row = still.dispatch()
+    transitions.hold(row, pauses.Pause(sk="queue#default"), due_at=clock.now() + clock.HOUR)
+    assert still.read(row).status is Status.WAITING
+    assert timeline(row)["records"] == []
 
 
 def test_an_invocation_that_runs_is_open_and_a_queued_job_has_none(still: Bench) -> None:
