@@ -59,12 +59,14 @@ if TYPE_CHECKING:
     )
     from job_runners.client.queue_models import ConcurrencyKey, Holder, Limits, Place, Queue, Rate
     from job_runners.client.schedule_models import Occurrence, Schedule
+    from job_runners.client.timeline_models import Act, Timeline, TimelineRecord
     from job_runners.client.webhook_models import Webhook
 
 __version__ = "0.3.0"
 
 __all__ = [
     "AccessDenied",
+    "Act",
     "ApiBusy",
     "ApiError",
     "Batch",
@@ -110,6 +112,8 @@ __all__ = [
     "SignalConflict",
     "SignalTooLate",
     "StackNotFound",
+    "Timeline",
+    "TimelineRecord",
     "UnexpectedAnswer",
     "UniqueConflict",
     "UploadRefused",
@@ -124,7 +128,7 @@ __all__ = [
 # use, so that the command's help doesn't have to import HTTP and TLS.
 _HOMES = (
     *("errors", "models", "batch_models", "queue_models", "failure_models", "schedule_models"),
-    *("webhook_models", "credentials", "bulk_client", "client"),
+    *("webhook_models", "timeline_models", "credentials", "bulk_client", "client"),
 )
 
 

@@ -233,6 +233,14 @@ class WrongState(JobRunnersError):
         self.status = status
 
 
+class RerunRefused(JobRunnersError):
+    """A new job can't continue a finished one from a step."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        super().__init__(f"Job {job_id} can't be rerun from there: {why}.")
+        self.job_id = job_id
+
+
 # --- messages and the store -----------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from job_runners.api.batches import BatchData, MemberData
 from job_runners.api.bulk import BulkData
 from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
-from job_runners.api.requests import RetryData, SignalData, TaskData
+from job_runners.api.requests import RerunFields, RetryData, SignalData, TaskData
 from job_runners.api.router import OPEN, Route, Routes
 from job_runners.api.schemas import SCHEMAS, problem
 from job_runners.api.setting_requests import (
@@ -218,7 +218,7 @@ def _body_schemas() -> dict[str, Schema]:
 
 
 _FIXED_BODIES = (
-    *(FailureData, RetryData, LimitsData, ScheduleData, BulkData, SignalData, BatchData),
+    *(FailureData, RerunFields, RetryData, LimitsData, ScheduleData, BulkData, SignalData, BatchData),
     *(MemberData, WebhookFollowUp, WebhookData),
 )
 

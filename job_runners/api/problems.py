@@ -82,6 +82,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     refusals.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
     refusals.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
     refusals.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
+    errors.RerunRefused: Kind(409, "rerun-refused", "The job can't be rerun from this step"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
     errors.PreconditionFailed: _CHANGED,
     errors.MissingObject: _PAYLOAD_GONE,

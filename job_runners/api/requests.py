@@ -10,7 +10,7 @@ from job_runners import names
 from job_runners.api import body
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.engine.job_data import JobData
+from job_runners.engine.job_data import JobData, RerunData
 from job_runners.engine.registry.registry import registry
 from job_runners.store.job_request import JobRequest
 from job_runners.work.payloads import problems
@@ -52,6 +52,20 @@ class RetryData(BaseModel):
     payload: dict[str, Any] | None = Field(
         default=None,
         description="Payload with which the job starts over (default: continue with its own)",
+    )
+
+
+class RerunFields(BaseModel):
+    """Where a rerun starts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    from_step: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1019,
+        description="A finished step of the job. The new job starts with the results of what came "
+        "before it (default: from the beginning)",
     )
 
 
@@ -106,14 +120,20 @@ def _check_queue(data: JobData) -> None:
         raise InvalidFields([{"field": "queue_name", "why": why}])
 
 
-def copy_of(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
+def copy_of(
+    event: Mapping[str, Any], row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
+) -> JobData:
     """Return a new job with the fields, queue, follow-ups and limit of attempts of an earlier
-    one. Raises InvalidFields if a field is no longer valid."""
+    one. With `rerun_of`, it continues that one. Raises InvalidFields if a field is no longer
+    valid."""
     fields = {name: getattr(row, name) for name in _COPIED if getattr(row, name) is not None}
     fields |= _follow_ups_to_copy(row)
     if row.attempt_limit is not None:
         fields["max_attempts"] = row.attempt_limit
-    return checked(JobData, add_key(event, {**fields, "payload": payload}))
+    fields = add_key(event, {**fields, "payload": payload})
+    if rerun_of is not None:
+        return checked(RerunData, fields | {"rerun_of": rerun_of})
+    return checked(JobData, fields)
 
 
 def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
@@ -165,6 +185,12 @@ def retry_data(event: Mapping[str, Any]) -> RetryData:
     """Return the fields of a request for a retry. Its body is optional. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     return checked(RetryData, body.read_optional_object(event))
+
+
+def rerun_data(event: Mapping[str, Any]) -> RerunFields:
+    """Return the fields of a request for a rerun. Its body is optional. Raises UnreadableBody,
+    PayloadTooLarge, InvalidFields."""
+    return checked(RerunFields, body.read_optional_object(event))
 
 
 def signal_data(event: Mapping[str, Any]) -> SignalData:

@@ -6,6 +6,7 @@ from job_runners.api import (
     failure_views,
     queue_views,
     schedule_views,
+    timeline_views,
     views,
     wait_views,
     webhook_views,
@@ -71,6 +72,9 @@ SCHEMAS: Schema = {
     "ChildPage": object_of({"children": list_of("Child"), "cursor": nullable(TEXT)}),
     "Groups": object_of({"groups": list_of("Group")}),
     "Group": object_of({"name": TEXT} | properties(batch_views.COUNTS)),
+    "Timeline": object_of(timeline_views.TIMELINE),
+    "TimelineRecord": object_of(properties(timeline_views.RECORD)),
+    "Act": object_of(properties(timeline_views.ACT)),
     "Child": object_of(properties(views.CHILD)),
     "Logs": object_of(
         {

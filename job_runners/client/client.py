@@ -21,6 +21,7 @@ from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
 from job_runners.client.schedule_client import ScheduleClient
 from job_runners.client.task_client import TaskClient
+from job_runners.client.timeline_models import Timeline
 from job_runners.client.webhook_client import WebhookClient
 
 
@@ -89,10 +90,21 @@ class Client(
         return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
 
     def rerun(
-        self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+        self,
+        job_id: str,
+        *,
+        from_step: str | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Job:
-        """Dispatch a copy of a finished job, and return the new job."""
-        return self._dispatch_with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
+        """Dispatch a copy of a finished job, and return the new job.
+
+        With `from_step`, the new job starts with the results of the steps that came before that
+        step. This raises Conflict if the step isn't done, if a group or a link for an answer came
+        before it, or if more than 1,000 records did.
+        """
+        body = None if from_step is None else {"from_step": from_step}
+        return self._dispatch_with_key(f"{_path(job_id)}/rerun", body, idempotency_key, traceparent)
 
     def run_schedule(
         self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
@@ -189,6 +201,11 @@ class Client(
         parameters = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
 
+    def timeline(self, job: Job | str) -> Timeline:
+        """Return what a job did and waited for, when, and who did what with it."""
+        job_id = job if isinstance(job, str) else job.id
+        return Timeline.of(self._object(self._api.read(f"{_path(job_id)}/timeline")))
+
     def job_types(self) -> JobTypes:
         """Return the job types and tasks of the stack, with the schemas of their payloads."""
         return JobTypes.of(self._object(self._api.read("/job-types")))
@@ -265,7 +282,7 @@ class Client(
         key = given or new_key()
         headers = {"Idempotency-Key": _header_value(key)}
         if not key.isascii():
-            if body is None:
+            if body is None or "from_step" in body:
                 raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
             body, headers = {**body, "idempotency_key": key}, {}
         headers |= traced(traceparent)

@@ -188,3 +188,9 @@ class JobData(BaseModel):
         if self.run_at is not None:
             return int(self.run_at.timestamp() * clock.SECOND)
         return clock.now() + int((self.delay or 0) * clock.SECOND)
+
+
+class RerunData(JobData):
+    """A job that continues a finished one from a step. Only the API makes one."""
+
+    rerun_of: dict[str, Any]  # see job_runners.store.copied_steps

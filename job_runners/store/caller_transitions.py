@@ -13,7 +13,7 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.aws import bucket
 from job_runners.aws.errors import condition_failed, retry_on_conflict
-from job_runners.store import blobs, conditional_write, earlier_errors, holdings, steps
+from job_runners.store import acts, blobs, conditional_write, earlier_errors, holdings, steps
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.job_request import (
     JobRequest,
@@ -38,6 +38,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
         [
             *conditional_write.finish_actions(end),
             *_set_if_missing(JobRequest.canceled_by, by),
+            conditional_write.cancel_asked(),
             JobRequest.cancel_members.remove(),
         ],
         _same_organization(job)
@@ -59,7 +60,11 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
     return conditional_write.write(
         "request_cancel",
         job,
-        [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.canceled_by, by)],
+        [
+            JobRequest.cancel_requested.set(True),
+            conditional_write.cancel_asked(),
+            *_set_if_missing(JobRequest.canceled_by, by),
+        ],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
         # `already_applied` is called only if the write was refused: the job no longer runs.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
@@ -126,7 +131,7 @@ def requeue(
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
-            more_writes=[*more_writes, *key_writes],
+            more_writes=[*more_writes, *key_writes, acts.retried(job, by)],
             resumes=True,
         )
 
@@ -152,6 +157,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
                     "failed_organization",
                     "failed_key",
                     "canceled_by",
+                    "cancel_asked_at",
                     "wait_count",
                     "cancel_members",
                 ),

@@ -273,6 +273,12 @@ def waited_actions(job: JobRequest) -> list[Action]:
     return [] if job.has_waited else [JobRequest.has_waited.set(True)]
 
 
+def cancel_asked() -> Action:
+    """Return the action that records when a caller first asked to cancel the job."""
+    action: Action = JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())
+    return action
+
+
 def restart_actions(job: JobRequest) -> list[Action]:
     """Return the actions that make a job start from the beginning.
 

@@ -19,7 +19,7 @@ Errors = list[dict[str, Any]]
 
 def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
     """Return a job's earlier errors and the error of its current attempt, which failed at `at`."""
-    newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
+    newest = {"attempt": job.attempt, "at": at, "claim": job.claims, **_in_short(error)}
     return [*_kept(job), newest][-MAX_KEPT:]
 
 
@@ -39,7 +39,7 @@ def _is_already_listed(job: JobRequest) -> bool:
     if job.status is not Status.CANCELED or not _kept(job):
         return False
     newest = _kept(job)[-1]
-    listed = {"attempt": job.attempt - 1, "at": newest["at"], **_in_short(job.error)}
+    listed = {**newest, "attempt": job.attempt - 1, **_in_short(job.error)}
     return bool(newest == listed)
 
 
@@ -49,4 +49,6 @@ def _in_short(error: dict[str, Any]) -> dict[str, str]:
         message = f"{message[: _MESSAGE_LIMIT - 1]}…"
     short = {"kind": str(error.get("kind"))[:_KIND_LIMIT], "message": message}
     module = str(error.get("module", ""))
-    return short if not 0 < len(module) <= _MODULE_LIMIT else {**short, "module": module}
+    if 0 < len(module) <= _MODULE_LIMIT:
+        short["module"] = module
+    return short if "step" not in error else {**short, "step": error["step"][:_KIND_LIMIT]}

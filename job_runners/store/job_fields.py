@@ -60,6 +60,9 @@ class RequestFields:
     created_by = nullable(UnicodeAttribute())
     requeued_by = nullable(UnicodeAttribute())
     canceled_by = nullable(UnicodeAttribute())  # or asked it to stop
+    cancel_asked_at = nullable(Integer())
+    # the finished job that it continues from a step of: see job_runners.store.copied_steps
+    rerun_of = JSONAttribute(null=True)
 
 
 class OutcomeFields:
@@ -98,6 +101,8 @@ class ClaimFields:
     attempt_limit = nullable(Integer())  # the most attempts that its dispatch asked for
     attempt_started_at = nullable(Integer())  # when its first invocation was claimed
     invocations = Integer(default=0)  # how many times it was claimed, not counting released claims
+    claims = Integer(default=0)  # how many times it was claimed: never reset, never lowered
+    past = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.past
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
     # Random, and never shown: a part of the ids of its children and members. These ids are hashes
     # of keys, and callers who may not see the keys could otherwise guess them.
@@ -195,6 +200,8 @@ class UniqueFields:
     first_run_at = nullable(Integer())  # the start time that its first request asked for
     is_follower = nullable(BooleanAttribute())  # set if it was created to follow another job
     replaced_by = nullable(UnicodeAttribute())  # a random id of the last `replace` of its payload
+    replaced_at = nullable(Integer())
+    replaced_author = nullable(UnicodeAttribute())  # as "role:name"
     # Set when it is queued again manually and will continue its work. If it is then replaced, it
     # starts from the beginning instead.
     resumes = nullable(BooleanAttribute())

@@ -57,6 +57,11 @@ def find_of_work(work_id: str, name: str) -> Signal | None:
         return None
 
 
+def all_of_work(work_id: str) -> list[Signal]:
+    """Return all signals of the work with this id, ordered by name."""
+    return list(Signal.query(_partition(work_id), consistent_read=True))
+
+
 def find_all(job: JobRequest, names: Iterable[str]) -> dict[str, Signal]:
     """Return the signals of these names that have come, by name."""
     keys = [(_partition(job.work_id), name) for name in names]

@@ -32,6 +32,12 @@ class Step(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)  # the step's name
     value = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
     value_key = nullable(UnicodeAttribute())
+    # When the step began and was done, in which claim and attempt of the job. A copied step has the
+    # claim 0.
+    began_at = Integer(default=0)
+    done_at = Integer(default=0)
+    claim = Integer(default=0)
+    attempt = nullable(Integer())
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -48,23 +54,39 @@ def find(job: JobRequest, name: str) -> Step | None:
         return None
 
 
-def keep(job: JobRequest, name: str, result: Any) -> Step:
+def keep(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
     """Record that a step is done, with this result, and return the step.
 
-    If the step was done before, keep the earlier result and return that step.
+    If the step was done before, keep the earlier result and return that step. By default, it began
+    now.
     """
-    step = new(job, name, result)
+    step = new(job, name, result, began_at)
     if try_write(lambda: step.save(Step.pk.does_not_exist())):
         return step
     return find(job, name) or step
 
 
-def new(job: JobRequest, name: str, result: Any) -> Step:
+def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
     """Return the record that a step is done, to be stored. A large result becomes an object now."""
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
+    now = clock.now()
+    return Step(
+        _partition(job.work_id),
+        name,
+        value=inline,
+        value_key=key,
+        began_at=now if began_at is None else began_at,
+        done_at=now,
+        claim=job.claims,
+        attempt=job.attempt,
+        expires_at=(now + LIFETIME) // clock.SECOND,
+    )
+
+
+def of_life(job: JobRequest, name: str, value: bytes) -> Step:
+    """Return a record about the job itself, to be stored among the steps of its first work."""
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
-    partition = _partition(job.work_id)
-    return Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
+    return Step(_partition(job.work_ids[0]), name, value=value, expires_at=expires_at)
 
 
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
@@ -72,13 +94,25 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
 
     With `after`, only steps with later names are returned.
     """
-    partition = _partition(job.work_id)
+    return some_of(job.work_id, Step.sk.startswith(prefix), limit, after=after)
+
+
+def some_of(
+    work_id: str, condition: Any, limit: int, *, after: str | None = None, values: bool = True
+) -> list[Step]:
+    """Return up to `limit` records of a job's work whose names meet a condition, ordered by name.
+
+    With `after`, only records with later names are returned. Without `values`, they lack these.
+    """
+    partition = _partition(work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
+    names = None if values else ["sk", "began_at", "done_at", "claim", "attempt"]
     found = Step.query(
         partition,
-        Step.sk.startswith(prefix),
+        condition,
         limit=limit,
         last_evaluated_key=start,
+        attributes_to_get=names,
         consistent_read=True,
     )
     return list(found)

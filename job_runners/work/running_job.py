@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -43,6 +43,7 @@ _WIDEST_GAP = 5 * clock.SECOND
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
 _CHUNK = 1_000  # children that `dispatch_many` dispatches at once
+RAISED_IN = "_job_runners_step"  # the attribute of an error that names the step that raised it
 _LONGEST_DISPATCH = 20 * clock.SECOND  # then `dispatch_many` lets the alarm interrupt the job
 
 _T = TypeVar("_T")
@@ -251,8 +252,10 @@ class RunningJob(JobFiles, JobWaits):
         self._steps.add(name)
         try:
             return self._run_once("name of the step", "step ", name, function)
-        except BaseException:
+        except BaseException as error:
             self._steps.discard(name)
+            with suppress(Exception):  # a class may forbid attributes
+                setattr(error, RAISED_IN, name)
             raise
 
     def dispatch(
@@ -382,8 +385,9 @@ class RunningJob(JobFiles, JobWaits):
         stored_name = _stored_name(kind, prefix, name)
         done = self._keep_trying(lambda: steps.find(self._row, stored_name))
         if done is None:
+            began_at = clock.now()
             result = as_json(function())
-            done = self._keep_trying(lambda: steps.keep(self._row, stored_name, result))
+            done = self._keep_trying(lambda: steps.keep(self._row, stored_name, result, began_at))
         return done.result
 
     def _try_to_write(self) -> None:

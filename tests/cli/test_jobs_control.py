@@ -163,6 +163,38 @@ def test_a_job_is_shown_with_its_children(api: FakeApi) -> None:
     assert lines[-1] == "and more"
 
 
+def test_a_job_is_shown_with_its_timeline(api: FakeApi) -> None:
+    def at(second: float) -> str:
+        return f"2026-11-24T12:00:{second:06.3f}Z"
+
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("name", "claim", "attempt", "run", "ready_at", "until", "ended_at", "outcome", "error")
+    )
+    nothing |= {"by": None, "id": None}
+    lost = nothing | {"kind": "invocation", "claim": 1, "attempt": 1, "run": 1, "outcome": "failed"}
+    lost |= {"ready_at": at(0), "began_at": at(2), "ended_at": at(7.5), "error": "Broken"}
+    step = nothing | {"kind": "step", "name": "charge\x1b", "outcome": "done"}
+    step |= {"began_at": at(3), "ended_at": at(4)}
+    wait = nothing | {"kind": "signal", "name": "approval", "began_at": at(9)}
+    acts: list[dict[str, Any]] = [{"at": at(0), "what": "dispatched", "by": "operator:ada"}]
+    acts.append({"at": at(8), "what": "retried", "by": None})
+    timeline = {"acts": acts, "records": [lost | {"name": "print"}, step, wait], "gaps": [2]}
+    api.on("GET", f"/jobs/{ID}", 200, job("waiting"))
+    api.on("GET", f"/jobs/{ID}/timeline", 200, timeline | {"complete": False})
+    shown = jobs("show", ID).stdout.partition("timeline\n")[2].splitlines()
+    assert [line.split("\t")[1:] for line in shown[:5]] == [
+        ["", "dispatched by operator:ada", ""],
+        [
+            *("5.5 s", "invocation 1 (attempt 1)"),
+            "attempt failed: Broken in step print; waited 2.0 s for a worker",
+        ],
+        ["1.0 s", "step charge\ufffd", "done"],
+        ["", "retried", ""],
+        ["so far", "signal approval", "open"],
+    ]
+    assert shown[5:] == ["  and more: see the dashboard", "  not recorded: invocations 2"]
+
+
 def test_a_job_is_shown_that_has_an_idempotency_key(api: FakeApi) -> None:
     found = "/jobs?organization_id=default&idempotency_key=order%2017"
     api.on("GET", found, 200, {"jobs": [job("queued")], "cursor": None})
@@ -265,8 +297,12 @@ def test_a_retry_may_have_another_payload(api: FakeApi) -> None:
 
 def test_a_job_is_run_again_as_a_new_one(api: FakeApi) -> None:
     api.on("POST", f"/jobs/{ID}/rerun", 202, job("queued", id=OTHER))
-    assert jobs("retry", ID, "--copy").stdout.split() == [ID, OTHER]
-    assert json.loads(jobs("retry", ID, "--copy", "--json").stdout)["id"] == OTHER
+    assert jobs("rerun", ID).stdout.split() == [ID, OTHER]
+    assert json.loads(jobs("rerun", ID, "--json").stdout)["id"] == OTHER
+    assert jobs("rerun", ID, "--from", "charge the card").stdout.split() == [ID, OTHER]
+    bodies = [each.body for each in api.asked("POST", f"/jobs/{ID}/rerun")]
+    assert bodies == [None, None, {"from_step": "charge the card"}]
+    assert jobs("rerun", ID, OTHER, "--from", "charge").exit_code == 2
 
 
 def test_a_finished_job_is_deleted(api: FakeApi) -> None:

@@ -265,7 +265,7 @@ def test_json_says_what_became_of_a_request_for_unique_work(api: FakeApi, outcom
     for words, path in (
         (["dispatch", "import_contacts", "--idempotency-key", "may"], "/jobs"),
         (["schedules", "run", "nightly"], f"/schedules/nightly/run{WHOSE}"),
-        (["retry", ID, "--copy"], f"/jobs/{ID}/rerun"),
+        (["rerun", ID], f"/jobs/{ID}/rerun"),
     ):
         headers = {"Idempotent_Replayed": "true", "Unique_Outcome": outcome}
         api.on("POST", path, 202, job("queued"), **headers)

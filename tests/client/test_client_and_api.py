@@ -112,6 +112,13 @@ def test_what_can_be_done_with_a_job(client: Client) -> None:
     done = client.wait(later, timeout=60)
     with pytest.raises(WrongState, match="that failed or was canceled"):
         client.retry(done.id)
+    timeline = client.timeline(done)
+    assert [each.what for each in timeline.acts] == ["dispatched", "canceled", "retried"]
+    assert [(each.kind, each.run, each.outcome) for each in timeline.records] == [
+        ("invocation", 2, "succeeded")
+    ]
+    assert timeline.records[0].ended_at is not None
+    assert (timeline.gaps, timeline.complete) == ((), True)
     again = client.rerun(done.id)
     assert again.id != done.id
     assert client.wait(again, timeout=60).succeeded

@@ -1,8 +1,6 @@
 """The dashboard in a browser, when the API's answers are not those of the local AWS: other access
 modes, failures, jobs in every state."""
 
-from typing import Any
-
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -124,69 +122,6 @@ def test_failures_are_said_then_left_alone_until_a_person_asks(
 
 
 # --- a job in every state ------------------------------------------------------------------------
-
-
-def test_the_timeline_tells_what_is_known_of_earlier_attempts(page: Page, dashboard: str) -> None:
-    answer(page, f"/jobs/{JOB['id']}", JOB)
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.get_by_role("img")).to_have_attribute(
-        "aria-label",
-        "2 earlier attempts, with the waits between them: 10 min; Waited for a worker: 1.0 s; "
-        "Attempt 3, its latest invocation marked (5 in all): 20 min",
-    )
-    expect(page.locator("rect.mark")).to_have_count(1)
-
-
-def test_a_job_of_many_invocations_is_one_attempt_though_each_invocation_is_queued_anew(
-    page: Page, dashboard: str
-) -> None:
-    fields = {"attempt": 1, "run_at": None, "attempt_started_at": "2026-11-24T12:00:02.000Z"}
-    invocations = {"queued_at": "2026-11-24T12:24:59.000Z", "invocations": 4, "status": "succeeded"}
-    answer(page, f"/jobs/{JOB['id']}", {**JOB, **fields, **invocations})
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.get_by_role("img")).to_have_attribute(
-        "aria-label",
-        "Waited for a worker: 2.0 s; Attempt 1, its latest invocation marked (4 in all): 29 min",
-    )
-
-
-PAUSED = {"kind": "queue", "name": "imports", "key": None}
-LINE = {"kind": "line", "name": "imports", "key": "acme"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"status": "scheduled", "run_at": "2999-01-01T00:00:00Z"}, "Scheduled: "),
-        ({"status": "queued"}, "Waiting for a worker: "),
-        ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Type or queue is paused: "),
-        ({"status": "waiting", "waits_for": PAUSED}, "Queue is paused: "),
-        ({"status": "waiting", "waits_for": LINE}, "Waiting for capacity in queue imports: "),
-        (
-            {"status": "queued", "attempt_started_at": JOB["created_at"], "invocations": 2},
-            "Attempt 1, ",
-        ),
-        ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
-        (
-            {"status": "running", "attempt_started_at": JOB["queued_at"], "invocations": 1},
-            "Attempt 1: ",
-        ),
-        ({"status": "canceled", "finished_at": JOB["run_at"]}, "Waited for a worker: "),
-    ],
-)
-def test_every_status_has_a_timeline_in_words(
-    page: Page, dashboard: str, fields: dict[str, Any], words: str
-) -> None:
-    fresh = {
-        **JOB, "attempt": 1, "invocations": 0, "run_at": None, "attempt_started_at": None,
-        "started_at": None, "finished_at": None, "error": None,
-    }  # fmt: skip
-    answer(page, f"/jobs/{JOB['id']}", {**fresh, **fields})
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.locator(".title .status")).to_have_text(fields["status"])
-    label = page.get_by_role("img").get_attribute("aria-label") or ""
-    assert label.startswith(words), label
-    assert "NaN" not in page.locator("main").inner_text()
 
 
 def test_a_job_leads_to_its_log(page: Page, dashboard: str) -> None:

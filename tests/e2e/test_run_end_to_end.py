@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("supervised")]
 
 def test_the_first_screen_says_where_to_look_and_what_to_do_next(supervised: Run) -> None:
     assert "Dashboard    http://127.0.0.1:" in supervised.shown
-    assert "jobs greet, nap, steps, approve, fan and 6 more; tasks ping, fails" in supervised.shown
+    assert "jobs greet, nap, steps, approve, fan and 7 more; tasks ping, fails" in supervised.shown
     assert "job-runners types greet    shows its fields" in supervised.shown
     assert "IAM and the template: `job-runners build` checks the template" in supervised.shown
 

@@ -114,6 +114,7 @@ EVERY_ROUTE = {
     ("/jobs/<job_id>", "DELETE"): _on_a_job("DELETE", "", "operator"),
     ("/jobs/<job_id>/children", "GET"): _on_a_job("GET", "/children", "viewer"),
     ("/jobs/<job_id>/groups", "GET"): _on_a_job("GET", "/groups", "viewer"),
+    ("/jobs/<job_id>/timeline", "GET"): _on_a_job("GET", "/timeline", "viewer"),
     ("/jobs/<job_id>/logs", "GET"): _on_a_job("GET", "/logs", "operator"),
     ("/jobs/<job_id>/rerun", "POST"): _on_a_job("POST", "/rerun", "operator"),
     ("/jobs/<job_id>/cancel", "POST"): _on_a_job("POST", "/cancel", "operator", "queued"),

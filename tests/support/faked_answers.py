@@ -62,6 +62,9 @@ def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str)
     if re.fullmatch("/jobs/[0-9a-f]{32}", path):
         _answer_at(page, f"{path}/children", {"children": [], "cursor": None})
         _answer_at(page, f"{path}/groups", {"groups": []})
+        _answer_at(
+            page, f"{path}/timeline", {"records": [], "acts": [], "gaps": [], "complete": True}
+        )
         _answer_at(page, f"{path}/place", {"waits_for": None, "ahead": None})
         if isinstance(value, dict) and value.get("status") == "running":
             _answer_at(page, f"{path}/logs", {"lines": [], "complete": True})

@@ -43,7 +43,7 @@ class Call:
 @dataclass
 class FakeApi:
     """Answers each call with what a test has put down for it: the answers in turn, then the last
-    again. What nobody put down is a 404, and no job has children."""
+    again. What nobody put down is a 404, and no job has children or a timeline."""
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
@@ -62,6 +62,8 @@ class FakeApi:
         put_down = self._answers.get((call.method, call.path))
         if not put_down and call.path.endswith("/children?limit=100"):
             return 200, {"children": [], "cursor": None}, {}
+        if not put_down and call.path.endswith("/timeline"):
+            return 200, {"records": [], "acts": [], "gaps": [], "complete": True}, {}
         if not put_down:
             return 404, problem(404, f"there is nothing at {call.method} {call.path}"), {}
         return put_down.pop(0) if len(put_down) > 1 else put_down[0]

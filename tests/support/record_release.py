@@ -47,7 +47,7 @@ from record_limits import (  # noqa: E402
     record_quota,
     record_traces,
 )
-from record_unique import record_schedules, record_unique  # noqa: E402
+from record_unique import record_rerun, record_schedules, record_unique  # noqa: E402
 from released_code import RELEASED, pack  # noqa: E402
 from stored_state import read_objects, read_tables  # noqa: E402
 
@@ -232,6 +232,7 @@ def record(this: Recorder) -> dict[str, Any]:
     record_traces(this)
     record_failed_tasks(this)
     record_unique(this)
+    record_rerun(this)
     record_schedules(this)
     record_follow_ups_and_waits(this)
     record_groups(this)

@@ -6,7 +6,16 @@ import time
 
 from pydantic import BaseModel
 
-from job_runners.work import Job, JobEnded, Member, Recurring, RunningJob, Task
+from job_runners.work import (
+    DoNotRetry,
+    Job,
+    JobEnded,
+    Member,
+    Recurring,
+    Retry,
+    RunningJob,
+    Task,
+)
 
 
 class Nothing(BaseModel):
@@ -88,6 +97,26 @@ def killed(job: RunningJob, payload: Nothing) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def long_life(job: RunningJob, payload: Nothing) -> str:
+    """Die twice, sleep, wait for a person, fan out, and fail until a person retries it."""
+    job.step("charge", lambda: 20)
+    if job.attempt < 3 and job.cursor is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    job.checkpoint("alive", durable=True)
+    job.sleep("cool down", 2.5)
+    job.wait_for("approval", timeout=600)
+    job.dispatch("greet", {"text": "a child"}, key="export")
+    job.gather("print", (Member("greet", {"text": str(number)}) for number in range(3)))
+
+    def deliver() -> str:
+        if job.attempt > 1:
+            raise DoNotRetry("no luck")
+        return "delivered"
+
+    delivered: str = job.step("deliver", deliver)
+    return delivered
+
+
 def stuck(job: RunningJob, payload: Nothing) -> None:
     """Go on as if no time limit existed."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
@@ -121,6 +150,7 @@ JOBS = {
     "killed": Job(killed),
     "stuck": Job(stuck),
     "wrong": Job(wrong),
+    "long_life": Job(long_life, retry=Retry(max_attempts=3, base=0.2)),
 }
 TASKS = {"ping": Task(ping), "fails": Task(fails)}
 RECURRING = {

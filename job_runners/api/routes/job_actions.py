@@ -42,12 +42,15 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
 
 def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
-    queue, follow-ups and limit of attempts. The finished job doesn't change."""
+    queue, follow-ups and limit of attempts. The finished job doesn't change. With `from_step`, the
+    new job starts with the results of the steps before that one."""
     row = jobs.job_of(caller, job_id)
+    step = requests.rerun_data(event).from_step
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
-    copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload))
+    plan = None if step is None else caller_actions.rerun_plan(row, step)
+    copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload, plan))
     path = event["requestContext"]["http"]["path"]
     return views.accepted(copy, path.removesuffix(f"/{job_id}/rerun"))
 

@@ -53,6 +53,17 @@ def list_groups(_event: Event, caller: Caller, job_id: str) -> Response:
     return respond(200, {"groups": listed})
 
 
+def get_timeline(_event: Event, caller: Caller, job_id: str) -> Response:
+    """Show what a job did and waited for, when, and who did what with it. Viewers see kinds and
+    times only."""
+    # Imported here because few requests need them.
+    from job_runners.api import timeline_views
+    from job_runners.engine.control import timeline
+
+    found = timeline.read(job_of(caller, job_id), hides_names=not caller.sees_payloads)
+    return respond(200, timeline_views.shown(found))
+
+
 def read_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
     from job_runners.api import job_logs  # imported here because few requests need it

@@ -205,6 +205,13 @@ _route(
     ("job-not-found",),
 )
 _route(
+    "GET /jobs/<job_id>/timeline",
+    "job_details.get_timeline",
+    Role.VIEWER,
+    ok("Its invocations, steps and waits, in the order of time", "Timeline"),
+    ("job-not-found",),
+)
+_route(
     "GET /jobs/<job_id>/logs",
     "job_details.read_logs",
     Role.OPERATOR,
@@ -223,7 +230,10 @@ _route(
         "payload-gone",
         "invalid-request",
         "idempotency-conflict",
+        "rerun-refused",
     ),
+    body="RerunFields",
+    needs_body=False,
     parameters=(IDEMPOTENCY_KEY,),
 )
 _route(

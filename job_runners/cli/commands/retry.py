@@ -1,4 +1,4 @@
-"""job-runners retry: retry failed or canceled jobs, or dispatch copies."""
+"""job-runners retry: retry failed or canceled jobs."""
 
 import click
 
@@ -6,7 +6,6 @@ from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
-from job_runners.cli.listing import dispatched
 from job_runners.cli.payload import read_payload
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -28,11 +27,6 @@ from job_runners.cli.target import Target
     metavar="JSON",
     help='Payload to start over with (one job only): JSON, "-" or @FILE.',
 )
-@click.option(
-    "--copy",
-    is_flag=True,
-    help="Dispatch a copy of each finished job as a new job, and print its id.",
-)
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option(
     "--watch",
@@ -45,14 +39,12 @@ def command(
     failed: bool,
     job_type: str | None,
     whole: str | None,
-    copy: bool,
     yes: bool,
     watch: bool,
 ) -> Exit:
     """Retry failed or canceled jobs from their last saved checkpoint. With --payload, start over
-    from the beginning. With --copy, dispatch a new job with the type, payload and queue of each
-    job, which doesn't change."""
-    _check(job_ids, failed=failed, job_type=job_type, whole=whole, copy=copy)
+    from the beginning."""
+    _check(job_ids, failed=failed, job_type=job_type, whole=whole)
     payload = None if whole is None else read_payload((), whole)
     if failed:
         job_ids = tuple(each.id for each in target.api.list(status="failed", job_type=job_type))
@@ -68,12 +60,9 @@ def command(
     retried: list[str] = []
 
     def retry(job_id: str) -> tuple[dict[str, object], str]:
-        if copy:
-            job = dispatched(target, target.api.rerun(job_id))
-        else:
-            job = target.shown(target.api.retry(job_id, payload))
+        job = target.shown(target.api.retry(job_id, payload))
         retried.append(job["id"])
-        return job, str(job["id"]) if copy else output.status(job["status"])
+        return job, output.status(job["status"])
 
     code = for_each_job(target, job_ids, retry)
     if watch and retried:
@@ -84,12 +73,10 @@ def command(
 
 
 def _check(
-    job_ids: tuple[str, ...], *, failed: bool, job_type: str | None, whole: str | None, copy: bool
+    job_ids: tuple[str, ...], *, failed: bool, job_type: str | None, whole: str | None
 ) -> None:
     """Check that the options fit together. Raises UsageError."""
     options.require_one("job ids, or --failed", job_ids or None, failed or None)
-    if copy and (failed or whole is not None):
-        raise click.UsageError("--copy applies to job ids alone.")
     if job_type and not failed:
         raise click.UsageError("--type requires --failed.")
     if whole is not None and len(job_ids) != 1:

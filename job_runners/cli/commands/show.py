@@ -10,6 +10,7 @@ from job_runners.cli.finding import find_job
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
+from job_runners.cli.timeline import print_timeline
 from job_runners.cli.watching import counts_of, waits_for
 
 _MAX_CHILDREN = 100
@@ -32,8 +33,8 @@ _TIMES = {
 def command(
     target: Target, job_id: str | None, idempotency_key: str | None, traceback: bool
 ) -> None:
-    """Show a job with its payload, result and error. URLs of result files expire after a few
-    minutes."""
+    """Show a job with its payload, result, error and timeline. URLs of result files expire after a
+    few minutes."""
     options.require_one("a job id, or --idempotency-key", job_id, idempotency_key)
     if idempotency_key is not None:
         job_id = _id_of_key(target, idempotency_key)
@@ -50,6 +51,7 @@ def command(
             _print_value(job[name])
     _print_error(job, traceback=traceback)
     _print_earlier_errors(job)
+    print_timeline(target.shown(target.api.timeline(job["id"])))
     found = target.api.children(job["id"])
     children = list(map(target.shown, islice(found, _MAX_CHILDREN)))
     if any(each.get("group") for each in children):

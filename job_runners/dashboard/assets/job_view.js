@@ -11,12 +11,14 @@ import { Live } from "./live.js";
 import { toQueue } from "./queues_view.js";
 import { to } from "./route.js";
 import { say } from "./say.js";
-import { timeline } from "./timeline.js";
+import { grows, Opened, timeline } from "./timeline.js";
 
 const SECONDS = 2; // if the API sends no Retry-After
 const CHILDREN_SECONDS = 10; // between two reads of the children of an unfinished job
 const MOST_CHILDREN = 100;
 const MOST_RETRIED = 1000; // members that one click retries
+const TIMELINE_SECONDS = 3; // at least, between two reads of the timeline of an unfinished job
+const TIMELINE_RECORD_SECONDS = 0.01; // more for each record
 const LOG_SECONDS = 3; // between two reads of the log of a running job
 const LAST_LINES_SECONDS = 6; // after its end, because lines may arrive late
 
@@ -32,6 +34,11 @@ export function jobView(root, { rest: [id] }) {
   let groups = [];
   let listed = null; // the members of a batch with one outcome
   const bulk = new BulkRetry(() => live.now());
+  let life = null; // its timeline
+  let lifeAt = 0;
+  let lifeOf = null; // the job's state then
+  const opened = new Opened();
+  const growing = setInterval(() => job && !document.hidden && grows(job, life) && showTimeline(), 1000);
   let log = null; // "reading", {lines, complete} or {problem}
   let logAt = 0; // the time of the last read of the log
   let logOf = null; // the job's `updated_at` then
@@ -45,6 +52,7 @@ export function jobView(root, { rest: [id] }) {
       place = job.status === "waiting" ? await readPlace(signal) : null;
       job.unique = job.unique_key && await uniqueness(job);
       show();
+      await readTimeline(signal);
       await readChildren(signal);
       if (job.status === "running") follows = !refused;
       const isLast = logOf === job.updated_at;
@@ -67,6 +75,26 @@ export function jobView(root, { rest: [id] }) {
       if (problem.status) return null;
       throw problem;
     }
+  }
+
+  async function readTimeline(signal) {
+    const state = `${job.status} ${job.updated_at}`;
+    const gap = Math.max(TIMELINE_SECONDS, TIMELINE_RECORD_SECONDS * (life?.records.length ?? 0)) * 1000;
+    const isOver = FINISHED.has(job.status);
+    if (state === lifeOf && job.status !== "running") return;
+    if (!isOver && Date.now() - lifeAt < gap) return;
+    try {
+      life = (await get(`jobs/${encodeURIComponent(id)}/timeline`, {}, signal)).data;
+      [lifeAt, lifeOf] = [Date.now(), state];
+      showTimeline();
+    } catch (problem) {
+      if (problem.status !== 404) throw problem; // the next read shows that the job was deleted
+    }
+  }
+
+  function showTimeline() {
+    const section = body.querySelector("[data-timeline]");
+    if (section) fill(section, timeline(job, life, opened));
   }
 
   async function readChildren(signal) {
@@ -138,7 +166,7 @@ export function jobView(root, { rest: [id] }) {
     document.title = `${job.job_type}, ${job.status} · Job Runners`;
     const before = body.querySelector(".lines");
     const atEnd = !before || before.scrollHeight - before.scrollTop - before.clientHeight < 30;
-    fill(body, page(job, { whole, place, children, log, groups, listed, bulk }));
+    fill(body, page(job, { whole, place, children, log, groups, listed, bulk, life, opened }));
     const after = body.querySelector(".lines");
     if (follows && atEnd && after) after.scrollTop = after.scrollHeight;
   }
@@ -151,7 +179,7 @@ export function jobView(root, { rest: [id] }) {
     h("a", { class: "back", href: to("") }, "All jobs"), live.element), body);
   live.start();
   return {
-    stop: () => { live.stop(); bulk.stop(); },
+    stop: () => { live.stop(); bulk.stop(); clearInterval(growing); },
     does: {
       again: () => live.now(),
       answer: (button) => then(answerJob(job, button.dataset.name, button.dataset.value)),
@@ -184,6 +212,10 @@ export function jobView(root, { rest: [id] }) {
         await navigator.clipboard.writeText(button.dataset.text);
         say("Copied");
       },
+      open: (button) => {
+        opened.toggle(button, button.getAttribute("aria-expanded") === "true");
+        showTimeline();
+      },
       whole: (button) => {
         whole.add(button.dataset.name);
         show();
@@ -198,7 +230,7 @@ function gone(id) {
       "No job has the id ", h("code", {}, id), ", or you can't see it. Finished jobs expire.")];
 }
 
-function page(job, { whole, place, children, log, groups, listed, bulk }) {
+function page(job, { whole, place, children, log, groups, listed, bulk, life, opened }) {
   const isBatch = job.job_type === "batch"; // its progress is that of its group
   return [
     h("div", { class: "title" },
@@ -214,7 +246,7 @@ function page(job, { whole, place, children, log, groups, listed, bulk }) {
       h("section", { class: "going", "aria-label": "Progress", "data-key": "going" },
         progressBar(job), h("p", { class: "words" }, job.result_message)),
     h("section", { "aria-labelledby": "when", "data-key": "timeline" },
-      h("h2", { id: "when" }, "Timeline"), timeline(job)),
+      h("h2", { id: "when" }, "Timeline"), h("div", { "data-timeline": true, "data-key": "table" }, timeline(job, life, opened))),
     facts(job),
     job.notes?.map((note) => h("p", { class: "note" }, note)),
     h("div", { class: "pair", "data-key": "values" },

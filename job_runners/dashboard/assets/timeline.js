@@ -1,69 +1,278 @@
-// A job's timeline: its waits and runs as parts of one bar, and the same as text.
+// A job's timeline as a table: its attempts, their invocations, and what these did and waited for.
+// On a phone, CSS lays the table out as a grid. The roles keep it a table for screen readers.
 //
-// A row has the times of its creation, of the start of its attempt and its latest invocation, and of its end. Earlier
-// attempts are only in the log, so the bar shows them as one part.
+// Each attempt has its own axis, on which only the time of its invocations counts. Waits are breaks between these,
+// or three days of waiting would hide two seconds of work. The bars show what the columns say, so they are hidden
+// from screen readers.
 
 import { h } from "./dom.js";
-import { age, count, duration, FINISHED } from "./format.js";
+import { clockTime, COUNT, count, duration, FINISHED } from "./format.js";
 
 const WIDTH = 1000;
-const HEIGHT = 28;
-const NARROWEST = 14; // the width of parts that would be too narrow to see
+const MOST_ROWS = 200;
+const FEWEST_FOLDED = 5; // steps in a row with a common prefix
+const MOST_OPEN = 60; // rows of a timeline whose attempts are all open at first
+const COLUMNS = 5;
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
-export function timeline(job) {
-  const parts = life(job).filter((part) => part.to > part.from || part.always);
-  const widths = shares(parts);
-  let x = 0;
-  const drawn = parts.map((part, index) => {
-    const rect = h("svg:rect", {
-      class: `part ${part.kind}`, x, y: 0, width: Math.max(1, widths[index] - 2), height: HEIGHT, rx: 3,
-    }, h("svg:title", {}, `${part.words}, ${duration(part.to - part.from)}`));
-    const mark = part.mark && part.mark > part.from && h("svg:rect", {
-      class: "mark", y: 0, width: 2, height: HEIGHT,
-      x: x + (widths[index] * (part.mark - part.from)) / Math.max(1, part.to - part.from),
-    });
-    x += widths[index];
-    return [rect, mark];
+const OUTCOMES = {
+  failed: "failed", continued: "continues in the next invocation", slept: "sleeps", waited: "waits for a signal",
+  gathered: "waits for its group", paused: "held by a pause", yielded: "yielded to its line",
+  released: "not started, queued again", lost: "worker was killed",
+};
+const ACTS = { dispatched: "Dispatched", replaced: "Payload replaced", canceled: "Cancel requested", retried: "Retried" };
+const WAITS = new Set(["sleep", "signal", "group"]);
+
+/** What the user has opened and closed in a timeline. */
+export class Opened {
+  attempts = new Map();
+  folds = new Set();
+  all = false;
+
+  /** Open what a button of the timeline names, or close it. */
+  toggle({ dataset: { kind, name } }, isOpen) {
+    if (kind === "attempt") this.attempts.set(name, !isOpen);
+    else if (kind === "fold") this.folds.add(name);
+    else this.all = true;
+  }
+}
+
+/** The table of a timeline, as the API returns it, or of a job without one. */
+export function timeline(job, found, opened) {
+  const attempts = attemptsOf(job, found?.records ?? []);
+  const acts = [...(found?.acts ?? [])];
+  const rows = attempts.reduce((sum, each) => sum + each.invocations.length + each.others.length, 0);
+  const budget = { left: opened.all ? Infinity : MOST_ROWS, hidden: 0 };
+  const bodies = attempts.map((attempt, index) => {
+    const isLast = index === attempts.length - 1;
+    const before = acts.splice(0, leading(acts, (act) => isLast ? act.what !== "canceled" : act.at <= attempt.from));
+    const isOpen = opened.attempts.get(attempt.key) ?? (isLast || rows <= MOST_OPEN);
+    return [before.map(actRow), body(attempt, isOpen, opened, budget)];
   });
-  return h("div", { class: "timeline" },
-    h("svg:svg", {
-      viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img",
-      "aria-label": parts.map((part) => `${part.words}: ${duration(part.to - part.from)}`).join("; "),
-    }, drawn),
-    h("ol", {},
-      parts.map((part) => h("li", { class: part.kind },
-        h("span", {}, part.words), " ", h("b", {}, duration(part.to - part.from)),
-        part.going && " so far", " ",
-        h("span", { class: "quiet" }, "from ", age(new Date(part.from).toISOString())))),
-      job.finished_at && h("li", { class: `end ${job.status}` },
-        h("span", {}, job.status), " ", h("span", { class: "quiet" }, age(job.finished_at)))));
+  const waits = currentWait(job, found?.records ?? []);
+  return [
+    h("table", { role: "table", class: "waterfall", "data-key": "waterfall" },
+      h("caption", { class: "unseen" }, "What the job did and waited for, in the order of time"),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["What", "Start", "Duration", "Outcome"].map((name) => h("th", { role: "columnheader", scope: "col" }, name)),
+        h("td", { "aria-hidden": "true" }))),
+      bodies, acts.map(actRow),
+      waits && h("tbody", { role: "rowgroup", "data-key": "wait" }, row({ words: waits.words, start: waits.from, end: null, is: "wait" }))),
+    budget.hidden > 0 && h("p", { "data-key": "more" },
+      toggle("all", "", `Show all (${COUNT.format(budget.hidden)} more)`)),
+    found?.gaps?.length > 0 && h("p", { class: "help", "data-key": "gaps" },
+      `Not recorded, because AWS refused a write: ${count(found.gaps.length, "invocation")}.`),
+    found?.complete === false && h("p", { class: "help", "data-key": "incomplete" },
+      "The job has more records than are shown."),
+  ];
 }
 
-/** The parts of a job's life in order: before its attempt, the attempt, and its current wait. */
-function life(job) {
-  const time = (name) => (job[name] ? Date.parse(job[name]) : null);
-  const waits = currentWait(job, time);
-  const until = time("finished_at") ?? waits?.from ?? Date.now();
-  const attempt = time("attempt_started_at"); // a sleep moves it, so that the sleep doesn't count
-  const started = attempt && waits ? Math.min(attempt, waits.from) : attempt;
-  const parts = before(job, time, Math.min(started ?? until, until));
-  if (started) parts.push(ran(job, Math.min(started, until), time("started_at"), until));
-  if (waits) parts.push({ kind: "wait", going: true, to: Math.max(Date.now(), waits.from), ...waits });
-  return parts;
+/** How many of the first items of a list have a property. */
+function leading(list, has) {
+  const index = list.findIndex((each) => !has(each));
+  return index < 0 ? list.length : index;
 }
 
-/** The current wait of a job that is neither running nor finished, with its start. */
-function currentWait(job, time) {
-  const queued = time("queued_at") ?? time("created_at");
+/** The attempts of a job in order, each with its invocations and with the records that began in it. */
+function attemptsOf(job, records) {
+  const attempts = [];
+  const byClaim = new Map();
+  for (const record of records) {
+    if (record.kind !== "invocation") continue;
+    const key = `${record.run}.${record.attempt}`;
+    if (attempts.at(-1)?.key !== key) attempts.push({ key, number: record.attempt, run: record.run, invocations: [], others: [] });
+    attempts.at(-1).invocations.push(record);
+    byClaim.set(record.claim, attempts.at(-1));
+  }
+  for (const attempt of attempts) {
+    attempt.from = attempt.invocations[0].began_at;
+    attempt.last = attempt.invocations.at(-1);
+    attempt.axis = axisOf(attempt.invocations);
+    attempt.isOver = attempt.last.ended_at && (attempt !== attempts.at(-1) || FINISHED.has(job.status));
+  }
+  const others = records.filter(({ kind }) => kind !== "invocation");
+  if (others.length && !attempts.length) {
+    attempts.push({ key: "none", number: null, run: 1, invocations: [], others: [], from: others[0].began_at, axis: axisOf([]) });
+  }
+  for (const record of others) {
+    const own = byClaim.get(record.claim) ?? attempts.findLast(({ from }) => from <= record.began_at) ?? attempts[0];
+    own.others.push(record);
+  }
+  return attempts;
+}
+
+/** The axis of an attempt: the times of its invocations, one after the other. */
+function axisOf(invocations) {
+  let length = 0;
+  const parts = invocations.map(({ began_at, ended_at }) => {
+    const from = Date.parse(began_at);
+    const part = { from, to: Math.max(from, ended_at ? Date.parse(ended_at) : Date.now()), x: length };
+    length += part.to - part.from;
+    return part;
+  });
+  const at = (time) => {
+    const part = parts.findLast((each) => each.from <= time) ?? parts[0];
+    return part ? part.x + Math.min(Math.max(time, part.from), part.to) - part.from : 0;
+  };
+  return { at, length: Math.max(1, length) };
+}
+
+function body(attempt, isOpen, opened, budget) {
+  const { key, number, run, last } = attempt;
+  const title = number === null ? "Before the first attempt" : `Attempt ${number}${run > 1 ? `, manual retry ${run - 1}` : ""}`;
+  const ran = attempt.axis.length > 1 ? attempt.axis.length : 0;
+  const error = last?.error && `: ${last.error}${last.name ? ` in step ${last.name}` : ""}`;
+  const outcome = attempt.isOver || last?.error ? `${OUTCOMES[last.outcome] ?? last.outcome}${error || ""}` : "not over";
+  return h("tbody", { role: "rowgroup", "data-key": `attempt ${key}` },
+    h("tr", { role: "row", class: "attempt" },
+      h("th", { role: "rowheader", scope: "rowgroup" }, toggle("attempt", key, title, isOpen)),
+      cell("start", startOf(attempt.from)),
+      cell("took", last && [duration(ran), !last.ended_at && " so far"]),
+      cell(`outcome ${last?.outcome ?? ""}`, last && outcome),
+      h("td", { class: "bars", "aria-hidden": "true" })),
+    isOpen && rowsOf(attempt, opened).map((each) => {
+      if (budget.left > 0) {
+        budget.left -= 1;
+        return each();
+      }
+      budget.hidden += 1;
+      return null;
+    }));
+}
+
+/** Functions that make the rows of an attempt, in the order of time. */
+function rowsOf(attempt, opened) {
+  const rows = [];
+  const own = Map.groupBy(attempt.others, ({ claim }) => claim);
+  const known = new Set(attempt.invocations.map(({ claim }) => claim));
+  const strangers = attempt.others.filter(({ claim }) => !known.has(claim));
+  rows.push(...recordRows(attempt, strangers, opened));
+  for (const invocation of attempt.invocations) {
+    const { claim, ready_at, began_at, ended_at, outcome } = invocation;
+    const waited = Date.parse(began_at) - Date.parse(ready_at);
+    const words = (OUTCOMES[outcome] ?? outcome ?? "running") + (waited >= 100 ? `, after ${duration(waited)} in queue` : "");
+    rows.push(() => row({
+      words: `Invocation ${claim}`, start: began_at, end: ended_at, outcome: words, is: `invocation ${outcome ?? "open"}`, axis: attempt.axis,
+    }));
+    const records = own.get(claim) ?? [];
+    rows.push(...recordRows(attempt, records, opened));
+    if (!ended_at) rows.push(...stepInProgress(attempt, invocation, records));
+  }
+  return rows;
+}
+
+/** The row of what runs now: no record of a step exists before its end. */
+function stepInProgress(attempt, invocation, records) {
+  const done = records.filter(({ kind, ended_at }) => kind === "step" && ended_at);
+  const last = done.at(-1);
+  if (!last) return [];
+  const words = last.name === null ? "After the last step" : `After step ${last.name}`;
+  return [() => row({ words, start: last.ended_at, end: null, outcome: "running", is: "step open", axis: attempt.axis })];
+}
+
+function recordRows(attempt, records, opened) {
+  const rows = [];
+  for (let index = 0; index < records.length;) {
+    const run = foldable(records, index);
+    const first = records[index];
+    const name = `${attempt.key} ${first.claim} ${first.began_at} ${first.name}`;
+    if (run.length >= FEWEST_FOLDED && !opened.folds.has(name)) rows.push(() => foldedRow(attempt, run, name));
+    else rows.push(...run.map((record) => () => recordRow(attempt, record)));
+    index += run.length;
+  }
+  return rows;
+}
+
+/** The records from an index on that are steps, or children, with a common prefix. */
+function foldable(records, index) {
+  const { kind, name, outcome } = records[index];
+  const prefix = prefixOf(name);
+  let end = index + 1;
+  while (end < records.length && !WAITS.has(kind) && records[end].kind === kind
+    && records[end].outcome === outcome && prefixOf(records[end].name) === prefix) end += 1;
+  return records.slice(index, end);
+}
+
+/** The text of a name before its first digit or separator. Viewers see no names. */
+function prefixOf(name) {
+  return name === null ? "" : name.split(/[\s:#/_.-]*\d|[\s:#/]/)[0];
+}
+
+function foldedRow(attempt, records, name) {
+  const [first] = records;
+  const ends = records.map(({ ended_at }) => ended_at);
+  const end = ends.includes(null) ? null : ends.reduce((one, other) => (one > other ? one : other));
+  const noun = first.kind === "child" ? "child" : "step";
+  return row({
+    words: [`${noun} ${prefixOf(first.name)} … ×${COUNT.format(records.length)} `, toggle("fold", name, "Show all")],
+    start: first.began_at, end, outcome: first.outcome ?? "open", is: `${first.kind} ${first.outcome ?? "open"}`, axis: attempt.axis,
+  });
+}
+
+function recordRow(attempt, record) {
+  const { kind, name, began_at, ended_at, outcome, by, id } = record;
+  const words = [`${kind} `, id ? h("a", { href: `#/job/${id}` }, name ?? id.slice(0, 8)) : name];
+  const told = [outcome ?? "open", by && ` by ${by}`];
+  return row({
+    words, start: began_at, end: ended_at, outcome: told, is: `${kind} ${outcome ?? "open"}${WAITS.has(kind) ? " wait" : ""}`,
+    axis: WAITS.has(kind) || kind === "child" ? null : attempt.axis,
+  });
+}
+
+function row({ words, start, end, outcome = "", is, axis = null }) {
+  const from = Date.parse(start);
+  const to = end ? Date.parse(end) : Date.now();
+  return h("tr", { role: "row", class: is },
+    h("th", { role: "rowheader", scope: "row" }, words),
+    cell("start", startOf(start)),
+    cell("took", duration(Math.max(0, to - from)), !end && " so far"),
+    cell("outcome", outcome),
+    h("td", { class: "bars", "aria-hidden": "true" }, axis && bar(axis, from, to)));
+}
+
+function bar(axis, from, to) {
+  const [x, end] = [axis.at(from), axis.at(to)].map((each) => (WIDTH * each) / axis.length);
+  const width = Math.max(4, end - x);
+  return h("svg:svg", { viewBox: `0 0 ${WIDTH} 10`, preserveAspectRatio: "none" },
+    h("svg:rect", { x: Math.min(x, WIDTH - width), y: 0, width, height: 10, rx: 3 }));
+}
+
+function actRow(act, index) {
+  return h("tbody", { role: "rowgroup", "data-key": `act ${act.what} ${act.at} ${index}` }, h("tr", { role: "row", class: "act" },
+    h("th", { role: "rowheader", scope: "row" }, ACTS[act.what], act.by && ` by ${act.by}`,
+      act.rerun_of && [", continues ", h("a", { href: `#/job/${act.rerun_of}` }, act.rerun_of.slice(0, 8))]),
+    cell("start", startOf(act.at)), h("td", { role: "cell", colspan: COLUMNS - 2 })));
+}
+
+/** The time of day of a start, with the day unless that is today. */
+function startOf(iso) {
+  const day = DAY.format(new Date(iso));
+  return [day !== DAY.format(new Date()) && `${day} `, clockTime(iso)];
+}
+
+function cell(is, ...children) {
+  return h("td", { role: "cell", class: is }, ...children);
+}
+
+function toggle(kind, name, words, isOpen = undefined) {
+  return h("button", {
+    class: kind === "attempt" ? "toggle" : "plain", type: "button", "data-do": "open", "data-kind": kind, "data-name": name,
+    "aria-expanded": isOpen === undefined ? null : String(isOpen),
+  }, words);
+}
+
+/** The wait of a job that is neither running nor finished, unless one of its records says so. */
+function currentWait(job, records) {
+  if (records.some(({ kind, ended_at }) => WAITS.has(kind) && !ended_at)) return null;
+  const queued = job.queued_at ?? job.created_at;
   switch (job.status) {
     case "scheduled":
       return { from: queued, words: job.waits_for ? "Sleeping" : "Scheduled" };
     case "waiting":
-      return { from: time("waiting_since") ?? queued, words: waitsFor(job.waits_for) };
+      return { from: job.waiting_since ?? queued, words: waitsFor(job.waits_for) };
     case "queued":
       return { from: queued, words: job.invocations > 0 ? "Waiting for its next invocation" : "Waiting for a worker" };
     case "retryable": // the row was last written when the attempt failed
-      return { from: time("updated_at"), words: "Waiting for its next attempt" };
+      return { from: job.updated_at, words: "Waiting for its next attempt" };
     default:
       return null;
   }
@@ -78,42 +287,7 @@ function waitsFor(what) {
   return `${paused ?? "Type or queue"} is paused`;
 }
 
-/** The parts from the job's creation to the start of its attempt, or to `end` if no attempt has started. */
-function before(job, time, end) {
-  const parts = [];
-  let at = time("created_at");
-  const add = (kind, to, words, always = false) => {
-    parts.push({ kind, from: at, to, words, always });
-    at = to;
-  };
-  const next = Math.min(time("run_at") ?? at, end);
-  if (job.attempt > 1) {
-    const words = `${count(job.attempt - 1, "earlier attempt")}, with the waits between them`;
-    add("past", job.status === "retryable" ? end : next, words, true);
-  } else {
-    // Each invocation, a manual retry and the end of a pause queue the job again. The row has only the last time.
-    const queued = time("queued_at") ?? at;
-    if (queued - at > 1000 && queued <= end) add("past", queued, "Before it was last queued");
-    if (next - at > 1000) add("wait", next, "Scheduled");
-  }
-  if (end > at) add("wait", end, "Waited for a worker");
-  return parts;
-}
-
-function ran(job, from, invocation, to) {
-  const attempt = job.max_attempts > 1 ? `Attempt ${job.attempt}` : "Ran";
-  const invocations = job.invocations > job.attempt ? `, its latest invocation marked (${job.invocations} in all)` : "";
-  const over = FINISHED.has(job.status);
-  return {
-    kind: over ? `run ${job.status}` : "run going", from, to, always: true,
-    mark: invocation, going: job.status === "running", words: attempt + invocations,
-  };
-}
-
-/** Widths that add up to the whole, to scale except for parts that would be too narrow to see. */
-function shares(parts) {
-  const total = parts.reduce((sum, part) => sum + (part.to - part.from), 0) || 1;
-  const wide = parts.map((part) => Math.max(NARROWEST, (WIDTH * (part.to - part.from)) / total));
-  const sum = wide.reduce((one, other) => one + other, 0);
-  return wide.map((width) => (WIDTH * width) / sum);
+/** Whether something in a timeline grows while the page is open, and is small enough to be drawn each second. */
+export function grows(job, found) {
+  return !FINISHED.has(job.status) && (found?.records.length ?? 0) <= MOST_ROWS;
 }

@@ -9,7 +9,13 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry, tracing
 from job_runners.engine.wire.sending import CANNOT_SEND, Send, require_sender
-from job_runners.errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
+from job_runners.errors import (
+    MissingObject,
+    PreconditionFailed,
+    RerunRefused,
+    UniqueConflict,
+    WrongState,
+)
 from job_runners.settings import settings
 from job_runners.store import blobs, caller_transitions
 from job_runners.store.conditional_write import Change
@@ -167,6 +173,16 @@ def _has_payload(row: JobRequest, payload: Any) -> bool:
     except MissingObject:
         return False
     return blobs.canonical_json(own) == blobs.canonical_json(payload)
+
+
+def rerun_plan(row: JobRequest, step: str) -> dict[str, Any]:
+    """Return what a new job needs to continue a finished one from a step. Raises RerunRefused."""
+    from job_runners.store import copied_steps  # imported here because few requests need it
+
+    unique = registry().job(row.job_type).unique
+    if unique is not None and unique.on_conflict == "replace":
+        raise RerunRefused(row.id, "another job of its unique type could get its payload instead")
+    return copied_steps.plan(row, step)
 
 
 def delete(row: JobRequest) -> None:

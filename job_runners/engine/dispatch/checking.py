@@ -159,6 +159,7 @@ def _new_job(
         request_id=context.request_id.get(),
         parent_id=parent_id,
         created_by=context.recorded_author(),
+        rerun_of=getattr(job_data, "rerun_of", None),
         counted=settings().max_unfinished_jobs > 0,
     )
 

@@ -232,6 +232,7 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
         on_end=new_job.on_end,
         on_failure=new_job.on_failure,
         announcement=new_job.announcement,
+        by=new_job.created_by,
     )
 
 

@@ -99,11 +99,12 @@ class Children:
             )
             for key in new
         ]
+        began_at = clock.now()
         results = bulk.dispatch_jobs(jobs, send, until=until)
         saved = {key: one.row.id for key, one in zip(new, results, strict=True) if one.row}
 
         def keep(key: str) -> Any:
-            return steps.keep(parent, step_name(key), saved[key]).result
+            return steps.keep(parent, step_name(key), saved[key], began_at).result
 
         ids |= dict(zip(saved, map(str, bulk.in_threads(keep, saved)), strict=True))
         for result in results:

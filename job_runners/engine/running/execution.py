@@ -32,7 +32,7 @@ from job_runners.engine.settling.settle import settle
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import JobMessage, Message, QueueMessage, TaskMessage
 from job_runners.engine.wire.sending import Send, can_send
-from job_runners.errors import InvalidPayload, NotDeployed, TimedOut
+from job_runners.errors import InvalidPayload, MissingObject, NotDeployed, TimedOut
 from job_runners.settings import settings
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
@@ -159,7 +159,25 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
 def _call(claimed: ClaimedJob) -> Ending:
     """Read the payload of a claimed job, and call its function. Return how the invocation ended."""
     payload = _read_payload(claimed)
-    return payload if isinstance(payload, Ending) else _call_function(claimed, payload)
+    if isinstance(payload, Ending):
+        return payload
+    if claimed.row.rerun_of is not None and (failed := _copy_steps(claimed)) is not None:
+        return failed
+    return _call_function(claimed, payload)
+
+
+def _copy_steps(claimed: ClaimedJob) -> Ending | None:
+    """Copy the steps that a rerun continues from. Return an ending if that failed."""
+    from job_runners.store import copied_steps  # imported here because most jobs are no such rerun
+
+    row = claimed.row
+    try:
+        retry_until(claimed.invocation.may_begin_until, lambda: copied_steps.copy(row))
+    except AWS_ERRORS as error:
+        return _released_or_failed(claimed, error, claimed.job.start_within)
+    except (copied_steps.CopiedStepsGone, MissingObject) as error:
+        return FailureEnding(error)
+    return None
 
 
 def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":

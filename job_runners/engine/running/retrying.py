@@ -29,6 +29,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.work.definitions import LONGEST_WAIT
 from job_runners.work.errors import CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
+from job_runners.work.running_job import RAISED_IN
 
 _NON_RETRYABLE = (
     ChildExpired,
@@ -45,6 +46,7 @@ _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _FRAME_LIMIT = 200
 _MODULE_LIMIT = 200
+_STEP_LIMIT = 200
 _RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task's record
 
 
@@ -142,7 +144,8 @@ def error_record(error: BaseException) -> dict[str, Any]:
     """Return the error's record for the row: its kind, its message and the end of its traceback.
 
     If the work's own code raised it, the record also has the `frame` that raised it. If its class
-    is neither Python's nor ours, the record also has the `module` of the class.
+    is neither Python's nor ours, the record also has the `module` of the class. If a step raised
+    it, the record also has the name of the `step`.
     """
     kind = type(error).__name__
     frame = tracebacks.work_frame(error)
@@ -152,6 +155,7 @@ def error_record(error: BaseException) -> dict[str, Any]:
         "traceback": without_surrogates(tracebacks.formatted(error)[-_TRACEBACK_LIMIT:]),
         **({} if frame is None else {"frame": without_surrogates(frame[:_FRAME_LIMIT])}),
         **_module_of(error),
+        **_step_of(error),
     }
 
 
@@ -164,6 +168,11 @@ def _module_of(error: BaseException) -> dict[str, str]:
     if module == "builtins" or module.startswith("job_runners."):
         return {}
     return {"module": without_surrogates(module[:_MODULE_LIMIT])}
+
+
+def _step_of(error: BaseException) -> dict[str, str]:
+    step = getattr(error, RAISED_IN, None)
+    return {} if step is None else {"step": step[:_STEP_LIMIT]}
 
 
 def _text_of(error: BaseException) -> str:

@@ -128,6 +128,7 @@ def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Actio
         JobRequest.send_id.set(send_id),
         JobRequest.lease_until.set(lease),
         JobRequest.invocations.set(JobRequest.invocations + 1),
+        JobRequest.claims.set(JobRequest.claims + 1),
         JobRequest.started_at.set(now),
         JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
         JobRequest.admitted_at.remove(),

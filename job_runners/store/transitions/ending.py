@@ -7,8 +7,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.errors import PreconditionFailed
-from job_runners.store import blobs, conditional_write, earlier_errors, holdings
+from job_runners.errors import Interrupted, PreconditionFailed
+from job_runners.store import blobs, conditional_write, earlier_errors, holdings, past
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.values import Value
@@ -39,6 +39,7 @@ def succeed(job: JobRequest, result: Any, *, reached: Checkpoint | None = None) 
     end = JobEnd.now(Status.SUCCEEDED, group=group)
     actions = [
         *conditional_write.finish_actions(end),
+        *past.ended(job, past.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # of an earlier attempt
@@ -64,7 +65,11 @@ def fail(
     unchanged since it was read.
     """
     end = JobEnd.now(Status.FAILED, error, group=reached.group if reached else None)
-    actions = [*conditional_write.fail_actions(job, end), *unrecorded_actions(job, reached)]
+    actions = [
+        *conditional_write.fail_actions(job, end),
+        *past.ended(job, _lost_or(past.FAILED, error, rescue)),
+        *unrecorded_actions(job, reached),
+    ]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
@@ -91,6 +96,7 @@ def stop(
     end = JobEnd.now(Status.CANCELED, error or job.error, group=reached.group if reached else None)
     actions = [
         *conditional_write.finish_actions(end),
+        *past.ended(job, _lost_or(past.CANCELED, error, rescue)),
         *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
@@ -136,6 +142,7 @@ def retry(
         *conditional_write.without_capacity(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
+        *past.ended(job, _lost_or(past.FAILED, error, rescue)),
         *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
     ]
@@ -162,6 +169,7 @@ def end_invocation(job: JobRequest, reached: Checkpoint, more: Sequence[Action] 
     """
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
+        *past.ended(job, past.CONTINUED),
         *checkpoint_actions(reached),
         *unrecorded_actions(job, reached),
         *_capacity_kept(job),
@@ -192,6 +200,7 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.invocations.set(job.invocations - 1),
+        *past.ended(job, past.RELEASED),
         *_capacity_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
@@ -244,6 +253,13 @@ def unrecorded_actions(
     return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
+def _lost_or(outcome: str, error: dict[str, Any] | None, rescue: bool) -> str:
+    """Return how an invocation ended: its worker was lost, or else with this outcome."""
+    error = error or {}
+    is_cut_off = error.get("kind") == Interrupted.__name__ and "module" not in error
+    return past.LOST if rescue or is_cut_off else outcome
+
+
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
     return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
 
@@ -267,6 +283,7 @@ def _wait_for_members(
 
     actions = [
         *group_holds.cancel_actions(job),
+        *past.ended(job, _lost_or(past.CANCELED, error, rescue)),
         *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),

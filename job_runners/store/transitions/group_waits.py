@@ -91,7 +91,10 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     Raises PreconditionFailed if the row has changed since it was read.
     """
     name = "cancel_members" if job.has_open_group else "cancel_requested"
-    actions: list[Action] = [getattr(JobRequest, name).set(True)]
+    actions: list[Action] = [
+        getattr(JobRequest, name).set(True),
+        conditional_write.cancel_asked(),
+    ]
     release = holdings.Release.nothing
     if by is not None:
         actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, holdings
+from job_runners.store import conditional_write, holdings, past
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
 from job_runners.store.line_entries import entry_from_row, new_entry
@@ -36,6 +36,7 @@ def hold(
     since = job.waiting_since or clock.now()
     actions = [
         *conditional_write.hold_actions(job, pause.sk, None, since, due_at),
+        *past.ended(job, past.PAUSED),
         *(unrecorded_actions(job, reached) if reached else []),
     ]
     return _hold(
@@ -75,6 +76,7 @@ def hold_in_line(
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
         *conditional_write.hold_actions(job, partition_key, entry.sk, since, due_at),
+        *past.ended(job, past.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, reached, has_passed=True) if reached else []),
     ]

@@ -33,6 +33,7 @@ class Wanted(Value):
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
     announcement: dict[str, Any] | None = None
+    by: str | None = None
 
 
 def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> Change:
@@ -52,6 +53,8 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     inline, object_key = blobs.put(f"payloads/{job.created_key}/{write_id}", wanted.payload)
     actions = [
         JobRequest.replaced_by.set(write_id),
+        JobRequest.replaced_at.set(clock.now()),
+        set_or_remove(JobRequest.replaced_author, wanted.by),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.concurrency_key, wanted.concurrency_key),

@@ -59,6 +59,7 @@ class NewJob(NamedTuple):
     request_id: str | None = None
     request_hash: str | None = None  # of the contents of a request with an idempotency key
     traceparent: str | None = None
+    rerun_of: dict[str, Any] | None = None  # see job_runners.store.copied_steps
 
 
 def save(
@@ -86,6 +87,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
     now, job_id = clock.now(), new_job.job_id or new_id()
     run_at = new_job.run_at if new_job.run_at is not None and new_job.run_at > now else None
     status, lane = _start(run_at, follows)
+    copied_signals = (new_job.rerun_of or {}).get("signals") or None
     inline, payload_key = blobs.put(f"payloads/{sort_key(now, job_id)}", new_job.payload)
     return JobRequest(
         id=job_id,
@@ -114,6 +116,9 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         member_mark=new_job.member_mark,
         created_by=new_job.created_by,
         traceparent=new_job.traceparent,
+        rerun_of=new_job.rerun_of,
+        signals=copied_signals,
+        has_waited=True if copied_signals else None,
         status=status,
         max_attempts=new_job.max_attempts,
         attempt_limit=new_job.attempt_limit,

@@ -7,7 +7,7 @@ never wait.
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, current_wait, holdings, signals
+from job_runners.store import conditional_write, current_wait, holdings, past, signals
 from job_runners.store.answer_links import AnswerLink
 from job_runners.store.conditional_write import Change
 from job_runners.store.current_wait import SIGNAL, TIME, Wait
@@ -24,6 +24,9 @@ from job_runners.store.transitions.ending import (
     write_or_stop,
 )
 from job_runners.store.transitions.holding import admit_actions
+
+# by transition
+_OUTCOMES = {"sleep": past.SLEPT, "wait": past.WAITED, "gather": past.GATHERED}
 
 
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint) -> Change:
@@ -87,6 +90,7 @@ def end_invocation_in_wait(
     """
     actions = [
         *actions,
+        *past.ended(job, _OUTCOMES[transition]),
         *_wait_count_actions(job),
         *checkpoint_actions(reached),
         *unrecorded_actions(job, reached, has_passed=True),

@@ -16,6 +16,7 @@ from histories.operators import Pauses
 from histories.schedule_checker import ScheduleChecker
 from histories.signal_checker import SignalChecker
 from histories.time_to_live import TimeToLive
+from histories.timeline_checker import TimelineChecker
 from histories.unique_checker import UniqueChecker
 from job_runners import clock
 from job_runners.settings import settings
@@ -98,6 +99,7 @@ class InvariantChecker:
         with_groups = Fault.GROUPS in world.faults
         self.groups = GroupChecker(world, self.report) if with_groups else None
         self._time_to_live = TimeToLive(world, self.report)
+        self._timelines = TimelineChecker(world, self.report)
         world.expire_items = self._expire_items
         world.on_write = self.note_row_write
         world.on_landed = self._note_landed
@@ -194,6 +196,7 @@ class InvariantChecker:
         self._check_row(after)
         if before is not None:
             self._check_change(invocation, before, after)
+            self._timelines.note_row_write(before, after)
             if after["status"] == "failed" and before["status"] != "failed":
                 self._failures.failed(after)
                 if after["max_attempts"] == 1:
@@ -257,6 +260,7 @@ class InvariantChecker:
             # This is far more than duplicates, rescues and resends explain.
             if sends > 20 + 4 * self._status_changes[row["id"]]:
                 self.report(f"{label} was sent {sends} times")
+        self._timelines.check_ended()
         if self._lines:
             self._lines.check_ended()
         if self.unique:

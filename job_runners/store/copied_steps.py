@@ -1,0 +1,106 @@
+"""Copy the results of a finished job's first steps to a new job, which then continues from there.
+
+The new job's row names what to copy, and its first invocation copies that before it calls the
+function. So nothing is copied for a job that isn't saved. In place, a finished job couldn't go
+back: its cursor, its children's ids and its idempotency keys are those of the work after the step.
+"""
+
+from typing import Any
+
+from job_runners.aws.errors import retry_on_conflict
+from job_runners.errors import DoNotRetry, RerunRefused
+from job_runners.store import acts, answer_links, blobs, groups, past, signals, steps
+from job_runners.store.job_request import JobRequest
+from job_runners.store.signals import Signal
+from job_runners.store.steps import Step
+
+MOST = 1_000  # records that a rerun copies
+_MOST_READ = 5_000  # records of a job of which a rerun copies some
+_MARK = "copied"  # the name of the record that says that all others are copied
+
+
+class CopiedStepsGone(DoNotRetry):
+    """The records that a rerun should continue from were deleted before it started."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"The steps of job {job_id} were deleted, so this job can't continue from them. "
+            "Dispatch a new job."
+        )
+
+
+def plan(source: JobRequest, name: str) -> dict[str, Any]:
+    """Return what a new job copies to continue a finished one from a step, as its row stores it.
+
+    The new job gets what came before that step. Raises RerunRefused.
+    """
+    step = steps.find(source, f"step {name}")
+    if step is None:
+        raise RerunRefused(
+            source.id,
+            f"it has no finished step {name!r}. job-runners show lists its steps. To continue "
+            "after its last finished step, retry it",
+        )
+    found = {
+        "id": source.id,
+        "work": source.work_id,
+        "step": step.sk,
+        "claim": step.claim,
+        "at": step.began_at,
+    }
+    if len(steps.some_of(source.work_id, None, _MOST_READ + 1, values=False)) > _MOST_READ:
+        raise RerunRefused(source.id, f"it has more than {_MOST_READ:,} records")
+    records, sent = _before(found)
+    if len(records) + len(sent) > MOST:
+        raise RerunRefused(source.id, f"more than {MOST:,} records came before the step {name!r}")
+    for prefix, what in ((groups.STEP, "a group"), (answer_links.STEP, "a link for an answer")):
+        if any(each.sk.startswith(prefix) for each in records):
+            raise RerunRefused(source.id, f"{what} came before the step {name!r}")
+    return found | {"records": len(records), "signals": len(sent)}
+
+
+def copy(job: JobRequest) -> None:
+    """Copy what the job's row names, unless that is done or the job began again since.
+
+    It may be repeated. Raises CopiedStepsGone and MissingObject.
+    """
+    wanted = job.rerun_of
+    if job.restarts or steps.find(job, _MARK) is not None:
+        return
+    records, sent = _before(wanted)
+    if (len(records), len(sent)) != (wanted["records"], wanted["signals"]):
+        raise CopiedStepsGone(wanted["id"])
+    for each in records:
+        copied = steps.new(job, each.sk, each.result, each.began_at)
+        copied.claim, copied.attempt, copied.done_at = 0, None, each.done_at
+        retry_on_conflict(copied.save)
+    for signal in sent:
+        copied_signal = signals.new(job, signal.sk, signal.result, by=signal.sent_by)
+        copied_signal.sent_at, copied_signal.timed_out = signal.sent_at, signal.timed_out
+        retry_on_conflict(copied_signal.save)
+    steps.keep(job, _MARK, None)
+
+
+def _before(wanted: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
+    """Return the records and signals that came before a step.
+
+    Those of earlier claims did, and those of the same claim that were done when the step began.
+    Times of different claims aren't compared, because they may be of different clocks. A signal has
+    no claim, but the record of its wait has.
+    """
+    work, claim, at = wanted["work"], wanted["claim"], wanted["at"]
+    own = (acts.PREFIX, past.PREFIX, _MARK, wanted["step"])
+    found = [
+        each
+        for each in steps.some_of(work, None, _MOST_READ + 1)
+        if not each.sk.startswith(own[:2]) and each.sk not in own and _is_before(each, claim, at)
+    ]
+    awaited = {each.sk.removeprefix("wait ") for each in found if each.sk.startswith("wait ")}
+    awaited |= {blobs.get(each.value, None) for each in found if each.sk.startswith("any ")}
+    return found, [
+        each for each in signals.all_of_work(work) if each.sk in awaited or each.sent_at <= at
+    ]
+
+
+def _is_before(record: Step, claim: int, at: int) -> bool:
+    return record.claim < claim or (record.claim == claim and record.done_at <= at)

@@ -1,0 +1,248 @@
+"""A job's timeline in a browser: a table that people with a keyboard, a screen reader or a phone
+can use, also of jobs with a long life or a thousand steps."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from browser import Complaints, opened
+from dashboard_pages import serious
+from faked_answers import JOB, answer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
+
+PATH = f"/jobs/{JOB['id']}"
+NOTHING = dict.fromkeys(
+    ("name", "claim", "attempt", "run", "ready_at", "until", "ended_at", "outcome", "error", "by")
+) | {"id": None}
+
+
+def at(second: float) -> str:
+    """Return the time so long after the job was created."""
+    minutes, rest = divmod(second, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    days, hours = divmod(hours + 12, 24)
+    return f"2026-11-{24 + days}T{hours:02}:{minutes:02}:{rest:06.3f}Z"
+
+
+def invocation(claim: int, attempt: int, began: float, ended: float | None, **more: Any) -> Any:
+    """Return an invocation that waited 0.4 s for a worker."""
+    times = {"ready_at": at(began - 0.4), "began_at": at(began), "ended_at": ended and at(ended)}
+    run = {"kind": "invocation", "claim": claim, "attempt": attempt, "run": 1}
+    return NOTHING | run | times | more
+
+
+def record(kind: str, name: str, claim: int, began: float, ended: float | None, **more: Any) -> Any:
+    """Return a record that began in an invocation."""
+    times = {"began_at": at(began), "ended_at": None if ended is None else at(ended)}
+    outcome = None if ended is None else "done"
+    return NOTHING | {"kind": kind, "name": name, "claim": claim, "outcome": outcome} | times | more
+
+
+DAYS = 3 * 86_400
+RECORDS = [
+    invocation(1, 1, 2, 6, outcome="waited"),
+    record("step", "fetch", 1, 2, 3.2),
+    *(
+        record("step", f"print {each}", 1, 3.2 + each / 400, 3.2 + each / 400)
+        for each in range(998)
+    ),
+    record("signal", "approval", 1, 6, DAYS, outcome="answered", by="operator:ada"),
+    invocation(2, 1, DAYS + 1, DAYS + 2, outcome="failed", error="ConnectionError", name="charge"),
+    invocation(3, 2, DAYS + 9, None),
+    record("step", "charge", 3, DAYS + 9, DAYS + 10),
+]
+ACTS = [{"at": at(0), "what": "dispatched", "by": "operator:bob"}]
+
+
+def show(
+    page: Page, dashboard: str, records: list[Any], acts: Any = ACTS, **fields: Any
+) -> Locator:
+    """Open the page of a job with this timeline, and return the table."""
+    answer(page, PATH, {**JOB, **fields}, Retry_After="1")
+    timeline = {"records": records, "acts": acts, "gaps": [], "complete": True}
+    answer(page, f"{PATH}/timeline", timeline)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    table = page.get_by_role("table", name="What the job did")
+    expect(table.get_by_role("row").nth(1)).to_be_visible()
+    return table
+
+
+def cells(table: Locator, name: str | re.Pattern[str]) -> list[str]:
+    """Return the cells of the row with this header, after its start."""
+    found: list[str] = row_of(table, name).get_by_role("cell").all_inner_texts()
+    return found[1:]
+
+
+def row_of(table: Locator, name: str | re.Pattern[str]) -> Locator:
+    """Return the row with this header."""
+    header = table.page.get_by_role("rowheader", name=name)
+    return table.get_by_role("row").filter(has=header).first
+
+
+def test_a_long_life_is_a_table_in_words(page: Page, dashboard: str) -> None:
+    running = {"status": "running", "error": None, "finished_at": None}
+    table = show(page, dashboard, RECORDS, **running)
+    assert cells(table, re.compile("Attempt 1")) == [
+        "5.0 s",
+        "failed: ConnectionError in step charge",
+    ]
+    assert cells(table, "Dispatched by operator:bob")[:1] == [""]
+    assert cells(table, re.compile("Attempt 2"))[1] == "not over"
+    assert cells(table, re.compile("After step charge"))[1] == "running"
+    assert table.get_by_role("rowheader", name="fetch").count() == 0  # of a closed attempt
+    table.get_by_role("button", name="Attempt 1").click()
+    assert cells(table, "Invocation 1") == ["4.0 s", "waits for a signal, after 0.4 s in queue"]
+    assert cells(table, "step fetch") == ["1.2 s", "done"]
+    assert cells(table, re.compile("step print … ×998")) == ["2.5 s", "done"]
+    assert cells(table, "signal approval") == ["2 d 23 h", "answered by operator:ada"]
+    table.get_by_role("button", name="Attempt 1").click()
+    expect(table.get_by_role("rowheader", name="step fetch")).to_have_count(0)
+
+
+def test_a_bar_has_the_width_of_its_time_and_waits_have_none(page: Page, dashboard: str) -> None:
+    table = show(page, dashboard, RECORDS)
+    table.get_by_role("button", name="Attempt 1").click()
+
+    def bar(name: str) -> Any:
+        return (
+            row_of(table, name)
+            .locator("rect")
+            .evaluate("(each) => [+each.getAttribute('x'), each.width.baseVal.value]")
+        )
+
+    assert bar("Invocation 1") == [0, 800]
+    assert bar("Invocation 2") == [800, 200]
+    assert bar("step fetch") == [0, pytest.approx(240, abs=1)]
+    expect(row_of(table, "signal approval").locator("svg")).to_have_count(0)
+
+
+def test_it_is_used_with_the_keyboard_and_axe_finds_nothing(page: Page, dashboard: str) -> None:
+    table = show(page, dashboard, RECORDS)
+    button = table.get_by_role("button", name="Attempt 1")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(button).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(table.get_by_role("button", name="Show all")).to_be_focused()
+    assert serious(page) == []
+    assert table.locator("svg").count() == table.locator("[aria-hidden=true] svg").count()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_readable_on_a_phone(
+    browser: Browser, dashboard: str, complaints: Complaints, scheme: Any
+) -> None:
+    size: Any = {"width": 390, "height": 800}
+    with opened(browser, complaints, viewport=size, color_scheme=scheme) as page:
+        table = show(page, dashboard, RECORDS)
+        table.get_by_role("button", name="Attempt 1").click()
+        assert cells(table, "signal approval") == ["2 d 23 h", "answered by operator:ada"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert serious(page) == []
+
+
+def test_a_thousand_steps_are_folded_and_shown_without_a_stall(page: Page, dashboard: str) -> None:
+    table = show(page, dashboard, RECORDS)
+    table.get_by_role("button", name="Attempt 1").click()
+    rows = table.get_by_role("row")
+    assert rows.count() < 20
+    table.get_by_role("button", name="Show all").click()
+    expect(table.get_by_role("rowheader", name="step print 17", exact=True)).to_be_visible()
+    assert rows.count() <= 210
+    took = page.evaluate(
+        """() => {
+          const began = performance.now();
+          document.querySelector("[data-do=open][data-kind=all]").click();
+          document.body.offsetHeight;
+          return performance.now() - began;
+        }"""
+    )
+    expect(table.get_by_role("rowheader", name="step print 997", exact=True)).to_be_attached()
+    assert took < 1500  # milliseconds, on a busy machine
+
+
+def test_it_is_read_again_only_after_a_change_and_not_more_often_than_it_may(
+    page: Page, dashboard: str
+) -> None:
+    waiting = {"status": "waiting", "error": None, "finished_at": None}
+    answer(page, PATH, {**JOB, **waiting}, Retry_After="1")
+    asked = answer(
+        page, f"{PATH}/timeline", {"records": [], "acts": [], "gaps": [], "complete": True}
+    )
+    jobs = answer(page, PATH, {**JOB, **waiting}, Retry_After="1")
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    while len(jobs) < 6:
+        page.wait_for_timeout(200)
+    assert len(asked) <= 1
+
+
+def test_a_timeline_grows_while_the_job_runs(page: Page, dashboard: str) -> None:
+    page.clock.install(time="2026-11-24T12:00:10Z")
+    running = {"status": "running", "error": None, "finished_at": None}
+    table = show(page, dashboard, [invocation(1, 1, 2, None)], **running)
+    row = row_of(table, "Invocation 1")
+    expect(row).to_contain_text(re.compile(r"\d s so far"))
+    page.clock.run_for(120_000)
+    expect(row).to_contain_text("2 min")
+
+
+PAUSED = {"kind": "queue", "name": "imports", "key": None}
+LINE = {"kind": "line", "name": "imports", "key": "acme"}
+SIGNAL = {"kind": "signal", "name": "ok", "key": None, "names": ["ok"], "until": at(90_000)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"status": "scheduled", "run_at": "2999-01-01T00:00:00Z"}, "Scheduled"),
+        ({"status": "queued"}, "Waiting for a worker"),
+        ({"status": "queued", "invocations": 2}, "Waiting for its next invocation"),
+        ({"status": "waiting", "waiting_since": at(0)}, "Type or queue is paused"),
+        ({"status": "waiting", "waits_for": PAUSED}, "Queue is paused"),
+        ({"status": "waiting", "waits_for": LINE}, "Waiting for capacity in queue imports"),
+        ({"status": "waiting", "waits_for": SIGNAL}, "Waiting for signal ok"),
+        ({"status": "retryable", "attempt": 2}, "Waiting for its next attempt"),
+    ],
+)
+def test_every_wait_has_its_own_words(
+    page: Page, dashboard: str, fields: dict[str, Any], words: str
+) -> None:
+    fresh = {"attempt": 1, "invocations": 0, "run_at": None, "finished_at": None, "error": None}
+    table = show(page, dashboard, [], [], **fresh | fields)
+    assert cells(table, words)[0].endswith("so far")
+    assert "NaN" not in page.locator("main").inner_text()
+
+
+def test_viewers_see_kinds_and_times(page: Page, dashboard: str) -> None:
+    table = show(page, dashboard, [{**each, "name": None} for each in RECORDS])
+    table.get_by_role("button", name="Attempt 1").click()
+    assert cells(table, re.compile("step … ×999"))[1] == "done"
+    assert cells(table, "signal")[0] == "2 d 23 h"
+
+
+def test_manual_retries_and_gaps_are_told(page: Page, dashboard: str) -> None:
+    records = [
+        invocation(1, 1, 2, 6, outcome="failed", error="Broken"),
+        invocation(3, 1, 20, 22, outcome="succeeded", run=2),
+    ]
+    acts = [*ACTS, {"at": at(12), "what": "retried", "by": "operator:ada"}]
+    answer(page, PATH, {**JOB, "status": "succeeded", "error": None})
+    timeline = {"records": records, "acts": acts, "gaps": [2], "complete": False}
+    answer(page, f"{PATH}/timeline", timeline)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    table = page.get_by_role("table", name="What the job did")
+    expect(table.get_by_role("rowheader")).to_have_text(
+        [
+            *("Dispatched by operator:bob", "Attempt 1", "Invocation 1"),
+            *("Retried by operator:ada", "Attempt 1, manual retry 1", "Invocation 3"),
+        ]
+    )
+    expect(
+        page.get_by_text("Not recorded, because AWS refused a write: 1 invocation.")
+    ).to_be_visible()
+    expect(page.get_by_text("The job has more records than are shown.")).to_be_visible()
