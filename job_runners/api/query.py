@@ -109,6 +109,15 @@ def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
     return _named_organization(_parameters(event, (_ORGANIZATION,)), caller)
 
 
+def optional_organization(event: Mapping[str, Any], caller: Caller) -> str | None:
+    """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
+    NotAllowed."""
+    given = _parameters(event, (_ORGANIZATION,))
+    if caller.is_service and not given:
+        return None
+    return _named_organization(given, caller)
+
+
 def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
     given = _parameters(event, (_ORGANIZATION, *_PAGE_PARAMETERS))

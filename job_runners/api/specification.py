@@ -129,6 +129,7 @@ MEMBER_PARAMETERS = (
     *PAGE_PARAMETERS,
 )
 WHOSE = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
+WHOSE_OR_ALL = (_query(ORGANIZATION, NAME, "Organization (default: the token's, or all)"),)
 JOB_LIST_PARAMETERS = (
     _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),

@@ -531,6 +531,7 @@ def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
             stack.work()
             assert stack.api("GET", f"{jobs[3]}/place").json["ahead"] == 2
             stack.api("GET", "/queues")
+            stack.api("GET", "/backlog")
             stack.api("POST", f"{jobs[3]}/cancel")
             stack.api("PUT", "/queues/narrow", body={"slots": 2})
 

@@ -25,6 +25,7 @@ from job_runners.api.specification import (
     REQUIRED_KEY,
     RUN_PROBLEMS,
     WHOSE,
+    WHOSE_OR_ALL,
     WITH_MEMBERS,
     Answers,
     Operation,
@@ -309,6 +310,13 @@ _route(
     Role.VIEWER,
     ok("A page of queues, by name", "QueuePage"),
     parameters=PAGE_PARAMETERS,
+)
+_route(
+    "GET /backlog",
+    "queues.get_backlog",
+    Role.VIEWER,
+    ok("The counts by queue and job type", "Backlog"),
+    parameters=WHOSE_OR_ALL,
 )
 _route(
     "GET /queues/<name>",
