@@ -122,7 +122,8 @@ def test_all_failed_jobs_shown_are_retried_with_progress(
 ) -> None:
     ids = [failing(local, organization) for _ in range(3)]
     page.goto(f"{dashboard}#/failed?org={organization}")
-    page.get_by_role("button", name="Retry all 3").click()
+    page.get_by_label("Select all listed jobs").check()
+    page.get_by_role("button", name="Retry 3").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.get_by_text("3 of 3 jobs retried")).to_be_visible()
     expect(page.get_by_role("progressbar", name="Retried")).to_have_attribute("value", "3")

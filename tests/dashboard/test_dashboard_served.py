@@ -38,12 +38,12 @@ def test_the_page_and_its_files_are_served_to_all() -> None:
     ]
 
 
-def test_first_paint_takes_less_than_125_kb() -> None:
+def test_first_paint_takes_less_than_138_kb() -> None:
     """The groups of failed jobs took it above 113: 5.2 KB, and 2.1 zipped; answers above 120;
-    batches above 123."""
+    batches above 123; what waits, and jobs that are selected, above 125."""
     bodies = [get(path)["body"].encode() for path in ("/", *addresses())]
-    assert sum(map(len, bodies)) < 125_000
-    assert sum(len(gzip.compress(body)) for body in bodies) < 34_900
+    assert sum(map(len, bodies)) < 138_000
+    assert sum(len(gzip.compress(body)) for body in bodies) < 39_000
 
 
 def test_no_string_of_a_module_goes_over_several_lines() -> None:

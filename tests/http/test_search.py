@@ -73,7 +73,7 @@ def test_a_search_looks_through_200_jobs_and_says_that_there_are_more(
 
 def test_a_list_has_the_jobs_of_a_span_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = clock.now()
-    ids = []
+    ids: list[str] = []
     for hour in range(4):
         at = now + hour * clock.HOUR
         monkeypatch.setattr(clock, "now", lambda at=at: at)

@@ -4,7 +4,6 @@ import { hasToken, useToken } from "./api.js";
 import { fill, h } from "./dom.js";
 import { failedGroupsView } from "./failed_groups_view.js";
 import { failedTasksView } from "./failed_tasks_view.js";
-import { failedView } from "./failed_view.js";
 import { refreshAges } from "./format.js";
 import { jobView } from "./job_view.js";
 import { jobsView } from "./jobs_view.js";
@@ -43,7 +42,7 @@ function show() {
 
 function failed(root, route) {
   const [kind] = route.rest;
-  if (kind === undefined) return failedView(root, route);
+  if (kind === undefined) return jobsView(root, route);
   return ({ groups: failedGroupsView, tasks: failedTasksView }[kind] ?? nothingHere)(root, route);
 }
 

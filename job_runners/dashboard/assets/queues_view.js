@@ -23,9 +23,9 @@ export function queuesView(root, { rest: [name] }) {
 
   async function read(signal) {
     const { cursor } = here().filters;
-    const read = async (path, query = {}) => (await get(path, query, signal)).data;
+    const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
     const [data, backlog, { paused }, types] = await Promise.all([
-      read(name ? own : "queues", { cursor, limit: ROWS }), read("backlog"), read("paused"), name ? [] : knownJobTypes(),
+      fetched(name ? own : "queues", { cursor, limit: ROWS }), fetched("backlog"), fetched("paused"), name ? [] : knownJobTypes(),
     ]);
     const isPaused = (type) => paused.some((each) => each.kind === "job_type" && each.name === type);
     const jobs = backlog.jobs.map((each) => ({ ...each, isPaused: isPaused(each.job_type) }));
