@@ -16,7 +16,8 @@ import { schedulesView } from "./schedules_view.js";
 
 const VIEWS = {
   jobs: jobsView, failed, job: jobView, new: newView, retry: retryView,
-  queues: queuesView, paused: queuesView, schedules: schedulesView,
+  queues: queuesView, paused: queuesView,
+  schedules: (root, route) => (route.rest[0] === "new" ? newView : schedulesView)(root, route),
 };
 
 const main = document.getElementById("main");
