@@ -131,6 +131,7 @@ SCHEMAS: Schema = {
     "Pause": object_of(properties(queue_views.PAUSE)),
     "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),
     "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
+    "Upload": object_of({"key": {**TEXT, "description": "Key of the file in the bucket"}}),
     "Backlog": object_of({"jobs": list_of("QueueBacklog"), "more": backlog_views.MORE}),
     "QueueBacklog": object_of(properties(backlog_views.BACKLOG)),
     "ConcurrencyKey": object_of(properties(queue_views.QUEUE_KEY)),

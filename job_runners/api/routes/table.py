@@ -281,6 +281,14 @@ _route(
     body="AnswerData",
 )
 _route(
+    "PUT /uploads/<name>",
+    "uploads.put_upload",
+    Role.OPERATOR,
+    {201: ("Stored", "Upload", ())},
+    ("unreadable-body", "too-large", "invalid-request"),
+    parameters=WHOSE,
+)
+_route(
     "GET /paused", "pauses.list_paused", Role.VIEWER, ok("Paused job types and queues", "Paused")
 )
 _route(

@@ -9,6 +9,7 @@ import { here, organization, to } from "./route.js";
 import { ask, say } from "./say.js";
 import { firstValue } from "./schema.js";
 
+const LARGEST_FILE = 4 * 1024 * 1024; // bytes that the API accepts
 const FIELDS = ["job_type", "organization_id", "queue_name", "cron", "timezone"]; // sent as they are, if they aren't empty
 
 export function newView(root, route) {
@@ -76,9 +77,25 @@ export function newView(root, route) {
       type: (select) => { location.hash = to(scheduled ? "schedules/new" : "new", { ...here().filters, type: select.value }); },
       toggle: () => attempt(() => form.toggle(), form),
       dispatch: (element) => attempt(() => (scheduled ? schedule : dispatch)(element), form),
+      upload: (input) => upload(input, body.querySelector("#organization_id").value.trim()),
       again: draw,
     },
   };
+}
+
+/** Store the chosen file in the bucket, and put its key into the field. */
+export async function upload(input, whose) {
+  const [file] = input.files;
+  if (!file) return;
+  if (file.size > LARGEST_FILE) {
+    say("The file has over 4 MB. Upload it with job-runners upload, and enter its key.", true);
+    return;
+  }
+  const query = whose ? `?${new URLSearchParams({ organization_id: whose })}` : "";
+  say(`Uploading ${file.name}`);
+  const { data } = await call("PUT", `uploads/${encodeURIComponent(file.name)}${query}`, { file });
+  document.getElementById(input.dataset.for).value = data.key;
+  say("Uploaded");
 }
 
 /** Run an action of a form, and show which fields are wrong. */
