@@ -70,6 +70,7 @@ class Settings:
         self.access_mode = _choice("ACCESS_MODE", "iam", ("iam", "jwt"))
         self.jwt_organization_claim = _text("JWT_ORGANIZATION_CLAIM", "organization_id")
         self.jwt_roles_claim = _text("JWT_ROLES_CLAIM", "roles")
+        self.team_name = _text("TEAM_NAME", "") or None  # for the pages on which people answer
         # the address of the API, for the URLs of answers
         self.public_url = _text("PUBLIC_URL", "").rstrip("/") or None
         # where the end of every job is announced

@@ -12,6 +12,7 @@ from job_runners.errors import PayloadTooLarge
 
 # Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
 LIMIT = 5 * 1024 * 1024 // 2
+LARGEST_FILE = 4 * 1024 * 1024  # bytes: a file comes as base64, which nothing escapes
 
 _MOST_FIELDS = 20  # of a form
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -72,7 +73,16 @@ def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
     return value
 
 
-def _bytes(event: Mapping[str, Any]) -> bytes:
+def read_file(event: Mapping[str, Any]) -> bytes:
+    """Return a request's body as it was sent. Raises UnreadableBody, PayloadTooLarge."""
+    return _bytes(event, LARGEST_FILE, "Upload a larger file with job-runners upload.")
+
+
+def _bytes(
+    event: Mapping[str, Any],
+    limit: int = LIMIT,
+    advice: str = "Put large data in the bucket, and its key in the payload.",
+) -> bytes:
     body = event.get("body") or ""
     try:
         if event.get("isBase64Encoded"):
@@ -83,9 +93,8 @@ def _bytes(event: Mapping[str, Any]) -> bytes:
         raise UnreadableBody(f"The body is marked as base64 but isn't valid: {error}.") from None
     except ValueError:  # base64 with characters outside ASCII, or text with half a surrogate pair
         raise UnreadableBody("The body has characters that its encoding doesn't allow.") from None
-    if len(data) > LIMIT:
-        advice = "Put large data in the bucket, and its key in the payload."
-        raise PayloadTooLarge("The body", len(data), LIMIT, advice)
+    if len(data) > limit:
+        raise PayloadTooLarge("The body", len(data), limit, advice)
     return data
 
 

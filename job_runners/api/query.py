@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from job_runners import names
+from job_runners import clock, names
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidQuery
 from job_runners.engine.control import positions
@@ -23,6 +25,8 @@ _LIST_PARAMETERS = (
     "queue_name",
     "waits_for",
     "search",
+    "since",
+    "until",
     "failure",
     _IDEMPOTENCY_KEY,
     "limit",
@@ -43,6 +47,8 @@ class ListQuery(NamedTuple):
     queue_name: str | None
     waits_for: str | None  # a kind of `positions.WaitsFor`
     search: str | None
+    since: int  # in milliseconds since 1970
+    until: int | None
     failure: str | None  # the id of an error group, whose jobs are all failed
     idempotency_key: str | None  # excludes all parameters except organization_id
     limit: int
@@ -109,6 +115,15 @@ def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
     return _named_organization(_parameters(event, (_ORGANIZATION,)), caller)
 
 
+def optional_organization(event: Mapping[str, Any], caller: Caller) -> str | None:
+    """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
+    NotAllowed."""
+    given = _parameters(event, (_ORGANIZATION,))
+    if caller.is_service and not given:
+        return None
+    return _named_organization(given, caller)
+
+
 def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
     given = _parameters(event, (_ORGANIZATION, *_PAGE_PARAMETERS))
@@ -150,6 +165,8 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
         queue_name=given.get("queue_name"),
         waits_for=_waits_for_kind(given.get("waits_for")),
         search=given.get("search"),
+        since=_time("since", given) or 0,
+        until=_time("until", given),
         failure=given.get("failure"),
         idempotency_key=given.get(_IDEMPOTENCY_KEY),
         limit=_limit(given.get("limit")),
@@ -195,6 +212,16 @@ def _status(value: str | None) -> Status | None:
     if value not in list(Status):
         raise InvalidQuery("status", f"must be one of {', '.join(Status)}")
     return Status(value)
+
+
+def _time(name: str, given: Mapping[str, str]) -> int | None:
+    if name not in given:
+        return None
+    with suppress(ValueError):
+        found = datetime.fromisoformat(given[name])
+        if found.tzinfo is not None and found.timestamp() >= 0:
+            return int(found.timestamp() * clock.SECOND)
+    raise InvalidQuery(name, "must be a time with its zone, such as 2026-12-01T12:00:00Z")
 
 
 def _waits_for_kind(value: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """The JSON Schemas of the API's responses. A contract test checks every response against them."""
 
 from job_runners.api import (
+    backlog_views,
     batch_views,
     bulk,
     failure_views,
@@ -135,6 +136,9 @@ SCHEMAS: Schema = {
     "Pause": object_of(properties(queue_views.PAUSE)),
     "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),
     "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
+    "Upload": object_of({"key": {**TEXT, "description": "Key of the file in the bucket"}}),
+    "Backlog": object_of({"jobs": list_of("QueueBacklog"), "more": backlog_views.MORE}),
+    "QueueBacklog": object_of(properties(backlog_views.BACKLOG)),
     "ConcurrencyKey": object_of(properties(queue_views.QUEUE_KEY)),
     "QueueLimits": object_of(properties(queue_views.QUEUE_LIMITS)),
     "SchedulePage": object_of({"schedules": list_of("ScheduleSummary"), "cursor": nullable(TEXT)}),

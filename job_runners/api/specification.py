@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from job_runners import names
-from job_runners.api.json_schema import ID, KIND, NAME, STATUS, Schema
+from job_runners.api.json_schema import ID, KIND, NAME, STATUS, TIME, Schema
 from job_runners.api.query import DEFAULT_LIMIT
 from job_runners.engine.control import positions
 from job_runners.store.job_request import Outcome
@@ -129,6 +129,7 @@ MEMBER_PARAMETERS = (
     *PAGE_PARAMETERS,
 )
 WHOSE = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
+WHOSE_OR_ALL = (_query(ORGANIZATION, NAME, "Organization (default: the token's, or all)"),)
 JOB_LIST_PARAMETERS = (
     _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
@@ -141,6 +142,10 @@ JOB_LIST_PARAMETERS = (
     ),
     _query("failure", ID, "Only the failed jobs of this error group; see GET /failures"),
     _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
+    _query(
+        "since", TIME, "Only jobs created at this time or later. For `failed`: that failed then"
+    ),
+    _query("until", TIME, "Only jobs created, or failed, before this time"),
     _query(
         "idempotency_key",
         IDEMPOTENCY_KEY["schema"],

@@ -226,6 +226,14 @@ SUMMARY: Fields[JobRequest] = {
     "error": Field(ERROR, lambda row: without_traceback(row.error)),
     "organization_id": Field(TEXT, lambda row: row.organization_id),
     "queue_name": Field(TEXT, lambda row: row.queue_name),
+    "concurrency_key": Field(
+        {
+            **nullable(TEXT),
+            "description": "Its key in a queue that has limits. Null for viewers, because it may "
+            "be a payload's value",
+        },
+        lambda row: if_payloads_are_seen(row.concurrency_key),
+    ),
     "attempt": Field(NUMBER, lambda row: row.attempt),
     "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
     "invocations": Field(

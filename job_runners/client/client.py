@@ -172,15 +172,18 @@ class Client(
         queue_name: str | None = None,
         waits_for: str | None = None,
         search: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         failure: str | None = None,
         organization_id: str | None = None,
         page_size: int = PAGE,
     ) -> Iterator[Job]:
         """Yield the organization's jobs, newest first, without payload and result.
 
-        Pages are read as you iterate. `search` is the start of an id, a message or an error.
-        `failure` is the id of an error group, whose failed jobs are listed. `waits_for` is a kind
-        of WaitsFor: "signal" lists the jobs that wait for a person or an event.
+        Pages are read as you iterate. The jobs were created from `since` to before `until`. With
+        `status="failed"`, that is when they failed. `search` is the start of an id, a message or an
+        error. `failure` is the id of an error group, whose failed jobs are listed. `waits_for` is a
+        kind of WaitsFor: "signal" lists the jobs that wait for a person or an event.
         """
         parameters = {
             "organization_id": organization_id or self._organization,
@@ -191,6 +194,8 @@ class Client(
             "queue_name": queue_name,
             "waits_for": waits_for,
             "search": search,
+            "since": since and since.isoformat(),
+            "until": until and until.isoformat(),
             "failure": failure,
         }
         return self._pages("/jobs", "jobs", parameters, Job.of)

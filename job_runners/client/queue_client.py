@@ -1,10 +1,11 @@
 """The client's calls about queues, limits and pauses."""
 
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 from job_runners.client.base_client import PAGE, BaseClient, part
 from job_runners.client.models import Pause
-from job_runners.client.queue_models import ConcurrencyKey, Place, Queue, Rate
+from job_runners.client.queue_models import Backlog, ConcurrencyKey, Place, Queue, Rate
 
 
 class QueueClient(BaseClient):
@@ -30,6 +31,14 @@ class QueueClient(BaseClient):
         path = f"/queues/{part(name)}"
         parameters = {"limit": page_size}
         return self._pages(path, "keys", parameters, ConcurrencyKey.of, cursor_name="keys_cursor")
+
+    def backlog(self, *, organization_id: str | None = None) -> Backlog:
+        """Count the jobs that wait for a worker by queue and job type, from at most 1,000 jobs.
+
+        Without an organization, services get the counts of all.
+        """
+        query = f"?{urlencode({'organization_id': organization_id})}" if organization_id else ""
+        return Backlog.of(self._object(self._api.read(f"/backlog{query}")))
 
     def limit_queue(
         self,

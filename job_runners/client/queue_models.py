@@ -72,6 +72,28 @@ class Queue(FromJson):
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
+class QueueBacklog(FromJson):
+    """The jobs of one type in one queue that wait for a worker, and those that run.
+
+    Jobs that wait in line, under a pause or for something else aren't counted.
+    """
+
+    queue_name: str
+    job_type: str
+    waiting: int
+    running: int
+    oldest_waiting_since: datetime | None
+    oldest_waiting_id: str | None
+
+
+class Backlog(FromJson):
+    """The jobs that wait for a worker. If `more` is True, each number is a minimum."""
+
+    jobs: tuple[QueueBacklog, ...]
+    more: bool
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
 class Place(FromJson):
     """The position of a waiting job.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "assets"
 _FIRST_MODULE = "app"
-_STYLES = ("style.css", "job.css")
+_STYLES = ("style.css", "job.css", "pages.css")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",

@@ -45,6 +45,7 @@ PARAMETERS = {
     "EventBusName": "",
     "OutcomeTopicArn": "",
     "PublicUrl": "",
+    "TeamName": "",
     "WebhookSubscriptions": "false",
     "RetentionDays": "30",
     "MaxUnfinishedJobs": "0",
@@ -139,6 +140,7 @@ class FunctionSettings:
                 "ACCESS_MODE": "jwt" if self.parameter("JwtIssuer") else "iam",
                 "JWT_ORGANIZATION_CLAIM": self.parameter("JwtOrganizationClaim"),
                 "JWT_ROLES_CLAIM": self.parameter("JwtRolesClaim"),
+                "TEAM_NAME": self.parameter("TeamName"),
                 "WORKER_LOG_GROUP_NAME": self.log_group(self.runs_work),
             }
         if self.workers:

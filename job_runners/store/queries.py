@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from job_runners.errors import InvalidCursor
 from job_runners.store import cursors
-from job_runners.store.job_request import SORT_KEY, JobRequest, Status, job_id_of
+from job_runners.store.job_request import SORT_KEY, JobRequest, Status, job_id_of, sort_key
 
 # One page examines at most this many rows before it returns the matches and a cursor.
 MAX_EXAMINED = 200
+_END_OF_TIME = 10**15 - 1  # the last time in a sort key
 PAGE_LIMIT = 100  # the most that BatchGetItem takes
 
 
@@ -57,21 +58,25 @@ def page(
     limit: int,
     cursor: str | None = None,
     status: Status | None = None,
+    since: int = 0,
+    until: int | None = None,
     matches: Callable[[JobRequest], bool] = lambda row: True,
 ) -> Page:
     """Return a page of an organization's jobs, newest first.
 
-    If `status` is FAILED, the most recent failures come first. A page without a filter costs one
+    If `status` is FAILED, the most recent failures come first. The jobs were created, or failed,
+    from `since` to before `until`, in milliseconds since 1970. A page without a filter costs one
     Query and one BatchGetItem, however many jobs there are. A page with a filter examines at most
     MAX_EXAMINED rows. It can be short or even empty, and still have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
+    times = sort_key(since, ""), sort_key(_END_OF_TIME if until is None else until, "")
     position = index.open_cursor(cursor) if cursor else None
     found: list[JobRequest] = []
     examined = 0
     while True:
         take = min(PAGE_LIMIT, MAX_EXAMINED - examined, limit if examined == 0 else PAGE_LIMIT)
-        keys, more = index.keys(organization_id, position, take)
+        keys, more = index.keys(organization_id, times, position, take)
         rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
             row = rows.get(job_id_of(key))
@@ -138,15 +143,21 @@ class _Index(NamedTuple):
     hash_name: str
     range_name: str
 
-    def keys(self, organization_id: str, after: str | None, take: int) -> tuple[list[str], bool]:
-        """Return the next sort keys, newest first, and whether there are more."""
+    def keys(
+        self, organization_id: str, times: tuple[str, str], after: str | None, take: int
+    ) -> tuple[list[str], bool]:
+        """Return the next sort keys between two times, newest first, and whether there are more."""
         start = after and {
             self.hash_name: {"S": organization_id},
             self.range_name: {"S": after},
             "id": {"S": job_id_of(after)},
         }
         found = self.rows.query(
-            organization_id, scan_index_forward=False, limit=take + 1, last_evaluated_key=start
+            organization_id,
+            getattr(JobRequest, self.range_name).between(*times),
+            scan_index_forward=False,
+            limit=take + 1,
+            last_evaluated_key=start,
         )
         keys = [getattr(row, self.range_name) for row in islice(found, take + 1)]
         return keys[:take], len(keys) > take

@@ -31,6 +31,7 @@ CHOICES: list[dict[str, str]] = [
     {"MaxUnfinishedJobs": "5", "LogPayloads": "true", "KeepTaskPayloads": "true"},
     {"EventBusName": "bus", "OutcomeTopicArn": "arn:aws:sns:us-east-1:123456789012:ends"},
     {"WebhookSubscriptions": "true", "Traces": "true", "PublicUrl": "https://jobs.example"},
+    {"TeamName": "Acme Support"},
 ]
 
 

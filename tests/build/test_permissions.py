@@ -278,7 +278,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
 
 def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
     """Have an upload that is old by now removed, after a look at the jobs that might need it."""
-    bucket.put_bytes("uploads/acme/old.csv", b"people")
+    stack.api("PUT", "/uploads/old.csv", raw=b"people", query=ACME)
     time.advance(2 * 24 * 3600)
     tidying = stack.job("remove_uploads", payload={"older_than_days": 1})
     stack.work()
@@ -531,6 +531,7 @@ def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
             stack.work()
             assert stack.api("GET", f"{jobs[3]}/place").json["ahead"] == 2
             stack.api("GET", "/queues")
+            stack.api("GET", "/backlog")
             stack.api("POST", f"{jobs[3]}/cancel")
             stack.api("PUT", "/queues/narrow", body={"slots": 2})
 

@@ -336,6 +336,7 @@ def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None
         "JwtOrganizationClaim": "https://example.com/organization_id",
         "JwtRolesClaim": "https://example.com/roles",
         "PublicUrl": "https://jobs.example.com",
+        "TeamName": "Acme Support" if function == "ApiFunction" else "",
         "OutcomeTopicArn": "arn:aws:sns:eu-west-1:123456789012:job-ends",
     }
     assert len(described(function, **given)) <= 256

@@ -29,6 +29,19 @@ KEY = {
     "oldest_waiting_since": SINCE,
     "next_start_at": None,
 }
+BACKLOG = {
+    "jobs": [
+        {
+            "queue_name": "quiet",
+            "job_type": "mail_all",
+            "waiting": 900,
+            "running": 2,
+            "oldest_waiting_since": SINCE,
+            "oldest_waiting_id": ID,
+        }
+    ],
+    "more": True,
+}
 PAUSED = {"kind": "queue", "name": "x", "paused_at": SINCE, "paused_by": "service:ada"}
 
 
@@ -66,6 +79,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
         queue("quiet", limits=None, keys=[], paused=held),
     ]
     api.on("GET", "/queues?limit=100", 200, {"queues": listed, "cursor": None})
+    api.on("GET", "/backlog", 200, BACKLOG)
     lines = [line.split("\t") for line in jobs("queues").stdout.splitlines()]
     assert lines == [
         [
@@ -79,13 +93,23 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
         ],
         ["mails", "a\ufffdb", "0", "over 1000", SINCE, "", WORDS],
         ["mails", "and more", "", "", "", "job-runners queues show mails", ""],
-        ["quiet", "", "", "", "", f"paused {SINCE}, 7 wait", "none"],
+        [
+            "quiet",
+            "mail_all",
+            "at least 2",
+            "at least 900",
+            SINCE,
+            f"paused {SINCE}, 7 wait",
+            "none",
+        ],
     ]
-    assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed}
+    assert "Only 1,000 were counted" in jobs("queues").stderr
+    assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed, "backlog": BACKLOG}
 
 
 def test_queues_on_a_terminal_have_heads(api: FakeApi) -> None:
     api.on("GET", "/queues?limit=100", 200, {"queues": [queue()], "cursor": None})
+    api.on("GET", "/backlog", 200, {"jobs": [], "more": False})
     terminal = Terminal("queues")
     assert terminal.end() == 0
     heads = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "LIMITS")

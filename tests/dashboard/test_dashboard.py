@@ -179,7 +179,7 @@ def test_no_page_has_a_serious_finding_of_axe(
     with opened(browser, complaints, color_scheme=scheme, viewport=size) as page:
         for address, shown in (
             (f"#/?org={organization}", "import_contacts"),
-            (f"#/failed?org={organization}", "failed job shown"),
+            (f"#/failed?org={organization}", "listed"),
             (f"#/job/{failed}", "Timeline"),
             (f"#/retry/{failed}", "Retry with this payload"),
             (f"#/new?org={organization}", "Dispatch"),

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser import Complaints, dispatch, row
+from dashboard_pages import serious
 from following import follow
 from hostile_files import write_contacts
 from local_stack import Local
@@ -56,7 +57,7 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
     page.goto(f"{dashboard}#/?org={organization}")
     page.get_by_role("link", name="New job").click()
     page.get_by_label("Job type").select_option("import_contacts")
-    page.get_by_label("Key").fill(contacts)
+    page.get_by_label("Key", exact=True).fill(contacts)
     page.get_by_label("Organization").fill(organization)
     page.get_by_label("Campaign").fill("spring")
     page.get_by_role("button", name="Dispatch").click()
@@ -67,17 +68,42 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
     expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Attempt 1: "))
 
 
+def test_a_file_is_uploaded_in_the_form_and_read_by_the_job(
+    page: Page, dashboard: str, organization: str, tmp_path: Path, complaints: Complaints
+) -> None:
+    path = tmp_path / "contacts of may.csv"
+    write_contacts(path, ROWS)
+    page.goto(f"{dashboard}#/new?type=import_contacts&org={organization}")
+    page.get_by_label("Campaign").fill("spring")
+    chosen = page.get_by_label("Upload a file for Key")
+    chosen.focus()  # by keyboard too
+    chosen.set_input_files(path)
+    key = page.get_by_label("Key", exact=True)
+    expect(key).to_have_value(
+        re.compile(f"^uploads/{organization}/[0-9a-f]{{12}}/contacts of may.csv$")
+    )
+    assert serious(page) == []
+    page.get_by_role("button", name="Dispatch").click()
+    expect(page.locator(".title .status")).to_have_text("succeeded")
+    expect(page.get_by_role("region", name="Result").last).to_contain_text('"imported": 1940')
+    page.goto(f"{dashboard}#/new?type=import_contacts&org={organization}")
+    large = tmp_path / "large.csv"
+    large.write_bytes(bytes(4 * 1024 * 1024 + 1))
+    page.get_by_label("Upload a file for Key").set_input_files(large)
+    expect(page.get_by_role("status")).to_contain_text("Upload it with job-runners upload")
+
+
 def test_what_the_api_refuses_is_said_at_its_field(
     page: Page, dashboard: str, organization: str, complaints: Complaints
 ) -> None:
     complaints.expected.append("422")
     page.goto(f"{dashboard}#/new?type=import_contacts&org={organization}")
     page.get_by_label("Campaign").fill("spring")
-    page.get_by_label("Key").fill("")
+    page.get_by_label("Key", exact=True).fill("")
     page.get_by_label("Country").fill("Germany")
     page.get_by_role("button", name="Dispatch").click()
-    expect(page.get_by_label("Key")).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_label("Key")).to_be_focused()
+    expect(page.get_by_label("Key", exact=True)).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
     expect(page.get_by_label("Country")).to_have_accessible_description(
         re.compile("String should match pattern")
     )
@@ -95,7 +121,7 @@ def test_a_failed_job_is_found_fixed_and_run_again(
     row(page, job_id).get_by_role("link").click()
     page.get_by_role("link", name="Edit and retry").click()
     expect(page.locator("form .failure")).to_contain_text("the file doesn't exist")
-    page.get_by_label("Key").fill(contacts)
+    page.get_by_label("Key", exact=True).fill(contacts)
     page.get_by_role("button", name="Retry with this payload").click()
     expect(page.locator(".title .status")).to_have_text("succeeded")
     expect(page.get_by_role("region", name="Payload").last).to_contain_text(contacts)
@@ -122,7 +148,8 @@ def test_all_failed_jobs_shown_are_retried_with_progress(
 ) -> None:
     ids = [failing(local, organization) for _ in range(3)]
     page.goto(f"{dashboard}#/failed?org={organization}")
-    page.get_by_role("button", name="Retry all 3").click()
+    page.get_by_label("Select all listed jobs").check()
+    page.get_by_role("button", name="Retry 3").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.get_by_text("3 of 3 jobs retried")).to_be_visible()
     expect(page.get_by_role("progressbar", name="Retried")).to_have_attribute("value", "3")

@@ -80,7 +80,9 @@ def tab(page: Page, name: str) -> Any:
 # --- counts ---------------------------------------------------------------------------------------
 
 
-def test_the_tabs_count_the_newest_200_jobs_and_say_so(page: Page, dashboard: str) -> None:
+def test_of_more_than_200_jobs_only_the_charts_show_the_newest_and_say_so(
+    page: Page, dashboard: str
+) -> None:
     running = {**JOB, "status": "running", "job_type": "import_contacts", "error": None}
     asked: list[str] = []
 
@@ -93,24 +95,28 @@ def test_the_tabs_count_the_newest_200_jobs_and_say_so(page: Page, dashboard: st
 
     page.route("**/jobs?*", pages)
     page.goto(dashboard)
-    expect(tab(page, "Running")).to_have_text("Running 150")
-    expect(tab(page, "Failed")).to_have_text("Failed 50")
-    expect(tab(page, "All")).to_have_text("All 200")
-    expect(tab(page, "Waiting")).to_have_text("Waiting")
-    status = page.get_by_role("navigation", name="Status")
-    expect(status).to_have_accessible_description("Based on the newest 200 jobs")
+    charts = page.get_by_role("region", name="Recent numbers")
+    expect(charts).to_contain_text("These charts show only the newest 200 jobs.")
+    created = charts.get_by_role("figure").first
+    expect(created).to_contain_text("50 failed")
+    expect(created).to_contain_text("150 unfinished")
+    expect(created.locator(".axis").first).to_have_text("200 jobs")
+    expect(created.locator(".ends")).to_have_text("13:0013:00")
+    expect(tab(page, "Running")).to_have_text("Running")
+    expect(tab(page, "All")).to_have_text("All")
     assert len([url for url in asked if "limit=100" in url]) == 2
     page.get_by_label("Type").select_option("import_contacts")
-    expect(tab(page, "All")).to_have_text("All 150")
-    expect(tab(page, "Failed")).to_have_text("Failed")
+    expect(charts).to_contain_text("show 150 jobs that match, among the newest 200.")
 
 
-def test_where_there_are_fewer_they_count_all(
+def test_where_there_are_fewer_the_tabs_count_all(
     page: Page, dashboard: str, organization: str, failed: str, succeeded: str
 ) -> None:
     page.goto(f"{dashboard}#/?org={organization}")
     expect(tab(page, "Failed")).to_have_text("Failed 1")
-    expect(page.get_by_text(re.compile(r"^Based on all \d+ jobs$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Counted: all \d+ jobs$"))).to_be_visible()
+    status = page.get_by_role("navigation", name="Status")
+    expect(status).to_have_accessible_description(re.compile("Counted: all"))
 
 
 # --- search ---------------------------------------------------------------------------------------
@@ -219,7 +225,11 @@ def test_a_batch_shows_its_members_by_outcome_and_retries_those_that_failed(
     page.goto(f"{dashboard}#/job/{PARENT}")
     shown = page.get_by_role("region", name="Group members")
     expect(page.get_by_role("progressbar")).to_have_count(1)  # one number
-    expect(shown.get_by_text("75 %")).to_be_visible()
+    expect(shown.get_by_role("heading")).to_have_text("Group members 900 of 1,200 ended, 75 %")
+    buttons = [*(f"{number} {outcome}" for number, outcome in ((7, "failed"), (300, "open")))]
+    expect(shown.get_by_role("button")).to_have_text(
+        [*buttons, "893 succeeded", "Retry failed members"]
+    )
     shown.get_by_role("button", name="7 failed").click()
     rows = shown.get_by_role("listitem")
     expect(rows).to_have_text([re.compile("failed.*cover KeyError: no luck")])
@@ -229,6 +239,24 @@ def test_a_batch_shows_its_members_by_outcome_and_retries_those_that_failed(
     page.get_by_role("dialog").get_by_role("button", name="Retry", exact=True).click()
     expect(page.get_by_text("1 of 1 job retried")).to_be_visible()
     assert len(retried) == 1
+
+
+def test_children_that_failed_come_first_with_their_errors(page: Page, dashboard: str) -> None:
+    done = {**JOB, "status": "succeeded", "error": None}
+    children = [
+        {"key": f"{number:02}", "group": None, "id": f"{number:032x}", "job": done}
+        for number in range(40)
+    ]
+    children[33]["job"] = {**done, "status": "failed", "error": {"kind": "E", "message": "<b>"}}
+    answer(page, f"/jobs/{PARENT}", {**JOB, "id": PARENT})
+    answer(page, f"/jobs/{PARENT}/children", {"children": children, "cursor": "more"})
+    page.goto(f"{dashboard}#/job/{PARENT}")
+    shown = page.get_by_role("region", name="Children")
+    expect(shown.get_by_role("listitem").first).to_contain_text("33 count_words, E: <b>")
+    expect(shown.get_by_role("heading")).to_have_text("Children the first 40, 1 failed")
+    expect(shown.get_by_role("link", name="39")).to_be_hidden()
+    shown.get_by_text("Show the other 15").click()
+    expect(shown.get_by_role("link", name="39")).to_be_visible()
 
 
 def test_a_batch_is_canceled_with_its_members(page: Page, dashboard: str) -> None:

@@ -79,12 +79,24 @@ QUEUES = [
     queue("webhooks", paused=PAUSED),
 ]
 
+BACKLOG = [
+    {
+        "queue_name": "default", "job_type": job_type, "running": running, "waiting": waiting,
+        "oldest_waiting_since": since, "oldest_waiting_id": since and "d" * 32,
+    }
+    for job_type, running, waiting, since in (
+        ("count_words", 2, 900, SINCE), ("old", 0, 40, "2026-11-24T12:57:00Z"),
+        ("quick", 3, 0, None),
+    )
+]  # fmt: skip
+
 
 def queues_page(page: Page, dashboard: str) -> None:
     """Open the page of queues, with faked answers."""
     page.clock.install(time=NOW)
     types = [{"name": "count_words", "queue_name": "default", "queues": []}]
     answer(page, "/queues", {"queues": QUEUES, "cursor": None})
+    answer(page, "/backlog", {"jobs": BACKLOG, "more": True})
     answer(page, "/paused", {"paused": [PAUSED, {**PAUSED, "kind": "job_type", "name": "old"}]})
     answer(page, "/job-types", {"jobs": types, "tasks": []})
     page.goto(f"{dashboard}#/queues")
@@ -93,7 +105,7 @@ def queues_page(page: Page, dashboard: str) -> None:
 
 def row(page: Page, name: str) -> Locator:
     named = page.locator("td.what").get_by_text(name, exact=True)
-    return page.get_by_role("row").filter(has=named)
+    return page.get_by_role("row").filter(has=named).first  # a job type has a row of its own later
 
 
 def cells(page: Page, name: str) -> list[str]:
@@ -104,19 +116,30 @@ def cells(page: Page, name: str) -> list[str]:
 
 def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
-    assert cells(page, "default") == ["default", "", "", "", "no limits", "not paused"]
     changed = "2 slots, at most 10,000 waiting changed 4 min ago by service:ada"
     assert cells(page, "imports") == [
-        *("imports", "2 of 2", "12", "4 min ago"), changed, "not paused",
+        *("imports", "2 of 2", "12", "4 min", "All slots are busy"), changed, "",
     ]  # fmt: skip
     words = CAMPAIGNS["words"]
-    assert cells(page, "mailings") == ["mailings", "", "", "", words, "not paused"]
-    assert cells(page, "acme:spring")[1:4] == ["1 of 1", "over 1,000", "4 min ago"]
-    assert cells(page, "acme:<b>autumn</b>")[1:4] == ["0 of 1", "0", ""]
-    waits, next_start, words = cells(page, "texts")[2:5]
-    assert (waits, words) == ("1", "30 starts per 60 s")
-    assert re.fullmatch(r"next start in \d+ s", next_start)
-    assert cells(page, "webhooks")[2:4] == ["312 paused", "3 h ago"]
+    assert cells(page, "mailings") == [
+        "mailings",
+        "1 of 1",
+        "at least 1,000",
+        "4 min",
+        "",
+        words,
+        "",
+    ]
+    assert cells(page, "acme:spring")[1:5] == [
+        *("1 of 1", "at least 1,000", "4 min", "All slots are busy"),
+    ]  # fmt: skip
+    assert cells(page, "acme:<b>autumn</b>")[1:5] == ["0 of 1", "0", "", ""]
+    waiting, _, why, words = cells(page, "texts")[2:6]
+    assert (waiting, words) == ("1", "30 starts per 60 s")
+    assert re.fullmatch(r"Rate limit: next start in \d+ s", why)
+    assert cells(page, "webhooks")[2:5] == [
+        *("312 held by the pause", "3 h", "Paused 4 h ago by service:ada"),
+    ]  # fmt: skip
     expect(row(page, "More keys").get_by_role("link")).to_have_attribute(
         "href", "#/queues/mailings"
     )
@@ -125,18 +148,39 @@ def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: 
     expect(holder).to_have_attribute("href", f"#/job/{'a' * 32}")
 
 
+def test_a_queue_without_limits_says_what_waits_by_job_type(page: Page, dashboard: str) -> None:
+    queues_page(page, dashboard)
+    stuck = "No worker has started the oldest"
+    assert cells(page, "default")[:5] == [
+        *("default", "at least 5", "at least 940", "at least 4 min oldest job", stuck),
+    ]  # fmt: skip
+    words = cells(page, "count_words")
+    assert words[1:5] == ["at least 2", "at least 900", "at least 4 min oldest job", stuck]
+    assert cells(page, "old")[4] == "The job type is paused"
+    assert cells(page, "quick")[1:5] == ["at least 3", "none counted", "", ""]
+    oldest = row(page, "default").get_by_role("link", name="oldest job")
+    expect(oldest).to_have_attribute("href", f"#/job/{'d' * 32}")
+    expect(page.get_by_text("So these numbers are minimums.")).to_be_visible()
+    # What has waited longest comes first.
+    assert page.locator("a.named").all_inner_texts()[:2] == ["webhooks", "default"]
+    answer(page, "/backlog", {"jobs": BACKLOG, "more": False})
+    page.clock.run_for(11_000)
+    expect(page.get_by_text("So these numbers are minimums.")).to_have_count(0)
+    assert cells(page, "quick")[1:5] == ["3", "0", "", ""]
+
+
 def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
     expect(page.locator(".lead")).to_contain_text(
         "A running job stops when it next saves a checkpoint with a cursor"
     )
-    expect(row(page, "webhooks")).to_contain_text("paused 4 h ago")
+    expect(row(page, "webhooks")).to_contain_text("Paused 4 h ago")
     expect(row(page, "webhooks").get_by_role("switch")).to_be_checked()
     types = page.get_by_role("region", name="Job types")
     assert types.get_by_role("switch").count() == 2
-    expect(types.get_by_role("row").filter(has_text="count_words")).to_contain_text("not paused")
+    expect(types.get_by_role("switch", name="Pause count_words")).not_to_be_checked()
     old = types.locator("tr[data-key=old]")
-    expect(old).to_contain_text("312 paused")
+    expect(old).to_contain_text("312 held by the pause")
     resumed = answer(page, "/paused/job_type/old", "", 204)
     old.get_by_role("switch", name="Pause old").click()
     expect(page.get_by_role("status")).to_contain_text("old is resumed")
@@ -190,7 +234,7 @@ def test_a_queue_is_limited_and_reset_on_its_page(
     complaints.expected.append("422")
     page.goto(f"{dashboard}#/queues/limited_manually")
     limits = row(page, "limited_manually").locator("td.limits")
-    expect(limits).to_have_text("no limits")
+    expect(limits).to_have_text("none")
     assert limits_fields(page) == {
         "slots": "(none)",
         "max_waiting": "(10000)",
@@ -211,7 +255,7 @@ def test_a_queue_is_limited_and_reset_on_its_page(
     expect(page.get_by_role("status")).to_contain_text("The field slots is invalid")
     page.get_by_role("button", name="Reset limits").click()
     page.get_by_role("dialog").get_by_role("button", name="Reset limits").click()
-    expect(limits).to_have_text("no limits")
+    expect(limits).to_have_text("none")
     expect(page.get_by_label("Slots")).to_have_value("")
     expect(page.get_by_role("button", name="Reset limits")).to_have_count(0)
 

@@ -1,9 +1,10 @@
 """What the page says of schedules, and what can be done with them there, in a browser."""
 
+import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from browser import Complaints, opened
 from dashboard_pages import serious
@@ -207,7 +208,7 @@ def test_without_any_it_says_how_to_have_one(page: Page, dashboard: str) -> None
     page.goto(f"{dashboard}#/")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Schedules").click()
     expect(page.get_by_role("heading", name="Schedules")).to_be_visible()
-    expect(page.locator("p.empty")).to_contain_text("job-runners schedules put")
+    expect(page.locator("p.empty")).to_contain_text("No schedules yet. Add one")
 
 
 @pytest.mark.parametrize("width", [360, 1200])
@@ -219,3 +220,74 @@ def test_the_page_fits_and_is_for_everybody(
         assert serious(page) == []
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wide) == 0
+
+
+# --- a new one ------------------------------------------------------------------------------------
+
+TYPES = [
+    {
+        "name": "make_report", "description": "Make a report.", "queue_name": "default",
+        "queues": ["default"], "internal": False,
+        "payload_schema": {
+            "type": "object", "required": ["shop"], "properties": {"shop": {"type": "string"}},
+        },
+    }
+]  # fmt: skip
+
+
+def new_schedule(page: Page, dashboard: str, exists: bool) -> list[Any]:
+    """Fill in the form of a schedule. Return the requests about it."""
+    answer(page, "/job-types", {"jobs": TYPES, "tasks": []})
+    asked = answer(page, "/schedules/nightly", schedule("nightly"), 200 if exists else 404)
+    answer(page, "/schedules", {"schedules": [], "cursor": None})
+    page.goto(f"{dashboard}#/schedules?org=acme")
+    page.get_by_role("link", name="New schedule").click()
+    page.get_by_label("Name").fill("nightly")
+    page.get_by_label("Shop").fill("north")
+    return asked
+
+
+def test_a_schedule_is_added_with_the_fields_of_its_payload(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("404")
+    new_schedule(page, dashboard, exists=False)
+    page.get_by_label("Cron times").fill("0 2 * * *")
+    assert serious(page) == []
+    put: list[Any] = []
+    page.route("**/schedules/nightly?*", lambda route: _missing(route, put))
+    page.get_by_role("button", name="Save schedule").click()
+    expect(page.get_by_role("status")).to_contain_text("Schedule saved")
+    expect(page).to_have_url(re.compile("#/schedules.org=acme$"))
+    (saved,) = [each for each in put if each.method == "PUT"]
+    assert saved.url.endswith("?organization_id=acme")
+    assert saved.post_data_json == {
+        "job_type": "make_report", "cron": "0 2 * * *", "timezone": "Europe/Berlin",
+        "payload": {"shop": "north"},
+    }  # fmt: skip
+
+
+def _missing(route: Route, asked: list[Any]) -> None:
+    """Answer that there is no such schedule, until it is added."""
+    asked.append(route.request)
+    is_put = route.request.method == "PUT"
+    problem = {"title": "No schedule", "detail": "There is none."}
+    route.fulfill(status=201 if is_put else 404, json=schedule("nightly") if is_put else problem)
+
+
+def test_a_schedule_of_the_same_name_is_replaced_only_after_a_question(
+    page: Page, dashboard: str
+) -> None:
+    asked = new_schedule(page, dashboard, exists=True)
+    page.get_by_label("Or every").fill("15")
+    save = page.get_by_role("button", name="Save schedule")
+    save.click()
+    dialog = page.get_by_role("dialog", name="Replace nightly?")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert [each.method for each in asked] == ["GET"]
+    save.click()
+    dialog.get_by_role("button", name="Replace").click()
+    expect(page.get_by_role("status")).to_contain_text("Schedule saved")
+    assert asked[-1].post_data_json == {
+        "job_type": "make_report", "every": 900, "payload": {"shop": "north"},
+    }  # fmt: skip

@@ -87,7 +87,7 @@ def test_a_page_shows_the_question_and_looking_at_it_changes_nothing(bench: Benc
         page = call("GET", path, headers=BROWSER)
         assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert (moto_direct.rows("coordination"), moto_direct.rows("jobs")) == before
-    assert "<p>Refund order 7?</p><p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page.text
+    assert "<h1>Refund order 7?</h1><p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page.text
     assert 'value="reject &quot;now&quot; &amp; &lt;b&gt;"' in page.text
     assert page.text.count("<button ") == 2
     for private in (row.id, row.organization_id, row.job_type, "approval", path):
@@ -132,7 +132,7 @@ def test_a_page_shows_no_character_that_turns_the_text_around(bench: Bench) -> N
     choices = ("pay \u202e001", "no")
     _, path, _ = ask(bench, choices=choices, text="Pay \u202e001$\u202c to \u2066Ada?")
     page = call("GET", path).text
-    assert "<p>Pay \ufffd001$\ufffd to \ufffdAda?</p>" in page
+    assert "<h1>Pay \ufffd001$\ufffd to \ufffdAda?</h1>" in page
     assert ">pay \ufffd001</button>" in page
     assert submit(path, choice=choices[0]).status == 200
     assert "The answer is: pay \ufffd001" in call("GET", path).text

@@ -195,6 +195,8 @@ def test_a_job_that_does_not_wait_has_no_place_for_anybody(
     forget()
     claims = {"sub": "u", "roles": role, "organization_id": "acme"}
     assert got(f"/jobs/{job_id}/place", claims=claims) == NOWHERE
+    key = None if role == "viewer" else "account 42"
+    assert got(f"/jobs/{job_id}", claims=claims)["concurrency_key"] == key
 
 
 def test_where_organisations_take_turns_the_place_is_among_its_own(worker: FakeLambda) -> None:

@@ -52,7 +52,7 @@ def view(row: JobRequest) -> Any:
 
 SHOWN = {
     "id", "job_type", "status", "cancel_requested", "progress", "result_message", "error",
-    "organization_id", "queue_name", "attempt", "max_attempts", "invocations",
+    "organization_id", "queue_name", "concurrency_key", "attempt", "max_attempts", "invocations",
     "created_at", "queued_at", "run_at", "waiting_since", "waits_for", "attempt_started_at",
     "started_at", "finished_at", "updated_at", "expires_at", "request_id", "parent_id", "group",
     "created_by", "requeued_by", "canceled_by", "follow_up_of", "on_end", "on_failure",

@@ -120,6 +120,16 @@ EVERY_ROUTE = {
     ("/jobs/<job_id>/cancel", "POST"): _on_a_job("POST", "/cancel", "operator", "queued"),
     ("/jobs/<job_id>/retry", "POST"): _on_a_job("POST", "/retry", "operator"),
     ("/jobs/<job_id>/place", "GET"): _on_a_job("GET", "/place", "viewer"),
+    ("/uploads/<name>", "PUT"): Entry(
+        "operator",
+        Asked("PUT", "/uploads/list.csv?organization_id=ours", {"any": "content"}),
+        reaching=((Asked("PUT", "/uploads/list.csv?organization_id=theirs"), 403),),
+    ),
+    ("/backlog", "GET"): Entry(
+        "viewer",
+        Asked("GET", "/backlog?organization_id=ours"),
+        reaching=((Asked("GET", "/backlog?organization_id=theirs"), 403),),
+    ),
     ("/queues", "GET"): Entry("viewer", Asked("GET", "/queues")),
     ("/queues/<name>", "GET"): Entry(
         "viewer",

@@ -52,6 +52,8 @@ def list_jobs(event: Event, caller: Caller) -> Response:
         limit=query.limit,
         cursor=query.cursor,
         status=query.status,
+        since=query.since,
+        until=query.until,
         matches=_filter(query, organization_id),
     )
     jobs = [views.summary(row) for row in page.jobs]

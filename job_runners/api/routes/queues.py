@@ -7,7 +7,7 @@ from job_runners import names, runners
 from job_runners.api import queue_views, setting_requests
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.api.query import page_query
+from job_runners.api.query import optional_organization, page_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import changing_limits, queues
 from job_runners.engine.errors import QueueNotFound
@@ -44,6 +44,16 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response:
         sees_payloads=caller.sees_payloads,
     )
     return respond(200, queue_views.queue(found))
+
+
+def get_backlog(event: Event, caller: Caller) -> Response:
+    """Count the jobs that wait for a worker, and those that run, by queue and job type. At most
+    1,000 jobs are read. Jobs that wait in line, under a pause or for something else aren't
+    counted. Without `organization_id`, services get the jobs of all organizations."""
+    from job_runners.api import backlog_views  # imported here because few requests need it
+    from job_runners.engine.tick import backlog
+
+    return respond(200, backlog_views.backlog(backlog.sample(optional_organization(event, caller))))
 
 
 def limit_queue(event: Event, _caller: Caller, name: str) -> Response:

@@ -25,6 +25,7 @@ from job_runners.api.specification import (
     REQUIRED_KEY,
     RUN_PROBLEMS,
     WHOSE,
+    WHOSE_OR_ALL,
     WITH_MEMBERS,
     Answers,
     Operation,
@@ -290,6 +291,14 @@ _route(
     body="AnswerData",
 )
 _route(
+    "PUT /uploads/<name>",
+    "uploads.put_upload",
+    Role.OPERATOR,
+    {201: ("Stored", "Upload", ())},
+    ("unreadable-body", "too-large", "invalid-request"),
+    parameters=WHOSE,
+)
+_route(
     "GET /paused", "pauses.list_paused", Role.VIEWER, ok("Paused job types and queues", "Paused")
 )
 _route(
@@ -319,6 +328,13 @@ _route(
     Role.VIEWER,
     ok("A page of queues, by name", "QueuePage"),
     parameters=PAGE_PARAMETERS,
+)
+_route(
+    "GET /backlog",
+    "queues.get_backlog",
+    Role.VIEWER,
+    ok("The counts by queue and job type", "Backlog"),
+    parameters=WHOSE_OR_ALL,
 )
 _route(
     "GET /queues/<name>",

@@ -10,7 +10,7 @@ from job_runners.cli.known import check_queue
 from job_runners.cli.limiting import limit, limits_in_words
 from job_runners.cli.target import Target
 
-_HEADINGS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
+_HEADINGS = ("QUEUE", "KEY OR JOB TYPE", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
 
 @options.group(lists=True)
@@ -32,12 +32,18 @@ def command() -> None:
 )
 def list_queues(target: Target, most: int) -> None:
     """Show the limits of each queue. For the first of its keys in use, also show the slots in use,
-    the number of waiting jobs and the longest wait."""
+    the number of waiting jobs and the longest wait.
+
+    Jobs of queues without limits are counted by job type, from at most 1,000 jobs of the stack.
+    """
     found = list(map(target.shown, islice(target.api.queues(), most)))
+    backlog = target.shown(target.api.backlog())
     if target.json:
-        output.print_json({"queues": found})
-    else:
-        output.table(_HEADINGS, [row for queue in found for row in _rows(queue)])
+        output.print_json({"queues": found, "backlog": backlog})
+        return
+    output.table(_HEADINGS, [row for queue in found for row in _rows(queue, backlog)])
+    if backlog["more"]:
+        click.echo("Over 1,000 jobs run or wait for a worker. Only 1,000 were counted.", err=True)
 
 
 @options.command()
@@ -91,8 +97,9 @@ def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
     return [(fact, value) for fact, value in found if value]
 
 
-def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return a row for each key in use, or one row without a key if there are none."""
+def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each key in use, or for each job type of a queue without keys in use. If
+    there are none, return one row for the queue."""
     limits = queue["limits"]
     words = limits_in_words(limits)
     rows: list[tuple[str, ...]] = [
@@ -106,7 +113,23 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
             words,
         )
         for each in queue["keys"]
-    ] or [(queue["name"], "", "", "", "", _state(queue), words)]
+    ]
+    at_least = "at least " if backlog["more"] else ""
+    if not limits:
+        rows += [
+            (
+                queue["name"],
+                each["job_type"],
+                f"{at_least}{each['running']}",
+                f"{at_least}{each['waiting']}",
+                output.ago(each["oldest_waiting_since"]),
+                _state(queue),
+                words,
+            )
+            for each in backlog["jobs"]
+            if each["queue_name"] == queue["name"]
+        ]
+    rows = rows or [(queue["name"], "", "", "", "", _state(queue), words)]
     if queue["keys_cursor"]:
         rows.append(
             (queue["name"], "and more", "", "", "", f"job-runners queues show {queue['name']}", "")

@@ -38,14 +38,18 @@ export function get(path, query = {}, signal = undefined) {
 }
 
 /** Call the API. Returns {data, status, retryAfter, uniqueOutcome}; throws a Problem. `uniqueOutcome` is set if
- * a dispatch of unique work found an existing job. */
-export async function call(method, path, { body, headers = {}, signal } = {}) {
+ * a dispatch of unique work found an existing job. The request's body is `body` as JSON, or a `file`. */
+export async function call(method, path, { body, file, headers = {}, signal } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (token) sent.Authorization = `Bearer ${token}`;
   const request = { method, signal, headers: sent, cache: "no-store", credentials: "same-origin" };
   if (body !== undefined) {
     sent["Content-Type"] = "application/json";
     request.body = JSON.stringify(body);
+  }
+  if (file) {
+    sent["Content-Type"] = "application/octet-stream";
+    request.body = file;
   }
   let response, text;
   try {

@@ -4,7 +4,6 @@ import { hasToken, useToken } from "./api.js";
 import { fill, h } from "./dom.js";
 import { failedGroupsView } from "./failed_groups_view.js";
 import { failedTasksView } from "./failed_tasks_view.js";
-import { failedView } from "./failed_view.js";
 import { refreshAges } from "./format.js";
 import { jobView } from "./job_view.js";
 import { jobsView } from "./jobs_view.js";
@@ -17,7 +16,8 @@ import { schedulesView } from "./schedules_view.js";
 
 const VIEWS = {
   jobs: jobsView, failed, job: jobView, new: newView, retry: retryView,
-  queues: queuesView, paused: queuesView, schedules: schedulesView,
+  queues: queuesView, paused: queuesView,
+  schedules: (root, route) => (route.rest[0] === "new" ? newView : schedulesView)(root, route),
 };
 
 const main = document.getElementById("main");
@@ -43,7 +43,7 @@ function show() {
 
 function failed(root, route) {
   const [kind] = route.rest;
-  if (kind === undefined) return failedView(root, route);
+  if (kind === undefined) return jobsView(root, route);
   return ({ groups: failedGroupsView, tasks: failedTasksView }[kind] ?? nothingHere)(root, route);
 }
 

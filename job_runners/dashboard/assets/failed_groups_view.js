@@ -42,7 +42,7 @@ export function failedGroupsView(root) {
     h("div", { class: "head" }, h("h1", {}, "Failed"), live.element), failedTabs("groups"),
     h("p", { class: "lead" },
       "Failed jobs of one type with one kind of error in one function are one group. The numbers are approximate."),
-    h("p", { class: "rate" },
+    h("p", { class: "inline rate" },
       h("label", { for: "rate" }, "Retry at most "),
       h("input", { id: "rate", type: "number", min: 0.1, max: 100, step: "any", value: RATE }), " jobs per second"),
     bulk.element, list);
@@ -78,7 +78,7 @@ async function jobsOf(group) {
 }
 
 function table(groups) {
-  return h("table", { class: "jobs failed", role: "table", "data-key": "table" },
+  return h("table", { class: "jobs failed groups", role: "table", "data-key": "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
       ["Job", "Error", "Failures", "Last seen", ""].map((name) =>
         h("th", { role: "columnheader", scope: "col" }, name || h("span", { class: "unseen" }, "Actions"))))),
@@ -102,8 +102,8 @@ function row(group) {
     cell("when", age(group.last_seen_at),
       h("span", { class: "words" }, "first ", age(group.first_seen_at),
         group.first_build && group.first_build !== "unknown" ? ` in build ${group.first_build}` : "")),
-    cell("do", button("retry-group", "Retry"), " ",
-      button("resolve", group.state === "resolved" ? "Reopen" : "Resolve")));
+    cell("do", h("span", { class: "buttons" }, button("retry-group", "Retry"),
+      button("resolve", group.state === "resolved" ? "Reopen" : "Resolve"))));
 }
 
 function noteForm(group, what) {

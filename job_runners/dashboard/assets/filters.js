@@ -18,6 +18,22 @@ export async function knownJobTypes() {
   }
 }
 
+const HOUR = 3_600_000;
+const TIMES = {
+  "15m": ["Last 15 minutes", HOUR / 4], "1h": ["Last hour", HOUR], "1d": ["Last 24 hours", 24 * HOUR],
+  "7d": ["Last 7 days", 168 * HOUR], "-1h": ["Over 1 hour ago", -HOUR], "-1d": ["Over 24 hours ago", -24 * HOUR],
+};
+
+/** The API's query for the filters of the address. */
+export function listQuery({ type, queue, search, time, failure }) {
+  const span = TIMES[time]?.[1] ?? 0;
+  const at = new Date(Date.now() - Math.abs(span)).toISOString();
+  return {
+    organization_id: organization(), job_type: type, queue_name: queue, search, failure,
+    since: span > 0 ? at : null, until: span < 0 ? at : null,
+  };
+}
+
 /** Links to each status, with counts if they are known. Failed jobs have their own page. */
 export function statusLinks(counts = null) {
   const { filters } = here();
@@ -37,7 +53,7 @@ export function filtered(page, element, kept = {}) {
   return to(page, { ...fields, search, ...kept });
 }
 
-/** The form with search, type, queue and organization. */
+/** The form with search, type, queue, time and organization. */
 export function filterBar() {
   const bar = h("form", { class: "filters", role: "search", "data-submit": "filter" },
     field("search", "Search", h("input", {
@@ -51,6 +67,8 @@ export function filterBar() {
       autocomplete: "off", spellcheck: "false",
     })),
     h("datalist", { id: "queues" }),
+    field("time", "Time", h("select", { id: "time", name: "time", "data-change": "filter" },
+      h("option", { value: "" }, "Any"), Object.entries(TIMES).map(([value, [words]]) => h("option", { value }, words)))),
     field("org", "Organization", h("input", {
       id: "org", name: "org", "data-change": "filter", placeholder: "Your own",
       autocomplete: "off", spellcheck: "false",
@@ -63,10 +81,11 @@ export function filterBar() {
 /** Update the form from the address. */
 export function followFilters(bar) {
   const { filters } = here();
-  const { search, queue, org } = bar.elements;
+  const { search, queue, org, time } = bar.elements;
   followType(bar);
   queue.value = filters.queue ?? "";
   search.value = filters.search ?? "";
+  time.value = filters.time ?? "";
   org.value = organization();
 }
 

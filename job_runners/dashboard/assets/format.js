@@ -35,6 +35,14 @@ export function age(iso) {
   return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
 }
 
+/** The time since a moment without "ago": how long a job has waited. */
+export function waited(iso) {
+  const element = age(iso);
+  element.dataset.waited = "";
+  refresh(element);
+  return element;
+}
+
 /** The time until a moment, or "due" once it has passed. Hovering shows the moment itself. */
 export function coming(iso) {
   const element = age(iso);
@@ -62,7 +70,8 @@ export function refreshAges() {
 
 function refresh(element) {
   const time = new Date(element.dateTime);
-  const text = "coming" in element.dataset && time <= Date.now() ? "due" : relative(time);
+  let text = "coming" in element.dataset && time <= Date.now() ? "due" : relative(time);
+  if ("waited" in element.dataset) text = text.replace(" ago", "");
   if (element.textContent !== text) element.textContent = text;
 }
 

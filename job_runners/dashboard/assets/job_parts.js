@@ -1,7 +1,7 @@
 // The parts of a job's page: questions that it waits for, earlier attempts, groups, children and log.
 
 import { h } from "./dom.js";
-import { age, clockTime, COUNT, count, progressBar, statusMark } from "./format.js";
+import { age, clockTime, COUNT, count, statusMark } from "./format.js";
 
 const KEPT = 5; // errors of earlier attempts that the row keeps
 
@@ -48,25 +48,30 @@ function attempt(error) {
     h("span", { class: "quiet when" }, age(error.at)));
 }
 
-const OUTCOMES = { open: "open", succeeded: "succeeded", failed: "failed", canceled: "canceled", existing: "existing" };
+const OUTCOMES = ["failed", "canceled", "open", "succeeded", "existing"]; // those that need attention first
+const FIRST = 25; // children that are shown at first
 
 /** A group of a job: its progress, and its members by outcome. Those of a batch can be listed and retried. */
 export function groupOf(group, isBatch, listed) {
-  const words = (outcome) => `${COUNT.format(group[outcome])} ${OUTCOMES[outcome]}`;
-  const shown = Object.keys(OUTCOMES).filter((outcome) => group[outcome] > 0);
+  const words = (outcome) => `${COUNT.format(group[outcome])} ${outcome}`;
+  const shown = OUTCOMES.filter((outcome) => group[outcome] > 0);
   const button = (name, text, more) => h("button", {
     class: "plain", type: "button", "data-do": name, "data-key": text, ...more,
   }, text);
   return h("section", { class: "group", "aria-label": `Group ${group.name}`, "data-key": `group ${group.name}` },
-    h("h2", {}, `Group ${group.name} `, h("span", { class: "count" }, COUNT.format(group.total))),
-    progressBar({ job_type: `group ${group.name}`, progress: group.progress }),
+    h("h2", {}, `Group ${group.name} `, h("span", { class: "count" },
+      `${COUNT.format(group.total - group.open)} of ${COUNT.format(group.total)} ended, ${Math.floor(group.progress)} %`)),
+    h("div", {
+      class: "outcomes", role: "progressbar", "aria-label": `Progress of group ${group.name}`,
+      "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": group.progress,
+    }, h("svg:svg", { viewBox: `0 0 ${group.total || 1} 1`, preserveAspectRatio: "none", "aria-hidden": "true" }, parts(group))),
     isBatch
       ? h("div", { class: "buttons" },
         shown.map((outcome) => button("members", words(outcome), { "data-outcome": outcome, "aria-expanded": listed?.outcome === outcome })),
         group.failed > 0 && button("retry-members", "Retry failed members"))
       : h("p", { class: "words" }, shown.map(words).join(", ")),
     group.as_of && h("p", { class: "help" }, "Counted ", age(group.as_of)),
-    listed && h("ol", { class: "rows children", "aria-label": `Members: ${OUTCOMES[listed.outcome]}` },
+    listed && h("ol", { class: "rows children", "aria-label": `Members: ${listed.outcome}` },
       listed.members.map(({ key, id, status, error, job }) => h("li", { "data-key": key ?? id },
         statusMark(job?.status ?? status), h("span", { class: "why" },
           h("a", { class: "whole", href: `#/job/${id}` }, key ?? id),
@@ -74,26 +79,45 @@ export function groupOf(group, isBatch, listed) {
       listed.cursor && h("li", { class: "help", "data-key": "" }, "Only the first members are listed.")));
 }
 
-/** The jobs that a job has dispatched, from a page of the API. */
+function parts(group) {
+  let x = 0;
+  return OUTCOMES.filter((outcome) => outcome !== "open").map((outcome) => {
+    const part = h("svg:rect", { class: outcome, x, y: 0, width: group[outcome], height: 1 });
+    x += group[outcome];
+    return part;
+  });
+}
+
+/** The jobs that a job has dispatched, from a page of the API. Those that failed come first. */
 export function childrenOf(page) {
   if (!page?.children.length) return null;
   const { children, cursor } = page;
+  const sorted = [...children.filter(hasFailed), ...children.filter((each) => !hasFailed(each))];
+  const rest = sorted.slice(FIRST);
   return h("section", { "aria-labelledby": "children", "data-key": "children" },
     h("h2", { id: "children" }, "Children ", h("span", { class: "count" }, summary(children, cursor))),
-    h("ol", { class: "rows children" }, children.map(({ key, group, id, job }) => ({ own: key ?? id, group, id, job }))
-      .map(({ own, group, id, job }) => ({ key: group ? `${group}/${own}` : own, id, job }))
-      .map(({ key, id, job }) => h("li", { "data-key": key },
-      job ? statusMark(job.status, job.cancel_requested) : h("span", { class: "quiet" }, "deleted"),
-      h("span", { class: "why" },
-        job ? h("a", { class: "whole", href: `#/job/${id}` }, key) : key,
-        job && h("span", { class: "quiet" }, ` ${job.job_type}`)),
-      h("span", { class: "quiet when" }, job && age(job.created_at))))),
-    cursor && h("p", { class: "help" }, `The first ${children.length} by key.`));
+    h("ol", { class: "rows children" }, sorted.slice(0, FIRST).map(childRow)),
+    rest.length > 0 && h("details", {}, h("summary", {}, `Show the other ${rest.length}`),
+      h("ol", { class: "rows children" }, rest.map(childRow))),
+    cursor && h("p", { class: "help" }, `These are the first ${children.length} by key.`));
 }
 
+function childRow({ key, group, id, job }) {
+  const own = key ?? id;
+  const name = group ? `${group}/${own}` : own;
+  const words = job?.error && job.status !== "succeeded" ? `${job.job_type}, ${job.error.kind}: ${job.error.message}` : job?.job_type;
+  return h("li", { "data-key": name },
+    job ? statusMark(job.status, job.cancel_requested) : h("span", { class: "quiet" }, "deleted"),
+    h("span", { class: "why" },
+      job ? h("a", { class: "whole", href: `#/job/${id}` }, name) : name, job && h("span", { class: "quiet" }, ` ${words}`)),
+    h("span", { class: "quiet when" }, job && age(job.created_at)));
+}
+
+const hasFailed = ({ job }) => job?.status === "failed";
+
 function summary(children, cursor) {
-  const failed = children.filter(({ job }) => job?.status === "failed").length;
-  return `${children.length}${cursor ? "+" : ""}${failed ? `, ${failed} failed` : ""}`;
+  const failed = children.filter(hasFailed).length;
+  return `${cursor ? "the first " : ""}${children.length}${failed ? `, ${failed} failed` : ""}`;
 }
 
 /** The log: links to it, and its lines once the user has asked for them. */

@@ -1,98 +1,165 @@
-// The live list of an organization's jobs, newest first.
+// The live lists of an organization's jobs: all, newest first, and those that failed, latest failure first. Selected
+// jobs can be retried or canceled.
 
+import { retryJob } from "./actions.js";
 import { get } from "./api.js";
+import { BulkRetry } from "./bulk_retry.js";
 import { fill, h } from "./dom.js";
-import { filterBar, filtered, followFilters, statusLinks } from "./filters.js";
-import { age, between, count, duration, FINISHED, progressBar, statusMark } from "./format.js";
+import { failedTabs } from "./failed_tabs.js";
+import { filterBar, filtered, followFilters, listQuery, statusLinks } from "./filters.js";
+import { age, between, count, COUNT, duration, FINISHED, progressBar, statusMark, waited } from "./format.js";
 import { Live } from "./live.js";
 import { Newest } from "./newest.js";
 import { Numbers, tally } from "./numbers.js";
 import { here, organization, to } from "./route.js";
+import { Selection } from "./selection.js";
 
 const ROWS = 25;
+const ROWS_FAILED = 50;
 const SECONDS_WHILE_RUNNING = 3;
 const SECONDS_WHILE_IDLE = 15;
+const SECONDS_FAILED = 10;
+const PROMPT = 60_000; // milliseconds that a worker may take to start a job
 
-export function jobsView(root) {
-  document.title = "Jobs · Job Runners";
-  const list = h("section", { "aria-label": "Jobs", "aria-busy": "true" }, skeleton());
+export function jobsView(root, { page }) {
+  const failed = page === "failed"; // or else all jobs
+  const name = failed ? "Failed" : "Jobs";
+  document.title = `${name} · Job Runners`;
+  const list = h("section", { "aria-label": failed ? "Failed jobs" : "Jobs", "aria-busy": "true" }, skeleton());
   const tabs = h("nav", { class: "tabs", "aria-label": "Status", "aria-describedby": "counted" });
   const counted = h("p", { class: "counted", id: "counted" });
+  const backlog = h("div", {});
   const bar = filterBar();
   const live = new Live(read);
+  const bulk = new BulkRetry(() => live.now());
+  const selection = new Selection(bulk);
   const numbers = new Numbers();
   const newest = new Newest((found) => {
     numbers.show(found);
-    counts = found && tally(found.jobs);
+    counts = found?.whole ? tally(found.jobs) : null;
     fill(tabs, statusLinks(counts));
-    fill(counted, found && `Based on ${found.whole ? "all" : "the newest"} ${count(found.read, "job")}`);
+    fill(counted, found && counts && `Counted: all ${count(found.read, "job")}`);
   });
   let counts = null;
 
   async function read(signal) {
     const { filters } = here();
-    const query = {
-      organization_id: organization(), status: filters.status, job_type: filters.type,
-      queue_name: filters.queue, search: filters.search, cursor: filters.cursor, limit: ROWS,
-    };
+    const status = failed ? "failed" : filters.status;
+    const query = { ...listQuery(filters), status, cursor: filters.cursor, limit: failed ? ROWS_FAILED : ROWS };
     const { data, retryAfter } = await get("jobs", query, signal);
     list.removeAttribute("aria-busy");
-    fill(list, data.jobs.length ? table(data.jobs) : empty(filters, data.cursor),
-      pages(filters, data));
+    fill(list, failed && oneGroup(filters), data.jobs.length ? table(data.jobs, failed, selection) : empty(filters, data.cursor, failed),
+      pages(page, filters, data, query.limit));
+    selection.show(data.jobs);
+    if (!failed) fill(backlog, waits((await get("backlog", { organization_id: organization() }, signal)).data));
     const going = data.jobs.some((job) => !FINISHED.has(job.status));
-    return Math.max(retryAfter ?? 0, going ? SECONDS_WHILE_RUNNING : SECONDS_WHILE_IDLE);
+    const seconds = going ? SECONDS_WHILE_RUNNING : SECONDS_WHILE_IDLE;
+    return Math.max(retryAfter ?? 0, failed ? SECONDS_FAILED : seconds);
   }
 
   function follow() {
-    fill(tabs, statusLinks(counts));
     followFilters(bar);
     list.setAttribute("aria-busy", "true");
-    newest.read();
+    if (!failed) {
+      fill(tabs, statusLinks(counts));
+      newest.read();
+    }
     return live.now();
   }
 
   fill(root,
-    h("div", { class: "head" }, h("h1", {}, "Jobs"), live.element),
-    h("div", { class: "states" }, tabs, counted), bar, numbers.element, list);
-  fill(tabs, statusLinks());
-  newest.start();
+    h("div", { class: "head" }, h("h1", {}, name), live.element),
+    failed ? failedTabs("jobs") : [backlog, h("div", { class: "states" }, tabs, counted)],
+    bar, !failed && numbers.element, selection.element, bulk.element, list);
+  if (!failed) {
+    fill(tabs, statusLinks());
+    newest.start();
+  }
   live.start();
   return {
     follow,
-    stop: () => { live.stop(); newest.stop(); },
+    stop: () => { live.stop(); newest.stop(); bulk.stop(); },
     does: {
+      ...selection.does,
       again: () => live.now(),
-      filter: (element) => { location.hash = filtered("", element, { status: here().filters.status }); },
+      filter: (element) => {
+        const { status, failure } = here().filters;
+        location.hash = filtered(failed ? "failed" : "", element, { status, failure });
+      },
+      retry: async (button) => {
+        button.disabled = true;
+        try {
+          await retryJob({ id: button.dataset.id });
+          await live.now();
+        } finally {
+          button.disabled = false;
+        }
+      },
     },
   };
 }
 
-function table(jobs) {
-  return h("table", { class: "jobs", role: "table" },
+/** A line about the jobs that no worker has started, if one of them has waited for long. */
+function waits({ jobs, more }) {
+  const waiting = jobs.reduce((total, each) => total + each.waiting, 0);
+  const [since] = jobs.map((each) => each.oldest_waiting_since).filter(Boolean).sort();
+  if (!since || Date.now() - new Date(since) < PROMPT) return null;
+  const least = more ? "at least " : "";
+  return h("p", { class: "backlog", role: "note" }, "No worker has started ", least, h("b", {}, count(waiting, "job")),
+    ", the oldest for ", least, h("b", {}, waited(since)), ". ", h("a", { href: "#/queues" }, "See what waits in each queue"));
+}
+
+/** A note that only the jobs of one group are shown. */
+function oneGroup(filters) {
+  return filters.failure && h("p", { class: "note", "data-key": "group" },
+    "Only the jobs of one group are shown. ", h("a", { href: to("failed", { org: filters.org }) }, "Show all failed jobs"));
+}
+
+function table(jobs, failed, selection) {
+  const columns = failed ? ["Job", "Error", "Attempts", "Failed", "Actions"] : ["Status", "Job", "Progress", "Queue", "Created"];
+  return h("table", { class: failed ? "jobs failed" : "jobs", role: "table", "data-key": "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      ["Status", "Job", "Progress", "Queue", "Organization", "Created"].map((name) =>
-        h("th", { role: "columnheader", scope: "col" }, name)))),
-    h("tbody", { role: "rowgroup" }, jobs.map(row)));
+      h("th", { role: "columnheader", scope: "col", class: "pick" }, selection.box()),
+      columns.map((name) => h("th", { role: "columnheader", scope: "col" },
+        name === "Actions" ? h("span", { class: "unseen" }, name) : name)))),
+    h("tbody", { role: "rowgroup" }, jobs.map((job) => h("tr", { role: "row", "data-key": job.id },
+      cell("pick", selection.box(job)), failed ? failedCells(job) : cells(job)))));
 }
 
-function row(job) {
-  const cell = (name, ...children) => h("td", { role: "cell", class: name }, ...children);
-  return h("tr", { role: "row", "data-key": job.id },
-    cell("state", statusMark(job.status, job.cancel_requested)),
-    cell("what",
-      h("a", { class: "whole", href: `#/job/${job.id}` }, job.job_type),
-      h("span", { class: "words" }, inWords(job))),
-    cell("progress", progress(job)),
-    cell("queue", job.queue_name),
-    cell("organization", job.organization_id),
-    cell("when", age(job.created_at)));
+function cell(name, ...children) {
+  return h("td", { role: "cell", class: name }, ...children);
 }
 
-/** A job's error or result message. */
-function inWords(job) {
-  if (job.error && job.status !== "succeeded") return `${job.error.kind}: ${job.error.message}`;
-  return job.result_message ?? "";
+/** The cell with what tells a job from others of its type: the start of its id, its key and its message. */
+function what(job, ...words) {
+  return cell("what",
+    h("a", { class: "whole", href: `#/job/${job.id}` }, job.job_type), " ", h("code", { class: "short" }, job.id.slice(0, 8)),
+    h("span", { class: "words" }, [job.concurrency_key !== "*" && job.concurrency_key, ...words].filter(Boolean).join(" · ")));
 }
+
+function cells(job) {
+  const message = job.error && job.status !== "succeeded" ? `${job.error.kind}: ${job.error.message}` : job.result_message;
+  return [
+    cell("state", statusMark(job.status, job.cancel_requested)), what(job, message),
+    cell("progress", progress(job)), cell("queue", job.queue_name), cell("when", age(job.created_at)),
+  ];
+}
+
+function failedCells(job) {
+  return [
+    what(job, job.queue_name),
+    cell("why", h("span", { class: "kind" }, job.error?.kind ?? "unknown"), " ",
+      h("span", { class: "words" }, job.error?.message)),
+    cell("attempts", `${job.attempt} of ${job.max_attempts}`),
+    cell("when", age(job.finished_at)),
+    cell("do", h("button", {
+      class: "plain", type: "button", "data-do": "retry", "data-id": job.id,
+      "aria-label": `Retry ${job.job_type}, ${job.id.slice(0, 8)}`,
+    }, "Retry")),
+  ];
+}
+
+const WAITS = { line: "in line", job: "after a job", signal: "for a signal", group: "for its group" };
 
 function progress(job) {
   const words = (...children) => h("span", { class: "number" }, children);
@@ -104,7 +171,7 @@ function progress(job) {
     case "scheduled":
       return words(isPast(job.run_at) ? "due" : ["starts ", age(job.run_at)]);
     case "waiting":
-      return job.waits_for && words({ line: "in line", job: "after a job", signal: "for a signal", group: "for its group" }[job.waits_for.kind] ?? "paused");
+      return job.waits_for && words(WAITS[job.waits_for.kind] ?? "paused");
     case "retryable":
       return words(isPast(job.run_at) ? "due" : ["retries ", age(job.run_at)]);
     default:
@@ -114,25 +181,27 @@ function progress(job) {
 
 const isPast = (iso) => new Date(iso) <= Date.now();
 
-function empty(filters, cursor) {
-  if (cursor) return h("p", { class: "empty" }, "No matches so far.");
-  const narrowed = filters.status || filters.type || filters.queue || filters.search;
+function empty(filters, cursor, failed) {
+  const { org, status, type, queue, search, time, failure } = filters;
+  const narrowed = (!failed && status) || type || queue || search || time || failure;
+  const words = (...children) => h("p", { class: "empty", "data-key": "empty" }, children);
+  if (cursor) return words("No matches so far.");
   if (narrowed) {
-    return h("p", { class: "empty" }, "No matching jobs. ",
-      h("a", { href: to("", { org: filters.org }) }, "Show all"));
+    return failed
+      ? words("No matching failed jobs. ", h("a", { href: to("failed", { org }) }, "Show all failed jobs"))
+      : words("No matching jobs. ", h("a", { href: to("", { org }) }, "Show all"));
   }
-  return h("p", { class: "empty" },
-    organization() ? `${organization()} has no jobs yet. ` : "No jobs yet. ",
+  if (failed) return words("No failed jobs.");
+  return words(organization() ? `${organization()} has no jobs yet. ` : "No jobs yet. ",
     h("a", { href: to("new") }, "Dispatch one"));
 }
 
-function pages(filters, { jobs, cursor }) {
-  const newest = { ...filters, cursor: "" };
-  return h("nav", { class: "pages", "aria-label": "More jobs" },
-    filters.cursor && h("a", { href: to("", newest) }, "Newest"),
-    h("span", { class: "quiet" }, jobs.length ? count(jobs.length, "job") : ""),
-    cursor && h("a", { href: to("", { ...filters, cursor }) },
-      jobs.length < ROWS ? "Search older jobs" : "Older"));
+function pages(page, filters, { jobs, cursor }, rows) {
+  const path = page === "failed" ? page : "";
+  return h("nav", { class: "pages", "aria-label": "More jobs", "data-key": "pages" },
+    filters.cursor && h("a", { href: to(path, { ...filters, cursor: "" }) }, "Newest"),
+    h("span", { class: "quiet" }, jobs.length ? `${COUNT.format(jobs.length)} listed` : ""),
+    cursor && h("a", { href: to(path, { ...filters, cursor }) }, jobs.length < rows ? "Search older jobs" : "Older"));
 }
 
 function skeleton() {

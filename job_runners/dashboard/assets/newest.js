@@ -2,7 +2,8 @@
 // no index has counts, and a counter would cost writes.
 
 import { get } from "./api.js";
-import { here, organization } from "./route.js";
+import { listQuery } from "./filters.js";
+import { here } from "./route.js";
 
 const AT_MOST = 200;
 const PAGE = 100; // the most that the API lists at once
@@ -34,7 +35,7 @@ export class Newest {
     const { signal } = (this.#abort = new AbortController());
     const { filters } = here();
     try {
-      const { jobs, whole } = await newest(signal);
+      const { jobs, whole } = await newest(filters.time, signal);
       if (signal.aborted) return;
       this.#show({ jobs: jobs.filter((job) => matches(job, filters)), read: jobs.length, whole });
     } catch (problem) {
@@ -45,11 +46,11 @@ export class Newest {
   }
 }
 
-async function newest(signal) {
+async function newest(time, signal) {
   const jobs = [];
   let cursor = null;
   do {
-    const query = { organization_id: organization(), limit: PAGE, cursor };
+    const query = { ...listQuery({ time }), limit: PAGE, cursor };
     const { data } = await get("jobs", query, signal);
     jobs.push(...data.jobs);
     cursor = data.cursor;

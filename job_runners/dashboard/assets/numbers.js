@@ -1,10 +1,15 @@
-// Statistics of the newest jobs: outcomes, waiting times, run times and counts by status.
+// Charts of the newest jobs that the page has read: when they were created and how they ended, how long they waited,
+// and how long they ran.
 
 import { fill, h } from "./dom.js";
-import { age, between, count, duration, FINISHED } from "./format.js";
+import { between, count, duration, FINISHED } from "./format.js";
 
 const BINS = 24;
-const OUTCOMES = ["succeeded", "failed", "canceled", "unfinished"];
+const HEIGHT = 40;
+const DAY = 86_400_000;
+const OUTCOMES = ["succeeded", "canceled", "failed", "unfinished"]; // from the bottom of a bar to its top
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
 
 export class Numbers {
   constructor() {
@@ -12,7 +17,7 @@ export class Numbers {
   }
 
   show(newest) {
-    const children = newest ? figures(newest) : [];
+    const children = newest?.jobs.length ? figures(newest) : [];
     this.element.hidden = !children.length;
     fill(this.element, children);
   }
@@ -26,82 +31,73 @@ export function tally(jobs) {
 }
 
 function figures({ jobs, read, whole }) {
-  if (!jobs.length) return [];
   // Only jobs that ran in one Lambda invocation: a later invocation or attempt overwrites the
   // start of the first.
-  const oneInvocation = jobs.filter((job) => job.attempt === 1 && job.invocations === 1 && job.started_at);
-  const waits = oneInvocation.map((job) => between(later(job), job.started_at));
-  const runs = oneInvocation.filter((job) => job.status === "succeeded")
-    .map((job) => between(job.started_at, job.finished_at));
+  const ran = jobs.filter((job) => job.attempt === 1 && job.invocations === 1 && job.started_at);
+  const waits = ran.map((job) => between(later(job), job.started_at));
+  const runs = ran.filter((job) => job.status === "succeeded").map((job) => between(job.started_at, job.finished_at));
+  const among = jobs.length < read ? ` that match, among ${whole ? "all" : "the newest"} ${read}` : "";
+  const which = among || !whole ? `${count(jobs.length, "job")}${among}` : `all ${count(jobs.length, "job")}`;
   return [
-    outcomes(jobs),
-    times("Wait", waits, "before they started"),
-    times("Run", runs, "for those that succeeded"),
-    h("p", { class: "from" },
-      from(jobs.length, read, whole), ", since ",
-      age(jobs.at(-1).created_at),
-      oneInvocation.length < jobs.length
-        && `. Times are from the ${oneInvocation.length} that ran in one invocation.`),
+    created(jobs), times("Wait before the start", waits), times("Run time of those that succeeded", runs),
+    h("p", { class: "from" }, `These charts show ${!among && !whole ? "only the newest " : ""}${which}.`,
+      ran.length > 0 && ran.length < jobs.length && ` Times are from the ${ran.length} that ran in one invocation.`),
   ];
-}
-
-function from(number, read, whole) {
-  if (number < read) return `From ${count(number, "job")} among ${whole ? "all" : "the newest"} ${read}`;
-  if (!whole) return `From the newest ${count(number, "job")}`;
-  return number === 1 ? "From the only job" : `From all ${count(number, "job")}`;
 }
 
 function later(job) {
   return [job.queued_at, job.run_at, job.created_at].filter(Boolean).sort().at(-1);
 }
 
-function outcomes(jobs) {
-  const ended = Object.fromEntries(OUTCOMES.map((name) => [name, 0]));
-  for (const job of jobs) ended[FINISHED.has(job.status) ? job.status : "unfinished"] += 1;
-  let x = 0;
-  const parts = OUTCOMES.filter((name) => ended[name]).map((name) => {
-    const width = (100 * ended[name]) / jobs.length;
-    const part = h("svg:rect", { class: name, x, y: 0, width, height: 8 });
-    x += width;
-    return part;
-  });
-  const words = OUTCOMES.filter((name) => ended[name] || name === "failed")
-    .map((name) => h("span", { class: ended[name] ? name : null }, h("b", {}, ended[name]), ` ${name}`));
-  return h("figure", {},
-    h("figcaption", {}, "Outcomes"),
-    h("p", { class: "value" }, words),
-    h("svg:svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, parts));
+const outcome = ({ status }) => (FINISHED.has(status) ? status : "unfinished");
+
+/** How many jobs were created when, by outcome. */
+function created(jobs) {
+  const at = jobs.map((job) => new Date(job.created_at).getTime());
+  const [first, last] = [Math.min(...at), Math.max(...at)];
+  const bins = binned(jobs, (_, index) => (at[index] - first) / Math.max(1, last - first));
+  const number = (name) => jobs.filter((job) => outcome(job) === name).length;
+  const words = OUTCOMES.filter((name) => number(name) || name === "failed")
+    .map((name) => h("span", { class: number(name) ? name : null }, h("b", {}, number(name)), ` ${name}`));
+  const parts = (bin) => OUTCOMES.map((name) => [name, bin.filter((job) => outcome(job) === name).length]);
+  return chart("Created", words, bins.map(parts), [first, last].map((time) => (last - first < DAY ? CLOCK : DAY_AND_CLOCK).format(time)));
 }
 
-function times(name, values, what) {
-  const sorted = values.filter((value) => value !== null).map((value) => Math.max(0, value))
+/** A histogram of times on a logarithmic scale. */
+function times(name, values) {
+  const sorted = values.filter((value) => value !== null).map((value) => Math.max(10, value))
     .sort((one, other) => one - other);
+  if (!sorted.length) return null;
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  const [low, high] = [sorted[0], sorted.at(-1)];
+  const bins = binned(sorted, (value) => Math.log(value / low) / (Math.log(high / low) || 1));
+  const words = [[0.5, " median"], [0.95, " at 95 %"]]
+    .map(([share, of]) => h("span", {}, h("b", {}, duration(at(share))), of));
+  return chart(name, words, bins.map((bin) => [["bin", bin.length]]), [low, high].map(duration));
+}
+
+function binned(values, share) {
+  const bins = Array.from({ length: BINS }, () => []);
+  values.forEach((value, index) => bins[Math.min(BINS - 1, Math.floor(share(value, index) * BINS))].push(value));
+  return bins;
+}
+
+/** A bar of stacked parts for each bin, with the ends of both axes in words. */
+function chart(name, words, bins, ends) {
+  const most = Math.max(1, ...bins.map((bin) => bin.reduce((total, [, number]) => total + number, 0)));
+  const width = 100 / BINS;
+  const bars = bins.flatMap((bin, index) => {
+    let top = HEIGHT;
+    return bin.filter(([, number]) => number).map(([kind, number]) => {
+      const height = HEIGHT * number / most;
+      top -= height;
+      return h("svg:rect", { class: kind, x: index * width, y: top, width: width * 0.8, height });
+    });
+  });
   return h("figure", {},
     h("figcaption", {}, name),
-    sorted.length
-      ? h("p", { class: "value", title: what },
-        h("span", {}, h("b", {}, duration(at(0.5))), " median"),
-        h("span", {}, h("b", {}, duration(at(0.95))), " at 95 %"))
-      : h("p", { class: "value" }, "none yet"),
-    histogram(sorted));
-}
-
-/** A histogram of times, from the shortest to the longest, on a logarithmic scale. */
-function histogram(sorted) {
-  const low = Math.log(Math.max(10, sorted[0] ?? 10));
-  const high = Math.max(Math.log(Math.max(10, sorted.at(-1) ?? 10)), low + 0.01);
-  const bins = Array.from({ length: BINS }, () => 0);
-  for (const value of sorted) {
-    const place = (Math.log(Math.max(10, value)) - low) / (high - low);
-    bins[Math.min(BINS - 1, Math.floor(place * BINS))] += 1;
-  }
-  const most = Math.max(1, ...bins);
-  const width = 100 / BINS;
-  return h("svg:svg", { viewBox: "0 0 100 16", preserveAspectRatio: "none", "aria-hidden": "true" },
-    h("svg:rect", { class: "floor", x: 0, y: 15.5, width: 100, height: 0.5 }),
-    bins.map((number, index) => {
-      const height = number ? Math.max(2, (15 * number) / most) : 0;
-      return h("svg:rect", { class: "bin", x: index * width, y: 16 - height, width: width * 0.8, height });
-    }));
+    h("p", { class: "value" }, words),
+    h("p", { class: "axis" }, count(most, "job")),
+    h("svg:svg", { viewBox: `0 0 100 ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, bars),
+    h("p", { class: "axis ends" }, ends.map((end) => h("span", {}, end))));
 }

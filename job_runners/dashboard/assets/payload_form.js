@@ -176,8 +176,15 @@ function labelled(field, control) {
   return h("div", { class: "field", "data-kind": field.kind ?? "json" },
     h("label", { for: id }, field.label, !field.required && h("span", { class: "quiet" }, " optional")),
     control,
+    isUpload(field) && h("label", { class: "plain upload" }, "Upload a file",
+      h("input", { class: "unseen", type: "file", "data-change": "upload", "data-for": id, "aria-label": `Upload a file for ${field.label}` })),
     h("p", { class: "help", id: `${id}-help` }, field.help),
     h("p", { class: "wrong", id: `${id}-wrong` }));
+}
+
+/** Whether a field holds the key of an uploaded file, by its example or its description. */
+function isUpload({ kind, example, help }) {
+  return kind === "line" && (String(example).startsWith("uploads/") || help.includes("uploads/"));
 }
 
 const nameOf = (field) => ["payload", ...field.path].join(".");

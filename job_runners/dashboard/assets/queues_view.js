@@ -1,17 +1,18 @@
-// The page of all queues shows their slots in use, waiting jobs, limits and pause switches, and the
-// pause switches of the job types. If the address names a queue, the page shows that queue with all
-// its keys in use. A caller that may change its limits also gets a form for them.
+// The page of all queues shows what runs in each, what waits, since when and why, and switches that pause queues and
+// job types. If the address names a queue, the page shows that queue with all its keys in use. A caller that may
+// change its limits also gets a form for them.
 
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { age, coming, COUNT } from "./format.js";
+import { age, coming, COUNT, waited } from "./format.js";
 import { Live } from "./live.js";
 import { here, to } from "./route.js";
 import { ask, say } from "./say.js";
 
 const SECONDS = 10;
 const ROWS = 100;
+const COLUMNS = ["Queue", "Running", "Waiting", "Oldest wait", "Why they wait", "Limits", "Pause"];
 const DEFAULT_MAX_WAITING = 10_000; // of a queue that the code doesn't declare
 
 export function queuesView(root, { rest: [name] }) {
@@ -22,15 +23,22 @@ export function queuesView(root, { rest: [name] }) {
 
   async function read(signal) {
     const { cursor } = here().filters;
-    const { data } = await get(name ? own : "queues", { cursor, limit: ROWS }, signal);
-    const queues = name ? [data] : data.queues;
-    const shown = [section(name ? "Keys in use" : "Queues", table("Queue", queues.map((each) => queueRows(each, name))), data)];
+    const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
+    const [data, backlog, { paused }, types] = await Promise.all([
+      fetched(name ? own : "queues", { cursor, limit: ROWS }), fetched("backlog"), fetched("paused"), name ? [] : knownJobTypes(),
+    ]);
+    const isPaused = (type) => paused.some((each) => each.kind === "job_type" && each.name === type);
+    const jobs = backlog.jobs.map((each) => ({ ...each, isPaused: isPaused(each.job_type) }));
+    const queues = (name ? [data] : data.queues).map((each) => withUse(each, { ...backlog, jobs })).sort(longestWaitFirst);
+    const sampled = backlog.more && h("p", { class: "help", "data-key": "sampled" },
+      "More than 1,000 jobs run or wait for a worker. In queues without limits, the page counts 1,000 of them: those "
+      + "that wait longest, and some of the newer ones. So these numbers are minimums.");
+    const shown = [section(name ? "Keys in use" : "Queues",
+      [table(COLUMNS, queues.map((each) => queueRows(each, name))), sampled], data)];
     if (data.may_limit) shown.push(section("Change limits", limitsForm(data)));
     if (!name) {
-      const types = await knownJobTypes();
-      const { paused } = (await get("paused", {}, signal)).data;
       const rows = jobTypeRows(types, paused.filter((each) => each.kind === "job_type"));
-      shown.push(section("Job types", table("Job type", rows)));
+      shown.push(section("Job types", table(["Job type", "Waiting", "Oldest wait", "Why they wait", "Pause"], rows)));
     }
     body.removeAttribute("aria-busy");
     fill(body, shown);
@@ -41,9 +49,8 @@ export function queuesView(root, { rest: [name] }) {
       name ? h("a", { class: "back", href: to("queues") }, "All queues") : h("h1", {}, "Queues"), live.element),
     name && h("h1", { class: "id" }, name),
     !name && h("p", { class: "lead" },
-      "Jobs wait when all slots are busy or the rate limit is reached. Within 10 seconds of a pause, jobs of that "
-      + "type or queue stop starting. A running job stops when it next saves a checkpoint with a cursor, or runs to "
-      + "its end. After a resume, all of them continue."),
+      "Within 10 seconds of a pause, jobs of that queue or type stop starting. A running job stops when it next saves "
+      + "a checkpoint with a cursor, or runs to its end. After a resume, all of them continue."),
     body,
     !name && h("form", { class: "inline", "data-submit": "name" },
       h("label", { for: "queue-name" }, "Find a queue"),
@@ -94,15 +101,14 @@ function section(name, content, page = {}) {
   const next = page.keys_cursor === undefined
     ? page.cursor && h("a", { href: to("queues", { cursor: page.cursor }) }, "More queues")
     : page.keys_cursor && h("a", { href: toQueue(page.name, { cursor: page.keys_cursor }) }, "More keys");
-  return h("section", { "aria-labelledby": id, "data-key": id }, h("h2", { id }, name), content,
+  return h("section", { "aria-labelledby": id, "data-key": id }, h("h2", { id, class: name === "Queues" ? "unseen" : null }, name), content,
     next && h("nav", { class: "pages", "aria-label": "More" }, next));
 }
 
-function table(first, rows) {
+function table(columns, rows) {
   return h("table", { class: "queues", role: "table" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      [first, "In use", "Waiting", "Oldest wait", "Limits", "Paused"].map((each) =>
-        h("th", { role: "columnheader", scope: "col" }, each)))),
+      columns.map((each) => h("th", { role: "columnheader", scope: "col" }, each)))),
     h("tbody", { role: "rowgroup" }, rows));
 }
 
@@ -112,21 +118,46 @@ function row(key, kind, ...cells) {
   return h("tr", { role: "row", class: kind, "data-key": key }, cells);
 }
 
-/** The rows of a queue: one for the whole queue, and one for each other key. */
+/** A queue with the sums of its keys. Without limits, its `types` are counted instead, from the backlog. */
+function withUse(queue, backlog) {
+  const types = queue.limits ? [] : backlog.jobs.filter((each) => each.queue_name === queue.name)
+    .map((each) => ({ ...each, holders: [], slots_in_use: each.running, more: backlog.more }));
+  const parts = queue.keys.map((key) => ({ ...key, more: key.more_waiting }));
+  if (!queue.limits) parts.push(...types);
+  const sum = (field) => parts.reduce((total, each) => total + each[field], 0);
+  const first = parts.filter((each) => each.oldest_waiting_since).sort(longestWaitFirst)[0];
+  const alone = parts.length === 1 ? parts[0] : {}; // otherwise each part says why its jobs wait
+  return {
+    ...queue, types, slots_in_use: sum("slots_in_use"), waiting: sum("waiting"), holders: alone.holders,
+    next_start_at: alone.next_start_at, isPaused: alone.isPaused, oldest_waiting_id: first?.oldest_waiting_id,
+    more: Boolean(queue.keys_cursor) || (queue.limits ? parts.some((each) => each.more) : backlog.more),
+    oldest_waiting_since: first?.oldest_waiting_since ?? queue.paused?.oldest_waiting_since,
+  };
+}
+
+function longestWaitFirst(one, other) {
+  const [first, second] = [one, other].map((each) => each.oldest_waiting_since ?? "9");
+  return first < second ? -1 : Number(first > second);
+}
+
+/** The rows of a queue: one for the whole queue, and one for each key or job type. */
 function queueRows(queue, alone) {
-  const whole = queue.keys.find((key) => key.key === "*");
-  const { name, limits, paused } = queue;
+  const { name, limits, paused, types } = queue;
+  const keys = queue.keys.filter(({ key }) => key !== "*");
+  const one = types.length === 1 && types[0].job_type;
   return [
     row(name, null,
-      cell("what", h("a", { class: "named", href: toQueue(name) }, name)), uses(whole, limits, paused),
-      cell("limits", limits ? limits.words : h("span", { class: "quiet" }, "no limits"),
-        queue.changed_at && h("span", { class: "words" },
+      cell("what", h("a", { class: "named", href: toQueue(name) }, name), one && h("span", { class: "words" }, one)),
+      uses(queue, limits, paused),
+      cell("limits", limits ? limits.words : "none", queue.changed_at && h("span", { class: "words" },
         "changed ", age(queue.changed_at), queue.changed_by && ` by ${queue.changed_by}`)),
       cell("do", switchFor("queue", name, paused))),
-    queue.keys.filter((key) => key !== whole).map((key) => row(`${name}#${key.key}`, "key",
-      cell("what", key.key), uses(key, limits), cell("limits"), cell("do"))),
+    keys.map((key) => row(`${name}#${key.key}`, "key",
+      cell("what", key.key), uses({ ...key, more: key.more_waiting }, limits), cell("limits"), cell("do"))),
+    !one && types.map((type) => row(`${name}#${type.job_type}`, "key",
+      cell("what", type.job_type), uses(type), cell("limits"), cell("do"))),
     !alone && queue.keys_cursor && row(`${name}#`, "key",
-      cell("what", h("a", { href: toQueue(name) }, "More keys")), uses(), cell("limits"), cell("do")),
+      cell("what", h("a", { href: toQueue(name) }, "More keys")), uses(null), cell("limits"), cell("do")),
   ];
 }
 
@@ -134,30 +165,45 @@ function jobTypeRows(types, paused) {
   const names = [...types, ...paused].map((each) => each.name);
   return [...new Set(names)].sort().map((name) => {
     const entry = paused.find((each) => each.name === name);
-    return row(name, null, cell("what", h("span", { class: "named" }, name)), uses(undefined, null, entry),
-      cell("limits"), cell("do", switchFor("job_type", name, entry)));
+    const held = entry && { waiting: 0, oldest_waiting_since: entry.oldest_waiting_since };
+    return row(name, null, cell("what", h("span", { class: "named" }, name)), uses(held, null, entry).slice(1),
+      cell("do", switchFor("job_type", name, entry)));
   });
 }
 
-/** The cells with a key's slots in use and waiting jobs, and the number of jobs that a pause holds. */
-function uses(key, limits = null, paused = null) {
-  const { holders = [], next_start_at: next } = key ?? {};
-  const used = limits?.slots ? `${holders.length} of ${limits.slots}` : holders.length || "";
+/** The cells with what runs and waits in a queue or under a key, since when and why. */
+function uses(use, limits = null, paused = null) {
+  const { holders = [], slots_in_use: running, waiting, more, oldest_waiting_since: since } = use ?? {};
+  const used = running !== undefined && (limits?.slots ? `${running} of ${limits.slots}` : atLeast(running, more && !limits));
   return [
     cell("use", holders.length
       ? h("details", {}, h("summary", {}, used), h("ul", {}, holders.map((holder) => h("li", {},
         h("a", { href: `#/job/${holder.job_id}` }, h("code", {}, holder.job_id.slice(0, 8))), " ",
         age(holder.since)))))
-      : key && used),
-    cell("waits", key && counted(key),
-      paused && paused.waiting !== null && h("span", { class: "words" }, counted(paused), " paused")),
-    cell("when", age(key?.oldest_waiting_since ?? paused?.oldest_waiting_since),
-      next && h("span", { class: "words" }, "next start ", coming(next))),
+      : used),
+    cell("waits", use && (waiting > 0 || !paused) && atLeast(waiting, more),
+      paused && paused.waiting !== null
+        && h("span", { class: "words" }, atLeast(paused.waiting, paused.more_waiting), " held by the pause")),
+    cell("when", since && [more && !limits && waiting > 0 ? "at least " : "", waited(since),
+      use.oldest_waiting_id && h("a", { class: "words", href: `#/job/${use.oldest_waiting_id}` }, "oldest job")]),
+    cell("why", use && why(use, limits, paused)),
   ];
 }
 
-function counted({ waiting, more_waiting: more }) {
-  return `${more ? "over " : ""}${COUNT.format(waiting)}`;
+const PROMPT = 60_000; // milliseconds that a worker may take to start a job
+
+function why({ slots_in_use: running, waiting, oldest_waiting_since: since, next_start_at: next, holders, isPaused }, limits, paused) {
+  if (paused) return h("b", {}, "Paused ", age(paused.paused_at), paused.paused_by && ` by ${paused.paused_by}`);
+  if (next) return ["Rate limit: next start ", coming(next)];
+  if (!waiting) return null;
+  if (isPaused) return h("b", {}, "The job type is paused");
+  if (limits) return holders && limits.slots && running >= limits.slots ? "All slots are busy" : null;
+  return new Date() - new Date(since) > PROMPT && h("b", {}, "No worker has started the oldest");
+}
+
+function atLeast(number, more) {
+  if (!number && more) return h("span", { class: "quiet" }, "none counted");
+  return [more ? "at least " : "", h(number ? "b" : "span", {}, COUNT.format(number))];
 }
 
 /** The form of a queue's limits, with those of the code as placeholders. It is redrawn when they change. */
@@ -193,10 +239,8 @@ function limitsIn({ elements }) {
 }
 
 function switchFor(kind, name, paused) {
-  return h("span", { class: "paused" },
-    h("span", {}, paused ? ["paused ", age(paused.paused_at)] : "not paused"),
-    h("button", {
-      class: "switch", type: "button", role: "switch", "aria-checked": paused ? "true" : "false",
-      "aria-label": `Pause ${name}`, "data-do": "switch", "data-kind": kind, "data-name": name,
-    }));
+  return h("button", {
+    class: "switch", type: "button", role: "switch", "aria-checked": paused ? "true" : "false",
+    "aria-label": `Pause ${name}`, "data-do": "switch", "data-kind": kind, "data-name": name,
+  });
 }

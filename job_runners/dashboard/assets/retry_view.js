@@ -4,7 +4,7 @@ import { retryWith } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { attempt, refuse, trouble } from "./new_view.js";
+import { attempt, refuse, trouble, upload } from "./new_view.js";
 import { PayloadForm } from "./payload_form.js";
 
 export function retryView(root, { rest: [id] }) {
@@ -48,6 +48,7 @@ export function retryView(root, { rest: [id] }) {
     does: {
       toggle: () => attempt(() => form.toggle(), form),
       retry: (element) => attempt(() => retry(element), form),
+      upload: (input) => upload(input, job.organization_id),
       again: draw,
     },
   };

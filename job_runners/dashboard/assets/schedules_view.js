@@ -45,10 +45,11 @@ export function schedulesView(root) {
     }));
   follow(whose);
   fill(root,
-    h("div", { class: "head" }, h("h1", {}, "Schedules"), live.element),
+    h("div", { class: "head" }, h("h1", {}, "Schedules"), live.element,
+      h("a", { class: "plain", href: to("schedules/new") }, "New schedule")),
     h("p", { class: "lead" },
       "Schedules dispatch jobs by cron or interval. A paused schedule skips its occurrences, but you can still run "
-      + "its job. Declare schedules in code, or add them with job-runners schedules put or the API."),
+      + "its job."),
     whose, list);
   live.start();
   return {
@@ -177,7 +178,7 @@ function actionButton(does, { name }, words, label) {
 function empty() {
   return h("p", { class: "empty", "data-key": "empty" }, here().filters.cursor
     ? "No more schedules."
-    : "No schedules yet. Create one with job-runners schedules put or PUT /schedules/NAME.");
+    : ["No schedules yet. ", h("a", { href: to("schedules/new") }, "Add one")]);
 }
 
 function pages(cursor) {

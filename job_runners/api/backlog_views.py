@@ -1,0 +1,40 @@
+"""Show callers the jobs that wait for a worker."""
+
+from typing import Any
+
+from job_runners.api.json_schema import (
+    ID,
+    NUMBER,
+    TEXT,
+    TIME,
+    Field,
+    Fields,
+    Schema,
+    nullable,
+    values,
+)
+from job_runners.api.shown import time_of
+from job_runners.engine.tick.backlog import MOST_SAMPLED, Backlog, Sample
+
+
+def backlog(found: Sample) -> dict[str, Any]:
+    """Return the view of the counted jobs."""
+    return {"jobs": [values(BACKLOG, each) for each in found.counts], "more": found.is_full}
+
+
+BACKLOG: Fields[Backlog] = {
+    "queue_name": Field(TEXT, lambda found: found.queue_name),
+    "job_type": Field(TEXT, lambda found: found.job_type),
+    "waiting": Field(
+        {**NUMBER, "description": "Jobs that could run, and that no worker has started"},
+        lambda found: found.waiting,
+    ),
+    "running": Field(NUMBER, lambda found: found.running),
+    "oldest_waiting_since": Field(nullable(TIME), lambda found: time_of(found.oldest_since)),
+    "oldest_waiting_id": Field(nullable(ID), lambda found: found.oldest_id),
+}
+MORE: Schema = {
+    "type": "boolean",
+    "description": f"True if the stack has more than the {MOST_SAMPLED:,} jobs that were read: "
+    "those that the timer checks first. Each number is then a minimum",
+}

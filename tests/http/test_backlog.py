@@ -1,0 +1,134 @@
+"""GET /backlog: the jobs that wait for a worker, by queue and job type, at a bounded cost."""
+
+from typing import Any
+
+import pytest
+
+from api_events import call
+from busy_queues import dispatched, got, refused, while_one_runs
+from counted_units import Units
+from fake_lambda import FakeLambda
+from job_rows import claimed, saved
+from job_runners import caches, clock
+from job_runners.engine.tick.backlog import MOST_SAMPLED
+from job_runners.settings import forget
+from job_runners.store import transitions
+from job_runners.store.job_request import Lane
+from job_runners.store.transitions import NewJob
+
+pytestmark = [pytest.mark.usefixtures("worker"), pytest.mark.views]
+
+VIEWER = {"sub": "u", "roles": "viewer", "organization_id": "acme"}
+
+
+def read(**parts: Any) -> Any:
+    """Return the backlog as a new process reads it."""
+    caches.forget_all()
+    return got("/backlog", **parts)
+
+
+def counts(**parts: Any) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return how many jobs run and how many wait, by queue and job type."""
+    return {
+        (each["queue_name"], each["job_type"]): (each["running"], each["waiting"])
+        for each in read(**parts)["jobs"]
+    }
+
+
+def test_it_counts_what_waits_and_what_runs_by_queue_and_job_type(worker: FakeLambda) -> None:
+    first = dispatched("mails")
+    for _ in range(2):
+        dispatched("mails")
+    dispatched("default", job_type="sample_again")
+    dispatched("default", delay=3600)
+    dispatched("sample_slots")
+    found = read()
+    assert found["more"] is False
+    (_, mails, _) = found["jobs"]
+    assert (mails["queue_name"], mails["job_type"]) == ("mails", "sample_once")
+    assert (mails["waiting"], mails["oldest_waiting_id"]) == (3, first)
+    assert mails["oldest_waiting_since"] == got(f"/jobs/{first}")["queued_at"]
+    assert while_one_runs(worker, counts) == {("mails", "sample_once"): (1, 0)}
+    assert counts() == {}
+
+
+def test_a_job_that_a_line_holds_is_left_to_the_counts_of_its_queue(worker: FakeLambda) -> None:
+    for _ in range(3):
+        dispatched("sample_slots")
+    assert while_one_runs(worker, counts) == {("sample_slots", "sample_once"): (1, 0)}
+
+
+def test_a_retry_counts_once_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = claimed(saved())
+    error = {"kind": "E", "message": "", "traceback": ""}
+    run_at = clock.now() + 60_000
+    reached = transitions.Checkpoint(None, 0, None)
+    transitions.retry(running, error, run_at=run_at, due_at=run_at, reached=reached)
+    assert counts() == {}
+    monkeypatch.setattr(clock, "now", lambda: run_at)
+    assert counts() == {("default", "sample_again"): (0, 1)}
+
+
+def test_the_age_counts_from_the_first_of_a_row_that_the_timer_has_put_off() -> None:
+    older, newer = saved(), saved()
+    transitions.postpone(older, clock.now() + 10 * clock.HOUR, Lane.QUEUED)
+    transitions.postpone(newer, clock.now() + clock.HOUR, Lane.RESENT)
+    (found,) = read()["jobs"]
+    assert (found["waiting"], found["oldest_waiting_id"]) == (2, older.id)
+
+
+def test_a_caller_of_one_organization_gets_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatched("default")
+    dispatched("secret", "theirs", job_type="sample_again")
+    own = {("default", "sample_once"): (0, 1)}
+    assert counts(query={"organization_id": "acme"}) == own
+    assert len(counts()) == 2
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    assert counts(claims=VIEWER) == own
+    asked = call("GET", "/backlog", query={"organization_id": "theirs"}, claims=VIEWER)
+    refused(asked, 403, "not-allowed")
+
+
+def test_its_cost_is_bounded_however_many_jobs_wait() -> None:
+    for _ in range(MOST_SAMPLED):
+        saved()
+    assert read()["more"] is False
+    for _ in range(1500):
+        saved()
+    units = Units()
+    caches.forget_all()
+    units.costs()
+    found = got("/backlog")
+    requests, read_units = units.costs()
+    assert found["more"] is True
+    assert 900 < sum(each["waiting"] for each in found["jobs"]) <= MOST_SAMPLED
+    assert requests["BatchGetItem"] <= MOST_SAMPLED / 100
+    # Three lanes of eight shards, again for those with many rows, and for the times after these.
+    assert requests["Query"] <= 24 + 8 + 16 + 16
+    assert read_units["read"] <= MOST_SAMPLED / 2 + 50
+    got("/backlog", query={"organization_id": "acme"})
+    assert units.costs()[0] == {}  # the next ten seconds cost nothing
+
+
+def test_an_old_backlog_of_one_queue_does_not_hide_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    for number in range(3000):  # one each second: the last 1,000 are in another queue
+        at = now - (3000 - number) * clock.SECOND
+        monkeypatch.setattr(clock, "now", lambda at=at: at)
+        transitions.save(NewJob("sample_again", f"{number // 2000}", "org", {"number": 1}, 3))
+    monkeypatch.setattr(clock, "now", lambda: now)
+    since = {each["queue_name"]: each["oldest_waiting_since"] for each in read()["jobs"]}
+    assert since["0"] == clock.iso(now - 3000 * clock.SECOND)
+    assert clock.iso(now - 1000 * clock.SECOND) <= since["1"] < clock.iso(now - 600 * clock.SECOND)
+
+
+def test_it_is_read_again_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches.forget_all()
+    assert got("/backlog")["jobs"] == []
+    saved()
+    assert got("/backlog")["jobs"] == []
+    later = clock.now() + 10_000
+    monkeypatch.setattr(clock, "now", lambda: later)
+    (found,) = got("/backlog")["jobs"]
+    assert found["oldest_waiting_since"] < clock.iso(later - 9_000)
