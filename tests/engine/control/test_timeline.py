@@ -431,5 +431,5 @@ def test_a_message_about_a_killed_worker_ends_the_invocation_as_lost(still: Benc
         row.id, job_type=row.job_type, send_id=message.send_id, deadline=clock.now() + 9000
     )
     record = {"requestPayload": json.loads(encode(message)), "requestContext": {"condition": "x"}}
-    failure_records.settle(record, still.send)
+    failure_records.handle_record(record, still.send)
     assert [each[3] for each in outcomes(row)] == ["lost"]

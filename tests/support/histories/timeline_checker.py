@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
+from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners.engine.control import timeline
 from job_runners.store import past, queries
 from job_runners.store.job_request import JobRequest
 from job_runners.store.past import Past
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 
 _FINISHED = ("succeeded", "failed", "canceled")
 _MOST_IN_ROW = 12  # entries: with fewer, none was dropped
@@ -36,7 +36,7 @@ _HOLDS = {
 class TimelineChecker:
     """The invocations of each job, according to the writes that have landed."""
 
-    def __init__(self, world: SimulatedLambda, report: Callable[[str], None]) -> None:
+    def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
         self._ended: dict[str, dict[int, Past]] = {}  # by created_key, then by claim
