@@ -218,7 +218,16 @@ def _body_schemas() -> dict[str, Schema]:
 
 
 _FIXED_BODIES = (
-    *(FailureData, RerunFields, RetryData, LimitsData, ScheduleData, BulkData, SignalData, BatchData),
+    *(
+        FailureData,
+        RerunFields,
+        RetryData,
+        LimitsData,
+        ScheduleData,
+        BulkData,
+        SignalData,
+        BatchData,
+    ),
     *(MemberData, WebhookFollowUp, WebhookData),
 )
 

@@ -60,7 +60,7 @@ def get_timeline(_event: Event, caller: Caller, job_id: str) -> Response:
     from job_runners.api import timeline_views
     from job_runners.engine.control import timeline
 
-    found = timeline.read(job_of(caller, job_id), hides_names=not caller.sees_payloads)
+    found = timeline.read(jobs.job_of(caller, job_id), hides_names=not caller.sees_payloads)
     return respond(200, timeline_views.shown(found))
 
 
