@@ -83,7 +83,10 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     if hides_names and not is_complete:
         works_records = []  # which of them were read depends on their names
     records = [each for one in works_records for each in one]
-    invocations = [_alive_until(each, records) for each in invocations]
+    invocations = [
+        _alive_until(each, invocations[number + 1 : number + 2], records)
+        for number, each in enumerate(invocations)
+    ]
     records += invocations
     claims = {each.claim for each in invocations}
     return Timeline(
@@ -138,8 +141,9 @@ def _invocations(row: JobRequest, moved: list[Step], retried: list[int]) -> list
     ]
 
 
-def _alive_until(invocation: Record, records: list[Record]) -> Record:
-    """Return an invocation. The end of its last step is a sign of life of a lost one."""
+def _alive_until(invocation: Record, following: list[Record], records: list[Record]) -> Record:
+    """Return an invocation. A lost one lived until the end of its last step, or until the start of
+    the `following` one."""
     if invocation.outcome != past.LOST:
         return invocation
     ends = [
@@ -147,7 +151,10 @@ def _alive_until(invocation: Record, records: list[Record]) -> Record:
         for each in records
         if each.kind == STEP and each.claim == invocation.claim
     ]
-    return invocation._replace(ended_at=max([invocation.ended_at or 0, *ends]))
+    latest = max([invocation.ended_at or 0, *ends])
+    if following:
+        latest = max(invocation.ended_at or 0, min(latest, following[0].began_at))
+    return invocation._replace(ended_at=latest)
 
 
 def _errors_by_claim(row: JobRequest) -> dict[int, dict[str, Any]]:
@@ -214,7 +221,9 @@ class _Found:
             record = self._record(CHILD, each, children.PREFIX)._replace(id=child_id)
             child = rows.get(child_id)
             if child is not None and child.status.finished:
-                record = record._replace(ended_at=child.finished_at, outcome=str(child.status))
+                # An attempt that died may have dispatched it before.
+                ended_at = max(child.finished_at or 0, record.began_at)
+                record = record._replace(ended_at=ended_at, outcome=str(child.status))
             yield record
 
     def _record(self, kind: str, step: Step, prefix: str) -> Record:
