@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from job_runners.errors import DoNotRetry, JobRunnersError
 
+RAISED_IN = "_job_runners_step"  # the attribute of an error that names the step that raised it
+
 
 class ResultNotJson(JobRunnersError):
     """A job returned a value that its row can't store."""

@@ -22,7 +22,7 @@ def test_it_notices_when_a_claim_is_not_counted(monkeypatch: pytest.MonkeyPatch)
     real = claiming._claim_actions
 
     def uncounted(*arguments: Any) -> list[Any]:
-        return [each for each in real(*arguments) if each.values[0] is not JobRequest.claims]
+        return [each for each in real(*arguments) if not str(each.values[0]).startswith("claims")]
 
     monkeypatch.setattr(claiming, "_claim_actions", uncounted)
     assert "its claims went from 0 to 0" in broken_promise()

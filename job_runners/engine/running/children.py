@@ -11,7 +11,7 @@ from job_runners.names import check_signal_name
 from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store.job_request import JobRequest, derived_id
-from job_runners.work.results import as_json
+from job_runners.work.definitions import as_json
 
 if TYPE_CHECKING:
     from job_runners.store.groups import Group

@@ -38,7 +38,7 @@ from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import alarm
 from job_runners.work.around import CurrentWork, run_inside
-from job_runners.work.definitions import Job
+from job_runners.work.definitions import Job, as_json
 from job_runners.work.errors import AroundFailed
 from job_runners.work.interrupts import (
     CancelInterrupt,
@@ -49,7 +49,6 @@ from job_runners.work.interrupts import (
     TurnOverInterrupt,
     WaitInterrupt,
 )
-from job_runners.work.results import as_json
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
