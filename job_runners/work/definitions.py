@@ -1,6 +1,5 @@
 """The definitions of jobs and tasks: a function with a typed payload, and its settings."""
 
-import json
 from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
@@ -8,10 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from job_runners import names
 from job_runners.errors import InvalidDefinition
-from job_runners.store import blobs
 from job_runners.values import Value
 from job_runners.work import entries
-from job_runners.work.errors import EntryNotLoaded, ResultNotJson
+from job_runners.work.errors import EntryNotLoaded
 from job_runners.work.retry import Retry
 
 if TYPE_CHECKING:
@@ -242,15 +240,3 @@ def _run_coroutine(coroutine: Any, running: "RunningJob | None" = None) -> Any:
     from job_runners.work import event_loop  # it imports asyncio, which other functions don't need
 
     return event_loop.run(coroutine, running)
-
-
-def as_json(result: Any) -> Any:
-    """Return a result as a later read returns it: as JSON values. Raises ResultNotJson."""
-    from pydantic.main import BaseModel  # costs nothing: the job has loaded it
-
-    if isinstance(result, BaseModel):
-        result = result.model_dump(mode="json")
-    try:
-        return json.loads(blobs.compact_json(result))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ResultNotJson(str(error)) from error

@@ -1,10 +1,11 @@
-"""Check payloads against their models.
+"""Check payloads against their models, and make JSON of results.
 
 This module is separate from the definitions, so that code that only needs the options of a job
 doesn't import pydantic. That import is half of a cold start.
 """
 
 import inspect
+import json
 from collections.abc import Callable, Iterable
 from typing import Any, get_type_hints
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.config import ExtraValues
 
 from job_runners.errors import InvalidDefinition, InvalidPayload
+from job_runners.store import blobs
+from job_runners.work.errors import ResultNotJson
 
 # A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
 _MAX_LISTED = 1000
@@ -91,3 +94,13 @@ def _validated(name: str, validated: Callable[[], BaseModel]) -> BaseModel:
         return validated()
     except ValidationError as error:
         raise InvalidPayload(name, problems(error, "payload")) from None
+
+
+def as_json(result: Any) -> Any:
+    """Return a result as a later read returns it: as JSON values. Raises ResultNotJson."""
+    if isinstance(result, BaseModel):
+        result = result.model_dump(mode="json")
+    try:
+        return json.loads(blobs.compact_json(result))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultNotJson(str(error)) from error

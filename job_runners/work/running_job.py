@@ -14,7 +14,6 @@ from job_runners.names import without_surrogates
 from job_runners.store import blobs, pauses, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import defer_alarm
-from job_runners.work.definitions import as_json
 from job_runners.work.errors import (
     RAISED_IN,
     CursorTooLarge,
@@ -386,6 +385,7 @@ class RunningJob(JobFiles, JobWaits):
         """Run the function unless its result is stored. Store and return the result. Errors call
         the name `kind`, such as "name of the step"."""
         from job_runners.store import steps
+        from job_runners.work.payloads import as_json
 
         stored_name = _stored_name(kind, prefix, name)
         done = self._keep_trying(lambda: steps.find(self._row, stored_name))

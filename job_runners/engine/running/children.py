@@ -11,7 +11,6 @@ from job_runners.names import check_signal_name
 from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store.job_request import JobRequest, derived_id
-from job_runners.work.definitions import as_json
 
 if TYPE_CHECKING:
     from job_runners.store.groups import Group
@@ -151,6 +150,8 @@ class Children:
         row = queries.read(job_id)
         if row is None or row.organization_id != sender.organization_id:
             raise JobNotFound(job_id)
+        from job_runners.work.payloads import as_json  # its pydantic is loaded by now
+
         signaling.signal(row, name, as_json(value), self._send)
 
     def _sender(self, name: str) -> Send:

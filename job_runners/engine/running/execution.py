@@ -38,7 +38,7 @@ from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import alarm
 from job_runners.work.around import CurrentWork, run_inside
-from job_runners.work.definitions import Job, as_json
+from job_runners.work.definitions import Job
 from job_runners.work.errors import AroundFailed
 from job_runners.work.interrupts import (
     CancelInterrupt,
@@ -204,6 +204,8 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
 
 
 def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
+    from job_runners.work.payloads import as_json  # reading the payload has imported it
+
     try:
         with alarm(claimed.budget.left()):
             result = _run_in_context_managers(
