@@ -111,7 +111,7 @@ def test_the_list_says_that_no_worker_starts_jobs(page: Page, dashboard: str) ->
     listed(page, dashboard, QUEUED)
     note = page.get_by_role("note")
     expect(note).to_contain_text(
-        "No worker has started at least 1,000 jobs, the oldest for at least 60 min."
+        "At least 1,000 jobs wait for a worker, the oldest for at least 60 min."
     )
     expect(note.get_by_role("link")).to_have_attribute("href", "#/queues")
     fresh = {**counts, "waiting": 2, "oldest_waiting_since": "2026-11-24T13:00:01Z"}

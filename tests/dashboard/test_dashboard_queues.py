@@ -150,7 +150,7 @@ def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: 
 
 def test_a_queue_without_limits_says_what_waits_by_job_type(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
-    stuck = "No worker has started the oldest"
+    stuck = "No worker takes them Check the worker's concurrency and errors"
     assert cells(page, "default")[:5] == [
         *("default", "at least 5", "at least 940", "at least 4 min oldest job", stuck),
     ]  # fmt: skip

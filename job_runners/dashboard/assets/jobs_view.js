@@ -104,9 +104,9 @@ function waits({ jobs, more }) {
   const waiting = jobs.reduce((total, each) => total + each.waiting, 0);
   const [since] = jobs.map((each) => each.oldest_waiting_since).filter(Boolean).sort();
   if (!since || Date.now() - new Date(since) < PROMPT) return null;
-  const least = more ? "at least " : "";
-  return h("p", { class: "backlog", role: "note" }, "No worker has started ", least, h("b", {}, count(waiting, "job")),
-    ", the oldest for ", least, h("b", {}, waited(since)), ". ", h("a", { href: "#/queues" }, "See what waits in each queue"));
+  return h("p", { class: "backlog", role: "note" }, more && "At least ", h("b", {}, count(waiting, "job")),
+    waiting === 1 ? " waits" : " wait", " for a worker, the oldest for ", more && "at least ", h("b", {}, waited(since)), ". ",
+    h("a", { href: "#/queues" }, "See what waits in each queue"));
 }
 
 /** A note that only the jobs of one group are shown. */

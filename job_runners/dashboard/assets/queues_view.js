@@ -33,7 +33,7 @@ export function queuesView(root, { rest: [name] }) {
     const sampled = backlog.more && h("p", { class: "help", "data-key": "sampled" },
       "More than 1,000 jobs run or wait for a worker. In queues without limits, the page counts 1,000 of them: those "
       + "that wait longest, and some of the newer ones. So these numbers are minimums.");
-    const shown = [section(name ? "Keys in use" : "Queues",
+    const shown = [section(name ? "Running and waiting" : "Queues",
       [table(COLUMNS, queues.map((each) => queueRows(each, name))), sampled], data)];
     if (data.may_limit) shown.push(section("Change limits", limitsForm(data)));
     if (!name) {
@@ -198,7 +198,8 @@ function why({ slots_in_use: running, waiting, oldest_waiting_since: since, next
   if (!waiting) return null;
   if (isPaused) return h("b", {}, "The job type is paused");
   if (limits) return holders && limits.slots && running >= limits.slots ? "All slots are busy" : null;
-  return new Date() - new Date(since) > PROMPT && h("b", {}, "No worker has started the oldest");
+  return new Date() - new Date(since) > PROMPT && [h("b", {}, "No worker takes them"),
+    h("span", { class: "words" }, "Check the worker's concurrency and errors")];
 }
 
 function atLeast(number, more) {
