@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from job_runners.errors import DoNotRetry, JobRunnersError
 
+# the attribute of an error that names the step that raised it
+RAISED_IN = "_job_runners_step"
+
 
 class ResultNotJson(JobRunnersError):
     """A job returned a value that its row can't store."""

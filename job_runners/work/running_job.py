@@ -14,7 +14,13 @@ from job_runners.names import without_surrogates
 from job_runners.store import blobs, pauses, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.work.alarm import defer_alarm
-from job_runners.work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
+from job_runners.work.errors import (
+    RAISED_IN,
+    CursorTooLarge,
+    NameNotText,
+    NameTooLong,
+    StepNameTaken,
+)
 from job_runners.work.files import JobFiles
 from job_runners.work.interrupts import (
     CancelInterrupt,
@@ -43,7 +49,6 @@ _WIDEST_GAP = 5 * clock.SECOND
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
 _CHUNK = 1_000  # children that `dispatch_many` dispatches at once
-RAISED_IN = "_job_runners_step"  # the attribute of an error that names the step that raised it
 _LONGEST_DISPATCH = 20 * clock.SECOND  # then `dispatch_many` lets the alarm interrupt the job
 
 _T = TypeVar("_T")

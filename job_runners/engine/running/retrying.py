@@ -27,9 +27,8 @@ from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from job_runners.work.definitions import LONGEST_WAIT
-from job_runners.work.errors import CursorTooLarge, EntryNotLoaded
+from job_runners.work.errors import RAISED_IN, CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
-from job_runners.work.running_job import RAISED_IN
 
 _NON_RETRYABLE = (
     ChildExpired,
