@@ -7,7 +7,7 @@ steps.
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pynamodb.expressions.update import Action
 
@@ -63,13 +63,13 @@ def ended(job: JobRequest, outcome: str) -> list[Action]:
 
 def of_row(job: JobRequest) -> list[Past]:
     """Return the past invocations that the row has."""
-    return unpacked(job.past or b"")
+    return unpacked(job.past)
 
 
-def unpacked(entries: bytes) -> list[Past]:
+def unpacked(entries: bytes | None) -> list[Past]:
     """Return packed invocations."""
     found = []
-    for claim, attempt, index, ready, waited, ran in _ENTRY.iter_unpack(entries):
+    for claim, attempt, index, ready, waited, ran in _ENTRY.iter_unpack(entries or b""):
         began = ready + waited
         found.append(Past(claim, attempt, OUTCOMES[index], ready, began, began + ran))
     return found
@@ -81,7 +81,7 @@ def merged(entries: Iterable[Past]) -> list[Past]:
 
 
 def _packed(job: JobRequest, outcome: str) -> bytes:
-    began = job.started_at or 0
+    began: Any = job.started_at
     ready = min(job.could_run_at, began)
     end = job.updated_at if outcome == LOST else None
     ran = max(0, (clock.now() if end is None else end) - began)

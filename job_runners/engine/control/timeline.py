@@ -7,6 +7,7 @@ from job_runners import clock
 from job_runners.store import acts, blobs, children, groups, past, queries, signals, steps
 from job_runners.store.acts import Act
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.past import Past
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
@@ -77,16 +78,15 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     others = [each for work in found for each in work.others]
     stored = [_json(each) for each in others if each.sk.startswith(acts.PREFIX)]
     moved = [each for each in others if each.sk.startswith(past.PREFIX)]
-    invocations = _invocations(row, moved, [act["claims"] for act in stored])
-    works_records = [list(work.records()) for work in found]
+    records = [each for work in found for each in work.records()]
+    done: dict[int, int] = {}
+    for work in found:
+        for step in work.steps:
+            done[step.claim] = max(step.done_at, done.get(step.claim, 0))
+    invocations = _invocations(row, moved, [act["claims"] for act in stored], done)
     is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in found)
     if hides_names and not is_complete:
-        works_records = []  # which of them were read depends on their names
-    records = [each for one in works_records for each in one]
-    invocations = [
-        _alive_until(each, invocations[number + 1 : number + 2], records)
-        for number, each in enumerate(invocations)
-    ]
+        records = []  # which of them were read depends on their names
     records += invocations
     claims = {each.claim for each in invocations}
     return Timeline(
@@ -99,70 +99,79 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
 
 def _position(record: Record) -> tuple[Any, ...]:
     """Return what records are sorted by. It tells nothing about names."""
-    return record.began_at, KINDS.index(record.kind), record.ended_at or 0, record.id or ""
+    kind = KINDS.index(record.kind)
+    return record.began_at, kind, str(record.ended_at), str(record.id)
 
 
 def _position_with_name(record: Record) -> tuple[Any, ...]:
-    return *_position(record)[:2], record.name or ""
+    return *_position(record)[:2], str(record.name)
 
 
-def _invocations(row: JobRequest, moved: list[Step], retried: list[int]) -> list[Record]:
-    """Return a job's invocations. `retried` has the number of claims before each manual retry."""
+def _invocations(
+    row: JobRequest, moved: list[Step], retried: list[int], steps_done: dict[int, int]
+) -> list[Record]:
+    """Return a job's invocations.
+
+    `retried` has the number of claims before each manual retry. `steps_done` has the time of the
+    last step that was done in a claim.
+    """
     ended = past.of_row(row)
     for item in moved:
-        ended += past.unpacked(item.value or b"")
+        ended += past.unpacked(item.value)
+    ended = past.merged(ended)
     errors = _errors_by_claim(row)
-    found = [
-        Record(
-            *(INVOCATION, each.began_at),
-            claim=each.claim,
-            attempt=each.attempt,
-            ready_at=each.ready_at,
-            ended_at=each.ended_at,
-            outcome=each.outcome,
-            error=errors.get(each.claim, {}).get("kind"),
-            name=errors.get(each.claim, {}).get("step"),
+    found = []
+    for number, each in enumerate(ended):
+        error = errors.get(each.claim, {}) if each.outcome in (past.FAILED, past.LOST) else {}
+        following = [later.began_at for later in ended[number + 1 : number + 2]]
+        found.append(
+            Record(
+                *(INVOCATION, each.began_at),
+                claim=each.claim,
+                attempt=each.attempt,
+                ready_at=each.ready_at,
+                ended_at=_end(each, min([steps_done.get(each.claim, 0), *following])),
+                outcome=each.outcome,
+                error=error.get("kind"),
+                name=error.get("step"),
+                run=_run(each.claim, retried),
+            )
         )
-        for each in past.merged(ended)
-    ]
     if row.status is Status.RUNNING:
-        began = row.started_at or 0
+        began: Any = row.started_at
         found.append(
             Record(
                 *(INVOCATION, began),
                 claim=row.claims,
                 attempt=row.attempt,
                 ready_at=min(row.could_run_at, began),
+                run=_run(row.claims, retried),
             )
         )
-    return [
-        each._replace(run=1 + sum(before < (each.claim or 0) for before in retried))
-        for each in found
-    ]
+    return found
 
 
-def _alive_until(invocation: Record, following: list[Record], records: list[Record]) -> Record:
-    """Return an invocation. A lost one lived until the end of its last step, or until the start of
-    the `following` one."""
-    if invocation.outcome != past.LOST:
-        return invocation
-    ends = [
-        each.ended_at or 0
-        for each in records
-        if each.kind == STEP and each.claim == invocation.claim
-    ]
-    latest = max([invocation.ended_at or 0, *ends])
-    if following:
-        latest = max(invocation.ended_at or 0, min(latest, following[0].began_at))
-    return invocation._replace(ended_at=latest)
+def _end(invocation: Past, step_done: int) -> int:
+    """Return when an invocation ended. A lost one lived at least until its last step was done."""
+    is_lost = invocation.outcome == past.LOST
+    return max(invocation.ended_at, step_done) if is_lost else invocation.ended_at
+
+
+def _run(claim: int, retried: list[int]) -> int:
+    return 1 + sum(before < claim for before in retried)
 
 
 def _errors_by_claim(row: JobRequest) -> dict[int, dict[str, Any]]:
-    """Return the errors of a job's failed attempts, by the claims of their last invocations."""
-    found = {each["claim"]: each for each in row.earlier_errors or []}
-    last = past.of_row(row)[-1:]
-    if row.error and row.has_begun and last and last[0].attempt == row.attempt:
-        found.setdefault(last[0].claim, row.error)
+    """Return the errors of a job, the first one of each claim.
+
+    If a job fails again before its next claim, such as because no worker started it, that error is
+    not of the claim.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for each in row.earlier_errors or []:
+        found.setdefault(each["claim"], each)
+    if row.error:
+        found.setdefault(row.claims, row.error)
     return found
 
 
@@ -175,12 +184,11 @@ class _Found:
         sk = Step.sk
         self.others = steps.some_of(work_id, sk < _STEP_PREFIX, _MOST_OTHERS)
         are_all = len(self.others) < _MOST_OTHERS
-        if not are_all and self.others[-1].sk.startswith(children.PREFIX):
-            self.others += steps.some_of(
-                work_id, sk < _STEP_PREFIX, _MOST_OTHERS, after=_AFTER_CHILDREN
-            )
-        self._steps = steps.some_of(work_id, sk.startswith(_STEP_PREFIX), _MOST_STEPS, values=False)
-        self.is_complete = are_all and len(self._steps) < _MOST_STEPS
+        if not are_all:  # skip the other children
+            after = max(self.others[-1].sk, _AFTER_CHILDREN)
+            self.others += steps.some_of(work_id, sk < _STEP_PREFIX, _MOST_OTHERS, after=after)
+        self.steps = steps.some_of(work_id, sk.startswith(_STEP_PREFIX), _MOST_STEPS, values=False)
+        self.is_complete = are_all and len(self.steps) < _MOST_STEPS
         self._signals: dict[str, Signal] = {}
         if row.has_waited:
             self.others += steps.some_of(work_id, sk > _AFTER_STEPS, _MOST_OTHERS)
@@ -189,7 +197,7 @@ class _Found:
 
     def records(self) -> Iterator[Record]:
         """Yield the records of this work."""
-        for each in self._steps:
+        for each in self.steps:
             yield self._record(STEP, each, _STEP_PREFIX)._replace(
                 ended_at=each.done_at, outcome=DONE if each.claim else COPIED
             )

@@ -173,6 +173,57 @@ def test_the_end_of_a_step_is_a_sign_of_life(still: Bench) -> None:
     assert (lost["outcome"], took(lost)) == ("lost", 7)
 
 
+def test_an_invocation_ends_when_its_function_does_and_not_at_its_last_write(still: Bench) -> None:
+    script.job = lambda job, payload: still.advance(3)
+    row = still.run(still.dispatch())
+    assert [took(each) for each in records(row, "invocation")] == [3]
+
+
+def test_a_step_of_a_process_that_lost_its_claim_does_not_lengthen_its_invocation(
+    still: Bench,
+) -> None:
+    row = still.dispatch("sample_again")
+    claimed = still.claim(row, seconds=60)
+    still.advance(300)
+    still.tick()
+    still.advance(60)
+    again = still.run(row)
+    still.advance(10)
+    steps.keep(claimed, "step late", 1)
+    lost, second = records(again, "invocation")
+    assert lost["ended_at"] == second["began_at"]
+
+
+def test_an_error_before_the_next_claim_is_not_that_of_the_last_invocation(still: Bench) -> None:
+    script.job = lambda job, payload: 1 / 0
+    row = still.run(still.dispatch("sample_again"))
+    failed = transitions.expire(row, {"kind": "NeverStarted", "message": "late"}).after
+    assert records(row, "invocation")[0]["error"] == "ZeroDivisionError"
+    caller_actions.retry_again(failed, still.send)
+    assert records(row, "invocation")[0]["error"] == "ZeroDivisionError"
+
+
+def test_a_job_with_many_payloads_shows_the_steps_of_the_last_ones(still: Bench) -> None:
+    script.job = lambda job, payload: (job.step(payload.text, lambda: 1), 1 / 0)
+    row = still.run(still.dispatch(payload={"text": "0"}, max_attempts=1))
+    for number in range(1, 5):
+        call("POST", f"/jobs/{row.id}/retry", body={"payload": {"text": str(number)}})
+        still.run(row)
+    found = timeline(row)
+    assert not found["complete"]
+    assert [each["name"] for each in found["records"] if each["kind"] == "step"] == list("0234")
+
+
+def test_readers_see_records_of_one_moment_by_name(still: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        for name in ("b", "a", "c"):
+            job.dispatch("sample_again", key=name)
+
+    script.job = work
+    row = still.run(still.dispatch())
+    assert [each["name"] for each in records(row, "child")] == ["a", "b", "c"]
+
+
 def test_a_job_that_is_held_before_it_starts_has_no_invocation(still: Bench) -> None:
     row = still.dispatch()
     transitions.hold(row, pauses.Pause(sk="queue#default"), due_at=clock.now() + clock.HOUR)
