@@ -31,6 +31,8 @@ _LINK_OR_PICTURE = re.compile(r"(!?\[[^\]]*\])\(([^)\s:#]+)(#[^)\s]*)?\)")
 # What GitHub shows as a callout.
 _CALLOUT = re.compile(r"^> \[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n((?:>.*\n?)+)", re.MULTILINE)
 
+_ABOUT = {name: each["about"] for name, each in tomllib.loads(_SECTIONS.read_text()).items()}
+
 Sections = Mapping[str, list[str]]
 
 
@@ -85,7 +87,7 @@ def _group_page(name: str, listed: list[str]) -> str:
     """Return the page of a section, which the sidebar unfolds: a list of its pages."""
     links = "\n".join(f"- [{title(page)}]({page})" for page in listed)
     pages = "\n".join(listed)
-    return f"# {name}\n\n{links}\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
+    return f"# {name}\n\n{_ABOUT[name]}\n\n{links}\n\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
 
 
 def _at_top(front: str) -> str:

@@ -16,7 +16,8 @@ const SYNONYMS = {
   cron: "schedule", email: "e-mail", emails: "e-mail", mail: "e-mail", env: "configuration", environment: "configuration",
   variable: "configuration", variables: "configuration", openai: "llm", anthropic: "llm", gpt: "llm", cost: "estimated",
   price: "estimated", pricing: "estimated", hello: "quickstart", world: "quickstart", tutorial: "quickstart", delete: "erase", old: "retention",
-  throttle: "rate", throttling: "rate", backoff: "retry", dlq: "dead", kill: "interrupted", crash: "interrupted",
+  started: "quickstart", laptop: "quickstart", exceptions: "retry", errors: "retry", long: "checkpoints", dst: "clocks", daylight: "clocks",
+  forgotten: "erase", gdpr: "erase", tenant: "organization", paged: "pager", throttle: "rate", throttling: "rate", backoff: "retry", dlq: "dead", kill: "interrupted", crash: "interrupted",
 };
 
 async function search(query) {
