@@ -230,7 +230,8 @@ class _Found:
             child = rows.get(child_id)
             if child is not None and child.status.finished:
                 # An attempt that died may have dispatched it before.
-                ended_at = max(child.finished_at or 0, record.began_at)
+                finished_at: Any = child.finished_at
+                ended_at = max(finished_at, record.began_at)
                 record = record._replace(ended_at=ended_at, outcome=str(child.status))
             yield record
 
@@ -247,14 +248,16 @@ class _Found:
         self, kind: str, step: Step, prefix: str, sent: Signal | None, done: Step | None = None
     ) -> Record:
         """Return the record of a wait for a time, or for a signal, which may have come."""
-        record = self._record(kind, step, prefix)._replace(until=_json(step))
+        until: int = _json(step)
+        record = self._record(kind, step, prefix)._replace(until=until)
         if sent is not None and not sent.timed_out:
             ended_at = max(sent.sent_at, record.began_at)
             return record._replace(ended_at=ended_at, outcome=ANSWERED, by=sent.sent_by)
         if sent is not None or done is not None:
-            return record._replace(ended_at=record.until, outcome=TIMED_OUT)
-        if kind == SLEEP and (record.until or 0) <= (self._ended_at() or clock.now()):
-            return record._replace(ended_at=record.until, outcome=DONE)
+            return record._replace(ended_at=until, outcome=TIMED_OUT)
+        ended_at = self._ended_at()
+        if kind == SLEEP and until <= (clock.now() if ended_at is None else ended_at):
+            return record._replace(ended_at=until, outcome=DONE)
         return self._ended_with_job(record)
 
     def _group(self, step: Step) -> Record:

@@ -280,6 +280,97 @@ def test_a_wait_for_any_signal_has_one_record(answered: bool, still: Bench) -> N
     assert (wait["outcome"], took(wait)) == (("answered", 30) if answered else ("timed out", 60))
 
 
+def test_waits_that_are_over_are_shown_so_and_others_are_not(still: Bench) -> None:
+    def work(job: Any, payload: Sample) -> None:
+        with suppress(WaitTimedOut):
+            job.wait_for("approval", timeout=60)
+        job.sleep("nap", 600)
+
+    script.job = work
+    row = still.run(still.dispatch())
+    [wait] = records(row, "signal")
+    assert (wait["outcome"], wait["ended_at"]) == (None, None)
+    still.advance(61)
+    still.tick()
+    still.run(row)
+    [wait] = records(row, "signal")
+    assert (wait["outcome"], took(wait), wait["by"]) == ("timed out", 60, None)
+    [nap] = records(row, "sleep")
+    assert (nap["outcome"], nap["ended_at"]) == (None, None)
+    still.advance(100)
+    caller_actions.cancel(still.read(row), still.send)
+    [nap] = records(row, "sleep")
+    assert (nap["outcome"], took(nap)) == ("canceled", 100)
+    still.advance(1000)
+    assert [each["outcome"] for each in records(row, "sleep")] == ["canceled"]
+
+
+def test_a_child_that_runs_or_is_gone_has_no_end(still: Bench) -> None:
+    script.job = lambda job, payload: job.dispatch("sample_once", key="child")
+    row = still.run(still.dispatch())
+    [child] = records(row, "child")
+    assert (child["outcome"], child["ended_at"]) == (None, None)
+    still.advance(5)
+    script.job = lambda job, payload: None
+    done = still.run(still.read(child["id"]))
+    [child] = records(row, "child")
+    assert (child["outcome"], took(child)) == ("succeeded", 5)
+    caller_actions.delete(done)
+    [child] = records(row, "child")
+    assert (child["outcome"], child["ended_at"]) == (None, None)
+
+
+def test_a_group_is_open_until_its_members_have_ended(still: Bench) -> None:
+    def work(job: Any, payload: Sample) -> None:
+        if payload.text == "parent":
+            job.gather("all", [Member("sample_once", {"number": 7})])
+
+    script.job = work
+    row = still.run(still.dispatch(payload={"text": "parent"}))
+    assert [each["outcome"] for each in records(row, "group")] == [None]
+    still.advance(5)
+    (member,) = [each["id"] for each in moto_direct.rows("jobs") if each["id"] != row.id]
+    still.run(still.read(member))
+    still.run(row)
+    [group] = records(row, "group")
+    assert (group["outcome"], took(group)) == ("done", 5)
+
+
+def test_the_waits_of_an_earlier_payload_ended_with_it(still: Bench) -> None:
+    script.job = lambda job, payload: job.sleep(payload.text, 600)
+    row = still.run(still.dispatch(payload={"text": "one"}))
+    still.advance(100)
+    caller_actions.cancel(still.read(row), still.send)
+    still.advance(100)
+    call("POST", f"/jobs/{row.id}/retry", body={"payload": {"text": "two"}})
+    still.run(row)
+    found = {each["name"]: each for each in records(row, "sleep")}
+    assert (found["one"]["outcome"], took(found["one"])) == ("canceled", 200)
+    assert found["two"]["outcome"] is None
+
+
+def test_two_retries_in_one_millisecond_are_two_acts(still: Bench) -> None:
+    row = still.dispatch()
+    for _ in range(2):
+        call("POST", f"/jobs/{row.id}/cancel")
+        call("POST", f"/jobs/{row.id}/retry")
+    assert [each["what"] for each in timeline(row)["acts"]].count("retried") == 2
+
+
+def test_an_invocation_that_did_not_fail_has_no_error(still: Bench) -> None:
+    script.job = lambda job, payload: job.sleep("nap", 60)
+    row = still.run(still.dispatch("sample_again"))
+    transitions.expire(row, {"kind": "NeverStarted", "message": "late"})
+    [slept] = records(row, "invocation")
+    assert (slept["outcome"], slept["error"]) == ("slept", None)
+
+
+def test_a_failed_job_shows_the_error_of_its_last_invocation(still: Bench) -> None:
+    script.job = lambda job, payload: 1 / 0
+    row = still.run(still.dispatch("sample_once"))
+    assert records(row, "invocation")[0]["error"] == "ZeroDivisionError"
+
+
 def test_a_signal_without_a_wait_is_listed(still: Bench) -> None:
     row = still.dispatch()
     call("PUT", f"/jobs/{row.id}/signals/early", body={"value": 1})
