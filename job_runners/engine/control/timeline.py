@@ -255,8 +255,8 @@ class _Found:
             return record._replace(ended_at=ended_at, outcome=ANSWERED, by=sent.sent_by)
         if sent is not None or done is not None:
             return record._replace(ended_at=until, outcome=TIMED_OUT)
-        ended_at = self._ended_at()
-        if kind == SLEEP and until <= (clock.now() if ended_at is None else ended_at):
+        job_ended_at = self._ended_at()
+        if kind == SLEEP and until <= (clock.now() if job_ended_at is None else job_ended_at):
             return record._replace(ended_at=until, outcome=DONE)
         return self._ended_with_job(record)
 
