@@ -7,7 +7,6 @@ from job_runners import clock
 from job_runners.store import acts, blobs, children, groups, past, queries, signals, steps
 from job_runners.store.acts import Act
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.past import Past
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
@@ -130,7 +129,8 @@ def _invocations(
                 claim=each.claim,
                 attempt=each.attempt,
                 ready_at=each.ready_at,
-                ended_at=_end(each, min([steps_done.get(each.claim, 0), *following])),
+                # A lost one lived at least until its last step was done.
+                ended_at=max(each.ended_at, min([steps_done.get(each.claim, 0), *following])),
                 outcome=each.outcome,
                 error=error.get("kind"),
                 name=error.get("step"),
@@ -151,27 +151,20 @@ def _invocations(
     return found
 
 
-def _end(invocation: Past, step_done: int) -> int:
-    """Return when an invocation ended. A lost one lived at least until its last step was done."""
-    is_lost = invocation.outcome == past.LOST
-    return max(invocation.ended_at, step_done) if is_lost else invocation.ended_at
-
-
 def _run(claim: int, retried: list[int]) -> int:
     return 1 + sum(before < claim for before in retried)
 
 
-def _errors_by_claim(row: JobRequest) -> dict[int, dict[str, Any]]:
+def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
     """Return the errors of a job, the first one of each claim.
 
     If a job fails again before its next claim, such as because no worker started it, that error is
     not of the claim.
     """
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Any] = {}
     for each in row.earlier_errors or []:
         found.setdefault(each["claim"], each)
-    if row.error:
-        found.setdefault(row.claims, row.error)
+    found.setdefault(row.claims, row.error)
     return found
 
 
@@ -210,16 +203,15 @@ class _Found:
                 yield self._wait(SIGNAL, each, "wait ", self._signals.pop(name, None))
             elif kind == "wait-any":
                 done = self._by_name.get(f"any {name}")
-                winner = _json(done) if done is not None else None
-                sent = self._signals.pop(winner, None) if winner else None
+                winner: Any = _json(done) if done is not None else None
+                sent = self._signals.pop(winner, None)
                 yield self._wait(SIGNAL, each, "wait-any ", sent, done)
             elif kind == "gather":
                 yield self._group(each)
         for sent in self._signals.values():  # those that came before a wait, or in none
-            if not sent.timed_out:
-                yield Record(SIGNAL, sent.sent_at, sent.sk, ended_at=sent.sent_at)._replace(
-                    outcome=ANSWERED, by=sent.sent_by
-                )
+            yield Record(SIGNAL, sent.sent_at, sent.sk, ended_at=sent.sent_at)._replace(
+                outcome=ANSWERED, by=sent.sent_by
+            )
 
     def _children(self) -> Iterator[Record]:
         found = [each for each in self.others if each.sk.startswith(children.PREFIX)]
