@@ -121,7 +121,8 @@ def _invocations(
     errors = _errors_by_claim(row)
     found = []
     for number, each in enumerate(ended):
-        error = errors.get(each.claim, {}) if each.outcome in (past.FAILED, past.LOST) else {}
+        has_failed = each.outcome in (past.FAILED, past.LOST)
+        error = (errors.get(each.claim) if has_failed else None) or {}
         following = [later.began_at for later in ended[number + 1 : number + 2]]
         found.append(
             Record(
@@ -163,7 +164,7 @@ def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
     """
     found: dict[int, Any] = {}
     for each in row.earlier_errors or []:
-        found.setdefault(each["claim"], each)
+        found.setdefault(each.get("claim"), each)
     found.setdefault(row.claims, row.error)
     return found
 

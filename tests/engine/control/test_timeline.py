@@ -235,6 +235,15 @@ def test_an_invocation_that_did_not_fail_has_no_error(still: Bench) -> None:
     assert (slept["outcome"], slept["error"]) == ("slept", None)
 
 
+def test_a_lost_invocation_without_an_error_is_shown(still: Bench) -> None:
+    row = still.claim(still.dispatch(), seconds=60)
+    caller_actions.cancel(still.read(row), still.send)
+    still.advance(300)
+    transitions.stop(still.read(row), rescue=True)
+    [lost] = records(row, "invocation")
+    assert (lost["outcome"], lost["error"]) == ("lost", None)
+
+
 def test_a_failed_job_shows_the_error_of_its_last_invocation(still: Bench) -> None:
     script.job = lambda job, payload: 1 / 0
     row = still.run(still.dispatch("sample_once"))
