@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from job_runners import clock
 from job_runners.store import blobs, steps
-from job_runners.store.job_request import JobRequest
+from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.transactions import RecordWrite
 
 PREFIX = "act "  # the prefix of the name of an item about a manual retry
@@ -31,15 +31,16 @@ class Act(NamedTuple):
 
 def retried(job: JobRequest, by: str | None) -> RecordWrite:
     """Return the write that stores a manual retry of a finished job, and what it clears."""
+    now = clock.now()
     act = {
-        "at": clock.now(),
+        "at": now,
         "by": by,
         "claims": job.claims,
         "canceled_at": job.cancel_asked_at,
         "canceled_by": job.canceled_by,
     }
-    # The row can be retried once under its finished_at. So a repeated write replaces this one.
-    name = f"{PREFIX}{job.finished_at:015d}"
+    # Two retries may come in one millisecond, with a cancel in between.
+    name = f"{PREFIX}{now:015d}{new_id()}"
     packed = blobs.compressed(blobs.compact_json(act))
     return RecordWrite(steps.of_life(job, name, packed), "put")
 

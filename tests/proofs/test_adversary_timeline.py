@@ -48,7 +48,7 @@ def test_it_notices_when_a_retry_is_not_recorded(monkeypatch: pytest.MonkeyPatch
     real = acts.retried
 
     def of_another_job(job: JobRequest, by: str | None) -> Any:
-        return real(JobRequest(id=job.id, created_key="another", finished_at=1), by)
+        return real(JobRequest(id=job.id, created_key="another"), by)
 
     monkeypatch.setattr(acts, "retried", of_another_job)
     assert "it was retried 1 times, and shown with" in broken_promise(near=11)

@@ -7,7 +7,6 @@ from job_runners import clock
 from job_runners.store import acts, blobs, children, groups, past, queries, signals, steps
 from job_runners.store.acts import Act
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.past import Past
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
@@ -122,7 +121,8 @@ def _invocations(
     errors = _errors_by_claim(row)
     found = []
     for number, each in enumerate(ended):
-        error = errors.get(each.claim, {}) if each.outcome in (past.FAILED, past.LOST) else {}
+        has_failed = each.outcome in (past.FAILED, past.LOST)
+        error = (errors.get(each.claim) if has_failed else None) or {}
         following = [later.began_at for later in ended[number + 1 : number + 2]]
         found.append(
             Record(
@@ -130,7 +130,8 @@ def _invocations(
                 claim=each.claim,
                 attempt=each.attempt,
                 ready_at=each.ready_at,
-                ended_at=_end(each, min([steps_done.get(each.claim, 0), *following])),
+                # A lost one lived at least until its last step was done.
+                ended_at=max(each.ended_at, min([steps_done.get(each.claim, 0), *following])),
                 outcome=each.outcome,
                 error=error.get("kind"),
                 name=error.get("step"),
@@ -151,27 +152,20 @@ def _invocations(
     return found
 
 
-def _end(invocation: Past, step_done: int) -> int:
-    """Return when an invocation ended. A lost one lived at least until its last step was done."""
-    is_lost = invocation.outcome == past.LOST
-    return max(invocation.ended_at, step_done) if is_lost else invocation.ended_at
-
-
 def _run(claim: int, retried: list[int]) -> int:
     return 1 + sum(before < claim for before in retried)
 
 
-def _errors_by_claim(row: JobRequest) -> dict[int, dict[str, Any]]:
+def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
     """Return the errors of a job, the first one of each claim.
 
     If a job fails again before its next claim, such as because no worker started it, that error is
     not of the claim.
     """
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Any] = {}
     for each in row.earlier_errors or []:
-        found.setdefault(each["claim"], each)
-    if row.error:
-        found.setdefault(row.claims, row.error)
+        found.setdefault(each.get("claim"), each)
+    found.setdefault(row.claims, row.error)
     return found
 
 
@@ -210,16 +204,15 @@ class _Found:
                 yield self._wait(SIGNAL, each, "wait ", self._signals.pop(name, None))
             elif kind == "wait-any":
                 done = self._by_name.get(f"any {name}")
-                winner = _json(done) if done is not None else None
-                sent = self._signals.pop(winner, None) if winner else None
+                winner: Any = _json(done) if done is not None else None
+                sent = self._signals.pop(winner, None)
                 yield self._wait(SIGNAL, each, "wait-any ", sent, done)
             elif kind == "gather":
                 yield self._group(each)
         for sent in self._signals.values():  # those that came before a wait, or in none
-            if not sent.timed_out:
-                yield Record(SIGNAL, sent.sent_at, sent.sk, ended_at=sent.sent_at)._replace(
-                    outcome=ANSWERED, by=sent.sent_by
-                )
+            yield Record(SIGNAL, sent.sent_at, sent.sk, ended_at=sent.sent_at)._replace(
+                outcome=ANSWERED, by=sent.sent_by
+            )
 
     def _children(self) -> Iterator[Record]:
         found = [each for each in self.others if each.sk.startswith(children.PREFIX)]
@@ -230,7 +223,8 @@ class _Found:
             child = rows.get(child_id)
             if child is not None and child.status.finished:
                 # An attempt that died may have dispatched it before.
-                ended_at = max(child.finished_at or 0, record.began_at)
+                finished_at: Any = child.finished_at
+                ended_at = max(finished_at, record.began_at)
                 record = record._replace(ended_at=ended_at, outcome=str(child.status))
             yield record
 
@@ -247,14 +241,16 @@ class _Found:
         self, kind: str, step: Step, prefix: str, sent: Signal | None, done: Step | None = None
     ) -> Record:
         """Return the record of a wait for a time, or for a signal, which may have come."""
-        record = self._record(kind, step, prefix)._replace(until=_json(step))
+        until: int = _json(step)
+        record = self._record(kind, step, prefix)._replace(until=until)
         if sent is not None and not sent.timed_out:
             ended_at = max(sent.sent_at, record.began_at)
             return record._replace(ended_at=ended_at, outcome=ANSWERED, by=sent.sent_by)
         if sent is not None or done is not None:
-            return record._replace(ended_at=record.until, outcome=TIMED_OUT)
-        if kind == SLEEP and (record.until or 0) <= (self._ended_at() or clock.now()):
-            return record._replace(ended_at=record.until, outcome=DONE)
+            return record._replace(ended_at=until, outcome=TIMED_OUT)
+        job_ended_at = self._ended_at()
+        if kind == SLEEP and until <= (clock.now() if job_ended_at is None else job_ended_at):
+            return record._replace(ended_at=until, outcome=DONE)
         return self._ended_with_job(record)
 
     def _group(self, step: Step) -> Record:

@@ -1,8 +1,6 @@
-"""A job's timeline over HTTP: what it did and waited for, when, and who did what with it."""
+"""A job's timeline over HTTP: its invocations, steps and acts, and what they cost."""
 
 import json
-from contextlib import suppress
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -22,30 +20,16 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.transitions import Checkpoint
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget as forget_work
-from job_runners.work import Member, WaitTimedOut
+from job_runners.work import Member
 from lost_answers import lose_next_answer
 from outage import Outage
 from sample_work import Sample, script
+from timelines import outcomes, records, timeline, took
 
 ANY = ("approval", "refusal")
 HOUR = 3600
 DAY = 24 * HOUR
 OURS = {"organization_id": "acme", "roles": "reader", "sub": "user-1"}
-
-
-def timeline(row: JobRequest, **parts: Any) -> dict[str, Any]:
-    found: dict[str, Any] = call("GET", f"/jobs/{row.id}/timeline", **parts).json
-    return found
-
-
-def records(row: JobRequest, kind: str) -> list[dict[str, Any]]:
-    return [each for each in timeline(row)["records"] if each["kind"] == kind]
-
-
-def outcomes(row: JobRequest) -> list[tuple[int, int, int, str | None]]:
-    """Return the run, claim, attempt and outcome of each invocation."""
-    found = records(row, "invocation")
-    return [(each["run"], each["claim"], each["attempt"], each["outcome"]) for each in found]
 
 
 def killed(bench: Bench, row: JobRequest) -> JobRequest:
@@ -156,12 +140,6 @@ def test_a_long_life_is_told_right(still: Bench) -> None:
     assert in_order == sorted(in_order)
 
 
-def took(record: dict[str, Any]) -> float:
-    """Return the seconds between the start and the end of a record."""
-    ended, began = (datetime.fromisoformat(record[name]) for name in ("ended_at", "began_at"))
-    return (ended - began).total_seconds()
-
-
 def test_the_end_of_a_step_is_a_sign_of_life(still: Bench) -> None:
     row = still.dispatch("sample_again")
     claimed = still.claim(row, seconds=60)
@@ -214,16 +192,6 @@ def test_a_job_with_many_payloads_shows_the_steps_of_the_last_ones(still: Bench)
     assert [each["name"] for each in found["records"] if each["kind"] == "step"] == list("0234")
 
 
-def test_readers_see_records_of_one_moment_by_name(still: Bench) -> None:
-    def work(job: Any, payload: object) -> None:
-        for name in ("b", "a", "c"):
-            job.dispatch("sample_again", key=name)
-
-    script.job = work
-    row = still.run(still.dispatch())
-    assert [each["name"] for each in records(row, "child")] == ["a", "b", "c"]
-
-
 def test_a_job_that_is_held_before_it_starts_has_no_invocation(still: Bench) -> None:
     row = still.dispatch()
     transitions.hold(row, pauses.Pause(sk="queue#default"), due_at=clock.now() + clock.HOUR)
@@ -251,40 +219,35 @@ def test_the_time_before_a_retry_is_not_time_spent_waiting_for_a_worker(still: B
     assert second["ready_at"] == clock.iso(row.run_at or 0)
 
 
-def test_steps_that_run_and_waits_that_last_have_no_end(still: Bench) -> None:
-    script.job = lambda job, payload: job.wait_for_any(ANY, label="answer", timeout=60)
-    row = still.run(still.dispatch())
-    [wait] = records(row, "signal")
-    assert (wait["name"], wait["outcome"], wait["ended_at"]) == ("answer", None, None)
-    assert wait["until"] == clock.iso(clock.now() + 60_000)
-    caller_actions.cancel(still.read(row), still.send)
-    [wait] = records(row, "signal")
-    assert (wait["outcome"], took(wait)) == ("canceled", 0)
-
-
-@pytest.mark.parametrize("answered", [True, False])
-def test_a_wait_for_any_signal_has_one_record(answered: bool, still: Bench) -> None:
-    def work(job: Any, payload: object) -> None:
-        with suppress(WaitTimedOut):
-            job.wait_for_any(ANY, label="answer", timeout=60)
-
-    script.job = work
-    row = still.run(still.dispatch())
-    still.advance(30)
-    if answered:
-        call("PUT", f"/jobs/{row.id}/signals/refusal", body={"value": 1})
-    still.advance(31)
-    still.tick()
-    still.run(row)
-    [wait] = records(row, "signal")
-    assert (wait["outcome"], took(wait)) == (("answered", 30) if answered else ("timed out", 60))
-
-
-def test_a_signal_without_a_wait_is_listed(still: Bench) -> None:
+def test_two_retries_in_one_millisecond_are_two_acts(still: Bench) -> None:
     row = still.dispatch()
-    call("PUT", f"/jobs/{row.id}/signals/early", body={"value": 1})
-    [signal] = records(row, "signal")
-    assert (signal["name"], signal["outcome"], signal["claim"]) == ("early", "answered", None)
+    for _ in range(2):
+        call("POST", f"/jobs/{row.id}/cancel")
+        call("POST", f"/jobs/{row.id}/retry")
+    assert [each["what"] for each in timeline(row)["acts"]].count("retried") == 2
+
+
+def test_an_invocation_that_did_not_fail_has_no_error(still: Bench) -> None:
+    script.job = lambda job, payload: job.sleep("nap", 60)
+    row = still.run(still.dispatch("sample_again"))
+    transitions.expire(row, {"kind": "NeverStarted", "message": "late"})
+    [slept] = records(row, "invocation")
+    assert (slept["outcome"], slept["error"]) == ("slept", None)
+
+
+def test_a_lost_invocation_without_an_error_is_shown(still: Bench) -> None:
+    row = still.claim(still.dispatch(), seconds=60)
+    caller_actions.cancel(still.read(row), still.send)
+    still.advance(300)
+    transitions.stop(still.read(row), rescue=True)
+    [lost] = records(row, "invocation")
+    assert (lost["outcome"], lost["error"]) == ("lost", None)
+
+
+def test_a_failed_job_shows_the_error_of_its_last_invocation(still: Bench) -> None:
+    script.job = lambda job, payload: 1 / 0
+    row = still.run(still.dispatch("sample_once"))
+    assert records(row, "invocation")[0]["error"] == "ZeroDivisionError"
 
 
 def test_each_ending_has_its_name(still: Bench) -> None:
@@ -437,21 +400,6 @@ def test_a_job_with_too_many_steps_says_so_and_shows_viewers_none(
     forget()
     found = timeline(row, claims={**OURS, "roles": "viewer"})
     assert [each["kind"] for each in found["records"]] == ["invocation"]
-
-
-def test_many_children_hide_nothing_else(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_MOST_OTHERS", 3)
-
-    def work(job: Any, payload: object) -> None:
-        job.dispatch_many("sample_once", ((str(each), {}) for each in range(8)))
-        job.sleep("late", 60)
-
-    script.job = work
-    row = still.run(still.dispatch())
-    found = timeline(row)
-    assert not found["complete"]
-    kinds = [each["kind"] for each in found["records"]]
-    assert sorted(set(kinds)) == ["child", "invocation", "sleep"]
 
 
 def test_a_timeline_costs_two_queries(still: Bench) -> None:

@@ -42,8 +42,7 @@ class TimelineChecker:
         self._ended: dict[str, dict[int, Past]] = {}  # by created_key, then by claim
         self._retried: Counter[str] = Counter()  # manual retries, by created_key
         self._may_have_gaps: set[str] = set()
-        # The world's time when a claim landed, and when its end did, by created_key and claim.
-        self._times: dict[tuple[str, int, str], int] = {}
+        self._claimed_at: dict[tuple[str, int], int] = {}  # by created_key and claim
 
     def note_row_write(self, before: Row, after: Row) -> None:
         """Check a write of a job's row that has landed."""
@@ -54,7 +53,7 @@ class TimelineChecker:
         if after["claims"] != before["claims"] + is_claim:
             self._report(f"{job}: its claims went from {before['claims']} to {after['claims']}")
         if is_claim:
-            self._times[key, after["claims"], "began"] = self._world.time
+            self._claimed_at[key, after["claims"]] = self._world.time
         if before["status"] in _FINISHED and after["status"] not in _FINISHED:
             self._retried[key] += 1
         entries = past.unpacked(after.get("past", b""))
@@ -76,7 +75,6 @@ class TimelineChecker:
         if last.claim in known:
             self._report(f"{job}: claim {last.claim} has ended twice")
         known[last.claim] = last
-        self._times[after["created_key"], last.claim, "ended"] = self._world.time
         self._world.figures[f"invocations {last.outcome}"] += 1
         permitted = _OUTCOMES[after["status"]]
         held_by = str(after.get("held_by")).partition("#")[0]
@@ -120,10 +118,10 @@ class TimelineChecker:
                 self._report(f"{job}: its timeline has {each}, not {ended}")
         by_claim = sorted(invocations, key=lambda each: each.claim or 0)
         for one, other in pairwise(by_claim):
-            began = self._times.get((row.created_key, other.claim or 0, "began"), 0)
-            # A frozen process may continue in a world whose time has gone back.
-            is_in_order = self._times.get((row.created_key, one.claim or 0, "ended"), 0) <= began
-            if is_in_order and other.began_at < (one.ended_at or 0) - 2 * SKEW:
+            claimed_at = self._claimed_at.get((row.created_key, other.claim or 0), 0)
+            # A process that froze before its claim landed began before that.
+            was_frozen = claimed_at - other.began_at > SKEW
+            if not was_frozen and other.began_at < (one.ended_at or 0) - 2 * SKEW:
                 self._report(f"{job}: claims {one.claim} and {other.claim} overlap")
         runs = [each.run or 0 for each in by_claim]
         if runs != sorted(runs) or (runs and runs[-1] > 1 + self._retried[row.created_key]):

@@ -232,7 +232,7 @@ def _items(operation: str, call: Row) -> Iterator[tuple[str, Row]]:
     if operation == "TransactWriteItems":
         for each in call["TransactItems"]:
             yield from each.items()
-    else:
+    elif "TableName" in call:  # all calls but those that read many items
         yield operation.removesuffix("Item"), call
 
 
