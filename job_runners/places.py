@@ -86,6 +86,7 @@ def variables() -> dict[str, str]:
 
 # How a person calls the command. job_runners/cli/app.py puts it into the texts of the command.
 COMMAND = "bin/job-runners" if IS_CHECKOUT else "job-runners"
+BUILD_COMMAND = "make build" if IS_CHECKOUT else "job-runners build"
 
 
 def relative_path(path: Path) -> str:

@@ -37,7 +37,7 @@ from job_runners.building.target import ROOT, Target
 from job_runners.building.uv import uv
 from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
-from job_runners.places import BUILD_CACHE, CODE, COMMAND, IS_CHECKOUT
+from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
 __all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
@@ -214,9 +214,7 @@ def _check_rendered(app: AppFolder | None) -> None:
     if app and app.workers and ",".join(app.workers) != os.environ.get("WORKER_CLASSES"):
         raise UnusableAppFolder(
             f"{app.config} declares the worker classes {', '.join(app.workers)}, which the "
-            "template of this sam build lacks. Run "
-            + ("make build" if IS_CHECKOUT else f"{COMMAND} build")
-            + " instead, which adds them"
+            f"template of this sam build lacks. Run {BUILD_COMMAND} instead, which adds them"
         )
 
 

@@ -32,7 +32,8 @@ class Definition(Value):
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
-    worker: str | None = None
+
+    worker: ClassVar[str | None] = None  # jobs and tasks have a field for it, which comes last
 
     _parameters: ClassVar[tuple[str, ...]]  # the names of the parameters that the function takes
 
@@ -153,6 +154,7 @@ class Job(Definition):
     unique: "Unique | None" = None
     on_end: str | None = None
     on_failure: str | None = None
+    worker: str | None = None  # type: ignore[misc]
 
     _parameters = ("job", "payload")
 
@@ -226,6 +228,7 @@ class Task(Definition):
     """
 
     function: Callable[[Any], Any] | str
+    worker: str | None = None  # type: ignore[misc]
 
     _parameters = ("payload",)
 

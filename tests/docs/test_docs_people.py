@@ -123,6 +123,7 @@ def test_a_person_on_call_can_not_dispatch_delete_or_change_what_lasts() -> None
         *("POST /jobs", "POST /jobs/bulk", "POST /batches", "POST /tasks", "DELETE /jobs/x"),
         *("PUT /schedules/x", "DELETE /schedules/x", "POST /answers/x"),  # open to all
         *("PUT /webhooks/x", "DELETE /webhooks/x", "POST /webhooks/x/test"),
+        "PUT /uploads/x",
     }
     needed = {"sqs:ReceiveMessage", "sqs:SendMessage", "sqs:DeleteMessage"}
     assert allowed_actions(on_call()) == needed | {"execute-api:Invoke"}

@@ -10,6 +10,7 @@ from job_runners.api import batches, body, problems
 from job_runners.api.job_logs import LIMIT as LOG_LINES
 from job_runners.api.requests import LONGEST_KEY
 from job_runners.django import errors as django_errors
+from job_runners.engine import errors as engine_errors
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.dispatch import TASK_PAYLOAD_LIMIT
 from job_runners.engine.running.wait_endings import MOST_WAITS
@@ -45,7 +46,7 @@ def test_every_kind_of_a_failed_job_has_its_cause_and_cure() -> None:
 def test_every_kind_of_the_page_is_one_of_the_code() -> None:
     known = {
         name
-        for module in (errors, work_errors, django_errors)
+        for module in (errors, engine_errors, work_errors, django_errors)
         for name, each in inspect.getmembers(module, inspect.isclass)
     }
     assert _names("Kinds of a failed job") <= known

@@ -177,7 +177,7 @@ def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch.setattr(
         conditional_write, "owned_by_claim", lambda job: JobRequest.status == Status.RUNNING
     )
-    assert broken_promise(near=691)
+    assert broken_promise(near=932)
 
 
 def test_it_notices_when_a_claim_does_not_ask_for_the_status(
@@ -232,12 +232,12 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 ) -> None:
     for where in ("job_runners.store.transitions", "job_runners.store.transitions.claiming"):
         monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: Change(row, row))
-    assert "times" in broken_promise(near=25)
+    assert "times" in broken_promise(near=38)
 
 
 def test_it_notices_when_the_timer_does_not_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_decision, "LONGEST_GAP", conditional_write.GRACE)
-    assert "was sent" in broken_promise(near=26)
+    assert "was sent" in broken_promise(near=76)
 
 
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def _once(_until: int, call: Callable[[], Any]) -> Any:
 def test_it_notices_when_an_outcome_is_written_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "retry_until", _once)
     assert "returned, and its worker left it running" in broken_promise(
-        near=336, faults={Fault.STORM}
+        near=418, faults={Fault.STORM}
     )
 
 
@@ -280,7 +280,7 @@ def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(failure_records, "_never_ran", lambda *_: False)
-    assert "while its worker is alive" in broken_promise(near=694, faults={Fault.NOT_LOADED})
+    assert "while its worker is alive" in broken_promise(near=852, faults={Fault.NOT_LOADED})
 
 
 def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
@@ -288,7 +288,7 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 ) -> None:
     monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
     assert "failed without a reason: InvalidPayload" in broken_promise(
-        near=56, faults={Fault.DEPLOYS}
+        near=210, faults={Fault.DEPLOYS}
     )
 
 

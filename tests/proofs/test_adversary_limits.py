@@ -84,12 +84,12 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure_records, "settle_unknown", lambda *_, **__: None)
-    assert "failures has left" in noticed(near=430)
+    assert "failures has left" in noticed(near=944)
 
 
 def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Line, "start_opens_at", lambda self, token=None: 0)
-    assert "started in" in noticed(near=452)
+    assert "started in" in noticed(near=521)
 
 
 def test_it_notices_when_an_invocation_does_not_keep_the_mark_of_its_start(

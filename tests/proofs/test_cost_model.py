@@ -84,7 +84,8 @@ def test_a_job_of_three_invocations_that_is_looked_at_in_each(life: Life, bench:
     row, units = life(work)
     assert row.invocations == 3
     work_done = Workload(jobs=1, seconds=3 * 61, invocations=3, checkpoints=3)
-    assert units == work_done.write_units
+    # Its past invocations take this row over 1 KB, so its last four writes cost a unit more each.
+    assert units == work_done.write_units + 4
 
 
 def test_a_job_with_steps(life: Life) -> None:

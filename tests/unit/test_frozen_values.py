@@ -60,13 +60,16 @@ def test_alike_ones_are_equal_wherever_they_are_written() -> None:
 
 def test_one_shows_what_it_was_given() -> None:
     assert repr(Rate(30, seconds=60)) == "Rate(count=30, seconds=60, burst=1)"
-    assert repr(Task("acme.letters:note")) == "Task(function='acme.letters:note', retry=None)"
+    assert (
+        repr(Task("acme.letters:note"))
+        == "Task(function='acme.letters:note', retry=None, worker=None)"
+    )
 
 
 def test_the_function_of_a_job_is_given_by_place_or_by_name() -> None:
     assert Job(function="acme.letters:send") == Job("acme.letters:send")
     assert list(signature(Job).parameters)[:3] == ["function", "retry", "queue_name"]
-    assert [each.name for each in fields(Task)] == ["function", "retry"]
+    assert [each.name for each in fields(Task)] == ["function", "retry", "worker"]
     for wrong in ({}, {"function": "acme.letters:send", "colour": "red"}):
         with pytest.raises(TypeError, match=r"'function' is missing|'colour' is unknown"):
             Job(**wrong)  # type: ignore[arg-type] # that is the point
