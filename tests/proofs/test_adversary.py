@@ -177,7 +177,7 @@ def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch.setattr(
         conditional_write, "owned_by_claim", lambda job: JobRequest.status == Status.RUNNING
     )
-    assert broken_promise(near=932)
+    assert broken_promise(near=1024)
 
 
 def test_it_notices_when_a_claim_does_not_ask_for_the_status(
@@ -288,7 +288,7 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 ) -> None:
     monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
     assert "failed without a reason: InvalidPayload" in broken_promise(
-        near=210, faults={Fault.DEPLOYS}
+        near=332, faults={Fault.DEPLOYS}
     )
 
 

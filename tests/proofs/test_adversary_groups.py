@@ -27,7 +27,7 @@ def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(looking, "_MOST_PAGES", 1)
-    assert "the timer left the marker" in broken_promise(near=75, faults=ONLY_GROUPS)
+    assert "the timer left the marker" in broken_promise(near=110, faults=ONLY_GROUPS)
 
 
 def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,11 +77,11 @@ def test_it_notices_when_a_retried_member_is_not_spared(monkeypatch: pytest.Monk
 
 def test_it_notices_when_a_deleted_member_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "note_deleted", lambda *_: None)
-    assert "started again, without retries" in broken_promise(near=25, faults=of_seed(4))
+    assert "started again, without retries" in broken_promise(near=187, faults=of_seed(4))
 
 
 def test_it_notices_when_members_are_dispatched_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         gathering._MemberDispatcher, "_without_dispatched", lambda _adding, jobs: jobs
     )
-    assert "started again, without retries" in broken_promise(near=51, faults=of_seed(4))
+    assert "started again, without retries" in broken_promise(near=77, faults=of_seed(4))
