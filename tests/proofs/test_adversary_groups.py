@@ -27,12 +27,12 @@ def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(looking, "_MOST_PAGES", 1)
-    assert "the timer left the marker" in broken_promise(near=19, faults=ONLY_GROUPS)
+    assert "the timer left the marker" in broken_promise(near=110, faults=ONLY_GROUPS)
 
 
 def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looking, "_LONGEST_GAP", 25 * clock.MINUTE)
-    assert "after its last member's end" in broken_promise(near=346, faults=of_seed(346))
+    assert "after its last member's end" in broken_promise(near=375, faults=of_seed(346))
 
 
 def test_it_notices_when_the_end_of_a_member_leaves_its_owner_to_the_timer(
@@ -67,19 +67,19 @@ def test_it_notices_when_members_of_a_waiting_owner_can_not_be_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(retrying, "_is_done", lambda *_: True)
-    assert "could not be retried" in broken_promise(near=12, faults=ONLY_GROUPS)
+    assert "could not be retried" in broken_promise(near=96, faults=ONLY_GROUPS)
 
 
 def test_it_notices_when_a_retried_member_is_not_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "is_retried", lambda *_: False)
-    assert "after a person had retried it" in broken_promise(near=269, faults=of_seed(226))
+    assert "after a person had retried it" in broken_promise(near=335, faults=of_seed(226))
 
 
 def test_it_notices_when_a_deleted_member_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "note_deleted", lambda *_: None)
-    assert "started again, without retries" in broken_promise(near=4, faults=of_seed(4))
+    assert "started again, without retries" in broken_promise(near=187, faults=of_seed(4))
 
 
 def test_it_notices_when_members_are_dispatched_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering._Adding, "_without_dispatched", lambda _adding, jobs: jobs)
-    assert "started again, without retries" in broken_promise(near=4, faults=of_seed(4))
+    assert "started again, without retries" in broken_promise(near=77, faults=of_seed(4))

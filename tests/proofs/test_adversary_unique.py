@@ -103,7 +103,7 @@ def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
         return write(transition, job, actions, anything, **more)
 
     monkeypatch.setattr(conditional_write, "write", without)
-    assert "was given another payload" in noticed(near=28)
+    assert "was given another payload" in noticed(near=384)
 
 
 def test_it_notices_when_the_one_that_follows_is_not_let_on(
@@ -111,4 +111,4 @@ def test_it_notices_when_the_one_that_follows_is_not_let_on(
 ) -> None:
     monkeypatch.setattr(uniqueness, "_follower", lambda record: None)
     monkeypatch.setattr(uniqueness, "_not_followed", lambda *_: [])
-    assert "jobs follow the one that has the key" in noticed(near=9)
+    assert "names None as follower" in noticed(near=9)
