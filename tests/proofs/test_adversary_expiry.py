@@ -192,7 +192,7 @@ def over_long_gaps(seed: int) -> None:
 def test_it_notices_when_a_child_that_no_step_records_runs_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    over_long_gaps(567)
+    over_long_gaps(463)
     monkeypatch.setattr(ending, "unrecorded_actions", lambda *_, **__: [])
     with pytest.raises(Violation, match="started again, without retries"):
-        over_long_gaps(567)
+        over_long_gaps(463)

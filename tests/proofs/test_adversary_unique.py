@@ -111,4 +111,4 @@ def test_it_notices_when_the_one_that_follows_is_not_let_on(
 ) -> None:
     monkeypatch.setattr(uniqueness, "_follower", lambda record: None)
     monkeypatch.setattr(uniqueness, "_not_followed", lambda *_: [])
-    assert "jobs follow the one that has the key" in noticed(near=9)
+    assert "names None as follower" in noticed(near=9)

@@ -235,6 +235,7 @@ class InvariantChecker:
             if before.get("expires_at", _NEVER) * 1000 > self._world.time + 2 * SKEW:
                 self.report(f"job {row['id']} was overwritten while it was {before['status']}")
             self._forget_last_run(row["id"])
+        self._timelines.note_saved(row)
         self.rows[row["id"]] = row
 
     def _note_deleted(self, job_id: str) -> None:

@@ -44,6 +44,11 @@ class TimelineChecker:
         self._may_have_gaps: set[str] = set()
         self._claimed_at: dict[tuple[str, int], int] = {}  # by created_key and claim
 
+    def note_saved(self, row: Row) -> None:
+        """Note a new row. After a delete, one of the same millisecond has the same created_key."""
+        self._ended.pop(row["created_key"], None)
+        self._retried.pop(row["created_key"], None)
+
     def note_row_write(self, before: Row, after: Row) -> None:
         """Check a write of a job's row that has landed."""
         if before["created_key"] != after["created_key"]:
