@@ -224,7 +224,7 @@ def test_it_notices_when_nobody_reads_after_a_lost_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "read", lambda job_id: None)
-    assert "ended well and left it running" in broken_promise(near=27)
+    assert "ended well and left it running" in broken_promise(near=44)
 
 
 def test_it_notices_when_the_timer_does_not_move_what_it_sends(
@@ -259,7 +259,7 @@ def _once(_until: int, call: Callable[[], Any]) -> Any:
 def test_it_notices_when_an_outcome_is_written_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "retry_until", _once)
     assert "returned, and its worker left it running" in broken_promise(
-        near=418, faults={Fault.STORM}
+        near=430, faults={Fault.STORM}
     )
 
 
@@ -288,7 +288,7 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 ) -> None:
     monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
     assert "failed without a reason: InvalidPayload" in broken_promise(
-        near=332, faults={Fault.DEPLOYS}
+        near=740, faults={Fault.DEPLOYS}
     )
 
 

@@ -118,7 +118,7 @@ def test_it_notices_when_a_job_is_retried_manually_that_has_succeeded(
     monkeypatch.setattr("job_runners.engine.control.caller_actions.retry_again", retry)
     monkeypatch.setattr("histories.operators._GIVEN_UP", tuple(Status))
     assert "('succeeded', 'queued') after its outcome" in broken_promise(
-        near=510,
+        near=518,
     )
 
 

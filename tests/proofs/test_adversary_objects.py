@@ -17,7 +17,7 @@ def on_stage(environment: None) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("what", "near"), [("payload", 27), ("result", 157)])
+@pytest.mark.parametrize(("what", "near"), [("payload", 244), ("result", 157)])
 def test_it_notices_when_jobs_share_an_object(
     what: str, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,8 @@ from tools import tlc
 
 _SECONDS = 150  # for TLC
 WITHOUT_LIMITS = ALL - {
-    *(Fault.LIMITS, Fault.UNIQUE, Fault.FOLLOW_UPS, Fault.SUBSCRIPTIONS, Fault.GROUPS)
+    *(Fault.LIMITS, Fault.UNIQUE, Fault.FOLLOW_UPS, Fault.SUBSCRIPTIONS, Fault.GROUPS),
+    Fault.CLASSES,  # which no model has
 }
 # Queues with limits, and little else: so that many slots are given.
 LIMITED = frozenset({Fault.LIMITS, Fault.MACHINES, Fault.CONFLICT, Fault.NO_ANSWER})
