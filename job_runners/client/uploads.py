@@ -1,6 +1,6 @@
 """Upload files to the stack's bucket with a signed PUT.
 
-The HTTP API accepts no files, because API Gateway limits requests to 10 MB.
+The HTTP API accepts only files of up to 4 MB, because API Gateway limits requests.
 """
 
 import hashlib
