@@ -65,7 +65,8 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
     expect(page.get_by_role("progressbar")).to_have_attribute("value", "100")
     expect(page.get_by_text("100 %")).to_be_visible()
     expect(page.get_by_role("region", name="Result").last).to_contain_text('"imported": 1940')
-    expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Attempt 1: "))
+    did = page.get_by_role("table", name="What the job did")
+    expect(did.get_by_role("rowheader", name="Attempt 1")).to_be_visible()
 
 
 def test_a_file_is_uploaded_in_the_form_and_read_by_the_job(
