@@ -56,6 +56,7 @@ UNSAID = re.compile(
     "|differs from the header Idempotency-Key"
     "|can't be combined with idempotency_key"
     "|run_at may be at most 30 days from now"
+    "|(since|until) must be a time with its zone"  # such as one before 1970
     "|give run_at or delay, not both"
     "|give either members or members_file|The field members_file is invalid"
     "|the members are invalid"  # their payloads and keys may be
