@@ -139,9 +139,8 @@ class Workload:
         """The read units of one job."""
         queue_reads = 0 if self.limited is None else 2 + 2 * self.waiting
         schedule = 2 if self.recurring else 0  # the schedule and the job of its last occurrence
-        steps = self.steps * (
-            self.invocations + self.retried
-        )  # each invocation and attempt looks for them
+        # Each invocation and attempt looks for them.
+        steps = self.steps * (self.invocations + self.retried)
         return self.timer_checks + queue_reads + (1 if self.unique else 0) + schedule + steps
 
     @property

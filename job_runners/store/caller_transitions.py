@@ -114,9 +114,8 @@ def requeue(
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
         actions += conditional_write.restart_actions(job)
-        actions.append(
-            JobRequest.concurrency_key.remove()
-        )  # the next claim determines the queue key
+        # The next claim determines the key.
+        actions.append(JobRequest.concurrency_key.remove())
 
     def write(key_writes: list[RecordWrite]) -> Change:
         return conditional_write.write_with(

@@ -174,9 +174,8 @@ class GroupFields:
     `job_runners.store.groups`."""
 
     last_group_id = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
-    last_finished_group_id = nullable(
-        UnicodeAttribute()
-    )  # the id of the last group whose end it has seen
+    # The id of the last group whose end it has seen.
+    last_finished_group_id = nullable(UnicodeAttribute())
     gather_epoch = nullable(Integer())  # how often a member was retried as it waited; never reset
     # Set if its members are to be canceled, and then the job itself.
     cancel_members = nullable(BooleanAttribute())

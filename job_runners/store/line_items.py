@@ -17,7 +17,7 @@ from job_runners.store.job_request import job_id_of
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
 MILLISECOND = 1000  # in microseconds, the unit of `tat`
-# An item that hasn't been written for this long expires. Its queue key then counts as unused.
+# An item that hasn't been written for this long expires. Its concurrency key then counts as unused.
 LIFETIME = 40 * clock.DAY
 RATE = "rate"
 SLOT = "slot#"

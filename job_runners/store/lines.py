@@ -260,7 +260,7 @@ def is_past_grace(slot: LineItem) -> bool:
 def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition]:
     """Return the write that frees the slot that a row names. It is refused unless the job has
     it."""
-    # While a row names a slot, its queue key doesn't change.
+    # While a row names a slot, its concurrency key doesn't change.
     partition_key = partition_key_of(job.queue_name, str(job.concurrency_key))
     item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")
     return item, [LineItem.holder.remove()], LineItem.holder == job.id
