@@ -131,10 +131,19 @@ def test_the_stage_is_throttled_and_lower_on_every_route_that_is_open(template: 
 
 def _throttle(settings: dict[str, Any], template: Template) -> tuple[int, int]:
     """Return the rate and burst that hold when no parameter is given."""
-    names = [settings[f"Throttling{each}Limit"]["Ref"] for each in ("Rate", "Burst")]
-    rate, burst = (template["Parameters"][name] for name in names)
-    assert rate["MinValue"] == burst["MinValue"] == 1  # 0 would refuse every request
-    return rate["Default"], burst["Default"]
+    rate, burst = (
+        _number(settings[f"Throttling{each}Limit"], template) for each in ("Rate", "Burst")
+    )
+    return rate, burst
+
+
+def _number(setting: int | dict[str, str], template: Template) -> int:
+    if isinstance(setting, int):
+        return setting
+    parameter = template["Parameters"][setting["Ref"]]
+    assert parameter["MinValue"] == 1  # 0 would refuse every request
+    number: int = parameter["Default"]
+    return number
 
 
 # --- one authority retries --------------------------------------------------------------------
