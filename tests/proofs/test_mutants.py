@@ -115,14 +115,18 @@ def test_types_are_no_conditions(tmp_path: Path) -> None:
 
 
 def test_a_mutation_that_no_longer_applies_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sample.py").write_text("one\ntwo\none\n")
+    (tmp_path / "sample.py").write_text("def f():\n    one\n    two\n    one\n\nfour\n")
 
     def change(file: str, find: str) -> tuple[str, tuple[int, int]]:
         made = replaced(tmp_path, file, find=find, replace="x", function="f", what="w")
         return made.source, made.lines
 
-    assert change("sample.py", "two") == ("one\nx\none\n", (2, 2))
-    for file, find in (("sample.py", "one"), ("sample.py", "three"), ("gone.py", "one")):
+    assert change("sample.py", "two") == (
+        "def f():\n    one\n    x\n    one\n\nfour\n",
+        (3, 3),
+    )
+    unfit = ("sample.py", "one"), ("sample.py", "three"), ("sample.py", "four"), ("gone.py", "one")
+    for file, find in unfit:
         with pytest.raises(DoesNotApply, match=r"\.py (has|doesn.t exist)"):
             change(file, find)
 
@@ -135,7 +139,7 @@ def test_a_change_outside_of_functions_is_refused(
     (tmp_path / "sampled/late.py").write_text("LATE = 5\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import_module("sampled.late")
-    change = replaced(tmp_path, "sampled/late.py", find="5", replace="6", function="f", what="w")
+    change = Mutation("sampled/late.py", "f", "w", "LATE = 6\n", (1, 1))
     with pytest.raises(DoesNotApply, match="changes no function"):
         LiveFunctions(tmp_path, ("sampled",)).replace(change)
 

@@ -1,7 +1,10 @@
 """A change to one file of the engine, as data."""
 
+import ast
 from dataclasses import dataclass
 from pathlib import Path
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class DoesNotApply(Exception):
@@ -48,4 +51,7 @@ def replaced(
         )
     first = source[: source.index(find)].count("\n") + 1
     lines = (first, first + find.rstrip("\n").count("\n"))
+    functions = (each for each in ast.walk(ast.parse(source)) if isinstance(each, _FUNCTIONS))
+    if not any(each.lineno <= first <= (each.end_lineno or 0) for each in functions):
+        raise DoesNotApply(f"{file} has this text outside a function: {find!r}, for: {what}")
     return Mutation(file, function, what, source.replace(find, replace), lines)
