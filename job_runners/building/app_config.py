@@ -18,7 +18,7 @@ CLASS_SETTINGS = {
     "memory": (256, 10240),  # megabytes
     "timeout": (5, 1800),  # seconds
     "storage": (512, 10240),  # megabytes of /tmp
-    "concurrency": (0, 100_000),  # reserved
+    "concurrency": (1, 100_000),  # reserved
 }
 
 Workers = dict[str, dict[str, int]]
@@ -80,24 +80,30 @@ def read_workers(config: Path) -> Workers:
 
 def class_place(config: Path, name: str, setting: str = "") -> str:
     """Return the file and line at which a worker class, or a setting of it, is declared."""
-    lines = config.read_text(encoding="utf-8").splitlines()
-    header = re.compile(rf"""\s*(\[\s*workers\s*\.\s*|workers\.)?["']?{re.escape(name)}\b""")
-    key = re.compile(rf".*\b{re.escape(setting)}\b")
-    first = next((n for n, line in enumerate(lines) if header.match(line)), 0)
-    found = next((n for n, line in enumerate(lines[first:], first) if key.match(line)), first)
-    return f"{config}:{(found if setting else first) + 1}"
+    first = _line(config, rf"""\s*(\[\s*workers\s*\.\s*|workers\.)?["']?{re.escape(name)}\b""")
+    key = rf"""[^#]*\b{re.escape(setting)}["']?\s*="""
+    return f"{config}:{_line(config, key, first) if setting else first}"
+
+
+def _line(config: Path, pattern: str, first: int = 1) -> int:
+    """Return the number of the first line that begins with a pattern, from line `first` on."""
+    lines = config.read_text(encoding="utf-8").splitlines()[first - 1 :]
+    return next((n for n, line in enumerate(lines, first) if re.match(pattern, line)), first)
 
 
 def _check_setting(place: str, setting: str, value: object) -> None:
     if setting not in CLASS_SETTINGS:
         near = get_close_matches(setting, CLASS_SETTINGS, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join(CLASS_SETTINGS)}"
+        if setting == "services":
+            hint = "Move it above the first table"
         raise UnusableAppFolder(f"{place}: a worker class has no setting {setting}. {hint}")
     least, most = CLASS_SETTINGS[setting]
     if type(value) is not int or not least <= value <= most:
-        raise UnusableAppFolder(
-            f"{place}: {setting} is {value!r}. It must be a whole number from {least} to {most}"
-        )
+        hint = f"It must be a whole number from {least} to {most}"
+        if setting == "concurrency" and value == 0:
+            hint = "With 0, Lambda would run no work of the class. To hold jobs, pause their types"
+        raise UnusableAppFolder(f"{place}: {setting} is {value!r}. {hint}")
 
 
 def _read(config: Path) -> dict[str, Any]:
@@ -107,9 +113,20 @@ def _read(config: Path) -> dict[str, Any]:
         read = tomllib.loads(config.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UnusableAppFolder(f"{config} is not TOML: {error}") from None
-    if unknown := sorted(read.keys() - {"services", "workers"}):
-        raise UnusableAppFolder(
-            f'{config}: unknown setting {unknown[0]}. The settings are services = ["…"] and '
-            "[workers.NAME]"
-        )
+    for name, value in read.items():
+        if name not in ("services", "workers"):
+            line = _line(config, rf"[^\w#]*{re.escape(name)}")
+            said = f"unknown setting {name}. {_meant(name, value)}"
+            raise UnusableAppFolder(f"{config}:{line}: {said}")
     return read
+
+
+def _meant(name: str, value: object) -> str:
+    """Return a hint at what an unknown setting was meant to be."""
+    near = get_close_matches(name, ("services", "workers"), n=1)
+    if isinstance(value, dict) and near:
+        inner = next((each for each in value if isinstance(value[each], dict)), "NAME")
+        return f"Did you mean [workers.{inner}]?"
+    if isinstance(value, dict) and value.keys() <= CLASS_SETTINGS.keys():
+        return f"Did you mean [workers.{name}]?"
+    return f"Did you mean {near[0]}?" if near else "Use services and [workers.NAME]"

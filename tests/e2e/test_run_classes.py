@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run classes")]
 
 WORK = '''
 import os
+import time
 
 from pydantic import BaseModel
 
@@ -25,6 +26,8 @@ def where(job: RunningJob, payload: What) -> list[str]:
     """Return the function that runs the job, and its memory."""
     if payload.kind == "dies" and job.attempt == 1:
         os._exit(3)
+    if payload.kind == "takes long":
+        time.sleep(600)
     if payload.kind == "parent":
         job.dispatch("small", {}, key="child")
     print("ran in", os.environ["AWS_LAMBDA_FUNCTION_NAME"])
@@ -45,7 +48,7 @@ JOBS = {
 }
 TASKS = {"large_note": Task(note, worker="large")}
 '''
-CLASSES = "[workers.large]\nmemory = 4096\ntimeout = 60\n[workers.blocked]\nconcurrency = 0\n"
+CLASSES = "[workers.large]\nmemory = 4096\ntimeout = 60\n[workers.blocked]\nconcurrency = 1\n"
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,7 @@ def test_a_task_runs_in_its_class(run: Run) -> None:
 
 
 def test_a_class_without_capacity_blocks_no_other(run: Run) -> None:
+    run.reach(run.dispatch("blocked", {"kind": "takes long"}), "running")
     blocked = [run.dispatch("blocked") for _ in range(30)]
     assert reach(run, run.dispatch("small"))["status"] == "succeeded"
     assert reach(run, run.dispatch("large"))["status"] == "succeeded"
