@@ -8,9 +8,8 @@ samconfig.toml doesn't set, even if its default has changed.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import Any
 
 import yaml
@@ -52,9 +51,7 @@ def rendered(text: str, workers: Workers) -> str:
     """
     if not workers:
         return text
-    template = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
-    for section in ("Resources", "Outputs", "Parameters", "Conditions"):
-        template.setdefault(section, {})
+    template = _read(text)
     resources = template["Resources"]
     sharing = [each for each in resources.values() if _is_policy_of_worker(each)]
     for name, given in workers.items():
@@ -73,7 +70,8 @@ def rendered(text: str, workers: Workers) -> str:
     )
     variables = template
     for name in ("Globals", "Function", "Environment", "Variables"):
-        variables = variables.setdefault(name, {})
+        variables[name] = variables.get(name) or {}
+        variables = variables[name]
     variables["WORKER_CLASSES"] = ",".join(workers)
     variables["WORKER_CLASS_PREFIX"] = {"Fn::Sub": "${AWS::StackName}-worker-"}
     template["Outputs"]["WorkerClasses"] = {"Value": ",".join(workers)}
@@ -83,25 +81,48 @@ def rendered(text: str, workers: Workers) -> str:
     return json.dumps(template, indent=1) + "\n"
 
 
+def _read(text: str) -> dict[str, Any]:
+    try:
+        template = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        place = f"template.yaml:{error.problem_mark.line + 1}"
+        raise UnusableAppFolder(f"{place} is not YAML: {error.problem}") from None
+    if not isinstance(template, dict):
+        raise _lacks("Resources")
+    for section in ("Resources", "Outputs", "Parameters", "Conditions"):
+        template[section] = template.get(section) or {}
+    for name in (_FUNCTION, _ROLE, *_SENDERS):
+        if "Properties" not in template["Resources"].get(name, {}):
+            raise _lacks(name)
+    if template["Resources"][_FUNCTION]["Properties"].get("AutoPublishAlias") != "live":
+        raise _lacks(f"AutoPublishAlias: live in {_FUNCTION}")
+    return template
+
+
 def _prefix(name: str) -> str:
     return name.capitalize()
 
 
 def _add_class(template: dict[str, Any], name: str, given: Mapping[str, int]) -> None:
-    names = {old: _prefix(name) + old for listed in _COPIED.values() for old in listed}
+    names = {each: each for section in (*_COPIED, "Mappings") for each in template.get(section, {})}
+    copied = {section: [each for each in _COPIED[section] if each in names] for section in _COPIED}
+    names |= {old: _prefix(name) + old for listed in copied.values() for old in listed}
     literals = {_PARAMETERS[each]: str(given[each]) for each in _PARAMETERS if each in given}
     if given.get("storage", 0) > _SNAPSHOT_STORAGE:
         literals["SnapStart"] = "false"
-    for section, listed in _COPIED.items():
+    copier = _Copier(names, literals)
+    for section, listed in copied.items():
         for old in listed:
-            if old in template[section]:
-                template[section][names[old]] = _renamed(template[section][old], names, literals)
-            elif old in (_FUNCTION, _ROLE):
-                raise _lacks(old)
+            if names[old] in template[section]:
+                raise UnusableAppFolder(
+                    f"template.yaml has {names[old]}, which a build makes for the worker class "
+                    f"{name} in app.toml. Remove or rename it"
+                )
+            template[section][names[old]] = copier.copy(template[section][old])
     copies = template["Resources"]
     _set_properties(copies[names[_FUNCTION]]["Properties"], name, given)
     for old in ("WorkerThrottlesAlarm", "WorkerRecursionAlarm"):
-        if alarm := copies.get(names[old]):  # with legacy, the worker's are those of the API
+        if alarm := copies.get(names.get(old)):  # with legacy, the worker's are those of the API
             dimension = {"Name": "FunctionName", "Value": {"Ref": names[_FUNCTION]}}
             alarm["Properties"]["Dimensions"] = [dimension]
 
@@ -121,56 +142,66 @@ def _set_properties(function: dict[str, Any], name: str, given: Mapping[str, int
     variables["WORKER_LAMBDA_FUNCTION_NAME"] = {"Ref": f"{_FUNCTION}.Alias"}
 
 
-def _renamed(value: Any, names: Mapping[str, str], literals: Mapping[str, str]) -> Any:
-    """Return a copy of a part of the template that refers to the copies of resources.
+class _Copier:
+    """Copies parts of the template, so that they refer to the copies of resources.
 
-    In texts, parameters become their literals: a version's description must have only the values
-    that its function reads.
+    `names` has the new name of everything in the template. In texts, parameters become their
+    literals: a version's description must have only the values that its function reads.
     """
-    copied = partial(_renamed, names=names, literals=literals)
 
-    def name_in(reference: str) -> str:
+    def __init__(self, names: Mapping[str, str], literals: Mapping[str, str]) -> None:
+        self._names, self._literals = names, literals
+
+    def copy(self, value: Any) -> Any:
+        """Return the copy of a part. Raises UnusableAppFolder if it refers to a missing one."""
+        match value:
+            case {"Ref": str(reference)}:
+                return {"Ref": self._name(reference)}
+            case {"Fn::GetAtt": [str(reference), *rest]}:
+                return {"Fn::GetAtt": [self._name(reference), *rest]}
+            case {"Fn::Sub": str(text)}:
+                return {"Fn::Sub": self._text(text)}
+            case {"Fn::Sub": [str(text), given]}:
+                return {"Fn::Sub": [self._text(text, given), self.copy(given)]}
+            case {"Fn::If": [str(condition), *rest]}:
+                return {"Fn::If": [self._name(condition), *self.copy(rest)]}
+            case {"Condition": str(condition), **others}:
+                return {"Condition": self._name(condition), **self.copy(others)}
+            case dict():
+                return {key: self.copy(each) for key, each in value.items()}
+            case list():
+                return [self.copy(each) for each in value]
+        return deepcopy(value)
+
+    def _name(self, reference: str, local: Iterable[str] = ()) -> str:
         head, dot, rest = reference.partition(".")
-        return f"{names.get(head, head)}{dot}{rest}"
+        if not (head in self._names or head in local or head.startswith("AWS::")):
+            raise _lacks(head)
+        return f"{self._names.get(head, head)}{dot}{rest}"
 
-    def text_of(text: str) -> str:
-        return re.sub(
-            r"\$\{([\w.]+)\}", lambda at: literals.get(at[1]) or f"${{{name_in(at[1])}}}", text
-        )
+    def _text(self, text: str, local: Iterable[str] = ()) -> str:
+        def value(found: re.Match[str]) -> str:
+            return self._literals.get(found[1]) or f"${{{self._name(found[1], local)}}}"
 
-    match value:
-        case {"Ref": str(reference)}:
-            return {"Ref": name_in(reference)}
-        case {"Fn::GetAtt": [str(reference), *rest]}:
-            return {"Fn::GetAtt": [name_in(reference), *rest]}
-        case {"Fn::Sub": str(text)}:
-            return {"Fn::Sub": text_of(text)}
-        case {"Fn::Sub": [str(text), given]}:
-            return {"Fn::Sub": [text_of(text), copied(given)]}
-        case {"Fn::If": [str(condition), *rest]}:
-            return {"Fn::If": [name_in(condition), *copied(rest)]}
-        case dict():
-            return {key: copied(each) for key, each in value.items()}
-        case list():
-            return [copied(each) for each in value]
-    return deepcopy(value)
+        return re.sub(r"\$\{([\w.]+)\}", value, text)
 
 
 def _is_policy_of_worker(resource: Mapping[str, Any]) -> bool:
-    return resource["Type"] == "AWS::IAM::Policy" and {"Ref": _ROLE} in resource["Properties"].get(
-        "Roles", []
-    )
+    return resource.get("Type") == "AWS::IAM::Policy" and {"Ref": _ROLE} in resource.get(
+        "Properties", {}
+    ).get("Roles", [])
 
 
 def _statement(resources: Mapping[str, Any], function: str) -> dict[str, Any]:
     """Return the statement that lets a function send to the worker."""
-    if function not in resources:
-        raise _lacks(function)
-    for policy in resources[function]["Properties"].get("Policies", []):
-        for statement in policy.get("Statement", []):
-            if statement.get("Sid") == "SendToWorker":
-                found: dict[str, Any] = statement
-                return found
+    policies = resources[function]["Properties"].get("Policies", [])
+    for policy in policies if isinstance(policies, list) else [policies]:
+        match policy:
+            case {"Statement": [*statements]}:
+                for each in statements:
+                    if each.get("Sid") == "SendToWorker":
+                        found: dict[str, Any] = each
+                        return found
     raise _lacks(f"the statement SendToWorker in the policies of {function}")
 
 
@@ -206,8 +237,8 @@ def _with_lines(body: str, workers: Workers) -> str:
 
 def _lacks(what: str) -> UnusableAppFolder:
     return UnusableAppFolder(
-        f"app.toml declares worker classes, but the template lacks {what}, from which a build "
-        f"makes those of the classes. Copy it from {DATA / 'template.yaml'}"
+        f"app.toml declares worker classes, but template.yaml lacks {what}, which they need. Copy "
+        f"it from {DATA / 'template.yaml'}"
     )
 
 

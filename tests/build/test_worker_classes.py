@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -198,23 +199,59 @@ def test_an_ejected_template_gets_the_classes_too(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("old", "new", "said"),
     [
-        ("  WorkerFunction:", "lacks WorkerFunction,"),
-        ("  WorkerFunctionRole:", "lacks WorkerFunctionRole,"),
-        ("Sid: SendToWorker", "lacks the statement SendToWorker in the policies of ApiFunction,"),
-        ("  TimerFunction:", "lacks TimerFunction,"),
+        ("  WorkerFunction:", "  MyFunction:", "lacks WorkerFunction,"),
+        ("  WorkerFunctionRole:", "  MyRole:", "lacks WorkerFunctionRole,"),
+        ("  TimerFunction:", "  MyTimer:", "lacks TimerFunction,"),
+        ("  WorkerLogGroup:", "  MyLogGroup:", "lacks WorkerLogGroup,"),
+        ("  FailuresQueue:", "  MyQueue:", "lacks FailuresQueue,"),
+        ("  LogLevel:", "  MyLevel:", "lacks LogLevel,"),  # in a text
+        ("  UseCanary:", "  MyCanary:", "lacks UseCanary,"),
+        ("  WorkerInVpc:", "  InVpc:", "lacks WorkerInVpc,"),
+        ("  HasWorkerPolicy:", "  HasPolicy:", "lacks HasWorkerPolicy,"),
+        (
+            "Alias: live\n      AutoPublishAliasAll",
+            "Alias: my\n      AutoPublishAliasAll",
+            "lacks Auto",
+        ),
+        (
+            "Sid: SendToWorker",
+            "Sid: Send",
+            "lacks the statement SendToWorker in the policies of ApiFunction,",
+        ),
+        ("Outputs:", "  LargeWorkerFunction: {}\nOutputs:", "has LargeWorkerFunction, which a"),
+        ("Outputs:", "Outputs: [", "template.yaml:1614 is not YAML: expected"),
     ],
 )
-def test_an_ejected_template_without_a_needed_part_is_refused(
-    lost: str, said: str, project: Path
+def test_an_ejected_template_without_a_needed_part_is_refused_once(
+    old: str, new: str, said: str, project: Path
 ) -> None:
     assert jobs(project, "eject", project=project).returncode == 0
     own = project / "template.yaml"
-    own.write_text(own.read_text().replace(f"{lost}\n", f"{lost}".replace(":", "X:", 1) + "\n"))
+    text = own.read_text()
+    assert old in text
+    own.write_text(re.sub(f"(?<=\n){old}" if old[0] == " " else old, new, text, count=1))
     done = jobs(project, "build", project=project)
     assert done.returncode == 1
     assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_ejected_template_may_lack_what_no_class_needs(project: Path) -> None:
+    assert jobs(project, "eject", project=project).returncode == 0
+    own = project / "template.yaml"
+    text = own.read_text()
+    for old in ("WorkerThrottlesAlarm", "MetricsDashboardPage", "WorkerPutsEvents"):
+        text, count = re.subn(rf"\n  {old}:\n.*?(?=\n\n|\n  \w+:\n)", "", text, flags=re.DOTALL)
+        assert count == 1
+    assert text.count("\n      Policies:\n") > 2
+    own.write_text(text.replace("\n      Policies:\n", "\n      Policies:\n        - Mine\n"))
+    code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
+    assert python(project, "-c", code, project=project).stderr == ""
+    made = json.loads((project / ".jobs" / "template.yaml").read_text())["Resources"]
+    assert {"LargeWorkerFunction", "LargeWorkerRecursionAlarm"} <= made.keys()
+    assert "LargeWorkerThrottlesAlarm" not in made
 
 
 def test_a_plain_sam_build_in_a_checkout_refuses_classes(project: Path) -> None:
