@@ -8,14 +8,18 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from job_runners.building.app_config import UnusableAppFolder
+
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
 _CONFIG = "own.samconfig.toml"
+_POLICY = "WorkerPolicyArn"  # the end of the names of parameters with the policy of a worker
 _OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # in a text of several
 DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
@@ -80,10 +84,38 @@ def handed_over(
     }
 
 
+def check_policies(template: Path, our_template: Path) -> None:
+    """Raise UnusableAppFolder if an output of the app's template was meant to be the policy of a
+    worker, and isn't: then the worker would lack its permissions."""
+    outputs = _names(template, "Outputs")
+    known = {each for each in parameters(our_template) if each.endswith(_POLICY)}
+    free = {each.casefold(): each for each in known - outputs}
+    for name in sorted(outputs - known):
+        near = get_close_matches(name.casefold(), free, n=1, cutoff=0.9)
+        if near or name.casefold().endswith(_POLICY.casefold()):
+            hint = f"Did you mean {free[near[0]]}?" if near else f"Use {', '.join(sorted(known))}"
+            raise UnusableAppFolder(
+                f"{template}: the output {name} is the policy of no worker. {hint}"
+            )
+
+
 def parameters(template: Path) -> set[str]:
     """Return the names of a template's parameters."""
-    read: Any = yaml.load(template.read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
-    return set(read.get("Parameters") or {})
+    return _names(template, "Parameters")
+
+
+def _names(template: Path, section: str) -> set[str]:
+    read = load_yaml(template.read_text(), template, _Loader)
+    return set((read or {}).get(section) or {})
+
+
+def load_yaml(text: str, place: object, loader: type[yaml.SafeLoader]) -> Any:
+    """Return what YAML contains. Raises UnusableAppFolder with the place of a mistake."""
+    try:
+        return yaml.load(text, loader)  # noqa: S506 - it is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1
+        raise UnusableAppFolder(f"{place}:{line} is not YAML: {error.problem}") from None
 
 
 def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from job_runners.building import ejected, installed
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import locked
+from job_runners.building.app_stack import check_policies
 from job_runners.building.environments import make_tools, tools_folder
 from job_runners.building.forgotten import check_requirements
 from job_runners.building.lint import lint
@@ -26,10 +27,12 @@ def main() -> int:
             print(warning, file=sys.stderr)
         written = write_sam_folder() / "template.yaml"
         check_parameters(written)
+        own = [app.template] if app and app.template.exists() else []
+        for each in own:
+            check_policies(each, written)
         make_tools()
         if app:
             check_requirements(app)
-        own = [app.template] if app and app.template.exists() else []
         rendered = [written] if app and app.workers else []
         for each in (template(), *rendered, *own):
             lint(each)

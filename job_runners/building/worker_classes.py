@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from job_runners.building.app_config import UnusableAppFolder, Workers
+from job_runners.building.app_stack import load_yaml
 from job_runners.places import DATA
 
 # What is copied for each class, and their names get the class as a prefix.
@@ -82,11 +83,7 @@ def rendered(text: str, workers: Workers) -> str:
 
 
 def _read(text: str) -> dict[str, Any]:
-    try:
-        template = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        place = f"template.yaml:{error.problem_mark.line + 1}"
-        raise UnusableAppFolder(f"{place} is not YAML: {error.problem}") from None
+    template = load_yaml(text, "template.yaml", _Loader)
     if not isinstance(template, dict):
         raise _lacks("Resources")
     for section in ("Resources", "Outputs", "Parameters", "Conditions"):
