@@ -93,10 +93,21 @@ def test_advice_for_a_class_names_its_own_setting(classes: Account) -> None:
     assert named == ["worker", LARGE]
 
 
+@pytest.mark.parametrize("name", ["api", "worker", LARGE, "timer", "failures"])
+def test_a_stopped_function_is_found(name: str, classes: Account) -> None:
+    """Such as by the button Throttle of Lambda's console, or by the runbook."""
+    classes.stopped.add(name)
+    (found,) = findings(code=1)
+    assert (found["check"], found["verdict"]) == ("reservation", "wrong")
+    assert found["what"].startswith(f"{name} is stopped: its reserved concurrency is 0")
+    assert f"delete-function-concurrency --function-name {name}." in found["fix"]
+
+
 def test_with_legacy_classes_are_idle_and_not_checked(classes: Account) -> None:
     for name, configuration in classes.functions.items():
         if LARGE not in name:
             configuration["Environment"]["Variables"]["API_RUNS_WORK"] = "true"
     classes.recursion["api"] = "Allow"
     retried(classes)
+    classes.stopped.add(LARGE)
     assert not [each for each in findings(code=1) if LARGE in each["what"]]

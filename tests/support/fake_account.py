@@ -59,7 +59,8 @@ class Account:
     recursion: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(("worker", "timer", "failures"), "Allow")
     )
-    reserved: int | None = 100
+    reserved: int | None = 100  # for workers
+    stopped: set[str] = field(default_factory=set)  # functions without any concurrency
     sources: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {
             each: {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
@@ -177,8 +178,9 @@ class Account:
         return {"RecursiveLoop": self.recursion[given["FunctionName"]]}
 
     def _GetFunctionConcurrency(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        assert "worker" in given["FunctionName"]
-        return {} if self.reserved is None else {"ReservedConcurrentExecutions": self.reserved}
+        name = given["FunctionName"]
+        reserved = 0 if name in self.stopped else self.reserved if "worker" in name else None
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
     def _GetEventSourceMapping(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return self.sources[given["UUID"]]

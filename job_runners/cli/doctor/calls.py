@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from job_runners.cli.doctor.check import Issue, Verdict
-from job_runners.cli.doctor.deployed import ALIAS, FAILURES, TIMER, WORKER, Deployed
+from job_runners.cli.doctor.deployed import ALIAS, API, FAILURES, TIMER, WORKER, Deployed
 
 _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
@@ -60,15 +60,22 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 
 
 def reservation(deployed: Deployed) -> Iterator[Issue]:
-    """Check that workers can't use all of the account's concurrency."""
-    if deployed.runs_jobs_id != WORKER:
-        return
-    for worker in deployed.run_jobs:
-        name = deployed.id(worker)
+    """Check that no function is stopped, and that workers can't use all of the account's
+    concurrency."""
+    workers = deployed.run_jobs if deployed.runs_jobs_id == WORKER else []
+    for logical_id in dict.fromkeys((API, *deployed.run_jobs, TIMER, FAILURES)):
+        name = deployed.id(logical_id)
         answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
-        if "ReservedConcurrentExecutions" in answer:
+        reserved = answer.get("ReservedConcurrentExecutions")
+        if reserved == 0:
+            yield Issue(
+                f"{name} is stopped: its reserved concurrency is 0, so Lambda doesn't run it.",
+                f"To start it: aws lambda delete-function-concurrency --function-name {name}. If "
+                "it had a reservation before, use put-function-concurrency with that number.",
+            )
+        if reserved is not None or logical_id not in workers:
             continue
-        setting = "WorkerReservedConcurrency" if worker == WORKER else "concurrency in app.toml"
+        setting = "WorkerReservedConcurrency" if logical_id == WORKER else "concurrency in app.toml"
         yield Issue(
             f"{name} has no reserved concurrency. Workers can use all of the account's "
             "concurrency, and then neither the API nor the timer can start.",
