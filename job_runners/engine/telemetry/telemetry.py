@@ -136,7 +136,7 @@ def not_loaded(name: str, why: Exception) -> None:
 
 def undeclared_class(worker: str) -> None:
     """Log that the default worker runs work of a class for which the stack has no function."""
-    log.write(logger.warning, "worker class not declared", worker=worker)
+    log.write(logger.warning, "worker class not declared", wanted=worker)
 
 
 def classes_ignored() -> None:
