@@ -29,7 +29,7 @@ from job_runners.api.json_schema import (
 from job_runners.api.logs_url import logs_url
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.api.wait_views import WAITS_FOR, waits_for
-from job_runners.engine.registry.registry import class_of_job, registry
+from job_runners.engine.registry.registry import class_of_job, class_of_task, registry
 from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import JobRunnersError, MissingObject
 from job_runners.store import blobs
@@ -367,6 +367,7 @@ FAILED_TASK: "Fields[FailedTask]" = {
         lambda record: record.id,
     ),
     "task_name": Field(TEXT, lambda record: record.task_name),
+    "worker": Field(WORKER, lambda record: class_of_task(record.task_name)),
     "failed_at": Field(TIME, lambda record: clock.iso(record.failed_at)),
     "attempt": Field(NUMBER, lambda record: record.attempt),
     "error": Field(

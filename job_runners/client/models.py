@@ -195,7 +195,8 @@ class Child(FromJson):
 
 
 class FailedTask(FromJson):
-    """A task that failed permanently. `payload` is None unless the stack keeps payloads.
+    """A task that failed permanently. `payload` is None unless the stack keeps payloads, and
+    `worker` unless the task has a worker class.
 
     If the task was resent and hasn't started since, `redriven_at` is the time and `redriven_as` the
     new id.
@@ -210,6 +211,7 @@ class FailedTask(FromJson):
     payload: Mapping[str, Any] | None
     redriven_at: datetime | None = None
     redriven_as: str | None = None
+    worker: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod

@@ -369,6 +369,15 @@ def test_a_type_is_shown_with_its_fields_and_how_to_write_them(api: FakeApi) -> 
     assert "job-runners dispatch import_contacts key=..." in shown
 
 
+def test_the_class_of_a_job_type_and_of_a_task_is_shown(api: FakeApi) -> None:
+    large = TYPES["jobs"][0] | {"worker": "large"}
+    task = {"name": "note", "description": "Note.", "payload_schema": {}, "worker": "tiny"}
+    api.on("GET", "/job-types", 200, {"jobs": [large], "tasks": [task]})
+    shown = jobs("types", "import_contacts").stdout
+    assert "queue default, up to 5 attempts, worker large" in shown.splitlines()
+    assert jobs("types", "note").stdout.splitlines()[-1] == "worker tiny"
+
+
 def test_what_a_payload_is_made_of_is_shown(api: FakeApi) -> None:
     texter = {
         "type": "object",

@@ -23,7 +23,7 @@ KEPT = {
     "redriven_at": None,
     "redriven_as": None,
 }
-UNKEPT = {**KEPT, "id": "6" * 32, "task_name": "post_webhook", "payload": None}
+UNKEPT = {**KEPT, "id": "6" * 32, "task_name": "post_webhook", "payload": None, "worker": "large"}
 
 
 def opened(page: Page, dashboard: str, *tasks: dict[str, Any], cursor: str | None = None) -> None:
@@ -46,6 +46,8 @@ def test_each_says_why_it_failed_and_offers_to_be_sent_again_where_that_can_be(
     expect(kept.get_by_role("group", name="as JSON")).to_contain_text("Polls close at 8.")
     expect(kept.get_by_role("button", name="Resend send_message, 7a5c0000")).to_be_visible()
     expect(unkept.get_by_role("button")).to_have_count(0)
+    expect(unkept).to_contain_text("worker large")
+    expect(kept).not_to_contain_text("worker")
     expect(page.get_by_text("KeepTaskPayloads")).to_be_visible()
     expect(page.get_by_role("link", name="Failed")).to_have_attribute("aria-current", "page")
     tabs = page.get_by_role("navigation", name="Kind of work")

@@ -35,11 +35,12 @@ SCHEMA = {
 
 def test_a_form_is_made_from_the_schema(page: Page, dashboard: str) -> None:
     queues = {"queue_name": "default", "queues": ["default", "urgent", "nightly"]}
-    types = [{"name": "count_words", "payload_schema": SCHEMA, **queues}]
+    types = [{"name": "count_words", "payload_schema": SCHEMA, "worker": "large", **queues}]
     answer(page, "/job-types", {"jobs": types, "tasks": []})
     sent = answer(page, "/jobs", JOB, 202)
     answer(page, f"/jobs/{JOB['id']}", JOB)
     page.goto(f"{dashboard}#/new")
+    expect(page.get_by_text("It runs in the worker class large.")).to_be_visible()
     page.get_by_text("Start time and queue").click()
     expect(
         page.get_by_text("Leave empty for default. Also allowed: urgent, nightly.")

@@ -26,6 +26,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import WORKER, forget
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.plain_clients import full_client
+from stale_reads import catch_up
 
 LARGE, TINY = "stack-worker-large:live", "stack-worker-tiny:live"
 TARGETS = {"default": WORKER, "large": LARGE, "tiny": TINY}
@@ -375,6 +376,23 @@ def test_the_api_shows_the_class_of_a_job_and_of_its_type(stack: Stack) -> None:
         "default": None,
         "large": "large",
         "tiny_note": "tiny",
+    }
+
+
+def test_the_api_shows_the_class_of_a_failed_task(stack: Stack) -> None:
+    for worker in ("large", "default"):
+        record = {
+            "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
+            "requestPayload": event_of(TaskMessage(f"{worker}-1", f"{worker}_note", {}, attempt=3)),
+            "responsePayload": {"errorType": "ValueError", "errorMessage": "no luck"},
+        }
+        body = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
+        job_runners.handlers.failures.handler(body, Context())  # type: ignore[arg-type]
+    catch_up()
+    found = call("GET", "/tasks/failed").json["tasks"]
+    assert {each["task_name"]: each["worker"] for each in found} == {
+        "large_note": "large",
+        "default_note": None,
     }
 
 

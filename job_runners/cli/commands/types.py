@@ -53,15 +53,19 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
         click.echo("\nOnly Job Runners dispatches it.")
     else:
         click.echo(f"\njob-runners {verb} {name} {arguments}".rstrip())
-    if kind == "job":
-        retry = entry["retry"]
-        attempts = f"up to {retry['max_attempts']} attempts" if retry else "one attempt"
-        others = ", ".join(entry.get("queues", [])[1:])
-        queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
-        worker = f", worker {entry['worker']}" if entry.get("worker") else ""
-        click.echo(click.style(f"{queue}, {attempts}{worker}", dim=True))
-        if entry.get("unique"):  # missing in the response of an older API
-            click.echo(click.style(_unique_in_words(entry["unique"]), dim=True))
+    facts = _queue_and_attempts(entry) if kind == "job" else []
+    facts += [f"worker {entry['worker']}"] if entry.get("worker") else []
+    if facts:
+        click.echo(click.style(", ".join(facts), dim=True))
+    if entry.get("unique"):  # missing in the response of an older API
+        click.echo(click.style(_unique_in_words(entry["unique"]), dim=True))
+
+
+def _queue_and_attempts(entry: dict[str, Any]) -> list[str]:
+    others = ", ".join(entry.get("queues", [])[1:])
+    queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
+    retry = entry["retry"]
+    return [queue, f"up to {retry['max_attempts']} attempts" if retry else "one attempt"]
 
 
 def _unique_in_words(rule: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ function row(task, whole) {
   const cell = (name, ...children) => h("td", { role: "cell", class: name }, ...children);
   return h("tr", { role: "row", "data-key": task.id },
     cell("what", h("span", { class: "named" }, task.task_name),
-      h("span", { class: "words task-id" }, task.id)),
+      h("span", { class: "words task-id" }, task.id), task.worker && h("span", { class: "words" }, `worker ${task.worker}`)),
     cell("why", h("span", { class: "kind" }, task.error.kind), " ",
       h("span", { class: "words" }, task.error.message),
       task.redriven_at && h("span", { class: "waits" }, "resent ", age(task.redriven_at), ", not started yet"),
