@@ -5,17 +5,27 @@ function. So nothing is copied for a job that isn't saved. In place, a finished 
 back: its cursor, its children's ids and its idempotency keys are those of the work after the step.
 """
 
+from difflib import get_close_matches
 from typing import Any
 
 from job_runners.aws.errors import retry_on_conflict
 from job_runners.errors import DoNotRetry, RerunRefused
 from job_runners.store import acts, answer_links, blobs, groups, past, signals, steps
-from job_runners.store.job_request import JobRequest
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
 MOST = 1_000  # records that a rerun copies
 _MOST_READ = 5_000  # records of a job of which a rerun copies some
+_MOST_COMPARED = 200  # names, which may be long
+# What a name may belong to instead of a step, by the first word of the record's name.
+_OTHERS = {
+    "sleep": "a sleep",
+    "wait": "a wait for a signal",
+    "wait-any": "a wait for signals",
+    "gather": "a group",
+    "child": "a child",
+}
 _MARK = "copied"  # the name of the record that says that all others are copied
 
 
@@ -36,11 +46,7 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
     """
     step = steps.find(source, f"step {name}")
     if step is None:
-        raise RerunRefused(
-            source.id,
-            f"it has no finished step {name!r}. job-runners show lists its steps. To continue "
-            "after its last finished step, retry it",
-        )
+        raise RerunRefused(source.id, _why_not_from(source, name))
     found = {
         "id": source.id,
         "work": source.work_id,
@@ -57,6 +63,23 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
         if any(each.sk.startswith(prefix) for each in records):
             raise RerunRefused(source.id, f"{what} came before the step {name!r}")
     return found | {"records": len(records), "signals": len(sent)}
+
+
+def _why_not_from(source: JobRequest, name: str) -> str:
+    """Return why a rerun can't start at a name that no finished step has, and what can be done."""
+    names: dict[str, list[str]] = {}
+    for each in steps.some_of(source.work_id, None, _MOST_READ, values=False):
+        kind, _, own = each.sk.partition(" ")
+        names.setdefault(kind, []).append(own)
+    for kind, what in _OTHERS.items():
+        if name in names.get(kind, ()):
+            return f"{name!r} is {what}, and only a step can be named"
+    if source.status is not Status.SUCCEEDED and (source.error or {}).get("step") == name:
+        return f"its step {name!r} failed. To continue with this step, retry the job instead"
+    known = names.get("step", [])[:_MOST_COMPARED]
+    near = get_close_matches(name.removeprefix("step "), known, n=1)
+    hint = f"Its nearest step is {near[0]!r}" if near else "job-runners show lists its steps"
+    return f"it has no finished step {name!r}. {hint}"
 
 
 def copy(job: JobRequest) -> None:

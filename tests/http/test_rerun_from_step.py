@@ -194,7 +194,15 @@ def test_what_can_not_be_continued_is_refused_with_the_reason(
 ) -> None:
     Work(bench)
     old = finished(bench)
-    assert "no finished step 'five'" in refusal(old, "five")
+    assert "no finished step 'five'. job-runners show lists its steps." in refusal(old, "five")
+    assert "no finished step 'step tow'. Its nearest step is 'two'." in refusal(old, "step tow")
+    for name, what in {
+        "an hour": "a sleep",
+        "approval": "a wait for a signal",
+        "either": "a wait for signals",
+        "child": "a child",
+    }.items():
+        assert f"{name!r} is {what}, and only a step can be named." in refusal(old, name)
     monkeypatch.setattr(copied_steps, "MOST", 3)
     assert "more than 3 records came before the step 'three'" in refusal(old, "three")
     monkeypatch.undo()
@@ -203,6 +211,20 @@ def test_what_can_not_be_continued_is_refused_with_the_reason(
     monkeypatch.undo()
     running = bench.dispatch()
     assert rerun(running, "one").json["type"] == "urn:job-runners:wrong-state"
+
+
+def test_a_step_that_failed_is_refused_with_the_advice_to_retry(bench: Bench) -> None:
+    def work(job: Any, payload: Sample) -> None:
+        job.step("first", lambda: 1)
+        job.step("last", lambda: 1 / 0)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert row.status is Status.FAILED
+    advice = "its step 'last' failed. To continue with this step, retry the job instead."
+    assert advice in refusal(row, "last")
+    assert "no finished step 'third'" in refusal(row, "third")
+    assert rerun(row, "first").status == 202
 
 
 def test_a_group_or_a_link_before_the_step_is_refused_and_not_one_after_it(
@@ -225,6 +247,8 @@ def test_a_group_or_a_link_before_the_step_is_refused_and_not_one_after_it(
         assert row.status is Status.SUCCEEDED, row.error
         assert what in refusal(row, "last")
         assert rerun(row, "first").status == 202
+        if what == "a group":
+            assert "'all' is a group, and only a step" in refusal(row, "all")
 
 
 def test_a_type_whose_jobs_replace_each_other_is_refused(
