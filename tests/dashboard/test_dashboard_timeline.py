@@ -130,6 +130,17 @@ def test_it_is_used_with_the_keyboard_and_axe_finds_nothing(page: Page, dashboar
     page.keyboard.press("Tab")
     expect(table.get_by_role("button", name="Show all")).to_be_focused()
     assert serious(page) == []
+    page.keyboard.press("Enter")
+    expect(table.get_by_role("rowheader", name="step print 0", exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(table.get_by_role("button", name="Attempt 2")).to_be_focused()
+    page.keyboard.press("Tab")
+    more = page.get_by_role("button", name=re.compile("Show all .* more"))
+    expect(more).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(more).to_have_count(0)
+    expect(table.locator("th:focus")).to_have_text("step print 197")
+    assert serious(page) == []
     assert table.locator("svg").count() == table.locator("[aria-hidden=true] svg").count()
 
 

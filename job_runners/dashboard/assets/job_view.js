@@ -213,8 +213,10 @@ export function jobView(root, { rest: [id] }) {
         say("Copied");
       },
       open: (button) => {
+        const header = button.closest("th") ?? [...body.querySelectorAll(".waterfall th[tabindex]")].at(-1);
         opened.toggle(button, button.getAttribute("aria-expanded") === "true");
         showTimeline();
+        if (!button.isConnected) header.focus(); // a keyboard goes on from there
       },
       whole: (button) => {
         whole.add(button.dataset.name);

@@ -222,7 +222,7 @@ function row({ words, start, end, outcome = "", is, axis = null }) {
   const from = Date.parse(start);
   const to = end ? Date.parse(end) : Date.now();
   return h("tr", { role: "row", class: is },
-    h("th", { role: "rowheader", scope: "row" }, words),
+    h("th", { role: "rowheader", scope: "row", tabindex: -1 }, words),
     cell("start", startOf(start)),
     cell("took", duration(Math.max(0, to - from)), !end && " so far"),
     cell("outcome", outcome),
