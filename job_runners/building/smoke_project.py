@@ -49,6 +49,7 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
     listed = ", ".join(f'"{each}"' for each in parameters)
     text = _SAMCONFIG.format(stack=stack, parameters=listed, bucket=bucket, tag=TAG)
     (folder / "samconfig.toml").write_text(text)
+    (folder / "app.toml").write_text("[workers.small]\nmemory = 512\n")
     package = folder / "smoke_work"
     package.mkdir()
     shutil.copyfile(_WORK, package / "__init__.py")

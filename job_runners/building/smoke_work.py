@@ -41,6 +41,11 @@ def crash(job: RunningJob, payload: Nothing) -> None:
     os._exit(1)
 
 
+def where(job: RunningJob, payload: Nothing) -> str:
+    """Return the name of the function that runs it."""
+    return os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+
+
 def do_nothing(payload: Nothing) -> None:
     """Succeed at once. The log shows that the task has run."""
 
@@ -59,6 +64,7 @@ JOBS = {
     "smoke_sleep": Job(sleep),
     "smoke_follow": Job(succeed, on_end="smoke_job"),
     "smoke_crash": Job(crash),
+    "smoke_class": Job(where, worker="small"),
 }
 TASKS = {"smoke_task": Task(do_nothing), "smoke_failing_task": Task(fail)}
 RECURRING = {"smoke_schedule": Recurring("smoke_scheduled", every=60, organization_id="default")}

@@ -194,6 +194,7 @@ def test_each_kind_of_work_that_ends_otherwise_is_reported(
         "sleep": "did not continue in another invocation",
         "unique job": "a second job for the same work was accepted",
         "follow-up": "the end of the job dispatched no other job",
+        "worker class": "ran in None, not in the function of its class",
         "failed task": "no failed task is listed after 0 s",
         "failure record": "succeeded in attempt 1: None",
         "schedule": "The API says no.",

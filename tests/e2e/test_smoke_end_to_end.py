@@ -100,7 +100,7 @@ def test_every_kind_of_work_is_run_and_everything_is_removed(
     done = account.person.run("smoke", "--name", NAME, "--report", str(file), timeout=900)
     report = {line[9:29].strip(): line[:9].strip() for line in done.stdout.splitlines()}
     kinds = {"task", "job", "delayed job", "retry", "sleep", "unique job", "follow-up"}
-    kinds |= {"failed task", "failure record", "schedule"}
+    kinds |= {"worker class", "failed task", "failure record", "schedule"}
     assert {each: report.get(each) for each in kinds} == dict.fromkeys(kinds, "ok"), done.stdout
     assert {report[each] for each in ("throttling", "async retries", "alarms")} == {"unknown"}
     assert done.returncode == 0, done.stdout + done.stderr

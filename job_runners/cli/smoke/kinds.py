@@ -167,6 +167,13 @@ def _schedule(work: Work) -> None:
     work.succeeded(work.first_of("smoke_scheduled")["id"])
 
 
+def _worker_class(work: Work) -> None:
+    job = work.succeeded(work.ids["worker class"])
+    function = str(job.get("result"))
+    if not function.endswith("-worker-small"):
+        raise NotAsExpected(f"ran in {function}, not in the function of its class")
+
+
 def _crash(work: Work) -> None:
     job = work.ended(work.ids["crash"])
     error = job.get("error") or {}
@@ -184,6 +191,7 @@ _JOBS = {
     "unique job": "smoke_unique",
     "follow-up": "smoke_follow",
     "crash": "smoke_crash",
+    "worker class": "smoke_class",
 }
 _WORKER_LOG = "Run job-runners smoke --keep, then see the worker's log."
 _TIMER_LOG = "Run job-runners smoke --keep, then see the timer's log."
@@ -196,6 +204,7 @@ _CHECKS: dict[str, tuple[str, str, Callable[[Work], None]]] = {
     "sleep": ("slept, and continued in another invocation", _TIMER_LOG, _sleep),
     "unique job": ("a second job for the same work was not accepted", _WORKER_LOG, _unique),
     "follow-up": ("the end of a job dispatched another job", _WORKER_LOG, _follow_up),
+    "worker class": ("a job ran in the function of its class", _WORKER_LOG, _worker_class),
     "failed task": ("is kept in the list of failed tasks", _WORKER_LOG, _failed_task),
     "failure record": (
         "a crashed worker's job failed at once, after one attempt",
