@@ -1,7 +1,7 @@
 """A job's timeline over HTTP: its invocations, steps and acts, and what they cost."""
 
 import json
-from itertools import pairwise
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -86,6 +86,7 @@ def campaign(bench: Bench) -> JobRequest:
     assert answer.status == 200
     bench.sent.clear()
     assert bench.run(row).status is Status.WAITING
+    bench.advance(90)
     for child in moto_direct.rows("jobs"):
         if child["id"] != row.id:
             bench.run(bench.read(child["id"]))
@@ -129,6 +130,8 @@ def test_a_long_life_is_told_right(still: Bench) -> None:
     assert took(named["charge"]) == 3
     assert took(named["cool down"]) == HOUR
     assert took(named["approval"]) == 2 * DAY
+    assert took(named["print"]) == 96  # 90 s, and three children of 2 s, in any order
+    assert 92 <= took(named["export"]) <= 96
     assert (named["charge"]["claim"], named["deliver"]["claim"]) == (3, 7)
     assert named["export"]["id"] in {each["id"] for each in moto_direct.rows("jobs")}
     [failed] = [each for each in found["records"] if each["outcome"] == "failed"]
@@ -271,20 +274,26 @@ def test_each_ending_has_its_name(still: Bench) -> None:
     assert [each[3] for each in outcomes(row)] == ["released", "yielded", "failed", "canceled"]
 
 
-def test_who_canceled_and_retried_it_stays_known(still: Bench) -> None:
+def test_who_canceled_and_retried_it_and_when_stays_known(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
     row = still.dispatch()
-    for _ in range(2):
-        call("POST", f"/jobs/{row.id}/cancel")
+    expected: list[Any] = [("dispatched", None, clock.iso(clock.now()))]
+
+    def act(what: str, path: str, person: str) -> None:
         still.advance(1)
-        call("POST", f"/jobs/{row.id}/retry")
-        still.advance(1)
-    call("POST", f"/jobs/{row.id}/cancel")
-    found = timeline(row)["acts"]
-    assert [each["what"] for each in found] == [
-        *("dispatched", "canceled", "retried", "canceled", "retried", "canceled"),
-    ]
-    assert {each["by"] for each in found[1:]} == {"service:user/campaign-service"}
-    assert all(a["at"] <= b["at"] for a, b in pairwise(found))
+        expected.append((what, f"operator:{person}", clock.iso(clock.now())))
+        claims = {**OURS, "roles": "operator", "sub": person}
+        assert call("POST", f"/jobs/{row.id}/{path}", claims=claims).status in (200, 202)
+
+    for canceler, retrier in (("ada", "bob"), ("eve", "ada")):
+        act("canceled", "cancel", canceler)
+        act("retried", "retry", retrier)
+    act("canceled", "cancel", "bob")
+    found = timeline(row, claims={**OURS, "roles": "operator"})["acts"]
+    assert [(each["what"], each["by"], each["at"]) for each in found] == expected
 
 
 def test_many_invocations_are_kept_four_in_the_row(still: Bench) -> None:
@@ -343,10 +352,13 @@ def test_a_replaced_payload_is_an_act_of_its_caller(
         answer = call("POST", "/jobs", body={**body, "payload": {"text": text}})
         still.advance(1)
     acts = timeline(still.read(answer.json["id"]))["acts"]
+    caller = "service:user/campaign-service"
     assert [(each["what"], each["by"]) for each in acts] == [
-        ("dispatched", "service:user/campaign-service"),
-        ("replaced", "service:user/campaign-service"),
+        ("dispatched", caller),
+        ("replaced", caller),
     ]
+    first, second = (datetime.fromisoformat(each["at"]) for each in acts)
+    assert (second - first).total_seconds() == 1
 
 
 def test_a_delete_leaves_nothing(still: Bench) -> None:
