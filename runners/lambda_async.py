@@ -134,25 +134,38 @@ def class_of(message: Message) -> str | None:
 def forward(message: Message, function: str) -> bool:
     """Send a message on if it is for a worker class but this is the default worker.
 
-    Return whether it was for a class. Code of an older deploy sends all messages to the default
-    worker. A class's own worker runs all that it gets, so no message goes in a circle. If this
-    fails, a job stays due, and a task raises NotForwarded: then the failures function sends it.
+    Return whether this worker must not run it. Code of an older deploy sends all messages to the
+    default worker. A class's own worker runs all that it gets, so no message goes in a circle. If
+    this fails, a job stays due, and a task raises NotForwarded: then the failures function sends
+    it. As in `claiming.claim`, nothing is raised about a job.
     """
-    worker_class = class_of(message)
-    if worker_class is None or settings().worker_class is not None:
+    if settings().worker_class is not None:
         return False
-    with telemetry.work_context(message):
-        try:
-            sender(function)(message)
-        except SendInDoubt as error:
-            telemetry.task_in_doubt(error)
-        except SendFailed as error:
-            if isinstance(message, TaskMessage):
-                raise NotForwarded(message.id, error) from error
-            telemetry.not_sent(error)
-        else:
-            telemetry.forwarded(worker_class)
+    try:
+        worker_class = class_of(message)
+        if worker_class is None:
+            return False
+        with telemetry.work_context(message):
+            _forward(message, function, worker_class)
+    except Exception as error:
+        if not isinstance(message, JobMessage):
+            raise
+        with telemetry.work_context(message):
+            telemetry.crashed(error)  # such as code that can't be imported
     return True
+
+
+def _forward(message: Message, function: str, worker_class: str) -> None:
+    try:
+        sender(function)(message)
+    except SendInDoubt as error:
+        telemetry.task_in_doubt(error)
+    except SendFailed as error:
+        if isinstance(message, TaskMessage):
+            raise NotForwarded(message.id, error) from error
+        telemetry.not_sent(error)
+    else:
+        telemetry.forwarded(worker_class)
 
 
 def _invoke_worker(own: str, message: Message) -> None:

@@ -310,6 +310,20 @@ def test_a_task_whose_forward_is_in_doubt_is_never_sent_again(
     assert stack.waiting() == 0
 
 
+@pytest.mark.parametrize("wrong", [{"JOBS_PACKAGES": "gone"}, {"WORKER_CLASS_PREFIX": ""}])
+def test_an_error_before_a_forward_raises_nothing_about_a_job(
+    wrong: dict[str, str], stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lambda's record of it would look like one of another delivery, which may run the job."""
+    row = stack.dispatch("large")
+    stack.act_as(None, **wrong)
+    job_runners.handlers.worker.handler(stack.fake.events.pop(), Context())  # type: ignore[arg-type]
+    assert "crashed" in caplog.messages
+    saved = queries.read(row.id)
+    assert saved
+    assert (saved.status, saved.due_at) == (Status.QUEUED, row.due_at)
+
+
 def lost_answer(function: str, message: object) -> None:
     from botocore.exceptions import ReadTimeoutError
 
