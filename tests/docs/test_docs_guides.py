@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock, Mock, create_autospec
 from unittest.mock import call as mock_call
@@ -12,9 +13,12 @@ import pytest
 import sample_work
 from api_server import ApiServer
 from job_runners import Client, Conflict
+from job_runners.building.app_config import read_workers
+from job_runners.building.app_stack import check_policies
+from job_runners.building.worker_classes import rendered
 from job_runners.client import stack_outputs
 from job_runners.errors import InvalidPayload
-from job_runners.places import ROOT
+from job_runners.places import CODE, ROOT
 from job_runners.testing.aws import forget
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
@@ -205,3 +209,21 @@ def test_the_jobs_with_one_persons_data_are_found(
     (found,) = capsys.readouterr().out.split()
     assert found != job.id
     assert call(client.get, found).payload["page"] == "ada@example.com"
+
+
+def test_the_guide_to_worker_classes_is_short_and_what_it_shows_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/build/worker_classes.md").read_text()
+    assert len(page.split()) <= 900
+    (declared,) = blocks(page, "toml")
+    config, own, ours = (tmp_path / each for each in ("app.toml", "own.yaml", "ours.yaml"))
+    config.write_text(declared)
+    workers = read_workers(config)
+    ours.write_text(rendered((CODE / "template.yaml").read_text(), workers))
+    own.write_text(*blocks(page, "yaml"))
+    check_policies(own, ours)
+    for code in snippets("build/worker_classes"):
+        defined = module("shown_classes", code, monkeypatch)
+        for work in (defined.JOBS | getattr(defined, "TASKS", {})).values():
+            assert work.worker in (None, *workers)
