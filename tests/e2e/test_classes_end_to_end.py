@@ -18,6 +18,7 @@ from supervised import until
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("worker classes")]
 
 EVERY = ["default", "large", "tiny"]
+FORWARDED = {"older-task"}  # what a test sends to the default worker as older code does
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,7 @@ def test_the_timer_reaches_the_class_of_a_job_whose_message_was_lost(
 def test_the_default_worker_forwards_what_older_code_sends_it(stack: Classes) -> None:
     job_id = stack.dispatch("large", delay=100_000)
     stack.start_now(job_id)
+    FORWARDED.add(job_id)
     message = JobMessage(id=job_id, job_type="large", send_id="older")
     task = TaskMessage("older-task", "tiny_errand", {"kind": "older"})
     for each in (message, task):
@@ -100,6 +102,44 @@ def test_the_default_worker_forwards_what_older_code_sends_it(stack: Classes) ->
     until(lambda: stack.runs("older") == {stack.function("tiny"): 1})
 
 
+def test_all_other_senders_reach_the_class(stack: Classes) -> None:
+    """Bulk requests, members, follow-ups, schedules, waiting lines, and manual retries."""
+    given = [{"job_type": each, "organization_id": "acme", "payload": {}} for each in EVERY]
+    answer = stack.api.post("/jobs/bulk", {"jobs": given}, headers={"Idempotency-Key": "bulk"})
+    many = [each["job"]["id"] for each in answer.json["jobs"]]
+    gathers = stack.dispatch("default", "gathers")
+    followed = stack.dispatch("followed")
+    narrow = [stack.dispatch("narrow", "sleeps") for _ in range(2)]
+    held = stack.dispatch("tiny", delay=1000)
+    stack.api.post(f"/jobs/{held}/cancel", b"")
+    stack.api.post(f"/jobs/{held}/retry", b"")
+    hourly = {"job_type": "tiny", "every": 3600, "payload": {}}
+    stack.api.put("/schedules/hourly?organization_id=acme", hourly)
+    occurrence = stack.api.post("/schedules/hourly/run?organization_id=acme", b"").json["id"]
+    stack.api.delete("/schedules/hourly?organization_id=acme")
+    assert [ended(stack, each)["result"] for each in many] == [stack.function(e) for e in EVERY]
+    members = ended(stack, gathers)["result"]
+    assert members == f"{stack.function('large')},{stack.function('tiny')}"
+    (follow_up,) = ended(stack, followed)["follow_ups"]
+    assert ended(stack, follow_up["id"])["result"] == stack.function("large")
+    assert [ended(stack, each)["result"] for each in narrow] == [stack.function("large")] * 2
+    for job_id in (held, occurrence):
+        assert ended(stack, job_id)["result"] == stack.function("tiny")
+
+
+def test_a_failed_task_that_is_sent_again_reaches_its_class(stack: Classes) -> None:
+    task = {"task_name": "large_errand", "payload": {"kind": "breaks"}}
+    task_id = stack.api.post("/tasks", task).json["id"]
+
+    def failed() -> dict[str, Any] | None:
+        found = stack.api.get("/tasks/failed?limit=100").json["tasks"]
+        return next((each for each in found if each["id"] == task_id), None)
+
+    assert until(failed)["worker"] == "large"
+    assert stack.api.post(f"/tasks/failed/{task_id}/redrive", b"").status == 202
+    until(lambda: stack.runs("breaks") == {stack.function("large"): 2})
+
+
 def test_a_class_has_its_memory_its_timeout_and_no_retries(stack: Classes) -> None:
     functions = stack.client("lambda")
     large = functions.get_function_configuration(FunctionName=stack.function("large"))
@@ -110,6 +150,16 @@ def test_a_class_has_its_memory_its_timeout_and_no_retries(stack: Classes) -> No
         Payload=json.dumps({"v": 1, "kind": "none", "id": "x"}).encode(),
     )
     assert broken["StatusCode"] == 202
+
+
+def test_each_sender_knew_the_class_and_nothing_else_was_forwarded(stack: Classes) -> None:
+    logs = stack.client("logs").get_paginator("filter_log_events")
+    pages = logs.paginate(logGroupName=stack.worker_log_group)
+    texts = [each["message"] for page in pages for each in page["events"]]
+    lines = [json.loads(each) for each in texts if each.startswith("{")]
+    assert {"claimed", "succeeded"} <= {line.get("message") for line in lines}
+    ids = [line.get("job_id", line.get("task_id")) for line in lines if "forwarded_to" in line]
+    assert set(ids) <= FORWARDED
 
 
 # --- changes --------------------------------------------------------------------------------------

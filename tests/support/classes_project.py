@@ -26,7 +26,7 @@ import uuid
 from botocore.session import get_session
 from pydantic import BaseModel
 
-from job_runners.work import Job, Retry, RetryAfter, RunningJob, Task
+from job_runners.work import Job, Member, Queue, Retry, RetryAfter, RunningJob, Task
 
 NAME = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
 
@@ -54,12 +54,17 @@ def work(job: RunningJob, payload: What) -> str:
     if payload.kind == "parent":
         for job_type in ("default", "large", "tiny"):
             job.dispatch(job_type, {}, key=job_type)
+    if payload.kind == "gathers":
+        members = [Member("large"), Member("tiny")]
+        return ",".join(each.value for each in job.gather("all", members))
     return NAME
 
 
 def errand(payload: What) -> None:
     """Do what the payload says."""
     note(payload.kind)
+    if payload.kind == "breaks":
+        raise ValueError("no luck")
 
 
 AGAIN = Retry(max_attempts=2, base=1, cap=1)
@@ -68,7 +73,10 @@ JOBS = {
     "large": Job(work, retry=AGAIN, worker="large"),
     "tiny": Job(work, retry=AGAIN, worker="tiny"),
     "moved": Job(work, retry=AGAIN),
+    "followed": Job(work, on_end="large"),
+    "narrow": Job(work, worker="large", queue_name="narrow"),
 }
+QUEUES = {"narrow": Queue(slots=1)}
 TASKS = {
     "default_errand": Task(errand),
     "large_errand": Task(errand, worker="large"),
@@ -86,6 +94,15 @@ class Classes(Local):
         if worker_class == "default":
             return self.stack.worker_function_arn.split(":")[6]
         return f"{self.stack.name}-worker-{worker_class}"
+
+    @property
+    def worker_log_group(self) -> str:
+        """The log group of all workers."""
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack.name)[
+            "Stacks"
+        ]
+        found = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+        return str(found["WorkerLogGroupName"])
 
     def client(self, service: Any) -> Any:
         """Return a client of an AWS service."""
