@@ -1,7 +1,7 @@
 """Parse times and time spans of the command line."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -43,3 +43,12 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str
             f"{value!r} isn't a time. Write it as 2026-05-01T09:00, with a zone such as +02:00 if "
             "it isn't this machine's."
         ) from None
+
+
+def earlier(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Return the time that a time span ago was, or that is written in ISO 8601."""
+    if value is None:
+        return None
+    if "-" in value:
+        return datetime.fromisoformat(str(moment(ctx, param, value)))
+    return datetime.now(UTC) - timedelta(seconds=seconds(ctx, param, value) or 0)

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -55,6 +57,24 @@ def test_filters_reach_the_api(api: FakeApi) -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
     assert "No matching jobs of organization a b" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("since", "hours"), [("2h", 2), (f"{datetime.now(UTC) - timedelta(hours=30):%FT%T+00:00}", 30)]
+)
+def test_a_list_can_begin_some_time_ago_or_at_a_time(api: FakeApi, since: str, hours: int) -> None:
+    jobs("list", "--since", since)
+    (call,) = api.calls
+    (asked,) = parse_qs(urlsplit(call.path).query)["since"]
+    span = datetime.now(UTC) - datetime.fromisoformat(asked)
+    assert abs(span - timedelta(hours=hours)) < timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01T09:00"])
+def test_a_list_that_begins_at_no_time_is_refused(api: FakeApi, since: str) -> None:
+    done = jobs("list", "--since", since)
+    assert (done.exit_code, api.calls) == (2, [])
+    assert f"'{since}' isn't a time" in " ".join(done.stderr.split())
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(api: FakeApi) -> None:

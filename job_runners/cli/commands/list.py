@@ -1,5 +1,6 @@
 """job-runners list: list the jobs of an organization."""
 
+from datetime import datetime
 from itertools import islice
 
 import click
@@ -11,6 +12,7 @@ from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.listing import print_list
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
+from job_runners.cli.times import earlier
 
 STATUSES = (
     "scheduled",
@@ -51,6 +53,13 @@ STATUSES = (
     help="Show only the jobs in this error group. `job-runners failures` lists the groups.",
 )
 @click.option(
+    "--since",
+    metavar="TIME",
+    callback=earlier,
+    help="Show only jobs created in this time, such as 15m, 2h or 1d, or since a time such as "
+    "2026-05-01T09:00. With --status failed: jobs that failed then.",
+)
+@click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."
 )
 @click.option("--all", "every", is_flag=True, help="Show all jobs.")
@@ -62,6 +71,7 @@ def command(
     waits_for: str | None,
     search: str | None,
     failure_id: str | None,
+    since: datetime | None,
     limit: int,
     every: bool,
 ) -> None:
@@ -78,6 +88,7 @@ def command(
         queue_name=queue,
         waits_for=waits_for,
         search=search,
+        since=since,
         failure=failure,
     )
     jobs = list(found if every else islice(found, limit))
