@@ -114,8 +114,10 @@ def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
         + [_parameter(each) for each in operation.parameters],
         "responses": _responses(route, operation),
     }
-    if operation.body:
-        content = {"application/json": {"schema": ref(operation.body)}}
+    content: Schema = {"application/json": {"schema": ref(str(operation.body))}}
+    if operation.takes_file:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if operation.body or operation.takes_file:
         found["requestBody"] = {"required": operation.needs_body, "content": content}
     return found
 

@@ -58,6 +58,7 @@ class Operation(NamedTuple):
     problems: tuple[str, ...] = ()  # in addition to those of its caller, body and query
     body: str | None = None  # the name of a schema
     needs_body: bool = True
+    takes_file: bool = False  # as its body, instead of a schema's JSON
     parameters: tuple[Schema, ...] = ()
 
 

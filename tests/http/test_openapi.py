@@ -204,6 +204,14 @@ def test_what_is_paused_is_called_a_pause() -> None:
     assert found["components"]["schemas"]["Paused"]["properties"]["paused"]["items"] == name
 
 
+def test_an_upload_has_a_file_as_its_body() -> None:
+    upload = document()["paths"]["/uploads/{name}"]["put"]
+    assert upload["requestBody"] == {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+
+
 # --- the API held to it ---------------------------------------------------------------------------
 
 

@@ -296,6 +296,7 @@ _route(
     Role.OPERATOR,
     {201: ("Stored", "Upload", ())},
     ("unreadable-body", "too-large", "invalid-request"),
+    takes_file=True,
     parameters=WHOSE,
 )
 _route(
