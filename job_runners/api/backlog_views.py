@@ -32,9 +32,19 @@ BACKLOG: Fields[Backlog] = {
     "running": Field(NUMBER, lambda found: found.running),
     "oldest_waiting_since": Field(nullable(TIME), lambda found: time_of(found.oldest_since)),
     "oldest_waiting_id": Field(nullable(ID), lambda found: found.oldest_id),
+    "last_started_at": Field(
+        {
+            **nullable(TIME),
+            "description": "The latest start among the jobs that were read: the counted ones and, "
+            "if none of the type runs, some that were created before and after the oldest. A type "
+            "without waiting jobs may have started some since",
+        },
+        lambda found: time_of(found.last_started_at),
+    ),
 }
 MORE: Schema = {
     "type": "boolean",
     "description": f"True if the stack has more than the {MOST_SAMPLED:,} jobs that were read: "
-    "those that the timer checks first. Each number is then a minimum",
+    "those that the timer checks first, some newer ones and some that run. Each number is then a "
+    "minimum",
 }

@@ -24,6 +24,7 @@ from job_runners.api.shown import AUTHOR, author, time_of
 from job_runners.api.wait_views import COUNT, MORE, described_or_null
 from job_runners.engine.control.changing_limits import QueueLimits
 from job_runners.engine.control.queues import Holder, KeyUse, QueueUse
+from job_runners.store import pauses, queries
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Pause
 from job_runners.store.waiting import Waiting
@@ -40,6 +41,12 @@ class PauseUse(NamedTuple):
 def pause(found: Pause, waiting: Waiting | None) -> dict[str, Any]:
     """Return the view of the pause of a job type or queue."""
     return values(PAUSE, PauseUse(found, waiting))
+
+
+def _oldest_queued_at(pause: Pause) -> str | None:
+    ids = [entry.job_id for entry in pauses.waiting_under(pause, 1)]
+    rows = queries.read_many(ids).values()
+    return next((time_of(row.could_run_at) for row in rows if not row.has_begun), None)
 
 
 def queue(use: QueueUse) -> dict[str, Any]:
@@ -114,6 +121,14 @@ PAUSE: Fields[PauseUse] = {
     "oldest_waiting_since": Field(
         nullable(TIME), lambda use: use.waiting and time_of(use.waiting.oldest)
     ),
+    "oldest_queued_at": Field(
+        {
+            **nullable(TIME),
+            "description": "Since when the oldest of these jobs could have run. If that is before "
+            "the pause, no worker had started it by then. Null if one had",
+        },
+        lambda use: _oldest_queued_at(use.pause) if use.waiting and use.waiting.count else None,
+    ),
 }
 
 _HOLDER: Fields[Holder] = {
@@ -145,6 +160,10 @@ QUEUE_KEY: Fields[KeyUse] = {
     ),
     "more_waiting": Field(MORE, lambda use: use.waiting.more),
     "oldest_waiting_since": Field(nullable(TIME), lambda use: time_of(use.waiting.oldest)),
+    "last_started_at": Field(
+        {**nullable(TIME), "description": "When the newest of `holders` got its slot"},
+        lambda use: time_of(max((each.since for each in use.holders if each.since), default=None)),
+    ),
     "next_start_at": Field(
         {**nullable(TIME), "description": "Earliest time at which the rate allows a start"},
         lambda use: time_of(use.next_start_at),

@@ -225,7 +225,7 @@ class Pause(FromJson):
     """The pause of a `job_type` or `queue`.
 
     `waiting` is the number of jobs that wait for its end, counted up to 1,000. It is None if the
-    caller may not see it.
+    caller may not see it. The oldest of them could have run since `oldest_queued_at`.
     """
 
     kind: str
@@ -235,6 +235,7 @@ class Pause(FromJson):
     waiting: int | None = None
     more_waiting: bool = False
     oldest_waiting_since: datetime | None = None
+    oldest_queued_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -43,8 +43,8 @@ class ConcurrencyKey(FromJson):
 
     The key is "*" if the queue has no `per`, and for jobs that have no value for it.
 
-    `more_waiting` is True if more jobs wait than the 1,000 that are counted. The rate allows no
-    start until `next_start_at`.
+    `more_waiting` is True if more jobs wait than the 1,000 that are counted. The newest holder got
+    its slot at `last_started_at`. The rate allows no start until `next_start_at`.
     """
 
     key: str
@@ -52,6 +52,7 @@ class ConcurrencyKey(FromJson):
     waiting: int
     more_waiting: bool
     oldest_waiting_since: datetime | None = None
+    last_started_at: datetime | None = None
     next_start_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -75,7 +76,8 @@ class Queue(FromJson):
 class QueueBacklog(FromJson):
     """The jobs of one type in one queue that wait for a worker, and those that run.
 
-    Jobs that wait in line, under a pause or for something else aren't counted.
+    Jobs that wait in line, under a pause or for something else aren't counted. `last_started_at` is
+    the latest start that was found.
     """
 
     queue_name: str
@@ -84,6 +86,7 @@ class QueueBacklog(FromJson):
     running: int
     oldest_waiting_since: datetime | None
     oldest_waiting_id: str | None
+    last_started_at: datetime | None = None
 
 
 class Backlog(FromJson):

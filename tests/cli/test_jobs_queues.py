@@ -27,6 +27,7 @@ KEY = {
     "waiting": 12,
     "more_waiting": False,
     "oldest_waiting_since": SINCE,
+    "last_started_at": SINCE,
     "next_start_at": None,
 }
 BACKLOG = {
@@ -38,7 +39,17 @@ BACKLOG = {
             "running": 2,
             "oldest_waiting_since": SINCE,
             "oldest_waiting_id": ID,
-        }
+            "last_started_at": "2026-11-24T11:00:00.000Z",
+        },
+        {
+            "queue_name": "quiet",
+            "job_type": "idle",
+            "waiting": 0,
+            "running": 0,
+            "oldest_waiting_since": None,
+            "oldest_waiting_id": None,
+            "last_started_at": SINCE,
+        },
     ],
     "more": True,
 }
@@ -88,17 +99,19 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
             "2 of 3",
             "12",
             SINCE,
+            SINCE,
             f"changed {SINCE}",
             WORDS,
         ],
-        ["mails", "a\ufffdb", "0", "over 1000", SINCE, "", WORDS],
-        ["mails", "and more", "", "", "", "job-runners queues show mails", ""],
+        ["mails", "a\ufffdb", "0", "over 1000", SINCE, SINCE, "", WORDS],
+        ["mails", "and more", "", "", "", "", "job-runners queues show mails", ""],
         [
             "quiet",
             "mail_all",
             "at least 2",
             "at least 900",
             SINCE,
+            "2026-11-24T11:00:00.000Z",
             f"paused {SINCE}, 7 wait",
             "none",
         ],
@@ -112,7 +125,7 @@ def test_queues_on_a_terminal_have_heads(api: FakeApi) -> None:
     api.on("GET", "/backlog", 200, {"jobs": [], "more": False})
     terminal = Terminal("queues")
     assert terminal.end() == 0
-    heads = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "LIMITS")
+    heads = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "LAST START", "LIMITS")
     assert all(head in terminal.text for head in heads)
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 def paused() -> list[tuple[str, str]]:
     found = call("GET", "/paused").json["paused"]
     names = {"kind", "name", "paused_at", "paused_by"}
-    names |= {"waiting", "more_waiting", "oldest_waiting_since"}
+    names |= {"waiting", "more_waiting", "oldest_waiting_since", "oldest_queued_at"}
     assert all(each.keys() == names for each in found)
     return sorted((each["kind"], each["name"]) for each in found)
 

@@ -8,12 +8,12 @@ from api_events import call
 from busy_queues import dispatched, got, refused, while_one_runs
 from counted_units import Units
 from fake_lambda import FakeLambda
-from job_rows import claimed, saved
+from job_rows import claimed, saved, stored
 from job_runners import caches, clock
 from job_runners.engine.tick.backlog import MOST_SAMPLED
 from job_runners.settings import forget
-from job_runners.store import transitions
-from job_runners.store.job_request import Lane
+from job_runners.store import pauses, transitions
+from job_runners.store.job_request import JobRequest, Lane
 from job_runners.store.transitions import NewJob
 
 pytestmark = [pytest.mark.usefixtures("worker"), pytest.mark.views]
@@ -90,12 +90,90 @@ def test_a_caller_of_one_organization_gets_only_its_own(monkeypatch: pytest.Monk
     refused(asked, 403, "not-allowed")
 
 
-def test_its_cost_is_bounded_however_many_jobs_wait() -> None:
+def test_a_job_that_runs_says_when_one_last_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, _, running = saved(), claimed(saved()), claimed(saved())
+    later = clock.now() + clock.HOUR
+    monkeypatch.setattr(clock, "now", lambda: later)
+    (found,) = read()["jobs"]
+    assert (found["oldest_waiting_id"], found["running"]) == (waiting.id, 2)
+    assert found["last_started_at"] == clock.iso(running.started_at or 0)
+
+
+def of(organization_id: str) -> JobRequest:
+    """Save a job of an organization."""
+    new = NewJob("sample_again", "default", organization_id, {"number": 1}, 3)
+    return transitions.save(new).after
+
+
+def started_at(minute: int, monkeypatch: pytest.MonkeyPatch, owner: str = "org") -> str:
+    """Save a job, start and end it at a minute; when it started."""
+    at = MINUTES + minute * clock.MINUTE
+    monkeypatch.setattr(clock, "now", lambda: at)
+    running = claimed(of(owner))
+    monkeypatch.setattr(clock, "now", lambda: at + 5000)
+    transitions.succeed(running, {"n": 1})
+    return clock.iso(at)
+
+
+MINUTES = 1_800_000_000_000
+
+
+def test_jobs_that_wait_long_say_when_one_last_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_at(0, monkeypatch)
+    last = started_at(10, monkeypatch)
+    theirs = started_at(11, monkeypatch, "theirs")
+    monkeypatch.setattr(clock, "now", lambda: MINUTES + 12 * clock.MINUTE)
+    oldest = saved()
+    of("theirs")
+    assert [each["last_started_at"] for each in read()["jobs"]] == [None]  # they may start soon
+    monkeypatch.setattr(clock, "now", lambda: MINUTES + 20 * clock.MINUTE)
+    for _ in range(30):
+        saved()
+    monkeypatch.setattr(clock, "now", lambda: MINUTES + 60 * clock.MINUTE)
+    (found,) = read(query={"organization_id": "org"})["jobs"]
+    assert (found["oldest_waiting_id"], found["last_started_at"]) == (oldest.id, last)
+    (found,) = read(query={"organization_id": "theirs"})["jobs"]
+    assert found["last_started_at"] == theirs
+    # A job that overtook them shows that some of the type do start.
+    overtaken = started_at(61, monkeypatch)
+    monkeypatch.setattr(clock, "now", lambda: MINUTES + 70 * clock.MINUTE)
+    (found,) = read(query={"organization_id": "org"})["jobs"]
+    assert (found["waiting"], found["last_started_at"]) == (31, overtaken)
+
+
+def test_jobs_under_a_pause_say_when_one_last_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = started_at(10, monkeypatch)
+    oldest = saved()
+    monkeypatch.setattr(clock, "now", lambda: MINUTES + 30 * clock.MINUTE)
+    pause = pauses.pause(pauses.Kind.JOB_TYPE, "sample_again")
+    transitions.hold(stored(oldest), pause, due_at=clock.now())
+    monkeypatch.setattr(clock, "now", lambda: MINUTES + 40 * clock.MINUTE)
+    (found,) = read()["jobs"]
+    assert (found["waiting"], found["last_started_at"]) == (0, last)
+    (shown,) = got("/paused")["paused"]
+    assert shown["paused_at"] == shown["oldest_waiting_since"] > shown["oldest_queued_at"]
+    assert shown["oldest_queued_at"] == clock.iso(oldest.could_run_at)
+    assert counts(query={"organization_id": "theirs"}) == {}
+
+
+def test_jobs_that_run_are_counted_next_to_a_large_backlog() -> None:
+    for _ in range(MOST_SAMPLED):
+        saved()
+    for _ in range(3):  # as the timer leaves them once their messages should have arrived
+        transitions.postpone(claimed(saved()), clock.now() + 10 * clock.MINUTE, Lane.PROMPT)
+    found = read()
+    assert found["more"] is True
+    assert sum(each["running"] for each in found["jobs"]) == 3
+
+
+def test_its_cost_is_bounded_however_many_jobs_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(MOST_SAMPLED):
         saved()
     assert read()["more"] is False
     for _ in range(1500):
         saved()
+    later = clock.now() + clock.HOUR
+    monkeypatch.setattr(clock, "now", lambda: later)
     units = Units()
     caches.forget_all()
     units.costs()
@@ -103,10 +181,12 @@ def test_its_cost_is_bounded_however_many_jobs_wait() -> None:
     requests, read_units = units.costs()
     assert found["more"] is True
     assert 900 < sum(each["waiting"] for each in found["jobs"]) <= MOST_SAMPLED
-    assert requests["BatchGetItem"] <= MOST_SAMPLED / 100
-    # Three lanes of eight shards, again for those with many rows, and for the times after these.
-    assert requests["Query"] <= 24 + 8 + 16 + 16
-    assert read_units["read"] <= MOST_SAMPLED / 2 + 50
+    near = 4 + 4  # pages of jobs in which last starts are looked up: 50 or 25 rows each
+    assert requests["BatchGetItem"] <= MOST_SAMPLED / 100 + near
+    # Three lanes of eight shards, again for those with many rows, for those that run, and for the
+    # times after these.
+    assert requests["Query"] <= 24 + 8 + 8 + 16 + 16 + near
+    assert read_units["read"] <= MOST_SAMPLED / 2 + (4 * 50 + 4 * 25) / 2 + 100
     got("/backlog", query={"organization_id": "acme"})
     assert units.costs()[0] == {}  # the next ten seconds cost nothing
 
@@ -121,6 +201,20 @@ def test_an_old_backlog_of_one_queue_does_not_hide_another(monkeypatch: pytest.M
     since = {each["queue_name"]: each["oldest_waiting_since"] for each in read()["jobs"]}
     assert since["0"] == clock.iso(now - 3000 * clock.SECOND)
     assert clock.iso(now - 1000 * clock.SECOND) <= since["1"] < clock.iso(now - 600 * clock.SECOND)
+
+
+def test_an_old_backlog_does_not_hide_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    rows = []
+    for number in range(2100):  # one each second for 2,000 s; an hour ago, 100 at once
+        ago = clock.HOUR if number >= 2000 else (6000 - number) * clock.SECOND
+        monkeypatch.setattr(clock, "now", lambda at=now - ago: at)
+        new = NewJob("sample_again", f"{number // 2000}", "org", {"number": 1}, 3)
+        rows.append(transitions.save(new).after)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    for row in rows[:100]:  # as the timer puts them off
+        transitions.postpone(row, now + 10 * clock.HOUR, Lane.RESENT)
+    assert {each["queue_name"] for each in read()["jobs"]} == {"0", "1"}
 
 
 def test_it_is_read_again_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from job_runners.cli.known import check_queue
 from job_runners.cli.limiting import limit, limits_in_words
 from job_runners.cli.target import Target
 
-_HEADINGS = ("QUEUE", "KEY OR JOB TYPE", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
+_HEADINGS = ("QUEUE", "KEY OR TYPE", "IN USE", "WAITING", "OLDEST WAIT", "LAST START", "", "LIMITS")
 
 
 @options.group(lists=True)
@@ -32,9 +32,10 @@ def command() -> None:
 )
 def list_queues(target: Target, most: int) -> None:
     """Show the limits of each queue. For the first of its keys in use, also show the slots in use,
-    the number of waiting jobs and the longest wait.
+    the number of waiting jobs, the longest wait and the last start.
 
     Jobs of queues without limits are counted by job type, from at most 1,000 jobs of the stack.
+    If none of a type runs, its last start is the latest among jobs created near the oldest one.
     """
     found = list(map(target.shown, islice(target.api.queues(), most)))
     backlog = target.shown(target.api.backlog())
@@ -109,6 +110,7 @@ def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...
             _in_use(each, limits),
             waiting_in_words(each),
             output.ago(each["oldest_waiting_since"]),
+            output.ago(each["last_started_at"]),
             _state(queue),
             words,
         )
@@ -123,17 +125,17 @@ def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...
                 f"{at_least}{each['running']}",
                 f"{at_least}{each['waiting']}",
                 output.ago(each["oldest_waiting_since"]),
+                output.ago(each["last_started_at"]),
                 _state(queue),
                 words,
             )
             for each in backlog["jobs"]
-            if each["queue_name"] == queue["name"]
+            if each["queue_name"] == queue["name"] and (each["waiting"] or each["running"])
         ]
-    rows = rows or [(queue["name"], "", "", "", "", _state(queue), words)]
+    rows = rows or [(queue["name"], "", "", "", "", "", _state(queue), words)]
     if queue["keys_cursor"]:
-        rows.append(
-            (queue["name"], "and more", "", "", "", f"job-runners queues show {queue['name']}", "")
-        )
+        more = f"job-runners queues show {queue['name']}"
+        rows.append((queue["name"], "and more", *[""] * 4, more, ""))
     return rows
 
 
