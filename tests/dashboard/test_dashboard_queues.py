@@ -1,4 +1,4 @@
-"""What the page says of queues, of jobs that wait, of times and of who did it, in a browser."""
+"""What the page says of queues, in a browser."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from browser import Complaints, opened
 from dashboard_pages import serious
-from faked_answers import JOB, answer
+from faked_answers import answer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 
@@ -17,7 +17,7 @@ SINCE = "2026-11-24T12:56:00Z"
 PAUSED = {
     "kind": "queue", "name": "webhooks", "paused_at": "2026-11-24T09:10:00.000Z",
     "paused_by": "service:ada", "waiting": 312, "more_waiting": False,
-    "oldest_waiting_since": "2026-11-24T10:00:00Z",
+    "oldest_waiting_since": "2026-11-24T10:00:00Z", "oldest_queued_at": "2026-11-24T10:00:00Z",
 }  # fmt: skip
 LIMITS = {
     "slots": 2,
@@ -35,6 +35,7 @@ def key(name: str, *holders: str, **changes: Any) -> dict[str, Any]:
     none = {"waiting": 0, "more_waiting": False, "oldest_waiting_since": None}
     return {
         "key": name, "slots_in_use": len(held), "holders": held, **none, "next_start_at": None,
+        "last_started_at": SINCE if holders else None,
         **changes,
     }  # fmt: skip
 
@@ -83,24 +84,41 @@ BACKLOG = [
     {
         "queue_name": "default", "job_type": job_type, "running": running, "waiting": waiting,
         "oldest_waiting_since": since, "oldest_waiting_id": since and "d" * 32,
+        "last_started_at": started,
     }
-    for job_type, running, waiting, since in (
-        ("count_words", 2, 900, SINCE), ("old", 0, 40, "2026-11-24T12:57:00Z"),
-        ("quick", 3, 0, None),
+    for job_type, running, waiting, since, started in (
+        ("count_words", 0, 900, SINCE, "2026-11-24T12:50:00Z"),
+        ("old", 0, 40, "2026-11-24T12:57:00Z", None), ("quick", 3, 0, None, NOW),
     )
 ]  # fmt: skip
 
 
-def queues_page(page: Page, dashboard: str) -> None:
+def job_type(name: str, queue_name: str = "default", worker: str | None = None) -> dict[str, Any]:
+    return {"name": name, "queue_name": queue_name, "queues": [queue_name], "worker": worker}
+
+
+TYPES = [job_type("count_words"), job_type("quick"), job_type("import_file", "imports")]
+OLD = {**PAUSED, "kind": "job_type", "name": "old"}
+
+
+BUSY = "All slots are busy The next one starts when"
+NONE = "none seen"
+
+
+def queues_page(page: Page, dashboard: str, **answers: Any) -> None:
     """Open the page of queues, with faked answers."""
     page.clock.install(time=NOW)
-    types = [{"name": "count_words", "queue_name": "default", "queues": []}]
     answer(page, "/queues", {"queues": QUEUES, "cursor": None})
-    answer(page, "/backlog", {"jobs": BACKLOG, "more": True})
-    answer(page, "/paused", {"paused": [PAUSED, {**PAUSED, "kind": "job_type", "name": "old"}]})
-    answer(page, "/job-types", {"jobs": types, "tasks": []})
+    answer(page, "/backlog", backlog(**answers))
+    answer(page, "/paused", {"paused": answers.get("paused", [PAUSED, OLD])})
+    answer(page, "/job-types", {"jobs": answers.get("types", TYPES), "tasks": []})
+    answer(page, "/failures", {"failures": answers.get("failures", []), "complete": True})
     page.goto(f"{dashboard}#/queues")
     expect(row(page, "webhooks")).to_be_visible()
+
+
+def backlog(jobs: Any = BACKLOG, *, more: bool = True, **_: Any) -> dict[str, Any]:
+    return {"jobs": jobs, "more": more}
 
 
 def row(page: Page, name: str) -> Locator:
@@ -117,29 +135,20 @@ def cells(page: Page, name: str) -> list[str]:
 def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
     changed = "2 slots, at most 10,000 waiting changed 4 min ago by service:ada"
+    since = ("4 min since 13:56", "4 min ago at 13:56")
     assert cells(page, "imports") == [
-        *("imports", "2 of 2", "12", "4 min", "All slots are busy"), changed, "",
+        *("imports import_file", "2 of 2", "12 waiting in line", *since),
+        *(f"{BUSY} one of the 2 that run ends", changed, ""),
     ]  # fmt: skip
-    words = CAMPAIGNS["words"]
-    assert cells(page, "mailings") == [
-        "mailings",
-        "1 of 1",
-        "at least 1,000",
-        "4 min",
-        "",
-        words,
-        "",
-    ]
-    assert cells(page, "acme:spring")[1:5] == [
-        *("1 of 1", "at least 1,000", "4 min", "All slots are busy"),
-    ]  # fmt: skip
-    assert cells(page, "acme:<b>autumn</b>")[1:5] == ["0 of 1", "0", "", ""]
-    waiting, _, why, words = cells(page, "texts")[2:6]
-    assert (waiting, words) == ("1", "30 starts per 60 s")
+    waits = ("1 of 1", "at least 1,000 waiting in line", *since)
+    assert cells(page, "mailings") == ["mailings", *waits, "", CAMPAIGNS["words"], ""]
+    assert cells(page, "acme:spring")[1:6] == [*waits, f"{BUSY} the one that runs ends"]
+    assert cells(page, "acme:<b>autumn</b>")[1:6] == ["0 of 1", "0", "", "", ""]
+    waiting, _, _, why, words = cells(page, "texts")[2:7]
+    assert (waiting, words) == ("1 waiting in line", "30 starts per 60 s")
     assert re.fullmatch(r"Rate limit: next start in \d+ s", why)
-    assert cells(page, "webhooks")[2:5] == [
-        *("312 held by the pause", "3 h", "Paused 4 h ago by service:ada"),
-    ]  # fmt: skip
+    held = ("312 waiting under the pause", "3 h since 11:00", "none found")
+    assert cells(page, "webhooks")[2:6] == [*held, "Paused 4 h ago by service:ada"]
     expect(row(page, "More keys").get_by_role("link")).to_have_attribute(
         "href", "#/queues/mailings"
     )
@@ -150,23 +159,107 @@ def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: 
 
 def test_a_queue_without_limits_says_what_waits_by_job_type(page: Page, dashboard: str) -> None:
     queues_page(page, dashboard)
-    stuck = "No worker takes them Check the worker's concurrency and errors"
-    assert cells(page, "default")[:5] == [
-        *("default", "at least 5", "at least 940", "at least 4 min oldest job", stuck),
+    since = "at least 4 min since 13:56"
+    assert cells(page, "default")[:6] == [
+        *("default", "at least 3", "at least 940 queued", since, "now at 14:00", ""),
     ]  # fmt: skip
     words = cells(page, "count_words")
-    assert words[1:5] == ["at least 2", "at least 900", "at least 4 min oldest job", stuck]
-    assert cells(page, "old")[4] == "The job type is paused"
-    assert cells(page, "quick")[1:5] == ["at least 3", "none counted", "", ""]
-    oldest = row(page, "default").get_by_role("link", name="oldest job")
+    started = "10 min ago at 13:50"
+    assert words[1:5] == [NONE, "at least 900 queued", f"{since} oldest job", started]
+    assert words[5] == (
+        "No worker starts them: none for 10 min Ruled out: a pause, a limit, failures in "
+        "organization default since then. Since then, the same worker has started other jobs. "
+        "Check the concurrency and code of the worker: run job-runners doctor. See the error groups"
+    )
+    assert cells(page, "old")[3:6] == [
+        "at least 3 min since 13:57 oldest job", "none found", "old paused 4 h ago by service:ada",
+    ]  # fmt: skip
+    assert cells(page, "quick")[1:6] == ["at least 3", NONE, "", "now at 14:00", ""]
+    oldest = row(page, "count_words").get_by_role("link", name="oldest job")
     expect(oldest).to_have_attribute("href", f"#/job/{'d' * 32}")
-    expect(page.get_by_text("So these numbers are minimums.")).to_be_visible()
+    expect(page.get_by_text("So these numbers are minimums")).to_be_visible()
     # What has waited longest comes first.
     assert page.locator("a.named").all_inner_texts()[:2] == ["webhooks", "default"]
-    answer(page, "/backlog", {"jobs": BACKLOG, "more": False})
+    answer(page, "/backlog", backlog(more=False))
     page.clock.run_for(11_000)
-    expect(page.get_by_text("So these numbers are minimums.")).to_have_count(0)
-    assert cells(page, "quick")[1:5] == ["3", "0", "", ""]
+    expect(page.get_by_text("So these numbers are minimums")).to_have_count(0)
+    assert cells(page, "quick")[1:3] == ["3", "0"]
+
+
+def waits(name: str, **changes: Any) -> dict[str, Any]:
+    """Return the backlog of a job type."""
+    return {**BACKLOG[0], "job_type": name, "last_started_at": None, **changes}
+
+
+_EIGHT = "2026-11-24T08:00:00Z"
+FAILURE = {"job_type": "count_words", "error_kind": "E", "last_seen_at": NOW}
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"jobs": [waits("count_words")]}, "No other start since then was found."),
+        (
+            {
+                "jobs": [waits("count_words"), waits("quick", last_started_at=NOW)],
+                "types": [job_type("count_words", worker="slow"), job_type("quick")],
+            },
+            "Other workers have started jobs since then. Check the concurrency and code of worker "
+            "slow",
+        ),
+        (
+            {"jobs": [waits("count_words")], "failures": [FAILURE]},
+            "Ruled out: a pause, a limit. No other start since then was found. Its jobs fail",
+        ),
+        (
+            {"jobs": [waits("count_words", running=3)]},
+            "Workers start fewer jobs than arrive Check the concurrency of the worker.",
+        ),
+        (
+            {"jobs": [], "paused": [{**OLD, "name": "count_words", "oldest_queued_at": _EIGHT}]},
+            "count_words paused 4 h ago by service:ada The oldest had already waited 70 min by "
+            "then: no worker had started it",
+        ),
+        (
+            {
+                "jobs": [waits("quick", oldest_waiting_since=_EIGHT, last_started_at=SINCE)],
+                "paused": [{**OLD, "name": "quick", "waiting": 0, "oldest_queued_at": None}],
+            },
+            "quick paused 4 h ago by service:ada The oldest had already waited 70 min by then: "
+            "workers had started fewer jobs than arrived",
+        ),
+    ],
+)
+def test_it_says_what_else_explains_a_wait(
+    page: Page, dashboard: str, answers: dict[str, Any], words: str
+) -> None:
+    queues_page(page, dashboard, **answers)
+    name = "default" if len(answers["jobs"]) < 2 else "count_words"
+    assert words in cells(page, name)[5]
+
+
+def test_a_paused_queue_counts_what_its_pause_does_not_hold_yet(page: Page, dashboard: str) -> None:
+    hooks = waits("quick", queue_name="webhooks", waiting=5, oldest_waiting_since=_EIGHT)
+    queues_page(page, dashboard, jobs=[hooks], more=False)
+    assert cells(page, "webhooks")[2:6] == [
+        "5 queued 312 waiting under the pause", "5 h since 09:00 oldest job", "none found",
+        "Paused 4 h ago by service:ada The oldest had already waited 70 min by then: no worker had "
+        "started it",
+    ]  # fmt: skip
+
+
+def test_each_job_type_has_its_numbers(page: Page, dashboard: str) -> None:
+    elsewhere = {**BACKLOG[0], "queue_name": "texts", "waiting": 8, "running": 1}
+    texts = [job_type("send_text", "texts"), job_type("send_many_texts", "texts")]
+    queues_page(page, dashboard, jobs=[*BACKLOG, elsewhere], more=False, types=[*TYPES, *texts])
+    types = page.get_by_role("region", name="Job types")
+    expect(types.locator("tr[data-key=count_words]")).to_contain_text("908 queued")
+    expect(types.locator("tr[data-key=count_words] .use")).to_have_text("1")
+    expect(types.locator("tr[data-key=quick] .waits")).to_have_text("0")
+    # A type that shares a queue with limits can't be told from the others in line.
+    expect(types.locator("tr[data-key=import_file] .waits")).to_have_text("12 waiting in line")
+    link = types.locator("tr[data-key=send_text]").get_by_role("link", name="texts")
+    expect(link).to_have_attribute("href", "#/queues/texts")
 
 
 def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboard: str) -> None:
@@ -177,10 +270,10 @@ def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboar
     expect(row(page, "webhooks")).to_contain_text("Paused 4 h ago")
     expect(row(page, "webhooks").get_by_role("switch")).to_be_checked()
     types = page.get_by_role("region", name="Job types")
-    assert types.get_by_role("switch").count() == 2
+    assert types.get_by_role("switch").count() == 4
     expect(types.get_by_role("switch", name="Pause count_words")).not_to_be_checked()
     old = types.locator("tr[data-key=old]")
-    expect(old).to_contain_text("312 held by the pause")
+    expect(old).to_contain_text("312 waiting under the pause")
     resumed = answer(page, "/paused/job_type/old", "", 204)
     old.get_by_role("switch", name="Pause old").click()
     expect(page.get_by_role("status")).to_contain_text("old is resumed")
@@ -237,7 +330,7 @@ def test_a_queue_is_limited_and_reset_on_its_page(
     expect(limits).to_have_text("none")
     assert limits_fields(page) == {
         "slots": "(none)",
-        "max_waiting": "(10000)",
+        "max_waiting": "(none, or 10,000 with slots or a rate)",
         "count": "(none)",
         "seconds": "(none)",
         "burst": "(none)",
@@ -287,170 +380,3 @@ def test_who_may_not_limit_a_queue_is_offered_no_form(page: Page, dashboard: str
     page.goto(f"{dashboard}#/queues/texts")
     expect(row(page, "texts")).to_be_visible()
     expect(page.get_by_role("region", name="Change limits")).to_have_count(0)
-
-
-# --- a job that waits -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("place", "words"),
-    [
-        (
-            {"waits_for": {"kind": "line", "name": "imports", "key": "*"}, "ahead": 12},
-            "Waiting for capacity in queue imports. Ahead of it: 12 jobs.",
-        ),
-        (
-            {"waits_for": {"kind": "line", "name": "imports", "key": "acme"}, "ahead": 0},
-            "Waiting for capacity in queue imports, acme. Next in line.",
-        ),
-        (  # as viewers are told, where the key is of the payload
-            {"waits_for": {"kind": "line", "name": "imports", "key": None}, "ahead": None},
-            "Waiting for capacity in queue imports.",
-        ),
-        (
-            {
-                "waits_for": {"kind": "line", "name": "imports", "key": "*"},
-                "ahead": 1000,
-                "more_ahead": True,
-                "of_organization": True,
-            },
-            "Ahead of it: at least 1,000 jobs of its organization.",
-        ),
-        (
-            {
-                "waits_for": {"kind": "line", "name": "imports", "key": "*"},
-                "ahead": 0,
-                "of_organization": True,
-            },
-            "Waiting for capacity in queue imports. Next in line of its organization.",
-        ),
-        (
-            {"waits_for": {"kind": "job_type", "name": "count", "key": None}, "ahead": 1},
-            "Waiting until the job type count is resumed. Ahead of it: 1 job.",
-        ),
-        (
-            {"waits_for": {"kind": "queue", "name": "imports", "key": None}, "ahead": 1},
-            "Waiting until the queue imports is resumed.",
-        ),
-    ],
-)
-def test_a_job_that_waits_says_what_for_and_its_place_in_line(
-    page: Page, dashboard: str, place: dict[str, Any], words: str
-) -> None:
-    waits = {"waits_for": place["waits_for"], "waiting_since": JOB["queued_at"]}
-    job = {**JOB, "status": "waiting", "error": None, "finished_at": None, **waits}
-    answer(page, f"/jobs/{JOB['id']}", job)
-    answer(
-        page, f"/jobs/{JOB['id']}/place", {"more_ahead": False, "of_organization": False, **place}
-    )
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.locator("p.waits")).to_contain_text(words)
-    expect(page.locator("p.waits a")).to_have_attribute("href", re.compile("^#/queues"))
-
-
-QUESTION = {"name": "approval", "text": "Refund <b>7</b>?", "choices": ["approve", "reject"]}
-
-
-def waiting_for_an_answer(page: Page, questions: Any) -> list[Any]:
-    """Let a job wait for signals. Return the answers that the page sends."""
-    since, until = JOB["queued_at"], "2099-11-24T12:00:00.000Z"
-    names = ["approval"]
-    wait = {"kind": "signal", "name": "approval", "key": None, "since": since, "until": until}
-    waits = {"waits_for": {**wait, "names": names}, "waiting_since": since}
-    job = {**JOB, "status": "waiting", "error": None, "finished_at": None, **waits}
-    answer(page, f"/jobs/{JOB['id']}", job)
-    place = {"waits_for": waits["waits_for"], "ahead": None, "questions": questions}
-    answer(page, f"/jobs/{JOB['id']}/place", place)
-    return answer(page, f"/jobs/{JOB['id']}/signals/approval", job)
-
-
-def test_an_operator_answers_a_job_with_a_choice(page: Page, dashboard: str) -> None:
-    sent = waiting_for_an_answer(page, [QUESTION])
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    question = page.get_by_role("region", name="Answer approval")
-    expect(question.get_by_text("Refund <b>7</b>?")).to_be_visible()
-    expect(question.get_by_role("button")).to_have_text(["approve", "reject"])
-    assert serious(page) == []
-    question.get_by_role("button", name="reject").click()
-    expect(page.get_by_role("dialog")).to_contain_text('The job gets "reject" as the signal')
-    page.get_by_role("dialog").get_by_role("button", name="Answer").click()
-    expect(page.get_by_text("Answered")).to_be_visible()
-    assert [(each.method, each.post_data_json) for each in sent] == [("PUT", {"value": "reject"})]
-
-
-def test_an_operator_answers_a_job_with_json(page: Page, dashboard: str) -> None:
-    sent = waiting_for_an_answer(page, [{"name": "approval", "text": None, "choices": []}])
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    field = page.get_by_label("JSON value of approval")
-    field.fill("yes")
-    page.get_by_role("button", name="Answer").click()
-    expect(page.get_by_text("The value isn't JSON.")).to_be_visible()
-    field.fill('{"ok": true}')
-    page.get_by_role("button", name="Answer").click()
-    page.get_by_role("dialog").get_by_role("button", name="Answer").click()
-    expect(page.get_by_text("Answered")).to_be_visible()
-    assert [each.post_data_json for each in sent] == [{"value": {"ok": True}}]
-
-
-def test_without_the_permission_there_is_nothing_to_answer_with(page: Page, dashboard: str) -> None:
-    waiting_for_an_answer(page, None)
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.locator("p.waits")).to_contain_text("Waiting for signal approval.")
-    expect(page.get_by_role("region", name="Answer approval")).to_have_count(0)
-
-
-def test_a_job_is_shown_though_its_place_can_not_be_told(
-    page: Page, dashboard: str, complaints: Complaints
-) -> None:
-    complaints.expected.append("404")
-    line = {"kind": "line", "name": "imports", "key": "*"}
-    answer(page, f"/jobs/{JOB['id']}", {**JOB, "status": "waiting", "waits_for": line})
-    answer(page, f"/jobs/{JOB['id']}/place", {"detail": "no such job"}, 404)
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
-    expect(page.locator(".title .status")).to_have_text("waiting")
-
-
-def test_the_list_says_whether_a_waiting_job_is_paused_or_in_line(
-    page: Page, dashboard: str
-) -> None:
-    found = [("c", "line", "in line"), ("d", "queue", "paused"), ("e", "job_type", "paused")]
-    jobs = [
-        {
-            **JOB,
-            "id": letter * 32,
-            "status": "waiting",
-            "waits_for": {"kind": kind, "name": "x", "key": "*"},
-        }
-        for letter, kind, _ in found
-    ]
-    answer(page, "/jobs", {"jobs": jobs, "cursor": None})
-    page.goto(f"{dashboard}#/")
-    shown = page.locator("table.jobs td.progress")
-    expect(shown).to_have_count(3)
-    assert shown.all_inner_texts() == [words for *_, words in found]
-
-
-def test_a_job_that_does_not_wait_is_asked_for_no_place(page: Page, dashboard: str) -> None:
-    answer(page, f"/jobs/{JOB['id']}", JOB)
-    asked = answer(page, f"/jobs/{JOB['id']}/place", {})
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.locator("dl.facts")).to_be_visible()
-    assert (asked, page.locator("p.waits").count()) == ([], 0)
-
-
-def test_a_job_says_when_in_both_ways_and_who_did_what(page: Page, dashboard: str) -> None:
-    page.clock.install(time="2026-11-24T16:05:00Z")
-    job = {
-        **JOB,
-        "created_by": "operator:ada",
-        "requeued_by": "service",
-        "canceled_by": None,
-    }
-    answer(page, f"/jobs/{JOB['id']}", job)
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    facts = page.locator("dl.facts")
-    expect(facts).to_contain_text(re.compile(r"Created4 h ago, .*2026"))
-    expect(facts).to_contain_text("Created byoperator:ada")
-    expect(facts).to_contain_text("Retried byservice")
-    expect(facts).not_to_contain_text("Canceled by")

@@ -38,12 +38,13 @@ def test_the_page_and_its_files_are_served_to_all() -> None:
     ]
 
 
-def test_first_paint_takes_less_than_148_kb() -> None:
+def test_first_paint_takes_less_than_155_kb() -> None:
     """The groups of failed jobs took it above 113: 5.2 KB, and 2.1 zipped; answers above 120;
-    batches above 123; what waits, and jobs that are selected, above 125; the timeline above 138."""
+    batches above 123; what waits, and jobs that are selected, above 125; the timeline above 138;
+    why jobs wait above 148."""
     bodies = [get(path)["body"].encode() for path in ("/", *addresses())]
-    assert sum(map(len, bodies)) < 148_000
-    assert sum(len(gzip.compress(body)) for body in bodies) < 42_000
+    assert sum(map(len, bodies)) < 155_000
+    assert sum(len(gzip.compress(body)) for body in bodies) < 44_000
 
 
 def test_no_string_of_a_module_goes_over_several_lines() -> None:

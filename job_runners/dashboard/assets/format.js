@@ -6,6 +6,8 @@ const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeS
 const CLOCK = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 });
+const TIME_OF_DAY = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 export const COUNT = new Intl.NumberFormat();
 const SHOWN_CHARACTERS = 40_000;
 
@@ -51,6 +53,13 @@ export function coming(iso) {
     refresh(element);
   }
   return element;
+}
+
+/** The time of day of a moment, with its day if it isn't today. */
+export function clockOf(iso) {
+  const time = new Date(iso);
+  const isToday = time.toDateString() === new Date(Date.now()).toDateString();
+  return (isToday ? TIME_OF_DAY : DAY_AND_TIME).format(time);
 }
 
 /** The time since or until a moment, and the moment itself. */

@@ -8,8 +8,7 @@ import { knownJobTypes } from "./filters.js";
 import { coming, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
 import { childrenOf, earlierAttempts, groupOf, logs, questions } from "./job_parts.js";
 import { Live } from "./live.js";
-import { toQueue } from "./queues_view.js";
-import { to } from "./route.js";
+import { to, toQueue } from "./route.js";
 import { say } from "./say.js";
 import { grows, Opened, timeline } from "./timeline.js";
 

@@ -11,7 +11,7 @@ import { age, between, count, COUNT, duration, FINISHED, progressBar, statusMark
 import { Live } from "./live.js";
 import { Newest } from "./newest.js";
 import { Numbers, tally } from "./numbers.js";
-import { here, organization, to } from "./route.js";
+import { here, organization, to, toQueue } from "./route.js";
 import { Selection } from "./selection.js";
 
 const ROWS = 25;
@@ -20,6 +20,10 @@ const SECONDS_WHILE_RUNNING = 3;
 const SECONDS_WHILE_IDLE = 15;
 const SECONDS_FAILED = 10;
 const PROMPT = 60_000; // milliseconds that a worker may take to start a job
+const MEANINGS = {
+  queued: "They could run now. No worker has started them.",
+  waiting: "A limit, a pause, another job, a signal or a sleep holds them.",
+};
 
 export function jobsView(root, { page }) {
   const failed = page === "failed"; // or else all jobs
@@ -38,7 +42,8 @@ export function jobsView(root, { page }) {
     numbers.show(found);
     counts = found?.whole ? tally(found.jobs) : null;
     fill(tabs, statusLinks(counts));
-    fill(counted, found && counts && `Counted: all ${count(found.read, "job")}`);
+    const words = [MEANINGS[here().filters.status], found && counts && `Counted: all ${count(found.read, "job")}`];
+    fill(counted, words.filter(Boolean).join(" "));
   });
   let counts = null;
 
@@ -99,14 +104,19 @@ export function jobsView(root, { page }) {
   };
 }
 
-/** A line about the jobs that no worker has started, if one of them has waited for long. */
+/** A line about the queued jobs, if one of them has waited for long. */
 function waits({ jobs, more }) {
   const waiting = jobs.reduce((total, each) => total + each.waiting, 0);
-  const [since] = jobs.map((each) => each.oldest_waiting_since).filter(Boolean).sort();
+  const [{ oldest_waiting_since: since, queue_name: queue, last_started_at: last } = {}] = jobs
+    .filter((each) => each.oldest_waiting_since)
+    .sort((one, other) => (one.oldest_waiting_since < other.oldest_waiting_since ? -1 : 1));
   if (!since || Date.now() - new Date(since) < PROMPT) return null;
-  return h("p", { class: "backlog", role: "note" }, more && "At least ", h("b", {}, count(waiting, "job")),
-    waiting === 1 ? " waits" : " wait", " for a worker, the oldest for ", more && "at least ", h("b", {}, waited(since)), ". ",
-    h("a", { href: "#/queues" }, "See what waits in each queue"));
+  return h("p", { class: "backlog", role: "note" },
+    more && "At least ", h("b", {}, count(waiting, "job")), waiting === 1 ? " is queued" : " are queued",
+    ", and no worker has started ", waiting === 1 ? "it" : "them", ". The oldest, in ", h("a", { href: toQueue(queue) }, queue),
+    ", has been queued for ", more && "at least ", h("b", {}, waited(since)),
+    last && ["; the last start there was ", age(last)], ". Jobs that a limit or a pause holds aren't counted here: ",
+    h("a", { href: "#/queues" }, "see all queues"), ".");
 }
 
 /** A note that only the jobs of one group are shown. */
@@ -182,10 +192,10 @@ function progress(job) {
 const isPast = (iso) => new Date(iso) <= Date.now();
 
 function empty(filters, cursor, failed) {
-  const { org, status, type, queue, search, time, failure } = filters;
+  const { org, status, type, queue, search, time, failure, cursor: from } = filters;
   const narrowed = (!failed && status) || type || queue || search || time || failure;
   const words = (...children) => h("p", { class: "empty", "data-key": "empty" }, children);
-  if (cursor) return words("No matches so far.");
+  if (cursor) return words(`None of ${from ? "these" : "the newest"} 200 jobs matches.`);
   if (narrowed) {
     return failed
       ? words("No matching failed jobs. ", h("a", { href: to("failed", { org }) }, "Show all failed jobs"))
@@ -200,7 +210,7 @@ function pages(page, filters, { jobs, cursor }, rows) {
   const path = page === "failed" ? page : "";
   return h("nav", { class: "pages", "aria-label": "More jobs", "data-key": "pages" },
     filters.cursor && h("a", { href: to(path, { ...filters, cursor: "" }) }, "Newest"),
-    h("span", { class: "quiet" }, jobs.length ? `${COUNT.format(jobs.length)} listed` : ""),
+    jobs.length > 0 && h("span", { class: "quiet" }, `${COUNT.format(jobs.length)} listed`),
     cursor && h("a", { href: to(path, { ...filters, cursor }) }, jobs.length < rows ? "Search older jobs" : "Older"));
 }
 

@@ -3,6 +3,7 @@
 
 import { fill, h } from "./dom.js";
 import { between, count, duration, FINISHED } from "./format.js";
+import { here } from "./route.js";
 
 const BINS = 24;
 const HEIGHT = 40;
@@ -31,6 +32,7 @@ export function tally(jobs) {
 }
 
 function figures({ jobs, read, whole }) {
+  const hasStatus = here().filters.status;
   // Only jobs that ran in one Lambda invocation: a later invocation or attempt overwrites the
   // start of the first.
   const ran = jobs.filter((job) => job.attempt === 1 && job.invocations === 1 && job.started_at);
@@ -40,7 +42,7 @@ function figures({ jobs, read, whole }) {
   const which = among || !whole ? `${count(jobs.length, "job")}${among}` : `all ${count(jobs.length, "job")}`;
   return [
     created(jobs), times("Wait before the start", waits), times("Run time of those that succeeded", runs),
-    h("p", { class: "from" }, `These charts show ${!among && !whole ? "only the newest " : ""}${which}.`,
+    h("p", { class: "from" }, `These charts show ${!among && !whole ? "only the newest " : ""}${which}${hasStatus ? ", of any status" : ""}.`,
       ran.length > 0 && ran.length < jobs.length && ` Times are from the ${ran.length} that ran in one invocation.`),
   ];
 }

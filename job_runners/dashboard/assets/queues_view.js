@@ -5,15 +5,15 @@
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { age, coming, COUNT, waited } from "./format.js";
+import { age, COUNT } from "./format.js";
 import { Live } from "./live.js";
-import { here, to } from "./route.js";
+import { failuresOf, heldUnder, ofQueue, ofType, READ, since, why } from "./queue_use.js";
+import { here, to, toQueue } from "./route.js";
 import { ask, say } from "./say.js";
 
 const SECONDS = 10;
 const ROWS = 100;
-const COLUMNS = ["Queue", "Running", "Waiting", "Oldest wait", "Why they wait", "Limits", "Pause"];
-const DEFAULT_MAX_WAITING = 10_000; // of a queue that the code doesn't declare
+const COLUMNS = ["Queue", "Running", "Not started", "Longest wait", "Last start", "Why they wait", "Limits", "Pause"];
 
 export function queuesView(root, { rest: [name] }) {
   document.title = `${name ?? "Queues"} · Job Runners`;
@@ -24,21 +24,19 @@ export function queuesView(root, { rest: [name] }) {
   async function read(signal) {
     const { cursor } = here().filters;
     const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
-    const [data, backlog, { paused }, types] = await Promise.all([
-      fetched(name ? own : "queues", { cursor, limit: ROWS }), fetched("backlog"), fetched("paused"), name ? [] : knownJobTypes(),
+    const [data, backlog, { paused }, types, failures] = await Promise.all([
+      fetched(name ? own : "queues", { cursor, limit: ROWS }), fetched("backlog"), fetched("paused"), knownJobTypes(),
+      failuresOf(fetched),
     ]);
-    const isPaused = (type) => paused.some((each) => each.kind === "job_type" && each.name === type);
-    const jobs = backlog.jobs.map((each) => ({ ...each, isPaused: isPaused(each.job_type) }));
-    const queues = (name ? [data] : data.queues).map((each) => withUse(each, { ...backlog, jobs })).sort(longestWaitFirst);
-    const sampled = backlog.more && h("p", { class: "help", "data-key": "sampled" },
-      "More than 1,000 jobs run or wait for a worker. In queues without limits, the page counts 1,000 of them: those "
-      + "that wait longest, and some of the newer ones. So these numbers are minimums.");
+    const world = { backlog, paused, types, failures };
+    const queues = (name ? [data] : data.queues).map((each) => ofQueue(each, world)).sort(longestWaitFirst);
     const shown = [section(name ? "Running and waiting" : "Queues",
-      [table(COLUMNS, queues.map((each) => queueRows(each, name))), sampled], data)];
+      [table(COLUMNS, queues.map((each) => queueRows(each, name))), counted(backlog)], data)];
     if (data.may_limit) shown.push(section("Change limits", limitsForm(data)));
     if (!name) {
-      const rows = jobTypeRows(types, paused.filter((each) => each.kind === "job_type"));
-      shown.push(section("Job types", table(["Job type", "Waiting", "Oldest wait", "Why they wait", "Pause"], rows)));
+      const names = [...types, ...heldUnder(paused, "job_type")].map((each) => each.name);
+      const rows = [...new Set(names)].sort().map((each) => typeRow(ofType(each, world, queues)));
+      shown.push(section("Job types", table(["Job type", ...COLUMNS.slice(1, -2), COLUMNS.at(-1)], rows)));
     }
     body.removeAttribute("aria-busy");
     fill(body, shown);
@@ -93,9 +91,6 @@ export function queuesView(root, { rest: [name] }) {
   };
 }
 
-/** The address of a queue's page. */
-export const toQueue = (name, filters = {}) => to(`queues/${encodeURIComponent(name)}`, filters);
-
 function section(name, content, page = {}) {
   const id = name.toLowerCase().replaceAll(" ", "-");
   const next = page.keys_cursor === undefined
@@ -118,102 +113,83 @@ function row(key, kind, ...cells) {
   return h("tr", { role: "row", class: kind, "data-key": key }, cells);
 }
 
-/** A queue with the sums of its keys. Without limits, its `types` are counted instead, from the backlog. */
-function withUse(queue, backlog) {
-  const types = queue.limits ? [] : backlog.jobs.filter((each) => each.queue_name === queue.name)
-    .map((each) => ({ ...each, holders: [], slots_in_use: each.running, more: backlog.more }));
-  const parts = queue.keys.map((key) => ({ ...key, more: key.more_waiting }));
-  if (!queue.limits) parts.push(...types);
-  const sum = (field) => parts.reduce((total, each) => total + each[field], 0);
-  const first = parts.filter((each) => each.oldest_waiting_since).sort(longestWaitFirst)[0];
-  const alone = parts.length === 1 ? parts[0] : {}; // otherwise each part says why its jobs wait
-  return {
-    ...queue, types, slots_in_use: sum("slots_in_use"), waiting: sum("waiting"), holders: alone.holders,
-    next_start_at: alone.next_start_at, isPaused: alone.isPaused, oldest_waiting_id: first?.oldest_waiting_id,
-    more: Boolean(queue.keys_cursor) || (queue.limits ? parts.some((each) => each.more) : backlog.more),
-    oldest_waiting_since: first?.oldest_waiting_since ?? queue.paused?.oldest_waiting_since,
-  };
+function longestWaitFirst(one, other) {
+  const [first, second] = [one, other].map((each) => each.since ?? "9");
+  return first < second ? -1 : Number(first > second);
 }
 
-function longestWaitFirst(one, other) {
-  const [first, second] = [one, other].map((each) => each.oldest_waiting_since ?? "9");
-  return first < second ? -1 : Number(first > second);
+/** What the numbers of queues without limits are made from. */
+function counted({ more }) {
+  return h("p", { class: "help", "data-key": "counted" },
+    more && `More than ${READ} jobs are queued or run. In queues without limits, the page counts ${READ} of them: those `
+      + "that wait longest, some newer ones and some that run. So these numbers are minimums, and 'none seen' "
+      + "means none among these. The queued ones add up to the number on the page of jobs. ",
+    "A last start is the latest one among the jobs that the page reads. ",
+    h("b", {}, "Queued"), " jobs could run now; ", h("b", {}, "waiting"), " jobs are held by a limit or a pause.");
 }
 
 /** The rows of a queue: one for the whole queue, and one for each key or job type. */
 function queueRows(queue, alone) {
-  const { name, limits, paused, types } = queue;
-  const keys = queue.keys.filter(({ key }) => key !== "*");
-  const one = types.length === 1 && types[0].job_type;
+  const { name, limits, paused, parts } = queue;
+  const names = queue.types.map((each) => each.job_type ?? each.name).slice(0, 3).join(", ");
   return [
     row(name, null,
-      cell("what", h("a", { class: "named", href: toQueue(name) }, name), one && h("span", { class: "words" }, one)),
-      uses(queue, limits, paused),
+      cell("what", h("a", { class: "named", href: toQueue(name) }, name), !parts.length && h("span", { class: "words" }, names)),
+      uses(queue),
       cell("limits", limits ? limits.words : "none", queue.changed_at && h("span", { class: "words" },
         "changed ", age(queue.changed_at), queue.changed_by && ` by ${queue.changed_by}`)),
       cell("do", switchFor("queue", name, paused))),
-    keys.map((key) => row(`${name}#${key.key}`, "key",
-      cell("what", key.key), uses({ ...key, more: key.more_waiting }, limits), cell("limits"), cell("do"))),
-    !one && types.map((type) => row(`${name}#${type.job_type}`, "key",
-      cell("what", type.job_type), uses(type), cell("limits"), cell("do"))),
+    parts.map((part) => row(`${name}#${part.name}`, "key",
+      cell("what", part.name), uses(part), cell("limits"), cell("do"))),
     !alone && queue.keys_cursor && row(`${name}#`, "key",
       cell("what", h("a", { href: toQueue(name) }, "More keys")), uses(null), cell("limits"), cell("do")),
   ];
 }
 
-function jobTypeRows(types, paused) {
-  const names = [...types, ...paused].map((each) => each.name);
-  return [...new Set(names)].sort().map((name) => {
-    const entry = paused.find((each) => each.name === name);
-    const held = entry && { waiting: 0, oldest_waiting_since: entry.oldest_waiting_since };
-    return row(name, null, cell("what", h("span", { class: "named" }, name)), uses(held, null, entry).slice(1),
-      cell("do", switchFor("job_type", name, entry)));
-  });
+function typeRow(type) {
+  return row(type.name, null, cell("what", h("span", { class: "named" }, type.name)), uses(type, true),
+    cell("do", switchFor("job_type", type.name, type.paused)));
 }
 
-/** The cells with what runs and waits in a queue or under a key, since when and why. */
-function uses(use, limits = null, paused = null) {
-  const { holders = [], slots_in_use: running, waiting, more, oldest_waiting_since: since } = use ?? {};
-  const used = running !== undefined && (limits?.slots ? `${running} of ${limits.slots}` : atLeast(running, more && !limits));
+/** The cells with what runs and waits in a queue, of a type or under a key, since when and why. */
+function uses(use, isBrief = false) {
+  if (!use) return ["use", "waits", "when", "last", "why"].map((name) => cell(name));
+  const { holders = [], running, limits, queued, held, lined } = use;
+  const used = limits?.slots ? `${running} of ${limits.slots}` : atLeast(running, use.moreRunning);
+  const waits = [[queued, "queued"], [lined, "waiting in line"], [held, "waiting under the pause"]]
+    .filter(([each]) => each?.count);
+  const words = (text) => h("span", { class: "words" }, text);
   return [
     cell("use", holders.length
       ? h("details", {}, h("summary", {}, used), h("ul", {}, holders.map((holder) => h("li", {},
         h("a", { href: `#/job/${holder.job_id}` }, h("code", {}, holder.job_id.slice(0, 8))), " ",
         age(holder.since)))))
       : used),
-    cell("waits", use && (waiting > 0 || !paused) && atLeast(waiting, more),
-      paused && paused.waiting !== null
-        && h("span", { class: "words" }, atLeast(paused.waiting, paused.more_waiting), " held by the pause")),
-    cell("when", since && [more && !limits && waiting > 0 ? "at least " : "", waited(since),
-      use.oldest_waiting_id && h("a", { class: "words", href: `#/job/${use.oldest_waiting_id}` }, "oldest job")]),
-    cell("why", use && why(use, limits, paused)),
+    cell("waits", waits.length
+      ? waits.map(([{ count, more }, what]) => h("span", { class: "part" }, atLeast(count, more), ` ${what}`))
+      : use.elsewhere ? words(["see ", h("a", { href: toQueue(use.elsewhere) }, use.elsewhere)])
+        : atLeast(0, queued?.more)),
+    cell("when", since(use.since, use.more && "at least "),
+      use.oldestId && h("a", { class: "words", href: `#/job/${use.oldestId}` }, "oldest job")),
+    // An idle queue may have started jobs that the page hasn't read.
+    cell("last", !use.since && !running ? null : use.lastStart ? since(use.lastStart, "", age) : words("none found")),
+    cell("why", why(use, isBrief)),
   ];
 }
 
-const PROMPT = 60_000; // milliseconds that a worker may take to start a job
-
-function why({ slots_in_use: running, waiting, oldest_waiting_since: since, next_start_at: next, holders, isPaused }, limits, paused) {
-  if (paused) return h("b", {}, "Paused ", age(paused.paused_at), paused.paused_by && ` by ${paused.paused_by}`);
-  if (next) return ["Rate limit: next start ", coming(next)];
-  if (!waiting) return null;
-  if (isPaused) return h("b", {}, "The job type is paused");
-  if (limits) return holders && limits.slots && running >= limits.slots ? "All slots are busy" : null;
-  return new Date() - new Date(since) > PROMPT && [h("b", {}, "No worker takes them"),
-    h("span", { class: "words" }, "Check the worker's concurrency and errors")];
-}
-
 function atLeast(number, more) {
-  if (!number && more) return h("span", { class: "quiet" }, "none counted");
+  if (!number && more) return h("span", { class: "words", title: `None of the ${READ} jobs that were read` }, "none seen");
   return [more ? "at least " : "", h(number ? "b" : "span", {}, COUNT.format(number))];
 }
 
 /** The form of a queue's limits, with those of the code as placeholders. It is redrawn when they change. */
 function limitsForm({ limits, declared_limits: declared, changed_at: changed }) {
-  const [now, code] = [limits, declared].map((each) => ({ max_waiting: DEFAULT_MAX_WAITING, ...each?.rate, ...each }));
+  const [now, code] = [limits, declared].map((each) => ({ ...each?.rate, ...each }));
+  const none = { max_waiting: "none, or 10,000 with slots or a rate" };
   const field = (name, label) => h("div", { class: "field" },
     h("label", { for: name }, label),
     h("input", {
-      id: name, name, type: "number", min: 0.001, step: "any", placeholder: code[name] ?? "none",
+      id: name, name, type: "number", min: 0.001, step: "any", placeholder: code[name] ?? none[name] ?? "none",
       value: now[name] === code[name] ? null : now[name],
     }));
   return h("form", { class: "dispatch", "data-submit": "limit", "data-key": `limits ${changed}` },

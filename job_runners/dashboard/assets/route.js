@@ -19,6 +19,9 @@ export function to(path, filters = {}) {
   return `#/${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
+/** The address of a queue's page. */
+export const toQueue = (name, filters = {}) => to(`queues/${encodeURIComponent(name)}`, filters);
+
 /** The organization whose jobs are shown. With a token it may be empty, because the token names one. */
 export function organization() {
   return here().filters.org ?? (hasToken() ? "" : DEFAULT_ORGANIZATION);
