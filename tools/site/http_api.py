@@ -66,7 +66,12 @@ def _meaning(parameter: dict[str, Any]) -> str:
 
 
 def _body(found: dict[str, Any], body: dict[str, Any]) -> Iterator[str]:
-    schema = _referred(found, body["content"]["application/json"]["schema"])
+    content = body["content"].get("application/json")
+    if not content:
+        yield "The body is a file."
+        yield ""
+        return
+    schema = _referred(found, content["schema"])
     # The body of a dispatch has a schema for each job. They have the same fields. The body of an
     # answer may be any JSON.
     choices = schema.get("anyOf") or schema.get("oneOf") or [schema]
