@@ -1,7 +1,8 @@
 """The entry points, one for each Lambda function.
 
 The garbage collector is off while an entry point loads, because it would repeatedly scan the
-imported modules and find no garbage. Each entry point calls `loaded` when it is ready for events.
+imported modules and find no garbage. Each entry point calls `finish_loading` when it is ready for
+events.
 """
 
 if __name__ == "handlers":  # this folder is part of the package through a link
@@ -15,7 +16,7 @@ gc.disable()
 replace_modules()
 
 
-def loaded() -> None:
+def finish_loading() -> None:
     """Turn the garbage collector on again. It skips the objects that exist now, which all stay."""
     gc.freeze()
     gc.enable()

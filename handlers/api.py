@@ -68,4 +68,4 @@ def _legacy_stack() -> Any:
 
 
 snapshot.register("dynamodb", "lambda", "sqs", "s3")
-handlers.loaded()
+handlers.finish_loading()

@@ -30,4 +30,4 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     return {"batchItemFailures": failures}
 
 
-handlers.loaded()
+handlers.finish_loading()

@@ -139,4 +139,4 @@ def _delegate(context: "LambdaContext") -> Callable[[str], None]:
     return delegate
 
 
-handlers.loaded()
+handlers.finish_loading()

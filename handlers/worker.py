@@ -51,4 +51,4 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
 
 
 snapshot.register("dynamodb", "lambda", "sqs", "s3")
-handlers.loaded()
+handlers.finish_loading()

@@ -1,7 +1,6 @@
-"""The caches of this process. They hold values that another process may change in AWS.
+"""Clear the caches of values that another process may change in AWS.
 
-Each module registers its own cache. So `forget_all` clears the caches of the modules that this
-process has imported, and imports no others.
+Each module registers its own cache when it is imported, so clearing them imports nothing.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The clock that all code uses. Times are whole milliseconds since 1970 in UTC."""
+"""The clock of all other modules. Times are whole milliseconds since 1970 in UTC."""
 
 import time
 from datetime import UTC, datetime

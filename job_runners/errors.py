@@ -1,18 +1,17 @@
-"""The errors of Job Runners. Each message says what happened and what to do, and each error keeps
-its facts as attributes.
+"""The errors of Job Runners. Each message says what happened and what to do.
 
-    JobRunnersError
-        MissingSetting, InvalidSetting, InvalidDefinition    configuration, at start
-        UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
-        SendFailed, MalformedMessage, PreconditionFailed     messages and the store
-        Interrupted, TimedOut, InvocationsSpent, ...         the end of a job
-        DoNotRetry, NotDeployed, RetryAfter                  for job and task code to raise
-        errors of one package, in that package:
-            engine/errors.py            signals, links, limits, webhooks, schedules
-            engine/registry/errors.py   what the app declares, and failed tasks
-            work/errors.py              misuse of a running job
-            api/errors.py               HTTP requests
-            aws/errors.py               which errors of AWS are temporary
+JobRunnersError
+    MissingSetting, InvalidSetting, InvalidDefinition    configuration, at start
+    UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
+    SendFailed, MalformedMessage, PreconditionFailed     messages and the store
+    Interrupted, TimedOut, InvocationsSpent, ...         the end of a job
+    DoNotRetry, NotDeployed, RetryAfter                  for job and task code to raise
+    errors of one package, in that package:
+        engine/errors.py            signals, links, limits, webhooks, schedules
+        engine/registry/errors.py   what the app declares, and failed tasks
+        work/errors.py              misuse of a running job
+        api/errors.py               HTTP requests
+        aws/errors.py               which errors of AWS are temporary
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,10 @@ from typing import Any
 
 
 class JobRunnersError(Exception):
-    """The base of every error of Job Runners. A row records an error's class name as its kind."""
+    """The base class of every error of Job Runners.
+
+    The class name of the error that ends a job is stored in the job's row, as the error's `kind`.
+    """
 
 
 # --- configuration: raised at start, never in the middle of a job ---------------------------------
@@ -45,7 +47,7 @@ class InvalidSetting(JobRunnersError):
 
 
 class InvalidDefinition(JobRunnersError):
-    """The definition of a job, a task or a table of them is invalid."""
+    """The app defines a job or a task incorrectly, or its JOBS or TASKS has an invalid entry."""
 
 
 # --- requests: the caller can fix these ----------------------------------------------------------
@@ -54,15 +56,16 @@ class InvalidDefinition(JobRunnersError):
 class UnknownName(JobRunnersError):
     """No job, or no task, has this name."""
 
-    kind = "name"
+    kind = "name"  # the noun in the message
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches  # imported here because only this error needs it
 
         self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-        listing = "List the names with `job-runners types` or GET /job-types."
-        hint = f"Did you mean {self.nearest!r}?" if self.nearest else listing
+        hint = "List the names with `job-runners types` or GET /job-types."
+        if self.nearest:
+            hint = f"Did you mean {self.nearest!r}?"
         super().__init__(f"No {self.kind} is named {name!r}. {hint}")
 
 
@@ -76,7 +79,7 @@ class InternalJobType(UnknownJobType):
     """A job type is internal, so this caller or job can't dispatch it."""
 
     def __init__(self, name: str) -> None:
-        JobRunnersError.__init__(
+        JobRunnersError.__init__(  # without the message of UnknownName
             self,
             f"The job type {name!r} is internal: only Job Runners or certain job types "
             "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To "
@@ -93,13 +96,14 @@ class UnknownTask(UnknownName):
 
 
 class InvalidPayload(JobRunnersError):
-    """A payload doesn't match its model. `problems` has one entry for each wrong field."""
+    """A payload doesn't match its model. `problems` has one entry for each invalid field."""
 
     def __init__(self, name: str, problems: Sequence[Mapping[str, str]]) -> None:
         first = problems[0]
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        wrong = f"{first['field']}: {first['why']}{more}"
-        super().__init__(f"The payload of {name} doesn't match its model: {wrong}.")
+        description = f"{first['field']}: {first['why']}"
+        if len(problems) > 1:
+            description += f" (and {len(problems) - 1} more)"
+        super().__init__(f"The payload of {name} doesn't match its model: {description}.")
         self.name = name
         self.problems = problems
 
@@ -113,7 +117,7 @@ class InvalidFollowUp(JobRunnersError):
 
 
 class PayloadTooLarge(JobRunnersError):
-    """A payload exceeds the limit of its kind of work. Sizes are bytes of JSON."""
+    """A payload, or another JSON value, exceeds its size limit. Sizes are bytes of JSON."""
 
     def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
         super().__init__(f"{what} has {size:,} bytes. The limit is {limit:,}. {advice}")
@@ -122,36 +126,44 @@ class PayloadTooLarge(JobRunnersError):
 
 
 class QueueFull(JobRunnersError):
-    """A queue has as many waiting jobs as it may have, so it accepts no more. `retry_after` is in
-    seconds."""
+    """A queue has reached its limit of waiting jobs, or the requested jobs would exceed it."""
 
-    retry_after = 10  # waiting jobs are counted again only after this time
+    retry_after = 10  # seconds: waiting jobs are counted again only after this time
 
-    def __init__(self, queue_name: str, most: int, number: int = 1) -> None:
-        super().__init__(
-            f"Queue {queue_name!r} is full: {most:,} jobs are waiting. "
-            "Dispatch again after some of them have started."
-            if number == 1
-            else f"Queue {queue_name!r} may have {most:,} waiting jobs, and {number:,} more would "
-            "exceed that. Dispatch fewer at once, or dispatch again after some have started."
-        )
+    def __init__(self, queue_name: str, limit: int, requested: int = 1) -> None:
+        if requested == 1:
+            message = (
+                f"Queue {queue_name!r} is full: {limit:,} jobs are waiting. "
+                "Dispatch again after some of them have started."
+            )
+        else:
+            message = (
+                f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more "
+                "would exceed that. Dispatch fewer at once, or dispatch again after some have "
+                "started."
+            )
+        super().__init__(message)
         self.queue_name = queue_name
 
 
 class QuotaReached(JobRunnersError):
-    """An organization has as many unfinished jobs as it may have. `retry_after` is in seconds."""
+    """An organization has reached its quota of unfinished jobs, or the request would exceed it."""
 
-    retry_after = 10  # unfinished jobs are counted again only after this time
+    retry_after = 10  # seconds: unfinished jobs are counted again only after this time
 
-    def __init__(self, organization_id: str, most: int, number: int = 1) -> None:
-        super().__init__(
-            f"Organization {organization_id!r} has reached its quota of {most:,} unfinished jobs. "
-            "Dispatch again after some of them have ended."
-            if number == 1
-            else f"Organization {organization_id!r} may have {most:,} unfinished jobs, and "
-            f"{number:,} more would exceed that. Dispatch fewer at once, or dispatch again after "
-            "some have ended."
-        )
+    def __init__(self, organization_id: str, quota: int, requested: int = 1) -> None:
+        if requested == 1:
+            message = (
+                f"Organization {organization_id!r} has reached its quota of {quota:,} unfinished "
+                "jobs. Dispatch again after some of them have ended."
+            )
+        else:
+            message = (
+                f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
+                f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
+                "after some have ended."
+            )
+        super().__init__(message)
         self.organization_id = organization_id
 
 
@@ -163,17 +175,20 @@ class InvalidCursor(JobRunnersError):
 
 
 class RunnerCannotResend(JobRunnersError):
-    """The configured runner lacks send(), which the job needs."""
+    """The configured runner lacks send(), so it can't send the job to a worker again.
 
-    def __init__(self, job_type: str, need: str) -> None:
+    `reason` says why the job needs that, such as "has a retry policy".
+    """
+
+    def __init__(self, job_type: str, reason: str) -> None:
         super().__init__(
-            f"{job_type!r} {need}. That requires a runner with send(), "
+            f"{job_type!r} {reason}. That requires a runner with send(), "
             "and the runner in JOB_RUNNER has none."
         )
 
 
 class GroupExpired(JobRunnersError):
-    """A group has taken as long as the rows of its members are certainly kept."""
+    """A group takes so long that the rows of its first members may be deleted soon."""
 
     def __init__(self, days: int) -> None:
         super().__init__(
@@ -184,7 +199,10 @@ class GroupExpired(JobRunnersError):
 
 
 class ChildExpired(JobRunnersError):
-    """A job may have dispatched a child before, whose row may have been deleted in the meantime."""
+    """A job can't tell whether an earlier invocation dispatched a child.
+
+    The child's row may have been deleted since. Dispatching the child now might run it twice.
+    """
 
     def __init__(self, days: int) -> None:
         super().__init__(
@@ -227,14 +245,15 @@ class UniqueConflict(JobRunnersError):
 class WrongState(JobRunnersError):
     """The status of a job doesn't allow the requested change."""
 
-    def __init__(self, job_id: str, status: str, done: str, possible: str) -> None:
-        super().__init__(f"Job {job_id} is {status}. Only a job {possible} can be {done}.")
+    def __init__(self, job_id: str, status: str, change: str, required: str) -> None:
+        # Such as: "Only a job that has ended can be deleted."
+        super().__init__(f"Job {job_id} is {status}. Only a job {required} can be {change}.")
         self.job_id = job_id
         self.status = status
 
 
 class RerunRefused(JobRunnersError):
-    """A new job can't continue a finished one from a step."""
+    """A finished job can't be rerun from the requested step."""
 
     def __init__(self, job_id: str, why: str) -> None:
         super().__init__(f"Job {job_id} can't be rerun from there: {why}.")
@@ -245,7 +264,10 @@ class RerunRefused(JobRunnersError):
 
 
 class SendFailed(JobRunnersError):
-    """A message could not be sent. The timer sends a saved job later. A task is not sent again."""
+    """A message could not be sent.
+
+    If it was about a saved job, the timer function sends it later. A task isn't sent again.
+    """
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"Could not send {what}: {why}")
@@ -253,11 +275,13 @@ class SendFailed(JobRunnersError):
 
 
 class SendInDoubt(SendFailed):
-    """AWS didn't answer whether it accepted a task. Sending the task again could run it twice, so
-    the caller decides."""
+    """The request to send a task got no response, so it is unknown whether AWS accepted the task.
+
+    Sending the task again could run it twice, so the caller decides.
+    """
 
     def __init__(self, what: str, why: str) -> None:
-        JobRunnersError.__init__(
+        JobRunnersError.__init__(  # without the message of SendFailed
             self, f"It is unknown whether {what} was sent, so it isn't sent again: {why}"
         )
         self.what = what
@@ -276,7 +300,7 @@ class UnknownMessageVersion(JobRunnersError):
 
 
 class NotReached(JobRunnersError):
-    """A job of a bulk request was not saved in time, or it is unknown whether it was."""
+    """A bulk request ran out of time before it saved this job, or may not have saved it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -286,9 +310,10 @@ class NotReached(JobRunnersError):
 
 
 class PreconditionFailed(JobRunnersError):
-    """A write was refused because the row isn't in a state that the write allows.
+    """DynamoDB refused a write because the row isn't in a state that the write allows.
 
-    `row` is the row as read after the refusal, or None if it is gone. `found` describes its state.
+    `row` is the row as it was read after the refusal, or None if it is gone. `found` describes its
+    state in words.
     """
 
     def __init__(self, transition: str, job_id: str, found: str, row: Any = None) -> None:
@@ -326,7 +351,7 @@ class UploadGone(JobRunnersError):
 class Interrupted(JobRunnersError):
     """An attempt ended before it could report: its worker was killed or ran out of memory.
 
-    `how` describes how it ended, as far as it is known.
+    `how` describes the end in words, as far as it is known.
     """
 
     def __init__(self, how: str) -> None:
@@ -337,12 +362,14 @@ class Interrupted(JobRunnersError):
 class TimedOut(JobRunnersError):
     """An attempt exceeded its time limit."""
 
-    def __init__(self, seconds: float, *, own: bool, in_api: bool = False) -> None:
-        limit = "the worker's time limit"
-        if in_api:
+    def __init__(self, seconds: float, *, own_timeout: bool, in_api: bool = False) -> None:
+        if own_timeout:
+            limit = f"its timeout of {seconds:g} s"
+        elif in_api:
             limit = "the time limit of the API function, which runs all work with JobRunner=legacy"
-        bound = f"its timeout of {seconds:g} s" if own else limit
-        super().__init__(f"The attempt exceeded {bound}. It may already have had effects.")
+        else:
+            limit = "the worker's time limit"
+        super().__init__(f"The attempt exceeded {limit}. It may already have had effects.")
 
 
 class InvocationsSpent(JobRunnersError):
@@ -356,11 +383,13 @@ class InvocationsSpent(JobRunnersError):
 
 
 class NeverStarted(JobRunnersError):
-    """No worker claimed a job within its `start_within`. `unknown` is the job's type, if this
-    deploy doesn't have that type."""
+    """No worker claimed a job within its `start_within`.
 
-    def __init__(self, seconds: float, *, unknown: str | None = None) -> None:
-        why = f" This deploy has no job type {unknown!r}." if unknown else ""
+    `missing_type` is the job's type, if this deploy doesn't have that type.
+    """
+
+    def __init__(self, seconds: float, *, missing_type: str | None = None) -> None:
+        why = f" This deploy has no job type {missing_type!r}." if missing_type else ""
         super().__init__(
             "The job never started: no worker claimed it "
             f"within {seconds:g} s of being queued.{why}"
@@ -378,12 +407,17 @@ class JobTypeRemoved(JobRunnersError):
 class PauseExpired(JobRunnersError):
     """A job waited for longer than its payload is kept.
 
-    It waited for a pause to end, for capacity in its queue, or for another job to end.
+    It waited for a pause to end or, despite this error's name, for capacity in its queue or for
+    another job to end.
     """
 
-    def __init__(self, days: float, *, in_line: bool = False, behind: bool = False) -> None:
-        waited_for = "for capacity in its queue" if in_line else "for a pause to end"
-        waited_for = "for the job before it to end" if behind else waited_for
+    def __init__(self, days: float, *, in_line: bool = False, is_follower: bool = False) -> None:
+        if is_follower:
+            waited_for = "for the job before it to end"
+        elif in_line:
+            waited_for = "for capacity in its queue"
+        else:
+            waited_for = "for a pause to end"
         super().__init__(f"The job waited {days:g} days {waited_for}.")
 
 
@@ -395,10 +429,10 @@ class DoNotRetry(JobRunnersError):
 
 
 class NotDeployed(DoNotRetry):
-    """A job raises this, before it has any effect, if it needs code that the next deploy may have.
+    """A job raises this if it needs code that this deploy lacks, but the next one may have.
 
-    The job is released and starts again later, which uses no attempt. After an hour, it fails. A
-    task that raises this fails at once.
+    Raise it before any side effect. The job is released and starts again later, which uses no
+    attempt. After an hour, it fails. A task that raises this fails at once.
     """
 
 

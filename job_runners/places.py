@@ -1,4 +1,7 @@
-"""Where files are, in a checkout and in a project that has Job Runners installed."""
+"""The folders of this package, of the project and of caches.
+
+They differ between a checkout of Job Runners and a project in which it is installed.
+"""
 
 import os
 from pathlib import Path
@@ -12,19 +15,19 @@ _PROJECT_FILE = "samconfig.toml"
 
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
-# The package's files other than code: template.yaml, two of events/, and requirements/ with the
-# locks.
 IS_INSTALLED = _INSTALLED_DATA.is_dir()
 IS_CHECKOUT = not IS_INSTALLED
+# The package's files other than code: template.yaml, two of events/, and requirements/ with the
+# locks.
 DATA = _INSTALLED_DATA if IS_INSTALLED else CODE
 
 
 def find_project() -> Path | None:
-    """Return the folder that the variable JOBS_PROJECT names.
+    """Return the folder of the project, or None if there is none.
 
-    Without the variable, it is the nearest folder with a samconfig.toml, from the current folder
-    upward. In a checkout, the Makefile and bin/job-runners set the variable. Return None if it is
-    empty, or if there is no such folder.
+    The environment variable JOBS_PROJECT names it, and is empty for no project. In a checkout, the
+    Makefile and bin/job-runners set the variable. Elsewhere, if it isn't set, the project is the
+    nearest folder with a samconfig.toml, from the current folder upward.
     """
     if IS_CHECKOUT or PROJECT_VARIABLE in os.environ:
         return project_folder()
@@ -39,34 +42,34 @@ def find_project() -> Path | None:
 
 
 def foreign_owner(project: Path) -> int | None:
-    """Return the id of another user who owns a project that was found from the current folder
-    upward, or None.
+    """Return the user id of a project's owner if that is another user, or None.
 
-    Commands run a project's code. So in a shared folder such as /tmp, another user could make them
-    run theirs. As in git, root may also use the projects of the user who called sudo.
+    Only a project that was found from the current folder upward is checked. Commands run a
+    project's code, so in a shared folder such as /tmp, another user could make them run theirs. As
+    in git, root may also use the projects of the user who called sudo.
     """
     if IS_CHECKOUT or os.environ.get(PROJECT_VARIABLE) or not hasattr(os, "geteuid"):
         return None
-    own = {os.geteuid()}
-    sudo = os.environ.get("SUDO_UID", "")
-    if own == {0} and sudo.isdecimal():
-        own.add(int(sudo))
+    trusted = {os.geteuid()}
+    sudo_user = os.environ.get("SUDO_UID", "")
+    if trusted == {0} and sudo_user.isdecimal():
+        trusted.add(int(sudo_user))
     file = project / _PROJECT_FILE
-    # The file may be another user's link to one of our own.
-    owners = [each.st_uid for each in (project.stat(), file.stat(), file.lstat())]
-    return next((each for each in owners if each not in own), None)
+    # `lstat`, because the file may be another user's link to a file of this user.
+    owners = [status.st_uid for status in (project.stat(), file.stat(), file.lstat())]
+    return next((owner for owner in owners if owner not in trusted), None)
 
 
-def _cache() -> Path:
+def _user_cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "job-runners"
 
 
 PROJECT = find_project()
-# ROOT is the project. Without one, it is the checkout, or the current folder.
-# LOCAL_AWS_PARENT contains .local/ while a local AWS is up.
-# CACHE is for files that can be made again. In a checkout, `make clean` removes it.
-# TOOLS is the environment of sam that make creates in a checkout.
+# ROOT: the project; without one, the checkout or the current folder.
+# LOCAL_AWS_PARENT: the folder that contains .local/ while a local AWS is up.
+# CACHE: files that can be made again; in a checkout, `make clean` removes them.
+# TOOLS: the environment of sam that make creates in a checkout.
 TOOLS: Path | None = None
 if IS_CHECKOUT:
     ROOT = PROJECT or CODE
@@ -74,17 +77,17 @@ if IS_CHECKOUT:
     CACHE = BUILD_CACHE = CODE / ".build"
 else:
     ROOT = LOCAL_AWS_PARENT = PROJECT or Path(os.path.realpath("."))
-    CACHE = _cache()
+    CACHE = _user_cache()
     BUILD_CACHE = CACHE / "build"
 
 
 def variables() -> dict[str, str]:
-    """Return the variables that make another process of this package act on the same project."""
+    """Return the environment variables with which another process acts on the same project."""
     python_path = {"PYTHONPATH": str(CODE)} if IS_CHECKOUT else {}
     return {PROJECT_VARIABLE: str(find_project() or ""), **python_path}
 
 
-# How a person calls the command. job_runners/cli/app.py puts it into the texts of the command.
+# How users call the command; job_runners/cli/app.py puts this into its help and messages.
 COMMAND = "bin/job-runners" if IS_CHECKOUT else "job-runners"
 BUILD_COMMAND = "make build" if IS_CHECKOUT else "job-runners build"
 

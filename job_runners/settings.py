@@ -1,4 +1,4 @@
-"""Read the settings from environment variables, once. An error names the wrong variable."""
+"""Read the settings from environment variables, once per process."""
 
 import os
 from functools import cache, cached_property
@@ -18,13 +18,13 @@ APP_SETTING = "APP_SETTING_"
 APP_TESTS = "tests"
 # A file that a build puts next to this one. Each line names a package of the project.
 APP_PACKAGES_FILE = "app_packages.txt"
-# A variable for tests: modules whose work is used instead of that of the project's packages.
+# A variable for tests: names of modules that replace the project's packages.
 PACKAGES_VARIABLE = "JOBS_PACKAGES"
-# The variable that names the project, the folder of an organization's own work. An empty value
+# The variable that names the project: the folder with the app's own jobs and tasks. An empty value
 # means no project.
 PROJECT_VARIABLE = "JOBS_PROJECT"
 _CODE = Path(__file__).parent.parent
-# A file that a build puts there too: a hash of the code in the build.
+# A file that a build puts into that folder: a hash of the code in the build.
 BUILD_ID_FILE = "build_id.txt"
 
 
@@ -33,21 +33,21 @@ class Settings:
 
     def __init__(self) -> None:
         """Read all settings. Raises InvalidSetting for the first invalid one."""
-        # The project, which is None in a build, and its packages, of which a build has copies.
+        # The project's folder, or None in a build, which has copies of the project's packages.
         self.app_folder, self.app_packages = _app()
-        # those of app.toml; None if it isn't known here
+        # the worker classes that app.toml declares; None if this process doesn't know them
         self.worker_classes = _worker_classes()
-        # of this function; None in other functions than those of classes
+        # the worker class of this function; None in all other functions
         self.worker_class = _text("WORKER_CLASS", "") or None
         self.job_runner = _text("JOB_RUNNER", "legacy")
-        self.retention_days = _whole("RETENTION_DAYS", 30)
+        self.retention_days = _integer("RETENTION_DAYS", 30)
         # per organization; 0 means no limit
-        self.max_unfinished_jobs = _whole("MAX_UNFINISHED_JOBS", 0, least=0)
+        self.max_unfinished_jobs = _integer("MAX_UNFINISHED_JOBS", 0, minimum=0)
         self.has_bucket = bool(_text("BUCKET_NAME", ""))
         self.log_payloads = _flag("LOG_PAYLOADS", False)
-        # of tasks that failed permanently
+        # whether the records of failed tasks keep their payloads
         self.keep_task_payloads = _flag("KEEP_TASK_PAYLOADS", False)
-        self.traces = _flag("TRACES", False)  # with OpenTelemetry
+        self.traces = _flag("TRACES", False)  # whether to trace with OpenTelemetry
         # the lowest level that is logged, by the engine and by jobs
         self.log_level = _choice("POWERTOOLS_LOG_LEVEL", "INFO", _LOG_LEVELS, upper=True)
         # a local AWS, for development
@@ -57,7 +57,7 @@ class Settings:
         self.jobs_same_process = _flag("JOBS_SAME_PROCESS", True)
         self.jobs_sync = _flag("JOBS_SYNC", False)
         self.tasks_sync = _flag("TASKS_SYNC", False)
-        self.job_timeout_seconds = _whole("JOB_TIMEOUT_SECONDS", 900)
+        self.job_timeout_seconds = _integer("JOB_TIMEOUT_SECONDS", 900)
         # whether this is a deployed stack, whose API function does all work
         self.api_runs_work = _flag("API_RUNS_WORK", False)
         # the lambda-async runner
@@ -112,15 +112,15 @@ def has_engine() -> bool:
 def build_id() -> str | None:
     """Return a hash of the deployed code, or None in a checkout."""
     try:
-        found = (_CODE / BUILD_ID_FILE).read_text(encoding="ascii").strip()
+        build_hash = (_CODE / BUILD_ID_FILE).read_text(encoding="ascii").strip()
     except OSError:
         return None
-    return found or None
+    return build_hash or None
 
 
 @cache
 def required(variable: str, needed_by: str) -> str:
-    """Return a setting that `needed_by` needs. Raises MissingSetting."""
+    """Return the value of a variable. If it isn't set, raise MissingSetting, which names both."""
     value = _text(variable, "")
     if not value:
         raise MissingSetting(variable, needed_by)
@@ -128,42 +128,45 @@ def required(variable: str, needed_by: str) -> str:
 
 
 def app_setting_override(name: str) -> str | None:
-    """Return the value that the environment has for an app setting, or None.
+    """Return the value of an app setting that the environment sets, or None.
 
-    Tests, and processes without Parameter Store, use this value.
+    It is for tests, and for processes without Parameter Store.
     """
     return os.environ.get(APP_SETTING + name)
 
 
 def _app() -> tuple[Path | None, tuple[str, ...]]:
-    """Return the project and its packages. In a build, and without a project, the first is None."""
-    named = tuple(filter(None, map(str.strip, _text(PACKAGES_VARIABLE, "").split(","))))
+    """Return the project's folder and its packages.
+
+    In a build, and without a project, the folder is None.
+    """
+    names = (name.strip() for name in _text(PACKAGES_VARIABLE, "").split(","))
+    test_packages = tuple(name for name in names if name)
     try:
-        built = (_CODE / APP_PACKAGES_FILE).read_text(encoding="utf-8").split()
+        built_packages = (_CODE / APP_PACKAGES_FILE).read_text(encoding="utf-8").split()
     except FileNotFoundError:  # this isn't a build
         folder = project_folder()
     else:
-        return None, named or tuple(built)
+        return None, test_packages or tuple(built_packages)
     if folder is None:
-        return None, named
+        return None, test_packages
     if not folder.is_dir():
         value = os.environ[PROJECT_VARIABLE]
         raise InvalidSetting(PROJECT_VARIABLE, value, f"an existing folder ({folder} isn't one)")
-    return folder, named or packages_in(folder)
+    return folder, test_packages or packages_in(folder)
 
 
 def _worker_classes() -> tuple[str, ...] | None:
-    named = os.environ.get("WORKER_CLASSES")
-    return None if named is None else tuple(filter(None, named.split(",")))
+    names = os.environ.get("WORKER_CLASSES")
+    if names is None:
+        return None
+    return tuple(name for name in names.split(",") if name)
 
 
 def project_folder() -> Path | None:
-    """Return the project that JOBS_PROJECT names, or None.
-
-    This doesn't check whether the folder that JOBS_PROJECT names exists.
-    """
-    named = _text(PROJECT_VARIABLE, "")
-    return Path(named).resolve() if named else None
+    """Return the folder that JOBS_PROJECT names, which may not exist, or None if it is empty."""
+    path = _text(PROJECT_VARIABLE, "")
+    return Path(path).resolve() if path else None
 
 
 def packages_in(folder: Path) -> tuple[str, ...]:
@@ -178,7 +181,7 @@ def packages_in(folder: Path) -> tuple[str, ...]:
 
 
 def service_name() -> str:
-    """Return the name that log lines have as their `service`: in a stack, the stack's."""
+    """Return the name for the field `service` of log lines: in a stack, the stack's name."""
     return _text("POWERTOOLS_SERVICE_NAME", "job-runners")
 
 
@@ -201,11 +204,11 @@ def _flag(variable: str, default: bool) -> bool:
     return value in _TRUE
 
 
-def _whole(variable: str, default: int, least: int = 1) -> int:
+def _integer(variable: str, default: int, minimum: int = 1) -> int:
     value = _text(variable, str(default))
-    if not value.isascii() or not value.isdigit() or int(value) < least:
-        allowed = f"a whole number above {least - 1}" if least else "a whole number"
-        raise InvalidSetting(variable, value, allowed)
+    if not value.isascii() or not value.isdigit() or int(value) < minimum:
+        expected = f"a whole number above {minimum - 1}" if minimum else "a whole number"
+        raise InvalidSetting(variable, value, expected)
     return int(value)
 
 

@@ -43,7 +43,7 @@ def field(
 
 
 class _DataclassAttribute:
-    """An attribute that dataclasses have. It is computed only when it is read."""
+    """An attribute that dataclasses have. It is computed from a real dataclass when it is read."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -51,25 +51,31 @@ class _DataclassAttribute:
     def __get__(self, _: object, owner: Any) -> Any:
         from inspect import signature
 
-        twin = _as_dataclass(owner)
-        return signature(twin) if self._name == "__signature__" else getattr(twin, self._name)
+        dataclass = _as_dataclass(owner)
+        if self._name == "__signature__":
+            return signature(dataclass)
+        return getattr(dataclass, self._name)
 
 
 @cache
 def _as_dataclass(value: Any) -> type:
-    """Return a dataclass with the same fields as a class of values."""
+    """Return a dataclass with the same fields as a subclass of Value."""
     import dataclasses
 
     fields = []
-    for name, each in value.__own_fields__.items():
-        default = {} if each.default is REQUIRED else {"default": each.default}
-        if each.default_factory is not None:
-            default = {"default_factory": each.default_factory}
-        keyword_only = name not in value.__match_args__
+    for name, own_field in value.__own_fields__.items():
+        default: dict[str, Any] = {}
+        if own_field.default_factory is not None:
+            default = {"default_factory": own_field.default_factory}
+        elif own_field.default is not REQUIRED:
+            default = {"default": own_field.default}
         options = dataclasses.field(
-            repr=each.repr, compare=each.compare, kw_only=keyword_only, **default
+            repr=own_field.repr,
+            compare=own_field.compare,
+            kw_only=name not in value.__match_args__,
+            **default,
         )
-        fields.append((name, each.type, options))
+        fields.append((name, own_field.type, options))
     return dataclasses.make_dataclass(value.__name__, fields, frozen=True)
 
 
@@ -89,44 +95,49 @@ class Value:
     def __init_subclass__(cls, *, kw_only: bool = False) -> None:
         cls.__own_fields__ = dict(cls.__own_fields__)
         annotations = {
-            name: of_type
-            for name, of_type in cls.__annotations__.items()
-            if getattr(of_type, "__origin__", None) is not ClassVar
+            name: annotation
+            for name, annotation in cls.__annotations__.items()
+            if getattr(annotation, "__origin__", None) is not ClassVar
         }
-        for name, of_type in annotations.items():
-            given = cls.__dict__.get(name, REQUIRED)
-            each = given if isinstance(given, _Field) else _Field(given)
-            each.type = of_type
-            cls.__own_fields__[name] = each
-            if each is not given:
+        for name, annotation in annotations.items():
+            # The class has a default, the options that `field` returned, or neither.
+            attribute = cls.__dict__.get(name, REQUIRED)
+            has_options = isinstance(attribute, _Field)
+            own_field = attribute if has_options else _Field(attribute)
+            own_field.type = annotation
+            cls.__own_fields__[name] = own_field
+            if not has_options:
                 continue
-            if each.default is REQUIRED:
+            if own_field.default is REQUIRED:
                 delattr(cls, name)
             else:
-                setattr(cls, name, each.default)
+                setattr(cls, name, own_field.default)
         if not kw_only:
             names = dict.fromkeys((*cls.__match_args__, *annotations))
             # mypy declares this attribute itself, with the same meaning.
             cls.__match_args__ = tuple(names)  # type: ignore[misc]
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        fields, names = self.__own_fields__, self.__match_args__
-        given = dict(zip(names, args, strict=False))
-        if len(args) > len(names):
-            raise TypeError(f"{_name(self)} takes {len(names)} positional arguments")
-        for name in named:
-            if name in given or name not in fields:
-                why = "is given twice" if name in given else f"is unknown{_nearest(name, fields)}"
-                raise TypeError(f"{_name(self)}: the argument {name!r} {why}")
-        given |= named
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        fields = self.__own_fields__
+        positional_names = self.__match_args__
+        if len(args) > len(positional_names):
+            raise TypeError(f"{_name(self)} takes {len(positional_names)} positional arguments")
+        arguments = dict(zip(positional_names, args, strict=False))
+        for name in kwargs:
+            if name in arguments:
+                raise TypeError(f"{_name(self)}: the argument {name!r} is given twice")
+            if name not in fields:
+                hint = _nearest(name, fields)
+                raise TypeError(f"{_name(self)}: the argument {name!r} is unknown{hint}")
+        arguments |= kwargs
         values = self.__dict__
-        for name, each in fields.items():
-            if name in given:
-                values[name] = given[name]
-            elif each.default_factory is not None:
-                values[name] = each.default_factory()
-            elif each.default is not REQUIRED:
-                values[name] = each.default
+        for name, own_field in fields.items():
+            if name in arguments:
+                values[name] = arguments[name]
+            elif own_field.default_factory is not None:
+                values[name] = own_field.default_factory()
+            elif own_field.default is not REQUIRED:
+                values[name] = own_field.default
             else:
                 raise TypeError(f"{_name(self)}: the argument {name!r} is missing")
         self.__post_init__()
@@ -135,16 +146,17 @@ class Value:
         """Refuse invalid values. Subclasses override this."""
 
     def __repr__(self) -> str:
-        shown = (name for name, each in self.__own_fields__.items() if each.repr)
-        return f"{_name(self)}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        fields = self.__own_fields__.items()
+        values = [f"{name}={getattr(self, name)!r}" for name, own_field in fields if own_field.repr]
+        return f"{_name(self)}({', '.join(values)})"
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        return self._compared() == other._compared()
+        return self._compared_values() == other._compared_values()
 
     def __hash__(self) -> int:
-        return hash(self._compared())
+        return hash(self._compared_values())
 
     def __setattr__(self, name: str, value: object) -> None:
         _refuse("assign to", name)
@@ -156,9 +168,9 @@ class Value:
         values = {name: getattr(self, name) for name in self.__own_fields__}
         return type(self)(**{**values, **changes})
 
-    def _compared(self) -> tuple[Any, ...]:
+    def _compared_values(self) -> tuple[Any, ...]:
         fields = self.__own_fields__.items()
-        return tuple(getattr(self, name) for name, each in fields if each.compare)
+        return tuple(getattr(self, name) for name, own_field in fields if own_field.compare)
 
 
 def _name(value: Value) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RUNNER = "JOB_RUNNER=lambda-async"
 _TRIES = 2  # tries of a send; botocore makes one request in each
-_LONGEST_PAUSE = 1.0  # seconds between two tries
+_MAX_PAUSE = 1.0  # seconds between two tries
 _ALIAS = "live"
 # Answers to an invoke of a class's function that a deploy hasn't created, or can't be called yet.
 _NOT_THERE = frozenset({"ResourceNotFoundException", "AccessDeniedException"})
@@ -203,7 +203,7 @@ def _try(message: Message, send_once: Callable[[], None]) -> None:
                 raise SendInDoubt(message.title, str(error)) from error
             if attempt == _TRIES or not is_temporary(error):
                 raise SendFailed(message.title, str(error)) from error
-        clock.sleep(SystemRandom().uniform(0, _LONGEST_PAUSE))
+        clock.sleep(SystemRandom().uniform(0, _MAX_PAUSE))
     return None
 
 

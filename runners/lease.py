@@ -16,7 +16,7 @@ from job_runners.store.queries import read
 
 
 @contextmanager
-def renewed(message: Message, deadline: int) -> Iterator[None]:
+def renewing_lease(message: Message, deadline: int) -> Iterator[None]:
     """Renew the lease of the message's job in the block, from `deadline` (ms since 1970) on.
 
     Most jobs end before the deadline, so their leases need no renewal.

@@ -20,7 +20,7 @@ from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted, Send
 from job_runners.errors import JobRunnersError
 from job_runners.runners import legacy_stack
 from job_runners.runners.base import JobData
-from job_runners.runners.lease import renewed
+from job_runners.runners.lease import renewing_lease
 from job_runners.settings import required, settings
 
 _RUNNER = "JOB_RUNNER=legacy"
@@ -129,7 +129,7 @@ def _run_one(message: Message) -> None:
     if settings().on_lambda:
         log.set_up()
     try:
-        with renewed(message, deadline):
+        with renewing_lease(message, deadline):
             run(message, deadline=deadline, send=send)
     except Exception as error:  # noqa: BLE001 - on Lambda, the event would fail here
         telemetry.crashed(error)

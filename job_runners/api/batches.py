@@ -224,7 +224,7 @@ class _Checking:
         why = None
         if not is_in(folder, key):
             why = f"must be the key of a file under {folder}/"
-        elif not bucket.configured():
+        elif not bucket.is_configured():
             why = "can't be read, because this stack has no bucket"
         else:
             try:

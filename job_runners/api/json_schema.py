@@ -30,7 +30,7 @@ KIND: Schema = {"type": "string", "enum": [str(each) for each in Kind]}
 NAME: Schema = {
     "type": "string",
     "minLength": 1,
-    "maxLength": names.LONGEST,
+    "maxLength": names.MAX_LENGTH,
     "pattern": names.NAME,
 }
 

@@ -27,7 +27,7 @@ from job_runners.engine.control.queues import Holder, KeyUse, QueueUse
 from job_runners.store import pauses, queries
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Pause
-from job_runners.store.waiting import Waiting
+from job_runners.store.waiting import WaitingCount
 
 
 class PauseUse(NamedTuple):
@@ -35,10 +35,10 @@ class PauseUse(NamedTuple):
     them."""
 
     pause: Pause
-    waiting: Waiting | None
+    waiting: WaitingCount | None
 
 
-def pause(found: Pause, waiting: Waiting | None) -> dict[str, Any]:
+def pause(found: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
     """Return the view of the pause of a job type or queue."""
     return values(PAUSE, PauseUse(found, waiting))
 

@@ -13,7 +13,7 @@ from job_runners.api.errors import InvalidFields
 from job_runners.api.requests import checked, is_whole
 from job_runners.engine.job_data import SecretName, WebhookUrl, foreign_secret
 from job_runners.engine.registry.registry import registry
-from job_runners.store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
+from job_runners.store.rate import MAX_PERIOD, MAX_STARTS, MIN_STORED_PERIOD, Rate
 from job_runners.work import occurrences
 from job_runners.work.errors import InvalidOccurrences
 from job_runners.work.queues import MOST_SLOTS, MOST_WAITING
@@ -27,10 +27,10 @@ class RateData(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    count: int = Field(ge=1, le=MOST_STARTS)
-    seconds: float = Field(default=1, ge=SHORTEST_STORED, le=LONGEST_PERIOD, allow_inf_nan=False)
+    count: int = Field(ge=1, le=MAX_STARTS)
+    seconds: float = Field(default=1, ge=MIN_STORED_PERIOD, le=MAX_PERIOD, allow_inf_nan=False)
     burst: int = Field(
-        default=1, ge=1, le=MOST_STARTS, description="Number of starts allowed at once"
+        default=1, ge=1, le=MAX_STARTS, description="Number of starts allowed at once"
     )
 
 

@@ -21,7 +21,7 @@ class Version(NamedTuple):
     etag: str
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """A listed object: its key, size in bytes, ETag, and time (milliseconds since 1970)."""
 
     key: str
@@ -35,7 +35,7 @@ def name() -> str:
     return required("BUCKET_NAME", "keeping files and large payloads")
 
 
-def configured() -> bool:
+def is_configured() -> bool:
     """Return whether a bucket is set. Only large payloads and files need one."""
     return settings().has_bucket
 
@@ -86,7 +86,7 @@ def delete_unchanged(key: str, etag: str) -> bool:
     return True
 
 
-def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
+def list_objects(folder: str, after: str | None = None) -> Iterator[ListedObject]:
     """Yield the objects whose keys begin with `folder`, in order of their keys.
 
     With `after`, yield only those whose keys come after it.
@@ -96,7 +96,7 @@ def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
     for page in paginator.paginate(Bucket=name(), Prefix=folder, **start):
         for each in page.get("Contents", []):
             modified_at = int(each["LastModified"].timestamp() * clock.SECOND)
-            yield Listed(each["Key"], each["Size"], each["ETag"], modified_at)
+            yield ListedObject(each["Key"], each["Size"], each["ETag"], modified_at)
 
 
 def delete_all(folder: str) -> None:

@@ -85,7 +85,7 @@ def session() -> botocore.session.Session:
 
 
 @contextmanager
-def tried_once() -> Iterator[None]:
+def without_retries() -> Iterator[None]:
     """Make botocore try each call of this thread only once in this block.
 
     Use it for optional calls that must not delay anything.
@@ -183,7 +183,7 @@ def _add_missing(reduced: Any, used: Session) -> None:
 
 
 def _refuse_to_repeat(**_: Any) -> bool | None:
-    """Stop botocore from retrying if this thread is in `tried_once`.
+    """Stop botocore from retrying if this thread is in `without_retries`.
 
     For botocore, False means that it must not retry. This handler runs before all others.
     """

@@ -28,7 +28,7 @@ _THROTTLED = frozenset(
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
 # Seconds that `retry_until` waits before it repeats a call that botocore has stopped retrying.
 _FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 5.0
+_MAX_PAUSE = 5.0
 _CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
 _CONFLICT_PAUSE = 0.1  # seconds, the longest wait before each further try
 _T = TypeVar("_T")
@@ -40,7 +40,7 @@ def is_temporary(error: BaseException | None) -> bool:
     Errors that a retry would only repeat aren't temporary: a missing permission, a missing table,
     or an item that is too large.
     """
-    error = origin(error)
+    error = underlying_error(error)
     if not isinstance(error, ClientError):
         return isinstance(error, ConnectionError | HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -63,7 +63,7 @@ def retry_until(until: int, call: Callable[[], _T]) -> _T:
             if not is_temporary(error) or clock.now() + pause * clock.SECOND >= until:
                 raise
         clock.sleep(pause)
-        bound = min(2 * bound, _LONGEST_PAUSE)
+        bound = min(2 * bound, _MAX_PAUSE)
 
 
 def retry_on_conflict(write: Callable[[], _T]) -> _T:
@@ -72,7 +72,7 @@ def retry_on_conflict(write: Callable[[], _T]) -> _T:
         try:
             return write()
         except PynamoDBException as error:
-            if not conflicts(error):
+            if not is_conflict(error):
                 raise
             clock.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
     return write()
@@ -84,7 +84,7 @@ def condition_failed(error: BaseException) -> bool:
     An error without a response (a broken connection, a timeout) says nothing about the item.
     pynamodb's own `cause_response_code` raises AttributeError for those.
     """
-    cause = origin(error)
+    cause = underlying_error(error)
     return isinstance(cause, ClientError) and "ConditionalCheckFailed" in _codes(cause)
 
 
@@ -99,16 +99,16 @@ def try_write(write: Callable[[], object]) -> bool:
     return True
 
 
-def conflicts(error: BaseException) -> bool:
+def is_conflict(error: BaseException) -> bool:
     """Return whether a write conflicted with another write of the same item in a transaction.
 
     botocore doesn't retry these.
     """
-    cause = origin(error)
+    cause = underlying_error(error)
     return isinstance(cause, ClientError) and _CONFLICT in _codes(cause)
 
 
-def origin(error: BaseException | None) -> BaseException | None:
+def underlying_error(error: BaseException | None) -> BaseException | None:
     """Return the error of the AWS client that caused pynamodb's error, if there is one."""
     if isinstance(error, PynamoDBException):
         error = error.cause

@@ -36,7 +36,7 @@ def share_context(client: Any) -> None:
     host = endpoint.host.partition("//")[2].partition("/")[0]
     by_amazon = original._verify is True and host.endswith(_AWS)
     endpoint.http_session = _Session(
-        amazon() if by_amazon else bundle(get_cert_path(original._verify)),
+        amazon_trust() if by_amazon else bundle_trust(get_cert_path(original._verify)),
         verify=original._verify,
         timeout=(client.meta.config.connect_timeout, client.meta.config.read_timeout),
         max_pool_connections=client.meta.config.max_pool_connections,
@@ -88,13 +88,13 @@ def read_certificates(client: Any) -> None:
 
 
 @cache
-def bundle(file: str | None) -> Trust:
+def bundle_trust(file: str | None) -> Trust:
     """Return the context that trusts the authorities in a file."""
     return Trust(cafile=lambda: file)
 
 
 @cache
-def amazon() -> Trust:
+def amazon_trust() -> Trust:
     """Return the context that trusts Amazon's authorities."""
     return Trust(cadata=lambda: "\n".join(_certificates(_AMAZON)))
 

@@ -44,7 +44,7 @@ def _not_a_number(value: Any) -> Any:
 
 Name = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME),
+    StringConstraints(min_length=1, max_length=names.MAX_LENGTH, pattern=names.NAME),
     AfterValidator(_not_dots),
 ]
 

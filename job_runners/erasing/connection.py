@@ -9,7 +9,7 @@ from pynamodb.exceptions import PynamoDBException
 
 from job_runners import settings
 from job_runners.aws import clients
-from job_runners.aws.errors import origin
+from job_runners.aws.errors import underlying_error
 
 
 def connect(session: Session, environment: Mapping[str, str]) -> None:
@@ -26,4 +26,4 @@ def client_errors() -> Iterator[None]:
     try:
         yield
     except PynamoDBException as error:
-        raise origin(error) or error from error
+        raise underlying_error(error) or error from error

@@ -52,7 +52,7 @@ class Organization:
         # its key in a queue whose keys are organizations
         self._own_key = Queue(slots=1, per="organization_id").key_of(name, {})
         self._partitions = list(_partitions(name))
-        kinds = (*_OF_JOBS, *(table.erased for table, _ in self._partitions))
+        kinds = (*_OF_JOBS, *(table.counted_as for table, _ in self._partitions))
         self._removed = Counter(dict.fromkeys(kinds, 0))
 
     def count_jobs(self) -> int:
@@ -72,13 +72,13 @@ class Organization:
             self._removed["file versions"] += files.delete_versions(folder)
             self._removed["unfinished uploads"] += files.abort_uploads(folder)
         # schedules again: a timer run may have written one in between
-        self._erase_partitions(*(table.erased for table, _ in self._partitions))
+        self._erase_partitions(*(table.counted_as for table, _ in self._partitions))
         return self._removed
 
     def _erase_partitions(self, *kinds: str) -> None:
         for table, partition in self._partitions:
-            if table.erased in kinds:
-                self._removed[table.erased] += table.delete_partitions([partition])
+            if table.counted_as in kinds:
+                self._removed[table.counted_as] += table.delete_partitions([partition])
 
     def _erase_jobs(self, progress: Callable[[int], None]) -> None:
         """Erase all jobs. Repeat until none are left, because the index lags behind."""

@@ -29,7 +29,7 @@ class Act(NamedTuple):
     rerun_of: str | None = None
 
 
-def retried(job: JobRequest, by: str | None) -> RecordWrite:
+def retry_write(job: JobRequest, by: str | None) -> RecordWrite:
     """Return the write that stores a manual retry of a finished job, and what it clears."""
     now = clock.now()
     act = {
@@ -42,7 +42,7 @@ def retried(job: JobRequest, by: str | None) -> RecordWrite:
     # Two retries may come in one millisecond, with a cancel in between.
     name = f"{PREFIX}{now:015d}{new_id()}"
     packed = blobs.compressed(blobs.compact_json(act))
-    return RecordWrite(steps.of_life(job, name, packed), "put")
+    return RecordWrite(steps.new_job_record(job, name, packed), "put")
 
 
 def of_job(job: JobRequest, stored: Iterable[dict[str, Any]]) -> list[Act]:

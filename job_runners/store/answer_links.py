@@ -23,7 +23,7 @@ STEP = "link "  # the prefix of the name of the step that stores a link's URL
 class AnswerLink(CoordinationItem):
     """A question to a person or another system, and the signal that its answer becomes."""
 
-    erased = "with their job: caller_transitions.delete_records"
+    erasure = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")
@@ -83,7 +83,7 @@ def delete(job: JobRequest) -> int:
 
     Return their number.
     """
-    found = steps.of_all_work(job, STEP)
+    found = steps.with_prefix_in_all_work(job, STEP)
     return AnswerLink.delete_partitions(_partition(_token_in(step)) for step in found)
 
 

@@ -21,13 +21,13 @@ from job_runners.store.transactions import RecordWrite
 # The longest life of the job that an answer names. The waits in its function end within 150 days
 # after it was saved. Then it may be held for 30 days, and wait 30 more for a deploy that has its
 # job type. The timer may check it only once a day, so add a day to each 30.
-_LONGEST_LIFE = 212  # days
+_MAX_JOB_LIFE = 212  # days
 
 
 class Answer(CoordinationItem):
     """The answer to a request that created no job."""
 
-    erased = "not: docs/operate/data.md says how long it stays"
+    erasure = "none: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")
@@ -37,7 +37,7 @@ class Answer(CoordinationItem):
     expires_at = Integer()  # in seconds, for TTL
 
 
-class Found(NamedTuple):
+class FoundAnswer(NamedTuple):
     """An answer and the job that it names.
 
     `row` is None if that job is gone. The answer is then void.
@@ -47,14 +47,14 @@ class Found(NamedTuple):
     row: JobRequest | None
 
 
-def find(job_id: str) -> Found | None:
+def find(job_id: str) -> FoundAnswer | None:
     """Return the answer to the request whose job would have this id, if there is one."""
     try:
         answer = Answer.get(_record_id(job_id), "job", consistent_read=True)
     except Answer.DoesNotExist:
         return None
     row = read(job_id_of(answer.job))
-    return Found(answer, row if row is not None and row.created_key == answer.job else None)
+    return FoundAnswer(answer, row if row is not None and row.created_key == answer.job else None)
 
 
 def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
@@ -97,7 +97,7 @@ def _lifetime() -> int:
 
     It isn't kept longer, because a hundred answers a second add up.
     """
-    return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
+    return (_MAX_JOB_LIFE + settings().retention_days) * clock.DAY
 
 
 def _record_id(job_id: str) -> str:

@@ -1,7 +1,7 @@
-"""Store JSON of any size: compressed in the row if small, in the bucket if large.
+"""Store JSON values of any size: small ones compressed in the row, large ones in the bucket.
 
-The object is written before the row. Rows are kept small, because UpdateItem bills the whole item
-on every write.
+Rows are kept small, because DynamoDB bills the whole item for every update. The object of a large
+value is written before its row.
 """
 
 import json
@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 ROW_LIMIT = 4 * 1024  # compressed bytes
-_SMALL = 1024  # bytes of text
+_SMALL_TEXT = 1024  # bytes
 
 
 def compact_json(value: Any) -> bytes:
@@ -19,24 +19,24 @@ def compact_json(value: Any) -> bytes:
 
 
 def canonical_json(value: Any) -> str:
-    """Return a value as JSON with sorted keys, so that the order of its keys doesn't matter."""
+    """Return a value as JSON with sorted keys, for comparisons and hashes."""
     return json.dumps(value, sort_keys=True)
 
 
 def compressed(text: bytes) -> bytes:
-    """Compress a text for a row or an object. `zlib.decompress` reads it.
+    """Compress a text for a row or an object. `zlib.decompress` restores it.
 
-    By default, zlib clears a quarter of a megabyte of memory for each text. With a small window,
-    compressing a small text takes a tenth of the time, and most payloads are small.
+    By default, zlib clears a quarter of a megabyte of memory for each text. Most payloads are
+    small, and with a small window, compressing them takes a tenth of the time.
     """
-    if len(text) > _SMALL:
+    if len(text) > _SMALL_TEXT:
         return zlib.compress(text)
-    small = zlib.compressobj(wbits=11, memLevel=4)  # the smallest window that covers the whole text
-    return small.compress(text) + small.flush()
+    compressor = zlib.compressobj(wbits=11, memLevel=4)  # the smallest window for the whole text
+    return compressor.compress(text) + compressor.flush()
 
 
 def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
-    """Store a value. Return (bytes for the row, None), or (None, key of the object written)."""
+    """Store a value. Return (bytes for the row, None), or (None, the key of the new object)."""
     text = compact_json(value)
     packed = compressed(text)
     if len(packed) <= ROW_LIMIT:
@@ -49,9 +49,9 @@ def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
 
 
 def get(packed: bytes | None, key: str | None) -> Any:
-    """Return the value that `put` stored, or None if there is none.
+    """Return the value that `put` stored, or None if both arguments are None.
 
-    Raises MissingObject if its object is gone.
+    Raises MissingObject if the value's object is gone.
     """
     if key is not None:
         from job_runners.aws import bucket

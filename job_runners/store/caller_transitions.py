@@ -38,11 +38,11 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
         [
             *conditional_write.finish_actions(end),
             *_set_if_missing(JobRequest.canceled_by, by),
-            conditional_write.cancel_asked(),
+            conditional_write.cancel_asked_action(),
             JobRequest.cancel_members.remove(),
         ],
         _same_organization(job)
-        & conditional_write.as_read(job)
+        & conditional_write.unchanged(job)
         & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
@@ -62,7 +62,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
         job,
         [
             JobRequest.cancel_requested.set(True),
-            conditional_write.cancel_asked(),
+            conditional_write.cancel_asked_action(),
             *_set_if_missing(JobRequest.canceled_by, by),
         ],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
@@ -130,7 +130,7 @@ def requeue(
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
-            more_writes=[*more_writes, *key_writes, acts.retried(job, by)],
+            more_writes=[*more_writes, *key_writes, acts.retry_write(job, by)],
             resumes=True,
         )
 
@@ -188,7 +188,7 @@ def delete(job: JobRequest) -> None:
     delete_row(job)
     # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
     delete_records(job)
-    if bucket.configured():
+    if bucket.is_configured():
         for folder in (*job.data_folders, job.result_folder):
             bucket.delete_all(folder)
 
@@ -205,7 +205,7 @@ def delete_row(job: JobRequest) -> None:
             raise
         row = read(job.id)
         if row is not None and row.created_key == job.created_key:
-            raise conditional_write.refused("delete", job.id, row) from error
+            raise conditional_write.refusal_error("delete", job.id, row) from error
 
 
 def delete_records(job: JobRequest) -> dict[str, int]:

@@ -83,7 +83,7 @@ def _with_members(
     from job_runners.store import groups  # imported here because most jobs have no group
     from job_runners.store.group_members import Reader
 
-    for name, group in groups.named(parent):
+    for name, group in groups.named_groups(parent):
         if name < first:
             continue
         start = index if name == first else 0
@@ -118,6 +118,6 @@ def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
 def _step_name_of(key: str) -> str:
     """Return the name of the step after which the next page begins."""
     name = step_name(key)
-    if len(name.encode()) > steps.LONGEST_NAME:
+    if len(name.encode()) > steps.MAX_NAME_BYTES:
         raise InvalidCursor
     return name

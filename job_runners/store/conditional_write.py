@@ -1,9 +1,10 @@
-"""Change a JobRequest on a condition that is part of the write, and return the `Change`.
+"""Change a job's row with a conditional write, and build the actions and conditions for that.
 
-A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
-a write whose response is lost. If the first try has changed the row, the condition of the second
-try fails. So a transition (see `job_runners.store.transitions`) reads the row after a refusal. If
-the row already contains this write, the transition has succeeded."""
+botocore repeats a write whose response is lost. If the first try has changed the row, DynamoDB
+refuses the second. So a transition (see `job_runners.store.transitions`) reads the row after a
+refusal. If the row already contains this write, the transition has succeeded. That is how a lost
+response neither makes a write take effect twice, nor makes it look as if it had failed.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -18,6 +19,7 @@ from job_runners.errors import PreconditionFailed
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from job_runners.store.queries import read
+from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite, write_all
 from job_runners.values import Value
 
@@ -26,18 +28,18 @@ GRACE = clock.MINUTE
 
 
 class Change(Value):
-    """A transition of a row: the row before and after it, and what follows from it.
+    """A transition of a row, for `job_runners.engine.settling.settle`, which does all that follows.
 
-    `saved` are the jobs that the same transaction saved or admitted because the job ended: its
-    follow-ups, and the next job with its unique key. If the job `resumes`, a message has to start
-    it. `job_runners.engine.settling.settle` sees to everything that follows.
+    Examples are to send messages, to admit waiting jobs, and to count failures.
     """
 
     before: JobRequest
     after: JobRequest
+    # The jobs that the same transaction saved or admitted because this job ended: its follow-ups,
+    # and the next job with its unique key.
     saved: Sequence[JobRequest] = ()
-    resumes: bool = False
-    is_known: bool = True
+    resumes: bool = False  # whether a message has to start the job
+    is_known: bool = True  # False if the row may have been written, or not
 
     @property
     def is_new(self) -> bool:
@@ -46,23 +48,21 @@ class Change(Value):
 
     @classmethod
     def unknown(cls, row: JobRequest) -> Self:
-        """Return the change of a row that may have been written, or not.
+        """Return a change that may have happened, or not.
 
-        Its response was lost, or its process may have been killed before it settled the change.
+        The response to its write was lost, or a process may have been killed before it settled the
+        change.
         """
         return cls(row, row, is_known=False)
 
 
 class JobEnd(Value):
-    """How and when a job ends.
-
-    `error` is that of its last attempt, if it has one. `group` has the numbers of the members by
-    outcome, if the last invocation has gathered a group.
-    """
+    """How and when a job ends."""
 
     status: Status
     at: int  # in milliseconds since 1970
-    error: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None  # of the last attempt, if it failed
+    # If the last invocation has waited for a group: the counts of the group's members by outcome.
     group: dict[str, int] | None = None
 
     @classmethod
@@ -72,16 +72,17 @@ class JobEnd(Value):
         error: dict[str, Any] | None = None,
         group: dict[str, int] | None = None,
     ) -> Self:
-        """Return an end at this moment."""
+        """Return an end at the current time."""
         return cls(status, clock.now(), error, group)
 
 
 AlreadyApplied = Status | Callable[[JobRequest], bool] | None
-"""How to tell from a row whether it already contains a write that was refused.
+"""How to tell, after a refusal, whether the row already contains the write.
 
-After most transitions, the row shows a status under the claim token that the job had before. The
-write of a transition whose condition still holds afterward isn't refused when it is repeated: that
-is None. """
+- A status, for most transitions: the row has this status, and still has the job's claim token.
+- A function that decides this from the row.
+- None, if the condition still holds after the write. DynamoDB then never refuses a repetition.
+"""
 
 
 def write(
@@ -93,10 +94,10 @@ def write(
     already_applied: AlreadyApplied,
     resumes: bool = False,
 ) -> Change:
-    """Change the row if the condition holds. `job` is the row as it was read, and stays so.
+    """Change a row if the condition holds. `job` is the row as it was read, and isn't changed.
 
-    If DynamoDB refuses the write, the row is read, and `already_applied` says whether it contains
-    this write. Raises PreconditionFailed.
+    `transition` is a name for errors. If DynamoDB refuses the write, the row is read, and
+    `already_applied` tells whether it contains this write. Raises PreconditionFailed.
     """
     after = JobRequest(id=job.id)
     try:
@@ -116,11 +117,11 @@ def write_with(
     more_writes: Sequence[RecordWrite],
     resumes: bool = False,
 ) -> Change:
-    """Change the row in one transaction with other records.
+    """Change a row in one transaction with writes of other records.
 
-    Without other records, this is the same as `write`. A transaction also costs a read, because its
-    response doesn't contain the row. Raises PreconditionFailed if the row's condition failed, and
-    RaceLost if only conditions of other records failed.
+    Without `more_writes`, this is the same as `write`. A transaction costs an additional read,
+    because its response doesn't contain the row. Raises PreconditionFailed if the row's condition
+    failed, and RaceLost if only conditions of other records failed.
     """
     if not more_writes:
         return write(
@@ -134,12 +135,12 @@ def write_with(
         return Change(job, after, resumes=resumes)
     row = read(job.id)
     if row is None:
-        raise refused(transition, job.id, None)
+        raise refusal_error(transition, job.id, None)
     return Change(job, row, resumes=resumes)
 
 
 def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
-    """Put a new row, in one transaction with other records if there are any.
+    """Put a new row, in one transaction with writes of other records if there are any.
 
     Raises RaceLost if only conditions of other records failed. Raises PutError or
     TransactWriteError for every other failure.
@@ -162,21 +163,20 @@ def _row_if_applied(
     row = read(job.id)
     if row is not None:
         if callable(already_applied):
-            applied = already_applied(row)
+            is_applied = already_applied(row)
         else:  # no row has the status None
-            applied = row.status is already_applied and row.claim_token == job.claim_token
-        if applied:
+            is_applied = row.status is already_applied and row.claim_token == job.claim_token
+        if is_applied:
             return row
-    raise refused(transition, job.id, row) from error
+    raise refusal_error(transition, job.id, row) from error
 
 
-def refused(transition: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
-    """Return the error for a refused transition. `row` is the row as it was read afterwards."""
+def refusal_error(transition: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
+    """Return the error for a refused transition. `row` is the row as it was read afterward."""
     return PreconditionFailed(transition, job_id, "gone" if row is None else row.state, row)
 
 
-# --- what transitions change
-# --------------------------------------------------------------------------
+# --- actions of transitions -----------------------------------------------------------------------
 
 
 def queue_actions(job: JobRequest, lane: Lane) -> list[Action]:
@@ -196,10 +196,7 @@ def queue_actions_keeping_time(job: JobRequest, lane: Lane, now: int) -> list[Ac
 
 
 def schedule_actions(job: JobRequest, due_at: int) -> list[Action]:
-    """Return the actions that make a row wait for its start time.
-
-    The timer checks it at `due_at`.
-    """
+    """Return the actions that make a row wait for its start time, and the timer check it then."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.SCHEDULED),
@@ -226,20 +223,19 @@ def hold_actions(
     due_at: int,
     lane: Lane = Lane.HELD,
 ) -> list[Action]:
-    """Return the actions that hold a row.
+    """Return the actions that hold a row: no worker may claim it until it is admitted.
 
     `held_by` names what the job waits for: a pause, a line, a signal or a group. `wait_key` is the
     sort key of the row's entry in the line, or None if it isn't in a line. `since` is when the row
     was held.
     """
     now = clock.now()
-    key = JobRequest.wait_key
     return [
         JobRequest.status.set(Status.WAITING),
         JobRequest.waiting_since.set(since),
         JobRequest.held_by.set(held_by),
-        key.set(wait_key) if wait_key else key.remove(),
-        *without_capacity(),
+        set_or_remove(JobRequest.wait_key, wait_key),
+        *clear_capacity_actions(),
         *due_actions(job, due_at, lane),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
@@ -249,8 +245,8 @@ def hold_actions(
 def finish_actions(end: JobEnd) -> list[Action]:
     """Return the actions that end a job and remove its row from the due index.
 
-    The claim token and send id stay. They show to which run the outcome belongs when a message
-    arrives late, or when a write whose response was lost is repeated.
+    The claim token and send id stay. When a message arrives late, or a write whose response was
+    lost is repeated, they show which claim the outcome belongs to.
     """
     retention = settings().retention_days * clock.DAY
     return [
@@ -263,27 +259,27 @@ def finish_actions(end: JobEnd) -> list[Action]:
         JobRequest.lease_until.remove(),
         JobRequest.unfinished_organization.remove(),
         JobRequest.unique_key.remove(),
-        *no_longer_held(),
-        *without_capacity(),
+        *clear_hold_actions(),
+        *clear_capacity_actions(),
     ]
 
 
 def waited_actions(job: JobRequest) -> list[Action]:
-    """Return the action that records that a job may have signals, links or groups to delete."""
+    """Return the action that records, unless it is recorded, that the job may have waited.
+
+    The job may then have signals, links or groups, which have to be deleted with it.
+    """
     return [] if job.has_waited else [JobRequest.has_waited.set(True)]
 
 
-def cancel_asked() -> Action:
+def cancel_asked_action() -> Action:
     """Return the action that records when a caller first asked to cancel the job."""
     action: Action = JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())
     return action
 
 
 def restart_actions(job: JobRequest) -> list[Action]:
-    """Return the actions that make a job start from the beginning.
-
-    The job then ignores the steps and children of its earlier work.
-    """
+    """Return the actions that make a job start over, without the steps and children so far."""
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
         JobRequest.begun_at.set(clock.now()),
@@ -294,7 +290,7 @@ def restart_actions(job: JobRequest) -> list[Action]:
     ]
 
 
-def no_longer_held() -> list[Action]:
+def clear_hold_actions() -> list[Action]:
     """Return the actions that clear the fields of a held row."""
     return [
         JobRequest.waiting_since.remove(),
@@ -304,8 +300,8 @@ def no_longer_held() -> list[Action]:
     ]
 
 
-def without_capacity() -> list[Action]:
-    """Return the actions that clear a row's slot and admission."""
+def clear_capacity_actions() -> list[Action]:
+    """Return the actions that clear a row's capacity in its queue: its slot and its admission."""
     return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
 
@@ -319,12 +315,11 @@ def fail_actions(job: JobRequest, end: JobEnd) -> list[Action]:
     ]
 
 
-# --- conditions of transitions
-# --------------------------------------------------------------------------
+# --- conditions of transitions --------------------------------------------------------------------
 
 
 def owned_by_claim(job: JobRequest) -> Condition:
-    """Return the condition that the job still runs under the claim that `job` names."""
+    """Return the condition that the job still runs under the claim that `job` had when read."""
     condition: Condition = (JobRequest.status == Status.RUNNING) & (
         JobRequest.claim_token == job.claim_token
     )
@@ -352,18 +347,18 @@ def attempts_left() -> Condition:
 
 
 def no_cancel_requested() -> Condition:
-    """Return the condition that no caller has asked it to stop, with its members or without."""
+    """Return the condition that no caller has asked to cancel the job, or its members too."""
     condition: Condition = (
         JobRequest.cancel_requested.does_not_exist() & JobRequest.cancel_members.does_not_exist()
     )
     return condition
 
 
-def as_read(job: JobRequest) -> Condition:
+def unchanged(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
     Status and claim alone don't suffice. If a row was held and admitted in the meantime, both are
-    unchanged, but the row may now name a slot. After a new payload, its line may differ too.
+    the same, but the row may now name a slot. With a new payload, it may belong to another line.
     """
     condition: Condition = (
         (JobRequest.status == job.status)
@@ -376,10 +371,7 @@ def as_read(job: JobRequest) -> Condition:
     return condition
 
 
-def same(attribute: Any, seen: Any) -> Condition:
-    """Return the condition that an attribute still has the value `seen`.
-
-    If `seen` is None, the condition is that the attribute doesn't exist.
-    """
-    condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
+def same(attribute: Any, value: Any) -> Condition:
+    """Return the condition that an attribute has a value, or doesn't exist if it is None."""
+    condition: Condition = attribute.does_not_exist() if value is None else attribute == value
     return condition

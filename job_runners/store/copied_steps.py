@@ -15,7 +15,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
-MOST = 1_000  # records that a rerun copies
+MAX_COPIED = 1_000  # records that a rerun copies
 _MOST_READ = 5_000  # records of a job of which a rerun copies some
 _MOST_COMPARED = 200  # names, which may be long
 # What a name may belong to instead of a step, by the first word of the record's name.
@@ -54,11 +54,13 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
         "claim": step.claim,
         "at": step.began_at,
     }
-    if len(steps.some_of(source.work_id, None, _MOST_READ + 1, values=False)) > _MOST_READ:
+    if len(steps.query(source.work_id, None, _MOST_READ + 1, values=False)) > _MOST_READ:
         raise RerunRefused(source.id, f"it has more than {_MOST_READ:,} records")
     records, sent = _before(found)
-    if len(records) + len(sent) > MOST:
-        raise RerunRefused(source.id, f"more than {MOST:,} records came before the step {name!r}")
+    if len(records) + len(sent) > MAX_COPIED:
+        raise RerunRefused(
+            source.id, f"more than {MAX_COPIED:,} records came before the step {name!r}"
+        )
     for prefix, what in ((groups.STEP, "a group"), (answer_links.STEP, "a link for an answer")):
         if any(each.sk.startswith(prefix) for each in records):
             raise RerunRefused(source.id, f"{what} came before the step {name!r}")
@@ -101,7 +103,7 @@ def copy(job: JobRequest) -> None:
         copied_signal = signals.new(job, signal.sk, signal.result, by=signal.sent_by)
         copied_signal.sent_at, copied_signal.timed_out = signal.sent_at, signal.timed_out
         retry_on_conflict(copied_signal.save)
-    steps.keep(job, _MARK, None)
+    steps.record(job, _MARK, None)
 
 
 def _before(wanted: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
@@ -115,7 +117,7 @@ def _before(wanted: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
     own = (acts.PREFIX, past.PREFIX, _MARK, wanted["step"])
     found = [
         each
-        for each in steps.some_of(work, None, _MOST_READ + 1)
+        for each in steps.query(work, None, _MOST_READ + 1)
         if not each.sk.startswith(own[:2]) and each.sk not in own and _is_before(each, claim, at)
     ]
     awaited = {each.sk.removeprefix("wait ") for each in found if each.sk.startswith("wait ")}

@@ -22,9 +22,9 @@ from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_
 # How much longer than its jobs a group is kept, because its jobs are found through it. Its item
 # isn't written for every failure, so its last write may be older than its last job.
 _SLACK = 7 * clock.DAY
-MOST_LISTED = 500  # groups of one organization
-LONGEST_NOTE = 500  # characters
-_LONGEST = 200  # characters of a kind of error, and of a function's name
+MAX_LISTED = 500  # groups of one organization
+MAX_NOTE_LENGTH = 500  # characters
+_MAX_LENGTH = 200  # characters of a kind of error, and of a function's name
 
 
 def partition_of(organization_id: str) -> str:
@@ -35,7 +35,7 @@ def partition_of(organization_id: str) -> str:
 class ErrorGroup(CoordinationItem):
     """A group of failed jobs. `id` is random, so that it doesn't reveal which function failed."""
 
-    erased = "failures"
+    counted_as = "failures"
     partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "failures#" and the organization
@@ -84,8 +84,8 @@ def fingerprint_of(job: JobRequest) -> Fingerprint:
     """Return the fingerprint of a failed job. Only errors of the work's own code have a frame."""
     error: Mapping[str, Any] = job.error or {}
     frame = error.get("frame")
-    kind = str(error.get("kind", ""))[:_LONGEST]
-    return Fingerprint(job.job_type, kind, None if frame is None else str(frame)[:_LONGEST])
+    kind = str(error.get("kind", ""))[:_MAX_LENGTH]
+    return Fingerprint(job.job_type, kind, None if frame is None else str(frame)[:_MAX_LENGTH])
 
 
 def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
@@ -119,12 +119,12 @@ def mark_regressed(group: ErrorGroup) -> bool:
         ErrorGroup.resolved_at.remove(),
         ErrorGroup.resolved_by.remove(),
     ]
-    as_read = ErrorGroup.resolved_at == group.resolved_at
-    return try_write(lambda: group.update(actions, as_read))
+    unchanged = ErrorGroup.resolved_at == group.resolved_at
+    return try_write(lambda: group.update(actions, unchanged))
 
 
 def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
-    """Return the groups of an organization, at most MOST_LISTED.
+    """Return the groups of an organization, at most MAX_LISTED.
 
     To read them consistently, pass `fresh`.
     """
@@ -132,12 +132,12 @@ def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
     query = ErrorGroup.query(
         partition_of(organization_id),
         filter_condition=alive,
-        limit=MOST_LISTED + 1,
+        limit=MAX_LISTED + 1,
         consistent_read=fresh,
     )
     found = list(query)
-    newest_first = sorted(found[:MOST_LISTED], key=lambda each: each.last_seen_at, reverse=True)
-    return Groups(newest_first, len(found) <= MOST_LISTED)
+    newest_first = sorted(found[:MAX_LISTED], key=lambda each: each.last_seen_at, reverse=True)
+    return Groups(newest_first, len(found) <= MAX_LISTED)
 
 
 def find(organization_id: str, group_id: str) -> ErrorGroup | None:

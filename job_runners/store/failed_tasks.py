@@ -29,7 +29,7 @@ _LONGEST_MESSAGE = 1000  # characters of an error's message
 class FailedTask(CoordinationItem):
     """A task that failed for good: it runs again only if it is sent again manually."""
 
-    erased = "not: docs/operate/data.md says how long it stays"
+    erasure = "none: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the task's id
@@ -57,7 +57,7 @@ def new_task_id() -> str:
     return f"{clock.now():012x}{secrets.token_hex(10)}"
 
 
-def keep(
+def record(
     task_id: str,
     *,
     task_name: str,

@@ -28,7 +28,7 @@ class DispatchedChunks(Value):
     total: int | None
 
 
-def dispatched(group_id: str) -> DispatchedChunks:
+def read_dispatched(group_id: str) -> DispatchedChunks:
     """Return the chunks of a group whose members are all dispatched."""
     starts = GroupItem.sk.startswith(_DONE)
     items = list(GroupItem.query(_partition(group_id), starts, consistent_read=True))
@@ -42,7 +42,7 @@ def put(group_id: str, chunk: int, keys: list[str]) -> bool:
     text = compact_json(keys)
     item = GroupItem(
         _partition(group_id),
-        _name(_CHUNK, chunk),
+        _sort_key(_CHUNK, chunk),
         member_keys=compressed(text),
         keys_hash=_hash(text),
         expires_at=expiry(),
@@ -57,11 +57,11 @@ def has_keys(group_id: str, chunk: int, keys: list[str]) -> bool:
 
 def record_dispatched(group_id: str, chunk: int, number: int, total: int | None) -> None:
     """Record that all members of a chunk are dispatched. Pass the total with the last chunk."""
-    sk, expires_at = _name(_DONE, chunk), expiry()
+    sk, expires_at = _sort_key(_DONE, chunk), expiry()
     GroupItem(_partition(group_id), sk, number=number, total=total, expires_at=expires_at).save()
 
 
-def keys(group_id: str, chunk: int) -> list[str]:
+def read_keys(group_id: str, chunk: int) -> list[str]:
     """Return the keys of a chunk in order."""
     packed = _get(group_id, chunk).member_keys
     found: list[str] = json.loads(zlib.decompress(packed or b""))
@@ -71,20 +71,20 @@ def keys(group_id: str, chunk: int) -> list[str]:
 def find_keys(group_id: str, chunk: int) -> list[str] | None:
     """Return the keys of a chunk in order, or None if it isn't stored."""
     try:
-        return keys(group_id, chunk)
+        return read_keys(group_id, chunk)
     except GroupItem.DoesNotExist:
         return None
 
 
 def _get(group_id: str, chunk: int) -> GroupItem:
-    return GroupItem.get(_partition(group_id), _name(_CHUNK, chunk), consistent_read=True)
+    return GroupItem.get(_partition(group_id), _sort_key(_CHUNK, chunk), consistent_read=True)
 
 
 def _hash(text: bytes) -> str:
     return sha256(text).hexdigest()
 
 
-def _name(kind: str, chunk: int) -> str:
+def _sort_key(kind: str, chunk: int) -> str:
     return f"{kind}{chunk:05d}"
 
 

@@ -12,7 +12,7 @@ from job_runners.store.member_outcomes import EXISTING, OPEN, OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT, read_many
 from job_runners.values import Value
 
-_MOST_READ = 2_000  # rows of failed members that one look reads
+_MAX_ROWS_READ = 2_000  # rows of failed members that one look reads
 
 _Call = Callable[[Callable[[], Any]], Any]
 
@@ -51,7 +51,7 @@ class Counts(Value):
         return {each: getattr(self, each) for each in OUTCOMES}
 
 
-def dispatched(
+def count_dispatched(
     group: Group, total: int, *, most: int | None = None, call: _Call = lambda read: read()
 ) -> Counts:
     """Count the members of a group that are all dispatched.
@@ -66,8 +66,8 @@ def dispatched(
         # marker. So no member that isn't done is missed.
         found[OPEN] += call(lambda: groups.count_open(each))  # noqa: B023
         found[EXISTING] += call(lambda: groups.count_existing(each))  # noqa: B023
-        failures += call(lambda: list(groups.failures_in(each)))  # noqa: B023
-    ended = _statuses(failures, _MOST_READ if most is None else most, call)
+        failures += call(lambda: list(groups.failure_items(each)))  # noqa: B023
+    ended = _statuses(failures, _MAX_ROWS_READ if most is None else most, call)
     again = ended.pop(OPEN, 0)  # retried members, which have a marker too
     found[OPEN] = max(found[OPEN], again)
     ended.pop("succeeded", None)
@@ -77,7 +77,7 @@ def dispatched(
     return Counts.of(total, found, min(total, total - total_open + again))
 
 
-def as_stored(group: Group, counts: Counts, earlier: dict[str, Any] | None) -> dict[str, Any]:
+def to_stored(group: Group, counts: Counts, earlier: dict[str, Any] | None) -> dict[str, Any]:
     """Return the counts as the row of a group's job stores them, which has the `earlier` ones.
 
     The number of members that have ended once never falls.

@@ -18,13 +18,13 @@ _NAME = "failures"
 _TRIES = 5  # how often the failures are counted if the estimate changes in the meantime
 
 
-def note_another(group: Group) -> int:
+def add_failure(group: Group) -> int:
     """Raise the estimate after a failure, and return it. Return 0 if the limit was reached."""
     item = _update(group, GroupItem.number.add(1))
     return 0 if item.stopped else item.number or 0
 
 
-def have_reached(group: Group, limit: int) -> bool:
+def is_limit_reached(group: Group, limit: int) -> bool:
     """Count the failures unless the limit was reached before. Return whether it is reached.
 
     If it isn't, the estimate is corrected.
@@ -37,17 +37,17 @@ def have_reached(group: Group, limit: int) -> bool:
         if count >= limit:
             _update(group, GroupItem.stopped.set(True))
             return True
-        if _corrected(group, None if seen is None else seen.number, count):
+        if _correct_estimate(group, None if seen is None else seen.number, count):
             return False
     return False
 
 
-def _corrected(group: Group, estimate: int | None, count: int) -> bool:
+def _correct_estimate(group: Group, estimate: int | None, count: int) -> bool:
     """Set the estimate to the count, unless it has changed. Return whether it is the count now."""
     if count == (estimate or 0):
         return True
-    as_read = same(GroupItem.number, estimate)
-    return try_write(lambda: _update(group, GroupItem.number.set(count), condition=as_read))
+    unchanged = same(GroupItem.number, estimate)
+    return try_write(lambda: _update(group, GroupItem.number.set(count), condition=unchanged))
 
 
 def _update(group: Group, action: Action, condition: Condition | None = None) -> GroupItem:

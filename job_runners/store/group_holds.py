@@ -9,7 +9,7 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Lane
 
 
-def actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -> list[Action]:
+def hold_actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -> list[Action]:
     """Return the actions that make a row wait for a group. For `stop_after` see `gather`."""
     now = clock.now()
     due_at = now + conditional_write.GRACE
@@ -22,8 +22,8 @@ def actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -
 
 def cancel_actions(job: JobRequest) -> list[Action]:
     """Return the actions that make a row wait for its last group, to be canceled after it."""
-    name, group = groups.last_of(job)
+    name, group = groups.last_group(job)
     now = clock.now()
     # By then, even the markers of its members have expired.
     wait = Wait(GROUP, name, [], now, now + steps.LIFETIME)
-    return actions(job, wait, group, None)
+    return hold_actions(job, wait, group, None)

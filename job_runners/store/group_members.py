@@ -12,8 +12,8 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import EXISTING, OPEN
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
-MOST_EXAMINED = 1_000  # members of one page with a filter
-MOST_CANDIDATES = 1_000  # members that a page looks for by their ids
+MAX_EXAMINED = 1_000  # members of one page with a filter
+MAX_CANDIDATES = 1_000  # members that a page looks for by their ids
 
 
 class GroupMember(NamedTuple):
@@ -52,7 +52,7 @@ class Reader:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._done = group_chunks.dispatched(group.id)
+        self._done = group_chunks.read_dispatched(group.id)
 
     @property
     def dispatched(self) -> int:
@@ -64,7 +64,7 @@ class Reader:
         """Return whether all members are dispatched."""
         return self._done.total is not None
 
-    def all_dispatched(self) -> int:
+    def count_dispatched(self) -> int:
         """Return the number of dispatched members, also of the chunk that is not finished."""
         if self._done.total is not None:
             return self._done.total
@@ -88,8 +88,8 @@ class Reader:
         """
         found: list[GroupMember] = []
         left, examined = self._keys(start, self._candidates(outcome)), 0
-        size = limit if outcome is None else min(PAGE_LIMIT, MOST_EXAMINED)
-        while len(found) < limit and examined < MOST_EXAMINED:
+        size = limit if outcome is None else min(PAGE_LIMIT, MAX_EXAMINED)
+        while len(found) < limit and examined < MAX_EXAMINED:
             batch = list(islice(left, size))
             if not batch:
                 break
@@ -110,11 +110,11 @@ class Reader:
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
-        listed = groups.existing_in if outcome == EXISTING else groups.failed_in
+        listed = groups.existing_ids if outcome == EXISTING else groups.failed_ids
         found: set[str] = set()
         for partition in self._group.partitions:
-            found.update(listed(partition, MOST_CANDIDATES + 1 - len(found)))
-            if len(found) > MOST_CANDIDATES:
+            found.update(listed(partition, MAX_CANDIDATES + 1 - len(found)))
+            if len(found) > MAX_CANDIDATES:
                 return None
         return found
 

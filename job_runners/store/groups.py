@@ -30,8 +30,8 @@ from job_runners.values import Value
 
 STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards
 _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
-MOST_LISTED = 100  # groups of a job
-_MOST = 100_000  # members of a group
+MAX_LISTED = 100  # groups of a job
+_MAX_MEMBERS = 100_000  # members of a group
 _OPEN = "open#"
 _RETRIED = "retried-"  # the prefix of the marks of members that were retried manually
 _FAILED = "failed#"
@@ -43,7 +43,7 @@ _REASONS = (_DELETED, _FAILED, _EXISTING)  # the kinds of items of members that 
 class GroupItem(CoordinationItem):
     """An item of a group. Its sort key begins with its kind."""
 
-    erased = "with their job: caller_transitions.delete_records"
+    erasure = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
@@ -115,7 +115,7 @@ def new_group(parent: JobRequest, name: str, *, is_large: bool) -> Group:
     return Group(group_id, _SHARDS if is_large else 1)
 
 
-def awaited_by(parent: JobRequest) -> Group:
+def awaited_group(parent: JobRequest) -> Group:
     """Return the group that a waiting parent waits for."""
     group_id = str(parent.held_by).removeprefix(GROUP_PREFIX)
     return Group(group_id, int((parent.current_wait or {})["shards"]))
@@ -140,7 +140,7 @@ def put_marker(member_of: str, member_id: str) -> str:
     return mark
 
 
-def put_marker_again(member: JobRequest) -> str:
+def renew_marker(member: JobRequest) -> str:
     """Put a fresh marker of a member that is retried manually, and return its mark.
 
     If another retry has put one in the meantime, return the mark of that one, so that one marker
@@ -174,7 +174,7 @@ def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
     return RecordWrite(marker, "check", condition=GroupItem.mark == mark)
 
 
-def drop_swept(marker: GroupItem) -> RecordWrite:
+def sweep_write(marker: GroupItem) -> RecordWrite:
     """Return the write that deletes a marker if it is as it was read."""
     return RecordWrite(marker, "delete", condition=GroupItem.mark == marker.mark)
 
@@ -222,18 +222,18 @@ def note_deleted(member_of: str, member_id: str) -> None:
     _item(member_of, f"{_DELETED}{member_id}").save()
 
 
-def failed_in(partition: str, most: int | None = None) -> Iterator[str]:
+def failed_ids(partition: str, most: int | None = None) -> Iterator[str]:
     """Yield the ids of the members of a shard that have failed, even if they succeeded later. Yield
     up to `most`."""
     return (item.member_id for item in _query(partition, _FAILED, most))
 
 
-def failures_in(partition: str) -> Iterator[GroupItem]:
-    """Yield the items of the members of `failed_in`."""
+def failure_items(partition: str) -> Iterator[GroupItem]:
+    """Yield the items of the members of `failed_ids`."""
     return _query(partition, _FAILED)
 
 
-def existing_in(partition: str, most: int | None = None) -> Iterator[str]:
+def existing_ids(partition: str, most: int | None = None) -> Iterator[str]:
     """Yield the ids of up to `most` members of a shard that were answered with existing jobs."""
     return (item.member_id for item in _query(partition, _EXISTING, most))
 
@@ -286,15 +286,15 @@ def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
 # --- all items of a job ---------------------------------------------------------------------------
 
 
-def named(parent: JobRequest) -> list[tuple[str, Group]]:
+def named_groups(parent: JobRequest) -> list[tuple[str, Group]]:
     """Return the names and the groups of a job's current work, ordered by name."""
-    return list(map(_named, steps.with_prefix(parent, STEP, after=None, limit=MOST_LISTED)))
+    return list(map(_named, steps.with_prefix(parent, STEP, after=None, limit=MAX_LISTED)))
 
 
-def last_of(parent: JobRequest) -> tuple[str, Group]:
+def last_group(parent: JobRequest) -> tuple[str, Group]:
     """Return the name and the group that a job has dispatched last."""
     group_id = str(parent.last_group_id)
-    for name, group in map(_named, steps.of_all_work(parent, STEP)):
+    for name, group in map(_named, steps.with_prefix_in_all_work(parent, STEP)):
         if group.id == group_id:
             return name, group
     return "", Group(group_id, _SHARDS)  # its step has expired; a small group has one of the shards
@@ -305,7 +305,7 @@ def delete(parent: JobRequest) -> int:
 
     Return the number of their items.
     """
-    groups = [_named(each)[1] for each in steps.of_all_work(parent, STEP)]
+    groups = [_named(each)[1] for each in steps.with_prefix_in_all_work(parent, STEP)]
     return GroupItem.delete_partitions(
         partition for group in groups for partition in (_partition(group.id), *group.partitions)
     )
@@ -351,7 +351,9 @@ def _query(
 
 
 def _count(partition: str, kind: str) -> int:
-    return GroupItem.count_up_to(_MOST, partition, GroupItem.sk.startswith(kind), consistent=True)
+    return GroupItem.count_up_to(
+        _MAX_MEMBERS, partition, GroupItem.sk.startswith(kind), consistent=True
+    )
 
 
 def _find(partition: str, sk: str) -> GroupItem | None:

@@ -1,9 +1,8 @@
-"""Free what a job has outside its row: its slot, its entry in a line or under a pause, its
-unique key.
+"""Free a job's holdings: its slot, its unique key, and its entry in a line or under a pause.
 
-The write that ends the job's need for them also frees them, in one transaction. If a second write
-freed them, a process that died between the two would leak the slot or key. For the same reason, the
-write that ends a job saves its follow-ups.
+The row changes in the same transaction. If a second write freed them, a process that died between
+the two would leak the slot or the key. For the same reason, the transaction that ends a job saves
+its follow-ups.
 """
 
 from collections.abc import Sequence
@@ -16,32 +15,29 @@ from pynamodb.models import Model
 from job_runners.store import conditional_write, pauses
 from job_runners.store.conditional_write import AlreadyApplied, Change, JobEnd
 from job_runners.store.job_request import JobRequest
-from job_runners.store.transactions import RaceLost, RecordWrite
+from job_runners.store.transactions import RaceLost, RecordWrite, contains
 from job_runners.values import Value
 
-# How many times an ending job looks up its follower to give it the key. The follower may change
+# How many times an ending job reads its follower to give it the key. The follower may change
 # between the read and the write. If every try fails, the key's record stays, and counts as free
 # because it names a job that has ended.
 _FOLLOWER_TRIES = 5
-# If a part of the transaction is refused, it is tried again without that part. At most these are
-# refused, one by one: the slot, three follow-ups, the key without a lookup, and the key after each
-# lookup. The last try leaves the key alone.
-_MAX_WRITES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
+# If a part of the transaction is refused, the transaction is tried again without that part. At most
+# these are refused, one after the other: the slot, three follow-ups, the key before its follower is
+# read, and the key after each read. The last try doesn't free the key.
+_MAX_TRIES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
 
 
 class Release(Value):
-    """The writes that free a job's holdings, made in one transaction with the change of its row.
-
-    If that change ends the job, `end` says how, and `follow_ups` are the writes of its follow-ups.
-    """
+    """The writes that free a job's holdings in one transaction with the change of its row."""
 
     job: JobRequest
     slot: Sequence[RecordWrite] = ()
-    entry: Sequence[RecordWrite] = ()
-    key: Sequence[RecordWrite] = ()
-    follower_tries: int = _FOLLOWER_TRIES
-    end: JobEnd | None = None
-    follow_ups: Sequence[RecordWrite] = ()
+    entry: Sequence[RecordWrite] = ()  # in a line or under a pause
+    key: Sequence[RecordWrite] = ()  # the unique key
+    follower_tries: int = _FOLLOWER_TRIES  # that are left
+    end: JobEnd | None = None  # if the change ends the job
+    follow_ups: Sequence[RecordWrite] = ()  # which the end saves
 
     @classmethod
     def nothing(cls, job: JobRequest) -> Self:
@@ -50,19 +46,19 @@ class Release(Value):
 
     @classmethod
     def all_but_key(cls, job: JobRequest) -> Self:
-        """Return a release of the slot and waiting entry, for a job that continues later."""
-        return cls(job, free_slot_writes(job), drop_entry_writes(job))
+        """Return a release of the slot and the waiting entry, for a job that continues later."""
+        return cls(job, writes_to_free_slot(job), writes_to_drop_entry(job))
 
     @classmethod
     def everything(cls, job: JobRequest, end: JobEnd) -> Self:
         """Return a release of all holdings, for a job that ends. It also saves the follow-ups."""
         return cls(
             job,
-            free_slot_writes(job),
-            drop_entry_writes(job),
-            _give_up_key_writes(job),
+            writes_to_free_slot(job),
+            writes_to_drop_entry(job),
+            _writes_to_release_key(job),
             end=end,
-            follow_ups=_follow_up_writes(job, end),
+            follow_ups=_writes_to_save_follow_ups(job, end),
         )
 
     @property
@@ -74,22 +70,23 @@ class Release(Value):
     def saved(self) -> list[JobRequest]:
         """Return the follower that gets the job's key, if there is one, and the follow-ups."""
         # Among the writes of the key, only the one that admits the follower changes a job's row.
-        changed = [each.record for each in self.key if each.how == "change"]
-        rows = [*changed, *(each.record for each in self.follow_ups)]
-        return [one for one in rows if isinstance(one, JobRequest)]
+        changed = [write.record for write in self.key if write.kind == "change"]
+        put = [write.record for write in self.follow_ups]
+        return [record for record in [*changed, *put] if isinstance(record, JobRequest)]
 
-    def without(self, refused: Sequence[RecordWrite]) -> Self:
+    def after_refusal(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
 
         If the write of the slot was refused, another job already has the slot. If a write of the
-        key was refused, the job may have a follower, which is looked up. If the write of a
-        follow-up was refused, another row has its id, and the job ends without it.
+        key was refused, the job may have a follower, which this reads. If the write of a follow-up
+        was refused, another row has its id, and the job ends without that follow-up.
         """
-        follow_ups = [each for each in self.follow_ups if not _is_one_of(refused, each)]
-        slot = [each for each in self.slot if not _is_one_of(refused, each)]
-        key, tries = self.key, self.follower_tries
-        if any(_is_one_of(refused, each) for each in key):
-            key = _hand_key_to_follower_writes(self.job) if tries else []
+        slot = [write for write in self.slot if not contains(refused, write)]
+        follow_ups = [write for write in self.follow_ups if not contains(refused, write)]
+        key = self.key
+        tries = self.follower_tries
+        if any(contains(refused, write) for write in key):
+            key = _writes_to_pass_key_on(self.job) if tries else []
             tries -= 1
         return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
 
@@ -105,18 +102,18 @@ def write_freeing(
     more_writes: Sequence[RecordWrite] = (),
     resumes: bool = False,
 ) -> Change:
-    """Change a row, and free the job's holdings in the same transaction.
+    """Change a row, and make the writes of `release` in the same transaction.
 
-    A write that ends the job also saves its follow-ups. If another job already has the slot or key,
-    it keeps that, and the row still changes. Raises RaceLost if one of `more_writes` was refused.
-    For the rest see `conditional_write.write_with`.
+    If a write of `release` is refused, for example because another job already has the slot, the
+    row still changes, without that write. Raises RaceLost if one of `more_writes` was refused. For
+    the rest see `conditional_write.write_with`.
     """
     if release.follow_ups and release.end is not None:
         from job_runners.store import follow_ups  # imported here because most jobs have none
 
         actions = [*actions, *follow_ups.actions(job, release.end)]
         condition &= follow_ups.condition(job)
-    for _ in range(_MAX_WRITES):
+    for _ in range(_MAX_TRIES):
         try:
             change = conditional_write.write_with(
                 transition,
@@ -128,15 +125,15 @@ def write_freeing(
                 resumes=resumes,
             )
         except RaceLost as lost:
-            if any(_is_one_of(more_writes, each) for each in lost.refused):
+            if any(contains(more_writes, write) for write in lost.refused):
                 raise
-            release = release.without(lost.refused)
+            release = release.after_refusal(lost.refused)
         else:
             return change.__replace__(saved=release.saved) if release.saved else change
     raise AssertionError("the last write frees nothing that can be refused")
 
 
-def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
+def writes_to_free_slot(job: JobRequest) -> list[RecordWrite]:
     """Return the write that frees the slot that a row names, if it names one."""
     if job.slot is None:
         return []
@@ -146,10 +143,10 @@ def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
     return [RecordWrite(item, "change", actions, condition)]
 
 
-def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
-    """Return the write that deletes the entry of a held row, if it has one."""
-    has_none = job.follows is not None or job.awaits_signal or job.awaits_group
-    if job.held_by is None or has_none:
+def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:
+    """Return the write that deletes a held row's entry in its line or under its pause, if any."""
+    has_no_entry = job.follows is not None or job.awaits_signal or job.awaits_group
+    if job.held_by is None or has_no_entry:
         return []
     entry: Model
     if job.wait_key is not None:
@@ -161,19 +158,15 @@ def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
     return [RecordWrite(entry, "delete")]
 
 
-def _is_one_of(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
-    return any(each is write for each in writes)
-
-
-def _give_up_key_writes(job: JobRequest) -> list[RecordWrite]:
+def _writes_to_release_key(job: JobRequest) -> list[RecordWrite]:
     if job.unique_key is None:
         return []
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
-    return uniqueness.give_up_writes(job)
+    return uniqueness.writes_to_release_key(job)
 
 
-def _follow_up_writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
+def _writes_to_save_follow_ups(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     if not job.has_follow_ups:
         return []
     from job_runners.store import follow_ups
@@ -181,7 +174,7 @@ def _follow_up_writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     return follow_ups.writes(job, end)
 
 
-def _hand_key_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
+def _writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
     from job_runners.store import uniqueness
 
-    return uniqueness.hand_key_to_follower_writes(job)
+    return uniqueness.writes_to_pass_key_on(job)

@@ -1,4 +1,4 @@
-"""The fields of a JobRequest, in parts: what every job has, then one part for each feature.
+"""The fields of a JobRequest, the row of a job: one class for each feature that needs some.
 
 Times are milliseconds since 1970. Only `expires_at` is in seconds, as DynamoDB's TTL requires.
 """
@@ -9,34 +9,26 @@ from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute
 
 from job_runners.store.table import Enumerated, Integer, nullable
 
-# The prefix of the `held_by` of a follower: a unique job that waits until the job that has its key
-# ends. The created_key of that job comes after it.
-FOLLOWS_PREFIX = "unique#"
-# The prefix of the `held_by` of a job that waits for a signal. The name of its wait comes after it.
-SIGNAL_PREFIX = "signal#"
-# The prefix of the `held_by` of a job that waits for its group. The group's id comes after it.
-GROUP_PREFIX = "group#"
+# Prefixes of `held_by`, which names what a job waits for.
+FOLLOWS_PREFIX = "unique#"  # before the created_key of the job that has the follower's unique key
+SIGNAL_PREFIX = "signal#"  # before the name that the function gave its wait for a signal
+GROUP_PREFIX = "group#"  # before the id of the group that the job waits for
 
 
 class Status(StrEnum):
-    """The state of a job.
-
-    A job that is `finished` has its outcome. Every unfinished row has a `due_at`. A `timed` job may
-    not start before its `run_at`.
-    """
+    """The state of a job."""
 
     SCHEDULED = "scheduled"  # may start at run_at
-    # Held: under a pause, in a line, or until a job, a signal or its group allows it to continue.
-    WAITING = "waiting"
+    WAITING = "waiting"  # under a pause, in a line, or for another job, a signal or its group
     QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # exactly one invocation has claimed it, until the lease ends
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
-    SUCCEEDED = "succeeded"  # done, with a result
+    SUCCEEDED = "succeeded"  # ended with a result
     FAILED = "failed"  # ended with an error, and won't be tried again
-    CANCELED = "canceled"  # stopped because a caller asked
+    CANCELED = "canceled"  # ended because a caller canceled it
 
-    finished: bool
-    timed: bool
+    finished: bool  # whether the job has ended; the row of any other job has a `due_at`
+    timed: bool  # whether the job must not start before its `run_at`
 
     def __init__(self, value: str) -> None:
         self.finished = value in ("succeeded", "failed", "canceled")
@@ -44,7 +36,7 @@ class Status(StrEnum):
 
 
 class RequestFields:
-    """The request: what is to be done, for whom, and who asked for it."""
+    """The request: the work, the organization that it is for, and the callers."""
 
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
@@ -54,14 +46,14 @@ class RequestFields:
     payload_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
     request_hash = nullable(UnicodeAttribute())  # the hash of a request with an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
-    traceparent = nullable(UnicodeAttribute())  # of the span in which it was dispatched
+    traceparent = nullable(UnicodeAttribute())  # the trace context of the dispatch
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
-    # the callers that dispatched it, last queued it again, and canceled it, each as "role:name"
-    created_by = nullable(UnicodeAttribute())
-    requeued_by = nullable(UnicodeAttribute())
-    canceled_by = nullable(UnicodeAttribute())  # or asked it to stop
+    # callers, each as "role:name"
+    created_by = nullable(UnicodeAttribute())  # dispatched it
+    requeued_by = nullable(UnicodeAttribute())  # last queued it again
+    canceled_by = nullable(UnicodeAttribute())  # canceled it, or asked it to stop
     cancel_asked_at = nullable(Integer())
-    # the finished job that it continues from a step of: see job_runners.store.copied_steps
+    # the finished job from whose steps it continues: see job_runners.store.copied_steps
     rerun_of = JSONAttribute(null=True)
 
 
@@ -70,7 +62,7 @@ class OutcomeFields:
 
     status = Enumerated(Status)
     progress = Integer(default=0)  # 0 to 100
-    result_message = nullable(UnicodeAttribute())  # the progress, and later the result, in words
+    result_message = nullable(UnicodeAttribute())  # describes the progress, and later the result
     result = nullable(BinaryAttribute(legacy_encoding=False))
     result_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
     error = JSONAttribute(null=True)  # see `retrying.error_record`
@@ -78,7 +70,7 @@ class OutcomeFields:
 
 
 class TimeFields:
-    """When each thing last happened to the job, or may happen."""
+    """The times of the last changes of each kind, and of the next ones."""
 
     created_at = Integer()
     created_key = UnicodeAttribute()  # see `sort_key`; it never changes
@@ -98,24 +90,24 @@ class ClaimFields:
 
     attempt = Integer(default=1)  # the number of the current or next attempt
     max_attempts = Integer(default=1)
-    attempt_limit = nullable(Integer())  # the most attempts that its dispatch asked for
+    attempt_limit = nullable(Integer())  # the max_attempts in the request, if any
     attempt_started_at = nullable(Integer())  # when its first invocation was claimed
     invocations = Integer(default=0)  # how many times it was claimed, not counting released claims
     claims = Integer(default=0)  # how many times it was claimed: never reset, never lowered
     past = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.past
-    claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
-    # Random, and never shown: a part of the ids of its children and members. These ids are hashes
-    # of keys, and callers who may not see the keys could otherwise guess them.
+    claim_token = nullable(UnicodeAttribute())  # random; the fencing token of the last claim
+    # Random, and never shown. The ids of its children and members are hashes of this and their
+    # keys. Without it, callers who must not see the keys could guess them from the ids.
     salt = nullable(UnicodeAttribute())
-    send_id = nullable(UnicodeAttribute())  # the claim's message; only a claim writes it
-    lease_until = nullable(Integer())  # the claimer's invocation has ended by then
+    send_id = nullable(UnicodeAttribute())  # the id of the message that led to the last claim
+    lease_until = nullable(Integer())  # the invocation that claimed it has ended by then
     cursor = JSONAttribute(null=True)  # where the next invocation or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # a caller asked it to stop while it ran
     # Set if a child may exist that no step records: the start of the first invocation that may have
-    # dispatched it. See `transitions.ending.unrecorded_actions`.
+    # dispatched such a child. See `transitions.ending.unrecorded_actions`.
     unrecorded_since = nullable(Integer())
-    restarts = nullable(Integer())  # how many times its work began again with another payload
-    begun_at = nullable(Integer())  # when that last happened
+    restarts = nullable(Integer())  # how many times it started over with a new payload
+    begun_at = nullable(Integer())  # when it last started over
 
 
 class CapacityFields:
@@ -124,31 +116,36 @@ class CapacityFields:
     queue_name = UnicodeAttribute()
     concurrency_key = nullable(UnicodeAttribute())  # the job's key, if its queue has limits
     slot = nullable(Integer())  # the number of its slot
-    # When it was admitted, or last queued again with its capacity kept. A claim removes it.
+    # When it was admitted, or queued for its next invocation with its capacity. A claim removes it.
     admitted_at = nullable(Integer())
-    # Set if the queue's rate counts its next or current claim as a start. The rate doesn't count
-    # the claim of a later invocation.
+    # Whether the queue's rate limit counts its next or current claim. It counts only claims that
+    # start the job, not those of later invocations.
     starts_under_rate = nullable(BooleanAttribute())
 
     @property
     def is_admitted(self) -> bool:
-        """Return whether it has its capacity: it was admitted, or is between two invocations."""
+        """Return whether it already has its capacity, as after an admission or an invocation."""
         return self.admitted_at is not None
 
 
 class WaitFields(OutcomeFields):
-    """What it waits for: a pause, its line, another job, a signal, a time or its group."""
+    """What it waits for: a pause, its line, another job, a signal, a time or a group.
+
+    A line is the waiting line of a queue's jobs with the same concurrency key.
+    """
 
     held_by = nullable(UnicodeAttribute())  # the pause, line, job, signal or group it waits for
     wait_key = nullable(UnicodeAttribute())  # the sort key of its entry, while it waits in a line
     waiting_since = nullable(Integer())  # when it was held
-    # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. Nothing
-    # removes it, because a delete has to find the records of all these.
+    # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. It is
+    # never removed, because a delete of the job must find the records of these.
     has_waited = nullable(BooleanAttribute())
-    # How many of its invocations ended in a wait. `max_invocations` doesn't limit those.
+    # The number of its invocations that ended in a wait. `max_invocations` doesn't limit those.
     wait_count = nullable(Integer())
-    signals = nullable(Integer())  # how many signals have come, see job_runners.store.signals
-    # the last wait of its function: read it with `job_runners.store.current_wait.of`
+    signals = nullable(
+        Integer()
+    )  # the number of signals that it got: see job_runners.store.signals
+    # the last wait of its function; `job_runners.store.current_wait.of` reads it
     current_wait = JSONAttribute(null=True)
 
     @property
@@ -170,16 +167,19 @@ class WaitFields(OutcomeFields):
 
 
 class GroupFields:
-    """The groups that it dispatches and waits for, and the group that it is in: see
-    `job_runners.store.groups`."""
+    """The groups that it has dispatched, and the group that it is in.
+
+    See `job_runners.store.groups`.
+    """
 
     last_group_id = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
     # The id of the last group whose end it has seen.
     last_finished_group_id = nullable(UnicodeAttribute())
-    gather_epoch = nullable(Integer())  # how often a member was retried as it waited; never reset
-    # Set if its members are to be canceled, and then the job itself.
+    # The number of manual retries of members while it waited for them. It is never reset.
+    gather_epoch = nullable(Integer())
+    # Whether a caller has canceled its members, and the job itself once they have ended.
     cancel_members = nullable(BooleanAttribute())
-    # The numbers of its members by outcome, as of the timer's last look. Only large groups have it.
+    # For a large group: the counts of its members by outcome, when the timer last counted them.
     member_counts = JSONAttribute(null=True)
     # the parent's group that this job is in
     group_of = nullable(UnicodeAttribute())  # the group's name
@@ -196,13 +196,14 @@ class UniqueFields:
     """The key of unique work: see `job_runners.store.uniqueness`."""
 
     unique_key = nullable(UnicodeAttribute())  # removed at its end, or at its claim for some types
-    first_run_at = nullable(Integer())  # the start time that its first request asked for
-    is_follower = nullable(BooleanAttribute())  # set if it was created to follow another job
-    replaced_by = nullable(UnicodeAttribute())  # a random id of the last `replace` of its payload
+    first_run_at = nullable(Integer())  # the start time in its first request
+    is_follower = nullable(BooleanAttribute())  # whether it was created to follow another job
+    # the last transition `replace`, which gave it a new payload
+    replaced_by = nullable(UnicodeAttribute())  # a random id
     replaced_at = nullable(Integer())
     replaced_author = nullable(UnicodeAttribute())  # as "role:name"
-    # Set when it is queued again manually and will continue its work. If it is then replaced, it
-    # starts from the beginning instead.
+    # Set by a manual retry after which it continues its work. If its payload is then replaced, it
+    # starts over instead.
     resumes = nullable(BooleanAttribute())
 
 
@@ -212,7 +213,8 @@ class FollowUpFields:
     on_end = JSONAttribute(null=True)
     on_failure = JSONAttribute(null=True)
     announcement = JSONAttribute(null=True)  # announces its end, if the stack's settings ask for it
-    ends = nullable(Integer())  # how often it ended with follow-ups; retried, it ends again
+    # The number of times it has ended with follow-ups. A job ends again after a manual retry.
+    ends = nullable(Integer())
     follow_ups_saved_at = nullable(Integer())  # the `finished_at` of the last such end
     follow_up_of = nullable(UnicodeAttribute())  # the job whose end saved this one
 
@@ -220,9 +222,9 @@ class FollowUpFields:
 class IndexFields:
     """The keys of indexes that contain only some jobs."""
 
-    # of the index `failed`, set only while the job is failed
+    # the keys of the index `failed`, while the job is failed
     failed_organization = nullable(UnicodeAttribute())
     failed_key = nullable(UnicodeAttribute())
-    # of the index `unfinished`, set while the job is unfinished, if there is a quota
+    # the hash key of the index `unfinished`, while the job is unfinished, if there is a quota
     unfinished_organization = nullable(UnicodeAttribute())
-    batch_total = nullable(Integer())  # how many members a batch has
+    batch_total = nullable(Integer())  # the number of a batch's members

@@ -1,7 +1,8 @@
-"""The JobRequest: one row for each job, and the meaning of its fields.
+"""The model JobRequest: each job is one row of it.
 
 Only the transitions in `job_runners.store.transitions` and `job_runners.store.caller_transitions`
-change rows."""
+change rows. `job_runners.store.job_fields` has the fields.
+"""
 
 import json
 import uuid
@@ -19,8 +20,8 @@ from job_runners.store.table import Integer, Table
 
 Status = fields.Status  # other modules import it from here
 
-# The highest row version that this code knows. Code can't claim a row of a higher version. Add a
-# version, for the rows that need it, when a row means something that older code would get wrong.
+# The highest row version that this code knows; it can't claim rows of a higher version. If older
+# code would misread some new rows, raise this number, and write it into those rows.
 ROW_VERSION = 1
 # The number of shards in each `Lane`. Never lower it, because a row keeps its shard.
 DUE_SHARDS = 8
@@ -29,35 +30,35 @@ DUE_SHARDS = 8
 class Outcome(StrEnum):
     """The result of a request for a unique job when another job already had the key."""
 
-    RETURNED = "returned"  # the answer was the other job, which stays unchanged
+    RETURNED = "returned"  # the response was the other job, which stays unchanged
     REPLACED = "replaced"  # the other job now has the payload and time of this request
     FOLLOWS = "follows"  # the request created a job that waits for the end of the other one
 
 
 class DuplicateOutcome(NamedTuple):
-    """How a request for a unique job was answered when another job already had the key."""
+    """The outcome of such a request, and whether that is new."""
 
     outcome: Outcome
-    before: bool = False  # whether an earlier try of the request got the same answer
+    before: bool = False  # whether an earlier try of the request had the same outcome
     is_sent: bool = True  # False if a message about the job still has to be sent
 
 
 class Lane(StrEnum):
-    """What a due row needs from the timer. The lane is the first part of the row's `due_shard`.
+    """What the timer has to do with a due row. A row's `due_shard` begins with its lane.
 
-    The due index contains only keys, so the timer learns nothing else about a row before it reads
-    the row. With lanes, 100,000 rows of one kind don't delay the rows of another kind.
+    The timer finds rows in an index that contains only keys. With lanes, it can tell kinds of rows
+    apart before it reads them, so that 100,000 rows of one kind don't delay those of another.
     """
 
-    PROMPT = ""  # start it, or check its lease
-    QUEUED = "queued-"  # check whether its message arrived, or send one that was put off
-    RESENT = "resent-"  # the timer has sent it again, and no worker has claimed it since
+    PROMPT = ""  # start the job, or check its lease
+    QUEUED = "queued-"  # check whether the job's message arrived, or send a postponed message
+    RESENT = "resent-"  # the timer has sent the job again; check whether a worker has claimed it
     WAITS = "waits-"  # check whether its wait for a signal or a group is over
-    HELD = "held-"  # check whether it still waits: for a resume, capacity, a job or a deploy
+    HELD = "held-"  # check whether it still waits for a resume, capacity, another job or a deploy
 
 
 class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """An organization's jobs in the order of their creation."""
+    """An organization's jobs, ordered by the time of their creation."""
 
     class Meta:
         index_name = "by_organization"
@@ -68,10 +69,9 @@ class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call
 
 
 class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Unfinished rows by the time at which they are due, spread over the shards of their lane.
+    """Unfinished rows, ordered by the time at which the timer must check them.
 
-    A single shard would be a hot key, and would throttle the table. Finished rows aren't in this
-    index.
+    Each lane is spread over shards, because a single one would be a hot key and throttle the table.
     """
 
     class Meta:
@@ -83,7 +83,7 @@ class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """An organization's failed jobs, by the time of their failure."""
+    """An organization's failed jobs, ordered by the time of their failure."""
 
     class Meta:
         index_name = "failed"
@@ -94,15 +94,16 @@ class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 def unfinished_key(organization_id: str, batch_total: int | None) -> str:
-    """Return the key in the index `unfinished` of a job, or of a batch with this many members."""
+    """Return the hash key in the index `unfinished` of a job, or of a batch if it has a total."""
     return organization_id if batch_total is None else f"{organization_id}#batches"
 
 
 class Unfinished(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """An organization's unfinished jobs, if it has a quota. Other rows aren't in this index.
+    """An organization's unfinished jobs, if the stack has a quota for them.
 
-    Batches have a key of their own, so that a quota finds the members that they will dispatch.
-    DynamoDB keeps the index in step with the rows. A separate count could drift.
+    Batches have a hash key of their own, because the quota also counts the members that they will
+    dispatch. DynamoDB keeps the index consistent with the rows, whereas a separate count could
+    drift.
     """
 
     class Meta:
@@ -125,16 +126,16 @@ class JobRequest(
     fields.IndexFields,
     Table,
 ):
-    """The stored row of one job: the request, its progress and its outcome.
+    """The stored row of one job: its request, progress and outcome.
 
-    Each base class has the fields of one part: see `job_runners.store.job_fields`.
+    Each base class from `job_runners.store.job_fields` has the fields of one feature.
     """
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "JOBS_TABLE_NAME"
-    erased = "jobs"
+    erasure = "one by one, by job_runners.erasing"
 
     by_organization = ByOrganization()
     due = Due()
@@ -148,10 +149,12 @@ class JobRequest(
 
     @property
     def holds_nothing(self) -> bool:
-        """Return whether its end frees nothing outside the row, and saves nothing, as for most
-        jobs."""
-        is_free = self.slot is None and self.held_by is None and self.unique_key is None
-        return is_free and not self.has_follow_ups
+        """Return whether its end changes only the row, as for most jobs.
+
+        It then has no slot, waiting entry or unique key to free, and no follow-ups to save.
+        """
+        frees_nothing = self.slot is None and self.held_by is None and self.unique_key is None
+        return frees_nothing and not self.has_follow_ups
 
     @property
     def past_ttl(self) -> bool:
@@ -160,10 +163,10 @@ class JobRequest(
 
     @property
     def work_id(self) -> str:
-        """Return an id of the work that the job has done since it was saved or last restarted.
+        """Return an id for the job's steps and signals since it was saved or last started over.
 
-        The job's id doesn't suffice. It stays the same when the job restarts with another payload.
-        And another job can get that id after this one has expired or was deleted.
+        The job's id doesn't suffice: it stays the same when the job starts over with a new payload,
+        and another job can get that id once this one has expired or was deleted.
         """
         return self.work_ids[-1]
 
@@ -190,31 +193,35 @@ class JobRequest(
 
     @property
     def has_begun(self) -> bool:
-        """Return whether it was claimed, and not released, since it was saved or last requeued."""
+        """Return whether it was claimed since it was saved or last requeued.
+
+        A claim that was released doesn't count.
+        """
         return self.invocations > 0
 
     @property
     def counted_invocations(self) -> int:
-        """Return the number of its invocations, without those that ended in a wait."""
+        """Return the number of its invocations, except those that ended in a wait."""
         return max(0, self.invocations - (self.wait_count or 0))
 
     @property
     def starts_in(self) -> int:
-        """Return the milliseconds until its start time, or 0 if it doesn't wait for its time."""
-        return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
+        """Return the milliseconds until its start time, or 0 if it doesn't wait for that."""
+        if not self.status.timed:
+            return 0
+        return max(0, (self.run_at or 0) - clock.now())
 
     @property
     def could_run_at(self) -> int:
-        """Return the time from which a worker could start it.
+        """Return the earliest time at which a worker could start it.
 
-        That is when it was queued, or its run_at if that is later. An admitted job was queued
-        when it was admitted.
+        That is when it was queued, or its run_at if that is later. Admitting a job queues it.
         """
         return max(self.queued_at or self.created_at, self.run_at or 0)
 
     @property
     def state(self) -> str:
-        """Return the status, attempt and invocation in words, for logs and errors."""
+        """Return the status, attempt and invocation as text, for logs and errors."""
         attempt = f"attempt {self.attempt} of {self.max_attempts}"
         return f"{self.status} ({attempt}, invocation {self.invocations})"
 
@@ -222,14 +229,14 @@ class JobRequest(
 def new_id() -> str:
     """Return a random id of 122 bits.
 
-    They come from the operating system, so that two processes restored from one snapshot don't get
-    the same id.
+    They come from the operating system, so processes that Lambda restores from the same snapshot
+    get different ids.
     """
     return uuid.uuid4().hex
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """Return the id that a kind and parts determine: the same ones always give the same id."""
+    """Return an id that only depends on the arguments."""
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
@@ -248,7 +255,7 @@ def sort_key(milliseconds: int, job_id: str) -> str:
 
 
 def job_id_of(key: str) -> str:
-    """Return the job id in a `sort_key`."""
+    """Return the job id at the end of a `sort_key`."""
     return key[_TIME_DIGITS:]
 
 

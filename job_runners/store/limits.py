@@ -20,7 +20,7 @@ from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_
 
 # How long a process uses the changes that it has read before it reads them again. So a change
 # applies everywhere after this time.
-CACHED = 10 * clock.SECOND
+CACHE_TIME = 10 * clock.SECOND
 MAX_CHANGED = 100  # queues; the number is limited because every worker reads all changes
 _PARTITION = "limits"
 
@@ -38,7 +38,7 @@ class Limits(NamedTuple):
 class LimitChange(CoordinationItem):
     """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
-    erased = "not: it is the stack's"
+    erasure = "none: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the queue's name
@@ -72,9 +72,9 @@ class LimitChange(CoordinationItem):
 
 
 def current(*, fresh: bool = False) -> Mapping[str, LimitChange]:
-    """Return the changes by queue. They were read at most CACHED ago, or just now if `fresh`."""
+    """Return the changes by queue. They were read at most CACHE_TIME ago, or just now if `fresh`."""
     now = clock.now()
-    if fresh or not 0 <= now - _cache.read_at < CACHED:
+    if fresh or not 0 <= now - _cache.read_at < CACHE_TIME:
         found = LimitChange.query(_PARTITION, consistent_read=True)
         _cache.changed = MappingProxyType({each.queue_name: each for each in found})
         _cache.read_at = now
@@ -131,18 +131,18 @@ def note_swept(item: LimitChange, up_to: str | None) -> bool:
     If `item` has changed since it was read, record nothing and return False: another process
     may have continued or restarted the sweep.
     """
-    as_read = LimitChange.sweep_from == item.sweep_from
-    as_read &= LimitChange.sweep_asked_at == item.sweep_asked_at
-    as_read &= LimitChange.changed_at == item.changed_at
+    unchanged = LimitChange.sweep_from == item.sweep_from
+    unchanged &= LimitChange.sweep_asked_at == item.sweep_asked_at
+    unchanged &= LimitChange.changed_at == item.changed_at
     _cache.read_at = 0
     if up_to is None and item.changes_nothing:
-        return try_write(lambda: item.delete(as_read))
+        return try_write(lambda: item.delete(unchanged))
     actions: list[Action] = (
         [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
         if up_to is None
         else [LimitChange.sweep_from.set(up_to)]
     )
-    return try_write(lambda: item.update(actions, as_read))
+    return try_write(lambda: item.update(actions, unchanged))
 
 
 class _Cache:

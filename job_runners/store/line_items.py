@@ -27,7 +27,7 @@ WAITING = "wait#"  # prefix of the sort key of every entry
 class LineItem(CoordinationItem):
     """One item of a line: a slot, the rate, or the entry of a waiting job."""
 
-    erased = "with the jobs that lead to its line: line_erasing.erase"
+    erasure = "with the jobs that lead to its line, by line_erasing.erase"
 
     pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
     sk = UnicodeAttribute(range_key=True)

@@ -47,8 +47,8 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
     rate = line.rate
     if rate is None:
         return False
-    as_read = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
-    return try_write(lambda: rate.update([LineItem.wake_at.set(wake_at)], as_read))
+    unchanged = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
+    return try_write(lambda: rate.update([LineItem.wake_at.set(wake_at)], unchanged))
 
 
 def unmark_wake_up(partition_key: str, wake_at: int) -> bool:

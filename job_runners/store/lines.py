@@ -76,11 +76,11 @@ class Grant(Value):
             yield self.slot, [*taken, LineItem.holder.set(job.id)], same_turn(self.slot)
         if self.rate is not None:
             taken.append(LineItem.tat.set(self.tat))
-            as_read = same_turn(self.rate)
+            unchanged = same_turn(self.rate)
             if self.started_tat is not None:
                 taken += start_actions(self.started_tat, now, job.id)
-                as_read &= same_starts(self.rate)
-            yield self.rate, taken, as_read
+                unchanged &= same_starts(self.rate)
+            yield self.rate, taken, unchanged
 
 
 class Line(Value):
@@ -104,7 +104,7 @@ class Line(Value):
         }
 
     @property
-    def held(self) -> list[LineItem]:
+    def held_slots(self) -> list[LineItem]:
         """Return the slots that have a holder, in the order of their numbers."""
         return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
 
@@ -179,7 +179,7 @@ class Line(Value):
         limit = self.limits.slots
         if limit is None:
             return None
-        numbers = {slot.number for slot in self.held}
+        numbers = {slot.number for slot in self.held_slots}
         lowest = next(number for number in range(1, len(numbers) + 2) if number not in numbers)
         # All slots below `lowest` are held. With this slot, `lowest + above` slots would be held.
         above = sum(1 for number in numbers if number > lowest)
@@ -268,5 +268,5 @@ def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition]:
 
 def free_slot(slot: LineItem) -> bool:
     """Free a slot that its holder's row doesn't name. Return False if its grant has changed."""
-    as_read = (LineItem.holder == slot.holder) & same_turn(slot)
-    return try_write(lambda: slot.update([LineItem.holder.remove()], as_read))
+    unchanged = (LineItem.holder == slot.holder) & same_turn(slot)
+    return try_write(lambda: slot.update([LineItem.holder.remove()], unchanged))

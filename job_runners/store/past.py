@@ -39,7 +39,7 @@ _MOST = 12  # entries that the row keeps while they can't be moved
 _ENTRY = Struct(">IHBQII")
 
 
-class Past(NamedTuple):
+class PastInvocation(NamedTuple):
     """An invocation that has ended. Times are in milliseconds since 1970."""
 
     claim: int
@@ -50,7 +50,7 @@ class Past(NamedTuple):
     ended_at: int
 
 
-def ended(job: JobRequest, outcome: str) -> list[Action]:
+def end_actions(job: JobRequest, outcome: str) -> list[Action]:
     """Return the action that adds the current invocation of a running job to its past ones.
 
     The last sign of life counts as the end of a lost one. A job that isn't running has no
@@ -58,29 +58,29 @@ def ended(job: JobRequest, outcome: str) -> list[Action]:
     """
     if job.status is not Status.RUNNING:
         return []
-    return [JobRequest.past.set(_without_moved(job) + _packed(job, outcome))]
+    return [JobRequest.past.set(_without_moved(job) + _pack(job, outcome))]
 
 
-def of_row(job: JobRequest) -> list[Past]:
+def of_row(job: JobRequest) -> list[PastInvocation]:
     """Return the past invocations that the row has."""
-    return unpacked(job.past)
+    return unpack(job.past)
 
 
-def unpacked(entries: bytes | None) -> list[Past]:
+def unpack(entries: bytes | None) -> list[PastInvocation]:
     """Return packed invocations."""
     found = []
     for claim, attempt, index, ready, waited, ran in _ENTRY.iter_unpack(entries or b""):
         began = ready + waited
-        found.append(Past(claim, attempt, OUTCOMES[index], ready, began, began + ran))
+        found.append(PastInvocation(claim, attempt, OUTCOMES[index], ready, began, began + ran))
     return found
 
 
-def merged(entries: Iterable[Past]) -> list[Past]:
+def merge(entries: Iterable[PastInvocation]) -> list[PastInvocation]:
     """Return the invocations in order, each once: entries of the row may have been moved too."""
     return sorted({each.claim: each for each in entries}.values())
 
 
-def _packed(job: JobRequest, outcome: str) -> bytes:
+def _pack(job: JobRequest, outcome: str) -> bytes:
     began: Any = job.started_at
     ready = min(job.could_run_at, began)
     end = job.updated_at if outcome == LOST else None
@@ -102,7 +102,7 @@ def _without_moved(job: JobRequest) -> bytes:
         return entries
     from job_runners.store import steps  # imported here because most jobs have few invocations
 
-    item = steps.of_life(job, f"{PREFIX}{unpacked(entries)[-1].claim:06d}", entries)
+    item = steps.new_job_record(job, f"{PREFIX}{unpack(entries)[-1].claim:06d}", entries)
     try:
         # The same entries have the same key, so a repeated write changes nothing.
         retry_on_conflict(item.save)

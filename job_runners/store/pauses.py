@@ -19,7 +19,7 @@ from job_runners.store.table import CoordinationItem, Enumerated, Integer, nulla
 
 # How long a process uses the pauses that it has read before it reads them again. So a pause applies
 # everywhere after this time.
-CACHED = 10 * clock.SECOND
+CACHE_TIME = 10 * clock.SECOND
 _PAUSES_KEY = "paused"  # the partition key of all pauses
 # By this time, the timer has failed a job that still waits, so nothing needs its entry.
 _ENTRY_LIFETIME = 40 * clock.DAY
@@ -42,7 +42,7 @@ class State(StrEnum):
 class Pause(CoordinationItem):
     """A job type or queue that is paused, or whose pause has just ended."""
 
-    erased = "not: it is the stack's"
+    erasure = "none: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
     sk = UnicodeAttribute(range_key=True)  # kind and name
@@ -61,10 +61,10 @@ class Pause(CoordinationItem):
         return self.sk.partition("#")[2]
 
 
-class Held(CoordinationItem):
+class HeldEntry(CoordinationItem):
     """The entry of a job that a pause holds."""
 
-    erased = "not: only an unfinished job has one"
+    erasure = "none: only an unfinished job has one"
 
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
@@ -112,9 +112,9 @@ class Pauses(NamedTuple):
 
 
 def current(*, fresh: bool = False) -> Pauses:
-    """Return all pauses. They were read at most CACHED ago, or just now if `fresh`."""
+    """Return all pauses. They were read at most CACHE_TIME ago, or just now if `fresh`."""
     now = clock.now()
-    if fresh or not 0 <= now - _cache.read_at < CACHED:
+    if fresh or not 0 <= now - _cache.read_at < CACHE_TIME:
         _cache.pauses = Pauses(tuple(Pause.query(_PAUSES_KEY, consistent_read=True)))
         _cache.read_at = now
     return _cache.pauses
@@ -143,15 +143,15 @@ def forget(ended: Pause) -> None:
 
     The caller has checked that it holds no jobs anymore.
     """
-    as_read = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
-    try_write(lambda: ended.delete(as_read))
+    unchanged = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
+    try_write(lambda: ended.delete(unchanged))
     _cache.read_at = 0
 
 
-def held_entry(pause_sk: str, job: JobRequest, since: int) -> Held:
+def held_entry(pause_sk: str, job: JobRequest, since: int) -> HeldEntry:
     """Return the entry of a job that is being held under the pause with this sort key."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
-    return Held(
+    return HeldEntry(
         f"held#{pause_sk}",
         job.created_key,
         since=since,
@@ -160,14 +160,14 @@ def held_entry(pause_sk: str, job: JobRequest, since: int) -> Held:
     )
 
 
-def waiting_under(paused: Pause, limit: int) -> Iterable[Held]:
+def held_entries(paused: Pause, limit: int) -> Iterable[HeldEntry]:
     """Return the first `limit` entries of the jobs that a pause holds, oldest job first."""
-    return Held.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
+    return HeldEntry.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
 
 
-def drop(entry: Held) -> None:
+def drop(entry: HeldEntry) -> None:
     """Delete the entry of a job that no longer waits, unless a newer entry has replaced it."""
-    try_write(lambda: entry.delete(Held.since == entry.since))
+    try_write(lambda: entry.delete(HeldEntry.since == entry.since))
 
 
 @caches.register

@@ -6,11 +6,11 @@ from typing import Final
 from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
 
-LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
+MAX_PERIOD: Final = 24 * 60 * 60  # seconds
 # The shortest period, in seconds, that an API caller can store. Clocks count milliseconds, and
 # DynamoDB refuses numbers as small as 1E-131.
-SHORTEST_STORED: Final = 0.001
-MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
+MIN_STORED_PERIOD: Final = 0.001
+MAX_STARTS: Final = 1_000_000  # in one period, and in one burst
 
 
 class Rate(Value):
@@ -28,15 +28,15 @@ class Rate(Value):
     def __post_init__(self) -> None:
         for name in ("count", "burst"):
             value = getattr(self, name)
-            if not is_whole(value, MOST_STARTS):
+            if not is_whole(value, MAX_STARTS):
                 raise InvalidDefinition(
-                    f"Rate({name}={value!r}): must be a whole number, 1 to {MOST_STARTS:,}"
+                    f"Rate({name}={value!r}): must be a whole number, 1 to {MAX_STARTS:,}"
                 )
         seconds = self.seconds
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not 0 < seconds <= LONGEST_PERIOD:  # also refuses NaN
+        if not number or not 0 < seconds <= MAX_PERIOD:  # also refuses NaN
             raise InvalidDefinition(
-                f"Rate(seconds={seconds!r}): must be above 0, at most {LONGEST_PERIOD:,} (a day)"
+                f"Rate(seconds={seconds!r}): must be above 0, at most {MAX_PERIOD:,} (a day)"
             )
 
     @property

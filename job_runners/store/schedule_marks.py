@@ -15,7 +15,7 @@ from job_runners.store.table import CoordinationItem, Integer
 
 PARTITION = "schedules"  # the partition key of the marks
 # The schedules that a deploy declares may take this many bytes. A DynamoDB item has at most 400 KB.
-LARGEST = 380_000
+MAX_BYTES = 380_000
 _IN_USE = "in use"
 _DEPLOY = "deploy#"
 
@@ -23,7 +23,7 @@ _DEPLOY = "deploy#"
 class Mark(CoordinationItem):
     """The mark that schedules exist, or the mark of one deploy with its declarations."""
 
-    erased = "not: it is the stack's"
+    erasure = "none: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
@@ -56,17 +56,17 @@ def note_in_use() -> None:
 def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) -> Mark:
     """Record that a deploy is active, and which schedules it declares."""
     mark = Mark(PARTITION, f"{_DEPLOY}{deploy}", since=since, seen_at=clock.now())
-    mark.declares = _listed(declares)
+    mark.declares = _sorted_pairs(declares)
     mark.save()
     return mark
 
 
 def size_of(declares: Iterable[tuple[str, str]]) -> int:
     """Return the size of a deploy's declarations in its mark, in bytes."""
-    return len(json.dumps(_listed(declares)))
+    return len(json.dumps(_sorted_pairs(declares)))
 
 
-def _listed(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
+def _sorted_pairs(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
     return sorted(list(each) for each in declares)
 
 

@@ -17,13 +17,13 @@ from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
 MAX_PER_JOB = 1000
-LARGEST_VALUE = 100 * 1024  # bytes of JSON
+MAX_VALUE_BYTES = 100 * 1024  # bytes of JSON
 
 
 class Signal(CoordinationItem):
     """A signal that has come, or the end of a wait for it."""
 
-    erased = "with their job: caller_transitions.delete_records"
+    erasure = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # its name
@@ -74,12 +74,12 @@ def new(job: JobRequest, name: str, value: Any, *, by: str | None) -> Signal:
     return _new(job, name, value=inline, value_key=key, sent_by=by)
 
 
-def timed_out(job: JobRequest, name: str) -> Signal:
+def new_timeout(job: JobRequest, name: str) -> Signal:
     """Return the record that a wait for this signal has ended without it, to be stored."""
     return _new(job, name, timed_out=True)
 
 
-def none_check(job: JobRequest, names: Sequence[str]) -> list[RecordWrite]:
+def absence_checks(job: JobRequest, names: Sequence[str]) -> list[RecordWrite]:
     """Return the checks that none of these signals has come."""
     none = Signal.pk.does_not_exist()
     return [

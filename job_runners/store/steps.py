@@ -20,13 +20,13 @@ from job_runners.store.table import CoordinationItem, Integer, nullable
 # step: a wait ends within 150 days after the job's work began (`job_runners.work.waiting`), and the
 # job may then wait for a pause and for a deploy, fail, and be retried until its row expires.
 LIFETIME = 300 * clock.DAY
-LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
+MAX_NAME_BYTES = 1024  # bytes, the limit of a sort key in DynamoDB
 
 
 class Step(CoordinationItem):
     """The result of a step. It exists only once the step is done."""
 
-    erased = "with their job: caller_transitions.delete_records"
+    erasure = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # the step's name
@@ -54,7 +54,7 @@ def find(job: JobRequest, name: str) -> Step | None:
         return None
 
 
-def keep(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
+def record(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
     """Record that a step is done, with this result, and return the step.
 
     If the step was done before, keep the earlier result and return that step. By default, it began
@@ -83,7 +83,7 @@ def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) ->
     )
 
 
-def of_life(job: JobRequest, name: str, value: bytes) -> Step:
+def new_job_record(job: JobRequest, name: str, value: bytes) -> Step:
     """Return a record about the job itself, to be stored among the steps of its first work."""
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
     return Step(_partition(job.work_ids[0]), name, value=value, expires_at=expires_at)
@@ -94,10 +94,10 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
 
     With `after`, only steps with later names are returned.
     """
-    return some_of(job.work_id, Step.sk.startswith(prefix), limit, after=after)
+    return query(job.work_id, Step.sk.startswith(prefix), limit, after=after)
 
 
-def some_of(
+def query(
     work_id: str, condition: Any, limit: int, *, after: str | None = None, values: bool = True
 ) -> list[Step]:
     """Return up to `limit` records of a job's work whose names meet a condition, ordered by name.
@@ -118,7 +118,7 @@ def some_of(
     return list(found)
 
 
-def of_all_work(job: JobRequest, prefix: str) -> list[Step]:
+def with_prefix_in_all_work(job: JobRequest, prefix: str) -> list[Step]:
     """Return the job's steps whose names begin with a prefix, with all its earlier payloads too."""
     starts = Step.sk.startswith(prefix)
     return [

@@ -1,10 +1,10 @@
-"""The base class of all pynamodb models, and the types of their attributes.
+"""The base classes of all pynamodb models, and the types of their attributes.
 
-The names of tables come from the settings, and all models share one client.
+All models share one client, and read the names of their tables from the settings.
 
-Expressions are built in half the usual time. The writes of a claim and an outcome use thirty
-attributes. At each use, pynamodb builds the attribute's path and parses it with a regular
-expression. Here, each path is built once. Attributes inside a map are not supported.
+They also build expressions in half of pynamodb's time. The writes of a job's start and end use
+thirty attributes. At each use, pynamodb builds the attribute's path and parses it with a regular
+expression. Here, each path is built only once. Attributes inside a map are not supported.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,39 +34,41 @@ _T = TypeVar("_T")
 _Names = dict[str, str]
 _Values = dict[str, Any]
 
-_BATCH = 25  # items that one call can delete
-_DELETE_TRIES = 8  # the most calls that are made until DynamoDB has deleted all items of a batch
+_BATCH_SIZE = 25  # the most items that one call can delete
+_MAX_DELETE_CALLS = 8  # for one batch, of which DynamoDB may leave items when it is busy
 
 
-class _Tables(MetaModel):
-    """Puts the paths of attributes in the attributes' place.
+class _TableMeta(MetaModel):
+    """The metaclass of the models. It replaces each attribute of a class by the attribute's path.
 
-    A record has its values in its `__dict__`, so reading an attribute calls no function. In the
-    class, `JobRequest.status` is the path, from which actions and conditions are built.
+    For example, the class attribute `JobRequest.status` is a path, from which actions and
+    conditions are built. A record has its values in its `__dict__`, so `row.status` is a plain
+    value, and reading it calls no function.
     """
 
-    def __init__(self, name: str, bases: Any, namespace: Any, **named: Any) -> None:
-        super().__init__(name, bases, namespace, **named)
+    def __init__(self, name: str, bases: Any, namespace: Any, **kwargs: Any) -> None:
+        super().__init__(name, bases, namespace, **kwargs)
         for attribute_name, attribute in self._attributes.items():
             setattr(self, attribute_name, _TopLevelPath(attribute))
 
 
-class Table(Model, metaclass=_Tables):
+class Table(Model, metaclass=_TableMeta):
     """A model whose table is named by the environment variable in `table_setting`.
 
     pynamodb would read the name at import. For each model class, it would also build a session and
     a client, which takes 75 to 200 ms. Here the name is read at first use, and all models share
-    one client. Defaults of attributes must be plain values, and subclasses are final.
+    one client. Defaults of attributes must be plain values. A model can't have subclasses.
     """
 
     table_setting: ClassVar[str]
-    # `job-runners erase` deletes the partition of an organization that `partition_of` returns, and
-    # counts its items as `erased`. If organizations have no partition of their own in this table,
-    # `erased` says how else an organization's items go, or why they stay.
-    erased: ClassVar[str]
+    # If each organization has its own DynamoDB partition in this table, `partition_of` returns it.
+    # `job-runners erase` deletes that partition, and reports its items under the name `counted_as`.
     partition_of: ClassVar["staticmethod[[str], str] | None"] = None
+    counted_as: ClassVar[str]
+    # Otherwise, this says in words how an organization's items are erased, or why they stay.
+    erasure: ClassVar[str]
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # type checkers use pynamodb's signatures, which know the attributes
 
         def __init__(self, hash_key: Any = None, range_key: Any = None, **values: Any) -> None:
             unknown = values.keys() - self.get_attributes().keys()
@@ -81,8 +83,8 @@ class Table(Model, metaclass=_Tables):
         @property
         def attribute_values(self) -> dict[str, Any]:
             """Return the values of the attributes that have one."""
-            found = {name: self.__dict__[name] for name in self.get_attributes()}
-            return {name: value for name, value in found.items() if value is not None}
+            values = {name: self.__dict__[name] for name in self.get_attributes()}
+            return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def _instantiate(cls, attribute_values: dict[str, dict[str, Any]]) -> Any:
@@ -97,6 +99,10 @@ class Table(Model, metaclass=_Tables):
 
     @classmethod
     def _get_connection(cls) -> TableConnection:
+        """Return the table's connection, with the current table name and the shared client.
+
+        pynamodb calls this before each request.
+        """
         cls.Meta.table_name = required(cls.table_setting, cls.__name__)
         table = super()._get_connection()
         if not isinstance(table.connection, _DirectConnection):
@@ -119,52 +125,56 @@ class Table(Model, metaclass=_Tables):
         Unless the read is `consistent`, the latest changes may be missing. pynamodb's own `count`
         requests all pages, because its limit applies only to each page.
         """
-        found, start = 0, None
-        while found < limit:
+        count = 0
+        start = None
+        while count < limit:
             page = cls._get_connection().query(
                 hash_key,
                 range_key_condition=condition,
                 index_name=index_name,
                 select="COUNT",
-                limit=limit - found,
+                limit=limit - count,
                 consistent_read=consistent,
                 exclusive_start_key=start,
             )
-            found += page["Count"]
+            count += page["Count"]
             start = page.get("LastEvaluatedKey")
             if start is None:
                 break
-        return found
+        return count
 
     @classmethod
     def delete_partitions(cls, partitions: Iterable[str]) -> int:
-        """Delete every item of these DynamoDB partitions of a table with a sort key.
+        """Delete all items with these partition keys, and return their number.
 
-        Return the number of deleted items.
+        The table must have a sort key.
         """
         deleted = 0
         for partition in partitions:
-            keys = ["pk", "sk"]
-            found: Iterator[Any] = iter(
-                cls.query(partition, attributes_to_get=keys, consistent_read=True)
+            items: Iterator[Any] = iter(
+                cls.query(partition, attributes_to_get=["pk", "sk"], consistent_read=True)
             )
-            while batch := [item._get_keys() for item in islice(found, _BATCH)]:
-                cls._delete_batch(batch)
-                deleted += len(batch)
+            while keys := [item._get_keys() for item in islice(items, _BATCH_SIZE)]:
+                cls._delete_batch(keys)
+                deleted += len(keys)
         return deleted
 
     @classmethod
     def _delete_batch(cls, keys: list[Any]) -> None:
-        """Delete up to _BATCH items. pynamodb's own batches don't pause when DynamoDB is busy."""
-        for attempt in range(_DELETE_TRIES):
-            answer = cls._get_connection().batch_write_item(delete_items=keys)
-            unprocessed = answer.get("UnprocessedItems", {}).get(cls.Meta.table_name, [])
-            keys = [each["DeleteRequest"]["Key"] for each in unprocessed]
+        """Delete up to _BATCH_SIZE items.
+
+        pynamodb's own batches don't pause when DynamoDB is busy.
+        """
+        for attempt in range(_MAX_DELETE_CALLS):
+            response = cls._get_connection().batch_write_item(delete_items=keys)
+            unprocessed = response.get("UnprocessedItems", {}).get(cls.Meta.table_name, [])
+            keys = [request["DeleteRequest"]["Key"] for request in unprocessed]
             if not keys:
                 return
             clock.sleep(0.1 * 2**attempt)
-        busy: Any = {"Code": "ThrottlingException", "Message": "DynamoDB deleted only some items"}
-        raise DeleteError(cause=ClientError({"Error": busy}, "BatchWriteItem"))
+        # DynamoDB reported no error, so raise the one that it uses for single writes.
+        error: Any = {"Code": "ThrottlingException", "Message": "DynamoDB deleted only some items"}
+        raise DeleteError(cause=ClientError({"Error": error}, "BatchWriteItem"))
 
     def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
         """Return this model as a DynamoDB item.
@@ -172,7 +182,8 @@ class Table(Model, metaclass=_Tables):
         The result is the same as pynamodb's, in a third of the time. Models must not have map or
         list attributes.
         """
-        item, values = {}, self.__dict__
+        item = {}
+        values = self.__dict__
         for name, attribute in self.get_attributes().items():
             value = values[name]
             serialized = None if value is None else attribute.serialize(value)
@@ -194,9 +205,9 @@ class Table(Model, metaclass=_Tables):
             attribute = attributes.get(name)
             if attribute is not None and NULL not in stored:
                 value = stored.get(attribute.attr_type)
-                values[name] = attribute.deserialize(
-                    attribute.get_value(stored) if value is None else value
-                )
+                if value is None:  # stored with another type, which some attributes accept
+                    value = attribute.get_value(stored)
+                values[name] = attribute.deserialize(value)
         self.__dict__ = values
 
 
@@ -211,7 +222,7 @@ class CoordinationItem(Table):
 
 @cache
 def _defaults(model: type[Table]) -> dict[str, Any]:
-    """Return the values of a record without any: the defaults of its attributes, or None."""
+    """Return the values of a new record: each attribute's default, or None."""
     return {name: attribute.default for name, attribute in model.get_attributes().items()}
 
 
@@ -278,7 +289,7 @@ class _TopLevelPath(Path):
     def __init__(self, attribute: Attribute[Any]) -> None:
         self.attribute = attribute
         self.attr_type = attribute.attr_type
-        self.values = ([attribute.attr_name],)
+        self.values = ([attribute.attr_name],)  # pynamodb's `path` is the first of the values
 
     def serialize(self, names: _Names, _values: _Values) -> str:
         """Return the placeholder of the name."""
@@ -304,9 +315,10 @@ class _TopLevelPath(Path):
 
 
 class _Stored(Value):
-    """A value in the form in which an attribute stores it.
+    """A value in an expression, serialized by its attribute.
 
-    pynamodb itself would take the JSON {"N": "1"} for a number that is already serialized.
+    pynamodb would leave a dict such as {"N": "1"} as it is, because it looks serialized. So an
+    attribute that stores JSON would store a number instead.
     """
 
     def __init__(self, value: Any, attribute: Attribute[Any]) -> None:
@@ -325,7 +337,7 @@ class _Set(SetAction):
         self.values = (path, value)
 
     def serialize(self, names: _Names, values: _Values) -> str:
-        """Return the assignment."""
+        """Return the assignment as text."""
         path, value = self.values
         return f"{path.serialize(names, values)} = {value.serialize(names, values)}"
 

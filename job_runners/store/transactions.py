@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class RecordWrite(NamedTuple):
-    """One write of a transaction.
+    """One write of a transaction: it puts, deletes, changes or only checks a record.
 
-    If the condition holds, the record is put, deleted, changed by `actions`, or only checked.
+    A change consists of `actions`. If the condition doesn't hold, DynamoDB refuses the transaction.
     """
 
     record: Table
-    how: Literal["put", "delete", "change", "check"]
+    kind: Literal["put", "delete", "change", "check"]
     actions: Sequence[Action] = ()
     condition: Condition | None = None
 
     def add_to(self, transaction: TransactWrite) -> None:
         """Add this write to a transaction."""
-        match self.how:
+        match self.kind:
             case "put":
                 transaction.save(self.record, self.condition)
             case "delete":
@@ -42,20 +42,25 @@ class RecordWrite(NamedTuple):
 
 
 def _key(record: Table) -> tuple[Any, Any]:
-    """Return a record's hash key and its range key, or None if the record has no range key."""
-    found: dict[bool, Any] = {True: None, False: None}
+    """Return a record's hash key, and its range key or None."""
+    hash_key = range_key = None
     for name, attribute in record.get_attributes().items():
-        if attribute.is_hash_key or attribute.is_range_key:
-            found[attribute.is_hash_key] = getattr(record, name)
-    return found[True], found[False]
+        if attribute.is_hash_key:
+            hash_key = getattr(record, name)
+        elif attribute.is_range_key:
+            range_key = getattr(record, name)
+    return hash_key, range_key
 
 
 class NotWritten(Exception):
-    """A transaction was refused, so nothing was written. Its subclasses say why."""
+    """A transaction was refused, so nothing was written. The subclasses say why."""
 
 
 class RaceLost(NotWritten):
-    """A record of a transaction has changed since it was read. `refused` has the refused writes."""
+    """A record of a transaction has changed since it was read.
+
+    `refused` are the writes whose conditions failed.
+    """
 
     def __init__(self, refused: Sequence[RecordWrite] = ()) -> None:
         super().__init__("another process changed the record first")
@@ -71,37 +76,44 @@ class RowExists(NotWritten):
 
 
 def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> None:
-    """Write records in one transaction.
+    """Make several writes in one transaction.
 
-    Raises RaceLost if the conditions of some records failed. Raises TransactWriteError for every
-    other failure, and with `first_is_row` also if the condition of the first record failed.
+    Raises RaceLost if the conditions of some writes failed. Raises TransactWriteError for every
+    other failure. Pass `first_is_row` if the first write is that of a job's row: if its condition
+    failed, TransactWriteError is raised too.
     """
 
-    def write_them() -> None:
+    def write_once() -> None:
         with TransactWrite(connection=writes[0].record.connection()) as transaction:
-            for each in writes:
-                each.add_to(transaction)
+            for write in writes:
+                write.add_to(transaction)
 
     try:
-        retry_on_conflict(write_them)
+        retry_on_conflict(write_once)
     except TransactWriteError as error:
-        refused = _refused_by(error, writes)
-        if refused and not (first_is_row and refused[0] is writes[0]):
+        refused = _refused_writes(error, writes)
+        row_refused = first_is_row and contains(refused, writes[0])
+        if refused and not row_refused:
             raise RaceLost(refused) from error
         raise
 
 
+def contains(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
+    """Return whether `writes` has this very write. Their conditions don't support `==`."""
+    return any(other is write for other in writes)
+
+
 # pynamodb sends a transaction's writes in this order, not in the order in which they were added.
-_SENT_IN_ORDER = ("check", "delete", "put", "change")
+_ORDER_SENT = ("check", "delete", "put", "change")
 
 
-def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
+def _refused_writes(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
     """Return the writes whose conditions failed, in the order of `writes`."""
-    # The sort is stable: within a kind, the order stays.
-    sent = sorted(writes, key=lambda each: _SENT_IN_ORDER.index(each.how))
-    failed = [
-        each
-        for each, reason in zip(sent, error.cancellation_reasons, strict=False)
+    # The sort is stable: writes of one kind keep their order.
+    writes_as_sent = sorted(writes, key=lambda write: _ORDER_SENT.index(write.kind))
+    refused = [
+        write
+        for write, reason in zip(writes_as_sent, error.cancellation_reasons, strict=False)
         if reason is not None and reason.code == "ConditionalCheckFailed"
     ]
-    return [each for each in writes if any(each is one for one in failed)]
+    return [write for write in writes if contains(refused, write)]

@@ -1,16 +1,17 @@
-"""The keys of unique work. For each, a record in the coordination table names the job that has it.
+"""The keys of unique work: at most one job has a key at a time.
 
-A row names the key that it has or waits for (`unique_key`). The transaction that saves or retries
-the row puts the record. The transaction that ends the job deletes the record. If the job has its
-key only until it starts, the claim deletes the record instead (see `job_runners.store.holdings`).
+The job that has a key is called its holder. One other job, the follower, may wait for the holder to
+end. Both are stored twice. The *row* of each job names the key (`unique_key`), and the key's
+*record* in the coordination table names both jobs.
 
-So row and record agree, unless a row was deleted manually or a table was restored. A record whose
-job has ended or is gone counts as free. The next job takes the record over, on condition that the
-record hasn't changed.
+Row and record change in one transaction. Saving or retrying a job puts the record, and the end of
+the job deletes it. If there is a follower, the same transaction gives it the key and admits it, which
+means that it may start. For some types, a job gives up its key when it starts: its claim then
+deletes the record.
 
-The job that has the key is called the holder. One other job, the follower, may wait for the holder
-to end. The record names both. The transaction that ends the holder admits the follower and gives
-it the key.
+So row and record agree, unless a row was deleted manually or a table was restored. If the holder
+in a record has ended or is gone, the key counts as free. The next job takes over the record, on
+condition that the record hasn't changed.
 """
 
 from collections.abc import Callable
@@ -23,28 +24,29 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.aws.errors import conflicts
+from job_runners.aws.errors import is_conflict
 from job_runners.errors import PreconditionFailed
 from job_runners.store import conditional_write
 from job_runners.store.job_fields import FOLLOWS_PREFIX
 from job_runners.store.job_request import JobRequest, Lane, Status, job_id_of
 from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Integer, nullable
-from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite
+from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite, contains
 
 _T = TypeVar("_T")
 
 _LIFETIME = 300 * clock.DAY  # no row can live longer, so a record outlives its job's row
-_TRIES = 5  # tries to take a key, because other jobs may take it and give it up in between
+_MAX_TRIES = 5  # to take a key, which other jobs may take and give up between two tries
 
 
 class KeyRecord(CoordinationItem):
     """The record of a key.
 
-    It names jobs by their created_key, because a later job may get the same id.
+    It names each job by its `created_key`, which contains its creation time and its id. The id
+    alone isn't unique over time.
     """
 
-    erased = "not: it goes when its job ends"
+    erasure = "none: it is deleted when its job ends"
 
     pk = UnicodeAttribute(hash_key=True)  # "unique#" and the key
     sk = UnicodeAttribute(range_key=True, default="holder")
@@ -54,109 +56,117 @@ class KeyRecord(CoordinationItem):
 
     @property
     def key(self) -> str:
-        """Return the key of this record."""
+        """Return the key without the prefix."""
         return self.pk.removeprefix("unique#")
 
 
-class Held(NamedTuple):
-    """A key that a job has: the key's record, that job, and its follower if there is one."""
+class HeldKey(NamedTuple):
+    """A key that a job has."""
 
     record: KeyRecord
     holder: JobRequest
     follower: JobRequest | None
 
     @property
-    def held_by_of_follower(self) -> str:
+    def follower_held_by(self) -> str:
         """Return the `held_by` of a job that follows the holder."""
         return f"{FOLLOWS_PREFIX}{self.record.holder}"
 
 
 class KeyTaken(NotWritten):
-    """Another job has the unique key that a row was to get."""
+    """A row wasn't written because another job has the unique key."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held_key: HeldKey) -> None:
         super().__init__("another job has the unique key")
-        self.held = held
+        self.held_key = held_key
 
 
-class Free(NamedTuple):
-    """A key that no job has, although there may be a record of it.
+class FreeKey(NamedTuple):
+    """A key that no job has, although there may be a record of a job that had it.
 
-    If the record's job has a follower, the follower gets the key before any new job.
+    If that job had a follower, the follower gets the key before any new job.
     """
 
     record: KeyRecord | None
     follower: JobRequest | None = None
 
 
-def look(key: str) -> Held | Free:
-    """Return which job has a key, or that the key is free.
+def find_holder(key: str) -> HeldKey | FreeKey:
+    """Read which job has a key, or that the key is free.
 
-    A transaction becomes visible item by item. So the record of a key may be visible before the row
-    of its job, and the key then looks free. The transaction that takes over a record therefore
-    checks the row again.
+    A transaction becomes visible item by item. If the record of a key is visible before the row of
+    its holder, the key looks free. So the transaction that takes over a record checks that row too.
     """
-    record = _record(key)
+    record = _read_record(key)
     if record is None:
-        return Free(None)
-    holder, follower = read(job_id_of(record.holder)), _follower(record)
+        return FreeKey(None)
+    follower = _read_follower(record)
+    holder = read(job_id_of(record.holder))
     if holder is None or not has_key(holder, record):
-        return Free(record, follower)
-    return Held(record, holder, follower)
+        return FreeKey(record, follower)
+    return HeldKey(record, holder, follower)
 
 
 def has_key(row: JobRequest, record: KeyRecord) -> bool:
-    """Return whether a record's holder still has the key. `row` is the row with the holder's id."""
+    """Return whether the holder in a record still has the key. `row` is the holder's row."""
     return not row.status.finished and row.unique_key == record.key
 
 
-def _record(key: str) -> KeyRecord | None:
+def _read_record(key: str) -> KeyRecord | None:
     try:
         return KeyRecord.get(_record_id(key), "holder", consistent_read=True)
     except KeyRecord.DoesNotExist:
         return None
 
 
-def _follower(record: KeyRecord) -> JobRequest | None:
-    """Return the job that waits for the end of the record's holder, if there is one."""
-    row = read(job_id_of(record.follower)) if record.follower is not None else None
+def _read_follower(record: KeyRecord) -> JobRequest | None:
+    """Return the job that waits for the holder in a record to end, if there is one."""
+    if record.follower is None:
+        return None
+    row = read(job_id_of(record.follower))
     return row if row is not None and row.follows == record.holder else None
 
 
 # --- writes ---------------------------------------------------------------------------------------
 
 
-def take_writes(key: str, job: JobRequest, old_record: KeyRecord | None) -> list[RecordWrite]:
+def writes_to_take_key(
+    key: str, job: JobRequest, old_record: KeyRecord | None
+) -> list[RecordWrite]:
     """Return the writes that give a key to a job.
 
     `old_record` is the record of a job that has ended, or None if the key has no record. The writes
     are refused if the key's record has changed in the meantime.
     """
     record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=_expiry())
-    writes = [RecordWrite(record, "put", condition=_as_read(old_record))]
+    writes = [RecordWrite(record, "put", condition=_unchanged(old_record))]
+    if old_record is None:
+        return writes
     # Check that the old holder has ended. If it is `job` itself, the write of its row checks that.
-    if old_record is not None and job_id_of(old_record.holder) != job.id:
+    if job_id_of(old_record.holder) != job.id:
+        finished = [status for status in Status if status.finished]
         # `!=` also holds if the row or its unique_key doesn't exist.
-        has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(
-            *(each for each in Status if each.finished)
-        )
-        writes.append(
-            RecordWrite(JobRequest(id=job_id_of(old_record.holder)), "check", condition=has_ended)
-        )
-    return writes if old_record is None else [*writes, *_not_followed(old_record, job)]
+        has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(*finished)
+        old_holder = JobRequest(id=job_id_of(old_record.holder))
+        writes.append(RecordWrite(old_holder, "check", condition=has_ended))
+    return [*writes, *_no_follower_checks(old_record, job)]
 
 
-def follow_writes(held: Held, job: JobRequest) -> list[RecordWrite]:
-    """Return the writes that make a job follow the job that has the key."""
-    follows = [KeyRecord.follower.set(job.created_key)]
-    as_read = _as_read(held.record)
-    return [RecordWrite(held.record, "change", follows, as_read), *_not_followed(held.record, job)]
+def writes_to_follow(held_key: HeldKey, job: JobRequest) -> list[RecordWrite]:
+    """Return the writes that make a job the follower of the job that has the key."""
+    record = held_key.record
+    actions = [KeyRecord.follower.set(job.created_key)]
+    return [
+        RecordWrite(record, "change", actions, _unchanged(record)),
+        *_no_follower_checks(record, job),
+    ]
 
 
-def give_up_writes(job: JobRequest) -> list[RecordWrite]:
+def writes_to_release_key(job: JobRequest) -> list[RecordWrite]:
     """Return the write by which a job gives up its key, or stops following another job.
 
-    No read of the record is needed. If the job has a follower, the write is refused.
+    This reads nothing. If the job has a follower, DynamoDB refuses the write: call
+    `writes_to_pass_key_on` then.
     """
     record = KeyRecord(_record_id(str(job.unique_key)), "holder")
     if job.follows is not None:
@@ -166,35 +176,40 @@ def give_up_writes(job: JobRequest) -> list[RecordWrite]:
     return [RecordWrite(record, "delete", condition=has_no_follower)]
 
 
-def hand_key_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
+def writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
     """Return the writes by which a job that may have a follower gives up its key.
 
-    Call this if the `give_up_writes` of the job were refused. It reads the record. If there is a
-    follower, the writes admit it and give it the key. If the job doesn't have the key, there are no
-    writes.
+    This reads the record. If there is a follower, the writes admit it and give it the key. If the
+    job doesn't have the key, there are no writes.
     """
-    record = _record(str(job.unique_key))
+    record = _read_record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
         return []
-    as_read = _as_read(record)
-    follower = _follower(record)
+    unchanged = _unchanged(record)
+    follower = _read_follower(record)
     if follower is None:
-        return [RecordWrite(record, "delete", condition=as_read), *_not_followed(record, job)]
-    admits_follower = RecordWrite(follower, "change", *_admission(follower))
-    return [RecordWrite(record, "change", _make_holder(follower), as_read), admits_follower]
+        return [
+            RecordWrite(record, "delete", condition=unchanged),
+            *_no_follower_checks(record, job),
+        ]
+    actions, still_follows = _admission(follower)
+    return [
+        RecordWrite(record, "change", _holder_actions(follower), unchanged),
+        RecordWrite(follower, "change", actions, still_follows),
+    ]
 
 
-def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
-    """Return a check that the follower in a record, if any, no longer waits for the holder.
+def _no_follower_checks(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
+    """Return the check, if it is needed, that the follower in a record no longer follows.
 
-    No check is needed if the follower is `job`, whose row is written in the same transaction.
+    No check is needed if there is none, or if it is `job`, whose row the same transaction writes.
     """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
     # `!=` also holds if the row doesn't exist.
-    does_not_wait = JobRequest.held_by != f"{FOLLOWS_PREFIX}{record.holder}"
+    no_longer_follows = JobRequest.held_by != f"{FOLLOWS_PREFIX}{record.holder}"
     follower = JobRequest(id=job_id_of(record.follower))
-    return [RecordWrite(follower, "check", condition=does_not_wait)]
+    return [RecordWrite(follower, "check", condition=no_longer_follows)]
 
 
 def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]], _T]) -> _T:
@@ -205,52 +220,61 @@ def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]],
     PreconditionFailed if other jobs keep taking the key and giving it up.
     """
     old_record: KeyRecord | None = None
-    for tries_left in reversed(range(_TRIES)):
-        key_writes = take_writes(key, job, old_record)
+    for attempt in range(1, _MAX_TRIES + 1):
+        is_last_try = attempt == _MAX_TRIES
+        key_writes = writes_to_take_key(key, job, old_record)
         try:
             return save(key_writes)
         except RaceLost as lost:
-            if not all(any(each is one for one in key_writes) for each in lost.refused):
+            if not all(contains(key_writes, write) for write in lost.refused):
                 raise  # a write that has nothing to do with the key was refused
-            if not tries_left:
-                raise overtaken("take_key", job.id) from lost
+            if is_last_try:
+                raise lost_race_error("take_key", job.id) from lost
         except PynamoDBException as error:
-            if not conflicts(error) or not tries_left:
+            if not is_conflict(error) or is_last_try:
                 raise
-            # Another process is writing the record: read below which job has the key.
-        found = look(key)
-        if isinstance(found, Held):
-            if found.record.holder != job.created_key:
-                raise KeyTaken(found)
-            # This job has the key: an earlier try succeeded, and its response was lost. `save`
-            # will find its row.
-            continue
-        if found.follower is not None:
-            # The writes are refused if another process has admitted the follower in the meantime.
-            with suppress(PreconditionFailed, RaceLost):
-                admit_follower(key, found.follower, found)
-        old_record = found.record
+        old_record = _record_to_replace(key, job, old_record)
     raise AssertionError("the last try raises")
 
 
-def overtaken(transition: str, job_id: str) -> PreconditionFailed:
+def _record_to_replace(key: str, job: JobRequest, old_record: KeyRecord | None) -> KeyRecord | None:
+    """Read the key's record after a refused try, and return the record that the next try replaces.
+
+    If a job has ended without admitting its follower, this admits the follower. Raises KeyTaken if
+    another job has the key.
+    """
+    found = find_holder(key)
+    if isinstance(found, HeldKey):
+        if found.record.holder != job.created_key:
+            raise KeyTaken(found)
+        # An earlier try gave this job the key, but its response was lost. The next try will be
+        # refused, and find the job's row.
+        return old_record
+    if found.follower is not None:
+        # The writes are refused if another process has admitted the follower in the meantime.
+        with suppress(PreconditionFailed, RaceLost):
+            admit_follower(key, found.follower, found)
+    return found.record
+
+
+def lost_race_error(transition: str, job_id: str) -> PreconditionFailed:
     """Return the error for a request that lost the race for a key at every try."""
     return PreconditionFailed(transition, job_id, "overtaken by others")
 
 
-def admit_follower(key: str, follower: JobRequest, found: Free) -> conditional_write.Change:
+def admit_follower(key: str, follower: JobRequest, free_key: FreeKey) -> conditional_write.Change:
     """Admit the follower of a job that ended without admitting it. The follower gets the key.
 
     Raises PreconditionFailed, or RaceLost if another job has taken the key.
     """
-    actions, as_read = _admission(follower)
+    actions, still_follows = _admission(follower)
     return conditional_write.write_with(
         "admit",
         follower,
         actions,
-        as_read,
+        still_follows,
         already_applied=lambda row: row.status is not Status.WAITING,
-        more_writes=take_writes(key, follower, found.record),
+        more_writes=writes_to_take_key(key, follower, free_key.record),
         resumes=True,
     )
 
@@ -262,20 +286,19 @@ def _admission(follower: JobRequest) -> tuple[list[Action], Condition]:
     for the end of the same job, and has the same run_at.
     """
     run_at = follower.run_at or 0
-    starts = (
-        conditional_write.schedule_actions(follower, run_at)
-        if run_at > clock.now()
-        else conditional_write.queue_actions(follower, Lane.PROMPT)
-    )
-    actions = [*starts, *conditional_write.no_longer_held()]
-    as_read = (JobRequest.held_by == follower.held_by) & conditional_write.same(
+    if run_at > clock.now():
+        actions = conditional_write.schedule_actions(follower, run_at)
+    else:
+        actions = conditional_write.queue_actions(follower, Lane.PROMPT)
+    actions += conditional_write.clear_hold_actions()
+    still_follows = (JobRequest.held_by == follower.held_by) & conditional_write.same(
         JobRequest.run_at, follower.run_at
     )
-    return actions, as_read
+    return actions, still_follows
 
 
-def _make_holder(follower: JobRequest) -> list[Action]:
-    """Return the actions that make the follower the holder in the record."""
+def _holder_actions(follower: JobRequest) -> list[Action]:
+    """Return the actions that make the follower in a record its holder."""
     return [
         KeyRecord.holder.set(follower.created_key),
         KeyRecord.expires_at.set(_expiry()),
@@ -283,7 +306,8 @@ def _make_holder(follower: JobRequest) -> list[Action]:
     ]
 
 
-def _as_read(record: KeyRecord | None) -> Condition:
+def _unchanged(record: KeyRecord | None) -> Condition:
+    """Return the condition that a key's record is as it was read, or that there is still none."""
     if record is None:
         condition: Condition = KeyRecord.pk.does_not_exist()
     else:

@@ -39,7 +39,7 @@ def partition_of_organization(organization_id: str) -> str:
 class UsedKey(CoordinationItem):
     """A key that jobs have used in a queue."""
 
-    erased = "queue records"
+    counted_as = "queue records"
     partition_of = staticmethod(partition_of_organization)
 
     pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
@@ -63,20 +63,22 @@ def note_use(line: Line, organization_id: str) -> None:
         _note(partition_of_organization(organization_id), f"{queue_name}#{concurrency_key}", today)
 
 
-def used(queue_name: str, limit: int, after: str = "") -> list[str]:
+def used_in_queue(queue_name: str, limit: int, after: str = "") -> list[str]:
     """Return at most `limit` keys that jobs have used in a queue, in order.
 
     All of them come after `after`.
     """
-    return _listed(partition_of_queue(queue_name), "", limit, after)
+    return _list_keys(partition_of_queue(queue_name), "", limit, after)
 
 
-def used_by(organization_id: str, queue_name: str, limit: int, after: str = "") -> list[str]:
+def used_by_organization(
+    organization_id: str, queue_name: str, limit: int, after: str = ""
+) -> list[str]:
     """Return at most `limit` keys that an organization's jobs have used in a queue, in order.
 
     All of them come after `after`.
     """
-    return _listed(partition_of_organization(organization_id), f"{queue_name}#", limit, after)
+    return _list_keys(partition_of_organization(organization_id), f"{queue_name}#", limit, after)
 
 
 def partition_of_queue(queue_name: str) -> str:
@@ -89,7 +91,7 @@ def _note(partition: str, listed_as: str, today: int) -> None:
         return
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
     try:
-        with clients.tried_once():
+        with clients.without_retries():
             UsedKey(partition, listed_as, expires_at=expires_at).save()
     except AWS_ERRORS:
         return  # a later start notes it, usually the next day
@@ -98,7 +100,7 @@ def _note(partition: str, listed_as: str, today: int) -> None:
     _remembered[partition, listed_as] = today
 
 
-def _listed(partition: str, queue_prefix: str, limit: int, after: str) -> list[str]:
+def _list_keys(partition: str, queue_prefix: str, limit: int, after: str) -> list[str]:
     # The range includes both ends. Keys have no control characters, so if the range begins with
     # `after` plus "\0", it leaves out only `after`.
     first, last = f"{after}\0", _LAST

@@ -10,13 +10,13 @@ from pynamodb.expressions.condition import Condition
 
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import WAITING, LineItem
-from job_runners.store.pauses import Held
+from job_runners.store.pauses import HeldEntry
 from job_runners.values import Value
 
 MAX_COUNTED = 1000  # no more entries than this are counted
 
 
-class Waiting(Value):
+class WaitingCount(Value):
     """A number of waiting jobs, counted up to MAX_COUNTED. `more` is True if there are more.
 
     `oldest` is the earliest time at which one of them began to wait, in milliseconds since 1970. It
@@ -28,9 +28,9 @@ class Waiting(Value):
     oldest: int | None = None
 
 
-def in_line(
+def count_in_line(
     partition_key: str, organization_id: str | None = None, group: str | None = None
-) -> Waiting:
+) -> WaitingCount:
     """Count the jobs that wait in a line.
 
     With `organization_id`, read the first MAX_COUNTED jobs of the line, and count only those of
@@ -51,13 +51,13 @@ def in_line(
     return _waiting(since, len(found) > MAX_COUNTED)
 
 
-def under_pause(pause: str) -> Waiting:
+def count_under_pause(pause: str) -> WaitingCount:
     """Count the jobs that a pause holds. `pause` is their `held_by`."""
-    found = _read_first(Held, f"held#{pause}", None, ["since"])
+    found = _read_first(HeldEntry, f"held#{pause}", None, ["since"])
     return _waiting([entry.since for entry in found[:MAX_COUNTED]], len(found) > MAX_COUNTED)
 
 
-def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
+def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingCount:
     """Count the jobs ahead of a waiting job in its line or under its pause.
 
     No job is ahead of a follower. In a line whose groups take turns, only jobs of the job's own
@@ -65,10 +65,10 @@ def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
     that organization.
     """
     if job.follows is not None:
-        return Waiting()
-    model: Any = Held
+        return WaitingCount()
+    model: Any = HeldEntry
     up_to_job: Condition
-    partition_key, up_to_job = f"held#{job.held_by}", Held.sk <= job.created_key
+    partition_key, up_to_job = f"held#{job.held_by}", HeldEntry.sk <= job.created_key
     if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"
         model, partition_key, up_to_job = (
@@ -79,12 +79,12 @@ def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
     limit = MAX_COUNTED + 2  # one more than MAX_COUNTED, and the entry of the job itself
     if organization_id is None:
         ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
-        return Waiting(max(0, min(ahead, MAX_COUNTED)), ahead > MAX_COUNTED)
+        return WaitingCount(max(0, min(ahead, MAX_COUNTED)), ahead > MAX_COUNTED)
     found = list(
         model.query(partition_key, up_to_job, limit=limit, attributes_to_get=["organization_id"])
     )
     own = [each.organization_id == organization_id for each in found[:-1][:MAX_COUNTED]]
-    return Waiting(sum(own), len(found) == limit)
+    return WaitingCount(sum(own), len(found) == limit)
 
 
 def _read_first(model: Any, partition_key: str, condition: Any, attributes: list[str]) -> list[Any]:
@@ -93,6 +93,6 @@ def _read_first(model: Any, partition_key: str, condition: Any, attributes: list
     )
 
 
-def _waiting(since: Iterable[int], more: bool) -> Waiting:
+def _waiting(since: Iterable[int], more: bool) -> WaitingCount:
     times = list(since)
-    return Waiting(len(times), more, min(times, default=None))
+    return WaitingCount(len(times), more, min(times, default=None))

@@ -16,10 +16,10 @@ from job_runners.store.table import CoordinationItem, Integer, nullable
 
 # How long a process uses what it has read when it dispatches jobs. So a new webhook is called
 # for all jobs that are dispatched after this time.
-CACHED = 10 * clock.SECOND
-MOST = 20  # of one organization, because each end may be delivered to all of them
+CACHE_TIME = 10 * clock.SECOND
+MAX_WEBHOOKS = 20  # of one organization, because each end may be delivered to all of them
 ENDS = tuple(str(status) for status in Status if status.finished)
-_MOST_CACHED = 1000  # organizations
+_MAX_CACHED = 1000  # organizations
 
 
 def partition_of(organization_id: str) -> str:
@@ -30,7 +30,7 @@ def partition_of(organization_id: str) -> str:
 class Webhook(CoordinationItem):
     """A receiver, and the ends that it gets. Where a list is None, it gets all of them."""
 
-    erased = "webhooks"
+    counted_as = "webhooks"
     partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "webhooks#" and the organization
@@ -47,7 +47,7 @@ class Webhook(CoordinationItem):
         """Return the name of the webhook."""
         return self.sk
 
-    def gets(self, job_type: str, status: str) -> bool:
+    def receives(self, job_type: str, status: str) -> bool:
         """Return whether the webhook gets such an end of a job of this type."""
         return job_type in (self.job_types or (job_type,)) and status in (self.statuses or ENDS)
 
@@ -57,19 +57,19 @@ def of_organization(organization_id: str) -> list[Webhook]:
     return list(Webhook.query(partition_of(organization_id), consistent_read=True))
 
 
-def announced(organization_id: str, job_type: str) -> list[str]:
+def announced_ends(organization_id: str, job_type: str) -> list[str]:
     """Return which ends of the jobs of a type an organization's webhooks get.
 
-    The webhooks were read at most CACHED ago.
+    The webhooks were read at most CACHE_TIME ago.
     """
     now = clock.now()
     read_at, found = _cache.get(organization_id, (0, ()))
-    if not 0 <= now - read_at < CACHED:
+    if not 0 <= now - read_at < CACHE_TIME:
         found = of_organization(organization_id)
-        if len(_cache) >= _MOST_CACHED:
+        if len(_cache) >= _MAX_CACHED:
             _cache.clear()
         _cache[organization_id] = now, found
-    return [each for each in ENDS if any(webhook.gets(job_type, each) for webhook in found)]
+    return [each for each in ENDS if any(webhook.receives(job_type, each) for webhook in found)]
 
 
 def find(organization_id: str, name: str) -> Webhook | None:

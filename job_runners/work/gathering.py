@@ -118,7 +118,7 @@ class GroupResults:
     def __iter__(self) -> Iterator[MemberResult]:
         left, chunk = self.total, 0
         while left > 0:
-            keys = self._job._keep_trying(partial(group_chunks.keys, self._group.id, chunk))
+            keys = self._job._keep_trying(partial(group_chunks.read_keys, self._group.id, chunk))
             for page in _pages(keys, _PAGE):
                 yield from self._results(page)
             left, chunk = left - len(keys), chunk + 1
@@ -208,7 +208,7 @@ def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Members) -> int:
     """
     group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.last_group_id == group.id:
-        done = job._keep_trying(lambda: group_chunks.dispatched(group.id))
+        done = job._keep_trying(lambda: group_chunks.read_dispatched(group.id))
     if done.total is not None:
         return done.total
     if clock.now() >= wait.until:
@@ -220,7 +220,7 @@ def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
     """Return a complete group with its numbers of members by outcome, as the gather stores it."""
     from job_runners.store import group_counts
 
-    counts = group_counts.dispatched(group, total, most=MAX_MEMBERS, call=job._keep_trying)
+    counts = group_counts.count_dispatched(group, total, most=MAX_MEMBERS, call=job._keep_trying)
     outcomes = counts.by_outcome
     outcomes["failed"] += outcomes.pop("open")  # a member that was retried since then
     return {"id": group.id, "shards": group.shards, "total": total, "outcomes": outcomes}
@@ -305,8 +305,8 @@ class _MemberDispatcher:
             return
         from job_runners.store import group_counts
 
-        counts = group_counts.dispatched(group, dispatched, call=job._keep_trying)
-        found = group_counts.as_stored(group, counts, job._row.member_counts)
+        counts = group_counts.count_dispatched(group, dispatched, call=job._keep_trying)
+        found = group_counts.to_stored(group, counts, job._row.member_counts)
         self._write(lambda: group_waits.count_members(job._row, found))
 
     def _add_part(self, jobs: dict[str, Any]) -> None:

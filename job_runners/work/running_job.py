@@ -392,7 +392,7 @@ class RunningJob(JobFiles, JobWaits):
         if done is None:
             began_at = clock.now()
             result = as_json(function())
-            done = self._keep_trying(lambda: steps.keep(self._row, stored_name, result, began_at))
+            done = self._keep_trying(lambda: steps.record(self._row, stored_name, result, began_at))
         return done.result
 
     def _try_to_write(self) -> None:
@@ -465,7 +465,7 @@ def _stored_name(kind: str, prefix: str, name: str) -> str:
     """
     from job_runners.store import steps
 
-    limit = steps.LONGEST_NAME - len(prefix)
+    limit = steps.MAX_NAME_BYTES - len(prefix)
     if without_surrogates(name) != name:
         raise NameNotText(kind)
     size = len(name.encode())

@@ -105,7 +105,7 @@ def wait_for(job: _Job, name: str, timeout: float) -> Any:
         )
         if clock.now() < until:
             _await(job, name, [name], until)
-        record(job, signals.timed_out(job._row, name))
+        record(job, signals.new_timeout(job._row, name))
         found = job._keep_trying(lambda: signals.find(job._row, name))
     if found is None or found.timed_out:
         raise WaitTimedOut(name)

@@ -10,7 +10,7 @@ import pytest
 
 from following import ORGANIZATION, follow
 from hostile_files import write_contacts
-from job_runners.store.pauses import CACHED
+from job_runners.store.pauses import CACHE_TIME
 from local_stack import Local
 from stack_clients import session
 
@@ -37,7 +37,7 @@ def paused(local: Local) -> Iterator[tuple[str, float]]:
     """Yield a queue that is paused, and when every worker has heard of it."""
     queue = f"queue-{uuid.uuid4()}"
     assert local.api.put(f"/paused/queue/{queue}").status == 200
-    yield queue, time.monotonic() + CACHED / 1000
+    yield queue, time.monotonic() + CACHE_TIME / 1000
     local.api.delete(f"/paused/queue/{queue}")
 
 
@@ -46,7 +46,7 @@ def limited(local: Local, paused: tuple[str, float]) -> Iterator[tuple[str, floa
     """Yield a queue that is limited to one job at once, and when every worker has heard of it."""
     queue = f"queue-{uuid.uuid4()}"
     assert local.api.put(f"/queues/{queue}", {"slots": 1}).status == 200
-    yield queue, time.monotonic() + CACHED / 1000
+    yield queue, time.monotonic() + CACHE_TIME / 1000
     local.api.delete(f"/queues/{queue}")
 
 

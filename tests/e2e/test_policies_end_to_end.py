@@ -13,7 +13,7 @@ import pytest
 from expanded_template import allowed, deployed
 from following import follow
 from job_runners.client.connections import Answer
-from job_runners.store.limits import CACHED
+from job_runners.store.limits import CACHE_TIME
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
 from stack_clients import session
@@ -101,7 +101,7 @@ def queues(enforcing: Enforcing) -> tuple[str, str]:
     paused, limited = f"queue-{uuid.uuid4()}", f"queue-{uuid.uuid4()}"
     done(enforcing.api.put(f"/paused/queue/{paused}"))
     done(enforcing.api.put(f"/queues/{limited}", {"slots": 1}))
-    time.sleep(CACHED / 1000)
+    time.sleep(CACHE_TIME / 1000)
     return paused, limited
 
 

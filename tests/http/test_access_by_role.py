@@ -71,7 +71,7 @@ def made(state: str, monkeypatch: pytest.MonkeyPatch, schedules: bool = True) ->
         if row["pk"].startswith("failures#"):
             ErrorGroup(row["pk"], row["sk"]).update([ErrorGroup.id.set(FAILURE)])
     script.reset()
-    failed_tasks.keep(
+    failed_tasks.record(
         FAILED_TASK,
         task_name="sample_note",
         attempt=1,

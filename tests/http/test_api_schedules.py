@@ -13,7 +13,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import due_schedule, recurring
 from job_runners.settings import forget
 from job_runners.store import schedules
-from job_runners.store.schedules import ScheduleMoved
+from job_runners.store.schedules import ScheduleChanged
 from job_runners.work import Recurring, occurrences
 from sample_work import script
 from stale_reads import catch_up
@@ -355,7 +355,7 @@ def test_who_meets_others_at_one_schedule_is_asked_to_try_again(
     put()
 
     def moved(*_: Any, **__: Any) -> None:
-        raise ScheduleMoved
+        raise ScheduleChanged
 
     monkeypatch.setattr(schedules, "pause", moved)
     answer = on("PUT", "/nightly/paused")

@@ -156,7 +156,7 @@ def test_members_of_a_canceled_batch_beyond_those_whose_rows_are_read_count_as_c
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_chunks, "SIZE", 4)
-    monkeypatch.setattr("job_runners.store.group_counts._MOST_READ", 1)
+    monkeypatch.setattr("job_runners.store.group_counts._MAX_ROWS_READ", 1)
     fail(0)
     batch = post(6)
     deliver(worker, 2)

@@ -198,7 +198,7 @@ def test_members_are_listed_page_by_page_and_by_outcome(worker: FakeLambda) -> N
 def test_a_page_with_a_filter_ends_after_some_members(
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_members, "MOST_EXAMINED", 4)
+    monkeypatch.setattr(group_members, "MAX_EXAMINED", 4)
     fail(5)
     batch = post(numbered(7))
     worker.deliver()

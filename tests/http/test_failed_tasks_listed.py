@@ -75,7 +75,7 @@ def test_they_come_in_pages_each_once() -> None:
 def test_a_page_is_no_larger_than_a_response_may_be() -> None:
     ids = {failed_tasks.new_task_id() for _ in range(70)}
     for task_id in ids:
-        failed_tasks.keep(
+        failed_tasks.record(
             task_id,
             task_name="sample_note",
             attempt=1,

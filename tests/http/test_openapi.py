@@ -281,7 +281,7 @@ def test_so_it_is_with_a_failed_task_that_is_there(worker: FakeLambda) -> None:
     @given(case=strategy, name=st.sampled_from(["sample_note", "sample_gone"]), kept=st.booleans())
     def holds(case: Case[Any], name: str, kept: bool) -> None:
         task_id = case.path_parameters["task_id"] = failed_tasks.new_task_id()
-        failed_tasks.keep(
+        failed_tasks.record(
             task_id,
             task_name=name,
             attempt=1,

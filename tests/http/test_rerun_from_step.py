@@ -185,8 +185,8 @@ def test_a_delete_of_the_new_job_leaves_nothing_of_it(bench: Bench) -> None:
     caller_actions.delete(new)
     left = [row["pk"] for row in moto_direct.rows("coordination") if new.id in row["pk"]]
     assert left == []
-    assert list(bucket.listed(f"partial/{new.created_key}")) == []
-    assert list(bucket.listed(f"partial/{old.created_key}")) != []
+    assert list(bucket.list_objects(f"partial/{new.created_key}")) == []
+    assert list(bucket.list_objects(f"partial/{old.created_key}")) != []
 
 
 def test_what_can_not_be_continued_is_refused_with_the_reason(

@@ -122,7 +122,7 @@ def test_a_job_type_that_does_not_exist_is_refused() -> None:
 
 
 def test_an_organization_has_a_limited_number_of_webhooks() -> None:
-    for number in range(webhooks.MOST):
+    for number in range(webhooks.MAX_WEBHOOKS):
         webhooks.put("acme", str(number), by=None, **WEBHOOK)
     answer = ask("PUT", "/crm", WEBHOOK)
     assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:too-many-webhooks")

@@ -106,7 +106,7 @@ def unique_work(history: ScriptedHistory) -> None:
 def a_step(history: ScriptedHistory) -> None:
     """Have a job that goes on later keep a step."""
     job = history.row(history.dispatch())
-    history.ask(lambda: steps.keep(job, "charge", 1))
+    history.ask(lambda: steps.record(job, "charge", 1))
 
 
 def a_schedule_put_again(history: ScriptedHistory) -> None:

@@ -50,7 +50,7 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
         row = conditional_write.write_with(
             transition, job, *arguments, **({"more_writes": ()} | more)
         )
-        for freed in holdings.free_slot_writes(job):
+        for freed in holdings.writes_to_free_slot(job):
             freed.record.update(list(freed.actions), freed.condition)
         return row
 

@@ -50,7 +50,7 @@ class WithoutAsRead:
     def __getattr__(self, name: str) -> Any:
         return getattr(conditional_write, name)
 
-    def as_read(self, job: JobRequest) -> Any:
+    def unchanged(self, job: JobRequest) -> Any:
         """Return the condition that is left."""
         return JobRequest.status == job.status
 
@@ -176,7 +176,7 @@ def note_and_sweep(changed: limits.LimitChange, *others: Any) -> None:
 def any_free_slot(line: Line) -> LineItem | None:
     """Return any free slot within the number in force: the highest."""
     in_force = line.limits.slots if line.limits is not None else None
-    free = {*range(1, (in_force or 0) + 1)} - {slot.number for slot in line.held}
+    free = {*range(1, (in_force or 0) + 1)} - {slot.number for slot in line.held_slots}
     return LineItem(line.partition_key, f"slot#{max(free):03d}") if free else None
 
 

@@ -51,12 +51,12 @@ def test_every_occurrence_is_started_once_or_accounted_for(
 def test_it_notices_when_a_schedule_need_not_be_as_it_was_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    as_read = writing.as_read
+    unchanged = writing.unchanged
 
     def whatever(schedule: Schedule | None) -> Condition:
-        return as_read(schedule) if schedule is None else Schedule.revision.exists()
+        return unchanged(schedule) if schedule is None else Schedule.revision.exists()
 
-    monkeypatch.setattr(writing, "as_read", whatever)
+    monkeypatch.setattr(writing, "unchanged", whatever)
     assert noticed(near=74)
 
 
@@ -140,5 +140,5 @@ def test_it_notices_when_what_is_refused_is_not_looked_at_again(
     def drop(schedule: Schedule, *_: Any, **__: Any) -> None:
         store.advance(schedule, Progress(schedule.last_at or 0, None))
 
-    monkeypatch.setattr(store, "note_failing", drop)
+    monkeypatch.setattr(store, "record_failed_start", drop)
     assert broken_promise(faults={Fault.SCHEDULES, Fault.DEPLOYS}, near=23)

@@ -30,12 +30,12 @@ def test_it_notices_when_a_claim_is_not_counted(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_an_end_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = past.ended
+    real = past.end_actions
 
     def lost(job: JobRequest, outcome: str) -> list[Any]:
         return [] if outcome == past.LOST else real(job, outcome)
 
-    monkeypatch.setattr(past, "ended", lost)
+    monkeypatch.setattr(past, "end_actions", lost)
     assert "isn't in its past" in broken_promise()
 
 
@@ -45,7 +45,7 @@ def test_it_notices_when_full_entries_are_dropped(monkeypatch: pytest.MonkeyPatc
 
 
 def test_it_notices_when_a_retry_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = acts.retried
+    real = acts.retry_write
 
     def of_another_job(job: JobRequest, by: str | None) -> Any:
         return real(JobRequest(id=job.id, created_key="another"), by)

@@ -25,7 +25,7 @@ def noticed(*, near: int = 0) -> str:
 
 
 def test_it_notices_when_a_record_is_taken_whoever_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uniqueness, "_as_read", lambda record: uniqueness.KeyRecord.pk != "")
+    monkeypatch.setattr(uniqueness, "_unchanged", lambda record: uniqueness.KeyRecord.pk != "")
     assert "has two holders" in noticed()
 
 
@@ -64,7 +64,7 @@ def test_it_notices_when_a_manual_retry_takes_no_key(monkeypatch: pytest.MonkeyP
 
 
 def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uniqueness, "give_up_writes", lambda job: [])
+    monkeypatch.setattr(uniqueness, "writes_to_release_key", lambda job: [])
     assert "by its record, not None's" in noticed()
 
 

@@ -85,7 +85,7 @@ def test_every_slot_is_taken_and_given_back_as_in_the_model(
 def test_a_slot_that_is_not_given_back_with_its_row_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(holdings, "free_slot_writes", lambda job: [])
+    monkeypatch.setattr(holdings, "writes_to_free_slot", lambda job: [])
     words = words_about(1, tmp_path, LIMITED)
     assert "gave |-> {}" in words
 

@@ -128,7 +128,7 @@ def test_a_lease_is_not_renewed_beyond_its_claim(
     happened(row)
     before = queries.read(row.id)
     others = set(threading.enumerate())
-    with lease.renewed(message, clock.now()):
+    with lease.renewing_lease(message, clock.now()):
         for keeper in set(threading.enumerate()) - others:
             keeper.join(60)
             assert not keeper.is_alive()
@@ -138,7 +138,7 @@ def test_a_lease_is_not_renewed_beyond_its_claim(
 
 def test_a_task_has_no_lease_to_renew() -> None:
     others = set(threading.enumerate())
-    with lease.renewed(TaskMessage(id="t", name="sample_note", payload={}), clock.now()):
+    with lease.renewing_lease(TaskMessage(id="t", name="sample_note", payload={}), clock.now()):
         assert set(threading.enumerate()) <= others
 
 
@@ -158,7 +158,7 @@ def test_a_lease_is_renewed_though_aws_was_away_when_it_was_first_tried(
         return queries.read(job_id)
 
     monkeypatch.setattr(lease, "read", read)
-    with lease.renewed(message, clock.now()):
+    with lease.renewing_lease(message, clock.now()):
         end = time.monotonic() + 60
         while stored(row).lease_until == row.lease_until and time.monotonic() < end:
             time.sleep(0.02)

@@ -26,7 +26,7 @@ from job_runners.store import caller_transitions, lines, pauses, transitions
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
-from job_runners.store.pauses import Held, Kind
+from job_runners.store.pauses import HeldEntry, Kind
 from job_runners.store.transitions import Checkpoint
 from job_runners.testing.plain_clients import every_row
 from sample_work import script
@@ -47,7 +47,7 @@ def before_next(operation: str, happens: Callable[[], object]) -> None:
 
 
 def held_entries() -> list[str]:
-    return [entry.job_id for entry in every_row(Held) if entry.pk.startswith("held#")]
+    return [entry.job_id for entry in every_row(HeldEntry) if entry.pk.startswith("held#")]
 
 
 def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:

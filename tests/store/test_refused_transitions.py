@@ -227,7 +227,7 @@ def test_a_step_that_aws_did_not_take_is_not_kept(bench: Bench, outage: Outage) 
     row = bench.claim(bench.dispatch())
     outage.begin("throttled", only="PutItem")
     with pytest.raises(PutError):
-        steps.keep(row, "once", "result")
+        steps.record(row, "once", "result")
     outage.end()
     assert steps.find(row, "once") is None
 
@@ -236,7 +236,7 @@ def test_items_that_dynamodb_had_no_time_to_delete_are_deleted_at_the_next_try(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = bench.claim(bench.dispatch())
-    steps.keep(row, "once", "result")
+    steps.record(row, "once", "result")
     client = clients.client("dynamodb")
     real, busy = client._make_api_call, list[str]()
 
@@ -255,7 +255,7 @@ def test_items_that_dynamodb_had_no_time_to_delete_are_deleted_at_the_next_try(
 def test_a_step_that_is_gone_when_it_is_looked_up_has_the_result_of_now(bench: Bench) -> None:
     """Its job was deleted in between."""
     row = bench.claim(bench.dispatch())
-    steps.keep(row, "once", "first")
+    steps.record(row, "once", "first")
     client = clients.client("dynamodb")
 
     def delete(**_: Any) -> None:
@@ -263,7 +263,7 @@ def test_a_step_that_is_gone_when_it_is_looked_up_has_the_result_of_now(bench: B
         steps.delete(row)
 
     client.meta.events.register("before-call.dynamodb.GetItem", delete)
-    assert steps.keep(row, "once", "second").result == "second"
+    assert steps.record(row, "once", "second").result == "second"
 
 
 # --- saving ---------------------------------------------------------------------------------------

@@ -44,10 +44,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Counted, "made", 0)
     monkeypatch.setattr(Counted, "read", 0)
     monkeypatch.setattr(tls, "create_urllib3_context", lambda: Counted(ssl.PROTOCOL_TLS_CLIENT))
-    for kept in (tls.bundle, tls.amazon):
+    for kept in (tls.bundle_trust, tls.amazon_trust):
         kept.cache_clear()
     yield
-    for kept in (tls.bundle, tls.amazon):
+    for kept in (tls.bundle_trust, tls.amazon_trust):
         kept.cache_clear()
 
 

@@ -80,7 +80,7 @@ def test_none_is_left_where_another_job_has_the_key(bench: Bench) -> None:
 def test_none_is_left_where_others_are_faster_each_time(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uniqueness, "_TRIES", 1)
+    monkeypatch.setattr(uniqueness, "_MAX_TRIES", 1)
     uniqueness.KeyRecord("unique#k", "holder", holder="another", expires_at=0).save()
     with pytest.raises(PreconditionFailed, match="overtaken"):
         save(unique_key="k")

@@ -48,7 +48,7 @@ def resume(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
 def _view(pause: Pause, caller: Caller) -> dict[str, Any]:
     """Return a pause as this caller may see it. Only services see the number of waiting jobs,
     because it includes jobs of all organizations."""
-    held = waiting.under_pause(pause.sk) if caller.is_service else None
+    held = waiting.count_under_pause(pause.sk) if caller.is_service else None
     return queue_views.pause(pause, held)
 
 

@@ -64,8 +64,8 @@ def put_webhook(event: Event, caller: Caller, name: str) -> Response:
     require_sender(runners.sender(), Jobs.DELIVER_WEBHOOK, "has a retry policy")
     existing = {each.name for each in webhooks.of_organization(organization_id)}
     is_new = name not in existing
-    if is_new and len(existing) >= webhooks.MOST:
-        raise TooManyWebhooks(webhooks.MOST)
+    if is_new and len(existing) >= webhooks.MAX_WEBHOOKS:
+        raise TooManyWebhooks(webhooks.MAX_WEBHOOKS)
     by = context.recorded_author()
     found = webhooks.put(organization_id, name, by=by, **data.model_dump())
     telemetry.webhook_changed(organization_id, name, "webhook put")

@@ -128,7 +128,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
             )
             change = requeue() if row.member_of is None else _requeue_member(row, requeue, send)
         except KeyTaken as taken:
-            raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
+            raise UniqueConflict(row.job_type, taken.held_key.holder.id) from taken
         telemetry.queued_again(change.after)
         settle(change, send)
     return change.after

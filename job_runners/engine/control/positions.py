@@ -7,7 +7,7 @@ from job_runners.store import waiting
 from job_runners.store.job_request import JobRequest, job_id_of
 from job_runners.store.line_items import WAITING
 from job_runners.store.pauses import Kind
-from job_runners.store.waiting import Waiting
+from job_runners.store.waiting import WaitingCount
 from job_runners.work.queues import WHOLE_QUEUE, Queue
 
 LINE = "line"
@@ -52,7 +52,7 @@ class Place(NamedTuple):
     """
 
     waits_for: WaitsFor | None = None
-    ahead: Waiting | None = None
+    ahead: WaitingCount | None = None
     of_organization: bool = False
     questions: "list[Question] | None" = None
 
@@ -119,4 +119,4 @@ def place_of(row: JobRequest, seen_by: str | None) -> Place:
         return Place(found)
     own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
     counts_own = own_group or (seen_by is not None and row.follows is None)
-    return Place(found, waiting.ahead_of(row, seen_by), counts_own)
+    return Place(found, waiting.count_ahead(row, seen_by), counts_own)

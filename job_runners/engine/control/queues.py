@@ -15,12 +15,12 @@ from job_runners.engine.errors import QueueNotFound
 from job_runners.engine.lines.limits import key_of
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import InvalidCursor
-from job_runners.names import LONGEST
+from job_runners.names import MAX_LENGTH
 from job_runners.store import cursors, limits, lines, pauses, used_keys, waiting
 from job_runners.store.limits import LimitChange, Limits
 from job_runners.store.lines import Line
 from job_runners.store.pauses import Kind, Pause
-from job_runners.store.waiting import Waiting
+from job_runners.store.waiting import WaitingCount
 from job_runners.work.queues import LONGEST_KEY, WHOLE_QUEUE
 
 SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
@@ -45,7 +45,7 @@ class KeyUse(NamedTuple):
 
     key: str
     holders: tuple[Holder, ...]
-    waiting: Waiting
+    waiting: WaitingCount
     next_start_at: int | None
 
     @property
@@ -63,7 +63,7 @@ class QueueUse(NamedTuple):
 
     limits: QueueLimits
     pause: Pause | None
-    held: Waiting | None
+    held: WaitingCount | None
     keys: list[KeyUse]
     cursor: str | None
 
@@ -80,7 +80,7 @@ def list_queues(
     gets queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()
-    after = _position_of(cursor, LONGEST)
+    after = _position_of(cursor, MAX_LENGTH)
     names = [name for name in sorted(known.names(seen_by)) if name > after]
     found = [
         _queue_use(known, name, _Viewer(seen_by, sees_payloads), limit=SHOWN_KEYS)
@@ -151,7 +151,7 @@ def _queue_use(
 ) -> QueueUse:
     queue_limits = known.limits(name)
     pause = known.pauses.find(Kind.QUEUE, name)
-    held = waiting.under_pause(pause.sk) if pause and viewer.seen_by is None else None
+    held = waiting.count_under_pause(pause.sk) if pause and viewer.seen_by is None else None
     keys, cursor = _Keys(name, queue_limits.current, viewer).page(limit, after)
     return QueueUse(queue_limits, pause, held, keys, cursor)
 
@@ -196,20 +196,22 @@ class _Keys:
         of a page, would reveal other keys.
         """
         if self._seen_by is None:
-            return used_keys.used(self._name, limit, after)
+            return used_keys.used_in_queue(self._name, limit, after)
         if self._per == "organization_id":
             return []
         if self._sees_payloads:
-            return used_keys.used_by(self._seen_by, self._name, limit, after)
+            return used_keys.used_by_organization(self._seen_by, self._name, limit, after)
         return []  # the keys are values of a payload, or were before `per` was changed
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)
         fair = self._limits is not None and self._limits.order == "fair"
         waits = (
-            waiting.in_line(line.partition_key, self._seen_by, self._seen_by if fair else None)
+            waiting.count_in_line(
+                line.partition_key, self._seen_by, self._seen_by if fair else None
+            )
             if line.first is not None
-            else Waiting()
+            else WaitingCount()
         )
         opens_at = line.opens_at()
         return KeyUse(
@@ -220,7 +222,7 @@ class _Keys:
         )
 
     def _holders(self, line: Line) -> Iterator[Holder]:
-        for slot in line.held:
+        for slot in line.held_slots:
             if self._seen_by in (None, slot.organization_id):
                 yield Holder(slot.holder or "", slot.organization_id, slot.since)
 

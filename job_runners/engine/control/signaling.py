@@ -35,8 +35,8 @@ def signal(
     SignalTooLarge, TooManySignals, SignalBusy, and JobNotFound if the job was deleted.
     """
     size = len(blobs.compact_json(value))
-    if size > signals.LARGEST_VALUE:
-        raise SignalTooLarge(size, signals.LARGEST_VALUE)
+    if size > signals.MAX_VALUE_BYTES:
+        raise SignalTooLarge(size, signals.MAX_VALUE_BYTES)
     for is_again in (False, *[True] * (_TRIES - 1)):
         current = _read_again(row) if is_again else row
         if work_id not in (None, current.work_id):

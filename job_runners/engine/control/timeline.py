@@ -116,8 +116,8 @@ def _invocations(
     """
     ended = past.of_row(row)
     for item in moved:
-        ended += past.unpacked(item.value)
-    ended = past.merged(ended)
+        ended += past.unpack(item.value)
+    ended = past.merge(ended)
     errors = _errors_by_claim(row)
     found = []
     for number, each in enumerate(ended):
@@ -176,16 +176,16 @@ class _Found:
         self._row = row
         self._is_current = work_id == row.work_id
         sk = Step.sk
-        self.others = steps.some_of(work_id, sk < _STEP_PREFIX, _MOST_OTHERS)
+        self.others = steps.query(work_id, sk < _STEP_PREFIX, _MOST_OTHERS)
         are_all = len(self.others) < _MOST_OTHERS
         if not are_all:  # skip the other children
             after = max(self.others[-1].sk, _AFTER_CHILDREN)
-            self.others += steps.some_of(work_id, sk < _STEP_PREFIX, _MOST_OTHERS, after=after)
-        self.steps = steps.some_of(work_id, sk.startswith(_STEP_PREFIX), _MOST_STEPS, values=False)
+            self.others += steps.query(work_id, sk < _STEP_PREFIX, _MOST_OTHERS, after=after)
+        self.steps = steps.query(work_id, sk.startswith(_STEP_PREFIX), _MOST_STEPS, values=False)
         self.is_complete = are_all and len(self.steps) < _MOST_STEPS
         self._signals: dict[str, Signal] = {}
         if row.has_waited:
-            self.others += steps.some_of(work_id, sk > _AFTER_STEPS, _MOST_OTHERS)
+            self.others += steps.query(work_id, sk > _AFTER_STEPS, _MOST_OTHERS)
             self._signals = {each.sk: each for each in signals.all_of_work(work_id)}
         self._by_name = {each.sk: each for each in self.others}
 

@@ -110,7 +110,7 @@ class _Dispatching:
 
     def _work(self) -> None:
         # `retry_until` retries the calls, not botocore, because it stops in time.
-        with clients.tried_once():
+        with clients.without_retries():
             while (indexes := self._next()) is not None:
                 for index in indexes:
                     self._results[index] = result = self._dispatch(self._jobs[index], index)

@@ -31,7 +31,7 @@ def announcement(organization_id: str, job_type: str) -> dict[str, Any] | None:
         return _form(Jobs.ANNOUNCE)
     from job_runners.store import webhooks  # imported here because many stacks have none
 
-    statuses = webhooks.announced(organization_id, job_type)
+    statuses = webhooks.announced_ends(organization_id, job_type)
     return _form(Jobs.ANNOUNCE, statuses=statuses) if statuses else None
 
 

@@ -17,7 +17,7 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
 from job_runners.store.transactions import RaceLost, RowExists
-from job_runners.store.uniqueness import overtaken
+from job_runners.store.uniqueness import lost_race_error
 
 
 def check(
@@ -117,7 +117,7 @@ def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> 
     except RowExists as existing:
         return Accepted(existing.row)
     except RaceLost as lost:
-        raise overtaken("save", member_id) from lost
+        raise lost_race_error("save", member_id) from lost
     except UniqueConflict as refused:
         error = {"kind": type(refused).__name__, "message": str(refused)}
         groups.note_failed(member_of, member_id, error)

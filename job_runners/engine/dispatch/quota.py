@@ -92,6 +92,8 @@ def _not_dispatched(batch: JobRequest) -> int:
     from job_runners.store import group_chunks  # imported here because few dispatches are batches
 
     done = (
-        group_chunks.dispatched(batch.last_group_id).sizes.values() if batch.last_group_id else ()
+        group_chunks.read_dispatched(batch.last_group_id).sizes.values()
+        if batch.last_group_id
+        else ()
     )
     return max(0, (batch.batch_total or 0) - sum(done))

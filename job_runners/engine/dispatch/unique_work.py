@@ -20,9 +20,9 @@ from job_runners.store.answers import Answer
 from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from job_runners.store.transitions import replacing
-from job_runners.store.transitions.replacing import Wanted
+from job_runners.store.transitions.replacing import Replacement
 from job_runners.store.transitions.saving import NewJob
-from job_runners.store.uniqueness import Free, Held, KeyTaken
+from job_runners.store.uniqueness import FreeKey, HeldKey, KeyTaken
 from job_runners.work import Unique
 from job_runners.work.definitions import LONGEST_WAIT
 
@@ -87,8 +87,8 @@ def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> boo
     answered = answers.find(job_id) if job_id is not None else None
     if answered is not None and answered.row is not None:
         return True
-    found = uniqueness.look(key)
-    if not isinstance(found, Held):
+    found = uniqueness.find_holder(key)
+    if not isinstance(found, HeldKey):
         return False
     creates_follower = rule.then == "again" and found.follower is None and found.holder.has_begun
     return not creates_follower
@@ -101,8 +101,8 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
     later. Raises PreconditionFailed if another process admits the follower first.
     """
     key = row.unique_key or ""
-    found = uniqueness.look(key)
-    if isinstance(found, Free):
+    found = uniqueness.find_holder(key)
+    if isinstance(found, FreeKey):
         try:
             settle(uniqueness.admit_follower(key, row, found), send)
         except RaceLost as lost:
@@ -137,22 +137,22 @@ def _try_once(request: UniqueRequest, stale: Answer | None) -> Accepted:
     except RaceLost as lost:
         if any(each.record is one.record for each in lost.refused for one in request.more_writes):
             raise
-        raise uniqueness.overtaken("accept", "(new job)") from lost
+        raise uniqueness.lost_race_error("accept", "(new job)") from lost
 
 
 def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> Accepted:
     # A request that replaces usually finds an existing job, so reading first is cheaper.
     if request.rule.on_conflict == "replace":
-        found = uniqueness.look(request.key)
-        if isinstance(found, Held):
+        found = uniqueness.find_holder(request.key)
+        if isinstance(found, HeldKey):
             return _apply_rule(request, found, stale)
     try:
         return Accepted(_save(request.new_job, more_writes=_writes_of_new(request, stale)))
     except KeyTaken as taken:
-        return _apply_rule(request, taken.held, stale)
+        return _apply_rule(request, taken.held_key, stale)
 
 
-def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> Accepted:
+def _apply_rule(request: UniqueRequest, held: HeldKey, stale: Answer | None) -> Accepted:
     """Apply the rule to a key that another job has.
 
     Raises RowExists if that job, or its follower, has the id of the request's own job.
@@ -178,14 +178,14 @@ def _return_existing(request: UniqueRequest, holder: JobRequest, stale: Answer |
     return Accepted(holder, DuplicateOutcome(Outcome.RETURNED))
 
 
-def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> Accepted:
+def _follow(request: UniqueRequest, held: HeldKey, stale: Answer | None) -> Accepted:
     follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
     row = _save(follower, follows=held, more_writes=_writes_of_new(request, stale))
     return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS))
 
 
 def _save(
-    new_job: NewJob, *, more_writes: list[RecordWrite], follows: Held | None = None
+    new_job: NewJob, *, more_writes: list[RecordWrite], follows: HeldKey | None = None
 ) -> JobRequest:
     change = transitions.save(new_job, follows=follows, more_writes=more_writes)
     if new_job.counted and change.is_new:
@@ -205,7 +205,7 @@ def _replace_existing(
     return Accepted(row, DuplicateOutcome(Outcome.REPLACED, is_sent=is_sent))
 
 
-def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
+def _wanted(request: UniqueRequest, existing: JobRequest) -> Replacement:
     """Return the payload, time and options that the existing job gets from the request.
 
     Requests can postpone the job again and again, but never to more than `at_most` seconds after
@@ -216,7 +216,7 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Wanted:
     max_delay = LONGEST_WAIT if rule.at_most is None else rule.at_most
     run_at = min(new_job.run_at or 0, first + int(max_delay * clock.SECOND))
     is_delayed = run_at > clock.now()
-    return Wanted(
+    return Replacement(
         payload=new_job.payload,
         concurrency_key=current_key(
             existing.concurrency_key,

@@ -19,7 +19,7 @@ def finish(parent_id: str) -> Change | None:
     parent = read(parent_id)
     if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
         return None
-    if not groups.is_finished(groups.awaited_by(parent)):
+    if not groups.is_finished(groups.awaited_group(parent)):
         return None
     try:
         if parent.cancel_members:

@@ -3,7 +3,7 @@
 from pynamodb.exceptions import PynamoDBException
 
 from job_runners import clock
-from job_runners.aws.errors import conflicts
+from job_runners.aws.errors import is_conflict
 from job_runners.engine.groups import finishing
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import groups
@@ -25,7 +25,7 @@ _LONGEST_DISPATCH = 35 * clock.MINUTE
 
 def sweep(parent: JobRequest) -> None:
     """Delete the leftover markers of the group that a job waits for."""
-    for partition in groups.awaited_by(parent).partitions:
+    for partition in groups.awaited_group(parent).partitions:
         _sweep(partition)
 
 
@@ -75,12 +75,12 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         as_read = JobRequest.finished_at == row.finished_at  # a retry removes it
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=as_read)
     try:
-        write_all([groups.drop_swept(marker), row_check])
+        write_all([groups.sweep_write(marker), row_check])
     except RaceLost as lost:
         telemetry.race_lost(lost)
         return False
     except PynamoDBException as error:
-        if not conflicts(error):
+        if not is_conflict(error):
             raise
         telemetry.race_lost(error)
         return False

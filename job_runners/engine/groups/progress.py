@@ -48,7 +48,7 @@ def of_batch(row: JobRequest) -> Seen:
 
 def of_groups(row: JobRequest) -> dict[str, Seen]:
     """Return how many members of each group of a job have ended, by the group's name."""
-    return {name: _of_group(row, name, group) for name, group in groups.named(row)}
+    return {name: _of_group(row, name, group) for name, group in groups.named_groups(row)}
 
 
 def _of_group(row: JobRequest, name: str, group: Group) -> Seen:
@@ -73,11 +73,11 @@ def actions(parent: JobRequest) -> list[Action]:
 
     The progress of a batch is that of its members.
     """
-    group = groups.awaited_by(parent)
+    group = groups.awaited_group(parent)
     if group.shards == 1:
         return []
-    counts = group_counts.dispatched(group, Reader(group).all_dispatched())
-    found = group_counts.as_stored(group, counts, parent.member_counts)
+    counts = group_counts.count_dispatched(group, Reader(group).count_dispatched())
+    found = group_counts.to_stored(group, counts, parent.member_counts)
     stored: list[Action] = [JobRequest.member_counts.set(found)]
     if parent.job_type == Jobs.BATCH:
         progress = _counts(_total(parent), found, found["ended"]).progress
@@ -94,9 +94,9 @@ def _of_large(row: JobRequest, group: Group, reader: Reader, total: int, rest: s
     found = found if found and found["group"] == group.id else None
     can_count = reader.is_complete or row.held_by == group.held_by
     if row.status.finished or (found is None and can_count):
-        counts = group_counts.dispatched(group, reader.all_dispatched())
+        counts = group_counts.count_dispatched(group, reader.count_dispatched())
         counts, at = counts.within(max(total, counts.total), rest=rest), None
-        found = group_counts.as_stored(group, counts, found)
+        found = group_counts.to_stored(group, counts, found)
     elif found is None:
         return Seen(_NONE.within(total, rest=rest), 0, row.created_at)
     else:

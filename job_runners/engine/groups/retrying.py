@@ -34,7 +34,7 @@ def requeue(member: JobRequest, write: Requeue) -> Change:
     """
     for _ in range(_TRIES):
         parent = read(str(member.parent_id))
-        mark = groups.put_marker_again(member)
+        mark = groups.renew_marker(member)
         marker_is_there = groups.marker_check(str(member.member_of), member.id, mark)
         try:
             return write(mark=mark, more_writes=[marker_is_there, _parent_write(member, parent)])

@@ -15,7 +15,7 @@ import threading
 from pynamodb.exceptions import PynamoDBException
 
 from job_runners import clock
-from job_runners.aws.errors import AWS_ERRORS, conflicts, retry_until
+from job_runners.aws.errors import AWS_ERRORS, is_conflict, retry_until
 from job_runners.engine.lines import wake_ups
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.lines.wake_ups import NextStep, WakeUps
@@ -149,7 +149,7 @@ class _AdmissionPass:
             next_step = self._step()
             return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step
         except PynamoDBException as error:
-            if not conflicts(error):
+            if not is_conflict(error):
                 raise
             # Another process is writing the same items: read them again.
             telemetry.race_lost(error)
@@ -222,7 +222,9 @@ class _AdmissionPass:
         Such a slot remains if a row was deleted manually, or a table was restored. The slot that
         has been held longest is the likeliest, so a pass that isn't thorough checks only that slot.
         """
-        held = sorted(filter(lines.is_past_grace, line.held), key=lambda slot: slot.since or 0)
+        held = sorted(
+            filter(lines.is_past_grace, line.held_slots), key=lambda slot: slot.since or 0
+        )
         for slot in held if self._thorough else held[:1]:
             seen = (slot.number, slot.turn)
             if seen in self._verified_slots:

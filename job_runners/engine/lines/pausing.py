@@ -9,7 +9,7 @@ are dispatched in that time don't wait behind them.
 from pynamodb.exceptions import PynamoDBException
 
 from job_runners import clock
-from job_runners.aws.errors import conflicts
+from job_runners.aws.errors import is_conflict
 from job_runners.engine.lines import sweeping
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
@@ -20,7 +20,7 @@ from job_runners.errors import PreconditionFailed, SendFailed
 from job_runners.store import limits, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
-from job_runners.store.pauses import Held, Kind, Pause
+from job_runners.store.pauses import HeldEntry, Kind, Pause
 from job_runners.store.queries import read
 from job_runners.work import context
 
@@ -31,7 +31,7 @@ _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
 # How long an ended pause is kept. In that time, a worker may still hold a job under it, because
 # that worker hasn't read the pauses again, or has a different clock.
-_KEEP_ENDED_FOR = transitions.SKEW + 6 * pauses.CACHED
+_KEEP_ENDED_FOR = transitions.SKEW + 6 * pauses.CACHE_TIME
 # The request that ends a pause admits this many jobs itself, and the timer admits the rest. This is
 # also how many entries of an ended pause are read at a time.
 _RESUME_BATCH = 25
@@ -118,7 +118,7 @@ def admit_held(send: Send, *, until: int, limit: int) -> int:
         if admitted >= limit or clock.now() >= until:
             break
         try:
-            admitted += _admit_waiting_under(ended_pause, send, until, limit - admitted)
+            admitted += _admit_held_entries(ended_pause, send, until, limit - admitted)
         except SendFailed as error:  # the worker can't be reached, so the other jobs must wait too
             telemetry.not_sent(error)
             break
@@ -127,10 +127,10 @@ def admit_held(send: Send, *, until: int, limit: int) -> int:
     return admitted
 
 
-def _admit_waiting_under(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
+def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
     # Read several entries even if only one job may be admitted. An entry that can't be handled must
     # not delay the next ones.
-    entries = list(pauses.waiting_under(ended_pause, max(limit, _RESUME_BATCH)))
+    entries = list(pauses.held_entries(ended_pause, max(limit, _RESUME_BATCH)))
     admitted = 0
     for entry in entries:
         if clock.now() >= until or admitted >= limit:
@@ -147,7 +147,7 @@ def _admit_waiting_under(ended_pause: Pause, send: Send, until: int, limit: int)
         except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
             telemetry.crashed(error)
         except PynamoDBException as error:
-            if not conflicts(error):
+            if not is_conflict(error):
                 raise
             telemetry.race_lost(error)  # another pass is admitting the same job
     if not entries and clock.now() - ended_pause.changed_at > _KEEP_ENDED_FOR:
@@ -155,7 +155,7 @@ def _admit_waiting_under(ended_pause: Pause, send: Send, until: int, limit: int)
     return admitted
 
 
-def _admit(entry: Held, ended_pause: Pause, send: Send) -> bool:
+def _admit(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
     """Admit a job that an ended pause holds, unless it is paused again.
 
     Return whether the job was sent. If the job no longer waits under that pause, drop its entry.

@@ -19,7 +19,7 @@ _KEYS_PER_REQUEST = 25  # the number of keys that the request handles
 _BATCH = 1000  # the number of keys between two records of a sweep's progress
 # A worker that has not read the change yet may free a slot and admit no job. So the complete sweep
 # begins this long after the change, when every process must have read it.
-KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
+KNOWN_TO_ALL = SKEW + 6 * limits.CACHE_TIME
 
 CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]
 """Calls a function with each of these keys, in one thread or several. Returns whether there was
@@ -28,7 +28,7 @@ time for every key."""
 
 def begin(queue_name: str, send: Send, *, until: int) -> None:
     """Admit waiting jobs under a queue's first keys, until `until` (milliseconds since 1970)."""
-    for key in used_keys.used(queue_name, _KEYS_PER_REQUEST):
+    for key in used_keys.used_in_queue(queue_name, _KEYS_PER_REQUEST):
         if clock.now() >= until:
             return
         admit_waiting(queue_name, key, send, until=until)
@@ -50,11 +50,11 @@ def _sweep(changed: LimitChange, send: Send, call_each: CallEach, until: int) ->
         admit_waiting(changed.queue_name, key, send, until=until)
 
     if clock.now() - (changed.sweep_asked_at or 0) < KNOWN_TO_ALL:
-        call_each(used_keys.used(changed.queue_name, _BATCH), admit)
+        call_each(used_keys.used_in_queue(changed.queue_name, _BATCH), admit)
         return
     after = changed.sweep_from or ""
     while clock.now() < until:
-        keys = used_keys.used(changed.queue_name, _BATCH, after)
+        keys = used_keys.used_in_queue(changed.queue_name, _BATCH, after)
         if not call_each(keys, admit) or clock.now() >= until:
             return  # there was no time for some keys: the next timer run begins with this batch
         after = keys[-1] if len(keys) == _BATCH else ""

@@ -164,10 +164,11 @@ class Registry(Value):
         size = schedule_marks.size_of(
             (each.organization_id, name) for name, each in self.recurring.items()
         )
-        if size > schedule_marks.LARGEST:
+        if size > schedule_marks.MAX_BYTES:
             raise InvalidDefinition(
                 f"RECURRING: {len(self.recurring):,} schedules are declared; their names and "
-                f"organizations take {size:,} bytes, and the limit is {schedule_marks.LARGEST:,}: "
+                f"organizations take {size:,} bytes, and the limit is "
+                f"{schedule_marks.MAX_BYTES:,}: "
                 "shorten the names, or create some schedules with PUT /schedules/{name}"
             )
         for name, recurring in self.recurring.items():

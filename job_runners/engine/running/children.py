@@ -103,7 +103,7 @@ class Children:
         saved = {key: one.row.id for key, one in zip(new, results, strict=True) if one.row}
 
         def keep(key: str) -> Any:
-            return steps.keep(parent, step_name(key), saved[key], began_at).result
+            return steps.record(parent, step_name(key), saved[key], began_at).result
 
         ids |= dict(zip(saved, map(str, bulk.in_threads(keep, saved)), strict=True))
         for result in results:

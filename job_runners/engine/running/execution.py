@@ -228,7 +228,9 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
         return _waiting(claimed, waits)
     except TimeOverInterrupt:
         by_own_timeout, in_api = claimed.budget.by_timeout, settings().api_runs_work
-        return FailureEnding(TimedOut(claimed.job.timeout or 0, own=by_own_timeout, in_api=in_api))
+        return FailureEnding(
+            TimedOut(claimed.job.timeout or 0, own_timeout=by_own_timeout, in_api=in_api)
+        )
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
         tracebacks.begin_at_work(error)
         return FailureEnding(error)

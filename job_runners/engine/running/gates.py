@@ -18,7 +18,7 @@ from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, UnknownJobType
 from job_runners.store import blobs, line_rates, lines, pauses, transitions, used_keys
-from job_runners.store.conditional_write import Change, refused
+from job_runners.store.conditional_write import Change, refusal_error
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Pause
@@ -125,7 +125,7 @@ def decide(
     if row is not None and row.status is Status.RUNNING and row.claim_token == token:
         return Started(row)
     if row is None or not pausing.could_start(row):
-        raise refused("claim", message.id, row)
+        raise refusal_error("claim", message.id, row)
     pause = pauses.pause_on(row)
     if pause is not None:
         return WaitForResume(row, pause)

@@ -109,7 +109,7 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
     try:
         is_new = retry_until(
             clock.now() + _RECORD_TIME,
-            lambda: failed_tasks.keep(
+            lambda: failed_tasks.record(
                 message.id,
                 task_name=message.name,
                 attempt=message.attempt,

@@ -19,7 +19,7 @@ from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import derived_id
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Definition, ScheduleMoved
+from job_runners.store.schedules import Definition, ScheduleChanged
 
 PRESENCE_INTERVAL = 5 * clock.MINUTE  # the time between two records of a deploy's presence
 # A deploy that hasn't recorded its presence for this long counts as gone, and its mark is removed.
@@ -97,7 +97,7 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
         try:
             check(key[0], definition)
             put_over(before, *key, definition, "code")
-        except ScheduleMoved as moved:
+        except ScheduleChanged as moved:
             telemetry.race_lost(moved)  # the next check handles the schedule if necessary
         except Exception as error:  # noqa: BLE001 - one bad schedule must not block the others
             schedule_log.not_declared(*key, str(error))

@@ -27,7 +27,7 @@ from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.job_request import Outcome as DuplicateAnswer
-from job_runners.store.schedules import Progress, Schedule, ScheduleMoved
+from job_runners.store.schedules import Progress, Schedule, ScheduleChanged
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
 from job_runners.work import context
 
@@ -98,7 +98,7 @@ class Starter:
                 self.note(Outcome.MOVED)
             else:
                 self._start_due(schedule, unfinished)
-        except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
+        except (ScheduleChanged, RaceLost, PreconditionFailed) as moved:
             telemetry.race_lost(moved)
             self.note(Outcome.MOVED)
         except Exception as error:  # noqa: BLE001 - it is still due, or will be in an hour
@@ -230,7 +230,9 @@ class Starter:
             # Don't delay the next occurrence.
             until = min(filter(None, (retry_at, progress.next_at)))
             before = _only_before(progress, at)
-            schedule_store.note_failing(schedule, at, before, record, since=since, until=until)
+            schedule_store.record_failed_start(
+                schedule, at, before, record, since=since, until=until
+            )
         schedule_log.occurrence_refused(schedule, at, error, gives_up=gives_up)
         self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
 

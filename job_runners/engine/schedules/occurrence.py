@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.engine.schedules.schedules import when_of
-from job_runners.store.schedules import Progress, Schedule, Skipped
+from job_runners.store.schedules import Progress, Schedule, SkippedOccurrences
 from job_runners.work.occurrences import When, next_after
 
 # An occurrence that starts within this time wasn't missed. A timer run may be slow, or be cut off.
@@ -54,7 +54,7 @@ def choose(schedule: Schedule) -> Choice | None:
 def with_skipped(progress: Progress, at: int, why: str) -> Progress:
     """Return the progress with the occurrence `at` skipped too, for this reason."""
     number = progress.skips.number if progress.skips else 0
-    return progress._replace(skips=Skipped(number + 1, at, why))
+    return progress._replace(skips=SkippedOccurrences(number + 1, at, why))
 
 
 def _progress(
@@ -66,7 +66,7 @@ def _progress(
     # doesn't count as skipped.
     if schedule.retrying and skipped[:1] == [schedule.next_at]:
         failed, skipped = (skipped[0],), skipped[1:]
-    skips = Skipped(len(skipped), skipped[-1], why) if skipped else None
+    skips = SkippedOccurrences(len(skipped), skipped[-1], why) if skipped else None
     return Progress(done[-1], _next(when, schedule, done[-1]), skips, failed)
 
 

@@ -21,7 +21,7 @@ from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import derived_id
-from job_runners.store.schedules import Definition, Origin, Schedule, ScheduleMoved
+from job_runners.store.schedules import Definition, Origin, Schedule, ScheduleChanged
 from job_runners.work import context
 from job_runners.work.occurrences import When, next_after
 
@@ -89,7 +89,7 @@ def put_over(
     definition: Definition,
     origin: Origin,
 ) -> Schedule:
-    """Store a schedule in place of `before`, the schedule as it was read. Raises ScheduleMoved."""
+    """Store a schedule in place of `before`, which is as it was read. Raises ScheduleChanged."""
     next_at, since = _next_of(before, definition, origin)
     return schedule_store.put(
         before,
@@ -240,6 +240,6 @@ def _retry_if_moved(name: str, change: Callable[[], _T]) -> _T:
     for _ in range(_TRIES):
         try:
             return change()
-        except ScheduleMoved as moved:
+        except ScheduleChanged as moved:
             telemetry.race_lost(moved)
     raise ScheduleBusy(name)

@@ -5,7 +5,7 @@ not delay anything: if AWS doesn't accept a count at once, the count is lost.
 """
 
 from job_runners import caches, clock
-from job_runners.aws.clients import tried_once
+from job_runners.aws.clients import without_retries
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.telemetry import telemetry
 from job_runners.store import error_groups
@@ -52,7 +52,7 @@ def note(ended: JobRequest) -> None:
     group_id = last.unheard or new_id()
     _writes.last[key] = _Last(now, number, group_id)
     try:
-        with tried_once():
+        with without_retries():
             _count(ended, number, group_id)
     except AWS_ERRORS as error:
         _writes.not_before = clock.now() + _REST

@@ -76,10 +76,10 @@ def _member_failed(row: JobRequest, settle: Settle) -> None:
     parent = read(str(row.parent_id))
     if parent is None or not parent.awaits_group or parent.cancel_members:
         return
-    group, stop_after = groups.awaited_by(parent), _stop_after(parent)
+    group, stop_after = groups.awaited_group(parent), _stop_after(parent)
     if stop_after is None or group.id != groups.id_of(row):
         return
-    if group_failures.note_another(group) >= stop_after:
+    if group_failures.add_failure(group) >= stop_after:
         _stop_members(parent, settle)
 
 
@@ -89,8 +89,8 @@ def _stop_members(parent: JobRequest, settle: Settle) -> None:
     For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
     Those that were retried manually go on.
     """
-    group, stop_after = groups.awaited_by(parent), _stop_after(parent)
-    stops = stop_after is not None and group_failures.have_reached(group, stop_after)
+    group, stop_after = groups.awaited_group(parent), _stop_after(parent)
+    stops = stop_after is not None and group_failures.is_limit_reached(group, stop_after)
     if not (parent.cancel_members or stops):
         return
     until = clock.now() + _CANCEL_TIME

@@ -179,7 +179,7 @@ def _decide_unclaimed(row: JobRequest, facts: Facts) -> Decision:
 
 def _waited_too_long(row: JobRequest) -> JobRunnersError:
     days = LONGEST_WAIT / DAY_IN_SECONDS
-    return PauseExpired(days, in_line=row.wait_key is not None, behind=row.follows is not None)
+    return PauseExpired(days, in_line=row.wait_key is not None, is_follower=row.follows is not None)
 
 
 def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
@@ -190,7 +190,7 @@ def _expiry_error(row: JobRequest, facts: Facts) -> JobRunnersError | None:
     """
     if row.invocations == 0 and facts.now > _start_deadline(row, facts):
         unknown = None if facts.is_known else row.job_type
-        return NeverStarted(facts.start_within, unknown=unknown)
+        return NeverStarted(facts.start_within, missing_type=unknown)
     since = max(row.could_run_at, row.started_at or 0)
     if not facts.is_known and facts.now - since > LONGEST_WAIT * clock.SECOND:
         return JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS)

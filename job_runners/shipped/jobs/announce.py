@@ -67,7 +67,7 @@ def _deliver(job: RunningJob, ended: JobEnded, event: dict[str, Any]) -> dict[st
             key=f"webhook {webhook.name}",
         )
         for webhook in webhooks.of_organization(job.organization_id)
-        if webhook.gets(ended.job_type, ended.status)
+        if webhook.receives(ended.job_type, ended.status)
     }
 
 

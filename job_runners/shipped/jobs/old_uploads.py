@@ -5,7 +5,7 @@ from typing import Any
 
 from job_runners import clock
 from job_runners.aws import bucket
-from job_runners.aws.bucket import Listed
+from job_runners.aws.bucket import ListedObject
 from job_runners.errors import MissingObject
 from job_runners.store import blobs, queries, schedules
 from job_runners.store.job_request import JobRequest, Status
@@ -15,9 +15,9 @@ _PAGE = queries.PAGE_LIMIT
 _LAG = clock.MINUTE
 
 
-def older_than(organization_id: str, before: int, after: str | None) -> Iterator[Listed]:
+def older_than(organization_id: str, before: int, after: str | None) -> Iterator[ListedObject]:
     """Yield the files uploaded before `before` (milliseconds since 1970), after the key `after`."""
-    for file in bucket.listed(_folder(organization_id), after):
+    for file in bucket.list_objects(_folder(organization_id), after):
         if file.modified_at < before:
             yield file
 

@@ -25,9 +25,9 @@ does it overlap the job of the last occurrence.
 """
 
 from job_runners.store.schedules.advancing import Progress as Progress
-from job_runners.store.schedules.advancing import Skipped as Skipped
+from job_runners.store.schedules.advancing import SkippedOccurrences as SkippedOccurrences
 from job_runners.store.schedules.advancing import advance as advance
-from job_runners.store.schedules.advancing import note_failing as note_failing
+from job_runners.store.schedules.advancing import record_failed_start as record_failed_start
 from job_runners.store.schedules.advancing import set_aside as set_aside
 from job_runners.store.schedules.advancing import skip_write as skip_write
 from job_runners.store.schedules.advancing import start_write as start_write
@@ -49,4 +49,4 @@ from job_runners.store.schedules.schedule import Schedule as Schedule
 from job_runners.store.schedules.schedule import check_payload as check_payload
 from job_runners.store.schedules.schedule import pack as pack
 from job_runners.store.schedules.schedule import shards as shards
-from job_runners.store.schedules.writing import ScheduleMoved as ScheduleMoved
+from job_runners.store.schedules.writing import ScheduleChanged as ScheduleChanged

@@ -13,7 +13,7 @@ from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_
 from job_runners.store.transactions import RecordWrite
 
 
-class Skipped(NamedTuple):
+class SkippedOccurrences(NamedTuple):
     """Occurrences that are skipped: their number, the last of them, and the reason."""
 
     number: int
@@ -29,7 +29,7 @@ class Progress(NamedTuple):
 
     last_at: int
     next_at: int | None
-    skips: Skipped | None = None
+    skips: SkippedOccurrences | None = None
     failed: tuple[int, ...] = ()
 
 
@@ -52,7 +52,7 @@ def start_write(
         Schedule.last_job_id.set(job_id or schedule.job_id(at)),
         Schedule.started.set(schedule.started + 1),
     ]
-    return RecordWrite(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
+    return RecordWrite(schedule, "change", actions, writing.unchanged(schedule) & _is_later(at))
 
 
 def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
@@ -63,28 +63,30 @@ def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordW
     since it was read.
     """
     actions = [*_advance_actions(schedule, progress), Schedule.revision.set(revision)]
-    return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
+    return RecordWrite(schedule, "change", actions, writing.unchanged(schedule))
 
 
 def advance(schedule: Schedule, progress: Progress) -> Schedule:
-    """Apply `progress` without starting an occurrence. Raises ScheduleMoved."""
-    return writing.write(schedule, _advance_actions(schedule, progress), writing.as_read(schedule))
+    """Apply `progress` without starting an occurrence. Raises ScheduleChanged."""
+    return writing.write(
+        schedule, _advance_actions(schedule, progress), writing.unchanged(schedule)
+    )
 
 
 def wait_for_previous(schedule: Schedule, at: int, progress: Progress, until: int) -> Schedule:
     """Let the due occurrence `at` wait until the job of the previous occurrence has ended.
 
     The timer checks the schedule again at `until`. `progress` has the earlier occurrences that are
-    skipped or have failed. Raises ScheduleMoved.
+    skipped or have failed. Raises ScheduleChanged.
     """
     actions = [
-        *writing.set_next(schedule, at, until, waits=True),
+        *writing.next_actions(schedule, at, until, waits=True),
         *_count_actions(schedule, progress),
     ]
-    return writing.write(schedule, actions, writing.as_read(schedule))
+    return writing.write(schedule, actions, writing.unchanged(schedule))
 
 
-def note_failing(
+def record_failed_start(
     schedule: Schedule,
     at: int,
     progress: Progress,
@@ -96,16 +98,16 @@ def note_failing(
     """Record that the occurrence `at` could not be started. The timer tries it again at `until`.
 
     `since` is when the occurrence was first tried. `progress` has the earlier occurrences that are
-    skipped or have failed. Raises ScheduleMoved.
+    skipped or have failed. Raises ScheduleChanged.
     """
     actions = [
         Schedule.next_at.set(at),
-        *writing.due(schedule, until),
+        *writing.due_actions(schedule, until),
         Schedule.failing_since.set(since),
         Schedule.retry_error.set(error),
         *_count_actions(schedule, progress),
     ]
-    return writing.write(schedule, actions, writing.as_read(schedule))
+    return writing.write(schedule, actions, writing.unchanged(schedule))
 
 
 def set_aside(found: Schedule, until: int) -> None:
@@ -121,14 +123,14 @@ def set_aside(found: Schedule, until: int) -> None:
 class _StableFields(CoordinationItem):
     """The part of a schedule that every version of the code can read."""
 
-    erased = "as a Schedule"
+    erasure = "with the Schedule of the same key"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     due_at = nullable(Integer())
 
 
-def _only_forward(at: int) -> Condition:
+def _is_later(at: int) -> Condition:
     """Return the condition that `at` is later than all handled occurrences."""
     condition: Condition = Schedule.last_at.does_not_exist() | (Schedule.last_at < at)
     return condition
@@ -137,7 +139,7 @@ def _only_forward(at: int) -> Condition:
 def _advance_actions(schedule: Schedule, progress: Progress) -> list[Action]:
     return [
         Schedule.last_at.set(progress.last_at),
-        *writing.set_next(schedule, progress.next_at, progress.next_at),
+        *writing.next_actions(schedule, progress.next_at, progress.next_at),
         *_count_actions(schedule, progress),
     ]
 

@@ -32,7 +32,7 @@ def put(
     """Store a schedule's definition and its next occurrence.
 
     `before` is the schedule or its stub as it was read, or None if there was neither. The timing
-    applies to occurrences after `since`. Raises ScheduleMoved if the item has changed since it was
+    applies to occurrences after `since`. Raises ScheduleChanged if the item has changed since it was
     read.
     """
     now = clock.now()
@@ -46,12 +46,12 @@ def put(
         Schedule.updated_at.set(now),
         set_or_remove(Schedule.updated_by, by),
         Schedule.since.set(since),
-        *writing.set_next(schedule, next_at, next_at, waits=bool(keeps_waiting)),
+        *writing.next_actions(schedule, next_at, next_at, waits=bool(keeps_waiting)),
         *(() if before is not None and stays_paused(before, origin) else _NOT_PAUSED),
         Schedule.deleted_at.remove(),
         Schedule.expires_at.remove(),
     ]
-    return writing.write(schedule, actions, writing.as_read(before))
+    return writing.write(schedule, actions, writing.unchanged(before))
 
 
 def _definition(definition: Definition, origin: Origin) -> list[Action]:
@@ -83,34 +83,34 @@ def stays_paused(before: Schedule, origin: Origin) -> bool:
 def pause(schedule: Schedule, by: str | None) -> Schedule:
     """Pause a schedule, so that no occurrence starts. Occurrences during the pause are skipped.
 
-    Raises ScheduleMoved.
+    Raises ScheduleChanged.
     """
     return writing.write(
         schedule,
         [
             Schedule.paused_at.set(clock.now()),
             set_or_remove(Schedule.paused_by, by),
-            *writing.set_next(schedule, None, None),
+            *writing.next_actions(schedule, None, None),
         ],
-        writing.as_read(schedule),
+        writing.unchanged(schedule),
     )
 
 
 def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
-    """End a schedule's pause. Raises ScheduleMoved."""
+    """End a schedule's pause. Raises ScheduleChanged."""
     return writing.write(
         schedule,
         [
             *_NOT_PAUSED,
             Schedule.since.set(since),
-            *writing.set_next(schedule, next_at, next_at),
+            *writing.next_actions(schedule, next_at, next_at),
         ],
-        writing.as_read(schedule),
+        writing.unchanged(schedule),
     )
 
 
 def delete(schedule: Schedule) -> None:
-    """Reduce a schedule to its stub. Raises ScheduleMoved.
+    """Reduce a schedule to its stub. Raises ScheduleChanged.
 
     The stub keeps the last occurrence, and the id of its job, which may still be running. If the
     code declared the schedule, the stub also keeps its pause.
@@ -127,10 +127,10 @@ def delete(schedule: Schedule) -> None:
         schedule,
         [
             *(each.remove() for each in definition_fields),
-            *writing.set_next(schedule, None, None),
+            *writing.next_actions(schedule, None, None),
             *(() if schedule.origin == "code" else _NOT_PAUSED),
             Schedule.deleted_at.set(now),
             Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),
         ],
-        writing.as_read(schedule),
+        writing.unchanged(schedule),
     )

@@ -80,7 +80,7 @@ def partition_of(organization_id: str) -> str:
 class Schedule(CoordinationItem):
     """A schedule, and its progress. Times are milliseconds since 1970."""
 
-    erased = "schedules"
+    counted_as = "schedules"
     partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # the organization, see `partition_of`

@@ -11,12 +11,12 @@ from job_runners.store.schedules.schedule import Schedule, due_shard
 from job_runners.store.table import set_or_remove
 
 
-class ScheduleMoved(Exception):
+class ScheduleChanged(Exception):
     """The schedule has changed since it was read. Nothing was written."""
 
 
 def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
-    """Write the schedule if the condition holds. Raises ScheduleMoved.
+    """Write the schedule if the condition holds. Raises ScheduleChanged.
 
     If the response is lost, botocore repeats the write, and the repetition is refused. But the item
     then has the revision of this write, so the write has succeeded.
@@ -31,14 +31,14 @@ def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Sc
             raise
         current = read(schedule.organization_id, schedule.name)
         if current is None or current.revision != revision:
-            raise ScheduleMoved(
+            raise ScheduleChanged(
                 f"the schedule {schedule.name!r} changed in the meantime, so nothing was written"
             ) from error
         return current
     return schedule
 
 
-def as_read(schedule: Schedule | None) -> Condition:
+def unchanged(schedule: Schedule | None) -> Condition:
     """Return the condition that a schedule hasn't changed since it was read.
 
     If it was read as None, the condition is that neither a schedule nor a stub exists.
@@ -51,7 +51,7 @@ def as_read(schedule: Schedule | None) -> Condition:
     return condition
 
 
-def set_next(
+def next_actions(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
     """Return the actions that make `next_at` the next occurrence, which hasn't been tried yet.
@@ -63,11 +63,11 @@ def set_next(
         set_or_remove(Schedule.waits, waits or None),
         Schedule.failing_since.remove(),
         Schedule.retry_error.remove(),
-        *due(schedule, due_at),
+        *due_actions(schedule, due_at),
     ]
 
 
-def due(schedule: Schedule, due_at: int | None) -> list[Action]:
+def due_actions(schedule: Schedule, due_at: int | None) -> list[Action]:
     """Return the actions that make the timer check a schedule at `due_at`, or never if None."""
     return [
         set_or_remove(Schedule.due_at, due_at),

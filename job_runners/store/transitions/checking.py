@@ -23,7 +23,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> Change:
         "expire",
         job,
         conditional_write.fail_actions(job, end),
-        conditional_write.as_read(job)
+        conditional_write.unchanged(job)
         & conditional_write.same(JobRequest.replaced_by, job.replaced_by)
         & (JobRequest.due_at == job.due_at)
         & JobRequest.status.is_in(
@@ -45,7 +45,7 @@ def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = 
         "postpone",
         job,
         [*conditional_write.due_actions(job, due_at, lane), *more],
-        conditional_write.as_read(job) & (JobRequest.due_at == job.due_at),
+        conditional_write.unchanged(job) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
     )
 

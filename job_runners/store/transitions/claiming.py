@@ -71,7 +71,7 @@ def claim(
     condition, actions = _claimable(job_type, now), _claim_actions(token, send_id, lease, now)
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
-        condition &= conditional_write.as_read(entrance.row)
+        condition &= conditional_write.unchanged(entrance.row)
         if entrance.grant is not None:
             from job_runners.store.transitions import holding  # most queues have no limits
 
@@ -98,7 +98,7 @@ def claim(
         change = write(actions, more_writes)
     # After a transaction the row is read, and another claim may have followed by then.
     if not is_ours(change.after):
-        raise conditional_write.refused("claim", job_id, change.after)
+        raise conditional_write.refusal_error("claim", job_id, change.after)
     return _due_by_lease_end(change)
 
 
@@ -149,7 +149,7 @@ def _without_unique_key(
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
-    key_writes = [*more_writes, *uniqueness.give_up_writes(row)]
+    key_writes = [*more_writes, *uniqueness.writes_to_release_key(row)]
     try:
         return write([*actions, JobRequest.unique_key.remove()], key_writes)
     except RaceLost:

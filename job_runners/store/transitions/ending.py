@@ -39,7 +39,7 @@ def succeed(job: JobRequest, result: Any, *, reached: Checkpoint | None = None) 
     end = JobEnd.now(Status.SUCCEEDED, group=group)
     actions = [
         *conditional_write.finish_actions(end),
-        *past.ended(job, past.SUCCEEDED),
+        *past.end_actions(job, past.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # of an earlier attempt
@@ -67,7 +67,7 @@ def fail(
     end = JobEnd.now(Status.FAILED, error, group=reached.group if reached else None)
     actions = [
         *conditional_write.fail_actions(job, end),
-        *past.ended(job, _lost_or(past.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
         *unrecorded_actions(job, reached),
     ]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
@@ -96,7 +96,7 @@ def stop(
     end = JobEnd.now(Status.CANCELED, error or job.error, group=reached.group if reached else None)
     actions = [
         *conditional_write.finish_actions(end),
-        *past.ended(job, _lost_or(past.CANCELED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
         *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
@@ -139,10 +139,10 @@ def retry(
         JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
         *conditional_write.due_actions(job, due_at, Lane.PROMPT),
-        *conditional_write.without_capacity(),
+        *conditional_write.clear_capacity_actions(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
-        *past.ended(job, _lost_or(past.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
         *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
     ]
@@ -169,7 +169,7 @@ def end_invocation(job: JobRequest, reached: Checkpoint, more: Sequence[Action] 
     """
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
-        *past.ended(job, past.CONTINUED),
+        *past.end_actions(job, past.CONTINUED),
         *checkpoint_actions(reached),
         *unrecorded_actions(job, reached),
         *_capacity_kept(job),
@@ -200,7 +200,7 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.invocations.set(job.invocations - 1),
-        *past.ended(job, past.RELEASED),
+        *past.end_actions(job, past.RELEASED),
         *_capacity_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
@@ -283,7 +283,7 @@ def _wait_for_members(
 
     actions = [
         *group_holds.cancel_actions(job),
-        *past.ended(job, _lost_or(past.CANCELED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
         *unrecorded_actions(job, reached),
         *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),

@@ -57,7 +57,7 @@ def gather(
     members have failed, those that haven't started are canceled. For the rest see `sleep`.
     """
     wait = current_wait.Wait(current_wait.GROUP, name, [], since, until)
-    actions = group_holds.actions(job, wait, group, stop_after)
+    actions = group_holds.hold_actions(job, wait, group, stop_after)
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, reached)
 
 
@@ -68,7 +68,7 @@ def finish_group(job: JobRequest) -> Change:
     no longer waits under the same claim, or if a member was retried in the meantime. Raises it also
     if the job is to be canceled with its members by now: see `cancel_parent`.
     """
-    group_id = groups.awaited_by(job).id
+    group_id = groups.awaited_group(job).id
     return conditional_write.write(
         "finish_group",
         job,
@@ -93,7 +93,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     name = "cancel_members" if job.has_open_group else "cancel_requested"
     actions: list[Action] = [
         getattr(JobRequest, name).set(True),
-        conditional_write.cancel_asked(),
+        conditional_write.cancel_asked_action(),
     ]
     release = holdings.Release.nothing
     if by is not None:
@@ -107,7 +107,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         job,
         actions,
         (JobRequest.created_key == job.created_key)
-        & conditional_write.as_read(job)
+        & conditional_write.unchanged(job)
         & same(JobRequest.held_by, job.held_by)
         & same(JobRequest.last_group_id, job.last_group_id)
         & same(JobRequest.last_finished_group_id, job.last_finished_group_id),

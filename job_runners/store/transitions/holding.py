@@ -36,7 +36,7 @@ def hold(
     since = job.waiting_since or clock.now()
     actions = [
         *conditional_write.hold_actions(job, pause.sk, None, since, due_at),
-        *past.ended(job, past.PAUSED),
+        *past.end_actions(job, past.PAUSED),
         *(unrecorded_actions(job, reached) if reached else []),
     ]
     return _hold(
@@ -76,7 +76,7 @@ def hold_in_line(
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
         *conditional_write.hold_actions(job, partition_key, entry.sk, since, due_at),
-        *past.ended(job, past.YIELDED),
+        *past.end_actions(job, past.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, reached, has_passed=True) if reached else []),
     ]
@@ -108,7 +108,7 @@ def _hold(
             "hold",
             job,
             actions,
-            conditional_write.as_read(job) & conditional_write.no_cancel_requested(),
+            conditional_write.unchanged(job) & conditional_write.no_cancel_requested(),
             already_applied=shows_this_write,
             release=holdings.Release.all_but_key(job),
             more_writes=[RecordWrite(entry, "put")],
@@ -149,7 +149,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
         "admit",
         job,
         [*admit_actions(job, grant, now), *slot_actions],
-        conditional_write.as_read(job)
+        conditional_write.unchanged(job)
         & (JobRequest.status == Status.WAITING)
         & (JobRequest.waiting_since == job.waiting_since),
         already_applied=lambda row: (
@@ -157,7 +157,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
             and row.claim_token == job.claim_token
             and (grant is None or row.admitted_at == now)
         ),
-        more_writes=[*holdings.drop_entry_writes(job), *takes],
+        more_writes=[*holdings.writes_to_drop_entry(job), *takes],
     )
 
 
@@ -170,7 +170,7 @@ def admit_actions(
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, now),
         JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
-        *conditional_write.no_longer_held(),
+        *conditional_write.clear_hold_actions(),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
@@ -210,7 +210,7 @@ def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], l
     if grant.slot is not None:
         names.append(JobRequest.slot.set(grant.slot.number))
     takes = [
-        RecordWrite(item, "change", actions, as_read)
-        for item, actions, as_read in grant.writes_for(job)
+        RecordWrite(item, "change", actions, unchanged)
+        for item, actions, unchanged in grant.writes_for(job)
     ]
     return names, takes

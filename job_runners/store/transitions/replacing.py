@@ -15,7 +15,7 @@ from job_runners.store.transitions.saving import drop_duplicate
 from job_runners.values import Value
 
 
-class Wanted(Value):
+class Replacement(Value):
     """The payload, the time and the options that a job gets instead of its own.
 
     `run_at` and `due_at` are None if the job starts at once. Otherwise the timer checks the job at
@@ -36,7 +36,7 @@ class Wanted(Value):
     by: str | None = None
 
 
-def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> Change:
+def replace(job: JobRequest, wanted: Replacement, more_writes: list[RecordWrite]) -> Change:
     """Give another payload and time to a job that has not begun.
 
     The job must not have begun since it was saved or queued again manually. If it starts at once
@@ -72,7 +72,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             "replace",
             job,
             actions,
-            conditional_write.as_read(job)
+            conditional_write.unchanged(job)
             & (JobRequest.created_key == job.created_key)
             & JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED, Status.WAITING)
             & (JobRequest.invocations == 0)
@@ -94,7 +94,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     return change
 
 
-def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
+def _follow_up_actions(job: JobRequest, wanted: Replacement) -> list[Action]:
     """Return the actions that give the job the follow-ups of the request."""
     names = ("on_end", "on_failure", "announcement")
     if all(getattr(job, name) == getattr(wanted, name) for name in names):
@@ -102,12 +102,12 @@ def _follow_up_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
     return [set_or_remove(getattr(JobRequest, name), getattr(wanted, name)) for name in names]
 
 
-def _keeps_position(job: JobRequest, wanted: Wanted) -> bool:
+def _keeps_position(job: JobRequest, wanted: Replacement) -> bool:
     waits_for_time = job.status is Status.SCHEDULED or wanted.run_at is not None
     return not waits_for_time and wanted.concurrency_key == job.concurrency_key
 
 
-def _keep_position_actions(wanted: Wanted) -> list[Action]:
+def _keep_position_actions(wanted: Replacement) -> list[Action]:
     """Return the actions for a job that keeps its position. Its time limits start again now."""
     now = clock.now()
     return [
@@ -117,7 +117,7 @@ def _keep_position_actions(wanted: Wanted) -> list[Action]:
     ]
 
 
-def _move_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
+def _move_actions(job: JobRequest, wanted: Replacement) -> list[Action]:
     """Return the actions that let a job wait for its new time, or join its line like a new job."""
     starts = (
         conditional_write.queue_actions(job, Lane.QUEUED)
@@ -126,8 +126,8 @@ def _move_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
     )
     return [
         *starts,
-        *conditional_write.no_longer_held(),
-        *conditional_write.without_capacity(),
+        *conditional_write.clear_hold_actions(),
+        *conditional_write.clear_capacity_actions(),
         set_or_remove(JobRequest.run_at, wanted.run_at),
     ]
 

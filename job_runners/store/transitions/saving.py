@@ -24,7 +24,7 @@ from job_runners.store.queries import read
 from job_runners.store.transactions import NotWritten, RecordWrite, RowExists
 
 if TYPE_CHECKING:
-    from job_runners.store.uniqueness import Held
+    from job_runners.store.uniqueness import HeldKey
 
 
 class NewJob(NamedTuple):
@@ -63,7 +63,7 @@ class NewJob(NamedTuple):
 
 
 def save(
-    new_job: NewJob, *, follows: "Held | None" = None, more_writes: Sequence[RecordWrite] = ()
+    new_job: NewJob, *, follows: "HeldKey | None" = None, more_writes: Sequence[RecordWrite] = ()
 ) -> Change:
     """Save a new job. From then on it has a due time, so it can't be lost.
 
@@ -82,7 +82,7 @@ def save(
     return Change(row, _put_or_drop(row, new_job.job_id is not None, follows, more_writes))
 
 
-def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
+def _new_row(new_job: NewJob, follows: "HeldKey | None") -> JobRequest:
     """Return the row of a new job. Its payload is stored now if it is too large for a row."""
     now, job_id = clock.now(), new_job.job_id or new_id()
     run_at = new_job.run_at if new_job.run_at is not None and new_job.run_at > now else None
@@ -98,7 +98,7 @@ def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
         first_run_at=None if new_job.unique_key is None else run_at or now,
         is_follower=None if follows is None else True,
         waiting_since=None if follows is None else now,
-        held_by=None if follows is None else follows.held_by_of_follower,
+        held_by=None if follows is None else follows.follower_held_by,
         unfinished_organization=_unfinished_key(new_job),
         batch_total=new_job.batch_total,
         organization_id=new_job.organization_id,
@@ -138,7 +138,7 @@ def _unfinished_key(new_job: NewJob) -> str | None:
     return unfinished_key(new_job.organization_id, new_job.batch_total)
 
 
-def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
+def _start(run_at: int | None, follows: "HeldKey | None") -> tuple[Status, Lane]:
     if follows is not None:
         return Status.WAITING, Lane.HELD
     if run_at is not None:
@@ -147,7 +147,7 @@ def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
 
 
 def _put_or_drop(
-    job: JobRequest, derived: bool, follows: "Held | None", more_writes: Sequence[RecordWrite]
+    job: JobRequest, derived: bool, follows: "HeldKey | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
     """Put the row. If it can't be put, delete the object that was stored for its payload."""
     key = job.payload_key
@@ -169,7 +169,7 @@ def _put_or_drop(
 
 
 def _put_unique(
-    job: JobRequest, derived: bool, follows: "Held | None", more_writes: Sequence[RecordWrite]
+    job: JobRequest, derived: bool, follows: "HeldKey | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
@@ -177,7 +177,7 @@ def _put_unique(
         return _put(job, derived, [*more_writes, *key_writes])
 
     if follows is not None:
-        return put(uniqueness.follow_writes(follows, job))
+        return put(uniqueness.writes_to_follow(follows, job))
     return uniqueness.save_with_key(str(job.unique_key), job, put)
 
 

@@ -40,7 +40,7 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Check
     actions = [
         *conditional_write.schedule_actions(job, due_at),
         JobRequest.run_at.set(until),
-        *conditional_write.without_capacity(),
+        *conditional_write.clear_capacity_actions(),
         JobRequest.current_wait.set(Wait(TIME, name, [], now, until).stored()),
     ]
     if job.attempt_started_at is not None:
@@ -64,7 +64,7 @@ def wait(
         *conditional_write.hold_actions(job, held_by, None, now, until, Lane.WAITS),
         JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored()),
     ]
-    checks = signals.none_check(job, names)
+    checks = signals.absence_checks(job, names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, reached, checks)
 
 
@@ -90,7 +90,7 @@ def end_invocation_in_wait(
     """
     actions = [
         *actions,
-        *past.ended(job, _OUTCOMES[transition]),
+        *past.end_actions(job, _OUTCOMES[transition]),
         *_wait_count_actions(job),
         *checkpoint_actions(reached),
         *unrecorded_actions(job, reached, has_passed=True),

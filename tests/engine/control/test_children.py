@@ -20,7 +20,7 @@ from job_runners.work import Member, running_job
 from outage import Outage
 from sample_work import script
 
-TOO_LONG = cursors.encode("child ", "k" * (steps.LONGEST_NAME - len("child ") + 1))
+TOO_LONG = cursors.encode("child ", "k" * (steps.MAX_NAME_BYTES - len("child ") + 1))
 IN_GROUP = base64.urlsafe_b64encode(b"\0one#all").decode()  # without the index of a member
 
 
@@ -209,7 +209,7 @@ def test_a_job_without_children_has_none(bench: Bench) -> None:
 
 
 def test_a_key_too_long_for_the_table_is_refused_before_a_child_is_saved(bench: Bench) -> None:
-    longest = steps.LONGEST_NAME - len("child ")
+    longest = steps.MAX_NAME_BYTES - len("child ")
     parent = run_parent(bench, "k" * longest)
     assert parent.status is Status.SUCCEEDED
     assert len(children(parent).json["children"]) == 1
@@ -263,7 +263,7 @@ def test_a_job_of_another_organisation_is_nobodys_child(bench: Bench) -> None:
     """Ids come from the job's own step results."""
     other = bench.dispatch(organization_id="other")
     parent = run_parent(bench)
-    steps.keep(parent, "child one", other.id)
+    steps.record(parent, "child one", other.id)
     assert children(parent).json["children"] == [
         {"key": "one", "group": None, "id": other.id, "job": None}
     ]

@@ -147,7 +147,7 @@ def test_the_end_of_a_step_is_a_sign_of_life(still: Bench) -> None:
     row = still.dispatch("sample_again")
     claimed = still.claim(row, seconds=60)
     still.advance(7)
-    steps.keep(claimed, "step one", 1)
+    steps.record(claimed, "step one", 1)
     still.advance(300)
     still.tick()
     [lost] = records(row, "invocation")
@@ -170,7 +170,7 @@ def test_a_step_of_a_process_that_lost_its_claim_does_not_lengthen_its_invocatio
     still.advance(60)
     again = still.run(row)
     still.advance(10)
-    steps.keep(claimed, "step late", 1)
+    steps.record(claimed, "step late", 1)
     lost, second = records(again, "invocation")
     assert lost["ended_at"] == second["began_at"]
 

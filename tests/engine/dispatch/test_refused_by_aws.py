@@ -182,7 +182,7 @@ def test_a_step_that_can_t_be_kept_is_not_taken_for_one_that_was_done_before(
     row = bench.dispatch()
     refuse(error, "PutItem", lambda *_: True)
     with pytest.raises(PutError):
-        steps.keep(row, "step one", "first")
+        steps.record(row, "step one", "first")
 
 
 # --- a call that is not answered --------------------------------------------------------------

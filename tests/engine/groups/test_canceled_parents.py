@@ -129,7 +129,7 @@ def test_the_members_and_the_job_are_canceled_however_its_invocation_ends(
     canceled.start()
     assert [(row.status, row.cancel_members) for row in canceled.asked] == [(Status.RUNNING, True)]
     canceled.assert_all_are_canceled()
-    assert lines.read_line("sample_slots", "*", None).held == []
+    assert lines.read_line("sample_slots", "*", None).held_slots == []
 
 
 def test_they_are_canceled_after_the_lease_of_a_worker_that_died(canceled: Dispatching) -> None:
@@ -163,7 +163,7 @@ def test_a_job_that_waits_to_be_canceled_is_shown_with_its_group_and_its_error(
     row = canceled.start()
     assert (row.status, row.awaits_group, row.cancel_members) == (Status.WAITING, True, True)
     assert (row.current_wait or {})["name"] == "all"
-    assert groups.awaited_by(row) == canceled.group
+    assert groups.awaited_group(row) == canceled.group
     assert (row.slot, row.lease_until, row.attempt) == (None, None, 1)
     assert row.error["kind"] == "ZeroDivisionError"
     assert row.result_message == "four"
@@ -270,9 +270,9 @@ def test_a_job_between_two_invocations_is_canceled_with_its_members_at_once(
     assert parent.asked[0].status is Status.CANCELED
     parent.assert_all_are_canceled()
     line = lines.read_line("sample_slots", "*", None)
-    assert (line.held, line.first) == ([], None)
+    assert (line.held_slots, line.first) == ([], None)
     for pause in pauses.current(fresh=True).paused():
-        assert list(pauses.waiting_under(pause, 1)) == []
+        assert list(pauses.held_entries(pause, 1)) == []
 
 
 def test_a_job_that_is_claimed_in_between_is_asked_again(still: Bench) -> None:

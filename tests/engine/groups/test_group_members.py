@@ -76,7 +76,7 @@ def test_each_member_is_listed_under_its_outcome(
             assert [*chain(*pages(reader, outcome, limit))] == expected
     numbers = Counter(OUTCOME_OF.values())
     assert reader.count().by_outcome == numbers
-    counted = group_counts.dispatched(gathering.group, len(OUTCOME_OF), most=100)
+    counted = group_counts.count_dispatched(gathering.group, len(OUTCOME_OF), most=100)
     assert counted.by_outcome == numbers
 
 
@@ -85,7 +85,7 @@ def test_a_page_of_a_large_group_reads_only_members_that_may_have_the_outcome(
     unique: Bench, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
     monkeypatch.setattr(group_chunks, "SIZE", 3)
-    monkeypatch.setattr(group_members, "MOST_EXAMINED", 1)
+    monkeypatch.setattr(group_members, "MAX_EXAMINED", 1)
     reader = Reader(all_kinds(unique).group)
     assert len(pages(reader, outcome, 1)[0]) == 1
     assert pages(reader, "open", 1)[0] == []
@@ -103,7 +103,7 @@ def test_a_page_does_not_list_all_failures_of_a_group_with_many(
         "after-call.dynamodb.Query", lambda parsed, **_: found.append(parsed["Count"])
     )
     for most in (100, len(expected), 0):
-        monkeypatch.setattr(group_members, "MOST_CANDIDATES", most)
+        monkeypatch.setattr(group_members, "MAX_CANDIDATES", most)
         reader = Reader(gathering.group)
         found.clear()
         assert [*chain(*pages(reader, outcome, 100))] == expected

@@ -272,7 +272,7 @@ def test_a_marker_that_the_timer_deletes_before_the_retry_is_put_again(
     ("module", "name"),
     [
         (caller_transitions, "requeue"),
-        (groups, "put_marker_again"),
+        (groups, "renew_marker"),
         (retrying, "_parent_write"),
         (retrying, "read"),
     ],
@@ -298,7 +298,7 @@ def test_a_retry_that_dies_after_its_marker_leaves_it_to_the_next_one(
 ) -> None:
     gathering = failing(bench, 2, 0)
     gathering.run_member(0)
-    groups.put_marker_again(gathering.member(0))
+    groups.renew_marker(gathering.member(0))
     retry(bench, gathering.member(0))
     gathering.fails = set()
     gathering.run_member(0)
@@ -412,7 +412,7 @@ def test_a_job_that_continues_during_a_retry_does_not_get_it(
     before(
         monkeypatch,
         groups,
-        "put_marker_again",
+        "renew_marker",
         lambda: finish(gathering.row, bench.send),
     )
     retried = retry(bench, gathering.member(0))
@@ -447,7 +447,7 @@ def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
             caller_actions.retry_again(gathering.read(), bench.send, payload)
             assert bench.run(parent).status is Status.WAITING
 
-    before(monkeypatch, groups, "put_marker_again", cancel)
+    before(monkeypatch, groups, "renew_marker", cancel)
     assert retry(bench, gathering.member(0)).status is Status.QUEUED
     assert gathering.read().gather_epoch is None
 

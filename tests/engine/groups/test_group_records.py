@@ -38,21 +38,21 @@ def failed(*numbers: int) -> None:
 def test_an_estimate_that_is_too_high_stops_nothing_and_is_corrected(number: int) -> None:
     failed(*range(number))
     for expected in (1, 2, 3):
-        assert group_failures.note_another(GROUP) == expected
+        assert group_failures.add_failure(GROUP) == expected
     catch_up()
     units = Units()
-    assert not group_failures.have_reached(GROUP, 2)
+    assert not group_failures.is_limit_reached(GROUP, 2)
     assert units.reads == 2  # the estimate, and the failures once
-    assert group_failures.note_another(GROUP) == number + 1
+    assert group_failures.add_failure(GROUP) == number + 1
 
 
 @pytest.mark.usefixtures("aws")
 def test_a_limit_that_was_reached_stays_so() -> None:
     failed(0, 1)
-    assert group_failures.have_reached(GROUP, 2)
-    assert group_failures.note_another(GROUP) == 0
+    assert group_failures.is_limit_reached(GROUP, 2)
+    assert group_failures.add_failure(GROUP) == 0
     catch_up()
-    assert group_failures.have_reached(GROUP, 3)
+    assert group_failures.is_limit_reached(GROUP, 3)
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -61,8 +61,8 @@ def test_a_limit_that_was_reached_stays_so() -> None:
 def test_the_numbers_of_another_group_of_the_job_do_not_count() -> None:
     counts = Counts(total=4, open=3, succeeded=1, failed=0, canceled=0, existing=0, ended_once=1)
     earlier = {"group": "g0", "ended": 3}
-    assert group_counts.as_stored(GROUP, counts, earlier)["ended"] == 1
-    assert group_counts.as_stored(GROUP, counts, {**earlier, "group": "g1"})["ended"] == 3
+    assert group_counts.to_stored(GROUP, counts, earlier)["ended"] == 1
+    assert group_counts.to_stored(GROUP, counts, {**earlier, "group": "g1"})["ended"] == 3
 
 
 def test_only_so_many_rows_of_failures_are_read(bench: Bench) -> None:
@@ -75,7 +75,7 @@ def test_only_so_many_rows_of_failures_are_read(bench: Bench) -> None:
         gathering.fails = set()
         gathering.run_member(number)
     for most, unknown in ((2, 0), (1, 1), (0, 2)):
-        counted = group_counts.dispatched(gathering.group, 3, most=most)
+        counted = group_counts.count_dispatched(gathering.group, 3, most=most)
         assert (counted.failed, counted.succeeded, counted.open) == (unknown, 2 - unknown, 1)
 
 
@@ -105,14 +105,14 @@ def test_members_are_dispatched_up_to_the_end_of_a_chunk_if_the_next_is_not_stor
         gathering.start()
     crashes.clear()
     reader = Reader(gathering.group)
-    assert (reader.all_dispatched(), reader.is_complete) == (2, False)
+    assert (reader.count_dispatched(), reader.is_complete) == (2, False)
 
 
 def test_no_member_is_read_once_all_are_dispatched(bench: Bench) -> None:
     gathering = Gathering(bench, 2)
     gathering.start()
     reader, units = Reader(gathering.group), Units()
-    assert (reader.all_dispatched(), units.reads) == (2, 0)
+    assert (reader.count_dispatched(), units.reads) == (2, 0)
 
 
 # --- markers --------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ def test_a_retry_replaces_any_marker_but_that_of_another_retry(bench: Bench) -> 
     gathering.start()
     member = gathering.member(0)
     dispatched = groups.put_marker(str(member.member_of), member.id)  # a second time
-    mark = groups.put_marker_again(member)
+    mark = groups.renew_marker(member)
     assert mark != dispatched
     found = groups.find_marker(member)
     assert found is not None
     assert found.mark == mark
-    assert groups.put_marker_again(member) == mark
+    assert groups.renew_marker(member) == mark
 
 
 def test_a_retry_has_its_mark_even_if_the_other_marker_has_just_gone(
@@ -137,6 +137,6 @@ def test_a_retry_has_its_mark_even_if_the_other_marker_has_just_gone(
     gathering = Gathering(bench, 2)
     gathering.start()
     member = gathering.member(0)
-    other = groups.put_marker_again(member)
+    other = groups.renew_marker(member)
     monkeypatch.setattr(groups, "find_marker", lambda _: None)
-    assert groups.put_marker_again(member) not in (other, member.member_mark)
+    assert groups.renew_marker(member) not in (other, member.member_mark)

@@ -136,13 +136,13 @@ def repeated(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
 
 def dying(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     """Let the first processes die between the record of a failure and the estimate."""
-    note, left = group_failures.note_another, [calls]
+    note, left = group_failures.add_failure, [calls]
 
     def killed(*arguments: Any) -> int:
         left[0] -= 1
         return 0 if left[0] >= 0 else note(*arguments)
 
-    monkeypatch.setattr(group_failures, "note_another", killed)
+    monkeypatch.setattr(group_failures, "add_failure", killed)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3])

@@ -158,7 +158,7 @@ def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
     """The entry of a canceled job is back, as after a restore; retried, that is in a line now."""
     pausing.pause(Kind.QUEUE, QUEUE)
     row = bench.run(dispatch(bench))
-    (entry,) = pauses.waiting_under(next(pauses.current().paused()), 1)
+    (entry,) = pauses.held_entries(next(pauses.current().paused()), 1)
     caller_actions.cancel(row)
     entry.save()
     pauses.resume(Kind.QUEUE, QUEUE)
@@ -169,7 +169,7 @@ def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
     def let_go() -> None:
         assert bench.run(again).status is Status.WAITING
         assert pausing.admit_held(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 0
-        assert list(pauses.waiting_under(pauses.Pause(sk=f"queue#{QUEUE}"), 1)) == []
+        assert list(pauses.held_entries(pauses.Pause(sk=f"queue#{QUEUE}"), 1)) == []
         assert bench.sent == []
 
     during(bench, let_go)

@@ -121,7 +121,7 @@ def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
     script.job = work
     bench.run(first)
     assert bench.sent_jobs[-1] == second.id
-    assert used_keys.used(QUEUE, 10) == ["*"]
+    assert used_keys.used_in_queue(QUEUE, 10) == ["*"]
 
 
 def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorded(

@@ -141,7 +141,7 @@ def test_a_line_is_read_by_one_request_however_many_slots_it_has(bench: Bench) -
     events = clients.client("dynamodb").meta.events
     events.register("before-call.dynamodb.Query", lambda params, **_: asked.append(params))
     line = read_line(**limited)
-    assert len(line.held) == 4
+    assert len(line.held_slots) == 4
     assert line.first is not None
     assert len(asked) == 1
 
@@ -152,19 +152,19 @@ def test_a_line_is_read_by_one_request_however_many_slots_it_has(bench: Bench) -
 def test_a_slot_that_nobody_has_is_freed_once(bench: Bench) -> None:
     """Of two who find it so at once, one has freed it, and says so."""
     row = claim(bench.dispatch(queue_name=QUEUE), read_line(slots=1))
-    found = [read_line(slots=1).held for _ in range(2)]
+    found = [read_line(slots=1).held_slots for _ in range(2)]
     assert [each.holder for (each,) in found] == [row.id, row.id]
     assert [lines.free_slot(each) for (each,) in found] == [True, False]
-    assert read_line(slots=1).held == []
+    assert read_line(slots=1).held_slots == []
 
 
 def test_a_slot_that_its_holder_has_been_given_anew_is_not_freed(bench: Bench) -> None:
     row = claim(bench.dispatch(queue_name=QUEUE), read_line(slots=1))
-    (held,) = read_line(slots=1).held
+    (held,) = read_line(slots=1).held_slots
     again = transitions.retry(row, {"kind": "E"}, run_at=clock.now(), due_at=clock.now()).after
     claim(again, read_line(slots=1))
     assert lines.free_slot(held) is False
-    assert [each.holder for each in read_line(slots=1).held] == [row.id]
+    assert [each.holder for each in read_line(slots=1).held_slots] == [row.id]
 
 
 def paid(bench: Bench) -> lines.Line:

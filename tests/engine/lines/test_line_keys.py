@@ -34,7 +34,7 @@ def test_a_key_is_listed_once_a_day_when_it_is_used(one_slot: Bench) -> None:
     )
     for _ in range(3):
         during(one_slot, lambda: None)
-    assert used_keys.used(QUEUE, 10) == ["*"]
+    assert used_keys.used_in_queue(QUEUE, 10) == ["*"]
     assert sum("keys#" in put for put in puts) == 1
     one_slot.advance(clock.DAY / 1000)
     during(one_slot, lambda: None)
@@ -63,8 +63,8 @@ def test_a_key_that_organizations_share_is_listed_once_a_day_for_each(bench: Ben
             bench.run(dispatch(bench, queue_name="sample_texts", organization_id=whose))
         assert sorted(puts) == sorted(lists * day)
         bench.advance(clock.DAY / 1000)
-    (key,) = used_keys.used("sample_texts", 10)
-    assert used_keys.used_by("A", "sample_texts", 10) == [key]
+    (key,) = used_keys.used_in_queue("sample_texts", 10)
+    assert used_keys.used_by_organization("A", "sample_texts", 10) == [key]
 
 
 def test_a_key_that_is_an_organization_is_not_listed_for_it(bench: Bench) -> None:
@@ -79,7 +79,7 @@ def test_a_process_remembers_a_bounded_number_of_keys(
     monkeypatch.setattr(used_keys, "_MAX_REMEMBERED", 2)
     for text in "abc":
         bench.run(dispatch(bench, queue_name="sample_texts", payload={"text": text}))
-    assert used_keys.used("sample_texts", 10) == ["a", "b", "c"]
+    assert used_keys.used_in_queue("sample_texts", 10) == ["a", "b", "c"]
     assert len(used_keys._remembered) == 2
 
 
@@ -87,7 +87,7 @@ def test_a_job_that_waits_from_its_arrival_is_listed_for_its_organization(bench:
     first = dispatch(bench, queue_name="sample_texts", organization_id="A")
     second = dispatch(bench, queue_name="sample_texts", organization_id="B")
     during(bench, lambda: bench.run(second), first)
-    assert len(used_keys.used_by("B", "sample_texts", 10)) == 1
+    assert len(used_keys.used_by_organization("B", "sample_texts", 10)) == 1
 
 
 def test_keys_are_not_all_noted_at_midnight() -> None:
@@ -118,7 +118,7 @@ def test_a_start_neither_fails_nor_waits_where_keys_can_t_be_noted(bench: Bench)
     events.unregister("before-send.dynamodb.PutItem", refuse)
     bench.advance(clock.DAY / 1000)
     bench.run(dispatch(bench, queue_name="sample_texts"))
-    assert len(used_keys.used("sample_texts", 10)) == 1
+    assert len(used_keys.used_in_queue("sample_texts", 10)) == 1
 
 
 def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot: Bench) -> None:
@@ -231,7 +231,7 @@ def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
 
     during(bench, arrive, first)
     assert found == [Status.WAITING, Status.SUCCEEDED]
-    assert used_keys.used(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
+    assert used_keys.used_in_queue(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
 
 
 def test_wider_limits_let_on_who_waits_under_any_key(

@@ -225,7 +225,7 @@ def test_a_canceled_job_is_not_let_go(bench: Bench) -> None:
 def test_a_job_that_its_pause_lost_sight_of_goes_on_within_the_hour(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
-    for entry in pauses.waiting_under(next(pauses.current().paused()), 10):
+    for entry in pauses.held_entries(next(pauses.current().paused()), 10):
         entry.delete()
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not bench.sent

@@ -40,7 +40,7 @@ def by_another_process(queue: str, state: State) -> None:
 
 
 def entries(queue: str = "a") -> list[Any]:
-    return list(pauses.waiting_under(Pause(sk=f"queue#{queue}"), 100))
+    return list(pauses.held_entries(Pause(sk=f"queue#{queue}"), 100))
 
 
 def test_a_row_that_can_not_be_read_holds_up_neither_its_pause_nor_what_is_due(
@@ -140,7 +140,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
     Its entry was left, as after a table was restored.
     """
     (row,) = held(bench)
-    (entry,) = pauses.waiting_under(next(pauses.current().paused()), 1)
+    (entry,) = pauses.held_entries(next(pauses.current().paused()), 1)
     caller_actions.cancel(row)
     entry.save()
     pauses.resume(Kind.QUEUE, "a")
@@ -307,14 +307,14 @@ def test_once_no_more_may_be_let_go_no_further_pause_is_read(
 def test_a_pause_that_can_not_be_dealt_with_keeps_no_other_waiting(
     bench: Bench, ended: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting_under = pauses.waiting_under
+    held_entries = pauses.held_entries
 
     def broken(paused: Pause, most: int) -> Any:
         if paused.name == "a":
             raise DOWN
-        return waiting_under(paused, most)
+        return held_entries(paused, most)
 
-    monkeypatch.setattr(pauses, "waiting_under", broken)
+    monkeypatch.setattr(pauses, "held_entries", broken)
     assert pausing.admit_held(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 1
     assert bench.sent_jobs == ended[1:]
 

@@ -73,7 +73,7 @@ def test_a_queue_whose_keys_can_t_be_read_keeps_no_other_waiting(
 ) -> None:
     limits.ask_for_sweep(QUEUE)
     bench.advance(121)
-    used, asked = used_keys.used, []
+    used, asked = used_keys.used_in_queue, []
 
     def first_is_away(queue_name: str, *given: Any) -> list[str]:
         asked.append(queue_name)
@@ -81,7 +81,7 @@ def test_a_queue_whose_keys_can_t_be_read_keeps_no_other_waiting(
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
         return used(queue_name, *given)
 
-    monkeypatch.setattr(used_keys, "used", first_is_away)
+    monkeypatch.setattr(used_keys, "used_in_queue", first_is_away)
     other = {QUEUE: "acme:B", BY_CAMPAIGN: "acme:A"}
     assert swept(bench) == [other[asked[0]]]
     assert limits.current(fresh=True)[asked[0]].sweep_from == ""  # the next tick comes to it

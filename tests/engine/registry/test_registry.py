@@ -294,8 +294,8 @@ def test_more_recurring_work_than_a_deploy_can_list_is_refused(
     def sized(many: int) -> int:
         return schedule_marks.size_of(("acme", name) for name in list(hourly)[:many])
 
-    most = schedule_marks.LARGEST // sized(1)
-    while sized(most + 1) <= schedule_marks.LARGEST:
+    most = schedule_marks.MAX_BYTES // sized(1)
+    while sized(most + 1) <= schedule_marks.MAX_BYTES:
         most += 1
     declared = dict(list(hourly.items())[:most])
     works = {"acme_job": Job(work)}

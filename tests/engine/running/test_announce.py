@@ -427,7 +427,7 @@ def test_a_dispatch_reads_the_webhooks_at_most_every_10_seconds(
 def test_a_process_keeps_the_webhooks_of_a_limited_number_of_organizations(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "_MOST_CACHED", 2)
+    monkeypatch.setattr(webhooks, "_MAX_CACHED", 2)
     for name in ("acme", "b", "c", "d"):
         bench.dispatch("sample_once", organization_id=name)
     assert len(webhooks._cache) <= 2
@@ -443,7 +443,7 @@ def life(bench: Bench) -> Callable[..., tuple[int, int]]:
     units = Units()
 
     def live(**fields: Any) -> tuple[int, int]:
-        limits.current(), pauses.current(), webhooks.announced("acme", "sample_once")
+        limits.current(), pauses.current(), webhooks.announced_ends("acme", "sample_once")
         units.spent()
         units.reads = 0
         bench.run_message(JobMessage.about(bench.dispatch("sample_once", **fields)))

@@ -56,7 +56,7 @@ KEPT: dict[str, float | None] = {
     "webhooks": None,
 }
 MODELS = {  # of these items
-    *("LineItem", "Held", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
+    *("LineItem", "HeldEntry", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
     *("Pause", "LimitChange", "Answer", "ErrorGroup", "Signal", "GroupItem"),
     *("AnswerLink", "Webhook"),
 }
@@ -104,7 +104,7 @@ def one_of_each(bench: Bench) -> None:
         "error_kind": "E",
         "error_message": "m",
     }
-    failed_tasks.keep(failed_tasks.new_task_id(), request_id=None, **failed)
+    failed_tasks.record(failed_tasks.new_task_id(), request_id=None, **failed)
     script.job = lambda job, payload: job.signal_url("approval", text="Pay?", timeout=60)
     bench.run(bench.dispatch("sample_once"))
     webhooks.put("acme", "crm", by=None, url="https://acme.example", secret="crm")

@@ -105,20 +105,20 @@ def test_a_step_whose_result_is_no_json_fails_and_is_not_kept(bench: Bench) -> N
 
 def test_of_two_who_do_the_same_step_the_first_result_stands(bench: Bench) -> None:
     row = bench.dispatch()
-    assert steps.keep(row, "one", "first").result == "first"
-    assert steps.keep(row, "one", "second").result == "first"
+    assert steps.record(row, "one", "first").result == "first"
+    assert steps.record(row, "one", "second").result == "first"
 
 
 def test_a_result_that_is_forgotten_while_another_is_kept_leaves_a_result(bench: Bench) -> None:
     """The job has ended elsewhere, and its owner deletes it: a worker runs it still."""
     row = bench.dispatch()
-    steps.keep(row, "one", "first")
+    steps.record(row, "one", "first")
 
     def forget(**_: object) -> None:
         steps.delete(row)
 
     clients.client("dynamodb").meta.events.register("before-call.dynamodb.GetItem", forget)
-    assert steps.keep(row, "one", "second").result == "second"
+    assert steps.record(row, "one", "second").result == "second"
 
 
 def test_steps_of_two_jobs_are_two(bench: Bench) -> None:
@@ -186,7 +186,7 @@ def test_a_second_step_of_the_same_name_is_refused_in_the_same_invocation(bench:
 
 def test_a_name_too_long_for_the_table_is_refused_before_the_step_is_called(bench: Bench) -> None:
     called: list[int] = []
-    longest = steps.LONGEST_NAME - len("step ")
+    longest = steps.MAX_NAME_BYTES - len("step ")
     script.job = lambda job, payload: job.step("n" * longest, lambda: called.append(1))
     assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
     script.job = lambda job, payload: job.step("n" * (longest + 1), lambda: called.append(2))

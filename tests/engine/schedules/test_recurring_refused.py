@@ -184,7 +184,7 @@ def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.Monkey
         raise ClientError({"Error": {"Code": "ValidationException"}}, "UpdateItem")
 
     monkeypatch.setattr(store, "start_write", refused)
-    monkeypatch.setattr(store, "note_failing", unwritable)
+    monkeypatch.setattr(store, "record_failed_start", unwritable)
     with pytest.MonkeyPatch.context() as here:
         here.setattr(store, "set_aside", unwritable)
         assert look(bench) == {Outcome.STARTED: 3}

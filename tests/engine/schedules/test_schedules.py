@@ -24,7 +24,7 @@ from job_runners.errors import InvalidCursor, InvalidPayload, PayloadTooLarge, U
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as store
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Schedule, ScheduleMoved
+from job_runners.store.schedules import Schedule, ScheduleChanged
 from job_runners.store.transactions import RaceLost
 from job_runners.work import context
 from job_runners.work.context import Author
@@ -241,7 +241,7 @@ def test_run_now_starts_a_job_of_its_own_once_for_each_key(bench: Bench) -> None
 def test_a_change_that_others_have_overtaken_is_made_on_what_they_left() -> None:
     stale = put()
     schedules.pause("acme", "hourly")
-    with pytest.raises(ScheduleMoved):
+    with pytest.raises(ScheduleChanged):
         store.advance(stale, store.Progress(stale.next_at or 0, None))
     assert put(payload={"number": 9}).paused_at is not None
 
@@ -256,7 +256,7 @@ def test_who_is_overtaken_tries_again_but_not_for_ever(
     def moved(*given: Any) -> Schedule:
         tries.append(given)
         if len(tries) <= overtaken:
-            raise ScheduleMoved
+            raise ScheduleChanged
         return pause(*given)
 
     monkeypatch.setattr(store, "pause", moved)
@@ -337,7 +337,7 @@ def test_a_schedule_that_has_moved_is_not_set_aside_and_one_that_is_gone_not_mad
     store.set_aside(schedule, NOON + 9 * HOUR)
     assert schedules.get("acme", "hourly").due_at == NOON + 2 * HOUR
     schedules.get("acme", "hourly").delete()
-    with pytest.raises(ScheduleMoved):
+    with pytest.raises(ScheduleChanged):
         store.advance(schedule, store.Progress(START, None))
     store.set_aside(schedule, NOON + 9 * HOUR)
     assert store.read("acme", "hourly") is None

@@ -204,16 +204,16 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
     fail(bench, first)
     key = f"unique#{first.unique_key}"
     uniqueness.KeyRecord(key, "holder", holder=first.created_key, expires_at=0).save()
-    taken = uniqueness.take_writes
+    taken = uniqueness.writes_to_take_key
 
     def after_a_retry(key: str, job: JobRequest, over: Any) -> Any:
         writes = taken(key, job, over)
         if over is not None and job.id != first.id:
-            monkeypatch.setattr(uniqueness, "take_writes", taken)
+            monkeypatch.setattr(uniqueness, "writes_to_take_key", taken)
             caller_actions.retry_again(bench.read(first), bench.send)
         return writes
 
-    monkeypatch.setattr(uniqueness, "take_writes", after_a_retry)
+    monkeypatch.setattr(uniqueness, "writes_to_take_key", after_a_retry)
     second = ask(bench)
     assert (second.id, bench.duplicate(second)) == (first.id, DuplicateOutcome(Outcome.RETURNED))
     assert holders() == [first.created_key]
@@ -259,7 +259,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     if not manually:
         caller_actions.delete(failed_row)
     record = uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder", expires_at=0)
-    taken = uniqueness.take_writes
+    taken = uniqueness.writes_to_take_key
 
     def others_take_it(*asked: Any) -> Any:
         writes = taken(*asked)
@@ -267,12 +267,12 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
         record.save()  # of a job that has ended by the next look
         return writes
 
-    monkeypatch.setattr(uniqueness, "take_writes", others_take_it)
+    monkeypatch.setattr(uniqueness, "writes_to_take_key", others_take_it)
     retry = functools.partial(caller_actions.retry_again, failed_row, bench.send)
     with pytest.raises(PreconditionFailed, match="overtaken by others"):
         _ = retry() if manually else ask(bench)
     assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * manually
-    assert isinstance(uniqueness.look(str(failed.unique_key)), uniqueness.Free)
+    assert isinstance(uniqueness.find_holder(str(failed.unique_key)), uniqueness.FreeKey)
 
 
 def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_let_on(

@@ -37,7 +37,7 @@ def ask(bench: Bench, text: str = "", **more: Any) -> JobRequest:
 def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
     """Replace a job by one with a large payload that is to start in a minute."""
     at = clock.now() + clock.MINUTE
-    wanted = replacing.Wanted(
+    wanted = replacing.Replacement(
         payload={"lot": "a", "text": f"new {LARGE}"},
         concurrency_key=job.concurrency_key,
         max_attempts=1,

@@ -95,7 +95,7 @@ def test_one_that_is_given_the_payload_of_another_line_is_not_started_in_the_fir
             deadline=clock.now() + clock.MINUTE,
             entrance=transitions.Entrance(seen, "x", grant),
         )
-    assert lines.read_line("sample_texts", "x", None).held == []
+    assert lines.read_line("sample_texts", "x", None).held_slots == []
 
 
 @pytest.mark.parametrize(("text", "status"), [("x", Status.WAITING), ("y", Status.QUEUED)])
@@ -155,12 +155,12 @@ def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(ben
     lost(bench, TWO_MINUTES - 10)
     again = ask(bench, "new")
     assert (again.slot, again.is_admitted) == (1, True)
-    (slot,) = lines.read_line("sample_slots", "*", None).held
+    (slot,) = lines.read_line("sample_slots", "*", None).held_slots
     assert slot.holder == row.id
     assert again.admitted_at == admitted.admitted_at  # or one asked for all the time would keep it
     lost(bench, TWO_MINUTES - 10)
     assert bench.run(row).status is Status.SUCCEEDED
-    assert lines.read_line("sample_slots", "*", None).held == []
+    assert lines.read_line("sample_slots", "*", None).held_slots == []
     assert script.texts_run == ["new"]
 
 
@@ -180,7 +180,7 @@ def test_one_that_is_followed_gives_back_its_slot_and_hands_on_its_key_at_once(
     first = ask(bench, "x", **in_line)
     script.job = lambda job, payload: ask(bench, "x", **in_line)
     assert bench.run(first).status is Status.SUCCEEDED
-    assert lines.read_line("sample_texts", "x", None).held == []
+    assert lines.read_line("sample_texts", "x", None).held_slots == []
 
 
 # --- behind one that is stopped as it would wait --------------------------------------------------

@@ -19,7 +19,7 @@ from job_runners.store.job_request import (
     new_id,
     sort_key,
 )
-from job_runners.store.uniqueness import Free, KeyRecord
+from job_runners.store.uniqueness import FreeKey, KeyRecord
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from large_payloads import LARGE, objects
@@ -105,9 +105,9 @@ def ended_and_not_let_on(bench: Bench) -> tuple[JobRequest, JobRequest]:
     return first, second
 
 
-def free(row: JobRequest) -> Free:
-    found = uniqueness.look(str(row.unique_key))
-    assert isinstance(found, Free)
+def free(row: JobRequest) -> FreeKey:
+    found = uniqueness.find_holder(str(row.unique_key))
+    assert isinstance(found, FreeKey)
     return found
 
 
@@ -136,14 +136,14 @@ def test_a_key_is_not_taken_from_one_that_follows_and_could_not_be_seen(
 ) -> None:
     """A transaction becomes visible item by item: its row may be later than the record."""
     first, second = ended_and_not_let_on(bench)
-    follower = uniqueness._follower
+    follower = uniqueness._read_follower
     looks: list[KeyRecord] = []
 
     def unseen(record: KeyRecord) -> JobRequest | None:
         looks.append(record)
         return None if len(looks) <= 2 else follower(record)
 
-    monkeypatch.setattr(uniqueness, "_follower", unseen)
+    monkeypatch.setattr(uniqueness, "_read_follower", unseen)
     third = ask(bench, "third")
     assert (third.id, third.status) == (second.id, Status.QUEUED)
     assert record_of(first).holder == second.created_key
@@ -155,14 +155,14 @@ def test_a_key_is_handed_on_to_one_that_follows_and_could_not_be_seen_at_first(
     first = ask(bench, "first")
     bench.claim(first)
     second = ask(bench, "second")
-    follower = uniqueness._follower
+    follower = uniqueness._read_follower
     looks: list[KeyRecord] = []
 
     def unseen_at_first(record: KeyRecord) -> JobRequest | None:
         looks.append(record)
         return None if len(looks) == 1 else follower(record)
 
-    monkeypatch.setattr(uniqueness, "_follower", unseen_at_first)
+    monkeypatch.setattr(uniqueness, "_read_follower", unseen_at_first)
     transitions.succeed(bench.read(first), None)
     assert len(looks) == 2
     assert bench.read(second).status is Status.QUEUED
@@ -184,7 +184,7 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
 ) -> None:
     first = ask(bench, "first")
     looks: list[str] = []
-    handed_on = uniqueness.hand_key_to_follower_writes
+    handed_on = uniqueness.writes_to_pass_key_on
 
     def come() -> None:
         follower = KeyRecord.follower.set(sort_key(0, new_id()))
@@ -197,11 +197,11 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
             come()
         return writes
 
-    monkeypatch.setattr(uniqueness, "hand_key_to_follower_writes", and_another_comes)
+    monkeypatch.setattr(uniqueness, "writes_to_pass_key_on", and_another_comes)
     script.job = lambda job, payload: come()
     assert bench.run(first).status is Status.SUCCEEDED
     assert 1 < len(looks) < 20
-    monkeypatch.setattr(uniqueness, "hand_key_to_follower_writes", handed_on)
+    monkeypatch.setattr(uniqueness, "writes_to_pass_key_on", handed_on)
     assert (
         bench.duplicate(ask(bench, "second")) is None
     )  # the key is free, whatever its record says

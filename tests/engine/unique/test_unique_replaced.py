@@ -150,7 +150,7 @@ def test_one_that_is_let_on_and_put_off_gives_back_its_slot(bench: Bench) -> Non
     bench.run(held)
     assert bench.read(row).slot == 1
     assert ask(bench, "new", delay=60).slot is None
-    assert lines.read_line("sample_slots", "*", None).held == []
+    assert lines.read_line("sample_slots", "*", None).held_slots == []
 
 
 def test_one_that_is_paused_stays_so(bench: Bench) -> None:
@@ -439,9 +439,9 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     assert (second.id == first.id) == (outcome is Outcome.RETURNED)
 
 
-def wanted(text: str) -> replacing.Wanted:
+def wanted(text: str) -> replacing.Replacement:
     """Return what a request asks for that is to start at once."""
-    return replacing.Wanted(
+    return replacing.Replacement(
         payload={"lot": "a", "text": text},
         concurrency_key=None,
         max_attempts=1,
@@ -482,15 +482,15 @@ def test_of_two_that_come_to_follow_at_once_one_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.claim(ask(bench, "first", "unique_follow"))
-    queued_behind, others = uniqueness.follow_writes, []
+    queued_behind, others = uniqueness.writes_to_follow, []
 
     def after_another(*asked: Any) -> Any:
         writes = queued_behind(*asked)
-        monkeypatch.setattr(uniqueness, "follow_writes", queued_behind)
+        monkeypatch.setattr(uniqueness, "writes_to_follow", queued_behind)
         others.append(ask(bench, "second", "unique_follow"))
         return writes
 
-    monkeypatch.setattr(uniqueness, "follow_writes", after_another)
+    monkeypatch.setattr(uniqueness, "writes_to_follow", after_another)
     third = ask(bench, "third", "unique_follow")
     assert (third.id, bench.duplicate(third)) == (others[0].id, DuplicateOutcome(Outcome.REPLACED))
     (record,) = keys()

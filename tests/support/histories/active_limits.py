@@ -7,12 +7,12 @@ from histories.declared_queues import LIMITED
 from histories.hostile_lambda import SKEW, HostileLambda
 from histories.invocation import Invocation
 from job_runners.engine.lines import sweeping
-from job_runners.store.limits import CACHED
+from job_runners.store.limits import CACHE_TIME
 from job_runners.testing.moto_direct import Row
 from job_runners.work import Queue, Rate
 
 # How long a process may use limits that it has read, if its clock is slow.
-_STALE = CACHED + 2 * SKEW
+_STALE = CACHE_TIME + 2 * SKEW
 # A sweep (see job_runners/engine/lines/sweeping.py) must be complete after the first timer run that
 # begins this long after the sweep's request. That is long enough even if the clocks differ.
 SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW

@@ -20,7 +20,7 @@ from histories.timeline_checker import TimelineChecker
 from histories.unique_checker import UniqueChecker
 from job_runners import clock
 from job_runners.settings import settings
-from job_runners.store.pauses import CACHED
+from job_runners.store.pauses import CACHE_TIME
 from job_runners.store.transitions import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.invocation import WELL
@@ -344,7 +344,7 @@ class InvariantChecker:
         # Compare with the start of the invocation. If the invocation freezes before its claim, it
         # doesn't learn of a pause that began after its start.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
-        if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
+        if paused_since is not None and invocation.started > paused_since + CACHE_TIME + 2 * SKEW:
             self.report(f"{label}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:

@@ -8,7 +8,7 @@ from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners.engine.control import timeline
 from job_runners.store import past, queries
 from job_runners.store.job_request import JobRequest
-from job_runners.store.past import Past
+from job_runners.store.past import PastInvocation
 from job_runners.testing.moto_direct import Row
 
 _FINISHED = ("succeeded", "failed", "canceled")
@@ -39,7 +39,7 @@ class TimelineChecker:
     def __init__(self, world: HostileLambda, report: Callable[[str], None]) -> None:
         self._world = world
         self._report = report
-        self._ended: dict[str, dict[int, Past]] = {}  # by created_key, then by claim
+        self._ended: dict[str, dict[int, PastInvocation]] = {}  # by created_key, then by claim
         self._retried: Counter[str] = Counter()  # manual retries, by created_key
         self._may_have_gaps: set[str] = set()
         self._claimed_at: dict[tuple[str, int], int] = {}  # by created_key and claim
@@ -61,7 +61,7 @@ class TimelineChecker:
             self._claimed_at[key, after["claims"]] = self._world.time
         if before["status"] in _FINISHED and after["status"] not in _FINISHED:
             self._retried[key] += 1
-        entries = past.unpacked(after.get("past", b""))
+        entries = past.unpack(after.get("past", b""))
         if len(entries) >= _MOST_IN_ROW:
             self._may_have_gaps.add(key)
         if before["status"] != "running" or after["status"] == "running":
@@ -70,7 +70,7 @@ class TimelineChecker:
             return
         self._check_end(job, before, after, entries)
 
-    def _check_end(self, job: str, before: Row, after: Row, entries: list[Past]) -> None:
+    def _check_end(self, job: str, before: Row, after: Row, entries: list[PastInvocation]) -> None:
         """Check the entry of an invocation that has just ended."""
         if not entries or entries[-1].claim != before["claims"]:
             self._report(f"{job}: the end of claim {before['claims']} isn't in its past")
