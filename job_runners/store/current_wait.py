@@ -1,4 +1,4 @@
-"""What the function of a job waits for, as the field `current_wait` of its row stores it."""
+"""Read and write the field `current_wait` of a job's row: what the job's function waits for."""
 
 from typing import Any
 
@@ -11,19 +11,16 @@ GROUP = "group"
 
 
 class Wait(Value):
-    """What a job's function waits for: a time, a signal whose name is in `names`, or a group.
+    """What a job's function waits for. Times are milliseconds since 1970."""
 
-    `name` is the name that the function gave this wait. Times are milliseconds since 1970.
-    """
-
-    kind: str
-    name: str
-    names: list[str]
+    kind: str  # TIME, SIGNAL or GROUP
+    name: str  # the name that the function gave this wait
+    names: list[str]  # of the signals, any of which ends the wait
     since: int
     until: int
 
-    def stored(self) -> dict[str, Any]:
-        """Return the wait as the row stores it."""
+    def stored_form(self) -> dict[str, Any]:
+        """Return the wait in the form in which the row stores it."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -36,8 +33,8 @@ class Wait(Value):
 def of(row: JobRequest) -> Wait | None:
     """Return the wait of a job's function, or None if it isn't waiting.
 
-    A claim leaves a sleep in the row. So this counts only while the rest of the row shows that the
-    job still waits.
+    A claim doesn't remove the wait for a time from the row. So the wait only counts if other fields
+    show that the job still waits.
     """
     if not row.current_wait:
         return None

@@ -1,7 +1,8 @@
-"""The members of a group in the order of its caller: chunks of up to 1,000 keys.
+"""Store the keys of a group's members, in the order in which the job listed them.
 
-A chunk is stored before its first member is dispatched. Its record `done` is stored after its last
-member is dispatched. The record of the last chunk has the total.
+They are stored in chunks of up to 1,000 keys. A chunk is put before its first member is dispatched.
+After its last member is dispatched, a second item records that, with the prefix `done#`. Such an
+item of the last chunk also has the total.
 """
 
 import json
@@ -13,32 +14,29 @@ from job_runners.store.blobs import compact_json, compressed
 from job_runners.store.groups import GroupItem, expiry
 from job_runners.values import Value
 
-SIZE = 1_000  # members of a chunk
+SIZE = 1_000  # keys in each chunk but the last
 _CHUNK = "chunk#"
 _DONE = "done#"
 
 
 class DispatchedChunks(Value):
-    """The chunks whose members are all dispatched: how many keys each has, by its number.
+    """The chunks of a group whose members are all dispatched."""
 
-    `total` is None until all members of the group are dispatched.
-    """
-
-    sizes: dict[int, int]
-    total: int | None
+    sizes: dict[int, int]  # the number of keys in each chunk, by the chunk's index
+    total: int | None  # the number of the group's members, once all of them are dispatched
 
 
 def read_dispatched(group_id: str) -> DispatchedChunks:
     """Return the chunks of a group whose members are all dispatched."""
-    starts = GroupItem.sk.startswith(_DONE)
-    items = list(GroupItem.query(_partition(group_id), starts, consistent_read=True))
+    is_done = GroupItem.sk.startswith(_DONE)
+    items = list(GroupItem.query(_partition(group_id), is_done, consistent_read=True))
     sizes = {int(item.sk.removeprefix(_DONE)): item.number or 0 for item in items}
     total = next((item.total for item in items if item.total is not None), None)
     return DispatchedChunks(sizes, total)
 
 
 def put(group_id: str, chunk: int, keys: list[str]) -> bool:
-    """Store the keys of a chunk, if it isn't stored yet. Return whether this call has stored it."""
+    """Store the keys of a chunk. Return False if the chunk is already stored."""
     text = compact_json(keys)
     item = GroupItem(
         _partition(group_id),
@@ -55,17 +53,25 @@ def has_keys(group_id: str, chunk: int, keys: list[str]) -> bool:
     return _get(group_id, chunk).keys_hash == _hash(compact_json(keys))
 
 
-def record_dispatched(group_id: str, chunk: int, number: int, total: int | None) -> None:
-    """Record that all members of a chunk are dispatched. Pass the total with the last chunk."""
-    sk, expires_at = _sort_key(_DONE, chunk), expiry()
-    GroupItem(_partition(group_id), sk, number=number, total=total, expires_at=expires_at).save()
+def record_dispatched(group_id: str, chunk: int, size: int, total: int | None) -> None:
+    """Record that all members of a chunk are dispatched.
+
+    `size` is their number. Pass the total number of the group's members only with the last chunk.
+    """
+    GroupItem(
+        _partition(group_id),
+        _sort_key(_DONE, chunk),
+        number=size,
+        total=total,
+        expires_at=expiry(),
+    ).save()
 
 
 def read_keys(group_id: str, chunk: int) -> list[str]:
-    """Return the keys of a chunk in order."""
+    """Return the keys of a chunk in order. Raises GroupItem.DoesNotExist if it isn't stored."""
     packed = _get(group_id, chunk).member_keys
-    found: list[str] = json.loads(zlib.decompress(packed or b""))
-    return found
+    keys: list[str] = json.loads(zlib.decompress(packed or b""))
+    return keys
 
 
 def find_keys(group_id: str, chunk: int) -> list[str] | None:
@@ -84,8 +90,8 @@ def _hash(text: bytes) -> str:
     return sha256(text).hexdigest()
 
 
-def _sort_key(kind: str, chunk: int) -> str:
-    return f"{kind}{chunk:05d}"
+def _sort_key(prefix: str, chunk: int) -> str:
+    return f"{prefix}{chunk:05d}"
 
 
 def _partition(group_id: str) -> str:

@@ -1,4 +1,8 @@
-"""Count the members of a group by outcome, without reading the rows of those that succeeded."""
+"""Count the members of a group by outcome.
+
+This reads only the rows of members that have failed. The number of those that succeeded is the
+rest.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,26 +16,27 @@ from job_runners.store.member_outcomes import EXISTING, OPEN, OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT, read_many
 from job_runners.values import Value
 
-_MAX_ROWS_READ = 2_000  # rows of failed members that one look reads
+_MAX_ROWS_READ = 2_000  # rows of failed members, for one count
 
-_Call = Callable[[Callable[[], Any]], Any]
+_Call = Callable[[Callable[[], Any]], Any]  # calls a function that reads, perhaps repeatedly
 
 
 class Counts(Value):
-    """The numbers of a group's members. `ended_once` never falls, even if a member is retried."""
+    """The numbers of a group's members: in total, and by outcome."""
 
     total: int
     open: int
     succeeded: int
     failed: int
     canceled: int
-    existing: int
-    ended_once: int
+    existing: int  # unique members whose work an existing job does
+    ended_once: int  # members that have ended at least once, even if they were retried since
 
     @classmethod
-    def of(cls, total: int, found: Counter[str], ended_once: int) -> Self:
-        """Return the counts of a group, of which `found` has the numbers by outcome."""
-        return cls(total=total, ended_once=ended_once, **{each: found[each] for each in OUTCOMES})
+    def of(cls, total: int, by_outcome: Counter[str], ended_once: int) -> Self:
+        """Return the counts of a group from its numbers of members by outcome."""
+        numbers = {outcome: by_outcome[outcome] for outcome in OUTCOMES}
+        return cls(total=total, ended_once=ended_once, **numbers)
 
     @property
     def progress(self) -> int:
@@ -39,62 +44,70 @@ class Counts(Value):
         return 100 * self.ended_once // self.total if self.total else 100
 
     def within(self, total: int, *, rest: str) -> Self:
-        """Return the counts of a group with this total. Members that these counts leave out aren't
-        dispatched. Their outcome is `rest`."""
-        found = Counter(self.by_outcome)
-        found[rest] += max(0, total - self.total)
-        return self.of(total, found, self.ended_once)
+        """Return these counts of dispatched members, extended to all members of the group.
+
+        `total` is the number of all members. `rest` is the outcome of those that aren't dispatched.
+        """
+        by_outcome = Counter(self.by_outcome)
+        by_outcome[rest] += max(0, total - self.total)
+        return self.of(total, by_outcome, self.ended_once)
 
     @property
     def by_outcome(self) -> dict[str, int]:
         """Return the numbers of members by outcome."""
-        return {each: getattr(self, each) for each in OUTCOMES}
+        return {outcome: getattr(self, outcome) for outcome in OUTCOMES}
 
 
 def count_dispatched(
-    group: Group, total: int, *, most: int | None = None, call: _Call = lambda read: read()
+    group: Group, total: int, *, max_rows: int | None = None, call: _Call = lambda read: read()
 ) -> Counts:
-    """Count the members of a group that are all dispatched.
+    """Count the dispatched members of a group. `total` is their number.
 
-    At most `most` rows of members that have failed are read, by default 2,000. The others of them
-    count as they first ended, although some may have been retried. `call` makes each request.
+    At most `max_rows` rows of members that have failed are read, by default 2,000. The other failed
+    members count as they first ended, although some may have been retried. Each read is passed to
+    `call`.
     """
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     failures: list[GroupItem] = []
-    for each in group.partitions:
-        # Markers come first: a member that fails in between has its failure before it loses its
-        # marker. So no member that isn't done is missed.
-        found[OPEN] += call(lambda: groups.count_open(each))  # noqa: B023
-        found[EXISTING] += call(lambda: groups.count_existing(each))  # noqa: B023
-        failures += call(lambda: list(groups.failure_items(each)))  # noqa: B023
-    ended = _statuses(failures, _MAX_ROWS_READ if most is None else most, call)
-    again = ended.pop(OPEN, 0)  # retried members, which have a marker too
-    found[OPEN] = max(found[OPEN], again)
-    ended.pop("succeeded", None)
-    found += ended
-    total_open = min(total, found[OPEN])
-    found["succeeded"] = max(0, total - found.total())
-    return Counts.of(total, found, min(total, total - total_open + again))
+    for partition in group.partitions:
+        # Count the markers first. If a member fails in the meantime, its failure is put before its
+        # marker is deleted. So each unfinished member is found as one or the other.
+        counts[OPEN] += call(lambda: groups.count_open(partition))  # noqa: B023
+        counts[EXISTING] += call(lambda: groups.count_existing(partition))  # noqa: B023
+        failures += call(lambda: list(groups.failure_items(partition)))  # noqa: B023
+    failed_once = _count_failed_once(
+        failures, _MAX_ROWS_READ if max_rows is None else max_rows, call
+    )
+    retried = failed_once.pop(OPEN, 0)  # these have a marker too
+    counts[OPEN] = max(counts[OPEN], retried)
+    failed_once.pop("succeeded", None)
+    counts += failed_once
+    total_open = min(total, counts[OPEN])
+    counts["succeeded"] = max(0, total - counts.total())
+    return Counts.of(total, counts, min(total, total - total_open + retried))
 
 
 def to_stored(group: Group, counts: Counts, earlier: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the counts as the row of a group's job stores them, which has the `earlier` ones.
+    """Return the counts in the form in which the row of the parent stores them.
 
-    The number of members that have ended once never falls.
+    `earlier` is what the row has. The number of members that have ended once never decreases.
     """
-    ended = counts.ended_once
+    ended_once = counts.ended_once
     if earlier is not None and earlier["group"] == group.id:
-        ended = max(ended, earlier["ended"])
-    return {"group": group.id, "at": clock.now(), "ended": ended, **counts.by_outcome}
+        ended_once = max(ended_once, earlier["ended"])
+    return {"group": group.id, "at": clock.now(), "ended": ended_once, **counts.by_outcome}
 
 
-def _statuses(failures: list[GroupItem], most: int, call: _Call) -> Counter[str]:
-    """Count members that have failed once by their outcome now. One without a row has ended as it
-    first did."""
-    found = Counter(each.outcome for each in failures[most:])
-    left = iter(failures[:most])
-    while page := list(islice(left, PAGE_LIMIT)):
-        rows = call(lambda: read_many([each.member_id for each in page], fresh=True))
-        found += Counter(str(row.status) if row.status.finished else OPEN for row in rows.values())
-        found += Counter(each.outcome for each in page if each.member_id not in rows)
-    return found
+def _count_failed_once(failures: list[GroupItem], max_rows: int, call: _Call) -> Counter[str]:
+    """Count the members that have failed at least once, by their current outcome.
+
+    A member without a row, or whose row isn't read, counts as it first ended.
+    """
+    counts = Counter(failure.outcome for failure in failures[max_rows:])
+    remaining = iter(failures[:max_rows])
+    while page := list(islice(remaining, PAGE_LIMIT)):
+        rows = call(lambda: read_many([failure.member_id for failure in page], fresh=True))
+        for row in rows.values():
+            counts[str(row.status) if row.status.finished else OPEN] += 1
+        counts += Counter(failure.outcome for failure in page if failure.member_id not in rows)
+    return counts

@@ -1,9 +1,10 @@
-"""Count the failures of a group whose job stops its members after some of them.
+"""Count the failed members of a group that is stopped after a number of failures.
 
-The items of the failures are exact: each member has one, however often it is recorded. But to count
-them at each failure would read all of them again and again. So an item has an estimate, which each
-failure raises. It may be wrong if an answer is lost or a process dies. The items are counted only
-once the estimate has reached the limit, and each time that the timer looks at the group.
+Each failed member has one item, even if its failure is recorded repeatedly, so the number of items
+is exact. But counting them after each failure would read all of them every time. So another item
+has an estimate, which each failure raises by one. The estimate is wrong if a response is lost or a
+process dies. The items are counted only when the estimate has reached the limit, and each time that
+the timer looks at the group.
 """
 
 from pynamodb.expressions.condition import Condition
@@ -14,36 +15,37 @@ from job_runners.store import groups
 from job_runners.store.conditional_write import same
 from job_runners.store.groups import Group, GroupItem, expiry
 
-_NAME = "failures"
-_TRIES = 5  # how often the failures are counted if the estimate changes in the meantime
+_SORT_KEY = "failures"
+_MAX_COUNTS = 5  # of the failures, if the estimate keeps changing in the meantime
 
 
 def add_failure(group: Group) -> int:
-    """Raise the estimate after a failure, and return it. Return 0 if the limit was reached."""
+    """Raise the estimate after a failure, and return it. Return 0 if the group was stopped."""
     item = _update(group, GroupItem.number.add(1))
     return 0 if item.stopped else item.number or 0
 
 
 def is_limit_reached(group: Group, limit: int) -> bool:
-    """Count the failures unless the limit was reached before. Return whether it is reached.
+    """Count the failures, unless the group was stopped, and return whether the limit is reached.
 
-    If it isn't, the estimate is corrected.
+    If it is, this records that the group is stopped. Otherwise, it corrects the estimate.
     """
-    for _ in range(_TRIES):
-        seen = _read(group)
-        if seen is not None and seen.stopped:
+    for _ in range(_MAX_COUNTS):
+        item = _read(group)
+        if item is not None and item.stopped:
             return True
         count = groups.count_failed(group, limit)
         if count >= limit:
             _update(group, GroupItem.stopped.set(True))
             return True
-        if _correct_estimate(group, None if seen is None else seen.number, count):
+        estimate = None if item is None else item.number
+        if _correct_estimate(group, estimate, count):
             return False
     return False
 
 
 def _correct_estimate(group: Group, estimate: int | None, count: int) -> bool:
-    """Set the estimate to the count, unless it has changed. Return whether it is the count now."""
+    """Set the estimate to the count, unless it has changed since. Return whether they now agree."""
     if count == (estimate or 0):
         return True
     unchanged = same(GroupItem.number, estimate)
@@ -51,17 +53,17 @@ def _correct_estimate(group: Group, estimate: int | None, count: int) -> bool:
 
 
 def _update(group: Group, action: Action, condition: Condition | None = None) -> GroupItem:
-    item = GroupItem(_partition(group), _NAME)
+    item = GroupItem(_partition(group), _SORT_KEY)
     actions: list[Action] = [action, GroupItem.expires_at.set(expiry())]
     retry_on_conflict(lambda: item.update(actions, condition))
     return item
 
 
 def _read(group: Group) -> GroupItem | None:
-    # A read that misses a recent write only costs another count: the failures are counted exactly,
-    # and the estimate is corrected on condition that it is as read.
+    # This read isn't consistent. If it misses a recent write, that only costs another count,
+    # because the estimate is corrected on condition that it hasn't changed.
     try:
-        return GroupItem.get(_partition(group), _NAME)
+        return GroupItem.get(_partition(group), _SORT_KEY)
     except GroupItem.DoesNotExist:
         return None
 

@@ -1,4 +1,7 @@
-"""The changes that make the row of a job wait for its group. Import them lazily."""
+"""The actions that make a job's row wait for its group.
+
+Import this module lazily, because most jobs have no group.
+"""
 
 from pynamodb.expressions.update import Action
 
@@ -10,20 +13,23 @@ from job_runners.store.job_request import JobRequest, Lane
 
 
 def hold_actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -> list[Action]:
-    """Return the actions that make a row wait for a group. For `stop_after` see `gather`."""
+    """Return the actions that make a row wait for a group.
+
+    `stop_after` is as in `transitions.group_waits.gather`.
+    """
     now = clock.now()
     due_at = now + conditional_write.GRACE
     group_fields = {"shards": group.shards, "stop_after": stop_after}
     return [
         *conditional_write.hold_actions(job, group.held_by, None, now, due_at, Lane.WAITS),
-        JobRequest.current_wait.set(wait.stored() | group_fields),
+        JobRequest.current_wait.set(wait.stored_form() | group_fields),
     ]
 
 
 def cancel_actions(job: JobRequest) -> list[Action]:
-    """Return the actions that make a row wait for its last group, to be canceled after it."""
+    """Return the actions that make a canceled job wait until the members of its group end."""
     name, group = groups.last_group(job)
     now = clock.now()
-    # By then, even the markers of its members have expired.
+    # Until then, even the markers of the members expire.
     wait = Wait(GROUP, name, [], now, now + steps.LIFETIME)
     return hold_actions(job, wait, group, None)

@@ -1,4 +1,4 @@
-"""Read the members of a group in the order of their caller, with the outcome of each."""
+"""Read the members of a group and their outcomes, in the order in which the job listed them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,39 +12,35 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import EXISTING, OPEN
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
-MAX_EXAMINED = 1_000  # members of one page with a filter
-MAX_CANDIDATES = 1_000  # members that a page looks for by their ids
+MAX_EXAMINED = 1_000  # members that are read for one page with a filter
+MAX_CANDIDATES = 1_000  # ids of members that may match a filter
 
 
 class GroupMember(NamedTuple):
-    """A member of a group. `outcome` is one of `group_counts.OUTCOMES`.
-
-    `row` is None if the member isn't dispatched yet, was deleted, or never got a row. `id` is that
-    of its job, or of the existing job. `error` is set if its unique rule refused it.
-    """
+    """A member of a group."""
 
     key: str
-    id: str
-    outcome: str
-    row: JobRequest | None
-    error: dict[str, Any] | None = None
+    id: str  # of its job, or of the existing job that does its work
+    outcome: str  # one of `member_outcomes.OUTCOMES`
+    row: JobRequest | None  # None if it isn't dispatched yet, was deleted, or never got a row
+    error: dict[str, Any] | None = None  # set if the rule for unique jobs refused it
 
     @property
     def is_dispatched(self) -> bool:
-        """Return whether it is dispatched."""
+        """Return whether a dispatch has created the member, or decided that it gets no job."""
         return self.row is not None or self.outcome != OPEN
 
     @property
     def has_never_ended(self) -> bool:
-        """Return whether it is open, and was never retried manually, which needs an end."""
+        """Return whether it is open and was never retried, as only members that ended can be."""
         return self.outcome == OPEN and not (self.row and groups.is_retried(self.row))
 
 
 class Page(NamedTuple):
-    """Some members of a group. `next` is the index at which the next page begins, or None."""
+    """Some members of a group."""
 
     members: list[GroupMember]
-    next: int | None
+    next: int | None  # the index of the member with which the next page begins
 
 
 class Reader:
@@ -56,7 +52,7 @@ class Reader:
 
     @property
     def dispatched(self) -> int:
-        """Return the number of members in the chunks that are all dispatched."""
+        """Return the number of members in the chunks that are completely dispatched."""
         return sum(self._done.sizes.values())
 
     @property
@@ -65,61 +61,63 @@ class Reader:
         return self._done.total is not None
 
     def count_dispatched(self) -> int:
-        """Return the number of dispatched members, also of the chunk that is not finished."""
+        """Return the number of dispatched members, including those of an unfinished chunk."""
         if self._done.total is not None:
             return self._done.total
         chunk = len(self._done.sizes)
         keys = group_chunks.find_keys(self._group.id, chunk) or []
         members = self._read(list(enumerate(keys, chunk * group_chunks.SIZE)))
-        return self.dispatched + sum(each.is_dispatched for each in members)
+        return self.dispatched + sum(member.is_dispatched for member in members)
 
     def count(self) -> Counts:
-        """Count the dispatched members of a group of at most one chunk."""
-        members = [each for each in self._read(list(self._keys(0, None))) if each.is_dispatched]
-        found = Counter(each.outcome for each in members)
-        first_time = sum(each.has_never_ended for each in members)
-        return Counts.of(len(members), found, len(members) - first_time)
+        """Count the dispatched members of a group that has at most one chunk."""
+        all_members = self._read(list(self._keys(0, None)))
+        members = [member for member in all_members if member.is_dispatched]
+        by_outcome = Counter(member.outcome for member in members)
+        ended_once = len(members) - sum(member.has_never_ended for member in members)
+        return Counts.of(len(members), by_outcome, ended_once)
 
     def page(self, start: int, limit: int, outcome: str | None = None) -> Page:
         """Return up to `limit` members from the index `start`, or only those with this outcome.
 
-        Members that aren't dispatched yet aren't listed. A page with a filter can be short or empty
-        even if there is a next page.
+        Members of chunks that aren't stored yet are left out. A page with a filter can be short or
+        empty even if there is a next page.
         """
-        found: list[GroupMember] = []
-        left, examined = self._keys(start, self._candidates(outcome)), 0
-        size = limit if outcome is None else min(PAGE_LIMIT, MAX_EXAMINED)
-        while len(found) < limit and examined < MAX_EXAMINED:
-            batch = list(islice(left, size))
+        members: list[GroupMember] = []
+        remaining = self._keys(start, self._candidates(outcome))
+        examined = 0
+        batch_size = limit if outcome is None else min(PAGE_LIMIT, MAX_EXAMINED)
+        while len(members) < limit and examined < MAX_EXAMINED:
+            batch = list(islice(remaining, batch_size))
             if not batch:
                 break
             for (index, _), member in zip(batch, self._read(batch), strict=True):
-                if len(found) == limit:
-                    return Page(found, index)
+                if len(members) == limit:
+                    return Page(members, index)
                 if outcome in (None, member.outcome):
-                    found.append(member)
+                    members.append(member)
             examined += len(batch)
-        following = next(left, None)
-        return Page(found, None if following is None else following[0])
+        next_index, _ = next(remaining, (None, ""))
+        return Page(members, next_index)
 
     def _candidates(self, outcome: str | None) -> set[str] | None:
-        """Return the ids that a member with this outcome may have. None stands for all.
+        """Return the ids of all members that may have this outcome, or None for any member.
 
-        If there are many such ids, a page finds enough members without them, and each page would
-        have to read them all.
+        This avoids reading all members of a large group to find a few that failed. If there are
+        many, it returns None: a page then finds enough of them anyway.
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
-        listed = groups.existing_ids if outcome == EXISTING else groups.failed_ids
-        found: set[str] = set()
+        list_ids = groups.existing_ids if outcome == EXISTING else groups.failed_ids
+        ids: set[str] = set()
         for partition in self._group.partitions:
-            found.update(listed(partition, MAX_CANDIDATES + 1 - len(found)))
-            if len(found) > MAX_CANDIDATES:
+            ids.update(list_ids(partition, MAX_CANDIDATES + 1 - len(ids)))
+            if len(ids) > MAX_CANDIDATES:
                 return None
-        return found
+        return ids
 
     def _keys(self, start: int, candidates: set[str] | None) -> Iterator[tuple[int, str]]:
-        """Yield the index and the key of each member, or of those with these ids."""
+        """Yield index and key of each member from `start` on, or only of those with these ids."""
         chunk = start // group_chunks.SIZE
         while keys := group_chunks.find_keys(self._group.id, chunk):
             for index, key in enumerate(keys, chunk * group_chunks.SIZE):
@@ -134,27 +132,31 @@ class Reader:
     def _read(self, batch: list[tuple[int, str]]) -> list[GroupMember]:
         ids = {key: self._group.member_id(key) for _, key in batch}
         rows = read_many(ids.values(), fresh=True)
-        missing = [each for each in ids.values() if each not in rows]
-        items = groups.reasons_without_rows({each: self._group.member_of(each) for each in missing})
-        return [
-            _member(key, rows.get(ids[key]), items.get(ids[key]), ids[key], self._is_added(index))
-            for index, key in batch
-        ]
+        missing = [member_id for member_id in ids.values() if member_id not in rows]
+        items = groups.reasons_without_rows(
+            {member_id: self._group.member_of(member_id) for member_id in missing}
+        )
+        members = []
+        for index, key in batch:
+            member_id = ids[key]
+            row = rows.get(member_id)
+            if row is not None:
+                outcome = str(row.status) if row.status.finished else OPEN
+                members.append(GroupMember(key, member_id, outcome, row))
+            else:
+                item = items.get(member_id)
+                members.append(self._member_without_row(index, key, member_id, item))
+        return members
 
-    def _is_added(self, index: int) -> bool:
-        return index // group_chunks.SIZE in self._done.sizes
-
-
-def _member(
-    key: str, row: JobRequest | None, item: GroupItem | None, member_id: str, is_added: bool
-) -> GroupMember:
-    if row is not None:
-        outcome = str(row.status) if row.status.finished else OPEN
-        return GroupMember(key, row.id, outcome, row)
-    if item is not None and item.job_id is not None:
-        return GroupMember(key, item.job_id, EXISTING, None)
-    if item is not None and not item.is_deleted:
-        return GroupMember(key, member_id, item.outcome, None, item.error)
-    # A row that is gone has ended. Without a record of its failure, it has succeeded.
-    is_gone = is_added or item is not None
-    return GroupMember(key, member_id, str(Status.SUCCEEDED) if is_gone else OPEN, None)
+    def _member_without_row(
+        self, index: int, key: str, member_id: str, item: GroupItem | None
+    ) -> GroupMember:
+        """Return a member that has no row. `item` is its item that `groups` has, if any."""
+        if item is not None and item.job_id is not None:
+            return GroupMember(key, item.job_id, EXISTING, None)
+        if item is not None and not item.is_deleted:
+            return GroupMember(key, member_id, item.outcome, None, item.error)
+        # If the row existed and is gone, the member has ended. If no item records its failure, it
+        # has succeeded.
+        had_row = index // group_chunks.SIZE in self._done.sizes or item is not None
+        return GroupMember(key, member_id, str(Status.SUCCEEDED) if had_row else OPEN, None)

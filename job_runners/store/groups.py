@@ -1,10 +1,13 @@
-"""The items of a group: jobs (its members) that another job, its parent, dispatched and waits for.
+"""The items of groups in the coordination table.
+
+A group consists of jobs, its members, that another job, its parent, has dispatched and waits for.
 
 Each member that may be unfinished has a *marker*. The marker is put before the member's row, and
-deleted after the member has ended, each in a write of its own. So the markers always include every
-unfinished member. A marker too many only delays the group, until the timer deletes it.
+deleted after the member has ended, each in a write of its own. So every unfinished member has a
+marker. A marker that is left over only delays the group, until the timer deletes it.
 
-The items are in the coordination table. Markers and failures of a group are spread over its shards.
+An item about a member that failed, was canceled, or has no row of its own is kept next to the
+markers. All of these are spread over the group's shards.
 """
 
 import uuid
@@ -30,57 +33,59 @@ from job_runners.values import Value
 
 STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards
 _SHARDS = 8  # of a large group, of which 1,000 members may end in a second
-MAX_LISTED = 100  # groups of a job
-_MAX_MEMBERS = 100_000  # members of a group
-_OPEN = "open#"
+MAX_LISTED = 100  # groups of one job
+_MAX_MEMBERS = 100_000
+# The kinds of items, with which their sort keys begin. The id of the member comes after them.
+_OPEN = "open#"  # a marker
+_FAILED = "failed#"  # the member failed, was refused, or was canceled
+_EXISTING = "existing#"  # another job does the work of this unique member
+_DELETED = "deleted#"  # the member's row was deleted after its end
+_KINDS_WITHOUT_ROW = (_DELETED, _FAILED, _EXISTING)  # the member may have no row
 _RETRIED = "retried-"  # the prefix of the marks of members that were retried manually
-_FAILED = "failed#"
-_EXISTING = "existing#"
-_DELETED = "deleted#"
-_REASONS = (_DELETED, _FAILED, _EXISTING)  # the kinds of items of members that may have no row
 
 
 class GroupItem(CoordinationItem):
-    """An item of a group. Its sort key begins with its kind."""
+    """An item of a group: mostly a marker, or a record about one member."""
 
     erasure = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
-    mark = nullable(UnicodeAttribute())  # of a marker: a random name
-    job_id = nullable(UnicodeAttribute())  # the existing job that stands for a unique member
-    error = JSONAttribute(null=True)  # of a member that was refused, so that it has no row
-    member_keys = nullable(BinaryAttribute(legacy_encoding=False))  # see store.group_chunks
+    mark = nullable(UnicodeAttribute())  # in a marker: a random id, new at each put
+    job_id = nullable(UnicodeAttribute())  # the existing job that does a unique member's work
+    error = JSONAttribute(null=True)  # why a member was refused, so that it has no row
+    canceled = nullable(BooleanAttribute())  # in a failure: whether the member was canceled
+    # in the items of job_runners.store.group_chunks
+    member_keys = nullable(BinaryAttribute(legacy_encoding=False))
     keys_hash = nullable(UnicodeAttribute())
-    number = nullable(Integer())  # how many members a chunk has
-    stopped = nullable(BooleanAttribute())  # see store.group_failures
-    canceled = nullable(BooleanAttribute())  # of a failure: whether the member was canceled
-    total = nullable(Integer())  # of the last chunk: how many members the group has
+    number = nullable(Integer())  # of members in a chunk, or of failures in group_failures
+    total = nullable(Integer())  # the number of the group's members, in the last chunk
+    stopped = nullable(BooleanAttribute())  # see job_runners.store.group_failures
     expires_at = Integer()  # in seconds, for TTL
 
     @property
     def kind(self) -> str:
-        """Return the kind of the item."""
+        """Return the kind of the item, with which its sort key begins."""
         return f"{str(self.sk).partition('#')[0]}#"
 
     @property
     def outcome(self) -> str:
-        """Return how the member of a failure has ended."""
+        """Return how the member of a failure first ended."""
         return str(Status.CANCELED if self.canceled else Status.FAILED)
 
     @property
     def is_deleted(self) -> bool:
-        """Return whether the item says that the row of a member was deleted after its end."""
+        """Return whether the item records that a member's row was deleted after its end."""
         return self.kind == _DELETED
 
     @property
     def member_id(self) -> str:
-        """Return the id of the member that a marker or a failure is about."""
+        """Return the id of the member that the item is about."""
         return str(self.sk).partition("#")[2]
 
     @property
     def put_at(self) -> int:
-        """Return when the item was put, in milliseconds since 1970, to the second."""
+        """Return when the item was put, in milliseconds since 1970, but precise to the second."""
         return self.expires_at * clock.SECOND - steps.LIFETIME
 
 
@@ -110,13 +115,16 @@ class Group(Value):
 
 
 def new_group(parent: JobRequest, name: str, *, is_large: bool) -> Group:
-    """Return the group of a job's gather. A job that restarts with another payload has others."""
+    """Return the group that a job dispatches under a name.
+
+    Once the job has started over with a new payload, the same name leads to another group.
+    """
     group_id = derived_id("group", parent.work_id, parent.salt or "", name)
     return Group(group_id, _SHARDS if is_large else 1)
 
 
 def awaited_group(parent: JobRequest) -> Group:
-    """Return the group that a waiting parent waits for."""
+    """Return the group that a parent waits for."""
     group_id = str(parent.held_by).removeprefix(GROUP_PREFIX)
     return Group(group_id, int((parent.current_wait or {})["shards"]))
 
@@ -130,10 +138,9 @@ def id_of(member: JobRequest) -> str:
 
 
 def put_marker(member_of: str, member_id: str) -> str:
-    """Put a fresh marker of a member, and return its mark.
+    """Put a marker of a member, and return its mark.
 
-    No other process uses the same mark. So a process that deletes an earlier marker doesn't delete
-    this one.
+    The mark is new. So a process that is about to delete an earlier marker doesn't delete this one.
     """
     mark = _new_mark()
     retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
@@ -141,20 +148,22 @@ def put_marker(member_of: str, member_id: str) -> str:
 
 
 def renew_marker(member: JobRequest) -> str:
-    """Put a fresh marker of a member that is retried manually, and return its mark.
+    """Put a new marker of a member that is retried manually, and return its mark.
 
-    If another retry has put one in the meantime, return the mark of that one, so that one marker
-    belongs to whichever of them queues the member. Only the marker of the run that has ended is
-    replaced: the process that ended this run may be about to delete it.
+    It replaces the marker of the run that has ended, because the process that ended that run may be
+    about to delete its marker. If another retry has already put a new marker, return the mark of
+    that one. Both retries then use the same marker, whichever of them queues the member.
     """
-    mark, sk = f"{_RETRIED}{_new_mark()}", f"{_OPEN}{member.id}"
-    item = _item(str(member.member_of), sk, mark=mark)
-    of_a_retry = GroupItem.mark.startswith(_RETRIED) & (GroupItem.mark != member.member_mark)
-    is_free = GroupItem.pk.does_not_exist() | ~of_a_retry
-    if try_write(lambda: retry_on_conflict(lambda: item.save(is_free))):
+    mark = f"{_RETRIED}{_new_mark()}"
+    marker = _item(str(member.member_of), f"{_OPEN}{member.id}", mark=mark)
+    # A marker of another retry. The row names the marker of its last run, which may be a retry too.
+    is_new = GroupItem.mark.startswith(_RETRIED) & (GroupItem.mark != member.member_mark)
+    can_be_put = GroupItem.pk.does_not_exist() | ~is_new
+    if try_write(lambda: retry_on_conflict(lambda: marker.save(can_be_put))):
         return mark
-    found = find_marker(member)  # this write's own marker, if its answer was lost
-    return mark if found is None else str(found.mark)
+    # If the response to the write was lost, this is the marker that it has put.
+    current_marker = find_marker(member)
+    return mark if current_marker is None else str(current_marker.mark)
 
 
 def find_marker(member: JobRequest) -> GroupItem | None:
@@ -175,12 +184,12 @@ def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
 
 
 def sweep_write(marker: GroupItem) -> RecordWrite:
-    """Return the write that deletes a marker if it is as it was read."""
+    """Return the write that deletes a left-over marker, unless it was replaced since."""
     return RecordWrite(marker, "delete", condition=GroupItem.mark == marker.mark)
 
 
 def has_open_member(member: JobRequest) -> bool:
-    """Return whether a marker is left in the shard of a member."""
+    """Return whether any marker is left in the shard of a member."""
     return _has_marker(_partition(str(member.member_of)))
 
 
@@ -189,10 +198,10 @@ def is_finished(group: Group) -> bool:
     return not any(map(_has_marker, group.partitions))
 
 
-def first_markers(partition: str, most: int, after: str = "") -> list[GroupItem]:
-    """Return the first markers of a shard, or the first ones after that of the member `after`."""
+def first_markers(partition: str, limit: int, after: str = "") -> list[GroupItem]:
+    """Return up to `limit` markers of a shard, ordered by member id, from after the id `after`."""
     start = {"pk": {"S": partition}, "sk": {"S": f"{_OPEN}{after}"}} if after else None
-    return list(_query(partition, _OPEN, limit=most, start=start))
+    return list(_query(partition, _OPEN, limit=limit, start=start))
 
 
 # --- failures, and members without a row ----------------------------------------------------------
@@ -204,38 +213,40 @@ def note_failed(member_of: str, member_id: str, error: dict[str, Any] | None = N
 
 
 def note_canceled(member_of: str, member_id: str) -> None:
-    """Record that a member was canceled. In other respects, it counts as failed."""
+    """Record that a member was canceled. Apart from its outcome, it counts as failed."""
     _item(member_of, f"{_FAILED}{member_id}", canceled=True).save()
 
 
 def note_existing(member_of: str, member_id: str, job_id: str) -> None:
-    """Record the existing job that a unique member was answered with."""
+    """Record which existing job does the work of a unique member."""
     _item(member_of, f"{_EXISTING}{member_id}", job_id=job_id).save()
 
 
 def note_deleted(member_of: str, member_id: str) -> None:
     """Record that the row of a member that has ended is about to be deleted.
 
-    Without this item, an invocation that continues to dispatch the group would take the member for
-    one that isn't dispatched yet, and run it again.
+    Without this item, an invocation that continues to dispatch the group would conclude that the
+    member isn't dispatched yet, and run it again.
     """
     _item(member_of, f"{_DELETED}{member_id}").save()
 
 
-def failed_ids(partition: str, most: int | None = None) -> Iterator[str]:
-    """Yield the ids of the members of a shard that have failed, even if they succeeded later. Yield
-    up to `most`."""
-    return (item.member_id for item in _query(partition, _FAILED, most))
+def failed_ids(partition: str, limit: int | None = None) -> Iterator[str]:
+    """Yield the ids of up to `limit` members of a shard that have failed.
+
+    A member stays among them even if a manual retry succeeds.
+    """
+    return (item.member_id for item in _query(partition, _FAILED, limit))
 
 
 def failure_items(partition: str) -> Iterator[GroupItem]:
-    """Yield the items of the members of `failed_ids`."""
+    """Yield the items of the members that `failed_ids` yields."""
     return _query(partition, _FAILED)
 
 
-def existing_ids(partition: str, most: int | None = None) -> Iterator[str]:
-    """Yield the ids of up to `most` members of a shard that were answered with existing jobs."""
-    return (item.member_id for item in _query(partition, _EXISTING, most))
+def existing_ids(partition: str, limit: int | None = None) -> Iterator[str]:
+    """Yield the ids of up to `limit` members of a shard whose work existing jobs do."""
+    return (item.member_id for item in _query(partition, _EXISTING, limit))
 
 
 def count_open(partition: str) -> int:
@@ -244,17 +255,17 @@ def count_open(partition: str) -> int:
 
 
 def count_existing(partition: str) -> int:
-    """Count the unique members of a shard that were answered with existing jobs."""
+    """Count the unique members of a shard whose work existing jobs do."""
     return _count(partition, _EXISTING)
 
 
-def count_failed(group: Group, most: int) -> int:
-    """Count the members that have failed, up to `most`."""
-    found = 0
-    for each in group.partitions:
-        starts = GroupItem.sk.startswith(_FAILED)
-        found += GroupItem.count_up_to(most - found, each, starts, consistent=True)
-    return found
+def count_failed(group: Group, limit: int) -> int:
+    """Count the members that have failed, up to `limit`."""
+    is_failure = GroupItem.sk.startswith(_FAILED)
+    count = 0
+    for partition in group.partitions:
+        count += GroupItem.count_up_to(limit - count, partition, is_failure, consistent=True)
+    return count
 
 
 def is_retried(member: JobRequest) -> bool:
@@ -263,55 +274,67 @@ def is_retried(member: JobRequest) -> bool:
 
 
 def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
-    """Return why a member has no row: another job does its work, or an error refused it."""
-    member_of = group.member_of(member_id)
+    """Return the item that tells why a member has no row.
+
+    Either another job does the member's work, or the member was refused with an error.
+    """
+    partition = _partition(group.member_of(member_id))
     for kind in (_EXISTING, _FAILED):
-        found = _find(_partition(member_of), f"{kind}{member_id}")
-        if found is not None:
-            return found
+        item = _find(partition, f"{kind}{member_id}")
+        if item is not None:
+            return item
     return None
 
 
 def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
-    """Return why members have no row, by id: see `reason_without_row`. A row may also be deleted.
+    """Return the items that tell why members have no row, by the members' ids.
 
-    `members` has the `member_of` of each, by its id.
+    `members` maps each member's id to its `member_of`. Unlike with `reason_without_row`, a row may
+    also have been deleted.
     """
-    keys = [(_partition(of), f"{kind}{each}") for each, of in members.items() for kind in _REASONS]
-    found = GroupItem.batch_get(keys, consistent_read=True)
-    by_kind = sorted(found, key=lambda item: _REASONS.index(item.kind))
-    return {item.member_id: item for item in by_kind}  # the last one counts
+    keys = [
+        (_partition(member_of), f"{kind}{member_id}")
+        for member_id, member_of in members.items()
+        for kind in _KINDS_WITHOUT_ROW
+    ]
+    items = GroupItem.batch_get(keys, consistent_read=True)
+    items_by_kind = sorted(items, key=lambda item: _KINDS_WITHOUT_ROW.index(item.kind))
+    return {item.member_id: item for item in items_by_kind}  # the last kind takes precedence
 
 
 # --- all items of a job ---------------------------------------------------------------------------
 
 
 def named_groups(parent: JobRequest) -> list[tuple[str, Group]]:
-    """Return the names and the groups of a job's current work, ordered by name."""
-    return list(map(_named, steps.with_prefix(parent, STEP, after=None, limit=MAX_LISTED)))
+    """Return the names and the groups of a job since it last started over, ordered by name."""
+    gather_steps = steps.with_prefix(parent, STEP, after=None, limit=MAX_LISTED)
+    return [_name_and_group(step) for step in gather_steps]
 
 
 def last_group(parent: JobRequest) -> tuple[str, Group]:
     """Return the name and the group that a job has dispatched last."""
     group_id = str(parent.last_group_id)
-    for name, group in map(_named, steps.with_prefix_in_all_work(parent, STEP)):
+    for step in steps.with_prefix_in_all_work(parent, STEP):
+        name, group = _name_and_group(step)
         if group.id == group_id:
             return name, group
-    return "", Group(group_id, _SHARDS)  # its step has expired; a small group has one of the shards
+    # The step has expired. The shard of a small group is the first one of a large group.
+    return "", Group(group_id, _SHARDS)
 
 
 def delete(parent: JobRequest) -> int:
-    """Delete all groups of a job, including those of its work with earlier payloads.
+    """Delete all groups of a job, also those from before it started over.
 
     Return the number of their items.
     """
-    groups = [_named(each)[1] for each in steps.with_prefix_in_all_work(parent, STEP)]
-    return GroupItem.delete_partitions(
-        partition for group in groups for partition in (_partition(group.id), *group.partitions)
-    )
+    partitions = []
+    for step in steps.with_prefix_in_all_work(parent, STEP):
+        _, group = _name_and_group(step)
+        partitions += [_partition(group.id), *group.partitions]
+    return GroupItem.delete_partitions(partitions)
 
 
-def _named(step: steps.Step) -> tuple[str, Group]:
+def _name_and_group(step: steps.Step) -> tuple[str, Group]:
     return step.sk.removeprefix(STEP), Group(step.result["id"], step.result["shards"])
 
 

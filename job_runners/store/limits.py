@@ -1,9 +1,8 @@
-"""Changes to queues' limits at run time. Where there is none, the limits in the code apply.
+"""Changes that operators make to the limits of queues. They override the limits in the code.
 
-The coordination table has one item for each changed queue.
-
-After a queue's limits are raised or its pause ends, a sweep admits the waiting jobs in each line of
-the queue, key by key. The queue's item also stores the position of its sweep.
+The coordination table has one item for each changed queue. Once a queue's limits are raised, or its
+pause ends, a *sweep* admits the waiting jobs in each line of the queue, one key after the other.
+The queue's item also stores the position of its sweep.
 """
 
 from collections.abc import Mapping
@@ -18,19 +17,18 @@ from job_runners.aws.errors import try_write
 from job_runners.store.rate import Rate
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
-# How long a process uses the changes that it has read before it reads them again. So a change
-# applies everywhere after this time.
+# A process reads the changes again after this time, so a change then applies everywhere.
 CACHE_TIME = 10 * clock.SECOND
-MAX_CHANGED = 100  # queues; the number is limited because every worker reads all changes
+MAX_CHANGED = 100  # queues, because every worker reads the changes of all of them
 _PARTITION = "limits"
 
 
 class Limits(NamedTuple):
-    """The limits that apply to one queue: those in code, with any changes."""
+    """The limits that apply to one queue: those in the code, with any changes."""
 
-    slots: int | None = None
-    rate: Rate | None = None
-    per: str | None = None
+    slots: int | None = None  # jobs that may run at once, for each concurrency key
+    rate: Rate | None = None  # starts, for each concurrency key
+    per: str | None = None  # the payload's field, or "organization_id", with the key
     order: Literal["fifo", "fair"] = "fifo"
     max_waiting: int = 10_000
 
@@ -49,8 +47,7 @@ class LimitChange(CoordinationItem):
     max_waiting = nullable(Integer())
     changed_at = nullable(Integer())
     changed_by = nullable(UnicodeAttribute())  # as "role:name"
-    # The sweep continues after this key, or begins with the first key if this is "". It is None if
-    # no sweep is under way.
+    # While a sweep is in progress: the last key that it has handled, or "" at its start.
     sweep_from = nullable(UnicodeAttribute())
     sweep_asked_at = nullable(Integer())  # when the sweep was last started or restarted
 
@@ -62,8 +59,10 @@ class LimitChange(CoordinationItem):
     @property
     def rate(self) -> Rate | None:
         """Return the changed rate, or None if the code's rate applies."""
-        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all are set, or none is
-        return None if None in rate else Rate(*cast(Any, rate))
+        values = (self.rate_count, self.rate_seconds, self.rate_burst)
+        if None in values:  # either all of them are set, or none is
+            return None
+        return Rate(*cast(Any, values))
 
     @property
     def changes_nothing(self) -> bool:
@@ -72,17 +71,17 @@ class LimitChange(CoordinationItem):
 
 
 def current(*, fresh: bool = False) -> Mapping[str, LimitChange]:
-    """Return the changes by queue. They were read at most CACHE_TIME ago, or just now if `fresh`."""
+    """Return the changes by queue. They are at most CACHE_TIME old, or read now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHE_TIME:
-        found = LimitChange.query(_PARTITION, consistent_read=True)
-        _cache.changed = MappingProxyType({each.queue_name: each for each in found})
+        changes = LimitChange.query(_PARTITION, consistent_read=True)
+        _cache.changes = MappingProxyType({change.queue_name: change for change in changes})
         _cache.read_at = now
-    return _cache.changed
+    return _cache.changes
 
 
 @caches.register
-def _forget() -> None:
+def _clear_cache() -> None:
     _cache.read_at = 0
 
 
@@ -97,56 +96,53 @@ def put(
 ) -> LimitChange:
     """Store the changes to a queue's limits, in place of all earlier ones.
 
-    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart the one
-    that is under way. Without it, a sweep that is under way continues.
+    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart the one in
+    progress. Without it, a sweep in progress continues.
     """
-    return _update(
-        queue_name,
-        [
-            set_or_remove(LimitChange.slots, slots),
-            set_or_remove(LimitChange.rate_count, rate and rate.count),
-            set_or_remove(LimitChange.rate_seconds, rate and rate.seconds),
-            set_or_remove(LimitChange.rate_burst, rate and rate.burst),
-            set_or_remove(LimitChange.max_waiting, max_waiting),
-            set_or_remove(LimitChange.changed_by, by),
-            LimitChange.changed_at.set(clock.now()),
-            *(_sweep_from_the_start() if sweep else []),
-        ],
-    )
+    actions = [
+        set_or_remove(LimitChange.slots, slots),
+        set_or_remove(LimitChange.rate_count, None if rate is None else rate.count),
+        set_or_remove(LimitChange.rate_seconds, None if rate is None else rate.seconds),
+        set_or_remove(LimitChange.rate_burst, None if rate is None else rate.burst),
+        set_or_remove(LimitChange.max_waiting, max_waiting),
+        set_or_remove(LimitChange.changed_by, by),
+        LimitChange.changed_at.set(clock.now()),
+    ]
+    if sweep:
+        actions += _start_sweep_actions()
+    return _update(queue_name, actions)
 
 
 def reset(queue_name: str, *, by: str | None = None) -> None:
-    """Let the code's limits apply to a queue again. Start a sweep, because they may be higher."""
+    """Make the code's limits apply to a queue again. Start a sweep, because they may be higher."""
     put(queue_name, by=by, sweep=True)
 
 
 def ask_for_sweep(queue_name: str) -> LimitChange:
     """Start a sweep of a queue, or restart it."""
-    return _update(queue_name, _sweep_from_the_start())
+    return _update(queue_name, _start_sweep_actions())
 
 
 def note_swept(item: LimitChange, up_to: str | None) -> bool:
-    """Record that a sweep has handled every key up to `up_to`, or all keys if that is None.
+    """Record that a sweep has handled all keys up to `up_to`, or is finished if that is None.
 
-    If `item` has changed since it was read, record nothing and return False: another process
-    may have continued or restarted the sweep.
+    If `item` has changed since it was read, record nothing and return False: another process may
+    have continued or restarted the sweep.
     """
     unchanged = LimitChange.sweep_from == item.sweep_from
     unchanged &= LimitChange.sweep_asked_at == item.sweep_asked_at
     unchanged &= LimitChange.changed_at == item.changed_at
     _cache.read_at = 0
-    if up_to is None and item.changes_nothing:
+    if up_to is not None:
+        return try_write(lambda: item.update([LimitChange.sweep_from.set(up_to)], unchanged))
+    if item.changes_nothing:
         return try_write(lambda: item.delete(unchanged))
-    actions: list[Action] = (
-        [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
-        if up_to is None
-        else [LimitChange.sweep_from.set(up_to)]
-    )
+    actions: list[Action] = [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
     return try_write(lambda: item.update(actions, unchanged))
 
 
 class _Cache:
-    changed: Mapping[str, LimitChange] = MappingProxyType({})
+    changes: Mapping[str, LimitChange] = MappingProxyType({})
     read_at = 0
 
 
@@ -154,11 +150,11 @@ _cache = _Cache()
 
 
 def _update(queue_name: str, actions: list[Action]) -> LimitChange:
-    changed = LimitChange(_PARTITION, queue_name)
-    changed.update(actions)
+    change = LimitChange(_PARTITION, queue_name)
+    change.update(actions)
     _cache.read_at = 0
-    return changed
+    return change
 
 
-def _sweep_from_the_start() -> list[Action]:
+def _start_sweep_actions() -> list[Action]:
     return [LimitChange.sweep_from.set(""), LimitChange.sweep_asked_at.set(clock.now())]

@@ -1,4 +1,7 @@
-"""The entries of jobs that wait in a line. An entry and its job's row change in one transaction."""
+"""The entries of the jobs that wait in a line.
+
+An entry and its job's row change in one transaction.
+"""
 
 from job_runners import clock
 from job_runners.aws.errors import try_write
@@ -10,17 +13,18 @@ from job_runners.store.lines import Line, partition_key_of
 def next_entry(line: Line) -> LineItem | None:
     """Return the entry of the next job to admit, or None if no job waits.
 
-    The groups take turns, so this is the first entry after those of the group that was served last.
-    If there is none, it is the first entry of the line. Within a group, jobs are in the order in
-    which they were held.
+    The groups take turns, so this is the first entry after those of the group that was served last,
+    or else the first entry of the line. Within a group, jobs are in the order in which they were
+    held.
     """
     if line.first is None:
         return None
-    # "$" sorts just after "#", so this sorts after all entries of the group that was served last.
-    after = f"{WAITING}{line.last_served}$"
+    # "$" comes right after "#", so these sort right after all entries of the group, and of all.
+    after_group = f"{WAITING}{line.last_served}$"
+    after_all = f"{WAITING[:-1]}$"
     later = LineItem.query(
         line.partition_key,
-        LineItem.sk.between(after, f"{WAITING[:-1]}$"),
+        LineItem.sk.between(after_group, after_all),
         consistent_read=True,
         limit=1,
     )
@@ -28,12 +32,12 @@ def next_entry(line: Line) -> LineItem | None:
 
 
 def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> LineItem:
-    """Return an entry for a job that is being held. `since` decides its position in the group."""
+    """Return an entry for a job that is about to be held. Its group is sorted by `since`."""
     return _entry(partition_key, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
 
 
 def entry_from_row(job: JobRequest) -> LineItem:
-    """Return a new copy of the entry that a waiting job's row names, to put it back."""
+    """Return a copy of the entry that a waiting job's row names, to put the entry again."""
     return _entry(str(job.held_by), str(job.wait_key), job)
 
 
@@ -49,10 +53,10 @@ def _entry(partition_key: str, sk: str, job: JobRequest) -> LineItem:
 
 def has_entry(job: JobRequest) -> bool:
     """Return whether the entry that a waiting job's row names exists."""
-    entry = LineItem.query(
+    entries = LineItem.query(
         str(job.held_by), LineItem.sk == job.wait_key, consistent_read=True, limit=1
     )
-    return next(iter(entry), None) is not None
+    return next(iter(entries), None) is not None
 
 
 def count_waiting(queue_name: str, concurrency_key: str, limit: int) -> int:

@@ -1,4 +1,7 @@
-"""Erase an organization from the line of a queue and key, for `job-runners erase`."""
+"""Erase an organization's traces in the line of a queue and a concurrency key.
+
+`job-runners erase` does this for each line of the organization's jobs.
+"""
 
 from pynamodb.expressions.update import Action
 
@@ -8,21 +11,21 @@ from job_runners.store.lines import partition_key_of
 from job_runners.store.used_keys import UsedKey, partition_of_queue
 
 
-def erase(organization_id: str, queue_name: str, key: str, own: str) -> int:
-    """Erase the organization's name from a line, or the whole line if it is the organization's own.
+def erase(organization_id: str, queue_name: str, key: str, organization_key: str) -> int:
+    """Erase the organization's name from a line, or the whole line if only its jobs use it.
 
-    `own` is the key of the organization in a queue whose keys are organizations. Return the number
-    of records changed.
+    `organization_key` is the organization's key in queues whose keys are organizations. Return the
+    number of changed items.
     """
     items = list(LineItem.query(partition_key_of(queue_name, key), consistent_read=True))
-    # The key is the organization's, or begins with it: Queue(per=("organization_id", …)).
-    is_own = key == own or key.startswith(f"{own}:")
-    if is_own and not any(map(_is_in_use, items)):
+    # With Queue(per=("organization_id", …)), a key begins with that of the organization.
+    is_own = key == organization_key or key.startswith(f"{organization_key}:")
+    if is_own and not any(_is_in_use(item) for item in items):
         changed = sum(_clear_unless_held(item, delete=True) for item in items)
         UsedKey(partition_of_queue(queue_name), key).delete()
         return changed
-    named = (item for item in items if organization_id in (item.organization_id, item.group))
-    return sum(_clear_unless_held(item, delete=False) for item in named)
+    naming = [item for item in items if organization_id in (item.organization_id, item.group)]
+    return sum(_clear_unless_held(item, delete=False) for item in naming)
 
 
 def _is_in_use(item: LineItem) -> bool:
@@ -30,12 +33,12 @@ def _is_in_use(item: LineItem) -> bool:
 
 
 def _clear_unless_held(item: LineItem, *, delete: bool) -> bool:
-    """Delete a free slot or rate record, or only the organization's name in it.
+    """Delete a free slot or the rate item, or only the organization's name in it.
 
     Return False if a job has taken the slot in the meantime.
     """
-    free = LineItem.pk.exists() & LineItem.holder.does_not_exist()
+    is_free = LineItem.pk.exists() & LineItem.holder.does_not_exist()
     if delete:
-        return try_write(lambda: item.delete(free))
-    names: list[Action] = [LineItem.organization_id.remove(), LineItem.group.remove()]
-    return try_write(lambda: item.update(names, free))
+        return try_write(lambda: item.delete(is_free))
+    actions: list[Action] = [LineItem.organization_id.remove(), LineItem.group.remove()]
+    return try_write(lambda: item.update(actions, is_free))

@@ -1,10 +1,12 @@
-"""The items of a line, as DynamoDB stores them, and the conditions that they haven't changed.
+"""The items of a line: the slots, the rate and the waiting jobs of one queue and concurrency key.
 
-| item | content |
+| sort key | content |
 |---|---|
 | `rate` | when the rate allows the next start, and which job started last and when |
 | `slot#<number>` | which job holds the slot; a free slot has no holder |
-| `wait#<group>#<time><job id>` | a waiting job; each organization is a group, or all share one |
+| `wait#<group>#<time><job id>` | the entry of a waiting job |
+
+In a fair queue, each organization has a group of its own. Otherwise, the group is "".
 """
 
 from pynamodb.attributes import UnicodeAttribute
@@ -16,12 +18,12 @@ from job_runners.store import conditional_write
 from job_runners.store.job_request import job_id_of
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-MILLISECOND = 1000  # in microseconds, the unit of `tat`
-# An item that hasn't been written for this long expires. Its concurrency key then counts as unused.
+MILLISECOND = 1000  # microseconds, the unit of `tat`
+# An item that isn't written for this long expires. Its concurrency key then counts as unused.
 LIFETIME = 40 * clock.DAY
 RATE = "rate"
 SLOT = "slot#"
-WAITING = "wait#"  # prefix of the sort key of every entry
+WAITING = "wait#"  # the prefix of the sort keys of entries
 
 
 class LineItem(CoordinationItem):
@@ -33,31 +35,32 @@ class LineItem(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)
     expires_at = nullable(Integer())  # in seconds, for TTL
 
-    # In an entry, the organization of its job. In a slot or the rate item, the organization of the
-    # job to which it was granted last.
+    # The organization of an entry's job, or of the job to which a slot or start was last granted.
     organization_id = nullable(UnicodeAttribute())
 
-    # In a slot or the rate item, about the job to which it was granted last.
+    # Slots and the rate item: their last grant to a job.
     since = nullable(Integer())  # when it was granted
-    turn = nullable(Integer())  # the number of that grant, which only grows within a line
+    turn = nullable(Integer())  # the number of that grant, which increases with each in a line
     group = nullable(UnicodeAttribute())  # the job's group
 
-    # In a slot, the id of the job that has it.
-    holder = nullable(UnicodeAttribute())
+    # Slots only.
+    holder = nullable(UnicodeAttribute())  # the id of the job that has the slot
 
-    # In the rate item, the end of the last interval that an admission took, in microseconds: see
-    # `Rate.end_of_next_interval`. In the algorithm (GCRA), it is the next theoretical arrival time.
+    # The rate item only.
+    # The end of the last interval that an admission took, in microseconds since 1970: see
+    # `Rate.end_of_next_interval`. The algorithm, GCRA, calls it the theoretical arrival time.
     tat = nullable(Integer())
-    # In the rate item, about starts, which may come long after the admissions.
-    started_tat = nullable(Integer())  # as `tat`, but for starts
+    # The same for starts, which may come long after the admissions.
+    started_tat = nullable(Integer())
     started_at = nullable(Integer())  # the time of the last start
     # The claim token of the last start, or the job's id if it started without being admitted first.
     started_by = nullable(UnicodeAttribute())
-    # In the rate item, when the wake-up that was sent will arrive, or when the admission pass that
-    # paces the line will end: see `job_runners.engine.lines.wake_ups`.
+    # When a wake-up message that was sent will arrive, or when the admission pass that paces the
+    # line will end: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
-    # In an entry, a random id, so that an entry that was put again isn't taken for the old one.
+    # Entries only.
+    # A random id, by which an entry that was put again differs from the old one.
     version = nullable(UnicodeAttribute())
 
     @property
@@ -67,7 +70,7 @@ class LineItem(CoordinationItem):
 
     @property
     def waiting_since(self) -> int:
-        """Return the time that decides an entry's position: usually when its job was held."""
+        """Return the time by which entries are sorted: usually when the job was held."""
         return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
 
     @property
@@ -81,12 +84,12 @@ class LineItem(CoordinationItem):
         return int(self.sk.removeprefix(SLOT))
 
 
-def start_actions(started_tat: int, at: int, by: str) -> list[Action]:
+def start_actions(started_tat: int, started_at: int, started_by: str) -> list[Action]:
     """Return the actions that record a start in the rate item."""
     return [
         LineItem.started_tat.set(started_tat),
-        LineItem.started_at.set(at),
-        LineItem.started_by.set(by),
+        LineItem.started_at.set(started_at),
+        LineItem.started_by.set(started_by),
     ]
 
 
@@ -103,8 +106,9 @@ def same_turn(item: LineItem) -> Condition:
 
 
 def new_expiry(used_until: int) -> int:
-    """Return when an item expires, in seconds since 1970.
+    """Return when an item that is written now expires, in seconds since 1970.
 
-    `used_until` is the end of the last interval taken in its rate, in microseconds since 1970.
+    `used_until` is the end of the last interval of its rate that is taken, in microseconds.
     """
-    return (max(clock.now(), used_until // MILLISECOND) + LIFETIME) // clock.SECOND
+    last_use = max(clock.now(), used_until // MILLISECOND)
+    return (last_use + LIFETIME) // clock.SECOND

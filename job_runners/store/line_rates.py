@@ -1,4 +1,4 @@
-"""Change only the rate item of a line: count a start, or record the next wake-up."""
+"""Change the rate item of a line: count a start, or record the next wake-up message."""
 
 from job_runners.aws.errors import try_write
 from job_runners.store import conditional_write
@@ -16,19 +16,19 @@ from job_runners.store.rate import Rate
 
 
 def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
-    """Count an admitted job's start at `at` against the rate of its line.
+    """Count an admitted job's start, at the time `at`, against the rate of its line.
 
     The caller must not start the job before `at`, which may be later than now. Because starts are
-    reserved in advance, workers that wait don't compete for the moment when the rate opens.
+    reserved in advance, waiting workers don't compete for the moment when the rate opens.
 
     Return False if another start was counted since the line was read. `token` is the claim's token.
-    An earlier try of the same claim may have counted its start and then failed. In that case, the
-    counted start is moved to `at`, because the job starts only then.
+    If an earlier try of the same claim counted its start and then failed, that start is moved to
+    `at`, because the job starts only then.
     """
     item = line.rate or LineItem(line.partition_key, RATE)
     if item.started_by == token:
-        moved_by = max(0, at - (item.started_at or at))
-        started_tat = (item.started_tat or 0) + moved_by * MILLISECOND
+        delay = max(0, at - (item.started_at or at))
+        started_tat = (item.started_tat or 0) + delay * MILLISECOND
     else:
         started_tat = rate.end_of_next_interval(line.started_until(rate), at * MILLISECOND)
     actions = [
@@ -39,10 +39,10 @@ def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
 
 
 def mark_wake_up(line: Line, wake_at: int) -> bool:
-    """Record when a wake-up will arrive, or when the pass that paces the line will end.
+    """Record when a wake-up message will arrive, or when the pass that paces the line will end.
 
-    Return False if another process has recorded a wake-up since the line was read, or has admitted
-    a job under the rate.
+    Return False if another process has recorded that, or has admitted a job under the rate, since
+    the line was read.
     """
     rate = line.rate
     if rate is None:
@@ -52,7 +52,7 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
 
 
 def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
-    """Undo `mark_wake_up`. Return False if a different wake-up is recorded by now."""
+    """Undo `mark_wake_up`. Return False if a different wake-up is recorded now."""
     item = LineItem(partition_key, RATE)
-    same_mark = LineItem.wake_at == wake_at
-    return try_write(lambda: item.update([LineItem.wake_at.remove()], same_mark))
+    same_wake_up = LineItem.wake_at == wake_at
+    return try_write(lambda: item.update([LineItem.wake_at.remove()], same_wake_up))

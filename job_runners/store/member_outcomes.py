@@ -1,6 +1,8 @@
-"""The outcomes of a member of a group. They have their own module, because the API shows the names
-of outcomes also in processes that read no group."""
+"""The outcomes of a group's members.
 
-OPEN = "open"  # a member that has not ended, or isn't dispatched yet
-EXISTING = "existing"  # a unique member for which another job does the same work
+They have their own module, because the API needs these names even in processes that read no group.
+"""
+
+OPEN = "open"  # the member has not ended, or isn't dispatched yet
+EXISTING = "existing"  # another job does the work of this unique member
 OUTCOMES = (OPEN, "succeeded", "failed", "canceled", EXISTING)

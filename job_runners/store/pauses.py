@@ -1,9 +1,9 @@
 """The paused job types and queues, and the jobs that each pause holds.
 
-The pauses are in the coordination table. Each pause has an entry there for each job that it has
-held. The entries are in the order of the jobs' creation, so that the jobs can continue in that
-order. A job's row and its entry change in one transaction. If a process nevertheless finds an entry
-whose job doesn't wait for the pause, it deletes the entry.
+The coordination table has an item for each pause, and an entry for each job that the pause holds.
+The entries are sorted by the jobs' creation, so that the jobs can continue in that order. A job's
+row and its entry change in one transaction. If a process nevertheless finds an entry whose job
+doesn't wait for the pause, it deletes the entry.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,10 @@ from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest, job_id_of
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 
-# How long a process uses the pauses that it has read before it reads them again. So a pause applies
-# everywhere after this time.
+# A process reads the pauses again after this time, so a pause then applies everywhere.
 CACHE_TIME = 10 * clock.SECOND
 _PAUSES_KEY = "paused"  # the partition key of all pauses
-# By this time, the timer has failed a job that still waits, so nothing needs its entry.
+# The timer fails a job that waits for so long, so nothing needs its entry anymore.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
@@ -35,8 +34,8 @@ class Kind(StrEnum):
 class State(StrEnum):
     """The state of a pause."""
 
-    PAUSED = "paused"  # jobs of its type or queue don't start
-    RESUMING = "resuming"  # it has ended, and the jobs that it holds are admitted in order
+    PAUSED = "paused"  # jobs of the type or queue don't start
+    RESUMING = "resuming"  # the pause has ended; the jobs that it holds are admitted in order
 
 
 class Pause(CoordinationItem):
@@ -45,14 +44,14 @@ class Pause(CoordinationItem):
     erasure = "none: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
-    sk = UnicodeAttribute(range_key=True)  # kind and name
+    sk = UnicodeAttribute(range_key=True)  # "<kind>#<name>"
     state = Enumerated(State)
     changed_at = Integer()
     changed_by = nullable(UnicodeAttribute())  # as "role:name"
 
     @property
     def kind(self) -> Kind:
-        """Return the kind of the pause: of a job type or of a queue."""
+        """Return whether a job type or a queue is paused."""
         return Kind(self.sk.partition("#")[0])
 
     @property
@@ -68,8 +67,8 @@ class HeldEntry(CoordinationItem):
 
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
-    since = Integer()  # the row's waiting_since
-    organization_id = nullable(UnicodeAttribute())  # the job's
+    since = Integer()  # the `waiting_since` of the job's row
+    organization_id = nullable(UnicodeAttribute())  # the job's organization
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -86,18 +85,22 @@ class Pauses(NamedTuple):
     def may_hold(self, job_type: str) -> bool:
         """Return whether a pause may apply to a job of this type.
 
-        The result is also True if any queue is paused, because the job's queue isn't known yet.
+        That is also so if any queue is paused, because the caller doesn't know the job's queue yet.
         """
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:
         """Return a pause that applies to this job, if there is one."""
-        its_keys = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
-        return next((pause for pause in self.paused() if pause.sk in its_keys), None)
+        sort_keys = {
+            _sort_key(Kind.JOB_TYPE, job.job_type),
+            _sort_key(Kind.QUEUE, job.queue_name),
+        }
+        return next((pause for pause in self.paused() if pause.sk in sort_keys), None)
 
     def find(self, kind: Kind, name: str) -> Pause | None:
         """Return the pause of this job type or queue, or None if it isn't paused."""
-        return next((pause for pause in self.paused() if pause.sk == _key(kind, name)), None)
+        sort_key = _sort_key(kind, name)
+        return next((pause for pause in self.paused() if pause.sk == sort_key), None)
 
     def resuming(self) -> Iterator[Pause]:
         """Return the pauses that have ended and may still hold jobs."""
@@ -112,7 +115,7 @@ class Pauses(NamedTuple):
 
 
 def current(*, fresh: bool = False) -> Pauses:
-    """Return all pauses. They were read at most CACHE_TIME ago, or just now if `fresh`."""
+    """Return all pauses. They are at most CACHE_TIME old, or read now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHE_TIME:
         _cache.pauses = Pauses(tuple(Pause.query(_PAUSES_KEY, consistent_read=True)))
@@ -125,7 +128,9 @@ def pause_on(job: JobRequest) -> Pause | None:
 
     If a cached pause applies, the pauses are read again, because that pause may have just ended.
     """
-    return current().on(job) and current(fresh=True).on(job)
+    if current().on(job) is None:
+        return None
+    return current(fresh=True).on(job)
 
 
 def pause(kind: Kind, name: str, *, by: str | None = None) -> Pause:
@@ -134,22 +139,19 @@ def pause(kind: Kind, name: str, *, by: str | None = None) -> Pause:
 
 
 def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
-    """End a pause. From now on, the jobs that it holds are admitted."""
+    """End a pause. From now on, the jobs that it holds may be admitted."""
     return _set(kind, name, State.RESUMING, by)
 
 
 def forget(ended: Pause) -> None:
-    """Delete an ended pause, unless it has changed since it was read.
-
-    The caller has checked that it holds no jobs anymore.
-    """
+    """Delete an ended pause that holds no more jobs, unless it has changed since it was read."""
     unchanged = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
     try_write(lambda: ended.delete(unchanged))
     _cache.read_at = 0
 
 
 def held_entry(pause_sk: str, job: JobRequest, since: int) -> HeldEntry:
-    """Return the entry of a job that is being held under the pause with this sort key."""
+    """Return the entry of a job for the pause with this sort key, to be put or deleted."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
     return HeldEntry(
         f"held#{pause_sk}",
@@ -160,9 +162,9 @@ def held_entry(pause_sk: str, job: JobRequest, since: int) -> HeldEntry:
     )
 
 
-def held_entries(paused: Pause, limit: int) -> Iterable[HeldEntry]:
+def held_entries(pause: Pause, limit: int) -> Iterable[HeldEntry]:
     """Return the first `limit` entries of the jobs that a pause holds, oldest job first."""
-    return HeldEntry.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
+    return HeldEntry.query(f"held#{pause.sk}", consistent_read=True, limit=limit)
 
 
 def drop(entry: HeldEntry) -> None:
@@ -171,7 +173,7 @@ def drop(entry: HeldEntry) -> None:
 
 
 @caches.register
-def _forget_read() -> None:
+def _clear_cache() -> None:
     _cache.read_at = 0
 
 
@@ -184,11 +186,11 @@ _cache = _Cache()
 
 
 def _set(kind: Kind, name: str, state: State, by: str | None) -> Pause:
-    changed = Pause(sk=_key(kind, name), state=state, changed_at=clock.now(), changed_by=by)
-    changed.save()
+    new_pause = Pause(sk=_sort_key(kind, name), state=state, changed_at=clock.now(), changed_by=by)
+    new_pause.save()
     _cache.read_at = 0
-    return changed
+    return new_pause
 
 
-def _key(kind: Kind, name: str) -> str:
+def _sort_key(kind: Kind, name: str) -> str:
     return f"{kind}#{name}"

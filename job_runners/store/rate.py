@@ -1,4 +1,7 @@
-"""The rate of a queue. It is in `store`, not in `work`, because stored limits have rates too."""
+"""The rate at which a queue's jobs may start.
+
+It is in `store`, not in `work` with the other definitions, because stored limits have rates too.
+"""
 
 import math
 from typing import Final
@@ -16,8 +19,8 @@ MAX_STARTS: Final = 1_000_000  # in one period, and in one burst
 class Rate(Value):
     """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
 
-    Starts are spread over the period. After a quiet time, `burst` jobs may start at once. So at
-    most `count + burst - 1` can start within one period. `count` and `burst` are 1 to 1,000,000;
+    Starts are spread over the period. After a quiet time, `burst` jobs may start at once, so at
+    most `count + burst - 1` can start within one period. `count` and `burst` are 1 to 1,000,000.
     `seconds` is above 0 and at most a day.
     """
 
@@ -33,17 +36,17 @@ class Rate(Value):
                     f"Rate({name}={value!r}): must be a whole number, 1 to {MAX_STARTS:,}"
                 )
         seconds = self.seconds
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not 0 < seconds <= MAX_PERIOD:  # also refuses NaN
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not 0 < seconds <= MAX_PERIOD:  # also refuses NaN
             raise InvalidDefinition(
                 f"Rate(seconds={seconds!r}): must be above 0, at most {MAX_PERIOD:,} (a day)"
             )
 
     @property
     def interval(self) -> int:
-        """Return the microseconds from one start to the next, rounded up.
+        """Return the microseconds from one start to the next.
 
-        Because of the rounding, the rate is never exceeded.
+        They are rounded up, so that the rate is never exceeded.
         """
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
@@ -60,7 +63,8 @@ class Rate(Value):
 
         `used_until` is the end of the last interval taken, in microseconds since 1970.
         """
-        return -(-(used_until - (self.burst - 1) * self.interval) // 1000)
+        opens_at = used_until - (self.burst - 1) * self.interval
+        return -(-opens_at // 1000)  # rounded up to milliseconds
 
 
 def is_whole(value: object, maximum: int) -> bool:

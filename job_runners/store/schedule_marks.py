@@ -1,7 +1,7 @@
-"""Marks: one records that schedules exist, the others which deploys are active.
+"""Marks: one records that schedules exist, the others record which deploys are active.
 
-They have a DynamoDB partition of their own in the coordination table. In a stack without schedules,
-a timer run only reads that partition, and finds nothing.
+They have their own DynamoDB partition in the coordination table. In a stack without schedules, a
+timer run reads only that partition, and finds nothing.
 """
 
 import json
@@ -14,22 +14,22 @@ from job_runners.aws.errors import try_write
 from job_runners.store.table import CoordinationItem, Integer
 
 PARTITION = "schedules"  # the partition key of the marks
-# The schedules that a deploy declares may take this many bytes. A DynamoDB item has at most 400 KB.
+# The largest declarations of a deploy. A DynamoDB item has at most 400 KB.
 MAX_BYTES = 380_000
 _IN_USE = "in use"
 _DEPLOY = "deploy#"
 
 
 class Mark(CoordinationItem):
-    """The mark that schedules exist, or the mark of one deploy with its declarations."""
+    """The mark that schedules exist, or the mark of one deploy with the schedules it declares."""
 
     erasure = "none: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
-    # of a deploy
-    since = Integer(default=0)  # when it was first seen, or seen again after an absence
-    seen_at = Integer(default=0)  # when it was last seen
+    # only in the mark of a deploy
+    since = Integer(default=0)  # when the timer first saw it, or saw it again after an absence
+    seen_at = Integer(default=0)  # when the timer last saw it
     declares = JSONAttribute(null=True)  # the organizations and names of its schedules
 
     @property
@@ -49,7 +49,7 @@ def marks() -> list[Mark]:
 
 
 def note_in_use() -> None:
-    """Make timers check for schedules. Call this before the first schedule is stored."""
+    """Make the timer look for schedules. Call this before the first schedule is stored."""
     Mark(PARTITION, _IN_USE).save()
 
 
@@ -67,7 +67,7 @@ def size_of(declares: Iterable[tuple[str, str]]) -> int:
 
 
 def _sorted_pairs(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
-    return sorted(list(each) for each in declares)
+    return sorted(list(pair) for pair in declares)
 
 
 def forget_deploy(mark: Mark) -> None:

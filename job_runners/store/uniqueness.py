@@ -5,8 +5,8 @@ end. Both are stored twice. The *row* of each job names the key (`unique_key`), 
 *record* in the coordination table names both jobs.
 
 Row and record change in one transaction. Saving or retrying a job puts the record, and the end of
-the job deletes it. If there is a follower, the same transaction gives it the key and admits it, which
-means that it may start. For some types, a job gives up its key when it starts: its claim then
+the job deletes it. If there is a follower, the same transaction gives it the key and admits it,
+which means that it may start. For some types, a job gives up its key when it starts: its claim then
 deletes the record.
 
 So row and record agree, unless a row was deleted manually or a table was restored. If the holder

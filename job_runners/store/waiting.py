@@ -1,9 +1,8 @@
-"""Count the jobs that wait in a line or under a pause, up to a limit, for display.
+"""Count the jobs that wait in a line or under a pause, up to a limit, for display only.
 
-The reads aren't consistent, so a count may be a second old. No decision depends on it.
+The reads aren't consistent, so a count may be a second old.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -13,18 +12,16 @@ from job_runners.store.line_items import WAITING, LineItem
 from job_runners.store.pauses import HeldEntry
 from job_runners.values import Value
 
-MAX_COUNTED = 1000  # no more entries than this are counted
+MAX_COUNTED = 1000  # entries
 
 
 class WaitingCount(Value):
-    """A number of waiting jobs, counted up to MAX_COUNTED. `more` is True if there are more.
+    """A number of waiting jobs."""
 
-    `oldest` is the earliest time at which one of them began to wait, in milliseconds since 1970. It
-    is None if no job waits, or if it isn't determined.
-    """
-
-    count: int = 0
-    more: bool = False
+    count: int = 0  # at most MAX_COUNTED
+    more: bool = False  # whether there are more than that
+    # When the first of them began to wait, in milliseconds since 1970. None if no job waits, or if
+    # that isn't determined.
     oldest: int | None = None
 
 
@@ -34,27 +31,25 @@ def count_in_line(
     """Count the jobs that wait in a line.
 
     With `organization_id`, read the first MAX_COUNTED jobs of the line, and count only those of
-    that organization. If the line has a group for the organization, pass `group`, to read the first
-    MAX_COUNTED jobs of that group instead.
+    that organization. If the line has a group for the organization, pass `group` too: then the
+    first MAX_COUNTED jobs of that group are read instead.
     """
-    found = _read_first(
-        LineItem,
-        partition_key,
-        LineItem.sk.startswith(f"{WAITING}{group}#" if group else WAITING),
-        ["sk", "organization_id"],
-    )
-    since = [
+    prefix = f"{WAITING}{group}#" if group else WAITING
+    attributes = ["sk", "organization_id"]
+    entries = _read_first(LineItem, partition_key, LineItem.sk.startswith(prefix), attributes)
+    waiting_since = [
         entry.waiting_since
-        for entry in found[:MAX_COUNTED]
+        for entry in entries[:MAX_COUNTED]
         if organization_id in (None, entry.organization_id)
     ]
-    return _waiting(since, len(found) > MAX_COUNTED)
+    return _count(waiting_since, more=len(entries) > MAX_COUNTED)
 
 
 def count_under_pause(pause: str) -> WaitingCount:
-    """Count the jobs that a pause holds. `pause` is their `held_by`."""
-    found = _read_first(HeldEntry, f"held#{pause}", None, ["since"])
-    return _waiting([entry.since for entry in found[:MAX_COUNTED]], len(found) > MAX_COUNTED)
+    """Count the jobs that a pause holds. `pause` is its sort key."""
+    entries = _read_first(HeldEntry, f"held#{pause}", None, ["since"])
+    waiting_since = [entry.since for entry in entries[:MAX_COUNTED]]
+    return _count(waiting_since, more=len(entries) > MAX_COUNTED)
 
 
 def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingCount:
@@ -66,25 +61,29 @@ def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingC
     """
     if job.follows is not None:
         return WaitingCount()
-    model: Any = HeldEntry
+    model: Any
     up_to_job: Condition
-    partition_key, up_to_job = f"held#{job.held_by}", HeldEntry.sk <= job.created_key
     if job.wait_key is not None:
-        first = f"{job.wait_key.rpartition('#')[0]}#"
-        model, partition_key, up_to_job = (
-            LineItem,
-            str(job.held_by),
-            LineItem.sk.between(first, job.wait_key),
-        )
-    limit = MAX_COUNTED + 2  # one more than MAX_COUNTED, and the entry of the job itself
+        model = LineItem
+        partition_key = str(job.held_by)
+        prefix = f"{job.wait_key.rpartition('#')[0]}#"
+        up_to_job = LineItem.sk.between(prefix, job.wait_key)
+    else:
+        model = HeldEntry
+        partition_key = f"held#{job.held_by}"
+        up_to_job = HeldEntry.sk <= job.created_key
+    limit = (
+        MAX_COUNTED + 2
+    )  # the entry of the job itself, and one that shows whether there are more
     if organization_id is None:
         ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
         return WaitingCount(max(0, min(ahead, MAX_COUNTED)), ahead > MAX_COUNTED)
-    found = list(
+    entries = list(
         model.query(partition_key, up_to_job, limit=limit, attributes_to_get=["organization_id"])
     )
-    own = [each.organization_id == organization_id for each in found[:-1][:MAX_COUNTED]]
-    return WaitingCount(sum(own), len(found) == limit)
+    ahead_entries = entries[:-1][:MAX_COUNTED]  # without the last one, which is that of the job
+    count = sum(entry.organization_id == organization_id for entry in ahead_entries)
+    return WaitingCount(count, len(entries) == limit)
 
 
 def _read_first(model: Any, partition_key: str, condition: Any, attributes: list[str]) -> list[Any]:
@@ -93,6 +92,5 @@ def _read_first(model: Any, partition_key: str, condition: Any, attributes: list
     )
 
 
-def _waiting(since: Iterable[int], more: bool) -> WaitingCount:
-    times = list(since)
-    return WaitingCount(len(times), more, min(times, default=None))
+def _count(waiting_since: list[int], *, more: bool) -> WaitingCount:
+    return WaitingCount(len(waiting_since), more, min(waiting_since, default=None))

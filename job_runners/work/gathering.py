@@ -220,7 +220,9 @@ def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
     """Return a complete group with its numbers of members by outcome, as the gather stores it."""
     from job_runners.store import group_counts
 
-    counts = group_counts.count_dispatched(group, total, most=MAX_MEMBERS, call=job._keep_trying)
+    counts = group_counts.count_dispatched(
+        group, total, max_rows=MAX_MEMBERS, call=job._keep_trying
+    )
     outcomes = counts.by_outcome
     outcomes["failed"] += outcomes.pop("open")  # a member that was retried since then
     return {"id": group.id, "shards": group.shards, "total": total, "outcomes": outcomes}

@@ -1,25 +1,25 @@
-"""Schedules: the jobs that an organization dispatches repeatedly, and the progress of each.
+"""Schedules: jobs that the timer dispatches repeatedly for an organization.
 
 A schedule is one item of the coordination table, in the DynamoDB partition of its organization.
 Unless it is paused, it is in the index `due`, sorted by the time at which the timer must check it.
 So a timer run reads only due schedules, however many there are. The index is spread over shards,
-because 10,000 schedules due in one minute would throttle a single shard.
+because 10,000 schedules that are due in the same minute would throttle a single shard.
 
-Every write is refused if the item's `revision` has changed since it was read. A write sets a new
-`revision`.
+Each write sets a new `revision`, and is refused if the revision has changed since the item was
+read.
 
-An occurrence is one of a schedule's times. `last_at` is the last occurrence that was handled. It
-only moves forward.
+An *occurrence* is one of the times at which a schedule dispatches a job. `last_at` is the last
+occurrence that was handled. It only moves forward.
 
-A deleted schedule leaves a stub, which has no definition but keeps the last occurrence and its job.
-So a schedule that is put again repeats no occurrence, even on a machine whose clock is behind. Nor
-does it overlap the job of the last occurrence.
+A deleted schedule leaves a *stub*, which has no definition but keeps the last occurrence and its
+job. If the schedule is put again, it therefore doesn't repeat an occurrence, even on a machine
+whose clock is behind, and doesn't overlap the job of the last occurrence.
 
 | file | content |
 |---|---|
 | `schedule` | the item and the meaning of its fields |
 | `queries` | reads: by name, a page of an organization's schedules, the due ones |
-| `changing` | changes by people and deploys: put, pause, resume, delete |
+| `changing` | changes by callers and deploys: put, pause, resume, delete |
 | `advancing` | changes by the timer: an occurrence starts, waits, fails or is skipped |
 | `writing` | the conditional write that both use |
 """

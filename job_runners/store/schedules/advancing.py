@@ -1,4 +1,4 @@
-"""The changes that the timer makes to schedules as it handles their occurrences."""
+"""The changes that the timer makes to schedules when it handles their occurrences."""
 
 from typing import Any, NamedTuple
 
@@ -14,36 +14,33 @@ from job_runners.store.transactions import RecordWrite
 
 
 class SkippedOccurrences(NamedTuple):
-    """Occurrences that are skipped: their number, the last of them, and the reason."""
+    """Occurrences that were skipped."""
 
     number: int
-    last_at: int
+    last_at: int  # the last of them
     why: str
 
 
 class Progress(NamedTuple):
-    """A schedule's progress: occurrences up to `last_at` are handled, and `next_at` comes next.
+    """The progress of a schedule. Occurrences are identified by their times."""
 
-    The occurrences in `skips` were skipped, and those in `failed` could not be started.
-    """
-
-    last_at: int
-    next_at: int | None
+    last_at: int  # the last occurrence that was handled
+    next_at: int | None  # the next one
     skips: SkippedOccurrences | None = None
-    failed: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()  # the occurrences that could not be started
 
 
 def start_write(
     schedule: Schedule, progress: Progress, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
-    """Return the write that records the start of the occurrence `at`, and applies `progress`.
+    """Return the write that records the start of the occurrence `at`, and stores `progress`.
 
-    The write is part of the transaction that saves the occurrence's job. If the work is unique and
+    Make it part of the transaction that saves the occurrence's job. If the work is unique and
     another job is doing it, pass that job's id as `job_id`.
 
-    The write is refused if the schedule has changed since it was read. It is also refused unless
-    `at` is later than all handled occurrences. If the response is lost, the `revision` shows
-    whether the write succeeded.
+    The write is refused if the schedule has changed since it was read, or unless `at` is later than
+    all handled occurrences. It sets the `revision`, which shows whether the write succeeded if its
+    response is lost.
     """
     actions = [
         *_advance_actions(schedule, progress),
@@ -58,7 +55,7 @@ def start_write(
 def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
     """Return the write that skips an occurrence because another job has the unique key.
 
-    The write also applies `progress`. It is part of the transaction that stores that job as the
+    It also stores `progress`. Make it part of the transaction that stores the other job as the
     occurrence's answer (see `job_runners.store.answers`). It is refused if the schedule has changed
     since it was read.
     """
@@ -67,17 +64,17 @@ def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordW
 
 
 def advance(schedule: Schedule, progress: Progress) -> Schedule:
-    """Apply `progress` without starting an occurrence. Raises ScheduleChanged."""
+    """Store `progress` without starting an occurrence. Raises ScheduleChanged."""
     return writing.write(
         schedule, _advance_actions(schedule, progress), writing.unchanged(schedule)
     )
 
 
 def wait_for_previous(schedule: Schedule, at: int, progress: Progress, until: int) -> Schedule:
-    """Let the due occurrence `at` wait until the job of the previous occurrence has ended.
+    """Record that the due occurrence `at` waits for the job of the previous occurrence to end.
 
-    The timer checks the schedule again at `until`. `progress` has the earlier occurrences that are
-    skipped or have failed. Raises ScheduleChanged.
+    The timer checks the schedule again at `until`. `progress` has the earlier occurrences that were
+    skipped or failed. Raises ScheduleChanged.
     """
     actions = [
         *writing.next_actions(schedule, at, until, waits=True),
@@ -97,8 +94,8 @@ def record_failed_start(
 ) -> Schedule:
     """Record that the occurrence `at` could not be started. The timer tries it again at `until`.
 
-    `since` is when the occurrence was first tried. `progress` has the earlier occurrences that are
-    skipped or have failed. Raises ScheduleChanged.
+    `since` is when the occurrence was first tried. `progress` has the earlier occurrences that were
+    skipped or failed. Raises ScheduleChanged.
     """
     actions = [
         Schedule.next_at.set(at),
@@ -110,18 +107,18 @@ def record_failed_start(
     return writing.write(schedule, actions, writing.unchanged(schedule))
 
 
-def set_aside(found: Schedule, until: int) -> None:
+def set_aside(index_item: Schedule, until: int) -> None:
     """Postpone the next check of a schedule to `until`, because this code can't read it.
 
-    Do nothing if the due time has changed since the schedule was read.
+    `index_item` is its item of the index. If the due time has changed since, do nothing.
     """
-    schedule = _StableFields(found.pk, found.sk)
-    as_found = _StableFields.due_at == found.due_at
-    try_write(lambda: schedule.update([_StableFields.due_at.set(until)], as_found))
+    schedule = _StableFields(index_item.pk, index_item.sk)
+    unchanged = _StableFields.due_at == index_item.due_at
+    try_write(lambda: schedule.update([_StableFields.due_at.set(until)], unchanged))
 
 
 class _StableFields(CoordinationItem):
-    """The part of a schedule that every version of the code can read."""
+    """The fields of a schedule that every version of the code can read."""
 
     erasure = "with the Schedule of the same key"
 
@@ -145,7 +142,7 @@ def _advance_actions(schedule: Schedule, progress: Progress) -> list[Action]:
 
 
 def _count_actions(schedule: Schedule, progress: Progress) -> list[Action]:
-    """Return the actions that count the occurrences that were skipped or failed."""
+    """Return the actions that count the skipped and failed occurrences in `progress`."""
     actions: list[Action] = []
     if progress.skips is not None:
         actions += [

@@ -1,4 +1,6 @@
-"""The changes that people and deploys make to schedules: put, pause, resume, delete."""
+"""The changes that callers and deploys make to schedules: put, pause, resume, delete."""
+
+from typing import Any
 
 from pynamodb.expressions.update import Action
 
@@ -15,7 +17,15 @@ from job_runners.store.schedules.schedule import (
 from job_runners.store.table import set_or_remove
 
 _STUB_LIFETIME = 40 * clock.DAY
-_NOT_PAUSED = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
+_END_PAUSE_ACTIONS = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
+# The fields that `delete` removes.
+_FIELDS_NOT_IN_STUB: tuple[Any, ...] = (
+    *(Schedule.fingerprint, Schedule.job_type, Schedule.packed_payload),
+    *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
+    *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
+    *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
+    *(Schedule.started, Schedule.skipped, Schedule.failed),
+)
 
 
 def put(
@@ -32,29 +42,29 @@ def put(
     """Store a schedule's definition and its next occurrence.
 
     `before` is the schedule or its stub as it was read, or None if there was neither. The timing
-    applies to occurrences after `since`. Raises ScheduleChanged if the item has changed since it was
-    read.
+    applies to occurrences after `since`. Raises ScheduleChanged if the item has changed since it
+    was read.
     """
     now = clock.now()
     schedule = before or Schedule(partition_of(organization_id), name)
-    is_new = before is None or before.is_deleted
-    created = [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
     keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
-        *(created if is_new else ()),
-        *_definition(definition, origin),
+        *_definition_actions(definition, origin),
         Schedule.updated_at.set(now),
         set_or_remove(Schedule.updated_by, by),
         Schedule.since.set(since),
         *writing.next_actions(schedule, next_at, next_at, waits=bool(keeps_waiting)),
-        *(() if before is not None and stays_paused(before, origin) else _NOT_PAUSED),
         Schedule.deleted_at.remove(),
         Schedule.expires_at.remove(),
     ]
+    if before is None or before.is_deleted:
+        actions += [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
+    if before is None or not stays_paused(before, origin):
+        actions += _END_PAUSE_ACTIONS
     return writing.write(schedule, actions, writing.unchanged(before))
 
 
-def _definition(definition: Definition, origin: Origin) -> list[Action]:
+def _definition_actions(definition: Definition, origin: Origin) -> list[Action]:
     """Return the actions that store a schedule's definition and origin."""
     return [
         Schedule.version.set(VERSION),
@@ -71,20 +81,16 @@ def _definition(definition: Definition, origin: Origin) -> list[Action]:
 
 
 def stays_paused(before: Schedule, origin: Origin) -> bool:
-    """Return whether a schedule that is put again keeps its pause.
+    """Return whether a schedule that is put again stays paused.
 
-    A schedule that the code declares keeps its pause, even if deploys have omitted it for a while.
-    If a schedule put through the API replaces one that the code declares, or the reverse, the pause
-    doesn't carry over.
+    A schedule that the code declares stays paused, even if some deploys didn't declare it. If the
+    code declares a schedule that was put through the API, or the reverse, the pause ends.
     """
     return before.paused_at is not None and before.origin == origin
 
 
 def pause(schedule: Schedule, by: str | None) -> Schedule:
-    """Pause a schedule, so that no occurrence starts. Occurrences during the pause are skipped.
-
-    Raises ScheduleChanged.
-    """
+    """Pause a schedule. Occurrences during the pause are skipped. Raises ScheduleChanged."""
     return writing.write(
         schedule,
         [
@@ -101,7 +107,7 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
     return writing.write(
         schedule,
         [
-            *_NOT_PAUSED,
+            *_END_PAUSE_ACTIONS,
             Schedule.since.set(since),
             *writing.next_actions(schedule, next_at, next_at),
         ],
@@ -116,21 +122,12 @@ def delete(schedule: Schedule) -> None:
     code declared the schedule, the stub also keeps its pause.
     """
     now = clock.now()
-    definition_fields = (
-        *(Schedule.fingerprint, Schedule.job_type, Schedule.packed_payload),
-        *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
-        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
-        *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
-        *(Schedule.started, Schedule.skipped, Schedule.failed),
-    )
-    writing.write(
-        schedule,
-        [
-            *(each.remove() for each in definition_fields),
-            *writing.next_actions(schedule, None, None),
-            *(() if schedule.origin == "code" else _NOT_PAUSED),
-            Schedule.deleted_at.set(now),
-            Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),
-        ],
-        writing.unchanged(schedule),
-    )
+    actions = [
+        *(field.remove() for field in _FIELDS_NOT_IN_STUB),
+        *writing.next_actions(schedule, None, None),
+        Schedule.deleted_at.set(now),
+        Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),
+    ]
+    if schedule.origin != "code":
+        actions += _END_PAUSE_ACTIONS
+    writing.write(schedule, actions, writing.unchanged(schedule))

@@ -1,4 +1,4 @@
-"""Read schedules: by name, a page of an organization's, or the due ones."""
+"""Read schedules: by name, a page of an organization's schedules, or the due ones."""
 
 from collections.abc import Iterable
 
@@ -20,9 +20,10 @@ def read(organization_id: str, name: str) -> Schedule | None:
 
 def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
     """Return the schedules and stubs that exist for these keys, in the order of the keys."""
-    wanted = [(partition_of(organization_id), name) for organization_id, name in keys]
-    found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
-    return [found[key] for key in wanted if key in found]
+    item_keys = [(partition_of(organization_id), name) for organization_id, name in keys]
+    items = Schedule.batch_get(item_keys, consistent_read=True)
+    schedules = {(item.pk, item.sk): item for item in items}
+    return [schedules[key] for key in item_keys if key in schedules]
 
 
 def page(
@@ -36,16 +37,16 @@ def page(
     # DynamoDB refuses an empty sort key, so "\0" is appended. Names have no control characters, so
     # no name sorts between `after` and `after` plus "\0".
     later = Schedule.sk > f"{after}\0"
-    found: list[Schedule] = []
-    for each in Schedule.query(
+    schedules: list[Schedule] = []
+    for schedule in Schedule.query(
         partition_of(organization_id), later, consistent_read=True, page_size=limit + 1
     ):
-        if each.is_deleted:
+        if schedule.is_deleted:
             continue
-        if len(found) == limit:
-            return found, cursors.encode(_MARK, found[-1].name)
-        found.append(each)
-    return found, None
+        if len(schedules) == limit:
+            return schedules, cursors.encode(_MARK, schedules[-1].name)
+        schedules.append(schedule)
+    return schedules, None
 
 
 def count(organization_id: str, limit: int) -> int:
@@ -54,7 +55,7 @@ def count(organization_id: str, limit: int) -> int:
 
 
 def due(shard: str, until: int, limit: int) -> list[Schedule]:
-    """Return the keys and `due_at` of a shard's due schedules, longest due first."""
+    """Return a shard's due schedules, longest due first, with only their keys and `due_at`."""
     return list(Schedule.due.query(shard, Schedule.due_at <= until, limit=limit))
 
 

@@ -1,4 +1,4 @@
-"""The schedule: one item of the coordination table, and the meaning of its fields.
+"""The model Schedule: each schedule is one item of it.
 
 Only `job_runners.store.schedules.changing` and `job_runners.store.schedules.advancing` change
 schedules.
@@ -18,16 +18,16 @@ from job_runners.store.job_request import derived_id
 from job_runners.store.schedule_marks import PARTITION
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-VERSION = 1  # the highest version that this code knows; newer items may mean other things
+VERSION = 1  # the highest version that this code knows; it can't handle items of a higher version
 SHARDS = 8  # never lower the number, because an item keeps its shard
-_LARGEST_JSON = 100 * 1024  # bytes; the payload is read with every schedule
-_LARGEST_PACKED = 4 * 1024  # compressed bytes; every occurrence reads and writes the whole item
+_MAX_JSON_BYTES = 100 * 1024  # every list of schedules reads the payloads
+_MAX_PACKED_BYTES = 4 * 1024  # compressed; every occurrence reads and writes the whole item
 
 Origin = Literal["code", "api"]
 
 
 class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Schedules by the time at which the timer must check them.
+    """Schedules, ordered by the time at which the timer must check them.
 
     Paused schedules, and those without another occurrence, aren't in this index.
     """
@@ -41,27 +41,24 @@ class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class Definition(NamedTuple):
-    """The job that a schedule dispatches, and when.
-
-    At most `most_missed` of the occurrences that didn't start in time are started late.
-    """
+    """The job that a schedule dispatches, and when."""
 
     job_type: str
     payload: Any
     cron: str | None
     every: int | None  # seconds
     timezone: str = "UTC"
-    most_missed: int = 1
-    overlap: str = "skip"
+    most_missed: int = 1  # how many occurrences that didn't start in time may start late
+    overlap: str = "skip"  # or "queue", if the previous occurrence's job still runs
 
     @property
     def timing(self) -> tuple[str | None, int | None, str]:
-        """Return the fields that determine the times."""
+        """Return the fields that determine the occurrences."""
         return (self.cron, self.every, self.timezone)
 
     @property
     def fingerprint(self) -> str:
-        """Return an id of this definition. Two different definitions have different ids.
+        """Return an id that differs between different definitions.
 
         A payload that can't be written as JSON is ignored, because it can't be stored either.
         """
@@ -108,7 +105,8 @@ class Schedule(CoordinationItem):
     # progress; an occurrence is identified by its time
     since = Integer(default=0)  # the timing applies to occurrences after this time
     next_at = nullable(Integer())  # the next occurrence to handle
-    waits = nullable(BooleanAttribute())  # set if next_at has come and waits for last_job_id to end
+    # Set if next_at has come, and waits until the job last_job_id ends.
+    waits = nullable(BooleanAttribute())
     last_at = nullable(Integer())  # the last occurrence that was handled; only moves forward
     last_started_at = nullable(Integer())
     last_job_id = nullable(UnicodeAttribute())
@@ -165,7 +163,7 @@ class Schedule(CoordinationItem):
 
     @property
     def timing(self) -> tuple[str | None, int | None, str]:
-        """Return the fields that determine the times."""
+        """Return the fields that determine the occurrences."""
         return (self.cron, self.every, self.timezone)
 
     @property
@@ -178,7 +176,7 @@ class Schedule(CoordinationItem):
         return self.retry_error if self.retrying else self.last_error
 
     def job_id(self, at: int) -> str:
-        """Return the id of an occurrence, which is also its job's id."""
+        """Return the id of the job that the occurrence `at` dispatches."""
         return derived_id("recurring", self.organization_id, self.name, str(at))
 
 
@@ -192,10 +190,10 @@ def check_payload(payload: Any) -> None:
 
     Raises TypeError or ValueError if JSON can't represent it.
     """
-    packed = len(pack(payload))
+    packed_size = len(pack(payload))
     for what, size, limit in (
-        ("The payload of the schedule", len(compact_json(payload)), _LARGEST_JSON),
-        ("The compressed payload of the schedule", packed, _LARGEST_PACKED),
+        ("The payload of the schedule", len(compact_json(payload)), _MAX_JSON_BYTES),
+        ("The compressed payload of the schedule", packed_size, _MAX_PACKED_BYTES),
     ):
         if size > limit:
             raise PayloadTooLarge(
@@ -207,7 +205,7 @@ def check_payload(payload: Any) -> None:
 
 
 def shards() -> list[str]:
-    """Return every shard of the index."""
+    """Return every shard of the index `due`."""
     return [f"{PARTITION}-{number}" for number in range(SHARDS)]
 
 

@@ -1,4 +1,4 @@
-"""Write schedules on a condition, and build the actions that several changes share."""
+"""The conditional write of a schedule, and actions that several changes share."""
 
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
@@ -16,10 +16,10 @@ class ScheduleChanged(Exception):
 
 
 def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
-    """Write the schedule if the condition holds. Raises ScheduleChanged.
+    """Write a schedule if the condition holds. Raises ScheduleChanged.
 
-    If the response is lost, botocore repeats the write, and the repetition is refused. But the item
-    then has the revision of this write, so the write has succeeded.
+    If the response is lost, botocore repeats the write, and DynamoDB refuses the repetition. The
+    item then has the revision of this write, which shows that the write has succeeded.
     """
     revision = new_id()
     try:
@@ -54,9 +54,10 @@ def unchanged(schedule: Schedule | None) -> Condition:
 def next_actions(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
-    """Return the actions that make `next_at` the next occurrence, which hasn't been tried yet.
+    """Return the actions that make `next_at` the next occurrence, not tried so far.
 
-    The timer checks the schedule at `due_at`.
+    The timer checks the schedule at `due_at`. Pass `waits` if the occurrence has come, and waits
+    for the job of the previous one.
     """
     return [
         set_or_remove(Schedule.next_at, next_at),

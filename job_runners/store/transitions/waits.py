@@ -41,7 +41,7 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Check
         *conditional_write.schedule_actions(job, due_at),
         JobRequest.run_at.set(until),
         *conditional_write.clear_capacity_actions(),
-        JobRequest.current_wait.set(Wait(TIME, name, [], now, until).stored()),
+        JobRequest.current_wait.set(Wait(TIME, name, [], now, until).stored_form()),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
@@ -62,7 +62,7 @@ def wait(
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
         *conditional_write.hold_actions(job, held_by, None, now, until, Lane.WAITS),
-        JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored()),
+        JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored_form()),
     ]
     checks = signals.absence_checks(job, names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, reached, checks)

@@ -76,7 +76,7 @@ def test_each_member_is_listed_under_its_outcome(
             assert [*chain(*pages(reader, outcome, limit))] == expected
     numbers = Counter(OUTCOME_OF.values())
     assert reader.count().by_outcome == numbers
-    counted = group_counts.count_dispatched(gathering.group, len(OUTCOME_OF), most=100)
+    counted = group_counts.count_dispatched(gathering.group, len(OUTCOME_OF), max_rows=100)
     assert counted.by_outcome == numbers
 
 

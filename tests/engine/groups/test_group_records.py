@@ -75,7 +75,7 @@ def test_only_so_many_rows_of_failures_are_read(bench: Bench) -> None:
         gathering.fails = set()
         gathering.run_member(number)
     for most, unknown in ((2, 0), (1, 1), (0, 2)):
-        counted = group_counts.count_dispatched(gathering.group, 3, most=most)
+        counted = group_counts.count_dispatched(gathering.group, 3, max_rows=most)
         assert (counted.failed, counted.succeeded, counted.open) == (unknown, 2 - unknown, 1)
 
 

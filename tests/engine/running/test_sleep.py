@@ -231,8 +231,8 @@ def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: 
 def test_a_sleep_that_a_claim_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
     asleep: dict[str, Any] = {"status": Status.SCHEDULED, "run_at": 9}
     left = current_wait.Wait(current_wait.TIME, "nap", [], 1, 9)
-    assert current_wait.of(JobRequest(**asleep, current_wait=left.stored())) == left
-    assert current_wait.of(JobRequest(**asleep | changed, current_wait=left.stored())) is None
+    assert current_wait.of(JobRequest(**asleep, current_wait=left.stored_form())) == left
+    assert current_wait.of(JobRequest(**asleep | changed, current_wait=left.stored_form())) is None
 
 
 @pytest.mark.parametrize("seconds", [91 * DAY, float("nan"), float("inf")])
