@@ -1,8 +1,9 @@
-"""The links with which people and other systems answer a job, see `RunningJob.signal_url`.
+"""The links under which people and other systems answer a job's question.
 
-Each is found by its token, which is random: a caller that has the token may answer. An item of the
-coordination table maps the token to the job's work and to the name of the signal. A step of the job
-has the URL, so that each invocation gets the same one. One transaction writes both.
+`RunningJob.signal_url` makes them. A link's URL contains a random token, and any caller that has
+the token may answer. An item of the coordination table maps the token to the job and to the signal
+that the answer becomes. A step of the job stores the URL, so that each invocation gets the same
+one. One transaction writes both.
 """
 
 import re
@@ -21,28 +22,28 @@ STEP = "link "  # the prefix of the name of the step that stores a link's URL
 
 
 class AnswerLink(CoordinationItem):
-    """A question to a person or another system, and the signal that its answer becomes."""
+    """A question to a person or another system, and the signal that the answer becomes."""
 
     erasure = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")
     job = UnicodeAttribute()  # its created_key
-    work_id = UnicodeAttribute()  # the work to which the answer belongs
+    work_id = UnicodeAttribute()  # the job's `work_id` at that time
     name = UnicodeAttribute()  # the name of the signal
-    text = UnicodeAttribute()
+    text = UnicodeAttribute()  # the question
     choices = JSONAttribute()  # a list of texts; if it is empty, the answer is any JSON value
-    until = Integer()  # when the link stops taking an answer, in milliseconds since 1970
+    until = Integer()  # when the link stops accepting an answer, in milliseconds since 1970
     expires_at = Integer()  # in seconds, for TTL
 
     @property
     def path(self) -> str:
-        """Return the path of the API under which a caller answers."""
+        """Return the path in the API under which a caller answers."""
         return f"/answers/{self.pk.partition('#')[2]}"
 
 
 def new(job: JobRequest, name: str, text: str, choices: Sequence[str], until: int) -> AnswerLink:
-    """Return a link with a random token, to be stored."""
+    """Return a new link with a random token, which the caller has to store."""
     return AnswerLink(
         _partition(_token(job, name)),
         job=job.created_key,
@@ -51,13 +52,13 @@ def new(job: JobRequest, name: str, text: str, choices: Sequence[str], until: in
         text=text,
         choices=list(choices),
         until=until,
-        # As long as steps, and so longer than the job may wait for the answer.
+        # As for steps, which is longer than a job may wait for an answer.
         expires_at=(clock.now() + steps.LIFETIME) // clock.SECOND,
     )
 
 
 def _token(_job: JobRequest, _name: str) -> str:
-    """Return a new token of 128 random bits. Replays derive it from the job and the name."""
+    """Return a token of 128 random bits. Tests replace this to get the same tokens again."""
     return secrets.token_hex(16)
 
 
@@ -66,10 +67,10 @@ def find(token: str) -> AnswerLink | None:
     if not _TOKEN.fullmatch(token):
         return None
     try:
-        found = AnswerLink.get(_partition(token), "link", consistent_read=True)
+        link = AnswerLink.get(_partition(token), "link", consistent_read=True)
     except AnswerLink.DoesNotExist:
         return None
-    return found if found.expires_at * clock.SECOND > clock.now() else None
+    return link if link.expires_at * clock.SECOND > clock.now() else None
 
 
 def of_job(job: JobRequest, name: str) -> AnswerLink | None:
@@ -79,12 +80,9 @@ def of_job(job: JobRequest, name: str) -> AnswerLink | None:
 
 
 def delete(job: JobRequest) -> int:
-    """Delete all links of a job, including those of its work with earlier payloads.
-
-    Return their number.
-    """
-    found = steps.with_prefix_in_all_work(job, STEP)
-    return AnswerLink.delete_partitions(_partition(_token_in(step)) for step in found)
+    """Delete all links of a job, also those from before it started over. Return their number."""
+    link_steps = steps.with_prefix_in_all_work(job, STEP)
+    return AnswerLink.delete_partitions(_partition(_token_in(step)) for step in link_steps)
 
 
 def _token_in(step: steps.Step) -> str:

@@ -1,9 +1,9 @@
-"""The answers to requests that created no job of their own.
+"""The answers to requests that created no job, because another job already had the unique key.
 
-Some jobs have an id that is derived from their request: children, occurrences of schedules, and
-jobs with an idempotency key. If the job is unique and another job already has its unique key, no
-job is saved under that id. Instead, a record under the id names that other job as the answer. The
-same request then gets the same answer, until the other job is gone.
+The ids of some jobs are derived from the request: those of children, occurrences of schedules, and
+jobs with an idempotency key. If no job is saved under such an id, a record under the id names the
+other job as the answer. A repetition of the request then gets the same answer, until that job is
+gone.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,10 @@ from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
-# The longest life of the job that an answer names. The waits in its function end within 150 days
-# after it was saved. Then it may be held for 30 days, and wait 30 more for a deploy that has its
-# job type. The timer may check it only once a day, so add a day to each 30.
-_MAX_JOB_LIFE = 212  # days
+# The longest life of the job that an answer names, in days. The waits in its function end within
+# 150 days after it was saved. Then it may be held for 30 days, and wait 30 days for a deploy that
+# has its job type. Since the timer may check it only once a day, each of the last two may take 31.
+_MAX_JOB_LIFE = 212
 
 
 class Answer(CoordinationItem):
@@ -31,20 +31,17 @@ class Answer(CoordinationItem):
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")
-    job = UnicodeAttribute()  # the created_key of the job that the request was answered with
+    job = UnicodeAttribute()  # the created_key of the job that is the answer
     outcome = Enumerated(Outcome)
     request_hash = nullable(UnicodeAttribute())
     expires_at = Integer()  # in seconds, for TTL
 
 
 class FoundAnswer(NamedTuple):
-    """An answer and the job that it names.
-
-    `row` is None if that job is gone. The answer is then void.
-    """
+    """An answer and the job that it names."""
 
     answer: Answer
-    row: JobRequest | None
+    row: JobRequest | None  # None if the job is gone; the answer then no longer counts
 
 
 def find(job_id: str) -> FoundAnswer | None:
@@ -54,18 +51,21 @@ def find(job_id: str) -> FoundAnswer | None:
     except Answer.DoesNotExist:
         return None
     row = read(job_id_of(answer.job))
-    return FoundAnswer(answer, row if row is not None and row.created_key == answer.job else None)
+    if row is not None and row.created_key != answer.job:
+        row = None  # a later job has the same id
+    return FoundAnswer(answer, row)
 
 
 def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
-    """Return the check that a request has no answer, except a `stale` one, whose job is gone."""
-    return RecordWrite(Answer(_record_id(job_id), "job"), "check", condition=_missing_or(stale))
+    """Return the check that a request has no answer other than a `stale` one, whose job is gone."""
+    answer = Answer(_record_id(job_id), "job")
+    return RecordWrite(answer, "check", condition=_has_no_answer_but(stale))
 
 
 def answer_writes(
     job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
 ) -> list[RecordWrite]:
-    """Return the writes that store an answer.
+    """Return the writes that store a job as the answer to the request whose job would have an id.
 
     They are refused if the request has received an answer or a job in the meantime. They replace a
     `stale` answer, whose job is gone.
@@ -77,15 +77,15 @@ def answer_writes(
         request_hash=request_hash,
         expires_at=(clock.now() + _lifetime()) // clock.SECOND,
     )
-    no_job = JobRequest.id.does_not_exist()
-    no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
+    has_no_job = JobRequest.id.does_not_exist()
+    has_no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
     return [
-        RecordWrite(answer, "put", condition=_missing_or(stale)),
-        RecordWrite(JobRequest(id=job_id), "check", condition=no_job),
+        RecordWrite(answer, "put", condition=_has_no_answer_but(stale)),
+        RecordWrite(JobRequest(id=job_id), "check", condition=has_no_job),
     ]
 
 
-def _missing_or(stale: Answer | None) -> Condition:
+def _has_no_answer_but(stale: Answer | None) -> Condition:
     condition: Condition = Answer.pk.does_not_exist()
     if stale is not None:
         condition |= Answer.job == stale.job
@@ -93,9 +93,9 @@ def _missing_or(stale: Answer | None) -> Condition:
 
 
 def _lifetime() -> int:
-    """Return how long to keep an answer, in milliseconds: as long as its row may exist.
+    """Return how long to keep an answer, in milliseconds: as long as its job's row may exist.
 
-    It isn't kept longer, because a hundred answers a second add up.
+    A hundred answers a second add up, so they aren't kept longer.
     """
     return (_MAX_JOB_LIFE + settings().retention_days) * clock.DAY
 

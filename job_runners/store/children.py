@@ -1,8 +1,7 @@
-"""The children of a job: the jobs that it has dispatched.
+"""List the children of a job: the jobs that it has dispatched, and the members of its groups.
 
-Each child is recorded as one of the job's steps (see `RunningJob.dispatch`). So recording a child
-takes no other write, and finding the children takes no scan and no index. The members of the job's
-groups are its children too.
+Each dispatch of a child is one of the job's steps (see `RunningJob.dispatch`). So recording a child
+takes no additional write, and finding the children takes neither a scan nor an index.
 """
 
 import re
@@ -14,9 +13,9 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import read_many
 
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
-_IN_GROUP = "\0"  # the prefix of a position in a group
-_COUNTED = "\1"  # the prefix of a position that is a number of children
-_MOST = 1_000_000  # children of a job
+_IN_GROUP = "\0"  # the mark of a cursor in a group
+_BY_NUMBER = "\1"  # the mark of a cursor that is a number of children
+_MAX_CHILDREN = 1_000_000  # of one job
 
 
 def step_name(key: str) -> str:
@@ -25,21 +24,19 @@ def step_name(key: str) -> str:
 
 
 class Child(NamedTuple):
-    """A job that another job has dispatched under a key. `row` is None if the job is gone. `group`
-    is the group that it is in."""
+    """A job that another job has dispatched under a key."""
 
     key: str
     id: str
-    row: JobRequest | None
-    group: str | None = None
+    row: JobRequest | None  # None if it is gone
+    group: str | None = None  # the name of the group that it is in
 
 
 class Page(NamedTuple):
-    """Some of a job's children: first those in no group, by key, and then the members of each
-    group. Pass `cursor` to get the next page."""
+    """Some of a job's children: first those in no group, by key, then the members of each group."""
 
     children: list[Child]
-    cursor: str | None
+    cursor: str | None  # of the next page, if there is one
 
 
 def page(
@@ -48,38 +45,45 @@ def page(
     """Return a page of a job's children. Raises InvalidCursor.
 
     Without groups, that takes one Query and at most one BatchGetItem. With `hides_keys`, neither
-    the cursor nor the order of the children depends on their keys, with any limit. Each page then
-    reads the records of all children, and lists the children in the order of their ids.
+    the cursor nor the order of the children depends on their keys. Each page then reads the steps
+    of all children, and lists the children in the order of their ids.
     """
     if cursor and cursors.decode("", cursor).startswith(_IN_GROUP):
-        return _with_members(parent, [], limit, *_in_group(cursor))
+        name, index = _decode_group_cursor(cursor)
+        return _add_members(parent, [], limit, name, index)
     start = 0
     if hides_keys:
-        start = _number(cursors.decode(_COUNTED, cursor)) if cursor else 0
-        found = steps.with_prefix(parent, PREFIX, after=None, limit=_MOST)
-        found = sorted(found, key=lambda step: str(step.result))[start : start + limit + 1]
+        start = _number(cursors.decode(_BY_NUMBER, cursor)) if cursor else 0
+        all_steps = steps.with_prefix(parent, PREFIX, after=None, limit=_MAX_CHILDREN)
+        all_steps.sort(key=lambda step: str(step.result))
+        child_steps = all_steps[start : start + limit + 1]
     else:
         after = _step_name_of(cursors.decode(PREFIX, cursor)) if cursor else None
-        found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
-    ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
-    # Consistent, because a child that was dispatched a moment ago isn't gone.
+        child_steps = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
+    ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in child_steps[:limit]}
+    # The read is consistent, so that a child that was just dispatched doesn't look gone.
     rows = read_many(ids.values(), fresh=True)
-    children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
-    if len(found) > limit:
-        position = (_COUNTED, str(start + limit)) if hides_keys else (PREFIX, children[-1].key)
-        return Page(children, cursors.encode(*position))
-    return (
-        Page(children, None)
-        if parent.last_group_id is None
-        else _with_members(parent, children, limit)
-    )
+    children = [
+        Child(key, child_id, _visible(rows.get(child_id), parent)) for key, child_id in ids.items()
+    ]
+    if len(child_steps) > limit:
+        if hides_keys:
+            next_cursor = cursors.encode(_BY_NUMBER, str(start + limit))
+        else:
+            next_cursor = cursors.encode(PREFIX, children[-1].key)
+        return Page(children, next_cursor)
+    if parent.last_group_id is None:
+        return Page(children, None)
+    return _add_members(parent, children, limit)
 
 
-def _with_members(
-    parent: JobRequest, found: list[Child], limit: int, first: str = "", index: int = 0
+def _add_members(
+    parent: JobRequest, children: list[Child], limit: int, first: str = "", index: int = 0
 ) -> Page:
-    """Return a page of these children and the members of groups, from a member of the group
-    `first` on."""
+    """Return a page of these children and members of groups.
+
+    The first member is the one at the index of the group `first`.
+    """
     from job_runners.store import groups  # imported here because most jobs have no group
     from job_runners.store.group_members import Reader
 
@@ -87,19 +91,15 @@ def _with_members(
         if name < first:
             continue
         start = index if name == first else 0
-        page = Reader(group).page(start, limit - len(found))
-        found += [Child(each.key, each.id, each.row, name) for each in page.members]
+        page = Reader(group).page(start, limit - len(children))
+        children += [Child(member.key, member.id, member.row, name) for member in page.members]
         if page.next is not None:
-            return Page(found, _group_cursor(name, page.next))
-    return Page(found, None)
+            return Page(children, cursors.encode(_IN_GROUP, f"{page.next}#{name}"))
+    return Page(children, None)
 
 
-def _group_cursor(name: str, index: int) -> str:
-    return cursors.encode(_IN_GROUP, f"{index}#{name}")
-
-
-def _in_group(cursor: str) -> tuple[str, int]:
-    """Return the group and the index at which the next page begins."""
+def _decode_group_cursor(cursor: str) -> tuple[str, int]:
+    """Return the name of the group and the index of the member with which the next page begins."""
     index, _, name = cursors.decode(_IN_GROUP, cursor).partition("#")
     return name, _number(index)
 
@@ -110,9 +110,11 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
-    gone = row is None or row.organization_id != parent.organization_id
-    return None if gone else row
+def _visible(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
+    """Return the row, unless its id now belongs to a job of another organization."""
+    if row is None or row.organization_id != parent.organization_id:
+        return None
+    return row
 
 
 def _step_name_of(key: str) -> str:

@@ -1,7 +1,8 @@
 """Cursors: positions in a list, encoded as text that fits in a URL.
 
-Each list has its own mark, and refuses the cursors of other lists. A cursor names no
-organization, because the server adds it. So no cursor reaches another organization's list.
+A cursor begins with the mark of its list, so that each list refuses the cursors of other lists. It
+doesn't name the organization, which the server knows from the caller. So no cursor leads to another
+organization's list.
 """
 
 import base64
@@ -15,13 +16,13 @@ def encode(mark: str, position: str) -> str:
 
 
 def decode(mark: str, cursor: str) -> str:
-    """Return the position that a cursor encodes. Raises InvalidCursor if the cursor doesn't have
-    this mark.
+    """Return the position that a cursor encodes. The caller must check whether it is valid.
 
-    The caller must check whether the position is valid.
+    Raises InvalidCursor if the cursor doesn't have this mark.
     """
+    padding = "=" * (-len(cursor) % 4)
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+        text = base64.b64decode(cursor + padding, b"-_", validate=True).decode()
     except ValueError:
         raise InvalidCursor from None
     if not text.startswith(mark):

@@ -1,15 +1,16 @@
-"""A job's earlier errors: those of the last few failed attempts before its current or last one.
+"""A job's earlier errors: those of its failed attempts, except the error in the row's `error`.
 
-DynamoDB bills the whole row for every write. So the row keeps only a short form of at most five
-errors, and the log has the rest. If there are none, the row lacks the attribute.
+DynamoDB bills the whole row for every write. So the row keeps only the last five of these errors,
+in a short form. The log has all of them.
 """
 
 from typing import Any
 
 from job_runners.store.job_request import JobRequest, Status
 
-MAX_KEPT = 5
-_MESSAGE_LIMIT = 150  # characters
+MAX_KEPT = 5  # errors
+# characters
+_MESSAGE_LIMIT = 150
 _KIND_LIMIT = 80
 _MODULE_LIMIT = 120
 
@@ -19,31 +20,34 @@ Errors = list[dict[str, Any]]
 
 def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
     """Return a job's earlier errors and the error of its current attempt, which failed at `at`."""
-    newest = {"attempt": job.attempt, "at": at, "claim": job.claims, **_in_short(error)}
-    return [*_kept(job), newest][-MAX_KEPT:]
+    newest = {"attempt": job.attempt, "at": at, "claim": job.claims, **_short_form(error)}
+    return [*_earlier_errors(job), newest][-MAX_KEPT:]
 
 
 def after_end(job: JobRequest) -> Errors:
     """Return the earlier errors and the last error of a finished job that is queued again."""
-    if _is_already_listed(job):
-        return _kept(job)
+    if _has_last_error(job):
+        return _earlier_errors(job)
     return after_attempt(job, job.error, job.finished_at)
 
 
-def _kept(job: JobRequest) -> Errors:
+def _earlier_errors(job: JobRequest) -> Errors:
     return job.earlier_errors or []
 
 
-def _is_already_listed(job: JobRequest) -> bool:
-    """Return whether the error of a canceled job is already the last of its earlier errors."""
-    if job.status is not Status.CANCELED or not _kept(job):
+def _has_last_error(job: JobRequest) -> bool:
+    """Return whether the error of a canceled job is already the last of its earlier errors.
+
+    That is so if the job was canceled between two attempts.
+    """
+    if job.status is not Status.CANCELED or not _earlier_errors(job):
         return False
-    newest = _kept(job)[-1]
-    listed = {**newest, "attempt": job.attempt - 1, **_in_short(job.error)}
-    return bool(newest == listed)
+    newest = _earlier_errors(job)[-1]
+    expected = {**newest, "attempt": job.attempt - 1, **_short_form(job.error)}
+    return bool(newest == expected)
 
 
-def _in_short(error: dict[str, Any]) -> dict[str, str]:
+def _short_form(error: dict[str, Any]) -> dict[str, str]:
     message = str(error.get("message"))
     if len(message) > _MESSAGE_LIMIT:
         message = f"{message[: _MESSAGE_LIMIT - 1]}…"
@@ -51,4 +55,6 @@ def _in_short(error: dict[str, Any]) -> dict[str, str]:
     module = str(error.get("module", ""))
     if 0 < len(module) <= _MODULE_LIMIT:
         short["module"] = module
-    return short if "step" not in error else {**short, "step": error["step"][:_KIND_LIMIT]}
+    if "step" in error:
+        short["step"] = error["step"][:_KIND_LIMIT]
+    return short

@@ -1,8 +1,8 @@
 """The error groups of an organization: its failed jobs, grouped by what failed.
 
-A group has the jobs of one type that failed with one kind of error in one function of the work's
-own code. Each group is an item of the coordination table. Its count is approximate, because it is
-written without a transaction, and at most once a second by each process.
+The jobs of a group have the same type, and failed with the same kind of error in the same function
+of the app's own code. Each group is an item of the coordination table. Its count is approximate,
+because it is written without a transaction, and at most once a second by each process.
 """
 
 import json
@@ -19,38 +19,38 @@ from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
-# How much longer than its jobs a group is kept, because its jobs are found through it. Its item
-# isn't written for every failure, so its last write may be older than its last job.
+# How much longer than its jobs a group is kept, because the jobs are found through it. Not every
+# failure updates its item, so the last update may be older than the last failed job.
 _SLACK = 7 * clock.DAY
 MAX_LISTED = 500  # groups of one organization
 MAX_NOTE_LENGTH = 500  # characters
-_MAX_LENGTH = 200  # characters of a kind of error, and of a function's name
+_MAX_LENGTH = 200  # characters of an error's class name, and of a function's name
 
 
 def partition_of(organization_id: str) -> str:
-    """Return the DynamoDB partition of an organization's groups."""
+    """Return the DynamoDB partition of an organization's error groups."""
     return f"failures#{organization_id}"
 
 
 class ErrorGroup(CoordinationItem):
-    """A group of failed jobs. `id` is random, so that it doesn't reveal which function failed."""
+    """A group of failed jobs."""
 
     counted_as = "failures"
     partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "failures#" and the organization
-    sk = UnicodeAttribute(range_key=True)  # the fingerprint
-    id = UnicodeAttribute()
+    sk = UnicodeAttribute(range_key=True)  # the `key` of its fingerprint
+    id = UnicodeAttribute()  # random, so that it doesn't reveal which function failed
     job_type = UnicodeAttribute()
-    error_kind = UnicodeAttribute()
+    error_kind = UnicodeAttribute()  # the error's class name
     frame = nullable(UnicodeAttribute())  # the function that failed, as module:function
     first_seen_at = Integer()
     last_seen_at = Integer()
     failures = Integer()  # approximate
-    first_build = UnicodeAttribute()  # the build whose code saw it first
+    first_build = UnicodeAttribute()  # the build with which it first failed
     sample_job_id = UnicodeAttribute()  # the job that failed last
     note = nullable(UnicodeAttribute())
-    # set by an operator, until the group fails again
+    # set when an operator marks it as resolved, until a job fails like this again
     resolved_at = nullable(Integer())
     resolved_by = nullable(UnicodeAttribute())  # as "role:name"
     regressed_at = nullable(Integer())  # when it failed again after it was resolved
@@ -58,7 +58,7 @@ class ErrorGroup(CoordinationItem):
 
 
 class Fingerprint(NamedTuple):
-    """What the jobs of one group have in common."""
+    """What all jobs of a group have in common."""
 
     job_type: str
     error_kind: str
@@ -66,22 +66,19 @@ class Fingerprint(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Return the fingerprint as a short text."""
+        """Return a hash of the fingerprint."""
         return sha256(json.dumps(self).encode()).hexdigest()[:32]
 
 
 class Groups(NamedTuple):
-    """The groups of an organization, most recently seen first.
-
-    `complete` is False if some are left out.
-    """
+    """The groups of an organization, most recently seen first."""
 
     groups: list[ErrorGroup]
-    complete: bool
+    complete: bool  # False if some are left out
 
 
 def fingerprint_of(job: JobRequest) -> Fingerprint:
-    """Return the fingerprint of a failed job. Only errors of the work's own code have a frame."""
+    """Return the fingerprint of a failed job. Only errors of the app's own code have a frame."""
     error: Mapping[str, Any] = job.error or {}
     frame = error.get("frame")
     kind = str(error.get("kind", ""))[:_MAX_LENGTH]
@@ -89,7 +86,7 @@ def fingerprint_of(job: JobRequest) -> Fingerprint:
 
 
 def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
-    """Count `number` failures in the group of a failed job, and return it.
+    """Add `number` failures to the group of a failed job, and return the group.
 
     If the group is new, it gets the id `group_id`.
     """
@@ -97,6 +94,7 @@ def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
     group = ErrorGroup(partition_of(job.organization_id), fingerprint.key)
     build = build_id() or "unknown"
     actions: list[Action] = [
+        # pynamodb writes `|` as `if_not_exists`: a value that is already stored stays.
         ErrorGroup.id.set(ErrorGroup.id | group_id),
         ErrorGroup.first_seen_at.set(ErrorGroup.first_seen_at | now),
         ErrorGroup.first_build.set(ErrorGroup.first_build | build),
@@ -113,7 +111,7 @@ def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
 
 
 def mark_regressed(group: ErrorGroup) -> bool:
-    """Mark a resolved group as regressed. Return False if another process has changed it."""
+    """Mark a resolved group as failing again. Return False if another process has changed it."""
     actions: list[Action] = [
         ErrorGroup.regressed_at.set(clock.now()),
         ErrorGroup.resolved_at.remove(),
@@ -124,26 +122,23 @@ def mark_regressed(group: ErrorGroup) -> bool:
 
 
 def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
-    """Return the groups of an organization, at most MAX_LISTED.
-
-    To read them consistently, pass `fresh`.
-    """
-    alive = ErrorGroup.expires_at > clock.now() // clock.SECOND
+    """Return at most MAX_LISTED groups of an organization. Pass `fresh` for a consistent read."""
+    not_expired = ErrorGroup.expires_at > clock.now() // clock.SECOND
     query = ErrorGroup.query(
         partition_of(organization_id),
-        filter_condition=alive,
+        filter_condition=not_expired,
         limit=MAX_LISTED + 1,
         consistent_read=fresh,
     )
-    found = list(query)
-    newest_first = sorted(found[:MAX_LISTED], key=lambda each: each.last_seen_at, reverse=True)
-    return Groups(newest_first, len(found) <= MAX_LISTED)
+    groups = list(query)
+    newest_first = sorted(groups[:MAX_LISTED], key=lambda group: group.last_seen_at, reverse=True)
+    return Groups(newest_first, complete=len(groups) <= MAX_LISTED)
 
 
 def find(organization_id: str, group_id: str) -> ErrorGroup | None:
     """Return the group with this id, or None."""
     groups = of_organization(organization_id, fresh=True).groups
-    return next((each for each in groups if each.id == group_id), None)
+    return next((group for group in groups if group.id == group_id), None)
 
 
 def change(
@@ -152,14 +147,18 @@ def change(
     *,
     by: str | None,
 ) -> bool:
-    """Change a group's `note`, and mark it as `resolved` or not. Return False if it is gone."""
+    """Change a group, and return False if it is gone.
+
+    `changes` may have a new `note`, and `resolved`: whether to mark the group as resolved, or no
+    longer so.
+    """
     actions: list[Action] = []
     if "note" in changes:
         actions.append(set_or_remove(ErrorGroup.note, changes["note"] or None))
-    resolved = changes.get("resolved")
-    if resolved is not None:
-        actions.append(set_or_remove(ErrorGroup.resolved_at, clock.now() if resolved else None))
-        actions.append(set_or_remove(ErrorGroup.resolved_by, by if resolved else None))
+    is_resolved = changes.get("resolved")
+    if is_resolved is not None:
+        actions.append(set_or_remove(ErrorGroup.resolved_at, clock.now() if is_resolved else None))
+        actions.append(set_or_remove(ErrorGroup.resolved_by, by if is_resolved else None))
         actions.append(ErrorGroup.regressed_at.remove())
     return try_write(lambda: group.update(actions, ErrorGroup.id == group.id))
 

@@ -1,8 +1,8 @@
-"""The past invocations of a job: when each could begin, began and ended, and how.
+"""The past invocations of a job, for its timeline.
 
-The row has the last few, packed into one attribute. The write that ends an invocation adds it, so
-that costs no request. Once that attribute is full, its entries move to an item among the job's
-steps.
+The row has the last few as packed entries in one attribute. The write that ends an invocation adds
+its entry, which costs no additional request. Once the attribute is full, its entries move to an
+item among the job's steps.
 """
 
 from collections.abc import Iterable
@@ -15,37 +15,42 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_on_conflict
 from job_runners.store.job_request import JobRequest, Status
 
-PREFIX = "invocations "  # the prefix of the name of an item with entries that were moved
+PREFIX = "invocations "  # the prefix of the names of items with moved entries
+
+# How an invocation ended.
 SUCCEEDED = "succeeded"
 FAILED = "failed"  # the attempt failed
 CANCELED = "canceled"
-CONTINUED = "continued"  # the invocation's time was over, and the job continues in another one
-SLEPT = "slept"
-WAITED = "waited"  # for a signal
-GATHERED = "gathered"  # waited for a group
-PAUSED = "paused"
-YIELDED = "yielded"  # went to the end of its line
+CONTINUED = "continued"  # its time was nearly over, and the job continues in another invocation
+SLEPT = "slept"  # the job waits for a time
+WAITED = "waited"  # the job waits for a signal
+GATHERED = "gathered"  # the job waits for a group
+PAUSED = "paused"  # a pause holds the job
+YIELDED = "yielded"  # the job went to the end of its line
 RELEASED = "released"  # the function was not called
 LOST = "lost"  # the worker was killed
-# A stored entry has the index of its outcome, so only append to this.
+# A stored entry has the index of its outcome, so append new outcomes at the end.
 OUTCOMES = (
     *(SUCCEEDED, FAILED, CANCELED, CONTINUED, SLEPT, WAITED, GATHERED, PAUSED, YIELDED),
     *(RELEASED, LOST),
 )
+
 _FULL = 4  # entries
-_MOST = 12  # entries that the row keeps while they can't be moved
-# The claim, the attempt, the index of the outcome, when it could begin, and how long it waited for
-# a worker and then ran. Times are in milliseconds.
+_MAX_ENTRIES = 12  # that the row keeps if they can't be moved
+# The number of the claim, the attempt, the index of the outcome, the time at which the invocation
+# could begin, how long it then waited for a worker, and how long it ran (all in milliseconds).
 _ENTRY = Struct(">IHBQII")
+_MAX_32_BITS = 2**32 - 1
+_MAX_16_BITS = 2**16 - 1
 
 
 class PastInvocation(NamedTuple):
     """An invocation that has ended. Times are in milliseconds since 1970."""
 
-    claim: int
+    claim: int  # the number of its claim
     attempt: int
     outcome: str
-    ready_at: int
+    ready_at: int  # when a worker could have begun it
     began_at: int
     ended_at: int
 
@@ -53,12 +58,12 @@ class PastInvocation(NamedTuple):
 def end_actions(job: JobRequest, outcome: str) -> list[Action]:
     """Return the action that adds the current invocation of a running job to its past ones.
 
-    The last sign of life counts as the end of a lost one. A job that isn't running has no
-    invocation. If the attribute is full, its entries are moved first.
+    A job that isn't running has no invocation, and needs no action. If the attribute is full, this
+    moves its entries first.
     """
     if job.status is not Status.RUNNING:
         return []
-    return [JobRequest.past.set(_without_moved(job) + _pack(job, outcome))]
+    return [JobRequest.past.set(_make_room(job) + _pack(job, outcome))]
 
 
 def of_row(job: JobRequest) -> list[PastInvocation]:
@@ -67,33 +72,41 @@ def of_row(job: JobRequest) -> list[PastInvocation]:
 
 
 def unpack(entries: bytes | None) -> list[PastInvocation]:
-    """Return packed invocations."""
-    found = []
-    for claim, attempt, index, ready, waited, ran in _ENTRY.iter_unpack(entries or b""):
-        began = ready + waited
-        found.append(PastInvocation(claim, attempt, OUTCOMES[index], ready, began, began + ran))
-    return found
+    """Return the invocations in packed entries."""
+    invocations = []
+    for claim, attempt, index, ready_at, waited, ran in _ENTRY.iter_unpack(entries or b""):
+        began_at = ready_at + waited
+        ended_at = began_at + ran
+        invocations.append(
+            PastInvocation(claim, attempt, OUTCOMES[index], ready_at, began_at, ended_at)
+        )
+    return invocations
 
 
-def merge(entries: Iterable[PastInvocation]) -> list[PastInvocation]:
-    """Return the invocations in order, each once: entries of the row may have been moved too."""
-    return sorted({each.claim: each for each in entries}.values())
+def merge(invocations: Iterable[PastInvocation]) -> list[PastInvocation]:
+    """Return the invocations in order, each once. An entry may be both in the row and moved."""
+    return sorted({invocation.claim: invocation for invocation in invocations}.values())
 
 
 def _pack(job: JobRequest, outcome: str) -> bytes:
-    began: Any = job.started_at
-    ready = min(job.could_run_at, began)
-    end = job.updated_at if outcome == LOST else None
-    ran = max(0, (clock.now() if end is None else end) - began)
-    longest = 2**32 - 1
-    waited = min(began - ready, longest)
-    attempt = min(job.attempt, 2**16 - 1)
-    fields = (job.claims, attempt, OUTCOMES.index(outcome), began - waited)
-    return _ENTRY.pack(*fields, waited, min(ran, longest))
+    """Return the entry of the current invocation, which ends now."""
+    began_at: Any = job.started_at
+    ended_at = clock.now()
+    if outcome == LOST and job.updated_at is not None:
+        ended_at = job.updated_at  # the last sign of life
+    waited = min(began_at - min(job.could_run_at, began_at), _MAX_32_BITS)
+    return _ENTRY.pack(
+        job.claims,
+        min(job.attempt, _MAX_16_BITS),
+        OUTCOMES.index(outcome),
+        began_at - waited,
+        waited,
+        min(max(0, ended_at - began_at), _MAX_32_BITS),
+    )
 
 
-def _without_moved(job: JobRequest) -> bytes:
-    """Return the entries that stay in the row. Move them if there are too many.
+def _make_room(job: JobRequest) -> bytes:
+    """Return the entries that stay in the row. If they fill it, move them, so that none stay.
 
     If they can't be moved, they stay, so that the invocation ends anyway.
     """
@@ -107,5 +120,5 @@ def _without_moved(job: JobRequest) -> bytes:
         # The same entries have the same key, so a repeated write changes nothing.
         retry_on_conflict(item.save)
     except AWS_ERRORS:
-        return entries[-(_MOST - 1) * _ENTRY.size :]
+        return entries[-(_MAX_ENTRIES - 1) * _ENTRY.size :]
     return b""

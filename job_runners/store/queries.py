@@ -1,4 +1,4 @@
-"""Read rows: one by its id, a page of an organization's jobs, or the due ones."""
+"""Read rows of jobs: by id, a page of an organization's jobs, or the due ones."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +9,9 @@ from job_runners.errors import InvalidCursor
 from job_runners.store import cursors
 from job_runners.store.job_request import SORT_KEY, JobRequest, Status, job_id_of, sort_key
 
-# One page examines at most this many rows before it returns the matches and a cursor.
-MAX_EXAMINED = 200
-_END_OF_TIME = 10**15 - 1  # the last time in a sort key
-PAGE_LIMIT = 100  # the most that BatchGetItem takes
+MAX_EXAMINED = 200  # rows that are read for one page
+_END_OF_TIME = 10**15 - 1  # the last time that fits into a sort key
+PAGE_LIMIT = 100  # the most rows that BatchGetItem can read
 
 
 def read(job_id: str) -> JobRequest | None:
@@ -25,7 +24,7 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Read these jobs consistently, and return the ids of those that haven't ended."""
+    """Return the ids of those of these jobs that haven't ended. The reads are consistent."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
@@ -37,19 +36,19 @@ def job_types(job_ids: Iterable[str]) -> dict[str, str]:
 
 
 def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
-    """Return the rows of these ids that exist and aren't past their TTL, by id.
+    """Return rows by id, without those that don't exist or are past their TTL.
 
-    To read them consistently, pass `fresh`.
+    Pass `fresh` for consistent reads.
     """
     rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
     return {row.id: row for row in rows if not row.past_ttl}
 
 
 class Page(NamedTuple):
-    """Some of an organization's jobs, newest first. Pass `cursor` to get the next page."""
+    """Some of an organization's jobs, newest first."""
 
     jobs: list[JobRequest]
-    cursor: str | None
+    cursor: str | None  # of the next page, if there is one
 
 
 def page(
@@ -64,46 +63,51 @@ def page(
 ) -> Page:
     """Return a page of an organization's jobs, newest first.
 
-    If `status` is FAILED, the most recent failures come first. The jobs were created, or failed,
-    from `since` to before `until`, in milliseconds since 1970. A page without a filter costs one
-    Query and one BatchGetItem, however many jobs there are. A page with a filter examines at most
-    MAX_EXAMINED rows. It can be short or even empty, and still have a cursor. Raises InvalidCursor.
+    The jobs were created from `since` to before `until`, in milliseconds since 1970. If `status` is
+    FAILED, this applies to the times of their failures, and the most recent failure comes first.
+
+    A page without a filter costs one Query and one BatchGetItem, however many jobs there are. For a
+    page with a filter, at most MAX_EXAMINED rows are read. It can be short or even empty, and still
+    have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
-    times = sort_key(since, ""), sort_key(_END_OF_TIME if until is None else until, "")
+    first, last = sort_key(since, ""), sort_key(_END_OF_TIME if until is None else until, "")
     position = index.open_cursor(cursor) if cursor else None
-    found: list[JobRequest] = []
+    jobs: list[JobRequest] = []
     examined = 0
     while True:
-        take = min(PAGE_LIMIT, MAX_EXAMINED - examined, limit if examined == 0 else PAGE_LIMIT)
-        keys, more = index.keys(organization_id, times, position, take)
+        batch_size = min(PAGE_LIMIT, MAX_EXAMINED - examined)
+        if examined == 0:
+            batch_size = min(batch_size, limit)
+        keys, has_more = index.keys(organization_id, first, last, position, batch_size)
         rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
             row = rows.get(job_id_of(key))
             if row and not row.past_ttl and (status in (None, row.status)) and matches(row):
-                found.append(row)
-                if len(found) == limit and (more or key != keys[-1]):
-                    return Page(found, index.cursor(key))
-        if not more:
-            return Page(found, None)
-        position, examined = keys[-1], examined + len(keys)
+                jobs.append(row)
+                if len(jobs) == limit and (has_more or key != keys[-1]):
+                    return Page(jobs, index.cursor(key))
+        if not has_more:
+            return Page(jobs, None)
+        position = keys[-1]
+        examined += len(keys)
         if examined >= MAX_EXAMINED:
-            return Page(found, index.cursor(position))
+            return Page(jobs, index.cursor(position))
 
 
 def due(
-    shard: str, until: int, page: int, *, after: int = -1, newest_first: bool = False
+    shard: str, until: int, page_size: int, *, after: int = -1, newest_first: bool = False
 ) -> Iterator[JobRequest]:
-    """Yield the id and due_at of the rows of a shard that are due by `until`, longest due first.
+    """Yield the rows of a shard that are due by `until`, with only their `id` and `due_at`.
 
-    With `after`, yield only rows whose due time is later than that. With `newest_first`, the order
-    is reversed. The rows are read `page` at a time, on demand.
+    The longest due comes first, or the most recently due with `newest_first`. With `after`, yield
+    only rows whose due time is later than that. `page_size` rows are read at a time, on demand.
     """
     return iter(
         JobRequest.due.query(
             shard,
             JobRequest.due_at.between(after + 1, until),
-            page_size=page,
+            page_size=page_size,
             scan_index_forward=not newest_first,
         )
     )
@@ -128,39 +132,44 @@ def count_unfinished(organization_id: str, limit: int) -> int:
 def counted_batches(key: str, limit: int) -> Iterator[JobRequest]:
     """Yield up to `limit` of the batches that an organization's quota counts, oldest first.
 
-    `key` is that of the index. The reads aren't consistent.
+    `key` is the hash key of the index `unfinished`. The reads aren't consistent.
     """
-    left = (found.id for found in JobRequest.unfinished.query(key, limit=limit))
-    while ids := list(islice(left, PAGE_LIMIT)):
+    batch_ids = (row.id for row in JobRequest.unfinished.query(key, limit=limit))
+    while ids := list(islice(batch_ids, PAGE_LIMIT)):
         yield from JobRequest.batch_get(ids)
 
 
 class _Index(NamedTuple):
-    """An index of an organization's jobs by time. Its range key is a `sort_key` (time and id)."""
+    """An index of an organization's jobs by time. Its range key is a `sort_key`: time and id."""
 
-    mark: str  # the prefix of its cursors
-    rows: Any
+    mark: str  # of its cursors: see job_runners.store.cursors
+    index: Any
     hash_name: str
     range_name: str
 
     def keys(
-        self, organization_id: str, times: tuple[str, str], after: str | None, take: int
+        self, organization_id: str, first: str, last: str, after: str | None, limit: int
     ) -> tuple[list[str], bool]:
-        """Return the next sort keys between two times, newest first, and whether there are more."""
-        start = after and {
-            self.hash_name: {"S": organization_id},
-            self.range_name: {"S": after},
-            "id": {"S": job_id_of(after)},
-        }
-        found = self.rows.query(
+        """Return up to `limit` sort keys between two of them, and whether there are more.
+
+        The newest comes first. The keys continue after the position `after`, if there is one.
+        """
+        start = None
+        if after:
+            start = {
+                self.hash_name: {"S": organization_id},
+                self.range_name: {"S": after},
+                "id": {"S": job_id_of(after)},
+            }
+        rows = self.index.query(
             organization_id,
-            getattr(JobRequest, self.range_name).between(*times),
+            getattr(JobRequest, self.range_name).between(first, last),
             scan_index_forward=False,
-            limit=take + 1,
+            limit=limit + 1,
             last_evaluated_key=start,
         )
-        keys = [getattr(row, self.range_name) for row in islice(found, take + 1)]
-        return keys[:take], len(keys) > take
+        keys = [getattr(row, self.range_name) for row in islice(rows, limit + 1)]
+        return keys[:limit], len(keys) > limit
 
     def cursor(self, position: str) -> str:
         return cursors.encode(self.mark, position)

@@ -1,8 +1,8 @@
 """The signals of a job: values from people and other systems that its function waits for.
 
-Each is stored once, and a later write doesn't replace it. They are in the coordination table, and
-each `JobRequest.work_id` has its own DynamoDB partition. A wait whose time is over stores a signal
-too: it has no value, and makes sure that no value can come later.
+Once a signal is stored, no later write replaces it. When the time of a wait is over, a signal
+without a value is stored, so that no value can arrive later. Signals are in the coordination table,
+where each `JobRequest.work_id` has its own DynamoDB partition.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,11 +17,11 @@ from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
 MAX_PER_JOB = 1000
-MAX_VALUE_BYTES = 100 * 1024  # bytes of JSON
+MAX_VALUE_BYTES = 100 * 1024  # as JSON
 
 
 class Signal(CoordinationItem):
-    """A signal that has come, or the end of a wait for it."""
+    """A signal that has arrived, or the record that a wait for it has timed out."""
 
     erasure = "with its job, by caller_transitions.delete_records"
 
@@ -29,28 +29,28 @@ class Signal(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)  # its name
     value = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
     value_key = nullable(UnicodeAttribute())
-    timed_out = nullable(BooleanAttribute())  # set if the wait for it ended without it
+    timed_out = nullable(BooleanAttribute())  # set if a wait ended before the signal arrived
     sent_at = Integer()
     sent_by = nullable(UnicodeAttribute())  # as "role:name"
     expires_at = Integer()  # in seconds, for TTL
 
     @property
     def result(self) -> Any:
-        """Return its value. Raises MissingObject."""
+        """Return the signal's value. Raises MissingObject."""
         return blobs.get(self.value, self.value_key)
 
     def put(self) -> RecordWrite:
-        """Return the write that stores this signal unless one of its name is there."""
+        """Return the write that stores this signal, unless one with its name is stored already."""
         return RecordWrite(self, "put", condition=Signal.pk.does_not_exist())
 
 
 def find(job: JobRequest, name: str) -> Signal | None:
-    """Return the signal of this name, or None if it hasn't come."""
+    """Return the signal with this name, or None if it hasn't arrived."""
     return find_of_work(job.work_id, name)
 
 
 def find_of_work(work_id: str, name: str) -> Signal | None:
-    """Return the signal of this name for the work with this id, whose job may be gone."""
+    """Return the signal with this name for a `work_id`, or None. The job may be gone."""
     try:
         return Signal.get(_partition(work_id), name, consistent_read=True)
     except Signal.DoesNotExist:
@@ -58,41 +58,38 @@ def find_of_work(work_id: str, name: str) -> Signal | None:
 
 
 def all_of_work(work_id: str) -> list[Signal]:
-    """Return all signals of the work with this id, ordered by name."""
+    """Return all signals for a `work_id`, ordered by name."""
     return list(Signal.query(_partition(work_id), consistent_read=True))
 
 
 def find_all(job: JobRequest, names: Iterable[str]) -> dict[str, Signal]:
-    """Return the signals of these names that have come, by name."""
+    """Return the signals with these names that have arrived, by name."""
     keys = [(_partition(job.work_id), name) for name in names]
-    return {each.sk: each for each in Signal.batch_get(keys, consistent_read=True)}
+    return {signal.sk: signal for signal in Signal.batch_get(keys, consistent_read=True)}
 
 
 def new(job: JobRequest, name: str, value: Any, *, by: str | None) -> Signal:
-    """Return a signal with this value, to be stored. A large value becomes an object now."""
+    """Return a new signal, which the caller has to store. A large value is stored in the bucket."""
     inline, key = blobs.put(f"partial/{job.created_key}/signals", value)
     return _new(job, name, value=inline, value_key=key, sent_by=by)
 
 
 def new_timeout(job: JobRequest, name: str) -> Signal:
-    """Return the record that a wait for this signal has ended without it, to be stored."""
+    """Return the record that a wait for a signal has timed out, which the caller has to store."""
     return _new(job, name, timed_out=True)
 
 
 def absence_checks(job: JobRequest, names: Sequence[str]) -> list[RecordWrite]:
-    """Return the checks that none of these signals has come."""
-    none = Signal.pk.does_not_exist()
+    """Return the checks that none of these signals has arrived."""
+    is_absent = Signal.pk.does_not_exist()
     return [
-        RecordWrite(Signal(_partition(job.work_id), name), "check", condition=none)
+        RecordWrite(Signal(_partition(job.work_id), name), "check", condition=is_absent)
         for name in names
     ]
 
 
 def delete(job: JobRequest) -> int:
-    """Delete all signals of a job, including those of its work with earlier payloads.
-
-    Return their number.
-    """
+    """Delete all signals of a job, also those from before it started over. Return their number."""
     return Signal.delete_partitions(map(_partition, job.work_ids))
 
 

@@ -1,9 +1,9 @@
-"""The results of a job's named steps. Each is stored once; a later write doesn't replace it.
+"""The results of a job's named steps. Once a result is stored, no later write replaces it.
 
-They are in the coordination table and outlive the job's row. Each `JobRequest.work_id` has its own
-DynamoDB partition. So a job that was retried manually with another payload doesn't find its earlier
-steps. A new job may get the id of an expired job, if an idempotency key or a child's key is used
-again. The new job doesn't find the steps of the expired job.
+They are in the coordination table, and outlive the job's row. Each `JobRequest.work_id` has its own
+DynamoDB partition. So a job that starts over with a new payload doesn't find its earlier steps. Nor
+does a new job find those of an expired job with the same id, which happens if an idempotency key or
+a child's key is used again.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-# The bucket keeps a job's partial/ objects for the same time. It is longer than a job may rely on a
-# step: a wait ends within 150 days after the job's work began (`job_runners.work.waiting`), and the
-# job may then wait for a pause and for a deploy, fail, and be retried until its row expires.
+# The bucket keeps a job's objects under partial/ for the same time. A job never needs a step for
+# longer: its last wait ends within 150 days (see `job_runners.work.waiting`). It may then wait for
+# a pause and for a deploy, fail, and be retried until its row expires.
 LIFETIME = 300 * clock.DAY
-MAX_NAME_BYTES = 1024  # bytes, the limit of a sort key in DynamoDB
+MAX_NAME_BYTES = 1024  # the limit of a sort key in DynamoDB
 
 
 class Step(CoordinationItem):
@@ -32,12 +32,10 @@ class Step(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)  # the step's name
     value = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
     value_key = nullable(UnicodeAttribute())
-    # When the step began and was done, in which claim and attempt of the job. A copied step has the
-    # claim 0.
     began_at = Integer(default=0)
     done_at = Integer(default=0)
-    claim = Integer(default=0)
-    attempt = nullable(Integer())
+    claim = Integer(default=0)  # the number of the job's claim; 0 in a copied step
+    attempt = nullable(Integer())  # of the job
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -57,8 +55,8 @@ def find(job: JobRequest, name: str) -> Step | None:
 def record(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
     """Record that a step is done, with this result, and return the step.
 
-    If the step was done before, keep the earlier result and return that step. By default, it began
-    now.
+    If the step was done before, its earlier result stays, and that step is returned. Without
+    `began_at`, the step began now.
     """
     step = new(job, name, result, began_at)
     if try_write(lambda: step.save(Step.pk.does_not_exist())):
@@ -67,7 +65,7 @@ def record(job: JobRequest, name: str, result: Any, began_at: int | None = None)
 
 
 def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
-    """Return the record that a step is done, to be stored. A large result becomes an object now."""
+    """Return a new step, which the caller has to store. A large result is stored in the bucket."""
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     now = clock.now()
     return Step(
@@ -84,7 +82,11 @@ def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) ->
 
 
 def new_job_record(job: JobRequest, name: str, value: bytes) -> Step:
-    """Return a record about the job itself, to be stored among the steps of its first work."""
+    """Return a record about the job itself, which the caller has to store.
+
+    It is among the steps from before the job first started over, and so is found for its whole
+    life.
+    """
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
     return Step(_partition(job.work_ids[0]), name, value=value, expires_at=expires_at)
 
@@ -100,39 +102,36 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
 def query(
     work_id: str, condition: Any, limit: int, *, after: str | None = None, values: bool = True
 ) -> list[Step]:
-    """Return up to `limit` records of a job's work whose names meet a condition, ordered by name.
+    """Return up to `limit` steps for a `work_id` whose names meet a condition, ordered by name.
 
-    With `after`, only records with later names are returned. Without `values`, they lack these.
+    With `after`, only steps with later names are returned. Pass `values=False` to leave out the
+    results.
     """
     partition = _partition(work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
-    names = None if values else ["sk", "began_at", "done_at", "claim", "attempt"]
-    found = Step.query(
+    attributes = None if values else ["sk", "began_at", "done_at", "claim", "attempt"]
+    steps = Step.query(
         partition,
         condition,
         limit=limit,
         last_evaluated_key=start,
-        attributes_to_get=names,
+        attributes_to_get=attributes,
         consistent_read=True,
     )
-    return list(found)
+    return list(steps)
 
 
 def with_prefix_in_all_work(job: JobRequest, prefix: str) -> list[Step]:
-    """Return the job's steps whose names begin with a prefix, with all its earlier payloads too."""
-    starts = Step.sk.startswith(prefix)
-    return [
-        each
-        for partition in map(_partition, job.work_ids)
-        for each in Step.query(partition, starts, consistent_read=True)
-    ]
+    """Return the job's steps whose names begin with a prefix, also from before it started over."""
+    condition = Step.sk.startswith(prefix)
+    found: list[Step] = []
+    for work_id in job.work_ids:
+        found += Step.query(_partition(work_id), condition, consistent_read=True)
+    return found
 
 
 def delete(job: JobRequest) -> int:
-    """Delete all steps of a job, including those of its work with earlier payloads.
-
-    Return their number.
-    """
+    """Delete all steps of a job, also those from before it started over. Return their number."""
     return Step.delete_partitions(map(_partition, job.work_ids))
 
 

@@ -1,4 +1,4 @@
-"""Lists of the keys that jobs have used in each queue with limits, so that no scan is needed.
+"""Lists of the concurrency keys that jobs have used in queues with limits.
 
 | partition | sort key | content |
 |---|---|---|
@@ -8,9 +8,9 @@
 A caller of one organization sees only that organization's list. So no order, count or cursor can
 depend on another organization's keys.
 
-The first job that starts under a key each day notes the key. Each key's day begins at its own time.
-If the write fails, it isn't repeated, so that the start neither waits nor fails. A later start
-notes the key, usually the next day. Until then, the list lacks the key.
+The first job that starts under a key on each day adds the key to the lists. Each key's day begins
+at its own time. If the write fails, it isn't repeated, so that the job's start neither waits nor
+fails. A later start adds the key, usually the next day. Until then, the list lacks the key.
 """
 
 from typing import Any
@@ -25,9 +25,10 @@ from job_runners.store.line_items import LIFETIME
 from job_runners.store.lines import Line
 from job_runners.store.table import CoordinationItem, Integer
 
-_LAST = "\U0010ffff"  # sorts after every character of a key
-_MAX_REMEMBERED = 10_000
-_remembered: dict[tuple[str, str], int] = {}  # the day when this process last noted each key
+_AFTER_ALL = "\U0010ffff"  # sorts after every character of a key
+_MAX_REMEMBERED = 10_000  # items
+# The day on which this process last put each item, by its partition and sort key.
+_remembered: dict[tuple[str, str], int] = {}
 caches.register(_remembered.clear)
 
 
@@ -48,35 +49,32 @@ class UsedKey(CoordinationItem):
 
 
 def note_use(line: Line, organization_id: str) -> None:
-    """Note a line's key in each list for which this is the key's first use today.
+    """Add a line's key to each list for which this is the key's first use today.
 
-    The organization's own list leaves out the keys that are known anyway: the key of a queue that
-    has only one key, and the organization's own id.
+    The organization's list leaves out keys that are known anyway: the key of a queue that has only
+    one key, and the organization's own id.
     """
     _, queue_name, concurrency_key = line.partition_key.split("#")  # no name or key contains "#"
     today = lines.day_of(line.partition_key, clock.now())
-    organizations = line.organizations_on(today)
-    if not organizations:
-        _note(partition_of_queue(queue_name), concurrency_key, today)
+    organizations_today = line.organizations_on(today)
+    if not organizations_today:
+        _add(partition_of_queue(queue_name), concurrency_key, today)
     is_known = line.limits.per in (None, "organization_id")
-    if organization_id not in organizations and not is_known:
-        _note(partition_of_organization(organization_id), f"{queue_name}#{concurrency_key}", today)
+    if organization_id not in organizations_today and not is_known:
+        _add(partition_of_organization(organization_id), f"{queue_name}#{concurrency_key}", today)
 
 
 def used_in_queue(queue_name: str, limit: int, after: str = "") -> list[str]:
-    """Return at most `limit` keys that jobs have used in a queue, in order.
-
-    All of them come after `after`.
-    """
+    """Return at most `limit` keys that jobs have used in a queue, sorted, and after `after`."""
     return _list_keys(partition_of_queue(queue_name), "", limit, after)
 
 
 def used_by_organization(
     organization_id: str, queue_name: str, limit: int, after: str = ""
 ) -> list[str]:
-    """Return at most `limit` keys that an organization's jobs have used in a queue, in order.
+    """Return at most `limit` keys that an organization's jobs have used in a queue.
 
-    All of them come after `after`.
+    They are sorted, and come after `after`.
     """
     return _list_keys(partition_of_organization(organization_id), f"{queue_name}#", limit, after)
 
@@ -86,26 +84,26 @@ def partition_of_queue(queue_name: str) -> str:
     return f"keys#{queue_name}"
 
 
-def _note(partition: str, listed_as: str, today: int) -> None:
-    if _remembered.get((partition, listed_as)) == today:
+def _add(partition: str, sort_key: str, today: int) -> None:
+    if _remembered.get((partition, sort_key)) == today:
         return
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
     try:
         with clients.without_retries():
-            UsedKey(partition, listed_as, expires_at=expires_at).save()
+            UsedKey(partition, sort_key, expires_at=expires_at).save()
     except AWS_ERRORS:
-        return  # a later start notes it, usually the next day
+        return  # a later start adds it, usually the next day
     if len(_remembered) >= _MAX_REMEMBERED:
         _remembered.clear()
-    _remembered[partition, listed_as] = today
+    _remembered[partition, sort_key] = today
 
 
 def _list_keys(partition: str, queue_prefix: str, limit: int, after: str) -> list[str]:
-    # The range includes both ends. Keys have no control characters, so if the range begins with
-    # `after` plus "\0", it leaves out only `after`.
-    first, last = f"{after}\0", _LAST
-    if first > last:
+    # The range includes both ends. Keys have no control characters, so a range that begins with
+    # `after` plus "\0" leaves out only `after`.
+    first = f"{after}\0"
+    if first > _AFTER_ALL:
         return []  # DynamoDB refuses such a range
-    key_range: Any = UsedKey.sk.between(queue_prefix + first, queue_prefix + last)
-    found = UsedKey.query(partition, key_range, consistent_read=True, limit=limit)
-    return [key.sk.removeprefix(queue_prefix) for key in found]
+    key_range: Any = UsedKey.sk.between(queue_prefix + first, queue_prefix + _AFTER_ALL)
+    items = UsedKey.query(partition, key_range, consistent_read=True, limit=limit)
+    return [item.sk.removeprefix(queue_prefix) for item in items]

@@ -1,7 +1,8 @@
-"""The webhooks that an organization has subscribed: each is called when jobs that fit it end.
+"""The webhooks of organizations. A webhook is called when a matching job of its organization ends.
 
-Each is an item of the coordination table. A dispatch reads them, and stores in the job's row which
-ends are announced. The built-in follow-up `announce` reads them again to find the receivers.
+Each is an item of the coordination table. The dispatch of a job reads them, and stores in the job's
+row with which statuses its end must be announced. The built-in follow-up `announce` reads them
+again to find the receivers.
 """
 
 from collections.abc import Iterable
@@ -14,10 +15,10 @@ from job_runners.aws.errors import try_write
 from job_runners.store.job_request import Status
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-# How long a process uses what it has read when it dispatches jobs. So a new webhook is called
-# for all jobs that are dispatched after this time.
+# A process that dispatches jobs reads the webhooks again after this time. So a new webhook is
+# called for all jobs that are dispatched after this time.
 CACHE_TIME = 10 * clock.SECOND
-MAX_WEBHOOKS = 20  # of one organization, because each end may be delivered to all of them
+MAX_WEBHOOKS = 20  # of one organization, because the end of a job may be delivered to all of them
 ENDS = tuple(str(status) for status in Status if status.finished)
 _MAX_CACHED = 1000  # organizations
 
@@ -28,7 +29,7 @@ def partition_of(organization_id: str) -> str:
 
 
 class Webhook(CoordinationItem):
-    """A receiver, and the ends that it gets. Where a list is None, it gets all of them."""
+    """A receiver, and which jobs' ends it receives."""
 
     counted_as = "webhooks"
     partition_of = staticmethod(partition_of)
@@ -37,8 +38,8 @@ class Webhook(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)  # its name
     url = UnicodeAttribute()
     secret = UnicodeAttribute()  # the name of a signing secret
-    statuses = JSONAttribute(null=True)  # a list
-    job_types = JSONAttribute(null=True)  # a list
+    statuses = JSONAttribute(null=True)  # a list, or None for all
+    job_types = JSONAttribute(null=True)  # a list, or None for all
     updated_at = Integer()
     updated_by = nullable(UnicodeAttribute())  # as "role:name"
 
@@ -48,32 +49,35 @@ class Webhook(CoordinationItem):
         return self.sk
 
     def receives(self, job_type: str, status: str) -> bool:
-        """Return whether the webhook gets such an end of a job of this type."""
-        return job_type in (self.job_types or (job_type,)) and status in (self.statuses or ENDS)
+        """Return whether the webhook receives the end of a job of this type with this status."""
+        fits_type = not self.job_types or job_type in self.job_types
+        return fits_type and status in (self.statuses or ENDS)
 
 
 def of_organization(organization_id: str) -> list[Webhook]:
-    """Return the webhooks of an organization, by name."""
+    """Return the webhooks of an organization, ordered by name."""
     return list(Webhook.query(partition_of(organization_id), consistent_read=True))
 
 
 def announced_ends(organization_id: str, job_type: str) -> list[str]:
-    """Return which ends of the jobs of a type an organization's webhooks get.
+    """Return the statuses with which the end of such a job is sent to any webhook.
 
     The webhooks were read at most CACHE_TIME ago.
     """
     now = clock.now()
-    read_at, found = _cache.get(organization_id, (0, ()))
+    read_at, webhooks = _cache.get(organization_id, (0, ()))
     if not 0 <= now - read_at < CACHE_TIME:
-        found = of_organization(organization_id)
+        webhooks = of_organization(organization_id)
         if len(_cache) >= _MAX_CACHED:
             _cache.clear()
-        _cache[organization_id] = now, found
-    return [each for each in ENDS if any(webhook.receives(job_type, each) for webhook in found)]
+        _cache[organization_id] = now, webhooks
+    return [
+        status for status in ENDS if any(webhook.receives(job_type, status) for webhook in webhooks)
+    ]
 
 
 def find(organization_id: str, name: str) -> Webhook | None:
-    """Return the webhook of this name, or None."""
+    """Return the webhook with this name, or None."""
     try:
         return Webhook.get(partition_of(organization_id), name, consistent_read=True)
     except Webhook.DoesNotExist:
@@ -83,7 +87,7 @@ def find(organization_id: str, name: str) -> Webhook | None:
 def put(organization_id: str, name: str, *, by: str | None, **subscription: Any) -> Webhook:
     """Create or replace a webhook, and return it.
 
-    `subscription` has its `url`, `secret`, `statuses` and `job_types`.
+    `subscription` are its fields `url`, `secret`, `statuses` and `job_types`.
     """
     webhook = Webhook(
         partition_of(organization_id), name, updated_at=clock.now(), updated_by=by, **subscription
@@ -94,7 +98,7 @@ def put(organization_id: str, name: str, *, by: str | None, **subscription: Any)
 
 
 def delete(organization_id: str, name: str) -> bool:
-    """Delete a webhook. Return False if there is none of this name."""
+    """Delete a webhook. Return False if there is none with this name."""
     _cache.pop(organization_id, None)
     webhook = Webhook(partition_of(organization_id), name)
     return try_write(lambda: webhook.delete(Webhook.url.exists()))
