@@ -1,6 +1,7 @@
-"""The transitions of callers: cancel, request_cancel, requeue, delete.
+"""The transitions that callers request: cancel, request_cancel, requeue and delete.
 
-Each is refused if the row's organization has changed since it was read.
+Each is refused if the row belongs to another organization than when it was read. That happens if a
+later job has the same id.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from job_runners.store.transactions import RecordWrite
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> Change:
-    """Cancel a job that isn't running, and free its slot, its waiting entry and its unique key.
+    """Cancel a job that isn't running, and free its holdings.
 
     Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
     """
@@ -66,7 +67,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
             *_set_if_missing(JobRequest.canceled_by, by),
         ],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # `already_applied` is called only if the write was refused: the job no longer runs.
+        # This is called only after a refusal: the job no longer runs.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
     )
 
@@ -79,34 +80,34 @@ def requeue(
     by: str | None = None,
     counted: bool = False,
     unique_key: str | None = None,
-    mark: str | None = None,
+    member_mark: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
 ) -> Change:
-    """Queue a failed or canceled job again, with a full number of attempts and invocations.
+    """Queue a failed or canceled job again, with its full number of attempts and invocations.
 
-    Pass `counted` if a quota limits the organization's unfinished jobs. Pass `unique_key` if the
-    work is unique: the job then takes that key again. The job resumes at its cursor. With another
-    payload, it starts from the beginning and ignores its earlier steps and children. If the job is
-    in a group, `mark` identifies its new marker. `more_writes` are part of the same transaction.
+    The job resumes at its cursor. With a new `payload`, it starts over, without its earlier steps
+    and children. Pass `counted` if a quota limits the organization's unfinished jobs. Pass
+    `unique_key` if the work is unique: the job then takes that key again. Pass the `member_mark` of
+    its new marker if the job is in a group. `more_writes` are part of the same transaction.
 
     Raises PreconditionFailed if the job has neither failed nor been canceled, or if it has changed
     since it was read. Raises RaceLost if one of `more_writes` is refused.
     Raises KeyTaken if another job has the key, and MissingObject if the payload is gone.
     """
-    # The bucket's lifecycle deletes an object some time after its last write. Write the payload
+    # The bucket's lifecycle deletes an object some time after its last write. Write a large payload
     # again, so that it outlives the row.
     new_payload = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, object_key = blobs.put(f"payloads/{job.created_key}", new_payload)
     actions = [
         *conditional_write.queue_actions(job, Lane.QUEUED),
-        *_reset_run(max_attempts),
+        *_reset_actions(max_attempts),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
-        *_with_key(unique_key),
+        *_unique_key_actions(unique_key),
     ]
-    if mark is not None:
-        actions.append(JobRequest.member_mark.set(mark))
+    if member_mark is not None:
+        actions.append(JobRequest.member_mark.set(member_mark))
     if counted:
         key = unfinished_key(job.organization_id, job.batch_total)
         actions.append(JobRequest.unfinished_organization.set(key))
@@ -114,7 +115,7 @@ def requeue(
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
         actions += conditional_write.restart_actions(job)
-        # The next claim determines the key.
+        # The next claim determines the concurrency key of the new payload.
         actions.append(JobRequest.concurrency_key.remove())
 
     def write(key_writes: list[RecordWrite]) -> Change:
@@ -141,31 +142,26 @@ def requeue(
     return uniqueness.save_with_key(unique_key, job, write)
 
 
-def _reset_run(max_attempts: int) -> list[Action]:
-    """Return the actions that clear a row's last run."""
+# The fields of a row that a requeue removes.
+_FIELDS_OF_LAST_RUN = (
+    *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
+    *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
+    *("failed_organization", "failed_key", "canceled_by", "cancel_asked_at"),
+    *("wait_count", "cancel_members"),
+)
+
+
+def _reset_actions(max_attempts: int) -> list[Action]:
+    """Return the actions that clear what a row has stored about the last run."""
     return [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
         JobRequest.invocations.set(0),
-        *(
-            getattr(JobRequest, name).remove()
-            for name in (
-                *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
-                *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *(
-                    "failed_organization",
-                    "failed_key",
-                    "canceled_by",
-                    "cancel_asked_at",
-                    "wait_count",
-                    "cancel_members",
-                ),
-            )
-        ),
+        *(getattr(JobRequest, name).remove() for name in _FIELDS_OF_LAST_RUN),
     ]
 
 
-def _with_key(unique_key: str | None) -> list[Action]:
+def _unique_key_actions(unique_key: str | None) -> list[Action]:
     """Return the actions that set a row's unique key, if the work is unique."""
     if unique_key is None:
         return []
@@ -177,9 +173,10 @@ def _with_key(unique_key: str | None) -> list[Action]:
 
 
 def delete(job: JobRequest) -> None:
-    """Delete a finished job: its row, then its steps and objects.
+    """Delete a finished job: its row, then its records and objects.
 
-    If it is in a group, the group remembers it. Raises PreconditionFailed if it isn't finished.
+    If it is in a group, an item of the group records the deletion. Raises PreconditionFailed if the
+    job isn't finished.
     """
     if job.member_of is not None:
         from job_runners.store import groups  # imported here because most jobs are in no group
@@ -209,24 +206,26 @@ def delete_row(job: JobRequest) -> None:
 
 
 def delete_records(job: JobRequest) -> dict[str, int]:
-    """Delete the records that a job has outside its row. Return how many there were of each kind.
+    """Delete a job's records other than its row, and return their numbers by kind.
 
-    `job-runners erase` deletes them too. So a new kind of record is erased if it is added here.
+    `job-runners erase` calls this too. So a new kind of record is erased if it is deleted here.
     """
-    removed = {}
+    deleted = {}
     if job.has_waited:
         # Imported here because most jobs don't wait.
         from job_runners.store import answer_links, groups, signals
 
         # before the steps, which name the groups and the links
-        removed["group records"] = groups.delete(job)
-        removed["signals"] = answer_links.delete(job) + signals.delete(job)
-    return {**removed, "steps": steps.delete(job)}
+        deleted["group records"] = groups.delete(job)
+        deleted["signals"] = answer_links.delete(job) + signals.delete(job)
+    return {**deleted, "steps": steps.delete(job)}
 
 
-def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
-    """Return the action that sets an attribute to a caller, unless it already has a value."""
-    return [] if by is None else [attribute.set(attribute | by)]
+def _set_if_missing(attribute: Any, caller: str | None) -> list[Action]:
+    """Return the action that sets an attribute to a caller, unless the attribute has a value."""
+    if caller is None:
+        return []
+    return [attribute.set(attribute | caller)]  # pynamodb writes `|` as `if_not_exists`
 
 
 def _same_organization(job: JobRequest) -> Condition:

@@ -1,7 +1,7 @@
-"""The follow-ups of a job: other jobs, saved in the transaction that records the job's end.
+"""The follow-ups of a job: other jobs, saved by the transaction that ends it.
 
-A row stores its follow-ups when the job is dispatched, so recording the end needs no other read.
-A follow-up is an ordinary job, but has no follow-ups itself.
+A job's row stores its follow-ups from the dispatch on, so ending the job needs no other read. A
+follow-up is an ordinary job, except that it has no follow-ups itself.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ from job_runners.store.job_request import (
 )
 from job_runners.store.transactions import RecordWrite
 
-KINDS = ("on_end", "on_failure", "announcement")
+KINDS = ("on_end", "on_failure", "announcement")  # the fields of a row that store follow-ups
 _REQUIRED_KEYS = {"job_type", "queue_name", "max_attempts"}
-# An error's message is cut to this length, so that the payload always fits into a row.
+# An error's message is cut to this length, so that the payload of a follow-up fits into a row.
 _MAX_MESSAGE_BYTES = 2000
 
 
@@ -39,16 +39,19 @@ def stored_form(
 ) -> dict[str, Any]:
     """Return a follow-up in the form in which a row stores it.
 
-    `webhook` has the `url` that the follow-up posts to, and the `secret` that signs what it posts.
-    Only an end with one of the `statuses` has this follow-up.
+    `webhook` has the `url` to which the follow-up posts, and the `secret` that signs the request.
+    With `statuses`, only an end with one of these has the follow-up.
     """
     form: dict[str, Any] = {
         "job_type": job_type,
         "queue_name": queue_name,
         "max_attempts": max_attempts,
     }
-    more = {"webhook": webhook, "statuses": statuses}
-    return form | {name: value for name, value in more.items() if value is not None}
+    if webhook is not None:
+        form["webhook"] = webhook
+    if statuses is not None:
+        form["statuses"] = statuses
+    return form
 
 
 def job_types_of(job: JobRequest) -> dict[str, str]:
@@ -58,21 +61,21 @@ def job_types_of(job: JobRequest) -> dict[str, str]:
 
 def webhooks_of(job: JobRequest) -> dict[str, dict[str, str]]:
     """Return the webhooks of a row's follow-ups, by kind."""
-    stored = _stored(job).items()
-    return {kind: dict(each["webhook"]) for kind, each in stored if "webhook" in each}
+    follow_ups = _stored(job).items()
+    return {kind: dict(stored["webhook"]) for kind, stored in follow_ups if "webhook" in stored}
 
 
 def saved_by(job: JobRequest) -> dict[str, str]:
-    """Return the ids of the follow-ups that were saved with a job's end, by kind."""
+    """Return the ids of the follow-ups that a job's last end has saved, by kind."""
     if job.finished_at is None or job.finished_at != job.follow_ups_saved_at:
         return {}
-    return {kind: _id_of(job, kind, job.ends or 0) for kind in _kinds(job, job.status)}
+    return {kind: _id_of(job, kind, job.ends or 0) for kind in _kinds_for(job, job.status)}
 
 
 def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     """Return the writes that save a job's follow-ups, for the transaction that ends it."""
-    kinds = _kinds(job, end.status)
-    payload = _job_ended(job, end)
+    kinds = _kinds_for(job, end.status)
+    payload = _payload(job, end)
     ends = (job.ends or 0) + 1
     rows = [
         _row(job, stored, _id_of(job, kind, ends), payload)
@@ -83,7 +86,7 @@ def writes(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
 
 
 def actions(job: JobRequest, end: JobEnd) -> list[Action]:
-    """Return the actions that record, in the job's row, an end that saves follow-ups."""
+    """Return the actions that record in the job's row that its end saves follow-ups."""
     return [
         JobRequest.ends.set((job.ends or 0) + 1),
         JobRequest.follow_ups_saved_at.set(end.at),
@@ -93,24 +96,24 @@ def actions(job: JobRequest, end: JobEnd) -> list[Action]:
 def condition(job: JobRequest) -> Condition:
     """Return the condition that no other end of the job was recorded since it was read.
 
-    A follow-up's id contains how many times the job has ended. With an outdated number, that id
-    would already be taken, and no follow-up would be saved.
+    A follow-up's id depends on how many times the job has ended. With an outdated number, the id
+    would be taken, and no follow-up would be saved.
     """
     return conditional_write.same(JobRequest.ends, job.ends)
 
 
 def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
     """Return a row's follow-ups by kind, without those in a form that only newer code knows."""
-    found = {kind: getattr(job, kind) for kind in KINDS}
+    values = {kind: getattr(job, kind) for kind in KINDS}
     return {
         kind: stored
-        for kind, stored in found.items()
+        for kind, stored in values.items()
         if isinstance(stored, Mapping) and stored.keys() >= _REQUIRED_KEYS
     }
 
 
-def _kinds(job: JobRequest, status: Status) -> list[str]:
-    """Return the kinds of the follow-ups of an end with this status."""
+def _kinds_for(job: JobRequest, status: Status) -> list[str]:
+    """Return the kinds of the follow-ups that an end with this status has."""
     return [
         kind
         for kind, stored in _stored(job).items()
@@ -128,7 +131,8 @@ def _row(
 ) -> JobRequest:
     if "webhook" in stored:
         payload = payload | {"webhook": stored["webhook"]}
-    now, counted = clock.now(), settings().max_unfinished_jobs > 0
+    now = clock.now()
+    has_quota = settings().max_unfinished_jobs > 0
     return JobRequest(
         id=job_id,
         follow_up_of=job.id,
@@ -136,7 +140,7 @@ def _row(
         queue_name=stored["queue_name"],
         max_attempts=stored["max_attempts"],
         organization_id=job.organization_id,
-        unfinished_organization=job.organization_id if counted else None,
+        unfinished_organization=job.organization_id if has_quota else None,
         payload=blobs.compressed(blobs.compact_json(payload)),
         request_id=job.request_id,
         traceparent=job.traceparent,
@@ -150,13 +154,13 @@ def _row(
     )
 
 
-def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
-    """Return the payload of a follow-up. `job_runners.work.job_ended` has its model."""
+def _payload(job: JobRequest, end: JobEnd) -> dict[str, Any]:
+    """Return the payload of the follow-ups. Its model is in `job_runners.work.job_ended`."""
     return {
         "job_id": job.id,
         "job_type": job.job_type,
         "status": str(end.status),
-        "error": end.error and _short(end.error),
+        "error": _without_traceback(end.error) if end.error else None,
         "attempts": job.attempt,
         "created_at": clock.iso(job.created_at),
         "started_at": None if job.started_at is None else clock.iso(job.started_at),
@@ -166,7 +170,7 @@ def _job_ended(job: JobRequest, end: JobEnd) -> dict[str, Any]:
     }
 
 
-def _short(error: Mapping[str, Any]) -> dict[str, str]:
-    """Return an error without its traceback."""
+def _without_traceback(error: Mapping[str, Any]) -> dict[str, str]:
+    """Return only the kind and the message of an error."""
     message = str(error.get("message", "")).encode()[:_MAX_MESSAGE_BYTES]
     return {"kind": str(error.get("kind", "")), "message": message.decode(errors="ignore")}

@@ -203,10 +203,10 @@ def test_what_can_not_be_continued_is_refused_with_the_reason(
         "child": "a child",
     }.items():
         assert f"{name!r} is {what}, and only a step can be named." in refusal(old, name)
-    monkeypatch.setattr(copied_steps, "MOST", 3)
+    monkeypatch.setattr(copied_steps, "MAX_COPIED", 3)
     assert "more than 3 records came before the step 'three'" in refusal(old, "three")
     monkeypatch.undo()
-    monkeypatch.setattr(copied_steps, "_MOST_READ", 3)
+    monkeypatch.setattr(copied_steps, "_MAX_READ", 3)
     assert "it has more than 3 records" in refusal(old, "one")
     monkeypatch.undo()
     running = bench.dispatch()

@@ -31,8 +31,8 @@ def listed(**query: str) -> list[str]:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
-    reached = transitions.Checkpoint(None, 100, "1,600 rows, 3 of them bad")
-    done = transitions.succeed(claimed(), {}, reached=reached).after
+    checkpoint = transitions.Checkpoint(None, 100, "1,600 rows, 3 of them bad")
+    done = transitions.succeed(claimed(), {}, checkpoint=checkpoint).after
     error = {"kind": "MissingColumns", "message": "The file has no column cell", "traceback": ""}
     return {
         "done": done,

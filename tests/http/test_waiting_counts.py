@@ -62,8 +62,8 @@ def test_a_retry_counts_once_its_time_has_come(monkeypatch: pytest.MonkeyPatch) 
     running = claimed(saved())
     error = {"kind": "E", "message": "", "traceback": ""}
     run_at = clock.now() + 60_000
-    reached = transitions.Checkpoint(None, 0, None)
-    transitions.retry(running, error, run_at=run_at, due_at=run_at, reached=reached)
+    checkpoint = transitions.Checkpoint(None, 0, None)
+    transitions.retry(running, error, run_at=run_at, due_at=run_at, checkpoint=checkpoint)
     assert counts() == {}
     monkeypatch.setattr(clock, "now", lambda: run_at)
     assert counts() == {("default", "sample_again"): (0, 1)}

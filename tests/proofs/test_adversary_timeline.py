@@ -40,7 +40,7 @@ def test_it_notices_when_an_end_is_not_recorded(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_full_entries_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(past, "_without_moved", lambda job: (job.past or b"")[-3 * 23 :])
+    monkeypatch.setattr(past, "_make_room", lambda job: (job.past or b"")[-3 * 23 :])
     assert "its timeline lacks the claims" in broken_promise()
 
 
@@ -50,5 +50,5 @@ def test_it_notices_when_a_retry_is_not_recorded(monkeypatch: pytest.MonkeyPatch
     def of_another_job(job: JobRequest, by: str | None) -> Any:
         return real(JobRequest(id=job.id, created_key="another"), by)
 
-    monkeypatch.setattr(acts, "retried", of_another_job)
+    monkeypatch.setattr(acts, "retry_write", of_another_job)
     assert "it was retried 1 times, and shown with" in broken_promise(near=11)

@@ -109,6 +109,6 @@ def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
 def test_it_notices_when_the_one_that_follows_is_not_let_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(uniqueness, "_follower", lambda record: None)
-    monkeypatch.setattr(uniqueness, "_not_followed", lambda *_: [])
+    monkeypatch.setattr(uniqueness, "_read_follower", lambda record: None)
+    monkeypatch.setattr(uniqueness, "_no_follower_checks", lambda *_: [])
     assert "names None as follower" in noticed(near=9)

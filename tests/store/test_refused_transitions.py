@@ -47,7 +47,7 @@ def failed() -> JobRequest:
 def sleep(row: JobRequest) -> JobRequest:
     later = clock.now() + clock.HOUR
     return waits.sleep(
-        row, "nap", until=later, due_at=later, reached=Checkpoint("here", 40, None)
+        row, "nap", until=later, due_at=later, checkpoint=Checkpoint("here", 40, None)
     ).after
 
 
@@ -312,7 +312,7 @@ def test_no_request_has_a_null_in_it(bench: Bench) -> None:
     row = transitions.admit(stored(row)).after
     row = transitions.postpone(row, 5, Lane.PROMPT).after
     row = transitions.checkpoint(bench.claim(row), Checkpoint(None, 40, None)).after
-    row = transitions.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None)).after
+    row = transitions.stop(asked_to_stop(row), checkpoint=Checkpoint(None, 50, None)).after
     row = caller_transitions.requeue(stored(row), max_attempts=1).after
     row = transitions.fail(bench.claim(row), ERROR).after
     large = "".join(map(chr, range(0x4E00, 0x9FFF))) * 5

@@ -69,7 +69,7 @@ def test_every_claim_has_a_token_of_its_own() -> None:
 
 def test_a_success_is_final_and_leaves_the_due_index() -> None:
     row = stored(
-        transitions.succeed(claimed(), {"n": 1}, reached=Checkpoint(None, 5, "done")).after
+        transitions.succeed(claimed(), {"n": 1}, checkpoint=Checkpoint(None, 5, "done")).after
     )
     assert row.status is Status.SUCCEEDED
     assert (row.progress, row.result_message) == (100, "done")
@@ -91,7 +91,7 @@ def test_a_retry_counts_the_attempt_and_keeps_the_cursor() -> None:
     job, due_at = claimed(), clock.now() + 5
     row = stored(
         transitions.retry(
-            job, ERROR, run_at=1, due_at=due_at, reached=Checkpoint({"at": 7}, 40, None)
+            job, ERROR, run_at=1, due_at=due_at, checkpoint=Checkpoint({"at": 7}, 40, None)
         ).after
     )
     assert row.status is Status.RETRYABLE

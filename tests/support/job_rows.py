@@ -57,9 +57,9 @@ def make_unreadable(row: JobRequest, field: str = "status") -> None:
 
 
 def retry(job: JobRequest, after: int = 0) -> JobRequest:
-    now, reached = clock.now(), Checkpoint(job.cursor, job.progress, None)
+    now, checkpoint = clock.now(), Checkpoint(job.cursor, job.progress, None)
     return transitions.retry(
-        job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached
+        job, ERROR, run_at=now + after, due_at=now + 60_000, checkpoint=checkpoint
     ).after
 
 

@@ -18,8 +18,8 @@ _TRIES = 5  # how many times to try if the parent changes between the read and t
 class Requeue(Protocol):
     """Queues a job again, and makes `more_writes` in the same transaction."""
 
-    def __call__(self, *, mark: str, more_writes: Sequence[RecordWrite]) -> Change:
-        """`mark` identifies the job's new marker. Raises RaceLost."""
+    def __call__(self, *, member_mark: str, more_writes: Sequence[RecordWrite]) -> Change:
+        """`member_mark` identifies the job's new marker. Raises RaceLost."""
 
 
 def requeue(member: JobRequest, write: Requeue) -> Change:
@@ -37,7 +37,9 @@ def requeue(member: JobRequest, write: Requeue) -> Change:
         mark = groups.renew_marker(member)
         marker_is_there = groups.marker_check(str(member.member_of), member.id, mark)
         try:
-            return write(mark=mark, more_writes=[marker_is_there, _parent_write(member, parent)])
+            return write(
+                member_mark=mark, more_writes=[marker_is_there, _parent_write(member, parent)]
+            )
         except RaceLost:
             continue
     raise PreconditionFailed("requeue", member.id, "in a group that keeps changing", member)

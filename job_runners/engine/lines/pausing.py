@@ -85,7 +85,7 @@ def hold_under_pause(
 
     Raises PreconditionFailed.
     """
-    change = transitions.hold(row, pause, due_at=next_check(row), reached=checkpoint)
+    change = transitions.hold(row, pause, due_at=next_check(row), checkpoint=checkpoint)
     telemetry.held(change.after, pause)
     return change
 

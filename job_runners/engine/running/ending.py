@@ -56,7 +56,7 @@ class SuccessEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.succeed(
-            claimed.row, self.result, reached=claimed.running.last_checkpoint
+            claimed.row, self.result, checkpoint=claimed.running.last_checkpoint
         )
         telemetry.succeeded(change.after)
         return change
@@ -69,7 +69,7 @@ class FailureEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = record_failed_attempt(
-            claimed.row, self.error, claimed.send, reached=claimed.running.last_checkpoint
+            claimed.row, self.error, claimed.send, checkpoint=claimed.running.last_checkpoint
         )
         telemetry.attempt_failed(change.after, self.error)
         return change
@@ -79,7 +79,7 @@ class CancelEnding(Ending):
     """The job stopped, because a caller had asked for that."""
 
     def write(self, claimed: ClaimedJob) -> Change:
-        change = transitions.stop(claimed.row, reached=claimed.running.last_checkpoint)
+        change = transitions.stop(claimed.row, checkpoint=claimed.running.last_checkpoint)
         telemetry.canceled(change.after)
         return change
 
@@ -133,7 +133,7 @@ class ReleasedEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.release(
-            claimed.row, reached=claimed.running.last_checkpoint, resumes=self.is_sent_now
+            claimed.row, checkpoint=claimed.running.last_checkpoint, resumes=self.is_sent_now
         )
         telemetry.released(change.after)
         return change

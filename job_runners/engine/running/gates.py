@@ -231,7 +231,7 @@ def hold_in_line(
         key,
         group=_fair_group(row, limits),
         due_at=due_at or pausing.next_check(row),
-        reached=checkpoint,
+        checkpoint=checkpoint,
         position_time=position_time,
     )
     telemetry.held_in_line(change.after)

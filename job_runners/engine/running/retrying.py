@@ -55,25 +55,25 @@ def record_failed_attempt(
     send: Send,
     *,
     rescue: bool = False,
-    reached: transitions.Checkpoint | None = None,
+    checkpoint: transitions.Checkpoint | None = None,
 ) -> Change:
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
     If a caller has asked it to stop, cancel it instead. Pass `rescue` for a job whose worker
-    is gone. `reached` is the last checkpoint of the attempt, if known. `send` would send the job.
+    is gone. `checkpoint` is the last one of the attempt, if known. `send` would send the job.
 
     Raises PreconditionFailed if another process has changed the row.
     """
     delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
     if delay is None or row.counted_invocations >= _max_invocations(row):
-        return transitions.fail(row, error_record(error), reached=reached, rescue=rescue)
+        return transitions.fail(row, error_record(error), checkpoint=checkpoint, rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
     return transitions.retry(
         row,
         error_record(error),
         run_at=run_at,
         due_at=next_due_at(run_at, send),
-        reached=reached,
+        checkpoint=checkpoint,
         rescue=rescue,
     )
 

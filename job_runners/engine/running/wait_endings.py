@@ -28,7 +28,7 @@ class SleepEnding(Ending):
             self.name,
             until=self.until,
             due_at=next_due_at(self.until, claimed.send),
-            reached=claimed.running.last_checkpoint,
+            checkpoint=claimed.running.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change
@@ -42,14 +42,14 @@ class SignalWaitEnding(Ending):
     until: int
 
     def write(self, claimed: ClaimedJob) -> Change:
-        reached = claimed.running.last_checkpoint
+        checkpoint = claimed.running.last_checkpoint
         try:
             change = waits.wait(
-                claimed.row, self.name, self.names, until=self.until, reached=reached
+                claimed.row, self.name, self.names, until=self.until, checkpoint=checkpoint
             )
             telemetry.waits(change.after)
         except RaceLost:  # a signal has just come
-            change = waits.continue_at_once(claimed.row, reached)
+            change = waits.continue_at_once(claimed.row, checkpoint)
             telemetry.invocation_over(change.after)
         return change
 
@@ -68,7 +68,7 @@ class GroupWaitEnding(Ending):
             since=gather.since,
             stop_after=gather.stop_after,
             until=gather.until,
-            reached=claimed.running.last_checkpoint,
+            checkpoint=claimed.running.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change

@@ -1,15 +1,16 @@
-"""The transitions: each changes a job's row in one way, on a condition that is part of the write.
+"""The transitions: each changes a job's row in one way, by a conditional write.
 
-Only this package and `job_runners.store.caller_transitions` change a JobRequest.
+Only this package and `job_runners.store.caller_transitions` change rows of jobs.
 
 | file | transitions |
 |---|---|
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while the job runs |
-| `ending` | end a claimed run: succeed, fail, stop, retry, end_invocation, release |
+| `ending` | end an invocation: succeed, fail, stop, retry, end_invocation, release |
+| `waits`, `group_waits` | wait in the job's function; imported only where they are needed |
 | `replacing` | replace, for unique work; imported only where it is needed |
 | `holding` | hold, hold_in_line, admit, restore_entry: for pauses and for queues with limits |
-| `checking` | expire, postpone, set_aside, for rows that the timer found due |
+| `checking` | expire, postpone, set_aside, for rows that the timer finds due |
 """
 
 from importlib import import_module
@@ -79,5 +80,6 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    return found
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value  # so that this function isn't called for this name again
+    return value

@@ -1,4 +1,4 @@
-"""The timer's transitions for due rows: expire, postpone, set_aside."""
+"""The transitions of rows that the timer finds due: expire, postpone, set_aside."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,9 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 
 
 def expire(job: JobRequest, error: dict[str, Any]) -> Change:
-    """Fail a job that wasn't started, continued or admitted in time to be useful.
+    """Fail a job that wasn't started, continued or admitted in time, and free its holdings.
 
-    The same transaction removes its slot, its waiting entry and its unique key. Raises
-    PreconditionFailed if the row has changed since it was read.
+    Raises PreconditionFailed if the row has changed since it was read.
     """
     end = JobEnd.now(Status.FAILED, error)
     return holdings.write_freeing(
@@ -37,7 +36,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> Change:
 
 
 def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = ()) -> Change:
-    """Change the time at which a row is due, and its lane. `more` are further changes of the row.
+    """Change a row's due time and its lane. `more` are additional changes of the row.
 
     Raises PreconditionFailed if the row has changed since it was read.
     """
@@ -54,7 +53,7 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
     `seen_due_at` is its due time as read from the index. The write is refused if the due time has
-    changed since. Raises the exceptions of DynamoDB's client, also for a refused write.
+    changed since. Raises the exceptions of DynamoDB's client, even for a refusal.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),

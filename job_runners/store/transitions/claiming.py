@@ -1,4 +1,8 @@
-"""The transitions of a job that is claimed and runs: claim, checkpoint, renew."""
+"""The transitions of a job that starts or runs: claim, checkpoint, renew.
+
+A worker claims a job to run one invocation of it. The row then has the claim's token, and a lease:
+the time by which the invocation has ended.
+"""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,7 +24,7 @@ from job_runners.store.transitions.ending import Checkpoint, checkpoint_actions
 if TYPE_CHECKING:
     from job_runners.store.lines import Grant
 
-# Two machines' clocks may differ by this much, so a lease ends this long after its invocation.
+# Two machines' clocks may differ by up to this, so a lease ends this long after its invocation.
 SKEW = clock.MINUTE
 # If a row has been due for longer than this (two timer runs), the timer can't keep up.
 _OVERDUE = 2 * clock.MINUTE
@@ -29,16 +33,12 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """How to claim a job whose row was read before.
-
-    If its queue has limits, `concurrency_key` is the job's key, and `grant` is the capacity that it
-    gets. `grant` is None if the row shows that the job was admitted. `gives_up_unique_key` is True
-    if the job has its unique key only until it starts."""
+    """How to claim a job whose row was read before the claim."""
 
     row: JobRequest
-    concurrency_key: str | None = None
-    grant: "Grant | None" = None
-    gives_up_unique_key: bool = False
+    concurrency_key: str | None = None  # if its queue has limits
+    grant: "Grant | None" = None  # the capacity that the job gets, unless it was admitted with it
+    gives_up_unique_key: bool = False  # whether the job has its unique key only until it starts
 
 
 def claim(
@@ -50,25 +50,27 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> Change:
-    """Claim a job that any worker may take.
+    """Claim a job for an invocation that will have ended by `deadline`.
 
-    The response of the claim contains the row, so no read is needed. This invocation will have
-    ended by `deadline`. If a call failed, call again with the same `token`: it shows whether the
-    earlier claim succeeded although its response was lost. If the `entrance` has a grant, the job
-    takes that capacity in the same transaction.
+    The response of the claim contains the row, so no read is needed. If a call failed, call again
+    with the same `token`: it shows whether the earlier claim succeeded although its response was
+    lost. If the `entrance` has a grant, the job takes that capacity in the same transaction.
 
-    `due_at` usually stays as it is, so the row is still due if the claimer dies. It changes to the
+    `due_at` usually stays as it is, so the row is still due if this process dies. It changes to the
     end of the lease if the timer might otherwise check the row only after that. This change is part
     of the claim if the row was read before. Otherwise it takes a second write.
 
-    Raises PreconditionFailed unless the job has this type and may start now. A queued job may, and
-    so may a scheduled or retryable one whose time has come. Raises it also if the row's version is
-    newer than this code, or if the row has changed since it was read. Raises RaceLost if another
-    job got the granted capacity in the meantime.
+    Raises PreconditionFailed unless the job has this type, and is queued, or scheduled or retryable
+    with its time come. Raises it also if the row's version is newer than this code, or if the row
+    has changed since it was read. Raises RaceLost if another job got the granted capacity in the
+    meantime.
     """
-    now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
+    now = clock.now()
+    token = token or uuid.uuid4().hex
+    lease_until = deadline + SKEW
     job = JobRequest(id=job_id)
-    condition, actions = _claimable(job_type, now), _claim_actions(token, send_id, lease, now)
+    condition = _claimable(job_type, now)
+    actions = _claim_actions(token, send_id, lease_until, now)
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.unchanged(entrance.row)
@@ -78,35 +80,40 @@ def claim(
             slot_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
             actions += slot_actions
             actions += holding.set_starts_under_rate(entrance.row, entrance.grant)
-        if not _is_checked_in_time(entrance.row.due_at, lease):
-            actions += conditional_write.due_actions(job, lease, Lane.PROMPT)
+        if not _is_checked_in_time(entrance.row.due_at, lease_until):
+            actions += conditional_write.due_actions(job, lease_until, Lane.PROMPT)
         if entrance.concurrency_key is not None:
             actions.append(JobRequest.concurrency_key.set(entrance.concurrency_key))
 
-    def is_ours(row: JobRequest) -> bool:
-        # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.
+    def has_this_claim(row: JobRequest) -> bool:
+        # The token alone doesn't suffice: a rescue of the job ends the claim, but leaves the token.
         return row.status is Status.RUNNING and row.claim_token == token
 
     def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> Change:
         return conditional_write.write_with(
-            "claim", job, actions, condition, already_applied=is_ours, more_writes=more_writes
+            "claim",
+            job,
+            actions,
+            condition,
+            already_applied=has_this_claim,
+            more_writes=more_writes,
         )
 
     if entrance is not None and entrance.gives_up_unique_key:
-        change = _without_unique_key(entrance.row, actions, more_writes, write)
+        change = _claim_without_unique_key(entrance.row, actions, more_writes, write)
     else:
         change = write(actions, more_writes)
-    # After a transaction the row is read, and another claim may have followed by then.
-    if not is_ours(change.after):
+    # After a transaction, the row is read, and another claim may have followed by then.
+    if not has_this_claim(change.after):
         raise conditional_write.refusal_error("claim", job_id, change.after)
     return _due_by_lease_end(change)
 
 
 def _claimable(job_type: str, now: int) -> Condition:
-    """Return the condition that any worker of this version may claim a row now."""
+    """Return the condition that a worker with this code may claim a row now."""
     condition: Condition = (
         (JobRequest.row_version <= ROW_VERSION)
-        # A derived id may belong to a job of another type by now.
+        # A later job of another type may have the same derived id.
         & (JobRequest.job_type == job_type)
         & (
             (JobRequest.status == Status.QUEUED)
@@ -119,14 +126,14 @@ def _claimable(job_type: str, now: int) -> Condition:
     return condition
 
 
-def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Action]:
-    """Return the actions that make a row run under a claim, with a lease until `lease`."""
+def _claim_actions(token: str, send_id: str, lease_until: int, now: int) -> list[Action]:
+    """Return the actions that claim a row."""
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
         JobRequest.salt.set(JobRequest.salt | token[:16]),
         JobRequest.send_id.set(send_id),
-        JobRequest.lease_until.set(lease),
+        JobRequest.lease_until.set(lease_until),
         JobRequest.invocations.set(JobRequest.invocations + 1),
         JobRequest.claims.set(JobRequest.claims + 1),
         JobRequest.started_at.set(now),
@@ -136,7 +143,7 @@ def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Actio
     ]
 
 
-def _without_unique_key(
+def _claim_without_unique_key(
     row: JobRequest,
     actions: list[Action],
     more_writes: Sequence[RecordWrite],
@@ -144,8 +151,8 @@ def _without_unique_key(
 ) -> Change:
     """Claim a row and give up its unique key.
 
-    If another job follows this one, or has the key by now, the claim leaves the key in the row. The
-    transition that ends the job then gives it up.
+    If another job follows this one, or already has the key, the claim leaves the key in the row.
+    The transition that ends the job then gives it up.
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
@@ -153,39 +160,39 @@ def _without_unique_key(
     try:
         return write([*actions, JobRequest.unique_key.remove()], key_writes)
     except RaceLost:
-        return write(actions, more_writes)  # refused again, unless the key was the cause
+        return write(actions, more_writes)  # refused again if the key wasn't the cause
 
 
 def _due_by_lease_end(change: Change) -> Change:
     """Make a claimed row due when its lease ends, if the timer might check it only after that."""
     row = change.after
-    lease = row.lease_until or 0
-    if _is_checked_in_time(row.due_at, lease):
+    lease_until = row.lease_until or 0
+    if _is_checked_in_time(row.due_at, lease_until):
         return change
     try:
-        return change.__replace__(after=postpone(row, lease, Lane.PROMPT).after)
+        return change.__replace__(after=postpone(row, lease_until, Lane.PROMPT).after)
     except (PreconditionFailed, *AWS_ERRORS):
-        return change  # the job is ours and can run; at worst the timer checks it late
+        return change  # the job is claimed and can run; at worst, the timer checks it late
 
 
-def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
+def _is_checked_in_time(due_at: int | None, lease_until: int) -> bool:
     """Return whether the timer checks a row by the end of its lease.
 
     It doesn't if the row is due only after that, which happens in a backlog. If the row is overdue,
-    the timer can't keep up, so it can't be relied on either.
+    the timer can't keep up, so it may not check the row in time either.
     """
-    return clock.now() - _OVERDUE <= (due_at or 0) <= lease
+    return clock.now() - _OVERDUE <= (due_at or 0) <= lease_until
 
 
-def checkpoint(job: JobRequest, reached: Checkpoint) -> Change:
-    """Record a running job's progress. Raises PreconditionFailed if the job is no longer ours.
+def checkpoint(job: JobRequest, new_checkpoint: Checkpoint) -> Change:
+    """Record a running job's progress. Raises PreconditionFailed if its claim is lost.
 
-    The row then shows whether a caller has asked it to stop.
+    The new row shows whether a caller has asked the job to stop.
     """
     return conditional_write.write(
         "checkpoint",
         job,
-        [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
+        [*checkpoint_actions(new_checkpoint), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
         already_applied=None,
     )
@@ -195,7 +202,7 @@ def renew(job: JobRequest, lease_until: int) -> Change:
     """Extend a running job's lease, because its process is alive.
 
     `due_at` stays: the timer checks the row when the old lease would have ended, and postpones it.
-    Raises PreconditionFailed if the job is no longer ours.
+    Raises PreconditionFailed if the job's claim is lost.
     """
     return conditional_write.write(
         "renew",

@@ -1,4 +1,8 @@
-"""The transitions that end a claimed run: succeed, fail, stop, retry, end_invocation, release."""
+"""The transitions that end an invocation of a claimed job.
+
+They are succeed, fail, stop, retry, end_invocation and release. If a caller has asked the job to
+stop, the job is stopped instead of tried again or continued.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -15,39 +19,37 @@ from job_runners.values import Value
 
 
 class Checkpoint(Value):
-    """What a running job has reached: the cursor to resume at, the percentage, and a message.
+    """How far a running job has come."""
 
-    `unrecorded` are the keys of children that this invocation has begun to dispatch and has not
-    recorded: None if that is unknown. `group` has the numbers of the members by outcome, if this
-    invocation has gathered a group.
-    """
-
-    cursor: Any
-    progress: int
+    cursor: Any  # where the next invocation or attempt resumes
+    progress: int  # the percentage
     message: str | None
+    # The keys of children that this invocation has begun to dispatch, but hasn't recorded. None if
+    # that is unknown.
     unrecorded: Collection[str] | None = None
+    # If this invocation has waited for a group: the counts of its members by outcome.
     group: dict[str, int] | None = None
 
 
-def succeed(job: JobRequest, result: Any, *, reached: Checkpoint | None = None) -> Change:
+def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = None) -> Change:
     """End a running job whose function returned. A result too large for the row is stored first.
 
-    If the job is to be canceled with its members, it is stopped instead: see `stop`.
+    If a caller has canceled the job and its members, it is stopped instead: see `stop`.
     """
     inline, key = blobs.put(job.result_folder, result)
-    message, group = (reached.message, reached.group) if reached is not None else (None, None)
-    end = JobEnd.now(Status.SUCCEEDED, group=group)
+    end = JobEnd.now(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.finish_actions(end),
         *past.end_actions(job, past.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # of an earlier attempt
-        *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
+    if checkpoint is not None and checkpoint.message is not None:
+        actions.append(JobRequest.result_message.set(checkpoint.message))
     condition = conditional_write.owned_by_claim(job) & JobRequest.cancel_members.does_not_exist()
     return write_or_stop(
-        job, lambda: _end_job("succeed", job, end, actions, condition), reached=reached
+        job, lambda: _end_job("succeed", job, end, actions, condition), checkpoint=checkpoint
     )
 
 
@@ -55,27 +57,27 @@ def fail(
     job: JobRequest,
     error: dict[str, Any],
     *,
-    reached: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None,
     rescue: bool = False,
 ) -> Change:
-    """End a running job that won't be tried again.
+    """End a running job that failed and won't be tried again.
 
-    If a caller has asked it to stop, it is stopped instead: the row is then canceled. Pass
-    `rescue` for a job whose claimer is gone. The write is then refused unless the lease is over and
-    unchanged since it was read.
+    If a caller has asked it to stop, it is stopped instead: the row is then canceled. Pass `rescue`
+    for a job whose worker is gone. The write is then refused unless the lease is over and hasn't
+    changed since it was read.
     """
-    end = JobEnd.now(Status.FAILED, error, group=reached.group if reached else None)
+    end = JobEnd.now(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.fail_actions(job, end),
         *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
-        *unrecorded_actions(job, reached),
+        *unrecorded_actions(job, checkpoint),
     ]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
         lambda: _end_job("fail", job, end, actions, condition),
         error=error,
-        reached=reached,
+        checkpoint=checkpoint,
         rescue=rescue,
     )
 
@@ -84,21 +86,23 @@ def stop(
     job: JobRequest,
     *,
     error: dict[str, Any] | None = None,
-    reached: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None,
     rescue: bool = False,
 ) -> Change:
     """End a running job that a caller has asked to stop.
 
-    If its members are to be canceled too, the row waits for its group instead, and the job is
-    canceled once all of them have ended. Pass `error` if the job failed before it could stop. For
-    `rescue` see `fail`.
+    If the caller has canceled its members too, the job waits for its group instead, and is canceled
+    once all of them have ended. Pass `error` if the job failed before it could stop. `rescue` is as
+    in `fail`.
     """
-    end = JobEnd.now(Status.CANCELED, error or job.error, group=reached.group if reached else None)
+    end = JobEnd.now(
+        Status.CANCELED, error or job.error, group=checkpoint.group if checkpoint else None
+    )
     actions = [
         *conditional_write.finish_actions(end),
         *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
-        *unrecorded_actions(job, reached),
-        *(checkpoint_actions(reached) if reached else []),
+        *unrecorded_actions(job, checkpoint),
+        *(checkpoint_actions(checkpoint) if checkpoint else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
     condition = (
@@ -112,7 +116,7 @@ def stop(
         row = _still_running(job, refused)
         if row is None or not row.cancel_members:
             raise
-        return _wait_for_members(row, error, reached, rescue)
+        return _wait_for_members(row, error, checkpoint, rescue)
 
 
 def retry(
@@ -121,14 +125,14 @@ def retry(
     *,
     run_at: int,
     due_at: int,
-    reached: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None,
     rescue: bool = False,
 ) -> Change:
     """End a failed attempt of a running job. The next one may start at `run_at`.
 
-    The next attempt resumes at `reached`, or else at the last written checkpoint. If no message
-    starts the job, the timer checks it at `due_at`. If a caller has asked it to stop, it is
-    stopped instead: the row is then canceled. For `rescue` see `fail`.
+    The next attempt resumes at `checkpoint`, or else at the last one that was written. If no
+    message starts the job, the timer checks it at `due_at`. If a caller has asked the job to stop,
+    it is stopped instead: the row is then canceled. `rescue` is as in `fail`.
     """
     now = clock.now()
     actions = [
@@ -143,8 +147,8 @@ def retry(
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
         *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
-        *unrecorded_actions(job, reached),
-        *(checkpoint_actions(reached) if reached else []),
+        *unrecorded_actions(job, checkpoint),
+        *(checkpoint_actions(checkpoint) if checkpoint else []),
     ]
     condition = (
         _may_end(job, rescue)
@@ -155,24 +159,23 @@ def retry(
         job,
         lambda: _end_attempt("retry", job, actions, condition),
         error=error,
-        reached=reached,
+        checkpoint=checkpoint,
         rescue=rescue,
     )
 
 
-def end_invocation(job: JobRequest, reached: Checkpoint, more: Sequence[Action] = ()) -> Change:
+def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Action] = ()) -> Change:
     """Queue a running job whose invocation is nearly over, so that it continues in another one.
 
-    `more` are further changes of the row. The attempt stays the same, and the job keeps its
-    capacity. If a caller has asked it to stop, it is stopped instead: the returned row is
-    then canceled.
+    `more` are additional changes of the row. The attempt stays the same, and the job keeps its
+    capacity. If a caller has asked it to stop, it is stopped instead: the row is then canceled.
     """
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
         *past.end_actions(job, past.CONTINUED),
-        *checkpoint_actions(reached),
-        *unrecorded_actions(job, reached),
-        *_capacity_kept(job),
+        *checkpoint_actions(checkpoint),
+        *unrecorded_actions(job, checkpoint),
+        *_keep_capacity_actions(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
         *more,
     ]
@@ -180,17 +183,18 @@ def end_invocation(job: JobRequest, reached: Checkpoint, more: Sequence[Action] 
     return write_or_stop(
         job,
         lambda: _queue_again("end_invocation", job, actions, condition, resumes=True),
-        reached=reached,
+        checkpoint=checkpoint,
     )
 
 
-def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool = False) -> Change:
+def release(
+    job: JobRequest, *, checkpoint: Checkpoint | None = None, resumes: bool = False
+) -> Change:
     """Queue a claimed job again, because its function was not called.
 
-    It `resumes` at once, or when the timer sends it.
-
-    The claim doesn't count as an invocation. If a caller has asked it to stop, it is stopped
-    instead: the returned row is then canceled.
+    Pass `resumes` if a message has to start it at once. Otherwise, the timer sends it later. The
+    claim doesn't count as an invocation. If a caller has asked the job to stop, it is stopped
+    instead: the row is then canceled.
 
     `queued_at` stays. So the gaps between the timer's checks keep growing, and the time allowed by
     `start_within` keeps running. The job keeps its capacity, but the queue's rate counts its next
@@ -201,7 +205,7 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.invocations.set(job.invocations - 1),
         *past.end_actions(job, past.RELEASED),
-        *_capacity_kept(job),
+        *_keep_capacity_actions(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
     ]
@@ -209,15 +213,14 @@ def release(job: JobRequest, *, reached: Checkpoint | None = None, resumes: bool
     return write_or_stop(
         job,
         lambda: _queue_again("release", job, actions, condition, resumes=resumes),
-        reached=reached,
+        checkpoint=checkpoint,
     )
 
 
 def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments: Any) -> Change:
     """Call `write`. If it is refused because a caller has asked the job to stop, stop the job.
 
-    The condition of `write` must include that a caller hasn't asked. `stop_arguments` are passed
-    to `stop`.
+    The write must have the condition that no caller has asked. `stop_arguments` are for `stop`.
     """
     try:
         return write()
@@ -228,36 +231,37 @@ def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments
         raise
 
 
-def checkpoint_actions(reached: Checkpoint) -> list[Action]:
+def checkpoint_actions(checkpoint: Checkpoint) -> list[Action]:
     """Return the actions that record a job's progress."""
-    actions: list[Action] = [JobRequest.progress.set(reached.progress)]
-    if reached.cursor is not None:
-        actions.append(JobRequest.cursor.set(reached.cursor))
-    if reached.message is not None:
-        actions.append(JobRequest.result_message.set(reached.message))
+    actions: list[Action] = [JobRequest.progress.set(checkpoint.progress)]
+    if checkpoint.cursor is not None:
+        actions.append(JobRequest.cursor.set(checkpoint.cursor))
+    if checkpoint.message is not None:
+        actions.append(JobRequest.result_message.set(checkpoint.message))
     return actions
 
 
 def unrecorded_actions(
-    job: JobRequest, reached: Checkpoint | None, *, has_passed: bool = False
+    job: JobRequest, checkpoint: Checkpoint | None, *, has_passed: bool = False
 ) -> list[Action]:
-    """Return the action that notes since when a job may have a child that no step records.
+    """Return the action that records since when a job may have a child that no step records.
 
     An invocation leaves such a child if its worker is gone, or if it ends while it dispatches the
-    child. Pass `has_passed` if the invocation ends where the function asked for that. It then has
-    repeated and recorded every dispatch that the attempts before it had begun.
+    child. Pass `has_passed` if the invocation ends because its function asked to wait or to yield.
+    The function has then repeated, and so recorded, all dispatches that earlier attempts had begun.
     """
-    unrecorded = None if reached is None else reached.unrecorded
+    unrecorded = None if checkpoint is None else checkpoint.unrecorded
     if unrecorded is None or unrecorded:
         return [JobRequest.unrecorded_since.set(JobRequest.unrecorded_since | job.started_at)]
     return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
 def _lost_or(outcome: str, error: dict[str, Any] | None, rescue: bool) -> str:
-    """Return how an invocation ended: its worker was lost, or else with this outcome."""
+    """Return LOST if the invocation's worker was killed, or else this outcome."""
     error = error or {}
-    is_cut_off = error.get("kind") == Interrupted.__name__ and "module" not in error
-    return past.LOST if rescue or is_cut_off else outcome
+    # Without a module, it is Job Runners' own error, not one that the app raised.
+    is_interrupted = error.get("kind") == Interrupted.__name__ and "module" not in error
+    return past.LOST if rescue or is_interrupted else outcome
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
@@ -265,7 +269,7 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
 
 
 def _still_running(job: JobRequest, refused: PreconditionFailed) -> JobRequest | None:
-    """Return the row as read after a refused write, if the job still runs under the same claim."""
+    """Return the row as read after a refusal, or None unless the job's claim is still the same."""
     row: JobRequest | None = refused.row
     if row is None or row.status is not Status.RUNNING or row.claim_token != job.claim_token:
         return None
@@ -273,19 +277,19 @@ def _still_running(job: JobRequest, refused: PreconditionFailed) -> JobRequest |
 
 
 def _wait_for_members(
-    job: JobRequest, error: dict[str, Any] | None, reached: Checkpoint | None, rescue: bool
+    job: JobRequest, error: dict[str, Any] | None, checkpoint: Checkpoint | None, rescue: bool
 ) -> Change:
-    """End the invocation of a running job that is to be canceled after its members.
+    """End the invocation of a job that was canceled with its members, and make it wait for them.
 
-    It waits for those that it has dispatched: see `group_waits.cancel_parent`.
+    Once they have ended, `group_waits.cancel_parent` cancels it.
     """
     from job_runners.store import group_holds  # imported here because most jobs have no group
 
     actions = [
         *group_holds.cancel_actions(job),
         *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
-        *unrecorded_actions(job, reached),
-        *(checkpoint_actions(reached) if reached else []),
+        *unrecorded_actions(job, checkpoint),
+        *(checkpoint_actions(checkpoint) if checkpoint else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
     return holdings.write_freeing(
@@ -298,7 +302,7 @@ def _wait_for_members(
     )
 
 
-def _capacity_kept(job: JobRequest) -> list[Action]:
+def _keep_capacity_actions(job: JobRequest) -> list[Action]:
     """Return the action that lets a job keep its capacity, if its queue has limits."""
     if job.concurrency_key is None:
         return []

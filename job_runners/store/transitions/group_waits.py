@@ -1,4 +1,7 @@
-"""The transitions of a job that dispatches a group and waits for it. Import them lazily."""
+"""The transitions of a job that dispatches a group and waits for its members.
+
+Import them lazily, because most jobs have no group.
+"""
 
 from typing import Any
 
@@ -18,8 +21,8 @@ from job_runners.store.transitions.holding import admit_actions
 def begin_gather(job: JobRequest, group: Group) -> Change:
     """Record that a running job is about to dispatch a group.
 
-    The write is refused if the job was asked to stop: a cancel of the job with its members must not
-    miss the members of this group.
+    The write is refused if a caller has asked the job to stop. Otherwise, a cancel of the job and
+    its members might miss the members of this group.
     """
     return conditional_write.write(
         "begin_gather",
@@ -31,7 +34,7 @@ def begin_gather(job: JobRequest, group: Group) -> Change:
 
 
 def count_members(job: JobRequest, counts: dict[str, Any]) -> Change:
-    """Store the numbers of a running job's members, which it is dispatching."""
+    """Store the counts of the members that a running job is dispatching."""
     return conditional_write.write(
         "checkpoint",
         job,
@@ -49,24 +52,25 @@ def gather(
     since: int,
     until: int,
     stop_after: int | None,
-    reached: Checkpoint,
+    checkpoint: Checkpoint,
 ) -> Change:
     """End the invocation of a running job that waits for a group that it has dispatched.
 
-    It began to dispatch them at `since`, and fails if it still waits at `until`. Once `stop_after`
-    members have failed, those that haven't started are canceled. For the rest see `sleep`.
+    It began to dispatch the members at `since`, and fails if it still waits at `until`. Once
+    `stop_after` members have failed, those that haven't started are canceled. The rest is as in
+    `waits.sleep`.
     """
     wait = current_wait.Wait(current_wait.GROUP, name, [], since, until)
     actions = group_holds.hold_actions(job, wait, group, stop_after)
-    return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, reached)
+    return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, checkpoint)
 
 
 def finish_group(job: JobRequest) -> Change:
     """Admit a job whose group has no marker left.
 
     The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
-    no longer waits under the same claim, or if a member was retried in the meantime. Raises it also
-    if the job is to be canceled with its members by now: see `cancel_parent`.
+    no longer waits under the same claim, or if a member was retried in the meantime. Raises it too
+    if a caller has canceled the job and its members: call `cancel_parent` then.
     """
     group_id = groups.awaited_group(job).id
     return conditional_write.write(
@@ -84,20 +88,20 @@ def finish_group(job: JobRequest) -> Change:
 
 
 def cancel_members(job: JobRequest, *, by: str | None) -> Change:
-    """Record that the members of an unfinished job's group are to be canceled, and then the job.
+    """Record that a caller has canceled an unfinished job and the members of its group.
 
-    If no worker has the job, it waits for the group from now on, and the timer looks at the group
-    in a minute. A running job without an open group has no such members, so it is asked to stop.
-    Raises PreconditionFailed if the row has changed since it was read.
+    If the job isn't running, it waits for the group from now on, and the timer looks at the group
+    in a minute. A running job without an open group has no members to cancel, so it is only asked
+    to stop. Raises PreconditionFailed if the row has changed since it was read.
     """
-    name = "cancel_members" if job.has_open_group else "cancel_requested"
+    flag = "cancel_members" if job.has_open_group else "cancel_requested"
     actions: list[Action] = [
-        getattr(JobRequest, name).set(True),
+        getattr(JobRequest, flag).set(True),
         conditional_write.cancel_asked_action(),
     ]
-    release = holdings.Release.nothing
     if by is not None:
         actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
+    release = holdings.Release.nothing
     if job.status is not Status.RUNNING:
         actions += group_holds.cancel_actions(job)
         release = holdings.Release.all_but_key
@@ -111,15 +115,16 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         & same(JobRequest.held_by, job.held_by)
         & same(JobRequest.last_group_id, job.last_group_id)
         & same(JobRequest.last_finished_group_id, job.last_finished_group_id),
-        already_applied=None,  # if the row has changed since, the caller asks again
+        already_applied=None,  # after a refusal, the caller asks again
         release=release(job),
     )
 
 
 def cancel_parent(job: JobRequest) -> Change:
-    """Cancel a job whose members were to be canceled, after all of them have ended.
+    """Cancel a job that was canceled with its members, once all of them have ended.
 
-    The write is refused as that of `finish_group`. Raises PreconditionFailed.
+    Raises PreconditionFailed if the job no longer waits under the same claim, or if a member was
+    retried in the meantime.
     """
     end = JobEnd.now(Status.CANCELED, job.error)
     return holdings.write_freeing(
@@ -133,8 +138,10 @@ def cancel_parent(job: JobRequest) -> Change:
 
 
 def _waits_as_read(job: JobRequest) -> Condition:
-    """Return the condition that a job still waits for its group under the same claim, and that no
-    member was retried since the row was read."""
+    """Return the condition that a job still waits for its group as when its row was read.
+
+    The claim is the same, and no member was retried since.
+    """
     same = conditional_write.same
     condition: Condition = (
         (JobRequest.status == Status.WAITING)

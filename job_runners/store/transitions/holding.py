@@ -1,4 +1,7 @@
-"""The transitions of waiting: hold, restore_entry and admit. Each changes a row and its entry."""
+"""The transitions of jobs that wait under a pause or in a line: hold, restore_entry and admit.
+
+Each changes a job's row and its entry under the pause or in the line.
+"""
 
 from collections.abc import Callable
 
@@ -23,28 +26,28 @@ from job_runners.store.transitions.ending import (
 
 
 def hold(
-    job: JobRequest, pause: Pause, *, due_at: int, reached: Checkpoint | None = None
+    job: JobRequest, pause: Pause, *, due_at: int, checkpoint: Checkpoint | None = None
 ) -> Change:
     """Hold a job under a pause.
 
     The job must be claimable, held under another pause, or running under our claim. Pass the last
-    checkpoint that a running job has `reached`. The timer checks the job at `due_at`.
+    `checkpoint` of a running job. The timer checks the job at `due_at`.
 
-    The row and its entry under the pause change in one transaction, which also frees the job's
-    slot. If a caller has asked it to stop, it is stopped instead: the row is then canceled.
+    The same transaction puts the entry and frees the job's slot. If a caller has asked the job to
+    stop, it is stopped instead: the row is then canceled.
     """
     since = job.waiting_since or clock.now()
     actions = [
         *conditional_write.hold_actions(job, pause.sk, None, since, due_at),
         *past.end_actions(job, past.PAUSED),
-        *(unrecorded_actions(job, reached) if reached else []),
+        *(unrecorded_actions(job, checkpoint) if checkpoint else []),
     ]
     return _hold(
         job,
         actions,
         entry=held_entry(pause.sk, job, since),
         shows_this_write=lambda row: row.held_by == pause.sk,
-        reached=reached,
+        checkpoint=checkpoint,
     )
 
 
@@ -55,22 +58,19 @@ def hold_in_line(
     *,
     group: str,
     due_at: int,
-    reached: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Hold a job in the line of its queue and `concurrency_key`.
+    """Hold a job in the line of its queue and `concurrency_key`, stored under `partition_key`.
 
-    The line is stored under `partition_key`.
+    The job goes to the end of its `group` in the line, or to the position of a job that was held at
+    `position_time` (milliseconds since 1970).
 
-    The job goes to the end of the line, or to the position of a job that was held at
-    `position_time`, in milliseconds since 1970.
+    The job must be claimable, or running under our claim. Pass the last `checkpoint` of a running
+    job. The timer checks the job at `due_at`.
 
-    The job must be claimable, or running under our claim. Pass the last checkpoint that a running
-    job has `reached`. The timer checks the job at `due_at`.
-
-    The row and its entry change in one transaction, which also frees the job's slot. If a
-    caller has asked it to stop, it is stopped instead: the row is then canceled. Raises
-    PreconditionFailed.
+    The same transaction puts the entry and frees the job's slot. If a caller has asked the job to
+    stop, it is stopped instead: the row is then canceled. Raises PreconditionFailed.
     """
     since = clock.now()
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
@@ -78,14 +78,14 @@ def hold_in_line(
         *conditional_write.hold_actions(job, partition_key, entry.sk, since, due_at),
         *past.end_actions(job, past.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
-        *(unrecorded_actions(job, reached, has_passed=True) if reached else []),
+        *(unrecorded_actions(job, checkpoint, has_passed=True) if checkpoint else []),
     ]
     return _hold(
         job,
         actions,
         entry=entry,
         shows_this_write=lambda row: row.wait_key == entry.sk,
-        reached=reached,
+        checkpoint=checkpoint,
     )
 
 
@@ -95,13 +95,13 @@ def _hold(
     *,
     entry: Table,
     shows_this_write: Callable[[JobRequest], bool],
-    reached: Checkpoint | None,
+    checkpoint: Checkpoint | None,
 ) -> Change:
-    """Hold a job if its row is unchanged since it was read, or stop it if a caller asked for that.
+    """Hold a job if its row hasn't changed since it was read, or stop it if a caller has asked.
 
     `shows_this_write` returns whether a row waits because of this write.
     """
-    actions = [*actions, *(checkpoint_actions(reached) if reached else [])]
+    actions = [*actions, *(checkpoint_actions(checkpoint) if checkpoint else [])]
     return write_or_stop(
         job,
         lambda: holdings.write_freeing(
@@ -113,7 +113,7 @@ def _hold(
             release=holdings.Release.all_but_key(job),
             more_writes=[RecordWrite(entry, "put")],
         ),
-        reached=reached,
+        checkpoint=checkpoint,
     )
 
 
@@ -121,8 +121,8 @@ def restore_entry(job: JobRequest, *, due_at: int) -> Change:
     """Put the entry of a quarantined job back at its old position in the line.
 
     The same transaction postpones the job's next check to `due_at`. Raises PreconditionFailed if
-    the row no longer names that entry, or its due time has changed. Raises RaceLost if the entry
-    exists.
+    the row no longer names that entry, or if its due time has changed. Raises RaceLost if the entry
+    already exists.
     """
     return conditional_write.write_with(
         "postpone",
@@ -140,10 +140,10 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
     """Queue a held job again. The time that it waited doesn't count against its time limits.
 
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
-    another job got that capacity in the meantime, and PreconditionFailed if the job no longer
-    waits. It does so too if another process has admitted the job: that one sends its message.
+    another job got that capacity in the meantime. Raises PreconditionFailed if the job no longer
+    waits, for example because another process has admitted it, and so sends its message.
     """
-    slot_actions, takes = grant_changes(job, grant)
+    slot_actions, grant_writes = grant_changes(job, grant)
     now = clock.now()
     return conditional_write.write_with(
         "admit",
@@ -157,14 +157,14 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
             and row.claim_token == job.claim_token
             and (grant is None or row.admitted_at == now)
         ),
-        more_writes=[*holdings.writes_to_drop_entry(job), *takes],
+        more_writes=[*holdings.writes_to_drop_entry(job), *grant_writes],
     )
 
 
 def admit_actions(
     job: JobRequest, grant: Grant | None = None, now: int | None = None
 ) -> list[Action]:
-    """Return the actions that queue a held job again, without those that name its slot."""
+    """Return the actions that queue a held job again, except the one that sets its slot."""
     now = clock.now() if now is None else now
     waited = max(0, now - (job.waiting_since or now))
     actions = [
@@ -181,10 +181,10 @@ def admit_actions(
 
 
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
-    """Return the `queued_at` of an admitted job. The time limit for its start counts from then.
+    """Return the `queued_at` of an admitted job, from which the time limit for its start counts.
 
-    The time that the job waited doesn't count. But the time before it was held counts, if it
-    waited in a line and no worker has claimed it since it could run. Otherwise the limit would
+    The time that the job waited doesn't count. But if it waited in a line, and no worker has
+    claimed it since it could run, the time before it was held does. Otherwise, the limit would
     start again at each admission, and a job that no worker can start might never reach it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
@@ -193,7 +193,7 @@ def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) 
 
 
 def set_starts_under_rate(job: JobRequest, grant: Grant) -> list[Action]:
-    """Return the action, if any is needed, that records whether the rate counts the start."""
+    """Return the action, if one is needed, that records whether the rate counts the next claim."""
     if grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
@@ -206,11 +206,11 @@ def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], l
     """
     if grant is None:
         return [], []
-    names: list[Action] = []
+    row_actions: list[Action] = []
     if grant.slot is not None:
-        names.append(JobRequest.slot.set(grant.slot.number))
-    takes = [
+        row_actions.append(JobRequest.slot.set(grant.slot.number))
+    writes = [
         RecordWrite(item, "change", actions, unchanged)
         for item, actions, unchanged in grant.writes_for(job)
     ]
-    return names, takes
+    return row_actions, writes

@@ -28,38 +28,38 @@ if TYPE_CHECKING:
 
 
 class NewJob(NamedTuple):
-    """A job that is about to be saved. Its fields mean the same as those of JobRequest."""
+    """A job that is about to be saved. The fields mean the same as those of JobRequest."""
 
     job_type: str
     queue_name: str
     organization_id: str
     payload: Any
     max_attempts: int
-    attempt_limit: int | None = None  # the most attempts that its dispatch asked for
-    # None for a random id. Otherwise the id is derived from the request, and a row with this id may
-    # already exist.
+    attempt_limit: int | None = None
+    # An id that is derived from the request, so that a row with this id may already exist. None for
+    # a random id.
     job_id: str | None = None
     run_at: int | None = None  # if it is in the future, the job waits until then
     # When the timer checks the job if no message starts it. None means in a minute.
     due_at: int | None = None
-    concurrency_key: str | None = None  # the key of its line, if its queue has limits
-    unique_key: str | None = None  # its key, if the work is unique
+    concurrency_key: str | None = None
+    unique_key: str | None = None
     counted: bool = False  # whether its organization's quota counts the job
-    batch_total: int | None = None  # how many members a quota counts, if it is a batch
-    # Its follow-ups, in the form of `follow_ups.stored_form`.
+    batch_total: int | None = None
+    # in the form of `follow_ups.stored_form`
     on_end: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None
     announcement: dict[str, Any] | None = None
-    follow_up_of: str | None = None  # the job whose end it announces
-    parent_id: str | None = None  # the job that dispatches it
-    group_of: str | None = None  # the parent's group that this job is in
+    follow_up_of: str | None = None
+    parent_id: str | None = None
+    group_of: str | None = None
     member_of: str | None = None
     member_mark: str | None = None
-    created_by: str | None = None  # its author, as "role:name"
+    created_by: str | None = None
     request_id: str | None = None
-    request_hash: str | None = None  # of the contents of a request with an idempotency key
+    request_hash: str | None = None
     traceparent: str | None = None
-    rerun_of: dict[str, Any] | None = None  # see job_runners.store.copied_steps
+    rerun_of: dict[str, Any] | None = None
 
 
 def save(
@@ -68,11 +68,12 @@ def save(
     """Save a new job. From then on it has a due time, so it can't be lost.
 
     A payload that is too large for the row is stored first. `more_writes` are part of the same
-    transaction as the row. Unique work takes its `unique_key` in that transaction too. With
-    `follows`, the job instead waits for the end of the job that has the key, and gets the key then.
+    transaction as the row. So are the writes with which unique work takes its `unique_key`. With
+    `follows`, the job instead waits until the job that has the key ends, and then gets the key.
 
-    If `job_id` is derived, a row may have it already. Unless that row has expired, it stays
-    unchanged, and the change is not `is_new`. With `more_writes`, RowExists is raised instead.
+    If `job_id` is derived, a row may have it already. Unless that row has expired, it isn't
+    changed, and the returned change isn't `is_new`. With `more_writes`, RowExists is raised
+    instead.
 
     Raises RaceLost if one of `more_writes` is refused, or if `follows` has changed since it was
     read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
@@ -83,10 +84,13 @@ def save(
 
 
 def _new_row(new_job: NewJob, follows: "HeldKey | None") -> JobRequest:
-    """Return the row of a new job. Its payload is stored now if it is too large for a row."""
-    now, job_id = clock.now(), new_job.job_id or new_id()
-    run_at = new_job.run_at if new_job.run_at is not None and new_job.run_at > now else None
-    status, lane = _start(run_at, follows)
+    """Return the row of a new job. Store its payload if it is too large for a row."""
+    now = clock.now()
+    job_id = new_job.job_id or new_id()
+    run_at = new_job.run_at
+    if run_at is not None and run_at <= now:
+        run_at = None
+    status, lane = _first_status(run_at, follows)
     copied_signals = (new_job.rerun_of or {}).get("signals") or None
     inline, payload_key = blobs.put(f"payloads/{sort_key(now, job_id)}", new_job.payload)
     return JobRequest(
@@ -138,7 +142,7 @@ def _unfinished_key(new_job: NewJob) -> str | None:
     return unfinished_key(new_job.organization_id, new_job.batch_total)
 
 
-def _start(run_at: int | None, follows: "HeldKey | None") -> tuple[Status, Lane]:
+def _first_status(run_at: int | None, follows: "HeldKey | None") -> tuple[Status, Lane]:
     if follows is not None:
         return Status.WAITING, Lane.HELD
     if run_at is not None:
@@ -147,34 +151,38 @@ def _start(run_at: int | None, follows: "HeldKey | None") -> tuple[Status, Lane]
 
 
 def _put_or_drop(
-    job: JobRequest, derived: bool, follows: "HeldKey | None", more_writes: Sequence[RecordWrite]
+    job: JobRequest,
+    has_derived_id: bool,
+    follows: "HeldKey | None",
+    more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
     """Put the row. If it can't be put, delete the object that was stored for its payload."""
-    key = job.payload_key
     try:
-        row = (
-            _put(job, derived, more_writes)
-            if job.unique_key is None
-            else _put_unique(job, derived, follows, more_writes)
-        )
+        if job.unique_key is None:
+            row = _put(job, has_derived_id, more_writes)
+        else:
+            row = _put_unique(job, has_derived_id, follows, more_writes)
     except (NotWritten, PreconditionFailed) as error:
-        # A row with the same id, created in the same millisecond, uses the same object.
+        # A row with the same id that was created in the same millisecond uses the same object.
         uses_payload = isinstance(error, RowExists) and error.row.created_key == job.created_key
         if not uses_payload:
-            drop_duplicate(key)
+            drop_duplicate(job.payload_key)
         raise
     if row.created_key != job.created_key:
-        drop_duplicate(key)
+        drop_duplicate(job.payload_key)
     return row
 
 
 def _put_unique(
-    job: JobRequest, derived: bool, follows: "HeldKey | None", more_writes: Sequence[RecordWrite]
+    job: JobRequest,
+    has_derived_id: bool,
+    follows: "HeldKey | None",
+    more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
     def put(key_writes: list[RecordWrite]) -> JobRequest:
-        return _put(job, derived, [*more_writes, *key_writes])
+        return _put(job, has_derived_id, [*more_writes, *key_writes])
 
     if follows is not None:
         return put(uniqueness.writes_to_follow(follows, job))
@@ -182,9 +190,9 @@ def _put_unique(
 
 
 def drop_duplicate(payload_key: str | None) -> None:
-    """Delete the object of a payload that no row uses, if the payload was too large for a row.
+    """Delete the object of a payload that no row uses. A small payload has no object.
 
-    Nothing else would delete this object before the bucket's lifecycle does.
+    Otherwise, the object would stay until the bucket's lifecycle deletes it.
     """
     if payload_key is None:
         return
@@ -194,20 +202,21 @@ def drop_duplicate(payload_key: str | None) -> None:
         bucket.delete(payload_key)
 
 
-def _put(job: JobRequest, derived: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
-    free = JobRequest.id.does_not_exist()
-    if derived:  # an expired row counts as gone, but TTL may delete it only days later
-        free |= JobRequest.expires_at <= clock.now() // clock.SECOND
+def _put(job: JobRequest, has_derived_id: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
+    """Put the row, and return it, or the row that already has its id."""
+    is_free = JobRequest.id.does_not_exist()
+    if has_derived_id:  # an expired row counts as gone, but TTL may delete it only days later
+        is_free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
-        conditional_write.put_with(job, free, more_writes)
+        conditional_write.put_with(job, is_free, more_writes)
     except (PutError, TransactWriteError) as error:
         if not condition_failed(error):
             raise
-        if not derived:
-            return job  # the id is new, so an earlier try, whose response was lost, saved the row
+        if not has_derived_id:
+            return job  # the id is random, so an earlier try, whose response was lost, saved it
         row = read(job.id)
         if row is None:  # the row has expired or was deleted since, so the id is free
-            return _put(job, derived, more_writes)
+            return _put(job, has_derived_id, more_writes)
         if more_writes:
             raise RowExists(row) from error
         return row

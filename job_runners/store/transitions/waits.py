@@ -1,8 +1,10 @@
 """The transitions of a job whose function waits for a time or a signal.
 
-Those of a job that waits for a group are in `group_waits`. Import them lazily, because most jobs
-never wait.
+Those of a job that waits for a group are in `group_waits`. Import both modules lazily, because most
+jobs never wait.
 """
+
+from typing import Literal
 
 from pynamodb.expressions.update import Action
 
@@ -25,16 +27,16 @@ from job_runners.store.transitions.ending import (
 )
 from job_runners.store.transitions.holding import admit_actions
 
-# by transition
+# How the invocation ended, by transition.
 _OUTCOMES = {"sleep": past.SLEPT, "wait": past.WAITED, "gather": past.GATHERED}
 
 
-def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Checkpoint) -> Change:
+def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Checkpoint) -> Change:
     """End the invocation of a running job that waits until `until`, and then continues in another.
 
-    The job gives up its slot. Its waiting time doesn't count against its time limits. If no
-    message starts it, the timer checks it at `due_at`. If a caller has asked it to stop, it is
-    stopped instead: the row is then canceled.
+    The job gives up its slot. Its waiting time doesn't count against its time limits. If no message
+    starts it then, the timer checks it at `due_at`. If a caller has asked it to stop, it is stopped
+    instead: the row is then canceled.
     """
     now = clock.now()
     actions = [
@@ -45,18 +47,17 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, reached: Check
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
-    return end_invocation_in_wait("sleep", job, actions, Status.SCHEDULED, reached)
+    return end_invocation_in_wait("sleep", job, actions, Status.SCHEDULED, checkpoint)
 
 
 def wait(
-    job: JobRequest, name: str, names: list[str], *, until: int, reached: Checkpoint
+    job: JobRequest, name: str, names: list[str], *, until: int, checkpoint: Checkpoint
 ) -> Change:
-    """End the invocation of a running job that will wait for a signal, at most until `until`.
+    """End the invocation of a running job that waits for a signal, at most until `until`.
 
-    The same transaction checks that no signal of these `names` has arrived. So a signal either
-    prevents the wait, or finds a row that waits for it. For the rest see `sleep`.
-
-    Raises RaceLost if a signal has arrived.
+    `name` is the wait's name, and `names` are those of the signals. The same transaction checks
+    that none of them has arrived. So a signal either prevents the wait, or finds a row that waits
+    for it. Raises RaceLost if a signal has arrived. The rest is as in `sleep`.
     """
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
@@ -65,15 +66,15 @@ def wait(
         JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored_form()),
     ]
     checks = signals.absence_checks(job, names)
-    return end_invocation_in_wait("wait", job, actions, Status.WAITING, reached, checks)
+    return end_invocation_in_wait("wait", job, actions, Status.WAITING, checkpoint, checks)
 
 
-def continue_at_once(job: JobRequest, reached: Checkpoint) -> Change:
+def continue_at_once(job: JobRequest, checkpoint: Checkpoint) -> Change:
     """End the invocation of a running job whose signal arrived before the wait began.
 
-    It continues now.
+    The job continues at once in another invocation.
     """
-    return end_invocation(job, reached, _wait_count_actions(job))
+    return end_invocation(job, checkpoint, _wait_count_actions(job))
 
 
 def end_invocation_in_wait(
@@ -81,19 +82,19 @@ def end_invocation_in_wait(
     job: JobRequest,
     actions: list[Action],
     status: Status,
-    reached: Checkpoint,
+    checkpoint: Checkpoint,
     checks: list[RecordWrite] | None = None,
 ) -> Change:
     """End the invocation of a running job with `actions` that make its row wait.
 
-    If a caller has asked it to stop, stop it. `checks` are written in the same transaction.
+    If a caller has asked the job to stop, stop it. `checks` are part of the same transaction.
     """
     actions = [
         *actions,
         *past.end_actions(job, _OUTCOMES[transition]),
         *_wait_count_actions(job),
-        *checkpoint_actions(reached),
-        *unrecorded_actions(job, reached, has_passed=True),
+        *checkpoint_actions(checkpoint),
+        *unrecorded_actions(job, checkpoint, has_passed=True),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
@@ -108,7 +109,7 @@ def end_invocation_in_wait(
             more_writes=checks or [],
             resumes=status.timed,
         ),
-        reached=reached,
+        checkpoint=checkpoint,
     )
 
 
@@ -123,16 +124,16 @@ def _wait_count_actions(job: JobRequest) -> list[Action]:
     ]
 
 
-def signal(job: JobRequest, sent: Signal) -> Change:
+def signal(job: JobRequest, new_signal: Signal) -> Change:
     """Store a signal for a job that hasn't ended, and admit the job if it waits for that signal.
 
-    Both are one transaction, on the condition that the row's state is as read. So no signal can
-    slip in after a job checks its signals and before it waits. Raises PreconditionFailed, and
-    RaceLost if the signal is stored already.
+    Both happen in one transaction, on condition that the row's state hasn't changed. So no signal
+    can slip in after a job checks its signals and before it waits. Raises PreconditionFailed, and
+    RaceLost if a signal with this name is already stored.
     """
-    awaited = current_wait.of(job)
+    wait = current_wait.of(job)
     actions = [JobRequest.signals.add(1), *conditional_write.waited_actions(job)]
-    resumes = awaited is not None and sent.sk in awaited.names
+    resumes = wait is not None and new_signal.sk in wait.names
     if resumes:
         actions += admit_actions(job)
     same = conditional_write.same
@@ -150,24 +151,20 @@ def signal(job: JobRequest, sent: Signal) -> Change:
         actions,
         condition,
         already_applied=None,  # if the response was lost, the caller finds the signal
-        more_writes=[sent.put()],
+        more_writes=[new_signal.put()],
         resumes=resumes,
     )
 
 
 def record(job: JobRequest, *records: Signal | Step | AnswerLink) -> None:
-    """Store records of a job's waits together, if the job still runs under its claim.
+    """Store new records of a job's waits in one transaction, if the job still has its claim.
 
-    A record that is there stays. Raises RaceLost if one is there, or if the claim is lost.
+    Raises RaceLost if one of the records is already stored, or if the claim is lost.
     """
-    waited = conditional_write.waited_actions(job)
-    row, claimed = JobRequest(id=job.id), conditional_write.owned_by_claim(job)
-    write_all(
-        [
-            *(
-                RecordWrite(each, "put", condition=type(each).pk.does_not_exist())
-                for each in records
-            ),
-            RecordWrite(row, "change" if waited else "check", waited, claimed),
-        ]
-    )
+    puts = [
+        RecordWrite(record, "put", condition=type(record).pk.does_not_exist()) for record in records
+    ]
+    actions = conditional_write.waited_actions(job)
+    still_claimed = conditional_write.owned_by_claim(job)
+    kind: Literal["change", "check"] = "change" if actions else "check"
+    write_all([*puts, RecordWrite(JobRequest(id=job.id), kind, actions, still_claimed)])

@@ -236,7 +236,7 @@ def test_the_timer_does_not_delete_a_marker_whose_member_is_live_again(
         monkeypatch,
         looking,
         "write_all",
-        lambda: caller_transitions.requeue(member, max_attempts=1, mark=mark).after,
+        lambda: caller_transitions.requeue(member, max_attempts=1, member_mark=mark).after,
     )
     bench.advance(MINUTE)
     bench.tick()

@@ -223,7 +223,7 @@ def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: 
     asleep = bench.run(row)
     assert asleep.status is Status.SCHEDULED
     with pytest.raises(PreconditionFailed):
-        waits.sleep(zombie, "nap", until=1, due_at=1, reached=Checkpoint("then", 1, None))
+        waits.sleep(zombie, "nap", until=1, due_at=1, checkpoint=Checkpoint("then", 1, None))
     assert bench.read(row).serialize() == asleep.serialize()
 
 

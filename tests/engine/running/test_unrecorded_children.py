@@ -67,7 +67,7 @@ class Parents:
             raise Killed
 
         with self._monkeypatch.context() as here:
-            here.setattr(steps, "keep", die)
+            here.setattr(steps, "record", die)
             if unseen:
                 here.setattr(execution, "_end", lambda *_: None)
             row = self._bench.run(row)
@@ -161,7 +161,7 @@ def test_it_is_not_dispatched_again_after_a_pause_of_the_invocation_that_did_not
     def work(job: Any) -> None:
         if job.cursor is None:
             with monkeypatch.context() as refused, suppress(ZeroDivisionError):
-                refused.setattr(steps, "keep", lambda *_: 1 / 0)
+                refused.setattr(steps, "record", lambda *_: 1 / 0)
                 dispatches(job)
             pausing.pause(Kind.QUEUE, "default")
             bench.advance(60)  # all processes have read it
