@@ -1,4 +1,4 @@
-"""Read and write the bucket: whole objects, and ranges of an object that must not change."""
+"""Read, write, list and delete objects in the stack's bucket."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,24 +10,25 @@ from job_runners.aws import clients
 from job_runners.errors import MissingObject, ObjectChanged
 from job_runners.settings import required, settings
 
+# Error codes of S3.
 _MISSING = frozenset({"NoSuchKey", "404"})
 _CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
 
 
 class Version(NamedTuple):
-    """An object's size in bytes, and its ETag, which changes with the content."""
+    """The version of an object."""
 
-    size: int
-    etag: str
+    size: int  # bytes
+    etag: str  # changes with the content
 
 
 class ListedObject(NamedTuple):
-    """A listed object: its key, size in bytes, ETag, and time (milliseconds since 1970)."""
+    """What a list has about an object."""
 
     key: str
-    size: int
+    size: int  # bytes
     etag: str
-    modified_at: int
+    modified_at: int  # in milliseconds since 1970
 
 
 def name() -> str:
@@ -36,7 +37,7 @@ def name() -> str:
 
 
 def is_configured() -> bool:
-    """Return whether a bucket is set. Only large payloads and files need one."""
+    """Return whether the stack has a bucket. Only large payloads and files need one."""
     return settings().has_bucket
 
 
@@ -55,16 +56,15 @@ def version(key: str) -> Version:
     try:
         head = clients.client("s3").head_object(Bucket=name(), Key=key)
     except ClientError as error:
-        raise _error_for(error, key) from error
+        raise _translate(error, key) from error
     return Version(size=head["ContentLength"], etag=head["ETag"])
 
 
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
     """Return the bytes of an object from `start` up to, but not including, `end`.
 
-    The range must have at least one byte.
-
-    Raises ObjectChanged if the object no longer has this ETag, and MissingObject if it is gone.
+    The range must have at least one byte. Raises ObjectChanged if the object no longer has this
+    ETag, and MissingObject if it is gone.
     """
     return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 
@@ -79,31 +79,33 @@ def delete_unchanged(key: str, etag: str) -> bool:
     try:
         clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
     except ClientError as error:
-        meaning = _error_for(error, key)
-        if isinstance(meaning, ObjectChanged | MissingObject):
-            return isinstance(meaning, MissingObject)
+        translated = _translate(error, key)
+        if isinstance(translated, MissingObject):
+            return True
+        if isinstance(translated, ObjectChanged):
+            return False
         raise
     return True
 
 
 def list_objects(folder: str, after: str | None = None) -> Iterator[ListedObject]:
-    """Yield the objects whose keys begin with `folder`, in order of their keys.
+    """Yield the objects whose keys begin with `folder`, ordered by key.
 
     With `after`, yield only those whose keys come after it.
     """
     start = {"StartAfter": after} if after else {}
     paginator = clients.client("s3").get_paginator("list_objects_v2")
     for page in paginator.paginate(Bucket=name(), Prefix=folder, **start):
-        for each in page.get("Contents", []):
-            modified_at = int(each["LastModified"].timestamp() * clock.SECOND)
-            yield ListedObject(each["Key"], each["Size"], each["ETag"], modified_at)
+        for item in page.get("Contents", []):
+            modified_at = int(item["LastModified"].timestamp() * clock.SECOND)
+            yield ListedObject(item["Key"], item["Size"], item["ETag"], modified_at)
 
 
 def delete_all(folder: str) -> None:
-    """Delete every object whose key begins with `folder`, which ends in a slash."""
+    """Delete every object in a folder."""
     paginator = clients.client("s3").get_paginator("list_objects_v2")
     for page in paginator.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
-        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        keys = [{"Key": item["Key"]} for item in page.get("Contents", [])]
         if keys:  # one call can delete all keys of a page
             clients.client("s3").delete_objects(
                 Bucket=name(), Delete={"Objects": keys, "Quiet": True}
@@ -112,17 +114,17 @@ def delete_all(folder: str) -> None:
 
 def _get(key: str, **options: str) -> bytes:
     try:
-        answer = clients.client("s3").get_object(Bucket=name(), Key=key, **options)
+        response = clients.client("s3").get_object(Bucket=name(), Key=key, **options)
     except ClientError as error:
-        raise _error_for(error, key) from error
-    data: bytes = answer["Body"].read()
+        raise _translate(error, key) from error
+    data: bytes = response["Body"].read()
     return data
 
 
-def _error_for(error: ClientError, key: str) -> Exception:
+def _translate(error: ClientError, key: str) -> Exception:
     """Return MissingObject or ObjectChanged if S3's error means that, or else the error itself."""
-    answer: Any = error.response
-    code = answer["Error"]["Code"]
+    response: Any = error.response
+    code = response["Error"]["Code"]
     if code in _MISSING:
         return MissingObject(key)
     if code in _CHANGED:

@@ -1,4 +1,7 @@
-"""The clients for AWS services. They share one botocore session, and are built at first use."""
+"""The botocore clients for AWS services.
+
+They share one session. Each is built at its first use, and kept for the life of the process.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -17,23 +20,23 @@ from job_runners.settings import settings
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
-_fresh_used: dict[str, int] = {}  # by service, when `fresh_client` was last called
+_fresh_client_used_at: dict[str, int] = {}  # by service
 _lock = threading.RLock()
 _this_thread = threading.local()
 
-# A call that hangs must fail while there is still time to respond. botocore's own defaults (60 s,
-# five tries) outlast an API request. S3 may stream for longer, and a search of logs takes longer.
+# A call that hangs must fail while there is still time to respond. botocore's defaults (60 s, five
+# tries) outlast an API request.
 _READ_SECONDS = 5.0
-_READ_SECONDS_OF = {"s3": 30.0, "logs": 6.0}  # by service
+_READ_SECONDS_BY_SERVICE = {"s3": 30.0, "logs": 6.0}  # S3 may stream; a search of logs takes longer
 # botocore also retries after a timeout. That could text a person twice, or run a task twice.
-# job_runners.runners.lambda_async defines which messages may be repeated.
-_ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
-_POOL = 32
-_MAX_IDLE = clock.SECOND  # a connection that has been idle for longer isn't used again
+# job_runners.runners.lambda_async decides which messages may be repeated.
+_MAX_ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
+_MAX_CONNECTIONS = 32  # of each client
+_MAX_IDLE = clock.SECOND  # `fresh_client` closes connections that have been idle for longer
 
 
 class UnknownService(JobRunnersError):
-    """The code of the functions has no description of this AWS service."""
+    """The functions' code lacks the description of an AWS service."""
 
 
 def client(service: str) -> Any:
@@ -41,25 +44,25 @@ def client(service: str) -> Any:
     with _lock:
         if service not in _clients:
             _clients[service] = _build(service)
-            used = session()
-            if isinstance(used, Session) and used.is_reduced:
-                _add_missing(_clients[service], used)
+            shared_session = session()
+            if isinstance(shared_session, Session) and shared_session.is_reduced:
+                _add_missing_operations(_clients[service], shared_session)
         return _clients[service]
 
 
 def _build(service: str) -> Any:
     try:
-        built = session().create_client(service, config=_config(service))
+        new_client = session().create_client(service, config=_config(service))
     except UnknownServiceError:
         raise UnknownService(
             f"The functions can't call the AWS service {service!r}, because the build left it out. "
             f'Check the name, or add it to app.toml: services = ["{service}"]'
         ) from None
-    events: Any = built.meta.events  # the stubs don't allow handlers to return a value
-    service_id = built.meta.service_model.service_id.hyphenize()
-    events.register_first(f"needs-retry.{service_id}", _refuse_to_repeat)
-    tls.share_context(built)
-    return built
+    events: Any = new_client.meta.events  # the stubs don't allow handlers to return a value
+    service_id = new_client.meta.service_model.service_id.hyphenize()
+    events.register_first(f"needs-retry.{service_id}", _refuse_retry)
+    tls.share_context(new_client)
+    return new_client
 
 
 def fresh_client(service: str) -> Any:
@@ -67,16 +70,17 @@ def fresh_client(service: str) -> Any:
 
     See `drop_idle_connections` for the reason.
     """
-    built, now = client(service), clock.now()
+    fresh = client(service)
+    now = clock.now()
     with _lock:
-        if now - _fresh_used.get(service, 0) > _MAX_IDLE:
-            built.close()
-        _fresh_used[service] = now
-    return built
+        if now - _fresh_client_used_at.get(service, 0) > _MAX_IDLE:
+            fresh.close()
+        _fresh_client_used_at[service] = now
+    return fresh
 
 
 def session() -> botocore.session.Session:
-    """Return the shared session, so that credentials and service models are loaded only once."""
+    """Return the shared session, with which credentials and service models are loaded only once."""
     global _session
     with _lock:
         if _session is None:
@@ -86,52 +90,52 @@ def session() -> botocore.session.Session:
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Make botocore try each call of this thread only once in this block.
+    """Stop botocore from retrying the calls of this thread in the block.
 
     Use it for optional calls that must not delay anything.
     """
-    _this_thread.tries_once = True
+    _this_thread.is_without_retries = True
     try:
         yield
     finally:
-        _this_thread.tries_once = False
+        _this_thread.is_without_retries = False
 
 
 def drop_idle_connections() -> None:
     """Close the idle connections of services whose calls are never repeated.
 
     Call this at the start of an invocation, when no connection is in use. Lambda freezes a process
-    between two invocations. In that time the other end (after some idle seconds) or a NAT gateway
-    (after 350) may close a connection. The frozen process doesn't notice, and later the connection
-    looks open. The first request on it is lost, with an error that doesn't show whether AWS
-    received it. Such a request can't be repeated, so its outcome would be in doubt.
+    between two invocations. In that time, AWS (after some idle seconds) or a NAT gateway (after
+    350) may close a connection. The frozen process doesn't notice, so the connection later looks
+    open. The first request on it is lost, with an error that doesn't show whether AWS received it.
+    Such a request can't be repeated, so its outcome would be in doubt.
 
     The other services keep their connections, because botocore repeats their requests over a new
     connection. Opening one for each invocation would cost a handshake. While the process runs, the
     kernel notices a close, and urllib3 checks each connection before it reuses it.
     """
     with _lock:
-        for service, built in _clients.items():
-            if _ATTEMPTS.get(service) == 1:
-                built.close()
+        for service, existing in _clients.items():
+            if _MAX_ATTEMPTS.get(service) == 1:
+                existing.close()
 
 
 def close_connections() -> None:
     """Close all idle connections. The clients open new ones when needed."""
     with _lock:
-        for built in _clients.values():
-            built.close()
+        for existing in _clients.values():
+            existing.close()
 
 
 def renew_credentials() -> None:
     """Read the credentials again, and make all clients sign with them."""
     with _lock:
-        kept: Any = _session
-        if kept is not None:
-            kept._credentials = None
-            fresh = kept.get_credentials()
-            for built in _clients.values():
-                built._request_signer._credentials = fresh
+        shared_session: Any = _session
+        if shared_session is not None:
+            shared_session._credentials = None
+            credentials = shared_session.get_credentials()
+            for existing in _clients.values():
+                existing._request_signer._credentials = credentials
 
 
 def services() -> list[str]:
@@ -140,64 +144,64 @@ def services() -> list[str]:
         return sorted(_clients)
 
 
-def use_session(given: botocore.session.Session) -> None:
+def use_session(new_session: botocore.session.Session) -> None:
     """Build all clients from this session from now on, for `job-runners erase`."""
     global _session
     with _lock:
-        if _session is not given:
-            _session = given
+        if _session is not new_session:
+            _session = new_session
             forget()
 
 
 def forget() -> None:
-    """Drop all clients, so that their next use builds new ones, for tests."""
+    """Drop all clients, so that their next use builds new ones."""
     with _lock:
         _clients.clear()
-        _fresh_used.clear()
+        _fresh_client_used_at.clear()
 
 
-def _add_missing(reduced: Any, used: Session) -> None:
-    """Let a client with few operations pass the others to a client with all of them.
+def _add_missing_operations(reduced: Any, shared_session: Session) -> None:
+    """Make a client with few operations pass calls of all others to a complete client.
 
-    That client then replaces the reduced one, so that only the first of such calls takes time.
+    The complete client is built at the first such call, and then replaces the reduced one.
     """
     service = reduced.meta.service_model.service_name
 
-    def whole() -> Any:
+    def complete_client() -> Any:
         with _lock:
             if _clients.get(service) is reduced:
-                used.load_everything()
+                shared_session.load_everything()
                 _clients[service] = _build(service)
             return client(service)
 
-    def find(event_name: str, **_: Any) -> Any:
+    def find_method(event_name: str, **_: Any) -> Any:
         method = event_name.rpartition(".")[2]
-        return None if method.startswith("_") else getattr(whole(), method, None)
+        return None if method.startswith("_") else getattr(complete_client(), method, None)
 
-    def use(name: str) -> Any:
-        return lambda *given, **named: getattr(whole(), name)(*given, **named)
+    def pass_on(name: str) -> Any:
+        return lambda *args, **kwargs: getattr(complete_client(), name)(*args, **kwargs)
 
-    reduced.meta.events.register("getattr", find)
+    reduced.meta.events.register("getattr", find_method)
     for name in ("can_paginate", "get_paginator", "get_waiter", "generate_presigned_url"):
-        setattr(reduced, name, use(name))
+        setattr(reduced, name, pass_on(name))
 
 
-def _refuse_to_repeat(**_: Any) -> bool | None:
-    """Stop botocore from retrying if this thread is in `without_retries`.
+def _refuse_retry(**_: Any) -> bool | None:
+    """Stop botocore from retrying if this thread is in a block of `without_retries`.
 
     For botocore, False means that it must not retry. This handler runs before all others.
     """
-    return False if getattr(_this_thread, "tries_once", False) else None
+    return False if getattr(_this_thread, "is_without_retries", False) else None
 
 
 def _config(service: str) -> Config:
     return Config(
         connect_timeout=3.0,
-        read_timeout=_READ_SECONDS_OF.get(service, _READ_SECONDS),
-        max_pool_connections=_POOL,
-        retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
-        # pynamodb builds the requests to DynamoDB. The only request to Lambda is built by
-        # `lambda_async`. Validating them would cost time and find nothing.
+        read_timeout=_READ_SECONDS_BY_SERVICE.get(service, _READ_SECONDS),
+        max_pool_connections=_MAX_CONNECTIONS,
+        retries={"total_max_attempts": _MAX_ATTEMPTS.get(service, 4), "mode": "standard"},
+        # pynamodb builds the requests to DynamoDB, and `lambda_async` those to Lambda. Validating
+        # them would cost time and find nothing.
         parameter_validation=service not in ("dynamodb", "lambda"),
         # By default, botocore signs S3 URLs with version 2 in us-east-1, which KMS keys don't
         # accept.

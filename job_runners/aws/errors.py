@@ -9,10 +9,11 @@ from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 from job_runners import clock
 
-# A call raises one of these if AWS refuses the request, or doesn't answer it.
+# A call raises one of these if AWS refuses the request or doesn't respond.
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
 _CONFLICT = "TransactionConflict"
-# These codes lack a final "Exception", because the reasons of a canceled transaction lack it too.
+# These codes are without a final "Exception", because the reasons of a canceled transaction lack
+# it.
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -29,16 +30,16 @@ _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "Transaction
 # Seconds that `retry_until` waits before it repeats a call that botocore has stopped retrying.
 _FIRST_PAUSE = 0.2
 _MAX_PAUSE = 5.0
-_CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
-_CONFLICT_PAUSE = 0.1  # seconds, the longest wait before each further try
+_MAX_CONFLICT_TRIES = 4  # of a write that conflicts with other writes of the same item
+_MAX_CONFLICT_PAUSE = 0.1  # seconds before each further try
 _T = TypeVar("_T")
 
 
 def is_temporary(error: BaseException | None) -> bool:
     """Return whether a retry may help: AWS throttled, failed, was unreachable or had a conflict.
 
-    Errors that a retry would only repeat aren't temporary: a missing permission, a missing table,
-    or an item that is too large.
+    A retry doesn't help against a missing permission, a missing table, or an item that is too
+    large.
     """
     error = underlying_error(error)
     if not isinstance(error, ClientError):
@@ -49,47 +50,47 @@ def is_temporary(error: BaseException | None) -> bool:
 
 
 def retry_until(until: int, call: Callable[[], _T]) -> _T:
-    """Call a function, and retry it while its error is temporary. Return its result.
+    """Call a function, and repeat the call while its error is temporary. Return its result.
 
     Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
     for calls that may be repeated: reads, and writes whose condition shows that they succeeded.
     """
-    bound = _FIRST_PAUSE
+    max_pause = _FIRST_PAUSE
     while True:
         try:
             return call()
         except AWS_ERRORS as error:
-            pause = SystemRandom().uniform(bound / 2, bound)
+            pause = SystemRandom().uniform(max_pause / 2, max_pause)
             if not is_temporary(error) or clock.now() + pause * clock.SECOND >= until:
                 raise
         clock.sleep(pause)
-        bound = min(2 * bound, _MAX_PAUSE)
+        max_pause = min(2 * max_pause, _MAX_PAUSE)
 
 
 def retry_on_conflict(write: Callable[[], _T]) -> _T:
     """Call `write`. Try again if it conflicts with another write of the same item."""
-    for _ in range(_CONFLICT_TRIES - 1):
+    for _ in range(_MAX_CONFLICT_TRIES - 1):
         try:
             return write()
         except PynamoDBException as error:
             if not is_conflict(error):
                 raise
-            clock.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
+            clock.sleep(SystemRandom().uniform(0, _MAX_CONFLICT_PAUSE))
     return write()
 
 
 def condition_failed(error: BaseException) -> bool:
-    """Return whether a write failed because of its condition, not because AWS refused the call.
+    """Return whether a write failed because of its condition.
 
-    An error without a response (a broken connection, a timeout) says nothing about the item.
-    pynamodb's own `cause_response_code` raises AttributeError for those.
+    After an error without a response (a broken connection, a timeout), the result is False. For
+    those, pynamodb's own `cause_response_code` raises AttributeError.
     """
     cause = underlying_error(error)
     return isinstance(cause, ClientError) and "ConditionalCheckFailed" in _codes(cause)
 
 
 def try_write(write: Callable[[], object]) -> bool:
-    """Make a conditional write. Return whether its condition held, and so it took effect."""
+    """Make a conditional write. Return False if its condition failed, and so it had no effect."""
     try:
         write()
     except PynamoDBException as error:
@@ -100,16 +101,16 @@ def try_write(write: Callable[[], object]) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Return whether a write conflicted with another write of the same item in a transaction.
+    """Return whether a write conflicted with a simultaneous transaction on the same item.
 
-    botocore doesn't retry these.
+    botocore doesn't retry such a write.
     """
     cause = underlying_error(error)
     return isinstance(cause, ClientError) and _CONFLICT in _codes(cause)
 
 
 def underlying_error(error: BaseException | None) -> BaseException | None:
-    """Return the error of the AWS client that caused pynamodb's error, if there is one."""
+    """Return botocore's error if that caused pynamodb's error, or else the error itself."""
     if isinstance(error, PynamoDBException):
         error = error.cause
     if isinstance(error, VerboseClientError):
@@ -118,7 +119,7 @@ def underlying_error(error: BaseException | None) -> BaseException | None:
 
 
 def _codes(error: ClientError) -> set[str]:
-    """Return the error's code, and the codes of all reasons if it is a canceled transaction."""
-    answer: Any = error.response
-    found = [answer["Error"], *answer.get("CancellationReasons", [])]
-    return {str(each.get("Code")).removesuffix("Exception") for each in found}
+    """Return the error's code and, for a canceled transaction, the codes of all its reasons."""
+    response: Any = error.response
+    causes = [response["Error"], *response.get("CancellationReasons", [])]
+    return {str(cause.get("Code")).removesuffix("Exception") for cause in causes}

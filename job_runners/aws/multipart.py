@@ -18,8 +18,9 @@ class Upload:
     """An upload in parts. The object exists only after `complete`.
 
     Another invocation can continue the upload with `id` and `parts`, which can be stored as JSON.
-    `parts` identifies each part by its content. So if another invocation has overwritten a part,
-    `complete` fails instead of putting the wrong part into the object.
+    Each of the `parts` is a text with the part's ETag and checksum, separated by a space. So if
+    another invocation has overwritten a part, `complete` fails instead of putting the wrong part
+    into the object.
     """
 
     def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
@@ -29,12 +30,12 @@ class Upload:
 
     @classmethod
     def start(cls, key: str, content_type: str) -> "Upload":
-        """Start a new upload."""
-        # S3 refuses parts with checksums unless the upload names their algorithm from the start.
-        answer = clients.client("s3").create_multipart_upload(
+        """Start the upload of a new object."""
+        # S3 refuses parts with checksums unless the upload names the algorithm from the start.
+        response = clients.client("s3").create_multipart_upload(
             Bucket=bucket.name(), Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"
         )
-        return cls(key, answer["UploadId"], [])
+        return cls(key, response["UploadId"], [])
 
     def add(self, data: bytes) -> None:
         """Write the next part, which must have at least PART_SIZE bytes unless it is the last.
@@ -43,20 +44,20 @@ class Upload:
         """
         checksum = b64encode(crc32(data).to_bytes(4)).decode()
         number = len(self.parts) + 1
-        answer = self._call("upload_part", PartNumber=number, Body=data, ChecksumCRC32=checksum)
-        self.parts.append(f"{answer['ETag'].strip(chr(34))} {checksum}")
+        response = self._call("upload_part", PartNumber=number, Body=data, ChecksumCRC32=checksum)
+        etag = response["ETag"].strip('"')
+        self.parts.append(f"{etag} {checksum}")
 
     def complete(self) -> None:
         """Make the object from the parts so far. There must be at least one. Raises UploadGone."""
-        tags = [part.split(" ") for part in self.parts]
-        parts = [
-            {"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum}
-            for number, (etag, checksum) in enumerate(tags, start=1)
-        ]
+        parts = []
+        for number, part in enumerate(self.parts, start=1):
+            etag, checksum = part.split(" ")
+            parts.append({"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum})
         self._call("complete_multipart_upload", MultipartUpload={"Parts": parts})
 
     def abort(self) -> None:
-        """Give up the upload and delete its parts, if they still exist."""
+        """Abandon the upload and delete its parts, if they still exist."""
         try:
             self._call("abort_multipart_upload")
         except UploadGone:

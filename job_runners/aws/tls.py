@@ -1,26 +1,27 @@
 """Share one TLS context between all AWS clients.
 
-botocore gives each client its own context, and urllib3 reads the certificates of more than a
-hundred authorities into it for each new connection. That takes 6 ms of CPU before a request is
-sent. Here, a process reads them once, before its first request. For AWS endpoints it reads only the
-certificates of Amazon's authorities, which sign these endpoints.
+botocore gives each client its own context, and for each new connection, urllib3 reads the
+certificates of more than a hundred authorities into it. That takes 6 ms of CPU time before a
+request is sent. Here, a process reads them once, before its first request. For AWS endpoints, it
+reads only the certificates of Amazon's authorities, which sign the certificates of these endpoints.
 """
 
 import ssl
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
 
-# The authorities that sign AWS endpoints (https://www.amazontrust.com/repository), with their names
-# in botocore's bundle.
-_AMAZON = (
+# The authorities for AWS endpoints (https://www.amazontrust.com/repository), with their labels in
+# botocore's bundle of certificates.
+_AMAZON_AUTHORITIES = (
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
     "Starfield Services Root Certificate Authority - G2",
 )
-_AWS = ".amazonaws.com"  # in all regions except China and the secret ones
+_AWS_DOMAIN = ".amazonaws.com"  # in all regions except China and the secret ones
 
 
 def share_context(client: Any) -> None:
@@ -34,9 +35,12 @@ def share_context(client: Any) -> None:
     if proxy or not original._verify or not endpoint.host.startswith("https:"):
         return
     host = endpoint.host.partition("//")[2].partition("/")[0]
-    by_amazon = original._verify is True and host.endswith(_AWS)
+    if original._verify is True and host.endswith(_AWS_DOMAIN):
+        trust = amazon_trust()
+    else:
+        trust = bundle_trust(get_cert_path(original._verify))
     endpoint.http_session = _Session(
-        amazon_trust() if by_amazon else bundle_trust(get_cert_path(original._verify)),
+        trust,
         verify=original._verify,
         timeout=(client.meta.config.connect_timeout, client.meta.config.read_timeout),
         max_pool_connections=client.meta.config.max_pool_connections,
@@ -46,30 +50,33 @@ def share_context(client: Any) -> None:
 
 
 class Trust:
-    """A context, and the certificates that it reads before its first use."""
+    """A TLS context, and the certificates that it reads before its first use.
 
-    def __init__(self, **certificates: Any) -> None:
+    The constructor takes functions that return the arguments of `load_verify_locations`.
+    """
+
+    def __init__(self, **loaders: Callable[[], Any]) -> None:
         self.context: ssl.SSLContext = create_urllib3_context()
-        self._unread: dict[str, Any] | None = certificates
+        self._loaders: dict[str, Callable[[], Any]] | None = loaders  # None once they were called
         self._lock = threading.Lock()
 
     def read(self) -> None:
         """Read the certificates, unless they have been read."""
-        if self._unread is None:
+        if self._loaders is None:
             return
         with self._lock:
-            if self._unread is not None:
-                found = {name: each() for name, each in self._unread.items()}
-                self.context.load_verify_locations(**found)
-                self._unread = None
+            if self._loaders is not None:
+                certificates = {name: load() for name, load in self._loaders.items()}
+                self.context.load_verify_locations(**certificates)
+                self._loaders = None
 
 
 class _Session(URLLib3Session):
-    """A botocore HTTP session whose connections use the certificates of the context."""
+    """A botocore HTTP session whose connections use a shared context."""
 
-    def __init__(self, trust: Trust, **given: Any) -> None:
+    def __init__(self, trust: Trust, **options: Any) -> None:
         self.trust = trust
-        super().__init__(**given)
+        super().__init__(**options)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
         return self.trust.context
@@ -96,16 +103,16 @@ def bundle_trust(file: str | None) -> Trust:
 @cache
 def amazon_trust() -> Trust:
     """Return the context that trusts Amazon's authorities."""
-    return Trust(cadata=lambda: "\n".join(_certificates(_AMAZON)))
+    return Trust(cadata=lambda: "\n".join(_certificates(_AMAZON_AUTHORITIES)))
 
 
-def _certificates(names: tuple[str, ...]) -> list[str]:
-    """Return the certificates of these authorities from botocore's bundle, which labels each with
-    its authority's name."""
+def _certificates(authorities: tuple[str, ...]) -> list[str]:
+    """Return the certificates of these authorities from botocore's bundle, which labels each."""
     text = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
-    end = "-----END CERTIFICATE-----"
-    found = []
-    for name in names:
-        labelled = text.partition(f'# Label: "{name}"\n')[2]
-        found.append("-----BEGIN" + labelled.partition(end)[0].partition("-----BEGIN")[2] + end)
-    return found
+    begin, end = "-----BEGIN", "-----END CERTIFICATE-----"
+    certificates = []
+    for name in authorities:
+        after_label = text.partition(f'# Label: "{name}"\n')[2]
+        content = after_label.partition(end)[0].partition(begin)[2]
+        certificates.append(begin + content + end)
+    return certificates

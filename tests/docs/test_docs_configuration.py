@@ -53,7 +53,7 @@ def test_the_page_has_every_output() -> None:
 def test_the_page_has_every_variable_that_the_code_reads() -> None:
     read = set(
         re.findall(
-            r"_(?:text|flag|whole|choice|several)\(\s*\"(\w+)\"",
+            r"_(?:text|flag|integer|choice|several)\(\s*\"(\w+)\"",
             (ROOT / "job_runners/settings.py").read_text(),
         )
     )

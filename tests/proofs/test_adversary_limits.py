@@ -95,5 +95,7 @@ def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
 def test_it_notices_when_an_invocation_does_not_keep_the_mark_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("job_runners.store.transitions.ending._keep_capacity_actions", lambda job: [])
+    monkeypatch.setattr(
+        "job_runners.store.transitions.ending._keep_capacity_actions", lambda job: []
+    )
     assert "has paid twice for one start" in noticed(near=101)

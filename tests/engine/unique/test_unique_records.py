@@ -213,7 +213,7 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
 def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
+    land_in_conflict(monkeypatch, errors._MAX_CONFLICT_TRIES)
     row = bench.dispatch("unique_refuse", payload={"text": LARGE})
     assert (bench.duplicate(row), objects()) == (None, [row.payload_key])
     assert bench.run(row).status is Status.SUCCEEDED
@@ -224,6 +224,6 @@ def test_a_job_that_is_queued_again_is_not_refused_for_the_key_that_it_has_taken
 ) -> None:
     script.job = lambda job, payload: 1 / 0
     failed = bench.run(bench.dispatch("unique_refuse", payload={"text": LARGE}))
-    land_in_conflict(monkeypatch, errors._CONFLICT_TRIES)
+    land_in_conflict(monkeypatch, errors._MAX_CONFLICT_TRIES)
     assert caller_actions.retry_again(failed, bench.send).status is Status.QUEUED
     assert objects() == [bench.read(failed).payload_key]
