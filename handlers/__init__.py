@@ -1,6 +1,6 @@
-"""The entry points, one for each Lambda function.
+"""The entry points of the Lambda functions, one module for each function.
 
-The garbage collector is off while an entry point loads, because it would repeatedly scan the
+The garbage collector is off while an entry point is imported, because it would repeatedly scan the
 imported modules and find no garbage. Each entry point calls `finish_loading` when it is ready for
 events.
 """
@@ -17,6 +17,6 @@ replace_modules()
 
 
 def finish_loading() -> None:
-    """Turn the garbage collector on again. It skips the objects that exist now, which all stay."""
+    """Turn the garbage collector on again, but let it skip the objects so far, which all stay."""
     gc.freeze()
     gc.enable()

@@ -1,12 +1,12 @@
-"""The API function: answers HTTP requests.
+"""The API function, which answers HTTP requests.
 
-With JOB_RUNNER=legacy, it also runs jobs and tasks, and accepts the worker's messages.
+With JOB_RUNNER=legacy, it also runs jobs and tasks, and so gets the messages for a worker.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-# Most requests need these two, so a process imports them before its first event.
+# Most requests need these two modules, so a process imports them before its first event.
 import job_runners.api.routes.jobs
 import job_runners.engine.dispatch.dispatch  # noqa: F401
 from job_runners import handlers, runners
@@ -23,7 +23,7 @@ from job_runners.settings import settings
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# If the settings or the app's code are wrong, these calls fail at the start, with the reason.
+# If a setting or the app's code is invalid, these calls fail at the start, with the reason.
 get_job_runner()
 registry()
 
@@ -37,7 +37,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     `requestContext`.
     """
     if "requestContext" not in event:
-        _take_message(event, context)
+        _handle_message(event, context)
         return {}
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=True)
@@ -48,8 +48,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         return app.answer(event)
 
 
-def _take_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Handle a message. If the stack now has another runner, send the message to its worker."""
+def _handle_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
+    """Run a message's work. If the stack now has another runner, send the message to its worker."""
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=False)
         from job_runners.handlers import worker  # imported here because other runners don't need it

@@ -1,4 +1,4 @@
-"""The failures function: handles the records of events that Lambda gave up on."""
+"""The failures function, which handles the records of events that Lambda gave up on."""
 
 import json
 from collections.abc import Mapping
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
-    """Handle a batch of records. A record that can't be handled goes back to the queue. After some
-    tries, it goes to the dead-letter queue."""
+    """Handle a batch of records.
+
+    A record that can't be handled goes back to the queue, and after some tries to the dead-letter
+    queue.
+    """
     send = require_sender(runners.sender(), "the failures function", "sends lost work again")
     failures = []
     for record in event["Records"]:
         try:
             handle_record(json.loads(record["body"]), send)
-        except SendInDoubt as error:  # not a failure: a second try might send the task twice
+        except SendInDoubt as error:  # don't try again, because that might send the task twice
             telemetry.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one record must not affect the others
             telemetry.left_for_later(error)

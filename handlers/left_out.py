@@ -1,8 +1,9 @@
-"""Keep two libraries from importing what no function uses, which is a twentieth of a cold start.
+"""Keep two libraries from importing modules that no function needs.
 
-botocore imports the code that writes its documentation, for `help(client.put_item)`. Here, the
-methods of clients have no docstrings. urllib3 imports `importlib.metadata`, to check the version of
-a package for HTTP/2. Code that uses anything else of the replaced modules gets the real ones.
+This saves a twentieth of a cold start. botocore imports the code that writes its documentation, for
+`help(client.put_item)`. Here, the methods of clients have no docstrings. urllib3 imports
+`importlib.metadata` to check the version of a package for HTTP/2. Code that uses anything else of
+the replaced modules gets the real ones.
 """
 
 import sys
@@ -13,12 +14,12 @@ from typing import Any
 
 
 class _StandIn(ModuleType):
-    """Stands in for a module until it is asked for something that it doesn't have."""
+    """Stands in for a module until an attribute is read that the stand-in lacks."""
 
     def __getattr__(self, name: str) -> Any:
         is_package = "__path__" in vars(self)
         if name.startswith("__") or (is_package and find_spec(f"{self.__name__}.{name}")):
-            raise AttributeError(name)  # of a package's module: Python then imports that module
+            raise AttributeError(name)  # a module of the package: Python then imports that module
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(import_module(self.__name__), name)
@@ -29,17 +30,19 @@ def replace_modules() -> None:
     if "botocore" not in sys.modules and "urllib3" not in sys.modules:
         _replace_package("botocore", "docs")
         _replace_package("urllib3", "http2")
-        docstrings = sys.modules["botocore.docs.docstring"] = _StandIn("botocore.docs.docstring")
+        docstrings = _StandIn("botocore.docs.docstring")
+        sys.modules["botocore.docs.docstring"] = docstrings
         for kind in ("ClientMethod", "Paginator", "Waiter"):
             setattr(docstrings, f"{kind}Docstring", _no_docstring)
 
 
 def _replace_package(library: str, package: str) -> None:
-    """Replace only the package itself. Its modules can be imported from its folder."""
-    found = find_spec(library)
-    stand_in = sys.modules[f"{library}.{package}"] = _StandIn(f"{library}.{package}")
-    folders = (found and found.submodule_search_locations) or ()
+    """Replace only the package itself. Its modules can still be imported from its folder."""
+    spec = find_spec(library)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    stand_in = _StandIn(f"{library}.{package}")
     stand_in.__path__ = [f"{folder}/{package}" for folder in folders]
+    sys.modules[f"{library}.{package}"] = stand_in
     setattr(import_module(library), package, stand_in)
 
 

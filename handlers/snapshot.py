@@ -1,4 +1,4 @@
-"""SnapStart hooks: run before Lambda takes a snapshot of the process, and after each restore.
+"""The hooks for SnapStart: before Lambda takes a snapshot of the process, and after each restore.
 
 Lambda may restore a snapshot hours later, and into several processes at once. See
 https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
@@ -13,8 +13,10 @@ from job_runners.settings import settings
 
 
 def register(*services: str) -> None:
-    """Register the hooks if this function starts from snapshots. The snapshot then includes the
-    clients of these AWS services."""
+    """Register the hooks if this function starts from snapshots.
+
+    The snapshot then includes the clients of these AWS services.
+    """
     if not settings().starts_from_snapshot:
         return
     import snapshot_restore_py  # part of Lambda's runtime from Python 3.12 on
@@ -24,8 +26,11 @@ def register(*services: str) -> None:
 
 
 def before_snapshot(*services: str) -> None:
-    """Build clients and models, and import all jobs and tasks. Without a snapshot, a process does
-    this at its first events. Close connections, because none of them survives a restore."""
+    """Import all jobs and tasks, and build models and clients.
+
+    Without a snapshot, a process does this at its first events. Close connections, because none of
+    them survives a restore.
+    """
     registry().loaded()  # a job that can't be loaded is logged and doesn't affect others
     from pydantic import BaseModel  # the jobs have already loaded it
 
@@ -37,8 +42,11 @@ def before_snapshot(*services: str) -> None:
 
 
 def after_restore() -> None:
-    """Discard state from before the snapshot. Credentials may have expired, and pauses and settings
-    may have changed. Without a new seed, all copies would draw the same random numbers."""
+    """Discard state from before the snapshot.
+
+    Credentials may have expired, and pauses and settings may have changed. Without a new seed, all
+    processes from the same snapshot would draw the same random numbers.
+    """
     random.seed()
     clients.renew_credentials()
     caches.forget_all()

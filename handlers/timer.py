@@ -1,4 +1,4 @@
-"""The timer function: sends due jobs every minute, and the messages from the delay queue."""
+"""The timer function, which sends due jobs every minute, and the messages of the delay queue."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 metrics = Metrics(namespace=NAMESPACE)
-# The metric of each disposition, and its field in the log line of a run. Dashboards, alarms and log
-# queries use these names: don't change them.
+# The metric for each disposition of a row, and the field in the log line of a run. Dashboards,
+# alarms and log queries use these names, so don't change them.
 _NAMES = {
     Disposition.SENT: ("TimerSent", "sent"),
     Disposition.DEFERRED: ("TimerDeferred", "deferred"),
@@ -37,14 +37,14 @@ _NAMES = {
     Disposition.MOVED: ("TimerMoved", "moved"),
 }
 _QUARTERS = ("00", "15", "30", "45")  # the minutes whose runs measure how long jobs have waited
-# Time reserved at the end of a run for a write and a send in progress.
+# Time that is left at the end of a run for a write and a send in progress.
 _MARGIN = 5 * clock.SECOND
 # Each row needs a read, a write and an Invoke, which mostly wait for AWS.
 _THREADS = 8
-# Longer than any send takes, even a send that hangs until its timeout. No send starts if less time
+# Longer than any send takes, even one that hangs until its timeout. No send starts if less time
 # than this is left.
-_LONGEST_SEND = 20 * clock.SECOND
-# An event with this field makes an invocation start only the due occurrences of one shard's
+_MAX_SEND_TIME = 20 * clock.SECOND
+# With this field in the event, an invocation only starts the due occurrences of one shard's
 # schedules.
 _SHARD = "start_occurrences_of"
 
@@ -53,7 +53,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     """Send the delay queue's messages, or do this minute's run."""
     send = require_sender(runners.sender(), "the timer", "sends the jobs that are due")
     if "Records" in event:
-        until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
+        until = clock.now() + context.get_remaining_time_in_millis() - _MAX_SEND_TIME
         return send_delayed(event["Records"], send, until=until)
     if _SHARD in event:
         from job_runners.engine.schedules import recurring  # many stacks have no schedules
@@ -61,7 +61,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         recurring.start_due(send, until=_end_time(context), threads=_THREADS, only=[event[_SHARD]])
     else:
         tick(context, send)
-        if str(event.get("time"))[14:16] in _QUARTERS:  # the minute of the run
+        minute = str(event.get("time"))[14:16]  # of the time of the run, in ISO 8601
+        if minute in _QUARTERS:
             _measure_waits()
     return None
 
@@ -78,9 +79,9 @@ def _measure_waits() -> None:
 def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:
     """Send delayed messages until `until` (milliseconds since 1970).
 
-    A message that can't be sent, or can't be sent in time, goes back to the queue. If that happens
-    repeatedly, SQS moves it to the dead-letter queue. If Lambda interrupted this function, all
-    messages would go back, even those already sent.
+    A message that can't be sent, or not in time, goes back to the queue. If that happens
+    repeatedly, SQS moves it to the dead-letter queue. Stop before Lambda ends the invocation,
+    because then all messages would go back, even those already sent.
     """
     failures = []
     for record in records:
@@ -88,7 +89,7 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
             if clock.now() >= until:
                 raise TimeoutError("The messages before this one took all the time.")
             send(decode(record["body"]))
-        except SendInDoubt as error:  # not returned to the queue, because it would be sent again
+        except SendInDoubt as error:  # don't return it to the queue, as it would be sent again
             telemetry.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one message must not affect the others
             telemetry.left_for_later(error)
@@ -98,7 +99,7 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
-    """Process due rows until this invocation's time is over, and count the outcomes."""
+    """Process due rows until this invocation's time is nearly over, and count the outcomes."""
     result = timer.tick(
         send, until=_end_time(context), threads=_THREADS, delegate=_delegate(context)
     )
@@ -116,8 +117,8 @@ def _add_metrics(result: TickResult) -> None:
 
 
 def _log(result: TickResult) -> None:
-    counts = {_NAMES[disposition][1]: n for disposition, n in result.counts.items()}
-    counts |= {f"schedules_{outcome}": n for outcome, n in result.schedules.items()}
+    counts = {_NAMES[disposition][1]: count for disposition, count in result.counts.items()}
+    counts |= {f"schedules_{outcome}": count for outcome, count in result.schedules.items()}
     telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
 
 
@@ -126,7 +127,7 @@ def _end_time(context: "LambdaContext") -> int:
 
 
 def _delegate(context: "LambdaContext") -> Callable[[str], None]:
-    """Return a function that lets another invocation start the occurrences of a shard."""
+    """Return a function that makes another invocation start the due occurrences of a shard."""
 
     def delegate(shard: str) -> None:
         response = clients.client("lambda").invoke(

@@ -1,4 +1,4 @@
-"""The worker function: runs the job or task of an asynchronous event.
+"""The worker function, which runs the job or task of an asynchronous event.
 
 If your own runner adds an event source, such as a queue, its batches go to the runner's `handler`.
 """
@@ -28,11 +28,10 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     """
     tracing.invoked(context.aws_request_id)
     clients.drop_idle_connections()  # they may have been closed since the last invocation
-    handle_batch = (
-        getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
-    )
-    if handle_batch is not None:
-        return handle_batch(event, context)
+    if "Records" in event:
+        handle_batch = getattr(runners.get_job_runner(), "handler", None)
+        if handle_batch is not None:
+            return handle_batch(event, context)
     try:
         message = decode(event)
     except UnknownMessageVersion as unknown:

@@ -1,6 +1,6 @@
-"""The Job Runner API. Callers dispatch work with `dispatch_job` and `dispatch_task`.
+"""The Job Runner API, with which code dispatches jobs and tasks.
 
-Both pass the work to the runner that JOB_RUNNER names.
+`dispatch_job` and `dispatch_task` pass the work to the runner that JOB_RUNNER names.
 """
 
 if __name__ == "runners":  # this folder is part of the package through a link
@@ -28,10 +28,10 @@ def dispatch_job(job_data: "JobData") -> "JobRequest":
 
 
 def dispatch_task(task_name: str, payload: Any) -> str | None:
-    """Send the task. Return the id that its log lines have, or None if the runner returns none.
+    """Send the task. Return its id, as in its log lines, or None if the runner returns none.
 
     Raises UnknownTask, InvalidPayload, PayloadTooLarge, and the errors of `get_job_runner`. Raises
-    SendFailed if the task was not sent. Nothing stores it, so nothing sends it later.
+    SendFailed if the task was not sent. Tasks aren't stored, so it isn't sent later either.
     """
     return get_job_runner().dispatch_task(task_name, payload)
 
@@ -39,9 +39,9 @@ def dispatch_task(task_name: str, payload: Any) -> str | None:
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this module
 
     def __getattr__(name: str) -> object:
-        """Return JobData, imported at its first use (PEP 562), because its imports are half of a
-        cold start."""
+        """Return JobData. It is imported at its first use, because that takes half a cold start."""
         if name != "JobData":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = import_module("job_runners.engine.job_data").JobData
-        return value
+        job_data = import_module("job_runners.engine.job_data").JobData
+        globals()[name] = job_data  # so that this function isn't called again
+        return job_data

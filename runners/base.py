@@ -1,7 +1,6 @@
-"""The Job Runner API for a runner's module.
+"""What the module of a runner has to know.
 
-`JobRunner` has the functions that the module exports, and `JobData` is the data of a job to
-dispatch.
+`JobRunner` describes the functions that the module must export. `JobData` is a job to dispatch.
 """
 
 from job_runners.engine.configured import JobRunner

@@ -1,7 +1,7 @@
 """The runner for Lambda. It invokes the worker function asynchronously and doesn't wait.
 
-A job or task with a worker class runs in the function of that class. Only the sender decides this,
-by the job type or the task's name, so rows and messages don't have the class.
+A job or task with a worker class runs in the function of that class. The sender determines the
+class from the job type or the task's name, so rows and messages don't have the class.
 """
 
 import math
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from job_runners.runners.base import JobData
 
 _RUNNER = "JOB_RUNNER=lambda-async"
-_TRIES = 2  # tries of a send; botocore makes one request in each
+_MAX_TRIES = 2  # of a send; botocore makes one request in each
 _MAX_PAUSE = 1.0  # seconds between two tries
-_ALIAS = "live"
-# Answers to an invoke of a class's function that a deploy hasn't created, or can't be called yet.
-_NOT_THERE = frozenset({"ResourceNotFoundException", "AccessDeniedException"})
-_UNTIL_THERE = 60.0  # seconds that a task then waits
+_ALIAS = "live"  # of the functions of worker classes
+# Error codes if a deploy hasn't created the function of a worker class yet, or it can't be invoked.
+_NOT_DEPLOYED = frozenset({"ResourceNotFoundException", "AccessDeniedException"})
+_DEPLOY_SECONDS = 60.0  # how long a task then waits
 
 
 def fully_configured() -> bool:
-    """Return True if the worker, the delay queue and the tables are named.
+    """Return True if the settings name the worker, the delay queue and the tables.
 
-    Raises an error that names the missing setting.
+    Raises MissingSetting or InvalidSetting otherwise.
     """
     function = _worker_function()
     # arn:aws:lambda:region:account:function:name:alias, or name:alias
@@ -83,12 +83,11 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
     """Return whether a message may be sent again after this error.
 
     A second message about a job does no harm, because only one message can claim the job. A message
-    about a queue is only a hint. If a failed task is sent again in several messages, only one of
-    them can begin the task.
+    about a queue is only a hint. If a failed task is redriven by several messages, only one of them
+    can begin it.
 
-    Any other task may be sent again only if AWS certainly didn't accept it: AWS answered and
-    refused the task, or there was no connection. After a timeout, a second send could run the task
-    twice.
+    Any other task may be sent again only if AWS certainly didn't accept it: AWS refused the task,
+    or there was no connection. After a timeout, a second send could run the task twice.
     """
     if not isinstance(message, TaskMessage) or message.redrives is not None:
         return True
@@ -98,15 +97,15 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
 def sender(function: str) -> Send:
     """Return a `send` to this worker function. Work of another worker class goes to its function.
 
-    The worker passes its own alias as `function`: the alias by which it was invoked. The template
-    can't give the worker that alias in a setting, because the reference would be circular.
+    A worker passes the alias by which it was invoked as `function`. The template can't give it that
+    alias in a setting, because the reference would be circular.
     """
 
     def send_to_function(message: Message, delay: float = 0) -> None:
         if delay > LONGEST_DELAY and isinstance(message, JobMessage):
             return  # the timer starts the job when its row is due
         if delay > 0:
-            _try(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
+            _send_with_retries(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
         else:
             _invoke_worker(function, message)
 
@@ -132,12 +131,13 @@ def class_of(message: Message) -> str | None:
 
 
 def forward(message: Message, function: str) -> bool:
-    """Send a message on if it is for a worker class but this is the default worker.
+    """Forward a message to the worker of its class, if this is the default worker.
 
-    Return whether this worker must not run it. Code of an older deploy sends all messages to the
-    default worker. A class's own worker runs all that it gets, so no message goes in a circle. If
-    this fails, a job stays due, and a task raises NotForwarded: then the failures function sends
-    it. As in `claiming.claim`, nothing is raised about a job.
+    Return whether this worker must not run it. Messages for a class arrive here because the code of
+    an older deploy sends all messages to the default worker. The worker of a class runs every
+    message that it gets, so that no message goes in a circle. If a job can't be forwarded, it stays
+    due: as in `claiming.claim`, nothing is raised about a job. For a task, this raises
+    NotForwarded, and the failures function sends the task later.
     """
     if settings().worker_class is not None:
         return False
@@ -168,58 +168,58 @@ def _forward(message: Message, function: str, worker_class: str) -> None:
         telemetry.forwarded(worker_class)
 
 
-def _invoke_worker(own: str, message: Message) -> None:
-    """Invoke the function of the message's class. `own` is the function that the sender has.
+def _invoke_worker(own_function: str, message: Message) -> None:
+    """Invoke the function of the message's class.
 
-    If that function isn't there yet, a task waits on the delay queue. A job stays due.
+    `own_function` is that of the class of this process. If the function of another class isn't
+    deployed yet, a task waits on the delay queue, and a job stays due.
     """
-    wanted = class_of(message)
-    if wanted == settings().worker_class:
-        function = own
-    elif wanted is None:
+    worker_class = class_of(message)
+    if worker_class == settings().worker_class:
+        function = own_function
+    elif worker_class is None:
         function = _worker_function()
     else:
-        function = f"{required('WORKER_CLASS_PREFIX', _RUNNER)}{wanted}:{_ALIAS}"
+        function = f"{required('WORKER_CLASS_PREFIX', _RUNNER)}{worker_class}:{_ALIAS}"
     try:
-        _try(message, lambda: _invoke(function, message))
+        _send_with_retries(message, lambda: _invoke(function, message))
     except SendFailed as error:
-        if function == own or wanted is None or not _is_not_there(error.__cause__):
+        is_class_missing = worker_class is not None and _is_not_deployed(error.__cause__)
+        if function == own_function or not is_class_missing:
             raise
         telemetry.class_missing(function, error)
         if isinstance(message, TaskMessage):
-            _try(message, lambda: _delay(message, _UNTIL_THERE))
+            _send_with_retries(message, lambda: _delay(message, _DEPLOY_SECONDS))
 
 
-def _is_not_there(error: object) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_THERE
+def _is_not_deployed(error: object) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _NOT_DEPLOYED
 
 
-def _try(message: Message, send_once: Callable[[], None]) -> None:
-    for attempt in range(1, _TRIES + 1):
+def _send_with_retries(message: Message, send_once: Callable[[], None]) -> None:
+    for attempt in range(1, _MAX_TRIES + 1):
         try:
-            return send_once()
+            send_once()
+            return
         except (ClientError, BotoCoreError) as error:
             if not _may_be_repeated(message, error):
                 raise SendInDoubt(message.title, str(error)) from error
-            if attempt == _TRIES or not is_temporary(error):
+            if attempt == _MAX_TRIES or not is_temporary(error):
                 raise SendFailed(message.title, str(error)) from error
         clock.sleep(SystemRandom().uniform(0, _MAX_PAUSE))
-    return None
 
 
 def _client(service: str, message: Message) -> Any:
-    return (
-        clients.fresh_client(service)
-        if isinstance(message, TaskMessage)
-        else clients.client(service)
-    )
+    if isinstance(message, TaskMessage):
+        return clients.fresh_client(service)
+    return clients.client(service)
 
 
 def _invoke(function: str, message: Message) -> None:
     response = _client("lambda", message).invoke(
         FunctionName=function, InvocationType="Event", Payload=encode(message)
     )
-    # An unread body would keep the connection from being reused, so each dispatch would need a TLS
+    # With an unread body, the connection couldn't be reused, so each dispatch would need a TLS
     # handshake.
     response["Payload"].read()
 

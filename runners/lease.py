@@ -1,6 +1,7 @@
 """Renew the lease of a job that runs in a thread.
 
-Nothing stops a thread at its deadline. So the process renews the lease for as long as the job runs.
+A lease is the time by which a job's invocation has ended. Nothing stops a thread at its deadline,
+so the process renews the lease for as long as the job runs.
 """
 
 import threading
@@ -24,30 +25,32 @@ def renewing_lease(message: Message, deadline: int) -> Iterator[None]:
     if not isinstance(message, JobMessage):
         yield
         return
-    over = threading.Event()
-    keeper = threading.Thread(target=_keep, args=[message, deadline, over], daemon=True)
-    keeper.start()
+    has_ended = threading.Event()
+    thread = threading.Thread(
+        target=_renew_until_end, args=[message, deadline, has_ended], daemon=True
+    )
+    thread.start()
     try:
         yield
     finally:
-        over.set()
+        has_ended.set()
 
 
-def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
+def _renew_until_end(message: JobMessage, deadline: int, has_ended: threading.Event) -> None:
     pause = (deadline - clock.now()) / clock.SECOND
-    while not over.wait(max(0.0, pause)):
+    while not has_ended.wait(max(0.0, pause)):
         try:
             if not _renew(message):
                 return
         except PreconditionFailed:
-            return  # another process has changed the row: the job notices at its next write
+            return  # another process has changed the row; the job notices that at its next write
         except Exception as error:  # noqa: BLE001 - AWS may not answer; there is time to try again
             telemetry.crashed(error)
         pause = transitions.SKEW / 2 / clock.SECOND
 
 
 def _renew(message: JobMessage) -> bool:
-    """Renew the lease if this message led to the job's claim. Return whether it did.
+    """Renew the lease if the job's claim comes from this message, and return whether it does.
 
     Raises PreconditionFailed if the job no longer runs.
     """

@@ -1,6 +1,6 @@
-"""The runner for one machine. Work runs in this process or in a separate worker process.
+"""The runner for a single machine. Work runs in this process or in a separate worker process.
 
-`python -m job_runners.runners.legacy` is that worker process.
+The command `python -m job_runners.runners.legacy` starts the worker process.
 """
 
 import threading
@@ -28,7 +28,7 @@ _THREADS = 4
 
 
 class FrozenOnLambda(JobRunnersError):
-    """Work would run after the response, when Lambda has frozen the process."""
+    """With these settings, work would run after the response, when Lambda freezes the process."""
 
     def __init__(self, setting: str) -> None:
         super().__init__(
@@ -38,9 +38,9 @@ class FrozenOnLambda(JobRunnersError):
 
 
 def fully_configured() -> bool:
-    """Return True if the tables are named and, on Lambda, no work would run after the response.
+    """Return True if the settings name the tables and, on Lambda, let no work run after a response.
 
-    Otherwise raise an error that names the setting.
+    Raises MissingSetting or FrozenOnLambda otherwise.
     """
     required("JOBS_TABLE_NAME", _RUNNER)
     required("COORDINATION_TABLE_NAME", _RUNNER)
@@ -72,7 +72,7 @@ def _dispatcher() -> Send:
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Run a message's work here. In a deployed stack, let the API function run it.
+    """Run a message's work in this process. In a deployed stack, send it to the API function.
 
     Delayed work waits in a thread. If this process ends before that work starts, a job is still
     due, but a task is lost.
@@ -87,20 +87,21 @@ def send(message: Message, delay: float = 0) -> None:
         return  # the worker process finds the row when it is due
     # Convert the message to JSON and back, so that work gets the same values as on Lambda.
     message = decode(encode(message))
+    runs_now = settings().jobs_sync if is_job else settings().tasks_sync
     if delay > 0:
         timer = threading.Timer(delay, Context().run, [_run_here, message])
         timer.daemon = True
         timer.start()
-    elif settings().jobs_sync if is_job else settings().tasks_sync:
+    elif runs_now:
         _run_here(message)
     else:
         _threads().submit(Context().run, _run_here, message)  # without the caller's context
 
 
 class _Inbox(threading.local):
-    """The messages that a thread still has to run.
+    """The messages whose work a thread still has to run, one after the other.
 
-    A job's next invocation must not run inside the call of its current invocation.
+    Work may send messages: a job's next invocation must not run inside its current one.
     """
 
     def __init__(self) -> None:

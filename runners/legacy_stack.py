@@ -1,4 +1,4 @@
-"""The legacy runner in a deployed stack: its API function does all work (API_RUNS_WORK).
+"""The legacy runner in a deployed stack, where the API function does all work (API_RUNS_WORK).
 
 The job or task that a request dispatches runs before the response, because Lambda freezes the
 process and all its threads after the response. All other work begins in an asynchronous invocation
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
 
 
 class _Invocation(NamedTuple):
-    """An invocation of the API function. `function` is the alias by which it was invoked."""
+    """An invocation of the API function."""
 
     id: str
-    function: str
+    function: str  # the alias by which it was invoked
     deadline: int  # when Lambda ends it, in milliseconds since 1970
 
 
-class _Process:
-    """The current invocation of this process. Lambda gives a process one event at a time."""
+class _Current:
+    """The current invocation of this process, which gets one event at a time from Lambda."""
 
     invocation: _Invocation | None = None  # None in the timer and in the failures function
-    may_run = False  # whether the current request may still run work itself
+    may_run = False  # whether it is a request that may still run work itself
 
 
 def begin(context: "LambdaContext", *, may_run: bool) -> None:
-    """Note the invocation that begins.
+    """Record the invocation that begins.
 
-    `may_run` is True for a request, which may run the work that it dispatches. An invocation with a
-    message may run only the work of that message.
+    Pass `may_run=True` for a request, which may run the work that it dispatches. An invocation with
+    a message runs only the work of that message.
     """
-    _Process.invocation = _Invocation(
+    _Current.invocation = _Invocation(
         context.aws_request_id,
         context.invoked_function_arn,
         clock.now() + context.get_remaining_time_in_millis(),
     )
-    _Process.may_run = may_run
+    _Current.may_run = may_run
 
 
 def run_or_send(message: Message, delay: float = 0) -> None:
     """Run the work that a request dispatches, and return once the work has ended.
 
     Send it instead if it has a delay, or if this request has already run work. Raises SendFailed.
-    Also raises the errors of a task that can't begin, because nothing stores the task.
+    If a task can't begin, raises the reason, because the task isn't stored.
     """
-    invocation = _Process.invocation
-    if invocation is None or not _Process.may_run or delay > 0:
+    invocation = _Current.invocation
+    if invocation is None or not _Current.may_run or delay > 0:
         send(message, delay)
         return
-    _Process.may_run = False
+    _Current.may_run = False
     # The work must not see the context of the request, especially its caller.
     Context().run(_run, decode(encode(message)), invocation)
 
@@ -70,7 +70,7 @@ def send(message: Message, delay: float = 0) -> None:
 
     Raises SendFailed.
     """
-    invocation = _Process.invocation
+    invocation = _Current.invocation
     if invocation is not None:
         function = invocation.function
     else:

@@ -1,8 +1,8 @@
-"""The worker process of the legacy runner. It takes saved jobs, oldest first, one at a time.
+"""The worker process of the legacy runner. It runs saved jobs, oldest first, one at a time.
 
-This process also does the timer's work. It starts the occurrences of schedules in a thread, because
-a job occupies the process while it runs. Each job runs in a child process that is killed at the
-deadline. So an expired lease means the same as on Lambda: the worker that claimed the job is gone.
+Each job runs in a child process that is killed at the deadline. So an expired lease means the same
+as on Lambda: the worker that claimed the job is gone. This process also does the timer's work. It
+starts the occurrences of schedules in a thread, because it is busy while a job runs.
 """
 
 import json
@@ -32,21 +32,19 @@ from job_runners.store.conditional_write import GRACE
 
 _CHECK_INTERVAL = 30.0  # seconds between checks of the schedules
 _MAX_CHECK_TIME = 60.0  # seconds that such a check may take
-_POLL_INTERVAL = 1.0  # seconds between checks of the jobs when there is nothing to do
-# The number of rows read from a shard at a time. One would not be enough, because the first rows
-# may need no message.
-_ROWS_PER_PAGE = 25
+_POLL_INTERVAL = 1.0  # seconds between checks of the jobs when none is due
+_ROWS_PER_PAGE = 25  # read from a shard at a time; one isn't enough, as it may need no message
 _PRELOAD = ["job_runners.engine.running.execution", "job_runners.engine.registry.registry"]
 
 
 def main() -> None:
-    """Work until SIGINT or SIGTERM. The current job is finished first."""
+    """Run jobs until SIGINT or SIGTERM. The current job is finished first."""
     for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
         required(variable, "python -m job_runners.runners.legacy")
-    registry().resolve_all()  # find broken entries now, not at the first job
+    registry().resolve_all()  # find invalid definitions now, not at the first job
     stop = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stop.set())
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stop.set())
     telemetry.logger.info("worker process started")
     schedules = threading.Thread(target=start_occurrences, args=[stop], daemon=True)
     schedules.start()
@@ -56,7 +54,7 @@ def main() -> None:
 
 
 def work(stop: threading.Event) -> None:
-    """Take jobs until `stop` is set."""
+    """Run due jobs until `stop` is set."""
     children = _children()
 
     def run_in_child(message: Message) -> None:
@@ -78,7 +76,7 @@ def work(stop: threading.Event) -> None:
 def start_occurrences(stop: threading.Event) -> None:
     """Start due occurrences of schedules until `stop` is set.
 
-    Their jobs are saved and due, so `work` takes them like any other job.
+    Their jobs are saved and due, so `work` runs them like any other job.
     """
     while not stop.wait(_CHECK_INTERVAL):
         try:
@@ -89,9 +87,9 @@ def start_occurrences(stop: threading.Event) -> None:
 
 
 def sender(run_in_child: Callable[[Message], None]) -> Send:
-    """Return a `send` that does a message's work in a child of this process.
+    """Return a `send` that runs a message's work in a child process.
 
-    It ignores a delayed message about a job, because `work` takes the job when its row is due.
+    It ignores a delayed message about a job, because `work` runs the job when its row is due.
     """
 
     def send(message: Message, delay: float = 0) -> None:
@@ -115,14 +113,13 @@ def _run_in_child(children: ForkServerContext, message: Message) -> None:
         telemetry.logger.error("killed at its deadline", extra={"after_s": seconds})
         _settle(message, f"its process was killed after {seconds} s")
     elif child.exitcode:
-        _settle(message, f"its process ended with {_named(child.exitcode)}")
+        _settle(message, f"its process ended with {_describe(child.exitcode)}")
 
 
 def _settle(message: Message, how: str) -> None:
-    """Settle the work of a child that has died, as the failures function does on AWS.
+    """Settle the work of a child process that has died, as the failures function does on AWS.
 
-    Without this, the job would stay running until its lease is over. If AWS doesn't answer, it
-    does.
+    If AWS doesn't answer, the row says that the job runs until its lease is over.
     """
     record = {
         "requestPayload": json.loads(encode(message)),
@@ -134,63 +131,63 @@ def _settle(message: Message, how: str) -> None:
         telemetry.left_for_later(error)
 
 
-def _named(exit_code: int) -> str:
+def _describe(exit_code: int) -> str:
     if exit_code > 0:
         return f"exit code {exit_code}"
     return f"signal {signal.Signals(-exit_code).name}"
 
 
 def _child(text: bytes, deadline: int) -> None:
-    # These signals reach the whole process group, but the current job is finished anyway.
+    # These signals reach the whole process group, but the current job must be finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     log.set_up()
     # End this process at the deadline, even if the parent is gone.
-    end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
-    end.daemon = True
-    end.start()
+    alarm = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
+    alarm.daemon = True
+    alarm.start()
     tasks = _Tasks(deadline)
     run(decode(text), deadline=deadline, send=tasks.send)
-    tasks.run_waiting()
+    tasks.run_delayed()
 
 
 class _Tasks:
-    """The tasks that a job dispatches. Nothing stores them, so they run in the job's process."""
+    """Runs the tasks that a job dispatches. They aren't stored, so they run in its process."""
 
     def __init__(self, deadline: int) -> None:
         self._deadline = deadline
-        self._waiting: list[tuple[int, TaskMessage]] = []
+        self._delayed: list[tuple[int, TaskMessage]] = []  # with their start times
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Run a task before returning, or keep it for `run_waiting` if it has a delay.
+        """Run a task before returning, or keep it for `run_delayed` if it has a delay.
 
         So a job waits until its tasks without a delay have run, and succeeds only then. A message
-        about a job is ignored, because the process takes the job's next invocation or attempt when
-        its row is due.
+        about a job is ignored, because the worker process runs the job's next invocation or attempt
+        when its row is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)
         if not isinstance(message, TaskMessage):
             return
         if delay > 0:
-            self._waiting.append((clock.now() + int(delay * clock.SECOND), message))
+            self._delayed.append((clock.now() + int(delay * clock.SECOND), message))
         else:
-            # Run it in a thread. The job's alarms don't reach it there, and its log lines don't get
+            # In a thread, the job's alarms don't interrupt the task, and its log lines don't get
             # the job's fields.
             thread = threading.Thread(target=Context().run, args=[self._run, message])
             thread.start()
             thread.join()
 
-    def run_waiting(self) -> None:
-        """Run the kept tasks. Give up those that would start after the deadline."""
-        while self._waiting:
-            self._waiting.sort(key=lambda kept: kept[0])
-            at, task = self._waiting.pop(0)
-            if max(at, clock.now()) >= self._deadline:
-                late = SendFailed(task.title, "its worker process ends before that")
-                give_up_task(task, late)
+    def run_delayed(self) -> None:
+        """Run the delayed tasks. Give up those that would start after the deadline."""
+        while self._delayed:
+            self._delayed.sort(key=lambda start_and_task: start_and_task[0])
+            start_at, task = self._delayed.pop(0)
+            if max(start_at, clock.now()) >= self._deadline:
+                error = SendFailed(task.title, "its worker process ends before that")
+                give_up_task(task, error)
                 continue
-            time.sleep(max(0, at - clock.now()) / clock.SECOND)
+            time.sleep(max(0, start_at - clock.now()) / clock.SECOND)
             self.send(task)
 
     def _run(self, task: TaskMessage) -> None:

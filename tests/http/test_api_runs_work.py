@@ -67,7 +67,7 @@ class Stack:
         import job_runners.handlers.timer
 
         with self._monkeypatch.context() as timers:
-            timers.setattr(legacy_stack._Process, "invocation", None)
+            timers.setattr(legacy_stack._Current, "invocation", None)
             timers.setenv("WORKER_LAMBDA_FUNCTION_NAME", API)
             settings.forget()
             answer = job_runners.handlers.timer.handler(
@@ -115,8 +115,8 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     forget()
     script.reset()
-    monkeypatch.setattr(legacy_stack._Process, "invocation", None)
-    monkeypatch.setattr(legacy_stack._Process, "may_run", False)
+    monkeypatch.setattr(legacy_stack._Current, "invocation", None)
+    monkeypatch.setattr(legacy_stack._Current, "may_run", False)
     yield Stack(monkeypatch)
     forget()
 

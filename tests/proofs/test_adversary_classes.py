@@ -73,7 +73,7 @@ def test_it_notices_when_a_class_forwards(monkeypatch: pytest.MonkeyPatch) -> No
 def test_it_notices_when_a_task_of_a_missing_class_does_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lambda_async, "_UNTIL_THERE", 0)
+    monkeypatch.setattr(lambda_async, "_DEPLOY_SECONDS", 0)
     monkeypatch.setattr(lambda_async, "_delay", lambda message, seconds: None)
     assert "was accepted and never ended" in broken_promise(
         counted="tasks lost", faults=ALONE, near=10

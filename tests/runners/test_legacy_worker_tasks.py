@@ -53,7 +53,7 @@ def test_one_that_there_is_no_time_for_is_logged_as_failed(
     tasks = legacy_worker._Tasks(clock.now() + 60_000)
     tasks.send(TaskMessage(id="t", name="sample_note", payload={}), delay=30)
     bench.advance(61)  # what came before it took longer than it was thought to
-    tasks.run_waiting()
+    tasks.run_delayed()
     assert failed == ["sample_note"]
     assert not script.tasks_run
 
