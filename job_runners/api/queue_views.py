@@ -44,7 +44,7 @@ def pause(found: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
 
 
 def _oldest_queued_at(pause: Pause) -> str | None:
-    ids = [entry.job_id for entry in pauses.waiting_under(pause, 1)]
+    ids = [entry.job_id for entry in pauses.held_entries(pause, 1)]
     rows = queries.read_many(ids).values()
     return next((time_of(row.could_run_at) for row in rows if not row.has_begun), None)
 

@@ -140,7 +140,7 @@ def _stuck(types: _Types) -> list[_Job]:
 def _first_held() -> list[_Job]:
     """Return the first job that each pause holds."""
     paused = islice(pauses.current().paused(), _TYPES)
-    first = (entry.job_id for pause in paused for entry in pauses.waiting_under(pause, 1))
+    first = (entry.job_id for pause in paused for entry in pauses.held_entries(pause, 1))
     return [_Job.of(row) for row in queries.read_many(first).values()]
 
 
