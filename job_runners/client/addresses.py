@@ -1,4 +1,4 @@
-"""Check the addresses that credentials may be sent to, and find regions and endpoints."""
+"""Check to which addresses credentials may be sent, and find regions and endpoints."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def is_private(url: str) -> bool:
 
 
 def is_container_endpoint(url: str) -> bool:
-    """Return whether the URL is one at which this machine serves credentials to its containers."""
+    """Return whether this machine serves credentials to its containers at the URL."""
     return urlsplit(url).hostname in _LINK_LOCAL
 
 
@@ -56,11 +56,11 @@ def checked(url: str) -> str:
 def region_for(url: str | None = None) -> str:
     """Return the region to sign for. Raises ConfigurationError if there is none.
 
-    The region comes from the URL, otherwise from the environment, otherwise from botocore if
+    The region comes from the URL, or else from the environment, or else from botocore if that is
     installed.
     """
-    region = (url and region_of(url)) or os.environ.get("AWS_REGION")
-    region = region or os.environ.get("AWS_DEFAULT_REGION")
+    region = region_of(url) if url else None
+    region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region:
         try:
             from botocore.session import Session
@@ -87,7 +87,8 @@ def endpoint(service: str, region: str) -> tuple[str, bool]:
     )
     if override:
         return checked(override), True
-    return f"https://{service}.{region}.amazonaws.com{'.cn' * region.startswith('cn-')}", False
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://{service}.{region}.{domain}", False
 
 
 def region_of(url: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The connection from a client to the API of its stack."""
+"""The base class of the client, which finds the API of a stack and calls it."""
 
 import os
 import re
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from job_runners.client.stack_outputs import Outputs
 
     class _Pollable(Protocol):
-        """What a client waits for. The API suggests to poll again in `retry_after` seconds."""
+        """A job or batch to wait for. The API suggests polling again in `retry_after` seconds."""
 
         @property
         def finished(self) -> bool: ...
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _Polled = TypeVar("_Polled", bound="_Pollable")
-_PATIENCE = 300.0  # seconds without an answer before `wait` gives up
+_MAX_SILENCE = 300.0  # seconds without a response after which `wait` gives up
 _PAUSE = 5.0  # seconds between two polls in that time
-PAGE = 100  # default page size of lists
+PAGE = 100  # the default page size of lists
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -135,25 +135,25 @@ class BaseClient:
     ) -> Iterator[Any]:
         cursor = None
         while True:
-            given = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
+            query = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
             # Encode spaces as %20. With +, the signature would not match.
-            page = self._object(self._api.read(f"{path}?{urlencode(given, quote_via=quote)}"))
-            for each in page[name]:
-                yield parse(each)
+            page = self._object(self._api.read(f"{path}?{urlencode(query, quote_via=quote)}"))
+            for item in page[name]:
+                yield parse(item)
             cursor = page.get(cursor_name)
             if cursor is None:
                 return
 
-    def _patiently(self, get: Callable[[], _T], deadline: float | None) -> _T:
-        """Call `get`. While the API doesn't answer, retry until `deadline`, at most five
-        minutes."""
-        give_up = time.monotonic() + _PATIENCE
-        give_up = give_up if deadline is None else min(give_up, deadline)
+    def _get_with_retries(self, get: Callable[[], _T], deadline: float | None) -> _T:
+        """Call `get`. While the API doesn't respond, retry until `deadline`, at most 5 minutes."""
+        give_up_at = time.monotonic() + _MAX_SILENCE
+        if deadline is not None:
+            give_up_at = min(give_up_at, deadline)
         while True:
             try:
                 return get()
             except (NoAnswer, ApiBusy):
-                if time.monotonic() + _PAUSE > give_up:
+                if time.monotonic() + _PAUSE > give_up_at:
                     raise
             time.sleep(_PAUSE)
 
@@ -161,25 +161,25 @@ class BaseClient:
         self,
         get: Callable[[], _Polled],
         timeout: float | None,
-        unfinished: Callable[[_Polled, float], Exception],
+        timeout_error: Callable[[_Polled, float], Exception],
     ) -> Iterator[_Polled]:
         """Yield the state that `get` returns, as often as the API suggests, until it is final.
 
-        After `timeout` seconds, raise the error that `unfinished` returns. If the API doesn't
-        answer, retry for five minutes.
+        After `timeout` seconds, raise the error that `timeout_error` returns. If the API doesn't
+        respond, retry for five minutes.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            seen = self._patiently(get, deadline)
-            yield seen
-            if seen.finished:
+            state = self._get_with_retries(get, deadline)
+            yield state
+            if state.finished:
                 return
-            pause = seen.retry_after or 1.0
+            pause = state.retry_after or 1.0
             if timeout is not None and deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise unfinished(seen, timeout)
-                pause = min(pause, left)  # so that the last poll is at the timeout
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise timeout_error(state, timeout)
+                pause = min(pause, remaining)  # so that the last poll is at the timeout
             time.sleep(pause)
 
     def _object(self, answer: Answer) -> dict[str, Any]:
@@ -202,10 +202,10 @@ def part(name: str) -> str:
     return quote(name, safe="")
 
 
-def traced(traceparent: str | None) -> dict[str, str]:
-    """Return the header that continues the caller's trace. Raises ValueError for an invalid trace.
+def trace_headers(traceparent: str | None) -> dict[str, str]:
+    """Return the header that continues the caller's trace, or none without a trace.
 
-    Without a trace, return no headers.
+    Raises ValueError if `traceparent` is invalid.
     """
     if traceparent is None:
         return {}

@@ -29,22 +29,22 @@ class BatchClient(BaseClient):
         A member is a mapping with `job_type` and `payload`, and may have `key` and `queue_name`.
         For more than 1,000 members, write each as a line of JSON into a file, upload the file, and
         pass the key as `members_file`. `then` has `job_type` and `payload`. Its payload also gets
-        the field `batch`, which says how many members have ended, and how.
+        the field `batch`, which has the counts of members by outcome.
 
         The same call with the same `idempotency_key` returns the same batch. Without a key, the
         client creates one, so that it can repeat the call itself. If a member is invalid, nothing
         is dispatched, and InvalidRequest names each invalid member in its `fields`.
         """
         key = idempotency_key or new_key()
-        given = {
-            "members": None if members is None else [dict(each) for each in members],
+        fields = {
+            "members": None if members is None else [dict(member) for member in members],
             "members_file": members_file,
             "then": None if then is None else dict(then),
             "organization_id": organization_id or self._organization,
             "stop_after_failures": stop_after_failures,
             "idempotency_key": key,
         }
-        body = {name: value for name, value in given.items() if value is not None}
+        body = {name: value for name, value in fields.items() if value is not None}
         try:
             batch = self._batch(self._api.call("POST", "/batches", body))
         except (ApiError, NoAnswer) as error:
@@ -53,13 +53,13 @@ class BatchClient(BaseClient):
         return batch if idempotency_key else batch.__replace__(replayed=False)
 
     def batch(self, batch_id: str) -> Batch:
-        """Return a batch, with the numbers of its members. Raises JobNotFound."""
+        """Return a batch, with the counts of its members. Raises JobNotFound."""
         return self._batch(self._api.read(_path(batch_id)))
 
     def batch_members(
         self, batch_id: str, *, status: str | None = None, page_size: int = PAGE
     ) -> Iterator[BatchMember]:
-        """Yield the members of a batch that are dispatched, in their order.
+        """Yield the dispatched members of a batch, in the order in which they were listed.
 
         `status` is `open`, `succeeded`, `failed`, `canceled` or `existing`.
         """
@@ -67,18 +67,18 @@ class BatchClient(BaseClient):
         return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
 
     def cancel_batch(self, batch_id: str, *, members: bool = False) -> Batch:
-        """Cancel a batch. Its last job isn't dispatched, and its members go on.
+        """Cancel a batch, so that the job in `then` isn't dispatched. Its members continue.
 
-        With `members`, its open members are canceled too. The batch then has `cancel_requested`
+        With `members`, the open members are canceled too. The batch then has `cancel_requested`
         True, and is canceled once all members have ended. Raises WrongState.
         """
         query = "?members=true" if members else ""
         return self._batch(self._api.call("DELETE", f"{_path(batch_id)}{query}"))
 
     def groups(self, job_id: str) -> tuple[Group, ...]:
-        """Return the groups of a job, with the numbers of their members."""
-        answer = self._object(self._api.read(f"/jobs/{part(job_id)}/groups"))
-        return tuple(Group.of(each) for each in answer["groups"])
+        """Return the groups of a job, with the counts of their members."""
+        body = self._object(self._api.read(f"/jobs/{part(job_id)}/groups"))
+        return tuple(Group.of(group) for group in body["groups"])
 
     def wait_batch(
         self,
@@ -91,13 +91,13 @@ class BatchClient(BaseClient):
 
         The client polls as often as the API suggests, and calls `on_progress` after each poll.
         After `timeout` seconds, this raises BatchUnfinished, and the batch continues. If the API
-        doesn't answer, the client retries for five minutes.
+        doesn't respond, the client retries for five minutes.
         """
         batch_id = batch if isinstance(batch, str) else batch.id
-        for seen in self._polls(lambda: self.batch(batch_id), timeout, BatchUnfinished):
+        for state in self._polls(lambda: self.batch(batch_id), timeout, BatchUnfinished):
             if on_progress is not None:
-                on_progress(seen)
-        return seen
+                on_progress(state)
+        return state
 
     def _batch(self, answer: Answer) -> Batch:
         replayed = answer.headers.get("Idempotent-Replayed") == "true"

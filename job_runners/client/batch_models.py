@@ -1,4 +1,4 @@
-"""The values about batches and groups that the client returns."""
+"""The models of batches and groups that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,10 +11,12 @@ from job_runners.values import field
 
 
 class Group(FromJson, kw_only=True):
-    """The numbers of a group's members. `progress` is the percentage of those that have ended.
+    """The counts of a group's members, by outcome.
 
-    `existing` counts the unique members for which another job does the same work. `as_of` is when
-    the members were counted, or None if that was at the API's answer.
+    - `open` members have not ended, or aren't dispatched yet.
+    - `existing` members are unique, and another job does the same work.
+    - `progress` is the percentage of members that have ended.
+    - `as_of` is when the members were counted. None means when the API responded.
     """
 
     name: str
@@ -30,10 +32,11 @@ class Group(FromJson, kw_only=True):
 
 
 class Batch(FromJson, kw_only=True):
-    """A batch at the time of the API's answer. Its numbers are as those of a Group.
+    """A batch at the time of the API's response, with the same counts of members as a Group.
 
-    `state` is the status of its job, which succeeds even if members fail. `then_id` is the job that
-    was dispatched after all members had ended.
+    - `state` is the status of the job that waits for the members. It succeeds even if some fail.
+    - `then_id` is the id of the job that was dispatched after all members had ended.
+    - `replayed` is True if `dispatch_batch` found a batch with the same idempotency key.
     """
 
     id: str
@@ -66,9 +69,10 @@ class Batch(FromJson, kw_only=True):
 class BatchMember(FromJson, kw_only=True):
     """A member of a batch.
 
-    `status` is `open`, `succeeded`, `failed`, `canceled`, or `existing` if another job does the
-    same work: `id` is then that job. `job` is None if the job was deleted, or never saved. `key`
-    is None for a viewer.
+    - `status` is `open`, `succeeded`, `failed` or `canceled`, or `existing` if another job does the
+    same work. In that case, `id` is the id of the other job.
+    - `job` is None if the job was deleted, or never saved.
+    - `key` is None if the caller has the role viewer, which may not see keys.
     """
 
     key: str | None
@@ -80,7 +84,7 @@ class BatchMember(FromJson, kw_only=True):
 
 
 class BatchUnfinished(JobRunnersError, TimeoutError):
-    """A batch has not ended yet, and continues. `batch` is its last known state."""
+    """`wait_batch` has timed out. The batch continues. `batch` is its last known state."""
 
     def __init__(self, batch: Batch, seconds: float) -> None:
         super().__init__(

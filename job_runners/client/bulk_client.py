@@ -13,9 +13,9 @@ from job_runners.client.refusals import refusal_of, retry_after
 from job_runners.client.repeating import new_key, pause
 from job_runners.values import Value
 
-_MOST_JOBS = 1_000  # in one request
-_MOST_BYTES = 2_000_000  # of one request's jobs; the API accepts 2.5 MB
-_NOT_REACHED = 503
+_MAX_JOBS = 1_000  # in one request
+_MAX_BYTES = 2_000_000  # of one request's jobs; the API accepts 2.5 MB
+_NOT_REACHED = 503  # the status of a job that the API had no time to save
 _FIELDS = frozenset(
     {
         *("job_type", "payload", "organization_id", "queue_name", "run_at", "delay"),
@@ -48,9 +48,9 @@ class BulkClient(BaseClient):
     ) -> Iterator[Dispatched]:
         """Dispatch any number of jobs, 1,000 with each request, and yield their results in order.
 
-        Each job is a mapping with `job_type` and `payload`, and may have
-        `queue_name`, `run_at`, `delay`, `on_end`, `on_failure` and `organization_id`. The jobs are
-        dispatched while you iterate over the results, and `jobs` may be a generator.
+        Each job is a mapping with `job_type` and `payload`, and may have `queue_name`, `run_at`,
+        `delay`, `on_end`, `on_failure` and `organization_id`. The jobs are dispatched while you
+        iterate over the results, and `jobs` may be a generator.
 
         A job's id depends on `idempotency_key` and on its position. So if your program is
         interrupted, run it again with the same key and the same jobs in the same order: no job is
@@ -117,7 +117,7 @@ def _chunks(
     for job in jobs:
         body = job_body(**{"organization_id": organization_id, **_known(job)})
         length = len(json.dumps(body))
-        if chunk and (len(chunk) == _MOST_JOBS or size + length > _MOST_BYTES):
+        if chunk and (len(chunk) == _MAX_JOBS or size + length > _MAX_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append(body)
@@ -145,7 +145,7 @@ def job_body(
     on_failure: str | Mapping[str, str] | None = None,
     max_attempts: int | None = None,
 ) -> dict[str, Any]:
-    """Return a job as the API accepts it. Raises ValueError for a time without a zone."""
+    """Return a job in the form that the API accepts. Raises ValueError for a time without zone."""
     body = {
         "job_type": job_type,
         "payload": dict(payload or {}),

@@ -1,4 +1,4 @@
-"""Make calls. If it is safe, repeat failed ones a few times, with increasing waits."""
+"""Make calls to the API, and repeat those that failed temporarily, if that is safe."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from typing import Any
 from job_runners.client.connections import Answer, Connections
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, OutcomeUnknown
 from job_runners.client.refusals import refusal
-from job_runners.client.repeating import LONGEST_REQUESTED, pause
+from job_runners.client.repeating import MAX_REQUESTED_WAIT, pause
 from job_runners.client.signing import Access
 
 _UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
@@ -17,7 +17,8 @@ _UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
 class Calls:
     """Calls to the API at one URL, with a signature or a token.
 
-    `timeout` is the seconds to wait for a whole answer. A call has up to `max_attempts` attempts.
+    `timeout` is how many seconds a whole response may take. A call has up to `max_attempts`
+    attempts.
     """
 
     def __init__(self, url: str, access: Access, timeout: float, max_attempts: int) -> None:
@@ -90,16 +91,16 @@ class Calls:
                 if not is_repeatable:
                     raise OutcomeUnknown(error.problem, _UNKNOWN) from error
                 may_have_landed_before = True
-            if attempts >= self._max_attempts or (requested_wait or 0) > LONGEST_REQUESTED:
+            if attempts >= self._max_attempts or (requested_wait or 0) > MAX_REQUESTED_WAIT:
                 raise error
             time.sleep(pause(attempts, requested_wait))
 
     def _attempt(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], is_repeatable: bool
     ) -> Answer | ApiError | NoAnswer:
-        """Make one attempt, and return the answer or the error.
+        """Make one attempt, and return the response or the error.
 
-        A call that isn't repeatable doesn't reuse a connection that was idle for a long time.
+        A call that isn't repeatable doesn't reuse a connection that was idle for long.
         """
         url, data = self._url + path, None
         plain = {"Accept": "application/json", **headers}
@@ -116,8 +117,7 @@ class Calls:
         return refusal(self._url, answer, with_token=self.access.uses_token)
 
     def _renew_credentials(self, error: ApiError) -> bool:
-        """If API Gateway refused the credentials, get new ones. Return whether they are
-        different."""
+        """If API Gateway refused the credentials, get others. Return whether there are any."""
         is_from_gateway = error.status in (401, 403) and "status" not in error.body
         return is_from_gateway and self.access.renew()
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from job_runners.client.addresses import region_for
-from job_runners.client.base_client import PAGE, part, traced
+from job_runners.client.base_client import PAGE, part, trace_headers
 from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Answer
@@ -37,12 +37,12 @@ class Client(
     The client signs calls with AWS credentials: from the environment, from the container or, with
     botocore installed, from the profile. To use others, pass `credentials`: Credentials, or a
     function that returns them. To use a token instead, pass `token`: a string, or a function that
-    returns one.
-    Credentials and tokens are never sent unencrypted over a network, nor to a redirect.
+    returns one. Credentials and tokens are never sent unencrypted over a network, nor to a
+    redirect.
 
-    `organization_id` is the organization to act for, unless a call names another. By default, that
-    is the token's organization. Without a token, it is the organization `default`. `timeout` is the
-    time to wait for one answer, in seconds. A call has up to `max_attempts` attempts.
+    `organization_id` is the organization to act for, unless a call names another one. By default,
+    it is the token's organization, or `default` without a token. `timeout` is how many seconds a
+    response may take. A call has up to `max_attempts` attempts.
 
     Every method raises a JobRunnersError, or ValueError for an invalid argument.
     """
@@ -74,8 +74,8 @@ class Client(
         `on_end` and `on_failure` each name a job type to dispatch, or a webhook to call, when the
         job has ended or failed. A webhook is `{"webhook": url, "secret": name}`.
 
-        `max_attempts` limits the attempts of this job. The job's type sets the largest number: if
-        it has no retry policy, the job has one attempt.
+        `max_attempts` limits the attempts of this job, up to the number that the job type allows.
+        Without a retry policy, that is one.
 
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
         job may have existed before: see its `unique_outcome`. If the type's `unique` setting
@@ -83,11 +83,11 @@ class Client(
         `traceparent` (in W3C's format), the job continues that trace, if the stack records traces.
         """
         organization = organization_id or self._organization
-        given = job_body(
+        body = job_body(
             *(job_type, payload, organization, queue_name, run_at, delay),
             *(on_end, on_failure, max_attempts),
         )
-        return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
+        return self._dispatch_with_key("/jobs", body, idempotency_key, traceparent)
 
     def rerun(
         self,
@@ -109,7 +109,7 @@ class Client(
     def run_schedule(
         self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
     ) -> Job:
-        """Dispatch a schedule's job once now, in addition to its occurrences, and return it.
+        """Dispatch a schedule's job now, in addition to its occurrences, and return it.
 
         If the job type is unique, the returned job may have existed before, as with `dispatch`.
         Raises ScheduleNotFound.
@@ -126,7 +126,7 @@ class Client(
     ) -> str:
         """Upload a file or bytes for the organization's jobs. Return the key to put in a payload.
 
-        An existing file of the same name is replaced. The upload goes to the stack's bucket, with
+        An existing file with the same name is replaced. The file goes to the stack's bucket, with
         AWS credentials that need s3:PutObject. With `Client(url=...)`, also pass `bucket=` to
         Client. Raises UploadRefused.
         """
@@ -201,13 +201,12 @@ class Client(
         return self._pages("/jobs", "jobs", parameters, Job.of)
 
     def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
-        """Yield the children of a job, in the order of their keys, and then the members of its
-        groups."""
+        """Yield the children of a job, ordered by key, and then the members of its groups."""
         parameters = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
 
     def timeline(self, job: Job | str) -> Timeline:
-        """Return what a job did and waited for, when, and who did what with it."""
+        """Return what a job did and waited for, and what callers did with it, with the times."""
         job_id = job if isinstance(job, str) else job.id
         return Timeline.of(self._object(self._api.read(f"{_path(job_id)}/timeline")))
 
@@ -226,25 +225,25 @@ class Client(
 
         The client polls as often as the API suggests. It calls `on_progress` with the job after the
         first poll and after each change of its status, progress or message. After `timeout`
-        seconds, this raises JobUnfinished, and the job continues. If the API doesn't answer, the
+        seconds, this raises JobUnfinished, and the job continues. If the API doesn't respond, the
         client retries for five minutes.
         """
         job_id = job if isinstance(job, str) else job.id
-        last: tuple[object, ...] = ()
-        for seen in self._polls(lambda: self.get(job_id), timeout, JobUnfinished):
-            news = (seen.status, seen.progress, seen.result_message)
-            if on_progress is not None and news != last:
-                last = news
-                on_progress(seen)
-        return seen
+        last_progress: tuple[object, ...] = ()
+        for state in self._polls(lambda: self.get(job_id), timeout, JobUnfinished):
+            progress = (state.status, state.progress, state.result_message)
+            if on_progress is not None and progress != last_progress:
+                last_progress = progress
+                on_progress(state)
+        return state
 
     # --- change -----------------------------------------------------------------------------------
 
     def cancel(self, job_id: str, *, members: bool = False) -> Job:
         """Cancel a job. A running job is asked to stop, and has `cancel_requested` True.
 
-        The members of its groups go on. With `members`, they are canceled too, and the job once all
-        have ended. Raises WrongState for a finished job.
+        The members of its groups continue. With `members`, they are canceled too, and the job once
+        all of them have ended. Raises WrongState for a finished job.
         """
         query = "?members=true" if members else ""
         return self._job(self._api.call("POST", f"{_path(job_id)}/cancel{query}"))
@@ -270,35 +269,38 @@ class Client(
         return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
 
     def delete(self, job_id: str) -> None:
-        """Delete a finished job with its payload, result and files. Raises WrongState,
-        JobNotFound."""
+        """Delete a finished job, its payload, result and files. Raises WrongState, JobNotFound."""
         try:
             self._api.call("DELETE", _path(job_id))
-        except JobNotFound as gone:
-            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
+        except JobNotFound as error:
+            if not error.repeated:  # otherwise, an earlier attempt of this call has deleted it
                 raise
 
     # --- internal ---------------------------------------------------------------------------------
 
     def _dispatch_with_key(
-        self, path: str, body: Mapping[str, Any] | None, given: str | None, traceparent: str | None
+        self,
+        path: str,
+        body: Mapping[str, Any] | None,
+        idempotency_key: str | None,
+        traceparent: str | None,
     ) -> Job:
-        """Dispatch with the given idempotency key, or with a new one."""
-        key = given or new_key()
+        """Dispatch with this idempotency key, or with a new one."""
+        key = idempotency_key or new_key()
         headers = {"Idempotency-Key": _header_value(key)}
         if not key.isascii():
             if body is None or "from_step" in body:
                 raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
             body, headers = {**body, "idempotency_key": key}, {}
-        headers |= traced(traceparent)
+        headers |= trace_headers(traceparent)
         try:
             job = self._job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
-        # The client's own key is new, so if the job exists already, an earlier attempt of this call
-        # made it. For the caller that isn't a replay.
-        return job if given else _not_replayed(job)
+        # With a new key, an existing job was dispatched by an earlier attempt of this call. For the
+        # caller, that isn't a replay.
+        return job if idempotency_key else _not_replayed(job)
 
     def _job(self, answer: Answer) -> Job:
         replayed = answer.headers.get("Idempotent-Replayed") == "true"

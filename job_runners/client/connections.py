@@ -1,8 +1,8 @@
 """HTTP connections to one host, shared by all threads.
 
-A redirect is returned like any other answer, and not followed. A connection is used by one thread
-at a time, and is kept for the next call. Before a call, the client checks that the server hasn't
-closed the connection. If the server closes it later, the call is repeated only if that is safe.
+A connection is used by one thread at a time, and is kept for the next call. Before a call, the
+client checks that the server hasn't closed the connection. If the server closes it later, the call
+is repeated only if that is safe. Redirects aren't followed, but returned like any other response.
 """
 
 import os
@@ -21,11 +21,11 @@ from job_runners.client.errors import NoAnswer
 Body = bytes | Callable[[], BinaryIO] | None
 
 _MAX_KEPT = 10  # idle connections
-# Seconds for which a connection may have been idle before a call. Servers and routers keep it open
+# How many seconds a connection may have been idle before a call. Servers and routers keep it open
 # for longer.
-_LONGEST_IDLE = 50.0
+_MAX_IDLE = 50.0
 # The same before a call that must not be repeated. No server closes a connection this soon.
-_FRESH = 1.0
+_MAX_IDLE_IF_ONCE = 1.0
 _CONNECT_TIMEOUT = 10.0  # seconds
 # The errors of a call on a connection that the server has closed.
 _CLOSED = (ConnectionError, ssl.SSLError)
@@ -68,18 +68,17 @@ class _KeptConnection:
         # Seconds since 1970, because the monotonic clock of a frozen Lambda may stop.
         self.used_at = 0.0
 
-    def is_alive(self, longest_idle: float) -> bool:
-        """Return whether the connection was used in the last `longest_idle` seconds and is still
-        open.
+    def is_alive(self, max_idle: float) -> bool:
+        """Return whether the connection is open, and was used in the last `max_idle` seconds.
 
-        An idle connection has something to read only if the server closed it.
+        An idle connection has data to read only if the server has closed it.
         """
         idle = time.time() - self.used_at
-        return 0 <= idle <= longest_idle and not _has_data(self.connection)
+        return 0 <= idle <= max_idle and not _has_data(self.connection)
 
 
 class Connections:
-    """The connections to the host of a URL. `timeout` is the seconds to wait for a whole answer."""
+    """The connections to the host of a URL. A response may take `timeout` seconds."""
 
     def __init__(self, url: str, timeout: float, *, use_proxy: bool = True) -> None:
         parts = urlsplit(url)
@@ -125,7 +124,7 @@ class Connections:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         while True:
-            kept = self._take(_LONGEST_IDLE if repeatable else _FRESH)
+            kept = self._take(_MAX_IDLE if repeatable else _MAX_IDLE_IF_ONCE)
             if kept is None:
                 return self._exchange(self._connect(), method, target, body, headers)
             try:
@@ -136,7 +135,7 @@ class Connections:
                 if not repeatable or not isinstance(error.__cause__, _CLOSED):
                     raise
 
-    def _take(self, longest_idle: float) -> _KeptConnection | None:
+    def _take(self, max_idle: float) -> _KeptConnection | None:
         """Return an idle connection that is alive, or None."""
         if os.getpid() != self._process:  # after a fork, the connections are the parent's
             self.close()
@@ -146,7 +145,7 @@ class Connections:
                 kept = self._idle.pop()
             except IndexError:
                 return None
-            if kept.is_alive(longest_idle):
+            if kept.is_alive(max_idle):
                 return kept
             kept.connection.close()
 

@@ -1,7 +1,7 @@
 """Find AWS credentials in the environment, at a container's endpoint, or with botocore.
 
-Lambda, ECS and EKS use the first two, which need no other package. botocore finds profiles, SSO and
-instance roles, and is used only if the environment has no credentials.
+The first two, which Lambda, ECS and EKS use, need no other package. botocore also finds profiles,
+SSO and instance roles. It is used only if the environment has no credentials.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import Any
 from job_runners.client.errors import NoCredentials
 from job_runners.values import Value, field
 
-_SOON = 600.0  # seconds before their expiry at which credentials are renewed
+_RENEW_BEFORE = 600.0  # seconds before their expiry
 _TIMEOUT = 5.0  # seconds; the container's endpoint is on this machine
-_TRIES = 3
+_MAX_TRIES = 3
 _PAUSE = 0.1  # seconds between two tries
 _HINT = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials= or token=. "
@@ -54,7 +54,7 @@ class FoundCredentials:
             return self._source()
 
     def forget(self) -> None:
-        """Forget the source of the refused credentials. The next call looks for a source again."""
+        """Forget the source of refused credentials, so that the next call looks for one again."""
         with self._lock:
             self._source = None
 
@@ -114,8 +114,10 @@ def _container_url(environment: Mapping[str, str]) -> str | None:
 
 
 class _Container:
-    """Gets credentials from the endpoint of ECS, EKS or Lambda, and caches them until they are
-    about to expire."""
+    """Gets credentials from the endpoint of ECS, EKS or Lambda, and caches them.
+
+    It gets new ones when they are about to expire.
+    """
 
     def __init__(self, url: str) -> None:
         from job_runners.client.addresses import is_container_endpoint, is_private
@@ -131,7 +133,7 @@ class _Container:
 
     def __call__(self) -> Credentials:
         left = self._expires_at - time.time()
-        if self._cached is not None and left > _SOON:
+        if self._cached is not None and left > _RENEW_BEFORE:
             return self._cached
         try:
             answer = self._request()
@@ -157,7 +159,7 @@ class _Container:
             headers["Authorization"] = token
         problem = ""
         with Connections(self._url, _TIMEOUT, use_proxy=False) as connections:
-            for _ in range(_TRIES):
+            for _ in range(_MAX_TRIES):
                 try:
                     answer = connections.send("GET", self._url, None, headers)
                 except NoAnswer as error:

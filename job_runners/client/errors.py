@@ -23,7 +23,7 @@ from typing import Any
 
 
 class JobRunnersError(Exception):
-    """The base of all errors. `problem` says what is wrong, `hint` how to fix it."""
+    """The base class of all errors. `problem` says what is wrong, and `hint` how to fix it."""
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(f"{problem} {hint}".strip())
@@ -54,11 +54,11 @@ class StackNotFound(ConfigurationError):
 
 
 class NoAnswer(JobRunnersError):
-    """The API was unreachable, closed the connection, or didn't answer in time.
+    """The API was unreachable, closed the connection, or didn't respond in time.
 
-    `may_have_landed` is False if the API has certainly not received the request.
-    `idempotency_key` is the key of a dispatch: repeat the dispatch with it to avoid a second job,
-    or pass it to `find` to get the job.
+    `may_have_landed` is False if the API has certainly not received the request. `idempotency_key`
+    is the key of a dispatch: to avoid a second job, repeat the dispatch with this key, or pass it
+    to `find`.
     """
 
     def __init__(self, problem: str, hint: str = "", *, may_have_landed: bool = True) -> None:
@@ -75,13 +75,17 @@ class OutcomeUnknown(NoAnswer):
 
 
 class ApiError(JobRunnersError):
-    """The API answered with an error.
+    """The API responded with an error.
 
-    `status` is the HTTP status. `slug` names the problem, such as `unknown-job-type`, and is empty
-    if the answer isn't from a Job Runners API. `fields` has the invalid fields of a request, each
-    with `field` and `why`. `request_id` is the id in the API's log. `retry_after` is in seconds.
-    `location` is the address of a redirect. `body` is the JSON object of the answer, or empty.
-    `repeated` is True if an earlier attempt of the same call may have been processed.
+    - `status` is the HTTP status.
+    - `slug` names the problem, such as `unknown-job-type`. It is empty if the response isn't from a
+    Job Runners API.
+    - `fields` are the invalid fields of a request, each with `field` and `why`.
+    - `request_id` is the id in the API's log.
+    - `retry_after` is in seconds.
+    - `location` is the address of a redirect.
+    - `body` is the JSON object of the response, or empty.
+    - `repeated` is True if an earlier attempt of the same call may have been processed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The values about error groups that the client returns."""
+"""The model of an error group that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,10 +11,12 @@ from job_runners.values import field
 class Failure(FromJson, kw_only=True):
     """An error group: the failed jobs of one type with one kind of error in one function.
 
-    `state` is `new` for a day, then `known`; `resolved`; or `regressed` if it failed again after it
-    was resolved. `failures` is an approximate number. `frame` is the function as `module:function`,
-    and `first_build` a hash of the build that saw the first failure; only operators see them.
-    `sample_job_id` is a recent job.
+    - `state` is `new` for a day and then `known`, until it is marked as `resolved`. It is
+    `regressed` if a job has failed since.
+    - `failures` is the approximate number of failures.
+    - `frame` is the function, as `module:function`. Only operators see it.
+    - `first_build` is a hash of the build with which the first job failed. Only operators see it.
+    - `sample_job_id` is the id of a recent job.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Read the API's JSON into values, by the types of their fields."""
+"""Parse the API's JSON into models, by the types of their fields."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,38 +9,38 @@ from job_runners.values import REQUIRED, Value
 
 
 class FromJson(Value):
-    """A value that the API returns.
+    """The base class of the models that the client returns.
 
-    A field that an older API lacks has its default. A field that is unknown to this version is only
+    A field that an older API lacks has its default. A field that this version doesn't know is only
     in `raw`, which is the API's JSON.
     """
 
     @classmethod
     def of(cls, value: Mapping[str, Any], **more: Any) -> Self:
-        """Return the value in the API's JSON, with the fields in `more`, which the JSON lacks.
+        """Return the model of the API's JSON, with fields in `more` that the JSON lacks.
 
         Raises KeyError if a required field is missing.
         """
         fields = dict(more)
-        for name, each in cls.__own_fields__.items():
+        for name, own_field in cls.__own_fields__.items():
             if name in fields:
                 continue
             if name == "raw":
                 fields[name] = value
             elif value.get(name) is not None:
-                fields[name] = _read(each.type, value[name])
-            elif each.default is REQUIRED:
+                fields[name] = _parse(own_field.type, value[name])
+            elif own_field.default is REQUIRED:
                 fields[name] = value[name]
         return cls(**fields)
 
 
-def _read(kind: Any, value: Any) -> Any:
-    """Return a value of JSON as a value of a field's type."""
-    parts: Any = getattr(kind, "__args__", ())
-    if NoneType in parts:
-        return _read(parts[0], value)
-    if getattr(kind, "__origin__", None) is tuple:
-        return tuple(_read(parts[0], each) for each in value)
-    if isinstance(kind, type) and issubclass(kind, FromJson):
-        return kind.of(value) if value else None
-    return datetime.fromisoformat(value) if kind is datetime else value
+def _parse(field_type: Any, value: Any) -> Any:
+    """Return a JSON value as a value of a field's type."""
+    arguments: Any = getattr(field_type, "__args__", ())
+    if NoneType in arguments:
+        return _parse(arguments[0], value)
+    if getattr(field_type, "__origin__", None) is tuple:
+        return tuple(_parse(arguments[0], item) for item in value)
+    if isinstance(field_type, type) and issubclass(field_type, FromJson):
+        return field_type.of(value) if value else None
+    return datetime.fromisoformat(value) if field_type is datetime else value

@@ -1,4 +1,4 @@
-"""The values that the client returns."""
+"""The models of jobs, tasks and pauses that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,9 +14,11 @@ FINISHED = frozenset({"succeeded", "failed", "canceled"})
 class JobError(FromJson):
     """The error of an attempt.
 
-    `kind` is the name of the error's class. `module` is the name of its module, or None for a class
-    of Python or of Job Runners. `module` and `traceback` are set only in a job that `get` or `wait`
-    returned, for callers who may see them. Only errors of earlier attempts have `attempt` and `at`.
+    - `kind` is the name of the error's class.
+    - `module` is the name of the class's module, or None for a class of Python or of Job Runners.
+    - `module` and `traceback` are set only in a job that `get` or `wait` returned, for callers who
+    may see them.
+    - `attempt` and `at` are set only in errors of earlier attempts.
     """
 
     kind: str | None
@@ -56,7 +58,7 @@ class WaitsFor(FromJson):
 
 
 class FollowUp(FromJson):
-    """A job that the end of another job has dispatched. `kind` is `on_end` or `on_failure`."""
+    """A job that was dispatched when another job ended. `kind` is `on_end` or `on_failure`."""
 
     kind: str
     job_type: str
@@ -64,16 +66,18 @@ class FollowUp(FromJson):
 
 
 class Job(FromJson, kw_only=True):
-    """A copy of a job's row, as it was when the API answered.
+    """A job at the time of the API's response.
 
-    `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
-    `canceled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `follow_ups`,
-    `notes`, `logs_url` and `worker` (its worker class; None is the default worker) are set only in
-    a job that `get` or `wait` returned. `raw` is the API's
-    JSON. `retry_after` is the number of seconds after which to poll again.
-
-    After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
-    `unique_outcome` is set if the job type is unique and another job for the same work existed:
+    - `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
+    `canceled`.
+    - `progress` is in percent.
+    - `payload`, `result`, `earlier_errors`, `follow_ups`, `notes`, `logs_url` and `worker` are set
+    only in a job that `get` or `wait` returned.
+    - `worker` is the job's worker class. None is the default worker.
+    - `retry_after` is the number of seconds after which to poll again.
+    - `raw` is the API's JSON.
+    - `replayed` is True if a dispatch found the job with the same idempotency key.
+    - `unique_outcome` is set if a dispatch of a unique type found another job for the same work:
     `returned` (this is that job, unchanged), `replaced` (this is that job, with the new payload and
     time) or `follows` (this is a new job that starts after that job).
     """
@@ -152,7 +156,7 @@ class Job(FromJson, kw_only=True):
 
 
 class JobFailed(JobRunnersError):
-    """A job has failed. `job` is that job."""
+    """The job has no result, because it failed. `job` is that job."""
 
     def __init__(self, job: Job) -> None:
         error = job.error
@@ -162,7 +166,7 @@ class JobFailed(JobRunnersError):
 
 
 class JobCanceled(JobRunnersError):
-    """A job was canceled. `job` is that job."""
+    """The job has no result, because it was canceled. `job` is that job."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"Job {job.id} ({job.job_type}) was canceled.")
@@ -170,7 +174,10 @@ class JobCanceled(JobRunnersError):
 
 
 class JobUnfinished(JobRunnersError, TimeoutError):
-    """A job has not ended yet, and continues. `job` is its last known state."""
+    """`wait` has timed out, or the job has no result yet. The job continues.
+
+    `job` is its last known state.
+    """
 
     def __init__(self, job: Job, seconds: float | None = None) -> None:
         after = "" if seconds is None else f" after {seconds:g} s"
@@ -184,7 +191,8 @@ class JobUnfinished(JobRunnersError, TimeoutError):
 class Child(FromJson):
     """A job that another job has dispatched with a key. `job` is None if it was deleted.
 
-    `group` is the parent's group that this job is in. `key` is None for a viewer.
+    `group` is the name of the parent's group that it is in. `key` is None if the caller has the
+    role viewer, which may not see keys.
     """
 
     key: str | None

@@ -1,4 +1,4 @@
-"""The values about queues that the client returns."""
+"""The models of queues that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ class Limits(FromJson):
 
 
 class Holder(FromJson):
-    """A job that has a slot, and the time at which it got the slot."""
+    """A job that has a slot. It got the slot at `since`."""
 
     job_id: str
     organization_id: str | None
@@ -100,9 +100,9 @@ class Backlog(FromJson):
 class Place(FromJson):
     """The position of a waiting job.
 
-    `ahead` is the number of jobs ahead of it, or None if it doesn't wait. `more_ahead` is True if
-    there are more, because at most 1,000 are counted. If `of_organization` is True, only jobs of
-    the job's organization are counted.
+    - `ahead` is the number of jobs ahead of it, at most 1,000, or None if it doesn't wait.
+    - `more_ahead` is True if there are more than that.
+    - `of_organization` is True if only jobs of the job's organization are counted.
     """
 
     waits_for: WaitsFor | None

@@ -1,4 +1,4 @@
-"""Attempts, the waits between them, and idempotency keys."""
+"""Repeat requests with pauses in between, and make idempotency keys."""
 
 import os
 import time
@@ -12,14 +12,14 @@ from job_runners.client.errors import NoAnswer
 # _MAX_WAIT.
 _FIRST_WAIT = 0.2
 _MAX_WAIT = 10.0
-LONGEST_REQUESTED = 60.0  # seconds: the client gives up if the API asks for a longer wait
+MAX_REQUESTED_WAIT = 60.0  # seconds; the client gives up if the API asks for a longer wait
 
 
 def pause(attempts: int, requested: float | None) -> float:
     """Return the seconds to wait after this number of attempts.
 
-    `requested` is the wait in seconds that the API asked for, or None. The result is never less
-    than that. A random part keeps many clients from calling again at the same time.
+    `requested` is the wait in seconds that the API asked for, or None. The result is at least that
+    long. A random part keeps many clients from calling again at the same time.
     """
     share = int.from_bytes(os.urandom(4), "big") / 2**32
     bound = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** (attempts - 1))
@@ -29,7 +29,7 @@ def pause(attempts: int, requested: float | None) -> float:
 def repeated(
     send: Callable[[], Answer], is_temporary: Callable[[Answer], bool], max_attempts: int
 ) -> Answer:
-    """Send a request until its answer isn't temporary. Return the last answer.
+    """Send a request until its response isn't temporary. Return the last response.
 
     Raises NoAnswer if the last attempt got none.
     """

@@ -49,7 +49,7 @@ class ScheduleClient(BaseClient):
             every = every.total_seconds()
         if every is not None and every % 1:
             raise ValueError(f"every={every!r} must be whole seconds.")
-        body = {
+        fields = {
             "job_type": job_type,
             "payload": dict(payload or {}),
             "cron": cron,
@@ -58,13 +58,15 @@ class ScheduleClient(BaseClient):
             "missed": missed,
             "overlap": overlap,
         }
-        given = {key: value for key, value in body.items() if value is not None}
-        answer = self._api.call("PUT", self._schedule_path(name, organization_id), given)
+        body = {key: value for key, value in fields.items() if value is not None}
+        answer = self._api.call("PUT", self._schedule_path(name, organization_id), body)
         return Schedule.of(self._object(answer))
 
     def pause_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
-        """Pause a schedule, and return it. Occurrences are skipped until you resume it. Raises
-        ScheduleNotFound."""
+        """Pause a schedule, and return it. Occurrences are skipped until you resume it.
+
+        Raises ScheduleNotFound.
+        """
         path = self._schedule_path(name, organization_id, "/paused")
         return Schedule.of(self._object(self._api.call("PUT", path)))
 
@@ -74,8 +76,10 @@ class ScheduleClient(BaseClient):
         return Schedule.of(self._object(self._api.call("DELETE", path)))
 
     def delete_schedule(self, name: str, *, organization_id: str | None = None) -> None:
-        """Delete a schedule. Its jobs remain. Raises ScheduleNotFound, and Conflict for a schedule
-        declared in code."""
+        """Delete a schedule. Its jobs remain.
+
+        Raises ScheduleNotFound, and Conflict for a schedule declared in code.
+        """
         try:
             self._api.call("DELETE", self._schedule_path(name, organization_id))
         except ScheduleNotFound as gone:

@@ -1,4 +1,4 @@
-"""The values about schedules that the client returns."""
+"""The models of schedules that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from job_runners.values import field
 
 
 class Occurrence(FromJson):
-    """A started occurrence: its due time and its job. `job` is None if it was deleted."""
+    """An occurrence that has started: its due time and its job. `job` is None if it was deleted."""
 
     at: datetime
     job_id: str
@@ -18,24 +18,22 @@ class Occurrence(FromJson):
 
 
 class Schedule(FromJson, kw_only=True):
-    """A schedule at the time of the API's answer.
+    """A schedule at the time of the API's response.
 
-    `words` describes its times, such as "at 02:00 every day, Europe/Berlin". `missed` is `skip`,
-    `one` or a number. `overlap` is `skip`, `queue` or `allow`. `payload` is None in a list, and for
-    callers who may not see it.
-
-    `origin` is `code` or `api`. `declared` is True if the code of the API's version declares a
-    schedule of this name. If it does and the origin is `api`, the declared schedule is inactive. A
-    schedule of origin `code` that isn't declared belongs to another version, and is removed 15
-    minutes after that version is gone.
-
-    `next` has the next occurrences: in a list, only the first one; while paused, none. `last` is
-    the last started occurrence. `last_skipped_at` and `last_failed_at` are the due times of the
-    last occurrence that was skipped and of the last that could not be started.
-
-    If `retrying` is True, the next occurrence is due, failed to start, and is retried. `error` is
-    then the error of that occurrence. Otherwise it is the error of the last occurrence that failed
-    to start. If `waits` is True, the next occurrence is due and waits for the previous job to end.
+    - `words` describes its times, such as "at 02:00 every day, Europe/Berlin".
+    - `missed` is `skip`, `one` or a number. `overlap` is `skip`, `queue` or `allow`.
+    - `payload` is None in a list, and for callers who may not see it.
+    - `origin` is `code` or `api`.
+    - `declared` is True if the deployed code declares a schedule with this name. If the origin is
+    `api`, the declared schedule is then inactive. A schedule with the origin `code` that isn't
+    declared belongs to another version, and is removed 15 minutes after that version is gone.
+    - `next` are the next occurrences: in a list, only the first one; while paused, none.
+    - `last` is the last occurrence that has started.
+    - `last_skipped_at` and `last_failed_at` are the due times of the last occurrences that were
+    skipped, or could not be started.
+    - `retrying` is True if the next occurrence is due, but could not be started so far. `error` is
+    then the reason. Otherwise, `error` is the reason for the last occurrence that failed to start.
+    - `waits` is True if the next occurrence is due, and waits for the previous job to end.
     """
 
     name: str

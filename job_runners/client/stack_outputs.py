@@ -1,4 +1,4 @@
-"""Find a deployed stack by its name with one signed call to CloudFormation, without an SDK."""
+"""Read the outputs of a deployed stack with one signed call to CloudFormation, without an SDK."""
 
 from collections.abc import Mapping
 from typing import NoReturn
@@ -47,8 +47,8 @@ def find_outputs(
 def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
     """Return the URL of a stack's API. Raises KeyError for a missing output.
 
-    `endpoint_url` is the URL of the local AWS if the stack is there, otherwise empty. On a local
-    AWS, the host in the output ApiUrl doesn't exist.
+    `endpoint_url` is the URL of the local AWS if the stack is there, and otherwise empty. On a
+    local AWS, the host in the output ApiUrl doesn't exist.
     """
     if endpoint_url:
         return f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"

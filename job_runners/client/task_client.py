@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from job_runners.client.base_client import PAGE, BaseClient, part, traced
+from job_runners.client.base_client import PAGE, BaseClient, part, trace_headers
 from job_runners.client.errors import FailedTaskNotFound
 from job_runners.client.models import FailedTask
 
@@ -29,7 +29,11 @@ class TaskClient(BaseClient):
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
         answer = self._api.call_once(
-            "POST", "/tasks", body, headers=traced(traceparent), not_processed_slugs=_UNSENT_SLUGS
+            "POST",
+            "/tasks",
+            body,
+            headers=trace_headers(traceparent),
+            not_processed_slugs=_UNSENT_SLUGS,
         )
         task_id: str | None = self._object(answer).get("id")
         return task_id

@@ -1,4 +1,4 @@
-"""A job's timeline, as the client returns it."""
+"""The models of a job's timeline that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,14 +9,19 @@ from job_runners.values import field
 
 
 class TimelineRecord(FromJson, kw_only=True):
-    """Something that took time in a job.
+    """An invocation, step, wait or child of a job, with its times.
 
-    `kind` is `invocation`, `step`, `sleep`, `signal`, `group` or `child`. `name` is that of the
-    step, wait, signal or group, or the key of the child. For a failed invocation, it is the step
-    that raised the error, whose kind is `error`. Viewers get no names. `claim` is the number of the
-    invocation, or of the one in which the record began. `run` counts the manual retries before an
-    invocation, from 1. A worker could have begun the invocation at `ready_at`. `by` sent the
-    signal. `id` is that of the child. `ended_at` and `outcome` are None until the record has ended.
+    - `kind` is `invocation`, `step`, `sleep`, `signal`, `group` or `child`.
+    - `name` is the name of the step, wait, signal or group, or the key of the child. For a failed
+    invocation, it is the step that raised the error. Callers with the role viewer get no names.
+    - `claim` is the number of the invocation, or of the invocation in which the record began. A
+    worker starts each invocation with a claim.
+    - `run` is 1 until the job is retried manually, and one higher after each such retry.
+    - `ready_at` is when a worker could have begun the invocation.
+    - `error` is the class name of the error of a failed invocation.
+    - `by` is the caller that sent the signal.
+    - `id` is the child's id.
+    - `ended_at` and `outcome` are None until the record has ended.
     """
 
     kind: str
@@ -35,9 +40,9 @@ class TimelineRecord(FromJson, kw_only=True):
 
 
 class Act(FromJson):
-    """What a caller did with a job: `dispatched`, `replaced`, `canceled` or `retried` it.
+    """An act of a caller: `what` is `dispatched`, `replaced`, `canceled` or `retried`.
 
-    `rerun_of` is the job that a dispatched one continues from a step.
+    `rerun_of` is the id of the finished job from whose step a dispatched job continues.
     """
 
     at: datetime
@@ -47,10 +52,10 @@ class Act(FromJson):
 
 
 class Timeline(FromJson):
-    """The timeline of a job: its `records` and the `acts` of callers, each in the order of time.
+    """The timeline of a job: its `records` and the `acts` of callers, in chronological order.
 
-    `gaps` are the claims whose invocations aren't recorded. `complete` is False if the job has more
-    records than one answer.
+    `gaps` are the numbers of claims whose invocations weren't recorded. `complete` is False if the
+    job has more records than a response can have.
     """
 
     records: tuple[TimelineRecord, ...]

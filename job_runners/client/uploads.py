@@ -1,6 +1,6 @@
 """Upload files to the stack's bucket with a signed PUT.
 
-The HTTP API accepts only files of up to 4 MB, because API Gateway limits requests.
+The HTTP API accepts only files of up to 4 MB, because API Gateway limits the size of requests.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from job_runners.client.repeating import repeated
 from job_runners.client.signing import sign
 from job_runners.client.stack_outputs import error_of
 
-_TRIES = 4
-_LARGEST = 5 * 1024**3  # bytes: the limit of one PUT
+_MAX_TRIES = 4
+_MAX_SIZE = 5 * 1024**3  # bytes, the limit of one PUT
 # Control characters and backslashes, and segments that are empty, `.` or `..`.
 _INVALID = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
 _CHUNK = 1024 * 1024
 
 
 class Uploads:
-    """The bucket of a stack. `timeout` is the seconds to wait without any progress."""
+    """Uploads files to the bucket of a stack. It waits `timeout` seconds without any progress."""
 
     def __init__(
         self, bucket: str, region: str, credentials: Callable[[], Credentials], timeout: float
@@ -50,9 +50,9 @@ class Uploads:
 
     def _put(self, open_file: Callable[[], BinaryIO], key: str) -> None:
         digest, size = _measure(open_file)
-        if size > _LARGEST:
+        if size > _MAX_SIZE:
             raise UploadRefused(
-                f"The file has {size:,} bytes. The limit of one upload is {_LARGEST:,}.",
+                f"The file has {size:,} bytes. The limit of one upload is {_MAX_SIZE:,}.",
                 "Upload it in parts with aws s3 cp.",
                 status=0,
                 code="EntityTooLarge",
@@ -65,7 +65,7 @@ class Uploads:
             return connections.send("PUT", url, open_file, headers)
 
         with Connections(url, self._timeout) as connections:
-            answer = repeated(send, lambda answer: answer.status >= 500, _TRIES)
+            answer = repeated(send, lambda answer: answer.status >= 500, _MAX_TRIES)
         if answer.status != 200:
             raise _refusal(self._bucket, key, answer)
 

@@ -1,4 +1,4 @@
-"""The client's calls about the webhooks that an organization subscribes."""
+"""The client's calls about an organization's webhooks."""
 
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, urlencode
@@ -13,7 +13,7 @@ class WebhookClient(BaseClient):
     """The calls about webhooks. Use Client instead."""
 
     def webhooks(self, *, organization_id: str | None = None) -> tuple[Webhook, ...]:
-        """Return the organization's webhooks, by name."""
+        """Return the organization's webhooks, ordered by name."""
         listed = self._object(self._api.read(self._webhook_path(None, organization_id)))
         return tuple(Webhook.of(each) for each in listed["webhooks"])
 
@@ -34,19 +34,21 @@ class WebhookClient(BaseClient):
     ) -> Webhook:
         """Subscribe a webhook, or replace it, and return it.
 
-        It gets an event when a job has ended with one of `statuses` ("succeeded", "failed" or
-        "canceled") and has one of `job_types`. By default, it gets all. `secret` is the name of
+        It receives an event when a job has ended with one of `statuses` ("succeeded", "failed" or
+        "canceled") and has one of `job_types`. By default, it receives all. `secret` is the name of
         the secret that signs the events. Raises InvalidRequest, and Conflict if the stack has no
         subscriptions.
         """
-        body = {"url": url, "secret": secret, "statuses": statuses, "job_types": job_types}
-        given = {key: value for key, value in body.items() if value is not None}
+        fields = {"url": url, "secret": secret, "statuses": statuses, "job_types": job_types}
+        body = {key: value for key, value in fields.items() if value is not None}
         path = self._webhook_path(name, organization_id)
-        return Webhook.of(self._object(self._api.call("PUT", path, given)))
+        return Webhook.of(self._object(self._api.call("PUT", path, body)))
 
     def delete_webhook(self, name: str, *, organization_id: str | None = None) -> None:
-        """Delete a webhook. Events that it has not accepted yet are not sent again. Raises
-        WebhookNotFound."""
+        """Delete a webhook. Events that it has not accepted yet are not sent again.
+
+        Raises WebhookNotFound.
+        """
         try:
             self._api.call("DELETE", self._webhook_path(name, organization_id))
         except WebhookNotFound as gone:

@@ -1,4 +1,4 @@
-"""The values about webhooks that the client returns."""
+"""The model of a webhook that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,10 +9,11 @@ from job_runners.values import field
 
 
 class Webhook(FromJson, kw_only=True):
-    """A webhook that an organization has subscribed. It gets an event when a job has ended.
+    """A webhook that an organization has subscribed. It receives an event when a job has ended.
 
-    `secret` is the name of the secret that signs the events. `statuses` and `job_types` say which
-    ends it gets; where one is None, it gets all.
+    `secret` is the name of the secret that signs the events. With `statuses` or `job_types`, it
+    only receives events about jobs that ended with one of these statuses, or have one of these
+    types.
     """
 
     name: str

@@ -13,7 +13,7 @@ from jobs_command import FakeApi, job, jobs, problem
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send two jobs at a time, and wait for hardly anything between tries."""
-    monkeypatch.setattr(bulk_client, "_MOST_JOBS", 2)
+    monkeypatch.setattr(bulk_client, "_MAX_JOBS", 2)
     monkeypatch.setattr(repeating, "_FIRST_WAIT", 0.001)
     monkeypatch.setattr("job_runners.cli.many._STEP", 2)
 

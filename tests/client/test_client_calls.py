@@ -356,7 +356,7 @@ def test_a_task_uses_no_connection_that_was_idle_for_long(
     server.then = answer(200, SUMMARY)
     caller = client(server)
     caller.get(ID)
-    monkeypatch.setattr(connections, "_FRESH", -1)
+    monkeypatch.setattr(connections, "_MAX_IDLE_IF_ONCE", -1)
     caller.dispatch_task("send_message")
     assert server.connections == 2
 

@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def client(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Client:
     """Return a client of the API that sends ten jobs at a time."""
-    monkeypatch.setattr(bulk_client, "_MOST_JOBS", 10)
+    monkeypatch.setattr(bulk_client, "_MAX_JOBS", 10)
     return Client(url=api_server.url, region="us-east-1", organization_id="acme")
 
 
@@ -56,7 +56,7 @@ def test_a_program_that_was_interrupted_runs_again_with_the_same_key(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = list(islice(client.dispatch_many(numbered(25), idempotency_key="may"), 12))
-    monkeypatch.setattr(bulk_client, "_MOST_JOBS", 7)  # as another version of the client may do
+    monkeypatch.setattr(bulk_client, "_MAX_JOBS", 7)  # as another version of the client may do
     again = list(client.dispatch_many(numbered(25), idempotency_key="may"))
     assert [each.job and each.job.id for each in again[:12]] == [
         each.job and each.job.id for each in first

@@ -179,7 +179,7 @@ def test_what_s3_refuses_is_said(server: BadServer, monkeypatch: pytest.MonkeyPa
         Client(url=server.url, bucket="files").upload(b"abc", "x")
     assert (it.value.status, it.value.code) == (403, "AccessDenied")
     assert len(server.seen) == 1
-    monkeypatch.setattr(uploads, "_LARGEST", 2)
+    monkeypatch.setattr(uploads, "_MAX_SIZE", 2)
     with pytest.raises(UploadRefused, match="aws s3 cp"):
         Client(url=server.url, bucket="files").upload(b"abc", "x")
     assert len(server.seen) == 1
