@@ -105,19 +105,26 @@ def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
     if organization_id is not None:
         fields["organization_id"] = organization_id
     data = checked(JobData, fields)
-    if not caller.is_service:
-        _check_queue(data)
+    _check_queue(data, caller)
     return data
 
 
-def _check_queue(data: JobData) -> None:
-    """Raise InvalidFields for a queue that the job type doesn't allow, because that queue may have
-    no limits, or may be reserved for more urgent jobs."""
-    allowed = registry().job(data.job_type).allowed_queues
-    if data.queue_name is not None and data.queue_name not in allowed:
-        quoted = ", ".join(map(repr, allowed))
-        why = f"must be {quoted} for a job {data.job_type!r}; only services may use other queues"
-        raise InvalidFields([{"field": "queue_name", "why": why}])
+def _check_queue(data: JobData, caller: Caller) -> None:
+    """Raise InvalidFields for a queue that the job type doesn't allow this caller, because that
+    queue may have no limits, or may be reserved for more urgent jobs."""
+    if data.queue_name is None:
+        return
+    job = registry().job(data.job_type)
+    if data.queue_name in job.allowed_queues or (caller.is_service and not job.only_allowed_queues):
+        return
+    quoted = ", ".join(map(repr, job.allowed_queues))
+    why = f"must be {quoted} for a job {data.job_type!r}"
+    advice = (
+        "add the queue to its definition"
+        if caller.is_service
+        else "only services may use other queues"
+    )
+    raise InvalidFields([{"field": "queue_name", "why": f"{why}; {advice}"}])
 
 
 def copy_of(

@@ -21,7 +21,7 @@ from job_runners.django import MAX_ATTEMPTS, current_options
 from job_runners.django.calls import call_of
 from job_runners.django.current import current_job
 from job_runners.django.results import TaskJob, local, result_of
-from job_runners.django.transports import Transport, transport_for
+from job_runners.django.transports import InProcess, OverHttp, transport_for
 
 OPTIONS: dict[str, Any] = {
     "JOB_TYPE": "django_task",  # the name in JOBS
@@ -56,7 +56,7 @@ class JobRunnersBackend(BaseTaskBackend):
         self.supports_priority = self.settings["PRIORITY_QUEUES"] is not None
 
     @property
-    def transport(self) -> Transport:
+    def transport(self) -> OverHttp | InProcess:
         """Return how this process reaches the engine. Raises ConfigurationError."""
         return transport_for(self.settings["CLIENT"])
 
@@ -89,7 +89,7 @@ class JobRunnersBackend(BaseTaskBackend):
             return self._dispatch(task, fields)
         key = fields.setdefault("idempotency_key", get_random_string(32))
         result_id = self.transport.id_under(key, fields.get("organization_id"))
-        later = TaskJob(result_id, fields["job_type"], None, "queued", 1, None)
+        later = TaskJob(result_id, fields["job_type"], "queued")
         result = result_of(later, task, fields["payload"], self.alias)
 
         def send() -> None:  # not a lambda, because Django logs the name of a robust callback

@@ -13,7 +13,7 @@ from django.utils.json import normalize_json
 from job_runners.errors import PayloadTooLarge
 
 # Bytes of JSON. The API accepts a body that is a little larger.
-LIMIT = 2_500_000
+_LIMIT = 2_500_000
 
 _signer = partial(Signer, salt="job_runners.django")
 # The fields that decide what is called.
@@ -27,11 +27,9 @@ def call_of(
 
     Raises TypeError and ValueError for arguments that JSON can't hold, and PayloadTooLarge.
     """
-    arguments = {"args": normalize_json(list(args)), "keywords": normalize_json(dict(kwargs))}
-    size = size_of(arguments, f"The arguments of {task.module_path}")
-    if size > LIMIT:
-        advice = "Pass the id of a row or the name of a file instead."
-        raise PayloadTooLarge(f"The call of {task.module_path}", size, LIMIT, advice)
+    what = f"The call of {task.module_path}"
+    advice = "Pass the id of a row or the name of a file instead."
+    arguments = json_of({"args": [*args], "keywords": dict(kwargs)}, what, advice)
     call = {"task": task.module_path, **arguments, "backend": task.backend}
     signature = {"signature": _signer().signature(_signed_text(call))} if sign else {}
     deferred = task.run_after is not None
@@ -50,19 +48,28 @@ def check_signature(call: Mapping[str, Any]) -> None:
         ) from None
 
 
-def size_of(value: Any, what: str) -> int:
-    """Return the bytes of a value as JSON. Raises TypeError and ValueError if JSON would change the
-    value or can't hold it."""
+def json_of(value: Any, what: str, advice: str) -> Any:
+    """Return a value as JSON's types, by Django's rules.
+
+    Raises TypeError and ValueError if JSON would change the value or can't hold it, and
+    PayloadTooLarge with this advice.
+    """
     try:
-        text = json.dumps(value, allow_nan=False)
-        json.dumps(value, ensure_ascii=False).encode()
+        normal = normalize_json(value)
+        text = json.dumps(normal, allow_nan=False)
+        json.dumps(normal, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError(f"{what} has a value that is nested too deeply or in itself.") from None
     except UnicodeEncodeError:
-        raise ValueError(f"{what} have half of a surrogate pair, which is no text.") from None
-    except ValueError as error:
-        raise ValueError(f"{what} have a number that JSON can't hold: {error}") from None
-    if json.loads(text) != value:
-        raise TypeError(f"{what} have a dict whose keys aren't text. JSON has only text as keys.")
-    return len(text)
+        raise ValueError(f"{what} has half of a surrogate pair, which is no text.") from None
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what} has a value that JSON can't hold: {error}") from None
+    if json.loads(text) != normal:
+        raise TypeError(f"{what} has a dict whose keys aren't text. JSON has only text as keys.")
+    if len(text) > _LIMIT:
+        raise PayloadTooLarge(what, len(text), _LIMIT, advice)
+    return normal
 
 
 def _signed_text(call: Mapping[str, Any]) -> str:

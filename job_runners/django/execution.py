@@ -14,15 +14,14 @@ from django.tasks.base import TaskError
 from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone, translation
-from django.utils.json import normalize_json
 
 from job_runners.django.backend import JobRunnersBackend, TaskNotFound
-from job_runners.django.calls import LIMIT, check_signature, size_of
+from job_runners.django.calls import check_signature, json_of
 from job_runners.django.current import CurrentJob, current_job
 from job_runners.django.errors import TaskRefused
 from job_runners.django.job_type import TaskCall
 from job_runners.django.results import worker_ids
-from job_runners.errors import DoNotRetry, NotDeployed, PayloadTooLarge
+from job_runners.errors import DoNotRetry, NotDeployed
 
 if TYPE_CHECKING:
     from job_runners.work.running_job import RunningJob
@@ -65,8 +64,10 @@ def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:
 def _backend(call: TaskCall) -> JobRunnersBackend:
     try:
         backend = task_backends[call.backend]
-    except InvalidTaskBackend as error:
-        raise TaskRefused(f"{error} Deploy the worker with the site's TASKS.") from error
+    except InvalidTaskBackend:
+        raise TaskRefused(
+            f"The worker has no TASKS[{call.backend!r}]. Give the worker the site's TASKS."
+        ) from None
     if not isinstance(backend, JobRunnersBackend):
         kind = type(backend).__name__
         raise TaskRefused(
@@ -87,7 +88,7 @@ def _task(backend: JobRunnersBackend, call: TaskCall, is_from_payload: bool) -> 
     except TaskNotFound as error:
         raise (NotDeployed if is_signed else TaskRefused)(str(error)) from error
     except InvalidTask as error:
-        raise TaskRefused(str(error)) from error
+        raise TaskRefused(str(error)) from None
 
 
 def _call(backend: JobRunnersBackend, result: TaskResult, *, is_last: bool) -> Any:
@@ -95,11 +96,10 @@ def _call(backend: JobRunnersBackend, result: TaskResult, *, is_last: bool) -> A
     task_started.send(type(backend), task_result=result)
     context = [TaskContext(task_result=result)] if task.takes_context else []
     try:
-        value = normalize_json(task.call(*context, *result.args, **result.kwargs))
-        size = size_of(value, f"The values that {task.module_path} returned")
-        if size > LIMIT:
-            advice = "Save it, and return its id."
-            raise PayloadTooLarge(f"What {task.module_path} returned", size, LIMIT, advice)
+        returned = task.call(*context, *result.args, **result.kwargs)
+        value = json_of(
+            returned, f"The result of {task.module_path}", "Save it, and return its id."
+        )
     except (Exception, SystemExit) as error:  # not the engine's own interrupts
         _begin_at_task(error)
         if (is_last or isinstance(error, DoNotRetry)) and not isinstance(error, NotDeployed):

@@ -1,7 +1,7 @@
 """The job types that run Django's tasks. The API checks payloads with them, without Django."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -34,14 +34,18 @@ class TaskCall(NoArguments):
     signature: str = ""
 
 
-class FixedTask(Job):
-    """A job type that always makes the same call, for schedules. Its payload is empty."""
+class DjangoTask(Job):
+    """A job type that runs Django's tasks. With `fixed_call`, its payload is empty, and it always
+    makes this call, as schedules need."""
 
-    task_call: TaskCall | None = None
+    fixed_call: TaskCall | None = None
 
-    def run(self, running: "RunningJob", _payload: BaseModel) -> Any:
+    # A queue that only the site knows has neither limits nor a name in the stack.
+    only_allowed_queues: ClassVar[bool] = True
+
+    def run(self, running: "RunningJob", payload: BaseModel) -> Any:
         """Call the task and return what it returns."""
-        return self.call(running, self.task_call)
+        return self.call(running, self.fixed_call or payload)
 
 
 def django_task(
@@ -64,10 +68,10 @@ def django_task(
         if args or kwargs:
             raise InvalidDefinition("django_task: arguments need the path of a task")
         options.setdefault("retry", Retry(max_attempts=_MAX_ATTEMPTS))
-        job = Job("job_runners.django.worker:run_task", **options)
+        job = DjangoTask("job_runners.django.worker:run_task", **options)
     else:
         names = {"task": task, "args": list(args), "keywords": dict(kwargs or {})}
         call = TaskCall.model_validate({**names, "backend": backend})
-        job = FixedTask("job_runners.django.worker:run_fixed_task", task_call=call, **options)
+        job = DjangoTask("job_runners.django.worker:run_fixed_task", fixed_call=call, **options)
     vars(job)["_declared_in"] = entries.caller_outside(__file__)  # for errors: not this file
     return job

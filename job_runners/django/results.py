@@ -3,7 +3,7 @@
 import builtins
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.tasks import Task, TaskResult, TaskResultStatus
@@ -13,6 +13,9 @@ from django.utils import timezone
 from job_runners import errors
 from job_runners.django import errors as own_errors
 from job_runners.work import errors as work_errors
+
+if TYPE_CHECKING:
+    from job_runners import Job, JobError
 
 _CANCELED = "canceled"
 _STATUS = {
@@ -24,7 +27,7 @@ _STATUS = {
 
 
 class Failure(NamedTuple):
-    """The error of an attempt, as `job_runners.JobError` has it."""
+    """The error of an attempt: what a result shows of `job_runners.JobError`."""
 
     kind: str
     message: str
@@ -33,14 +36,14 @@ class Failure(NamedTuple):
 
 
 class TaskJob(NamedTuple):
-    """The facts about a job that a result shows. They come from the API or from the job's row."""
+    """A job where the client isn't installed: what a result shows of `job_runners.Job`."""
 
     id: str
     job_type: str
-    organization_id: str | None
     status: str
-    attempt: int
-    created_at: datetime | None
+    organization_id: str | None = None
+    attempt: int = 1
+    created_at: datetime | None = None
     started_at: datetime | None = None
     attempt_started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -51,9 +54,10 @@ class TaskJob(NamedTuple):
     earlier_errors: Sequence[Failure] = ()
 
 
-def result_of(job: TaskJob, task: Task, call: dict[str, Any], alias: str) -> TaskResult:
+def result_of(job: "TaskJob | Job", task: Task, call: dict[str, Any], alias: str) -> TaskResult:
     """Return a job as the result of a task. `call` is the payload of the job."""
-    begun = job.attempt if job.attempt_started_at else job.attempt - 1
+    attempt = job.attempt or 1
+    begun = attempt if job.attempt_started_at else attempt - 1
     result = TaskResult(
         task=task,
         id=job.id,
@@ -82,8 +86,8 @@ def local(time: datetime | None) -> datetime | None:
     return time if time is None or settings.USE_TZ else timezone.make_naive(time)
 
 
-def _errors(job: TaskJob) -> list[TaskError]:
-    failures = list(job.earlier_errors)
+def _errors(job: "TaskJob | Job") -> list[TaskError]:
+    failures: list[Failure | JobError] = [*job.earlier_errors]
     if job.status == _CANCELED:
         failures.append(Failure("JobCanceled", "The job was canceled.", "job_runners"))
     elif job.status == "failed" and job.error:
@@ -97,11 +101,11 @@ def _errors(job: TaskJob) -> list[TaskError]:
     ]
 
 
-def _path_of(failure: Failure) -> str:
+def _path_of(failure: "Failure | JobError") -> str:
     """Return the path of the error's class. A class of Python or of ours is recorded without its
     module; of our own internal classes, which have no path, only the traceback has the name."""
-    if failure.module is not None:
-        return f"{failure.module}.{failure.kind}"
-    modules = (builtins, errors, work_errors, own_errors)
-    found = next((each for each in modules if hasattr(each, failure.kind)), None)
-    return f"{found.__name__}.{failure.kind}" if found else "builtins.Exception"
+    kind, module = failure.kind or "Exception", failure.module
+    if module is None:
+        modules = (builtins, errors, work_errors, own_errors)
+        module = next((each.__name__ for each in modules if hasattr(each, kind)), None)
+    return f"{module}.{kind}" if module else "builtins.Exception"

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from django.tasks.exceptions import InvalidTask
 
 from job_runners import caches
 from job_runners.django.current import current_job
@@ -11,22 +13,9 @@ from job_runners.errors import IdempotencyConflict
 from job_runners.settings import has_engine
 
 if TYPE_CHECKING:
-    from job_runners import Client
+    from job_runners import Client, Job
 
 _UNDER_KEY = "key:"  # begins the id of a result that is found by its job's idempotency key
-
-
-class Transport(Protocol):
-    """What a backend needs from the engine. `fields` are those of a dispatch."""
-
-    def dispatch(self, fields: Mapping[str, Any]) -> TaskJob:
-        """Dispatch a job."""
-
-    def get(self, result_id: str, organization_id: str | None, /) -> TaskJob | None:
-        """Return a job by the id of its result, or None if there is none."""
-
-    def id_under(self, key: str, organization_id: str | None, /) -> str:
-        """Return the id of a result whose job will be dispatched with an idempotency key."""
 
 
 class OverHttp:
@@ -35,12 +24,12 @@ class OverHttp:
     def __init__(self, client: "Client") -> None:
         self.client = client
 
-    def dispatch(self, fields: Mapping[str, Any]) -> TaskJob:
+    def dispatch(self, fields: Mapping[str, Any]) -> "Job":
         """Dispatch a job in one request."""
-        return _of_client(self.client.dispatch(**fields))
+        return self.client.dispatch(**fields)
 
-    def get(self, result_id: str, organization_id: str | None) -> TaskJob | None:
-        """Return a job, or None if there is none."""
+    def get(self, result_id: str, organization_id: str | None) -> "Job | None":
+        """Return a job by the id of its result, or None if there is none."""
         from job_runners import JobNotFound
 
         if result_id.startswith(_UNDER_KEY):
@@ -48,12 +37,13 @@ class OverHttp:
             found = self.client.find(idempotency_key=key, organization_id=organization_id)
             return None if found is None else self.get(found.id, organization_id)
         try:
-            return _of_client(self.client.get(result_id))
+            return self.client.get(result_id)
         except (JobNotFound, ValueError):  # ValueError: the text can't be an id
             return None
 
     def id_under(self, key: str, _organization_id: str | None) -> str:
-        """Return the key itself, because only the engine can derive the id from it."""
+        """Return the id of a result whose job will have an idempotency key. It is the key itself,
+        because only the engine can derive the job's id from it."""
         return f"{_UNDER_KEY}{key}"
 
 
@@ -61,9 +51,20 @@ class InProcess:
     """The engine itself, in a worker and in any other process that has JOB_RUNNER set."""
 
     def dispatch(self, fields: Mapping[str, Any]) -> TaskJob:
-        """Dispatch a job, unless an earlier attempt of the current task has made the same call."""
-        from job_runners import runners
+        """Dispatch a job, unless an earlier attempt of the current task has made the same call.
 
+        Raises InvalidTask for a queue that the job type doesn't allow, as the API does.
+        """
+        from job_runners import runners
+        from job_runners.engine.registry.registry import registry
+
+        allowed = registry().job(fields["job_type"]).allowed_queues
+        if fields.get("queue_name", allowed[0]) not in allowed:
+            raise InvalidTask(
+                f"The queue must be {', '.join(map(repr, allowed))} for a job "
+                f"{fields['job_type']!r}. Add {fields['queue_name']!r} to the queues of its "
+                "django_task(), or give the task another queue."
+            )
         try:
             row = runners.dispatch_job(runners.JobData(**fields))
         except IdempotencyConflict as conflict:  # the same call at another time, such as in an hour
@@ -77,7 +78,7 @@ class InProcess:
         return _of_row(row, payload=fields["payload"])
 
     def get(self, result_id: str, _organization_id: str | None) -> TaskJob | None:
-        """Return a job, or None if there is none."""
+        """Return a job by the id of its result, or None if there is none."""
         from job_runners.store import blobs, queries
 
         row = queries.read(result_id)
@@ -87,7 +88,7 @@ class InProcess:
         return _of_row(row, payload=payload, result=blobs.get(row.result, row.result_key))
 
     def id_under(self, key: str, organization_id: str | None) -> str:
-        """Return the id that the job will have."""
+        """Return the id that the job with an idempotency key will have."""
         from job_runners.store.job_request import id_under_key
 
         return id_under_key(organization_id or "default", key)
@@ -98,7 +99,7 @@ _clients: dict[str, OverHttp] = {}
 caches.register(_clients.clear)
 
 
-def transport_for(client_options: Mapping[str, Any]) -> Transport:
+def transport_for(client_options: Mapping[str, Any]) -> OverHttp | InProcess:
     """Return the engine if this process has one, or else a client with these options.
 
     Raises ConfigurationError if the client gets no address of an API.
@@ -111,20 +112,6 @@ def transport_for(client_options: Mapping[str, Any]) -> Transport:
 
         _clients[key] = OverHttp(Client(**client_options))
     return _clients[key]
-
-
-def _of_client(job: Any) -> TaskJob:
-    def failure(error: Any) -> Failure:
-        return Failure(
-            error.kind or "Exception", error.message or "", error.module, error.traceback
-        )
-
-    names = [name for name in TaskJob._fields if name not in ("error", "earlier_errors")]
-    return TaskJob(
-        **{name: getattr(job, name) for name in names},
-        error=failure(job.error) if job.error else None,
-        earlier_errors=[failure(each) for each in job.earlier_errors],
-    )
 
 
 def _of_row(row: Any, payload: Any, result: Any = None) -> TaskJob:

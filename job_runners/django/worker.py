@@ -17,7 +17,7 @@ def run_task(job: RunningJob, payload: TaskCall) -> Any:
 
 
 def run_fixed_task(job: RunningJob, payload: NoArguments) -> Any:
-    """Make the call of a `FixedTask`, which passes the call in place of the job's payload."""
+    """Make a job type's fixed call, which `DjangoTask` passes in place of the job's payload."""
     _set_up()
     from job_runners.django.execution import execute
 

@@ -156,6 +156,9 @@ class Job(Definition):
     on_failure: str | None = None
     worker: str | None = None  # type: ignore[misc]
 
+    # Whether services, too, may choose only `queue_name` and `queues`.
+    only_allowed_queues: ClassVar[bool] = False
+
     _parameters = ("job", "payload")
 
     def __post_init__(self) -> None:

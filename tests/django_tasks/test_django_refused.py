@@ -8,10 +8,19 @@ from django.tasks import default_task_backend, task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.test import override_settings
 
-from job_runners import Client, ConfigurationError, Job, JobRunnersError, NoAnswer
+from job_runners import (
+    Client,
+    ConfigurationError,
+    InvalidRequest,
+    Job,
+    JobRunnersError,
+    NoAnswer,
+)
 from job_runners.django.calls import call_of
 from job_runners.django.errors import TaskRefused
 from job_runners.errors import PayloadTooLarge
+from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.saved_jobs import SavedJobs
 
 BACKEND = "job_runners.django.JobRunnersBackend"
 
@@ -167,11 +176,26 @@ def test_wagtails_gadget_imports_nothing_without_a_signature(stack: Any, client:
 # --- on the site ----------------------------------------------------------------------------------
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def in_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ([float("nan")], ValueError, "number that JSON can't hold"),
-        ([float("inf")], ValueError, "number that JSON can't hold"),
+        ([float("nan")], ValueError, "value that JSON can't hold: Out of range"),
+        ([float("inf")], ValueError, "value that JSON can't hold: Out of range"),
+        ([nested(100_000)], ValueError, "nested too deeply"),
+        ([in_itself()], ValueError, "or in itself"),
         ([object()], TypeError, "Unsupported type"),
         ([b"\xff"], ValueError, "Unsupported value"),
         ([{1: 2}], TypeError, "keys aren't text"),
@@ -216,6 +240,25 @@ def test_priority_and_unknown_queues_are_refused(tasks: Any) -> None:
         tasks.mark.using(backend="acme", priority=5)
     with pytest.raises(InvalidTask, match="Queue 'nowhere'"):
         tasks.mark.using(queue_name="nowhere")
+
+
+def test_a_queue_that_the_stack_does_not_know_is_refused(client: Client, tasks: Any) -> None:
+    backend = {"BACKEND": BACKEND, "QUEUES": ["default", "nowhere"]}
+    with override_settings(TASKS={"default": backend}):
+        elsewhere = tasks.mark.using(queue_name="nowhere")
+        with pytest.raises(InvalidRequest, match=r"must be 'default', .*add the queue to its"):
+            elsewhere.enqueue("x")
+    assert list(client.list()) == []
+
+
+def test_it_is_refused_in_a_worker_too(job_runner: InlineRunner, tasks: Any) -> None:
+    backend = {"BACKEND": BACKEND, "QUEUES": ["default", "nowhere"]}
+    with (
+        override_settings(TASKS={"default": backend}),
+        pytest.raises(InvalidTask, match="Add 'nowhere' to the queues of its django_task"),
+    ):
+        tasks.mark.using(queue_name="nowhere").enqueue("x")
+    assert len(SavedJobs()) == 0
 
 
 @pytest.mark.parametrize(
