@@ -100,12 +100,13 @@ def load(functions: Collection[str]) -> dict[str, Any]:
 def _names() -> dict[str, list[str]]:
     """Return the names of the project's own jobs and tasks."""
     from job_runners.engine.registry.registry import registry
-    from job_runners.settings import settings
+    from job_runners.places import CODE
 
-    folder = str(settings().app_folder)
+    # This may be in the project's folder, below .venv.
+    built_in = str(CODE / "job_runners")
 
     def own(definitions: Mapping[str, Any]) -> list[str]:
-        return [name for name, it in definitions.items() if it.declared_in.file.startswith(folder)]
+        return [n for n, it in definitions.items() if not it.declared_in.file.startswith(built_in)]
 
     return {"jobs": own(registry().jobs), "tasks": own(registry().tasks)}
 

@@ -1,6 +1,5 @@
 """The applications of examples/ against the real API: what their users get, on bad days too."""
 
-import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pydantic import BaseModel, Field
 import sample_work
 from api_server import ApiServer
 from bad_server import BadServer, answer
-from example_apps import EXAMPLES, DjangoApp, FastApiApp
+from example_apps import EXAMPLES, FastApiApp
 from job_runners import Client, __version__
 from job_runners.building.build import ROOT
 from job_runners.work import Job, RunningJob
@@ -118,85 +117,10 @@ def test_fastapi_waits_for_no_retry_after(
     assert (len(server.seen), time.monotonic() - began < 29) == (1, True)
 
 
-# --- Django ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def django(
-    api_server: ApiServer, django_app: Callable[[], DjangoApp], monkeypatch: pytest.MonkeyPatch
-) -> DjangoApp:
-    monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
-    return django_app()
-
-
-def test_django_starts_an_export_and_shows_its_file(django: DjangoApp) -> None:
-    answer = django.send(django.form() | {"campaign": "spring"})
-    assert answer.status_code == 302
-    page = django.page(answer["Location"])
-    assert "Export of spring" in page
-    assert re.search(r'<a href="http[^"]*contacts.csv[^"]*">Download 0 contacts', page)
-
-
-def test_the_button_pressed_twice_is_one_export(django: DjangoApp) -> None:
-    form = django.form() | {"campaign": "spring"}
-    assert django.send(form)["Location"] == django.send(form)["Location"]
-    # Back on that page, another campaign: it is another export.
-    assert django.send(form)["Location"] != django.send(form | {"campaign": "é"})["Location"]
-
-
-def test_django_says_what_is_wrong_with_a_form(django: DjangoApp) -> None:
-    form = django.form()
-    assert form["key"] != django.form()["key"]
-    assert "This field is required" in django.send(form).content.decode()
-    assert django.send({"campaign": "spring"}).status_code == 403  # from another site
-
-
-def test_django_shows_an_export_that_is_not_done(
-    django: DjangoApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dispatch = django.views.client.dispatch
-    monkeypatch.setattr(
-        django.views.client, "dispatch", lambda *a, **k: dispatch(*a, **k, delay=600)
-    )
-    path = django.send(django.form() | {"campaign": "spring"})["Location"]
-    page = django.page(path)
-    assert "scheduled: 0%" in page
-    assert 'http-equiv="refresh"' in page
-    django.views.client.cancel(path.strip("/").split("/")[-1])
-    page = django.page(path)
-    assert "The export canceled" not in page
-    assert "The export was canceled" in page
-    assert 'http-equiv="refresh"' not in page
-
-
-def test_django_shows_no_export_of_another_organization(
-    django: DjangoApp, api_server: ApiServer
-) -> None:
-    django.page(f"/exports/{others_export(api_server.url)}/", status=404)
-
-
-def test_django_shows_no_other_job(django: DjangoApp, api_server: ApiServer) -> None:
-    django.page(f"/exports/{others_job(api_server.url)}/", status=404)
-    django.page(f"/exports/{'0' * 32}/", status=404)
-    django.page("/exports/../", status=404)
-
-
-def test_django_keeps_the_form_and_asks_again_while_the_api_is_away(
-    django: DjangoApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = Client(url=NOWHERE, max_attempts=1)
-    monkeypatch.setattr(django.views, "client", client)
-    form = django.form() | {"campaign": "spring"}
-    page = django.send(form).content.decode()
-    assert "press the button again" in page
-    assert form["key"] in page
-    assert "One moment" in django.page(f"/exports/{'0' * 32}/", status=503)
-
-
 # --- all ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["fastapi_app", "django_app", "second_lambda"])
+@pytest.mark.parametrize("name", ["fastapi_app", "second_lambda"])
 def test_an_example_requires_the_wheel_that_make_wheel_builds(name: str) -> None:
     lines = (EXAMPLES / name / "requirements.txt").read_text().splitlines()
     [wheel] = [each for each in lines if each.startswith("./")]

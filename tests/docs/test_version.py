@@ -16,11 +16,14 @@ PAGE = (ROOT / "docs/operate/upgrading.md").read_text()
 
 
 def test_the_wheel_that_the_examples_install_is_of_this_version() -> None:
-    files = sorted((ROOT / "examples").glob("*/requirements.txt"))
-    named = {file: re.findall(r"job_runners-([0-9.]+)-py3", file.read_text()) for file in files}
-    found = {file.parent.name: versions for file, versions in named.items() if versions}
+    found: dict[str, set[str]] = {}
+    for name in ("requirements.txt", "pyproject.toml"):
+        for file in (ROOT / "examples").glob(f"*/{name}"):
+            pattern = r"job.runners(?:\[app\]==|-)([0-9.]*[0-9])"
+            if versions := re.findall(pattern, file.read_text()):
+                found[file.parent.name] = set(versions)
     assert found.keys() == {"django_app", "fastapi_app", "second_lambda"}
-    assert {tuple(versions) for versions in found.values()} == {(job_runners.__version__,)}
+    assert all(versions == {job_runners.__version__} for versions in found.values()), found
 
 
 def test_the_newest_version_of_the_changelog_is_this_one() -> None:
@@ -45,6 +48,7 @@ def test_the_page_names_every_place() -> None:
     steps = (ROOT / "docs/contributing/releasing.md").read_text()
     for place in (
         *("job_runners/__init__.py", "examples/*/requirements.txt", "CHANGELOG.md"),
+        "examples/django_app/pyproject.toml",
         *("tests/support/record_release.py", "tests/released/"),
     ):
         assert place in steps

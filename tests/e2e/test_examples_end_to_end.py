@@ -1,23 +1,23 @@
-"""The examples dispatch jobs on the local AWS, and have their results: the two Lambda functions
-there, held to the statements of their own templates, and the Django project in this process."""
+"""The two Lambda functions of the examples dispatch jobs on the local AWS, and have their results.
+
+They are held to the statements of their own templates, and the Django site's calls to those of its
+README.
+"""
 
 import json
 import re
-import time
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from api_events import request
-from example_apps import EXAMPLES, DjangoApp
+from example_apps import EXAMPLES
 from example_stacks import deploy_example
 from iam_api import IamApi
 from job_runners import AccessDenied
-from job_runners.local.credentials import credentials
-from local_stack import Enforcing, Local
+from local_stack import Enforcing
 from role_probes import AsRole, role_names
 from stack_clients import session
 
@@ -109,26 +109,9 @@ def test_what_the_django_project_does_is_allowed_by_the_policy_of_its_readme(
     client = iam_api.called_by(role)
     job = client.dispatch("export_contacts", {"campaign": CAMPAIGN})
     assert client.get(job.id).id == job.id
+    assert client.find(idempotency_key="unknown") is None
+    assert client.job_types().jobs
     with pytest.raises(AccessDenied):
-        next(client.list())
+        client.cancel(job.id)
     cloudformation = role.client("cloudformation")
     assert cloudformation.describe_stacks(StackName=stack.name)["Stacks"]
-
-
-def test_django_starts_an_export_and_shows_its_file(
-    local: Local, django_app: Callable[[], DjangoApp], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stack = local.stack
-    found = credentials(stack).variables | {
-        "AWS_ENDPOINT_URL": stack.endpoint_url,
-        "AWS_REGION": stack.region,
-        "JOB_RUNNERS_STACK": stack.name,
-    }
-    for name, value in found.items():
-        monkeypatch.setenv(name, value)
-    django = django_app()
-    where = django.send(django.form() | {"campaign": CAMPAIGN})["Location"]
-    until = time.monotonic() + 60
-    while "http-equiv" in (page := django.page(where)) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert re.search(r'<a href="http[^"]*contacts.csv[^"]*">Download 0 contacts', page)

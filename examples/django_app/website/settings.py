@@ -1,16 +1,25 @@
-"""Settings of the project. Those that differ between machines come from the environment."""
+"""The settings of the site and of its worker."""
 
 import os
+from pathlib import Path
 
-SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
+if "SECRET_KEY" in os.environ:
+    SECRET_KEY = os.environ["SECRET_KEY"]
+else:  # on the worker
+    from job_runners.work import app_setting
+
+    SECRET_KEY = app_setting("SECRET_KEY")
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")
 
-# The settings of job_runners.Client. It gives up early, because a person waits for the response.
-# It reads JOB_RUNNERS_URL, or JOB_RUNNERS_STACK.
-JOB_RUNNERS = {"timeout": 5, "max_attempts": 1}
+TASKS = {
+    "default": {
+        "BACKEND": "job_runners.django.JobRunnersBackend",
+        "OPTIONS": {"ON_COMMIT": "default"},
+    }
+}
 
-INSTALLED_APPS = ["exports"]
+INSTALLED_APPS = ["texts", "job_runners.django"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -21,4 +30,11 @@ ROOT_URLCONF = "website.urls"
 WSGI_APPLICATION = "website.wsgi.application"
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
+# On your machine, the site and the worker share this file.
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": Path(__file__).parent.parent / "db.sqlite3",
+    }
+}
 TIME_ZONE = "UTC"

@@ -2,4 +2,4 @@
 
 from django.urls import include, path
 
-urlpatterns = [path("exports/", include("exports.urls"))]
+urlpatterns = [path("texts/", include("texts.urls"))]

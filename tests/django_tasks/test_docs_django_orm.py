@@ -1,13 +1,12 @@
 """The page about Django: its job bills orders in a database, and closes its connection."""
 
-import re
 from pathlib import Path
 
 import django_tests
-from job_runners.places import ROOT
 
-SETTINGS, ORM, JOB, TABLE = re.findall(
-    r"```python\n(# acme/.*?)```", (ROOT / "docs/integrate/django.md").read_text(), re.DOTALL
+SETTINGS, ORM, JOB, TABLE = (
+    django_tests.snippet(f"# acme/{name}.py")
+    for name in ("django_settings", "orm", "orders", "__init__")
 )
 # As the page says: with pytest-django, jobs use the connection of the test.
 CONFTEST = """
@@ -66,11 +65,12 @@ from job_runners.testing.saved_jobs import assert_succeeded
 def test_the_job_uses_the_transaction_of_the_test(job_runner, _):
     from django.db import connection
     from shop.models import Order
-    assert connection.settings_dict["NAME"] == "shop"
+    name = connection.settings_dict["NAME"]
     assert not Order.objects.exists()
     Order.objects.bulk_create([Order(), Order(billed=True), Order()])
     assert assert_succeeded(job_runner.run("bill_orders", {})) == 3
     assert connection.connection is not None
+    assert connection.settings_dict["NAME"] == name
 """
 
 
@@ -93,7 +93,6 @@ def test_the_job_of_the_guide_uses_a_database_and_closes_its_connection(tmp_path
 
 
 def test_in_a_test_the_job_uses_the_connection_of_pytest_django(tmp_path: Path) -> None:
-    conftest = CONFTEST + django_tests.PYTEST_DJANGO
-    files = app(("tests/conftest.py", conftest), ("tests/test_orders.py", ROLLED_BACK))
+    files = app(("tests/conftest.py", CONFTEST), ("tests/test_orders.py", ROLLED_BACK))
     output = django_tests.run(tmp_path, files, INSTALLED)
     assert "2 passed" in output, output
