@@ -37,6 +37,8 @@ def max_attempts(count: int) -> Callable[[_F], _F]:
         raise ValueError(f"max_attempts({count}): a task has at least one attempt")
 
     def mark(function: _F) -> _F:
+        if hasattr(function, "enqueue"):
+            raise TypeError(f"Write @max_attempts({count}) below @task, not above it.")
         setattr(function, MAX_ATTEMPTS, count)
         return function
 
@@ -83,7 +85,7 @@ def job_options(
 
 
 def check_django() -> None:
-    """Raise ImportError with advice if the installed Django has no tasks."""
+    """Import Django's tasks. Raise ImportError with advice if the installed Django has none."""
     try:
         import_module("django.tasks")
     except ModuleNotFoundError as error:

@@ -1,11 +1,12 @@
 """The app `job_runners.django`. It is optional: it adds a check of the stack to check --deploy."""
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
 from django.core import checks
+
+from job_runners.django import check_django
 
 
 class JobRunnersConfig(AppConfig):
@@ -20,7 +21,7 @@ class JobRunnersConfig(AppConfig):
         Also import Django's tasks, which registers Django's own check of TASKS. Without this, the
         check is left out until some module has imported them.
         """
-        import_module("django.tasks")
+        check_django()
         checks.register(check_stacks, deploy=True)
 
 

@@ -1,7 +1,7 @@
 """The backend: it enqueues Django's tasks as jobs, and shows jobs as results."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -72,7 +72,8 @@ class JobRunnersBackend(BaseTaskBackend):
         super().validate_task(task)
         if apps.ready:
             self._check_module(task.func.__module__)
-        if task.run_after is not None and _aware(task.run_after) > _now() + _LONGEST_WAIT:
+        latest = datetime.now(UTC) + _LONGEST_WAIT
+        if task.run_after is not None and _aware(task.run_after) > latest:
             raise InvalidTask("run_after may be at most 30 days from now.")
 
     def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
@@ -108,7 +109,7 @@ class JobRunnersBackend(BaseTaskBackend):
     def get_result(self, result_id: str) -> TaskResult:
         """Return the result of a task. Raise TaskResultDoesNotExist for other jobs too."""
         organization = self.settings["ORGANIZATION_ID"]
-        job = self.transport.get(str(result_id), organization)
+        job = self.transport.get(str(result_id))
         if (
             job is None
             or job.job_type not in self.job_types
@@ -197,9 +198,7 @@ class JobRunnersBackend(BaseTaskBackend):
         return renamed or (None if task.queue_name == "default" else task.queue_name)
 
     def _attempts(self, task: Task) -> int:
-        """Return the most attempts of a task. A later Django may give Task a field of this name."""
-        own = getattr(task, "max_attempts", None) or getattr(task.func, MAX_ATTEMPTS, None)
-        return int(own or self._option(task, "MAX_ATTEMPTS"))
+        return int(getattr(task.func, MAX_ATTEMPTS, None) or self._option(task, "MAX_ATTEMPTS"))
 
     def _option(self, task: Task, name: str) -> Any:
         """Return an option of a task: that of the longest prefix in PER_TASK, or the backend's."""
@@ -215,7 +214,3 @@ class JobRunnersBackend(BaseTaskBackend):
 def _aware(time: datetime) -> datetime:
     aware: datetime = timezone.make_aware(time) if timezone.is_naive(time) else time
     return aware
-
-
-def _now() -> datetime:
-    return _aware(timezone.now())

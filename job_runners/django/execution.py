@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from job_runners.django.calls import check_signature, json_of
 from job_runners.django.current import CurrentJob, current_job
 from job_runners.django.errors import TaskRefused
 from job_runners.django.job_type import TaskCall
-from job_runners.django.results import worker_ids
+from job_runners.django.results import TaskJob, result_of
 from job_runners.errors import DoNotRetry, NotDeployed
 
 if TYPE_CHECKING:
@@ -38,21 +39,12 @@ def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:
     """
     backend = _backend(call)
     task = _task(backend, call, is_from_payload)
-    now = timezone.now()
-    result = TaskResult(
-        task=task.using(queue_name=call.queue, backend=call.backend),
-        id=job.id,
-        status=TaskResultStatus.RUNNING,
-        enqueued_at=None,
-        started_at=now,
-        last_attempted_at=now,
-        finished_at=None,
-        args=call.args,
-        kwargs=call.keywords,
-        backend=call.backend,
-        errors=[],
-        worker_ids=worker_ids(job.id, job.attempt),
+    task = task.using(queue_name=call.queue, backend=call.backend)
+    now = datetime.now(UTC)
+    begun = TaskJob(
+        job.id, call.task, "running", attempt=job.attempt, started_at=now, attempt_started_at=now
     )
+    result = result_of(begun, task, call.model_dump(), call.backend)
     token = current_job.set(CurrentJob(job))
     try:
         with _as_a_view():
@@ -148,4 +140,6 @@ def _as_a_view() -> Iterator[None]:
         for each in connections.all(initialized_only=True):
             if each not in kept:
                 each.close()
+                if hasattr(each, "close_pool"):  # which keeps connections open
+                    each.close_pool()
         close_caches()

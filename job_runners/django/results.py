@@ -70,15 +70,11 @@ def result_of(job: "TaskJob | Job", task: Task, call: dict[str, Any], alias: str
         kwargs=call["keywords"],
         backend=alias,
         errors=_errors(job),
-        worker_ids=worker_ids(job.id, max(0, begun)),
+        # A name for the worker of each attempt, because `TaskResult.attempts` counts these.
+        worker_ids=[f"{job.id}/{number}" for number in range(1, begun + 1)],
     )
     object.__setattr__(result, "_return_value", job.result)
     return result
-
-
-def worker_ids(job_id: str, attempts: int) -> list[str]:
-    """Return a name for the worker of each attempt, because `TaskResult.attempts` counts these."""
-    return [f"{job_id}/{number}" for number in range(1, attempts + 1)]
 
 
 def local(time: datetime | None) -> datetime | None:

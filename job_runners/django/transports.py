@@ -28,23 +28,25 @@ class OverHttp:
         """Dispatch a job in one request."""
         return self.client.dispatch(**fields)
 
-    def get(self, result_id: str, organization_id: str | None) -> "Job | None":
+    def get(self, result_id: str) -> "Job | None":
         """Return a job by the id of its result, or None if there is none."""
-        from job_runners import JobNotFound
+        from job_runners import InvalidRequest, JobNotFound
 
-        if result_id.startswith(_UNDER_KEY):
-            key = result_id.removeprefix(_UNDER_KEY)
-            found = self.client.find(idempotency_key=key, organization_id=organization_id)
-            return None if found is None else self.get(found.id, organization_id)
         try:
+            if result_id.startswith(_UNDER_KEY):
+                organization_id, _, key = result_id.removeprefix(_UNDER_KEY).partition("/")
+                found = self.client.find(
+                    idempotency_key=key, organization_id=organization_id or None
+                )
+                return found and self.client.get(found.id)
             return self.client.get(result_id)
-        except (JobNotFound, ValueError):  # ValueError: the text can't be an id
+        except (JobNotFound, InvalidRequest, ValueError):  # the last two: the text can't be an id
             return None
 
-    def id_under(self, key: str, _organization_id: str | None) -> str:
-        """Return the id of a result whose job will have an idempotency key. It is the key itself,
+    def id_under(self, key: str, organization_id: str | None) -> str:
+        """Return the id of a result whose job will have an idempotency key. It has the key itself,
         because only the engine can derive the job's id from it."""
-        return f"{_UNDER_KEY}{key}"
+        return f"{_UNDER_KEY}{organization_id or ''}/{key}"
 
 
 class InProcess:
@@ -71,13 +73,13 @@ class InProcess:
             current = current_job.get()
             if current is None or not current.derived(fields.get("idempotency_key")):
                 raise
-            found = self.get(conflict.job_id, None)
+            found = self.get(conflict.job_id)
             if found is None:
                 raise
             return found
         return _of_row(row, payload=fields["payload"])
 
-    def get(self, result_id: str, _organization_id: str | None) -> TaskJob | None:
+    def get(self, result_id: str) -> TaskJob | None:
         """Return a job by the id of its result, or None if there is none."""
         from job_runners.store import blobs, queries
 
@@ -119,18 +121,17 @@ def _of_row(row: Any, payload: Any, result: Any = None) -> TaskJob:
         return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
     def failure(error: Mapping[str, Any]) -> Failure:
-        return Failure(error["kind"], error["message"], error.get("module"), error.get("traceback"))
+        return Failure._make(map(error.get, Failure._fields))
 
+    same = ("id", "job_type", "organization_id", "attempt")
     times = ("created_at", "started_at", "attempt_started_at", "finished_at", "run_at")
+    fields: dict[str, Any] = {name: getattr(row, name) for name in same}
+    fields |= {name: time(getattr(row, name)) for name in times}
     return TaskJob(
-        id=row.id,
-        job_type=row.job_type,
-        organization_id=row.organization_id,
+        **fields,
         status=str(row.status),
-        attempt=row.attempt,
         payload=payload,
         result=result,
         error=failure(row.error) if row.error else None,
         earlier_errors=[failure(each) for each in row.earlier_errors or ()],
-        **{name: time(getattr(row, name)) for name in times},
     )

@@ -10,18 +10,19 @@ from job_runners.work.running_job import RunningJob
 
 def run_task(job: RunningJob, payload: TaskCall) -> Any:
     """Call a task's function and return what it returns."""
-    _set_up()
-    from job_runners.django.execution import execute
-
-    return execute(job, payload, is_from_payload=True)
+    return _execute(job, payload, is_from_payload=True)
 
 
 def run_fixed_task(job: RunningJob, payload: NoArguments) -> Any:
     """Make a job type's fixed call, which `DjangoTask` passes in place of the job's payload."""
+    return _execute(job, cast(TaskCall, payload), is_from_payload=False)
+
+
+def _execute(job: RunningJob, call: TaskCall, *, is_from_payload: bool) -> Any:
     _set_up()
     from job_runners.django.execution import execute
 
-    return execute(job, cast(TaskCall, payload), is_from_payload=False)
+    return execute(job, call, is_from_payload=is_from_payload)
 
 
 def _set_up() -> None:
@@ -36,4 +37,10 @@ def _set_up() -> None:
 
     if not apps.ready:
         settings.LOGGING_CONFIG = None  # the worker's own log has each line, and each only once
-        django.setup()
+        try:
+            django.setup()
+        except BaseException:
+            # Otherwise Django would refuse the next try in this process without saying why.
+            apps.app_configs.clear()
+            apps.loading = False
+            raise

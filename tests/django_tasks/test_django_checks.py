@@ -1,8 +1,10 @@
 """What manage.py check says about the settings, and check --deploy about the stack."""
 
+import sys
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
 
@@ -72,6 +74,21 @@ def test_check_deploy_names_what_the_stack_lacks(
     assert words in messages[f"job_runners.{message_id}"].msg
 
 
+def test_a_django_without_tasks_is_refused_with_advice(
+    site: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "django.tasks", None)  # as in Django 5.2
+    with pytest.raises(ImportError, match=r"needs Django 6.0 or later, which needs Python 3.12"):
+        apps.get_app_config("job_runners").ready()
+
+
 def test_a_task_has_at_least_one_attempt() -> None:
     with pytest.raises(ValueError, match="at least one attempt"):
         max_attempts(0)
+
+
+def test_the_number_of_attempts_is_written_below_task(site: None) -> None:
+    from bakery.tasks import mark
+
+    with pytest.raises(TypeError, match="below @task"):
+        max_attempts(3)(mark)

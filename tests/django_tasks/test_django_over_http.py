@@ -237,6 +237,9 @@ def test_with_on_commit_nothing_is_enqueued_before_the_commit_or_after_a_rollbac
         result.refresh()
     assert len(enqueued) == 1
     assert done(stack, task.enqueue(1)).return_value == {"billed": 2}  # outside a transaction
+    with transaction.atomic(), job_options(organization_id="zebra"):
+        result = task.enqueue(1)
+    assert done(stack, result).return_value == {"billed": 3}
 
 
 def test_a_dispatch_that_fails_after_the_commit_is_logged_and_the_commit_stands(
@@ -280,7 +283,8 @@ def test_results_of_another_organization_and_other_jobs_do_not_exist(
     theirs = tasks.mark.enqueue("theirs")
     backend = tasks.mark.using(backend="acme").get_backend()
     nightly = Client(timeout=60).dispatch("nightly", {}, organization_id="acme")
-    for result_id in (theirs.id, nightly.id, "0" * 32, "", "..", "no id"):
+    texts = ("0" * 32, "", "..", "no id", "key:", "key:a", "key:/b", "key:a#/b", "key:/\0")
+    for result_id in (theirs.id, nightly.id, *texts):
         with pytest.raises(TaskResultDoesNotExist):
             backend.get_result(result_id)
     with job_options(organization_id="zebra"):

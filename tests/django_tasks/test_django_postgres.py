@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -64,21 +65,22 @@ def server() -> Iterator[dict[str, Any]]:
             time.sleep(0.1)
         yield address
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # don't wait for connections that a failed test left
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def warehouse(site: None, server: dict[str, Any]) -> Iterator[Any]:
+@pytest.fixture(params=[False, True], ids=["no pool", "pool"])
+def warehouse(site: None, server: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Any]:
     """Add the database to those of the site. Yield a connection that sees all others."""
     database = {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": server["host"],
         "USER": server["user"],
         "NAME": server["dbname"],
-        "CONN_MAX_AGE": None,
+        "CONN_MAX_AGE": 0 if request.param else None,
         "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"pool": request.param},
     }
     configured = connections.configure_settings({"default": {}, ALIAS: database})
     connections.settings[ALIAS] = configured[ALIAS]

@@ -72,6 +72,14 @@ def test_the_api_refuses_what_is_no_call(
     assert [each["field"] for each in answer.json["errors"]] == [field]
 
 
+def test_a_service_may_use_no_queue_that_the_type_does_not_name() -> None:
+    body = {"job_type": "django_task", "payload": CALL, "queue_name": "nowhere"}
+    answer = call("POST", "/jobs", body=body)
+    assert answer.status == 422, answer.text
+    why = "must be 'default' for a job 'django_task'; add the queue to its definition"
+    assert answer.json["errors"] == [{"field": "queue_name", "why": why}]
+
+
 def test_a_type_without_a_fixed_task_has_no_fixed_arguments() -> None:
     with pytest.raises(InvalidDefinition, match="need the path of a task"):
         django_task(args=[1])
