@@ -65,7 +65,8 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
         )
     for prefix, what in ((groups.STEP, "a group"), (answer_links.STEP, "a link for an answer")):
         if any(earlier.sk.startswith(prefix) for earlier in earlier_steps):
-            raise RerunRefused(source.id, f"{what} came before the step {name!r}")
+            why = f"{what} came before the step {name!r}, and can't be copied. Use an earlier step"
+            raise RerunRefused(source.id, why)
     return rerun_of | {"records": len(earlier_steps), "signals": len(earlier_signals)}
 
 

@@ -245,7 +245,8 @@ def test_a_group_or_a_link_before_the_step_is_refused_and_not_one_after_it(
     for text, what in (("group", "a group"), ("link", "a link for an answer")):
         row = bench.run(bench.dispatch("sample_once", payload={"text": text}))
         assert row.status is Status.SUCCEEDED, row.error
-        assert what in refusal(row, "last")
+        why = f"{what} came before the step 'last', and can't be copied. Use an earlier step."
+        assert why in refusal(row, "last")
         assert rerun(row, "first").status == 202
         if what == "a group":
             assert "'all' is a group, and only a step" in refusal(row, "all")
