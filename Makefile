@@ -144,7 +144,7 @@ lock: environment ## Pin the newest versions that requirements/*.in and examples
 		examples/campaign/requirements.txt --output-file examples/campaign/requirements.lock
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .venv-django dist .build .aws-sam .local .local.kept* .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .venv-django dist .build .aws-sam .local .local.kept* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # Also installs the packages that the project's lock pins.

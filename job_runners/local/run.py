@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
+    from rich.status import Status
+
     from job_runners.local.options import Options
-    from job_runners.local.screen import Steps
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -44,23 +45,23 @@ def _main() -> int:
     from job_runners.building.app_folder import UnusableAppFolder
     from job_runners.local.options import Options
     from job_runners.local.problem import LocalProblem
-    from job_runners.local.screen import Steps, console
+    from job_runners.local.screen import console
 
-    steps = Steps()
+    status = console.status("Importing your code")
     if notice := installed.difference():
         console.print(notice, style="yellow", markup=False)
     try:
-        _run(Options.read(sys.argv[1]), steps)
+        _run(Options.read(sys.argv[1]), status)
     except (LocalProblem, UnusableAppFolder) as problem:
-        steps.end()
+        status.stop()
         console.print(str(problem), style="red", markup=False)
         return 1
     finally:
-        steps.end()
+        status.stop()
     return 0
 
 
-def _run(options: "Options", steps: "Steps") -> None:
+def _run(options: "Options", status: "Status") -> None:
     from job_runners.building.app_folder import find_app_folder
     from job_runners.building.work_parameters import work_parameters
     from job_runners.cli.target import configured_name
@@ -73,7 +74,7 @@ def _run(options: "Options", steps: "Steps") -> None:
     addresses = [options.listen] if options.listen else bridge_addresses()
     app = find_app_folder()
     with only_run() as home:
-        steps.begin("Importing your code")
+        status.start()
         sockets = _bound(addresses, kept_port() if options.keep else 0)
         port = sockets[0].getsockname()[1]
         parameters = work_parameters() | options.parameters
@@ -96,7 +97,7 @@ def _run(options: "Options", steps: "Steps") -> None:
         from job_runners.local.supervisor import Supervisor, supervise
 
         supervisor = Supervisor(settings, credentials, options, addresses, own)
-        asyncio.run(supervise(supervisor, start, first, sockets, home, steps))
+        asyncio.run(supervise(supervisor, start, first, sockets, home, status))
 
 
 def _bound(addresses: list[str], port: int) -> "list[socket.socket]":

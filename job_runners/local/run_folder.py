@@ -1,15 +1,10 @@
-"""The folder .local: it exists only while a local AWS runs, and belongs to one run at a time.
-
-A run leaves many files, and deleting them can take minutes on a busy disk. So the folder is
-renamed, and another process deletes it. After Ctrl-C, the run ends without waiting for that.
-"""
+"""The folder .local: it exists only while a local AWS runs, and belongs to one run at a time."""
 
 import contextlib
 import fcntl
 import json
 import os
-import subprocess
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,13 +41,14 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LocalProblem(_already_up(home)) from None
-        _remove_leftovers(home)
+        if home.exists():
+            shutil.rmtree(home)
         home.mkdir(mode=0o700)  # it contains the credentials of the run
         try:
             yield home
         finally:
-            _rename_away(home)
-            _delete_in_background(home)
+            # The next run removes a file that a program of a job still adds now.
+            shutil.rmtree(home, ignore_errors=True)
     finally:
         os.close(folder)
 
@@ -78,29 +74,3 @@ def _already_up(home: Path) -> str:
         f"The local AWS of {home.parent} is already up at {url}. "
         "Use that one, or stop it with Ctrl-C in its terminal."
     )
-
-
-def _remove_leftovers(home: Path) -> None:
-    if home.exists():
-        _rename_away(home)
-    _delete_in_background(home)
-
-
-def _rename_away(home: Path) -> None:
-    """Rename the folder to a name that `_delete_in_background` recognizes. This is instant."""
-    renamed = tempfile.mkdtemp(prefix=f"{home.name}.old-", dir=home.parent)
-    home.rename(renamed)  # a folder can replace an empty one
-
-
-def _delete_in_background(home: Path) -> None:
-    """Delete renamed folders, including those of an earlier run that was interrupted."""
-    renamed = [str(path) for path in home.parent.glob(f"{home.name}.old-*")]
-    if renamed:
-        subprocess.run(
-            ["sh", "-c", 'rm -rf -- "$@" &', "sh", *renamed],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-            start_new_session=True,  # Ctrl-C and a closed terminal don't reach it
-        )

@@ -1,6 +1,5 @@
-"""Show a local run in the terminal: its steps, and what to try next."""
+"""Show where a local run is, and what to try next."""
 
-import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -13,30 +12,6 @@ _REMOVES = f"removes all its data. To keep the data, start with `{COMMAND} run -
 _MOST_NAMES = 5  # of jobs, and of tasks
 
 console = Console(highlight=False, soft_wrap=True)
-
-
-class Steps:
-    """The steps of a run. Each is shown with its time once the next one begins."""
-
-    def __init__(self) -> None:
-        self._step = ""
-        self._began = 0.0
-        self._status = console.status("")
-
-    def begin(self, step: str) -> None:
-        """Show that a step has begun."""
-        self.end()
-        self._step, self._began = step, time.monotonic()
-        self._status.update(step)
-        self._status.start()
-
-    def end(self) -> None:
-        """Show that the last step has ended."""
-        self._status.stop()
-        if self._step:
-            seconds = time.monotonic() - self._began
-            console.print(f"  {self._step} [dim]({seconds:.1f} s)[/dim]")
-        self._step = ""
 
 
 def suggest(

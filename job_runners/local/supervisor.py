@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.status import Status
 
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
@@ -29,7 +30,7 @@ from job_runners.local.options import Options
 from job_runners.local.own_template import OwnTemplate
 from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import KEPT, announced
-from job_runners.local.screen import Steps, console, suggest
+from job_runners.local.screen import console, suggest
 from job_runners.local.services import Answer, Services
 from job_runners.local.stack_answers import StackAnswers
 from job_runners.local.start import Start
@@ -197,7 +198,7 @@ async def supervise(
     first: Template,
     sockets: list[socket.socket],
     home: Path,
-    steps: Steps,
+    status: Status,
 ) -> None:
     """Run the stack until a signal comes. Raises LocalProblem if the code can't be imported."""
     stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
@@ -207,12 +208,11 @@ async def supervise(
         await supervisor.server.start(sockets)
         if not await _unless(stop, supervisor.load(first)):
             return
-        steps.end()
+        status.stop()
         supervisor.load_kept_data()
         tasks += supervisor.begin()
         tasks.append(asyncio.create_task(changes.watch()))
         supervisor.reload = changes.reload
-        tasks.append(asyncio.create_task(_end_with_make(stop)))
         with signing_proxy(stack.api_url, signer(stack)) as dashboard, announced(stack, home):
             suggest(stack, dashboard, supervisor.addresses, first.ready, keeps=options.keep)
             await stop.wait()
@@ -245,12 +245,3 @@ def _stop_event() -> asyncio.Event:
     for each in END_SIGNALS:
         loop.add_signal_handler(each, stop.set)
     return stop
-
-
-async def _end_with_make(stop: asyncio.Event) -> None:
-    """Stop if `make` was killed, because then no Ctrl-C can reach this process."""
-    parent = os.getppid()
-    while "MAKELEVEL" in os.environ and os.getppid() == parent:
-        await asyncio.sleep(0.5)
-    if "MAKELEVEL" in os.environ:
-        stop.set()
