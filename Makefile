@@ -89,9 +89,10 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@MORE=1 $(PY) -m tools.mutants
 
-bench: dev ## Measure costs, compare them with boto3, write docs/contributing/benchmarks.md; fail above a limit
+bench: dev ## Measure costs, and compare them with boto3; fail above a limit
 	@$(PY) -m benchmarks.client --at-most 0.25
-	@JOBS_PROJECT= $(PY) -m benchmarks
+	@JOBS_PROJECT= $(PY) -m benchmarks.cold_start --bounded
+	@JOBS_PROJECT= $(PY) -m benchmarks.overheads --bounded
 
 WHEELS ?= dist
 wheel: dev ## Build the wheel of the client, the command and the engine, into dist/

@@ -6,7 +6,6 @@ depend on this machine.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -14,10 +13,7 @@ from pathlib import Path
 
 from benchmarks.fresh_process import Cost, Program, compare
 from job_runners.building.build import Target, build
-from job_runners.building.bytecode import interpreter
-from job_runners.building.target import this_python
 
-_VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # This folder comes last on the path, because a real function doesn't have it.
 _INVOCATION = Path(__file__).parent / "first_line"
 _CLIENTS = "from job_runners.aws.clients import client; client('dynamodb'); client('lambda')"
@@ -38,47 +34,21 @@ _PROGRAMS = {
 AT_MOST = dict(zip(_PROGRAMS, (1.03, 0.70, 1.03, 0.72, 0.70), strict=True))
 
 
-def other_pythons() -> dict[str, str]:
-    """Return the installed interpreters of the other Python versions on Lambda, by version."""
-    found = {version: interpreter(version) for version in _VERSIONS if version != this_python()}
-    return {version: _executable(path) for version, path in found.items() if path}
-
-
-def _executable(python: str) -> str:
-    """Return the path of the interpreter itself, because a name on PATH may be a script."""
-    command = [python, "-I", "-c", "import sys; print(sys.executable)"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def measure(
-    rounds: int, *, instructions: bool = True, version: str | None = None
-) -> dict[str, Cost]:
-    """Build the tree, measure each function's start, and print a table.
-
-    The functions run on this Python, or on another installed `version`.
-    """
-    target = Target.this_machine()
-    python = sys.executable
-    if version is not None:
-        target = Target(target.architecture, f"python{version}")
-        python = other_pythons()[version]
+def measure(rounds: int, *, instructions: bool = True) -> dict[str, Cost]:
+    """Build the tree, measure each function's start on this Python, and print a table."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        build(target, tree)
+        build(Target.this_machine(), tree)
         programs = {name: Program(code, (tree,)) for name, code in _PROGRAMS.items()}
-        return compare(programs, rounds, instructions=instructions, python=python)
+        return compare(programs, rounds, instructions=instructions)
 
 
-def above(costs: Mapping[str, Cost], *, in_cpu: bool = False) -> list[str]:
-    """Return a line for each function whose start exceeds its bound.
-
-    With `in_cpu`, compare only CPU.
-    """
+def above(costs: Mapping[str, Cost]) -> list[str]:
+    """Return a line for each function whose start exceeds its bound."""
     return [
         f"cold start, {name}: {costs[name].cpu_share:.2f} (bound {bound:.2f})"
         for name, bound in AT_MOST.items()
-        if name in costs
-        and (costs[name].cpu_share > bound if in_cpu else costs[name].is_above(bound))
+        if costs[name].is_above(bound)
     ]
 
 
@@ -86,11 +56,10 @@ def main() -> int:
     """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=26)
-    parser.add_argument("--python", choices=other_pythons(), help="another version of Python")
     parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")
     parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
     given = parser.parse_args()
-    costs = measure(given.rounds, instructions=not given.cpu_only, version=given.python)
+    costs = measure(given.rounds, instructions=not given.cpu_only)
     if given.bounded and above(costs):
         print("\n".join(above(costs)), file=sys.stderr)
         return 1

@@ -12,8 +12,6 @@ which isn't measured, writes the bytecode.
 """
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.bounds import exceeds
+from benchmarks.bounds import exceeds, instructions_of, ratio
 from benchmarks.environment import ENVIRONMENT
 
 BOTO3 = "boto3, with DynamoDB and Lambda clients"
@@ -58,16 +56,12 @@ class Cost:
 
 
 def compare(
-    programs: Mapping[str, Program],
-    rounds: int,
-    *,
-    instructions: bool = False,
-    python: str = sys.executable,
+    programs: Mapping[str, Program], rounds: int, *, instructions: bool = False
 ) -> dict[str, Cost]:
-    """Run each program and boto3 with the interpreter `python`. Print and return their costs."""
+    """Run each program and boto3. Print and return their costs."""
     with _boto3_alone() as folder:
         programs = {BOTO3: Program(_BOTO3_CODE, (folder,)), **programs}
-        commands = {name: _command(python, program) for name, program in programs.items()}
+        commands = {name: _command(program) for name, program in programs.items()}
         for command in commands.values():
             _cpu(command)  # the first run writes the bytecode
         lowest = dict.fromkeys(commands, float("inf"))
@@ -79,7 +73,7 @@ def compare(
         name: Cost(
             seconds,
             seconds / lowest[BOTO3],
-            counted[name] / counted[BOTO3] if counted else None,
+            ratio(counted.get(name), counted.get(BOTO3)),
         )
         for name, seconds in lowest.items()
     }
@@ -111,32 +105,13 @@ def _cpu(command: list[str]) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int]:
-    """Return the number of instructions of each command. Without valgrind, return no numbers."""
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        return {}
-    counter = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-
-    def count(command: list[str]) -> int:
-        done = subprocess.run(
-            [*counter, *command],
-            env=ENVIRONMENT,
-            cwd="/",
-            stderr=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        counted = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
-        if counted is None:
-            raise SystemExit(f"valgrind counted nothing:\n{done.stderr}")
-        return int(counted[1].replace(",", ""))
-
+def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int | None]:
     # Commands can run at the same time, because that doesn't change their number of instructions.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return dict(zip(commands, threads.map(count, commands.values()), strict=True))
+        counts = threads.map(lambda each: instructions_of(each, ENVIRONMENT), commands.values())
+        return dict(zip(commands, counts, strict=True))
 
 
-def _command(python: str, program: Program) -> list[str]:
+def _command(program: Program) -> list[str]:
     code = _PROGRAM.format(folders=[str(each) for each in program.folders], code=program.code)
-    return [python, "-I", "-S", "-c", code]
+    return [sys.executable, "-I", "-S", "-c", code]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.bounds import exceeds
+from benchmarks.bounds import exceeds, ratio
 from benchmarks.loopback_aws import LoopbackAws, loopback_aws
 from benchmarks.recording import read, recorded
 from benchmarks.units import Unit, UnitFailed, cpu_in_turns, ours
@@ -58,12 +58,6 @@ class Measured:
         return bound is not None and exceeds(bound, self.ratio, self.instructions_ratio)
 
     @property
-    def is_above_in_cpu(self) -> bool:
-        """Whether the ratio of CPU alone exceeds the bound."""
-        bound = self.overhead.at_most
-        return bound is not None and self.ratio > bound
-
-    @property
     def summary(self) -> str:
         """The title, the ratio of CPU and the bound, in one line."""
         return f"{self.overhead.title}: {self.ratio:.2f} (bound {self.overhead.at_most:.2f})"
@@ -87,12 +81,6 @@ def overheads(recording: str) -> list[Overhead]:
     return [
         Overhead("dispatching a job", job, calls, bare["job"], at_most=1.08),
         Overhead(
-            "dispatching a job",
-            job,
-            "the same calls, for an item with four attributes and no index keys",
-            bare["job_of_few_attributes"],
-        ),
-        Overhead(
             "dispatching a job, with its log line",
             ours("job", recording, POWERTOOLS_LOG_LEVEL="INFO"),
             calls,
@@ -109,7 +97,7 @@ def overheads(recording: str) -> list[Overhead]:
     ]
 
 
-_BARE = ("job", "job_of_few_attributes", "task", "two_updates")
+_BARE = ("job", "task", "two_updates")
 
 
 def measure(rounds: int, size: int, *, instructions: bool = True) -> list[Measured]:
@@ -133,7 +121,7 @@ def measure(rounds: int, size: int, *, instructions: bool = True) -> list[Measur
             each,
             cpu[repr(each.unit)],
             cpu[repr(each.peer)],
-            _ratio(counted.get(repr(each.unit)), counted.get(repr(each.peer))),
+            ratio(counted.get(repr(each.unit)), counted.get(repr(each.peer))),
         )
         for each in selected
     ]
@@ -166,10 +154,6 @@ def _check_calls(overhead: Overhead, aws: LoopbackAws) -> None:
         raise UnitFailed(
             f"{overhead.title} makes the calls {found[0]}, but its peer makes {found[1]}"
         )
-
-
-def _ratio(ours: float | None, peer: float | None) -> float | None:
-    return None if ours is None or peer is None else ours / peer
 
 
 def main() -> int:

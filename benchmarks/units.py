@@ -4,14 +4,12 @@ Each process measures itself (benchmarks/programs/measuring.py), and the last li
 the result.
 """
 
-import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from benchmarks.bounds import instructions_of
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
 _MEASUREMENTS = 4  # measurements that a process makes, each of the same number of units
@@ -26,24 +24,23 @@ class UnitFailed(Exception):
 
 @dataclass(frozen=True)
 class Unit:
-    """A function that measures a unit of work, and the interpreter that has its dependencies."""
+    """A function of a program that measures a unit of work."""
 
     call: str  # "program.function"
     arguments: Sequence[str] = ()
-    interpreter: Path = Path(sys.executable)
     environment: Mapping[str, str] = field(default_factory=lambda: {"PYTHONPATH": str(PROGRAMS)})
 
-    def code(self, units: int) -> str:
-        """Return the code that measures this number of units."""
+    def _command(self, units: int) -> list[str]:
+        """Return the command that measures this number of units."""
         program, _, function = self.call.partition(".")
         given = ", ".join([str(units), *map(repr, self.arguments)])
-        return f"import {program}; {program}.{function}({given})"
+        return [sys.executable, "-c", f"import {program}; {program}.{function}({given})"]
 
     def cpu(self, units: int, endpoint_url: str) -> float:
         """Return the CPU seconds of one unit, measured in a new process. Raises UnitFailed."""
         done = subprocess.run(
-            [str(self.interpreter), "-c", self.code(units)],
-            env={**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, **self.environment},
+            self._command(units),
+            env=self._environment(endpoint_url),
             capture_output=True,
             text=True,
             check=False,
@@ -54,42 +51,15 @@ class Unit:
         return float(done.stdout.splitlines()[-1])
 
     def instructions(self, endpoint_url: str) -> float | None:
-        """Return the number of instructions of a unit, or None if valgrind isn't installed.
-
-        The number doesn't depend on other programs on the machine.
-        """
-        valgrind = shutil.which("valgrind")
-        if valgrind is None:
+        """Return the number of instructions of a unit, or None if valgrind isn't installed."""
+        environment = self._environment(endpoint_url) | {"PYTHONHASHSEED": "0"}
+        few, many = (instructions_of(self._command(units), environment) for units in _FEW_AND_MANY)
+        if few is None or many is None:
             return None
-        few, many = (
-            self._count_instructions(valgrind, units, endpoint_url) for units in _FEW_AND_MANY
-        )
         return (many - few) / (_MEASUREMENTS * (_FEW_AND_MANY[1] - _FEW_AND_MANY[0]))
 
-    def _count_instructions(self, valgrind: str, units: int, endpoint_url: str) -> int:
-        """Return the number of instructions of a process that measures this number of units."""
-        counter = [
-            valgrind,
-            "--tool=cachegrind",
-            "--cache-sim=no",
-            "--cachegrind-out-file=/dev/null",
-        ]
-        done = subprocess.run(
-            [*counter, str(self.interpreter), "-c", self.code(units)],
-            env={
-                **ENVIRONMENT,
-                "AWS_ENDPOINT_URL": endpoint_url,
-                "PYTHONHASHSEED": "0",
-                **self.environment,
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        counted = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
-        if counted is None:
-            raise UnitFailed(f"valgrind counted nothing: {done.stderr.strip()[-200:]}")
-        return int(counted[1].replace(",", ""))
+    def _environment(self, endpoint_url: str) -> dict[str, str]:
+        return {**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, **self.environment}
 
 
 def ours(function: str, *arguments: str, **environment: str) -> Unit:

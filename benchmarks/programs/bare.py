@@ -18,14 +18,6 @@ def job(units: int, recording: str) -> None:
     measure(_put_and_invoke(put, message), units)
 
 
-def job_of_few_attributes(units: int, recording: str) -> None:
-    """Measure the same with an item that has only the necessary attributes and no index keys."""
-    put, message = _recorded_requests(recording, "PutItem")[0], _message(recording)
-    kept = ("id", "status", "payload", "created_at")
-    few = {**put, "Item": {name: put["Item"][name] for name in kept}}
-    measure(_put_and_invoke(few, message), units)
-
-
 def task(units: int, recording: str) -> None:
     """Measure sending an event."""
     measure(_invoker(_message(recording)), units)
