@@ -25,7 +25,6 @@ from job_runners.building.app_requirements import (
 from job_runners.building.botocore_data import SERVICES, keep_folder, services_in
 from job_runners.building.bytecode import (
     DoesNotCompile,
-    check_python,
     compile_sources,
     first_mistake,
 )
@@ -59,15 +58,14 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
     The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages can't be imported from such a tree. Raises NoPythonForTarget if this machine can't make
-    bytecode for the target's Python.
+    packages can't be imported from such a tree, and UnusableTarget for another version of Python.
     """
-    check_python(target)
+    target.check_python()
     if app and not target.native:
         # This machine can't import from another machine's tree, so check a tree built for this one.
         _check_once(app)
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
-    _add_sources(target, folder, app)
+    _add_sources(folder, app)
     if app and target.native:
         check_imports(folder, app)
 
@@ -89,14 +87,13 @@ def link(folder: Path, app: AppFolder | None) -> None:
 
     Copying the dependencies would take most of a build's time.
     """
-    target = Target.this_machine()
-    for entry in _dependencies(target, app).iterdir():
+    for entry in _dependencies(Target.this_machine(), app).iterdir():
         (folder / entry.name).symlink_to(entry)
-    _add_sources(target, folder, app)
+    _add_sources(folder, app)
 
 
-def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
-    _add_entry_points(target, folder)
+def _add_sources(folder: Path, app: AppFolder | None) -> None:
+    _add_entry_points(folder)
     ours = {name: CODE / name for name in SHIPPED}
     for name, source in {**ours, **(app.sources if app else {})}.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -105,7 +102,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
         else:
             shutil.copy2(source, folder / name)
         try:
-            compile_sources(target, folder, folder / name)
+            compile_sources(folder, folder / name)
         except DoesNotCompile as error:
             raise DoesNotCompile(first_mistake(source) or str(error)) from None
     packages = app.packages if app else ()
@@ -129,14 +126,14 @@ def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
     return digest.hexdigest()[:12]
 
 
-def _add_entry_points(target: Target, folder: Path) -> None:
+def _add_entry_points(folder: Path) -> None:
     handlers = folder / "handlers"
     handlers.mkdir()
     (handlers / "__init__.py").touch()
     for name in HANDLERS:
         text = f"from job_runners.handlers.{name} import handler as handler\n"
         (handlers / f"{name}.py").write_text(text)
-    compile_sources(target, folder, handlers)
+    compile_sources(folder, handlers)
 
 
 def _check_once(app: AppFolder) -> None:
@@ -183,7 +180,7 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
             _install(target, made, pins, app)
             prune(made, services, ours_alone=app is None)
             with suppress(DoesNotCompile):  # some packages have a file for another Python
-                compile_sources(target, made, made)
+                compile_sources(made, made)
             keep_folder(made, kept)
     if app:
         check_dependencies(kept, app)
@@ -197,7 +194,7 @@ def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> 
     words = ["pip", "install", "--link-mode", "copy", "--require-hashes", "--only-binary", ":all:"]
     words += ["--python", sys.executable, "--target", str(folder), *explicit_indexes(project)]
     if not target.native:
-        words += ["--python-platform", target.uv_platform, "--python-version", target.python]
+        words += ["--python-platform", target.uv_platform]
     done = uv([*words, "--requirement", "-"], project, text=pins)
     if done.returncode != 0:
         raise DependenciesNotInstalled(

@@ -18,7 +18,7 @@ _MANYLINUX2014 = 17  # for Amazon Linux 2 (Python 3.11), which has 26: the neare
 
 
 class UnusableTarget(JobRunnersError):
-    """samconfig.toml doesn't name a target."""
+    """samconfig.toml doesn't name a target, or this environment can't build for it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ class Target:
             )
         return Target(given["Architecture"], given["PythonRuntime"])
 
+    def check_python(self) -> None:
+        """Raise UnusableTarget if this Python can't make bytecode for the target."""
+        if self.python != this_python():
+            raise UnusableTarget(
+                f"Functions run on Python {self.python} (PythonRuntime in samconfig.toml), but "
+                f"this environment has Python {this_python()}, whose bytecode they can't use. Make "
+                f"the environment with Python {self.python}, or set "
+                f"PythonRuntime=python{this_python()}"
+            )
+
     @property
     def described(self) -> str:
         """The target in words."""
@@ -83,8 +93,6 @@ class Target:
         if self.native:
             return {}
         return {
-            "python_version": self.python,
-            "python_full_version": f"{self.python}.0",
             "sys_platform": "linux",
             "platform_system": "Linux",
             "platform_machine": _MACHINES[self.architecture],

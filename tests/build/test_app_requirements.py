@@ -178,8 +178,8 @@ def test_the_project_s_pins_come_before_ours() -> None:
 @pytest.mark.parametrize(
     ("marker", "target", "taken"),
     [
-        ("python_full_version < '3.12'", ARM, False),
-        ("python_full_version < '3.12'", Target("arm64", "python3.11"), True),
+        ("python_full_version < '3.11'", ARM, False),
+        ("python_full_version >= '3.11'", ARM, True),
         ("sys_platform == 'win32'", ARM, False),
         ("sys_platform == 'win32'", Target.this_machine(), False),
         ("platform_machine == 'aarch64'", ARM, True),

@@ -14,11 +14,10 @@ import pytest
 
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
-from job_runners.building import bytecode
 from job_runners.building.botocore_data import SERVICES
 from job_runners.building.build import ROOT, Target, build
 from job_runners.building.function_files import SHIPPED
-from job_runners.building.target import this_python
+from job_runners.building.target import UnusableTarget, this_python
 
 # Bytes of the zip: what a cold start downloads.
 ZIP_LIMIT = 9_000_000
@@ -159,27 +158,8 @@ def test_beside_other_work_what_that_may_import_stays(tree: Path, tmp_path: Path
         assert not (tree / name).exists()
 
 
-def test_another_python_makes_the_bytecode_if_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = Target("x86_64", "python3.99")
-    source = tmp_path / "one.py"
-    source.write_text("x = 1\n")
-    monkeypatch.setattr(bytecode, "interpreter", {"3.99": sys.executable}.get)
-    bytecode.check_python(target)
-    bytecode.compile_sources(target, tmp_path, source)
-    (compiled,) = (tmp_path / "__pycache__").iterdir()
-    assert struct.unpack("<I", compiled.read_bytes()[4:8]) == (0b01,)
-    assert b"/var/task/one.py" in compiled.read_bytes()
-    source.write_text("x = (\n")
-    mistake = r"does not compile on Python 3\.99:\n.*'one\.py'(.|\n)*line 1(.|\n)*SyntaxError: '\('"
-    with pytest.raises(bytecode.DoesNotCompile, match=mistake):
-        bytecode.compile_sources(target, tmp_path, source)
-
-
-def test_without_a_python_for_the_target_nothing_is_built(tmp_path: Path) -> None:
-    assert bytecode.interpreter(Target.this_machine().python) is not None
-    with pytest.raises(bytecode.NoPythonForTarget, match=r"no python3\.99 is on PATH .* Install"):
+def test_for_another_python_nothing_is_built(tmp_path: Path) -> None:
+    with pytest.raises(UnusableTarget, match=r"Functions run on Python 3\.99 .* or set Python"):
         build(Target("arm64", "python3.99"), tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
 
@@ -227,8 +207,8 @@ def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path)
         check=False,
     )
     target = Target.from_samconfig()
-    if target.python != this_python() and bytecode.interpreter(target.python) is None:
-        assert f"no python{target.python} is on PATH" in shown.stderr
+    if target.python != this_python():
+        assert f"Functions run on Python {target.python} " in shown.stderr
         assert shown.returncode != 0
         return
     assert shown.returncode == 0, shown.stderr
