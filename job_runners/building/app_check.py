@@ -160,7 +160,8 @@ def _advice(
     if missing and missing.partition(".")[0] in sources:
         return "Your package has no such module: correct the import, or add the file"
     if missing:
-        return how_to_add(f"the package that provides {missing}", requirements)
+        add = how_to_add(f"the package that provides {missing}", requirements)
+        return f"{add}. If your lock has it already, install what the lock pins"
     if found["kind"] == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
     if found["kind"] == "AppSettingMissing":

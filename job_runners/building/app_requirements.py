@@ -14,6 +14,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from job_runners import __version__
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
 from job_runners.building.install_problems import described
 from job_runners.building.package_files import PIP_LOCK, uses_uv
@@ -42,6 +43,19 @@ def locked(app: AppFolder | None) -> str:
         return _exported(app) if is_needed else ""
     # requirements.txt may name the packages in another file: -r base.txt
     return _of_pip(app) if is_needed or app.lock.exists() else ""
+
+
+def check_version(project: Path) -> None:
+    """Raise UnusableAppFolder if uv.lock pins another version of Job Runners than this one, which a
+    build would deploy."""
+    lock = project / "uv.lock"
+    listed = tomllib.loads(lock.read_text(encoding="utf-8"))["package"] if lock.exists() else []
+    for each in listed:
+        if each["name"] == OURS and each.get("version", __version__) != __version__:
+            raise UnusableAppFolder(
+                f"uv.lock pins Job Runners {each['version']}, but {__version__} is installed. Run "
+                f"{shown_uv('sync')}"
+            )
 
 
 def with_ours(pins: str, target: Target) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from job_runners.building import installed
 from job_runners.building.app_check import check_dependencies, check_imports
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
 from job_runners.building.app_requirements import (
     OUR_LOCK,
+    check_version,
     explicit_indexes,
     locked,
     with_ours,
@@ -226,24 +226,18 @@ def main() -> int:
     arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
     arguments.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
     given = arguments.parse_args()
-    notice = ""
     try:
-        if given.folder and given.target != "machine":
-            locked(find_app_folder())
-            installed.check()
-        elif not given.folder and (notice := installed.difference() or ""):
-            print(notice, file=sys.stderr)
         app = find_app_folder()
         if given.folder:
             _check_rendered(app)
+            check_version(ROOT)
             machine = given.target == "machine"
             target = Target.this_machine() if machine else Target.from_samconfig(given.samconfig)
             build(target, given.folder, app)
         elif app:
             check(app)
     except JobRunnersError as error:
-        if str(error) != notice:
-            print(error, file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from job_runners.building import ejected, installed
+from job_runners.building import ejected
 from job_runners.building.app_folder import find_app_folder
-from job_runners.building.app_requirements import locked
+from job_runners.building.app_requirements import check_version, locked
 from job_runners.building.app_stack import check_policies
 from job_runners.building.environments import make_tools, tools_folder
 from job_runners.building.forgotten import check_requirements
@@ -22,7 +22,7 @@ def main() -> int:
     try:
         app = find_app_folder()
         locked(app)
-        installed.check()
+        check_version(ROOT)
         if warning := ejected.warning():
             print(warning, file=sys.stderr)
         written = write_sam_folder() / "template.yaml"

@@ -41,15 +41,12 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def _main() -> int:
     # Imported here so that a signal in the imports, which take a second, ends this process quietly.
-    from job_runners.building import installed
     from job_runners.building.app_folder import UnusableAppFolder
     from job_runners.local.options import Options
     from job_runners.local.problem import LocalProblem
     from job_runners.local.screen import console
 
     status = console.status("Importing your code")
-    if notice := installed.difference():
-        console.print(notice, style="yellow", markup=False)
     try:
         _run(Options.read(sys.argv[1]), status)
     except (LocalProblem, UnusableAppFolder) as problem:

@@ -32,7 +32,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = Target.this_machine()
     for entry in build._dependencies(target).iterdir():
         (folder / entry.name).symlink_to(entry)
-    build._add_sources(target, folder, None)
+    build._add_sources(folder, None)
     return folder
 
 
