@@ -1,11 +1,9 @@
 """Read, write, list and delete objects in the stack's bucket."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from job_runners import clock
 from job_runners.aws import clients
 from job_runners.errors import MissingObject, ObjectChanged
 from job_runners.settings import required, settings
@@ -20,15 +18,6 @@ class Version(NamedTuple):
 
     size: int  # bytes
     etag: str  # changes with the content
-
-
-class ListedObject(NamedTuple):
-    """What a list has about an object."""
-
-    key: str
-    size: int  # bytes
-    etag: str
-    modified_at: int  # in milliseconds since 1970
 
 
 def name() -> str:
@@ -72,33 +61,6 @@ def get_range(key: str, start: int, end: int, etag: str) -> bytes:
 def delete(key: str) -> None:
     """Delete one object, if it exists."""
     clients.client("s3").delete_object(Bucket=name(), Key=key)
-
-
-def delete_unchanged(key: str, etag: str) -> bool:
-    """Delete one object if it still has this ETag. Return whether the object is gone."""
-    try:
-        clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
-    except ClientError as error:
-        translated = _translate(error, key)
-        if isinstance(translated, MissingObject):
-            return True
-        if isinstance(translated, ObjectChanged):
-            return False
-        raise
-    return True
-
-
-def list_objects(folder: str, after: str | None = None) -> Iterator[ListedObject]:
-    """Yield the objects whose keys begin with `folder`, ordered by key.
-
-    With `after`, yield only those whose keys come after it.
-    """
-    start = {"StartAfter": after} if after else {}
-    paginator = clients.client("s3").get_paginator("list_objects_v2")
-    for page in paginator.paginate(Bucket=name(), Prefix=folder, **start):
-        for item in page.get("Contents", []):
-            modified_at = int(item["LastModified"].timestamp() * clock.SECOND)
-            yield ListedObject(item["Key"], item["Size"], item["ETag"], modified_at)
 
 
 def delete_all(folder: str) -> None:

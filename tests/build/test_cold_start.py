@@ -196,9 +196,9 @@ def test_a_worker_imports_the_module_of_the_job_that_it_runs_and_no_other() -> N
     found = imported_by(
         "import job_runners.handlers.worker\n"
         "from job_runners.engine.registry.registry import registry\n"
-        "registry().load(registry().job('remove_uploads'))"
+        "registry().load(registry().job('post_webhook'))"
     )
-    assert found & WORK == {"job_runners.shipped.jobs.remove_uploads"}
+    assert found & WORK == {"job_runners.shipped.jobs.post_webhook"}
 
 
 def test_recurring_work_is_declared_without_what_reads_cron_and_zones() -> None:

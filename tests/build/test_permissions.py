@@ -266,7 +266,6 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
         "succeeded"
     }
     use_a_queue_with_limits(stack, time)
-    remove_what_uploads_left(stack, time)
     start_what_recurs(stack, time)
     use_unique_work(stack, time)
     use_follow_ups(stack, time)
@@ -274,15 +273,6 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     use_signals(stack, time)
     use_groups(stack, time)
     use_batches(stack)
-
-
-def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
-    """Have an upload that is old by now removed, after a look at the jobs that might need it."""
-    stack.api("PUT", "/uploads/old.csv", raw=b"people", query=ACME)
-    time.advance(2 * 24 * 3600)
-    tidying = stack.job("remove_uploads", payload={"older_than_days": 1})
-    stack.work()
-    assert stack.api("GET", tidying).json["result"]["removed"] == 1
 
 
 def start_what_recurs(stack: Stack, time: MovableClock) -> None:
@@ -589,7 +579,7 @@ def test_no_function_may_do_more_with_rows_than_it_does(
         assert not unused, f"{function} never does {sorted(unused)}"
 
 
-def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads_and_old_uploads(
+def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads(
     template: Template,
 ) -> None:
     def deletable(template: Template, function: str) -> set[str]:
@@ -602,6 +592,6 @@ def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads_and_old_
         "Bucket/partial/*",
         "Bucket/results/*",
     }
-    assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*", "Bucket/uploads/*"}
+    assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*"}
     assert deletes.pop("TimerFunction") == {"Bucket/payloads/*"}  # that an occurrence replaces
     assert not any(deletes.values())

@@ -121,7 +121,7 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
         (["SyncList"], "such as sync_list"),
         (["sync-list"], "such as sync_list"),
         (["class"], "can't be the name of a job"),
-        (["remove_uploads"], "Job Runners has a built-in job remove_uploads"),
+        (["post_webhook"], "Job Runners has a built-in job post_webhook"),
         (
             ["x", "--package", "handlers"],
             "the name handlers is taken: Job Runners has a module handlers",

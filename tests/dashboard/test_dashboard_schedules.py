@@ -186,7 +186,8 @@ def test_another_organisations_are_shown_by_its_name(page: Page, dashboard: str)
 def test_a_schedule_of_the_stack_is_run_paused_and_deleted(
     page: Page, dashboard: str, local: Local
 ) -> None:
-    body = {"job_type": "remove_uploads", "cron": "0 2 29 2 *", "timezone": "Asia/Kolkata"}
+    body = {"job_type": "export_contacts", "payload": {"campaign": "none"}}
+    body |= {"cron": "0 2 29 2 *", "timezone": "Asia/Kolkata"}
     put = local.api.put("/schedules/leap%20day?organization_id=page", body)
     assert put.status == 201, put.text
     page.goto(f"{dashboard}#/schedules?org=page")
@@ -195,7 +196,7 @@ def test_a_schedule_of_the_stack_is_run_paused_and_deleted(
     expect(row(page, "leap day")).to_contain_text("None while paused")
     page.get_by_role("button", name="Run leap day now").click()
     page.get_by_role("dialog").get_by_role("button", name="Run now").click()
-    expect(page.get_by_role("heading", name="remove_uploads")).to_be_visible()
+    expect(page.get_by_role("heading", name="export_contacts")).to_be_visible()
     expect(page.locator(".title .status")).to_have_text("succeeded")
     page.goto(f"{dashboard}#/schedules?org=page")
     page.get_by_role("button", name="Delete leap day").click()

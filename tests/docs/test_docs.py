@@ -59,7 +59,7 @@ def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None
     with saved_only(JOBS_PACKAGES="readme_jobs"):
         get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
         with pytest.raises(AssertionError, match=f"All types dispatched: {LETTERS}"):
-            assert_dispatched("remove_uploads")
+            assert_dispatched("post_webhook")
         with pytest.raises(AssertionError, match="1 jobs have that type"):
             assert_dispatched(LETTERS, organization_id="other")
 

@@ -60,7 +60,7 @@ def test_a_job_is_dispatched_watched_shown_and_looked_up_in_the_logs(upload: Non
 
 def test_a_schedule_is_put_shown_run_paused_and_deleted() -> None:
     times = ("--cron", "0 2 * * MON#1", "--timezone", "America/Chicago")
-    put = printed("schedules", "put", "monthly", "remove_uploads", *times, "older_than_days:=30")
+    put = printed("schedules", "put", "monthly", "export_contacts", *times, "campaign=none")
     assert put["words"] == "at 02:00 on the first Monday of the month, America/Chicago"
     assert "monthly" in jobs("schedules").stdout
     assert "next " in jobs("schedules", "show", "monthly").stdout

@@ -276,6 +276,7 @@ def test_a_caller_with_several_roles_may_do_what_the_highest_may() -> None:
 
 
 def test_a_payload_can_not_move_a_job_to_another_organisation() -> None:
-    body = {"job_type": "remove_uploads", "payload": {"organization_id": "theirs"}}
+    hook = {"url": "https://example.org/hook", "body": {}, "secret": "theirs/main"}
+    body = {"job_type": "post_webhook", "payload": {**hook, "organization_id": "theirs"}}
     refused(call("POST", "/jobs", body=body, claims=token("operator")), 422)
     assert every_row(JobRequest) == []

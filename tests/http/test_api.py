@@ -150,7 +150,7 @@ def test_job_types_tell_all_that_can_be_dispatched() -> None:
     assert answer.status == 200
     jobs = {job["name"]: job for job in answer.json["jobs"]}
     tasks = {task["name"]: task for task in answer.json["tasks"]}
-    assert {"post_webhook", "remove_uploads", "sample_once"} <= jobs.keys()
+    assert {"post_webhook", "sample_again", "sample_once"} <= jobs.keys()
     assert jobs["sample_once"]["description"] == "Do work that never runs twice."
     assert jobs["sample_once"]["retry"] is None
     assert jobs["sample_again"]["retry"] == {

@@ -212,9 +212,8 @@ def members_of(this: Recorder, row: JobRequest) -> list[JobRequest]:
 
 
 def record_built_in(this: Recorder) -> None:
-    """Record built-in jobs, and an upload that one of them removes."""
+    """Record a built-in job, and an upload."""
     bucket.put_bytes("uploads/acme/orders.csv", b"first,second")
-    this.dispatch("remove_uploads", "remove_uploads", payload={"older_than_days": 1})
     event = {"body": {"type": "order.shipped"}, "secret": "acme/main", "event_id": "evt_1"}
     webhook = {"url": "https://example.org/hook", **event}
     # Late, because a replay has no secret, and would try it for three days.

@@ -1,6 +1,8 @@
 """The guide about testing one's jobs: its tests pass, and a failure reads as it shows."""
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,5 +40,12 @@ def test_the_tests_of_the_guide_pass_in_a_folder_as_it_says(
     result.assert_outcomes(passed=8)
 
 
-def test_what_it_shows_without_pytest_runs(environment: None) -> None:
+def test_what_it_shows_without_pytest_runs(
+    environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "__init__.py").write_text(JOBS)
+    monkeypatch.setenv("JOBS_PROJECT", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "acme", raising=False)
     exec(compile(WITHOUT_PYTEST, "guide", "exec"), {})

@@ -11,5 +11,4 @@ class Jobs(StrEnum):
     POST_WEBHOOK = "post_webhook"  # sends a signed event to another system; tries for 3 days
     ANNOUNCE = "announce"  # tells webhooks, an event bus or a topic that a job has ended
     DELIVER_WEBHOOK = "deliver_webhook"  # sends an event to a webhook of the organization
-    REMOVE_UPLOADS = "remove_uploads"  # removes an organization's old files that no job needs
     BATCH = "batch"  # dispatches many jobs, waits until all have ended, and dispatches another one

@@ -8,11 +8,6 @@ from job_runners.work import Job, Retry
 from job_runners.work.definitions import DAY_IN_SECONDS, InternalJob
 
 JOBS: dict[str, Job] = {
-    # It deletes uploaded files, so it runs only where you dispatch it, or declare a schedule:
-    # Recurring("remove_uploads", cron="0 3 * * *", organization_id="acme")
-    Jobs.REMOVE_UPLOADS: Job(
-        "job_runners.shipped.jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)
-    ),
     # POST /batches checks the members, and nothing checks them later.
     Jobs.BATCH: InternalJob(
         "job_runners.shipped.jobs.batch:batch",

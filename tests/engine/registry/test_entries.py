@@ -66,13 +66,13 @@ def run_fresh(program: str) -> str:
 def test_a_name_and_its_rules_are_known_without_an_import() -> None:
     printed = run_fresh(
         "import sys; from job_runners.engine.registry.registry import registry\n"
-        "print(registry().job('remove_uploads').retry.max_attempts, registry().jobs.keys()\n"
-        "      >= {'post_webhook'}, 'job_runners.shipped.jobs.remove_uploads' in sys.modules)\n"
-        "registry().new_job_payload('remove_uploads', {})\n"
-        "print('job_runners.shipped.jobs.remove_uploads' in sys.modules,\n"
-        "      'job_runners.shipped.jobs.post_webhook' in sys.modules)"
+        "print(registry().job('post_webhook').retry.max_attempts, registry().jobs.keys()\n"
+        "      >= {'announce'}, 'job_runners.shipped.jobs.post_webhook' in sys.modules)\n"
+        "registry().load(registry().job('post_webhook'))\n"
+        "print('job_runners.shipped.jobs.post_webhook' in sys.modules,\n"
+        "      'job_runners.shipped.jobs.announce' in sys.modules)"
     )
-    assert printed.split() == ["3", "True", "False", "True", "False"]
+    assert printed.split() == ["10", "True", "False", "True", "False"]
 
 
 @pytest.mark.parametrize("handler", ["timer", "failures"])
@@ -81,7 +81,7 @@ def test_timer_and_failures_do_without_pydantic(handler: str) -> None:
         f"import sys, job_runners.handlers.{handler}; from job_runners import runners\n"
         "from job_runners.engine.registry.registry import registry\n"
         "runners.sender(); registry()\n"
-        "work = {'shipped.jobs.remove_uploads', 'shipped.jobs.post_webhook'}\n"
+        "work = {'shipped.jobs.batch', 'shipped.jobs.post_webhook'}\n"
         "print({'pydantic', *(f'job_runners.{name}' for name in work)} & set(sys.modules))"
     )
     assert printed.strip() == "set()"
@@ -293,7 +293,7 @@ def test_the_api_refuses_what_it_can_not_check_and_lists_the_rest(
     assert "no_such_distribution" not in str(refused.json)
     listed = call("GET", "/job-types").json
     names = {each["name"] for each in listed["jobs"]}
-    assert "remove_uploads" in names
+    assert "post_webhook" in names
     assert "letters" not in names
     assert call("GET", "/openapi.json").status == 200
     assert not registry().jobs["letters"].__dict__.get("call")

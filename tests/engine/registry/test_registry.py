@@ -60,7 +60,10 @@ def nested(depth: int) -> list[Any]:
 
 HOURLY = Recurring("acme_job", every=3600, organization_id="acme")
 BUILT_IN = Recurring(
-    "remove_uploads", every=3600, organization_id="acme", payload={"older_than_days": 30}
+    "post_webhook",
+    every=3600,
+    organization_id="acme",
+    payload={"url": "https://example.org/hook", "body": {}, "secret": "acme/main"},
 )
 
 
@@ -185,8 +188,8 @@ def test_an_extension_may_declare_recurring_work(
         ({"job_type": "acme_jop"}, "No job is named 'acme_jop'. Did you mean 'acme_job'?"),
         ({"payload": {"zap": "1"}}, "The payload of acme_job doesn't match its model: "),
         (
-            {"job_type": "remove_uploads", "payload": {"older_than_days": 0}},
-            "payload.older_than_days: Input should be greater than or equal to 1",
+            {"job_type": "post_webhook", "payload": {"url": "https://example.org", "body": 0}},
+            "payload.body: Input should be a valid dictionary",
         ),
         ({"job_type": "announce"}, "announce"),
         ({"every": None, "cron": "0 0 30 2 *"}, "'0 0 30 2 *' never matches"),
@@ -310,8 +313,8 @@ def test_more_recurring_work_than_a_deploy_can_list_is_refused(
 
 def test_unknown_names_come_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     found = extended(monkeypatch, TASKS={"acme_task": Task(note)})
-    with pytest.raises(UnknownJobType, match="Did you mean 'remove_uploads'"):
-        found.job("remove_upload")
+    with pytest.raises(UnknownJobType, match="Did you mean 'post_webhook'"):
+        found.job("post_webhok")
     with pytest.raises(UnknownTask, match="Did you mean 'acme_task'"):
         found.task("acme_tasks")
     with pytest.raises(UnknownTask) as unknown:
