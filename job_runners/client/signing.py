@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from job_runners.client.credentials import Credentials
 
+ALGORITHM = "AWS4-HMAC-SHA256"
 # Headers that proxies may change, or that belong to one connection.
 _UNSIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 _PORTS = {"https": 443, "http": 80}
@@ -104,35 +105,51 @@ def sign(
     if credentials.session_token:
         signed["X-Amz-Security-Token"] = credentials.session_token
     parts = urlsplit(url)
-    canonical = {name.lower(): " ".join(value.split()) for name, value in signed.items()}
+    canonical = {name.lower(): value for name, value in signed.items()}
     canonical.setdefault("host", _host(url))
     names = sorted(canonical.keys() - _UNSIGNED)
-    # S3 signs the path unchanged. Other services sign it normalized and encoded a second time.
-    path = parts.path or "/"
-    path = path if service == "s3" else quote(_normalized(path), safe="/~")
-    query = "&".join("=".join(pair) for pair in sorted(map(_pair, parts.query.split("&"))))
-    request = "\n".join(
-        [
-            method.upper(),
-            path,
-            query if parts.query else "",
-            *(f"{name}:{canonical[name]}" for name in names),
-            "",
-            ";".join(names),
-            body_digest,
-        ]
+    request = canonical_request(
+        method.upper(),
+        parts.path or "/",
+        "&".join("=".join(pair) for pair in sorted(map(_pair, parts.query.split("&"))))
+        if parts.query
+        else "",
+        {name: canonical[name] for name in names},
+        body_digest,
+        service,
     )
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    key = f"AWS4{credentials.secret_key}".encode()
-    # Each digest is the key of the next one. The last is the signature.
-    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    signature = signature_of(request, credentials.secret_key, stamp, scope)
     signed["Authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-        f"SignedHeaders={';'.join(names)}, Signature={key.hex()}"
+        f"{ALGORITHM} Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return signed
+
+
+def canonical_request(
+    method: str,
+    path: str,
+    query: str,  # in its canonical form
+    headers: Mapping[str, str],
+    body_digest: str,
+    service: str,
+) -> str:
+    """Return the text of a request that a signature covers. The headers are in order."""
+    # S3 signs the path unchanged. Other services sign it normalized and encoded a second time.
+    path = path if service == "s3" else quote(_normalized(path), safe="/~")
+    lines = (f"{name}:{' '.join(value.split())}" for name, value in headers.items())
+    return "\n".join([method, path, query, *lines, "", ";".join(headers), body_digest])
+
+
+def signature_of(request: str, secret: str, stamp: str, scope: str) -> str:
+    """Return the signature of a canonical request."""
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    key = f"AWS4{secret}".encode()
+    # Each digest is the key of the next one. The last is the signature.
+    for part in (*scope.split("/"), f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key.hex()
 
 
 def _pair(parameter: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ for this must be signed. Otherwise a person with a presigned URL of one file cou
 any service.
 """
 
-import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-ALGORITHM = "AWS4-HMAC-SHA256"
+from job_runners.client.signing import ALGORITHM, canonical_request, sha256, signature_of
 
 _SKEW = timedelta(minutes=15)
 _MAX_DIGITS = 6  # of a presigned URL's lifetime: 7 days are 604,800 seconds
@@ -93,18 +92,21 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
         raise Refused("IncompleteSignature", "The signature lacks its scope or the header Host.")
     _check_headers(request, given, scope)
     _check_time(given)
-    signing_key = _key(secret, scope)
+    service = scope.split("/")[2]
 
     def check_signature(body_hash: str) -> None:
-        text = _text(request, given, scope, body_hash)
-        signed = hmac.new(signing_key, text, hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(signed.encode(), given.signature.encode()):
+        names = given.signed_headers.split(";")
+        headers = {name: request.headers.get(name, "") for name in names}
+        query = _query(request.query)
+        text = canonical_request(request.method, request.path, query, headers, body_hash, service)
+        signature = signature_of(text, secret, given.date, scope)
+        if not hmac.compare_digest(signature.encode(), given.signature.encode()):
             problem = "The signature was not made with this key's secret."
             raise Refused("SignatureDoesNotMatch", problem)
 
-    named, service = _named_hash(request, given, scope), scope.split("/")[2]
+    named = _named_hash(request, given, scope)
     if named is None:
-        return BodyCheck(service, False, lambda body: check_signature(_hash(body)))
+        return BodyCheck(service, False, lambda body: check_signature(sha256(body)))
     check_signature(named)
     return BodyCheck(service, True, partial(_check_body, request))
 
@@ -162,39 +164,8 @@ def _check_time(given: _Signature) -> None:
 def _check_body(request: Request, body: bytes) -> None:
     """Check the hash of the body, if the request gives one. Some signers give none."""
     given = request.headers.get("x-amz-content-sha256", "")
-    if len(given) == _HASH_DIGITS and given != _hash(body):
+    if len(given) == _HASH_DIGITS and given != sha256(body):
         raise Refused("XAmzContentSHA256Mismatch", "The body is not the one that was signed.")
-
-
-def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
-def _key(secret: str, scope: str) -> bytes:
-    """Return the signing key for one date, region and service."""
-    key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
-
-
-def _text(request: Request, given: _Signature, scope: str, body_hash: str) -> bytes:
-    """Return the text to sign."""
-    service = scope.split("/")[2]
-    headers = "".join(
-        f"{name}:{' '.join(request.headers.get(name, '').split())}\n"
-        for name in given.signed_headers.split(";")
-    )
-    canonical = (
-        request.method,
-        _path(request.path, service),
-        _query(request.query),
-        headers,
-        given.signed_headers,
-        body_hash,
-    )
-    digest = hashlib.sha256("\n".join(canonical).encode()).hexdigest()
-    return f"{ALGORITHM}\n{given.date}\n{scope}\n{digest}".encode()
 
 
 def _named_hash(request: Request, given: _Signature, scope: str) -> str | None:
@@ -206,20 +177,6 @@ def _named_hash(request: Request, given: _Signature, scope: str) -> str | None:
 
 def _is_for_file(scope: str) -> bool:
     return scope.split("/")[2] == "s3"
-
-
-def _path(path: str, service: str) -> str:
-    """Return the canonical path: for S3 unchanged, otherwise without `.` and `..`, and encoded."""
-    if service == "s3":
-        return path
-    segments: list[str] = []
-    for segment in path.split("/"):
-        if segment == "..":
-            segments[-1:] = []
-        elif segment not in ("", "."):
-            segments.append(segment)
-    tail = "/" if path.endswith("/") and segments else ""
-    return quote("/" + "/".join(segments) + tail, safe="/" + _UNRESERVED)
 
 
 def _query(query: str) -> str:
