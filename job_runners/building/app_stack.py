@@ -12,9 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.template_file import names_in, parameters
 
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
@@ -24,13 +23,6 @@ _OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # in a text of several
 DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads the names in a template, without the values of CloudFormation's functions."""
-
-
-_Loader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ def handed_over(
 def check_policies(template: Path, our_template: Path) -> None:
     """Raise UnusableAppFolder if an output of the app's template was meant to be the policy of a
     worker, and isn't: then the worker would lack its permissions."""
-    outputs = _names(template, "Outputs")
+    outputs = names_in(template, "Outputs")
     known = {each for each in parameters(our_template) if each.endswith(_POLICY)}
     free = {each.casefold(): each for each in known - outputs}
     for name in sorted(outputs - known):
@@ -97,25 +89,6 @@ def check_policies(template: Path, our_template: Path) -> None:
             raise UnusableAppFolder(
                 f"{template}: the output {name} is the policy of no worker. {hint}"
             )
-
-
-def parameters(template: Path) -> set[str]:
-    """Return the names of a template's parameters."""
-    return _names(template, "Parameters")
-
-
-def _names(template: Path, section: str) -> set[str]:
-    read = load_yaml(template.read_text(), template, _Loader)
-    return set((read or {}).get(section) or {})
-
-
-def load_yaml(text: str, place: object, loader: type[yaml.SafeLoader]) -> Any:
-    """Return what YAML contains. Raises UnusableAppFolder with the place of a mistake."""
-    try:
-        return yaml.load(text, loader)  # noqa: S506 - it is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1
-        raise UnusableAppFolder(f"{place}:{line} is not YAML: {error.problem}") from None
 
 
 def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str]:

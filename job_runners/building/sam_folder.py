@@ -14,8 +14,9 @@ from typing import Any
 
 from job_runners.building import ejected
 from job_runners.building.app_config import CONFIG, UnusableAppFolder, class_place, read_workers
-from job_runners.building.app_stack import overrides, parameters
+from job_runners.building.app_stack import overrides
 from job_runners.building.target import Target
+from job_runners.building.template_file import parameters
 from job_runners.places import CODE, DATA, PROJECT, ROOT, variables
 
 _BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too

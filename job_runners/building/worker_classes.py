@@ -12,10 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-import yaml
-
 from job_runners.building.app_config import UnusableAppFolder, Workers
-from job_runners.building.app_stack import load_yaml
+from job_runners.building.template_file import read_template
 from job_runners.places import DATA
 
 # What is copied for each class, and their names get the class as a prefix.
@@ -83,7 +81,7 @@ def rendered(text: str, workers: Workers) -> str:
 
 
 def _read(text: str) -> dict[str, Any]:
-    template = load_yaml(text, "template.yaml", _Loader)
+    template = read_template(text, "template.yaml")
     if not isinstance(template, dict):
         raise _lacks("Resources")
     for section in ("Resources", "Outputs", "Parameters", "Conditions"):
@@ -237,26 +235,3 @@ def _lacks(what: str) -> UnusableAppFolder:
         f"app.toml declares worker classes, but template.yaml lacks {what}, which they need. Copy "
         f"it from {DATA / 'template.yaml'}"
     )
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads a template. The short forms of CloudFormation's functions become the long ones."""
-
-    # Otherwise the version '2012-10-17' of a policy would become a date, if it has no quotes.
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class above it
-        first: [(tag, pattern) for tag, pattern in each if not tag.endswith(":timestamp")]
-        for first, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-def _long_form(loader: Any, tag: str, node: Any) -> dict[str, Any]:
-    name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    if isinstance(node, yaml.MappingNode):
-        return {name: loader.construct_mapping(node, deep=True)}
-    value = loader.construct_scalar(node)
-    return {name: value.split(".", 1) if tag == "GetAtt" else value}
-
-
-_Loader.add_multi_constructor("!", _long_form)

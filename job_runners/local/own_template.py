@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.app_stack import OUR_STACK_NAME, override_values
+from job_runners.building.template_file import read_template
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_settings import PARAMETERS, FunctionSettings
 from job_runners.local.problem import LocalProblem
@@ -35,25 +35,6 @@ _PSEUDO = {
 }
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads the short forms of CloudFormation's functions as the long ones."""
-
-
-def _long_form(loader: Any, suffix: str, node: Any) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
-
-
 class _Unresolved(Exception):
     """A value that the local AWS doesn't have. The text is a part of the template."""
 
@@ -64,9 +45,9 @@ class OwnTemplate:
     def __init__(self, path: Path, settings: FunctionSettings) -> None:
         """Create the resources. Raises LocalProblem if the template can't be read."""
         try:
-            self._template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506
+            self._template = read_template(path.read_text(), path)
             self._resources: dict[str, Any] = dict(self._template["Resources"])
-        except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        except (UnusableAppFolder, TypeError, KeyError, ValueError) as error:
             raise LocalProblem(f"{path} can't be read as a template: {error}") from None
         config = path.with_name("own.samconfig.toml")
         given = override_values(tomllib.loads(config.read_text())) if config.exists() else {}
@@ -108,7 +89,7 @@ class OwnTemplate:
             if each["Type"] not in _CLASSES:
                 raise _Unresolved(each["Type"])
             condition = each.get("Condition")
-            if condition and not self._holds({"Condition": condition}):
+            if condition and not self._resolved({"Condition": condition}):
                 raise _Unresolved(f"its condition {condition}")
             properties = self._resolved(each.get("Properties") or {})
             module, _, kind = _CLASSES[each["Type"]].partition(":")
@@ -127,6 +108,8 @@ class OwnTemplate:
         match value:
             case {"Ref": str(name)}:
                 return self._reference(name)
+            case {"Condition": str(name)} if len(value) == 1:
+                return self._resolved(self._template["Conditions"][name])
             case dict() if len(value) == 1 and next(iter(value)).startswith("Fn::"):
                 return self._called(value)
             case dict():
@@ -148,8 +131,20 @@ class OwnTemplate:
                 return between.join(str(each) for each in self._resolved(parts))
             case {"Fn::Select": [number, parts]}:
                 return self._resolved(parts)[int(self._resolved(number))]
-            case {"Fn::If": [str(condition), yes, no]}:
-                return self._resolved(yes if self._holds({"Condition": condition}) else no)
+            case {"Fn::If": [str(name), yes, no]}:
+                return self._resolved(yes if self._resolved({"Condition": name}) else no)
+        return self._holds(function)
+
+    def _holds(self, function: Any) -> bool:
+        match function:
+            case {"Fn::Equals": [one, other]}:
+                return str(self._resolved(one)) == str(self._resolved(other))
+            case {"Fn::Not": [one]}:
+                return not self._resolved(one)
+            case {"Fn::And": parts}:
+                return all(map(self._resolved, parts))
+            case {"Fn::Or": parts}:
+                return any(map(self._resolved, parts))
         raise _Unresolved(next(iter(function)))
 
     def _reference(self, name: str) -> Any:
@@ -177,17 +172,3 @@ class OwnTemplate:
             return str(self._attribute(name, attribute) if attribute else self._reference(name))
 
         return re.sub(r"\$\{([^!}]+)\}", replaced, text).replace("${!", "${")
-
-    def _holds(self, condition: Any) -> bool:
-        match condition:
-            case {"Condition": str(name)}:
-                return self._holds(self._template["Conditions"][name])
-            case {"Fn::Equals": [one, other]}:
-                return str(self._resolved(one)) == str(self._resolved(other))
-            case {"Fn::Not": [one]}:
-                return not self._holds(one)
-            case {"Fn::And": parts}:
-                return all(self._holds(each) for each in parts)
-            case {"Fn::Or": parts}:
-                return any(self._holds(each) for each in parts)
-        raise _Unresolved(str(condition))

@@ -11,10 +11,10 @@ import pytest
 from botocore.client import BaseClient
 
 from job_runners.building import deploy
-from job_runners.building.app_stack import parameters
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge
 from job_runners.building.deploy import Deploy, UnusableEnvironment, app_template, main
+from job_runners.building.template_file import parameters
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"

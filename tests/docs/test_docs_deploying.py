@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from expanded_template import actions, expanded, expanded_from
-from job_runners.building.app_stack import overrides, parameters
+from job_runners.building.app_stack import overrides
 from job_runners.building.build import ROOT
 from job_runners.building.deploy import Deploy
 from job_runners.building.target import Target
+from job_runners.building.template_file import parameters
 from job_runners.cli.app import COMMANDS
 from operator_files import policy
 
