@@ -2,8 +2,10 @@
 
 import keyword
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
 from job_runners import settings
 from job_runners.building.app_folder import UnusableAppFolder, project_path, why_not_a_package
@@ -11,71 +13,9 @@ from job_runners.building.table_entry import entries, with_entry
 from job_runners.places import COMMAND, PROJECT_VARIABLE
 from job_runners.shipped.jobs.names import Jobs
 
+_TEMPLATES = Path(__file__).with_name("project")
 _DEFAULT_PACKAGE = "my_work"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-_TABLE = '''\
-"""Your own jobs and tasks, by name. A module is imported when its job or task first runs."""
-
-from job_runners.work import Job, Retry, Task
-
-JOBS: dict[str, Job] = {{
-    {entry}
-}}
-TASKS: dict[str, Task] = {{}}
-'''
-
-_JOB = '''\
-"""{title}: describe here what this job is for."""
-
-from pydantic import BaseModel, Field
-
-from job_runners.work import RunningJob
-
-
-class {model}(BaseModel):
-    """The items to work on."""
-
-    items: list[str] = Field(description="The items to process.", examples=[["ada", "grace"]])
-
-
-def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
-    """Process the items, with a checkpoint after each one.
-
-    If an attempt fails, the next one continues from the last checkpoint, because the job's entry in
-    JOBS has `retry`.
-    """
-    done = job.cursor or 0
-    for item in payload.items[done:]:
-        print(f"At {{item}}")  # `job-runners logs` shows it
-        done += 1
-        job.checkpoint(done, progress=100 * done / len(payload.items), message=f"{{done}} done")
-    file = job.write_file(job.result_file("items.txt"), "\\n".join(payload.items))
-    return {{"items": done, "file": file}}  # the dashboard links to a file in a result
-'''
-
-_TEST = '''\
-"""Tests of {name}, which run in this process on a simulated AWS. Run them with: {test}"""
-
-from job_runners.testing.files import read_file
-from job_runners.testing.hostile import Hostile
-from job_runners.testing.job_runner import InlineRunner
-from job_runners.testing.saved_jobs import assert_succeeded
-
-ITEMS = {{"items": ["ada", "grace"]}}
-
-
-def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
-    job = job_runner.run("{name}", ITEMS)
-    result = assert_succeeded(job)
-    assert result["items"] == 2
-    assert read_file(result["file"]) == b"ada\\ngrace"
-
-
-def test_{name}_survives_faults(hostile: Hostile) -> None:
-    report = hostile.run("{name}", ITEMS, most=50)  # each run injects a different fault
-    report.assert_went_well()
-'''
 
 
 @dataclass
@@ -103,6 +43,11 @@ def new_job(name: str, package: str | None, folder: Path | None = None) -> Writt
     return _write(folder, package, name)
 
 
+def filled(source: str, facts: Mapping[str, str]) -> str:
+    """Return the text of a file in the folder `project` with these facts in their places."""
+    return Template((_TEMPLATES / source).read_text(encoding="utf-8")).substitute(facts)
+
+
 def _write(folder: Path, package: str, name: str) -> Written:
     function = f"{package}.{name}:{name}"
     entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
@@ -111,15 +56,15 @@ def _write(folder: Path, package: str, name: str) -> Written:
     table = folder / package / "__init__.py"
     written = Written(table)
     files = {
-        folder / package / f"{name}.py": _JOB.format(**facts),
-        folder / settings.APP_TESTS / f"test_{name}.py": _TEST.format(**facts),
+        folder / package / f"{name}.py": filled("job.in", facts),
+        folder / settings.APP_TESTS / f"test_{name}.py": filled("test_job.in", facts),
     }
     existing = table.read_text(encoding="utf-8") if table.exists() else ""
     for path in files:
         if path.exists() or name in entries(existing):
             where = path if path.exists() else table
             raise UnusableAppFolder(f"{where} already has a job {name}. Choose another name")
-    changed = with_entry(existing, entry) if existing.strip() else _TABLE.format(**facts)
+    changed = with_entry(existing, entry) if existing.strip() else filled("jobs.in", facts)
     if changed is None:
         written.entry = entry
     else:

@@ -4,16 +4,14 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
 from job_runners.building.install_problems import described
-from job_runners.building.new_job import new_job
+from job_runners.building.new_job import filled, new_job
 from job_runners.building.own_source import OwnSource, own_source
 from job_runners.building.target import this_python
 from job_runners.building.uv import shown_uv, uv
 
-_TEMPLATES = Path(__file__).with_name("project")
 _FILES = {
     "pyproject.toml": "pyproject.toml.in",
     "samconfig.toml": "samconfig.toml.in",
@@ -79,8 +77,7 @@ def _check_empty(folder: Path) -> None:
 def _write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
     """Write one of a project's files, and return it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = (_TEMPLATES / source).read_text(encoding="utf-8")
-    file.write_text(Template(text).substitute(facts), encoding="utf-8")
+    file.write_text(filled(source, facts), encoding="utf-8")
     return file
 
 
