@@ -16,7 +16,7 @@ IMPORT = "from job_runners.work import Job\n"
         ("JOBS = {\n    'a': A,\n}\n", "JOBS = {\n    ENTRY\n    'a': A,\n}\n"),
         ("JOBS = {\n    'a': A\n}\n", "JOBS = {\n    ENTRY\n    'a': A\n}\n"),
         ("JOBS = {'a': A}\n", "JOBS = {\n    ENTRY\n    'a': A}\n"),
-        ("É = 1; JOBS = {'a': A}\n", "É = 1; JOBS = {\n    ENTRY\n    'a': A}\n"),
+        ("É = 1\nJOBS = {'a': A}\n", "É = 1\nJOBS = {\n    ENTRY\n    'a': A}\n"),
         (
             "JOBS = {  # é\n    'a': A  # the first\n    # and no more\n}  # end\n",
             "JOBS = {  # é\n    ENTRY\n    'a': A  # the first\n    # and no more\n}  # end\n",
@@ -35,6 +35,7 @@ def test_it_goes_to_the_beginning_of_the_table(before: str, after: str) -> None:
         "from job_runners.work import Job as J\nJOBS = {}\n",
         IMPORT + "JOBS = dict(a=A)\n",
         IMPORT + "JOBS = {}\nJOBS |= OTHERS\n",
+        IMPORT + 'EXAMPLE = """\nJOBS = {}\n"""\nTABLE = {}\n',
         IMPORT + "JOBS = {name: A for name in NAMES}\n",
         IMPORT + "TASKS = {}\n",
         IMPORT + "JOBS = {\n",
