@@ -61,13 +61,13 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     packages can't be imported from such a tree, and UnusableTarget for another version of Python.
     """
     target.check_python()
-    if app and not target.native:
-        # This machine can't import from another machine's tree, so check a tree built for this one.
-        _check_once(app)
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
-    _add_sources(folder, app)
+    build_id = _add_sources(folder, app)
     if app and target.native:
         check_imports(folder, app)
+    elif app:
+        # This machine can't import from another machine's tree, so check a tree built for this one.
+        _check_once(app, build_id)
 
 
 def check(app: AppFolder) -> None:
@@ -92,7 +92,8 @@ def link(folder: Path, app: AppFolder | None) -> None:
     _add_sources(folder, app)
 
 
-def _add_sources(folder: Path, app: AppFolder | None) -> None:
+def _add_sources(folder: Path, app: AppFolder | None) -> str:
+    """Add our sources and the app's, compiled. Return the id of the build."""
     _add_entry_points(folder)
     ours = {name: CODE / name for name in SHIPPED}
     for name, source in {**ours, **(app.sources if app else {})}.items():
@@ -107,9 +108,9 @@ def _add_sources(folder: Path, app: AppFolder | None) -> None:
             raise DoesNotCompile(first_mistake(source) or str(error)) from None
     packages = app.packages if app else ()
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{each}\n" for each in packages))
-    (folder / BUILD_ID_FILE).write_text(
-        f"{_build_id(folder, [*ours, *(app.sources if app else ())], app)}\n"
-    )
+    build_id = _build_id(folder, [*ours, *(app.sources if app else ())], app)
+    (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
+    return build_id
 
 
 def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
@@ -136,27 +137,14 @@ def _add_entry_points(folder: Path) -> None:
     compile_sources(folder, handlers)
 
 
-def _check_once(app: AppFolder) -> None:
-    """Run `check` once for the same sources, because sam runs a build for each function."""
-    marker = CACHE / f"imported-{_digest_of_sources(app)}"
+def _check_once(app: AppFolder, build_id: str) -> None:
+    """Run `check` once for the same code, because sam runs a build for each function."""
+    settings = sorted(work_variables().items())
+    digest = hashlib.sha256(f"{build_id} {sys.version} {settings}".encode()).hexdigest()
+    marker = CACHE / f"imported-{digest[:16]}"
     if not marker.exists():
         check(app)
         marker.touch()
-
-
-def _digest_of_sources(app: AppFolder) -> str:
-    """Return a hash of everything that decides whether the app's code can be imported."""
-    variables = sorted(work_variables().items())
-    digest = hashlib.sha256(f"{sys.version} {variables}".encode())
-    files = [path for name in SHIPPED if (path := CODE / name).is_file()] + [LOCK]
-    folders = [path for name in SHIPPED if (path := CODE / name).is_dir()] + [Path(__file__).parent]
-    folders += app.sources.values()
-    files += [path for path in (app.lock, app.config) if path.exists()]
-    for folder in folders:
-        files += [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    for path in sorted(files):
-        digest.update(f"{path}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
