@@ -44,9 +44,9 @@ class Gateway:
         return self._key, self._authorization
 
     def routes(self) -> list[dict[str, str]]:
-        """Return all routes as apigatewayv2 lists them."""
+        """Return all routes as an answer of API Gateway lists them."""
         found = [(key, "NONE") for key in OPEN_ROUTES] + [(self._key, self._authorization)]
-        return [{"RouteKey": key, "AuthorizationType": kind} for key, kind in found]
+        return [{"routeKey": key, "authorizationType": kind} for key, kind in found]
 
     async def answer(
         self, head: Head, headers: dict[str, str], body: bytes, *, is_signed: bool

@@ -22,7 +22,7 @@ from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.local.function_pools import Functions, failure_record
 from job_runners.local.function_settings import FAILURES
 from job_runners.local.run_folder import KEPT_STATE
-from job_runners.local.services import Services, backend, put
+from job_runners.local.services import Services, backend, call_moto, put
 from job_runners.places import COMMAND
 
 _FORMAT = 1
@@ -241,19 +241,9 @@ class KeptState:
 
 
 def _put_parameter(line: Line) -> None:
-    backend("ssm").put_parameter(
-        name=line["name"],
-        description=line["description"],
-        value=line["value"],
-        parameter_type=line["type"],
-        allowed_pattern=None,
-        keyid=None,
-        overwrite=False,
-        tags=[],
-        data_type="text",
-        tier=None,
-        policies=None,
-    )
+    call = {name.title(): line[name] for name in ("name", "description", "value", "type")}
+    headers = {"x-amz-target": "AmazonSSM.PutParameter", "host": ""}
+    call_moto("ssm", "POST", "/", headers, json.dumps(call).encode())
 
 
 def _snapshot(services: Services, functions: Functions) -> _Snapshot:

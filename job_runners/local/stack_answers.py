@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -36,7 +36,7 @@ class StackAnswers:
         if service == "cloudformation":
             return self._cloudformation(dict(parse_qsl(body.decode())))
         if service == "apigateway":
-            return 200, _JSON, json.dumps({"items": self._routes()}).encode()
+            return 200, _JSON, json.dumps({"items": self._gateway.routes()}).encode()
         if service != "lambda":
             return None
         match parts:
@@ -86,33 +86,20 @@ class StackAnswers:
             "State": "Active",
         }
 
-    def _routes(self) -> list[dict[str, str]]:
-        lower = (
-            {name[0].lower() + name[1:]: value for name, value in route.items()}
-            for route in self._gateway.routes()
-        )
-        return list(lower)
-
     def _cloudformation(self, call: Mapping[str, str]) -> Answer:
         operation, name = call.get("Action", ""), call.get("StackName", "")
         if name not in (self._settings.name, ""):
-            problem = f"Stack with id {name} does not exist"
-            return _xml(
-                400,
-                f"<Error><Code>ValidationError</Code><Message>{escape(problem)}</Message></Error>",
-                "ErrorResponse",
-            )
+            return _xml_error("ValidationError", f"Stack with id {name} does not exist")
         if operation == "DescribeStacks":
-            outputs = "".join(
-                f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(value)}</OutputValue>"
-                "</member>"
+            outputs = _members(
+                {"OutputKey": key, "OutputValue": value}
                 for key, value in self._settings.outputs().items()
             )
             stack = {"StackName": self._settings.name, "StackStatus": "CREATE_COMPLETE"}
             stack |= {"CreationTime": self._created, "StackId": self._stack_id}
             text = f"<Stacks><member>{_fields(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"
         elif operation == "ListStackResources":
-            members = (
+            listed = _members(
                 {
                     "LogicalResourceId": logical,
                     "PhysicalResourceId": physical,
@@ -122,15 +109,10 @@ class StackAnswers:
                 }
                 for logical, (kind, physical) in self._settings.resources().items()
             )
-            listed = "".join(f"<member>{_fields(each)}</member>" for each in members)
             text = f"<StackResourceSummaries>{listed}</StackResourceSummaries>"
         else:
-            return _xml(
-                400,
-                "<Error><Code>InvalidAction</Code><Message>The local AWS answers only "
-                "DescribeStacks and ListStackResources.</Message></Error>",
-                "ErrorResponse",
-            )
+            known = "The local AWS answers only DescribeStacks and ListStackResources."
+            return _xml_error("InvalidAction", known)
         return _xml(200, f"<{operation}Result>{text}</{operation}Result>", f"{operation}Response")
 
     @property
@@ -140,6 +122,15 @@ class StackAnswers:
 
 def _fields(values: Mapping[str, str]) -> str:
     return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+
+
+def _members(listed: Iterable[Mapping[str, str]]) -> str:
+    return "".join(f"<member>{_fields(each)}</member>" for each in listed)
+
+
+def _xml_error(code: str, problem: str) -> Answer:
+    text = _fields({"Code": code, "Message": problem})
+    return _xml(400, f"<Error>{text}</Error>", "ErrorResponse")
 
 
 def _xml(status: int, text: str, root: str) -> Answer:
