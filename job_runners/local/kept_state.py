@@ -243,7 +243,9 @@ class KeptState:
 def _put_parameter(line: Line) -> None:
     call = {name.title(): line[name] for name in ("name", "description", "value", "type")}
     headers = {"x-amz-target": "AmazonSSM.PutParameter", "host": ""}
-    call_moto("ssm", "POST", "/", headers, json.dumps(call).encode())
+    status, _, answer = call_moto("ssm", "POST", "/", headers, json.dumps(call).encode())
+    if status != 200:
+        raise ValueError(answer)
 
 
 def _snapshot(services: Services, functions: Functions) -> _Snapshot:

@@ -88,9 +88,8 @@ class OwnTemplate:
             each = self._resources.get(name, {"Type": name})
             if each["Type"] not in _CLASSES:
                 raise _Unresolved(each["Type"])
-            condition = each.get("Condition")
-            if condition and not self._resolved({"Condition": condition}):
-                raise _Unresolved(f"its condition {condition}")
+            if "Condition" in each:
+                raise _Unresolved(f"condition {each['Condition']}, which isn't evaluated here")
             properties = self._resolved(each.get("Properties") or {})
             module, _, kind = _CLASSES[each["Type"]].partition(":")
             model = getattr(import_module(module), kind)
@@ -108,8 +107,6 @@ class OwnTemplate:
         match value:
             case {"Ref": str(name)}:
                 return self._reference(name)
-            case {"Condition": str(name)} if len(value) == 1:
-                return self._resolved(self._template["Conditions"][name])
             case dict() if len(value) == 1 and next(iter(value)).startswith("Fn::"):
                 return self._called(value)
             case dict():
@@ -129,22 +126,6 @@ class OwnTemplate:
                 return self._substituted(text, self._resolved(more))
             case {"Fn::Join": [str(between), parts]}:
                 return between.join(str(each) for each in self._resolved(parts))
-            case {"Fn::Select": [number, parts]}:
-                return self._resolved(parts)[int(self._resolved(number))]
-            case {"Fn::If": [str(name), yes, no]}:
-                return self._resolved(yes if self._resolved({"Condition": name}) else no)
-        return self._holds(function)
-
-    def _holds(self, function: Any) -> bool:
-        match function:
-            case {"Fn::Equals": [one, other]}:
-                return str(self._resolved(one)) == str(self._resolved(other))
-            case {"Fn::Not": [one]}:
-                return not self._resolved(one)
-            case {"Fn::And": parts}:
-                return all(map(self._resolved, parts))
-            case {"Fn::Or": parts}:
-                return any(map(self._resolved, parts))
         raise _Unresolved(next(iter(function)))
 
     def _reference(self, name: str) -> Any:

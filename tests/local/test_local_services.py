@@ -80,13 +80,12 @@ Parameters:
   Size: {Type: String, Default: large}
 Conditions:
   IsBlue: !Equals [!Ref Color, blue]
-  IsSmall: !And [!Not [!Equals [!Ref Size, large]], !Condition IsBlue]
 Resources:
   Bus: {Type: AWS::Events::EventBus, Properties: {Name: !Sub '${AWS::StackName}-bus'}}
   Files: {Type: AWS::S3::Bucket}
   Work: {Type: AWS::SQS::Queue}
   Ends: {Type: AWS::SNS::Topic}
-  Small: {Type: AWS::SQS::Queue, Condition: IsSmall}
+  Small: {Type: AWS::SQS::Queue, Condition: IsBlue}
   Role: {Type: AWS::IAM::Role}
   Cluster: {Type: AWS::ECS::Cluster}
 Outputs:
@@ -94,7 +93,8 @@ Outputs:
   OutcomeTopicArn: {Value: !Ref Ends}
   Unknown: {Value: !ImportValue elsewhere}
   Role: {Value: !GetAtt Role.Arn}
-  Words: {Value: !Join ['-', [!Ref Color, !Select [1, [a, b]], !If [IsSmall, small, !Ref Size]]]}
+  Words: {Value: !Join ['-', [!Ref Color, !Ref Size]]}
+  Choice: {Value: !If [IsBlue, !Ref Files, !Ref Work]}
   Url: {Value: !Ref Work}
   Arn: {Value: !GetAtt Work.Arn}
   Text: {Value: !Sub ['${Files}/${Key}', {Key: !GetAtt Work.QueueName}]}
@@ -104,12 +104,15 @@ Outputs:
     assert template.outputs() == {
         "EventBusName": "local-tests-app-bus",
         "OutcomeTopicArn": "arn:aws:sns:us-east-1:123456789012:local-tests-app-Ends",
-        "Words": "blue-b-large",
+        "Words": "blue-large",
         "Url": f"http://127.0.0.1:4566/123456789012/{work}",
         "Arn": f"arn:aws:sqs:us-east-1:123456789012:{work}",
         "Text": f"local-tests-app-files/{work}",
     }
-    assert template.missing == ["Small (its condition IsSmall)", "Cluster (AWS::ECS::Cluster)"]
+    assert template.missing == [
+        "Small (condition IsBlue, which isn't evaluated here)",
+        "Cluster (AWS::ECS::Cluster)",
+    ]
     settings = template.hand_over()
     assert settings.parameter("EventBusName") == "local-tests-app-bus"
     given = FunctionSettings("local-tests", 4566, {"EventBusName": "mine"})
