@@ -5,6 +5,7 @@ the same for the local AWS. tests/build/test_local_settings.py compares it with 
 template.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local.function_process import FUNCTIONS
+from job_runners.places import DATA
 
 API_ID = "local"
 STAGE = f"/_aws/execute-api/{API_ID}/$default"
@@ -32,28 +34,16 @@ OPEN_ROUTES = (
 )
 IAM_ROUTE, JWT_ROUTE = "ANY /{proxy+}", "$default"
 
-# The template's parameters that matter here, with their defaults.
-PARAMETERS = {
-    "JobRunner": "lambda-async",
-    "WorkerTimeout": "900",
-    "WorkerMemory": "1024",
-    "WorkQueueName": "",
-    "JwtIssuer": "",
-    "JwtAudience": "",
-    "JwtOrganizationClaim": "organization_id",
-    "JwtRolesClaim": "roles",
-    "EventBusName": "",
-    "OutcomeTopicArn": "",
-    "PublicUrl": "",
-    "TeamName": "",
-    "WebhookSubscriptions": "false",
-    "RetentionDays": "30",
-    "MaxUnfinishedJobs": "0",
-    "LogPayloads": "false",
-    "KeepTaskPayloads": "false",
-    "LogLevel": "INFO",
-    "Traces": "false",
-}
+# The defaults of the template's parameters. A regular expression finds them at once, while reading
+# the whole template would take most of a start.
+_SECTION = re.search(r"^Parameters:\n(.*?)^\w", (DATA / "template.yaml").read_text(), re.M | re.S)
+PARAMETERS: dict[str, str] = dict(
+    re.findall(
+        r"^  (\w+):\n(?:    .*\n)*?    Default: *'?([^'#\n]*?)'?(?: #.*)?$",
+        _SECTION[1] if _SECTION else "",
+        re.MULTILINE,
+    )
+)
 
 
 @dataclass(frozen=True)
