@@ -26,19 +26,17 @@ from job_runners.places import DATA, ROOT
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 OURS = "job-runners"
 _EXPORT = ("export", "--locked", "--no-default-groups", "--no-emit-project", "--prune", OURS)
-# The markers of requirements that say for which machine they are.
-_LAMBDA = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 _FORMAT = ("--format", "requirements.txt", "--no-header", "--no-annotate")
 
 
 def locked(app: AppFolder | None) -> str:
     """Return the project's pins in pip's format with hashes, or "" if it needs no packages.
 
-    Raises UnusableAppFolder if the lock is missing or outdated, or has no hashes.
+    Raises UnusableAppFolder if the lock is missing, if uv's is outdated, or if it has no hashes.
     """
     if app is None:
         return ""
-    is_needed = bool(_named(app.requirements))
+    is_needed = _needs_packages(app.requirements)
     if uses_uv(app.path):
         return _exported(app) if is_needed else ""
     # requirements.txt may name the packages in another file: -r base.txt
@@ -108,21 +106,17 @@ def _named_index(index: dict[str, Any]) -> str:
     return f"{index['name']}={index['url']}" if "name" in index else str(index["url"])
 
 
-def _named(requirements: Path) -> list[Requirement | str]:
-    """Return the packages that a project names, without Job Runners itself."""
+def _needs_packages(requirements: Path) -> bool:
+    """Return whether a project names packages other than Job Runners itself."""
     if not requirements.exists():
-        return []
+        return False
     if requirements.name == "pyproject.toml":
         listed = _pyproject(requirements.parent).get("project", {}).get("dependencies", [])
     else:
         lines = requirements.read_text(encoding="utf-8").splitlines()
         listed = [line.strip() for line in lines if line.strip() and line.lstrip()[0] not in "#-"]
-    named = [requirement_in(each) or each for each in listed]
-    return [each for each in named if isinstance(each, str) or _name(each) != OURS]
-
-
-def _name(requirement: Requirement) -> str:
-    return canonicalize_name(requirement.name)
+    named = map(requirement_in, listed)
+    return any(each is None or canonicalize_name(each.name) != OURS for each in named)
 
 
 def _pyproject(project: Path) -> dict[str, Any]:
@@ -162,27 +156,8 @@ def _of_pip(app: AppFolder) -> str:
             f"packages with hashes, run {PIP_LOCK}"
         )
     pins = app.lock.read_text(encoding="utf-8")
-    for wanted in _named(app.requirements):
-        if app.lock != app.requirements and isinstance(wanted, Requirement):
-            _check_pinned(app, wanted, pins)
     own = {text for name, text in blocks(pins) if name == OURS}
     return "\n".join(text for text in _texts(pins) if text not in own)
-
-
-def _check_pinned(app: AppFolder, wanted: Requirement, pins: str) -> None:
-    """Raise UnusableAppFolder if the lock doesn't pin a version that requirements.txt allows."""
-    pinned = [each for name, text in blocks(pins) if name == _name(wanted) for each in [text]]
-    found = [each for each in map(requirement_in, pinned) if each]
-    versions = [spec.version for each in found for spec in each.specifier]
-    if pinned and all(wanted.specifier.contains(each, prereleases=True) for each in versions):
-        return
-    if not pinned and wanted.marker and not wanted.marker.evaluate(_LAMBDA):
-        return  # pip-compile leaves out what its machine doesn't need
-    shown = wanted.name if wanted.url else wanted  # an address may have a password
-    raise UnusableAppFolder(
-        f"{app.lock} is outdated: {app.requirements.name} names {shown}, and the lock has "
-        f"{', '.join(map(str, found)) or 'no such package'}. To update it, run {PIP_LOCK}"
-    )
 
 
 def main() -> int:
