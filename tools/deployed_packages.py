@@ -5,13 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 
-from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from job_runners.errors import JobRunnersError
 
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
-_REQUIRED_BY_US = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _LICENSES = {  # of packages whose metadata names no license
     "cronsim": "BSD-3-Clause",
@@ -31,8 +29,6 @@ class Package:
     version: str
     hashes: tuple[str, ...]  # SHA-256 of each of its files; one of them is installed
     license: str  # an SPDX expression if the package has one, or else its own text
-    needs: tuple[str, ...]  # names of pinned packages
-    asked_for: bool  # True if our own requirements name it
 
 
 def packages(pins: str, environment: Sequence[str]) -> list[Package]:
@@ -54,8 +50,6 @@ def packages(pins: str, environment: Sequence[str]) -> list[Package]:
             version=version,
             hashes=tuple(_HASH.findall(entry)),
             license=_license(name, distribution),
-            needs=tuple(sorted(pinned.keys() & _needed_by(distribution))),
-            asked_for=bool(_REQUIRED_BY_US.search(entry)),
         )
         found.append(package)
     return found
@@ -66,15 +60,6 @@ def _pins(pins: str) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
     for entry in re.split(r"\n(?=\w)", pins):
         if found := _PINNED.match(entry):
             yield canonicalize_name(found[1]), (found[2], entry)
-
-
-def _needed_by(distribution: Distribution) -> set[str]:
-    needed = map(Requirement, distribution.requires or ())
-    return {
-        canonicalize_name(each.name)
-        for each in needed
-        if each.marker is None or each.marker.evaluate({"extra": ""})
-    }
 
 
 def _license(name: str, distribution: Distribution) -> str:

@@ -5,7 +5,6 @@ It covers our own lock, and the app's lock if there is one. Run it with the inte
 """
 
 import argparse
-import re
 from pathlib import Path
 
 from cyclonedx.factory.license import LicenseFactory
@@ -23,6 +22,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
+from job_runners import __version__
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import locked, with_ours
 from job_runners.building.target import Target
@@ -36,20 +36,15 @@ def bill(shipped: list[Package]) -> str:
     Raises ValueError if it doesn't match CycloneDX's schema.
     """
     bom = Bom()
-    ours = Component(
+    bom.metadata.component = Component(
         name="job-runners",
-        version=_version(),
+        version=__version__,
         type=ComponentType.APPLICATION,
         bom_ref="job-runners",
         licenses=[LicenseFactory().make_from_string("MIT")],
     )
-    bom.metadata.component = ours
-    components = {each.name: _component(each) for each in shipped}
-    for component in components.values():
-        bom.components.add(component)
     for each in shipped:
-        bom.register_dependency(components[each.name], [components[name] for name in each.needs])
-    bom.register_dependency(ours, [components[each.name] for each in shipped if each.asked_for])
+        bom.components.add(_component(each))
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise ValueError(f"not a bill of materials: {error}")
@@ -74,12 +69,6 @@ def _component(package: Package) -> Component:
             )
         ],
     )
-
-
-def _version() -> str:
-    text = (CODE / "job_runners" / "__init__.py").read_text()
-    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
-    return str(version)
 
 
 def main() -> None:
