@@ -61,7 +61,6 @@ class Settings:
         # whether this is a deployed stack, whose API function does all work
         self.api_runs_work = _flag("API_RUNS_WORK", False)
         # the lambda-async runner
-        self.worker_function = _text("WORKER_LAMBDA_FUNCTION_NAME", "") or None
         self.delay_queue_url = _text("DELAY_QUEUE_URL", "") or None
         self.on_lambda = bool(_text("AWS_LAMBDA_FUNCTION_NAME", ""))
         self.is_sam_local = _flag("AWS_SAM_LOCAL", False)  # SAM sets it
