@@ -9,11 +9,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.app_folder import AppFolder, UnusableAppFolder, our_names
+from job_runners.building.app_folder import AppFolder, UnusableAppFolder
 from job_runners.building.function_files import source_of
 from job_runners.building.package_files import how_to_add
 from job_runners.building.work_parameters import work_variables
@@ -25,36 +24,6 @@ _IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 # Settings that every function has on AWS. The template's own settings are left out, because a
 # module that needs one of them at import couldn't be imported by a test or another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
-
-
-def check_dependencies(tree: Path, app: AppFolder) -> None:
-    """Raise UnusableAppFolder if a dependency's module has the name of one of ours or the app's.
-
-    `tree` contains the installed dependencies and nothing else.
-    """
-    # Many packages install `tests` by mistake, and no code uses it.
-    reserved = our_names() - {"tests"}
-    for entry in sorted(tree.iterdir()):
-        name = entry.name.removesuffix(".py")
-        if name in app.packages:
-            whose, instead = "your own code", "or rename your package"
-        elif name in reserved:
-            whose, instead = "Job Runners", "or use another one"
-        else:
-            continue
-        distribution = _distribution(tree, entry.name)
-        raise UnusableAppFolder(
-            f"{app.requirements} needs {distribution}, which has a module {name}. So "
-            f"has {whose}, and Python can import only one of them. Remove the dependency, {instead}"
-        )
-
-
-def _distribution(tree: Path, entry: str) -> str:
-    """Return the name of the distribution that installed this file or folder."""
-    for found in distributions(path=[str(tree)]):
-        if any(file.parts[0] == entry for file in found.files or ()):
-            return found.name
-    return "a package"
 
 
 def check_imports(tree: Path, app: AppFolder) -> None:

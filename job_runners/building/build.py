@@ -13,8 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from job_runners.building.app_check import check_dependencies, check_imports
-from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
+from job_runners.building.app_check import check_imports
+from job_runners.building.app_folder import (
+    AppFolder,
+    UnusableAppFolder,
+    find_app_folder,
+    our_names,
+)
 from job_runners.building.app_requirements import (
     OUR_LOCK,
     check_version,
@@ -166,8 +171,20 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
                 compile_sources(made, made)
             keep_folder(made, kept)
     if app:
-        check_dependencies(kept, app)
+        _check_names(kept, app)
     return kept
+
+
+def _check_names(dependencies: Path, app: AppFolder) -> None:
+    """Raise UnusableAppFolder if a dependency's module has the name of one of ours or the app's."""
+    # Many packages install `tests` by mistake, and no code uses it.
+    for name in sorted((our_names() - {"tests"}) | {*app.packages}):
+        if any((dependencies / each).exists() for each in (name, f"{name}.py")):
+            whose = "your own code" if name in app.packages else "Job Runners"
+            raise UnusableAppFolder(
+                f"A package in {app.lock} has a module {name}. So has {whose}, and Python can "
+                "import only one of them. Remove the package, or rename your own"
+            )
 
 
 def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> None:

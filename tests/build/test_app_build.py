@@ -11,7 +11,7 @@ import pytest
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.build import DoesNotCompile, Target, build
+from job_runners.building.build import DoesNotCompile, Target, _dependencies, build
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
 _RUN = """
@@ -83,19 +83,28 @@ def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Targ
         build(target, tmp_path / "tree", app)
 
 
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [("handlers", "Job Runners"), ("acme", "your own code"), ("handlers.py", "Job"), ("tests", "")],
+)
 def test_a_build_with_a_dependency_named_like_ours_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, whose: str
 ) -> None:
     def install(target: Target, made: Path, *_: object) -> None:
         data = made / "botocore" / "data"
         data.mkdir(parents=True)
         (data / "endpoints.json").write_text('{"partitions": []}')
-        (made / "handlers").mkdir()
+        (made / name).mkdir()
 
     monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
     monkeypatch.setattr(job_runners.building.build, "_install", install)
-    with pytest.raises(UnusableAppFolder, match=r"has a module handlers\. So has Job Runners"):
-        build(Target.this_machine(), tmp_path / "tree", write_app(tmp_path / "app"))
+    app = write_app(tmp_path / "app")
+    if not whose:
+        assert _dependencies(Target.this_machine(), app).exists()
+        return
+    said = rf"has a module {Path(name).stem}\. So has {whose}"
+    with pytest.raises(UnusableAppFolder, match=said):
+        build(Target.this_machine(), tmp_path / "tree", app)
 
 
 def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:

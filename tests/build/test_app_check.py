@@ -1,6 +1,5 @@
 """What can't be imported, or clashes, is said at build time: file, line, and what to do."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from app_folders import TABLE, write_app
 from job_runners.building import build
-from job_runners.building.app_check import check_dependencies, check_imports
+from job_runners.building.app_check import check_imports
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder
 from job_runners.building.target import Target
 
@@ -213,31 +212,3 @@ def test_a_file_below_the_current_folder_is_named_from_there(
     app = write_app(tmp_path / "app", {"acme/__init__.py": "x = (\n"})
     with pytest.raises(UnusableAppFolder, match=r"^app/acme/__init__\.py:1: SyntaxError"):
         checked(tree, app)
-
-
-@pytest.mark.parametrize(
-    ("name", "whose"),
-    [("job_runners", "Job Runners"), ("acme", "your own code"), ("handlers.py", "Job")],
-)
-def test_a_dependency_named_like_one_of_ours_is_refused(
-    tmp_path: Path, name: str, whose: str
-) -> None:
-    installed = tmp_path / "installed"
-    (installed / "worker_lib-1.dist-info").mkdir(parents=True)
-    (installed / "worker_lib-1.dist-info" / "METADATA").write_text("Name: worker-lib\n")
-    (installed / "worker_lib-1.dist-info" / "RECORD").write_text(
-        f"{name}/__init__.py,,\n{name},,\n"
-    )
-    (installed / name).mkdir()
-    app = write_app(tmp_path / "app")
-    with pytest.raises(
-        UnusableAppFolder,
-        match=rf"needs worker-lib, which has a module {Path(name).stem}\. So has {whose}",
-    ):
-        check_dependencies(installed, app)
-
-
-def test_other_dependencies_pass(tmp_path: Path) -> None:
-    for name in ("requests", "tests", "six.py"):
-        os.makedirs(tmp_path / "installed" / name)  # noqa: PTH103
-    check_dependencies(tmp_path / "installed", write_app(tmp_path / "app"))
