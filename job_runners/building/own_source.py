@@ -1,6 +1,5 @@
 """Where the installed Job Runners came from, so that a new project can require the same."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -29,7 +28,7 @@ class OwnSource:
 def own_source() -> OwnSource:
     """Return where the installed Job Runners came from (PEP 610).
 
-    Raises UnusableAppFolder if it came from a wheel that is gone or has changed.
+    Raises UnusableAppFolder if it came from a wheel that is gone.
     """
     exact = f"job-runners[app]=={__version__}"
     try:
@@ -48,22 +47,13 @@ def own_source() -> OwnSource:
     path = Path(unquote(urlsplit(url).path))
     if "dir_info" in origin:
         return OwnSource("job-runners[app]", _in_folder(path))
-    _check_wheel(path, origin.get("archive_info", {}).get("hashes", {}).get("sha256"))
+    if not path.is_file():
+        raise UnusableAppFolder(
+            f"Job Runners was installed from {path}, which no longer exists. A project needs a "
+            "copy of it. Put the wheel there again, and repeat the command"
+        )
     return OwnSource(exact, f'path = "wheels/{path.name}"', path)
 
 
 def _in_folder(path: Path) -> str:
     return f'path = "{path.as_posix()}", editable = true'
-
-
-def _check_wheel(wheel: Path, sha256: str | None) -> None:
-    if not wheel.is_file():
-        raise UnusableAppFolder(
-            f"Job Runners was installed from {wheel}, which no longer exists. A project needs a "
-            "copy of it. Put the wheel there again, and repeat the command"
-        )
-    if sha256 and hashlib.sha256(wheel.read_bytes()).hexdigest() != sha256:
-        raise UnusableAppFolder(
-            f"{wheel} is another build than the Job Runners that was installed from it. Install it "
-            "again, and repeat the command"
-        )
