@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from job_runners.client.addresses import checked, region_for
 from job_runners.client.calls import Calls
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.client.credentials import Credentials, FoundCredentials
 from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, NoAnswer
 from job_runners.client.refusals import refusal
@@ -182,14 +182,14 @@ class BaseClient:
                 pause = min(pause, remaining)  # so that the last poll is at the timeout
             time.sleep(pause)
 
-    def _object(self, answer: Answer) -> dict[str, Any]:
-        value = answer.json if answer.data else None
+    def _object(self, response: Response) -> dict[str, Any]:
+        value = response.json if response.data else None
         if not isinstance(value, dict):
-            raise self._unexpected(answer)
+            raise self._unexpected(response)
         return value
 
-    def _unexpected(self, answer: Answer) -> ApiError:
-        return refusal(self.url, answer, with_token=self._api.access.uses_token)
+    def _unexpected(self, response: Response) -> ApiError:
+        return refusal(self.url, response, with_token=self._api.access.uses_token)
 
 
 def part(name: str) -> str:

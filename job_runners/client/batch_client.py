@@ -5,7 +5,7 @@ from typing import Any
 
 from job_runners.client.base_client import PAGE, BaseClient, part
 from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.client.errors import ApiError, NoAnswer
 from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
@@ -99,13 +99,13 @@ class BatchClient(BaseClient):
                 on_progress(state)
         return state
 
-    def _batch(self, answer: Answer) -> Batch:
-        replayed = answer.headers.get("Idempotent-Replayed") == "true"
-        value = self._object(answer)
+    def _batch(self, response: Response) -> Batch:
+        replayed = response.headers.get("Idempotent-Replayed") == "true"
+        value = self._object(response)
         try:
-            return Batch.of(value, retry_after=retry_after(answer), replayed=replayed)
+            return Batch.of(value, retry_after=retry_after(response), replayed=replayed)
         except (KeyError, TypeError, ValueError):
-            raise self._unexpected(answer) from None
+            raise self._unexpected(response) from None
 
 
 def _path(batch_id: str) -> str:

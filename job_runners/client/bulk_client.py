@@ -84,9 +84,9 @@ class BulkClient(BaseClient):
         attempts = 0
         while jobs:
             body = {"jobs": jobs, "first_index": first, "idempotency_key": key}
-            answer = self._api.call("POST", "/jobs/bulk", body)
+            response = self._api.call("POST", "/jobs/bulk", body)
             reached = 0
-            for value in self._object(answer)["jobs"]:
+            for value in self._object(response)["jobs"]:
                 if value["status"] == _NOT_REACHED:
                     break
                 yield _dispatched(value)
@@ -95,7 +95,7 @@ class BulkClient(BaseClient):
             if jobs and attempts >= self._max_attempts:
                 raise ApiBusy(value["problem"]["detail"], status=503, body=value["problem"])
             if jobs:
-                time.sleep(pause(max(1, attempts), retry_after(answer)))
+                time.sleep(pause(max(1, attempts), retry_after(response)))
 
 
 def _dispatched(value: Mapping[str, Any]) -> Dispatched:

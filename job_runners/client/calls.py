@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from job_runners.client.connections import Answer, Connections
+from job_runners.client.connections import Connections, Response
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, OutcomeUnknown
 from job_runners.client.refusals import refusal
 from job_runners.client.repeating import MAX_REQUESTED_WAIT, pause
@@ -31,7 +31,7 @@ class Calls:
         """Close idle connections."""
         self._connections.close()
 
-    def read(self, path: str) -> Answer:
+    def read(self, path: str) -> Response:
         """GET a path."""
         return self.call("GET", path)
 
@@ -42,7 +42,7 @@ class Calls:
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Make a call that can safely be made twice. Raises ApiError, NoAnswer."""
         return self._repeat(method, path, body, headers, None)
 
@@ -54,7 +54,7 @@ class Calls:
         *,
         headers: Mapping[str, str] | None = None,
         not_processed_slugs: frozenset[str] = frozenset(),
-    ) -> Answer:
+    ) -> Response:
         """Make a call that must not be processed twice.
 
         It is repeated only if the API has certainly not processed it. A problem with one of
@@ -70,16 +70,16 @@ class Calls:
         body: Any,
         headers: Mapping[str, str] | None,
         not_processed_slugs: frozenset[str] | None,
-    ) -> Answer:
+    ) -> Response:
         """Make a call that can safely be made twice if `not_processed_slugs` is None."""
         is_repeatable = not_processed_slugs is None
         attempts, may_have_landed_before, renewed = 0, False, False
         while True:
             attempts += 1
-            answer = self._attempt(method, path, body, headers or {}, is_repeatable)
-            if isinstance(answer, Answer):
-                return answer
-            error, requested_wait = answer, None
+            response = self._attempt(method, path, body, headers or {}, is_repeatable)
+            if isinstance(response, Response):
+                return response
+            error, requested_wait = response, None
             if isinstance(error, ApiError):
                 error.repeated, requested_wait = may_have_landed_before, error.retry_after
                 if not renewed and self._renew_credentials(error):
@@ -97,7 +97,7 @@ class Calls:
 
     def _attempt(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], is_repeatable: bool
-    ) -> Answer | ApiError | NoAnswer:
+    ) -> Response | ApiError | NoAnswer:
         """Make one attempt, and return the response or the error.
 
         A call that isn't repeatable doesn't reuse a connection that was idle for long.
@@ -109,12 +109,12 @@ class Calls:
             plain = {"Content-Type": "application/json", **plain}
         try:
             signed = self.access.headers(method, url, data, plain)
-            answer = self._connections.send(method, url, data, signed, repeatable=is_repeatable)
+            response = self._connections.send(method, url, data, signed, repeatable=is_repeatable)
         except NoAnswer as error:
             return error
-        if 200 <= answer.status < 300 and answer.is_readable:
-            return answer
-        return refusal(self._url, answer, with_token=self.access.uses_token)
+        if 200 <= response.status < 300 and response.is_readable:
+            return response
+        return refusal(self._url, response, with_token=self.access.uses_token)
 
     def _renew_credentials(self, error: ApiError) -> bool:
         """If API Gateway refused the credentials, get others. Return whether there are any."""

@@ -12,7 +12,7 @@ from job_runners.client.addresses import region_for
 from job_runners.client.base_client import PAGE, part, trace_headers
 from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.client.errors import ApiError, ConfigurationError, JobNotFound, NoAnswer
 from job_runners.client.failure_client import FailureClient
 from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
@@ -302,19 +302,19 @@ class Client(
         # caller, that isn't a replay.
         return job if idempotency_key else _not_replayed(job)
 
-    def _job(self, answer: Answer) -> Job:
-        replayed = answer.headers.get("Idempotent-Replayed") == "true"
-        outcome = answer.headers.get("Unique-Outcome")
-        value = self._object(answer)
+    def _job(self, response: Response) -> Job:
+        replayed = response.headers.get("Idempotent-Replayed") == "true"
+        outcome = response.headers.get("Unique-Outcome")
+        value = self._object(response)
         try:
             return Job.of(
                 value,
-                retry_after=retry_after(answer),
+                retry_after=retry_after(response),
                 replayed=replayed,
                 unique_outcome=outcome,
             )
         except (KeyError, TypeError, ValueError):
-            raise self._unexpected(answer) from None
+            raise self._unexpected(response) from None
 
 
 def _not_replayed(job: Job) -> Job:

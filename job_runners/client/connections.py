@@ -29,10 +29,10 @@ _MAX_IDLE_IF_ONCE = 1.0
 _CONNECT_TIMEOUT = 10.0  # seconds
 # The errors of a call on a connection that the server has closed.
 _CLOSED = (ConnectionError, ssl.SSLError)
-_MAX_BYTES = 32 * 1024 * 1024  # bytes of an answer; Lambda's maximum is 6 MB
+_MAX_BYTES = 32 * 1024 * 1024  # of a response; Lambda's maximum is 6 MB
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """An HTTP response of any status."""
 
     status: int
@@ -115,11 +115,11 @@ class Connections:
         headers: Mapping[str, str],
         *,
         repeatable: bool = True,
-    ) -> Answer:
-        """Make a call and return the answer.
+    ) -> Response:
+        """Make a call and return the response.
 
-        Raises NoAnswer. Its `may_have_landed` is False if the server has certainly not received the
-        call. A call that isn't `repeatable` is sent at most once.
+        A call that isn't `repeatable` is sent at most once. Raises NoAnswer, whose
+        `may_have_landed` is False if the server has certainly not received the call.
         """
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -130,8 +130,7 @@ class Connections:
             try:
                 return self._exchange(kept, method, target, body, headers)
             except NoAnswer as error:
-                # The server closed the idle connection just before the call. Try another
-                # connection.
+                # The server closed the idle connection just before the call, so try another one.
                 if not repeatable or not isinstance(error.__cause__, _CLOSED):
                     raise
 
@@ -187,7 +186,7 @@ class Connections:
         target: str,
         body: Body,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> Response:
         connection, deadline = kept.connection, time.monotonic() + self._timeout
         try:
             connection.sock.settimeout(self._timeout)
@@ -205,7 +204,7 @@ class Connections:
                 f"{self._origin} didn't answer: {_reason(error)}.",
                 "It may have processed the call.",
             ) from error
-        except BaseException:  # such as Ctrl-C: the next call must not read this answer
+        except BaseException:  # such as Ctrl-C: the next call must not read this response
             connection.close()
             raise
         if response.will_close or len(self._idle) >= _MAX_KEPT:
@@ -213,7 +212,7 @@ class Connections:
         else:
             kept.used_at = time.time()
             self._idle.append(kept)
-        return Answer(response.status, response.headers, data)
+        return Response(response.status, response.headers, data)
 
 
 def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -> bytes:
@@ -229,9 +228,9 @@ def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -
             raise OSError(f"the answer has more than {_MAX_BYTES:,} bytes")
         if connection.sock is not None:
             connection.sock.settimeout(left)
-    # Without a length, interrupted headers look like an answer without a body.
-    is_whole = parts or response.length == 0 or response.chunked
-    if response.length or not is_whole:
+    # Without a length, interrupted headers look like a response without a body.
+    is_complete = parts or response.length == 0 or response.chunked
+    if response.length or not is_complete:
         raise OSError("the connection closed before the end of the answer")
     return b"".join(parts)
 

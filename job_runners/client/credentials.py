@@ -45,9 +45,9 @@ class FoundCredentials:
     def __call__(self) -> Credentials:
         """Return the current credentials."""
         # Read the environment each time: it may change, and reading it is cheap.
-        found = _from_environment()
-        if found is not None:
-            return found
+        credentials = _from_environment()
+        if credentials is not None:
+            return credentials
         with self._lock:
             if self._source is None:
                 self._source = _find_source(os.environ)
@@ -84,15 +84,15 @@ def _botocore_source(session: Any) -> Callable[[], Credentials]:
     from botocore.exceptions import BotoCoreError
 
     try:
-        found = session.get_credentials()
+        botocore_credentials = session.get_credentials()
     except BotoCoreError as error:
         raise NoCredentials(f"Can't use the AWS credentials: {error}.", _HINT) from error
-    if found is None:
+    if botocore_credentials is None:
         raise NoCredentials("No AWS credentials found.", _HINT)
 
     def current() -> Credentials:
         try:
-            return of_botocore(found)
+            return of_botocore(botocore_credentials)
         except BotoCoreError as error:
             renew = "Renew them with aws sso login, or start a new session."
             raise NoCredentials(f"Can't use the AWS credentials: {error}.", renew) from error
@@ -100,10 +100,10 @@ def _botocore_source(session: Any) -> Callable[[], Credentials]:
     return current
 
 
-def of_botocore(found: Any) -> Credentials:
+def of_botocore(botocore_credentials: Any) -> Credentials:
     """Return botocore's current credentials. botocore renews them before they expire."""
-    now = found.get_frozen_credentials()
-    return Credentials(now.access_key, now.secret_key, now.token)
+    frozen = botocore_credentials.get_frozen_credentials()
+    return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
 
 def _container_url(environment: Mapping[str, str]) -> str | None:
@@ -136,11 +136,11 @@ class _Container:
         if self._cached is not None and left > _RENEW_BEFORE:
             return self._cached
         try:
-            answer = self._request()
+            response = self._request()
             self._cached = Credentials(
-                answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("Token")
+                response["AccessKeyId"], response["SecretAccessKey"], response.get("Token")
             )
-            self._expires_at = _timestamp(answer["Expiration"])
+            self._expires_at = _timestamp(response["Expiration"])
         except (OSError, ValueError, KeyError) as error:
             if self._cached is None or left <= 0:
                 raise NoCredentials(
@@ -161,14 +161,14 @@ class _Container:
         with Connections(self._url, _TIMEOUT, use_proxy=False) as connections:
             for _ in range(_MAX_TRIES):
                 try:
-                    answer = connections.send("GET", self._url, None, headers)
+                    response = connections.send("GET", self._url, None, headers)
                 except NoAnswer as error:
                     problem = error.problem
                 else:
-                    if answer.status == 200:
-                        found: dict[str, Any] = json.loads(answer.text)
-                        return found
-                    problem = f"it answered {answer.status}"
+                    if response.status == 200:
+                        body: dict[str, Any] = json.loads(response.text)
+                        return body
+                    problem = f"it answered {response.status}"
                 time.sleep(_PAUSE)
         raise OSError(problem)
 

@@ -103,9 +103,9 @@ class ApiError(JobRunnersError):
         self.body: Mapping[str, Any] = body or {}
         kind = str(self.body.get("type", ""))
         self.slug = kind.removeprefix("urn:job-runners:") if ":" in kind else ""
-        listed = self.body.get("errors")
+        fields = self.body.get("errors")
         self.fields: tuple[Mapping[str, str], ...] = (
-            tuple(listed) if isinstance(listed, list) else ()
+            tuple(fields) if isinstance(fields, list) else ()
         )
         self.request_id: str | None = self.body.get("request_id")
         self.retry_after = retry_after
@@ -139,11 +139,11 @@ class FailureNotFound(ApiError):
 
 
 class WebhookNotFound(ApiError):
-    """The organization has no webhook of this name."""
+    """The organization has no webhook with this name."""
 
 
 class ScheduleNotFound(ApiError):
-    """The organization has no schedule of this name."""
+    """The organization has no schedule with this name."""
 
 
 class Conflict(ApiError):
@@ -171,7 +171,7 @@ class WrongState(Conflict):
 
 
 class SignalConflict(Conflict):
-    """The job has got another value of this signal before. Only the first one counts."""
+    """The job has already received a different value of this signal. Only the first one counts."""
 
 
 class SignalTooLate(ApiError):
@@ -183,12 +183,11 @@ class ApiBusy(ApiError):
 
 
 class UnexpectedAnswer(ApiError):
-    """The answer, such as a redirect or a web page, isn't from a Job Runners API."""
+    """The response, such as a redirect or a web page, isn't from a Job Runners API."""
 
 
 class UploadRefused(JobRunnersError):
-    """S3 refused a file. `status` is the HTTP status, and `code` is S3's code, such as
-    AccessDenied."""
+    """S3 refused a file. `status` is the HTTP status, `code` is S3's code, such as AccessDenied."""
 
     def __init__(self, problem: str, hint: str, *, status: int, code: str) -> None:
         super().__init__(problem, hint)

@@ -53,11 +53,13 @@ class QueueClient(BaseClient):
         The limits take effect within 10 seconds. A limit that you omit is reset to the one in code,
         even if an earlier call changed it. Only services may call this.
         """
-        rate_fields = rate and {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
+        rate_fields = None
+        if rate is not None:
+            rate_fields = {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
         limits = {"slots": slots, "rate": rate_fields, "max_waiting": max_waiting}
         body = {key: value for key, value in limits.items() if value is not None}
-        answer = self._api.call("PUT", f"/queues/{part(name)}", body)
-        return Queue.of(self._object(answer))
+        response = self._api.call("PUT", f"/queues/{part(name)}", body)
+        return Queue.of(self._object(response))
 
     def reset_queue(self, name: str) -> None:
         """Reset a queue's limits to those in code. Only services may call this."""
@@ -69,13 +71,13 @@ class QueueClient(BaseClient):
 
     def paused(self) -> tuple[Pause, ...]:
         """Return the paused job types and queues."""
-        listed = self._object(self._api.read("/paused"))["paused"]
-        return tuple(Pause.of(each) for each in listed)
+        pauses = self._object(self._api.read("/paused"))["paused"]
+        return tuple(Pause.of(pause) for pause in pauses)
 
     def pause(self, kind: str, name: str) -> Pause:
         """Pause a `job_type` or a `queue` for every organization."""
-        answer = self._api.call("PUT", f"/paused/{part(kind)}/{part(name)}")
-        return Pause.of(self._object(answer))
+        response = self._api.call("PUT", f"/paused/{part(kind)}/{part(name)}")
+        return Pause.of(self._object(response))
 
     def resume(self, kind: str, name: str) -> None:
         """Resume a `job_type` or a `queue`."""

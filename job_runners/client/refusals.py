@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.client.errors import (
     AccessDenied,
     ApiBusy,
@@ -60,44 +60,47 @@ _REDIRECT = (
     "The client sends no credentials to a redirect. If the API has moved, pass its new address: "
     "url= to the client, or --api-url to the command."
 )
-_LONGEST_WAIT = 86_400.0  # seconds
+_MAX_WAIT = 86_400.0  # seconds
 _MAX_EXCERPT = 200  # characters of another server's body that a message shows
 
 
-def problem_of(answer: Answer) -> dict[str, Any]:
-    """Return the JSON object of an answer, or an empty one if it isn't an object."""
+def problem_of(response: Response) -> dict[str, Any]:
+    """Return the JSON object of a response, or an empty one if its body isn't an object."""
     try:
-        body = answer.json
+        body = response.json
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def retry_after(answer: Answer) -> float | None:
-    """Return the wait in seconds that the header Retry-After (a number or a time) asks for, at most
-    a day. `time.sleep` accepts no number of many digits."""
-    value = answer.headers.get("Retry-After")
+def retry_after(response: Response) -> float | None:
+    """Return the seconds to wait that the header Retry-After asks for, at most a day.
+
+    The header has a number or a time. The limit is needed because `time.sleep` refuses very large
+    numbers.
+    """
+    value = response.headers.get("Retry-After")
     if not value:
         return None
     if value.isascii() and value.isdecimal():
-        return min(float(value), _LONGEST_WAIT)
+        return min(float(value), _MAX_WAIT)
     import time
     from email.utils import parsedate_to_datetime
 
     try:
         wait = parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):  # the second for a year of many digits
+    except (ValueError, OverflowError):  # OverflowError for a year with too many digits
         return None
-    return min(max(0.0, wait), _LONGEST_WAIT)
+    return min(max(0.0, wait), _MAX_WAIT)
 
 
-def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
+def refusal(url: str, response: Response, *, with_token: bool) -> ApiError:
     """Return the exception for an error response or an unexpected one."""
-    body, status, wait = problem_of(answer), answer.status, retry_after(answer)
+    body, status, wait = problem_of(response), response.status, retry_after(response)
     slug = str(body.get("type", "")).removeprefix("urn:job-runners:")
-    text = summary(body) or f"{url} answered {status}: {_excerpt(answer, body)}."
+    text = summary(body) or f"{url} answered {status}: {_excerpt(response, body)}."
     if status < 400:
-        location = answer.headers.get("Location")
+        location = response.headers.get("Location")
         text = f"{url} answered with a redirect to {location}." if location else text
         hint = f"{_NOT_OURS} {_REDIRECT}" if location else _NOT_OURS
         return UnexpectedAnswer(text, hint, status=status, body=body, location=location)
@@ -133,9 +136,8 @@ def _error_class(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiErr
 
 
 def summary(body: Mapping[str, Any]) -> str:
-    """Return the API's description of the problem in sentences, or "" if another server
-    answered."""
-    fields = [f"{each['field']}: {each['why']}" for each in wrong_fields(body)]
+    """Return the API's description of the problem, or "" if another server responded."""
+    fields = [f"{entry['field']}: {entry['why']}" for entry in wrong_fields(body)]
     if fields:
         return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."
     return str(body.get("detail") or "")
@@ -143,11 +145,15 @@ def summary(body: Mapping[str, Any]) -> str:
 
 def wrong_fields(body: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the invalid fields of a request, as the API lists them."""
-    listed = body.get("errors")
-    entries = listed if isinstance(listed, list) else []
-    return [each for each in entries if isinstance(each, dict) and {"field", "why"} <= each.keys()]
+    entries = body.get("errors")
+    if not isinstance(entries, list):
+        return []
+    return [
+        entry for entry in entries if isinstance(entry, dict) and {"field", "why"} <= entry.keys()
+    ]
 
 
-def _excerpt(answer: Answer, body: Mapping[str, Any]) -> str:
-    text = str(body.get("message") or answer.text[:_MAX_EXCERPT] or "nothing")
-    return "".join(each if each.isprintable() else " " for each in text).strip().rstrip(".")
+def _excerpt(response: Response, body: Mapping[str, Any]) -> str:
+    text = str(body.get("message") or response.text[:_MAX_EXCERPT] or "nothing")
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return printable.strip().rstrip(".")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.client.errors import NoAnswer
 
 # The longest wait before the second attempt, in seconds. It doubles with each attempt, up to
@@ -27,8 +27,8 @@ def pause(attempts: int, requested: float | None) -> float:
 
 
 def repeated(
-    send: Callable[[], Answer], is_temporary: Callable[[Answer], bool], max_attempts: int
-) -> Answer:
+    send: Callable[[], Response], is_temporary: Callable[[Response], bool], max_attempts: int
+) -> Response:
     """Send a request until its response isn't temporary. Return the last response.
 
     Raises NoAnswer if the last attempt got none.
@@ -36,15 +36,15 @@ def repeated(
     for attempt in count(1):
         is_last = attempt >= max_attempts
         try:
-            answer = send()
+            response = send()
         except NoAnswer:
             if is_last:
                 raise
         else:
-            if is_last or not is_temporary(answer):
+            if is_last or not is_temporary(response):
                 break
         time.sleep(pause(attempt, None))
-    return answer
+    return response
 
 
 def new_key() -> str:

@@ -59,8 +59,8 @@ class ScheduleClient(BaseClient):
             "overlap": overlap,
         }
         body = {key: value for key, value in fields.items() if value is not None}
-        answer = self._api.call("PUT", self._schedule_path(name, organization_id), body)
-        return Schedule.of(self._object(answer))
+        response = self._api.call("PUT", self._schedule_path(name, organization_id), body)
+        return Schedule.of(self._object(response))
 
     def pause_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Pause a schedule, and return it. Occurrences are skipped until you resume it.
@@ -82,8 +82,8 @@ class ScheduleClient(BaseClient):
         """
         try:
             self._api.call("DELETE", self._schedule_path(name, organization_id))
-        except ScheduleNotFound as gone:
-            if not gone.repeated:  # otherwise an earlier attempt of this call deleted the schedule
+        except ScheduleNotFound as error:
+            if not error.repeated:  # otherwise, an earlier attempt of this call deleted it
                 raise
 
     def _schedule_path(self, name: str, organization_id: str | None, suffix: str = "") -> str:

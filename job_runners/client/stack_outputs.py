@@ -5,7 +5,7 @@ from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from job_runners.client.addresses import endpoint
-from job_runners.client.connections import Answer, Connections
+from job_runners.client.connections import Connections, Response
 from job_runners.client.credentials import Credentials
 from job_runners.client.errors import AccessDenied, ApiBusy, StackNotFound
 from job_runners.client.repeating import repeated
@@ -30,10 +30,10 @@ def find_outputs(
     Raises StackNotFound, AccessDenied, ApiBusy, NoAnswer.
     """
     url, is_local = endpoint("cloudformation", region)
-    answer = _describe(name, url, region, credentials, timeout, max_attempts)
-    if answer.status != 200:
-        _raise_error(name, region, answer)
-    outputs = _parse_outputs(answer.text)
+    response = _describe(name, url, region, credentials, timeout, max_attempts)
+    if response.status != 200:
+        _raise_error(name, region, response)
+    outputs = _parse_outputs(response.text)
     try:
         return Outputs(api_address(outputs, url if is_local else ""), outputs["BucketName"])
     except KeyError as missing:
@@ -62,12 +62,12 @@ def _describe(
     credentials: Credentials,
     timeout: float,
     max_attempts: int,
-) -> Answer:
+) -> Response:
     parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
     data = urlencode(parameters, quote_via=quote).encode()
     unsigned = {"Content-Type": "application/x-www-form-urlencoded"}
 
-    def send() -> Answer:
+    def send() -> Response:
         headers = sign(
             "POST", f"{url}/", unsigned, sha256(data), credentials, region, "cloudformation"
         )
@@ -77,49 +77,52 @@ def _describe(
         return repeated(send, _is_temporary, max_attempts)
 
 
-def _is_temporary(answer: Answer) -> bool:
-    return answer.status >= 500 or (answer.status == 400 and error_of(answer)[0] in _THROTTLED)
+def _is_temporary(response: Response) -> bool:
+    return response.status >= 500 or (
+        response.status == 400 and error_of(response)[0] in _THROTTLED
+    )
 
 
-def _raise_error(name: str, region: str, answer: Answer) -> NoReturn:
-    code, message = error_of(answer)
+def _raise_error(name: str, region: str, response: Response) -> NoReturn:
+    code, message = error_of(response)
     if "does not exist" in message:
         raise StackNotFound(
             f"Stack {name} doesn't exist in {region} in the account of these credentials.",
             "Check the name and the region (region=, AWS_REGION).",
         )
-    text = f"CloudFormation answered {answer.status} for stack {name}: {message or code}."
-    if _is_temporary(answer):
-        raise ApiBusy(text, "Try again in a moment.", status=answer.status)
+    text = f"CloudFormation answered {response.status} for stack {name}: {message or code}."
+    if _is_temporary(response):
+        raise ApiBusy(text, "Try again in a moment.", status=response.status)
     hint = "Allow cloudformation:DescribeStacks, or pass url= instead of stack=."
-    raise AccessDenied(text, hint, status=answer.status)
+    raise AccessDenied(text, hint, status=response.status)
 
 
 def _parse_outputs(text: str) -> dict[str, str]:
     from xml.etree import ElementTree as Xml
 
     root = Xml.fromstring(text)  # noqa: S314 - the text is CloudFormation's, over TLS
-    pairs = root.iterfind(".//{*}Outputs/{*}member")
+    outputs = root.iterfind(".//{*}Outputs/{*}member")
     return {
-        each.findtext("{*}OutputKey", ""): each.findtext("{*}OutputValue", "") for each in pairs
+        output.findtext("{*}OutputKey", ""): output.findtext("{*}OutputValue", "")
+        for output in outputs
     }
 
 
-def error_of(answer: Answer) -> tuple[str, str]:
+def error_of(response: Response) -> tuple[str, str]:
     """Return the code and the message of an AWS error in XML, or empty strings."""
     from xml.etree import ElementTree as Xml
 
     try:
-        root = Xml.fromstring(answer.text)  # noqa: S314 - the text is an AWS service's, over TLS
+        root = Xml.fromstring(response.text)  # noqa: S314 - the text is an AWS service's, over TLS
     except Xml.ParseError:
         return "", ""
-    found = [
-        each.text or ""
+    texts = [
+        element.text or ""
         for name in ("Code", "Message")
-        for each in root.iter()
-        if _has_name(each.tag, name)
+        for element in root.iter()
+        if _has_name(element.tag, name)
     ]
-    return (found[0], found[1]) if len(found) == 2 else ("", "")
+    return (texts[0], texts[1]) if len(texts) == 2 else ("", "")
 
 
 def _has_name(tag: str, name: str) -> bool:

@@ -28,14 +28,14 @@ class TaskClient(BaseClient):
         is None.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
-        answer = self._api.call_once(
+        response = self._api.call_once(
             "POST",
             "/tasks",
             body,
             headers=trace_headers(traceparent),
             not_processed_slugs=_UNSENT_SLUGS,
         )
-        task_id: str | None = self._object(answer).get("id")
+        task_id: str | None = self._object(response).get("id")
         return task_id
 
     def failed_tasks(self, *, page_size: int = PAGE) -> Iterator[FailedTask]:
@@ -48,18 +48,18 @@ class TaskClient(BaseClient):
     def redrive_task(self, task_id: str) -> str | None:
         """Resend a failed task with its payload, and return its new id.
 
-        Return None if the client had to repeat the request, the first one resent the task, and the
-        resent task has started. The failed task stays in `failed_tasks` until the resent one
-        starts. The resent task starts only once, even if you call this several times.
+        The failed task stays in `failed_tasks` until the resent one starts. That starts only once,
+        even if you call this several times. Return None if the client had to repeat the request,
+        and the task that the first request resent has already started.
 
         Raises FailedTaskNotFound, and Conflict if the task's payload wasn't kept. Only services may
         call this.
         """
         try:
-            answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
-        except FailedTaskNotFound as gone:
-            if not gone.repeated:  # otherwise an earlier attempt of this call resent the task
+            response = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
+        except FailedTaskNotFound as error:
+            if not error.repeated:  # otherwise, an earlier attempt of this call resent the task
                 raise
             return None
-        new_id: str = self._object(answer)["id"]
+        new_id: str = self._object(response)["id"]
         return new_id

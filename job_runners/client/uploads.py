@@ -12,7 +12,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from job_runners.client.addresses import endpoint
-from job_runners.client.connections import Answer, Connections
+from job_runners.client.connections import Connections, Response
 from job_runners.client.credentials import Credentials
 from job_runners.client.errors import UploadRefused
 from job_runners.client.repeating import repeated
@@ -60,14 +60,14 @@ class Uploads:
         url = self._url(key)
         plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
 
-        def send() -> Answer:
+        def send() -> Response:
             headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
             return connections.send("PUT", url, open_file, headers)
 
         with Connections(url, self._timeout) as connections:
-            answer = repeated(send, lambda answer: answer.status >= 500, _MAX_TRIES)
-        if answer.status != 200:
-            raise _refusal(self._bucket, key, answer)
+            response = repeated(send, lambda response: response.status >= 500, _MAX_TRIES)
+        if response.status != 200:
+            raise _refusal(self._bucket, key, response)
 
     def _url(self, key: str) -> str:
         endpoint_url, is_local = endpoint("s3", self._region)
@@ -103,16 +103,16 @@ def _measure(open_file: Callable[[], BinaryIO]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _refusal(bucket: str, key: str, answer: Answer) -> UploadRefused:
-    code, message = error_of(answer)
+def _refusal(bucket: str, key: str, response: Response) -> UploadRefused:
+    code, message = error_of(response)
     hint = {
         403: f"The credentials need s3:PutObject on arn:aws:s3:::{bucket}/uploads/*.",
         404: "Check the bucket's name.",
         301: "The bucket is in another region. Pass region=.",
-    }.get(answer.status, "Try again in a moment." if answer.status >= 500 else "")
+    }.get(response.status, "Try again in a moment." if response.status >= 500 else "")
     return UploadRefused(
-        f"S3 answered {answer.status} for {key}: {message or code or 'no reason given'}.",
+        f"S3 answered {response.status} for {key}: {message or code or 'no reason given'}.",
         hint,
-        status=answer.status,
+        status=response.status,
         code=code,
     )

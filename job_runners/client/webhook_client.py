@@ -14,8 +14,8 @@ class WebhookClient(BaseClient):
 
     def webhooks(self, *, organization_id: str | None = None) -> tuple[Webhook, ...]:
         """Return the organization's webhooks, ordered by name."""
-        listed = self._object(self._api.read(self._webhook_path(None, organization_id)))
-        return tuple(Webhook.of(each) for each in listed["webhooks"])
+        body = self._object(self._api.read(self._webhook_path(None, organization_id)))
+        return tuple(Webhook.of(webhook) for webhook in body["webhooks"])
 
     def webhook(self, name: str, *, organization_id: str | None = None) -> Webhook:
         """Return a webhook. Raises WebhookNotFound."""
@@ -51,8 +51,8 @@ class WebhookClient(BaseClient):
         """
         try:
             self._api.call("DELETE", self._webhook_path(name, organization_id))
-        except WebhookNotFound as gone:
-            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
+        except WebhookNotFound as error:
+            if not error.repeated:  # otherwise, an earlier attempt of this call deleted it
                 raise
 
     def test_webhook(self, name: str, *, organization_id: str | None = None) -> Job:

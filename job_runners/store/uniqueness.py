@@ -243,18 +243,18 @@ def _record_to_replace(key: str, job: JobRequest, old_record: KeyRecord | None) 
     If a job has ended without admitting its follower, this admits the follower. Raises KeyTaken if
     another job has the key.
     """
-    found = find_holder(key)
-    if isinstance(found, HeldKey):
-        if found.record.holder != job.created_key:
-            raise KeyTaken(found)
+    state = find_holder(key)
+    if isinstance(state, HeldKey):
+        if state.record.holder != job.created_key:
+            raise KeyTaken(state)
         # An earlier try gave this job the key, but its response was lost. The next try will be
         # refused, and find the job's row.
         return old_record
-    if found.follower is not None:
+    if state.follower is not None:
         # The writes are refused if another process has admitted the follower in the meantime.
         with suppress(PreconditionFailed, RaceLost):
-            admit_follower(key, found.follower, found)
-    return found.record
+            admit_follower(key, state.follower, state)
+    return state.record
 
 
 def lost_race_error(transition: str, job_id: str) -> PreconditionFailed:

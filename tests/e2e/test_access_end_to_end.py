@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from every_route import EVERY_ROUTE, Asked, Entry
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from local_stack import Enforcing
 from stack_clients import session
 
@@ -19,7 +19,7 @@ NOBODYS = {"ours": "0" * 32, "theirs": "f" * 32}
 ALL = {"roles": "service", "organization_id": "ours"}
 
 
-def asked(stack: Enforcing, request: Asked, token: str | None) -> Answer:
+def asked(stack: Enforcing, request: Asked, token: str | None) -> Response:
     """Return the answer to a request with this token."""
     api = stack.called_with(token or "")
     path = request.path.format(**NOBODYS)

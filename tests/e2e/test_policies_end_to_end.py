@@ -12,7 +12,7 @@ import pytest
 
 from expanded_template import allowed, deployed
 from following import follow
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.store.limits import CACHE_TIME
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
@@ -52,7 +52,7 @@ def ended(
     return job
 
 
-def done(answer: Answer) -> Answer:
+def done(answer: Response) -> Response:
     assert answer.status < 300, answer.text
     return answer
 

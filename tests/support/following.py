@@ -8,7 +8,7 @@ from typing import Any
 
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
-from job_runners.client.connections import Answer
+from job_runners.client.connections import Response
 from job_runners.places import DATA
 from stack_clients import StackApi, session
 
@@ -78,7 +78,7 @@ def contacts(stack: Stack, organization_campaign: str) -> list[dict[str, Any]]:
     return [item for page in pages for item in page["Items"]]
 
 
-def _job_of(answer: Answer, status: int) -> dict[str, Any]:
+def _job_of(answer: Response, status: int) -> dict[str, Any]:
     assert answer.status == status, answer.text
     job: dict[str, Any] = answer.json
     return job

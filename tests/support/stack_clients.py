@@ -9,7 +9,7 @@ import boto3
 
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
-from job_runners.client.connections import Answer, Connections
+from job_runners.client.connections import Connections, Response
 from job_runners.client.signing import Access
 from job_runners.local.credentials import Credentials, credentials
 from job_runners.local.supervisor import signer
@@ -31,19 +31,19 @@ class StackApi:
     def close(self) -> None:
         self._connections.close()
 
-    def get(self, path: str, *, signed: bool = True) -> Answer:
+    def get(self, path: str, *, signed: bool = True) -> Response:
         return self.call("GET", path, signed=signed)
 
     def post(
         self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, signed: bool = True
-    ) -> Answer:
+    ) -> Response:
         """POST a value as JSON, or bytes unchanged."""
         return self.call("POST", path, body, headers=headers, signed=signed)
 
-    def put(self, path: str, body: Any = None) -> Answer:
+    def put(self, path: str, body: Any = None) -> Response:
         return self.call("PUT", path, body)
 
-    def delete(self, path: str) -> Answer:
+    def delete(self, path: str) -> Response:
         return self.call("DELETE", path)
 
     def call(
@@ -54,7 +54,7 @@ class StackApi:
         *,
         headers: Mapping[str, str] | None = None,
         signed: bool = True,
-    ) -> Answer:
+    ) -> Response:
         """Make one call. Without a signature, it has no token either."""
         url, data = self.url + path, None
         all_headers = {"Accept": "application/json", **(headers or {})}
