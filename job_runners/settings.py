@@ -41,7 +41,7 @@ class Settings:
         self.worker_class = _text("WORKER_CLASS", "") or None
         self.job_runner = _text("JOB_RUNNER", "legacy")
         self.retention_days = _integer("RETENTION_DAYS", 30)
-        # per organization; 0 means no limit
+        # the quota of each organization; 0 means no limit
         self.max_unfinished_jobs = _integer("MAX_UNFINISHED_JOBS", 0, minimum=0)
         self.has_bucket = bool(_text("BUCKET_NAME", ""))
         self.log_payloads = _flag("LOG_PAYLOADS", False)

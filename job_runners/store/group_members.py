@@ -44,7 +44,7 @@ class Page(NamedTuple):
 
 
 class Reader:
-    """Reads the members of a group. Each read is consistent."""
+    """Reads the members of a group, with consistent reads."""
 
     def __init__(self, group: Group) -> None:
         self._group = group

@@ -40,7 +40,7 @@ class LineItem(CoordinationItem):
 
     # Slots and the rate item: their last grant to a job.
     since = nullable(Integer())  # when it was granted
-    turn = nullable(Integer())  # the number of that grant, which increases with each in a line
+    turn = nullable(Integer())  # the number of that grant: each grant in a line gets the next one
     group = nullable(UnicodeAttribute())  # the job's group
 
     # Slots only.

@@ -92,7 +92,7 @@ class Line(Value):
     limits: Limits
     slots: dict[int, LineItem]  # by number
     rate: LineItem | None = None
-    first: LineItem | None = None  # the first entry, ordered by group and then by time
+    first: LineItem | None = None  # the first entry; entries are ordered by group, then by time
 
     def organizations_on(self, day: int) -> set[str | None]:
         """Return organizations whose jobs got a slot or a start on this day.
@@ -126,10 +126,10 @@ class Line(Value):
         if rate is None:
             return Grant(group, turn, slot)
         now = clock.now() * MILLISECOND
-        # At a fast rate, later admissions make up for late ones, so that enough jobs are ready to
-        # start. Late starts aren't made up for.
-        made_up_for = max(0, ADMISSION_LEAD * MILLISECOND - rate.interval)
-        tat = rate.end_of_next_interval(self._admissions_until(rate), now - made_up_for)
+        # At a fast rate, admissions catch up after a delay, so that enough jobs are ready to start.
+        # Starts don't catch up.
+        max_catch_up = max(0, ADMISSION_LEAD * MILLISECOND - rate.interval)
+        tat = rate.end_of_next_interval(self._admissions_until(rate), now - max_catch_up)
         started_tat = None
         if starts:
             started_tat = rate.end_of_next_interval(self.started_until(rate), now)

@@ -60,8 +60,8 @@ def claim(
     end of the lease if the timer might otherwise check the row only after that. This change is part
     of the claim if the row was read before. Otherwise it takes a second write.
 
-    Raises PreconditionFailed unless the job has this type, and is queued, or scheduled or retryable
-    with its time come. Raises it also if the row's version is newer than this code, or if the row
+    Raises PreconditionFailed unless the job has this type and may start now: it is queued, or its
+    start time has come. Raises it too if the row's version is newer than this code, or if the row
     has changed since it was read. Raises RaceLost if another job got the granted capacity in the
     meantime.
     """
