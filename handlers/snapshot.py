@@ -31,7 +31,7 @@ def before_snapshot(*services: str) -> None:
     Without a snapshot, a process does this at its first events. Close connections, because none of
     them survives a restore.
     """
-    registry().loaded()  # a job that can't be loaded is logged and doesn't affect others
+    registry().loadable()  # a job that can't be loaded is logged and doesn't affect others
     from pydantic import BaseModel  # the jobs have already loaded it
 
     for model in BaseModel.__subclasses__():

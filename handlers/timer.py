@@ -58,7 +58,9 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     if _SHARD in event:
         from job_runners.engine.schedules import recurring  # many stacks have no schedules
 
-        recurring.start_due(send, until=_end_time(context), threads=_THREADS, only=[event[_SHARD]])
+        recurring.start_due(
+            send, until=_end_time(context), threads=_THREADS, shards=[event[_SHARD]]
+        )
     else:
         tick(context, send)
         minute = str(event.get("time"))[14:16]  # of the time of the run, in ISO 8601

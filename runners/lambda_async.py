@@ -17,7 +17,7 @@ from job_runners.aws.errors import is_temporary
 from job_runners.engine.registry.errors import NotForwarded
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode
-from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted, Send
+from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY, Accepted, Send
 from job_runners.errors import InvalidSetting, SendFailed, SendInDoubt
 from job_runners.settings import required, settings
 
@@ -102,10 +102,10 @@ def sender(function: str) -> Send:
     """
 
     def send_to_function(message: Message, delay: float = 0) -> None:
-        if delay > LONGEST_DELAY and isinstance(message, JobMessage):
+        if delay > MAX_MESSAGE_DELAY and isinstance(message, JobMessage):
             return  # the timer starts the job when its row is due
         if delay > 0:
-            _send_with_retries(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
+            _send_with_retries(message, lambda: _delay(message, min(delay, MAX_MESSAGE_DELAY)))
         else:
             _invoke_worker(function, message)
 

@@ -16,7 +16,7 @@ from job_runners.engine.lines import wake_ups
 from job_runners.engine.running.execution import run
 from job_runners.engine.telemetry import log, telemetry
 from job_runners.engine.wire.messages import Message, QueueMessage, TaskMessage, decode, encode
-from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted, Send
+from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY, Accepted, Send
 from job_runners.errors import JobRunnersError
 from job_runners.runners import legacy_stack
 from job_runners.runners.base import JobData
@@ -81,7 +81,7 @@ def send(message: Message, delay: float = 0) -> None:
         legacy_stack.send(message, delay)
         return
     is_job = not isinstance(message, TaskMessage)
-    if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
+    if is_job and (not settings().jobs_same_process or delay > MAX_MESSAGE_DELAY):
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)
         return  # the worker process finds the row when it is due

@@ -14,7 +14,7 @@ from job_runners.api.json_schema import (
     values,
 )
 from job_runners.api.shown import time_of
-from job_runners.engine.tick.backlog import MOST_SAMPLED, Backlog, Sample
+from job_runners.engine.tick.backlog import MAX_SAMPLED, Backlog, Sample
 
 
 def backlog(found: Sample) -> dict[str, Any]:
@@ -44,7 +44,7 @@ BACKLOG: Fields[Backlog] = {
 }
 MORE: Schema = {
     "type": "boolean",
-    "description": f"True if the stack has more than the {MOST_SAMPLED:,} jobs that were read: "
+    "description": f"True if the stack has more than the {MAX_SAMPLED:,} jobs that were read: "
     "those that the timer checks first, some newer ones and some that run. Each number is then a "
     "minimum",
 }

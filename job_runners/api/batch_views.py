@@ -19,7 +19,7 @@ from job_runners.api.json_schema import (
 )
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
 from job_runners.engine.groups import progress
-from job_runners.engine.groups.progress import Seen
+from job_runners.engine.groups.progress import GroupProgress
 from job_runners.store import blobs
 from job_runners.store.group_members import GroupMember
 from job_runners.store.job_request import JobRequest, Status
@@ -30,7 +30,7 @@ class _Batch(NamedTuple):
     """A batch's job, and how many of its members have ended."""
 
     row: JobRequest
-    seen: Seen
+    seen: GroupProgress
 
 
 def batch(row: JobRequest) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def batch(row: JobRequest) -> dict[str, Any]:
     return values(BATCH, _Batch(row, progress.of_batch(row)))
 
 
-def group(name: str, seen: Seen) -> dict[str, Any]:
+def group(name: str, seen: GroupProgress) -> dict[str, Any]:
     """Return the view of a group of a job."""
     return {"name": name, **values(COUNTS, seen)}
 
@@ -62,7 +62,7 @@ def _error(found: GroupMember) -> dict[str, Any] | None:
 OUTCOME: Schema = {"type": "string", "enum": list(OUTCOMES)}
 _COUNT: Schema = {**NUMBER, "minimum": 0}
 
-COUNTS: Fields[Seen] = {
+COUNTS: Fields[GroupProgress] = {
     "total": Field(_COUNT, lambda seen: seen.counts.total),
     "open": Field(
         {**_COUNT, "description": "Members that have not ended"}, lambda seen: seen.counts.open
@@ -95,7 +95,7 @@ COUNTS: Fields[Seen] = {
 }
 
 
-def _of_seen(field: Field[Seen]) -> Field[_Batch]:
+def _of_seen(field: Field[GroupProgress]) -> Field[_Batch]:
     return Field(field.schema, lambda one: field.read(one.seen))
 
 

@@ -197,7 +197,7 @@ def _body_schemas() -> dict[str, Schema]:
     The names of these schemas start with `job.`, `task.` or `payload.`, so that they can't clash
     with the names of other schemas.
     """
-    known = registry().loaded()
+    known = registry().loadable()
     works: Works = {
         **{
             _key("job", name): (name, job)

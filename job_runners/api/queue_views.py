@@ -23,7 +23,7 @@ from job_runners.api.json_schema import (
 from job_runners.api.shown import AUTHOR, author, time_of
 from job_runners.api.wait_views import COUNT, MORE, described_or_null
 from job_runners.engine.control.changing_limits import QueueLimits
-from job_runners.engine.control.queues import Holder, KeyUse, QueueUse
+from job_runners.engine.control.queues import Holder, KeyUsage, QueueUsage
 from job_runners.store import pauses, queries
 from job_runners.store.limits import Limits
 from job_runners.store.pauses import Pause
@@ -49,7 +49,7 @@ def _oldest_queued_at(pause: Pause) -> str | None:
     return next((time_of(row.could_run_at) for row in rows if not row.has_begun), None)
 
 
-def queue(use: QueueUse) -> dict[str, Any]:
+def queue(use: QueueUsage) -> dict[str, Any]:
     """Return the view of a queue with its keys in use."""
     return values(QUEUE_LIMITS, use.limits) | values(QUEUE_USE, use)
 
@@ -137,7 +137,7 @@ _HOLDER: Fields[Holder] = {
     "since": Field(nullable(TIME), lambda holder: time_of(holder.since)),
 }
 
-QUEUE_KEY: Fields[KeyUse] = {
+QUEUE_KEY: Fields[KeyUsage] = {
     "key": Field(
         {
             **TEXT,
@@ -196,7 +196,7 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
 }
 
 # The fields of a queue in addition to those of its limits.
-QUEUE_USE: Fields[QueueUse] = {
+QUEUE_USE: Fields[QueueUsage] = {
     "may_limit": Field(
         {"type": "boolean", "description": "Whether the caller may change its limits"},
         lambda _: access.current_caller.get().is_service,

@@ -81,7 +81,7 @@ def _next_few(use: ScheduleUse) -> list[str | None]:
     if first is None:
         return []
     try:
-        more = occurrences.upcoming(use.when, first, occurrences.SHOWN - 1)
+        more = occurrences.upcoming(use.when, first, occurrences.UPCOMING_COUNT - 1)
     except InvalidOccurrences:
         more = []
     return [time_of(time) for time in (first, *more)]
@@ -171,7 +171,7 @@ SCHEDULE: Fields[ScheduleUse] = {
         {
             "type": "array",
             "items": TIME,
-            "maxItems": occurrences.SHOWN,
+            "maxItems": occurrences.UPCOMING_COUNT,
             "description": "Its next occurrences; only the first in a list of schedules. Empty "
             "while the schedule is paused",
         },

@@ -11,12 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from job_runners.api import body
 from job_runners.api.errors import InvalidFields
 from job_runners.api.requests import checked, is_whole
-from job_runners.engine.job_data import SecretName, WebhookUrl, foreign_secret
+from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
 from job_runners.engine.registry.registry import registry
 from job_runners.store.rate import MAX_PERIOD, MAX_STARTS, MIN_STORED_PERIOD, Rate
 from job_runners.work import occurrences
 from job_runners.work.errors import InvalidOccurrences
-from job_runners.work.queues import MOST_SLOTS, MOST_WAITING
+from job_runners.work.queues import MAX_SLOTS, MAX_WAITING
 
 if TYPE_CHECKING:
     from job_runners.work.recurring import Recurring
@@ -43,13 +43,13 @@ class LimitsData(BaseModel):
     )
 
     slots: int | None = Field(
-        default=None, ge=1, le=MOST_SLOTS, description="Number of jobs that run at once, per key"
+        default=None, ge=1, le=MAX_SLOTS, description="Number of jobs that run at once, per key"
     )
     rate: RateData | None = Field(default=None)
     max_waiting: int | None = Field(
         default=None,
         ge=1,
-        le=MOST_WAITING,
+        le=MAX_WAITING,
         description="Number of waiting jobs per key at which dispatches are refused",
     )
 
@@ -61,7 +61,7 @@ class LimitsData(BaseModel):
 
 def _checked_seconds(value: Any) -> Any:
     """Refuse values that aren't an allowed number of seconds."""
-    shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
+    shortest, longest = occurrences.MIN_INTERVAL, occurrences.MAX_INTERVAL
     if not is_whole(value) or not shortest <= value <= longest:
         raise ValueError(
             f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes"
@@ -79,7 +79,9 @@ def _checked_missed(value: Any) -> Any:
 
 
 _Seconds = Annotated[
-    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_checked_seconds)
+    int,
+    Field(ge=occurrences.MIN_INTERVAL, le=occurrences.MAX_INTERVAL),
+    BeforeValidator(_checked_seconds),
 ]
 _Count = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
 
@@ -134,7 +136,7 @@ class ScheduleData(BaseModel):
     )
     cron: str | None = Field(
         default=None,
-        max_length=occurrences.LONGEST_CRON,
+        max_length=occurrences.MAX_CRON_LENGTH,
         description="Minute, hour, day of the month, month and day of the week, in local time. "
         "`0 2 * * *` is every day at 02:00",
     )
@@ -192,7 +194,7 @@ def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
     """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
     UnknownJobType."""
     data = checked(WebhookData, body.read_object(event))
-    why = foreign_secret(data.secret, organization_id)
+    why = secret_error(data.secret, organization_id)
     if why is not None:
         raise InvalidFields([{"field": "secret", "why": why}])
     for job_type in data.job_types or ():

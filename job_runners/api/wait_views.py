@@ -39,7 +39,7 @@ def _without_hidden_values(
 ) -> positions.WaitsFor | None:
     """Return the reason, without payload values if the caller may not see payloads."""
     sees_all = access.current_caller.get().sees_payloads
-    return found if sees_all else positions.without_payload(found, row)
+    return found if sees_all else positions.without_payload_key(found, row)
 
 
 def _reason(found: positions.WaitsFor | None) -> dict[str, Any] | None:

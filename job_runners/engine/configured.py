@@ -1,9 +1,12 @@
-"""Load the runner that JOB_RUNNER names, and check that it exports the functions it must have."""
+"""Load the runner that JOB_RUNNER names, and check its functions.
+
+A *runner* is the module that decides how work is sent to workers.
+"""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from job_runners.engine.registry.app_modules import import_added
+from job_runners.engine.registry.app_modules import import_app_module
 from job_runners.engine.registry.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
 from job_runners.errors import JobRunnersError
 from job_runners.settings import settings
@@ -21,25 +24,26 @@ _EXPORTS = ("fully_configured", "dispatch_job", "dispatch_task")
 
 @runtime_checkable
 class JobRunner(Protocol):
-    """The functions of the module that JOB_RUNNER names. Callers use no others, so that they work
-    with every runner."""
+    """The functions that every runner's module exports. Callers use no others."""
 
     def fully_configured(self) -> bool:
-        """Return whether this runner has everything it needs, or raise an error that names what is
-        missing."""
+        """Return True if this runner has everything that it needs.
+
+        Otherwise return False, or raise an error that says what is missing.
+        """
 
     def dispatch_job(self, job_data: "JobData") -> "Accepted":
-        """Save the job, then send it. Return the saved row, with how it answers the request.
+        """Save the job, then send it. Return the saved row, and how it answers the request.
 
-        If the job can't be sent now, it stays due and is sent later. Raises UnknownJobType and
+        If the job can't be sent now, the timer sends it later. Raises UnknownJobType and
         InvalidPayload.
         """
 
     def dispatch_task(self, task_name: str, payload: Any) -> str | None:
-        """Send the task. Return the id that its log lines have, or None if the runner has none.
+        """Send the task. Return its id in log lines, or None if the runner has no such id.
 
         Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if the task was not
-        sent. Nothing stores it, so nothing sends it later.
+        sent. Tasks aren't stored, so it isn't sent later.
         """
 
 
@@ -47,14 +51,14 @@ class JobRunner(Protocol):
 def get_job_runner() -> JobRunner:
     """Return the runner that JOB_RUNNER names, ready for use.
 
-    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured, which say what is wrong. Call
-    this at the start of a process, so that a process that can't work never takes work.
+    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured. Call this when a process starts,
+    so that a process with a broken runner never takes work.
     """
     name = settings().job_runner
     if name not in _BUILT_IN and "." not in name:
         raise UnknownRunner(name, _BUILT_IN, "there is no built-in runner with that name")
     try:
-        module = import_added(_BUILT_IN.get(name, name))
+        module = import_app_module(_BUILT_IN.get(name, name))
     except ImportError as error:
         raise UnknownRunner(name, _BUILT_IN, f"its module can't be imported ({error})") from error
     missing = [export for export in _EXPORTS if not callable(getattr(module, export, None))]
@@ -62,10 +66,10 @@ def get_job_runner() -> JobRunner:
         raise IncompleteRunner(name, missing)
     runner = cast(JobRunner, module)
     try:
-        configured = runner.fully_configured()
+        is_configured = runner.fully_configured()
     except JobRunnersError as error:
         raise RunnerNotConfigured(name, str(error)) from error
-    if not configured:
+    if not is_configured:
         raise RunnerNotConfigured(name, "its fully_configured() returned False")
     return runner
 

@@ -1,6 +1,6 @@
-"""The errors of callers that change queues, webhooks or schedules, or send signals and answers.
+"""Errors for callers that change queues, webhooks or schedules, or send signals and answers.
 
-They have their own module, because no worker raises them (job_runners/errors.py has all others).
+No worker raises them. All other errors are in job_runners/errors.py.
 """
 
 from job_runners.errors import JobRunnersError
@@ -11,7 +11,7 @@ class SignalRefused(JobRunnersError):
 
 
 class SignalConflict(SignalRefused):
-    """The signal has come before, with another value."""
+    """The job already has another value of the signal."""
 
     def __init__(self, job_id: str, name: str) -> None:
         super().__init__(
@@ -28,10 +28,10 @@ class SignalTooLate(SignalRefused):
 
 
 class TooManySignals(SignalRefused):
-    """The job has as many signals as it may have."""
+    """The job has reached its maximum number of signals."""
 
-    def __init__(self, job_id: str, most: int) -> None:
-        super().__init__(f"Job {job_id} has got {most:,} signals, which is the limit.")
+    def __init__(self, job_id: str, limit: int) -> None:
+        super().__init__(f"Job {job_id} has got {limit:,} signals, which is the limit.")
 
 
 class SignalTooLarge(SignalRefused):
@@ -45,7 +45,7 @@ class SignalTooLarge(SignalRefused):
 
 
 class SignalBusy(JobRunnersError):
-    """The job changed before each try to store a signal."""
+    """Each try to store a signal failed, because the job had just changed."""
 
     retry_after = 1  # seconds
 
@@ -53,7 +53,7 @@ class SignalBusy(JobRunnersError):
         super().__init__("The job kept changing. Send the signal again.")
 
 
-# The errors of a link say nothing about its job, because its caller has no role.
+# The errors about links reveal nothing about the job, because the caller has no role.
 
 
 class LinkNotFound(JobRunnersError):
@@ -64,14 +64,14 @@ class LinkNotFound(JobRunnersError):
 
 
 class AlreadyAnswered(JobRunnersError):
-    """The question of a link was answered before, in another way."""
+    """A link was used before, with another answer."""
 
     def __init__(self) -> None:
         super().__init__("Another answer was given before. Only the first one counts.")
 
 
 class LinkOver(JobRunnersError):
-    """The job of a link doesn't take an answer any more."""
+    """The job of a link no longer accepts an answer."""
 
     def __init__(self) -> None:
         super().__init__("It is too late for an answer: nothing waits for it any more.")
@@ -80,18 +80,18 @@ class LinkOver(JobRunnersError):
 class TooManyPaused(JobRunnersError):
     """The number of pauses is limited, because every worker reads all of them."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{most} job types and queues are paused, which is the limit. Resume one first."
+            f"{limit} job types and queues are paused, which is the limit. Resume one first."
         )
 
 
 class TooManyLimited(JobRunnersError):
     """The number of changed limits is limited, because every worker reads all of them."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_queues: int) -> None:
         super().__init__(
-            f"The limits of {most} queues differ from the code, which is the most allowed. "
+            f"The limits of {max_queues} queues differ from the code, which is the most allowed. "
             "Reset some, or declare them in code."
         )
 
@@ -106,7 +106,7 @@ class NothingLimited(JobRunnersError):
 
 
 class QueueNotFound(JobRunnersError):
-    """No queue that the caller may see has this name."""
+    """The caller can't see a queue of this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -126,7 +126,7 @@ class FailureNotFound(JobRunnersError):
 
 
 class WebhookNotFound(JobRunnersError):
-    """An organization has subscribed no webhook of this name."""
+    """An organization has no webhook of this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -146,24 +146,25 @@ class WebhooksOff(JobRunnersError):
 
 
 class TooManyWebhooks(JobRunnersError):
-    """An organization has as many webhooks as it may have."""
+    """An organization has reached its maximum number of webhooks."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"The organization has {most} webhooks, which is the limit. Delete one.")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The organization has {limit} webhooks, which is the limit. Delete one.")
 
 
 class ScheduleNotFound(JobRunnersError):
-    """An organization has no schedule of this name. If `is_declared`, this version of the code
-    declares it, and the timer hasn't stored it yet."""
+    """An organization has no schedule of this name.
+
+    If `is_declared`, this version of the code declares it, but the timer hasn't stored it yet.
+    """
 
     def __init__(self, name: str, *, is_declared: bool = False) -> None:
-        super().__init__(
-            f"Schedule {name!r} is declared in code but not stored yet. "
-            "The timer stores it within a minute of a deploy."
-            if is_declared
-            else f"No schedule is named {name!r}. "
-            "List the schedules with `job-runners schedules` or GET /schedules."
-        )
+        message = f"No schedule is named {name!r}. "
+        advice = "List the schedules with `job-runners schedules` or GET /schedules."
+        if is_declared:
+            message = f"Schedule {name!r} is declared in code but not stored yet. "
+            advice = "The timer stores it within a minute of a deploy."
+        super().__init__(message + advice)
         self.name = name
 
 
@@ -171,27 +172,31 @@ class ScheduleDeclared(JobRunnersError):
     """A schedule is declared in code, so it can only be paused, resumed and run now."""
 
     def __init__(self, name: str, *, by_this_version: bool) -> None:
-        super().__init__(
-            f"Schedule {name!r} is declared in code (RECURRING). Change it there, or pause it."
-            if by_this_version
-            else f"Schedule {name!r} is declared by another version of the code, not by this one. "
-            "It is removed 15 minutes after that version is gone. Until then you can pause it."
-        )
+        if by_this_version:
+            message = (
+                f"Schedule {name!r} is declared in code (RECURRING). Change it there, or pause it."
+            )
+        else:
+            message = (
+                f"Schedule {name!r} is declared by another version of the code, not by this one. "
+                "It is removed 15 minutes after that version is gone. Until then you can pause it."
+            )
+        super().__init__(message)
         self.name = name
 
 
 class TooManySchedules(JobRunnersError):
-    """An organization has as many schedules as it may have."""
+    """An organization has reached its maximum number of schedules."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"An organization may have {most:,} schedules. "
+            f"An organization may have {limit:,} schedules. "
             "Those deleted in the last 40 days count too."
         )
 
 
 class ScheduleBusy(JobRunnersError):
-    """Every try to change a schedule failed, because another request wrote it first."""
+    """Each try to change a schedule failed, because other requests were faster."""
 
     retry_after = 1  # seconds
 

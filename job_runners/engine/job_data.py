@@ -1,4 +1,4 @@
-"""The data of a job to dispatch."""
+"""`JobData`, a request to dispatch a job, and the types of its fields."""
 
 import re
 from collections.abc import Mapping
@@ -18,26 +18,25 @@ from pydantic import (
 )
 
 from job_runners import clock, names
-from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.definitions import MAX_WAIT
 from job_runners.work.payloads import JOB_TYPE_FORM, WEBHOOK_FORM
 
 
-def _not_dots(name: str) -> str:
+def _refuse_dots(name: str) -> str:
     if name in names.DOTS:
         raise ValueError("must be more than dots")
     return name
 
 
-def _whole(value: object) -> object:
-    """Return 3 for 3.0, which JSON Schema calls an integer too."""
+def _as_integer(value: object) -> object:
+    """Convert 3.0 to 3, because JSON Schema counts both as integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _not_a_number(value: Any) -> Any:
-    """Refuse seconds since 1970. They have no time zone, but pydantic accepts them, even as
-    text."""
-    number = isinstance(value, int | float)
-    if number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
+def _refuse_timestamp(value: Any) -> Any:
+    """Refuse seconds since 1970, which pydantic accepts as a time, even as text."""
+    is_number = isinstance(value, int | float)
+    if is_number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
         raise ValueError("must be a time with a time zone, such as 2026-05-04T09:30:00+02:00")
     return value
 
@@ -45,14 +44,14 @@ def _not_a_number(value: Any) -> Any:
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=names.MAX_LENGTH, pattern=names.NAME),
-    AfterValidator(_not_dots),
+    AfterValidator(_refuse_dots),
 ]
 
 
-def _checked_url(url: str) -> str:
+def _check_url(url: str) -> str:
     from job_runners.shipped.webhooks.url import parse  # imported here because few jobs need it
 
-    parse(url)
+    parse(url)  # raises ValueError for an invalid URL
     return url
 
 
@@ -64,7 +63,7 @@ WebhookUrl = Annotated[
         json_schema_extra={"pattern": "^https://[!-~]+$"},
         examples=["https://hooks.example.com/jobs"],
     ),
-    AfterValidator(_checked_url),
+    AfterValidator(_check_url),
 ]
 SecretName = Annotated[
     str,
@@ -77,15 +76,17 @@ SecretName = Annotated[
 ]
 
 
-def foreign_secret(secret: str, organization_id: str) -> str | None:
-    """Return why an organization can't use a secret, or None if it can: a secret's name begins with
-    its organization's."""
-    own = f"{organization_id}/"
-    return None if secret.startswith(own) else f"must be one of {own}..."
+def secret_error(secret: str, organization_id: str) -> str | None:
+    """Return an error message if the secret isn't the organization's, or None.
+
+    A secret's name begins with the id of its organization.
+    """
+    prefix = f"{organization_id}/"
+    return None if secret.startswith(prefix) else f"must be one of {prefix}..."
 
 
 class WebhookFollowUp(BaseModel):
-    """A webhook that gets the end of a job, as an event that this secret signs."""
+    """A webhook that is called when a job has ended. The secret signs the event."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -108,8 +109,8 @@ _FollowUp = Annotated[
 class JobData(BaseModel):
     """A job to dispatch.
 
-    Creating an instance checks all fields but the payload. The dispatch checks the payload against
-    the model of its job.
+    Creating an instance checks all fields except the payload. The dispatch validates the payload
+    with the model of the job type.
     """
 
     # Build the validator at first use, so that the start of a process doesn't wait for it.
@@ -126,7 +127,7 @@ class JobData(BaseModel):
     queue_name: Name | None = Field(
         default=None, description="The queue of the job; by default that of its job type"
     )
-    run_at: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = Field(
+    run_at: Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp)] | None = Field(
         default=None,
         description="The earliest start, a time with a time zone, at most 30 days from now",
     )
@@ -134,11 +135,11 @@ class JobData(BaseModel):
         default=None,
         strict=True,
         ge=0,
-        le=LONGEST_WAIT,
+        le=MAX_WAIT,
         allow_inf_nan=False,
         description="Seconds from now to the earliest start",
     )
-    max_attempts: Annotated[int | None, BeforeValidator(_whole)] = Field(
+    max_attempts: Annotated[int | None, BeforeValidator(_as_integer)] = Field(
         default=None,
         strict=True,
         ge=1,
@@ -165,22 +166,22 @@ class JobData(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _at_most_one_start(self) -> Self:
+    def _check_start(self) -> Self:
         if self.run_at is not None:
             if self.delay is not None:
                 raise ValueError("give run_at or delay, not both")
-            if self.starts_at() > clock.now() + LONGEST_WAIT * clock.SECOND:
+            if self.starts_at() > clock.now() + MAX_WAIT * clock.SECOND:
                 raise ValueError("run_at may be at most 30 days from now")
         return self
 
     @model_validator(mode="after")
-    def _own_secrets(self) -> Self:
+    def _check_secrets(self) -> Self:
         for name in ("on_end", "on_failure"):
             follow_up = getattr(self, name)
             if isinstance(follow_up, WebhookFollowUp):
-                why = foreign_secret(follow_up.secret, self.organization_id)
-                if why is not None:
-                    raise ValueError(f"the secret in {name} {why}")
+                error = secret_error(follow_up.secret, self.organization_id)
+                if error is not None:
+                    raise ValueError(f"the secret in {name} {error}")
         return self
 
     def starts_at(self) -> int:
@@ -191,6 +192,6 @@ class JobData(BaseModel):
 
 
 class RerunData(JobData):
-    """A job that continues a finished one from a step. Only the API makes one."""
+    """A job that continues a finished one from a step. Only the API can create one."""
 
     rerun_of: dict[str, Any]  # see job_runners.store.copied_steps

@@ -29,7 +29,7 @@ def quiet_log() -> Iterator[None]:
 def _shorten(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if record.msg == "failed" and error is not None:
-        place = tracebacks.formatted(error).rpartition('  File "')[2].partition("\n")[0]
+        place = tracebacks.format_error(error).rpartition('  File "')[2].partition("\n")[0]
         record.msg = "failed: %s: %s (%s)"
         record.args = (type(error).__name__, error, place.replace('", line ', ":"))
         record.exc_info = None

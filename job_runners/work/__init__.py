@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from job_runners.work.unique import Unique as Unique
 
 
-_HOMES = {
+_MODULES = {
     "BatchEnded": "job_runners.work.batch_ended",
     "CurrentWork": "job_runners.work.around",
     "DoNotRetry": "job_runners.errors",
@@ -60,13 +60,14 @@ _HOMES = {
     "app_setting": "job_runners.work.app_settings",
 }
 
-__all__ = list(_HOMES)
+__all__ = list(_MODULES)
 
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         """Import and return an exported name (PEP 562)."""
-        if name not in _HOMES:
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        value = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = value
         return value

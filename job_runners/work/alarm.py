@@ -1,7 +1,7 @@
-"""Interrupt a call when its time is over, with the operating system's timer.
+"""Interrupt a call that takes too long, with a timer signal of the operating system.
 
-Python delivers signals only to the main thread, so the alarm never rings in another thread. There,
-only the end of the process stops a job that runs too long.
+Python runs signal handlers only in the main thread. In another thread, only the end of the process
+stops a job that runs too long.
 """
 
 import signal
@@ -15,8 +15,8 @@ from typing import Any
 
 from job_runners.work.interrupts import TimeOverInterrupt
 
-# Seconds between rings. One ring isn't enough: Python drops an exception that is raised in a
-# destructor, and a bare except catches it.
+# Seconds between rings. One ring may not be enough: Python drops an exception that is raised in a
+# destructor, and the job's bare `except:` catches it.
 _RING_INTERVAL = 1.0
 # Functions that acquire or release a lock. An exception after the lock is acquired, and before its
 # `with` block begins, leaves the lock held forever. If that happened to a lock of the import
@@ -25,21 +25,21 @@ _LOCK_FUNCTIONS = frozenset(
     {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
 )
 _IMPORT_SYSTEM = "<frozen importlib"
-_SOON = 0.005  # seconds until the alarm rings again after it met such a function
-# Seconds. A function that acquires or releases a lock takes microseconds. A function that takes
-# this long either has a name in _LOCK_FUNCTIONS by chance, such as a job's own `acquire`, or is
-# still waiting for the lock.
-_LONGEST_WAIT = 1.0
+_LOCK_RETRY_DELAY = 0.005  # seconds until the alarm rings again if it rang in such a function
+# How many seconds to spare such a function. Acquiring or releasing a lock takes microseconds. A
+# function that takes this long has one of the names by chance, such as a job's own `acquire`, or is
+# still waiting for its lock.
+_MAX_LOCK_TIME = 1.0
 
 
 class _Alarm:
-    """The state of the signal handler. There is only one alarm, that of the main thread."""
+    """The state of the signal handler. There is only one alarm, in the main thread."""
 
     armed = False
     deferrals = 0  # number of open `defer_alarm` blocks, which our writes use
-    rang = False  # whether it rang while it was deferred
-    answer: Callable[[FrameType], None] | None = None  # called instead of raising TimeOverInterrupt
-    waits_until: float | None = None  # end of the wait for a function that acquires a lock
+    rang_while_deferred = False
+    handler: Callable[[FrameType], None] | None = None  # called instead of raising an interrupt
+    spares_locks_until: float | None = None  # set while it spares a function that takes a lock
 
 
 @contextmanager
@@ -51,24 +51,26 @@ def alarm(seconds: float) -> Iterator[None]:
     if not in_main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, _ring)
-    _Alarm.armed, _Alarm.rang, _Alarm.waits_until = True, False, None
+    old_handler = signal.signal(signal.SIGALRM, _ring)
+    _Alarm.armed = True
+    _Alarm.rang_while_deferred = False
+    _Alarm.spares_locks_until = None
     try:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _RING_INTERVAL)
         yield
     finally:
         try:
-            _disarm(before)
+            _disarm(old_handler)
         except TimeOverInterrupt:  # it rang before it was disarmed, and must not ring again
-            _disarm(before)
+            _disarm(old_handler)
             raise
 
 
 @contextmanager
 def defer_alarm() -> Iterator[None]:
-    """Defer an alarm that rings in the block to the end of the block.
+    """If the alarm rings in the block, interrupt the call only after the block.
 
-    Our own writes need this, because it is unknown whether an interrupted write was applied.
+    Our own writes need this, because we can't know whether an interrupted write was applied.
     """
     if not in_main_thread():
         yield
@@ -78,25 +80,27 @@ def defer_alarm() -> Iterator[None]:
         yield
     finally:
         _Alarm.deferrals -= 1
-        if _Alarm.rang and not _Alarm.deferrals and _Alarm.armed:
-            _Alarm.rang = False
+        if _Alarm.rang_while_deferred and not _Alarm.deferrals and _Alarm.armed:
+            _Alarm.rang_while_deferred = False
             _end(sys._getframe())
 
 
 @contextmanager
-def on_alarm(answer: Callable[[FrameType], None]) -> Iterator[None]:
-    """If the alarm rings, call `answer` with the interrupted frame instead of raising an interrupt.
+def on_alarm(handler: Callable[[FrameType], None]) -> Iterator[None]:
+    """If the alarm rings, call `handler` with the interrupted frame instead of raising an
+    interrupt.
 
     An event loop needs this, because an exception would interrupt the loop's own code.
     """
     if not in_main_thread():
         yield
         return
-    before, _Alarm.answer = _Alarm.answer, answer
+    old_handler = _Alarm.handler
+    _Alarm.handler = handler
     try:
         yield
     finally:
-        _Alarm.answer = before
+        _Alarm.handler = old_handler
 
 
 def in_main_thread() -> bool:
@@ -104,35 +108,37 @@ def in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _disarm(before: Any) -> None:
+def _disarm(old_handler: Any) -> None:
     _Alarm.armed = False
     signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGALRM, old_handler)
 
 
 def _ring(_signal: int, frame: FrameType | None) -> None:
+    """Handle the timer's signal: end the call, unless it must be spared for now."""
     if _Alarm.deferrals:
-        _Alarm.rang = True
+        _Alarm.rang_while_deferred = True
     elif _Alarm.armed:
-        if frame is not None and _takes_a_lock(frame.f_code) and _may_wait():
-            signal.setitimer(signal.ITIMER_REAL, _SOON, _RING_INTERVAL)
+        if frame is not None and _takes_a_lock(frame.f_code) and _spares_locks():
+            signal.setitimer(signal.ITIMER_REAL, _LOCK_RETRY_DELAY, _RING_INTERVAL)
         else:
-            _Alarm.waits_until = None
+            _Alarm.spares_locks_until = None
             _end(frame)
 
 
 def _end(frame: FrameType | None) -> None:
-    if _Alarm.answer is None or frame is None:
+    if _Alarm.handler is None or frame is None:
         raise TimeOverInterrupt
-    _Alarm.answer(frame)
+    _Alarm.handler(frame)
 
 
 def _takes_a_lock(code: CodeType) -> bool:
     return code.co_name in _LOCK_FUNCTIONS or code.co_filename.startswith(_IMPORT_SYSTEM)
 
 
-def _may_wait() -> bool:
+def _spares_locks() -> bool:
+    """Return whether the alarm may still wait for the function to be done with its lock."""
     now = time.monotonic()
-    if _Alarm.waits_until is None:
-        _Alarm.waits_until = now + _LONGEST_WAIT
-    return now < _Alarm.waits_until
+    if _Alarm.spares_locks_until is None:
+        _Alarm.spares_locks_until = now + _MAX_LOCK_TIME
+    return now < _Alarm.spares_locks_until

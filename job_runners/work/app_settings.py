@@ -1,8 +1,8 @@
 """Read the settings and secrets of your own jobs and tasks: `app_setting("API_KEY")`.
 
-They are in SSM Parameter Store under APP_SETTINGS_PATH, and `job-runners config` writes them. One
-read loads all of them and is cached for a minute, so a rotated secret is used within a minute
-without a deploy. Values never appear in log lines or errors.
+`job-runners config` writes them to SSM Parameter Store under APP_SETTINGS_PATH. One read loads all
+of them and is cached for a minute, so workers pick up a rotated secret within a minute, without a
+deploy. Values never appear in log lines or errors.
 """
 
 import logging
@@ -21,18 +21,19 @@ from job_runners.errors import InvalidDefinition
 from job_runners.settings import APP_SETTING, app_setting_override, settings
 from job_runners.work.errors import AppSettingMissing, AppSettingsUnreadable
 
-FRESH = clock.MINUTE
-# While Parameter Store doesn't answer, cached values are used up to this age. A short outage must
+CACHE_TIME = clock.MINUTE
+# While Parameter Store doesn't respond, cached values are used up to this age. A short outage must
 # not fail jobs, but a revoked secret must not work for hours.
-STALE = 15 * clock.MINUTE
-_REREAD_DELAY = 10 * clock.SECOND  # between two reads after a failure, or for a missing name
-# The same for a missing name that would fail the job. It is shorter, because an operator who sees
-# that failure sets the name and retries the job.
+MAX_AGE_IN_OUTAGE = 15 * clock.MINUTE
+# How long to wait before reading again after a failure, or because a name is missing.
+_REREAD_DELAY = 10 * clock.SECOND
+# The same if the missing name would fail the job. It is shorter, because an operator who sees that
+# failure sets the name and retries the job.
 _REREAD_DELAY_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
-_REQUIRED = object()  # marks the absence of a default
+_NO_DEFAULT = object()
 
 _log = logging.getLogger(__name__)
 
@@ -49,14 +50,14 @@ def app_setting(name: str, *, default: str) -> str: ...
 def app_setting(name: str, *, default: None) -> str | None: ...
 
 
-def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
+def app_setting(name: str, *, default: Any = _NO_DEFAULT) -> str | None:
     """Return a setting or secret as it was at most a minute ago.
 
     The environment variable `APP_SETTING_<name>` comes first, then the value that
     `job-runners config set` wrote to Parameter Store. If there is neither, return `default`. Raises
     AppSettingMissing if there is no default either, and InvalidDefinition for an invalid name.
-    Raises AppSettingsUnreadable if Parameter Store doesn't answer and no read has succeeded in the
-    last 15 minutes. Several threads may call this: only one of them reads at a time.
+    Raises AppSettingsUnreadable if Parameter Store doesn't respond and no read has succeeded in the
+    last 15 minutes. Threads may call this at the same time: only one of them reads.
     """
     if not _NAME.fullmatch(name):
         raise InvalidDefinition(
@@ -66,11 +67,11 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
     value = app_setting_override(name)
     if value is None:
         path = settings().app_settings_path
-        max_age = _REREAD_DELAY_BEFORE_FAILING if default is _REQUIRED else _REREAD_DELAY
+        max_age = _REREAD_DELAY_BEFORE_FAILING if default is _NO_DEFAULT else _REREAD_DELAY
         value = _cache.value(path, name, max_age) if path else None
     if value is not None:
         return value
-    if default is _REQUIRED:
+    if default is _NO_DEFAULT:
         raise AppSettingMissing(name, APP_SETTING + name, settings().app_settings_path)
     fallback: str | None = default
     return fallback
@@ -89,55 +90,59 @@ class _Read:
 
 
 class _Cache:
-    """The cached result of the last read. One thread reads at a time. The others use the cache, or
-    wait if it is empty."""
+    """The cached result of the last read.
+
+    One thread reads at a time. Meanwhile the others use the cache, or wait if it is empty.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read: _Read | None = None
+        self._last_read: _Read | None = None
         self._failed_at = 0
         self._failure = ""
 
     def value(self, path: str, name: str, max_age: int) -> str | None:
         """Return a value, or None if a read at most `max_age` milliseconds ago didn't find it."""
-        value = self._values(path, FRESH).get(name)
+        value = self._values(path, CACHE_TIME).get(name)
+        if value is not None:
+            return value
         # An operator may have set it since that read, for a job that needs it now.
-        return self._values(path, max_age).get(name) if value is None else value
+        return self._values(path, max_age).get(name)
 
     def _values(self, path: str, max_age: int) -> Mapping[str, str]:
-        """Return all values, at most `max_age` milliseconds old if Parameter Store answers."""
-        known = self._known()
-        if known and self._lock.locked():
-            return known.values
+        """Return all values. They are at most `max_age` ms old, unless Parameter Store fails."""
+        cached = self._usable_read()
+        if cached and self._lock.locked():
+            return cached.values
         with self._lock:
-            known = self._known()  # another thread may have read in the meantime
-            if known and known.age < max_age:
-                return known.values
+            cached = self._usable_read()  # another thread may have read in the meantime
+            if cached and cached.age < max_age:
+                return cached.values
             if self._has_just_failed():
-                if known is None:
+                if cached is None:
                     raise AppSettingsUnreadable(path, self._failure)
-                return known.values
+                return cached.values
             try:
-                self._read = _Read(clock.now(), _read(path))
+                self._last_read = _Read(clock.now(), _read(path))
             except AWS_ERRORS as error:
                 self._failed_at, self._failure = clock.now(), _reason(error)
-                if known is None:
+                if cached is None:
                     raise AppSettingsUnreadable(path, self._failure) from error
                 _log.warning(
                     "The settings under %s can't be read (%s); those of %d s ago are used, for at "
                     "most %d minutes",
                     path,
                     self._failure,
-                    known.age // clock.SECOND,
-                    STALE // clock.MINUTE,
+                    cached.age // clock.SECOND,
+                    MAX_AGE_IN_OUTAGE // clock.MINUTE,
                 )
-                return known.values
-            return self._read.values
+                return cached.values
+            return self._last_read.values
 
-    def _known(self) -> _Read | None:
-        """Return the last read unless it is too old."""
-        read = self._read
-        return read if read and read.age < STALE else None
+    def _usable_read(self) -> _Read | None:
+        """Return the last read, or None if it is too old to be used."""
+        read = self._last_read
+        return read if read and read.age < MAX_AGE_IN_OUTAGE else None
 
     def _has_just_failed(self) -> bool:
         return clock.now() - self._failed_at < _REREAD_DELAY
@@ -155,9 +160,9 @@ def _forget() -> None:
 def _read(path: str) -> dict[str, str]:
     pages = clients.client("ssm").get_paginator("get_parameters_by_path")
     return {
-        each["Name"].rsplit("/", 1)[1]: each["Value"]
+        parameter["Name"].rsplit("/", 1)[1]: parameter["Value"]
         for page in pages.paginate(Path=path, WithDecryption=True)
-        for each in page["Parameters"]
+        for parameter in page["Parameters"]
     }
 
 

@@ -1,8 +1,8 @@
-"""AROUND: context managers around each job and task, for example for an error tracker, a database
-connection or a tenant's context.
+"""Run each job and task inside the app's own context managers, which it lists in `AROUND`.
 
-They see how the job or task ends, but can't change it. They can't suppress an error or an
-interrupt. If one of them fails on exit, a finished job doesn't fail.
+They may set up an error tracker, a database connection or a tenant's context. They see how the job
+or task ends, but can't change it: they can't suppress an error or an interrupt, and a failure on
+exit doesn't fail a finished job.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ _T = TypeVar("_T")
 
 
 class CurrentWork(NamedTuple):
-    """The job or task that a context manager surrounds."""
+    """The job or task that runs inside a context manager."""
 
     kind: Literal["job", "task"]
     name: str
     id: str
     organization_id: str | None  # a task has none
     attempt: int
-    invocation: int = 1  # of a job: the number of its Lambda invocations, this one included
+    invocation: int = 1  # the number of the job's Lambda invocations so far, this one included
 
 
 Enter = Callable[[CurrentWork], AbstractContextManager[Any]]
@@ -33,7 +33,7 @@ Report = Callable[[AroundFailed], None]
 
 
 class Around:
-    """One entry of AROUND, and its place in the code."""
+    """One entry of AROUND, and the place that defines it, such as "acme.AROUND[0]"."""
 
     def __init__(self, entry: Enter | str, place: str) -> None:
         if isinstance(entry, str):
@@ -48,8 +48,10 @@ class Around:
 
     @cached_property
     def call(self) -> Enter:
-        """Return the function that makes the context manager, imported if it is given by name.
-        Raises EntryNotLoaded."""
+        """Return the function that makes the context manager. If the entry is a name, import it.
+
+        Raises EntryNotLoaded.
+        """
         if not isinstance(self.entry, str):
             return self.entry
         loaded = entries.load(self.entry, self.place)
@@ -60,7 +62,7 @@ class Around:
 
     @property
     def name(self) -> str:
-        """Return its name in errors."""
+        """Return the name that error messages use."""
         return f"{self.place} ({getattr(self.entry, '__qualname__', repr(self.entry))})"
 
 
@@ -100,15 +102,16 @@ def _leave(
     error: BaseException | None,
     report: Report,
 ) -> None:
-    """Leave all context managers, even if one of them fails. They see `error`, and can't suppress
-    it."""
-    how = (type(error), error, error.__traceback__) if error is not None else (None, None, None)
+    """Leave all context managers, even if one of them fails. They can't suppress `error`."""
+    exc_info: Any = (None, None, None)
+    if error is not None:
+        exc_info = (type(error), error, error.__traceback__)
     while entered:
         around, manager = entered.pop()
         try:
-            type(manager).__exit__(manager, *how)
-        except BaseException as failed:  # noqa: BLE001 - even TimeOverInterrupt: the alarm rings again
-            if failed is not error:
-                why = AroundFailed(around.name, "after the function had ended", failed)
-                why.__cause__ = failed
-                report(why)
+            type(manager).__exit__(manager, *exc_info)
+        except BaseException as exit_error:  # noqa: BLE001 - even an interrupt: the alarm rings again
+            if exit_error is not error:
+                failure = AroundFailed(around.name, "after the function had ended", exit_error)
+                failure.__cause__ = exit_error
+                report(failure)

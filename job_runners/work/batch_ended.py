@@ -1,10 +1,10 @@
-"""The payload that a batch's last job gets: how many members have ended, and how."""
+"""The payload of the job that follows a batch: how many members have ended, by outcome."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-# A batch that a job dispatched at the end of one must accept.
+# A payload that the model of each such job must accept.
 SAMPLE: dict[str, Any] = {
     "id": "0123456789abcdef0123456789abcdef",
     "total": 3,
@@ -16,9 +16,10 @@ SAMPLE: dict[str, Any] = {
 
 
 class BatchEnded(BaseModel):
-    """A batch whose members have all ended: the field `batch` in the payload of its `then`.
+    """A batch whose members have all ended.
 
-    `existing` counts the unique members for which another job did the same work.
+    It is the field `batch` in the payload of the batch's `then` job. `existing` counts the members
+    that weren't run, because they are unique and another job did the same work.
     """
 
     model_config = ConfigDict(defer_build=True)

@@ -1,10 +1,12 @@
-"""The id and the author of the request that caused the current work, from the HTTP call to the last
-attempt."""
+"""Context variables with the id and the author of the request that caused the current work.
+
+They are set while an HTTP request is handled, and again in each invocation of the resulting work.
+"""
 
 from contextvars import ContextVar
 from typing import NamedTuple
 
-_LONGEST_NAME = 80  # characters; the row has the name, and is billed by its size on every write
+_MAX_NAME_LENGTH = 80  # characters; each write of a row is billed by the row's size
 
 
 class Author(NamedTuple):
@@ -17,11 +19,13 @@ class Author(NamedTuple):
     @property
     def recorded(self) -> str:
         """Return the author as rows store it: the role and the name, without control characters.
-        If the name is an ARN, only its part after the account is stored."""
-        name = "".join(each for each in self.name if each.isprintable())
+
+        Only the part of an ARN after the account is stored.
+        """
+        name = "".join(character for character in self.name if character.isprintable())
         if name.startswith("arn:"):
             name = name.split(":", 5)[-1]
-        return f"{self.role}:{name[:_LONGEST_NAME]}"
+        return f"{self.role}:{name[:_MAX_NAME_LENGTH]}"
 
     @staticmethod
     def of_record(recorded: str | None) -> "Author | None":
@@ -38,5 +42,5 @@ author: ContextVar[Author | None] = ContextVar("author", default=None)
 
 def recorded_author() -> str | None:
     """Return the current author as rows store it, or None if there is none."""
-    known = author.get()
-    return known.recorded if known else None
+    current_author = author.get()
+    return current_author.recorded if current_author else None

@@ -1,4 +1,5 @@
-"""The definitions of jobs and tasks: a function with a typed payload, and its settings."""
+"""`Job` and `Task`, with which an app defines its work: a function with a typed payload, and its
+settings."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from job_runners.work.unique import Unique
 
 DAY_IN_SECONDS = 24 * 60 * 60.0
-# The longest time that a job may be scheduled ahead or wait. It must be shorter than the time that
-# the bucket keeps payloads.
-LONGEST_WAIT = 30 * DAY_IN_SECONDS
+# How far ahead a job may be scheduled, and how long it may wait to start, in seconds. The bucket
+# must keep payloads for longer.
+MAX_WAIT = 30 * DAY_IN_SECONDS
 
 
 class Definition(Value):
@@ -33,12 +34,12 @@ class Definition(Value):
     function: Callable[..., Any] | str
     retry: Retry | None = None
 
-    worker: ClassVar[str | None] = None  # jobs and tasks have a field for it, which comes last
+    worker: ClassVar[str | None] = None  # Job and Task make it their last field
 
     _parameters: ClassVar[tuple[str, ...]]  # the names of the parameters that the function takes
 
     def __post_init__(self) -> None:
-        # Values are frozen, so an assignment would fail.
+        # A Value is frozen, so an assignment would fail.
         vars(self)["_declared_in"] = entries.caller_outside(__file__)
         if isinstance(self.function, str):
             entries.check_form(self.function)
@@ -47,17 +48,17 @@ class Definition(Value):
 
     @property
     def declared_in(self) -> entries.Place:
-        """Return the file and the line of its declaration."""
+        """Return the file and line that declare it."""
         place: entries.Place = vars(self)["_declared_in"]
         return place
 
     def load(self) -> None:
-        """Import the function's module if the function is given by name, and check the function.
+        """Check the function, after importing it if it is given by name.
 
-        For a function that can't be imported or has wrong parameters, raises EntryNotLoaded if it
-        is given by name, and InvalidDefinition otherwise.
+        If it can't be imported or has wrong parameters, raises EntryNotLoaded for a name, and
+        InvalidDefinition otherwise.
         """
-        _ = self.payload_model  # checks the parameters
+        _ = self.payload_model  # reading it checks the parameters
         if self.is_async:
             # Import it now: while a job runs, the alarm might interrupt the import.
             import_module("job_runners.work.event_loop")
@@ -76,8 +77,7 @@ class Definition(Value):
     @cached_property
     def payload_model(self) -> "type[BaseModel]":
         """Return the pydantic model of its payload. Raises the same errors as `load`."""
-        # Imported here because it imports pydantic, which code that only reads a job's settings
-        # doesn't need.
+        # Imported here because it imports pydantic. Code that reads only settings doesn't need it.
         from job_runners.work import payloads
 
         try:
@@ -88,13 +88,15 @@ class Definition(Value):
             raise
 
     def attempts(self, limit: int | None = None) -> int:
-        """Return the most attempts of one piece of this work, of which a caller allows `limit`."""
-        own = self.retry.max_attempts if self.retry else 1
-        return own if limit is None else min(own, limit)
+        """Return the maximum number of attempts, if the caller allows at most `limit`."""
+        max_attempts = self.retry.max_attempts if self.retry else 1
+        return max_attempts if limit is None else min(max_attempts, limit)
 
     def validate_new(self, name: str, payload: object) -> "BaseModel":
-        """Return a new payload as an instance of its model. Raises InvalidPayload, also for fields
-        that the model doesn't have."""
+        """Return a new payload as an instance of its model.
+
+        Raises InvalidPayload, even if the only error is a field that the model doesn't have.
+        """
         from job_runners.work.payloads import validate_new
 
         return validate_new(name, self.payload_model, payload)
@@ -124,7 +126,7 @@ class Definition(Value):
 
 
 class Job(Definition):
-    """The definition of a job type: long-running work, each run of which is a JobRequest.
+    """The definition of a job type: long-running work whose status and result are stored.
 
     `function(job, payload)` takes a RunningJob and the payload, and returns the job's result: JSON,
     a pydantic model, or None. It may be `async def`. Pass the function itself, or its name as
@@ -197,8 +199,8 @@ class Job(Definition):
     @property
     def follow_ups(self) -> dict[str, str]:
         """Return the job types of its follow-ups, by kind: "on_end" or "on_failure"."""
-        found = {"on_end": self.on_end, "on_failure": self.on_failure}
-        return {kind: job_type for kind, job_type in found.items() if job_type is not None}
+        follow_ups = {"on_end": self.on_end, "on_failure": self.on_failure}
+        return {kind: job_type for kind, job_type in follow_ups.items() if job_type is not None}
 
     def run(self, running: "RunningJob", payload: "BaseModel") -> Any:
         """Run the function and return its result. Exceptions of the function pass through."""

@@ -1,7 +1,7 @@
-"""Load functions that are given by name: `"package.module:function"`.
+"""Load functions that an app gives by name, as entries of the form "package.module:function".
 
-A module is imported at its first use. So a cold start doesn't grow with the number of jobs, and a
-job whose module can't be imported doesn't affect other jobs.
+A module is imported when its first function is used. So cold starts don't get slower with more
+jobs, and a job whose module can't be imported doesn't affect other jobs.
 """
 
 import gc
@@ -28,7 +28,7 @@ def check_form(entry: str) -> None:
 
 
 class Place:
-    """A file and a line. Their text is built only when an error needs it, because that is slow."""
+    """A file and a line. Building their text is slow, so it is done only when an error needs it."""
 
     def __init__(self, file: str, line: int | None) -> None:
         self.file = file
@@ -36,11 +36,11 @@ class Place:
 
     def __str__(self) -> str:
         """Return the place as text for people."""
-        return f"{_shown(self.file)}, line {self.line}"
+        return f"{_relative(self.file)}, line {self.line}"
 
 
 def caller_outside(file: str) -> Place:
-    """Return where an entry is written: the file and line of the nearest caller outside `file`."""
+    """Return the file and line of the nearest caller outside `file`, which wrote the entry."""
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
@@ -53,15 +53,15 @@ def caller_outside(file: str) -> Place:
 def load(entry: str, declared_in: object) -> Any:
     """Import and return the function that an entry names.
 
-    Raises EntryNotLoaded with the place of the entry, the place of the failure, and a fix. A
-    failure isn't cached: the next call tries again.
+    Raises EntryNotLoaded, which says where the entry is, where the import failed, and how to fix
+    it. A failure isn't cached: the next call tries again.
     """
     module_name, _, name = entry.partition(":")
     try:
         with _without_garbage_collection():
             module = import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise EntryNotLoaded(entry, declared_in, _why(module_name, error)) from error
+        raise EntryNotLoaded(entry, declared_in, _explanation(module_name, error)) from error
     try:
         return getattr(module, name)
     except AttributeError:
@@ -69,7 +69,7 @@ def load(entry: str, declared_in: object) -> Any:
 
         nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
-        where = _shown(getattr(module, "__file__", None) or module_name)
+        where = _relative(getattr(module, "__file__", None) or module_name)
         raise EntryNotLoaded(
             entry, declared_in, f"{where} does not define {name}; {hint}"
         ) from None
@@ -88,26 +88,28 @@ def _without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _why(module_name: str, error: BaseException) -> str:
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if f"{module_name}.".startswith(f"{missing}."):
-        return f"there is no module {missing}. Correct the entry, or add the file"
-    where = _failed_at(module_name, error)
-    return f"{where}: {type(error).__name__}: {_text(error)}. {_advice(error, missing)}"
+def _explanation(module_name: str, error: BaseException) -> str:
+    """Explain why a module can't be imported, without a final period."""
+    missing_module = error.name if isinstance(error, ModuleNotFoundError) else None
+    if f"{module_name}.".startswith(f"{missing_module}."):
+        return f"there is no module {missing_module}. Correct the entry, or add the file"
+    where = _failing_line(module_name, error)
+    return f"{where}: {type(error).__name__}: {_message(error)}. {_advice(error, missing_module)}"
 
 
-def _text(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
+    """Return an error's message, without a final period and without advice."""
     if isinstance(error, AppSettingMissing):  # it advises the function that reads the setting
         return error.without_advice
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return text.removesuffix(".") or "without a message"
 
 
-def _advice(error: BaseException, missing: str | None) -> str:
-    if missing:
+def _advice(error: BaseException, missing_module: str | None) -> str:
+    if missing_module:
         return (
-            f"Add the package that provides {missing} to requirements.txt and update the lock, or "
-            "add the missing file"
+            f"Add the package that provides {missing_module} to requirements.txt and update the "
+            "lock, or add the missing file"
         )
     if isinstance(error, SyntaxError | ImportError | NameError):
         return "Correct that line"
@@ -117,8 +119,8 @@ def _advice(error: BaseException, missing: str | None) -> str:
     )
 
 
-def _failed_at(module_name: str, error: BaseException) -> str:
-    """Return the last file and line of the module's package that led to the error."""
+def _failing_line(module_name: str, error: BaseException) -> str:
+    """Return the file and line that led to the error, in the module's own package if possible."""
     if isinstance(error, SyntaxError) and error.filename:
         return str(Place(error.filename, error.lineno))
     places = [
@@ -128,15 +130,16 @@ def _failed_at(module_name: str, error: BaseException) -> str:
     ]
     package = sys.modules.get(module_name.partition(".")[0])
     folder = Path(getattr(package, "__file__", None) or __file__).parent
-    own = [each for each in places if Path(each.file).is_relative_to(folder)]
-    return str(next(iter(own or places), "on import"))
+    in_package = [place for place in places if Path(place.file).is_relative_to(folder)]
+    return str(next(iter(in_package or places), "on import"))
 
 
 def _is_import(file: str) -> bool:
+    """Return whether a file belongs to the import itself, and not to the imported code."""
     return file == __file__ or Path(file).parts[-2:] == ("importlib", "__init__.py")
 
 
-def _shown(file: str) -> str:
+def _relative(file: str) -> str:
     """Return the path relative to the working directory, if the file is below it."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

@@ -1,4 +1,4 @@
-"""The errors that a job's own calls raise."""
+"""The errors that a job's calls of its own methods raise."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ class StepNameTaken(DoNotRetry):
 
 
 class WaitTooLong(DoNotRetry):
-    """A job would wait for longer than the table keeps the items that the wait needs."""
+    """A job would wait for longer than the table keeps the records that the wait needs."""
 
     def __init__(self, name: str, seconds: float, days: int) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ class WaitTooLong(DoNotRetry):
 
 
 class WaitTimedOut(DoNotRetry):
-    """No signal came in the time of a wait.
+    """No signal arrived before a wait's timeout.
 
     Each later invocation and attempt gets the same error.
     """
@@ -59,14 +59,14 @@ class WaitTimedOut(DoNotRetry):
 
 
 class TooManyNames(DoNotRetry):
-    """A job waits for no signal, or for too many at once."""
+    """A wait names no signal, or too many."""
 
     def __init__(self, count: int, most: int) -> None:
         super().__init__(f"A wait has 1 to {most} different names of signals, not {count}.")
 
 
 class NoPublicUrl(DoNotRetry):
-    """A job asks for the URL of an answer, and the process doesn't know the API's address."""
+    """A job asks for a link to answer it, but the process doesn't know the API's address."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -86,7 +86,7 @@ class WaitsSpent(DoNotRetry):
 
 
 class GatherChanged(DoNotRetry):
-    """A group that isn't fully dispatched has other members than in an earlier invocation."""
+    """A job yields different members for a group that an earlier invocation began to dispatch."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -100,7 +100,7 @@ class GatherChanged(DoNotRetry):
 class DuplicateMember(DoNotRetry):
     """Two members of a group have the same key.
 
-    The message doesn't contain the key, because every role sees messages of errors.
+    The message doesn't contain the key, because callers of every role may see error messages.
     """
 
     def __init__(self, first: int, second: int) -> None:
@@ -133,9 +133,9 @@ class NameTooLong(DoNotRetry):
 class InvalidFileName(DoNotRetry):
     """A job gave a file an invalid name."""
 
-    def __init__(self, name: str, longest: int) -> None:
+    def __init__(self, name: str, max_length: int) -> None:
         super().__init__(
-            f"{name[:100]!a} isn't a valid file name. A name has 1 to {longest} bytes of UTF-8 "
+            f"{name[:100]!a} isn't a valid file name. A name has 1 to {max_length} bytes of UTF-8 "
             "without control characters, and no part between slashes is empty, '.' or '..'. "
             "Use a name such as 'photo.jpg' or 'pages/1.png'."
         )
@@ -143,7 +143,7 @@ class InvalidFileName(DoNotRetry):
 
 
 class FileRefused(DoNotRetry):
-    """A job isn't allowed to read or write the file with this `key`."""
+    """A job isn't allowed to read or write the file with this key."""
 
     def __init__(self, key: str, folders: Sequence[str]) -> None:
         allowed = ", ".join(f"{folder}/" for folder in folders)
@@ -178,7 +178,7 @@ class AppSettingMissing(DoNotRetry):
 
 
 class AppSettingsUnreadable(JobRunnersError):
-    """Parameter Store didn't answer or refused, and no cached values are fresh enough."""
+    """Parameter Store failed or refused the read, and no cached values are fresh enough."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
@@ -187,8 +187,11 @@ class AppSettingsUnreadable(JobRunnersError):
 
 
 class InvalidOccurrences(JobRunnersError):
-    """The times of a schedule are invalid. `field` is cron, every, timezone or missed. In the
-    message, `why` follows it, for example "must be a minute to 366 days"."""
+    """The times of a schedule are invalid.
+
+    `field` is cron, every, timezone or missed. `why` completes the message after the field's name,
+    for example "must be a minute to 366 days".
+    """
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}")
@@ -197,8 +200,10 @@ class InvalidOccurrences(JobRunnersError):
 
 
 class EntryNotLoaded(JobRunnersError):
-    """A function that is given as "package.module:function" can't be imported. `why` may have
-    several sentences and has no final period."""
+    """A function that is given as "package.module:function" can't be imported.
+
+    `why` may have several sentences. It has no final period.
+    """
 
     def __init__(self, entry: str, declared_in: object, why: str) -> None:
         super().__init__(f"{entry!r} ({declared_in}) can't be loaded: {why}")
@@ -207,8 +212,11 @@ class EntryNotLoaded(JobRunnersError):
 
 
 class AroundFailed(JobRunnersError):
-    """A context manager of AROUND failed. If it failed on entry, the function was not called. A
-    failure on exit doesn't change how the job or task ended."""
+    """A context manager of AROUND failed.
+
+    If it failed on entry, the function was not called. A failure on exit doesn't change how the job
+    or task ended.
+    """
 
     def __init__(self, name: str, when: str, error: BaseException) -> None:
         super().__init__(f"{name} failed {when}: {type(error).__name__}: {error}")

@@ -1,16 +1,16 @@
-"""Run an `async def` job or task in its own event loop, and end everything in it afterwards.
+"""Run an `async def` job or task in its own event loop, and clean up the loop afterwards.
 
-An interrupt, such as TimeOverInterrupt, always ends the function's main task, even if it was raised
-in another task. If the main task called the method that raises it, it is raised there. Otherwise,
-asyncio cancels the main task. Only `async def` jobs and tasks import this module, and asyncio with
-it.
+An interrupt, such as TimeOverInterrupt, always ends the *main task*, the asyncio task that runs the
+function. If another asyncio task raises the interrupt, the main task is canceled.
 
 The module avoids these traps of asyncio:
 
-- asyncio keeps a task's BaseException until the task is awaited. A TaskGroup wraps it, and a
-  callback drops it.
+- asyncio keeps a BaseException that a task raised until the task is awaited. A TaskGroup wraps it
+  in an exception group, and a callback drops it.
 - A BaseException in the loop's own code leaves the loop in the middle of a run.
 - `asyncio.run` waits forever for a thread, or for a task that suppresses its cancellation.
+
+Only `async def` jobs and tasks import this module, because it imports asyncio.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ from job_runners.work.interrupts import (
 )
 from job_runners.work.running_job import RunningJob
 
-# When a function's time is over, it gets this many seconds to end before the loop is stopped.
-# Remaining tasks then get the same time. Both fit into the time reserved for recording the outcome.
+# How many seconds a canceled function gets to end before the loop is stopped. After that, the
+# remaining tasks get the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
 _INTERRUPTS = (
@@ -48,7 +48,7 @@ _INTERRUPTS = (
     TimeOverInterrupt,
     TurnOverInterrupt,
 )
-_HANDLE_RUN_CODE = asyncio.Handle._run.__code__
+_HANDLE_RUN_CODE = asyncio.Handle._run.__code__  # the loop's code that calls each callback
 
 _Work = Coroutine[Any, Any, Any]
 _logger = logging.getLogger("job_runners.work.event_loop")
@@ -64,12 +64,13 @@ def run(coroutine: _Work, job: RunningJob | None = None) -> Any:
     """
     if not _has_loop():
         return _Run(job).run(coroutine)
-    return _in_a_thread(lambda: _Run(job).run(coroutine))  # the caller's thread has a loop
+    return _call_in_thread(lambda: _Run(job).run(coroutine))  # a thread can have only one loop
 
 
 def _has_loop() -> bool:
     """Return whether a loop runs in this thread."""
-    # Don't run the work inside the `except`: its tracebacks would include this error.
+    # The caller runs the work, not this `except` block. Otherwise the tracebacks of the work's
+    # errors would include this RuntimeError.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -85,8 +86,8 @@ class _Run:
         self._loop = _new_loop()
         self._thread = threading.get_ident()
         self._main: asyncio.Task[Any] | None = None
-        self._interrupt: BaseException | None = None  # the first one, in any task
-        self._rang_at: float | None = None
+        self._first_interrupt: BaseException | None = None  # raised in any task
+        self._rang_at: float | None = None  # when the alarm first rang
         self._is_stopped = False
         self._is_over = False  # the function has ended, so later interrupts change nothing
 
@@ -97,53 +98,56 @@ class _Run:
             if self._job is not None:
                 self._job.on_interrupt = self._end
             try:
-                return self._outcome(runner, coroutine)
+                return self._run_main_task(runner, coroutine)
             finally:
                 if self._main is None:
                     coroutine.close()  # it never started
-                self._wind_up(runner)
+                self._clean_up(runner)
 
-    def _outcome(self, runner: asyncio.Runner, coroutine: _Work) -> Any:
+    def _run_main_task(self, runner: asyncio.Runner, coroutine: _Work) -> Any:
+        """Return the coroutine's result. Raise its own error, or the first interrupt."""
         try:
-            result = runner.run(self._watch(coroutine))
+            result = runner.run(self._run_with_timeout(coroutine))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             # After a stop, asyncio itself raises RuntimeError.
             is_from_function = isinstance(error, Exception) and not self._is_stopped
-            if self._interrupt is None or is_from_function:
+            if self._first_interrupt is None or is_from_function:
                 raise
-            raise self._interrupt from None
+            raise self._first_interrupt from None
         finally:
             self._is_over = True
-        if self._interrupt is not None:
-            raise self._interrupt
+        if self._first_interrupt is not None:
+            raise self._first_interrupt
         return result
 
-    async def _watch(self, coroutine: _Work) -> Any:
+    async def _run_with_timeout(self, coroutine: _Work) -> Any:
+        """Await the coroutine. In a thread, where no alarm rings, schedule its end."""
         self._main = asyncio.current_task()
         if self._job is not None and not in_main_thread():
-            self._loop.call_later(self._job.time_left(), self._time_is_over)
+            self._loop.call_later(self._job.time_left(), self._end_late_function)
         return await coroutine
 
     # --- interrupts -------------------------------------------------------------------------------
 
     def _end(self, interrupt: BaseException) -> None:
         """End the main task, because a method of the job is about to raise an interrupt in the
-        current task or thread."""
+        current asyncio task or thread."""
         if self._is_over:
             return
-        self._interrupt = self._interrupt or interrupt
+        self._first_interrupt = self._first_interrupt or interrupt
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._cancel)
+        # In the main task itself, the method's interrupt ends the task.
         elif asyncio.current_task(self._loop) is not self._main:
-            self._cancel()  # not needed in the main task, where the method raises it
+            self._cancel()
 
     def _cancel(self) -> None:
         if self._main is not None and not self._is_over:
             self._main.cancel()
 
-    def _time_is_over(self) -> None:
+    def _end_late_function(self) -> None:
         self._end(TimeOverInterrupt())
         self._loop.call_later(_PATIENCE, self._stop)
 
@@ -163,22 +167,23 @@ class _Run:
         if self._rang_at is None:
             self._rang_at = now
             signal.setitimer(signal.ITIMER_REAL, _RING_INTERVAL, _RING_INTERVAL)
-            self._interrupt = self._interrupt or TimeOverInterrupt()
+            self._first_interrupt = self._first_interrupt or TimeOverInterrupt()
         self._cancel()
         is_late = now - self._rang_at >= _PATIENCE
-        if _is_in_work(frame, include_c=is_late) and not is_first:
+        if _runs_work(frame, include_c=is_late) and not is_first:
             raise TimeOverInterrupt
         if is_late:
             self._stop()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop up
 
-    # --- the loop's end ---------------------------------------------------------------------------
+    # --- clean up ---------------------------------------------------------------------------------
 
-    def _wind_up(self, runner: asyncio.Runner) -> None:
+    def _clean_up(self, runner: asyncio.Runner) -> None:
+        """End the remaining tasks and close the loop."""
         try:
-            # TimeOverInterrupt: the alarm rang here. RuntimeError: the loop was just stopped. Give
-            # up on the remaining tasks.
+            # If the alarm rings here (TimeOverInterrupt) or has stopped the loop (RuntimeError),
+            # give up on the remaining tasks.
             with suppress(TimeOverInterrupt, RuntimeError):
                 runner.run(self._end_all())
         finally:
@@ -186,17 +191,14 @@ class _Run:
 
     async def _end_all(self) -> None:
         """Cancel all tasks and close all asynchronous generators. Some may not end."""
-        await self._await_end(asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)})
-        closing = self._loop.create_task(self._loop.shutdown_asyncgens())
-        await self._await_end({closing}, cancel=False)
-
-    async def _await_end(self, tasks: set[asyncio.Task[Any]], *, cancel: bool = True) -> None:
-        """Wait up to _PATIENCE seconds for tasks to end, and report their errors.
-
-        With `cancel`, cancel them first.
-        """
-        for task in tasks if cancel else ():
+        tasks = asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}
+        for task in tasks:
             task.cancel()
+        await self._await_end(tasks)
+        await self._await_end({self._loop.create_task(self._loop.shutdown_asyncgens())})
+
+    async def _await_end(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Wait up to _PATIENCE seconds for tasks to end, and report their errors."""
         if not tasks:
             return
         done, _ = await asyncio.wait(tasks, timeout=_PATIENCE)
@@ -206,12 +208,12 @@ class _Run:
                 context = {"message": "a task failed as its job ended", "task": task}
                 self._loop.call_exception_handler(context | {"exception": error})
 
-    def _abandon(self, left: set[asyncio.Task[Any]]) -> None:
-        """Close the loop, although some tasks didn't end when they were canceled."""
-        for task in left:
+    def _abandon(self, remaining: set[asyncio.Task[Any]]) -> None:
+        """Close the loop. Log the tasks that didn't end although they were canceled."""
+        for task in remaining:
             _logger.error("abandoned a task that suppresses its cancellation: %r", task)
         self._loop.close()
-        for task in left:
+        for task in remaining:
             coroutine = task.get_coro()
             with suppress(RuntimeError):  # the coroutine suppressed its GeneratorExit too
                 if asyncio.iscoroutine(coroutine):
@@ -235,48 +237,47 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log the exception of a task that was never awaited, as asyncio does. Don't log an interrupt,
-    such as InvocationOverInterrupt, which isn't an error."""
+    """Log the exception of a task that was never awaited, as asyncio does, unless it is an
+    interrupt, which isn't an error."""
     if not isinstance(context.get("exception"), _INTERRUPTS):
         loop.default_exception_handler(context)
 
 
-def _is_in_work(rang_in: FrameType, *, include_c: bool) -> bool:
-    """Return whether the loop is running code of the job, and not its own code or ours.
+def _runs_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
+    """Return whether the alarm interrupted code of the job, and not the loop's code or ours.
 
     Code in C has no frame. With `include_c`, also return True if such code may be running.
     """
-    if include_c and rang_in.f_code is _HANDLE_RUN_CODE:
+    if include_c and interrupted_frame.f_code is _HANDLE_RUN_CODE:
         return True
-    called: FrameType | None = None
-    frame: FrameType | None = rang_in
+    # Find the callback that the loop is calling.
+    callback: FrameType | None = None
+    frame: FrameType | None = interrupted_frame
     while frame is not None and frame.f_code is not _HANDLE_RUN_CODE:
-        called, frame = frame, frame.f_back
-    return (
-        frame is not None
-        and called is not None
-        and not any(called.f_code is each.__code__ for each in _OURS)
-    )
+        callback, frame = frame, frame.f_back
+    if frame is None or callback is None:
+        return False
+    return not any(callback.f_code is own.__code__ for own in _OWN_CALLBACKS)
 
 
-_OURS = (_Run._end_all, _Run._cancel, _Run._time_is_over, _Run._stop, _report)
+_OWN_CALLBACKS = (_Run._end_all, _Run._cancel, _Run._end_late_function, _Run._stop, _report)
 
 
-def _in_a_thread(call: Callable[[], Any]) -> Any:
+def _call_in_thread(call: Callable[[], Any]) -> Any:
     """Run a call in a new thread with this thread's context, and return its result."""
-    ended: list[Any] = []
+    results: list[Any] = []
+    errors: list[BaseException] = []
     context = contextvars.copy_context()
 
     def work() -> None:
         try:
-            ended.append((True, context.run(call)))
+            results.append(context.run(call))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            ended.append((False, error))
+            errors.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    returned, value = ended[0]
-    if not returned:
-        raise value
-    return value
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,4 +1,4 @@
-"""A job's files in S3, which it reads and writes by their keys."""
+"""Read and write a job's files in S3, by their keys."""
 
 import io
 import re
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 # The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
 
-FOLDERS = ("uploads", "results")  # of each organization; `job-runners erase` deletes them
-_LONGEST_NAME = 255  # bytes; with any folder before it, a key stays below S3's limit of 1,024
-_READ_AHEAD = 1024 * 1024  # bytes
+FOLDERS = ("uploads", "results")  # each has a folder per organization, which `erase` deletes
+_MAX_NAME_LENGTH = 255  # bytes; so a key, with its folder, stays below S3's limit of 1,024
+_BLOCK_SIZE = 1024 * 1024  # bytes that are read at a time
 
 
 class JobFiles:
@@ -110,12 +110,13 @@ class JobFiles:
         return [*folders_of(self._row.organization_id), self.work_folder]
 
     def _check(self, key: str, *folders: str) -> None:
+        """Raise FileRefused if a key is in none of these folders."""
         if not any(is_in(folder, key) for folder in folders):
             raise FileRefused(key, folders)
 
 
 def folders_of(organization_id: str) -> list[str]:
-    """Return the folders in the bucket whose files each job of an organization may read."""
+    """Return the bucket's folders that every job of an organization may read."""
     return [f"{folder}/{organization_id}" for folder in FOLDERS]
 
 
@@ -125,36 +126,36 @@ class StoredFile(io.BufferedReader):
     `size` is its size in bytes. `etag` changes with the content.
     """
 
-    def __init__(self, ranges: "_Ranges") -> None:
-        super().__init__(ranges, _READ_AHEAD)
-        self.size = ranges.version.size
-        self.etag = ranges.version.etag
+    def __init__(self, stream: "_RangeStream") -> None:
+        super().__init__(stream, _BLOCK_SIZE)
+        self.size = stream.version.size
+        self.etag = stream.version.etag
 
     @classmethod
     def at(cls, key: str) -> Self:
         """Open the file with this key. Raises MissingObject."""
         from job_runners.aws import bucket
 
-        return cls(_Ranges(key, bucket.version(key)))
+        return cls(_RangeStream(key, bucket.version(key)))
 
     def read1(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the buffer.
 
         A text wrapper reads 8 KiB at a time. Without the buffer, each of these reads would be a
-        request.
+        request to S3.
         """
-        self.peek(1)
+        self.peek(1)  # fills the buffer if it is empty
         return super().read1(size)
 
 
-class _Ranges(io.RawIOBase):
-    """One version of an object. Each read requests a range of it."""
+class _RangeStream(io.RawIOBase):
+    """An unbuffered stream of one version of an object. Each read requests a range of it."""
 
     def __init__(self, key: str, version: "Version") -> None:
         super().__init__()
         self._key = key
         self.version = version
-        self._at = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -163,29 +164,31 @@ class _Ranges(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.version.size}[whence]
-        if start + offset < 0:
-            raise ValueError(f"a file has no position {start + offset}")
-        self._at = start + offset
-        return self._at
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.version.size}
+        position = origins[whence] + offset
+        if position < 0:
+            raise ValueError(f"a file has no position {position}")
+        self._position = position
+        return position
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer)
-        data = self._next(len(view))
+        data = self._read_next(len(view))
         view[: len(data)] = data
         return len(data)
 
     def readall(self) -> bytes:
-        return self._next(self.version.size)
+        return self._read_next(self.version.size)
 
-    def _next(self, length: int) -> bytes:
+    def _read_next(self, length: int) -> bytes:
         from job_runners.aws import bucket
 
-        start, end = self._at, min(self._at + length, self.version.size)
+        start = self._position
+        end = min(start + length, self.version.size)
         if end <= start:
             return b""
         data = bucket.get_range(self._key, start, end, self.version.etag)
-        self._at += len(data)
+        self._position += len(data)
         return data
 
 
@@ -194,23 +197,26 @@ def is_in(folder: str, key: str) -> bool:
 
     The result is False if a part of the name is empty, "." or "..".
     """
-    name = key.removeprefix(f"{folder}/")
-    return name != key and {"", *names.DOTS}.isdisjoint(name.split("/")) and _is_utf_8(key)
+    prefix = f"{folder}/"
+    if not key.startswith(prefix) or not _is_utf_8(key):
+        return False
+    parts = key.removeprefix(prefix).split("/")
+    return {"", *names.DOTS}.isdisjoint(parts)
 
 
 def _key(folder: str, name: str) -> str:
     key = f"{folder}/{name}"
     if (
         not is_in(folder, key)
-        or len(name.encode()) > _LONGEST_NAME
+        or len(name.encode()) > _MAX_NAME_LENGTH
         or not re.fullmatch(names.KEY, name)
     ):
-        raise InvalidFileName(name, _LONGEST_NAME)
+        raise InvalidFileName(name, _MAX_NAME_LENGTH)
     return key
 
 
 def _is_utf_8(text: str) -> bool:
-    """Return whether text has no lone surrogates. File names of `os.listdir` may have them."""
+    """Return whether text has no lone surrogates, which file names from `os.listdir` may have."""
     try:
         text.encode()
     except UnicodeEncodeError:

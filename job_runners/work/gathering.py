@@ -1,7 +1,11 @@
-"""How a job gathers: it dispatches the members of a group, waits for them, and gets their results.
+"""Gather a group of jobs: dispatch its members, wait for them, and return their results.
 
-A gather relies only on its stored state. The message that started the invocation is only a hint. If
-the group isn't complete, the invocation dispatches the members that are missing, and waits again.
+The waiting job's function runs again from its start in each invocation. Each time, the recorded
+steps and the stored keys of the group's members show what is done. If the group isn't complete, the
+invocation dispatches the missing members and waits again.
+
+Members are dispatched in *chunks*. The table stores the keys of a chunk before its members, and
+afterwards that the chunk is dispatched.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -21,30 +25,33 @@ from job_runners.values import Value
 from job_runners.work.errors import GatherChanged, TooManyMembers
 from job_runners.work.interrupts import CancelInterrupt, InvocationOverInterrupt, TimeOverInterrupt
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
-from job_runners.work.waiting import GroupWaitInterrupt, require_next_invocation, take_name
+from job_runners.work.waiting import GroupWaitInterrupt, require_next_invocation, use_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# A RunningJob. It can't be imported here, because its module imports `waits`, which uses this one.
+# A RunningJob. An import would be circular: its module imports job_runners.work.waits, which uses
+# this module.
 _Job = Any
 _T = TypeVar("_T")
 
-# An organization's index takes 1,000 rows a second, and others dispatch jobs too.
+# An organization's index accepts 1,000 rows per second, and other callers dispatch jobs too.
 _ROWS_PER_SECOND = 300
-_PART = 100  # members that are dispatched at a time
-_LONGEST_CALL = 20 * clock.SECOND  # after it, the alarm may interrupt the job
-_PAGE = 100  # results that are read at a time
-# The gaps between two counts of the members that have ended, while others are dispatched.
-_FIRST_COUNT = clock.MINUTE
-_LONGEST_GAP = 10 * clock.MINUTE
+_BATCH_SIZE = 100  # members that are dispatched at a time
+# How long one call may defer the alarm, which interrupts a job out of time.
+_MAX_CALL_TIME = 20 * clock.SECOND
+_PAGE_SIZE = 100  # results that are read at a time
+# While members are dispatched, those that have ended are counted at gaps between these two.
+_MIN_COUNT_GAP = clock.MINUTE
+_MAX_COUNT_GAP = 10 * clock.MINUTE
+_NAME = "name of the group"  # what error messages call it
 
 
 class Member(NamedTuple):
     """A job that another job dispatches and waits for. `key` names it within its group.
 
-    Without `key`, its key is its position in the group (six digits). `queue_name` is by default
-    that of its job type.
+    By default, `key` is the member's index in the group, as six digits, and `queue_name` is the
+    queue of the job type.
     """
 
     job_type: str
@@ -66,9 +73,9 @@ class MemberError(Value):
 class MemberResult:
     """How a member of a group has ended.
 
-    `status` is "succeeded", "failed", "canceled", "deleted", or "existing" if the work is unique
-    and another job was already doing it. `error` has `kind` and `message` if the member failed.
-    `job_id` is the member's job, or that other job.
+    `status` is "succeeded", "failed", "canceled" or "deleted". It is "existing" if the member's
+    work is unique and another job was already doing it; `job_id` is then the id of that other job.
+    `error` has `kind` and `message` if the member failed.
     """
 
     def __init__(
@@ -77,11 +84,10 @@ class MemberResult:
         self.key = key
         self.job_id = job_id
         self.status = status
-        self.error = (
-            MemberError(str(error.get("kind", "")), str(error.get("message", "")))
-            if error
-            else None
-        )
+        self.error: MemberError | None = None
+        if error:
+            kind, message = error.get("kind", ""), error.get("message", "")
+            self.error = MemberError(str(kind), str(message))
         self._job = job
         self._row = row
 
@@ -100,9 +106,9 @@ class MemberResult:
 class GroupResults:
     """The results of a group, in the order of its members. They are read as you iterate.
 
-    `total` is the number of members. `failed` is the number of those that had failed or were
-    canceled when the group was complete. `outcomes` has the numbers of those that were succeeded,
-    failed, canceled, or existing.
+    `total` is the number of members. `failed` is the number of members that had failed or were
+    canceled when the group was complete. `outcomes` counts the members by outcome: "succeeded",
+    "failed", "canceled" or "existing".
     """
 
     def __init__(self, job: _Job, group: Group, total: int, outcomes: dict[str, int]) -> None:
@@ -116,14 +122,15 @@ class GroupResults:
         return self.total
 
     def __iter__(self) -> Iterator[MemberResult]:
-        left, chunk = self.total, 0
-        while left > 0:
+        remaining, chunk = self.total, 0
+        while remaining > 0:
             keys = self._job._keep_trying(partial(group_chunks.read_keys, self._group.id, chunk))
-            for page in _pages(keys, _PAGE):
-                yield from self._results(page)
-            left, chunk = left - len(keys), chunk + 1
+            for page in _pages(keys, _PAGE_SIZE):
+                yield from self._read_results(page)
+            remaining -= len(keys)
+            chunk += 1
 
-    def _results(self, keys: list[str]) -> Iterator[MemberResult]:
+    def _read_results(self, keys: list[str]) -> Iterator[MemberResult]:
         ids = {key: self._group.member_id(key) for key in keys}
         read = partial(queries.read_many, list(ids.values()), fresh=True)
         rows: dict[str, JobRequest] = self._job._keep_trying(read)
@@ -136,12 +143,12 @@ class GroupResults:
 
     def _result_without_row(self, key: str, member_id: str) -> MemberResult:
         read = partial(groups.reason_without_row, self._group, member_id)
-        found = self._job._keep_trying(read)
-        if found is not None and found.job_id is not None:
-            return MemberResult(self._job, key, found.job_id, "existing", None, None)
-        if found is not None and found.error is not None:
-            return MemberResult(self._job, key, member_id, "failed", found.error, None)
-        return MemberResult(self._job, key, member_id, "deleted", None, None)
+        reason = self._job._keep_trying(read)
+        if reason is not None and reason.job_id is not None:
+            return MemberResult(self._job, key, reason.job_id, "existing", error=None, row=None)
+        if reason is not None and reason.error is not None:
+            return MemberResult(self._job, key, member_id, "failed", error=reason.error, row=None)
+        return MemberResult(self._job, key, member_id, "deleted", error=None, row=None)
 
 
 def gather(
@@ -150,89 +157,95 @@ def gather(
     """Return the results of a group, after all its members have ended."""
     require_next_invocation(job)
     check_name(name, "a group")
-    take_name(job, f"{groups.STEP}{name}", name)
+    use_name(job, f"{groups.STEP}{name}", name)
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
     if complete is not None:
         return _results(job, complete.result)
-    keyed = _Members(members)
-    begun = job._run_once("name of the group", groups.STEP, name, lambda: _begin(job, name, keyed))
-    group = Group(begun["id"], begun["shards"])
-    wait = GroupWaitInterrupt(name, group, begun["since"], stop_after_failures)
-    total = _add_missing(job, wait, keyed)
-    # `last_group_id` is the last group that the job has begun, `last_finished_group_id` the last
-    # whose end it has seen.
+    queue = _MemberQueue(members)
+    stored_group = job._run_once(
+        name, lambda: _new_group(job, name, queue), prefix=groups.STEP, what=_NAME
+    )
+    group = Group(stored_group["id"], stored_group["shards"])
+    wait = GroupWaitInterrupt(name, group, stored_group["since"], stop_after_failures)
+    total = _add_missing(job, wait, queue)
+    # The row's `last_finished_group_id` is the last group of the job that was seen to be complete.
     if total == 0 or job._row.last_finished_group_id == group.id:
-        found = job._run_once(
-            "name of the group", "gathered ", name, lambda: _count(job, group, total)
+        outcome = job._run_once(
+            name, lambda: _count(job, group, total), prefix="gathered ", what=_NAME
         )
-        return _results(job, found)
+        return _results(job, outcome)
     raise job._interrupt(wait)
 
 
-class _Members:
-    """The members of a gather, each with its key. They are read only when needed."""
+class _MemberQueue:
+    """The members of a group that are still to be handled, with their keys.
+
+    Members are read from the job's iterable only when they are needed.
+    """
 
     def __init__(self, members: Iterable[Member]) -> None:
         if isinstance(members, Sized) and len(members) > MAX_MEMBERS:
             raise TooManyMembers(MAX_MEMBERS)
-        self._left = iter(members)
-        self._read: list[tuple[str, Member]] = []
+        self._unread = iter(members)
+        self._buffer: list[tuple[str, Member]] = []
         self._keys = MemberKeys()
 
     def has_more_than(self, number: int) -> bool:
         """Return whether more than `number` members are left."""
-        for member in islice(self._left, number + 1 - len(self._read)):
-            self._read.append((self._keys.next(member.key), member))
-        return len(self._read) > number
+        for member in islice(self._unread, number + 1 - len(self._buffer)):
+            self._buffer.append((self._keys.next(member.key), member))
+        return len(self._buffer) > number
 
     def take(self, number: int) -> dict[str, Member]:
-        """Return the next members, by key."""
-        self.has_more_than(number)
-        taken, self._read = self._read[:number], self._read[number:]
-        return dict(taken)
+        """Return the next members, at most `number`, by key."""
+        self.has_more_than(number)  # fills the buffer
+        members = self._buffer[:number]
+        del self._buffer[:number]
+        return dict(members)
 
 
-def _begin(job: _Job, name: str, members: _Members) -> dict[str, Any]:
-    """Return a new group and the time, as the gather stores them."""
+def _new_group(job: _Job, name: str, members: _MemberQueue) -> dict[str, Any]:
+    """Return a new group and the time, in the form in which the gather stores them."""
     is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
 
 
-def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _Members) -> int:
+def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
-    Once all are dispatched, later invocations don't read `members` any more. An invocation that
-    comes so late that rows of members may have expired dispatches none: it could dispatch such a
-    member again. Raises GroupExpired.
+    Once all members are dispatched, later invocations don't read `members`. Raises GroupExpired if
+    the rows of members may have expired, because a member without its row could be dispatched a
+    second time.
     """
-    group, done = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
+    group, chunks = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.last_group_id == group.id:
-        done = job._keep_trying(lambda: group_chunks.read_dispatched(group.id))
-    if done.total is not None:
-        return done.total
+        chunks = job._keep_trying(lambda: group_chunks.read_dispatched(group.id))
+    if chunks.total is not None:
+        return chunks.total
     if clock.now() >= wait.until:
         raise GroupExpired((clock.now() - wait.since) // clock.DAY)
-    return _MemberDispatcher(job, wait, done).add(members)
+    return _MemberDispatcher(job, wait, chunks).add(members)
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return a complete group with its numbers of members by outcome, as the gather stores it."""
+    """Return a complete group and its counts, in the form in which the gather stores them."""
     from job_runners.store import group_counts
 
     counts = group_counts.count_dispatched(
         group, total, max_rows=MAX_MEMBERS, call=job._keep_trying
     )
     outcomes = counts.by_outcome
-    outcomes["failed"] += outcomes.pop("open")  # a member that was retried since then
+    # A member that is open now was retried after the group was complete, so it had failed.
+    outcomes["failed"] += outcomes.pop("open")
     return {"id": group.id, "shards": group.shards, "total": total, "outcomes": outcomes}
 
 
-def _results(job: _Job, found: dict[str, Any]) -> GroupResults:
-    group = Group(found["id"], found["shards"])
+def _results(job: _Job, outcome: dict[str, Any]) -> GroupResults:
+    group = Group(outcome["id"], outcome["shards"])
     # The job's follow-ups get these counts, if this invocation ends the job.
-    job._gathered = {"total": found["total"], **found["outcomes"]}
-    return GroupResults(job, group, found["total"], found["outcomes"])
+    job._group_counts = {"total": outcome["total"], **outcome["outcomes"]}
+    return GroupResults(job, group, outcome["total"], outcome["outcomes"])
 
 
 def _pages(items: list[_T], size: int) -> list[list[_T]]:
@@ -242,39 +255,40 @@ def _pages(items: list[_T], size: int) -> list[list[_T]]:
 class _MemberDispatcher:
     """Dispatches a group's members in one invocation, chunk by chunk.
 
-    `done` has the chunks that earlier invocations have dispatched.
+    `earlier_chunks` are those that earlier invocations have dispatched.
     """
 
     def __init__(
-        self, job: _Job, wait: GroupWaitInterrupt, done: group_chunks.DispatchedChunks
+        self, job: _Job, wait: GroupWaitInterrupt, earlier_chunks: group_chunks.DispatchedChunks
     ) -> None:
         self._job = job
         self._name = wait.name
         self._group = wait.group
         self._wait = wait
-        self._done = done
-        self._next_part_at = 0
+        self._earlier_chunks = earlier_chunks
+        self._next_batch_at = 0
 
-    def add(self, members: _Members) -> int:
+    def add(self, members: _MemberQueue) -> int:
         """Dispatch the members. Return their number. Raises GatherChanged and InvalidPayload."""
         total, chunk = 0, 0
-        while taken := members.take(group_chunks.SIZE):
+        earlier_sizes = self._earlier_chunks.sizes
+        while chunk_members := members.take(group_chunks.SIZE):
             self._record_group()
-            total += len(taken)
+            total += len(chunk_members)
             is_last = not members.has_more_than(0)
-            if chunk not in self._done.sizes:
-                self._add_chunk(chunk, taken, total if is_last else None)
+            if chunk not in earlier_sizes:
+                self._add_chunk(chunk, chunk_members, total if is_last else None)
                 self._count_if_due(total)
-            # With the last chunk, the total would be stored. So there are fewer members now.
-            elif is_last or len(taken) != self._done.sizes[chunk]:
+            # An earlier invocation that dispatched the last chunk would have stored the total.
+            elif is_last or len(chunk_members) != earlier_sizes[chunk]:
                 raise GatherChanged(self._name)
             chunk += 1
-        if self._done.sizes and not total:
+        if earlier_sizes and not total:
             raise GatherChanged(self._name)
         return total
 
     def _record_group(self) -> None:
-        """Record in the row which group is dispatched. The invocation must still have the claim."""
+        """Record in the job's row which group is dispatched, if the job still has its claim."""
         if self._job._row.last_group_id != self._group.id:
             self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
 
@@ -282,10 +296,12 @@ class _MemberDispatcher:
         try:
             self._job._row = self._job._keep_trying(transition).after
         except PreconditionFailed as refused:
-            # If the job has lost its claim instead, the write that stops it is refused too.
+            # The job was canceled or lost its claim. In the second case, the write that would
+            # record the cancellation is refused too.
             raise self._job._interrupt(CancelInterrupt()) from refused
 
     def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
+        """Dispatch a chunk. With the last chunk, record the group's `total` number of members."""
         job, group_id, keys = self._job, self._group.id, list(members)
         jobs = job._dispatch.check_members(job._row, self._group, self._name, members)
         if not job._keep_trying(lambda: group_chunks.put(group_id, chunk, keys)):
@@ -293,42 +309,45 @@ class _MemberDispatcher:
             if not job._keep_trying(lambda: group_chunks.has_keys(group_id, chunk, keys)):
                 raise GatherChanged(self._name)
             jobs = self._without_dispatched(jobs)
-        for part in _pages(list(jobs.items()), _PART):
-            self._add_part(dict(part))
+        for batch in _pages(list(jobs.items()), _BATCH_SIZE):
+            self._add_batch(dict(batch))
         job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
 
     def _count_if_due(self, dispatched: int) -> None:
-        """Store how many members of a large group have ended, as the timer does while it waits."""
+        """Store how many members of a large group have ended.
+
+        The timer does so once the job waits, but not while the job dispatches members.
+        """
         job, group = self._job, self._group
         stored = job._row.member_counts or {}
-        last = stored["at"] if stored.get("group") == group.id else self._wait.since
-        gap = min(max(last - self._wait.since, _FIRST_COUNT), _LONGEST_GAP)
-        if group.shards == 1 or clock.now() < last + gap:
+        counted_at = stored["at"] if stored.get("group") == group.id else self._wait.since
+        gap = min(max(counted_at - self._wait.since, _MIN_COUNT_GAP), _MAX_COUNT_GAP)
+        if group.shards == 1 or clock.now() < counted_at + gap:
             return
         from job_runners.store import group_counts
 
         counts = group_counts.count_dispatched(group, dispatched, call=job._keep_trying)
-        found = group_counts.to_stored(group, counts, job._row.member_counts)
-        self._write(lambda: group_waits.count_members(job._row, found))
+        new_counts = group_counts.to_stored(group, counts, job._row.member_counts)
+        self._write(lambda: group_waits.count_members(job._row, new_counts))
 
-    def _add_part(self, jobs: dict[str, Any]) -> None:
-        """Dispatch some members. First wait until the rate allows that."""
+    def _add_batch(self, jobs: dict[str, Any]) -> None:
+        """Dispatch some members, once _ROWS_PER_SECOND allows it."""
         job = self._job
         job.checkpoint()  # may notice a cancellation, or that the time is over
         if job._budget.invocation_over():
             raise job._interrupt(InvocationOverInterrupt())
-        clock.sleep(max(0, self._next_part_at - clock.now()) / clock.SECOND)
-        self._next_part_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND
+        clock.sleep(max(0, self._next_batch_at - clock.now()) / clock.SECOND)
+        self._next_batch_at = clock.now() + len(jobs) * clock.SECOND // _ROWS_PER_SECOND
         while jobs:
             if job._budget.left() == 0:
                 raise job._interrupt(TimeOverInterrupt())
-            until = min(job._budget.ends, clock.now() + _LONGEST_CALL)
+            until = min(job._budget.ends, clock.now() + _MAX_CALL_TIME)
             dispatched = job._keep_trying(partial(job._dispatch.add_members, jobs, until))
-            jobs = {key: each for key, each in jobs.items() if key not in dispatched}
+            jobs = {key: member for key, member in jobs.items() if key not in dispatched}
             if not dispatched:
                 clock.sleep(0.1)
-            jobs = self._without_dispatched(jobs)  # some may be saved, although no answer came
+            jobs = self._without_dispatched(jobs)  # AWS may have saved some without a response
 
     def _without_dispatched(self, jobs: dict[str, Any]) -> dict[str, Any]:
         dispatched = self._job._keep_trying(lambda: self._job._dispatch.already_dispatched(jobs))
-        return {key: each for key, each in jobs.items() if key not in dispatched}
+        return {key: member for key, member in jobs.items() if key not in dispatched}

@@ -1,25 +1,22 @@
-"""The interrupts: exceptions that end a job's function from outside.
+"""The interrupts: exceptions that end a job's function for a reason outside the function.
 
-They aren't subclasses of Exception, because a job's own `except Exception` would catch those, and
-botocore would retry an HTTP call after one.
+They aren't subclasses of Exception, because the job's own `except Exception` would catch those, and
+botocore would retry the HTTP call that one interrupts.
 """
 
 from job_runners.store.pauses import Pause
 
 
 class ClaimLostInterrupt(BaseException):
-    """This invocation no longer has the job: another invocation or a caller has changed its row."""
+    """This invocation lost its claim on the job: another process has changed the job's row."""
 
 
 class CancelInterrupt(BaseException):
-    """A caller has canceled the job, and the job has just checkpointed."""
+    """A caller has canceled the job. Raised at a checkpoint."""
 
 
 class InvocationOverInterrupt(BaseException):
-    """Little time is left, and the job has just checkpointed.
-
-    The next invocation continues from there.
-    """
+    """Little time is left. Raised at a checkpoint, where the next invocation continues."""
 
 
 class TurnOverInterrupt(BaseException):
@@ -34,7 +31,7 @@ class WaitInterrupt(BaseException):
 
 
 class PauseInterrupt(BaseException):
-    """The job's type or queue is paused, and the job has just checkpointed. It continues later."""
+    """The job's type or queue is paused. Raised at a checkpoint, where the job continues later."""
 
     def __init__(self, pause: Pause) -> None:
         super().__init__(pause.sk)
@@ -42,4 +39,4 @@ class PauseInterrupt(BaseException):
 
 
 class TimeOverInterrupt(BaseException):
-    """The job's time is over, by its own timeout or just before the invocation's deadline."""
+    """The job has run out of time: its attempt timed out, or the invocation is about to end."""

@@ -1,4 +1,4 @@
-"""The payload of follow-ups, the jobs that are dispatched when another job has ended."""
+"""The payload of follow-ups: jobs that are dispatched when another job has ended."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -28,10 +28,10 @@ class EndError(BaseModel):
 class JobEnded(BaseModel):
     """A job that has ended: the payload of its follow-ups.
 
-    A follow-up can also take its own model with only some of these fields. `started_at` is when the
-    job was last started, or None if it never was. A job that succeeded has no error. `group` has
-    the numbers of the members of the last group that the job has gathered, by outcome. It is None
-    if there is none, and if the job's worker didn't record the end.
+    A follow-up can also declare its own model with only some of these fields. `started_at` is when
+    the job last started, or None if it never did. `error` is None if the job succeeded. `group`
+    counts the members of the last group that the job gathered, by outcome. It is None if the job
+    gathered none, or if its worker was killed before it could record the end.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -54,4 +54,4 @@ def samples(kind: str) -> list[dict[str, Any]]:
     failed = _SAMPLE | {"status": "failed", "error": error}
     if kind == "on_failure":
         return [failed]
-    return [failed, *(_SAMPLE | {"status": status} for status in ("succeeded", "canceled"))]
+    return [failed, _SAMPLE | {"status": "succeeded"}, _SAMPLE | {"status": "canceled"}]

@@ -1,4 +1,4 @@
-"""How a job asks a person or another system for an answer: `RunningJob.signal_url`."""
+"""Create the links with which a person or another system answers a job: `RunningJob.signal_url`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,51 +7,54 @@ from job_runners.names import check_signal_name, without_surrogates
 from job_runners.settings import settings
 from job_runners.store import answer_links, steps
 from job_runners.work.errors import NoPublicUrl
-from job_runners.work.waiting import end_of, record, require_next_invocation, take_name
+from job_runners.work.waiting import require_next_invocation, store_once, use_name, wait_end
 
-LONGEST_TEXT = 2_000  # characters
-LONGEST_CHOICE = 100  # characters
-MOST_CHOICES = 20
+MAX_TEXT_LENGTH = 2_000  # characters
+MAX_CHOICE_LENGTH = 100  # characters
+MAX_CHOICES = 20
 
 
 def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: float) -> str:
-    """Return the URL that stores its answer as the signal `name` of this job (a RunningJob)."""
+    """Return a URL whose first answer becomes the signal `name` of this job (a RunningJob)."""
     check_signal_name(name)
-    _check(text, choices)
+    _check_question(text, choices)
     step_name = f"{answer_links.STEP}{name}"
-    take_name(job, step_name, name, what="URL for the signal")
-    found = job._keep_trying(lambda: steps.find(job._row, step_name))
-    if found is None:
-        require_next_invocation(job, "asks for an answer")  # an answer would come too late
-        _store(job, step_name, name, text, choices, end_of(job, name, timeout))
-        found = job._keep_trying(lambda: steps.find(job._row, step_name))
-    url: str = found.result
+    use_name(job, step_name, name, what="URL for the signal")
+    step = job._keep_trying(lambda: steps.find(job._row, step_name))
+    if step is None:
+        # Without another invocation, the job couldn't use the answer.
+        require_next_invocation(job, "asks for an answer")
+        _store_link(job, step_name, name, text, choices, wait_end(job, name, timeout))
+        step = job._keep_trying(lambda: steps.find(job._row, step_name))
+    url: str = step.result
     return url
 
 
-def _store(
+def _store_link(
     job: Any, step_name: str, name: str, text: str, choices: Sequence[str], until: int
 ) -> None:
-    """Store a new link with the step that has its URL, unless the step is there."""
+    """Store a new link, and the step that has its URL, unless the step is already stored."""
     address = settings().public_url
     if address is None:
         raise NoPublicUrl
     link = answer_links.new(job._row, name, text, choices, until)
-    record(job, steps.new(job._row, step_name, f"{address}{link.path}"), link)
+    store_once(job, steps.new(job._row, step_name, f"{address}{link.path}"), link)
 
 
-def _check(text: str, choices: Sequence[str]) -> None:
-    """Raise ValueError for a question that the page can't show."""
+def _check_question(text: str, choices: Sequence[str]) -> None:
+    """Raise ValueError for a text or choices that the page can't show."""
     if isinstance(choices, str):
         raise ValueError(f"choices={choices!r} is one text. Pass a tuple of texts.")
-    for what, each, longest in [
-        ("text", text, LONGEST_TEXT),
-        *(("choice", each, LONGEST_CHOICE) for each in choices),
-    ]:
-        if not each.strip() or len(each) > longest or without_surrogates(each) != each:
-            raise ValueError(
-                f"The {what} {each[:LONGEST_CHOICE]!r} isn't allowed. "
-                f"Use 1 to {longest:,} characters that UTF-8 can encode."
-            )
-    if len(choices) > MOST_CHOICES or len(set(choices)) < len(choices):
-        raise ValueError(f"Pass at most {MOST_CHOICES} choices, each once.")
+    _check_text("text", text, MAX_TEXT_LENGTH)
+    for choice in choices:
+        _check_text("choice", choice, MAX_CHOICE_LENGTH)
+    if len(choices) > MAX_CHOICES or len(set(choices)) < len(choices):
+        raise ValueError(f"Pass at most {MAX_CHOICES} choices, each once.")
+
+
+def _check_text(what: str, text: str, max_length: int) -> None:
+    if not text.strip() or len(text) > max_length or without_surrogates(text) != text:
+        raise ValueError(
+            f"The {what} {text[:MAX_CHOICE_LENGTH]!r} isn't allowed. "
+            f"Use 1 to {max_length:,} characters that UTF-8 can encode."
+        )

@@ -1,33 +1,36 @@
-"""The keys of the members of a group."""
+"""Check the keys that name a group's members."""
 
 from job_runners.names import without_surrogates
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 
-MAX_MEMBERS = 100_000  # members of a group
-_LONGEST_KEY = 128  # bytes
+MAX_MEMBERS = 100_000  # per group
+_MAX_KEY_LENGTH = 128  # bytes
 
 
 class MemberKeys:
-    """Checks the keys of a group's members in their order."""
+    """Checks the keys of one group's members, which must be passed in their order."""
 
     def __init__(self) -> None:
-        self._number = 0
-        self._seen: dict[str, int] = {}  # the number of the member with each key
+        self._count = 0
+        self._index_by_key: dict[str, int] = {}
 
-    def next(self, given: str | None) -> str:
-        """Return the key of the next member: its own, or its number.
+    def next(self, key: str | None) -> str:
+        """Return the key of the next member. By default it is the member's index, as six digits.
 
         Raises TooManyMembers, NameNotText, NameTooLong and DuplicateMember.
         """
-        index, self._number = self._number, self._number + 1
+        index = self._count
+        self._count += 1
         if index >= MAX_MEMBERS:
             raise TooManyMembers(MAX_MEMBERS)
-        key = f"{index:06d}" if given is None else given
+        if key is None:
+            key = f"{index:06d}"
+        what = f"key of member {index:,}, counted from 0,"
         if without_surrogates(key) != key:
-            raise NameNotText(f"key of member {index:,}, counted from 0,")
-        if not 0 < len(key.encode()) <= _LONGEST_KEY:
-            what = f"key of member {index:,}, counted from 0,"
-            raise NameTooLong(what, len(key.encode()), _LONGEST_KEY)
-        if (first := self._seen.setdefault(key, index)) != index:
-            raise DuplicateMember(first, index)
+            raise NameNotText(what)
+        if not 0 < len(key.encode()) <= _MAX_KEY_LENGTH:
+            raise NameTooLong(what, len(key.encode()), _MAX_KEY_LENGTH)
+        first_index = self._index_by_key.setdefault(key, index)
+        if first_index != index:
+            raise DuplicateMember(first_index, index)
         return key

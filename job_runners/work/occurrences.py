@@ -1,13 +1,12 @@
-"""Compute the times of a cron expression or an interval.
+"""Compute when a schedule's jobs start, from a cron expression or an interval.
 
-The functions read no clock and no table, so that two timers compute the same times. The parser of
-cron expressions and the time zones are loaded at their first use.
+The functions read neither the clock nor the table, so two timers compute the same times.
 
 The times of a cron expression are local times. In most zones the clock skips one hour of the year
 and repeats another. For those hours, this module follows the rules of Debian's cron:
 
-- If minute and hour both start with a digit ("30 2 * * *"), each local time happens once. A skipped
-  time happens at the moment the clock jumps, and a repeated time at its first occurrence.
+- If minute and hour both start with a digit ("30 2 * * *"), each local time occurs once. A skipped
+  time occurs at the moment the clock jumps, and a repeated time only the first time.
 - If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
   a matching time. So it never runs at a skipped time, and runs twice at a repeated time.
 """
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,12 +26,12 @@ from job_runners.work.errors import InvalidOccurrences
 if TYPE_CHECKING:
     from cronsim import CronSim
 
-SHORTEST: Final = 60  # seconds; the timer runs once a minute
-LONGEST: Final = 366 * 24 * 60 * 60
-ALLOWED_INTERVALS: Final = f"{SHORTEST} to {LONGEST:,} seconds (a minute to 366 days)"
-LONGEST_CRON: Final = 256  # characters
+MIN_INTERVAL: Final = 60  # seconds; the timer runs once a minute
+MAX_INTERVAL: Final = 366 * 24 * 60 * 60  # seconds
+ALLOWED_INTERVALS: Final = f"{MIN_INTERVAL} to {MAX_INTERVAL:,} seconds (a minute to 366 days)"
+MAX_CRON_LENGTH: Final = 256  # characters
 MAX_LATE_STARTS: Final = 100  # missed occurrences of a schedule that may start late
-SHOWN: Final = 5  # number of next occurrences that a schedule shows
+UPCOMING_COUNT: Final = 5  # the number of next occurrences that are shown with a schedule
 
 _FIELDS: Mapping[str, str] = {
     "minute": "0 to 59",
@@ -46,7 +46,7 @@ _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-# How far around a moment the search considers clock changes. This is longer than any zone's offset
+# How far around a moment the search looks for clock changes. This is longer than any zone's offset
 # from UTC, and longer than any clock change.
 _SEARCH_MARGIN = 2 * _DAY
 _SECOND = timedelta(seconds=1)
@@ -68,7 +68,7 @@ def check(when: When) -> None:
     check_form(when)
     _zone(when.timezone)
     if when.cron is not None and _next_local(when.cron, _EPOCH.replace(tzinfo=None)) is None:
-        raise _never(when.cron)
+        raise _never_matches(when.cron)
 
 
 def check_form(when: When) -> None:
@@ -77,17 +77,18 @@ def check_form(when: When) -> None:
     if (when.cron is None) == (when.every is None):
         raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
     if when.cron is not None:
-        fields = len(when.cron.split())
-        if len(when.cron) > LONGEST_CRON:
-            raise InvalidOccurrences("cron", f"must have at most {LONGEST_CRON} characters")
-        if fields != len(_FIELDS):
+        if len(when.cron) > MAX_CRON_LENGTH:
+            raise InvalidOccurrences("cron", f"must have at most {MAX_CRON_LENGTH} characters")
+        field_count = len(when.cron.split())
+        if field_count != len(_FIELDS):
+            fields = "1 field" if field_count == 1 else f"{field_count} fields"
             raise InvalidOccurrences(
                 "cron",
-                f"{when.cron!r} has {fields} field{'s'[: fields != 1]}; it must have five: minute, "
-                f"hour, day of the month, month, day of the week. {_advice(when.cron)}",
+                f"{when.cron!r} has {fields}; it must have five: minute, hour, day of the month, "
+                f"month, day of the week. {_advice(when.cron)}",
             )
     if when.every is not None:
-        if not SHORTEST <= when.every <= LONGEST:
+        if not MIN_INTERVAL <= when.every <= MAX_INTERVAL:
             raise InvalidOccurrences("every", f"must be {ALLOWED_INTERVALS}")
         if when.timezone != "UTC":
             raise InvalidOccurrences(
@@ -99,13 +100,13 @@ def _advice(cron: str) -> str:
     """Return advice on an invalid cron expression, such as its equivalent in this notation."""
     from job_runners.work import other_notations  # imported here because only this error needs it
 
-    words, equivalent = other_notations.advice(cron)
-    if _is_expression(equivalent):
-        return f"{words}: {equivalent!r}"
-    return words or _EXAMPLE
+    hint, equivalent = other_notations.advice(cron)
+    if _is_valid_cron(equivalent):
+        return f"{hint}: {equivalent!r}"
+    return hint or _EXAMPLE
 
 
-def _is_expression(cron: str | None) -> bool:
+def _is_valid_cron(cron: str | None) -> bool:
     try:
         check(When(cron))
     except InvalidOccurrences:
@@ -114,21 +115,23 @@ def _is_expression(cron: str | None) -> bool:
 
 
 def next_after(when: When, after: int) -> int | None:
-    """Return the first time after `after`, both in milliseconds since 1970, or None if there is
-    none within 50 years. Raises InvalidOccurrences."""
+    """Return the first time after `after`. Both are in milliseconds since 1970.
+
+    Return None if there is none within 50 years. Raises InvalidOccurrences.
+    """
     if when.every is not None:
         step = when.every * clock.SECOND
         return (after // step + 1) * step
     # Whole seconds are enough: an expression matches only whole minutes, and clocks change only at
     # whole seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
-    found = _next(_expression(when), _zone(when.timezone), since)
-    return None if found is None else (found - _EPOCH) // _SECOND * clock.SECOND
+    moment = _next(_expression(when), _zone(when.timezone), since)
+    return None if moment is None else (moment - _EPOCH) // _SECOND * clock.SECOND
 
 
-def upcoming(when: When, after: int, count: int = SHOWN) -> list[int]:
-    """Return the next `count` times after `after` in milliseconds, or fewer if there are fewer."""
-    return [time for time, _ in zip(_following(when, after), range(count), strict=False)]
+def upcoming(when: When, after: int, count: int = UPCOMING_COUNT) -> list[int]:
+    """Return up to `count` times after `after`, in milliseconds since 1970."""
+    return list(islice(_following(when, after), count))
 
 
 def in_words(when: When) -> str:
@@ -137,11 +140,11 @@ def in_words(when: When) -> str:
     Raises InvalidOccurrences.
     """
     if when.every is not None:
-        name, size = next((name, size) for name, size in _UNITS if when.every % size == 0)
+        unit, size = next((unit, size) for unit, size in _UNITS if when.every % size == 0)
         number = when.every // size
-        return f"every {name}" if number == 1 else f"every {number} {name}s"
-    words = _ordinals(_parsed(_expression(when), _EPOCH).explain())
-    # cronsim joins a day of the month and a day of the week by "and", but either of them counts.
+        return f"every {unit}" if number == 1 else f"every {number} {unit}s"
+    words = _correct_ordinals(_parse(_expression(when), _EPOCH).explain())
+    # cronsim joins a day of the month and a day of the week by "and", but either one is enough.
     words = words.replace(" and on ", " or on ")
     return f"{words[0].lower()}{words[1:]}, {when.timezone}"
 
@@ -168,9 +171,10 @@ def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     minute, hour = cron.split()[:2]
     if minute.startswith("*") or hour.startswith("*"):
         return _next_by_clock(cron, zone, after)
-    for local in _parsed(cron, after.astimezone(zone)):  # cronsim moves times that are skipped
+    for local in _parse(cron, after.astimezone(zone)):  # cronsim moves times that are skipped
         moment = local.astimezone(UTC)
-        if moment > after:  # otherwise this is a repeated time, which also occurred before `after`
+        # A repeated local time whose first occurrence was before `after` doesn't count.
+        if moment > after:
             return moment
     return None
 
@@ -178,19 +182,24 @@ def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
 def _next_by_clock(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after` at which the zone's clock shows a matching time.
 
-    cronsim's own search in a zone isn't used: it leaves out times after a change by half an hour or
-    at midnight, and after some changes that aren't at a full hour, it never ends. Between two
-    changes, local time is UTC plus a constant. A change soon after `after` may repeat times, and a
-    change shortly before the time found alters its offset. This search checks only these two
-    stretches, and skips the years between them.
+    cronsim's own search in a zone isn't used, because it has bugs: it leaves out times after a
+    clock change by half an hour or at midnight, and after some changes that aren't at a full hour,
+    it never ends.
+
+    Between two clock changes, local time is UTC plus a constant offset. So this search takes the
+    next matching local time, converts it with the offset at `after`, and then looks for a clock
+    change in between. For a match that is years away, it looks only near `after`, where a change
+    may repeat times, and shortly before the match, where a change alters its offset.
     """
     search_from = _local(zone, after)
-    while (found := _next_local(cron, search_from)) is not None:
-        moment = found.replace(tzinfo=UTC) - _offset(zone, after)
+    while (local := _next_local(cron, search_from)) is not None:
+        moment = local.replace(tzinfo=UTC) - _offset(zone, after)
         is_far = moment - after > 2 * _SEARCH_MARGIN
-        change = _change(zone, after, after + _SEARCH_MARGIN if is_far else moment)
+        change = _first_change(zone, after, after + _SEARCH_MARGIN if is_far else moment)
         if change is not None:
-            after, search_from = change, _local(zone, change) - _SECOND  # the change may match
+            # Search again from the change, which may itself be at a matching time.
+            after = change
+            search_from = _local(zone, change) - _SECOND
         elif is_far:
             after = moment - _SEARCH_MARGIN
         else:
@@ -198,14 +207,16 @@ def _next_by_clock(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     return None
 
 
-def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
-    """Return the moment of the first change of the zone's clock after `after` and up to `until`,
-    or None. No clock changes twice within a day."""
+def _first_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
+    """Return when the zone's clock first changes after `after` and up to `until`, or None.
+
+    No clock changes twice within a day.
+    """
     offset = _offset(zone, after)
     while after < until:
         changed = min(after + _DAY, until)
         if _offset(zone, changed) != offset:
-            while changed - after > _SECOND:
+            while changed - after > _SECOND:  # a binary search for the second of the change
                 middle = after + (changed - after) // _SECOND // 2 * _SECOND
                 if _offset(zone, middle) == offset:
                     after = middle
@@ -226,12 +237,15 @@ def _local(zone: tzinfo, moment: datetime) -> datetime:
 
 
 def _next_local(cron: str, after: datetime) -> datetime | None:
-    """Return the first local time after `after`, as if clocks never changed. Raises
-    InvalidOccurrences."""
-    return next(_parsed(cron, after), None)
+    """Return the first matching local time after `after`, as if clocks never changed.
+
+    Raises InvalidOccurrences.
+    """
+    return next(_parse(cron, after), None)
 
 
-def _parsed(cron: str, after: datetime) -> "CronSim":
+def _parse(cron: str, after: datetime) -> "CronSim":
+    """Return an iterator over the times after `after`. Raises InvalidOccurrences."""
     from cronsim import CronSim, CronSimError
 
     try:
@@ -240,26 +254,32 @@ def _parsed(cron: str, after: datetime) -> "CronSim":
         field = str(error).removeprefix("Bad ")
     fields = cron.split()
     if field == "day-of-month":
+        # cronsim also reports this field if the given months don't have the day.
         try:
             CronSim(" ".join([*fields[:3], "*", fields[4]]), after)
         except CronSimError:
             pass  # the field itself is wrong
         else:
-            raise _never(cron)
-    given = fields[list(_FIELDS).index(field)]
+            raise _never_matches(cron)
+    value = fields[list(_FIELDS).index(field)]
     raise InvalidOccurrences(
-        "cron", f"the {field} of {cron!r} is {given!r}; it must be {_FIELDS[field]}. {_FORMS}"
+        "cron", f"the {field} of {cron!r} is {value!r}; it must be {_FIELDS[field]}. {_FORMS}"
     )
 
 
-def _never(cron: str) -> InvalidOccurrences:
+def _never_matches(cron: str) -> InvalidOccurrences:
     return InvalidOccurrences("cron", f"{cron!r} never matches: these months have no such day")
 
 
-def _ordinals(words: str) -> str:
-    """Return the words with cronsim's wrong ordinals corrected, for example "31th" to "31st"."""
+def _correct_ordinals(words: str) -> str:
+    """Correct cronsim's wrong ordinals, for example "31th" to "31st"."""
     endings = {"1": "st", "2": "nd", "3": "rd"}
-    return re.sub(r"\b([2-5])([1-3])th\b", lambda th: f"{th[1]}{th[2]}{endings[th[2]]}", words)
+
+    def correct(ordinal: re.Match[str]) -> str:
+        tens, ones = ordinal.groups()
+        return f"{tens}{ones}{endings[ones]}"
+
+    return re.sub(r"\b([2-5])([1-3])th\b", correct, words)
 
 
 # --- zones ----------------------------------------------------------------------------------------
@@ -272,11 +292,11 @@ def _zone(name: str) -> tzinfo:
         return UTC
     from zoneinfo import ZoneInfo
 
-    known = zones()
-    if name not in known:
+    zone_names = zones()
+    if name not in zone_names:
         from difflib import get_close_matches  # imported here because only this error needs it
 
-        nearest = get_close_matches(name, known, n=1, cutoff=0.5)
+        nearest = get_close_matches(name, zone_names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else "an example is 'Europe/Berlin'"
         raise InvalidOccurrences("timezone", f"there is no time zone {name!r}; {hint}")
     with _tzdata().joinpath("zoneinfo", *name.split("/")).open("rb") as file:

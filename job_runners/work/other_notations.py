@@ -1,4 +1,4 @@
-"""Translate the cron notations of EventBridge and Quartz, for error messages."""
+"""Translate cron expressions of EventBridge and Quartz, for hints in error messages."""
 
 import re
 
@@ -14,20 +14,21 @@ def advice(cron: str) -> tuple[str, str | None]:
     there is one. The hint is empty if the notation is unknown."""
     rate = _RATE.fullmatch(cron)
     if rate is not None:
-        return f"Give every={int(rate[1]) * _UNITS[rate[2]]} instead, which is in seconds", None
+        seconds = int(rate[1]) * _UNITS[rate[2]]
+        return f"Give every={seconds} instead, which is in seconds", None
     wrapped = _CRON.fullmatch(cron)
     fields = (wrapped[1] if wrapped else cron).split()
     if len(fields) != 6 or "?" not in fields:
         return "", None
     if "?" in (fields[2], fields[4]):  # EventBridge: the last field is the year
-        *fields, left_out = fields
-        what, any_value = "year", "*"
-    else:
-        left_out, *fields = fields
-        what, any_value = "seconds", "0"
-    if left_out != any_value:
-        return f"No {what} can be given here", None
-    # Sunday is 1 in that notation, and 0 here.
+        extra_name, neutral_value = "year", "*"
+        extra_field = fields.pop()
+    else:  # Quartz: the first field is the seconds
+        extra_name, neutral_value = "seconds", "0"
+        extra_field = fields.pop(0)
+    if extra_field != neutral_value:
+        return f"No {extra_name} can be given here", None
+    # Sunday is 1 in both notations, and 0 here.
     fields[4] = _DAY_OF_WEEK.sub(lambda day: str(int(day[0]) - 1), fields[4])
-    equivalent = " ".join("*" if each == "?" else each for each in fields)
-    return f"Leave out the {what}, and write * for ?", equivalent
+    equivalent = " ".join("*" if field == "?" else field for field in fields)
+    return f"Leave out the {extra_name}, and write * for ?", equivalent

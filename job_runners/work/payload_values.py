@@ -1,6 +1,6 @@
-"""Read the fields of payloads, and compare their values.
+"""Find the fields of payload models, and make the values of payloads comparable.
 
-Importing pydantic is half of a cold start, so this module imports it only when a value is compared.
+Importing pydantic takes half of a cold start, so only functions that need it import it.
 """
 
 import json
@@ -18,13 +18,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
     """Return whether a payload's model has a field of this name or alias."""
-    return bool(fields_named(payload_model, name))
+    return bool(find_fields(payload_model, name))
 
 
-def hides_own(payload_model: "type[BaseModel]", name: str) -> bool:
-    """Return whether a payload has a field that could be taken for the job's own field `name`.
+def shadows_job_field(payload_model: "type[BaseModel]", name: str) -> bool:
+    """Return whether payloads have a field that could be mistaken for the job's own field `name`.
 
-    A `JobEnded` is no such payload: its fields have the values of the follow-up's own.
+    For a `JobEnded` it doesn't matter, because the two fields have the same value.
     """
     if not has_field(payload_model, name):
         return False
@@ -33,19 +33,19 @@ def hides_own(payload_model: "type[BaseModel]", name: str) -> bool:
     return not issubclass(payload_model, JobEnded)
 
 
-def fields_named(payload_model: "type[BaseModel]", name: str | None) -> list[str]:
+def find_fields(payload_model: "type[BaseModel]", name: str | None) -> list[str]:
     """Return the names of a model's fields that have this name or alias."""
     fields = payload_model.model_fields
     if name in fields:
         return [name]
-    return [own for own, each in fields.items() if name in (each.alias, each.validation_alias)]
+    return [key for key, field in fields.items() if name in (field.alias, field.validation_alias)]
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON. Equal values have the same JSON in every process.
+def canonical(value: Any) -> Any:
+    """Return a value as JSON, so that equal values have the same JSON in every process.
 
-    So sets are sorted, a moment has the same text in every time zone, and 1.0 becomes 1. A secret
-    becomes its value, not stars. A decimal becomes its text, and True stays distinct from 1.
+    Sets are sorted, times are converted to UTC, and 1.0 becomes 1. A secret becomes its value, not
+    stars. A decimal becomes its text, and True stays distinct from 1.
     """
     from decimal import Decimal
 
@@ -53,38 +53,41 @@ def plain(value: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
     if isinstance(value, BaseModel):
-        return {name: plain(each) for name, each in value}
+        return {name: canonical(field_value) for name, field_value in value}
     if isinstance(value, Mapping):
-        return [[plain(name), plain(each)] for name, each in sorted(value.items(), key=_by_name)]
+        items = sorted(value.items(), key=_key_as_text)
+        return [[canonical(key), canonical(item_value)] for key, item_value in items]
     if isinstance(value, set | frozenset):
-        return sorted((plain(each) for each in value), key=_sorted_json)
+        return sorted((canonical(item) for item in value), key=_sorted_json)
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [canonical(item) for item in value]
     if hasattr(value, "get_secret_value"):
         value = value.get_secret_value()
     if isinstance(value, datetime) and value.tzinfo is not None:
         value = f"{(value - _EPOCH) // timedelta(microseconds=1)} microseconds"
     if isinstance(value, Decimal):
-        value = _plain_decimal(value)
+        value = _canonical_decimal(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1.0 is 1, and -0.0 is 0
     return to_jsonable_python(value, bytes_mode="hex")
 
 
-def _plain_decimal(value: "Decimal") -> str:
-    """Return the text that all equal decimals share, however many digits they have."""
+def _canonical_decimal(value: "Decimal") -> str:
+    """Return the same text for all decimals that are equal, such as 1.5 and 1.50."""
     from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 
     if not value.is_finite():
         return str(value)
     digits = len(value.as_tuple().digits)
-    exact = Context(prec=digits, Emin=MIN_EMIN, Emax=MAX_EMAX)
-    return str((value or Decimal(0)).normalize(exact))
+    exact = Context(prec=digits, Emin=MIN_EMIN, Emax=MAX_EMAX)  # the default would round
+    if not value:
+        value = Decimal(0)  # not -0
+    return str(value.normalize(exact))
 
 
 def _sorted_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _by_name(item: tuple[Any, Any]) -> str:
+def _key_as_text(item: tuple[Any, Any]) -> str:
     return str(item[0])

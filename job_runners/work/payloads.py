@@ -1,7 +1,7 @@
-"""Check payloads against their models, and make JSON of results.
+"""Validate payloads against their pydantic models, and convert results to JSON.
 
-This module is separate from the definitions, so that code that only needs the options of a job
-doesn't import pydantic. That import is half of a cold start.
+Importing pydantic takes half of a cold start. So this module is separate from the definitions of
+jobs, and code that needs only a job's settings doesn't import it.
 """
 
 import inspect
@@ -18,14 +18,18 @@ from job_runners.work.errors import ResultNotJson
 
 # A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
 _MAX_LISTED = 1000
-# Names of the forms that a field may have. pydantic's paths contain them, but callers don't know
-# them.
-JOB_TYPE_FORM, WEBHOOK_FORM = "<job type>", "<webhook>"
+# Tags of the two forms of a follow-up. pydantic's error paths contain them, but callers don't know
+# them, so `problems` removes them.
+JOB_TYPE_FORM = "<job type>"
+WEBHOOK_FORM = "<webhook>"
 
 
 def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
-    """Return the model of a function's `payload` annotation. Raises InvalidDefinition if it has
-    none, or if the function's parameters aren't the expected ones."""
+    """Return the model that annotates a function's `payload` parameter.
+
+    Raises InvalidDefinition if there is none, or if the function's parameters aren't those
+    expected.
+    """
     parameters = tuple(inspect.signature(function).parameters)
     name = f"{function.__module__}.{function.__qualname__}"
     if parameters != expected:
@@ -49,37 +53,39 @@ def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseMode
     """
     is_open = model.model_config.get("extra") in ("allow", "ignore")
     extra: ExtraValues | None = None if is_open else "forbid"
-    return _validated(name, lambda: model.model_validate(payload, extra=extra))
+    return _validate_with(name, lambda: model.model_validate(payload, extra=extra))
 
 
 def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
     """Return a payload that was dispatched earlier as an instance of its model.
 
     Raises InvalidPayload with every wrong field. Unknown fields are ignored even if the model
-    forbids them. The API that accepted them may be newer than this worker, and the jobs that it has
-    accepted must not fail because of that.
+    forbids them, because the API that accepted the payload may be newer than this worker.
     """
-    return _validated(name, lambda: _lenient(model, payload))
+    return _validate_with(name, lambda: _lenient(model, payload))
 
 
 def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
-    """Return pydantic's errors as fields and reasons, without values, which may be secret."""
+    """Return pydantic's errors as fields and reasons, without values, which may be secret.
+
+    The names of the fields begin with `root`.
+    """
     count = error.error_count()
     if count > _MAX_LISTED:
         return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]
     return [
         {
-            "field": _path(root, each["loc"]),
-            "why": each["msg"].removeprefix("Value error, "),
+            "field": _path(root, details["loc"]),
+            "why": details["msg"].removeprefix("Value error, "),
         }
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
+        for details in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
 
 def _path(root: str, parts: Iterable[int | str]) -> str:
-    """Return the place of a field, such as `payload.names.0`."""
-    shown = [str(each) for each in parts if each not in (JOB_TYPE_FORM, WEBHOOK_FORM)]
-    return ".".join([root, *shown]).strip(".") or "body"
+    """Return a field's path, such as `payload.names.0`."""
+    visible_parts = [str(part) for part in parts if part not in (JOB_TYPE_FORM, WEBHOOK_FORM)]
+    return ".".join([root, *visible_parts]).strip(".") or "body"
 
 
 def _lenient(model: type[BaseModel], payload: object) -> BaseModel:
@@ -89,15 +95,16 @@ def _lenient(model: type[BaseModel], payload: object) -> BaseModel:
         return model.model_validate(payload, extra="ignore")
 
 
-def _validated(name: str, validated: Callable[[], BaseModel]) -> BaseModel:
+def _validate_with(name: str, validate_payload: Callable[[], BaseModel]) -> BaseModel:
+    """Return the validated payload. Raises InvalidPayload, which names the job or task."""
     try:
-        return validated()
+        return validate_payload()
     except ValidationError as error:
         raise InvalidPayload(name, problems(error, "payload")) from None
 
 
 def as_json(result: Any) -> Any:
-    """Return a result as a later read returns it: as JSON values. Raises ResultNotJson."""
+    """Return a result as a later read will return it: as JSON values. Raises ResultNotJson."""
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")
     try:

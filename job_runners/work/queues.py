@@ -1,6 +1,6 @@
-"""The limits of a queue: the number of its jobs that run at once, and the rate of their starts.
+"""Declare the limits of a queue: how many of its jobs run at once, and how fast they start.
 
-A queue that isn't declared has no limits. Declare queues with `QUEUES` next to a table of jobs:
+A queue that isn't declared has no limits. Declare queues in `QUEUES`, in the same module as `JOBS`:
 
     QUEUES = {"mailings": Queue(slots=3, per="organization_id", rate=Rate(30, seconds=60))}
 """
@@ -14,22 +14,22 @@ from job_runners import names
 from job_runners.errors import InvalidDefinition
 from job_runners.store.rate import Rate, is_whole
 from job_runners.values import Value
-from job_runners.work.payload_values import fields_named, has_field, hides_own, plain
+from job_runners.work.payload_values import canonical, find_fields, has_field, shadows_job_field
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
+__all__ = ["MAX_SLOTS", "MAX_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
-MOST_SLOTS: Final = 100  # a single query reads all slots of a queue's key
-MOST_WAITING: Final = 100_000
-LONGEST_KEY: Final = 64  # characters
+MAX_SLOTS: Final = 100  # so that a single query reads all slots of a queue's key
+MAX_WAITING: Final = 100_000
+MAX_KEY_LENGTH: Final = 64  # characters
 _ORGANIZATION: Final = "organization_id"
 WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `per`
 
-# Values that are used as keys unchanged. Others are hashed, because they could break the table's
-# keys, contain control characters, or look like a key with another meaning.
-_PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{LONGEST_KEY}}}"
+# Matches values that are used as keys unchanged. Others are hashed, because they could break the
+# table's keys, contain control characters, or look like "*" or a hash.
+_USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
 
 
 class Queue(Value, kw_only=True):
@@ -57,18 +57,18 @@ class Queue(Value, kw_only=True):
             object.__setattr__(self, "per", self.per_fields[0])
         if self.slots is None and self.rate is None:
             raise InvalidDefinition("Queue() has no limits: set slots, rate or both")
-        if self.slots is not None and not is_whole(self.slots, MOST_SLOTS):
-            raise self._wrong("slots", f"a whole number, 1 to {MOST_SLOTS}")
+        if self.slots is not None and not is_whole(self.slots, MAX_SLOTS):
+            raise self._error("slots", f"a whole number, 1 to {MAX_SLOTS}")
         if self.rate is not None and not isinstance(self.rate, Rate):
-            raise self._wrong("rate", "a Rate, such as Rate(30, seconds=60)")
+            raise self._error("rate", "a Rate, such as Rate(30, seconds=60)")
         if not all(isinstance(name, str) and name for name in self.per_fields) or self.per == ():
-            raise self._wrong("per", '"organization_id", a field of the payload, or several')
+            raise self._error("per", '"organization_id", a field of the payload, or several')
         if self.order not in ("fifo", "fair"):
-            raise self._wrong("order", '"fifo" or "fair"')
-        if not is_whole(self.max_waiting, MOST_WAITING):
-            raise self._wrong("max_waiting", f"a whole number, 1 to {MOST_WAITING:,}")
+            raise self._error("order", '"fifo" or "fair"')
+        if not is_whole(self.max_waiting, MAX_WAITING):
+            raise self._error("max_waiting", f"a whole number, 1 to {MAX_WAITING:,}")
 
-    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+    def _error(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
 
     @property
@@ -89,7 +89,9 @@ class Queue(Value, kw_only=True):
         characters that a key can't have, is hashed.
         """
         values = [
-            _plain(organization_id) if name == _ORGANIZATION else _value(_read(payload, name))
+            _key_part(organization_id)
+            if name == _ORGANIZATION
+            else _value_as_key(_read(payload, name))
             for name in self.per_fields
         ]
         match values:
@@ -98,27 +100,27 @@ class Queue(Value, kw_only=True):
             case [value]:
                 return value
             case _:
-                # A value may have a ":" too. Two lists of values must not have the same key, so all
-                # of such a list is hashed: "#" isn't in a plain key.
+                # Different values must not have the same key, but a value may contain ":". Joined
+                # by "#", which no usable key contains, such values are hashed as a whole.
                 separator = "#" if any(":" in value for value in values[:-1]) else ":"
-                return _plain(separator.join(values))
+                return _key_part(separator.join(values))
 
-    def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
+    def misfit(self, payload_model: "type[BaseModel]") -> str | None:
         """Return an error message if `per` doesn't fit the payload, or None.
 
         `per` must not name a secret of the payload. If it names a field of the job itself, the
         payload must not have a field of that name.
         """
-        if _ORGANIZATION in self.per_fields and hides_own(payload_model, _ORGANIZATION):
+        if _ORGANIZATION in self.per_fields and shadows_job_field(payload_model, _ORGANIZATION):
             return (
                 f"Queue(per={self.per!r}): means the job's own {_ORGANIZATION}, but its payload "
                 "also has a field with that name, which would be ignored. Rename or remove that "
                 "field"
             )
         if any(
-            _is_secret(payload_model.model_fields[own].annotation)
+            _is_secret(payload_model.model_fields[field_name].annotation)
             for name in self.per_fields
-            for own in fields_named(payload_model, name)
+            for field_name in find_fields(payload_model, name)
         ):
             return (
                 f"Queue(per={self.per!r}): is a secret of the payload, but the values of per "
@@ -152,23 +154,26 @@ def _read(payload: object, name: str) -> object:
     if not hasattr(payload, "model_extra"):
         return None
     model = cast("BaseModel", payload)
-    for own in fields_named(type(model), name):
-        return getattr(model, own)
+    field_names = find_fields(type(model), name)
+    if field_names:
+        return getattr(model, field_names[0])
     return (model.model_extra or {}).get(name)
 
 
-def _value(value: object) -> str:
+def _value_as_key(value: object) -> str:
+    """Return the key, or the part of a key, for a value of `per`."""
     if value is not None and type(value) not in (str, int, bool):
         try:
-            value = plain(value)
+            value = canonical(value)
         except ValueError:  # JSON can't represent the value
             return WHOLE_QUEUE
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
+    return _key_part(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
 
 
-def _plain(text: str) -> str:
-    if re.fullmatch(_PLAIN, text):
+def _key_part(text: str) -> str:
+    """Return the text if a key can have it, and its hash otherwise."""
+    if re.fullmatch(_USABLE_KEY, text):
         return text
     return "h-" + sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Declare schedules in code, with `RECURRING` next to `JOBS`:
+"""Declare schedules in code, in `RECURRING`, in the same module as `JOBS`:
 
 RECURRING = {
     "nightly_report": Recurring(
@@ -21,9 +21,9 @@ from job_runners.work.occurrences import MAX_LATE_STARTS, When
 OVERLAPS: Final = ("skip", "queue", "allow")
 
 
-def check_missed(most: int, overlap: str) -> None:
+def check_missed(most_missed: int, overlap: str) -> None:
     """Raise InvalidOccurrences if several missed occurrences may start late but not overlap."""
-    if most > 1 and overlap != "allow":
+    if most_missed > 1 and overlap != "allow":
         raise InvalidOccurrences(
             "missed", 'more than one needs overlap "allow", because the others would be skipped'
         )
@@ -31,7 +31,7 @@ def check_missed(most: int, overlap: str) -> None:
 
 @dataclass(frozen=True)
 class Each:
-    """Start each missed occurrence late, but at most the latest `most`."""
+    """Start missed occurrences late, but only the latest `most` of them."""
 
     most: int
 
@@ -72,18 +72,18 @@ class Recurring:
     def __post_init__(self) -> None:
         object.__setattr__(self, "declared_in", entries.caller_outside(__file__))
         if not isinstance(self.job_type, str):
-            raise self._wrong("job_type", "the name of a job")
+            raise self._error("job_type", "the name of a job")
         if not isinstance(self.organization_id, str) or not names.is_name(self.organization_id):
-            raise self._wrong("organization_id", names.RULE)
+            raise self._error("organization_id", names.RULE)
         for name, kind in (("cron", str | None), ("timezone", str), ("payload", Mapping)):
             if not isinstance(getattr(self, name), kind):
-                raise self._wrong(name, "a JSON object" if kind is Mapping else "text")
+                raise self._error(name, "a JSON object" if kind is Mapping else "text")
         if self.missed not in ("skip", "one") and not isinstance(self.missed, Each):
-            raise self._wrong("missed", '"skip", "one" or Each(3)')
+            raise self._error("missed", '"skip", "one" or Each(3)')
         if self.overlap not in OVERLAPS:
-            raise self._wrong("overlap", '"skip", "queue" or "allow"')
-        self._checked(lambda when: check_missed(self.most_missed, self.overlap))
-        self._checked(occurrences.check_form)
+            raise self._error("overlap", '"skip", "queue" or "allow"')
+        self._run_check(lambda when: check_missed(self.most_missed, self.overlap))
+        self._run_check(occurrences.check_form)
 
     @property
     def when(self) -> When:
@@ -91,7 +91,7 @@ class Recurring:
         every = self.every
         seconds = every.total_seconds() if isinstance(every, timedelta) else every
         if seconds is not None and (type(seconds) not in (int, float) or seconds % 1):
-            raise self._wrong("every", "whole seconds (15 * 60), or a timedelta")
+            raise self._error("every", "whole seconds (15 * 60), or a timedelta")
         return When(self.cron, None if seconds is None else int(seconds), self.timezone)
 
     @property
@@ -103,13 +103,14 @@ class Recurring:
 
     def check(self) -> None:
         """Raise InvalidDefinition for an invalid cron expression or an unknown time zone."""
-        self._checked(occurrences.check)
+        self._run_check(occurrences.check)
 
-    def _checked(self, check: Callable[[When], None]) -> None:
+    def _run_check(self, check: Callable[[When], None]) -> None:
+        """Check the schedule's times. Raise InvalidDefinition if the check fails."""
         try:
             check(self.when)
         except InvalidOccurrences as error:
             raise InvalidDefinition(f"Recurring({error.field}=): {error.why}") from None
 
-    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+    def _error(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Recurring({name}={getattr(self, name)!r}): must be {expected}")

@@ -1,11 +1,11 @@
-"""The retry policy: the number of attempts, and the waits between them."""
+"""Declare how failed work is retried: the number of attempts, and the waits between them."""
 
 from random import SystemRandom
 
 from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
 
-# A SnapStart snapshot would copy the state of any other generator into every worker.
+# Any other generator has a state, which a SnapStart snapshot would copy into every worker.
 _RANDOM = SystemRandom()
 
 
@@ -37,5 +37,5 @@ class Retry(Value, kw_only=True):
 
     def delay(self, attempt: int) -> float:
         """Return the seconds to wait after this attempt (counted from 1) has failed."""
-        bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
-        return _RANDOM.uniform(0, bound)
+        limit = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
+        return _RANDOM.uniform(0, limit)

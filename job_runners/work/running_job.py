@@ -1,4 +1,8 @@
-"""The job as its function sees it: what the function may read of it, and the methods to call."""
+"""`RunningJob`, the object that a job's function gets as its first argument.
+
+A job may take several Lambda invocations. Each has the *claim* on the job's *row*, an item in
+DynamoDB that stores the job's last checkpoint.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,23 +42,23 @@ if TYPE_CHECKING:
 
     from job_runners.store.groups import Group
 
-# The gaps between written checkpoints. They are short at first, so that a short job shows progress.
-# Then they grow, but a job that keeps calling `checkpoint` has at most 5 s of unsaved work.
-# In milliseconds. The first checkpoint is written at once. Every write doubles the gap, so the
-# first gap is 500 ms.
+# The gaps between written checkpoints, in milliseconds. The first checkpoint is written at once,
+# and every write doubles the gap, so the first gap is 500 ms. A short job then shows progress
+# early, and a job that keeps calling `checkpoint` never has more than 5 s of unsaved work.
 _INITIAL_GAP = 250
-_WIDEST_GAP = 5 * clock.SECOND
-# A DynamoDB item has at most 400 KB. A row without space couldn't even be marked as failed.
-_LARGEST_CURSOR = 100 * 1024  # bytes of JSON
-_LONGEST_MESSAGE = 1000  # characters
-_CHUNK = 1_000  # children that `dispatch_many` dispatches at once
-_LONGEST_DISPATCH = 20 * clock.SECOND  # then `dispatch_many` lets the alarm interrupt the job
+_MAX_GAP = 5 * clock.SECOND
+# A DynamoDB item holds at most 400 KB. A row without free space couldn't even be marked as failed.
+_MAX_CURSOR_SIZE = 100 * 1024  # bytes of JSON
+_MAX_MESSAGE_LENGTH = 1000  # characters
+_CHUNK_SIZE = 1_000  # children that `dispatch_many` dispatches at once
+# How long `dispatch_many` may defer the alarm at a time. The alarm interrupts a job out of time.
+_MAX_DISPATCH_TIME = 20 * clock.SECOND
 
 _T = TypeVar("_T")
 
 
 class Dispatch(Protocol):
-    """The interface through which a job dispatches more work, whichever runner is used."""
+    """How a running job dispatches more work. The implementation depends on the runner."""
 
     def job(
         self,
@@ -66,7 +70,7 @@ class Dispatch(Protocol):
     ) -> str:
         """Dispatch a child of this job and return its id.
 
-        `follow_ups` are its own `on_end` and `on_failure`, if it has them.
+        `follow_ups` has the child's `on_end` and `on_failure`.
         """
 
     def jobs(
@@ -77,9 +81,9 @@ class Dispatch(Protocol):
         until: int,
         follow_ups: Mapping[str, Any],
     ) -> dict[str, str]:
-        """Dispatch children of this job, with their payloads by key, and return their ids by key.
+        """Dispatch a child for each key and payload, and return the children's ids by key.
 
-        Children that are not saved before `until` are left out. Each child gets `follow_ups`.
+        Children that aren't saved before `until` are left out. Each child gets `follow_ups`.
         """
 
     def check_members(
@@ -101,10 +105,9 @@ class Dispatch(Protocol):
 
 
 class RunningJob(JobFiles, JobWaits):
-    """A job while its function runs, which gets it as its first argument.
+    """The job whose function is running.
 
-    At first, `cursor` is that of the last checkpoint that an earlier invocation or attempt wrote,
-    or None.
+    At its start, `cursor` is that of the last checkpoint of an earlier invocation, or None.
     """
 
     def __init__(
@@ -117,17 +120,17 @@ class RunningJob(JobFiles, JobWaits):
         may_be_paused: bool = True,  # whether a pause may end this invocation
     ) -> None:
         self._row = row
-        self._unrecorded = set[str]()
+        self._unrecorded = set[str]()  # keys of the children that no step records yet
         self._budget = budget
-        self._children = children
+        self._make_dispatch = children
         self._can_start_invocation = can_start_invocation
         self._may_be_paused = may_be_paused
         self._gap = _INITIAL_GAP
         self._written_at = 0
-        self._gathered: dict[str, int] | None = None  # see `Checkpoint.group`
-        self._steps: set[str] = set()  # names used in this invocation
-        # Called with an interrupt before it is raised, because the asyncio task that raises it may
-        # never be awaited.
+        self._group_counts: dict[str, int] | None = None  # see `Checkpoint.group`
+        self._used_step_names: set[str] = set()  # in this invocation
+        # The event loop of an `async def` job gets each interrupt before it is raised, because the
+        # asyncio task that raises it may never be awaited.
         self.on_interrupt: Callable[[BaseException], None] | None = None
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
@@ -135,7 +138,7 @@ class RunningJob(JobFiles, JobWaits):
 
     @cached_property
     def _dispatch(self) -> Dispatch:
-        return self._children()
+        return self._make_dispatch()
 
     @property
     def id(self) -> str:
@@ -177,12 +180,11 @@ class RunningJob(JobFiles, JobWaits):
     def last_checkpoint(self) -> transitions.Checkpoint:
         """Return the last checkpoint, written or not."""
         return transitions.Checkpoint(
-            self.cursor, self.progress, self.message, self._unrecorded, self._gathered
+            self.cursor, self.progress, self.message, self._unrecorded, self._group_counts
         )
 
     def time_left(self) -> float:
-        """Return the seconds until the job is interrupted: by the timeout of its attempt, or
-        shortly before the Lambda invocation of this invocation ends."""
+        """Return the seconds until the attempt times out or the Lambda invocation must end."""
         return self._budget.left()
 
     def checkpoint(
@@ -213,7 +215,7 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._note_checkpoint(cursor, progress, message)
         if self._budget.left() == 0:
-            raise self._interrupt(TimeOverInterrupt())  # for a job in a thread, which gets no alarm
+            raise self._interrupt(TimeOverInterrupt())  # a job in a thread gets no alarm
         # Without a cursor, ending here would lose the work since the last cursor.
         if self._can_start_invocation and cursor is not None and self._budget.invocation_over():
             raise self._interrupt(InvocationOverInterrupt())
@@ -251,13 +253,13 @@ class RunningJob(JobFiles, JobWaits):
         Raises ResultNotJson, or the exception of `function`; then nothing is stored, and you can
         call the step again.
         """
-        if name in self._steps:
+        if name in self._used_step_names:
             raise StepNameTaken(name)
-        self._steps.add(name)
+        self._used_step_names.add(name)
         try:
-            return self._run_once("name of the step", "step ", name, function)
+            return self._run_once(name, function, prefix="step ", what="name of the step")
         except BaseException as error:
-            self._steps.discard(name)
+            self._used_step_names.discard(name)
             with suppress(Exception):  # a class may forbid attributes
                 setattr(error, RAISED_IN, name)
             raise
@@ -286,13 +288,17 @@ class RunningJob(JobFiles, JobWaits):
         from job_runners.store import children  # imported here because most jobs have no children
 
         follow_ups = {"on_end": on_end, "on_failure": on_failure}
-        call = partial(self._dispatch.job, self._row, job_type, _plain(payload), key, follow_ups)
+        save_child = partial(
+            self._dispatch.job, self._row, job_type, _json_payload(payload), key, follow_ups
+        )
 
         def dispatch() -> str:
-            return self._keep_trying(call)
+            return self._keep_trying(save_child)
 
-        with self._recording([key]):
-            child_id: str = self._run_once("key of the child", children.PREFIX, key, dispatch)
+        with self._noting_unrecorded([key]):
+            child_id: str = self._run_once(
+                key, dispatch, prefix=children.PREFIX, what="key of the child"
+            )
         return child_id
 
     def dispatch_many(
@@ -315,11 +321,11 @@ class RunningJob(JobFiles, JobWaits):
 
         ids: dict[str, str] = {}
         follow_ups = {"on_end": on_end, "on_failure": on_failure}
-        left = iter(children)
-        while chunk := dict(islice(left, _CHUNK)):
+        remaining = iter(children)
+        while chunk := dict(islice(remaining, _CHUNK_SIZE)):
             for key in chunk:
-                _stored_name("key of the child", stored_children.PREFIX, key)  # only checks it
-            payloads = {key: _plain(payload) for key, payload in chunk.items()}
+                _step_name(key, stored_children.PREFIX, "key of the child")  # only checks the key
+            payloads = {key: _json_payload(payload) for key, payload in chunk.items()}
             ids |= self._dispatch_chunk(job_type, payloads, follow_ups)
             self.checkpoint()  # may notice a cancellation, or that the time is over
         return ids
@@ -328,20 +334,22 @@ class RunningJob(JobFiles, JobWaits):
         self, job_type: str, payloads: dict[str, Any], follow_ups: Mapping[str, Any]
     ) -> dict[str, str]:
         ids: dict[str, str] = {}
-        while left := {key: one for key, one in payloads.items() if key not in ids}:
+        while missing := {key: payload for key, payload in payloads.items() if key not in ids}:
             if self._budget.left() == 0:
                 raise self._interrupt(TimeOverInterrupt())
-            until = min(self._budget.ends, clock.now() + _LONGEST_DISPATCH)
-            call = partial(self._dispatch.jobs, self._row, job_type, left, until, follow_ups)
-            with self._recording(left):
-                ids |= self._keep_trying(call)
+            until = min(self._budget.ends, clock.now() + _MAX_DISPATCH_TIME)
+            save_children = partial(
+                self._dispatch.jobs, self._row, job_type, missing, until, follow_ups
+            )
+            with self._noting_unrecorded(missing):
+                ids |= self._keep_trying(save_children)
         return {key: ids[key] for key in payloads}
 
     @contextmanager
-    def _recording(self, keys: Iterable[str]) -> Iterator[None]:
-        """Note on the row that children may exist without a record, until this block ends.
+    def _noting_unrecorded(self, keys: Iterable[str]) -> Iterator[None]:
+        """Make checkpoints in the block note that these children may exist but aren't recorded.
 
-        They stay noted if it ends with an error, unless the children were refused.
+        After an error, they stay noted, unless the error is a refusal of the children.
         """
         self._unrecorded.update(keys)
         try:
@@ -361,7 +369,7 @@ class RunningJob(JobFiles, JobWaits):
         not be sent.
         """
         with defer_alarm():
-            self._dispatch.task(task_name, _plain(payload))
+            self._dispatch.task(task_name, _json_payload(payload))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> None:
         """Send a signal to another job of the same organization. The job may wait for it now or
@@ -375,25 +383,27 @@ class RunningJob(JobFiles, JobWaits):
     def _note_checkpoint(self, cursor: Any, progress: float | None, message: str | None) -> None:
         if cursor is not None:
             self._budget.note_checkpoint()
-            self.cursor = _as_stored(cursor)
+            self.cursor = _json_copy(cursor)
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
         if message is not None:
-            self.message = without_surrogates(message[:_LONGEST_MESSAGE])
+            self.message = without_surrogates(message[:_MAX_MESSAGE_LENGTH])
 
-    def _run_once(self, kind: str, prefix: str, name: str, function: Callable[[], Any]) -> Any:
-        """Run the function unless its result is stored. Store and return the result. Errors call
-        the name `kind`, such as "name of the step"."""
+    def _run_once(self, name: str, function: Callable[[], Any], *, prefix: str, what: str) -> Any:
+        """Return a step's stored result. If there is none, call the function and store its result.
+
+        The step's stored name is the prefix and the name. Error messages call the name `what`.
+        """
         from job_runners.store import steps
         from job_runners.work.payloads import as_json
 
-        stored_name = _stored_name(kind, prefix, name)
-        done = self._keep_trying(lambda: steps.find(self._row, stored_name))
-        if done is None:
+        step_name = _step_name(name, prefix, what)
+        step = self._keep_trying(lambda: steps.find(self._row, step_name))
+        if step is None:
             began_at = clock.now()
             result = as_json(function())
-            done = self._keep_trying(lambda: steps.record(self._row, stored_name, result, began_at))
-        return done.result
+            step = self._keep_trying(lambda: steps.record(self._row, step_name, result, began_at))
+        return step.result
 
     def _try_to_write(self) -> None:
         try:
@@ -406,11 +416,10 @@ class RunningJob(JobFiles, JobWaits):
         self._keep_trying(self._write)
 
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
-        """Retry a call while AWS doesn't answer, until the job's time is over, and return its
-        result.
+        """Return a call's result. Retry the call until the job's time is over if AWS fails.
 
-        The alarm doesn't interrupt a call. Otherwise it would be unknown whether the call took
-        effect. The alarm may interrupt the waits between calls.
+        The alarm is deferred during a call, because nobody would know whether an interrupted call
+        took effect. It may ring between two calls.
         """
 
         def try_once() -> _T:
@@ -425,24 +434,23 @@ class RunningJob(JobFiles, JobWaits):
             raise
 
     def _write(self) -> None:
+        pause = None
         try:
             with defer_alarm():
                 row = self._row = transitions.checkpoint(self._row, self.last_checkpoint).after
-                pause = (
-                    self._current_pause()
-                    if self._may_be_paused and self.cursor is not None
-                    else None
-                )
+                if self._may_be_paused and self.cursor is not None:
+                    pause = self._current_pause()
         except PreconditionFailed as refused:
             raise self._interrupt(ClaimLostInterrupt(str(refused))) from refused
         if row.cancel_requested or row.cancel_members:
             raise self._interrupt(CancelInterrupt())
         if pause is not None:
             raise self._interrupt(PauseInterrupt(pause))
-        self._gap = min(_WIDEST_GAP, self._gap * 2)
+        self._gap = min(_MAX_GAP, self._gap * 2)
         self._written_at = clock.now()
 
     def _interrupt(self, interrupt: BaseException) -> BaseException:
+        """Tell the event loop about an interrupt, if there is one, and return the interrupt."""
         if self.on_interrupt is not None:
             self.on_interrupt(interrupt)
         return interrupt
@@ -458,34 +466,31 @@ class RunningJob(JobFiles, JobWaits):
             return None
 
 
-def _stored_name(kind: str, prefix: str, name: str) -> str:
-    """Return the name under which a step is stored. A child or a wait is stored as a step too.
+def _step_name(name: str, prefix: str, what: str) -> str:
+    """Return the name under which a step is stored. Children and waits are stored as steps too.
 
-    Raises NameNotText and NameTooLong.
+    Raises NameNotText and NameTooLong, which call the name `what`.
     """
     from job_runners.store import steps
 
     limit = steps.MAX_NAME_BYTES - len(prefix)
     if without_surrogates(name) != name:
-        raise NameNotText(kind)
+        raise NameNotText(what)
     size = len(name.encode())
     if size > limit:
-        raise NameTooLong(kind, size, limit)
+        raise NameTooLong(what, size, limit)
     return f"{prefix}{name}"
 
 
-def _as_stored(cursor: Any) -> Any:
-    """Return a copy of the cursor, as a later invocation reads it.
-
-    The job can't change the copy.
-    """
+def _json_copy(cursor: Any) -> Any:
+    """Return the cursor as a later invocation will read it. The job can't change this copy."""
     text = blobs.compact_json(cursor)
-    if len(text) > _LARGEST_CURSOR:
-        raise CursorTooLarge(len(text), _LARGEST_CURSOR)
+    if len(text) > _MAX_CURSOR_SIZE:
+        raise CursorTooLarge(len(text), _MAX_CURSOR_SIZE)
     return json.loads(text)
 
 
-def _plain(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
+def _json_payload(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
     from pydantic import BaseModel  # costs nothing here: the job's module has loaded it
 
     if isinstance(payload, BaseModel):

@@ -1,30 +1,31 @@
-"""The time that a job has in this invocation, and the moment to stop for the next invocation."""
+"""Compute how much time a job has left in its Lambda invocation, and when to stop for the next."""
 
 from job_runners import clock
 
-# In a short invocation, each of these is a tenth of the invocation's time.
-_MARGIN = 5 * clock.SECOND  # reserved for recording the outcome before the invocation ends
-_INVOCATION_RESERVE = 30 * clock.SECOND  # reserved for ending an invocation
+# Each reserve is at most a tenth of the invocation's time.
+_RECORD_RESERVE = 5 * clock.SECOND  # for recording the outcome before the invocation ends
+_CHECKPOINT_RESERVE = 30 * clock.SECOND  # for reaching a checkpoint before that
 
 
 class TimeBudget:
-    """The time of one invocation. `deadline` is when the invocation ends. `timeout_at` is when the
-    attempt's own timeout ends, if it has one. Times are milliseconds since 1970."""
+    """The time of one invocation. Times are in milliseconds since 1970.
+
+    `deadline` is when Lambda ends the invocation. `timeout_at` is when the attempt times out, if it
+    has a timeout.
+    """
 
     def __init__(self, *, deadline: int, timeout_at: int | None = None) -> None:
         now = clock.now()
-        whole = max(0, deadline - now)
-        self._invocation_ends = deadline - min(_MARGIN, whole // 10)
-        self._reserve = min(_INVOCATION_RESERVE, whole // 10)
-        self.ends = (
-            min(self._invocation_ends, timeout_at)
-            if timeout_at is not None
-            else self._invocation_ends
-        )
-        # Whether the time ends with the attempt's own timeout, and not with the invocation.
+        duration = max(0, deadline - now)
+        self._invocation_ends = deadline - min(_RECORD_RESERVE, duration // 10)
+        self._reserve = min(_CHECKPOINT_RESERVE, duration // 10)
+        self.ends = self._invocation_ends
+        if timeout_at is not None:
+            self.ends = min(self.ends, timeout_at)
+        # Whether the attempt times out before the invocation ends.
         self.by_timeout = self.ends == timeout_at
-        self._checkpoint_at = now
-        self._longest_stretch = 0
+        self._last_checkpoint_at = now
+        self._longest_gap = 0  # between two checkpoints
 
     def left(self) -> float:
         """Return the seconds until the job is interrupted."""
@@ -33,9 +34,10 @@ class TimeBudget:
     def note_checkpoint(self) -> None:
         """Record that the job has reached its next checkpoint."""
         now = clock.now()
-        self._longest_stretch = max(self._longest_stretch, now - self._checkpoint_at)
-        self._checkpoint_at = now
+        self._longest_gap = max(self._longest_gap, now - self._last_checkpoint_at)
+        self._last_checkpoint_at = now
 
     def invocation_over(self) -> bool:
-        """Return whether the invocation may lack the time to reach another checkpoint."""
-        return self._invocation_ends - clock.now() < max(self._reserve, 2 * self._longest_stretch)
+        """Return whether there may be too little time to reach another checkpoint."""
+        time_needed = max(self._reserve, 2 * self._longest_gap)
+        return self._invocation_ends - clock.now() < time_needed

@@ -1,4 +1,4 @@
-"""Make a job unique: no second job of its type does the same work at the same time.
+"""Declare that a job is unique: no two jobs of its type do the same work at the same time.
 
 JOBS = {"sync_list": Job(sync_list, unique=Unique(by=("list_id",)))}
 """
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
-from job_runners.work.payload_values import plain
+from job_runners.work.payload_values import canonical
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_IMPLIED = ("organization_id", "job_type")
+_ALWAYS_COMPARED = ("organization_id", "job_type")  # so `by` need not name them
 
 
 class Unique(Value, kw_only=True):
@@ -47,25 +47,25 @@ class Unique(Value, kw_only=True):
         if not isinstance(self.by, tuple | list) or not all(
             isinstance(name, str) and name for name in self.by
         ):
-            raise self._wrong("by", 'a tuple of names, such as ("list_id",)')
+            raise self._error("by", 'a tuple of names, such as ("list_id",)')
         object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
         for name in self.by:
-            if name in _IMPLIED:
+            if name in _ALWAYS_COMPARED:
                 raise InvalidDefinition(
                     f"Unique(by=): leave out {name!r}, because jobs of two organizations or two "
                     "job types never do the same work"
                 )
         if self.until not in ("finished", "started"):
-            raise self._wrong("until", '"finished" or "started"')
+            raise self._error("until", '"finished" or "started"')
         if self.on_conflict not in ("return", "refuse", "replace"):
-            raise self._wrong("on_conflict", '"return", "refuse" or "replace"')
+            raise self._error("on_conflict", '"return", "refuse" or "replace"')
         self._check_replacing()
 
     def _check_replacing(self) -> None:
         if self.then not in (None, "again"):
-            raise self._wrong("then", '"again" or None')
+            raise self._error("then", '"again" or None')
         if self.at_most is not None and not _is_seconds(self.at_most):
-            raise self._wrong("at_most", "a number of seconds, 0 or more")
+            raise self._error("at_most", "a number of seconds, 0 or more")
         for name in ("at_most", "then"):
             if getattr(self, name) is not None and self.on_conflict != "replace":
                 raise InvalidDefinition(
@@ -77,14 +77,11 @@ class Unique(Value, kw_only=True):
                 "started doesn't hold its key, so another job is saved at once"
             )
 
-    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+    def _error(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Unique({name}={getattr(self, name)!r}): must be {expected}")
 
-    def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return a message with an error and its fix, or None if `by` is valid.
-
-        `by` is invalid if it names a field that the payload lacks.
-        """
+    def misfit(self, payload_model: "type[BaseModel]") -> str | None:
+        """Return an error message if `by` names a field that the payload lacks, or None."""
         fields = payload_model.model_fields
         unknown = [name for name in self.by if name not in fields]
         if not unknown:
@@ -101,13 +98,14 @@ class Unique(Value, kw_only=True):
         return f"Unique(by=): its payload has no field {unknown[0]!r}; {hint}"
 
     def key_of(self, job_type: str, organization_id: str, payload: "BaseModel") -> str:
-        """Return the key of all jobs that do the same work: a hash of 32 hexadecimal digits.
+        """Return the key that identifies the job's work: a hash of 32 hexadecimal digits.
 
         Raises InvalidDefinition for a name in `by` that the payload doesn't have.
         """
-        if wrong := self.wrong_for(type(payload)):
-            raise InvalidDefinition(f"{job_type}: {wrong}")
-        values = [[name, plain(getattr(payload, name))] for name in sorted(self.by)]
+        misfit = self.misfit(type(payload))
+        if misfit:
+            raise InvalidDefinition(f"{job_type}: {misfit}")
+        values = [[name, canonical(getattr(payload, name))] for name in sorted(self.by)]
         scope = ["unique", organization_id, job_type, values]
         return sha256(json.dumps(scope, sort_keys=True).encode()).hexdigest()[:32]
 

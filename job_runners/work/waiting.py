@@ -1,7 +1,8 @@
-"""How a job waits: the steps that record a wait, and the interrupts that end its invocation.
+"""Make a job wait: record the wait as a step, and raise an interrupt that ends the invocation.
 
-A wait relies only on its stored state. The message that started the invocation is only a hint.
-If the wait isn't over, the job waits again.
+The job's function later runs again from its start, in another invocation. When it makes the same
+call again, only the recorded steps and signals decide whether the wait is over. If it isn't, the
+job waits again.
 """
 
 import math
@@ -22,13 +23,15 @@ from job_runners.store.transitions import waits
 from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
 from job_runners.work.interrupts import ClaimLostInterrupt, WaitInterrupt
 
-# A RunningJob. It isn't imported, because its module imports `waits`, which uses this module.
+# A RunningJob. An import would be circular: its module imports job_runners.work.waits, which uses
+# this module.
 _Job = Any
 
-# A wait must end before the items that it relies on expire: see docs/build/waits.md.
-LONGEST = 90 * clock.DAY  # milliseconds
-_LATEST = 150 * clock.DAY  # after the job's work began
-_MOST_NAMES = 20  # signals of one wait
+# A wait must end before the table deletes its recorded steps and signals: see docs/build/waits.md.
+MAX_FUNCTION_WAIT = 90 * clock.DAY  # milliseconds
+_MAX_TOTAL_TIME = 150 * clock.DAY  # from the beginning of the job's work to the end of a wait
+_MAX_SIGNALS = 20  # that one wait may name
+_LABEL = "label of the wait"  # what error messages call the name of a `wait_for_any`
 
 
 class SleepInterrupt(WaitInterrupt):
@@ -41,19 +44,23 @@ class SleepInterrupt(WaitInterrupt):
 
 
 class SignalWaitInterrupt(WaitInterrupt):
-    """The job waits for any of these signals until a time, in milliseconds since 1970."""
+    """The job waits for any of these signals until a time, in milliseconds since 1970.
 
-    def __init__(self, name: str, names: list[str], until: int) -> None:
+    `name` is the wait's own name.
+    """
+
+    def __init__(self, name: str, signal_names: list[str], until: int) -> None:
         super().__init__(name)
         self.name = name
-        self.names = names
+        self.signal_names = signal_names
         self.until = until
 
 
 class GroupWaitInterrupt(WaitInterrupt):
     """The job waits for its group, whose members it began to dispatch at `since`.
 
-    The group may take until `until`, shortly before the row of its first member can expire.
+    The wait fails at `until`, because the first member's row may expire soon after. After
+    `stop_after` failures, members that haven't started are canceled.
     """
 
     def __init__(self, name: str, group: Group, since: int, stop_after: int | None) -> None:
@@ -61,125 +68,138 @@ class GroupWaitInterrupt(WaitInterrupt):
         self.name = name
         self.group = group
         self.since = since
-        self.until = since + _longest_group()
+        self.until = since + _max_group_time()
         self.stop_after = stop_after
 
 
-def _longest_group() -> int:
-    """Return how long a group may take, in milliseconds."""
+def _max_group_time() -> int:
+    """Return how long a group may take, in milliseconds.
+
+    The rows of its members must not expire before its end, so it has a day less than they.
+    """
     retention = settings().retention_days * clock.DAY
-    return min(max(retention // 2, retention - clock.DAY), LONGEST)
+    time_in_retention = max(retention // 2, retention - clock.DAY)
+    return min(time_in_retention, MAX_FUNCTION_WAIT)
 
 
 def sleep(job: _Job, name: str, seconds: float) -> None:
     """Wait for this many seconds, counted from the first call."""
-    _sleep(job, name, lambda: end_of(job, name, seconds))
+    _sleep(job, name, lambda: wait_end(job, name, seconds))
 
 
 def sleep_until(job: _Job, name: str, time: datetime) -> None:
     """Wait until this time."""
     if time.utcoffset() is None:
         raise ValueError(f"{time} has no time zone. Pass a time such as datetime.now(UTC).")
-    _sleep(job, name, lambda: end_of(job, name, time.timestamp() - clock.now() / clock.SECOND))
+    _sleep(job, name, lambda: wait_end(job, name, time.timestamp() - clock.now() / clock.SECOND))
 
 
-def _sleep(job: _Job, name: str, end: Callable[[], int]) -> None:
-    take_name(job, f"sleep {name}", name)
-    until: int = job._run_once("name of the wait", "sleep ", name, end)
-    left = until - clock.now()
-    if left > transitions.CLAIM_TOLERANCE:
+def _sleep(job: _Job, name: str, compute_end: Callable[[], int]) -> None:
+    use_name(job, f"sleep {name}", name)
+    until: int = job._run_once(name, compute_end, prefix="sleep ", what="name of the wait")
+    remaining = until - clock.now()
+    if remaining > transitions.CLAIM_TOLERANCE:
         require_next_invocation(job)
         raise job._interrupt(SleepInterrupt(name, until))
-    if left > 0:  # a worker may start the invocation a little early
-        clock.sleep(left / clock.SECOND)
+    if remaining > 0:  # a worker may start the invocation a little early
+        clock.sleep(remaining / clock.SECOND)
 
 
 def wait_for(job: _Job, name: str, timeout: float) -> Any:
     """Return the value of a signal. Raises WaitTimedOut."""
     check_signal_name(name)
-    take_name(job, f"wait {name}", name)
-    found: Signal | None = job._keep_trying(lambda: signals.find(job._row, name))
-    if found is None:
+    use_name(job, f"wait {name}", name)
+    signal: Signal | None = job._keep_trying(lambda: signals.find(job._row, name))
+    if signal is None:
         until: int = job._run_once(
-            "name of the wait", "wait ", name, lambda: end_of(job, name, timeout)
+            name, lambda: wait_end(job, name, timeout), prefix="wait ", what="name of the wait"
         )
         if clock.now() < until:
-            _await(job, name, [name], until)
-        record(job, signals.new_timeout(job._row, name))
-        found = job._keep_trying(lambda: signals.find(job._row, name))
-    if found is None or found.timed_out:
+            _raise_signal_wait(job, name, [name], until)
+        # If the signal arrives just now, it may be stored before the timeout: read which one won.
+        store_once(job, signals.new_timeout(job._row, name))
+        signal = job._keep_trying(lambda: signals.find(job._row, name))
+    if signal is None or signal.timed_out:
         raise WaitTimedOut(name)
-    return job._keep_trying(lambda: found.result)
+    return job._keep_trying(lambda: signal.result)  # may read a large value from the bucket
 
 
 def wait_for_any(job: _Job, names: Sequence[str], timeout: float, label: str) -> tuple[str, Any]:
     """Return the name and the value of the first of these signals. Raises WaitTimedOut."""
     for name in (label, *names):
         check_signal_name(name)
-    if not 1 <= len(set(names)) <= _MOST_NAMES:
-        raise TooManyNames(len(set(names)), _MOST_NAMES)
-    take_name(job, f"any {label}", label)
+    if not 1 <= len(set(names)) <= _MAX_SIGNALS:
+        raise TooManyNames(len(set(names)), _MAX_SIGNALS)
+    use_name(job, f"any {label}", label)
     recorded = job._keep_trying(lambda: steps.find(job._row, f"any {label}"))
-    winner = _first_of(job, names, timeout, label) if recorded is None else recorded.result
+    winner = _choose_winner(job, names, timeout, label) if recorded is None else recorded.result
     if winner is None:
         raise WaitTimedOut(label)
-    come: Signal = job._keep_trying(lambda: signals.find(job._row, winner))
-    return winner, job._keep_trying(lambda: come.result)
+    signal: Signal = job._keep_trying(lambda: signals.find(job._row, winner))
+    return winner, job._keep_trying(lambda: signal.result)
 
 
-def _first_of(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
-    """Record and return the first of these signals that has come, or None if the time is over.
+def _choose_winner(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
+    """Record and return the first of these signals that has arrived, or None after a timeout.
 
-    The record comes before the return, so that each invocation continues with the same signal.
+    It is recorded before the function continues, so that later invocations get the same signal.
     """
-    found: dict[str, Signal] = job._keep_trying(lambda: signals.find_all(job._row, set(names)))
-    come = [name for name in names if name in found and not found[name].timed_out]
-    if not come:
+    stored: dict[str, Signal] = job._keep_trying(lambda: signals.find_all(job._row, set(names)))
+    arrived = [name for name in names if name in stored and not stored[name].timed_out]
+    if not arrived:
         until: int = job._run_once(
-            "label of the wait", "wait-any ", label, lambda: end_of(job, label, timeout)
+            label, lambda: wait_end(job, label, timeout), prefix="wait-any ", what=_LABEL
         )
-        can_come = [name for name in dict.fromkeys(names) if name not in found]
-        if can_come and clock.now() < until:
-            _await(job, label, can_come, until)
-        record(job, steps.new(job._row, f"any {label}", None))
-    winner: str | None = job._run_once("label of the wait", "any ", label, lambda: come[0])
+        still_possible = [name for name in dict.fromkeys(names) if name not in stored]
+        if still_possible and clock.now() < until:
+            _raise_signal_wait(job, label, still_possible, until)
+        # Record the timeout. The call below then returns this record, and doesn't use `arrived`.
+        store_once(job, steps.new(job._row, f"any {label}", None))
+    winner: str | None = job._run_once(label, lambda: arrived[0], prefix="any ", what=_LABEL)
     return winner
 
 
-def _await(job: _Job, name: str, names: list[str], until: int) -> None:
+def _raise_signal_wait(job: _Job, name: str, signal_names: list[str], until: int) -> None:
+    """Raise the interrupt with which the job waits for signals, or RunnerCannotResend."""
     require_next_invocation(job)
-    raise job._interrupt(SignalWaitInterrupt(name, names, until))
+    raise job._interrupt(SignalWaitInterrupt(name, signal_names, until))
 
 
-def record(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
-    """Store records together, unless the first is there. Raises ClaimLostInterrupt.
+def store_once(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
+    """Store records in one transaction. If the first one is already stored, do nothing.
 
-    They need this job's claim, so that an invocation that was overtaken doesn't write them.
+    The transaction checks that this invocation still has the claim on the job. If another one has
+    it, raises ClaimLostInterrupt.
     """
     try:
         job._keep_trying(lambda: waits.record(job._row, *records))
     except RaceLost as lost:
-        if not any(each.record is records[0] for each in lost.refused):
+        is_stored = any(write.record is records[0] for write in lost.refused)
+        if not is_stored:
             raise job._interrupt(ClaimLostInterrupt(str(lost))) from lost
 
 
-def end_of(job: _Job, name: str, seconds: float) -> int:
-    """Return the end of a wait that begins now. Raises WaitTooLong."""
+def wait_end(job: _Job, name: str, seconds: float) -> int:
+    """Return when a wait that begins now ends, in milliseconds since 1970. Raises WaitTooLong."""
     now = clock.now()
-    latest = min(now + LONGEST, (job._row.begun_at or job._row.created_at) + _LATEST)
+    work_began_at = job._row.begun_at or job._row.created_at
+    latest = min(now + MAX_FUNCTION_WAIT, work_began_at + _MAX_TOTAL_TIME)
     if math.isnan(seconds) or seconds * clock.SECOND > latest - now:
         raise WaitTooLong(name, seconds, max(0, latest - now) // clock.DAY)
     return now + math.ceil(max(0, seconds) * clock.SECOND)
 
 
-def take_name(job: _Job, key: str, name: str, what: str = "wait") -> None:
-    """Note that a name is used in this invocation. Raises StepNameTaken."""
-    if key in job._steps:
+def use_name(job: _Job, step_name: str, name: str, what: str = "wait") -> None:
+    """Note that this invocation uses a name. Raises StepNameTaken if it was used before."""
+    if step_name in job._used_step_names:
         raise StepNameTaken(name, what=what)
-    job._steps.add(key)
+    job._used_step_names.add(step_name)
 
 
-def require_next_invocation(job: _Job, need: str = "waits in its function") -> None:
-    """Raise RunnerCannotResend if the job can't continue after a wait."""
+def require_next_invocation(job: _Job, reason: str = "waits in its function") -> None:
+    """Raise RunnerCannotResend if the runner can't start another invocation after a wait.
+
+    The error message says that the job type `reason`.
+    """
     if not job._can_start_invocation:
-        raise RunnerCannotResend(job._row.job_type, need)
+        raise RunnerCannotResend(job._row.job_type, reason)

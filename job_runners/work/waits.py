@@ -1,6 +1,6 @@
-"""The calls with which a job waits.
+"""The methods of a running job that wait: for a time, a signal, or other jobs.
 
-A wait ends the job's invocation, so it uses no worker and no slot.
+A wait ends the job's Lambda invocation, so a waiting job uses no worker and no slot of its queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ class JobWaits:
         waiting.sleep(self, name, seconds)
 
     def sleep_until(self, name: str, time: datetime) -> None:
-        """Wait until this time, which needs a time zone. The rest is as for `sleep`."""
+        """Wait until this time, which needs a time zone. See `sleep` for the rest."""
         from job_runners.work import waiting
 
         waiting.sleep_until(self, name, time)
@@ -49,7 +49,7 @@ class JobWaits:
         an approval. Only the first signal with a name counts, and each invocation and attempt gets
         it. It may come before the wait. `timeout` is in seconds, at most 90 days, and counts from
         the first call. If no signal comes in that time, raises WaitTimedOut, also in later
-        invocations and attempts. From then on, the signal is refused. For the rest see `sleep`.
+        invocations and attempts. From then on, the signal is refused. See `sleep` for the rest.
         """
         from job_runners.work import waiting
 
@@ -59,7 +59,7 @@ class JobWaits:
         """Return the name and the value of the first of up to 20 signals, and wait until it comes.
 
         `label` names the wait. If several signals have come, the first in the order of `names`
-        counts. After a timeout, other signals aren't refused. For the rest see `wait_for`.
+        counts. After a timeout, other signals aren't refused. See `wait_for` for the rest.
         """
         from job_runners.work import waiting
 
@@ -78,7 +78,7 @@ class JobWaits:
         The URL is stored at the first call, and later invocations and attempts get the same one. It
         takes no answer after `timeout` seconds, at most 90 days, or after the wait has timed out or
         the job has ended. Raises ValueError for a text or choices that the page can't show, and
-        NoPublicUrl if the process doesn't know the API's address. For the rest see `sleep`.
+        NoPublicUrl if the process doesn't know the API's address. See `sleep` for the rest.
         """
         from job_runners.work import links
 
@@ -92,7 +92,7 @@ class JobWaits:
         The results are in the order of the members, also those of members that failed or were
         canceled. `members` may be a generator. Its keys and their order must be the same in each
         invocation, until all members are dispatched. With `stop_after_failures`, members that have
-        not started are canceled after that number of failures. For the rest see `sleep`.
+        not started are canceled after that number of failures. See `sleep` for the rest.
 
         Raises InvalidPayload for an invalid payload, before the chunk of 1,000 members that has it
         is dispatched. Raises GatherChanged, DuplicateMember and TooManyMembers.

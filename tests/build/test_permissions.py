@@ -465,7 +465,7 @@ def use_groups(stack: Stack, time: MovableClock) -> None:
 
     unmarked = begun()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(group_ends, "member_ended", lambda row, send: None)
+        patch.setattr(group_ends, "record_member_end", lambda row, send: None)
         stack.work()
     time.advance(2 * 60)
     stack.tick()

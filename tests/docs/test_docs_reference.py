@@ -13,7 +13,7 @@ from job_runners.django import errors as django_errors
 from job_runners.engine import errors as engine_errors
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.dispatch import TASK_PAYLOAD_LIMIT
-from job_runners.engine.running.wait_endings import MOST_WAITS
+from job_runners.engine.running.wait_endings import MAX_WAITS
 from job_runners.engine.schedules.schedules import MAX_SCHEDULES
 from job_runners.places import ROOT
 from job_runners.store import children, limits, pauses, queries, signals, steps
@@ -69,14 +69,14 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
             "invocations of a job",
             str(inspect.signature(Job).parameters["max_invocations"].default),
         ),
-        ("number of waits of a job", f"{MOST_WAITS:,}"),
+        ("number of waits of a job", f"{MAX_WAITS:,}"),
         ("members of a group", f"{member_keys.MAX_MEMBERS:,}"),
         ("dispatch of members", f"{gathering._ROWS_PER_SECOND} a second for each group"),
-        ("key of a member", f"{member_keys._LONGEST_KEY} bytes"),
+        ("key of a member", f"{member_keys._MAX_KEY_LENGTH} bytes"),
         ("value of a signal", f"{signals.MAX_VALUE_BYTES // 1024} KB"),
         ("signals of a job", f"{signals.MAX_PER_JOB:,}"),
-        ("text of a link for an answer", f"{links.LONGEST_TEXT:,} characters"),
-        ("choices of a link", f"{links.MOST_CHOICES}, of {links.LONGEST_CHOICE} characters each"),
+        ("text of a link for an answer", f"{links.MAX_TEXT_LENGTH:,} characters"),
+        ("choices of a link", f"{links.MAX_CHOICES}, of {links.MAX_CHOICE_LENGTH} characters each"),
         ("name of a step", f"{steps.MAX_NAME_BYTES - len('step '):,} bytes"),
         ("key of a child", f"{steps.MAX_NAME_BYTES - len(children.PREFIX):,} bytes"),
         ("names of jobs, tasks, queues and organizations", f"{names.MAX_LENGTH} characters"),

@@ -248,7 +248,7 @@ def test_an_answer_that_comes_too_late_by_a_moment_is_told_so_and_counts_for_not
 ) -> None:
     """The job changes between the read and the write."""
     row, path, _ = ask(bench)
-    check, first = signaling._check_may_come, [True]
+    check, first = signaling._refuse_if_not_accepted, [True]
 
     def changed_after(job: Any, name: str) -> None:
         check(job, name)
@@ -257,7 +257,7 @@ def test_an_answer_that_comes_too_late_by_a_moment_is_told_so_and_counts_for_not
             before.extend(moto_direct.rows("coordination"))
 
     before: list[Any] = []
-    monkeypatch.setattr(signaling, "_check_may_come", changed_after)
+    monkeypatch.setattr(signaling, "_refuse_if_not_accepted", changed_after)
     monkeypatch.setattr(signals, "MAX_PER_JOB", 1)
     refused = post(path, "approve")
     assert (refused.status, refused.json["type"]) == (status, f"urn:job-runners:{kind}")

@@ -412,7 +412,7 @@ def test_what_was_left_out_and_what_waits_is_said(time: StillClock) -> None:
     skips, queues = (on("GET", f"/{name}").json for name in ("skips", "queues"))
     assert (skips["started"], skips["skipped"], skips["waits"]) == (1, 1, False)
     assert skips["last_skipped_at"] == "2026-11-26T14:00:00.000Z"
-    assert skips["last_skipped_why"] == due_schedule.STILL_RUNS
+    assert skips["last_skipped_why"] == due_schedule.PREVIOUS_UNFINISHED
     assert (queues["started"], queues["skipped"], queues["waits"]) == (1, 0, True)
     assert queues["next"][0] == "2026-11-26T14:00:00.000Z"
 

@@ -132,7 +132,7 @@ def test_a_batch_that_is_canceled_while_it_dispatches_counts_the_others_as_cance
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr(group_chunks, "SIZE", size)
-    monkeypatch.setattr("job_runners.work.gathering._PART", 3)
+    monkeypatch.setattr("job_runners.work.gathering._BATCH_SIZE", 3)
     batch = post(14)
     seen: list[dict[str, int]] = []
 
@@ -243,7 +243,7 @@ def test_progress_does_not_fall_if_a_member_is_retried_whose_failure_was_not_rec
     batch = post(8)
     deliver(worker)
     with monkeypatch.context() as killed:
-        killed.setattr(group_ends, "member_ended", lambda *_: None)
+        killed.setattr(group_ends, "record_member_end", lambda *_: None)
         failed = worker.events[0]["id"]
         deliver(worker)
     deliver(worker)
@@ -262,7 +262,7 @@ def test_progress_does_not_fall_if_a_member_is_retried_whose_failure_was_not_rec
 def test_a_member_that_was_deleted_while_others_are_dispatched_has_ended(
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_runners.work.gathering._PART", 2)
+    monkeypatch.setattr("job_runners.work.gathering._BATCH_SIZE", 2)
     batch = post(4)
     seen: list[int] = []
 

@@ -780,7 +780,7 @@ def test_a_retried_batch_counts_its_members_again(
     assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
     caches.forget_all()
     catch_up()  # a quota's counts may lag behind
-    assert quota._cached("default#batches", quota._count_batches, 100) == 0
+    assert quota._cached_count("default#batches", quota._count_batches, 100) == 0
     assert call("POST", f"/jobs/{batch.json['id']}/retry").status == 202
     caches.forget_all()
     catch_up()

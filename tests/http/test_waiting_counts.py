@@ -10,7 +10,7 @@ from counted_units import Units
 from fake_lambda import FakeLambda
 from job_rows import claimed, saved, stored
 from job_runners import caches, clock
-from job_runners.engine.tick.backlog import MOST_SAMPLED
+from job_runners.engine.tick.backlog import MAX_SAMPLED
 from job_runners.settings import forget
 from job_runners.store import pauses, transitions
 from job_runners.store.job_request import JobRequest, Lane
@@ -157,7 +157,7 @@ def test_jobs_under_a_pause_say_when_one_last_started(monkeypatch: pytest.Monkey
 
 
 def test_jobs_that_run_are_counted_next_to_a_large_backlog() -> None:
-    for _ in range(MOST_SAMPLED):
+    for _ in range(MAX_SAMPLED):
         saved()
     for _ in range(3):  # as the timer leaves them once their messages should have arrived
         transitions.postpone(claimed(saved()), clock.now() + 10 * clock.MINUTE, Lane.PROMPT)
@@ -167,7 +167,7 @@ def test_jobs_that_run_are_counted_next_to_a_large_backlog() -> None:
 
 
 def test_its_cost_is_bounded_however_many_jobs_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(MOST_SAMPLED):
+    for _ in range(MAX_SAMPLED):
         saved()
     assert read()["more"] is False
     for _ in range(1500):
@@ -180,13 +180,13 @@ def test_its_cost_is_bounded_however_many_jobs_wait(monkeypatch: pytest.MonkeyPa
     found = got("/backlog")
     requests, read_units = units.costs()
     assert found["more"] is True
-    assert 900 < sum(each["waiting"] for each in found["jobs"]) <= MOST_SAMPLED
+    assert 900 < sum(each["waiting"] for each in found["jobs"]) <= MAX_SAMPLED
     near = 4 + 4  # pages of jobs in which last starts are looked up: 50 or 25 rows each
-    assert requests["BatchGetItem"] <= MOST_SAMPLED / 100 + near
+    assert requests["BatchGetItem"] <= MAX_SAMPLED / 100 + near
     # Three lanes of eight shards, again for those with many rows, for those that run, and for the
     # times after these.
     assert requests["Query"] <= 24 + 8 + 8 + 16 + 16 + near
-    assert read_units["read"] <= MOST_SAMPLED / 2 + (4 * 50 + 4 * 25) / 2 + 100
+    assert read_units["read"] <= MAX_SAMPLED / 2 + (4 * 50 + 4 * 25) / 2 + 100
     got("/backlog", query={"organization_id": "acme"})
     assert units.costs()[0] == {}  # the next ten seconds cost nothing
 

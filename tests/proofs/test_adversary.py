@@ -236,7 +236,7 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 
 
 def test_it_notices_when_the_timer_does_not_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_decision, "LONGEST_GAP", conditional_write.GRACE)
+    monkeypatch.setattr(due_decision, "MAX_CHECK_GAP", conditional_write.GRACE)
     assert "was sent" in broken_promise(near=76)
 
 

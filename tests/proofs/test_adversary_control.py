@@ -72,7 +72,8 @@ class _Found:
 def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "derived_id", lambda *_: new_id())
     monkeypatch.setattr(
-        "job_runners.work.running_job.RunningJob._run_once", lambda *given: given[-1]()
+        "job_runners.work.running_job.RunningJob._run_once",
+        lambda _job, _name, function, **_: function(),
     )
     assert "created more than one job" in broken_promise(near=158)
 

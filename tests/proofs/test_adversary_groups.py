@@ -8,7 +8,7 @@ from broken_promise import broken_promise
 from histories.faults import Fault, of_seed
 from histories.history import simulated_aws
 from job_runners import clock
-from job_runners.engine.groups import finishing, looking, retrying
+from job_runners.engine.groups import finishing, leftover_markers, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.store import conditional_write, groups
 from job_runners.store.job_request import JobRequest
@@ -26,12 +26,12 @@ def on_stage(environment: None) -> Iterator[None]:
 def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(looking, "_MOST_PAGES", 1)
+    monkeypatch.setattr(leftover_markers, "_MAX_PAGES", 1)
     assert "the timer left the marker" in broken_promise(near=110, faults=ONLY_GROUPS)
 
 
 def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "_LONGEST_GAP", 25 * clock.MINUTE)
+    monkeypatch.setattr(leftover_markers, "_MAX_GAP", 25 * clock.MINUTE)
     assert "after its last member's end" in broken_promise(near=375, faults=of_seed(346))
 
 

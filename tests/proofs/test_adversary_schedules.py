@@ -130,7 +130,7 @@ def test_it_notices_when_an_edit_begins_with_what_comes_next(
         now = clock.now()
         return next_after(schedules.when_of(definition), now), now
 
-    monkeypatch.setattr(schedules, "_next_of", afresh)
+    monkeypatch.setattr(schedules, "_next_occurrence", afresh)
     assert noticed(near=6)
 
 

@@ -15,7 +15,7 @@ from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import (
     CANNOT_SEND,
-    LONGEST_DELAY,
+    MAX_MESSAGE_DELAY,
     Send,
     next_due_at,
     require_sender,
@@ -98,7 +98,7 @@ def test_a_message_that_comes_early_is_left_where_none_can_be_sent(bench: Bench)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "by_message"), [(0, True), (LONGEST_DELAY, True), (901, False)]
+    ("seconds", "by_message"), [(0, True), (MAX_MESSAGE_DELAY, True), (901, False)]
 )
 def test_the_timer_starts_what_no_message_will_and_makes_sure_of_the_rest(
     still: Bench, seconds: float, by_message: bool

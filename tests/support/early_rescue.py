@@ -6,7 +6,13 @@ import pytest
 
 from job_runners.engine.running import retrying
 from job_runners.engine.tick import due_row
-from job_runners.engine.tick.due_decision import Action, Decision, Disposition, Facts, decide
+from job_runners.engine.tick.due_decision import (
+    Action,
+    Decision,
+    DecisionInput,
+    Disposition,
+    decide,
+)
 from job_runners.errors import Interrupted
 from job_runners.store.job_request import JobRequest, Status
 
@@ -14,8 +20,8 @@ from job_runners.store.job_request import JobRequest, Status
 def rescue_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rescue every running row that the timer handles, without a condition on its lease."""
 
-    def decide_early(row: JobRequest, facts: Facts) -> Decision:
-        return Action.RESCUE if row.status is Status.RUNNING else decide(row, facts)
+    def decide_early(row: JobRequest, inputs: DecisionInput) -> Decision:
+        return Action.RESCUE if row.status is Status.RUNNING else decide(row, inputs)
 
     def rescue(row: JobRequest, send: Any) -> Disposition:
         retrying.record_failed_attempt(row, Interrupted("its lease is over soon"), send)

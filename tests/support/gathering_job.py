@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench import Bench
-from job_runners.engine.groups import finishing, looking
+from job_runners.engine.groups import finishing, leftover_markers
 from job_runners.engine.settling.settle import check_group, settle
 from job_runners.engine.wire.sending import Send
 from job_runners.store import steps
@@ -80,7 +80,7 @@ class Gathering:
 
 def look(parent: JobRequest, send: Send) -> bool:
     """Check the group of a waiting job as the timer does. Return whether the job continues."""
-    looking.sweep(parent)
+    leftover_markers.sweep(parent)
     return check_group(parent, send)
 
 

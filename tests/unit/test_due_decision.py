@@ -1,4 +1,4 @@
-"""What a due row needs follows from the row and a few facts alone."""
+"""What a due row needs follows from the row and a few inputs alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,8 +9,8 @@ from job_runners import clock
 from job_runners.engine.tick import due_decision
 from job_runners.engine.tick.due_decision import (
     Action,
+    DecisionInput,
     Disposition,
-    Facts,
     HoldInLine,
     Postpone,
     SendMessage,
@@ -21,7 +21,9 @@ from job_runners.store.pauses import Pause
 
 NOW = 1_800_000_000_000
 PAUSE = Pause("paused", "queue#q")
-FACTS = Facts(now=NOW, starts_in=0, is_known=True, start_within=3600.0, pause=None, limits=None)
+FACTS = DecisionInput(
+    now=NOW, starts_in=0, is_known=True, start_within=3600.0, pause=None, limits=None
+)
 
 
 def row(**changes: Any) -> JobRequest:
@@ -63,8 +65,8 @@ def test_a_paused_row_that_this_deploy_cannot_start_is_only_checked_later() -> N
 
 def test_a_row_of_an_unknown_type_gives_up_a_slot_that_it_does_not_use() -> None:
     limits = Limits(slots=1)
-    facts = replace(FACTS, is_known=False, limits=limits)
-    assert due_decision.decide(row(), facts) == HoldInLine(limits)
+    inputs = replace(FACTS, is_known=False, limits=limits)
+    assert due_decision.decide(row(), inputs) == HoldInLine(limits)
 
 
 def test_a_row_of_newer_code_keeps_its_slot() -> None:
@@ -89,11 +91,11 @@ def test_an_admitted_row_is_checked_when_it_loses_its_capacity() -> None:
 def test_an_admitted_row_that_can_not_be_held_is_checked_hourly() -> None:
     """Its queue no longer has limits, so it has no capacity to lose."""
     admitted = row(created_at=NOW - clock.DAY, admitted_at=NOW - clock.HOUR)
-    facts = replace(FACTS, start_within=1e6)
-    decision = due_decision.decide(admitted, facts)
+    inputs = replace(FACTS, start_within=1e6)
+    decision = due_decision.decide(admitted, inputs)
     assert isinstance(decision, SendMessage)
     assert decision.next_check_at == NOW + clock.HOUR
-    unknown = due_decision.decide(admitted, replace(facts, is_known=False))
+    unknown = due_decision.decide(admitted, replace(inputs, is_known=False))
     assert unknown == Postpone(Disposition.UNKNOWN, NOW + clock.HOUR, Lane.HELD)
 
 
@@ -117,4 +119,4 @@ def test_a_row_whose_group_takes_too_long_expires_unless_it_is_canceled_with_its
     waits = row(status=Status.WAITING, held_by="group#a", current_wait=wait)
     assert isinstance(due_decision.decide(waits, FACTS), due_decision.Expire)
     waits.cancel_members = True
-    assert due_decision.decide(waits, FACTS) is Action.LOOK_AT_GROUP
+    assert due_decision.decide(waits, FACTS) is Action.CHECK_GROUP

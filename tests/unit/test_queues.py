@@ -151,7 +151,7 @@ def test_a_queue_does_not_go_by_a_secret(per: Per, refused: bool) -> None:
         token: SecretStr = Field(SecretStr(""), alias="tok")
         spare: Secret[int] | None = None
 
-    wrong = Queue(slots=1, per=per).wrong_for(WithSecrets)
+    wrong = Queue(slots=1, per=per).misfit(WithSecrets)
     assert (wrong is not None and "is a secret of the payload" in wrong) is refused
 
 
@@ -163,7 +163,7 @@ def test_a_payload_hides_no_field_of_the_job_that_a_queue_goes_by(per: Per, refu
         organization_id: str = ""
         domain: str = ""
 
-    wrong = Queue(slots=1, per=per).wrong_for(WithOrganization)
+    wrong = Queue(slots=1, per=per).misfit(WithOrganization)
     assert (wrong is not None and "would be ignored" in wrong) is refused
 
 

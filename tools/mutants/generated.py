@@ -18,7 +18,7 @@ _CONSISTENT = ("consistent_read", "consistent", "fresh")
 # What must follow the end of a job, or its admission.
 _CONSEQUENCES = (
     *("settle", "settle_change", "settle_unknown", "admit_waiting", "send_or_leave_due"),
-    *("member_ended", "parent_waits", "note", "_send_saved", "_settle_line"),
+    *("record_member_end", "check_new_wait", "note", "_send_saved", "_settle_line"),
 )
 _NEVER = "None"
 _SOONER = "80 * 86_400"  # seconds: shorter than any lifetime

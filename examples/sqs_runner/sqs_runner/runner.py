@@ -20,7 +20,7 @@ from job_runners.engine.running.execution import run
 from job_runners.engine.running.retrying import record_failed_task
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, decode, encode
-from job_runners.engine.wire.sending import LONGEST_DELAY, Accepted
+from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY, Accepted
 from job_runners.errors import Interrupted, SendFailed, SendInDoubt
 from job_runners.runners.base import JobData
 from job_runners.settings import required
@@ -123,7 +123,7 @@ def _delete_from_queue(message: TaskMessage, receipt: str) -> None:
 
 
 def _send(message: Message, delay: float, organization_id: str) -> None:
-    if delay > LONGEST_DELAY and isinstance(message, JobMessage):
+    if delay > MAX_MESSAGE_DELAY and isinstance(message, JobMessage):
         return  # its row becomes due at that time
     may_come_twice = not isinstance(message, TaskMessage)
     sqs = clients.client("sqs") if may_come_twice else clients.fresh_client("sqs")
@@ -131,7 +131,7 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
         sqs.send_message(
             QueueUrl=required("WORK_QUEUE_URL", _RUNNER),
             MessageBody=encode(message).decode(),
-            DelaySeconds=math.ceil(min(delay, LONGEST_DELAY)),
+            DelaySeconds=math.ceil(min(delay, MAX_MESSAGE_DELAY)),
             # On a standard queue, groups only take turns. They set no order and block no messages.
             MessageGroupId=sha256(organization_id.encode()).hexdigest(),
         )

@@ -75,7 +75,7 @@ def _page_of(link: "AnswerLink") -> Response:
     from job_runners.api import answer_page
     from job_runners.engine.control import answering
 
-    found = answering.look(link)
+    found = answering.find_answer(link)
     if found is None:
         return answer_page.question(link.text, link.choices)
     # Without choices, the value may be for the job alone.

@@ -14,7 +14,7 @@ from job_runners.work.definitions import InternalJob, Job, Task
 
 def list_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
     """List job types and tasks."""
-    known = registry().loaded()
+    known = registry().loadable()
     listed = {
         "jobs": [
             _entry(name, job)

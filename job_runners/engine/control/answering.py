@@ -1,11 +1,14 @@
-"""Answer a job through a link. The link's token is the only proof that the caller may do so."""
+"""Answer a job's question through a link, whose token is the caller's only credential.
+
+The answer is stored as one of the job's signals.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
 from job_runners import clock
 from job_runners.engine.control import signaling
-from job_runners.engine.control.positions import Question
+from job_runners.engine.control.positions import SignalQuestion
 from job_runners.engine.errors import (
     AlreadyAnswered,
     LinkNotFound,
@@ -30,50 +33,56 @@ def find(token: str) -> AnswerLink:
     return link
 
 
-def look(link: AnswerLink) -> Signal | None:
-    """Return the signal that answers a link's question, or None if it takes an answer now.
+def find_answer(link: AnswerLink) -> Signal | None:
+    """Return the signal that answers a link's question, or None if the link still takes an answer.
 
-    An operator or another job may have sent the signal. Raises LinkOver.
+    An operator or another job may also have sent the signal. Raises LinkOver.
     """
-    found = signals.find_of_work(link.work_id, link.name)
-    if found is None:
-        row = _job_of(link)
+    signal = signals.find_of_work(link.work_id, link.name)
+    if signal is None:
+        row = _read_job(link)
         if row.status.finished or link.until <= clock.now():
             raise LinkOver
-    elif found.timed_out:
+    elif signal.timed_out:
         raise LinkOver
-    return found
+    return signal
 
 
 def answer(link: AnswerLink, value: Any, send: Send) -> None:
     """Send a link's signal to its job with this value.
 
-    If the same value was sent before, do nothing. Raises AlreadyAnswered if another one was sent,
-    and LinkOver if the job doesn't take an answer any more. Raises SignalTooLarge and SignalBusy.
+    If the same value was sent before, do nothing. Raises AlreadyAnswered if another value was sent,
+    and LinkOver if the job no longer accepts an answer. Raises SignalTooLarge and SignalBusy.
     """
-    found = look(link)
-    if found is not None:
-        if blobs.canonical_json(found.result) != blobs.canonical_json(value):
+    signal = find_answer(link)
+    if signal is not None:
+        if blobs.canonical_json(signal.result) != blobs.canonical_json(value):
             raise AlreadyAnswered
         return
     try:
-        signaling.signal(_job_of(link), link.name, value, send, work_id=link.work_id)
+        signaling.signal(_read_job(link), link.name, value, send, work_id=link.work_id)
     except SignalConflict as error:
         raise AlreadyAnswered from error
     except (SignalTooLate, TooManySignals, JobNotFound) as error:
         raise LinkOver from error
 
 
-def questions(row: JobRequest, names: Iterable[str]) -> list[Question]:
+def questions(row: JobRequest, names: Iterable[str]) -> list[SignalQuestion]:
     """Return the questions that these signals of a job answer."""
-    links = [(name, answer_links.of_job(row, name)) for name in names]
-    return [
-        Question(name, link.text, link.choices) if link else Question(name) for name, link in links
-    ]
+    found = []
+    for name in names:
+        link = answer_links.of_job(row, name)
+        found.append(
+            SignalQuestion(name, link.text, link.choices) if link else SignalQuestion(name)
+        )
+    return found
 
 
-def _job_of(link: AnswerLink) -> JobRequest:
-    """Return the job of a link. Raises LinkOver if it is gone, or began again with other work."""
+def _read_job(link: AnswerLink) -> JobRequest:
+    """Return the row of a link's job.
+
+    Raises LinkOver if it was deleted, or was retried with another payload.
+    """
     row = queries.read(job_id_of(link.job))
     if row is None or row.work_id != link.work_id:
         raise LinkOver

@@ -1,4 +1,4 @@
-"""The actions of callers: cancel it, retry it, delete it."""
+"""What callers can do with a job: cancel it, retry it, rerun it from a step, or delete it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,8 +23,9 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.work import Job, context
 
-_RESUMABLE_DAYS = 200  # an older job that has waited can't be retried with the same payload
-_TRIES = 3  # how many times a cancel is tried if the job changes between the read and the write
+# If a job has waited in its function, it can be retried with its payload for this many days.
+_RESUMABLE_DAYS = 200
+_TRIES = 3  # how often to try to cancel a job that changes between the read and the write
 
 
 def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
@@ -46,14 +47,15 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
-            row, last = refused.row, refused
-    raise last
+            row, last_error = refused.row, refused
+    raise last_error
 
 
 def _cancel(row: JobRequest) -> Change:
-    is_running = row.status is Status.RUNNING
-    stop = caller_transitions.request_cancel if is_running else caller_transitions.cancel
-    change = stop(row, by=context.recorded_author())
+    if row.status is Status.RUNNING:
+        change = caller_transitions.request_cancel(row, by=context.recorded_author())
+    else:
+        change = caller_transitions.cancel(row, by=context.recorded_author())
     telemetry.canceled_by_caller(change.after)
     return change
 
@@ -61,15 +63,14 @@ def _cancel(row: JobRequest) -> Change:
 def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
     """Cancel the open members of a job's group, and the job once all of them have ended.
 
-    Only some members are canceled at once. The timer cancels the others, page by page. Until all
-    have ended, the job waits. If a worker has it, it begins to wait when its invocation ends, in
-    whatever way. A job without an open group is canceled like any other.
+    This call cancels only some members, and the timer cancels the others, page by page. The job
+    waits until all have ended. If it is running, it begins to wait when its invocation ends. A job
+    without an open group is canceled like any other.
 
     Raises the errors of `cancel`.
     """
-    from job_runners.store.transitions import (
-        group_waits,  # imported here because most jobs are in none
-    )
+    # Imported here because most jobs have no group.
+    from job_runners.store.transitions import group_waits
 
     for _ in range(_TRIES):
         if row.status.finished or not (row.has_open_group or row.status is Status.RUNNING):
@@ -79,22 +80,23 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
-            row, last = refused.row, refused
+            row, last_error = refused.row, refused
             continue
-        asked = change.after
-        telemetry.canceled_by_caller(asked)
+        telemetry.canceled_by_caller(change.after)
         settle(change, send)
-        return read(row.id) or asked
-    raise last
+        return read(row.id) or change.after  # settling may have canceled the job already
+    raise last_error
 
 
 def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
-    """Run a failed or canceled job again, from its cursor, or from the start if `payload` differs.
+    """Queue a failed or canceled job again.
 
-    Raises WrongState, InvalidPayload, UnknownJobType, InternalJobType for a payload of an internal
-    job, and MissingObject if its payload is gone.
-    Raises RunnerCannotResend if the runner can't send the job, and PreconditionFailed if the job
-    changed in the meantime. Raises UniqueConflict if another job has taken its unique key.
+    It continues from its cursor, or starts from the beginning if `payload` is a new payload.
+
+    Raises WrongState, InvalidPayload, UnknownJobType, InternalJobType for a new payload of an
+    internal job, and MissingObject if the job's payload is gone. Raises RunnerCannotResend if the
+    runner can't send the job, PreconditionFailed if the job changed in the meantime, and
+    UniqueConflict if another job has taken its unique key.
     """
     from job_runners.store.uniqueness import KeyTaken  # imported here because most jobs have no key
 
@@ -104,28 +106,27 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     send = require_sender(send, row.job_type, "must be sent to a worker again")
     if payload is not None:
         registry().refuse_internal(row.job_type)
-        registry().new_job_payload(row.job_type, payload)
-        payload = None if _has_payload(row, payload) else payload
-    if payload is None and _waits_may_be_forgotten(row):
+        registry().new_job_payload(row.job_type, payload)  # validates it
+        if _has_payload(row, payload):
+            payload = None
+    if payload is None and _waits_may_expire(row):
         raise WrongState(
             row.id,
             str(row.status),
             "retried with the same payload",
             f"whose work began less than {_RESUMABLE_DAYS} days ago",
         )
-    by = context.recorded_author()
-    unique_key = _unique_key(job, row, payload)
+    requeue = partial(
+        caller_transitions.requeue,
+        row,
+        max_attempts=job.attempts(row.attempt_limit),
+        payload=payload,
+        by=context.recorded_author(),
+        counted=settings().max_unfinished_jobs > 0,
+        unique_key=_unique_key(job, row, payload),
+    )
     with tracing.dispatching(row.job_type):
         try:
-            requeue = partial(
-                caller_transitions.requeue,
-                row,
-                max_attempts=job.attempts(row.attempt_limit),
-                payload=payload,
-                by=by,
-                counted=settings().max_unfinished_jobs > 0,
-                unique_key=unique_key,
-            )
             change = requeue() if row.member_of is None else _requeue_member(row, requeue, send)
         except KeyTaken as taken:
             raise UniqueConflict(row.job_type, taken.held_key.holder.id) from taken
@@ -146,10 +147,10 @@ def _requeue_member(row: JobRequest, requeue: Callable[..., Change], send: Send)
         raise
 
 
-def _waits_may_be_forgotten(row: JobRequest) -> bool:
-    """Return whether the records of a job's waits could expire before it ends, if it were retried.
+def _waits_may_expire(row: JobRequest) -> bool:
+    """Return whether the records of a job's waits might expire before a retry of it ends.
 
-    The table keeps them, like steps, for 300 days from the beginning of the job's work.
+    The table keeps them, like all steps, for 300 days from the beginning of the job's work.
     """
     age = clock.now() - (row.begun_at or row.created_at)
     return bool(row.has_waited) and age > _RESUMABLE_DAYS * clock.DAY
@@ -158,25 +159,29 @@ def _waits_may_be_forgotten(row: JobRequest) -> bool:
 def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
     """Return the unique key of a job that is queued again, by its type's current rule.
 
-    Return None if the job type isn't unique.
+    `payload` is its new payload, if it gets one. Return None if the job type isn't unique.
     """
     if job.unique is None:
         return None
-    new_payload = blobs.get(row.payload, row.payload_key) if payload is None else payload
-    checked = registry().job_payload(row.job_type, new_payload)
-    return job.unique.key_of(row.job_type, row.organization_id, checked)
+    if payload is None:
+        payload = blobs.get(row.payload, row.payload_key)
+    model = registry().job_payload(row.job_type, payload)
+    return job.unique.key_of(row.job_type, row.organization_id, model)
 
 
 def _has_payload(row: JobRequest, payload: Any) -> bool:
     try:
-        own = blobs.get(row.payload, row.payload_key)
+        old_payload = blobs.get(row.payload, row.payload_key)
     except MissingObject:
         return False
-    return blobs.canonical_json(own) == blobs.canonical_json(payload)
+    return blobs.canonical_json(old_payload) == blobs.canonical_json(payload)
 
 
 def rerun_plan(row: JobRequest, step: str) -> dict[str, Any]:
-    """Return what a new job needs to continue a finished one from a step. Raises RerunRefused."""
+    """Return the data with which a new job continues a finished one from a step.
+
+    Raises RerunRefused.
+    """
     from job_runners.store import copied_steps  # imported here because few requests need it
 
     unique = registry().job(row.job_type).unique

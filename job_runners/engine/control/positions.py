@@ -1,4 +1,7 @@
-"""Find the cause of a job's wait, and the job's position among those with the same cause."""
+"""Find out why a job waits, and how many jobs are ahead of it.
+
+A *line* is the jobs that wait for capacity in one queue under one key, in order.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,47 +22,38 @@ KINDS = (*Kind, LINE, JOB, TIME, SIGNAL, GROUP)
 
 
 class WaitsFor(NamedTuple):
-    """The cause of a job's wait: a pause, its turn in a line, another job with its unique key, or a
-    wait in its own function.
+    """The reason why a job waits."""
 
-    `kind` is "job_type", "queue", "line", "job", "time", "signal" or "group". `name` is the name of
-    the job type or queue, the id of the other job, or the name of the wait or group. `key` is the
-    key of the line, and None for the other kinds. A wait in the job's own function began at `since`
-    and ends at `until`. For a signal, `names` are the signals, any of which ends the wait.
-    """
-
-    kind: str
-    name: str
-    key: str | None = None
-    since: int | None = None
-    until: int | None = None
-    names: list[str] | None = None
+    kind: str  # one of KINDS: a pause's kind, or one of the constants above
+    name: str  # of the paused job type or queue, of the line's queue, or of the wait; or a job id
+    key: str | None = None  # of the line
+    # The other fields are set only if the job waits in its own function.
+    since: int | None = None  # milliseconds since 1970
+    until: int | None = None  # milliseconds since 1970
+    names: list[str] | None = None  # the signals, any of which ends the wait
 
     @property
     def has_position(self) -> bool:
-        """Return whether other jobs may be ahead of the job."""
+        """Return whether other jobs may be ahead: not if the job waits in its own function."""
         return self.until is None
 
 
 class Place(NamedTuple):
-    """The position of a job. `ahead` describes the jobs before it, if the job has a position.
-
-    If the job waits for signals and the caller may send them, `questions` has one for each.
-
-    `of_organization` is True if `ahead` counts only jobs of this job's organization. That is so if
-    organizations take turns in the line, or if the caller isn't allowed to know about the jobs of
-    other organizations.
-    """
+    """A job's position among the jobs that wait for the same reason."""
 
     waits_for: WaitsFor | None = None
-    ahead: WaitingCount | None = None
+    ahead: WaitingCount | None = None  # the jobs ahead of it; None if its wait has no positions
+    # Whether `ahead` counts only jobs of its organization, because organizations take turns in the
+    # line, or because the caller may not know about the jobs of others.
     of_organization: bool = False
-    questions: "list[Question] | None" = None
+    questions: "list[SignalQuestion] | None" = None  # only for callers that may send signals
 
 
-class Question(NamedTuple):
-    """A signal that a job waits for. The job's link for it has the text and the choices, if the job
-    made one."""
+class SignalQuestion(NamedTuple):
+    """A signal that a job waits for.
+
+    `text` and `choices` are those of the job's link for it, if the job has created one.
+    """
 
     name: str
     text: str | None = None
@@ -67,46 +61,48 @@ class Question(NamedTuple):
 
 
 def waits_for(row: JobRequest) -> WaitsFor | None:
-    """Return the cause of a job's wait.
+    """Return the reason why a job waits.
 
-    Return None if it doesn't wait, or if only newer code knows the cause.
+    Return None if it doesn't wait, or if it waits for a reason that only newer code knows.
     """
     if row.follows is not None:
         return WaitsFor(JOB, job_id_of(row.follows))
-    if row.current_wait and (own := _own_wait(row)) is not None:
-        return own
+    if row.current_wait and (wait := _wait_in_function(row)) is not None:
+        return wait
+    # `held_by` is "job_type#NAME", "queue#NAME" or "line#QUEUE#KEY". No name or key contains "#".
     kind, _, name = (row.held_by or "").partition("#")
     if kind in list(Kind):
         return WaitsFor(kind, name)
     if kind == LINE:
-        name, _, key = name.partition("#")  # no name or key contains "#"
-        return WaitsFor(kind, name, key)
+        queue_name, _, key = name.partition("#")
+        return WaitsFor(kind, queue_name, key)
     return None
 
 
-def _own_wait(row: JobRequest) -> WaitsFor | None:
+def _wait_in_function(row: JobRequest) -> WaitsFor | None:
     from job_runners.store import current_wait  # imported here because most jobs don't wait
 
     wait = current_wait.of(row)
     if wait is None:
         return None
     names = wait.names if wait.kind == current_wait.SIGNAL else None
-    return WaitsFor(wait.kind, wait.name, None, wait.since, wait.until, names)
+    return WaitsFor(wait.kind, wait.name, key=None, since=wait.since, until=wait.until, names=names)
 
 
-def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
-    """Return the cause of a job's wait, without its key if the key may be a value of the payload.
+def without_payload_key(reason: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
+    """Return the reason why a job waits, without its key if that may be a value of the payload.
 
-    Every key may be one, except those of the whole queue and of the job's organization.
+    Only two keys can't be one: the key of the whole queue, and that of the job's organization.
     """
-    if found is None or found.key in _keys_without_payload(row):
-        return found
-    return found._replace(key=None)
+    if reason is None or reason.key in _keys_without_payload(row):
+        return reason
+    return reason._replace(key=None)
 
 
 def _keys_without_payload(row: JobRequest) -> set[str]:
-    own = Queue(slots=1, per="organization_id").key_of(row.organization_id, None)
-    return {WHOLE_QUEUE, own}
+    # Every queue with this `per` has the same keys, whatever its limits are.
+    any_queue = Queue(slots=1, per="organization_id")
+    return {WHOLE_QUEUE, any_queue.key_of(row.organization_id, payload=None)}
 
 
 def place_of(row: JobRequest, seen_by: str | None) -> Place:
@@ -114,9 +110,10 @@ def place_of(row: JobRequest, seen_by: str | None) -> Place:
 
     `seen_by` is the caller's organization, or None for a service.
     """
-    found = waits_for(row)
-    if found is None or not found.has_position:
-        return Place(found)
-    own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
-    counts_own = own_group or (seen_by is not None and row.follows is None)
-    return Place(found, waiting.count_ahead(row, seen_by), counts_own)
+    reason = waits_for(row)
+    if reason is None or not reason.has_position:
+        return Place(reason)
+    takes_turns = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
+    hides_others = seen_by is not None and row.follows is None
+    ahead = waiting.count_ahead(row, seen_by)
+    return Place(reason, ahead, of_organization=takes_turns or hides_others)

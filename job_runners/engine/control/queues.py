@@ -1,9 +1,8 @@
-"""Describe the queues for callers: in the HTTP API, the command and the dashboard.
+"""Describe queues to callers: their limits, and the jobs that run or wait under their keys.
 
-A caller of one organization sees only the slot holders and waiting jobs of that organization, and
-only the keys that its jobs have used. `job_runners.store.used_keys` lists them by organization.
-In this module, `seen_by` is the caller's organization, or None for a service. A caller that isn't
-allowed to see payloads sees no key that may be a payload's value.
+A caller with an organization sees only that organization's jobs, and only the keys that they have
+used (see `job_runners.store.used_keys`). A caller that may not see payloads sees no key that may be
+a payload's value. In this module, `seen_by` is the caller's organization, or None for a service.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,11 +20,11 @@ from job_runners.store.limits import LimitChange, Limits
 from job_runners.store.lines import Line
 from job_runners.store.pauses import Kind, Pause
 from job_runners.store.waiting import WaitingCount
-from job_runners.work.queues import LONGEST_KEY, WHOLE_QUEUE
+from job_runners.work.queues import MAX_KEY_LENGTH, WHOLE_QUEUE
 
 SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
-_MARK = "q"  # marks the cursors of these lists, so that those of other lists are refused
-_MAX_EXAMINED_KEYS = 100  # for one page, because most keys may be idle
+_CURSOR_KIND = "q"  # is part of these lists' cursors, so that cursors of other lists are refused
+_MAX_EXAMINED_KEYS = 100  # per page; many keys may be idle
 
 
 class Holder(NamedTuple):
@@ -36,11 +35,11 @@ class Holder(NamedTuple):
     since: int | None
 
 
-class KeyUse(NamedTuple):
-    """The jobs of one key of a queue.
+class KeyUsage(NamedTuple):
+    """The jobs that run or wait under one key of a queue.
 
-    `next_start_at` is when the rate allows another start, in milliseconds since 1970. It is None if
-    the rate allows a start now.
+    `next_start_at` is when the rate allows another start, in milliseconds since 1970, or None if it
+    allows one now.
     """
 
     key: str
@@ -54,18 +53,14 @@ class KeyUse(NamedTuple):
         return not self.holders and not self.waiting.count
 
 
-class QueueUse(NamedTuple):
-    """A queue with some of its keys that are in use. `cursor` is for the next page of keys.
-
-    `pause` is None if the queue isn't paused. `held` describes the jobs that the pause
-    holds. It is None if there is no pause, or if the caller isn't allowed to see the jobs.
-    """
+class QueueUsage(NamedTuple):
+    """A queue, with a page of its keys that are in use."""
 
     limits: QueueLimits
-    pause: Pause | None
-    held: WaitingCount | None
-    keys: list[KeyUse]
-    cursor: str | None
+    pause: Pause | None  # None if the queue isn't paused
+    held: WaitingCount | None  # the jobs that the pause holds; None if the caller may not see them
+    keys: list[KeyUsage]
+    cursor: str | None  # of the next page of keys
 
 
 # --- list and describe ----------------------------------------------------------------------------
@@ -73,20 +68,19 @@ class QueueUse(NamedTuple):
 
 def list_queues(
     seen_by: str | None, *, limit: int, cursor: str | None = None, sees_payloads: bool = True
-) -> tuple[list[QueueUse], str | None]:
+) -> tuple[list[QueueUsage], str | None]:
     """Return queues sorted by name, each with a few keys in use, and a cursor if more follow.
 
     The queues are those that this code declares, or that its job types use or allow. A service also
     gets queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
-    known = _Known.now()
-    after = _position_of(cursor, MAX_LENGTH)
-    names = [name for name in sorted(known.names(seen_by)) if name > after]
-    found = [
-        _queue_use(known, name, _Viewer(seen_by, sees_payloads), limit=SHOWN_KEYS)
-        for name in names[:limit]
-    ]
-    return found, cursors.encode(_MARK, names[limit - 1]) if len(names) > limit else None
+    changes = _Changes.read()
+    viewer = _Viewer(seen_by, sees_payloads)
+    after = _decode(cursor, MAX_LENGTH)
+    names = [name for name in sorted(changes.queue_names(seen_by)) if name > after]
+    page = [_queue_usage(changes, name, viewer, limit=SHOWN_KEYS) for name in names[:limit]]
+    next_cursor = cursors.encode(_CURSOR_KIND, names[limit - 1]) if len(names) > limit else None
+    return page, next_cursor
 
 
 def describe(
@@ -96,47 +90,50 @@ def describe(
     limit: int,
     cursor: str | None = None,
     sees_payloads: bool = True,
-) -> QueueUse:
-    """Return a queue with a page of its keys that are in use.
+) -> QueueUsage:
+    """Return a queue, with a page of its keys that are in use.
 
-    A page may be short, or even empty, and still have a cursor. Raises InvalidCursor. Raises
-    QueueNotFound, also for a queue that the caller isn't allowed to see.
+    A page may be short, or even empty, and still have a cursor. Raises InvalidCursor, and
+    QueueNotFound if there is no such queue or the caller isn't allowed to see it.
     """
-    known = _Known.now()
-    if seen_by is not None and name not in known.names(seen_by):
+    changes = _Changes.read()
+    if seen_by is not None and name not in changes.queue_names(seen_by):
         raise QueueNotFound(name)
     viewer = _Viewer(seen_by, sees_payloads)
-    return _queue_use(known, name, viewer, limit=limit, after=_position_of(cursor, LONGEST_KEY))
+    after = _decode(cursor, MAX_KEY_LENGTH)
+    return _queue_usage(changes, name, viewer, limit=limit, after=after)
 
 
 # --- read -----------------------------------------------------------------------------------------
 
 
-class _Known(NamedTuple):
-    """The changed limits and the pauses, read at the same time."""
+class _Changes(NamedTuple):
+    """What callers have changed about queues: their limits, and whether they are paused."""
 
-    changed: Mapping[str, LimitChange]
+    limit_changes: Mapping[str, LimitChange]
     pauses: pauses.Pauses
 
     @classmethod
-    def now(cls) -> "_Known":
+    def read(cls) -> "_Changes":
         return cls(limits.current(fresh=True), pauses.current(fresh=True))
 
-    def names(self, seen_by: str | None) -> set[str]:
+    def queue_names(self, seen_by: str | None) -> set[str]:
         """Return the names of the queues that the caller is allowed to see."""
-        known = registry()
-        names = set(known.queues)
-        for job in known.jobs.values():
+        definitions = registry()
+        names = set(definitions.queues)
+        for job in definitions.jobs.values():
             names |= {job.queue_name, *job.queues}
         if seen_by is not None:
             return names
-        paused = {each.name for each in self.pauses.paused() if each.kind is Kind.QUEUE}
-        changed = {name for name, each in self.changed.items() if not each.changes_nothing}
+        paused = {pause.name for pause in self.pauses.paused() if pause.kind is Kind.QUEUE}
+        changed = {
+            name for name, change in self.limit_changes.items() if not change.changes_nothing
+        }
         return names | paused | changed
 
     def limits(self, name: str) -> QueueLimits:
         """Return the limits of a queue."""
-        return QueueLimits.of(name, self.changed.get(name))
+        return QueueLimits.of(name, self.limit_changes.get(name))
 
 
 class _Viewer(NamedTuple):
@@ -146,14 +143,14 @@ class _Viewer(NamedTuple):
     sees_payloads: bool
 
 
-def _queue_use(
-    known: _Known, name: str, viewer: _Viewer, *, limit: int, after: str = ""
-) -> QueueUse:
-    queue_limits = known.limits(name)
-    pause = known.pauses.find(Kind.QUEUE, name)
+def _queue_usage(
+    changes: _Changes, name: str, viewer: _Viewer, *, limit: int, after: str = ""
+) -> QueueUsage:
+    queue_limits = changes.limits(name)
+    pause = changes.pauses.find(Kind.QUEUE, name)
     held = waiting.count_under_pause(pause.sk) if pause and viewer.seen_by is None else None
     keys, cursor = _Keys(name, queue_limits.current, viewer).page(limit, after)
-    return QueueUse(queue_limits, pause, held, keys, cursor)
+    return QueueUsage(queue_limits, pause, held, keys, cursor)
 
 
 class _Keys:
@@ -165,22 +162,24 @@ class _Keys:
         self._seen_by, self._sees_payloads = viewer
         self._per = current_limits.per if current_limits else None
 
-    def page(self, limit: int, after: str) -> tuple[list[KeyUse], str | None]:
+    def page(self, limit: int, after: str) -> tuple[list[KeyUsage], str | None]:
         """Return a page of the keys that are in use, and a cursor if more follow."""
         always_shown = self._always_shown()
-        found = [] if after else [self._read(key) for key in always_shown]
+        page = [] if after else [self._read(key) for key in always_shown]
         max_examined = min(_MAX_EXAMINED_KEYS, 4 * limit)
         keys = self._keys_after(after, max_examined + 1)
         for number, key in enumerate(keys, 1):
             if key not in always_shown:
-                use = self._read(key)
-                found += [] if use.is_idle else [use]
-            if len(found) >= limit or number == max_examined:
-                return found, cursors.encode(_MARK, key) if number < len(keys) else None
-        return found, None
+                usage = self._read(key)
+                if not usage.is_idle:
+                    page.append(usage)
+            if len(page) >= limit or number == max_examined:
+                has_more = number < len(keys)
+                return page, cursors.encode(_CURSOR_KIND, key) if has_more else None
+        return page, None
 
     def _always_shown(self) -> list[str]:
-        """Return the keys that are shown even if they are idle: those known without a read."""
+        """Return the keys that are listed even if they are idle, because no read finds them."""
         if self._limits is None:
             return []
         if self._per is None:
@@ -203,35 +202,29 @@ class _Keys:
             return used_keys.used_by_organization(self._seen_by, self._name, limit, after)
         return []  # the keys are values of a payload, or were before `per` was changed
 
-    def _read(self, key: str) -> KeyUse:
+    def _read(self, key: str) -> KeyUsage:
         line = lines.read_line(self._name, key, self._limits)
-        fair = self._limits is not None and self._limits.order == "fair"
-        waits = (
-            waiting.count_in_line(
-                line.partition_key, self._seen_by, self._seen_by if fair else None
-            )
-            if line.first is not None
-            else WaitingCount()
-        )
+        is_fair = self._limits is not None and self._limits.order == "fair"
+        waiting_jobs = WaitingCount()
+        if line.first is not None:
+            group = self._seen_by if is_fair else None
+            waiting_jobs = waiting.count_in_line(line.partition_key, self._seen_by, group)
         opens_at = line.opens_at()
-        return KeyUse(
-            key,
-            tuple(self._holders(line)),
-            waits,
-            opens_at if opens_at > clock.now() else None,
-        )
+        next_start_at = opens_at if opens_at > clock.now() else None
+        return KeyUsage(key, tuple(self._holders(line)), waiting_jobs, next_start_at)
 
     def _holders(self, line: Line) -> Iterator[Holder]:
+        """Yield the slot holders that the caller may see."""
         for slot in line.held_slots:
             if self._seen_by in (None, slot.organization_id):
                 yield Holder(slot.holder or "", slot.organization_id, slot.since)
 
 
-def _position_of(cursor: str | None, longest: int) -> str:
+def _decode(cursor: str | None, max_length: int) -> str:
     """Return the name or key after which a list continues. Raises InvalidCursor."""
     if cursor is None:
         return ""
-    position = cursors.decode(_MARK, cursor)
-    if not 0 < len(position) <= longest:  # DynamoDB refuses to query by a key that is too long
+    last_shown = cursors.decode(_CURSOR_KIND, cursor)
+    if not 0 < len(last_shown) <= max_length:  # DynamoDB refuses a query by a longer key
         raise InvalidCursor
-    return position
+    return last_shown

@@ -1,7 +1,7 @@
-"""Send a failed task again, under a new id.
+"""Redrive a failed task: send it again, under a new id.
 
-Repeated requests may send several messages, but the task starts from only one of them. So a caller
-that got no response can repeat the request, and two callers at once do no harm.
+Each request sends a message, but only one of these messages may start the task. So a caller that
+got no response can repeat the request, and two callers do no harm.
 """
 
 import json
@@ -23,15 +23,15 @@ from job_runners.errors import SendFailed
 from job_runners.store.job_request import new_id
 from job_runners.work import context
 
-_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write that begins a task
+_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write that must precede a task's start
 
 
 def redrive(task_id: str) -> TaskMessage:
     """Send a failed task again, from its first attempt. Return the message.
 
-    The task's record stays until a worker begins the task. Raises FailedTaskNotFound,
-    PayloadNotKept, UnknownTask, InvalidPayload or RunnerCannotResend before anything is sent, and
-    MaybeNotRedriven if the send fails.
+    The record of the failed task stays until a worker begins the new one. Raises
+    FailedTaskNotFound, PayloadNotKept, UnknownTask, InvalidPayload or RunnerCannotResend before
+    anything is sent, and MaybeNotRedriven if the send fails.
     """
     from job_runners.store import failed_tasks  # imported here because other work doesn't need it
 
@@ -42,7 +42,7 @@ def redrive(task_id: str) -> TaskMessage:
         raise PayloadNotKept(task_id)
     send = require_sender(configured.sender(), record.task_name, "failed and must be sent again")
     payload = json.loads(record.payload)
-    registry().task_payload(record.task_name, payload)
+    registry().task_payload(record.task_name, payload)  # validates it
     new_task_id = failed_tasks.redrive(task_id)
     if new_task_id is None:
         raise FailedTaskNotFound(task_id)
@@ -63,9 +63,9 @@ def redrive(task_id: str) -> TaskMessage:
 
 
 def may_begin(message: TaskMessage) -> bool:
-    """Return whether a task may begin. Of the messages that resend a failed task, only one may.
+    """Return whether a task may begin: only one of the messages that redrive a failed task may.
 
-    Raises CannotBegin if the table doesn't answer. The same message may then try again later.
+    Raises CannotBegin if AWS fails. The same message may then try again later.
     """
     if message.redrives is None or message.send_id is None:
         return True
@@ -73,7 +73,7 @@ def may_begin(message: TaskMessage) -> bool:
 
     failed_id, send_id = message.redrives, message.send_id
     try:
-        begun = retry_until(
+        is_first = retry_until(
             clock.now() + _RECORD_TIME,
             lambda: failed_tasks.begin(failed_id, redriven_as=message.id, send_id=send_id),
         )
@@ -81,6 +81,6 @@ def may_begin(message: TaskMessage) -> bool:
         if is_temporary(error):
             raise CannotBegin(failed_id, error) from error
         raise
-    if not begun:
+    if not is_first:
         telemetry.task_begun_elsewhere()
-    return begun
+    return is_first

@@ -1,4 +1,4 @@
-"""Send a signal to a job, which may wait for it in its function."""
+"""Send a signal to a job: a named value for which the job's function may wait."""
 
 from typing import Any
 
@@ -27,27 +27,29 @@ def signal(
 ) -> JobRequest:
     """Store a signal for a job, and continue the job if it waits for that signal. Return its row.
 
-    With `work_id`, the signal is only for that work of the job, which may begin again with another
-    payload at any time.
+    With `work_id`, the signal is only for that work of the job: a retry with another payload is new
+    work.
 
-    If the job has got the same value before, do nothing. Raises SignalConflict if it has got
-    another one, and SignalTooLate if it has ended, or no longer waits for the signal. Raises
-    SignalTooLarge, TooManySignals, SignalBusy, and JobNotFound if the job was deleted.
+    If the job already has the same value, do nothing. Raises SignalConflict if it has another one,
+    and SignalTooLate if it has ended, or no longer waits for the signal. Raises SignalTooLarge,
+    TooManySignals, SignalBusy, and JobNotFound if the job was deleted.
     """
     size = len(blobs.compact_json(value))
     if size > signals.MAX_VALUE_BYTES:
         raise SignalTooLarge(size, signals.MAX_VALUE_BYTES)
-    for is_again in (False, *[True] * (_TRIES - 1)):
-        current = _read_again(row) if is_again else row
+    for attempt in range(_TRIES):
+        is_retry = attempt > 0
+        current = _read_again(row) if is_retry else row
         if work_id not in (None, current.work_id):
             raise SignalTooLate(row.id, name, "began again with another payload")
-        found = signals.find(current, name)
-        if found is not None:
-            _check_is_same(current, found, value)
-            if is_again and current.status is Status.QUEUED:  # this request may have admitted it
+        stored = signals.find(current, name)
+        if stored is not None:
+            _refuse_other_value(current, stored, value)
+            # An earlier try may have stored the signal and queued the job, but without a response.
+            if is_retry and current.status is Status.QUEUED:
                 send_or_leave_due(current, send)
             return current
-        _check_may_come(current, name)
+        _refuse_if_not_accepted(current, name)
         try:
             return _store(current, name, value, send)
         except (PreconditionFailed, RaceLost) as lost:
@@ -56,8 +58,8 @@ def signal(
 
 
 def _store(row: JobRequest, name: str, value: Any, send: Send) -> JobRequest:
-    sent = signals.new(row, name, value, by=context.recorded_author())
-    change = waits.signal(row, sent)
+    new_signal = signals.new(row, name, value, by=context.recorded_author())
+    change = waits.signal(row, new_signal)
     telemetry.signaled(change.after, name)
     settle(change, send)
     return change.after
@@ -70,14 +72,16 @@ def _read_again(row: JobRequest) -> JobRequest:
     return current
 
 
-def _check_is_same(row: JobRequest, found: signals.Signal, value: Any) -> None:
-    if found.timed_out:
-        raise SignalTooLate(row.id, found.sk, "no longer waits for it")
-    if blobs.canonical_json(found.result) != blobs.canonical_json(value):
-        raise SignalConflict(row.id, found.sk)
+def _refuse_other_value(row: JobRequest, stored: signals.Signal, value: Any) -> None:
+    """Raise SignalTooLate or SignalConflict, unless the stored signal has this value."""
+    if stored.timed_out:
+        raise SignalTooLate(row.id, stored.sk, "no longer waits for it")
+    if blobs.canonical_json(stored.result) != blobs.canonical_json(value):
+        raise SignalConflict(row.id, stored.sk)
 
 
-def _check_may_come(row: JobRequest, name: str) -> None:
+def _refuse_if_not_accepted(row: JobRequest, name: str) -> None:
+    """Raise SignalTooLate or TooManySignals if the job accepts no new signal."""
     if row.status.finished:
         raise SignalTooLate(row.id, name, f"is {row.status}")
     if (row.signals or 0) >= signals.MAX_PER_JOB:

@@ -1,4 +1,9 @@
-"""A job's timeline: its invocations, steps, waits, signals and children, and what callers did."""
+"""Build a job's timeline: its invocations, steps, waits, signals and children, and callers' acts.
+
+A *claim* is a worker's right to run one invocation of the job. A job's claims are numbered from 1.
+Steps, waits and children are all stored as steps of the job's *work*, which a `work_id` identifies.
+A manual retry with another payload begins new work.
+"""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -23,42 +28,36 @@ TIMED_OUT = "timed out"
 COPIED = "copied"  # from the job that this one continues
 _STEP_PREFIX = "step "
 _AFTER_CHILDREN = "child!"  # sorts after the names of all children
-_AFTER_STEPS = "step!"
-_MOST_STEPS = 5_000
-_MOST_OTHERS = 2_000  # children, waits and moved entries
-_MOST_CHILDREN_READ = 100
-_MOST_WORKS = 3  # payloads whose steps are read, latest first
+_AFTER_STEPS = "step!"  # sorts after the names of all steps
+_MAX_STEPS = 5_000
+_MAX_OTHER_ITEMS = 2_000  # children, waits, acts, and invocations moved out of the row
+_MAX_CHILDREN_READ = 100
+_MAX_WORKS = 3  # the latest works whose steps are read; the first work is always read
 
 
 class Record(NamedTuple):
-    """Something that took time in a job. Times are in milliseconds since 1970.
+    """An invocation, step, wait, signal, group or child. Times are in milliseconds since 1970."""
 
-    `name` is that of the step, wait, signal or group, or the key of the child, and `id` the id of
-    the child. `run` counts the manual retries before an invocation, from 1. An invocation could
-    have begun at `ready_at`. `error` is the kind of the error of its attempt, and `name` the step
-    that raised it. A wait ends at `until` at the latest. `by` sent the signal. `ended_at` and
-    `outcome` are None for a record that hasn't ended.
-    """
-
-    kind: str
+    kind: str  # one of KINDS
     began_at: int
-    name: str | None = None
-    claim: int | None = None
-    attempt: int | None = None
-    run: int | None = None
-    ready_at: int | None = None
-    until: int | None = None
-    ended_at: int | None = None
-    outcome: str | None = None
-    error: str | None = None
-    by: str | None = None
-    id: str | None = None
+    name: str | None = None  # or the key of a child, or the step that raised an invocation's error
+    claim: int | None = None  # the number of the claim
+    attempt: int | None = None  # counted from 1
+    run: int | None = None  # of an invocation: 1 plus the number of manual retries before it
+    ready_at: int | None = None  # when a worker could have begun an invocation
+    until: int | None = None  # when a wait times out
+    ended_at: int | None = None  # None if it hasn't ended
+    outcome: str | None = None  # None if it hasn't ended
+    error: str | None = None  # the kind of the error with which an invocation's attempt failed
+    by: str | None = None  # the author of a signal
+    id: str | None = None  # the job id of a child
 
 
 class Timeline(NamedTuple):
-    """The records and acts of a job. `gaps` are the claims whose invocations aren't recorded.
+    """The records of a job, and the acts of callers.
 
-    It isn't `complete` if the job has more records than one answer can have.
+    `gaps` are the numbers of the claims whose invocations aren't recorded. `is_complete` is False
+    if the job has more records than one response can contain.
     """
 
     records: list[Record]
@@ -68,161 +67,175 @@ class Timeline(NamedTuple):
 
 
 def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
-    """Return the timeline of a job, in the order of time.
+    """Return the timeline of a job, in chronological order.
 
-    With `hides_names`, nothing depends on names, except which moment each record was.
+    With `hides_names`, the result reveals nothing about names, except when each record began and
+    ended.
     """
-    works = list(dict.fromkeys([row.work_ids[0], *row.work_ids[-_MOST_WORKS:]]))
-    found = [_Found(row, work_id) for work_id in works]
-    others = [each for work in found for each in work.others]
-    stored = [_json(each) for each in others if each.sk.startswith(acts.PREFIX)]
-    moved = [each for each in others if each.sk.startswith(past.PREFIX)]
-    records = [each for work in found for each in work.records()]
-    done: dict[int, int] = {}
-    for work in found:
+    work_ids = list(dict.fromkeys([row.work_ids[0], *row.work_ids[-_MAX_WORKS:]]))
+    works = [_Work(row, work_id) for work_id in work_ids]
+    items = [item for work in works for item in work.other_items]
+    stored_acts = [_json(item) for item in items if item.sk.startswith(acts.PREFIX)]
+    moved_invocations = [item for item in items if item.sk.startswith(past.PREFIX)]
+    records = [record for work in works for record in work.records()]
+    last_step_times: dict[int, int] = {}  # by claim
+    for work in works:
         for step in work.steps:
-            done[step.claim] = max(step.done_at, done.get(step.claim, 0))
-    invocations = _invocations(row, moved, [act["claims"] for act in stored], done)
-    is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in found)
+            last_step_times[step.claim] = max(step.done_at, last_step_times.get(step.claim, 0))
+    claims_at_retries = [act["claims"] for act in stored_acts]
+    invocations = _invocations(row, moved_invocations, claims_at_retries, last_step_times)
+    is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in works)
     if hides_names and not is_complete:
         records = []  # which of them were read depends on their names
     records += invocations
-    claims = {each.claim for each in invocations}
+    recorded_claims = {invocation.claim for invocation in invocations}
     return Timeline(
-        sorted(records, key=_position if hides_names else _position_with_name),
-        acts.of_job(row, stored),
-        [claim for claim in range(1, row.claims + 1) if claim not in claims],
+        sorted(records, key=_sort_key if hides_names else _sort_key_with_name),
+        acts.of_job(row, stored_acts),
+        [claim for claim in range(1, row.claims + 1) if claim not in recorded_claims],
         is_complete,
     )
 
 
-def _position(record: Record) -> tuple[Any, ...]:
-    """Return what records are sorted by. It tells nothing about names."""
+def _sort_key(record: Record) -> tuple[Any, ...]:
+    """Return the key by which records are sorted. It reveals nothing about names."""
     kind = KINDS.index(record.kind)
     return record.began_at, kind, str(record.ended_at), str(record.id)
 
 
-def _position_with_name(record: Record) -> tuple[Any, ...]:
-    return *_position(record)[:2], str(record.name)
+def _sort_key_with_name(record: Record) -> tuple[Any, ...]:
+    kind = KINDS.index(record.kind)
+    return record.began_at, kind, str(record.name)
 
 
 def _invocations(
-    row: JobRequest, moved: list[Step], retried: list[int], steps_done: dict[int, int]
+    row: JobRequest,
+    moved_invocations: list[Step],
+    claims_at_retries: list[int],
+    last_step_times: dict[int, int],
 ) -> list[Record]:
     """Return a job's invocations.
 
-    `retried` has the number of claims before each manual retry. `steps_done` has the time of the
-    last step that was done in a claim.
+    `claims_at_retries` has the number of claims before each manual retry. `last_step_times` has the
+    time of each claim's last step.
     """
     ended = past.of_row(row)
-    for item in moved:
+    for item in moved_invocations:
         ended += past.unpack(item.value)
     ended = past.merge(ended)
     errors = _errors_by_claim(row)
-    found = []
-    for number, each in enumerate(ended):
-        has_failed = each.outcome in (past.FAILED, past.LOST)
-        error = (errors.get(each.claim) if has_failed else None) or {}
-        following = [later.began_at for later in ended[number + 1 : number + 2]]
-        found.append(
+    invocations = []
+    for index, invocation in enumerate(ended):
+        has_failed = invocation.outcome in (past.FAILED, past.LOST)
+        error = (errors.get(invocation.claim) if has_failed else None) or {}
+        # A lost invocation lived at least until its last step was done, or the next one began.
+        lived_until = last_step_times.get(invocation.claim, 0)
+        if index + 1 < len(ended):
+            lived_until = min(lived_until, ended[index + 1].began_at)
+        invocations.append(
             Record(
-                *(INVOCATION, each.began_at),
-                claim=each.claim,
-                attempt=each.attempt,
-                ready_at=each.ready_at,
-                # A lost one lived at least until its last step was done.
-                ended_at=max(each.ended_at, min([steps_done.get(each.claim, 0), *following])),
-                outcome=each.outcome,
+                INVOCATION,
+                invocation.began_at,
+                claim=invocation.claim,
+                attempt=invocation.attempt,
+                ready_at=invocation.ready_at,
+                ended_at=max(invocation.ended_at, lived_until),
+                outcome=invocation.outcome,
                 error=error.get("kind"),
                 name=error.get("step"),
-                run=_run(each.claim, retried),
+                run=_run(invocation.claim, claims_at_retries),
             )
         )
     if row.status is Status.RUNNING:
-        began: Any = row.started_at
-        found.append(
+        began_at: Any = row.started_at
+        invocations.append(
             Record(
-                *(INVOCATION, began),
+                INVOCATION,
+                began_at,
                 claim=row.claims,
                 attempt=row.attempt,
-                ready_at=min(row.could_run_at, began),
-                run=_run(row.claims, retried),
+                ready_at=min(row.could_run_at, began_at),
+                run=_run(row.claims, claims_at_retries),
             )
         )
-    return found
+    return invocations
 
 
-def _run(claim: int, retried: list[int]) -> int:
-    return 1 + sum(before < claim for before in retried)
+def _run(claim: int, claims_at_retries: list[int]) -> int:
+    """Return 1 plus the number of manual retries before a claim."""
+    return 1 + sum(claims < claim for claims in claims_at_retries)
 
 
 def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
-    """Return the errors of a job, the first one of each claim.
+    """Return the first error of each claim.
 
-    If a job fails again before its next claim, such as because no worker started it, that error is
-    not of the claim.
+    A second error of a claim came before the next claim, for example because no worker started the
+    job. It isn't the error of an invocation.
     """
-    found: dict[int, Any] = {}
-    for each in row.earlier_errors or []:
-        found.setdefault(each.get("claim"), each)
-    found.setdefault(row.claims, row.error)
-    return found
+    errors: dict[int, Any] = {}
+    for error in row.earlier_errors or []:
+        errors.setdefault(error.get("claim"), error)
+    errors.setdefault(row.claims, row.error)
+    return errors
 
 
-class _Found:
-    """What is stored about one work of a job."""
+class _Work:
+    """The stored steps and signals of one work of a job."""
 
     def __init__(self, row: JobRequest, work_id: str) -> None:
         self._row = row
         self._is_current = work_id == row.work_id
         sk = Step.sk
-        self.others = steps.query(work_id, sk < _STEP_PREFIX, _MOST_OTHERS)
-        are_all = len(self.others) < _MOST_OTHERS
-        if not are_all:  # skip the other children
-            after = max(self.others[-1].sk, _AFTER_CHILDREN)
-            self.others += steps.query(work_id, sk < _STEP_PREFIX, _MOST_OTHERS, after=after)
-        self.steps = steps.query(work_id, sk.startswith(_STEP_PREFIX), _MOST_STEPS, values=False)
-        self.is_complete = are_all and len(self.steps) < _MOST_STEPS
+        items = steps.query(work_id, sk < _STEP_PREFIX, _MAX_OTHER_ITEMS)
+        has_all_items = len(items) < _MAX_OTHER_ITEMS
+        if not has_all_items:  # skip the rest of the children
+            after = max(items[-1].sk, _AFTER_CHILDREN)
+            items += steps.query(work_id, sk < _STEP_PREFIX, _MAX_OTHER_ITEMS, after=after)
+        self.steps = steps.query(work_id, sk.startswith(_STEP_PREFIX), _MAX_STEPS, values=False)
+        self.is_complete = has_all_items and len(self.steps) < _MAX_STEPS
         self._signals: dict[str, Signal] = {}
         if row.has_waited:
-            self.others += steps.query(work_id, sk > _AFTER_STEPS, _MOST_OTHERS)
-            self._signals = {each.sk: each for each in signals.all_of_work(work_id)}
-        self._by_name = {each.sk: each for each in self.others}
+            items += steps.query(work_id, sk > _AFTER_STEPS, _MAX_OTHER_ITEMS)
+            self._signals = {signal.sk: signal for signal in signals.all_of_work(work_id)}
+        self.other_items = items
+        self._by_name = {item.sk: item for item in items}
 
     def records(self) -> Iterator[Record]:
         """Yield the records of this work."""
-        for each in self.steps:
-            yield self._record(STEP, each, _STEP_PREFIX)._replace(
-                ended_at=each.done_at, outcome=DONE if each.claim else COPIED
+        for step in self.steps:
+            yield self._record(STEP, step, _STEP_PREFIX)._replace(
+                ended_at=step.done_at, outcome=DONE if step.claim else COPIED
             )
         yield from self._children()
-        for each in self.others:
-            kind, _, name = each.sk.partition(" ")
+        for item in self.other_items:
+            kind, _, name = item.sk.partition(" ")
             if kind == "sleep":
-                yield self._wait(SLEEP, each, "sleep ", None)
+                yield self._wait(SLEEP, item, "sleep ", signal=None, result=None)
             elif kind == "wait":
-                yield self._wait(SIGNAL, each, "wait ", self._signals.pop(name, None))
+                signal = self._signals.pop(name, None)
+                yield self._wait(SIGNAL, item, "wait ", signal=signal, result=None)
             elif kind == "wait-any":
-                done = self._by_name.get(f"any {name}")
-                winner: Any = _json(done) if done is not None else None
-                sent = self._signals.pop(winner, None)
-                yield self._wait(SIGNAL, each, "wait-any ", sent, done)
+                result = self._by_name.get(f"any {name}")
+                winner: Any = _json(result) if result is not None else None
+                signal = self._signals.pop(winner, None)
+                yield self._wait(SIGNAL, item, "wait-any ", signal=signal, result=result)
             elif kind == "gather":
-                yield self._group(each)
-        for sent in self._signals.values():  # those that came before a wait, or in none
-            yield Record(SIGNAL, sent.sent_at, sent.sk, ended_at=sent.sent_at)._replace(
-                outcome=ANSWERED, by=sent.sent_by
+                yield self._group(item)
+        for signal in self._signals.values():  # those for which the job hasn't waited
+            yield Record(SIGNAL, signal.sent_at, signal.sk)._replace(
+                ended_at=signal.sent_at, outcome=ANSWERED, by=signal.sent_by
             )
 
     def _children(self) -> Iterator[Record]:
-        found = [each for each in self.others if each.sk.startswith(children.PREFIX)]
-        ids = [_json(each) for each in found]
-        rows = queries.read_many(ids[:_MOST_CHILDREN_READ], fresh=True)
-        for each, child_id in zip(found, ids, strict=True):
-            record = self._record(CHILD, each, children.PREFIX)._replace(id=child_id)
+        items = [item for item in self.other_items if item.sk.startswith(children.PREFIX)]
+        ids = [_json(item) for item in items]
+        rows = queries.read_many(ids[:_MAX_CHILDREN_READ], fresh=True)
+        for item, child_id in zip(items, ids, strict=True):
+            record = self._record(CHILD, item, children.PREFIX)._replace(id=child_id)
             child = rows.get(child_id)
             if child is not None and child.status.finished:
-                # An attempt that died may have dispatched it before.
+                # The child may have ended before the record began, if an attempt dispatched it and
+                # died before it could record that.
                 finished_at: Any = child.finished_at
                 ended_at = max(finished_at, record.began_at)
                 record = record._replace(ended_at=ended_at, outcome=str(child.status))
@@ -238,30 +251,33 @@ class _Found:
         )
 
     def _wait(
-        self, kind: str, step: Step, prefix: str, sent: Signal | None, done: Step | None = None
+        self, kind: str, step: Step, prefix: str, *, signal: Signal | None, result: Step | None
     ) -> Record:
-        """Return the record of a wait for a time, or for a signal, which may have come."""
+        """Return the record of a wait for a time, or for a signal, which may have arrived.
+
+        `result` is the step that records the outcome of a wait for any of several signals.
+        """
         until: int = _json(step)
         record = self._record(kind, step, prefix)._replace(until=until)
-        if sent is not None and not sent.timed_out:
-            ended_at = max(sent.sent_at, record.began_at)
-            return record._replace(ended_at=ended_at, outcome=ANSWERED, by=sent.sent_by)
-        if sent is not None or done is not None:
+        if signal is not None and not signal.timed_out:
+            ended_at = max(signal.sent_at, record.began_at)
+            return record._replace(ended_at=ended_at, outcome=ANSWERED, by=signal.sent_by)
+        if signal is not None or result is not None:
             return record._replace(ended_at=until, outcome=TIMED_OUT)
-        job_ended_at = self._ended_at()
-        if kind == SLEEP and until <= (clock.now() if job_ended_at is None else job_ended_at):
+        work_ended_at = self._ended_at()
+        if kind == SLEEP and until <= (clock.now() if work_ended_at is None else work_ended_at):
             return record._replace(ended_at=until, outcome=DONE)
-        return self._ended_with_job(record)
+        return self._end_with_work(record)
 
     def _group(self, step: Step) -> Record:
         record = self._record(GROUP, step, groups.STEP)
-        done = self._by_name.get(f"gathered {record.name}")
-        if done is not None:
-            return record._replace(ended_at=done.began_at, outcome=DONE)
-        return self._ended_with_job(record)
+        result = self._by_name.get(f"gathered {record.name}")
+        if result is not None:
+            return record._replace(ended_at=result.began_at, outcome=DONE)
+        return self._end_with_work(record)
 
-    def _ended_with_job(self, record: Record) -> Record:
-        """Return a wait that ended with its job, if the job has ended or begun again since."""
+    def _end_with_work(self, record: Record) -> Record:
+        """Return an open record as it ended with this work, if the work has ended."""
         ended_at = self._ended_at()
         if ended_at is None:
             return record
@@ -269,9 +285,10 @@ class _Found:
         return record._replace(ended_at=max(ended_at, record.began_at), outcome=outcome)
 
     def _ended_at(self) -> int | None:
+        """Return when this work ended: when the job did, or when later work began."""
         return self._row.finished_at if self._is_current else self._row.begun_at
 
 
 def _json(step: Step) -> Any:
-    """Return the value of a record of ours, which is always small."""
+    """Return the value of a step that we wrote, which is always in the item itself."""
     return blobs.get(step.value, None)

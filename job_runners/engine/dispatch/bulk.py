@@ -1,7 +1,7 @@
-"""Dispatch many jobs at once: check all of them, then save and send each in one of many threads.
+"""Dispatch many checked jobs at once: save and send them in many threads.
 
-Each job is saved by a conditional put of its own, under an id that its request determines. So a
-request that is repeated, in part or as a whole, never resets a job and never creates a second one.
+Each job is saved by its own conditional write, under an id that the request determines. So a
+request that is repeated, in part or as a whole, never resets a job and never creates it twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,21 +29,21 @@ from job_runners.store.job_request import JobRequest
 
 MAX_JOBS = 1_000  # in one request
 THREADS = 32  # the number of connections that a client keeps open
-_LONGEST_CALL = 5.0  # seconds: a call that began before `until` may end this much later
-_MOST_FAILED_SENDS = 3  # in a row; after that, all messages are left to the timer
+_MAX_CALL_TIME = 5.0  # how many seconds after `until` a call may end that began before it
+_MAX_FAILED_SENDS = 3  # in a row; then the timer sends the remaining messages
 
 _T = TypeVar("_T")
 
 
 class Result(NamedTuple):
-    """The outcome for one job: the answer to its request, or the error why it has none."""
+    """The outcome for one job: the response to its request, or an error."""
 
     accepted: Accepted | None = None
     error: Exception | None = None
 
     @property
     def row(self) -> JobRequest | None:
-        """Return the row that answers the request, if there is one."""
+        """Return the row of the new or existing job, if there is one."""
         return None if self.accepted is None else self.accepted.row
 
 
@@ -54,23 +54,23 @@ def dispatch_jobs(
     until: int,
     save: Callable[[CheckedJob], Accepted] | None = None,
 ) -> list[Result]:
-    """Save and send jobs, and return the result of each in the same order.
+    """Save and send jobs, and return their results in the same order.
 
-    A job that isn't reached by `until` (milliseconds since 1970) gets the error NotReached. Jobs
+    A job that wasn't saved by `until` (milliseconds since 1970) gets the error NotReached. Jobs
     with the same unique key are saved in their order. If a job can't be sent now, the timer sends
     it later. `save` replaces `save_checked`.
 
-    Raises QueueFull or QuotaReached, before anything is saved, if accepting all of the new jobs
-    would exceed a limit. Children aren't refused, because their parent would fail halfway.
+    Raises QueueFull or QuotaReached, before anything is saved, if accepting all new jobs would
+    exceed a limit. Children aren't refused, because their parent would fail halfway.
     """
     if not jobs:
         return []
     if any(job.new_job.parent_id is None for job in jobs):
         refuse_if_too_many(jobs, in_threads)
-    return _Dispatching(jobs, send, until, save or save_checked).run()
+    return _BulkDispatch(jobs, send, until, save or save_checked).run()
 
 
-class _Dispatching:
+class _BulkDispatch:
     """One call of `dispatch_jobs`."""
 
     def __init__(
@@ -86,7 +86,7 @@ class _Dispatching:
         self._until = until
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
-        self._remaining = iter(_grouped_by_unique_key(jobs))
+        self._remaining_groups = iter(_grouped_by_unique_key(jobs))
         self._failed_sends = 0  # in a row
 
     def run(self) -> list[Result]:
@@ -94,32 +94,33 @@ class _Dispatching:
         if THREADS == 1:
             self._work()
             return self._results
-        pool = ThreadPoolExecutor(min(THREADS, len(self._jobs)), thread_name_prefix="dispatch")
+        count = min(THREADS, len(self._jobs))
+        pool = ThreadPoolExecutor(count, thread_name_prefix="dispatch")
         try:
-            threads = [
-                pool.submit(copy_context().run, self._work)
-                for _ in range(min(THREADS, len(self._jobs)))
-            ]
+            futures = [pool.submit(copy_context().run, self._work) for _ in range(count)]
             seconds_left = max(0, self._until - clock.now()) / clock.SECOND
-            for done in wait(threads, seconds_left + _LONGEST_CALL).done:
-                done.result()
+            for future in wait(futures, seconds_left + _MAX_CALL_TIME).done:
+                future.result()  # raises the thread's error
         finally:
-            self._until = 0  # if this call is interrupted, the threads take no further job
+            self._until = 0  # if this call is interrupted, the threads take no more jobs
             pool.shutdown(wait=False, cancel_futures=True)
         return list(self._results)
 
     def _work(self) -> None:
-        # `retry_until` retries the calls, not botocore, because it stops in time.
+        """Dispatch jobs until none is left, in one of the threads."""
+        # `retry_until` retries the calls instead of botocore, because it stops in time.
         with clients.without_retries():
-            while (indexes := self._next()) is not None:
+            while (indexes := self._next_group()) is not None:
                 for index in indexes:
-                    self._results[index] = result = self._dispatch(self._jobs[index], index)
+                    result = self._dispatch(self._jobs[index], index)
+                    self._results[index] = result
                     if isinstance(result.error, NotReached):
-                        break  # a later job of the same unique key must not be saved before it
+                        break  # a later job with the same unique key must not be saved before it
 
-    def _next(self) -> list[int] | None:
+    def _next_group(self) -> list[int] | None:
+        """Return the indexes of the jobs to dispatch next, or None if none is left."""
         with self._lock:
-            return next(self._remaining, None) if clock.now() < self._until else None
+            return next(self._remaining_groups, None) if clock.now() < self._until else None
 
     def _dispatch(self, job: CheckedJob, index: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
@@ -134,12 +135,12 @@ class _Dispatching:
                 return Result(error=NotReached() if is_temporary(error) else error)
             self._results[index] = Result(accepted)  # it is saved, even if its message is lost
             if clock.now() < self._until:
-                send_if_unclaimed(accepted, self._send_counted)
+                send_if_unclaimed(accepted, self._send_unless_failing)
         return Result(accepted)
 
-    def _send_counted(self, message: Message, delay: float = 0) -> None:
+    def _send_unless_failing(self, message: Message, delay: float = 0) -> None:
         """Send a message. After a few failures in a row, raise SendFailed without trying."""
-        if self._failed_sends >= _MOST_FAILED_SENDS:
+        if self._failed_sends >= _MAX_FAILED_SENDS:
             raise SendFailed(message.title, "the messages before it could not be sent")
         try:
             self._send(message, delay)

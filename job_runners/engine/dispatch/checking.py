@@ -1,4 +1,4 @@
-"""Check a job that is to be dispatched. Nothing is saved, and AWS is called only to fill caches."""
+"""Check the request for a new job. Nothing is saved, and AWS is called only to fill caches."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class CheckedJob(NamedTuple):
-    """A job that is checked but not saved yet, so it has no row."""
+    """A job that is checked but not saved yet."""
 
     new_job: transitions.NewJob
     payload: "BaseModel"
-    line: LimitedLine | None
-    rule: Unique | None
+    line: LimitedLine | None  # if its queue has limits
+    rule: Unique | None  # if its type is unique
     idempotency_key: str | None
     send: Send
 
@@ -43,17 +43,17 @@ def check_new_job(
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` is about to save.
 
-    `dispatched_by` is what dispatches an internal job: see `Registry.refuse_internal`.
-    `follow_up_of` is the id of the job that the new one follows up. A follow-up has no follow-ups
-    of its own. With an `idempotency_key`, the row keeps a hash of `job_data`. In `bulk`,
-    that is the key of the whole request.
+    `dispatched_by` is needed for an internal job: see `Registry.refuse_internal`. `follow_up_of` is
+    the id of the job that the new one follows up. A follow-up has no follow-ups of its own. With an
+    `idempotency_key`, which may be the key of a whole bulk request, the row stores a hash of
+    `job_data`.
 
     Raises UnknownJobType, InvalidPayload, InvalidFollowUp, RunnerCannotResend.
     """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
     payload = _checked_payload(
-        job, job_data, send, later=run_at > clock.now(), dispatched_by=dispatched_by
+        job, job_data, send, starts_later=run_at > clock.now(), dispatched_by=dispatched_by
     )
     line = _line(job, job_data, payload, send)
     if job_data.idempotency_key is not None:
@@ -69,11 +69,11 @@ def check_new_job(
 
 
 def check_job(job_data: "JobData", send: Send) -> None:
-    """Check a job's type and payload, without regard to limits or existing jobs.
+    """Check only a job's type and payload, not limits or existing jobs.
 
     Raises UnknownJobType, InvalidPayload, RunnerCannotResend, EntryNotLoaded.
     """
-    _checked_payload(registry().job(job_data.job_type), job_data, send, later=False)
+    _checked_payload(registry().job(job_data.job_type), job_data, send, starts_later=False)
 
 
 def new_job_data(
@@ -84,9 +84,9 @@ def new_job_data(
 ) -> "JobData":
     """Return the data of a job that a schedule or another job dispatches.
 
-    `follow_ups` are its own `on_end` and `on_failure`, if it has them.
+    `follow_ups` has its `on_end` and `on_failure`.
     """
-    # Imports pydantic, which most processes can skip.
+    # Imported here because it imports pydantic, which most processes don't need.
     from job_runners.engine.job_data import JobData
 
     follow_ups = follow_ups or {}
@@ -104,21 +104,22 @@ def _checked_payload(
     job_data: "JobData",
     send: Send,
     *,
-    later: bool,
+    starts_later: bool,
     dispatched_by: str | None = None,
 ) -> "BaseModel":
-    """Return the payload as its model. Raises the errors of `check_job`."""
+    """Return the payload as an instance of its model. Raises the errors of `check_job`."""
     payload = registry().check_new_job(job_data.job_type, job_data.payload, dispatched_by)
-    if job.retry or later:
-        need = "has a retry policy" if job.retry else "is scheduled to start later"
-        require_sender(send, job_data.job_type, need)
+    if job.retry:
+        require_sender(send, job_data.job_type, "has a retry policy")
+    elif starts_later:
+        require_sender(send, job_data.job_type, "is scheduled to start later")
     if job.unique is not None and job.unique.then is not None:
         require_sender(send, job_data.job_type, "may have to wait for another job to end")
     return payload
 
 
 def _line(job: Job, job_data: "JobData", payload: "BaseModel", send: Send) -> LimitedLine | None:
-    """Return the job's line, or None if it has no line or its line isn't known yet.
+    """Return the job's line, or None if its queue has no limits or they can't be read.
 
     Raises RunnerCannotResend if the queue has limits and the runner can't send the job later.
     """
@@ -165,12 +166,13 @@ def _new_job(
 
 
 def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
-    """Return the fields of the row that name the job's follow-ups.
+    """Return the row's fields for the job's follow-ups.
 
-    Those of the request replace those of the job type. The announcement goes to the stack's outputs
-    and the organization's webhooks.
+    Those in the request replace those of the job type. The announcement is a built-in follow-up
+    that sends the job's end to the stack's outputs and the organization's webhooks.
     """
-    on_end, on_failure = job_data.on_end or job.on_end, job_data.on_failure or job.on_failure
+    on_end = job_data.on_end or job.on_end
+    on_failure = job_data.on_failure or job.on_failure
     announces = can_send(send) and settings().may_announce
     if on_end is None and on_failure is None and not announces:
         return {}
@@ -178,22 +180,21 @@ def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
 
     if on_end is not None or on_failure is not None:
         require_sender(send, job_data.job_type, "has follow-ups")
+    announcement = None
+    if announces:
+        announcement = follow_ups.announcement(job_data.organization_id, job_data.job_type)
     return {
         "on_end": follow_ups.to_store("on_end", on_end),
         "on_failure": follow_ups.to_store("on_failure", on_failure),
-        "announcement": (
-            follow_ups.announcement(job_data.organization_id, job_data.job_type)
-            if announces
-            else None
-        ),
+        "announcement": announcement,
     }
 
 
 def _hash(job_data: "JobData") -> str:
-    """Return a hash that identifies a request. The order of keys in its objects doesn't matter.
+    """Return a hash that identifies a request, whatever the order of the keys in its objects.
 
-    A field that has its default is left out. So a request is the same with and without it, and in
-    a later version that has more fields.
+    Fields that have their default are left out. So it makes no difference whether a request
+    contains them, and a later version with more fields computes the same hash.
     """
     fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
     return sha256(canonical_json(fields).encode()).hexdigest()

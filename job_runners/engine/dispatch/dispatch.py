@@ -1,7 +1,6 @@
-"""Dispatch new work under any runner: check it, save it if it is a job, then send it.
+"""Dispatch new work with any runner: check it, save it if it is a job, then send it.
 
-A running job's children and tasks are dispatched through this module too: see
-job_runners/engine/running/children.py.
+To *accept* a job is to check and save it, or to find the existing job that answers the request.
 """
 
 from collections import Counter
@@ -25,16 +24,16 @@ from job_runners.work import Unique, context
 if TYPE_CHECKING:
     from job_runners.engine.job_data import JobData
 
-# Bytes of JSON. Lambda accepts 1 MB, but work with a larger payload than this should be a job.
+# Bytes of JSON. Lambda accepts 1 MB, but work with a larger payload should be a job.
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
 def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
-    """Accept a job, send it, and return the row as it was saved, with how it answers the request.
+    """Accept a job and send it. Return the saved row, and how it answers the request.
 
-    If the job can't be sent now, the timer sends it later. The runner in JOB_RUNNER may delegate
-    this call to another one, which passes its own `send`. So the runner in JOB_RUNNER decides
-    whether the job can be sent again, not `send`.
+    If the job can't be sent now, the timer sends it later. The configured runner may delegate this
+    call to another runner, which passes its own `send` for the first message. Later messages are
+    sent by the configured runner.
     """
     with tracing.dispatching(job_data.job_type):
         accepted = accept_job(job_data, send=configured.sender())
@@ -43,10 +42,10 @@ def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
 
 
 def dispatch_task(task_name: str, payload: Any, send: Send) -> str:
-    """Accept a task and send it. Return its id, which its log lines have.
+    """Check a task and send it. Return its id in log lines.
 
-    Tasks aren't stored, so this raises SendFailed if the task was not sent, and SendInDoubt if it
-    may or may not have been sent.
+    Raises SendFailed if the task was not sent, and SendInDoubt if it may have been sent: tasks
+    aren't stored, so nothing sends it later.
     """
     with tracing.dispatching(task_name):
         message = accept_task(task_name, payload)
@@ -65,21 +64,23 @@ def accept_job(
     more_writes: Sequence[RecordWrite] = (),
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> Accepted:
-    """Save a job as queued, or as scheduled if it starts later, with a due time.
+    """Save a job as queued, or as scheduled if it starts later.
 
-    If the idempotency key or the `job_id` was used before, return the same job, as it is now.
-    `send` is the function that can send the job again, or None. `parent_id` is the job that
-    dispatches it, and `dispatched_by` that job's type. `follow_up_of` is the job that it follows
-    up. `more_writes` are made in one transaction with the row; if that is impossible, RaceLost or
-    RowExists is raised.
+    If the idempotency key or the `job_id` was used before, return the same job, as it is now. A
+    request for a unique job may also be answered with an existing job; the result's `duplicate`
+    says how.
 
-    A request for a unique job may be answered with an existing job. `duplicate` then
-    shows how, and the writes from `writes_if_existing` are made instead of `more_writes`.
+    - `send` sends the job's later messages.
+    - `parent_id` is the job that dispatches it, and `dispatched_by` that job's type.
+    - `follow_up_of` is the job that it follows up.
+    - `more_writes` are made in one transaction with the row. If one of them is refused or the row
+      exists, raises RaceLost or RowExists.
+    - `writes_if_existing` returns the writes to make instead if an existing job is the answer.
 
-    Raises UnknownJobType, InvalidPayload, InvalidFollowUp, QueueFull, QuotaReached
-    or UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
-    request used, and RunnerCannotResend if the job may have to be sent again and the runner can't
-    do that.
+    Raises UnknownJobType, InvalidPayload, InvalidFollowUp, QueueFull, QuotaReached or
+    UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
+    request used, and RunnerCannotResend if the runner can't send the later messages that the job
+    may need.
     """
     checked = check_new_job(
         job_data,
@@ -110,7 +111,7 @@ def save_checked(
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> Accepted:
     """Save a checked job. Raises errors as `accept_job` does."""
-    # The job belongs to the current span, not to the one in which it was checked.
+    # The job belongs to the current span, not to the span in which it was checked.
     new_job = checked.new_job._replace(traceparent=tracing.current())
     accepted = _save(checked._replace(new_job=new_job), more_writes, writes_if_existing)
     _refuse_reused_key(checked.idempotency_key, checked.new_job, accepted)
@@ -124,16 +125,17 @@ def save_checked(
 def refuse_if_too_many(
     jobs: Sequence[CheckedJob], map_jobs: Callable[..., Iterable[Any]] = map
 ) -> None:
-    """Raise QueueFull or QuotaReached if there are too many jobs to accept all of these.
+    """Raise QueueFull or QuotaReached if accepting all of these jobs would exceed a limit.
 
-    A request that is answered with an existing job isn't refused, and doesn't count. `map_jobs` is
-    a `map` that may use threads.
+    Requests that are answered with an existing job don't count. `map_jobs` is a `map` that may use
+    threads.
     """
     try:
-        _refuse_if_no_room(jobs)
+        _check_limits(jobs)
     except (QueueFull, QuotaReached):
-        found = map_jobs(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
-        _refuse_if_no_room([job for job, exists in zip(jobs, found, strict=True) if not exists])
+        # Find out which requests create a new job, and check again. This is slow, but rare.
+        existing = map_jobs(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
+        _check_limits([job for job, exists in zip(jobs, existing, strict=True) if not exists])
 
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
@@ -147,7 +149,7 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Use a job instead, because its payload may be far larger.",
         )
-    from job_runners.store.failed_tasks import new_task_id  # jobs don't need it
+    from job_runners.store.failed_tasks import new_task_id  # imported here: jobs don't need it
 
     return TaskMessage(
         id=new_task_id(),
@@ -161,28 +163,28 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 # --- the stages of accept_job --------------------------------------------------------------------
 
 
-def _refuse_if_no_room(jobs: Sequence[CheckedJob]) -> None:
+def _check_limits(jobs: Sequence[CheckedJob]) -> None:
     """Raise QueueFull or QuotaReached if this many new jobs would exceed a limit."""
     lines = [(job.new_job.queue_name, job.line) for job in jobs if job.line is not None]
     if lines:
-        from job_runners.engine.dispatch import full_queues  # most queues have no limits
+        # Imported here because most queues have no limits.
+        from job_runners.engine.dispatch import full_queues
 
         for (queue_name, line), number in Counter(lines).items():
             full_queues.refuse_if_full(queue_name, line.key, line.limits, number)
-    counted = [job.new_job.organization_id for job in jobs if job.new_job.counted]
-    if counted:
+    organizations = [job.new_job.organization_id for job in jobs if job.new_job.counted]
+    if organizations:
         from job_runners.engine.dispatch import quota  # imported here because few stacks have one
 
-        for organization_id, number in Counter(counted).items():
+        for organization_id, number in Counter(organizations).items():
             quota.refuse_if_reached(organization_id, number)
 
 
 def _is_answered_with_existing(new_job: transitions.NewJob, rule: Unique | None) -> bool:
     """Return whether an existing job answers the request.
 
-    That is the job that the same request created before, or another job that has the unique key.
-    Return False if the request would create a follower of that other job, because that is a new
-    job.
+    It may be the job that the same request created before, or another job with the unique key. If
+    the request would create a follower of that other job, return False, because that is a new job.
     """
     if new_job.job_id is not None and read(new_job.job_id) is not None:
         return True
@@ -205,9 +207,8 @@ def _save(
     if rule is None or key is None:
         change = transitions.save(new_job, more_writes=more_writes)
         if new_job.counted and change.is_new:
-            from job_runners.engine.dispatch import (
-                quota,  # imported here because few stacks have one
-            )
+            # Imported here because few stacks have a quota.
+            from job_runners.engine.dispatch import quota
 
             quota.note_saved(change.after)
         return Accepted(change.after)
@@ -223,8 +224,9 @@ def _save(
 
 def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
-    # An existing job that has only now become this key's answer has the hash of its own request.
     row, duplicate = accepted.row, accepted.duplicate
-    had_this_key = duplicate is None or duplicate.before
-    if key is not None and had_this_key and row.request_hash != new_job.request_hash:
+    # If the unique rule has just now answered with an existing job, that job's row has the hash of
+    # its own request, which says nothing about this key.
+    belongs_to_key = duplicate is None or duplicate.before
+    if key is not None and belongs_to_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

@@ -1,4 +1,4 @@
-"""Check the follow-ups of a job that is dispatched."""
+"""Check a new job's follow-ups, the jobs to dispatch at its end, and prepare them for its row."""
 
 from typing import Any
 
@@ -9,32 +9,33 @@ from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import follow_ups
 
 
-def to_store(kind: str, named: str | WebhookFollowUp | None) -> dict[str, Any] | None:
-    """Return a follow-up in the form in which the job's row stores it, or None if there is none.
+def to_store(kind: str, follow_up: str | WebhookFollowUp | None) -> dict[str, Any] | None:
+    """Return a follow-up in the form that the job's row stores, or None if there is none.
 
     `kind` is "on_end" or "on_failure". Raises InvalidFollowUp, EntryNotLoaded.
     """
-    if named is None:
+    if follow_up is None:
         return None
-    if isinstance(named, WebhookFollowUp):
-        return _form(Jobs.ANNOUNCE, webhook={"url": named.webhook, "secret": named.secret})
-    registry().check_follow_up(kind, named)
-    return _form(named)
+    if isinstance(follow_up, WebhookFollowUp):
+        webhook = {"url": follow_up.webhook, "secret": follow_up.secret}
+        return _stored_form(Jobs.ANNOUNCE, webhook=webhook)
+    registry().check_follow_up(kind, follow_up)
+    return _stored_form(follow_up)
 
 
 def announcement(organization_id: str, job_type: str) -> dict[str, Any] | None:
-    """Return the built-in follow-up that tells the stack's outputs and the organization's webhooks
-    of the ends that they get, or None if they get none from such a job."""
+    """Return the built-in follow-up that sends a job's end to the stack's outputs and the
+    organization's webhooks, or None if none of them gets the ends of such jobs."""
     if job_type == Jobs.DELIVER_WEBHOOK:
-        return None  # or the end of a test would be delivered too
+        return None  # otherwise the end of a test delivery would be delivered too
     if settings().announces_every_end:
-        return _form(Jobs.ANNOUNCE)
+        return _stored_form(Jobs.ANNOUNCE)
     from job_runners.store import webhooks  # imported here because many stacks have none
 
     statuses = webhooks.announced_ends(organization_id, job_type)
-    return _form(Jobs.ANNOUNCE, statuses=statuses) if statuses else None
+    return _stored_form(Jobs.ANNOUNCE, statuses=statuses) if statuses else None
 
 
-def _form(job_type: str, **more: Any) -> dict[str, Any]:
+def _stored_form(job_type: str, **options: Any) -> dict[str, Any]:
     job = registry().job(job_type)
-    return follow_ups.stored_form(str(job_type), job.queue_name, job.attempts(), **more)
+    return follow_ups.stored_form(str(job_type), job.queue_name, job.attempts(), **options)

@@ -1,8 +1,8 @@
 """Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
-A process counts a line at most every 10 seconds, and a job isn't counted before it is held. So
-more jobs than `max_waiting` may wait, because of those that are dispatched in between. Counting
-reads every entry of the line, so a line with a large `max_waiting` is counted less often.
+A *line* is the jobs that wait in one queue under one key. A process counts a line at most every 10
+seconds. Jobs that are dispatched between two counts may exceed `max_waiting`. Counting reads every
+entry of the line, so a line with a large `max_waiting` is counted less often.
 """
 
 from contextlib import suppress
@@ -13,7 +13,7 @@ from job_runners.errors import QueueFull
 from job_runners.store.limits import Limits
 from job_runners.store.line_entries import count_waiting
 
-_CACHED = QueueFull.retry_after * clock.SECOND
+_CACHE_TIME = QueueFull.retry_after * clock.SECOND
 _MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
 _MAX_CACHED = 1_000  # lines
 # By queue, key and max_waiting: when the line was counted, and the number of waiting jobs.
@@ -31,7 +31,8 @@ def _count(queue_name: str, key: str, max_waiting: int) -> int:
     """Return the number of jobs that wait in a line, counted up to `max_waiting`."""
     now = clock.now()
     counted_at, waiting = _counts.get((queue_name, key, max_waiting), (-clock.DAY, 0))
-    if 0 <= now - counted_at < _CACHED * max(1, max_waiting // _MAX_COUNTED):
+    cache_time = _CACHE_TIME * max(1, max_waiting // _MAX_COUNTED)
+    if 0 <= now - counted_at < cache_time:
         return waiting
     if len(_counts) >= _MAX_CACHED:
         _counts.clear()

@@ -1,4 +1,8 @@
-"""Dispatch the members of a group: check them, then put each one's marker before its row."""
+"""Dispatch the members of a group: check them, then write each one's marker and its row.
+
+A *marker* is an item in the table for a member that hasn't ended. It is written before the row, so
+that the *parent*, the job that waits for the group, can't continue before the member ends.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -27,7 +31,7 @@ def check(
 
     Raises UnknownJobType, InvalidPayload and pydantic's ValidationError.
     """
-    return {key: _check(parent, group, name, key, each, send) for key, each in members.items()}
+    return {key: _check(parent, group, name, key, member, send) for key, member in members.items()}
 
 
 def _check(
@@ -35,7 +39,7 @@ def _check(
 ) -> CheckedJob:
     data = JobData(
         job_type=member.job_type,
-        payload=_plain(member.payload),
+        payload=_as_dict(member.payload),
         organization_id=parent.organization_id,
         queue_name=member.queue_name,
     )
@@ -52,26 +56,29 @@ def _check(
     return checked._replace(new_job=checked.new_job._replace(group_of=name, member_of=member_of))
 
 
-def _plain(payload: Any) -> dict[str, Any]:
+def _as_dict(payload: Any) -> dict[str, Any]:
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")
     return dict(payload or {})
 
 
 def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:
-    """Return the keys of the members that are dispatched.
+    """Return the keys of the members that are already dispatched.
 
-    Such a member has a row, and so had its marker before it. Or an item says why it has none: it
-    was deleted after its end, or its unique rule gave it none.
+    Such a member has a row, or an item says why it has none: the row was deleted after the member's
+    end, or the unique rule of its type allowed no row.
     """
-    by_id = {str(job.new_job.job_id): key for key, job in jobs.items()}
-    ids = list(by_id)
+    keys = {str(job.new_job.job_id): key for key, job in jobs.items()}
+    ids = list(keys)
     pages = [ids[start : start + PAGE_LIMIT] for start in range(0, len(ids), PAGE_LIMIT)]
-    saved = {found for page in pages for found in read_many(page, fresh=True)}
-    gone = {
-        each: str(jobs[key].new_job.member_of) for each, key in by_id.items() if each not in saved
+    with_row = {member_id for page in pages for member_id in read_many(page, fresh=True)}
+    without_row = {
+        member_id: str(jobs[key].new_job.member_of)
+        for member_id, key in keys.items()
+        if member_id not in with_row
     }
-    return {by_id[found] for found in (*saved, *groups.reasons_without_rows(gone))}
+    explained = groups.reasons_without_rows(without_row)
+    return {keys[member_id] for member_id in (*with_row, *explained)}
 
 
 def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[str]:
@@ -79,25 +86,26 @@ def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[s
 
     A member that its unique rule refuses counts as dispatched, and as failed.
     """
-    tried: set[str] = set()
-    save = partial(_save, tried)
+    tried_ids: set[str] = set()
+    save = partial(_save, tried_ids)
     results = bulk.dispatch_jobs(list(jobs.values()), send, until=until, save=save)
-    for each in results:
-        if each.error is not None and not isinstance(each.error, NotReached | UniqueConflict):
-            raise each.error
-    by_key = zip(jobs, results, strict=True)
-    return {key for key, each in by_key if not isinstance(each.error, NotReached)}
+    for result in results:
+        if result.error is not None and not isinstance(result.error, NotReached | UniqueConflict):
+            raise result.error
+    results_by_key = zip(jobs, results, strict=True)
+    return {key for key, result in results_by_key if not isinstance(result.error, NotReached)}
 
 
-def _save(tried: set[str], job: CheckedJob) -> Accepted:
-    """Put a fresh marker, and then the row. Return the new job, or an existing one.
+def _save(tried_ids: set[str], job: CheckedJob) -> Accepted:
+    """Write a fresh marker, and then the row. Return the new job, or an existing one.
 
-    A row that exists had a marker before it, so it needs no other one. Raises UniqueConflict.
+    If an earlier try has written the row, the marker came before it, so don't write another one.
+    Raises UniqueConflict.
     """
     member_id, member_of = str(job.new_job.job_id), str(job.new_job.member_of)
-    if member_id in tried and (row := read(member_id)) is not None:
+    if member_id in tried_ids and (row := read(member_id)) is not None:
         return Accepted(row)
-    tried.add(member_id)
+    tried_ids.add(member_id)
     mark = groups.put_marker(member_of, member_id)
     job = job._replace(new_job=job.new_job._replace(member_mark=mark))
     if job.rule is None:
@@ -106,9 +114,9 @@ def _save(tried: set[str], job: CheckedJob) -> Accepted:
 
 
 def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> Accepted:
-    """Save a unique member, if its rule allows that, and delete its marker if it gets no row.
+    """Save a unique member if its rule allows that. Otherwise delete its marker.
 
-    The transaction that saves the row checks the marker. So no process saves the row after its
+    The transaction that saves the row checks the marker, so no process saves the row after the
     marker was deleted.
     """
     check = groups.marker_check(member_of, member_id, mark)

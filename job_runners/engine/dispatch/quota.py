@@ -1,11 +1,12 @@
-"""Refuse new jobs of an organization that has reached its quota of unfinished jobs, if it has one.
+"""Refuse new jobs of an organization that has reached its quota of unfinished jobs.
 
 Unfinished jobs are counted in an index that DynamoDB updates with the rows, so the count can't
-drift. A process counts at most every 10 seconds, and adds the jobs that it has accepted since then.
-It doesn't see the jobs that other processes accept in that time, so these may exceed the quota.
+drift. A process reads the index at most every 10 seconds, and adds the jobs that it has accepted
+since then. It doesn't know of jobs that other processes accept in that time, so an organization may
+exceed its quota a little.
 
-A batch is refused if its members would exceed the quota. Then the members of unfinished batches
-that are not dispatched yet count too.
+A batch is refused if its members would exceed the quota. For that check, members of unfinished
+batches count even before they are dispatched.
 """
 
 from collections.abc import Callable
@@ -19,10 +20,10 @@ from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest, unfinished_key
 from job_runners.store.queries import count_unfinished, counted_batches
 
-_CACHED = QuotaReached.retry_after * clock.SECOND
+_CACHE_TIME = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
-# By key of the index `unfinished`, that of an organization or of its batches: when the jobs were
-# counted, and their number plus the jobs accepted since then.
+# Each key of the index `unfinished` stands for an organization, or for its batches. The values are
+# when the jobs were counted, and their number, plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
 caches.register(_counts.clear)
 _lock = Lock()
@@ -40,10 +41,11 @@ def refuse_batch_if_reached(organization_id: str, total: int) -> None:
     quota = settings().max_unfinished_jobs
     if not quota:
         return
-    number = _count(organization_id, quota)
-    number += _cached(unfinished_key(organization_id, total), _count_batches, quota)
-    if number + total + 1 > quota:
-        raise QuotaReached(organization_id, quota, total + 1)
+    unfinished = _count(organization_id, quota)
+    unfinished += _cached_count(unfinished_key(organization_id, total), _count_batches, quota)
+    new_jobs = total + 1  # the members and the batch's own job
+    if unfinished + new_jobs > quota:
+        raise QuotaReached(organization_id, quota, new_jobs)
 
 
 def note_saved(row: JobRequest) -> None:
@@ -57,14 +59,14 @@ def note_saved(row: JobRequest) -> None:
 
 def _count(organization_id: str, quota: int) -> int:
     """Return the number of the organization's unfinished jobs, counted up to its quota."""
-    return _cached(organization_id, count_unfinished, quota)
+    return _cached_count(organization_id, count_unfinished, quota)
 
 
-def _cached(key: str, count: Callable[[str, int], int], quota: int) -> int:
+def _cached_count(key: str, count: Callable[[str, int], int], quota: int) -> int:
     """Return the count under a key of the index, which is read at most every 10 seconds."""
     now = clock.now()
-    counted_at, number = _counts.get(key, (-_CACHED, 0))
-    if 0 <= now - counted_at < _CACHED:
+    counted_at, number = _counts.get(key, (-_CACHE_TIME, 0))
+    if 0 <= now - counted_at < _CACHE_TIME:
         return number
     if len(_counts) >= _MAX_CACHED:
         _counts.clear()
@@ -79,21 +81,23 @@ def _count_batches(key: str, quota: int) -> int:
     """Return the number of unfinished batches and of their members that are not dispatched yet."""
     number = 0
     for row in counted_batches(key, quota):
-        number += 0 if row.status.finished else 1 + _not_dispatched(row)
+        if not row.status.finished:
+            number += 1 + _count_undispatched(row)
         if number >= quota:
             break
     return number
 
 
-def _not_dispatched(batch: JobRequest) -> int:
-    """Return how many members a batch will dispatch. A chunk counts until all of it is done."""
+def _count_undispatched(batch: JobRequest) -> int:
+    """Return how many members a batch has yet to dispatch.
+
+    All members of a chunk count until the whole chunk is dispatched.
+    """
     if batch.awaits_group:
         return 0
     from job_runners.store import group_chunks  # imported here because few dispatches are batches
 
-    done = (
-        group_chunks.read_dispatched(batch.last_group_id).sizes.values()
-        if batch.last_group_id
-        else ()
-    )
-    return max(0, (batch.batch_total or 0) - sum(done))
+    dispatched = 0
+    if batch.last_group_id:
+        dispatched = sum(group_chunks.read_dispatched(batch.last_group_id).sizes.values())
+    return max(0, (batch.batch_total or 0) - dispatched)

@@ -1,8 +1,9 @@
-"""Answer requests for unique jobs, and admit jobs that follow another.
+"""Handle requests for unique jobs, and admit followers.
 
-The transaction that saves the row also takes the key. If another job has the key, the request reads
-that job and applies the rule of the job type (`Unique`): refuse, replace, or return that job. A
-request that loses a race starts again.
+Jobs that do the same work share a *unique key*, which only one job, the *holder*, can have. The
+transaction that saves a job also takes the key. If another job holds it, the rule of the job type
+(`Unique`) decides: refuse the request, return the holder, replace its payload, or save a *follower*
+that waits until the holder has ended. A request that loses a race starts again.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,87 +25,79 @@ from job_runners.store.transitions.replacing import Replacement
 from job_runners.store.transitions.saving import NewJob
 from job_runners.store.uniqueness import FreeKey, HeldKey, KeyTaken
 from job_runners.work import Unique
-from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.definitions import MAX_WAIT
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_TRIES = 6  # how many times a request is tried if other requests keep changing the key first
-# The time until the timer's next check of a follower is as long as the follower has waited so far,
-# within these two bounds. Normally a follower is admitted when the job that it follows ends, so the
-# check is only a safeguard.
-_SOONEST_CHECK = 10 * clock.MINUTE
-_LATEST_CHECK = clock.HOUR
+_TRIES = 6  # how often a request is tried if other requests keep changing the key first
+# Normally a follower is admitted when the holder ends, but the timer checks it too. The gap until
+# its next check is as long as it has waited so far, within these two bounds.
+_MIN_CHECK_GAP = 10 * clock.MINUTE
+_MAX_CHECK_GAP = clock.HOUR
 
 
 class UniqueRequest(NamedTuple):
-    """A request for a unique job.
-
-    `new_job` is the job to save if the rule allows a new one, and `payload` is its payload
-    as an instance of its model. `new_job.job_id` is the id that the job must get, or None if any id
-    will do.
-
-    `more_writes` are made in one transaction with the outcome of the request. If the outcome is an
-    existing job, the writes from `writes_if_existing`, for the same records, are made instead.
-    """
+    """A request for a unique job."""
 
     rule: Unique
     key: str
-    new_job: NewJob
+    new_job: NewJob  # saved if the rule allows it; its `job_id` is None if any id will do
     payload: "BaseModel"
+    # Made in one transaction with the new row.
     more_writes: Sequence[RecordWrite]
+    # Returns writes for the same records, to make instead if the outcome is an existing job.
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send
 
 
 def accept(request: UniqueRequest) -> Accepted:
-    """Return the answer to a request: a new job, or an existing one.
-
-    If the same request was answered before, return the same job.
+    """Save a new job, or return an existing one. A repeated request gets the same job.
 
     Raises UniqueConflict if the rule refuses the request. Raises RaceLost if one of `more_writes`
-    is refused, and RowExists if there are `more_writes` and the job exists already. Raises
+    is refused, and RowExists if there are `more_writes` and the job already exists. Raises
     PreconditionFailed if other requests are faster at every try.
     """
-    stale: Answer | None = None  # an earlier answer to this request, whose job is gone
+    stale_answer: Answer | None = None
     for _ in range(_TRIES - 1):
         with suppress(PreconditionFailed):
-            return _try_once(request, stale)
+            return _try_once(request, stale_answer)
+        # Perhaps the same request was answered before.
         job_id = request.new_job.job_id
         earlier = answers.find(job_id) if job_id is not None else None
         if earlier is not None and earlier.row is not None:
             return _answered_before(earlier.row, earlier.answer)
-        stale = earlier.answer if earlier is not None else None
-    return _try_once(request, stale)
+        stale_answer = earlier.answer if earlier is not None else None
+    return _try_once(request, stale_answer)
 
 
 def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
-    That is so if the request was answered this way before. It is also so if another job has the key
-    and the request would not create a follower of that job.
+    This is the case if the request was answered so before, or if another job holds the key and the
+    request wouldn't create a follower.
     """
-    answered = answers.find(job_id) if job_id is not None else None
-    if answered is not None and answered.row is not None:
+    earlier = answers.find(job_id) if job_id is not None else None
+    if earlier is not None and earlier.row is not None:
         return True
-    found = uniqueness.find_holder(key)
-    if not isinstance(found, HeldKey):
+    state = uniqueness.find_holder(key)
+    if not isinstance(state, HeldKey):
         return False
-    creates_follower = rule.then == "again" and found.follower is None and found.holder.has_begun
+    creates_follower = rule.then == "again" and state.follower is None and state.holder.has_begun
     return not creates_follower
 
 
 def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
-    """Admit a follower if the job that it follows has ended without admitting it.
+    """Admit a follower if the holder has ended without admitting it.
 
     Return whether the follower was admitted. If not, postpone its row, so that the timer checks it
     later. Raises PreconditionFailed if another process admits the follower first.
     """
     key = row.unique_key or ""
-    found = uniqueness.find_holder(key)
-    if isinstance(found, FreeKey):
+    state = uniqueness.find_holder(key)
+    if isinstance(state, FreeKey):
         try:
-            settle(uniqueness.admit_follower(key, row, found), send)
+            settle(uniqueness.admit_follower(key, row, state), send)
         except RaceLost as lost:
             telemetry.race_lost(lost)
         else:
@@ -116,46 +109,48 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
 def next_check(row: JobRequest) -> int:
     """Return when the timer next checks a follower."""
     waited = clock.now() - (row.waiting_since or clock.now())
-    return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
+    return clock.now() + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
 
 
 # --- one try --------------------------------------------------------------------------------------
 
 
-def _try_once(request: UniqueRequest, stale: Answer | None) -> Accepted:
-    """Return the row that answers the request.
+def _try_once(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
+    """Save a new job, or return an existing one.
 
-    `stale` is an earlier answer to this request, whose job is gone. Raises PreconditionFailed if
-    another process was faster, and the errors of `accept`.
+    `stale_answer` is the record of an earlier answer to the same request, whose job is gone. Raises
+    PreconditionFailed if another process was faster, and the errors of `accept`.
     """
     try:
-        return _save_or_apply_rule(request, stale)
+        return _save_or_apply_rule(request, stale_answer)
     except RowExists as existing:
         if request.more_writes:
             raise
         return _saved_before(existing.row)
     except RaceLost as lost:
-        if any(each.record is one.record for each in lost.refused for one in request.more_writes):
+        callers_records = [write.record for write in request.more_writes]
+        if any(write.record is record for write in lost.refused for record in callers_records):
             raise
         raise uniqueness.lost_race_error("accept", "(new job)") from lost
 
 
-def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> Accepted:
+def _save_or_apply_rule(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
     # A request that replaces usually finds an existing job, so reading first is cheaper.
     if request.rule.on_conflict == "replace":
-        found = uniqueness.find_holder(request.key)
-        if isinstance(found, HeldKey):
-            return _apply_rule(request, found, stale)
+        state = uniqueness.find_holder(request.key)
+        if isinstance(state, HeldKey):
+            return _apply_rule(request, state, stale_answer)
     try:
-        return Accepted(_save(request.new_job, more_writes=_writes_of_new(request, stale)))
+        more_writes = _writes_for_new_row(request, stale_answer)
+        return Accepted(_save(request.new_job, more_writes=more_writes))
     except KeyTaken as taken:
-        return _apply_rule(request, taken.held_key, stale)
+        return _apply_rule(request, taken.held_key, stale_answer)
 
 
-def _apply_rule(request: UniqueRequest, held: HeldKey, stale: Answer | None) -> Accepted:
-    """Apply the rule to a key that another job has.
+def _apply_rule(request: UniqueRequest, held: HeldKey, stale_answer: Answer | None) -> Accepted:
+    """Apply the rule to a key that another job holds.
 
-    Raises RowExists if that job, or its follower, has the id of the request's own job.
+    Raises RowExists if the holder or its follower has the id that the new job would get.
     """
     holder, rule = held.holder, request.rule
     for row in (holder, held.follower):
@@ -164,23 +159,26 @@ def _apply_rule(request: UniqueRequest, held: HeldKey, stale: Answer | None) -> 
     if rule.on_conflict == "refuse":
         raise UniqueConflict(holder.job_type, holder.id)
     if rule.on_conflict == "replace":
-        last = held.follower or holder
-        if not last.has_begun:
-            return _replace_existing(request, last, stale)
+        last_job = held.follower or holder
+        if not last_job.has_begun:
+            return _replace_existing(request, last_job, stale_answer)
         if rule.then == "again":
-            return _follow(request, held, stale)
-    return _return_existing(request, holder, stale)
+            return _save_follower(request, held, stale_answer)
+    return _return_existing(request, holder, stale_answer)
 
 
-def _return_existing(request: UniqueRequest, holder: JobRequest, stale: Answer | None) -> Accepted:
-    if writes := _writes_of_answer(request, holder, Outcome.RETURNED, stale):
+def _return_existing(
+    request: UniqueRequest, holder: JobRequest, stale_answer: Answer | None
+) -> Accepted:
+    writes = _writes_for_answer(request, holder, Outcome.RETURNED, stale_answer)
+    if writes:
         write_all(writes)
     return Accepted(holder, DuplicateOutcome(Outcome.RETURNED))
 
 
-def _follow(request: UniqueRequest, held: HeldKey, stale: Answer | None) -> Accepted:
-    follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
-    row = _save(follower, follows=held, more_writes=_writes_of_new(request, stale))
+def _save_follower(request: UniqueRequest, held: HeldKey, stale_answer: Answer | None) -> Accepted:
+    follower = request.new_job._replace(due_at=clock.now() + _MIN_CHECK_GAP)
+    row = _save(follower, follows=held, more_writes=_writes_for_new_row(request, stale_answer))
     return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS))
 
 
@@ -196,25 +194,27 @@ def _save(
 
 
 def _replace_existing(
-    request: UniqueRequest, existing: JobRequest, stale: Answer | None
+    request: UniqueRequest, existing: JobRequest, stale_answer: Answer | None
 ) -> Accepted:
-    wanted = _wanted(request, existing)
-    writes = _writes_of_answer(request, existing, Outcome.REPLACED, stale)
-    row = transition(lambda: replacing.replace(existing, wanted, writes), existing, request.send)
+    replacement = _replacement(request, existing)
+    writes = _writes_for_answer(request, existing, Outcome.REPLACED, stale_answer)
+    row = transition(
+        lambda: replacing.replace(existing, replacement, writes), existing, request.send
+    )
     is_sent = _needs_no_message(existing, row)
     return Accepted(row, DuplicateOutcome(Outcome.REPLACED, is_sent=is_sent))
 
 
-def _wanted(request: UniqueRequest, existing: JobRequest) -> Replacement:
+def _replacement(request: UniqueRequest, existing: JobRequest) -> Replacement:
     """Return the payload, time and options that the existing job gets from the request.
 
-    Requests can postpone the job again and again, but never to more than `at_most` seconds after
-    the start time that the first request asked for.
+    Requests can postpone the job again and again, but to no more than `at_most` seconds after the
+    start time in the first request.
     """
     new_job, rule = request.new_job, request.rule
-    first = existing.first_run_at or existing.created_at
-    max_delay = LONGEST_WAIT if rule.at_most is None else rule.at_most
-    run_at = min(new_job.run_at or 0, first + int(max_delay * clock.SECOND))
+    first_run_at = existing.first_run_at or existing.created_at
+    max_delay = MAX_WAIT if rule.at_most is None else rule.at_most
+    run_at = min(new_job.run_at or 0, first_run_at + int(max_delay * clock.SECOND))
     is_delayed = run_at > clock.now()
     return Replacement(
         payload=new_job.payload,
@@ -228,7 +228,7 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Replacement:
         attempt_limit=new_job.attempt_limit,
         run_at=run_at if is_delayed else None,
         due_at=next_due_at(run_at, request.send) if is_delayed else None,
-        first_run_at=first,
+        first_run_at=first_run_at,
         on_end=new_job.on_end,
         on_failure=new_job.on_failure,
         announcement=new_job.announcement,
@@ -236,30 +236,31 @@ def _wanted(request: UniqueRequest, existing: JobRequest) -> Replacement:
     )
 
 
-def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
+def _writes_for_new_row(request: UniqueRequest, stale_answer: Answer | None) -> list[RecordWrite]:
     """Return the writes that go with a new row.
 
-    They are refused if the request was answered before.
+    They are refused if the same request was answered before.
     """
+    writes = [*request.more_writes]
     job_id = request.new_job.job_id
-    check = [answers.no_answer_check(job_id, stale)] if job_id is not None else []
-    return [*request.more_writes, *check]
+    if job_id is not None:
+        writes.append(answers.no_answer_check(job_id, stale_answer))
+    return writes
 
 
-def _writes_of_answer(
-    request: UniqueRequest, row: JobRequest, outcome: Outcome, stale: Answer | None
+def _writes_for_answer(
+    request: UniqueRequest, row: JobRequest, outcome: Outcome, stale_answer: Answer | None
 ) -> list[RecordWrite]:
     """Return the writes that record an existing job as the answer."""
-    more_writes = (
-        request.writes_if_existing(row, outcome)
-        if request.writes_if_existing
-        else request.more_writes
-    )
+    if request.writes_if_existing:
+        writes = [*request.writes_if_existing(row, outcome)]
+    else:
+        writes = [*request.more_writes]
     job_id = request.new_job.job_id
-    if job_id is None:
-        return [*more_writes]
-    record = answers.answer_writes(job_id, row, outcome, request.new_job.request_hash, stale)
-    return [*more_writes, *record]
+    if job_id is not None:
+        request_hash = request.new_job.request_hash
+        writes += answers.answer_writes(job_id, row, outcome, request_hash, stale_answer)
+    return writes
 
 
 # --- earlier answers ------------------------------------------------------------------------------
@@ -280,9 +281,9 @@ def _saved_before(row: JobRequest) -> Accepted:
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     """Return whether the job needs no new message after its payload was replaced.
 
-    `before` and `after` are the job's row before and after that. If a message arrives too early,
-    the worker sends it again with the remaining delay. So one message is enough, however often the
-    job is postponed.
+    `before` and `after` are the job's row before and after that. One message is enough, however
+    often the job is postponed: if it arrives too early, the worker sends it again with the
+    remaining delay.
     """
     if after.status is Status.QUEUED:
         return before.status is Status.QUEUED

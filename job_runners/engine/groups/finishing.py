@@ -1,4 +1,7 @@
-"""The end of a group: continue the job that waits for it, once no member is left."""
+"""Finish a group: continue the job that waits for it (the *parent*) when all members have ended.
+
+Each member that hasn't ended has a *marker*, an item of its own in the table.
+"""
 
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
@@ -10,11 +13,12 @@ from job_runners.store.transitions import group_waits
 
 
 def finish(parent_id: str) -> Change | None:
-    """Admit a job if it waits for a group of which no marker is left.
+    """Admit a parent if no marker of its group is left. Return None if it still waits.
 
-    If it is to be canceled with its members, cancel it instead. Return None if it still waits.
-    The parent is read before the markers. So the admission is refused if the parent began to wait
-    again, or if a member was retried, after these markers were read.
+    If a caller has canceled it with its members, cancel it instead of admitting it.
+
+    This reads the parent before the markers. The write is then refused if, after the markers were
+    read, a member was retried or the parent began to wait again.
     """
     parent = read(parent_id)
     if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
@@ -35,7 +39,7 @@ def finish(parent_id: str) -> Change | None:
 
 
 def note_failure(row: JobRequest) -> None:
-    """Record in its group that a member has ended, if it has failed or was canceled."""
+    """Record in its group that a member has failed or was canceled, if that is how it ended."""
     if row.status is Status.CANCELED:
         groups.note_canceled(str(row.member_of), row.id)
     elif row.status is Status.FAILED:

@@ -1,8 +1,9 @@
-"""Report how many members of a job's group have ended.
+"""Report how many members of a group have ended.
 
-The members of a small group are counted at each request. Those of a large one are counted by the
-invocation that dispatches them, and then by the timer. Both store the numbers in the parent's row.
-Before the timer's first look, and after the parent's end, they are counted at the request.
+Each request counts the members of a small group. A large group has several *shards*. Its members
+are counted by the invocation that dispatches them, and later by the timer, which store the counts
+in the row of the *parent*, the job that waits for the group. Before the first of these counts, and
+after the parent's end, a request counts them too.
 """
 
 from collections import Counter
@@ -20,15 +21,15 @@ from job_runners.store.member_outcomes import OPEN, OUTCOMES
 from job_runners.values import Value
 
 
-class Seen(Value):
-    """The numbers of a group's members, and when they were counted: None if that is now."""
+class GroupProgress(Value):
+    """How many of a group's members have ended."""
 
     counts: Counts
-    progress: int
-    at: int | None
+    progress: int  # percent
+    at: int | None  # when they were counted; None if just now
 
 
-def of_batch(row: JobRequest) -> Seen:
+def of_batch(row: JobRequest) -> GroupProgress:
     """Return how many members of a batch have ended.
 
     Once the batch has ended, members that it didn't dispatch count as canceled.
@@ -36,31 +37,32 @@ def of_batch(row: JobRequest) -> Seen:
     total, group = _total(row), group_of_batch(row)
     rest = str(Status.CANCELED) if row.status.finished else OPEN
     if row.last_group_id != group.id:  # none is dispatched yet
-        return Seen(_NONE.within(total, rest=rest), 0, None)
+        return GroupProgress(_NO_COUNTS.within(total, rest=rest), progress=0, at=None)
     if group.shards == 1:
         counts = Reader(group).count().within(total, rest=rest)
-        return Seen(counts, counts.progress, None)
+        return GroupProgress(counts, counts.progress, at=None)
     if row.status is Status.SUCCEEDED:
-        found, at = blobs.get(row.result, row.result_key), row.finished_at
-        return Seen(_counts(found["total"], found, 0), 100, at)
-    return _of_large(row, group, Reader(group), total, rest)
+        result = blobs.get(row.result, row.result_key)
+        counts = _as_counts(result["total"], result, ended_once=0)
+        return GroupProgress(counts, progress=100, at=row.finished_at)
+    return _of_large_group(row, group, Reader(group), total, rest)
 
 
-def of_groups(row: JobRequest) -> dict[str, Seen]:
+def of_groups(row: JobRequest) -> dict[str, GroupProgress]:
     """Return how many members of each group of a job have ended, by the group's name."""
     return {name: _of_group(row, name, group) for name, group in groups.named_groups(row)}
 
 
-def _of_group(row: JobRequest, name: str, group: Group) -> Seen:
+def _of_group(row: JobRequest, name: str, group: Group) -> GroupProgress:
     reader = Reader(group)
     if group.shards == 1:
         counts = reader.count()
-        return Seen(counts, counts.progress, None)
-    complete = steps.find(row, f"gathered {name}")
-    if complete is not None:
-        found = complete.result
-        return Seen(_counts(found["total"], found["outcomes"], 0), 100, row.updated_at)
-    return _of_large(row, group, reader, reader.dispatched, OPEN)
+        return GroupProgress(counts, counts.progress, at=None)
+    step = steps.find(row, f"gathered {name}")  # stored once the group is complete
+    if step is not None:
+        counts = _as_counts(step.result["total"], step.result["outcomes"], ended_once=0)
+        return GroupProgress(counts, progress=100, at=row.updated_at)
+    return _of_large_group(row, group, reader, reader.dispatched, OPEN)
 
 
 def group_of_batch(row: JobRequest) -> Group:
@@ -68,7 +70,7 @@ def group_of_batch(row: JobRequest) -> Group:
     return groups.new_group(row, BATCH_GROUP, is_large=_total(row) > group_chunks.SIZE)
 
 
-def actions(parent: JobRequest) -> list[Action]:
+def count_actions(parent: JobRequest) -> list[Action]:
     """Return the actions that store the counts of a waiting parent's group, if the group is large.
 
     The progress of a batch is that of its members.
@@ -77,43 +79,49 @@ def actions(parent: JobRequest) -> list[Action]:
     if group.shards == 1:
         return []
     counts = group_counts.count_dispatched(group, Reader(group).count_dispatched())
-    found = group_counts.to_stored(group, counts, parent.member_counts)
-    stored: list[Action] = [JobRequest.member_counts.set(found)]
+    new_counts = group_counts.to_stored(group, counts, parent.member_counts)
+    actions: list[Action] = [JobRequest.member_counts.set(new_counts)]
     if parent.job_type == Jobs.BATCH:
-        progress = _counts(_total(parent), found, found["ended"]).progress
-        stored.append(JobRequest.progress.set(max(parent.progress, progress)))
-    return stored
+        progress = _as_counts(_total(parent), new_counts, new_counts["ended"]).progress
+        actions.append(JobRequest.progress.set(max(parent.progress, progress)))
+    return actions
 
 
-def _of_large(row: JobRequest, group: Group, reader: Reader, total: int, rest: str) -> Seen:
+def _of_large_group(
+    row: JobRequest, group: Group, reader: Reader, total: int, rest: str
+) -> GroupProgress:
     """Return the counts of a large group of `total` members that isn't complete.
 
-    Those that aren't dispatched have the outcome `rest`.
+    Members that aren't dispatched count under the outcome `rest`.
     """
-    found = row.member_counts
-    found = found if found and found["group"] == group.id else None
+    stored = row.member_counts
+    if not stored or stored["group"] != group.id:
+        stored = None
     can_count = reader.is_complete or row.held_by == group.held_by
-    if row.status.finished or (found is None and can_count):
+    if row.status.finished or (stored is None and can_count):
         counts = group_counts.count_dispatched(group, reader.count_dispatched())
-        counts, at = counts.within(max(total, counts.total), rest=rest), None
-        found = group_counts.to_stored(group, counts, found)
-    elif found is None:
-        return Seen(_NONE.within(total, rest=rest), 0, row.created_at)
+        counts = counts.within(max(total, counts.total), rest=rest)
+        counted_at = None
+        stored = group_counts.to_stored(group, counts, stored)
+    elif stored is None:
+        counts = _NO_COUNTS.within(total, rest=rest)
+        return GroupProgress(counts, progress=0, at=row.created_at)
     else:
-        counts, at = _counts(total, found, found["ended"]), found["at"]
-    counts = counts.__replace__(ended_once=found["ended"])
-    return Seen(counts, counts.progress if counts.total else 0, at)
+        counts = _as_counts(total, stored, stored["ended"])
+        counted_at = stored["at"]
+    counts = counts.__replace__(ended_once=stored["ended"])
+    return GroupProgress(counts, counts.progress if counts.total else 0, counted_at)
 
 
-def _counts(total: int, found: Mapping[str, int], ended_once: int) -> Counts:
-    """Return stored counts. Members that were not dispatched then are open."""
-    by_outcome = Counter({name: found.get(name, 0) for name in OUTCOMES})
+def _as_counts(total: int, stored: Mapping[str, int], ended_once: int) -> Counts:
+    """Return stored counts by outcome as Counts. Members that they don't include are open."""
+    by_outcome = Counter({name: stored.get(name, 0) for name in OUTCOMES})
     return Counts.of(by_outcome.total(), by_outcome, ended_once).within(total, rest=OPEN)
 
 
-_NONE = Counts.of(0, Counter(), 0)
+_NO_COUNTS = Counts.of(0, Counter(), 0)
 
 
 def _total(row: JobRequest) -> int:
-    """Return the number of a batch's members, which its payload has."""
+    """Return the number of a batch's members, which is in its payload."""
     return int(blobs.get(row.payload, row.payload_key)["total"])

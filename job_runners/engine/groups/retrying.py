@@ -1,9 +1,13 @@
-"""Retry a member of a group manually. If its parent still waits, the parent waits for it again."""
+"""Retry a member of a group manually. A parent that still waits then waits for it again.
+
+The *parent* is the job that waits for the group. Each member that hasn't ended has a *marker*, an
+item of its own in the table.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from job_runners.engine.groups import finishing, looking
+from job_runners.engine.groups import finishing, leftover_markers
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
 from job_runners.store import groups
@@ -12,24 +16,27 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost, RecordWrite
 
-_TRIES = 5  # how many times to try if the parent changes between the read and the write
+_TRIES = 5  # how often to try if the parent changes between the read and the write
 
 
 class Requeue(Protocol):
-    """Queues a job again, and makes `more_writes` in the same transaction."""
+    """A function that queues a job again."""
 
     def __call__(self, *, member_mark: str, more_writes: Sequence[RecordWrite]) -> Change:
-        """`member_mark` identifies the job's new marker. Raises RaceLost."""
+        """Queue the job, and make `more_writes` in the same transaction. Raises RaceLost.
+
+        `member_mark` identifies the job's new marker.
+        """
 
 
 def requeue(member: JobRequest, write: Requeue) -> Change:
     """Queue a member again with a fresh marker, in a transaction that checks its parent.
 
-    The marker comes first, in a write of its own, and the transaction checks that it is still
-    there. If the parent isn't done with the group, the transaction also changes the parent's
-    `gather_epoch`, so that a process that read the markers earlier can't continue the parent.
+    The marker is written first. The transaction checks that it still exists. If the parent isn't
+    done with the group, the transaction also changes the parent's `gather_epoch`, so that a process
+    that read the markers earlier can't continue the parent.
 
-    Raises PreconditionFailed if the parent changes during every try. If this raises, call
+    Raises PreconditionFailed if the parent changes during each try. After any error, call
     `drop_marker`.
     """
     for _ in range(_TRIES):
@@ -46,14 +53,14 @@ def requeue(member: JobRequest, write: Requeue) -> Change:
 
 
 def drop_marker(member: JobRequest) -> Change | None:
-    """Delete a member's marker if it isn't queued, because its parent would wait for it.
+    """Delete a member's marker if the retry failed, because the parent would wait for it.
 
-    Return the change of the parent, if this was the last marker. Errors are only logged: the timer
-    is next.
+    Return the change of the parent, if this was the last marker. Errors are only logged, because
+    the timer also deletes such markers.
     """
     try:
         marker = groups.find_marker(member)
-        if marker is None or not looking.delete_if_ended(marker, read(member.id)):
+        if marker is None or not leftover_markers.delete_if_ended(marker, read(member.id)):
             return None
         return finishing.finish(str(member.parent_id))
     except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
@@ -65,21 +72,22 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     """Return the check that the parent is done with the group, or the change of its epoch."""
     group_id = groups.id_of(member)
     row = JobRequest(id=str(member.parent_id))
-    finished = JobRequest.status.is_in(*(each for each in Status if each.finished))
-    done = (
-        finished
-        | (JobRequest.last_group_id != group_id)
-        | (JobRequest.last_finished_group_id == group_id)
-    )
+    final_statuses = [status for status in Status if status.finished]
+    has_ended = JobRequest.status.is_in(*final_statuses)
     if parent is None or _is_done(parent, group_id):
-        return RecordWrite(row, "check", condition=done)
+        is_done = (
+            has_ended
+            | (JobRequest.last_group_id != group_id)
+            | (JobRequest.last_finished_group_id == group_id)
+        )
+        return RecordWrite(row, "check", condition=is_done)
     # `!=` also holds if `last_finished_group_id` doesn't exist.
-    waits = (
-        ~finished
+    still_waits = (
+        ~has_ended
         & (JobRequest.last_group_id == group_id)
         & (JobRequest.last_finished_group_id != group_id)
     )
-    return RecordWrite(row, "change", [JobRequest.gather_epoch.add(1)], waits)
+    return RecordWrite(row, "change", [JobRequest.gather_epoch.add(1)], still_waits)
 
 
 def _is_done(parent: JobRequest, group_id: str) -> bool:

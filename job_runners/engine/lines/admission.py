@@ -1,10 +1,11 @@
 """Admit the waiting jobs of a line while it has capacity.
 
-A line is one queue and one key, with its slots, its rate and its waiting jobs. It is stored as one
-DynamoDB partition. The process that frees a slot admits the next job of that line, and so does the
-process that holds a job there. If that process is killed first, the process that handles its
-failure record admits the job. If that fails too, the timer does. The work of one admission pass is
-bounded by the free capacity, not by the number of waiting jobs.
+A *line* belongs to one queue and one key, and has slots, a rate and waiting jobs. It is stored as
+one DynamoDB partition. To *admit* a job is to give it a slot, and to queue and send it.
+
+An *admission pass* is made by each process that frees a slot of the line or puts a job into it. If
+that process is killed first, the handler of its failure record makes the pass, and otherwise the
+timer. The cost of a pass depends on the free capacity, not on the number of waiting jobs.
 
 If only the rate keeps the next job from starting, a delayed message arrives when the rate allows
 the start: see `job_runners.engine.lines.wake_ups`.
@@ -31,10 +32,10 @@ from job_runners.store.pauses import Kind
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost
 
-# How long one pass may take. Its caller has other work to finish.
-_MAX_TIME = 10 * clock.SECOND
+_MAX_TIME = 10 * clock.SECOND  # how long one pass may take, because its caller has other work
 _RETRY_DELAY = 60.0  # seconds before the next try when AWS is unavailable
-# One pass quarantines at most this many unreadable rows. More than that points to another problem.
+# One pass removes at most this many unreadable rows from the line. More than that points to another
+# problem.
 _MAX_QUARANTINED = 10
 
 
@@ -48,9 +49,9 @@ def admit_waiting(
 ) -> None:
     """Admit the waiting jobs of a line. If AWS fails, send a message that starts a later pass.
 
-    The pass stops at `until` (milliseconds since 1970) at the latest. The timer and the handler of
-    failure records pass `thorough`, because they stand in for a process that was killed. The pass
-    then checks every held slot, and doesn't wait for a wake-up that is overdue.
+    The pass stops at `until` (milliseconds since 1970) at the latest. A `thorough` one checks every
+    slot in use and doesn't wait for an overdue wake-up. The timer and the handler of failure
+    records need that, because they stand in for a process that was killed.
     """
     if not can_send(send):
         return
@@ -68,7 +69,7 @@ def admit_waiting(
 
 
 class LineAdmissions:
-    """Admits each line's waiting jobs once in a timer run. The run's threads share it."""
+    """Makes one admission pass over each line in a timer run, whose threads share this object."""
 
     def __init__(self, send: Send, until: int) -> None:
         self._send = send
@@ -77,9 +78,9 @@ class LineAdmissions:
         self._lock = threading.Lock()
 
     def admit_waiting(self, queue_name: str, concurrency_key: str, *, again: bool = False) -> None:
-        """Admit the waiting jobs of a line, unless this run has done so.
+        """Admit the waiting jobs of a line, unless this run has already done so.
 
-        With `again`, admit them in any case, because the run has just freed capacity.
+        Pass `again` if the run has just freed capacity. The jobs are then admitted in any case.
         """
         with self._lock:
             if (queue_name, concurrency_key) in self._handled and not again:
@@ -89,14 +90,12 @@ class LineAdmissions:
 
 
 def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
-    """Admit the waiting jobs of the message's line at the pace of its rate.
-
-    Raises AWS errors.
-    """
+    """Admit the waiting jobs of the message's line at the pace of its rate. Raises AWS errors."""
     if not can_send(send):
         return
-    # Half of the time is left for the last step and the next wake-up.
-    until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
+    # Reserve half of the time for the last step and the next wake-up.
+    halfway = (clock.now() + deadline) // 2
+    until = min(clock.now() + wake_ups.MAX_PACING_TIME, halfway)
     admission_pass = _AdmissionPass(
         message.queue_name,
         message.concurrency_key,
@@ -128,10 +127,10 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, concurrency_key=concurrency_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The held slots that this pass has compared with their holders' rows: the number of each
-        # slot and of its grant.
+        # The slots in use that this pass has compared with their holders' rows: the number of each
+        # slot, and of its grant.
         self._verified_slots: set[tuple[int, int | None]] = set()
-        self._quarantined = 0
+        self._quarantined_count = 0
 
     def run(self) -> None:
         """Admit one job after another until no capacity is left or no job waits."""
@@ -139,15 +138,17 @@ class _AdmissionPass:
             if clock.now() >= self._until:
                 wake_ups.send_wake_up_or_make_first_due(self._message, self._send, 0)
                 return
-            if self._quarantined >= _MAX_QUARANTINED:
+            if self._quarantined_count >= _MAX_QUARANTINED:
                 wake_ups.send_wake_up_or_make_first_due(self._message, self._send, _RETRY_DELAY)
                 return
 
     def _try_step(self) -> NextStep:
-        """Take the next step. Before the pass ends, remove the line's mark if it is this pass's."""
+        """Take a step. Before the pass ends, remove the line's mark if this pass has set it."""
         try:
             next_step = self._step()
-            return self._wake_ups.stop_pacing() if next_step is NextStep.END else next_step
+            if next_step is NextStep.END:
+                return self._wake_ups.stop_pacing()
+            return next_step
         except PynamoDBException as error:
             if not is_conflict(error):
                 raise
@@ -156,7 +157,7 @@ class _AdmissionPass:
             return NextStep.READ_AGAIN
 
     def _step(self) -> NextStep:
-        """Admit one job. If none can be admitted now, wait for the rate, or free a stray slot."""
+        """Admit one job. If that is impossible now, wait for the rate, or free a stray slot."""
         if self._is_paused():
             return NextStep.END
         line = lines.read_line(self._queue_name, self._concurrency_key, limits_of(self._queue_name))
@@ -182,20 +183,20 @@ class _AdmissionPass:
             return self._wake_ups.wait_for_rate(line, entry)
         return NextStep.READ_AGAIN if self._free_stray_slot(line) else NextStep.END
 
-    def _quarantine(self, entry: LineItem, why: Exception) -> None:
-        """Remove from the line a job that this code can't handle, so that it doesn't block others.
+    def _quarantine(self, entry: LineItem, reason: Exception) -> None:
+        """Remove a job that this code can't handle from the line, so that it doesn't block others.
 
         The timer puts the job back at its old position once its row is due and can be read.
         """
         line_entries.drop_entry(entry)
-        telemetry.entry_quarantined(entry, why)
-        self._quarantined += 1
+        telemetry.entry_quarantined(entry, reason)
+        self._quarantined_count += 1
 
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        Confirm a cached pause with a fresh read. If this pass stopped for a pause that has just
-        ended, perhaps no other process would check the line.
+        A cached pause is confirmed by a fresh read. If the admission pass ended because of a pause
+        that has just ended too, perhaps no other process would check the line.
         """
         return all(
             pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
@@ -209,8 +210,8 @@ class _AdmissionPass:
             return
         if row.row_version > ROW_VERSION:
             transitions.postpone(row, clock.now() + clock.HOUR, Lane.HELD)
-            newer = ValueError(f"written by newer code: row version {row.row_version}")
-            self._quarantine(entry, newer)
+            reason = ValueError(f"written by newer code: row version {row.row_version}")
+            self._quarantine(entry, reason)
             return
         admitted = transitions.admit(row, grant).after
         telemetry.admitted(admitted)
@@ -220,16 +221,16 @@ class _AdmissionPass:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
         Such a slot remains if a row was deleted manually, or a table was restored. The slot that
-        has been held longest is the likeliest, so a pass that isn't thorough checks only that slot.
+        has been used longest is the likeliest, so a pass that isn't thorough checks only that one.
         """
-        held = sorted(
+        slots = sorted(
             filter(lines.is_past_grace, line.held_slots), key=lambda slot: slot.since or 0
         )
-        for slot in held if self._thorough else held[:1]:
-            seen = (slot.number, slot.turn)
-            if seen in self._verified_slots:
+        for slot in slots if self._thorough else slots[:1]:
+            grant = (slot.number, slot.turn)
+            if grant in self._verified_slots:
                 continue
-            self._verified_slots.add(seen)
+            self._verified_slots.add(grant)
             if not _is_named_by_holder(slot) and lines.free_slot(slot):
                 telemetry.slot_freed(slot)
                 return True

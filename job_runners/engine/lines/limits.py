@@ -1,4 +1,7 @@
-"""Find the current limits of a queue: those declared in the code, with later changes applied."""
+"""Find the current limits of a queue: those declared in the code, with callers' changes applied.
+
+A queue with limits has a *line* per key: the jobs that share its slots and its rate.
+"""
 
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.registry.registry import registry
@@ -11,9 +14,9 @@ from job_runners.work.queues import WHOLE_QUEUE
 def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     """Return the limits of a queue, or None if it has none.
 
-    Changes to the limits are read now if `fresh`. Otherwise they may have been read up to 10 s ago.
+    With `fresh`, read changes to the limits now. Otherwise they may be up to 10 seconds old.
     """
-    return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
+    return apply_change(queue_name, limits.current(fresh=fresh).get(queue_name))
 
 
 class LimitedLine(Value):
@@ -27,7 +30,7 @@ def line_of(queue_name: str, organization_id: str, payload: object) -> LimitedLi
     """Return the line of a job that isn't saved yet.
 
     `payload` is its payload as an instance of its model. Return None if its queue has no limits, or
-    if the limits can't be read. If they can't be read, the job's first claim finds the line.
+    if they can't be read now. In the second case, the job's first claim finds the line.
     """
     try:
         queue_limits = limits_of(queue_name)
@@ -46,9 +49,8 @@ def current_key(
 ) -> str | None:
     """Return the key of the line of a saved job that gets a new payload.
 
-    Return None if its queue has no limits. `payload` is the new payload as an instance of its
-    model. `old_key` is the key that the job had. If the limits can't be read, `old_key` shows
-    whether the queue has any.
+    `payload` is the new payload as an instance of its model. Return None if the job's queue has no
+    limits. If the limits can't be read, assume that the queue has limits if the job had a key.
     """
     try:
         has_limits = limits_of(queue_name) is not None
@@ -57,18 +59,18 @@ def current_key(
     return key_of(queue_name, organization_id, payload) if has_limits else None
 
 
-def merged(queue_name: str, changed: LimitChange | None) -> Limits | None:
+def apply_change(queue_name: str, change: LimitChange | None) -> Limits | None:
     """Return the limits that the code declares for a queue, with this change applied."""
     declared = declared_limits(queue_name)
-    if changed is None:
+    if change is None:
         return declared
     base = declared or Limits()
-    combined = base._replace(
-        slots=changed.slots or base.slots,
-        rate=changed.rate or base.rate,
-        max_waiting=changed.max_waiting or base.max_waiting,
+    limits_now = base._replace(
+        slots=change.slots or base.slots,
+        rate=change.rate or base.rate,
+        max_waiting=change.max_waiting or base.max_waiting,
     )
-    return combined if combined.slots or combined.rate else None
+    return limits_now if limits_now.slots or limits_now.rate else None
 
 
 def declared_limits(queue_name: str) -> Limits | None:

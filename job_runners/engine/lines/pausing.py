@@ -1,9 +1,9 @@
 """Pause and resume a job type or a queue.
 
-A paused job type or queue starts no jobs. The worker holds a job when its message arrives, and a
-running job with a cursor is held at its next checkpoint. When the pause ends, its held jobs are
-admitted in the order in which they were created, as fast as one invocation can send them. Jobs that
-are dispatched in that time don't wait behind them.
+A paused job type or queue starts no jobs. The worker *holds* a job when its message arrives: the
+job waits under the pause. A running job with a cursor is held at its next checkpoint. When the
+pause ends, its held jobs are *admitted* (queued and sent) in the order in which they were created,
+as fast as one invocation can send them. Jobs that are dispatched in that time don't wait for them.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -24,18 +24,17 @@ from job_runners.store.pauses import HeldEntry, Kind, Pause
 from job_runners.store.queries import read
 from job_runners.work import context
 
-# The time until the timer's next check of a held job is as long as the job has waited so far,
-# within these two bounds. The end of its pause or the next capacity normally admits the job, so the
-# check is only a safeguard.
-_SOONEST_CHECK = clock.HOUR
-_LATEST_CHECK = clock.DAY
-# How long an ended pause is kept. In that time, a worker may still hold a job under it, because
-# that worker hasn't read the pauses again, or has a different clock.
+# Normally a held job is admitted when its pause ends or its line has capacity, but the timer checks
+# it too. The gap until its next check is as long as it has waited so far, within these two bounds.
+_MIN_CHECK_GAP = clock.HOUR
+_MAX_CHECK_GAP = clock.DAY
+# How long an ended pause is kept. In that time, a worker whose cache or clock is behind may still
+# hold a job under it.
 _KEEP_ENDED_FOR = transitions.SKEW + 6 * pauses.CACHE_TIME
-# The request that ends a pause admits this many jobs itself, and the timer admits the rest. This is
-# also how many entries of an ended pause are read at a time.
+# The request that ends a pause admits this many jobs itself, and the timer admits the rest. An
+# admission pass reads at least this many entries of an ended pause.
 _RESUME_BATCH = 25
-_RESUME_TIME = 10 * clock.SECOND  # how long that request may spend admitting jobs
+_RESUME_TIME = 10 * clock.SECOND  # how long that request may admit jobs
 _MAX_PAUSES = 100  # every worker reads all pauses
 
 
@@ -46,12 +45,12 @@ def pause(kind: Kind, name: str) -> Pause:
     """
     if kind is Kind.JOB_TYPE:
         registry().job(name)
-    known = pauses.current(fresh=True)
-    existing = known.find(kind, name)
+    current = pauses.current(fresh=True)
+    existing = current.find(kind, name)
     if existing is not None:
         return existing
-    if len(known.all) >= _MAX_PAUSES:
-        from job_runners.engine.errors import TooManyPaused  # only the API begins pauses
+    if len(current.all) >= _MAX_PAUSES:
+        from job_runners.engine.errors import TooManyPaused  # imported here: only the API needs it
 
         raise TooManyPaused(_MAX_PAUSES)
     new = pauses.pause(kind, name, by=context.recorded_author())
@@ -63,8 +62,8 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit the jobs that it holds. If there is no pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        # Ask for the sweep before the pause ends. In the other order, if this request were cut off
-        # between the two writes, a second request would find no pause and ask for no sweep.
+        # Ask for the sweep before the pause ends. In the other order, a request that is cut off
+        # between the two writes would leave no sweep, and a second request would find no pause.
         if has_lines:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
@@ -77,11 +76,11 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def hold_under_pause(
     pause: Pause, row: JobRequest, checkpoint: transitions.Checkpoint | None = None
 ) -> Change:
-    """Write and log that a job is held under a pause.
+    """Hold a job under a pause, and log that.
 
-    The job must be one that a worker could claim now, that another pause holds, or that runs
-    under this invocation's claim. `checkpoint` is the last one that a running job reached. If a
-    caller has asked it to stop, the job is canceled instead.
+    Call this for a job that a worker could claim now, that another pause holds, or that runs under
+    this invocation's claim. `checkpoint` is the last one that a running job reached. If a caller
+    has asked the job to stop, it is canceled instead.
 
     Raises PreconditionFailed.
     """
@@ -91,11 +90,12 @@ def hold_under_pause(
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
-    """Queue and send a job that a pause holds, unless it is still paused.
+    """Queue and send a job that a pause holds, unless a pause is still active for it.
 
-    If another pause is active instead, hold the job under that one. Return whether the job was
-    sent. Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent; the row
-    then has a due time.
+    If that is another pause, hold the job under that one. Return whether the job was sent.
+
+    Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent; the timer then
+    sends it when its row is due.
     """
     active = pauses.current().on(row)
     if active is None:
@@ -104,7 +104,7 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     if active.sk == row.held_by:
         transitions.postpone(row, next_check(row), Lane.HELD)
     else:
-        hold_under_pause(active, row)  # it had no capacity, so nothing follows from this
+        hold_under_pause(active, row)  # it had no capacity, so there is nothing to settle
     return False
 
 
@@ -128,8 +128,8 @@ def admit_held(send: Send, *, until: int, limit: int) -> int:
 
 
 def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
-    # Read several entries even if only one job may be admitted. An entry that can't be handled must
-    # not delay the next ones.
+    # Read several entries even if only one job may be admitted, because an entry that can't be
+    # handled must not delay the others.
     entries = list(pauses.held_entries(ended_pause, max(limit, _RESUME_BATCH)))
     admitted = 0
     for entry in entries:
@@ -156,9 +156,9 @@ def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) 
 
 
 def _admit(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
-    """Admit a job that an ended pause holds, unless it is paused again.
+    """Admit a job that an ended pause holds, unless it is paused again. Return whether it was sent.
 
-    Return whether the job was sent. If the job no longer waits under that pause, drop its entry.
+    If the job no longer waits under that pause, only drop its entry.
     """
     row = read(entry.job_id)
     if row is None or row.held_by != ended_pause.sk:
@@ -177,4 +177,4 @@ def could_start(row: JobRequest) -> bool:
 def next_check(row: JobRequest) -> int:
     """Return when the timer checks a held job next."""
     waited = clock.now() - (row.waiting_since or clock.now())
-    return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
+    return clock.now() + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)

@@ -1,8 +1,10 @@
-"""Sweep the lines of a queue after its limits were widened or its pause ended.
+"""Sweep the lines of a queue: admit their waiting jobs after the queue's limits were raised or its
+pause ended.
 
-A job that ends admits the next job of its own line. But if no job of a line runs, no process would
-notice the line's new capacity. So the request that made the change admits the jobs under the first
-keys. Then the timer sweeps all keys. It continues in the next run if one run isn't enough.
+A *line* is the jobs of a queue that share a key. Normally a job that ends admits the next job of
+its line. But if no job of a line is running, no process notices the line's new capacity. So the
+request that made the change admits the jobs under the first keys, and then the timer sweeps all
+keys, in several runs if necessary.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,14 +18,13 @@ from job_runners.store.limits import LimitChange
 from job_runners.store.transitions import SKEW
 
 _KEYS_PER_REQUEST = 25  # the number of keys that the request handles
-_BATCH = 1000  # the number of keys between two records of a sweep's progress
-# A worker that has not read the change yet may free a slot and admit no job. So the complete sweep
-# begins this long after the change, when every process must have read it.
-KNOWN_TO_ALL = SKEW + 6 * limits.CACHE_TIME
+_BATCH = 1000  # the number of keys after which a sweep records its progress
+# How long it takes until every process has read a change. Before that, a worker may free a slot and
+# admit no job. So the complete sweep begins this long after the change.
+PROPAGATION_TIME = SKEW + 6 * limits.CACHE_TIME
 
 CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]
-"""Calls a function with each of these keys, in one thread or several. Returns whether there was
-time for every key."""
+"""Calls a function with each of these keys. Returns whether there was time for all of them."""
 
 
 def begin(queue_name: str, send: Send, *, until: int) -> None:
@@ -36,28 +37,28 @@ def begin(queue_name: str, send: Send, *, until: int) -> None:
 
 def sweep(send: Send, call_each: CallEach, *, until: int) -> None:
     """Continue every sweep that is under way, until `until` (milliseconds since 1970)."""
-    # A cached read is enough: the pass that counts begins when every cache shows the change.
-    for changed in limits.current().values():
+    # A cached read is enough: a complete sweep begins only when every cache shows the change.
+    for change in limits.current().values():
         try:
-            if changed.sweep_from is not None:
-                _sweep(changed, send, call_each, until)
+            if change.sweep_from is not None:
+                _sweep(change, send, call_each, until)
         except Exception as error:  # noqa: BLE001 - a broken queue must not delay the others
             telemetry.crashed(error)
 
 
-def _sweep(changed: LimitChange, send: Send, call_each: CallEach, until: int) -> None:
+def _sweep(change: LimitChange, send: Send, call_each: CallEach, until: int) -> None:
     def admit(key: str) -> None:
-        admit_waiting(changed.queue_name, key, send, until=until)
+        admit_waiting(change.queue_name, key, send, until=until)
 
-    if clock.now() - (changed.sweep_asked_at or 0) < KNOWN_TO_ALL:
-        call_each(used_keys.used_in_queue(changed.queue_name, _BATCH), admit)
+    if clock.now() - (change.sweep_asked_at or 0) < PROPAGATION_TIME:
+        call_each(used_keys.used_in_queue(change.queue_name, _BATCH), admit)
         return
-    after = changed.sweep_from or ""
+    after = change.sweep_from or ""
     while clock.now() < until:
-        keys = used_keys.used_in_queue(changed.queue_name, _BATCH, after)
+        keys = used_keys.used_in_queue(change.queue_name, _BATCH, after)
         if not call_each(keys, admit) or clock.now() >= until:
             return  # there was no time for some keys: the next timer run begins with this batch
         after = keys[-1] if len(keys) == _BATCH else ""
-        if not limits.note_swept(changed, after or None) or not after:
+        if not limits.note_swept(change, after or None) or not after:
             return
-        changed.sweep_from = after
+        change.sweep_from = after

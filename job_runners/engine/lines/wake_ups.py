@@ -1,12 +1,14 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
-The rate opens when it allows the next start. If that is soon, a pass that a wake-up started paces
-the line: it waits in its own process, and admits job after job. The line's mark (`wake_at` of its
-rate item) tells other passes that a wake-up is under way, or that a pass paces the line. It is the
-time when that wake-up arrives or that pass ends. Until then, other passes send no wake-up.
+The rate *opens* when it allows the next start. If that is soon, an admission pass that a wake-up
+started *paces* the line: it waits in its own process, and admits one job after another.
 
-The first waiting job is due a minute after its wake-up should arrive. If the wake-up is lost, or
-its sender is killed, the timer finds this one row, and no others.
+The line's *mark* (`wake_at` of its rate item) shows that a wake-up is under way, or that a pass
+paces the line. It is the time when that wake-up arrives or that pass ends. Until then, other passes
+send no wake-up.
+
+The first waiting job is due a minute after its wake-up should arrive. So if the wake-up is lost, or
+its sender is killed, the timer finds this one row.
 """
 
 from enum import Enum
@@ -16,7 +18,7 @@ from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import QueueMessage
-from job_runners.engine.wire.sending import LONGEST_DELAY, Send
+from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY, Send
 from job_runners.errors import PreconditionFailed, SendFailed
 from job_runners.store import line_entries, line_rates, lines, transitions
 from job_runners.store.conditional_write import GRACE
@@ -26,13 +28,12 @@ from job_runners.store.lines import Line
 from job_runners.store.queries import read
 
 # If the rate opens within SHORT_WAIT, a pass started by a wake-up waits in its process. A message
-# would be less exact: its delay is in whole seconds, and clocks differ. After LONGEST_PACE, the
-# pass sends another wake-up.
+# would be less precise: its delay is in whole seconds, and clocks differ.
 SHORT_WAIT = 2 * clock.SECOND
-LONGEST_PACE = clock.MINUTE
+MAX_PACING_TIME = clock.MINUTE  # after this, the pass sends another wake-up
 # A wake-up counts as lost this long after it should have arrived.
 _LOST_AFTER = 90 * clock.SECOND
-_LONGEST_DELAY_MS = int(LONGEST_DELAY * clock.SECOND)
+_MAX_DELAY_MS = int(MAX_MESSAGE_DELAY * clock.SECOND)
 
 
 class NextStep(Enum):
@@ -63,16 +64,15 @@ class WakeUps:
         """Wait until the rate opens, or end the pass and leave the first job to a wake-up.
 
         The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
-        wake-up arrives when the rate opens, or after the longest delay that a message may have.
-        `entry` is the entry of the first waiting job. Raises PreconditionFailed if the row of that
-        job changes.
+        wake-up arrives when the rate opens, or after the maximum delay of a message. `entry` is the
+        entry of the first waiting job. Raises PreconditionFailed if that job's row changes.
         """
         opens_at = line.opens_at()
         wait = opens_at - clock.now()
         is_soon = wait <= self._pace and opens_at < self._until
         if self._is_pacing(line):
             return _sleep(wait) if is_soon else NextStep.END
-        wake_at = self._coming_wake_up(line, opens_at)
+        wake_at = self._reliable_mark(line, opens_at)
         if wake_at is not None:
             return _leave_to_wake_up(line, entry, wake_at, opens_at)
         if is_soon:
@@ -98,10 +98,10 @@ class WakeUps:
         return NextStep.END
 
     def take_over_mark(self, line: Line) -> None:
-        """Let `stop_pacing` remove the line's mark if it is that of this pass's own wake-up.
+        """Let `stop_pacing` remove the line's mark if it is for the wake-up that started this pass.
 
-        Call this if no job waits in the line. The next job that waits must not rely on a wake-up
-        that has already arrived.
+        Call this if no job waits in the line. The next waiting job must not rely on a wake-up that
+        has already arrived.
         """
         mark = _mark(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
@@ -110,51 +110,51 @@ class WakeUps:
     def stop_pacing(self) -> NextStep:
         """Remove the mark of this pass, if it has one, before the pass ends.
 
-        If it had one, the pass reads the line again: a job that came in the meantime may have
-        relied on this pass.
+        If it had one, the pass reads the line again, because a job that began to wait in the
+        meantime may have relied on this pass.
         """
         if self._own_mark is None:
             return NextStep.END
-        place = lines.partition_key_of(self._message.queue_name, self._message.concurrency_key)
-        was_there = line_rates.unmark_wake_up(place, self._own_mark)
+        line_key = lines.partition_key_of(self._message.queue_name, self._message.concurrency_key)
+        was_marked = line_rates.unmark_wake_up(line_key, self._own_mark)
         self._own_mark = None
-        return NextStep.READ_AGAIN if was_there else NextStep.END
+        return NextStep.READ_AGAIN if was_marked else NextStep.END
 
     def _is_pacing(self, line: Line) -> bool:
         """Return whether the line's mark belongs to this pass. If so, others rely on this pass."""
         return self._own_mark is not None and self._own_mark == _mark(line)
 
-    def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
-        """Return the line's mark if a wake-up will arrive, or if another pass paces the line.
+    def _reliable_mark(self, line: Line, opens_at: int) -> int | None:
+        """Return the line's mark if its wake-up will arrive, or if another pass paces the line.
 
-        The mark is the time of the arrival, or of the end of that pass. Return None if the wake-up
-        has arrived, is lost or comes too late.
+        Return None if the wake-up has arrived, is lost, or would arrive too late.
         """
         rate = line.rate
         if rate is None or rate.wake_at is None:
             return None
         # A start that was granted since `wake_at` shows that the wake-up has arrived.
         has_arrived = rate.wake_at <= (rate.since or 0)
-        # A mark is later than this if the rate was raised since, for example: that is too late.
-        latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
-        # How long after `wake_at` the wake-up counts as lost. A thorough pass doesn't wait for one
-        # that is late. A pass that a wake-up started doesn't wait for that same wake-up, even if it
-        # came up to `pace` early.
+        # A wake-up may be too late, for example because the rate was raised after it was sent.
+        latest = max(opens_at, clock.now() + MAX_PACING_TIME) + _LOST_AFTER
+        is_too_late = rate.wake_at > latest
+        # How long after `wake_at` the wake-up counts as lost. A thorough pass doesn't wait for an
+        # overdue one. A pass that was started by a wake-up doesn't wait for that same wake-up, even
+        # if it arrived up to `pace` early.
         tolerance = -self._pace if self._thorough else _LOST_AFTER
         is_lost = clock.now() >= rate.wake_at + tolerance
-        return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
+        return None if has_arrived or is_too_late or is_lost else rate.wake_at
 
 
 def is_paced(line: Line) -> bool:
-    """Return whether a pass paces a line, so that no other needs to admit its jobs."""
+    """Return whether an admission pass paces a line, so that no other needs to admit its jobs."""
     mark = _mark(line)
     return mark is not None and mark > max(line.opens_at(), clock.now())
 
 
 def due_if_first(line: Line) -> int | None:
-    """Return when the timer must check a job that begins to wait, if it is the first in its line.
+    """Return when the timer must check a job that begins to wait in a line for its rate.
 
-    Return None if another job waits before it, or if it also lacks a slot.
+    Return None if the job isn't the first in the line, or also waits for a slot.
     """
     if line.first is not None or not line.waits_for_rate:
         return None
@@ -168,7 +168,7 @@ def due_after(opens_at: int) -> int:
 
 def send_wake_up_or_make_first_due(message: QueueMessage, send: Send, delay: float) -> None:
     """Send a wake-up with a delay in seconds. If that fails, leave its work to the timer."""
-    delay = min(max(0.0, delay), LONGEST_DELAY)
+    delay = min(max(0.0, delay), MAX_MESSAGE_DELAY)
     try:
         send(message, delay)
     except SendFailed as error:
@@ -179,8 +179,8 @@ def send_wake_up_or_make_first_due(message: QueueMessage, send: Send, delay: flo
 def make_first_due(message: QueueMessage, delay: float) -> None:
     """Make the first waiting job of a line due, so that the timer does the work of a wake-up.
 
-    This is for wake-ups that can't be delayed or can't be sent. If AWS doesn't accept the write,
-    the job keeps its later due time.
+    This is for wake-ups that can't be delayed or sent. If AWS fails, the job keeps its later due
+    time.
     """
     try:
         line = lines.read_line(
@@ -212,14 +212,14 @@ def _leave_to_wake_up(line: Line, entry: LineItem, wake_at: int, opens_at: int) 
 
 def _next_wake_up(opens_at: int) -> int:
     """Return when a wake-up that is sent now arrives, if the rate opens at `opens_at`."""
-    return min(opens_at, clock.now() + _LONGEST_DELAY_MS)
+    return min(opens_at, clock.now() + _MAX_DELAY_MS)
 
 
 def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
     """Make the first waiting job due within a minute after the wake-up arrives.
 
-    It may have another due time until now, for example because it became the first only when the
-    job before it was canceled. If the entry's job no longer waits, drop the entry and return False.
+    It may have another due time, for example because the job before it was canceled, which made it
+    the first. If the entry's job no longer waits, drop the entry and return False.
     """
     row = _waiting_row(line, entry)
     if row is None:

@@ -1,6 +1,6 @@
 """Errors of runners, of definitions (JOBS, TASKS, QUEUES and others), and of failed tasks.
 
-Errors of runners and definitions are raised at the start of a process, never in a job.
+Errors of runners and definitions are raised when a process starts, never in a job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,10 +11,10 @@ from job_runners.errors import JobRunnersError
 class UnknownRunner(JobRunnersError):
     """JOB_RUNNER names neither a built-in runner nor a module that can be imported."""
 
-    def __init__(self, name: str, known: Iterable[str], why: str) -> None:
+    def __init__(self, name: str, built_in: Iterable[str], why: str) -> None:
         super().__init__(
             f"JOB_RUNNER={name!r} is not a runner: {why}. "
-            f"Use one of {', '.join(sorted(known))}, or the dotted path of your own module"
+            f"Use one of {', '.join(sorted(built_in))}, or the dotted path of your own module"
         )
         self.name = name
 
@@ -24,9 +24,9 @@ class IncompleteRunner(JobRunnersError):
 
     def __init__(self, name: str, missing: Iterable[str]) -> None:
         self.missing = sorted(missing)
+        functions = ", ".join(f"{function}()" for function in self.missing)
         super().__init__(
-            f"JOB_RUNNER={name!r} is not a runner: "
-            f"its module does not define {', '.join(f'{each}()' for each in self.missing)}"
+            f"JOB_RUNNER={name!r} is not a runner: its module does not define {functions}"
         )
         self.name = name
 
@@ -59,7 +59,7 @@ class NameTakenTwice(JobRunnersError):
 
 
 class FailedTaskNotFound(JobRunnersError):
-    """No failed task is kept under this id."""
+    """There is no record of a failed task with this id."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
@@ -69,7 +69,7 @@ class FailedTaskNotFound(JobRunnersError):
 
 
 class PayloadNotKept(JobRunnersError):
-    """A failed task can't be sent again, because its payload was not kept."""
+    """A failed task can't be sent again, because its record has no payload."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(

@@ -1,7 +1,8 @@
-"""The registry: the definitions of jobs, tasks, queues and schedules, built-in and the app's own.
+"""The registry of all jobs, tasks, queues and schedules: the built-in ones and those of the app.
 
-Names and options are available immediately. For an entry of the form "package.module:function", the
-function and payload model are imported at first use.
+Each module of the app may define *tables*, such as JOBS. Reading them gives the names and options
+of its work. An *entry* "package.module:function" names a function, which is imported together with
+its payload model when the work is first used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from job_runners import names
-from job_runners.engine.registry.app_modules import import_added
+from job_runners.engine.registry.app_modules import import_app_module
 from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import (
@@ -38,8 +39,8 @@ _D = TypeVar("_D", Job, Task)
 _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 
 
-# The tables of definitions that a module of the app may have.
-ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
+# The tables that a module of the app may define.
+TABLE_NAMES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
 
 class Registry(Value):
@@ -47,7 +48,7 @@ class Registry(Value):
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
-    around: Sequence[Around] = ()  # the context managers around each, the outermost first
+    around: Sequence[Around] = ()  # the context managers around all work, the outermost first
     queues: Mapping[str, Queue] = field(default_factory=dict)
     recurring: "Mapping[str, Recurring]" = field(default_factory=dict)
 
@@ -69,14 +70,14 @@ class Registry(Value):
     def load(self, work: Job | Task) -> None:
         """Load a job or task and the app's context managers. Raises EntryNotLoaded."""
         work.load()
-        for each in self.around:
-            _ = each.call
+        for around in self.around:
+            _ = around.call  # imports it
 
     def resolve_all(self) -> None:
         """Import and check every entry, for a build, a test, or a long-lived process.
 
         Raises BrokenEntries, which names each entry that can't be loaded, with its file and line.
-        Raises InvalidDefinition for a definition that doesn't fit the others.
+        Raises InvalidDefinition for definitions that contradict each other.
         """
         broken = []
         for kind, definitions in (("job", self.jobs), ("task", self.tasks)):
@@ -87,7 +88,7 @@ class Registry(Value):
                     broken.append(f"the {kind} {name!r}: {error}")
         for around in self.around:
             try:
-                _ = around.call
+                _ = around.call  # imports it
             except EntryNotLoaded as error:
                 broken.append(str(error))
         if broken:
@@ -104,34 +105,37 @@ class Registry(Value):
         A process that doesn't know the declared classes checks nothing.
         """
         declared = settings().worker_classes
-        for table, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
+        for table_name, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
             for name, work in definitions.items():
                 if declared is not None and work.worker not in (None, *declared):
-                    from difflib import get_close_matches  # only this error needs it
+                    # Imported here because only this error needs it.
+                    from difflib import get_close_matches
 
-                    near = get_close_matches(str(work.worker), declared, n=1)
-                    hint = f"Did you mean {near[0]}?" if near else "Declare it, or correct worker="
+                    nearest = get_close_matches(str(work.worker), declared, n=1)
+                    hint = "Declare it, or correct worker="
+                    if nearest:
+                        hint = f"Did you mean {nearest[0]}?"
                     raise InvalidDefinition(
-                        f"{table}: {name!r} ({work.declared_in}): app.toml has no "
+                        f"{table_name}: {name!r} ({work.declared_in}): app.toml has no "
                         f"[workers.{work.worker}]. {hint}"
                     )
 
     def _check_queues(self) -> None:
         """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
 
-        Either no payload has the field that `per` names, or a payload has a field of that name that
-        must not be used.
+        Either no payload has a field that `per` names, or a payload has one that must not be used.
         """
         for name, queue in self.queues.items():
-            its_jobs = {
+            jobs_of_queue = {
                 job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
             }
-            for job_type, job in its_jobs.items():
-                if wrong := queue.wrong_for(job.payload_model):
+            for job_type, job in jobs_of_queue.items():
+                misfit = queue.misfit(job.payload_model)
+                if misfit:
                     raise InvalidDefinition(
-                        f"QUEUES: {name!r}: {wrong} (the job {job_type!r}, {job.declared_in})"
+                        f"QUEUES: {name!r}: {misfit} (the job {job_type!r}, {job.declared_in})"
                     )
-            models = [job.payload_model for job in its_jobs.values()]
+            models = [job.payload_model for job in jobs_of_queue.values()]
             if models and not any(map(queue.can_have_per_value, models)):
                 raise InvalidDefinition(
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
@@ -141,8 +145,9 @@ class Registry(Value):
     def _check_unique(self) -> None:
         """Raise InvalidDefinition for a job that is unique by a field that its payload lacks."""
         for name, job in self.jobs.items():
-            if job.unique and (wrong := job.unique.wrong_for(job.payload_model)):
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {wrong}")
+            misfit = job.unique.misfit(job.payload_model) if job.unique else None
+            if misfit:
+                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {misfit}")
 
     def _check_follow_ups(self) -> None:
         """Raise InvalidDefinition for a job whose follow-ups can't be dispatched."""
@@ -156,13 +161,13 @@ class Registry(Value):
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
 
-        Also raise it if there are too many for the item that lists the schedules of a deploy.
+        Also raise it if one item of the table can't list all schedules of a deploy.
         """
         # Imported here because only a build and a timer need it.
         from job_runners.store import schedule_marks
 
         size = schedule_marks.size_of(
-            (each.organization_id, name) for name, each in self.recurring.items()
+            (recurring.organization_id, name) for name, recurring in self.recurring.items()
         )
         if size > schedule_marks.MAX_BYTES:
             raise InvalidDefinition(
@@ -191,27 +196,26 @@ class Registry(Value):
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
 
-    def loaded(self) -> "Registry":
+    def loadable(self) -> "Registry":
         """Return a registry of the entries that can be loaded, and log the others.
 
         One broken entry must not hide the others from a caller that lists them.
         """
-        return self.__replace__(jobs=_loaded(self.jobs), tasks=_loaded(self.tasks))
+        return self.__replace__(jobs=_only_loadable(self.jobs), tasks=_only_loadable(self.tasks))
 
     def modules(self) -> list[str]:
         """Return the names of the modules that contain the work."""
-        around = {
-            each.entry.partition(":")[0] for each in self.around if isinstance(each.entry, str)
-        }
-        return sorted(
-            around | {each.module for each in (*self.jobs.values(), *self.tasks.values())}
-        )
+        modules = {work.module for work in (*self.jobs.values(), *self.tasks.values())}
+        for around in self.around:
+            if isinstance(around.entry, str):
+                modules.add(around.entry.partition(":")[0])
+        return sorted(modules)
 
     def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job to dispatch, as an instance of its model.
 
-        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, also for a field that the
-        model doesn't define.
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
+        field that the model doesn't define.
         """
         return self.job(name).validate_new(name, payload)
 
@@ -255,8 +259,8 @@ class Registry(Value):
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch, as an instance of its model.
 
-        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, also for a field that the
-        model doesn't define.
+        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
+        field that the model doesn't define.
         """
         return self.task(name).validate_new(name, payload)
 
@@ -277,43 +281,47 @@ class Registry(Value):
         return self.task(name).validate(name, payload)
 
 
-def _loaded(definitions: Mapping[str, _D]) -> dict[str, _D]:
-    found = {}
+def _only_loadable(definitions: Mapping[str, _D]) -> dict[str, _D]:
+    """Return the definitions that can be loaded, and log the others."""
+    loaded = {}
     for name, work in definitions.items():
         try:
             work.load()
         except EntryNotLoaded as error:
             telemetry.not_loaded(name, error)
         else:
-            found[name] = work
-    return found
+            loaded[name] = work
+    return loaded
 
 
 @cache
 def registry() -> Registry:
     """Return the registry, which is built at the first call.
 
-    Raises NameTakenTwice and InvalidDefinition. An error while importing one of the app's packages
-    is raised as it is.
+    Raises NameTakenTwice, InvalidDefinition, and any error that importing the app's packages
+    raises.
     """
     tables = [
         _built_in("job_runners.shipped.jobs.table", "JOBS"),
         _built_in("job_runners.shipped.tasks.table", "TASKS"),
     ]
-    added = {name: import_added(name) for name in settings().app_packages}
-    found = [
-        (name, attribute, getattr(module, attribute))
-        for name, module in added.items()
-        for attribute in ATTRIBUTES
-        if hasattr(module, attribute)
+    app_modules = {name: import_app_module(name) for name in settings().app_packages}
+    app_tables = [
+        (name, table_name, getattr(module, table_name))
+        for name, module in app_modules.items()
+        for table_name in TABLE_NAMES
+        if hasattr(module, table_name)
     ]
-    if added and not found:  # other packages may have only code, such as the apps of a Django site
-        packages = " and ".join(added)
-        subject = f"the package {packages} defines" if len(added) == 1 else f"{packages} define"
+    # One package with a table is enough: others may have only code, like the apps of a Django site.
+    if app_modules and not app_tables:
+        packages = " and ".join(app_modules)
+        subject = f"{packages} define"
+        if len(app_modules) == 1:
+            subject = f"the package {packages} defines"
         raise InvalidDefinition(
-            f"{subject} none of {', '.join(ATTRIBUTES[:-1])} and {ATTRIBUTES[-1]}"
+            f"{subject} none of {', '.join(TABLE_NAMES[:-1])} and {TABLE_NAMES[-1]}"
         )
-    tables += found
+    tables += app_tables
     return Registry(
         _merge("job", "JOBS", Job, tables),
         _merge("task", "TASKS", Task, tables),
@@ -334,9 +342,9 @@ def class_of_task(name: str) -> str | None:
 
 
 def _declared_class(work: Job | Task | None) -> str | None:
-    """Return the worker class of the work, or None if this stack has no function for it.
+    """Return the worker class of the work, or None if this process doesn't know the class.
 
-    While a deploy changes the functions, one may have new code and old variables.
+    While a deploy changes a function, it may have new code and old environment variables.
     """
     if work is None or work.worker is None:
         return None
@@ -357,7 +365,7 @@ def _queues(tables: "list[_Table]") -> dict[str, Queue]:
 
 
 def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
-    if not any(entries for _, attribute, entries in tables if attribute == "RECURRING"):
+    if not any(table for _, table_name, table in tables if table_name == "RECURRING"):
         return {}
     # Imported here because most stacks have no schedules.
     from job_runners.work.recurring import Recurring
@@ -366,46 +374,51 @@ def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
     return _merge("schedule", "RECURRING", Recurring, tables)
 
 
-def _check_names(attribute: str, tables: "list[_Table]") -> None:
-    for module, table_name, entries in tables:
-        for name in entries if table_name == attribute else ():
+def _check_names(wanted_table: str, tables: "list[_Table]") -> None:
+    """Raise InvalidDefinition if a key of one of these tables isn't a valid name."""
+    for module, table_name, table in tables:
+        for name in table if table_name == wanted_table else ():
             if isinstance(name, str) and not names.is_name(name):
-                raise InvalidDefinition(f"{module}.{attribute}: {name!r} must be {names.RULE}")
+                raise InvalidDefinition(f"{module}.{table_name}: {name!r} must be {names.RULE}")
 
 
-_Table = tuple[str, str, Any]  # module, attribute, the table
+_Table = tuple[str, str, Any]  # the name of the module, the name of the table, and the table
 
 
-def _built_in(module: str, attribute: str) -> _Table:
-    return module, attribute, getattr(import_module(module), attribute)
+def _built_in(module: str, table_name: str) -> _Table:
+    return module, table_name, getattr(import_module(module), table_name)
 
 
 def _around(tables: list[_Table]) -> tuple[Around, ...]:
     """Return the context managers of every AROUND, in the order of the tables."""
-    found: list[Around] = []
-    for module, attribute, entries in tables:
-        if attribute != "AROUND":
-            continue
-        if not isinstance(entries, list | tuple):
-            raise InvalidDefinition(f"{module}.AROUND must be a list or a tuple")
-        found += [Around(entry, f"{module}.AROUND[{n}]") for n, entry in enumerate(entries)]
-    return tuple(found)
-
-
-def _merge(kind: str, attribute: str, definition: type[_E], tables: list[_Table]) -> dict[str, _E]:
-    merged: dict[str, _E] = {}
-    origin: dict[str, str] = {}
+    arounds: list[Around] = []
     for module, table_name, table in tables:
-        if table_name != attribute:
+        if table_name != "AROUND":
             continue
-        place = f"{module}.{attribute}"
+        if not isinstance(table, list | tuple):
+            raise InvalidDefinition(f"{module}.AROUND must be a list or a tuple")
+        arounds += [Around(entry, f"{module}.AROUND[{n}]") for n, entry in enumerate(table)]
+    return tuple(arounds)
+
+
+def _merge(
+    kind: str, wanted_table: str, definition_class: type[_E], tables: list[_Table]
+) -> dict[str, _E]:
+    """Return the definitions of all tables with this name. `kind` is for error messages."""
+    merged: dict[str, _E] = {}
+    places: dict[str, str] = {}  # where each name is defined
+    for module, table_name, table in tables:
+        if table_name != wanted_table:
+            continue
+        place = f"{module}.{table_name}"
+        class_name = definition_class.__name__
         if not isinstance(table, Mapping):
-            raise InvalidDefinition(f"{place} must map names to {definition.__name__}s")
-        for name, entry in table.items():
-            if not isinstance(name, str) or not isinstance(entry, definition):
-                raise InvalidDefinition(f"{place}: {name!r} must map to a {definition.__name__}")
+            raise InvalidDefinition(f"{place} must map names to {class_name}s")
+        for name, definition in table.items():
+            if not isinstance(name, str) or not isinstance(definition, definition_class):
+                raise InvalidDefinition(f"{place}: {name!r} must map to a {class_name}")
             if name in merged:
-                raise NameTakenTwice(kind, str(name), origin[name], place)
-            merged[str(name)] = entry
-            origin[str(name)] = place
+                raise NameTakenTwice(kind, str(name), places[name], place)
+            merged[str(name)] = definition
+            places[str(name)] = place
     return merged

@@ -1,4 +1,7 @@
-"""The work that a job dispatches while it runs."""
+"""Dispatch the work that a running job asks for: children, members of its group, and tasks.
+
+A *child* is a job that another job, its *parent*, dispatches.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,8 +18,8 @@ from job_runners.store.job_request import JobRequest, derived_id
 if TYPE_CHECKING:
     from job_runners.store.groups import Group
 
-# How long before the row of a child can expire the parent no longer dispatches that child.
-_MARGIN = clock.HOUR
+# A parent no longer dispatches a child whose row, if it exists, may expire within this time.
+_EXPIRY_MARGIN = clock.HOUR
 
 
 class Children:
@@ -37,7 +40,7 @@ class Children:
 
         The id is derived from the parent and the key, so that retries of the parent don't dispatch
         the child again. If the child's job type is unique, the id may be that of an existing job.
-        Raises ChildExpired if the row of such a child may be gone.
+        Raises ChildExpired if the child may have been dispatched before, and its row be gone.
         """
         # Imported here because most jobs dispatch nothing.
         from job_runners.engine.dispatch import checking, dispatch
@@ -53,7 +56,7 @@ class Children:
                 send=send,
                 job_id=child_id,
                 parent_id=parent.id,
-                follow_up_of=_announced_by(parent),
+                follow_up_of=_announced_job(parent),
                 dispatched_by=parent.job_type,
             )
             send_if_unclaimed(child, send)
@@ -69,8 +72,8 @@ class Children:
     ) -> dict[str, str]:
         """Save and send children, and return their ids by key.
 
-        Children that are not saved before `until` are left out. Raises the error of the first child
-        that is refused, after the others are recorded.
+        Children that aren't saved before `until` are left out. If a child is refused, this raises
+        its error after the others are saved and recorded.
         """
         from job_runners.engine.dispatch import bulk, checking
         from job_runners.store import steps
@@ -81,10 +84,11 @@ class Children:
         def find(key: str) -> Any:
             return steps.find(parent, step_name(key))
 
-        done = dict(zip(payloads, bulk.in_threads(find, payloads), strict=True))
-        ids = {key: str(step.result) for key, step in done.items() if step is not None}
-        new = [key for key in payloads if key not in ids]
-        if new:
+        # An earlier invocation may have recorded some children as steps.
+        found_steps = zip(payloads, bulk.in_threads(find, payloads), strict=True)
+        ids = {key: str(step.result) for key, step in found_steps if step is not None}
+        new_keys = [key for key in payloads if key not in ids]
+        if new_keys:
             _refuse_if_row_may_be_gone(parent)
         organization_id = parent.organization_id
         jobs = [
@@ -96,16 +100,18 @@ class Children:
                 idempotency_key=None,
                 dispatched_by=parent.job_type,
             )
-            for key in new
+            for key in new_keys
         ]
         began_at = clock.now()
         results = bulk.dispatch_jobs(jobs, send, until=until)
-        saved = {key: one.row.id for key, one in zip(new, results, strict=True) if one.row}
+        results_by_key = zip(new_keys, results, strict=True)
+        saved_ids = {key: result.row.id for key, result in results_by_key if result.row}
 
-        def keep(key: str) -> Any:
-            return steps.record(parent, step_name(key), saved[key], began_at).result
+        def record(key: str) -> str:
+            """Record the child's id as a step. Return the id that is recorded."""
+            return str(steps.record(parent, step_name(key), saved_ids[key], began_at).result)
 
-        ids |= dict(zip(saved, map(str, bulk.in_threads(keep, saved)), strict=True))
+        ids |= dict(zip(saved_ids, bulk.in_threads(record, saved_ids), strict=True))
         for result in results:
             if result.error is not None and not isinstance(result.error, NotReached):
                 raise result.error
@@ -115,21 +121,21 @@ class Children:
         self, parent: JobRequest, group: "Group", name: str, members: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the jobs to save for members of a group, by key. Raises InvalidPayload."""
-        from job_runners.engine.dispatch import members as dispatching
+        from job_runners.engine.dispatch import members as group_members
 
-        return dispatching.check(parent, group, name, members, self._send)
+        return group_members.check(parent, group, name, members, self._send)
 
     def already_dispatched(self, jobs: Mapping[str, Any]) -> set[str]:
         """Return the keys of the checked members that are already dispatched."""
-        from job_runners.engine.dispatch import members as dispatching
+        from job_runners.engine.dispatch import members
 
-        return dispatching.already_dispatched(jobs)
+        return members.already_dispatched(jobs)
 
     def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
         """Save and send checked members. Return the keys of those dispatched before `until`."""
-        from job_runners.engine.dispatch import members as dispatching
+        from job_runners.engine.dispatch import members
 
-        return dispatching.dispatch(jobs, self._sender("a member of a group"), until=until)
+        return members.dispatch(jobs, self._sender("a member of a group"), until=until)
 
     def task(self, task_name: str, payload: Any) -> None:
         """Send a task. Raises SendFailed if it was not sent."""
@@ -159,21 +165,22 @@ class Children:
 
 
 def _refuse_if_row_may_be_gone(parent: JobRequest) -> None:
-    """Refuse to dispatch a child that may have run before, if its row may be gone.
+    """Raise ChildExpired if a child may have run before, so long ago that its row may be gone.
 
-    The row's id is the only trace of a child that no step records. Raises ChildExpired.
+    If no step records a child, only its row can show that it was dispatched.
     """
     since = parent.unrecorded_since
     if since is None:
         return
-    passed = clock.now() - since
-    if passed >= settings().retention_days * clock.DAY - _MARGIN:
-        raise ChildExpired(passed // clock.DAY)
+    age = clock.now() - since
+    if age >= settings().retention_days * clock.DAY - _EXPIRY_MARGIN:
+        raise ChildExpired(age // clock.DAY)
 
 
-def _announced_by(parent: JobRequest) -> str | None:
-    """Return the job whose end the children of `announce` tell. Other jobs tell of none.
+def _announced_job(parent: JobRequest) -> str | None:
+    """Return the id of the job whose end a child of the built-in job `announce` delivers.
 
-    A delivery has no follow-ups, or it would be announced too.
+    The delivery counts as a follow-up of that job. A follow-up has no follow-ups of its own, so the
+    delivery's own end isn't announced. Return None for children of other jobs.
     """
     return parent.follow_up_of if parent.job_type == Jobs.ANNOUNCE else None

@@ -1,4 +1,7 @@
-"""Claim a job for one invocation. At most one invocation has a claim on a job at a time."""
+"""Claim a job: make sure that no other invocation runs it at the same time.
+
+A claim is a conditional write to the job's row, which stores the claim's token.
+"""
 
 from typing import NamedTuple
 
@@ -17,33 +20,33 @@ from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost
 from job_runners.work.errors import EntryNotLoaded
 
-# Roughly how long a hanging AWS call takes until its last retry gives up, in milliseconds.
-_TIME_TO_RETURN = 25 * clock.SECOND
+# Roughly how long a hanging AWS call takes until its last retry has failed, in milliseconds.
+_MAX_CALL_TIME = 25 * clock.SECOND
 
 
 class Invocation(NamedTuple):
-    """When this invocation began, and by when it will have ended, in milliseconds since 1970."""
+    """The time of this Lambda invocation, in milliseconds since 1970."""
 
     began: int
-    deadline: int
+    deadline: int  # it will have ended by then
 
     @property
     def may_begin_until(self) -> int:
         """Return the time until which the invocation may try to begin work.
 
-        If Lambda kills the invocation during such a try, it writes a failure record, as if the work
-        had failed.
+        If Lambda killed the invocation during a later try, it would write a failure record, as if
+        the work had failed.
         """
-        return self.deadline - min(2 * _TIME_TO_RETURN, self._length // 2)
+        return self.deadline - min(2 * _MAX_CALL_TIME, self._length // 2)
 
     @property
-    def may_give_back_until(self) -> int:
+    def may_release_until(self) -> int:
         """Return the time until which it may try to release a job whose function wasn't called."""
-        return self.deadline - min(_TIME_TO_RETURN, self._length // 4)
+        return self.deadline - min(_MAX_CALL_TIME, self._length // 4)
 
     @property
     def has_time_to_start(self) -> bool:
-        """Return whether at least half of the time is left. With less, no function is called."""
+        """Return whether at least half of the time is left. Otherwise the function isn't called."""
         return self.deadline - clock.now() >= self._length // 2
 
     @property
@@ -52,13 +55,13 @@ class Invocation(NamedTuple):
 
 
 def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest | None:
-    """Claim the message's job for this invocation alone. Return None if it must not run now.
+    """Claim the message's job for this invocation. Return None if it must not run now.
 
-    The function also returns None if an error prevents the claim, because the job stays due. If it
-    raised, Lambda would write a failure record. That record would look like one for another
-    delivery of the same message, which may have claimed the job.
+    Also return None if an error prevents the claim: the timer sends the job again when its row is
+    due. An exception would make Lambda write a failure record. That record could be mistaken for
+    one about another delivery of the same message, which may have claimed the job.
     """
-    # Each try uses the same token. A later try then recognizes a claim whose response was lost.
+    # All tries use the same token, so that a later try recognizes a claim whose response was lost.
     token = new_id()
     try:
         if not _load_function(message):
@@ -71,7 +74,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _send_again_if_early(refused.row, send)
-        # An earlier try may have held the job, and then failed before it settled that.
+        # An earlier try may have held the job, and failed before it could settle that.
         settle_unknown(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
@@ -86,30 +89,31 @@ def _try_once(
 ) -> JobRequest | None:
     """Claim the job if it may start now. Otherwise hold it. Raises PreconditionFailed."""
     if not _may_have_gates(message):
-        return _enter(message, invocation, token)
+        return _write_claim(message, invocation, token)
     # Imported here because most jobs have no gates.
     from job_runners.engine.running import gates
 
-    wait_until = clock.now() + gates.LONGEST_WAIT
+    wait_until = clock.now() + gates.MAX_START_WAIT
     while True:
         try:
             match gates.decide(message, token, send, wait_until=wait_until):
-                case gates.Start(entrance):
-                    return _enter(message, invocation, token, entrance)
-                case gates.Started(row):
+                case gates.StartNow(entrance):
+                    return _write_claim(message, invocation, token, entrance)
+                case gates.AlreadyStarted(row):
                     return row
-                case waits:
-                    settle(waits.hold(), send)
+                case wait:
+                    settle(wait.hold(), send)
                     return None
         except RaceLost as lost:  # another job took the slot or the start: read the line again
             telemetry.race_lost(lost)
 
 
 def _may_have_gates(message: JobMessage) -> bool:
-    """Return whether a pause or a limit may keep the message's job from starting, or whether it
-    gives up its unique key when it starts.
+    """Return whether the job's start needs more checks than a plain claim.
 
-    A message that names no queue is from an older deploy. Only the row then names the queue.
+    It does if a pause or a limit may prevent the start, or if the job gives up its unique key when
+    it starts. If the message names no queue, an older deploy has sent it, and only the row shows
+    the queue.
     """
     unique = registry().job(message.job_type).unique
     return (
@@ -120,13 +124,13 @@ def _may_have_gates(message: JobMessage) -> bool:
     )
 
 
-def _enter(
+def _write_claim(
     message: JobMessage,
     invocation: Invocation,
     token: str,
     entrance: transitions.Entrance | None = None,
 ) -> JobRequest:
-    """Claim the job, with the capacity that the entrance grants it. Raises PreconditionFailed."""
+    """Write the claim, with the capacity that the entrance grants. Raises PreconditionFailed."""
     return transitions.claim(
         message.id,
         job_type=message.job_type,
@@ -140,9 +144,9 @@ def _enter(
 def _load_function(message: JobMessage) -> bool:
     """Load the function of the message's job. Return whether the job may be claimed.
 
-    This comes before the claim, so that an import that kills this process, or never ends, costs no
-    attempt. If the function can't be loaded for longer than the job may wait to start, the job may
-    be claimed anyway, and then fails for that reason.
+    This comes before the claim, so that an import that hangs or kills this process costs no
+    attempt. If the function can't be loaded for longer than the job may wait to start, return True:
+    the claimed job then fails for that reason.
     """
     job = registry().job(message.job_type)
     try:
@@ -151,7 +155,7 @@ def _load_function(message: JobMessage) -> bool:
         row = read(message.id)
         if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
             return True
-        telemetry.left_for_later(error)  # the unclaimed job stays due for the next deploy
+        telemetry.left_for_later(error)  # a later deploy may be able to load it
         return False
     return True
 
@@ -161,8 +165,8 @@ def _release_if_claimed(
 ) -> None:
     """Release a job if its claim was written although the call failed.
 
-    Otherwise the job would count as running without a worker. Its attempt would fail as interrupted
-    when the lease ends.
+    Otherwise the job would count as running without a worker, and its attempt would fail as
+    interrupted when the claim's lease ends.
     """
 
     def release() -> None:
@@ -173,16 +177,15 @@ def _release_if_claimed(
             settle(change, send)
 
     try:
-        retry_until(invocation.may_give_back_until, release)
+        retry_until(invocation.may_release_until, release)
     except (PreconditionFailed, *AWS_ERRORS) as error:
         telemetry.crashed(error)
 
 
 def _send_again_if_early(row: JobRequest | None, send: Send) -> None:
-    """If the message came before its job's start time, send it again with the remaining delay.
+    """If the message arrived before the job's start time, send it again with the remaining delay.
 
-    A message that was refused for another reason isn't sent again: the timer sends the job when its
-    row is due.
+    If the claim was refused for another reason, the timer sends the job when its row is due.
     """
     if row is not None and row.starts_in:
         send_or_leave_due(row, send, row.starts_in / clock.SECOND)

@@ -1,7 +1,7 @@
-"""How an invocation of a job ends, and how each ending is recorded.
+"""The ways in which an invocation of a job can end, and how each is recorded.
 
-`job_runners.engine.running.execution` decides how an invocation ended, and `record` writes that.
-Each kind of ending is a subclass of `Ending`.
+Each is a subclass of `Ending`. `job_runners.engine.running.execution` decides how an invocation
+ended, and `record` writes that to the job's row.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ClaimedJob(Value):
-    """A job that this invocation has claimed, with everything that the invocation needs."""
+    """A job that this invocation has claimed, and everything that is needed to run it."""
 
     job: Job
     invocation: Invocation
@@ -37,7 +37,7 @@ class ClaimedJob(Value):
 
     @property
     def row(self) -> JobRequest:
-        """Return the job's row, as this invocation has last written it."""
+        """Return the job's row as this invocation last wrote it."""
         return self.running._row
 
 
@@ -76,7 +76,7 @@ class FailureEnding(Ending):
 
 
 class CancelEnding(Ending):
-    """The job stopped, because a caller had asked for that."""
+    """The job stopped because a caller had canceled it."""
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.stop(claimed.row, checkpoint=claimed.running.last_checkpoint)
@@ -94,10 +94,8 @@ class InvocationOverEnding(Ending):
 
 
 class TurnOverEnding(Ending):
-    """The job lets the other jobs of its line run first. It waits at the end of the line.
-
-    The next job of the line is admitted, which may be this one.
-    """
+    """The job yielded its slot and waits at the end of its line. The next job of the line, which
+    may be this one, is admitted."""
 
     line: "LimitedLine"
 
@@ -121,19 +119,19 @@ class PauseEnding(Ending):
             return pausing.hold_under_pause(
                 self.pause, claimed.row, claimed.running.last_checkpoint
             )
-        except AWS_ERRORS as error:  # end the invocation instead: the next one then holds the job
+        except AWS_ERRORS as error:  # only end the invocation: the next one then holds the job
             telemetry.crashed(error)
-            return continued(claimed, InvocationOverEnding()).write(claimed)
+            return fail_if_last(claimed, InvocationOverEnding()).write(claimed)
 
 
 class ReleasedEnding(Ending):
-    """The job's function was not called. The timer sends the job again, unless it is sent now."""
+    """The job's function was not called. The job is sent again: now, or later by the timer."""
 
-    is_sent_now: bool = False
+    sends_now: bool = False
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.release(
-            claimed.row, checkpoint=claimed.running.last_checkpoint, resumes=self.is_sent_now
+            claimed.row, checkpoint=claimed.running.last_checkpoint, resumes=self.sends_now
         )
         telemetry.released(change.after)
         return change
@@ -149,10 +147,10 @@ class ClaimLostEnding(Ending):
         return Change(claimed.row, claimed.row)
 
 
-def continued(claimed: ClaimedJob, ending: Ending) -> Ending:
-    """Return `ending`, or a failed attempt if the job has used all its invocations.
+def fail_if_last(claimed: ClaimedJob, ending: Ending) -> Ending:
+    """Return `ending`, after which the job needs another invocation.
 
-    Call this for an ending after which the job needs another invocation.
+    If this was the last invocation that the job may have, return a failed attempt instead.
     """
     if claimed.row.counted_invocations >= claimed.job.max_invocations:
         return FailureEnding(InvocationsSpent(claimed.row.counted_invocations))
@@ -160,7 +158,7 @@ def continued(claimed: ClaimedJob, ending: Ending) -> Ending:
 
 
 def record(claimed: ClaimedJob, ending: Ending) -> Change:
-    """Write how an invocation ended, and retry for as long as the invocation lasts.
+    """Write how an invocation ended, and retry until the invocation's deadline.
 
     If another process has changed the row, drop the outcome.
     """

@@ -1,7 +1,7 @@
-"""Run a job or task in its worker.
+"""Run the job or task of a message in the worker.
 
-The worker claims a job, reads its payload, calls its function and records its outcome. Every
-runner calls `run`, with a message that was decoded from JSON.
+For a job, the worker claims it, reads its payload, calls its function and records how the
+invocation ended (its *ending*). Every runner calls `run` with each message that it receives.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from job_runners.engine.running.ending import (
     ReleasedEnding,
     SuccessEnding,
     TurnOverEnding,
-    continued,
+    fail_if_last,
     record,
 )
 from job_runners.engine.running.retrying import record_failed_task
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# The seconds that a job waits for a deploy before it fails, if its payload doesn't fit the model or
+# How many seconds a job waits for a deploy before it fails, if its payload doesn't fit the model or
 # its function raises NotDeployed.
 _DEPLOY_TIME = 60 * 60.0
 
@@ -67,12 +67,12 @@ _DEPLOY_TIME = 60 * 60.0
 def run(message: Message, *, deadline: int, send: Send) -> None:
     """Handle a message. Return normally once an outcome is recorded.
 
-    `deadline` is the time by which this process will have ended, in milliseconds since 1970. `send`
-    is None if the runner can't send a message again: the job then gets no further invocation.
+    `deadline` is when this process will have ended, in milliseconds since 1970. `send` sends later
+    messages. If it can't, the job gets no further invocation.
     """
     if settings().traces:
-        # The app's own code may set OpenTelemetry up, so import it before the first span begins. An
-        # import that fails is repeated below, where its error is handled.
+        # The app's own code may configure OpenTelemetry, so import it before the first span begins.
+        # An import that fails is repeated below, where its error is handled.
         with suppress(Exception):
             registry()
     with telemetry.work_context(message):
@@ -82,7 +82,8 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
             case TaskMessage():
                 run_task(message, send=send)
             case QueueMessage():
-                from job_runners.engine.lines import admission  # most messages are about work
+                # Imported here because most messages are about work.
+                from job_runners.engine.lines import admission
 
                 admission.wake_up(message, send, deadline=deadline)
 
@@ -90,9 +91,9 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
 def run_task(message: TaskMessage, *, send: Send) -> None:
     """Run a task's function. If it fails and has a retry policy, send it again.
 
-    Return if another message has begun it. Raises if the task is unknown or can't be loaded, if its
-    payload is refused, or if AWS fails before it begins or when it is sent again. Lambda
-    then keeps the event, so the task isn't lost: for example, a newer deploy may define it.
+    Do nothing if another message has already begun the task. Raises an error if the task is unknown
+    or can't be loaded, if its payload is invalid, or if AWS fails before the task begins or when it
+    is sent again. Lambda then keeps the event, because a newer deploy may be able to run the task.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -105,7 +106,7 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
-        _reraise_interrupt(error)
+        _reraise_ctrl_c(error)
     else:
         telemetry.task_done(message)
 
@@ -118,16 +119,16 @@ def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
         return
     with telemetry.claimed(row):
         claimed = _begin(row, invocation, send)
-        # Don't keep the ending in a variable: it and this frame would form a reference cycle,
-        # because the traceback of its error refers to this frame.
+        # Don't keep the ending in a variable. The traceback of its error refers to this frame, so
+        # the two would form a reference cycle.
         _end(claimed, _call(claimed))
 
 
 def _end(claimed: ClaimedJob, ending: Ending) -> None:
-    """Record how an invocation ended, and settle that. A recorded Ctrl-C is raised again."""
+    """Record how an invocation ended, and settle what follows. Raise a recorded Ctrl-C again."""
     settle(record(claimed, ending), claimed.send)
     if isinstance(ending, FailureEnding):
-        _reraise_interrupt(ending.error)
+        _reraise_ctrl_c(ending.error)
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
@@ -144,7 +145,8 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
 
 
 def _children(send: Send) -> "Children":
-    from job_runners.engine.running.children import Children  # most jobs dispatch nothing
+    # Imported here because most jobs dispatch nothing.
+    from job_runners.engine.running.children import Children
 
     return Children(send)
 
@@ -160,20 +162,22 @@ def _call(claimed: ClaimedJob) -> Ending:
     payload = _read_payload(claimed)
     if isinstance(payload, Ending):
         return payload
-    if claimed.row.rerun_of is not None and (failed := _copy_steps(claimed)) is not None:
-        return failed
+    if claimed.row.rerun_of is not None:
+        failure = _copy_steps(claimed)
+        if failure is not None:
+            return failure
     return _call_function(claimed, payload)
 
 
 def _copy_steps(claimed: ClaimedJob) -> Ending | None:
-    """Copy the steps that a rerun continues from. Return an ending if that failed."""
-    from job_runners.store import copied_steps  # imported here because most jobs are no such rerun
+    """Copy the steps of the job that a rerun continues. Return an ending if that failed."""
+    from job_runners.store import copied_steps  # imported here because most jobs aren't reruns
 
     row = claimed.row
     try:
         retry_until(claimed.invocation.may_begin_until, lambda: copied_steps.copy(row))
     except AWS_ERRORS as error:
-        return _released_or_failed(claimed, error, claimed.job.start_within)
+        return _release_or_fail(claimed, error, claimed.job.start_within)
     except (copied_steps.CopiedStepsGone, MissingObject) as error:
         return FailureEnding(error)
     return None
@@ -183,7 +187,7 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
     After most errors, the job is released and tried again later. If they last too long, the attempt
-    fails. After an error that a later try would repeat, it fails at once.
+    fails. It fails at once if a later try would raise the same error.
     """
     try:
         stored = retry_until(
@@ -192,13 +196,13 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
         )
         payload = registry().job_payload(claimed.row.job_type, stored)
     except InvalidPayload as error:  # a newer deploy's model may accept the payload
-        return _released_or_failed(claimed, error, _DEPLOY_TIME)
+        return _release_or_fail(claimed, error, _DEPLOY_TIME)
     except AWS_ERRORS as error:
-        return _released_or_failed(claimed, error, claimed.job.start_within)
+        return _release_or_fail(claimed, error, claimed.job.start_within)
     except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
         return FailureEnding(error)
     if not claimed.invocation.has_time_to_start:
-        return ReleasedEnding(is_sent_now=True)
+        return ReleasedEnding(sends_now=True)
     telemetry.payload_given(payload)
     return payload
 
@@ -213,43 +217,45 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
                 lambda: as_json(claimed.job.run(claimed.running, payload)),
             )
     except (AroundFailed, NotDeployed) as error:
-        return _before_the_work(claimed, error)
-    except ClaimLostInterrupt as lost:
-        return ClaimLostEnding(lost)
+        return _ending_before_work(claimed, error)
+    except ClaimLostInterrupt as interrupt:
+        return ClaimLostEnding(interrupt)
     except CancelInterrupt:
         return CancelEnding()
     except InvocationOverInterrupt:
-        return continued(claimed, InvocationOverEnding())
+        return fail_if_last(claimed, InvocationOverEnding())
     except TurnOverInterrupt:
-        return _yielded(claimed)
-    except PauseInterrupt as paused:
-        return PauseEnding(paused.pause)
-    except WaitInterrupt as waits:
-        return _waiting(claimed, waits)
+        return _turn_over_ending(claimed)
+    except PauseInterrupt as interrupt:
+        return PauseEnding(interrupt.pause)
+    except WaitInterrupt as interrupt:
+        return _wait_ending(claimed, interrupt)
     except TimeOverInterrupt:
-        by_own_timeout, in_api = claimed.budget.by_timeout, settings().api_runs_work
-        return FailureEnding(
-            TimedOut(claimed.job.timeout or 0, own_timeout=by_own_timeout, in_api=in_api)
+        timed_out = TimedOut(
+            claimed.job.timeout or 0,
+            own_timeout=claimed.budget.by_timeout,
+            in_api=settings().api_runs_work,
         )
+        return FailureEnding(timed_out)
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
         tracebacks.begin_at_work(error)
         return FailureEnding(error)
     return SuccessEnding(result)
 
 
-def _before_the_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) -> Ending:
+def _ending_before_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) -> Ending:
     """Return the ending of an invocation that ended before the function began its work."""
     if isinstance(error, AroundFailed):
-        return _released_or_failed(claimed, error, claimed.job.start_within)
+        return _release_or_fail(claimed, error, claimed.job.start_within)
     tracebacks.begin_at_work(error)
-    return _released_or_failed(claimed, error, _DEPLOY_TIME)
+    return _release_or_fail(claimed, error, _DEPLOY_TIME)
 
 
-def _released_or_failed(claimed: ClaimedJob, error: Exception, limit: float) -> Ending:
+def _release_or_fail(claimed: ClaimedJob, error: Exception, limit: float) -> Ending:
     """Return the ending of an invocation whose job could not begin its work.
 
-    The job is released, so that the timer sends it again. If more than `limit` seconds have passed
-    since the row's `could_run_at`, the attempt fails.
+    The job is released, so that the timer sends it again. If it could have run for more than
+    `limit` seconds already, the attempt fails instead.
     """
     if clock.now() - claimed.row.could_run_at > limit * clock.SECOND:
         return FailureEnding(error)
@@ -257,7 +263,7 @@ def _released_or_failed(claimed: ClaimedJob, error: Exception, limit: float) -> 
     return ReleasedEnding()
 
 
-def _yielded(claimed: ClaimedJob) -> Ending:
+def _turn_over_ending(claimed: ClaimedJob) -> Ending:
     """Return the ending of an invocation whose job yielded its slot.
 
     In a queue without limits no job waits, so the next invocation starts at once.
@@ -265,17 +271,18 @@ def _yielded(claimed: ClaimedJob) -> Ending:
     from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
     line = retry_until(claimed.invocation.deadline, lambda: gates.line_of(claimed.row))
-    return continued(claimed, InvocationOverEnding() if line is None else TurnOverEnding(line))
+    ending = InvocationOverEnding() if line is None else TurnOverEnding(line)
+    return fail_if_last(claimed, ending)
 
 
-def _waiting(claimed: ClaimedJob, waits: WaitInterrupt) -> Ending:
+def _wait_ending(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
     # Imported here because most jobs don't wait.
     from job_runners.engine.running import wait_endings
 
-    return wait_endings.ending_of(claimed, waits)
+    return wait_endings.ending_of(claimed, interrupt)
 
 
-def _reraise_interrupt(error: BaseException) -> None:
+def _reraise_ctrl_c(error: BaseException) -> None:
     """Raise a recorded Ctrl-C again, because the user wants to stop the process too."""
     if isinstance(error, KeyboardInterrupt):
         raise error
@@ -302,7 +309,11 @@ def _current_job(row: JobRequest) -> CurrentWork:
     )
 
 
-def _run_in_context_managers(work: Callable[[], CurrentWork], call: Callable[[], _T]) -> _T:
+def _run_in_context_managers(
+    describe_work: Callable[[], CurrentWork], call: Callable[[], _T]
+) -> _T:
     """Call `call` inside the app's context managers, if it has any: `job_runners.work.around`."""
     arounds = registry().around
-    return run_inside(arounds, work(), call, telemetry.around_failed) if arounds else call()
+    if not arounds:
+        return call()
+    return run_inside(arounds, describe_work(), call, telemetry.around_failed)

@@ -1,6 +1,7 @@
-"""Handle failure records: settle the job or task of each event that Lambda gave up on.
+"""Handle the failure records that Lambda writes for events it gave up on.
 
-To settle a job or task is to record its outcome or schedule its next attempt.
+The job or task of such an event is *settled*: its outcome is recorded, or its next attempt is
+scheduled.
 """
 
 from collections.abc import Mapping
@@ -36,28 +37,27 @@ _CANT_BEGIN = (
     CannotBegin.__name__,
     NotForwarded.__name__,
 )
-# Lambda's errors for a handler that could not be loaded, so that none of our code has run.
+# Lambda's errors for a handler that could not be loaded. None of our code has run.
 _HANDLER_NOT_LOADED = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
 )
-# The event waited too long in Lambda's queue. It can't have waited there after a failed try,
-# because we allow no retries. So it was never tried.
+# The event waited too long in Lambda's queue. Lambda's own retries are off, so it was never tried.
 _TOO_OLD = "EventAgeExceeded"
-_RESEND_DELAY = 60.0  # in seconds: a deploy that is under way may have finished by then
+_RESEND_DELAY = 60.0  # seconds, after which a current deploy may have finished
 
 
 def handle_record(record: object, send: Send) -> None:
     """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
 
-    A job is settled only if it is running under this very message and its function may have run. If
-    the record is about a delivery that began nothing, the job isn't settled. Another delivery of
-    the same message may have the claim, and its invocation may still be running.
+    A job is settled only if this message led to its current claim, and its function may have run.
+    If the failed invocation began nothing, another delivery of the same message may have the claim,
+    and its invocation may still be running.
 
     Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
-    read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. If
-    this raises, the caller must keep the record.
+    read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. After
+    any error, the caller must keep the record.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
@@ -86,7 +86,7 @@ def handle_record(record: object, send: Send) -> None:
 def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
     """Record the outcome of a lost attempt, and settle what its worker may not have settled.
 
-    The worker may have recorded the job's end, freed its slot or held it, and then been killed.
+    The worker may have been killed after it recorded the job's end, freed its slot or held it.
     """
     row = read(message.id)
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
@@ -106,8 +106,8 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 def _never_ran(record: Mapping[str, Any]) -> bool:
     """Return whether the function of the job or task was certainly not called.
 
-    That is so if the worker couldn't begin the task, or if Lambda couldn't load the worker. It is
-    also so if Lambda never invoked the worker, for example because the event grew too old.
+    Either Lambda never invoked the worker, for example because the event was too old, or it
+    couldn't load the worker, or the worker couldn't begin the task.
     """
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}

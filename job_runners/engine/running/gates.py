@@ -1,8 +1,9 @@
-"""Decide whether a job may start now: a pause, and the limits of its queue.
+"""Decide whether a job may start now, with regard to its *gates*: pauses, and its queue's limits.
 
-A job that may not start now is held: under a pause, or in the line of its queue and key. Later
-`job_runners.engine.lines.pausing` admits it when the pause has ended, or
-`job_runners.engine.lines.admission` when its line has capacity.
+A job that may not start now is *held*: it waits under a pause, or in the *line* of its queue and
+key. Later `job_runners.engine.lines.pausing` admits it when the pause has ended, or
+`job_runners.engine.lines.admission` when its line has capacity. A *grant* is the capacity that a
+line gives to a job: a slot, a start under its rate, or both.
 
 This module is imported only where it is needed, because most jobs have no gates.
 """
@@ -26,26 +27,29 @@ from job_runners.store.queries import read
 from job_runners.values import Value
 from job_runners.work.errors import EntryNotLoaded
 
-LONGEST_WAIT = wake_ups.SHORT_WAIT  # for a start that the rate allows soon, in milliseconds
-# A worker that has time before its start admits the next jobs of its line. A step takes this long.
-_ONE_STEP = 100  # milliseconds
-# A start that is later than this counts again, because the next one may follow at once.
-_LATEST_START = 50  # milliseconds
+# How many milliseconds a worker waits for a start that the rate allows soon.
+MAX_START_WAIT = wake_ups.SHORT_WAIT
+# Roughly how many milliseconds it takes to admit a job. If a worker has more time than this before
+# its job's start, it admits the next jobs of the line.
+_ADMISSION_STEP = 100
+# A start that is later than this many milliseconds is counted again, at its new time. Otherwise the
+# next start could follow too soon.
+_MAX_START_LATENESS = 50
 
 
-class Start(Value):
-    """The job may start: claim it with this entrance."""
+class StartNow(Value):
+    """The job may start. Its claim takes or uses the capacity of this entrance, if there is one."""
 
     entrance: transitions.Entrance | None
 
 
-class Started(Value):
+class AlreadyStarted(Value):
     """An earlier try has claimed the job."""
 
     row: JobRequest
 
 
-class Wait(Value):
+class WaitInLine(Value):
     """The job waits in a line. For `due_at` and `position_time` see `hold_in_line`."""
 
     row: JobRequest
@@ -76,11 +80,11 @@ class WaitForResume(Value):
         return pausing.hold_under_pause(self.pause, self.row)
 
 
-class Arrival(Value):
-    """A job whose message a worker got and that isn't claimed yet, with what its start may need.
+class ArrivedJob(Value):
+    """A job whose message has arrived, before its claim.
 
-    `token` is the token of its claim. If the rate allows the start by `wait_until` (milliseconds
-    since 1970), this process waits for it.
+    `token` is the token of the claim that will follow. If the rate allows the start by `wait_until`
+    (milliseconds since 1970), this process waits for it.
     """
 
     row: JobRequest
@@ -91,70 +95,62 @@ class Arrival(Value):
     @property
     def gives_up_unique_key(self) -> bool:
         """Return whether the job has its unique key only until it starts."""
-        return _is_unique_until_started(self.row.job_type)
+        unique = registry().job(self.row.job_type).unique
+        return unique is not None and unique.until == "started"
 
-    def without_limits(self) -> Start:
+    def start_without_limits(self) -> StartNow:
         """Let the job start without a slot, and without counting a start under a rate."""
-        return Start(
-            transitions.Entrance(self.row, gives_up_unique_key=True)
-            if self.gives_up_unique_key
-            else None
+        if not self.gives_up_unique_key:
+            return StartNow(entrance=None)
+        return StartNow(transitions.Entrance(self.row, gives_up_unique_key=True))
+
+    def start_as_admitted(self, key: str) -> StartNow:
+        """Let the job start with the capacity that it got when it was admitted."""
+        return StartNow(
+            transitions.Entrance(self.row, key, gives_up_unique_key=self.gives_up_unique_key)
         )
 
-    def as_admitted(self, key: str) -> Start:
-        """Let the job start with the capacity that it got when it was admitted."""
-        return Start(transitions.Entrance(self.row, key, None, self.gives_up_unique_key))
-
-    def with_grant(self, key: str, grant: lines.Grant) -> Start:
+    def start_with_grant(self, key: str, grant: lines.Grant) -> StartNow:
         """Let the job start with capacity that it takes in the transaction of its claim."""
-        return Start(transitions.Entrance(self.row, key, grant, self.gives_up_unique_key))
+        return StartNow(transitions.Entrance(self.row, key, grant, self.gives_up_unique_key))
 
 
 def decide(
     message: JobMessage, token: str, send: Send, *, wait_until: int
-) -> Start | Started | Wait | WaitForResume:
-    """Decide whether the job of a message may start now.
+) -> StartNow | AlreadyStarted | WaitInLine | WaitForResume:
+    """Decide whether the job of a message may start now. See `ArrivedJob` for the arguments.
 
-    `token` is the token of the claim that follows. For `wait_until` see `Arrival`.
-
-    Raises PreconditionFailed if the job couldn't start now even without a gate. Don't leave this to
-    the claim, which doesn't check the gates: if another process made the job startable in between,
-    the claim would start it despite a pause.
+    Raises PreconditionFailed if the job couldn't start now even without gates. The claim alone must
+    not decide that, because it doesn't check the gates: if another process made the job startable
+    in between, the claim would start it despite a pause.
     """
     row = read(message.id)
     if row is not None and row.status is Status.RUNNING and row.claim_token == token:
-        return Started(row)
+        return AlreadyStarted(row)
     if row is None or not pausing.could_start(row):
         raise refusal_error("claim", message.id, row)
     pause = pauses.pause_on(row)
     if pause is not None:
         return WaitForResume(row, pause)
-    return _decide(Arrival(row, token, send, wait_until))
+    return _decide_by_limits(ArrivedJob(row, token, send, wait_until))
 
 
-def _is_unique_until_started(job_type: str) -> bool:
-    """Return whether a job of this type gives up its key when it is claimed."""
-    unique = registry().job(job_type).unique
-    return unique is not None and unique.until == "started"
-
-
-def _decide(job: Arrival) -> Start | Wait:
+def _decide_by_limits(job: ArrivedJob) -> StartNow | WaitInLine:
     """Decide whether a job that could start is within its queue's limits."""
     row = job.row
     line = line_of(row)
     if line is None:
-        return job.without_limits()
+        return job.start_without_limits()
     if row.is_admitted:
         if row.slot is not None or line.limits.slots is None:
             return _decide_under_rate(job, line)
-        if (
-            not row.starts_under_rate
-        ):  # it is between two invocations, and the rate has counted its start
+        # The rate has already counted the start of a job that is between two invocations.
+        if not row.starts_under_rate:
             line = LimitedLine(line.key, line.limits._replace(rate=None))
     return _decide_in_line(job, line)
 
 
-def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
+def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInLine:
     """Let an admitted job start if its line's rate allows that now or soon, and count the start.
 
     The rate has already counted the job's admission, but that may be long ago, and other jobs may
@@ -162,43 +158,47 @@ def _decide_under_rate(job: Arrival, line: LimitedLine) -> Start | Wait:
     """
     row, rate = job.row, line.limits.rate
     if rate is None or not row.starts_under_rate or not can_send(job.send):
-        return job.as_admitted(line.key)
+        return job.start_as_admitted(line.key)
     while True:
-        found = lines.read_line(row.queue_name, line.key, line.limits)
-        opens_at = found.start_opens_at(job.token)
+        current = lines.read_line(row.queue_name, line.key, line.limits)
+        opens_at = current.start_opens_at(job.token)
         if opens_at > job.wait_until:
-            due_at = wake_ups.due_after(opens_at) if found.first is None else None
-            return Wait(row, line, due_at, position_time=row.admitted_at)
+            due_at = wake_ups.due_after(opens_at) if current.first is None else None
+            return WaitInLine(row, line, due_at, position_time=row.admitted_at)
         now = clock.now()
         start_at = max(opens_at, now)
-        if not line_rates.count_start(found, rate, job.token, start_at):
-            continue
-        _wait_for_start(job, found, line.key, start_at)
-        if clock.now() <= start_at + _LATEST_START or start_at == now:
-            return job.as_admitted(line.key)
+        if not line_rates.count_start(current, rate, job.token, start_at):
+            continue  # another process has changed the line: read it again
+        _wait_for_start(job, current, line.key, start_at)
+        if clock.now() <= start_at + _MAX_START_LATENESS or start_at == now:
+            return job.start_as_admitted(line.key)
 
 
-def _wait_for_start(job: Arrival, line: lines.Line, key: str, start_at: int) -> None:
-    """Wait for a start that is reserved. If no pass paces the line, admit its next jobs first."""
-    until = start_at - _ONE_STEP
-    if clock.now() + _ONE_STEP < until and not wake_ups.is_paced(line):
+def _wait_for_start(job: ArrivedJob, line: lines.Line, key: str, start_at: int) -> None:
+    """Wait for the time of a start that was counted.
+
+    If there is enough time, and no other process paces the line, admit its next jobs first.
+    """
+    until = start_at - _ADMISSION_STEP
+    if clock.now() + _ADMISSION_STEP < until and not wake_ups.is_paced(line):
         admission.admit_waiting(job.row.queue_name, key, job.send, until=until)
-    if (wait := start_at - clock.now()) > 0:
+    wait = start_at - clock.now()
+    if wait > 0:
         clock.sleep(wait / clock.SECOND)
 
 
-def _decide_in_line(job: Arrival, line: LimitedLine) -> Start | Wait:
+def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInLine:
     """Let a job start if its line has capacity and no job waits in it."""
     row = job.row
-    found = lines.read_line(row.queue_name, line.key, line.limits)
-    used_keys.note_use(found, row.organization_id)
-    grant = found.grant(_fair_group(row, line.limits)) if found.first is None else None
+    current = lines.read_line(row.queue_name, line.key, line.limits)
+    used_keys.note_use(current, row.organization_id)
+    grant = current.grant(_fair_group(row, line.limits)) if current.first is None else None
     if grant is not None:
-        return job.with_grant(line.key, grant)
+        return job.start_with_grant(line.key, grant)
     if not can_send(job.send):  # limits were declared or set after the job was dispatched
         telemetry.started_outside_limits(row)
-        return job.without_limits()
-    return Wait(row, line, due_at=wake_ups.due_if_first(found))
+        return job.start_without_limits()
+    return WaitInLine(row, line, due_at=wake_ups.due_if_first(current))
 
 
 def line_of(row: JobRequest) -> LimitedLine | None:
@@ -215,13 +215,14 @@ def hold_in_line(
     due_at: int | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Hold a job in the line of a key.
+    """Hold a job in the line of a key. If a caller has asked the job to stop, cancel it instead.
 
     Call this for a job that could start now, or that runs under this invocation's claim.
-    `checkpoint` is the last one that a running job reached. The job goes to the end of the
-    line, or to the position of a job that was held at `position_time`. The timer checks it at
-    `due_at`, by default at `pausing.next_check`. If a caller has asked it to stop, it is canceled
-    instead.
+
+    - `checkpoint` is the last one that a running job reached.
+    - `due_at` is when the timer checks the job, by default `pausing.next_check`.
+    - `position_time`: the job gets the position of one that was held at this time. By default, it
+      goes to the end of the line.
 
     Raises PreconditionFailed.
     """
@@ -241,7 +242,7 @@ def hold_in_line(
 def line_key(row: JobRequest) -> str:
     """Return the key of the job's line.
 
-    The row has no key if the job was saved before its queue had limits, or was retried manually.
+    If the job was saved before its queue had limits, or was retried manually, the row has no key.
     Then return the key that the job would get now.
     """
     if row.concurrency_key is not None:

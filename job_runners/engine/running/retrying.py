@@ -1,4 +1,4 @@
-"""Decide after a failed attempt whether and when to retry the work, and record the decision."""
+"""After a failed attempt, decide whether and when to retry the work, and record that."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ from job_runners.settings import settings
 from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
-from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.definitions import MAX_WAIT
 from job_runners.work.errors import RAISED_IN, CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
 
@@ -40,7 +40,7 @@ _NON_RETRYABLE = (
     InvocationsSpent,
     MissingObject,
 )
-# How many characters of an error the row stores. Each write of the row is billed by its size.
+# How many characters of each field the row stores. Each write of the row is billed by its size.
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _FRAME_LIMIT = 200
@@ -59,8 +59,8 @@ def record_failed_attempt(
 ) -> Change:
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
-    If a caller has asked it to stop, cancel it instead. Pass `rescue` for a job whose worker
-    is gone. `checkpoint` is the last one of the attempt, if known. `send` would send the job.
+    If a caller has asked the job to stop, cancel it instead. `send` will send the next attempt.
+    Pass `rescue` for a job whose worker is gone, and the last checkpoint as `checkpoint` if known.
 
     Raises PreconditionFailed if another process has changed the row.
     """
@@ -97,15 +97,15 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send) -
 def give_up_task(message: TaskMessage, error: BaseException) -> None:
     """Log, count and store that a task failed for good.
 
-    One failure may be reported twice. Each report is logged and counted as `Failed`; `TasksFailed`
-    counts only the first. If AWS doesn't accept the record, only the log line reports the failure,
-    and `TasksFailed` still counts it.
+    One failure may be reported twice. The metric `Failed` counts both reports, and `TasksFailed`
+    only the first. If AWS refuses the record, only the log line tells of the failure, and
+    `TasksFailed` still counts it.
     """
     # Imported here because most jobs and tasks don't need it.
     from job_runners.store import failed_tasks
 
     telemetry.task_failed(message, error)
-    recorded = error_record(error)
+    error_fields = error_record(error)
     try:
         is_new = retry_until(
             clock.now() + _RECORD_TIME,
@@ -113,14 +113,14 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
                 message.id,
                 task_name=message.name,
                 attempt=message.attempt,
-                error_kind=recorded["kind"],
-                error_message=recorded["message"],
+                error_kind=error_fields["kind"],
+                error_message=error_fields["message"],
                 request_id=message.request_id,
                 payload=message.payload if settings().keep_task_payloads else None,
             ),
         )
-    except AWS_ERRORS as unwritten:
-        telemetry.task_not_kept(unwritten)
+    except AWS_ERRORS as write_error:
+        telemetry.task_not_kept(write_error)
         is_new = True
     if is_new:
         telemetry.task_given_up()
@@ -135,46 +135,36 @@ def seconds_before_retry(
     if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
         return None
     if isinstance(error, RetryAfter):
-        return min(max(0.0, error.seconds), LONGEST_WAIT)
+        return min(max(0.0, error.seconds), MAX_WAIT)
     return retry.delay(attempt)
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return the error's record for the row: its kind, its message and the end of its traceback.
+    """Return an error as a row stores it: its kind, its message and the end of its traceback.
 
-    If the work's own code raised it, the record also has the `frame` that raised it. If its class
-    is neither Python's nor ours, the record also has the `module` of the class. If a step raised
-    it, the record also has the name of the `step`.
+    The record also has the `frame` that raised it if that is in the work's own code, the `module`
+    of its class if that is neither Python's nor ours, and the name of the `step` that raised it if
+    there is one.
     """
     kind = type(error).__name__
-    frame = tracebacks.work_frame(error)
-    return {
+    record = {
         "kind": kind,
-        "message": without_surrogates(_text_of(error)[:_MESSAGE_LIMIT]) or kind,
-        "traceback": without_surrogates(tracebacks.formatted(error)[-_TRACEBACK_LIMIT:]),
-        **({} if frame is None else {"frame": without_surrogates(frame[:_FRAME_LIMIT])}),
-        **_module_of(error),
-        **_step_of(error),
+        "message": without_surrogates(_message_of(error)[:_MESSAGE_LIMIT]) or kind,
+        "traceback": without_surrogates(tracebacks.format_error(error)[-_TRACEBACK_LIMIT:]),
     }
-
-
-def _module_of(error: BaseException) -> dict[str, str]:
-    """Return the field `module`, or nothing for a class of Python or of ours.
-
-    Leaving it out keeps rows small: each later write of the row is billed by its size.
-    """
+    frame = tracebacks.work_frame(error)
+    if frame is not None:
+        record["frame"] = without_surrogates(frame[:_FRAME_LIMIT])
     module = str(type(error).__module__)
-    if module == "builtins" or module.startswith("job_runners."):
-        return {}
-    return {"module": without_surrogates(module[:_MODULE_LIMIT])}
-
-
-def _step_of(error: BaseException) -> dict[str, str]:
+    if module != "builtins" and not module.startswith("job_runners."):
+        record["module"] = without_surrogates(module[:_MODULE_LIMIT])
     step = getattr(error, RAISED_IN, None)
-    return {} if step is None else {"step": step[:_STEP_LIMIT]}
+    if step is not None:
+        record["step"] = step[:_STEP_LIMIT]
+    return record
 
 
-def _text_of(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     try:
         return str(error)
     except Exception as str_error:  # noqa: BLE001 - the work's own code may raise any exception
@@ -182,12 +172,12 @@ def _text_of(error: BaseException) -> str:
 
 
 def _max_invocations(row: JobRequest) -> float:
-    known = registry().jobs.get(row.job_type)
-    return known.max_invocations if known else math.inf
+    job = registry().jobs.get(row.job_type)
+    return job.max_invocations if job else math.inf
 
 
 def _retry_policy(row: JobRequest) -> Retry | None:
-    known = registry().jobs.get(row.job_type)
+    job = registry().jobs.get(row.job_type)
     # A newer deploy may have types that this deploy doesn't have. For those types, the row's
     # max_attempts limits the retries.
-    return known.retry if known else Retry()
+    return job.retry if job else Retry()

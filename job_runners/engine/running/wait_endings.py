@@ -1,4 +1,4 @@
-"""How an invocation ends when its job waits inside its function.
+"""Record the end of an invocation whose job waits: for a time, a signal or its group.
 
 This module is imported only where it is needed, because most jobs don't wait.
 """
@@ -13,7 +13,7 @@ from job_runners.work.errors import WaitsSpent
 from job_runners.work.interrupts import WaitInterrupt
 from job_runners.work.waiting import GroupWaitInterrupt, SignalWaitInterrupt, SleepInterrupt
 
-MOST_WAITS = 10_000  # of one job, since it was saved or last retried manually
+MAX_WAITS = 10_000  # per job, since it was saved or last retried manually
 
 
 class SleepEnding(Ending):
@@ -38,17 +38,17 @@ class SignalWaitEnding(Ending):
     """The job waits for a signal."""
 
     name: str
-    names: list[str]
+    signal_names: list[str]
     until: int
 
     def write(self, claimed: ClaimedJob) -> Change:
         checkpoint = claimed.running.last_checkpoint
         try:
             change = waits.wait(
-                claimed.row, self.name, self.names, until=self.until, checkpoint=checkpoint
+                claimed.row, self.name, self.signal_names, until=self.until, checkpoint=checkpoint
             )
             telemetry.waits(change.after)
-        except RaceLost:  # a signal has just come
+        except RaceLost:  # a signal has just arrived
             change = waits.continue_at_once(claimed.row, checkpoint)
             telemetry.invocation_over(change.after)
         return change
@@ -57,31 +57,31 @@ class SignalWaitEnding(Ending):
 class GroupWaitEnding(Ending):
     """The job has dispatched a group, and waits for its members."""
 
-    signal: GroupWaitInterrupt
+    interrupt: GroupWaitInterrupt
 
     def write(self, claimed: ClaimedJob) -> Change:
-        gather = self.signal
+        wait = self.interrupt
         change = group_waits.gather(
             claimed.row,
-            gather.name,
-            gather.group,
-            since=gather.since,
-            stop_after=gather.stop_after,
-            until=gather.until,
+            wait.name,
+            wait.group,
+            since=wait.since,
+            stop_after=wait.stop_after,
+            until=wait.until,
             checkpoint=claimed.running.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change
 
 
-def ending_of(claimed: ClaimedJob, signal: WaitInterrupt) -> Ending:
+def ending_of(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
     """Return the ending of an invocation whose job waits."""
-    if (claimed.row.wait_count or 0) >= MOST_WAITS:
-        return FailureEnding(WaitsSpent(MOST_WAITS))
-    if isinstance(signal, SleepInterrupt):
-        return SleepEnding(signal.name, signal.until)
-    if isinstance(signal, SignalWaitInterrupt):
-        return SignalWaitEnding(signal.name, signal.names, signal.until)
-    if isinstance(signal, GroupWaitInterrupt):
-        return GroupWaitEnding(signal)
-    raise AssertionError(f"unknown wait: {signal!r}")
+    if (claimed.row.wait_count or 0) >= MAX_WAITS:
+        return FailureEnding(WaitsSpent(MAX_WAITS))
+    if isinstance(interrupt, SleepInterrupt):
+        return SleepEnding(interrupt.name, interrupt.until)
+    if isinstance(interrupt, SignalWaitInterrupt):
+        return SignalWaitEnding(interrupt.name, interrupt.signal_names, interrupt.until)
+    if isinstance(interrupt, GroupWaitInterrupt):
+        return GroupWaitEnding(interrupt)
+    raise AssertionError(f"unknown wait: {interrupt!r}")

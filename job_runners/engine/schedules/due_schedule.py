@@ -1,14 +1,14 @@
-"""Handle one due schedule: start or skip each occurrence whose time has come, exactly once.
+"""Handle a due schedule: start or skip each occurrence whose time has come, exactly once.
 
-The id of an occurrence's job is derived from the organization, the schedule's name and the time.
-One transaction saves the job and moves the schedule to its next occurrence. So a process that is
-killed, overtaken or frozen for an hour has done both or neither, and no occurrence is lost between
-two writes. The condition of the transaction is that the schedule has not changed since it was read.
-So a schedule that was edited, paused or deleted in the meantime starts no job.
+One transaction saves an occurrence's job and moves the schedule to its next occurrence. So even a
+process that is killed or frozen has done both or neither. The transaction requires that the
+schedule hasn't changed since it was read, so a schedule that was edited, paused or deleted in the
+meantime starts no job. The job's id is derived from the organization, the schedule's name and the
+occurrence's time.
 
-If the occurrence's job is unique and another job has its key, no job may be saved. The rule of the
-job type then decides: the occurrence is skipped, or that job becomes the occurrence's job. One
-transaction records this and moves the schedule.
+If the job is unique and another job holds its unique key, the rule of the job type decides: the
+occurrence is skipped, or that other job becomes the occurrence's job. One transaction records this
+and moves the schedule.
 """
 
 import threading
@@ -31,9 +31,12 @@ from job_runners.store.schedules import Progress, Schedule, ScheduleChanged
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
 from job_runners.work import context
 
-STILL_RUNS = "the previous occurrence's job had not finished"
-TAKEN = "its job is unique, and another job was doing the same work"
-_RECHECK_DELAY = clock.MINUTE  # from one check of a waiting or refused occurrence to the next
+# The reasons why an occurrence is skipped.
+PREVIOUS_UNFINISHED = "the previous occurrence's job had not finished"
+KEY_TAKEN = "its job is unique, and another job was doing the same work"
+
+# The delay between two checks of an occurrence that waits, or whose job was refused.
+_RECHECK_DELAY = clock.MINUTE
 _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
 # queue or quota may have capacity again.
@@ -56,9 +59,9 @@ class Outcome(StrEnum):
 
 
 class Starter:
-    """Starts due occurrences, schedule by schedule, until its time is over.
+    """Starts due occurrences, schedule by schedule, until its time is over. Threads may share it.
 
-    Several threads may share one Starter.
+    An occurrence is identified by its time, which methods get as `at`.
     """
 
     def __init__(self, send: Send, until: int) -> None:
@@ -86,8 +89,8 @@ class Starter:
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
         """Start the due occurrences of one schedule. An error doesn't delay other schedules.
 
-        `unfinished` has the ids of jobs that haven't ended. This method adds the ids of the
-        jobs that it starts.
+        `unfinished` has the ids of jobs that haven't ended. The ids of the jobs that this method
+        starts are added to it.
         """
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
@@ -125,19 +128,20 @@ class Starter:
     def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
         """Start the chosen occurrence, if any, and record the progress.
 
-        Return the changed schedule, or None if nothing more is to be done now.
+        Return the changed schedule, or None if there is nothing else to do for it now.
         """
         at, progress = choice
         if at is None:
             return self._advance(schedule, progress)
         if schedule.overlap != "allow" and schedule.last_job_id in unfinished:
             if schedule.overlap == "queue":
+                recheck_at = clock.now() + _RECHECK_DELAY
                 schedule_store.wait_for_previous(
-                    schedule, at, _only_before(progress, at), clock.now() + _RECHECK_DELAY
+                    schedule, at, _progress_before(progress, at), recheck_at
                 )
                 self.note(Outcome.WAITING)
                 return None
-            return self._advance(schedule, with_skipped(progress, at, STILL_RUNS))
+            return self._advance(schedule, with_skipped(progress, at, PREVIOUS_UNFINISHED))
         return self._start(schedule, at, progress, unfinished)
 
     def _advance(self, schedule: Schedule, progress: Progress) -> Schedule:
@@ -150,6 +154,7 @@ class Starter:
     def _start(
         self, schedule: Schedule, at: int, progress: Progress, unfinished: set[str]
     ) -> Schedule | None:
+        """Start an occurrence. Return the schedule if another of its occurrences is due."""
         revision = new_id()
         try:
             accepted = self._accept(schedule, at, progress, revision)
@@ -157,13 +162,11 @@ class Starter:
             stored = schedule_store.read(schedule.organization_id, schedule.name)
             if stored is None or stored.revision != revision:
                 return self._advance(schedule, progress)  # an earlier call started this occurrence
-            accepted = Accepted(
-                exists.row
-            )  # this call started the occurrence, but its response was lost
+            accepted = Accepted(exists.row)  # this call started it, but AWS's response was lost
         except (RaceLost, PreconditionFailed):
             raise  # another process was faster: the schedule is checked again
         except UniqueConflict:
-            return self._advance(schedule, with_skipped(progress, at, TAKEN))
+            return self._advance(schedule, with_skipped(progress, at, KEY_TAKEN))
         except Exception as error:
             if is_temporary(error):
                 raise
@@ -173,7 +176,7 @@ class Starter:
         if duplicate is not None and duplicate.before:
             return self._advance(schedule, progress)  # this occurrence was answered before
         if duplicate is not None and duplicate.outcome is DuplicateAnswer.RETURNED:
-            schedule_log.occurrences_skipped(schedule, with_skipped(progress, at, TAKEN))
+            schedule_log.occurrences_skipped(schedule, with_skipped(progress, at, KEY_TAKEN))
             self.note(Outcome.SKIPPED)
         else:
             schedule_log.occurrence_started(row, schedule, progress, at)
@@ -185,16 +188,15 @@ class Starter:
         return schedule_store.read(schedule.organization_id, schedule.name)
 
     def _accept(self, schedule: Schedule, at: int, progress: Progress, revision: str) -> Accepted:
-        """Save the occurrence's job and move the schedule on. Do both or neither.
+        """Save the occurrence's job and move the schedule to its next occurrence, atomically.
 
-        If another job has the unique key, return that job instead of saving one.
+        If another job holds the unique key, the result may be that job.
         """
 
         def writes_if_existing(row: JobRequest, outcome: DuplicateAnswer) -> list[RecordWrite]:
             if outcome is DuplicateAnswer.RETURNED:
-                return [
-                    schedule_store.skip_write(schedule, with_skipped(progress, at, TAKEN), revision)
-                ]
+                skipped = with_skipped(progress, at, KEY_TAKEN)
+                return [schedule_store.skip_write(schedule, skipped, revision)]
             return [schedule_store.start_write(schedule, progress, at, revision, row.id)]
 
         token = context.author.set(context.Author("schedule", schedule.name))
@@ -227,20 +229,20 @@ class Starter:
             schedule_store.advance(schedule, progress._replace(failed=(*progress.failed, at)))
         else:
             retry_at = now + min(max(now - since, _RECHECK_DELAY), _MAX_RECHECK_DELAY)
-            # Don't delay the next occurrence.
-            until = min(filter(None, (retry_at, progress.next_at)))
-            before = _only_before(progress, at)
+            if progress.next_at:  # don't delay the next occurrence
+                retry_at = min(retry_at, progress.next_at)
+            before = _progress_before(progress, at)
             schedule_store.record_failed_start(
-                schedule, at, before, record, since=since, until=until
+                schedule, at, before, record, since=since, until=retry_at
             )
         schedule_log.occurrence_refused(schedule, at, error, gives_up=gives_up)
         self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
 
 
-def _only_before(progress: Progress, at: int) -> Progress:
+def _progress_before(progress: Progress, at: int) -> Progress:
     """Return the part of `progress` to record while the occurrence `at` waits.
 
-    If `progress` also skips occurrences after `at`, that is recorded once `at` starts.
+    If `progress` also skips occurrences after `at`, they are recorded once `at` starts.
     """
     return progress if progress.last_at == at else progress._replace(skips=None, failed=())
 
@@ -248,8 +250,8 @@ def _only_before(progress: Progress, at: int) -> Progress:
 class _Sender:
     """Sends messages until several in a row have failed.
 
-    Then the worker can't be reached, and each further send would only take time. The timer sends
-    the jobs later, because their rows have due times.
+    Then the worker probably can't be reached, and trying again would only take time. The timer
+    sends the jobs when their rows are due.
     """
 
     def __init__(self, send: Send) -> None:

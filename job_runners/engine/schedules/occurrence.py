@@ -1,10 +1,11 @@
 """Choose which occurrence of a schedule to start now, and which to skip.
 
-The choice depends only on the schedule's item and the time, so two timers make the same choice.
+The choice depends only on the stored schedule and the time, so two timers make the same choice.
 
-Of the occurrences whose time has come, the latest `most_missed` are started, and the others are
-skipped. If `most_missed` is 0, only an occurrence that wasn't missed is started. An occurrence is
-missed if the time of a later one came before it was started, or if it is more than ON_TIME late.
+An occurrence is *due* when its time has come. It is *missed* if a later one becomes due before it
+is started, or if it is more than ON_TIME late. Of the due occurrences, the latest `most_missed` are
+started, and the others are skipped. If `most_missed` is 0, only an occurrence that wasn't missed is
+started.
 """
 
 from collections import deque
@@ -17,10 +18,11 @@ from job_runners.work.occurrences import When, next_after
 
 # An occurrence that starts within this time wasn't missed. A timer run may be slow, or be cut off.
 ON_TIME = 5 * clock.MINUTE
+# The reasons why an occurrence is skipped.
 MISSED = "it was missed: the timer could not start it in time"
-ONE_WAITS = "an earlier occurrence is already waiting"
-# At most this many occurrences are computed, beginning with the earliest. If there are more, only
-# the latest are added, and those in between aren't counted.
+EARLIER_WAITS = "an earlier occurrence is already waiting"
+# How many due occurrences are computed, beginning with the earliest. If there are more, only the
+# latest are added, and those in between aren't counted.
 _MAX_COUNTED = 1_000
 
 
@@ -40,15 +42,17 @@ def choose(schedule: Schedule) -> Choice | None:
     if schedule.last_at is not None and first <= schedule.last_at:  # `first` was handled before
         return Choice(None, Progress(schedule.last_at, _next(when, schedule, schedule.last_at)))
     due = _due_occurrences(when, first, schedule.since, now, schedule.most_missed)
-    if schedule.waits:  # the first occurrence waits, so it isn't missed: the later ones are skipped
-        return Choice(first, _progress(when, schedule, due, skipped=due[1:], why=ONE_WAITS))
-    wanted = due[-max(schedule.most_missed, 1) :]
-    if schedule.most_missed == 0 and wanted[0] < now - ON_TIME:
+    if schedule.waits:  # the first one waits, so it wasn't missed, and the later ones are skipped
+        return Choice(first, _progress(when, schedule, due, skipped=due[1:], why=EARLIER_WAITS))
+    start_count = min(max(schedule.most_missed, 1), len(due))
+    skipped, to_start = due[:-start_count], due[-start_count:]
+    if schedule.most_missed == 0 and to_start[0] < now - ON_TIME:
         return Choice(None, _progress(when, schedule, due, skipped=due, why=MISSED))
-    skipped, at, *later = [due[: -len(wanted)], *wanted]
-    done = [*skipped, at]
-    progress = _progress(when, schedule, done, skipped=skipped, why=MISSED)
-    return Choice(at, progress._replace(next_at=later[0]) if later else progress)
+    at, later = to_start[0], to_start[1:]
+    progress = _progress(when, schedule, [*skipped, at], skipped=skipped, why=MISSED)
+    if later:
+        progress = progress._replace(next_at=later[0])
+    return Choice(at, progress)
 
 
 def with_skipped(progress: Progress, at: int, why: str) -> Progress:
@@ -58,44 +62,50 @@ def with_skipped(progress: Progress, at: int, why: str) -> Progress:
 
 
 def _progress(
-    when: When, schedule: Schedule, done: list[int], *, skipped: list[int], why: str
+    when: When, schedule: Schedule, handled: list[int], *, skipped: list[int], why: str
 ) -> Progress:
-    """Return the progress past the occurrences `done`. Those in `skipped` aren't started."""
+    """Return the progress after these occurrences, of which those in `skipped` aren't started."""
     failed: tuple[int, ...] = ()
-    # If the job of the first skipped occurrence was refused before, that occurrence failed: it
-    # doesn't count as skipped.
+    # If the job of the first skipped occurrence was refused before, that occurrence counts as
+    # failed instead of skipped.
     if schedule.retrying and skipped[:1] == [schedule.next_at]:
-        failed, skipped = (skipped[0],), skipped[1:]
+        failed = (skipped[0],)
+        skipped = skipped[1:]
     skips = SkippedOccurrences(len(skipped), skipped[-1], why) if skipped else None
-    return Progress(done[-1], _next(when, schedule, done[-1]), skips, failed)
+    last = handled[-1]
+    return Progress(last, _next(when, schedule, last), skips, failed)
 
 
 def _next(when: When, schedule: Schedule, after: int) -> int | None:
-    """Return the first occurrence that follows `after` and whose time has not come."""
+    """Return the first occurrence after `after` that isn't due yet."""
     return next_after(when, max(clock.now(), schedule.since, after))
 
 
 def _due_occurrences(when: When, first: int, since: int, now: int, most_missed: int) -> list[int]:
-    """Return `first` and the later occurrences whose time has come, oldest first.
+    """Return `first` and the later occurrences that are due, oldest first.
 
-    The times between `first` and `since` are left out, because an earlier timing applied then.
+    Between `first` and `since` there is none, because the schedule had other times then.
     """
-    due, at = [first], max(first, since)
-    while (found := next_after(when, at)) is not None and found <= now:
+    due = [first]
+    at = max(first, since)
+    while (following := next_after(when, at)) is not None and following <= now:
         if len(due) == _MAX_COUNTED:
             return [*due, *_latest(when, at, now, max(most_missed, 1))]
-        due.append(at := found)
+        at = following
+        due.append(at)
     return due
 
 
 def _latest(when: When, after: int, until: int, number: int) -> list[int]:
     """Return the latest `number` occurrences between two times, without computing all of them."""
     span = number * clock.MINUTE
-    while True:
-        at = start = max(after, until - span)
-        found: deque[int] = deque(maxlen=number)
-        while (later := next_after(when, at)) is not None and later <= until:
-            found.append(at := later)
-        if len(found) == number or start == after:
-            return list(found)
+    while True:  # with a longer span each time, until it contains enough occurrences
+        start = max(after, until - span)
+        at = start
+        latest: deque[int] = deque(maxlen=number)
+        while (following := next_after(when, at)) is not None and following <= until:
+            at = following
+            latest.append(at)
+        if len(latest) == number or start == after:
+            return list(latest)
         span *= 8

@@ -1,8 +1,8 @@
 """Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
-If many schedules are due at once, the run asks other processes to handle some of the shards. At the
-end it handles those shards too, in case no other process does. In those, it begins with the
-schedules that became due last.
+The index of due schedules has several *shards*. If many schedules are due at once, the run asks
+other processes to handle some of the shards. At the end it handles those shards too, in case no
+other process does, beginning with the schedules that became due last.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from job_runners.store.schedules import Schedule
 __all__ = ["Outcome", "start_due"]
 
 _MAX_KEYS_PER_SHARD = 3_000  # the most due schedules that one run reads per shard
-_BATCH = 25  # the number of schedules that one call reads
+_BATCH_SIZE = 25  # the number of schedules that one call reads
 # One process starts about this many occurrences in a few seconds. If more are due, others help.
 _MAX_ALONE = 250
 
@@ -36,23 +36,27 @@ def start_due(
     *,
     until: int,
     threads: int = 1,
-    only: Sequence[str] = (),
+    shards: Sequence[str] = (),
     delegate: Callable[[str], None] | None = None,
     marks: list[Mark] | None = None,
 ) -> Counter[Outcome]:
-    """Start each occurrence whose time has come. Stop at `until` (milliseconds since 1970).
+    """Start each due occurrence. Stop at `until` (milliseconds since 1970).
 
-    `only` names the shards to handle; the default is all of them. `delegate` asks another process
-    to handle one shard, and raises if it can't. `marks` are the marks of all schedules, if the
-    caller has read them. In a stack without schedules, this costs one request. Raises AWS errors
-    that occur before the first occurrence is started.
+    - `shards`: the shards to handle. By default, handle all of them, and first write the declared
+      schedules to the table.
+    - `delegate` asks another process to handle one shard. It raises an error if it can't.
+    - `marks`: see `declared_schedules.sync`. Pass them if they are already read.
+
+    In a stack without schedules, this costs one request. Raises AWS errors that occur before the
+    first occurrence is started.
     """
-    if not only:
-        found = schedule_marks.marks() if marks is None else marks
-        if not declared_schedules.sync(found):
+    if not shards:
+        if marks is None:
+            marks = schedule_marks.marks()
+        if not declared_schedules.sync(marks):
             return Counter()
     starter = Starter(send, until)
-    _ShardRun(starter, threads).run(only or schedule_store.shards(), delegate)
+    _ShardRun(starter, threads).run(shards or schedule_store.shards(), delegate)
     return starter.counts
 
 
@@ -65,13 +69,14 @@ class _ShardRun:
 
     def run(self, shards: Sequence[str], delegate: Callable[[str], None] | None) -> None:
         """Handle these shards. Begin with those that no other process was asked to handle."""
-        due = dict(zip(shards, self._map(self._due, shards), strict=True))
+        due = dict(zip(shards, self._map(self._read_due, shards), strict=True))
         delegated = self._delegate(due, delegate)
-        own = chain.from_iterable(due[shard] for shard in shards if shard not in delegated)
-        self._each_batch(sorted(own, key=attrgetter("due_at")))
-        self._each_batch(chain.from_iterable(due[shard][::-1] for shard in delegated))
+        not_delegated = [shard for shard in shards if shard not in delegated]
+        schedules = chain.from_iterable(due[shard] for shard in not_delegated)
+        self._process_all(sorted(schedules, key=attrgetter("due_at")))
+        self._process_all(chain.from_iterable(reversed(due[shard]) for shard in delegated))
 
-    def _due(self, shard: str) -> list[Schedule]:
+    def _read_due(self, shard: str) -> list[Schedule]:
         """Return a shard's due schedules, with only their keys and `due_at`."""
         try:
             return schedule_store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
@@ -84,12 +89,13 @@ class _ShardRun:
     ) -> list[str]:
         """If many schedules are due, ask other processes to handle all but one of their shards.
 
-        Return the shards that were handed over.
+        `due` has the due schedules by shard. Return the shards that other processes will handle.
         """
         if delegate is None or sum(map(len, due.values())) <= _MAX_ALONE:
             return []
         delegated = []
-        for shard in [shard for shard, found in due.items() if found][1:]:
+        shards_in_use = [shard for shard, schedules in due.items() if schedules]
+        for shard in shards_in_use[1:]:
             try:
                 delegate(shard)
             except Exception as error:  # noqa: BLE001 - then this process handles the shard
@@ -98,26 +104,30 @@ class _ShardRun:
                 delegated.append(shard)
         return delegated
 
-    def _each_batch(self, keys: Iterable[Schedule]) -> None:
+    def _process_all(self, keys: Iterable[Schedule]) -> None:
+        """Process the schedules with these keys in batches."""
         remaining = iter(keys)
-        self._map(self._process, [*iter(lambda: list(islice(remaining, _BATCH)), [])])
+        batches = []
+        while batch := list(islice(remaining, _BATCH_SIZE)):
+            batches.append(batch)
+        self._map(self._process_batch, batches)
 
     def _map(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         if self._threads == 1:
-            return [call(each) for each in items]
+            return [call(item) for item in items]
         with ThreadPoolExecutor(self._threads, thread_name_prefix="schedules") as pool:
             return list(pool.map(call, items))
 
-    def _process(self, keys: list[Schedule]) -> None:
+    def _process_batch(self, keys: list[Schedule]) -> None:
         if self._starter.is_over():
             return
         try:
-            found, unfinished = self._read(keys)
+            schedules, unfinished = self._read(keys)
         except AWS_ERRORS as error:
             telemetry.crashed(error)
             self._starter.note_failed_call()
             return
-        for schedule in found:
+        for schedule in schedules:
             if not self._starter.is_over():
                 self._starter.process(schedule, unfinished)
 
@@ -130,22 +140,22 @@ class _ShardRun:
             return _read_all(keys)
         except AWS_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - an item can't be read: read them one by one
+        except Exception as error:  # noqa: BLE001 - an item is broken: read them one by one
             telemetry.crashed(error)
-        found: list[Schedule] = []
+        schedules: list[Schedule] = []
         unfinished: set[str] = set()
         for key in keys:
             try:
-                schedules, jobs = _read_all([key])
+                read_schedules, read_unfinished = _read_all([key])
             except AWS_ERRORS:
                 raise
             except Exception:  # noqa: BLE001 - logged above
                 schedule_store.set_aside(key, clock.now() + clock.HOUR)
                 self._starter.note(Outcome.BROKEN)
             else:
-                found += schedules
-                unfinished |= jobs
-        return found, unfinished
+                schedules += read_schedules
+                unfinished |= read_unfinished
+        return schedules, unfinished
 
 
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
@@ -153,6 +163,6 @@ def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
 
     Only jobs that the next occurrence must not overlap are included.
     """
-    found = schedule_store.read_many((each.organization_id, each.name) for each in keys)
-    last = [each.last_job_id for each in found if each.overlap != "allow"]
-    return found, queries.unfinished(sorted({each for each in last if each is not None}))
+    schedules = schedule_store.read_many((key.organization_id, key.name) for key in keys)
+    last_job_ids = {schedule.last_job_id for schedule in schedules if schedule.overlap != "allow"}
+    return schedules, queries.unfinished(sorted(filter(None, last_job_ids)))

@@ -1,4 +1,4 @@
-"""Put, pause, resume, delete, list and run schedules, for callers and deploys.
+"""Create, change, pause, resume, delete, list and run schedules, for callers and deploys.
 
 `job_runners/engine/schedules/due_schedule.py` starts their occurrences.
 """
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from job_runners.work.recurring import Recurring
 
 MAX_SCHEDULES = 1_000  # per organization
-_TRIES = 4  # how often a change is tried if other processes keep changing the schedule
+_TRIES = 4  # how often to try a change if other processes keep changing the schedule
 
 _T = TypeVar("_T")
 
 
 def get(organization_id: str, name: str) -> Schedule:
     """Return a schedule. Raises ScheduleNotFound."""
-    found = schedule_store.read(organization_id, name)
-    if found is None or found.is_deleted:
+    schedule = schedule_store.read(organization_id, name)
+    if schedule is None or schedule.is_deleted:
         raise ScheduleNotFound(name, is_declared=is_declared(organization_id, name))
-    return found
+    return schedule
 
 
 def page(
@@ -68,29 +68,34 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     def change() -> tuple[Schedule, bool]:
         before = schedule_store.read(organization_id, name)
         if before is None or before.is_deleted:
-            is_new, in_code = True, is_declared(organization_id, name)
-        else:  # the code may declare this name now, but the schedule stays the API's
-            is_new, in_code = False, before.is_declared
-        if in_code:
+            is_new = True
+            belongs_to_code = is_declared(organization_id, name)
+        else:  # a schedule of the API stays one, even if the code declares its name later
+            is_new = False
+            belongs_to_code = before.is_declared
+        if belongs_to_code:
             raise _declared_error(organization_id, name)
         if before is None and schedule_store.count(organization_id, MAX_SCHEDULES) >= MAX_SCHEDULES:
             raise TooManySchedules(MAX_SCHEDULES)
-        return put_over(before, organization_id, name, definition, "api"), is_new
+        return replace(before, organization_id, name, definition, "api"), is_new
 
     schedule, is_new = _retry_if_moved(name, change)
     schedule_log.changed(schedule, "schedule put")
     return schedule, is_new
 
 
-def put_over(
+def replace(
     before: Schedule | None,
     organization_id: str,
     name: str,
     definition: Definition,
     origin: Origin,
 ) -> Schedule:
-    """Store a schedule in place of `before`, which is as it was read. Raises ScheduleChanged."""
-    next_at, since = _next_of(before, definition, origin)
+    """Store a schedule in place of `before`, if there is one.
+
+    Raises ScheduleChanged if it has changed since `before` was read.
+    """
+    next_at, since = _next_occurrence(before, definition, origin)
     return schedule_store.put(
         before,
         organization_id,
@@ -106,8 +111,8 @@ def put_over(
 def pause(organization_id: str, name: str) -> Schedule:
     """Start no occurrences of a schedule until it is resumed.
 
-    Occurrences in that time are skipped. An occurrence that is due but wasn't started is skipped
-    too. Raises ScheduleNotFound.
+    Occurrences in that time are skipped, and so is an occurrence that is due but wasn't started.
+    Raises ScheduleNotFound.
     """
 
     def change() -> Schedule:
@@ -128,10 +133,9 @@ def resume(organization_id: str, name: str) -> Schedule:
         before = get(organization_id, name)
         if before.paused_at is None:
             return before
-        since = _starting_point(before)
-        return schedule_store.resume(
-            before, next_at=next_after(when_of(before), since), since=since
-        )
+        since = _search_start(before)
+        next_at = next_after(when_of(before), since)
+        return schedule_store.resume(before, next_at=next_at, since=since)
 
     schedule = _retry_if_moved(name, change)
     schedule_log.changed(schedule, "schedule resumed")
@@ -210,27 +214,27 @@ def when_of(schedule: Schedule | Definition) -> When:
     return When(*schedule.timing)
 
 
-def _next_of(
+def _next_occurrence(
     before: Schedule | None, definition: Definition, origin: Origin
 ) -> tuple[int | None, int]:
-    """Return the next occurrence under a definition, and the time from which its timing applies."""
+    """Return the next occurrence of a new definition, and the time from which its times apply."""
     if before is None:
         since = clock.now()
         return next_after(when_of(definition), since), since
-    since = _starting_point(before)
-    if before.timing == definition.timing:  # a deleted schedule's stub has none
+    since = _search_start(before)
+    if before.timing == definition.timing:  # a deleted schedule has no timing
         return before.next_at, before.since
     if schedule_store.stays_paused(before, origin):
         return None, since
     if before.next_at is not None and before.next_at <= clock.now():
-        return before.next_at, since  # this occurrence became due under the earlier timing
+        return before.next_at, since  # this occurrence became due under the old definition
     return next_after(when_of(definition), since), since
 
 
-def _starting_point(schedule: Schedule) -> int:
+def _search_start(schedule: Schedule) -> int:
     """Return the time after which to look for the schedule's next occurrence.
 
-    That is normally now, but later if a process whose clock is ahead has moved the schedule on.
+    That is normally now. It is later if a process whose clock is ahead has handled an occurrence.
     """
     return max(clock.now(), schedule.last_at or 0)
 

@@ -1,7 +1,7 @@
-"""Count failed jobs in their error groups.
+"""Count failed jobs in their error groups. A group has the jobs that failed in the same way.
 
-This is done after the end of a job is recorded. It is never a reason for an end to fail, and must
-not delay anything: if AWS doesn't accept a count at once, the count is lost.
+A job is counted after its end is recorded. Counting must not delay or fail anything, so if AWS
+doesn't accept a count at once, the count is lost.
 """
 
 from job_runners import caches, clock
@@ -12,69 +12,69 @@ from job_runners.store import error_groups
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.values import Value
 
-_GAP = clock.SECOND  # between two writes of this process to one group
-_REST = 10 * clock.SECOND  # after an error of AWS, this process writes to no group for this long
-_MOST_KEPT = 1000  # groups whose last writes this process remembers
+_MIN_WRITE_GAP = clock.SECOND  # between two writes of this process to one group
+_ERROR_DELAY = 10 * clock.SECOND  # how long this process writes to no group after AWS has failed
+_MAX_REMEMBERED = 1000  # groups whose last writes this process remembers
 
 
-class _Last(Value):
-    """This process's last write to a group. `waiting` failures weren't counted since.
-
-    `unheard` is the id of a group that the write may have created without an answer.
-    """
+class _LastWrite(Value):
+    """This process's last write to a group."""
 
     at: int = 0
-    waiting: int = 0
-    unheard: str | None = None
+    uncounted: int = 0  # the number of failures since then
+    # The id of a group that the write may have created, although AWS sent no response.
+    unconfirmed_id: str | None = None
 
 
-class _Writes:
-    """This process's last writes, by organization and fingerprint."""
+class _State:
+    """This process's last writes, by organization and fingerprint, and the time of the next."""
 
     def __init__(self) -> None:
-        self.last: dict[tuple[str, str], _Last] = {}
+        self.last_writes: dict[tuple[str, str], _LastWrite] = {}
         self.not_before = 0
 
 
-_writes = _Writes()
+_state = _State()
 
 
-def note(ended: JobRequest) -> None:
+def note(row: JobRequest) -> None:
     """Count a failed job in its group. Report a new group, and a resolved one that fails again."""
-    key = (ended.organization_id, error_groups.fingerprint_of(ended).key)
-    last, now = _writes.last.pop(key, _Last()), clock.now()
-    number = last.waiting + 1
-    if len(_writes.last) >= _MOST_KEPT:
-        _writes.last = {}
-    _writes.last[key] = last.__replace__(waiting=number)
-    if 0 <= now - last.at < _GAP or now < _writes.not_before <= now + _REST:
+    key = (row.organization_id, error_groups.fingerprint_of(row).key)
+    now = clock.now()
+    last = _state.last_writes.pop(key, _LastWrite())
+    number = last.uncounted + 1
+    if len(_state.last_writes) >= _MAX_REMEMBERED:
+        _state.last_writes = {}
+    _state.last_writes[key] = last.__replace__(uncounted=number)
+    if 0 <= now - last.at < _MIN_WRITE_GAP or now < _state.not_before <= now + _ERROR_DELAY:
         return
-    group_id = last.unheard or new_id()
-    _writes.last[key] = _Last(now, number, group_id)
+    group_id = last.unconfirmed_id or new_id()
+    _state.last_writes[key] = _LastWrite(now, number, group_id)
     try:
         with without_retries():
-            _count(ended, number, group_id)
+            _count(row, number, group_id)
     except AWS_ERRORS as error:
-        _writes.not_before = clock.now() + _REST
+        _state.not_before = clock.now() + _ERROR_DELAY
         telemetry.failure_not_counted(error)
     else:
-        _writes.last[key] = _Last(now)
+        _state.last_writes[key] = _LastWrite(now)
 
 
 @caches.register
 def _forget() -> None:
-    _writes.last = {}
-    _writes.not_before = 0
+    _state.last_writes = {}
+    _state.not_before = 0
 
 
-def _count(ended: JobRequest, number: int, group_id: str) -> None:
-    group = error_groups.add(ended, number, group_id)
+def _count(row: JobRequest, number: int, group_id: str) -> None:
+    """Add this number of failures to the job's group. If there is none, create it with this id."""
+    group = error_groups.add(row, number, group_id)
     if group.id == group_id:
-        telemetry.failure_is_new(ended, group.id)
-    elif _is_back(group, ended) and error_groups.mark_regressed(group):
-        telemetry.failure_regressed(ended, group.id)
+        telemetry.failure_is_new(row, group.id)
+    elif _was_resolved(group, row) and error_groups.mark_regressed(group):
+        telemetry.failure_regressed(row, group.id)
 
 
-def _is_back(group: error_groups.ErrorGroup, ended: JobRequest) -> bool:
+def _was_resolved(group: error_groups.ErrorGroup, row: JobRequest) -> bool:
     """Return whether the group was resolved before the job ended."""
-    return group.resolved_at is not None and group.resolved_at < (ended.finished_at or 0)
+    return group.resolved_at is not None and group.resolved_at < (row.finished_at or 0)

@@ -1,8 +1,9 @@
-"""Continue a job once all members of its group have ended.
+"""Handle the end of a group's member, and continue the job that waits for the group.
 
-When a member ends, first record its failure, if it failed, and then delete its marker. The process
-that finds no marker left admits the parent, the job that waits. An extra message does no harm,
-because the parent's next invocation reads its row again.
+That job is the *parent*. Each member that hasn't ended has a *marker*, an item in the table. When a
+member ends, its failure is recorded, if it failed, and then its marker is deleted. The process that
+finds no marker left admits the parent. If two processes do so, that does no harm, because the
+parent's next invocation reads its row again.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,26 +21,26 @@ from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
 
-_PATIENCE = 3 * clock.SECOND  # how long to retry failing calls; then the work is left to the timer
+_RETRY_TIME = 3 * clock.SECOND  # how long to retry failing calls before the timer takes over
 _THREADS = 16  # that cancel members
 _CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
 
 Settle = Callable[[Change], None]
-"""Sees to everything that follows from a transition."""
+"""Does everything that follows from a transition: see `job_runners.engine.settling.settle`."""
 
 
-def member_ended(row: JobRequest, settle: Settle) -> None:
+def record_member_end(row: JobRequest, settle: Settle) -> None:
     """Record in its group that a member has ended. If it was the last one, continue the parent.
 
-    Errors are only logged, because the caller has recorded the end. The timer then does this later.
+    Errors are only logged, because the caller has recorded the end, and the timer repeats this.
     """
     try:
-        retry_until(clock.now() + _PATIENCE, lambda: _member_ended(row, settle))
+        retry_until(clock.now() + _RETRY_TIME, lambda: _record_member_end(row, settle))
     except Exception as error:  # noqa: BLE001 - the caller must continue
         telemetry.crashed(error)
 
 
-def parent_waits(parent: JobRequest, settle: Settle) -> None:
+def check_new_wait(parent: JobRequest, settle: Settle) -> None:
     """Check the group of a job that has just begun to wait for it. Errors are only logged."""
     try:
         check(parent, settle)
@@ -48,8 +49,10 @@ def parent_waits(parent: JobRequest, settle: Settle) -> None:
 
 
 def check(parent: JobRequest, settle: Settle) -> bool:
-    """Cancel the members of a waiting job's group, if they are to be canceled. Continue the job if
-    no member is left. Return whether it continues."""
+    """Cancel the members that are to be canceled. Continue the parent if no member is left.
+
+    Return whether it continues.
+    """
     _stop_members(parent, settle)
     return _continue_parent(parent.id, settle)
 
@@ -62,17 +65,17 @@ def _continue_parent(parent_id: str, settle: Settle) -> bool:
     return True
 
 
-def _member_ended(row: JobRequest, settle: Settle) -> None:
+def _record_member_end(row: JobRequest, settle: Settle) -> None:
     finishing.note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
     if not groups.has_open_member(row) and _continue_parent(str(row.parent_id), settle):
         return
     if row.status is Status.FAILED:
-        _member_failed(row, settle)
+        _stop_after_failure(row, settle)
 
 
-def _member_failed(row: JobRequest, settle: Settle) -> None:
-    """Stop the members of a group after a failure, if that was the last one that is allowed."""
+def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
+    """Cancel the other members if the parent allows no more failures than those until now."""
     parent = read(str(row.parent_id))
     if parent is None or not parent.awaits_group or parent.cancel_members:
         return
@@ -84,30 +87,33 @@ def _member_failed(row: JobRequest, settle: Settle) -> None:
 
 
 def _stop_members(parent: JobRequest, settle: Settle) -> None:
-    """Cancel the open members of a waiting job that is to be canceled with them.
+    """Cancel all open members of a parent that a caller has canceled with its members.
 
-    For other jobs, if at least `stop_after` members have failed, cancel those that haven't started.
-    Those that were retried manually go on.
+    For another parent, if at least `stop_after` members have failed, cancel the members that
+    haven't started, except those that were retried manually.
     """
     group, stop_after = groups.awaited_group(parent), _stop_after(parent)
-    stops = stop_after is not None and group_failures.is_limit_reached(group, stop_after)
-    if not (parent.cancel_members or stops):
+    has_too_many_failures = stop_after is not None and group_failures.is_limit_reached(
+        group, stop_after
+    )
+    if not (parent.cancel_members or has_too_many_failures):
         return
     until = clock.now() + _CANCEL_TIME
     for partition in group.partitions:
-        _cancel_in(partition, until, parent, settle)
+        _cancel_members(partition, until, parent, settle)
 
 
 def _stop_after(parent: JobRequest) -> int | None:
-    """Return the number of failures after which a waiting job's members are canceled."""
+    """Return the number of failures after which the parent's members are canceled."""
     return (parent.current_wait or {}).get("stop_after")
 
 
-def _cancel_in(partition: str, until: int, parent: JobRequest, settle: Settle) -> None:
+def _cancel_members(partition: str, until: int, parent: JobRequest, settle: Settle) -> None:
+    """Cancel the members that have a marker in one partition of the group."""
     after = ""
     while clock.now() < until:
         markers = groups.first_markers(partition, PAGE_LIMIT, after)
-        rows = read_many((each.member_id for each in markers), fresh=True).values()
+        rows = read_many((marker.member_id for marker in markers), fresh=True).values()
         _in_threads(partial(_cancel, parent=parent, settle=settle), rows)
         if len(markers) < PAGE_LIMIT:
             return
@@ -128,12 +134,9 @@ def _cancel(row: JobRequest, *, parent: JobRequest, settle: Settle) -> None:
         return
     if not parent.cancel_members and (row.has_begun or groups.is_retried(row)):
         return
-    stop = (
-        caller_transitions.request_cancel
-        if row.status is Status.RUNNING
-        else caller_transitions.cancel
-    )
-    with suppress(PreconditionFailed):  # it has started or ended
-        change = stop(row, by=parent.canceled_by)
+    is_running = row.status is Status.RUNNING
+    cancel = caller_transitions.request_cancel if is_running else caller_transitions.cancel
+    with suppress(PreconditionFailed):  # it has started or ended in the meantime
+        change = cancel(row, by=parent.canceled_by)
         telemetry.canceled_by_caller(change.after)
         settle(change)

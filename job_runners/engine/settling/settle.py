@@ -1,11 +1,11 @@
-"""Settle a transition: see to everything that follows from it.
+"""Settle a transition: do everything that follows from a change of a job's row.
 
 Every process that ends a job, continues it or makes it wait calls `settle` with the `Change` that
 the transition returned. Nothing else sends the jobs that an end has saved or admitted, records a
 member's end in its group, admits the jobs that wait in a line, or counts a failure. To add a
 consequence of a job's end, add it to `settle`.
 
-If a process is killed before this, the timer does the rest.
+If a process is killed between a transition and this, the timer does the rest.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 
 AdmitWaiting = Callable[[str, str, bool], None]
-"""Admits the jobs that wait in the line of a queue and key. The last argument is whether the
+"""Admits the jobs that wait in the line of a queue and a key. The third argument says whether the
 transition has freed capacity there."""
 
 
@@ -30,27 +30,27 @@ def settle(
     thorough: bool = False,
     admit_waiting: AdmitWaiting | None = None,
 ) -> None:
-    """See to everything that follows from a transition. Errors are only logged.
+    """Do everything that follows from a transition. Errors are only logged.
 
-    Pass `thorough` for a process that stands in for one that was killed: the job's line is then
-    checked completely, even if the transition has freed nothing. `admit_waiting` replaces the
-    admission of waiting jobs, for a process that handles many jobs of a line.
+    Pass `thorough` in a process that stands in for one that was killed: the job's line is then
+    checked completely, even if the transition has freed nothing. A process that handles many jobs
+    of a line may pass its own `admit_waiting`.
     """
     row = change.after
     if change.resumes:
         send_or_leave_due(row, send, row.starts_in / clock.SECOND)
-    for each in change.saved:
-        _send_saved(each, row, send)
+    for saved in change.saved:
+        _send_saved(saved, row, send)
     if row.member_of is not None and row.status.finished:
         # Imported here because most jobs are in no group, and wait for none.
         from job_runners.engine.settling import group_ends
 
-        group_ends.member_ended(row, partial(settle, send=send))
+        group_ends.record_member_end(row, partial(settle, send=send))
     if row.status is Status.WAITING:
         _settle_wait(change, send)
     _settle_line(change, send, thorough, admit_waiting)
     if row.status is Status.FAILED and change.is_known:
-        from job_runners.engine.settling import error_groups  # most jobs succeed
+        from job_runners.engine.settling import error_groups  # imported here: most jobs succeed
 
         error_groups.note(row)
 
@@ -64,8 +64,8 @@ def transition(
 ) -> JobRequest:
     """Make a transition of a row, settle it, and return the row.
 
-    If the transition raises an error, it may have been written nevertheless. So what may follow
-    from it is settled too, before the error is raised.
+    A transition that raises an error may have been written nevertheless, so it is settled too
+    before the error is raised again.
     """
     try:
         change = write()
@@ -79,19 +79,19 @@ def transition(
 def settle_unknown(
     message: JobMessage, row: JobRequest | None, send: Send, *, thorough: bool = False
 ) -> None:
-    """Settle a change that an earlier process with this message may have made.
+    """Settle a change that another process with the same message may have made.
 
-    That process may have been killed, or have lost the response to its write. `row` is the row of
-    the message's job as it is now, or None if it couldn't be read. If another message has led to
-    the row's last claim, only the job's line matters.
+    That process may have been killed, or not have received the response to its write. `row` is the
+    current row of the message's job, or None if it couldn't be read. If another message led to the
+    row's last claim, only the job's line is checked.
     """
     if row is None or row.send_id != message.send_id:
-        source = message if row is None else row
+        names_line = message if row is None else row
         row = JobRequest(
             id=message.id,
             status=Status.QUEUED,
-            queue_name=source.queue_name,
-            concurrency_key=source.concurrency_key,
+            queue_name=names_line.queue_name,
+            concurrency_key=names_line.concurrency_key,
         )
     settle(Change.unknown(row), send, thorough=thorough)
 
@@ -112,11 +112,12 @@ def _settle_wait(change: Change, send: Send) -> None:
     if row.awaits_group and (not change.before.awaits_group or row.cancel_members):
         from job_runners.engine.settling import group_ends
 
-        group_ends.parent_waits(row, partial(settle, send=send))
+        group_ends.check_new_wait(row, partial(settle, send=send))
 
 
 def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:
-    """Send a job that an end has saved or admitted: a follow-up, or the follower with its key."""
+    """Send a job that the end of another has saved or admitted: a follow-up, or the follower that
+    got its unique key."""
     if saved.follow_up_of == ended.id:
         telemetry.follow_up_saved(saved)
     send_or_leave_due(saved, send, max(0, (saved.run_at or 0) - clock.now()) / clock.SECOND)
@@ -127,20 +128,21 @@ def _settle_line(
 ) -> None:
     """Admit the jobs that wait in the line of a job, if the transition may allow that.
 
-    It does if it has freed the job's slot, removed the job from the line, or put it there: capacity
-    may have been freed just before. A job that fails in its line has waited for 30 days: the jobs
-    behind it have due times of their own.
+    It may if it has freed the job's slot, or removed the job from the line. It may also if it has
+    put the job into the line, because capacity may have been freed just before. A job that fails in
+    its line doesn't count: it has waited for 30 days, and the jobs behind it have their own due
+    times.
     """
     before, row = change.before, change.after
-    concurrency_key = (
-        row.concurrency_key if before.concurrency_key is None else before.concurrency_key
-    )
-    frees = row.slot != before.slot
+    concurrency_key = before.concurrency_key
+    if concurrency_key is None:
+        concurrency_key = row.concurrency_key
+    frees_slot = row.slot != before.slot
     has_moved = row.wait_key != before.wait_key and row.status is not Status.FAILED
-    if concurrency_key is None or not (frees or has_moved or thorough or not change.is_known):
+    if concurrency_key is None or not (frees_slot or has_moved or thorough or not change.is_known):
         return
     if admit_waiting is not None:
-        admit_waiting(row.queue_name, concurrency_key, frees)
+        admit_waiting(row.queue_name, concurrency_key, frees_slot)
         return
     # Imported here because most jobs wait in no line.
     from job_runners.engine.lines import admission

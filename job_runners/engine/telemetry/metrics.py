@@ -1,7 +1,7 @@
-"""Write CloudWatch metrics in the embedded format: lines on standard output, which cost no call.
+"""Write CloudWatch metrics in the embedded metric format: as lines on standard output.
 
-Metrics are written only on Lambda, because nothing reads such lines elsewhere.
-`job_runners.engine.telemetry.telemetry` decides which metrics an event counts in.
+They cost no call to AWS. Metrics are written only on Lambda, because nothing reads such lines
+elsewhere. `job_runners.engine.telemetry.telemetry` decides which metrics each event changes.
 """
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -16,8 +16,8 @@ _TIMES = frozenset({"OccurrenceLate", "OldestInLine", "OldestWait", "QueueWait",
 def emit(kind: str, name: str, **values: int) -> None:
     """Print a line of metrics about a job type or task.
 
-    `kind` is the dimension, and `name` is its value. The service is the only other dimension,
-    because each dimension multiplies the cost of metrics.
+    `kind` is the name of the dimension, and `name` is its value. The service is the only other
+    dimension, because each dimension multiplies the cost of metrics.
     """
     _emit({kind: name}, values)
 

@@ -1,8 +1,8 @@
-"""Turn the output of work into log records.
+"""Turn what a job or task prints into log records.
 
-Each line that a job or task prints, from any of its threads, becomes one record with the fields of
-that job or task. The text is always the message inside a record, so it can't look like a record of
-ours. Output of Powertools is already structured, and stays as it is.
+Each line, from any of its threads, becomes one record with the fields of that job or task. The text
+is always the message inside a record, so printed text can't pass for a record of ours. Output of
+Powertools is already structured, and stays as it is.
 """
 
 import json
@@ -20,13 +20,13 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.work.alarm import defer_alarm
 
-# The most characters of a record's message. A longer line becomes several records, because Lambda
-# cuts log lines at 256 KB, and JSON may need six bytes for a character.
-LONGEST_MESSAGE = 32_000
+# The maximum number of characters in a record's message. A longer line becomes several records,
+# because Lambda cuts log lines at 256 KB, and JSON may need six bytes for a character.
+MAX_MESSAGE_LENGTH = 32_000
 
 
 class Location(NamedTuple):
-    """Where in the code a text was printed."""
+    """The code that printed a text."""
 
     file: str
     line: int
@@ -34,38 +34,36 @@ class Location(NamedTuple):
 
 
 Record = Callable[[str, str, Location], None]
-"""Writes a record. The arguments are a text, the name of its stream, and its location."""
+"""Writes a record of a text that was printed to the stream of this name, at this location."""
 
 
 class _UnfinishedLine(NamedTuple):
-    """A line that was begun and not ended."""
+    """The beginning of a line whose line break wasn't printed yet."""
 
     text: str
     location: Location
 
 
 class _Lines:
-    """The unfinished lines of one job or task.
-
-    Each stream and thread has its own unfinished line, because lines of two threads must not be
-    mixed.
-    """
+    """The unfinished lines of one job or task: one for each stream and thread."""
 
     def __init__(self) -> None:
         self._unfinished: dict[tuple[_Stream, int, bool], _UnfinishedLine] = {}
 
     def write(self, stream: "_Stream", text: str, location: Location, *, structured: bool) -> None:
-        """Write the lines that this text ends, and keep the rest as an unfinished line."""
+        """Write the lines that this text completes, and keep the rest as an unfinished line."""
         key = (stream, threading.get_ident(), structured)
         unfinished = self._unfinished.pop(key, None)
-        *ended, rest = ((unfinished.text if unfinished else "") + text).split("\n")
-        for line in ended:
+        if unfinished is not None:
+            text = unfinished.text + text
+        *complete_lines, rest = text.split("\n")
+        for line in complete_lines:
             stream.write_line(line, location, structured=structured)
         if not structured:
-            rest = _without_overwritten(rest)
-            while len(rest) > LONGEST_MESSAGE:
-                stream.write_line(rest[:LONGEST_MESSAGE], location, structured=False)
-                rest = rest[LONGEST_MESSAGE:]
+            rest = _visible_part(rest)
+            while len(rest) > MAX_MESSAGE_LENGTH:
+                stream.write_line(rest[:MAX_MESSAGE_LENGTH], location, structured=False)
+                rest = rest[MAX_MESSAGE_LENGTH:]
         if rest:
             self._unfinished[key] = _UnfinishedLine(rest, location)
 
@@ -82,15 +80,14 @@ _lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
 
 
 class _ThreadState(threading.local):
-    recording = False
+    is_recording = False
 
 
 _thread = _ThreadState()
 
 
 class _Stream:
-    """Replaces sys.stdout or sys.stderr. Output from outside a job or task passes through
-    unchanged."""
+    """Replaces sys.stdout or sys.stderr. Other output than that of work passes unchanged."""
 
     def __init__(self, name: str, stream: TextIO, record: Record) -> None:
         self.name = name
@@ -106,9 +103,9 @@ class _Stream:
         return _Bytes(self)
 
     def write(self, text: str) -> int:
-        """Write output of work as records, one for each line, and other output unchanged."""
+        """Write output of work as records, one per line, and other output unchanged."""
         lines = _lines.get()
-        if lines is None or _thread.recording:
+        if lines is None or _thread.is_recording:
             return self._stream.write(text)
         caller = sys._getframe(1)
         code = caller.f_code
@@ -123,7 +120,7 @@ class _Stream:
             self.write(text)
 
     def close(self) -> None:
-        """Do nothing. The log stays open even if a job closes its output."""
+        """Do nothing, so that the log stays open even if a job closes its output."""
 
     def write_line(self, line: str, location: Location, *, structured: bool) -> None:
         """Write a complete line: as records, or unchanged if it is `structured` or has metrics."""
@@ -131,13 +128,14 @@ class _Stream:
             self._stream.write(line + "\n")
             self._stream.flush()
             return
-        line = _without_overwritten(line.removesuffix("\r"))
-        _thread.recording = True  # a log handler may print its own errors, which pass unchanged
+        line = _visible_part(line.removesuffix("\r"))
+        _thread.is_recording = True  # a log handler may print its own errors, which pass unchanged
         try:
-            for start in range(0, len(line) or 1, LONGEST_MESSAGE):
-                self._record(line[start : start + LONGEST_MESSAGE], self.name, location)
+            length = len(line) or 1  # an empty line is a record too
+            for start in range(0, length, MAX_MESSAGE_LENGTH):
+                self._record(line[start : start + MAX_MESSAGE_LENGTH], self.name, location)
         finally:
-            _thread.recording = False
+            _thread.is_recording = False
 
 
 class _Bytes:
@@ -165,10 +163,7 @@ def capture(record: Record) -> None:
 
 @contextmanager
 def work_output() -> Iterator[None]:
-    """Treat output inside the block as that of one job or task.
-
-    This includes the output of threads that are started inside the block.
-    """
+    """Treat output inside the block, and of threads started there, as that of one job or task."""
     token = _lines.set(_Lines())
     try:
         yield
@@ -184,16 +179,17 @@ def end_lines() -> None:
         lines.end()
 
 
-def _without_overwritten(text: str) -> str:
+def _visible_part(line: str) -> str:
     """Return the part of a line that a terminal would still show.
 
     Progress bars print a carriage return to overwrite the line from its start.
     """
-    return text[text.rfind("\r", 0, -1) + 1 :]
+    last_return = line.rfind("\r", 0, -1)  # -1 if there is none
+    return line[last_return + 1 :]
 
 
 def _is_powertools(frame: FrameType) -> bool:
-    """Return whether Powertools writes the text: metrics, or the line of a logger."""
+    """Return whether Powertools prints from this frame: metrics, or the line of a logger."""
     if str(frame.f_globals.get("__name__")).startswith("aws_lambda_powertools."):
         return True
     if frame.f_code is not logging.StreamHandler.emit.__code__:
@@ -202,14 +198,14 @@ def _is_powertools(frame: FrameType) -> bool:
 
 
 def _has_metrics(line: str) -> bool:
-    """Return whether a line is metrics in CloudWatch's embedded format, outside our own namespace.
+    """Return whether a line contains metrics in CloudWatch's embedded format, but not our own.
 
-    CloudWatch recognizes such a line only if it stays unchanged.
+    Such a line must stay unchanged, or CloudWatch wouldn't recognize it.
     """
     if '"_aws"' not in line:
         return False
     try:
         directives = json.loads(line)["_aws"]["CloudWatchMetrics"]
         return all(directive["Namespace"] != NAMESPACE for directive in directives)
-    except (KeyError, TypeError, ValueError, RecursionError):  # the last for very deep nesting
+    except (KeyError, TypeError, ValueError, RecursionError):  # RecursionError: deeply nested JSON
         return False

@@ -1,4 +1,4 @@
-"""Log and count the changes and the occurrences of schedules."""
+"""Log and count what happens to schedules. Each function is named after its event."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from job_runners.store.schedules import Progress, Schedule
 
 
-def changed(schedule: "Schedule", what: str) -> None:
-    """Log a person's change to a schedule."""
-    log.write(logger.info, what, **_schedule_fields(schedule) | log.caller_fields())
+def changed(schedule: "Schedule", event: str) -> None:
+    """Log a caller's change to a schedule, such as "schedule paused"."""
+    log.write(logger.info, event, **_schedule_fields(schedule) | log.caller_fields())
 
 
 def declared(organization_id: str, name: str) -> None:
-    """Log that a schedule that the code declares was written to the table."""
+    """Log that a declared schedule was written to the table."""
     log.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
 
 
@@ -41,15 +41,15 @@ def occurrence_started(
     row: JobRequest, schedule: "Schedule", progress: "Progress", at: int
 ) -> None:
     """Log and count an occurrence whose job was saved, and how late it was."""
-    late = clock.now() - at
-    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": late}
+    lateness = clock.now() - at
+    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": lateness}
     log.write(logger.info, "occurrence started", job_id=row.id, **fields)
-    metrics.emit("job_type", row.job_type, OccurrenceLate=late)
+    metrics.emit("job_type", row.job_type, OccurrenceLate=lateness)
     occurrences_skipped(schedule, progress)
 
 
 def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
-    """Log and count the occurrences that were skipped, and count those that failed."""
+    """Log and count the occurrences that this progress skips. Count those that it gives up."""
     if progress.skips is not None:
         log.write(
             logger.warning,
@@ -66,14 +66,12 @@ def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
 
 def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
     """Log an occurrence whose job was refused. Count it if it isn't tried again."""
-    write, what = (
-        (logger.error, "occurrence given up")
-        if gives_up
-        else (logger.warning, "occurrence refused, will retry")
-    )
-    log.write(write, what, error, **_schedule_fields(schedule), occurrence=clock.iso(at))
+    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at)}
     if gives_up:
+        log.write(logger.error, "occurrence given up", error, **fields)
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)
+    else:
+        log.write(logger.warning, "occurrence refused, will retry", error, **fields)
 
 
 def _schedule_fields(schedule: "Schedule") -> dict[str, Any]:

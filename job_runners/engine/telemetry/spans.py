@@ -1,7 +1,7 @@
 """Start, link, mark and flush OpenTelemetry spans.
 
-Only OpenTelemetry's API is imported, only here, and only if TRACES is set. Its SDK and its
-exporters come with a Lambda layer or with the app's requirements.
+This is the only module that imports OpenTelemetry, and only if TRACES is set. It uses only the API.
+The SDK and its exporters come with a Lambda layer or with the app's requirements.
 """
 
 import re
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
 SYSTEM = "job_runners"  # the name of the tracer, and the value of `messaging.system`
-# The pattern of a `traceparent`. It is compiled at first use, because most processes don't need it.
-_FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to be sent
+# The pattern of a `traceparent`: version, trace id, span id and flags. It is compiled at first use,
+# because most processes don't need it.
+_TRACEPARENT = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_FLUSH_TIME = 2000  # how many milliseconds an invocation waits for its spans to be sent
 
 
 def valid_traceparent(traceparent: object) -> str | None:
-    """Return a `traceparent` if it has W3C's form, or None.
+    """Return a `traceparent` if it is valid, or None.
 
-    An invalid one is ignored, as the recommendation requires.
+    W3C's Trace Context requires that invalid ones are ignored.
     """
-    if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
+    if isinstance(traceparent, str) and re.fullmatch(_TRACEPARENT, traceparent):
         return traceparent
     return None
 
@@ -53,26 +54,30 @@ def start(
 ) -> Iterator["Span | None"]:
     """Yield a new span, which is the current one inside the block. Without traces, yield None.
 
-    The new span is a child of `parent`. Without a parent, it is a child of the current span. With
-    `new_trace` and no parent, it is the first span of a new trace. The current span may be in
-    another trace, for example because a layer created it. The new span then gets a link to it.
+    The new span is a child of `parent`. Without a parent, it is a child of the current span, or
+    with `new_trace`, the first span of a new trace. If the current span is then in another trace,
+    for example because a layer created it, the new span gets a link to it.
     """
     api = trace_api()
     if api is None:
         yield None
         return
-    current, parent_context = api.get_current_span().get_span_context(), context_of(parent)
-    leaves_trace = parent_context.trace_id != current.trace_id if parent_context else new_trace
+    current = api.get_current_span().get_span_context()
+    parent_context = context_of(parent)
+    context = None  # OpenTelemetry then uses the current one
+    leaves_trace = False
+    if parent_context is not None:
+        context = api.set_span_in_context(api.NonRecordingSpan(parent_context))
+        leaves_trace = parent_context.trace_id != current.trace_id
+    elif new_trace:
+        context = api.set_span_in_context(api.INVALID_SPAN)
+        leaves_trace = True
     links: list[Link] = []
     if current.is_valid and leaves_trace:
         links.append(api.Link(current))
-    if (origin := context_of(linked_to)) is not None:
+    origin = context_of(linked_to)
+    if origin is not None:
         links.append(api.Link(origin))
-    context = None  # OpenTelemetry then uses the current one
-    if parent_context is not None:
-        context = api.set_span_in_context(api.NonRecordingSpan(parent_context))
-    elif new_trace:
-        context = api.set_span_in_context(api.INVALID_SPAN)
     with api.get_tracer(SYSTEM).start_as_current_span(
         name,
         context=context,
@@ -105,7 +110,10 @@ def context_of(traceparent: str | None) -> "SpanContext | None":
     api = trace_api()
     _, trace_id, span_id, flags = str(traceparent).split("-")
     context: SpanContext = api.SpanContext(
-        int(trace_id, 16), int(span_id, 16), True, api.TraceFlags(int(flags, 16))
+        int(trace_id, 16),
+        int(span_id, 16),
+        is_remote=True,
+        trace_flags=api.TraceFlags(int(flags, 16)),
     )
     return context
 

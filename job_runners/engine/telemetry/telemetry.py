@@ -1,6 +1,7 @@
-"""Log and count work: the wording, fields and metrics of every event are in this module.
+"""Log and count what happens to jobs and tasks.
 
-Payloads contain personal data. They are logged only if LOG_PAYLOADS is set; results never are.
+Each function is named after an event, and has the event's wording, log fields and metrics. Payloads
+may contain personal data, so they are logged only if LOG_PAYLOADS is set. Results are never logged.
 """
 
 from collections.abc import Iterator
@@ -9,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
 from job_runners.engine.telemetry import log, metrics, output, tracing
-from job_runners.engine.telemetry.log import (
-    logger as logger,  # other modules log through it too
-)
+from job_runners.engine.telemetry.log import logger as logger  # exported: others use it too
 from job_runners.errors import Interrupted
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest, Outcome, Status
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def work_context(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
-    """Trace the work of a message, and add the work's fields to every line logged inside.
+    """Trace the work of a message, and add the work's fields to every line inside the block.
 
-    Lines that the work itself logs or prints get them too. `operation` is the trace's name for what
-    this process does with the message.
+    This includes lines that the work itself logs or prints. `operation` is what this process does
+    with the message, in the terms of OpenTelemetry.
     """
     fields = {"request_id": message.request_id, **message.log_fields}
     if settings().worker_class:
@@ -53,7 +52,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
 
 @contextmanager
 def claimed(row: JobRequest) -> Iterator[None]:
-    """Log and count a claim, and add the job's fields to every line logged inside.
+    """Log and count a claim, and add the job's fields to every line inside the block.
 
     Jobs that the claimed job dispatches inherit its author.
     """
@@ -87,13 +86,13 @@ def payload_given(payload: "BaseModel") -> None:
 
 
 def accepted(row: JobRequest) -> None:
-    """Log that a job was saved. The log line has the id of the request that dispatched the job."""
+    """Log that a new job was saved. The log line has the id of the request that dispatched it."""
     log.write(logger.info, "accepted", **_job_fields(row) | log.caller_fields())
     tracing.accepted(row)
 
 
 def follow_up_saved(row: JobRequest) -> None:
-    """Log that the end of a job has saved a follow-up."""
+    """Log that a job's end has saved a follow-up."""
     log.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
 
 
@@ -103,57 +102,54 @@ def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
     log.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)
 
 
-def not_claimed(why: Exception) -> None:
-    """Log a refused claim. Most likely another message about the job had claimed it."""
-    log.write(logger.info, "not claimed", why=str(why))
+def not_claimed(reason: Exception) -> None:
+    """Log a refused claim. Most likely another message has led to a claim of the job."""
+    log.write(logger.info, "not claimed", why=str(reason))
     tracing.ended("not claimed")
 
 
-def race_lost(why: Exception) -> None:
+def race_lost(reason: Exception) -> None:
     """Log that another process has changed a row, slot or key since this process read it."""
-    log.write(logger.info, "race lost", why=str(why))
+    log.write(logger.info, "race lost", why=str(reason))
 
 
-def not_sent(why: Exception) -> None:
+def not_sent(reason: Exception) -> None:
     """Log that a message could not be sent. Its job is due and will be sent again."""
-    log.write(logger.warning, "not sent, stays due", why=str(why))
+    log.write(logger.warning, "not sent, stays due", why=str(reason))
 
 
-def left_for_later(why: Exception) -> None:
-    """Log and count work that can't run now, and why.
-
-    The job stays due, or the event is kept to be tried later.
-    """
-    log.write(logger.warning, "left for later", why=str(why))
+def left_for_later(reason: Exception) -> None:
+    """Log and count work that can't run now, and why. It is tried again later."""
+    log.write(logger.warning, "left for later", why=str(reason))
     metrics.emit_total(LeftForLater=1)
-    tracing.ended("left for later", why)
+    tracing.ended("left for later", reason)
 
 
-def not_loaded(name: str, why: Exception) -> None:
+def not_loaded(name: str, reason: Exception) -> None:
     """Log that the function of a job or task can't be imported, so the work isn't listed."""
-    log.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
+    log.write(logger.error, "can't be loaded", name_of_work=name, why=str(reason))
 
 
-def undeclared_class(worker: str) -> None:
+def undeclared_class(worker_class: str) -> None:
     """Log that the default worker runs work of a class for which the stack has no function."""
-    log.write(logger.warning, "worker class not declared", wanted=worker)
+    log.write(logger.warning, "worker class not declared", wanted=worker_class)
 
 
 def classes_ignored() -> None:
-    """Log that the legacy runner runs all work here, whatever its worker class is."""
+    """Log that the legacy runner runs all work in this process, whatever its worker class is."""
     log.write(logger.warning, "worker classes are ignored", why="JOB_RUNNER is legacy")
 
 
-def class_missing(function: str, why: Exception) -> None:
+def class_missing(function: str, reason: Exception) -> None:
     """Log and count a message that waits because the function of its worker class doesn't exist
     yet, or can't be called yet."""
-    log.write(logger.warning, "worker class not there yet", function=function, why=str(why))
+    log.write(logger.warning, "worker class not there yet", function=function, why=str(reason))
     metrics.emit_total(LeftForLater=1)
 
 
-def forwarded(to: str) -> None:
+def forwarded(worker_class: str) -> None:
     """Log that the default worker passed a message on to the worker class of its work."""
-    log.write(logger.info, "forwarded", forwarded_to=to)
+    log.write(logger.info, "forwarded", forwarded_to=worker_class)
     tracing.ended("forwarded")
 
 
@@ -166,9 +162,9 @@ def released(row: JobRequest) -> None:
         tracing.ended("released")
 
 
-def left_due(row: JobRequest, why: Exception) -> None:
+def left_due(row: JobRequest, reason: Exception) -> None:
     """Log that no message about this job was sent. The timer will send one."""
-    log.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
+    log.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(reason))
 
 
 def held(row: JobRequest, pause: "Pause") -> None:
@@ -187,7 +183,7 @@ def waits(row: JobRequest) -> None:
 
 
 def _is_stopped(row: JobRequest) -> bool:
-    """Return whether a job was canceled, or waits to be canceled after its members."""
+    """Return whether a job was canceled, or will be canceled after its members."""
     return row.status is Status.CANCELED or bool(row.cancel_members)
 
 
@@ -200,7 +196,7 @@ def _held_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
 
 
 def admitted(row: JobRequest) -> None:
-    """Log that a job which waited in its line was admitted."""
+    """Log that a waiting job was admitted."""
     log.write(logger.info, "admitted", **_job_fields(row) | _queue_fields(row), slot=row.slot)
 
 
@@ -209,27 +205,24 @@ def slot_freed(slot: "LineItem") -> None:
     log.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
-def entry_quarantined(entry: "LineItem", why: Exception) -> None:
+def entry_quarantined(entry: "LineItem", reason: Exception) -> None:
     """Log and count a quarantined job: a waiting job that this code can't handle.
 
     The jobs behind it are still admitted. The timer puts the job back into its line once its row
     can be read.
     """
-    log.write(logger.error, "quarantined", why, line=entry.pk, job=entry.job_id)
+    log.write(logger.error, "quarantined", reason, line=entry.pk, job=entry.job_id)
     metrics.emit_total(Quarantined=1)
 
 
 def started_outside_limits(row: JobRequest) -> None:
-    """Log that a job starts although its queue's limits don't allow it now."""
-    why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
-    log.write(logger.warning, "started outside limits", **_queue_fields(row), why=why)
+    """Log that a job starts although its queue's limits don't allow that now."""
+    reason = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
+    log.write(logger.warning, "started outside limits", **_queue_fields(row), why=reason)
 
 
 def invocation_over(row: JobRequest) -> None:
-    """Log the end of an invocation.
-
-    The job continues in another invocation, unless it was canceled.
-    """
+    """Log that a job continues in another invocation, or was canceled instead."""
     if _is_stopped(row):
         canceled(row)
     else:
@@ -287,59 +280,64 @@ def failure_is_new(row: JobRequest, group_id: str) -> None:
 
 
 def failure_regressed(row: JobRequest, group_id: str) -> None:
-    """Log and count a job whose failure is known, and was marked as resolved.
+    """Log and count a job that failed in a way that was marked as resolved.
 
-    The metric is that of new failures, so that the same alarm goes off.
+    It counts as a new failure, so that the same alarm goes off.
     """
     log.write(logger.error, "resolved failure is back", **_job_fields(row), failure_id=group_id)
     metrics.emit_total(NewFailures=1)
 
 
-def failure_not_counted(why: BaseException) -> None:
+def failure_not_counted(reason: BaseException) -> None:
     """Log that a failed job could not be counted in its error group."""
-    log.write(logger.warning, "failure not counted", why=str(why))
+    log.write(logger.warning, "failure not counted", why=str(reason))
 
 
-def claim_lost(why: BaseException) -> None:
+def claim_lost(reason: BaseException) -> None:
     """Log that another process has changed the row, so this invocation's outcome is dropped."""
-    log.write(logger.warning, "claim lost, outcome dropped", why=str(why))
+    log.write(logger.warning, "claim lost, outcome dropped", why=str(reason))
     tracing.ended("claim lost")
 
 
-def settled(row: JobRequest, why: Exception) -> None:
+def settled(row: JobRequest, reason: Exception) -> None:
     """Log and count a job that this process ended, held or retried in place of its worker.
 
     Either its worker couldn't record how the attempt ended, or no worker started it in time.
     """
-    write = logger.error if row.status is Status.FAILED else logger.warning
-    log.write(write, "settled", **_job_fields(row), why=str(why))
-    tracing.settled(row, why)
-    names = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
-    # A job that waits for its members is counted once it is canceled.
-    counts = {} if row.awaits_group else {names.get(row.status, "Retried"): 1}
-    rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
-    metrics.emit("job_type", row.job_type, **counts, **rescued)
+    log_method = logger.error if row.status is Status.FAILED else logger.warning
+    log.write(log_method, "settled", **_job_fields(row), why=str(reason))
+    tracing.settled(row, reason)
+    metric_names = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
+    counts = {}
+    if not row.awaits_group:  # a job that waits for its members is counted when it is canceled
+        counts[metric_names.get(row.status, "Retried")] = 1
+    if isinstance(reason, Interrupted):
+        counts["Rescued"] = 1
+    metrics.emit("job_type", row.job_type, **counts)
 
 
 def not_settled(state: str) -> None:
-    """Log a failure record that is ignored, because its message has no claim on the job now."""
+    """Log a failure record that is ignored, because its message didn't lead to the current claim.
+
+    `state` says what the job is doing, or why nothing is settled.
+    """
     log.write(logger.info, "failure record ignored", job_is=state)
     tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
-    """Log an error that the work's own code didn't raise. The row, if there is one, stays due."""
+    """Log an error of our own code or of AWS. The row, if there is one, stays due."""
     log.write(logger.error, "crashed", error)
     tracing.ended("crashed", error)
 
 
 def oldest_wait(milliseconds: int) -> None:
-    """Count how long the job has waited that has waited longest for a signal."""
+    """Write the metric of the oldest wait for a signal."""
     metrics.emit_total(OldestWait=milliseconds)
 
 
 def oldest_in_line(milliseconds: int) -> None:
-    """Count how long the job has waited that has waited longest in a line."""
+    """Write the metric of the oldest wait in a line."""
     metrics.emit_total(OldestInLine=milliseconds)
 
 
@@ -347,14 +345,14 @@ def oldest_in_line(milliseconds: int) -> None:
 
 
 def canceled_by_caller(row: JobRequest) -> None:
-    """Log that a person or a service has canceled a job, or asked a running job to stop."""
+    """Log that a caller has canceled a job, or asked a running job to stop."""
     log.write(logger.info, "cancel", **_job_fields(row) | log.caller_fields())
     if row.status is Status.CANCELED:
         metrics.emit("job_type", row.job_type, Canceled=1)
 
 
 def signaled(row: JobRequest, name: str) -> None:
-    """Log that a signal has come for a job."""
+    """Log that a job got a signal."""
     fields = _job_fields(row) | log.caller_fields()
     log.write(logger.info, "signal", signal=name, **fields)
 
@@ -378,16 +376,16 @@ def pause_changed(pause: "Pause") -> None:
 def limits_changed(
     queue_name: str, slots: int | None, rate: "Rate | None", max_waiting: int | None
 ) -> None:
-    """Log that the limits of a queue were changed.
-
-    None means that the limit declared in the code applies.
-    """
+    """Log that the limits of a queue were changed. None stands for the limit in the code."""
+    rate_text = None
+    if rate is not None:
+        rate_text = f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}"
     log.write(
         logger.info,
         "limits changed",
         queue_name=queue_name,
         slots=slots,
-        rate=None if rate is None else f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}",
+        rate=rate_text,
         max_waiting=max_waiting,
         **log.caller_fields(),
     )
@@ -398,18 +396,18 @@ def limits_reset(queue_name: str) -> None:
     log.write(logger.info, "limits reset", queue_name=queue_name, **log.caller_fields())
 
 
-def webhook_changed(organization_id: str, name: str, what: str) -> None:
-    """Log a person's change to a webhook of an organization. Its URL may be a secret."""
+def webhook_changed(organization_id: str, name: str, event: str) -> None:
+    """Log a caller's change to a webhook. Its URL may be a secret, so it isn't logged."""
     fields = {"webhook": name, "organization_id": organization_id}
-    log.write(logger.info, what, **fields | log.caller_fields())
+    log.write(logger.info, event, **fields | log.caller_fields())
 
 
-def around_failed(why: Exception) -> None:
-    """Log that a context manager failed after its job or task had ended, which keeps its outcome.
+def around_failed(reason: Exception) -> None:
+    """Log that a context manager failed on exit. The job or task keeps its outcome.
 
     For the context managers see `job_runners.work.around`.
     """
-    log.write(logger.error, "around failed", why)
+    log.write(logger.error, "around failed", reason)
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -430,10 +428,7 @@ def task_failed(message: "TracedMessage", error: BaseException) -> None:
 
 
 def task_given_up() -> None:
-    """Count a task that failed for good: once for each task, in one metric for all task names.
-
-    An alarm watches this metric.
-    """
+    """Count a task that failed for good, once per task. An alarm watches this metric."""
     metrics.emit_total(TasksFailed=1)
 
 
@@ -448,7 +443,7 @@ def task_in_doubt(error: BaseException) -> None:
 
 
 def task_begun_elsewhere() -> None:
-    """Log that a message doesn't run a failed task again, because another message has begun to."""
+    """Log that a message doesn't run a redriven task, because another message has begun it."""
     log.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 
@@ -466,9 +461,9 @@ def _will_retry(error: BaseException, delay: float) -> None:
 
 
 def _job_fields(row: JobRequest) -> dict[str, Any]:
-    """Return the fields that identify a job in a log line written outside its own invocation.
+    """Return the fields that identify a job in a log line outside its own invocation.
 
-    The request_id of such a line is that of the request or invocation that acts on the job.
+    The line's own request_id is that of the request or invocation that acts on the job.
     """
     return {
         "job_id": row.id,
@@ -489,5 +484,5 @@ def _ended(row: JobRequest, **counts: int) -> None:
 
 
 def _run_time(row: JobRequest) -> int:
-    """Return how long the attempt that ended the job took, with all its invocations, in ms."""
+    """Return how many milliseconds the last attempt took, from its first invocation to its end."""
     return (row.finished_at or 0) - (row.attempt_started_at or 0)

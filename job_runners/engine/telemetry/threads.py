@@ -1,8 +1,8 @@
-"""Start each thread in a copy of its starter's context, as asyncio does with tasks.
+"""Run each thread in a copy of the context of the code that starts it, as asyncio does with tasks.
 
 So the logs and output of a thread belong to the job that started it. Python 3.14 has an option for
-this (`-X thread_inherit_context`), except for calls that are submitted to a pool. This module
-changes the whole process, so it is only for the worker, which runs nothing but our work.
+this (`-X thread_inherit_context`), but it doesn't cover calls that are submitted to a pool. This
+module patches the whole process, so it is only for the worker, which runs nothing but our work.
 """
 
 import functools
@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-_MARK = "copies_context"  # an attribute that marks our replacements
+_MARK = "copies_context"  # the attribute of our replacements that shows what they are
 
 
 def copy_context_to_threads() -> None:
@@ -27,10 +27,11 @@ def copy_context_to_threads() -> None:
     _replace(ThreadPoolExecutor, "submit", _submit_in_copy)
 
 
-def _replace(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
+def _replace(owner: type, name: str, wrap: Callable[[Any], Any]) -> None:
+    """Replace a method of a class with a wrapper of it, unless that was done before."""
     original = getattr(owner, name)
     if not hasattr(original, _MARK):
-        replacement = functools.wraps(original)(wrapper(original))
+        replacement = functools.wraps(original)(wrap(original))
         setattr(replacement, _MARK, True)
         setattr(owner, name, replacement)
 
@@ -46,12 +47,12 @@ def _start_in_copy(original: Callable[..., None]) -> Callable[..., None]:
 
 def _submit_in_copy(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     def submit(
-        self: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **named: Any
+        self: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> "Future[Any]":
         # Copy the context for each call, because a pool may outlive the job that started it.
         if _has_interpreters(self):
-            return original(self, function, *args, **named)
-        return original(self, copy_context().run, function, *args, **named)
+            return original(self, function, *args, **kwargs)
+        return original(self, copy_context().run, function, *args, **kwargs)
 
     return submit
 

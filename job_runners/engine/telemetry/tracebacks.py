@@ -1,7 +1,7 @@
-"""Shorten the traceback of an error that work raised.
+"""Shorten the traceback of an error that a job or task raised.
 
-The shortened traceback begins in the work's own code, with file names as the work's author knows
-them.
+The shortened traceback begins in the work's own code, with file names as the author of the work
+knows them.
 """
 
 import sys
@@ -36,39 +36,40 @@ def begin_at_work(error: BaseException) -> None:
 def work_frame(error: BaseException) -> str | None:
     """Return the innermost function of the work's own code in an error's traceback.
 
-    It is written as module:function, without a line, so that it stays the same when other lines of
-    the file change. The work's own code is the package of the first frame, and the packages of the
-    organization. Call `begin_at_work` first. Return None if the work's code has no frame.
+    It is written as module:function. Without a line number, it stays the same when other parts of
+    the file change. The work's own code is the package of the first frame, and the app's packages.
+    Call `begin_at_work` first. Return None if the work's code has no frame.
     """
-    own: set[str] = set()
-    found, trace = None, error.__traceback__
+    work_packages: set[str] = set()
+    innermost, trace = None, error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
-        package = _own_package(module)
+        package = _package_of_work(module)
         if package is not None:
-            own = own or {package, *map(_top, settings().app_packages)}
-            if package in own:
-                found = f"{module}:{trace.tb_frame.f_code.co_qualname}"
+            if not work_packages:
+                work_packages = {package, *map(_top_package, settings().app_packages)}
+            if package in work_packages:
+                innermost = f"{module}:{trace.tb_frame.f_code.co_qualname}"
         trace = trace.tb_next
-    return found
+    return innermost
 
 
-def _own_package(module: str) -> str | None:
+def _package_of_work(module: str) -> str | None:
     """Return the package of a module, or None if the module is ours or the standard library's.
 
     The built-in jobs are work like any other.
     """
-    top = _top(module)
+    top = _top_package(module)
     if top == "job_runners":
         return _SHIPPED if f"{module}.".startswith(f"{_SHIPPED}.") else None
     return None if top in sys.stdlib_module_names else top
 
 
-def _top(module: str) -> str:
+def _top_package(module: str) -> str:
     return module.partition(".")[0]
 
 
-def formatted(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Return an error's traceback as text, or "" if the error has none.
 
     File names are relative to the checkout or to the project, even if the files were copied

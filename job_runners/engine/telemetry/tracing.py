@@ -1,20 +1,20 @@
-"""OpenTelemetry traces: from a job's dispatch through its invocations and attempts.
+"""Trace jobs with OpenTelemetry, from the dispatch through all invocations and attempts.
 
-Without TRACES, or without OpenTelemetry, rows and messages carry no trace fields, and every
-function here does nothing.
+Without TRACES, or without OpenTelemetry, rows and messages have no trace fields, and the functions
+here do nothing.
 
-Spans are joined by `traceparent`, as defined by W3C's Trace Context:
+Spans are connected by a `traceparent`, as defined by W3C's Trace Context:
 
-- A message carries the `traceparent` of the span in which it was sent, if that span is about the
-  same work. The span of the work that the message starts is a child of that span. This joins the
-  first invocation to its dispatch, and each later invocation or attempt to the previous one.
-- A row carries the `traceparent` of the span in which the job was dispatched. A message has no
-  `traceparent` if its job waited for the timer, a pause or its line, or is a child of another job.
-  The invocation that such a message starts begins its own trace, with a link to the dispatch.
+- A message has the `traceparent` of the span in which it was sent, if that span is about the same
+  work. The span of the work that the message starts is a child of that span. This connects the
+  first invocation to the dispatch, and each later invocation or attempt to the previous one.
+- A row has the `traceparent` of the span in which the job was dispatched. If a job waited for the
+  timer, a pause or its line, or is the child of another job, its next message has no `traceparent`.
+  The invocation that this message starts begins a new trace, with a link to the dispatch.
   Otherwise a trace could cover days, or thousands of jobs, and would be unreadable.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
-`job_runners.*`. They contain no payload and no result.
+`job_runners.*`. They contain no payloads and no results.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class _Work:
-    """The span of the current work, and the id of its job or task."""
+    """The current work: its span, and the id of its job or task."""
 
     def __init__(
         self, span: "Span", work_id: str | None = None, *, is_of_child: bool = False
@@ -58,7 +58,7 @@ class _Work:
 
 
 _current_work: ContextVar[_Work | None] = ContextVar("current_work", default=None)
-# Lambda's id of this invocation, and whether it is the first of its process.
+# The attributes of the current invocation: Lambda's id, and whether it is a cold start.
 _invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  # noqa: B039
 _has_begun = False
 
@@ -77,8 +77,8 @@ def current() -> str | None:
 def of_message_about(job_id: str) -> str | None:
     """Return the `traceparent` of the current span if that span is about this job, or None.
 
-    A message about this job may also be sent in another job's span, but its work isn't part of
-    that span.
+    A message about this job may also be sent in the span of another job, of which its work isn't a
+    part.
     """
     work = _current_work.get()
     if work is None or work.id != job_id:
@@ -109,15 +109,16 @@ def invoked(invocation_id: str) -> None:
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
     """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
 
-    If a caller that isn't trusted names a trace, the request's own trace only has a link to it.
-    Such a caller must control neither our trace id nor whether we record. An unverified request
-    isn't traced: it can start no work, and strangers could fill a trace.
+    If another caller names a trace, the request begins a new trace with a link to it, because that
+    caller must not control our trace id, or whether we record. An unverified request isn't traced:
+    it can't start work, and strangers could fill a trace.
     """
     if not verified or not settings().traces:
         yield
         return
-    named = headers.get("traceparent")
-    parent, linked_to = (named, None) if trusted else (None, named)
+    traceparent = headers.get("traceparent")
+    parent = traceparent if trusted else None
+    linked_to = None if trusted else traceparent
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
     with spans.start("request", "SERVER", attributes, parent=parent, linked_to=linked_to) as span:
         token = _current_work.set(_Work(span) if span else None)
@@ -145,7 +146,7 @@ def answered(method: str, route: str, status: int) -> None:
 def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     """Trace the saving and sending of a job or task of this name.
 
-    The first invocation of a job's child has its own trace, with a link to this span.
+    The first invocation of a child begins a new trace, with a link to this span.
     """
     if not settings().traces:
         yield
@@ -208,10 +209,10 @@ def claimed(row: "JobRequest", wait: int) -> None:
 
 
 def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
-    """Record how the current work ended. Only the first call has an effect.
+    """Record how the current work ended.
 
-    Later calls are about other work. If `job_id` is given and the current work isn't that job's, do
-    nothing.
+    Only the first call has an effect, because later calls are about other work. With `job_id`, do
+    nothing if the current work is another job's.
     """
     work = _current_work.get()
     if work is None or work.outcome is not None or job_id not in (None, work.id):
@@ -226,8 +227,8 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
 def settled(row: "JobRequest", why: Exception) -> None:
     """Record the outcome of a job whose worker could not record it.
 
-    If a failure record led to the outcome, the record's span gets the outcome. If the timer found
-    the job, the outcome gets its own span, with a link to the job's dispatch.
+    In the handler of failure records, the current span gets the outcome. In the timer, the outcome
+    gets its own span, with a link to the job's dispatch.
     """
     work = _current_work.get()
     if work is not None:

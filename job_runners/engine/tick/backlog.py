@@ -1,14 +1,13 @@
-"""Count the jobs that wait for a worker, from the rows that are due first.
+"""Estimate how many jobs wait for a worker, from a sample of the rows in the due index.
 
 No index has counts, and a counter would cost a write for each job. So this reads at most
-MOST_SAMPLED keys of the due index and their rows, however many jobs wait: those that are due first,
-some of all later times, so that an old backlog of one queue doesn't hide the other queues, and
-those that have run for a while. A process keeps a sample for 10 seconds, whatever the number of
-callers.
+MAX_SAMPLED rows: those that are due first, some from later times, so that an old backlog of one
+queue doesn't hide the other queues, and some that have run for a while. A process keeps a sample
+for 10 seconds.
 
-No index has the times of starts either. If jobs of one type wait, under a pause too, and none of
-them runs, their last start is looked up among some jobs that were created just before them, or
-since then.
+No index has the times of starts either. If jobs of one type wait, perhaps under a pause, and none
+of them runs, the last start is looked for among a few jobs that were created just before them, or
+later.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,24 +22,28 @@ from job_runners.store import pauses, queries
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shards
 from job_runners.values import Value
 
-MOST_SAMPLED = 1000
-_FIRST = 500  # of more rows, this many are those that are due first
-_RUNNING = 200  # and at most this many are those that the timer has seen running
-_SLICES = 8  # of the times after the first, each with the same number of rows
-_PAGE = 125  # keys per query: an eighth of the sample, because a lane has eight shards
-_LONGEST_LEASE = 16 * clock.MINUTE  # running jobs are due by then; later rows are scheduled
-_CACHED = 10 * clock.SECOND
-_PROMPT = clock.MINUTE  # that a worker may take to start a job
-# Where a last start is looked for: for so many job types, among so many jobs created before the one
-# that has waited longest, and among so many of the jobs created by each of some later times.
-_TYPES, _BEFORE, _LATER, _TIMES = 4, 50, 25, 4
+MAX_SAMPLED = 1000
+# If there are more rows, the sample consists of this many that are due first, this many that the
+# timer has seen running, and the same number of rows from each of several slices of later times.
+_MAX_FIRST = 500
+_MAX_RUNNING = 200
+_SLICES = 8
+_PAGE_SIZE = 125  # keys per query: an eighth of the sample, because a lane has eight shards
+_MAX_LEASE = 16 * clock.MINUTE  # the lease of a running job ends by then; later rows are scheduled
+_CACHE_TIME = 10 * clock.SECOND
+_START_TIME = clock.MINUTE  # how long it may normally take until a worker starts a job
+# Last starts are looked for if jobs of a type have waited for longer, for up to this many types.
+_MAX_TYPES = 4
+_JOBS_BEFORE = 50  # of those created before the job that has waited longest
+_LATER_TIMES = 4  # at which later jobs are looked for
+_JOBS_PER_TIME = 25  # of those created before each of these times
 
 
 class Backlog(Value):
-    """The sampled jobs of one type in one queue.
+    """The sampled jobs of one type in one queue. Times are in milliseconds since 1970.
 
-    `oldest_since` is when the job that has waited longest could have run, in milliseconds since
-    1970. It is None if no sampled job waits. `last_started_at` is the latest start that was found.
+    `oldest_since` is when the job that has waited longest could have run, or None if no sampled job
+    waits. `last_started_at` is the latest start that was found.
     """
 
     queue_name: str
@@ -53,7 +56,7 @@ class Backlog(Value):
 
 
 class Sample(Value):
-    """The counted jobs. If it `is_full`, there may be more, and each number is a minimum."""
+    """The counted jobs. If `is_full`, there may be more jobs, and each number is a minimum."""
 
     counts: tuple[Backlog, ...]
     is_full: bool
@@ -73,21 +76,28 @@ class _Job(NamedTuple):
 
     @classmethod
     def of(cls, row: JobRequest) -> "_Job":
-        key = row.queue_name, row.job_type, row.organization_id
-        times = row.created_at, row.started_at
-        return cls(*key, row.status is Status.RUNNING, row.could_run_at, row.id, *times)
+        return cls(
+            row.queue_name,
+            row.job_type,
+            row.organization_id,
+            is_running=row.status is Status.RUNNING,
+            since=row.could_run_at,
+            id=row.id,
+            created_at=row.created_at,
+            started_at=row.started_at,
+        )
 
 
-class _Read(NamedTuple):
-    """The sampled jobs, as read at one time, and the samples of organizations made from them."""
+class _SampledJobs(NamedTuple):
+    """The sampled jobs of all organizations, and the samples that were made from them."""
 
-    at: int
+    read_at: int
     jobs: list[_Job]
     is_full: bool
-    samples: dict[str | None, Sample]
+    samples: dict[str | None, Sample]  # by organization
 
 
-_cached: list[_Read] = []
+_cached: list[_SampledJobs] = []
 caches.register(_cached.clear)
 
 
@@ -96,115 +106,127 @@ def sample(organization_id: str | None) -> Sample:
 
     Jobs that a pause, a line or a wait holds, and jobs whose time hasn't come, aren't counted.
     """
-    read = _read()
-    if organization_id not in read.samples:
-        own = _by_type(job for job in read.jobs if organization_id in (None, job.organization_id))
-        held = (job for job in _first_held() if organization_id in (None, job.organization_id))
-        others = _by_type(_near(_oldest([*_stuck(own), *held]), read.at))
-        keys = sorted({*own, *others})
-        counts = (_counted(key, own.get(key, []), others.get(key, [])) for key in keys)
-        read.samples[organization_id] = Sample(tuple(counts), read.is_full)
-    return read.samples[organization_id]
+    sampled = _read_sampled()
+    if organization_id not in sampled.samples:
+        jobs = _by_type(_of_organization(organization_id, sampled.jobs))
+        held_jobs = _of_organization(organization_id, _first_held())
+        late_jobs = _oldest_first([*_first_of_stuck_types(jobs), *held_jobs])
+        started_jobs = _by_type(_find_started(late_jobs, sampled.read_at))
+        counts = [
+            _count(key, jobs.get(key, []), started_jobs.get(key, []))
+            for key in sorted({*jobs, *started_jobs})
+        ]
+        sampled.samples[organization_id] = Sample(tuple(counts), sampled.is_full)
+    return sampled.samples[organization_id]
 
 
-_Types = dict[tuple[str, str], list[_Job]]
+def _of_organization(organization_id: str | None, jobs: list[_Job]) -> list[_Job]:
+    return [job for job in jobs if organization_id in (None, job.organization_id)]
 
 
-def _by_type(jobs: Iterable[_Job]) -> _Types:
-    found: _Types = {}
+_JobsByType = dict[tuple[str, str], list[_Job]]  # the keys are a queue and a job type
+
+
+def _by_type(jobs: Iterable[_Job]) -> _JobsByType:
+    grouped: _JobsByType = {}
     for job in jobs:
-        found.setdefault((job.queue_name, job.job_type), []).append(job)
-    return found
+        grouped.setdefault((job.queue_name, job.job_type), []).append(job)
+    return grouped
 
 
-def _counted(key: tuple[str, str], jobs: list[_Job], others: list[_Job]) -> Backlog:
+def _count(key: tuple[str, str], jobs: list[_Job], started_jobs: list[_Job]) -> Backlog:
+    """Return the counts of sampled jobs. `started_jobs` only contribute their start times."""
+    queue_name, job_type = key
     waiting = [(job.since, job.id) for job in jobs if not job.is_running]
-    starts = [job.started_at for job in (*jobs, *others) if job.started_at is not None]
-    since, oldest_id = min(waiting, default=(None, None))
+    starts = [job.started_at for job in (*jobs, *started_jobs) if job.started_at is not None]
+    oldest_since, oldest_id = min(waiting, default=(None, None))
     return Backlog(
-        *key,
+        queue_name,
+        job_type,
         waiting=len(waiting),
         running=len(jobs) - len(waiting),
-        oldest_since=since,
+        oldest_since=oldest_since,
         oldest_id=oldest_id,
         last_started_at=max(starts, default=None),
     )
 
 
-def _stuck(types: _Types) -> list[_Job]:
-    """Return the job that has waited longest of each type of which none runs."""
-    waiting = (jobs for jobs in types.values() if not any(job.is_running for job in jobs))
-    return [_oldest(jobs)[0] for jobs in waiting]
+def _first_of_stuck_types(types: _JobsByType) -> list[_Job]:
+    """Return the job that has waited longest of each type of which no job runs."""
+    stuck = (jobs for jobs in types.values() if not any(job.is_running for job in jobs))
+    return [_oldest_first(jobs)[0] for jobs in stuck]
 
 
 def _first_held() -> list[_Job]:
     """Return the first job that each pause holds."""
-    paused = islice(pauses.current().paused(), _TYPES)
-    first = (entry.job_id for pause in paused for entry in pauses.held_entries(pause, 1))
-    return [_Job.of(row) for row in queries.read_many(first).values()]
+    paused = islice(pauses.current().paused(), _MAX_TYPES)
+    job_ids = (entry.job_id for pause in paused for entry in pauses.held_entries(pause, 1))
+    return [_Job.of(row) for row in queries.read_many(job_ids).values()]
 
 
-def _oldest(jobs: list[_Job]) -> list[_Job]:
+def _oldest_first(jobs: list[_Job]) -> list[_Job]:
     return sorted(jobs, key=attrgetter("since"))
 
 
-def _near(oldest: list[_Job], now: int) -> Iterator[_Job]:
-    """Yield started jobs that were created before each of these, and at times since the first."""
-    late = [job for job in oldest if now - job.since > _PROMPT]
-    for job in late[:_TYPES]:
-        yield from _created_before(job, job.created_at, _BEFORE)
-    for job in late[:1]:
-        for number in range(1, _TIMES + 1):
-            until = job.created_at + (now - job.created_at) * number // _TIMES
-            yield from _created_before(job, until, _LATER)
+def _find_started(waiting_jobs: list[_Job], now: int) -> Iterator[_Job]:
+    """Yield started jobs that were created before each waiting job, or since the first of them."""
+    late_jobs = [job for job in waiting_jobs if now - job.since > _START_TIME]
+    for job in late_jobs[:_MAX_TYPES]:
+        yield from _created_before(job, job.created_at, _JOBS_BEFORE)
+    for job in late_jobs[:1]:
+        for number in range(1, _LATER_TIMES + 1):
+            until = job.created_at + (now - job.created_at) * number // _LATER_TIMES
+            yield from _created_before(job, until, _JOBS_PER_TIME)
 
 
-def _created_before(job: _Job, until: int, most: int) -> Iterator[_Job]:
-    page = queries.page(job.organization_id, limit=most, until=until)
+def _created_before(job: _Job, until: int, limit: int) -> Iterator[_Job]:
+    """Return the started ones of the jobs in this job's organization that were created last."""
+    page = queries.page(job.organization_id, limit=limit, until=until)
     return (_Job.of(row) for row in page.jobs if row.started_at is not None)
 
 
-def _read() -> _Read:
+def _read_sampled() -> _SampledJobs:
     now = clock.now()
-    for read in _cached:
-        if 0 <= now - read.at < _CACHED:
-            return read
-    keys, is_full = _sampled_keys(now)
+    for sampled in _cached:
+        if 0 <= now - sampled.read_at < _CACHE_TIME:
+            return sampled
+    keys, is_full = _sample_keys(now)
     rows = queries.read_many(keys).values()
-    found = [_Job.of(row) for row in rows if row.status is Status.RUNNING or _could_run(row)]
-    _cached[:] = [_Read(now, found, is_full, {})]
+    jobs = [_Job.of(row) for row in rows if row.status is Status.RUNNING or _could_run(row)]
+    _cached[:] = [_SampledJobs(now, jobs, is_full, {})]
     return _cached[0]
 
 
-def _sampled_keys(now: int) -> tuple[list[str], bool]:
+def _sample_keys(now: int) -> tuple[list[str], bool]:
     """Return the ids of the sampled rows, and whether there are more rows."""
     unclaimed = [*due_shards(Lane.QUEUED), *due_shards(Lane.RESENT)]
     prompt = due_shards(Lane.PROMPT)
-    end, leased = due_index.END_OF_TIME, now + _LONGEST_LEASE
+    end, last_lease_end = due_index.END_OF_TIME, now + _MAX_LEASE
     by_time = merge(
-        due_index.merged(unclaimed, end, _PAGE),
-        due_index.merged(prompt, leased, _PAGE),
+        due_index.merge_shards(unclaimed, end, _PAGE_SIZE),
+        due_index.merge_shards(prompt, last_lease_end, _PAGE_SIZE),
         key=lambda key: key.due_at or 0,
     )
-    first = list(islice(by_time, MOST_SAMPLED + 1))
-    if len(first) <= MOST_SAMPLED:
+    first = list(islice(by_time, MAX_SAMPLED + 1))
+    if len(first) <= MAX_SAMPLED:
         return [key.id for key in first], False
-    running = due_index.merged(prompt, leased, _RUNNING // len(prompt), after=now)
-    leases = [key.id for key in islice(running, _RUNNING)]
-    oldest = _FIRST + _RUNNING - len(leases)
-    start = last = first[oldest].due_at or 0
-    for key in islice(due_index.merged(unclaimed, end, 1, newest_first=True), 1):
+    running = due_index.merge_shards(prompt, last_lease_end, _MAX_RUNNING // len(prompt), after=now)
+    running_ids = [key.id for key in islice(running, _MAX_RUNNING)]
+    first_count = _MAX_FIRST + _MAX_RUNNING - len(running_ids)
+    start = last = first[first_count].due_at or 0
+    for key in islice(due_index.merge_shards(unclaimed, end, 1, newest_first=True), 1):
         last = max(start, key.due_at or 0)
-    sampled = dict.fromkeys([*leases, *(key.id for key in first[:oldest])])
-    most = (MOST_SAMPLED - _FIRST - _RUNNING) // _SLICES
+    sampled_ids = dict.fromkeys([*running_ids, *(key.id for key in first[:first_count])])
+    slice_size = (MAX_SAMPLED - _MAX_FIRST - _MAX_RUNNING) // _SLICES
     for number in range(_SLICES):
-        # One shard of each lane is enough: each has jobs of all queues.
-        shards, after = unclaimed[number::_SLICES], start + number * (last - start) // _SLICES - 1
-        later = due_index.merged(shards, end, most, after=after)
-        if number == 0:  # a burst that came last may lie between the others
-            later = due_index.merged(shards, now, most, newest_first=True)
-        sampled |= dict.fromkeys(key.id for key in islice(later, most))
-    return list(sampled), True
+        # One shard of each lane is enough, because each has jobs of all queues.
+        shards = unclaimed[number::_SLICES]
+        after = start + number * (last - start) // _SLICES - 1
+        keys = due_index.merge_shards(shards, end, slice_size, after=after)
+        if number == 0:  # otherwise the sample could lack a burst of jobs that have just become due
+            keys = due_index.merge_shards(shards, now, slice_size, newest_first=True)
+        sampled_ids |= dict.fromkeys(key.id for key in islice(keys, slice_size))
+    return list(sampled_ids), True
 
 
 def _could_run(row: JobRequest) -> bool:

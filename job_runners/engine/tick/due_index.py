@@ -1,4 +1,7 @@
-"""Read the due rows from the index, in the order of their times."""
+"""Read the due rows from the index, in the order of their due times.
+
+The index has a *lane* for each kind of event that rows wait for. Each lane has several shards.
+"""
 
 import heapq
 from collections.abc import Collection, Iterator
@@ -10,73 +13,74 @@ from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 
 END_OF_TIME = 10**15  # later than every time in a sort key, which has 15 digits of milliseconds
-_PAGE = 1000  # keys per query
+_PAGE_SIZE = 1000  # keys per query
 
 
-def due_in(lane: Lane, until: int, most: int) -> list[JobRequest]:
+def due_in(lane: Lane, until: int, limit: int) -> list[JobRequest]:
     """Return the rows of a lane that are due by `until`, oldest first.
 
-    If there are more than `most`, return that many of the oldest and of the newest, alternating. A
-    row that has just become due then doesn't wait until a backlog is gone.
+    If there are more than `limit`, return that many of the oldest and of the newest, alternating.
+    So a row that has just become due doesn't wait until a backlog is gone.
     """
     shards = due_shards(lane)
-    oldest = list(islice(merged(shards, until), most))
-    if len(oldest) < most:
+    oldest = list(islice(merge_shards(shards, until), limit))
+    if len(oldest) < limit:
         return oldest
-    newest = islice(merged(shards, until, newest_first=True), most)
-    both = chain.from_iterable(zip_longest(oldest, newest))
-    return list({key.id: key for key in both if key is not None}.values())
+    newest = islice(merge_shards(shards, until, newest_first=True), limit)
+    alternating = chain.from_iterable(zip_longest(oldest, newest))
+    unique = {key.id: key for key in alternating if key is not None}
+    return list(unique.values())
 
 
-def merged(
+def merge_shards(
     shards: list[str],
     until: int,
-    page: int = _PAGE,
+    page_size: int = _PAGE_SIZE,
     *,
     after: int = -1,
     newest_first: bool = False,
 ) -> Iterator[JobRequest]:
-    """Yield the keys of all these shards in the order of their times, and read them as needed.
+    """Yield the keys of all these shards in the order of their due times. Read them as needed.
 
     A shard that can't be read doesn't delay the others. If none can be read, raise the first error.
     """
-    failed: list[Exception] = []
+    errors: list[Exception] = []
 
     def read(shard: str) -> Iterator[JobRequest]:
         try:
-            yield from queries.due(shard, until, page, after=after, newest_first=newest_first)
-        except Exception as error:  # noqa: BLE001 - it may be throttled, and the others still answer
+            yield from queries.due(shard, until, page_size, after=after, newest_first=newest_first)
+        except Exception as error:  # noqa: BLE001 - it may be throttled, and the others still work
             telemetry.crashed(error)
-            failed.append(error)
+            errors.append(error)
 
-    each = [read(shard) for shard in shards]
-    yield from heapq.merge(*each, key=lambda key: key.due_at or 0, reverse=newest_first)
-    if len(failed) == len(shards):
-        raise failed[0]
+    keys_by_shard = [read(shard) for shard in shards]
+    yield from heapq.merge(*keys_by_shard, key=lambda key: key.due_at or 0, reverse=newest_first)
+    if len(errors) == len(shards):
+        raise errors[0]
 
 
-def count_unclaimed(most: int) -> int:
+def count_unclaimed(limit: int) -> int:
     """Count the rows that were sent again, are still unclaimed, and whose next check isn't due.
 
-    Count at most `most` rows in each shard.
+    Count at most `limit` rows in each shard.
     """
-    found = 0
+    count = 0
     for shard in due_shards(Lane.RESENT):
         try:
-            found += queries.count_due(shard, clock.now(), most)
+            count += queries.count_due(shard, clock.now(), limit)
         except Exception as error:  # noqa: BLE001 - perhaps too many are sent, but no row is lost
             telemetry.crashed(error)
-    return found
+    return count
 
 
-def unclaimed(most: int) -> list[str]:
-    """Return the ids of at most this many of the same rows."""
-    rows = merged(due_shards(Lane.RESENT), END_OF_TIME, after=clock.now())
-    return [row.id for row in islice(rows, most)]
+def unclaimed_ids(limit: int) -> list[str]:
+    """Return the ids of at most this many of the rows that `count_unclaimed` counts."""
+    rows = merge_shards(due_shards(Lane.RESENT), END_OF_TIME, after=clock.now())
+    return [row.id for row in islice(rows, limit)]
 
 
 def types_of(job_ids: Collection[str]) -> dict[str, str]:
-    """Return the job types of rows by id, or none if they can't be read."""
+    """Return the job types of rows by id. If the rows can't be read, return an empty dict."""
     try:
         return queries.job_types(job_ids)
     except Exception as error:  # noqa: BLE001 - the rows stay due, and a later run reads them

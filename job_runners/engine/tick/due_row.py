@@ -1,6 +1,6 @@
-"""Handle one due row: read it, decide what it needs, and do that.
+"""Handle one due row in a timer run: read it, decide what to do with it, and do that.
 
-Every decision moves the row's due time into the future, or removes it.
+Whatever the decision is, the row's due time is then in the future, or removed.
 """
 
 from job_runners import clock
@@ -15,9 +15,9 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick.due_decision import (
     Action,
     Decision,
+    DecisionInput,
     Disposition,
     Expire,
-    Facts,
     Hold,
     HoldInLine,
     Postpone,
@@ -47,28 +47,30 @@ def process_due_row(
     until: int,
     ahead: int = 0,
 ) -> Disposition:
-    """Handle a row that is due by `until`, as its status requires. Return the outcome.
+    """Handle a row that is due by `until`. Return the outcome.
 
-    `index_row` has only the attributes of the index. `until` includes `ahead`, the milliseconds by
-    which unclaimed rows are handled early. If a message about the row is sent, it counts against
-    `budget`. `budget` is None if there is no limit, or if a message is already reserved for this
-    row. `admissions` handles each line once in this run, and again if it gets a slot back.
+    - `index_row` has only the attributes of the index.
+    - `budget` limits the messages of this run. It is None if there is no limit, or if a message is
+      already reserved for this row.
+    - `admissions` admits the waiting jobs of each line once per run, and again if a slot was freed.
+    - `until` includes `ahead`, the milliseconds by which unclaimed rows are handled early.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
-    changes the row in the meantime. Either way the row has a due time, so a later run handles it.
+    changes the row in the meantime. In both cases the row has a due time, so a later run handles
+    it.
     """
     row = read(index_row.id)
     if row is None or not is_due(row, until, ahead):
         return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
-    decision = decide(row, _facts_about(row, ahead))
+    decision = decide(row, _decision_input(row, ahead))
     return _apply(decision, row, send, budget, admissions)
 
 
-def _facts_about(row: JobRequest, ahead: int) -> Facts:
+def _decision_input(row: JobRequest, ahead: int) -> DecisionInput:
     now = clock.now()
     is_unclaimed = row.status not in (Status.RUNNING, Status.WAITING)
     needs_limits = is_unclaimed and is_long_unclaimed(row, now)
-    return Facts(
+    return DecisionInput(
         now=now,
         starts_in=row.starts_in,
         is_known=row.job_type in registry().jobs,
@@ -80,8 +82,8 @@ def _facts_about(row: JobRequest, ahead: int) -> Facts:
 
 
 def _start_within(row: JobRequest) -> float:
-    known = registry().jobs.get(row.job_type)
-    return known.start_within if known else DAY_IN_SECONDS
+    job = registry().jobs.get(row.job_type)
+    return job.start_within if job else DAY_IN_SECONDS
 
 
 def _apply(
@@ -120,15 +122,15 @@ def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
         from job_runners.engine.dispatch import unique_work
 
         return unique_work.admit_if_holder_ended(row, send)
-    if action is Action.LOOK_AT_GROUP:
-        from job_runners.engine.groups import looking, progress
+    if action is Action.CHECK_GROUP:
+        from job_runners.engine.groups import leftover_markers, progress
 
-        looking.sweep(row)
+        leftover_markers.sweep(row)
         if settle.check_group(row, send):
             return True
-        counts = progress.actions(row)
-        # Refused if it was admitted.
-        transitions.postpone(row, looking.next_look(row), Lane.WAITS, counts)
+        actions = progress.count_actions(row)
+        # If another process has admitted the job, this raises PreconditionFailed.
+        transitions.postpone(row, leftover_markers.next_check(row), Lane.WAITS, actions)
         return False
     if action is Action.ADMIT_FROM_PAUSE:
         return pausing.admit_or_keep(row, send)
@@ -185,7 +187,7 @@ def _hold_in_line(
 
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
-    # If the job has no entry in its line, for example because it was quarantined, add the entry.
+    # If the job has no entry in its line, for example because it was quarantined, put it back.
     if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
         transitions.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, gates.line_key(row))

@@ -1,4 +1,4 @@
-"""Limit how many messages the timer sends, because too many would only wait in Lambda."""
+"""Limit how many messages the timer sends, because too many would only wait in Lambda's queue."""
 
 import threading
 from collections import Counter
@@ -10,27 +10,29 @@ from job_runners.engine.tick import due_index
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
-# The number of rows of the backlog that a run reads for a class that has messages left, in
-# multiples of `max_unclaimed`.
-_BACKLOG_READ = 10
+# How many rows of the backlog a run reads, in multiples of `max_unclaimed`, to find some of a
+# worker class that has messages left.
+_BACKLOG_FACTOR = 10
 
 
 class MessageBudget:
     """The number of messages that one timer run may still send. The run's threads share it.
 
-    At most `max_unclaimed` rows that the timer has sent again may be unclaimed at a time. Before
-    the first message, the run counts the rows that earlier runs sent. After that, it counts only
+    Of the rows that the timer has sent, at most `max_unclaimed` may be unclaimed at a time. Before
+    its first message, the run counts the rows that earlier runs sent. After that, it counts only
     its own messages.
 
-    If none is left and the stack has worker classes, the workers of one class may be blocked. Then
-    the run reads which classes the unclaimed rows have, and `max_unclaimed` holds for each class.
+    If no message is left and the stack has worker classes, perhaps only the workers of one class
+    are blocked. The run then reads the classes of the unclaimed rows, and `max_unclaimed` applies
+    to each class separately.
     """
 
     def __init__(self, max_unclaimed: int) -> None:
         self._max_unclaimed = max_unclaimed
-        self._sent_earlier: int | None = None  # the unclaimed rows that earlier runs sent
-        self._taken: list[str] = []  # the rows of this run's messages
-        self._by_class: Counter[str | None] | None = None  # the unclaimed rows, once none is left
+        self._unclaimed_earlier: int | None = None  # how many rows of earlier runs are unclaimed
+        self._sent_ids: list[str] = []  # the rows for which this run has taken a message
+        # How many rows of each class are unclaimed. Counted when no message is left.
+        self._unclaimed_by_class: Counter[str | None] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -39,7 +41,7 @@ class MessageBudget:
 
         The result is 0 if they were not counted.
         """
-        return self._sent_earlier or 0
+        return self._unclaimed_earlier or 0
 
     def take(self, row: JobRequest, *, even_if_empty: bool) -> bool:
         """Take one message. Return False if none is left, unless `even_if_empty`."""
@@ -50,35 +52,37 @@ class MessageBudget:
         """Take a message for each row until none is left. Return the rows that got a message."""
         remaining = iter(rows)
         with self._lock:
-            found = list(islice(remaining, max(0, self._left())))
-            self._taken += [row.id for row in found]
-            if self._left() <= 0 and settings().worker_classes:
-                others = list(islice(remaining, self._max_unclaimed * _BACKLOG_READ))
+            chosen = list(islice(remaining, max(0, self._count_left())))
+            self._sent_ids += [row.id for row in chosen]
+            if self._count_left() <= 0 and settings().worker_classes:
+                others = list(islice(remaining, self._max_unclaimed * _BACKLOG_FACTOR))
                 types = due_index.types_of([row.id for row in others])
-                found += [
-                    row for row in others if row.id in types and self._take(row.id, types[row.id])
-                ]
-            return found
+                for row in others:
+                    if row.id in types and self._take(row.id, types[row.id]):
+                        chosen.append(row)
+            return chosen
 
     def _take(self, job_id: str, job_type: str, even_if_empty: bool = False) -> bool:
-        if self._left() <= 0 and not self._has_class_left(job_type) and not even_if_empty:
+        if self._count_left() <= 0 and not self._has_class_left(job_type) and not even_if_empty:
             return False
-        self._taken.append(job_id)
-        if self._by_class is not None:
-            self._by_class[class_of_job(job_type)] += 1
+        self._sent_ids.append(job_id)
+        if self._unclaimed_by_class is not None:
+            self._unclaimed_by_class[class_of_job(job_type)] += 1
         return True
 
     def _has_class_left(self, job_type: str) -> bool:
+        """Return whether a message is left for the worker class of this job type."""
         classes = settings().worker_classes
         if not classes:
             return False
-        if self._by_class is None:
-            earlier = due_index.unclaimed(self._max_unclaimed * (len(classes) + 1))
-            types = due_index.types_of({*self._taken, *earlier})
-            self._by_class = Counter(map(class_of_job, types.values()))
-        return self._by_class[class_of_job(job_type)] < self._max_unclaimed
+        if self._unclaimed_by_class is None:
+            earlier_ids = due_index.unclaimed_ids(self._max_unclaimed * (len(classes) + 1))
+            types = due_index.types_of({*self._sent_ids, *earlier_ids})
+            self._unclaimed_by_class = Counter(map(class_of_job, types.values()))
+        return self._unclaimed_by_class[class_of_job(job_type)] < self._max_unclaimed
 
-    def _left(self) -> int:
-        if self._sent_earlier is None:
-            self._sent_earlier = due_index.count_unclaimed(self._max_unclaimed)
-        return self._max_unclaimed - self._sent_earlier - len(self._taken)
+    def _count_left(self) -> int:
+        """Return how many messages are left for all classes together."""
+        if self._unclaimed_earlier is None:
+            self._unclaimed_earlier = due_index.count_unclaimed(self._max_unclaimed)
+        return self._max_unclaimed - self._unclaimed_earlier - len(self._sent_ids)

@@ -1,7 +1,8 @@
-"""How long jobs have waited for a person or an event, and in the lines of queues, for two metrics.
+"""Measure, for two metrics, how long the oldest wait for a signal and the oldest wait in a line
+have taken.
 
-The due index has only the ends of waits, so their beginnings are read from the rows. A stack
-without waits pays only for sixteen empty queries each time.
+The due index has only the ends of waits, so their beginnings are read from the rows. In a stack
+without waits, a measurement costs only sixteen empty queries.
 """
 
 from collections.abc import Iterable
@@ -14,24 +15,21 @@ from job_runners.store import current_wait, queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 from job_runners.store.lines import is_line
 
-_MOST = 1000  # rows of a lane that are read: those that are due first
+_MAX_ROWS = 1000  # the most rows of a lane that are read, beginning with those that are due first
 
 
 def measure() -> None:
-    """Count how long the job has waited that has waited longest, if there is one.
-
-    There is one count for the jobs that wait for a signal, and one for those in a line.
-    """
-    signaled = [row for row in _first(Lane.WAITS) if row.awaits_signal]
-    since = [wait.since for row in signaled if (wait := current_wait.of(row))]
-    if since:
-        telemetry.oldest_wait(clock.now() - min(since))
-    in_line = [row for row in _first(Lane.HELD) if is_line(row.held_by)]
-    since = [row.waiting_since for row in in_line if row.waiting_since is not None]
-    if since:
-        telemetry.oldest_in_line(clock.now() - min(since))
+    """Write a metric for the oldest wait for a signal, and one for the oldest wait in a line."""
+    signal_waits = [current_wait.of(row) for row in _first_rows(Lane.WAITS) if row.awaits_signal]
+    starts = [wait.since for wait in signal_waits if wait]
+    if starts:
+        telemetry.oldest_wait(clock.now() - min(starts))
+    in_line = [row for row in _first_rows(Lane.HELD) if is_line(row.held_by)]
+    starts = [row.waiting_since for row in in_line if row.waiting_since is not None]
+    if starts:
+        telemetry.oldest_in_line(clock.now() - min(starts))
 
 
-def _first(lane: Lane) -> Iterable[JobRequest]:
-    keys = due_index.merged(due_shards(lane), due_index.END_OF_TIME)
-    return queries.read_many([key.id for key in islice(keys, _MOST)]).values()
+def _first_rows(lane: Lane) -> Iterable[JobRequest]:
+    keys = due_index.merge_shards(due_shards(lane), due_index.END_OF_TIME)
+    return queries.read_many([key.id for key in islice(keys, _MAX_ROWS)]).values()

@@ -1,13 +1,13 @@
 """Run the timer once: start the due occurrences of schedules, and handle every due row.
 
-Each row stores its due time: the time at which the timer must look at it. Most jobs finish before
-they are ever due. A row becomes due because its message was lost, its worker died, or its start
-time came. The timer moves the due time of each row that it handles into the future, or removes it.
+Each row stores its *due time*, at which the timer must look at it. Most jobs finish before that. A
+row becomes due because its message was lost, its worker died, or its start time has come. The timer
+moves the due time of each row that it handles into the future, or removes it.
 
-Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
-delay the others. Rows that the timer has to start, and leases that it watches, come first. For the
-other rows, the timer stops sending messages once MAX_UNCLAIMED of the rows that it has sent are
-still unclaimed. More messages wouldn't make a job start sooner.
+Rows are in *lanes*, by the kind of event that they wait for, so that a backlog of one kind doesn't
+delay the others. The first lane has the rows that the timer itself must start, and the running jobs
+whose lease it watches. For the other rows, the timer stops sending messages while MAX_UNCLAIMED of
+the rows that it has sent are unclaimed, because more messages wouldn't make a job start sooner.
 """
 
 import math
@@ -26,7 +26,7 @@ from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_index
-from job_runners.engine.tick.due_decision import LONGEST_GAP, Disposition
+from job_runners.engine.tick.due_decision import MAX_CHECK_GAP, Disposition
 from job_runners.engine.tick.due_row import process_due_row
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.sending import Send
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 
-# The timer sends no more messages while this many that it has sent are unclaimed. Each is an event
-# in Lambda's queue. With too few workers, more events would only wait there.
+# The timer sends no more messages while this many rows that it has sent are unclaimed. Each message
+# is an event in Lambda's queue. With too few workers, more events would only wait there.
 MAX_UNCLAIMED = 1000
-# One run takes this many rows from each end of a lane: the oldest and the newest. The rest are
-# still due at the next run.
+# One run handles this many of a lane's oldest rows, and this many of its newest. The next run
+# handles the others.
 _MAX_ROWS_PER_END = 3000
 _T = TypeVar("_T")
 # A run ends after this many failed sends or AWS errors without a handled row in between.
@@ -51,20 +51,15 @@ _MAX_CONSECUTIVE_FAILURES = 3
 
 
 class TickResult:
-    """The counts of one timer run, which its threads add to.
-
-    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of rows that
-    earlier runs have sent and no worker has claimed. `schedules` counts the outcomes of the due
-    schedules. `failures_in_a_row` counts failed sends and AWS errors since the last handled row.
-    """
+    """The counts of one timer run, which its threads add to."""
 
     def __init__(self) -> None:
         self.counts: Counter[Disposition] = Counter()
-        self.schedules: Counter[Outcome] = Counter()
-        self.lag = 0
+        self.schedules: Counter[Outcome] = Counter()  # the outcomes of the due schedules
+        self.lag = 0  # how late the oldest row was, in milliseconds
         self.send_failures = 0
-        self.unclaimed = 0
-        self.failures_in_a_row = 0
+        self.unclaimed = 0  # rows that earlier runs have sent and no worker has claimed
+        self.failures_in_a_row = 0  # failed sends and AWS errors since the last handled row
         self._lock = threading.Lock()
 
     @property
@@ -120,16 +115,16 @@ def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent.
 
     This is for a worker process that polls the table instead of receiving messages. It needs no
-    budget, because it sends one message and waits for that job. Queued rows that become due within
-    `ahead` milliseconds are handled too: a new row isn't due until GRACE has passed, and this
-    worker must take it sooner.
+    budget, because it sends one message and waits for that job.
 
-    `page` rows per shard are read at a time, not one, because the first may need no message.
+    Queued rows that become due within `ahead` milliseconds are handled too, because a new row isn't
+    due until GRACE has passed. `page` rows per shard are read at a time, because the first may need
+    no message.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
     timer_run.admit_held(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    rows = due_index.merged(shards, clock.now() + ahead, page)
+    rows = due_index.merge_shards(shards, clock.now() + ahead, page)
     timer_run.process(rows, budget=None, ahead=ahead)
     return timer_run.result.counts
 
@@ -206,13 +201,13 @@ class _TimerRun:
         """
         if self._is_over():
             return []
-        # Only the due time tells the rows of the backlog from new ones. A new row is due by this
-        # time. The others were postponed by at least `due_decision._MIN_RESEND_DELAY`.
+        # Only their due times distinguish the rows of the backlog from new ones: new rows are due
+        # by this time, and the others were postponed by at least `_MIN_RESEND_DELAY`.
         new_rows_due_by = clock.now() + conditional_write.GRACE
         shards = due_shards(Lane.QUEUED)
-        backlog = due_index.merged(shards, due_index.END_OF_TIME, after=new_rows_due_by)
+        backlog = due_index.merge_shards(shards, due_index.END_OF_TIME, after=new_rows_due_by)
         first = next(backlog, None)
-        if first is None:  # no row needs a message, so the unclaimed rows needn't be counted
+        if first is None:  # don't let the budget count the unclaimed rows for nothing
             return []
         return budget.take_for(chain([first], backlog))
 
@@ -291,7 +286,7 @@ class _TimerRun:
 def _postpone_broken(index_row: JobRequest) -> None:
     """Postpone a row that can't be read or handled. If that fails, the row stays due."""
     try:
-        later = clock.now() + LONGEST_GAP
+        later = clock.now() + MAX_CHECK_GAP
         transitions.set_aside(index_row.id, seen_due_at=index_row.due_at or 0, due_at=later)
     except Exception as error:  # noqa: BLE001 - the row has changed, or DynamoDB failed
         telemetry.crashed(error)

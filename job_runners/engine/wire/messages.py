@@ -1,4 +1,4 @@
-"""The messages between API, timer and worker: their fields, and their JSON form."""
+"""The messages that API and timer send to the worker: their fields, and their JSON form."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from job_runners.errors import MalformedMessage, RetryAfter, UnknownMessageVersi
 from job_runners.store.blobs import compact_json
 from job_runners.store.job_request import JobRequest, new_id
 
-# The version of every message. Raise it, for the messages that need it, when a message means
-# something that older code would get wrong: it refuses a version that it doesn't know.
+# The version in every message. Raise it when older code would misunderstand a message: code refuses
+# a version that it doesn't know.
 VERSION = 1
 
 
@@ -21,9 +21,9 @@ class JobMessage(NamedTuple):
     job_type: str
     send_id: str  # new for every message, so that a claim can record which message led to it
     request_id: str | None = None
-    # The traceparent of the span in which it is sent: see job_runners.engine.telemetry.tracing.
+    # The span in which it is sent: see job_runners.engine.telemetry.tracing.
     traceparent: str | None = None
-    # The job's queue and key. They show without a read whether the queue has limits.
+    # The job's queue and key, so that the worker needs no read to see whether the queue has limits.
     queue_name: str | None = None
     concurrency_key: str | None = None
 
@@ -31,7 +31,7 @@ class JobMessage(NamedTuple):
     def about(job: JobRequest) -> "JobMessage":
         """Return a new message about a job.
 
-        Two messages do no harm, because only one of them can claim the job.
+        Two messages about one job do no harm, because only one can lead to a claim.
         """
         return JobMessage(
             id=job.id,
@@ -60,7 +60,7 @@ class JobMessage(NamedTuple):
 
 
 class TaskMessage(NamedTuple):
-    """A complete task. No row stores it."""
+    """A task. The message is complete, because no row stores it."""
 
     id: str
     name: str
@@ -68,9 +68,9 @@ class TaskMessage(NamedTuple):
     attempt: int = 1
     request_id: str | None = None
     traceparent: str | None = None
-    # Only for a failed task that is sent again.
+    # Only for a message that redrives a failed task.
     redrives: str | None = None  # the id of the failed task
-    send_id: str | None = None  # an id of this message
+    send_id: str | None = None  # the id of this message
 
     @property
     def title(self) -> str:
@@ -90,10 +90,11 @@ class TaskMessage(NamedTuple):
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
         """Return the message of the next attempt after this error.
 
-        If the error carries a payload, the next attempt gets it.
+        A RetryAfter may have a payload for the next attempt.
         """
-        carried = error.payload if isinstance(error, RetryAfter) else None
-        payload = self.payload if carried is None else carried
+        payload = self.payload
+        if isinstance(error, RetryAfter) and error.payload is not None:
+            payload = error.payload
         return self._replace(attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
 
 
@@ -188,7 +189,7 @@ def decode(event: object) -> Message:
                 attempt=_count(event, "attempt"),
                 request_id=event.get("request_id"),
                 traceparent=_traceparent(event),
-                **_redrive(event),
+                **_redrive_fields(event),
             )
     raise MalformedMessage(
         f"the message's kind is {event.get('kind')!r}; expected job, task or queue"
@@ -196,11 +197,11 @@ def decode(event: object) -> Message:
 
 
 def _traceparent(event: Mapping[str, Any]) -> str | None:
-    named = event.get("traceparent")
-    return None if named is None else spans.valid_traceparent(named)
+    traceparent = event.get("traceparent")
+    return None if traceparent is None else spans.valid_traceparent(traceparent)
 
 
-def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
+def _redrive_fields(event: Mapping[str, Any]) -> dict[str, str]:
     if event.get("redrives") is None and event.get("send_id") is None:
         return {}
     return {"redrives": _text(event, "redrives"), "send_id": _text(event, "send_id")}

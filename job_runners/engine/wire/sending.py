@@ -1,6 +1,7 @@
-"""Send a message about a row, and rely on the row if that fails.
+"""Send messages about jobs.
 
-A message is only a hint. If a row's message isn't sent, the timer sends one when the row is due.
+A message is only a hint that a saved job can run. If it can't be sent, the timer sends another one
+when the job's row is due.
 """
 
 from typing import Protocol
@@ -13,23 +14,22 @@ from job_runners.store import conditional_write
 from job_runners.store.job_request import DuplicateOutcome, JobRequest
 from job_runners.values import Value
 
-# The longest delay of a message, in seconds: SQS's limit. The timer starts the jobs that must wait
-# longer.
-LONGEST_DELAY = 900.0
+# In seconds: the limit of SQS. The timer starts jobs that must wait longer.
+MAX_MESSAGE_DELAY = 900.0
 
 
 class Send(Protocol):
-    """Sends a message without saving anything. Raises SendFailed.
-
-    A runner's module exports such a function as `send`, if the runner can send work again.
-    """
+    """A function that sends a message. A runner's module may export one as `send`."""
 
     def __call__(self, message: Message, delay: float = 0) -> None:
-        """Send the message so that its work starts no earlier than `delay` seconds from now."""
+        """Send the message. Its work starts no earlier than `delay` seconds from now.
+
+        Raises SendFailed.
+        """
 
 
 class CannotSend:
-    """The `send` of a runner that exports none. What can't be sent stays due, or is refused."""
+    """Stands in for the `send` of a runner that exports none."""
 
     def __call__(self, message: Message, delay: float = 0) -> None:  # noqa: ARG002
         raise SendFailed(str(message), "the runner in JOB_RUNNER has no send()")
@@ -43,17 +43,20 @@ def can_send(send: Send) -> bool:
     return not isinstance(send, CannotSend)
 
 
-def require_sender(send: Send, name: str, need: str) -> Send:
-    """Return `send`. If the runner has none, raise RunnerCannotResend for what `name` names."""
+def require_sender(send: Send, name: str, reason: str) -> Send:
+    """Return `send`. If the runner can't send messages, raise RunnerCannotResend.
+
+    `name` and `reason` begin the error message, such as 'send_letters' and "has a retry policy".
+    """
     if not can_send(send):
-        raise RunnerCannotResend(name, need)
+        raise RunnerCannotResend(name, reason)
     return send
 
 
 class Accepted(Value):
-    """The answer to a request for a job: the row of the new job, or of an existing one.
+    """The result of a request for a job: the row of the new job, or of an existing one.
 
-    `duplicate` says how the existing job answers it, if another job already had the unique key.
+    If another job already held the unique key, `duplicate` says how the request was handled.
     """
 
     row: JobRequest
@@ -61,7 +64,7 @@ class Accepted(Value):
 
 
 def send_if_unclaimed(accepted: Accepted, send: Send) -> None:
-    """Send an accepted job if no worker has claimed it and no message about it is on its way."""
+    """Send an accepted job unless a worker has claimed it or a message about it was sent before."""
     row = accepted.row
     if accepted.duplicate is not None and accepted.duplicate.is_sent:
         return
@@ -70,8 +73,10 @@ def send_if_unclaimed(accepted: Accepted, send: Send) -> None:
 
 
 def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
-    """Send the message that starts or continues a job. If that fails, the timer sends one later,
-    because the row has a due time."""
+    """Send the message that starts or continues a job.
+
+    If that fails, the timer sends one when the job's row is due.
+    """
     if not can_send(send):
         return
     try:
@@ -83,8 +88,10 @@ def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
 def next_due_at(run_at: int, send: Send) -> int:
     """Return when the timer checks a job that may start at `run_at`.
 
-    If a message is to start the job, the timer checks it GRACE after `run_at`. Otherwise the timer
-    starts the job itself at `run_at`.
+    If a delayed message starts the job, the timer checks it GRACE after `run_at`. Otherwise the
+    timer itself starts the job at `run_at`.
     """
-    by_message = can_send(send) and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
-    return run_at + conditional_write.GRACE if by_message else run_at
+    is_soon = run_at - clock.now() <= MAX_MESSAGE_DELAY * clock.SECOND
+    if can_send(send) and is_soon:
+        return run_at + conditional_write.GRACE
+    return run_at

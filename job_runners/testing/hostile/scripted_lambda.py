@@ -89,7 +89,7 @@ class ScriptedLambda(SimulatedLambda):
             stack.enter_context(patch.object(RunningJob, "step", noted_step))
             stack.enter_context(patch.object(effects, "current_step", self._current_step))
             if self._mishap is IN_ONE_GO:
-                for name in ("_sleep", "_await"):
+                for name in ("_sleep", "_raise_signal_wait"):
                     stack.enter_context(patch.object(waiting, name, lambda *_: None))
             stack.enter_context(self._reporting(checkpoint, effects, recorded))
             yield

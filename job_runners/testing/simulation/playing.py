@@ -16,7 +16,7 @@ import job_runners.aws.errors
 import job_runners.handlers.timer
 from job_runners import caches
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import looking
+from job_runners.engine.groups import leftover_markers
 from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.store import (
@@ -55,7 +55,7 @@ def quietly() -> Iterator[None]:
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
         # To write tracebacks down takes a seventh of a history's time.
-        patch.object(tracebacks, "formatted", repr),
+        patch.object(tracebacks, "format_error", repr),
         # With one thread, the same choices give the same history.
         patch.object(bulk, "THREADS", 1),
         patch.object(group_ends, "_THREADS", 1),
@@ -64,9 +64,9 @@ def quietly() -> Iterator[None]:
         patch.object(group_chunks, "SIZE", 2),
         patch.object(groups, "_SHARDS", 2),
         # Members are dispatched, canceled and swept one by one.
-        patch.object(gathering, "_PART", 1),
+        patch.object(gathering, "_BATCH_SIZE", 1),
         patch.object(group_ends, "PAGE_LIMIT", 1),
-        patch.object(looking, "_PAGE", 1),
+        patch.object(leftover_markers, "_PAGE_SIZE", 1),
     ):
         after.callback(telemetry.logger.setLevel, "INFO")
         yield

@@ -313,7 +313,7 @@ def many(count: int, **more: Any) -> Any:
 def test_many_children_are_dispatched_at_once_and_returned_by_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running_job, "_CHUNK", 4)
+    monkeypatch.setattr(running_job, "_CHUNK_SIZE", 4)
     script.job = many(10)
     parent = bench.run(bench.dispatch("sample_once"))
     ids = blobs.get(parent.result, parent.result_key)

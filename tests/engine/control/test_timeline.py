@@ -403,7 +403,7 @@ def test_the_order_that_viewers_see_depends_on_no_name(
 def test_a_job_with_too_many_steps_says_so_and_shows_viewers_none(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_MOST_STEPS", 5)
+    monkeypatch.setattr(reading, "_MAX_STEPS", 5)
     script.job = lambda job, payload: [job.step(f"step {each}", lambda: 1) for each in range(6)]
     row = still.run(still.dispatch())
     found = timeline(row)

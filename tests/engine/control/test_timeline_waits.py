@@ -148,7 +148,7 @@ def test_a_signal_without_a_wait_is_listed(still: Bench) -> None:
 
 
 def test_many_children_hide_nothing_else(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_MOST_OTHERS", 3)
+    monkeypatch.setattr(reading, "_MAX_OTHER_ITEMS", 3)
 
     def work(job: Any, payload: object) -> None:
         job.dispatch_many("sample_once", ((str(each), {}) for each in range(8)))

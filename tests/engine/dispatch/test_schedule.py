@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bench import Bench
 from job_runners import clock
-from job_runners.engine.wire.sending import LONGEST_DELAY
+from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY
 from job_runners.errors import IdempotencyConflict
 from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobData
@@ -43,16 +43,16 @@ def test_a_scheduled_job_waits_for_its_time(bench: Bench) -> None:
 def test_within_15_minutes_a_message_starts_it_to_the_second_and_the_timer_makes_sure(
     bench: Bench,
 ) -> None:
-    row = bench.dispatch(delay=LONGEST_DELAY)
+    row = bench.dispatch(delay=MAX_MESSAGE_DELAY)
     assert row.due_at == (row.run_at or 0) + conditional_write.GRACE
-    bench.advance(LONGEST_DELAY + 61)
+    bench.advance(MAX_MESSAGE_DELAY + 61)
     bench.tick()
     assert bench.sent_jobs == [row.id]
 
 
 def test_beyond_15_minutes_the_timer_starts_it_to_the_minute(bench: Bench) -> None:
-    row = bench.dispatch(delay=2 * LONGEST_DELAY)
-    bench.advance(2 * LONGEST_DELAY - 60)
+    row = bench.dispatch(delay=2 * MAX_MESSAGE_DELAY)
+    bench.advance(2 * MAX_MESSAGE_DELAY - 60)
     bench.tick()
     assert not bench.sent
     bench.advance(60)

@@ -314,7 +314,7 @@ def test_the_wait_counts_if_only_its_answer_is_lost(
 def test_a_job_that_has_not_failed_waits_without_an_error(
     canceled: Dispatching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_ends, "parent_waits", lambda *_: None)
+    monkeypatch.setattr(group_ends, "check_new_wait", lambda *_: None)
     canceled.then = lambda job: job.sleep("nap", 60)
     assert canceled.start().awaits_group
     assert "error" not in moto_items.row("jobs", {"id": {"S": canceled.row.id}})

@@ -176,7 +176,7 @@ def test_members_are_dispatched_at_300_a_second_at_most(still: Bench) -> None:
 def test_an_invocation_ends_in_time_and_the_next_one_adds_the_members_that_are_missing(
     still: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "_PART", 10)
+    monkeypatch.setattr(gathering, "_BATCH_SIZE", 10)
     monkeypatch.setattr(gathering, "_ROWS_PER_SECOND", 3)  # because real time passes too
     sixty = Gathering(still, 60)
     invocations = 0

@@ -13,7 +13,7 @@ from gathering_job import Gathering, finish, items, look
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.control import caller_actions
-from job_runners.engine.groups import finishing, looking
+from job_runners.engine.groups import finishing, leftover_markers
 from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed, WrongState
@@ -243,7 +243,7 @@ def transaction_error(code: str) -> TransactWriteError:
 @pytest.fixture
 def leftover(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
     """Return a job that waits, with five members that ended without a wake-up. Pages have two."""
-    monkeypatch.setattr(looking, "_PAGE", 2)
+    monkeypatch.setattr(leftover_markers, "_PAGE_SIZE", 2)
     gathering = Gathering(bench, 5)
     gathering.start()
     for number in range(5):
@@ -256,10 +256,10 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     write_all = transactions.write_all
 
     def failing(writes: Any) -> None:
-        monkeypatch.setattr(looking, "write_all", write_all)
+        monkeypatch.setattr(leftover_markers, "write_all", write_all)
         raise error
 
-    monkeypatch.setattr(looking, "write_all", failing)
+    monkeypatch.setattr(leftover_markers, "write_all", failing)
 
 
 @pytest.mark.parametrize("error", [RaceLost([]), transaction_error("TransactionConflict")])
@@ -412,7 +412,7 @@ def test_a_job_that_is_deleted_after_its_cancel_is_shown_as_it_was(
         canceled(gathering)
         caller_actions.delete(gathering.read())
 
-    monkeypatch.setattr(group_ends, "parent_waits", delete)
+    monkeypatch.setattr(group_ends, "check_new_wait", delete)
     assert caller_actions.cancel_with_members(gathering.read(), bench.send).cancel_members
 
 

@@ -70,7 +70,7 @@ def test_nothing_of_a_group_expires_while_the_group_may_take(
     caller_actions.delete(gathering.run_member(1))
     bench.claim(gathering.member(2))
     with monkeypatch.context() as killed:
-        killed.setattr(group_ends, "member_ended", lambda *_: None)
+        killed.setattr(group_ends, "record_member_end", lambda *_: None)
         gathering.run_member(3)
     kinds = {sk.partition("#")[0] for sk in items("")}
     assert kinds == {"chunk", "done", "open", "failed", "deleted", "failures"}

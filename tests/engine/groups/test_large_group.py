@@ -85,7 +85,7 @@ def test_each_member_counts_once_and_the_job_continues_once(
     number = by_size(24, 300, 100_000)
     if number < group_chunks.SIZE:
         monkeypatch.setattr(group_chunks, "SIZE", 5)
-        monkeypatch.setattr(gathering, "_PAGE", 2)
+        monkeypatch.setattr(gathering, "_PAGE_SIZE", 2)
     # pytest would keep every line.
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     monkeypatch.setattr(Counted, "most", 0)
@@ -116,22 +116,22 @@ def test_each_member_counts_once_and_the_job_continues_once(
     assert (large.wrong, large.runs.total()) == ([], number)
 
     assert Counted.most <= 2 * group_chunks.SIZE + 1
-    assert 0 < large.most_rows <= gathering._PAGE
+    assert 0 < large.most_rows <= gathering._PAGE_SIZE
 
 
 def _kill(
     monkeypatch: pytest.MonkeyPatch, large: Large, members: dict[str, int]
 ) -> list[JobRequest]:
     """Let processes die after they have ended a member. Return the rows of these members."""
-    ended, killed = group_ends.member_ended, []
+    ended, killed = group_ends.record_member_end, []
 
-    def member_ended(row: JobRequest, *rest: Any) -> None:
+    def record_member_end(row: JobRequest, *rest: Any) -> None:
         if large.dies_after(members[row.id]):
             killed.append(row)
         else:
             ended(row, *rest)
 
-    monkeypatch.setattr(group_ends, "member_ended", member_ended)
+    monkeypatch.setattr(group_ends, "record_member_end", record_member_end)
     return killed
 
 

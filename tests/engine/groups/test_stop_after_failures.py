@@ -212,7 +212,7 @@ def test_the_timer_does_what_a_process_that_dies_at_the_stop_did_not(
 ) -> None:
     gathering = failing(bench, 4, 1)
     with monkeypatch.context() as killed:
-        killed.setattr(group_ends, "_cancel_in", lambda *_: 1 / 0)
+        killed.setattr(group_ends, "_cancel_members", lambda *_: 1 / 0)
         gathering.run_member(0)
     crashes.clear()
     assert statuses(gathering, 1, 2, 3) == {Status.QUEUED}

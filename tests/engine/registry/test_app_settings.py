@@ -286,5 +286,5 @@ def test_no_value_is_in_a_log_line_or_an_error(
         app_setting("API_KEY")
         with pytest.raises(AppSettingMissing) as missing:
             app_setting("OTHER")
-    shown = [*caplog.messages, str(missing.value), repr(app_settings._cache._read)]
+    shown = [*caplog.messages, str(missing.value), repr(app_settings._cache._last_read)]
     assert not [each for each in shown if "s3cret" in each]

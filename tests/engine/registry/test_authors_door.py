@@ -62,10 +62,10 @@ def test_a_name_costs_through_the_door_what_it_costs_at_home(
 
 
 def test_every_name_is_the_one_it_stands_for() -> None:
-    assert set(work.__all__) == set(work._HOMES)
+    assert set(work.__all__) == set(work._MODULES)
     for name in work.__all__:
         value = getattr(work, name)
-        assert (value.__name__, value.__module__) == (name, work._HOMES[name])
+        assert (value.__name__, value.__module__) == (name, work._MODULES[name])
     vars(runners).pop("JobData", None)  # as where nobody has used it yet
     assert runners.JobData is runners.base.JobData
 

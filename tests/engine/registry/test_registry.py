@@ -16,7 +16,7 @@ import job_runners.shipped.jobs.table
 import job_runners.shipped.tasks.names
 import job_runners.shipped.tasks.table
 from bench import Bench
-from job_runners.engine.registry.app_modules import import_added
+from job_runners.engine.registry.app_modules import import_app_module
 from job_runners.engine.registry.errors import NameTakenTwice
 from job_runners.engine.registry.registry import Registry, registry
 from job_runners.errors import InvalidDefinition, UnknownJobType, UnknownTask
@@ -110,7 +110,7 @@ def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_extension_may_declare_nothing_but_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     found = extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
     assert found.queues["mailings"].slots == 3
-    assert set(found.loaded().queues) == set(found.queues) == {"mailings"}
+    assert set(found.loadable().queues) == set(found.queues) == {"mailings"}
 
 
 def test_a_job_may_be_called_what_a_queue_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_an_extension_may_declare_recurring_work(
     tables = {"JOBS": {"acme_job": Job(work)}, "RECURRING": {"hourly": entry}}
     found = extended(monkeypatch, **tables)
     assert found.recurring == {"hourly": entry}
-    assert found.loaded().recurring == found.recurring
+    assert found.loadable().recurring == found.recurring
     found.resolve_all()
 
 
@@ -284,7 +284,7 @@ def test_python_searches_an_apps_folder_once_and_last(
     monkeypatch.setattr(sys, "path", ["here"])
     forget()
     for _ in range(2):
-        assert import_added("sys") is sys
+        assert import_app_module("sys") is sys
     assert sys.path == ["here", *app]
 
 

@@ -68,9 +68,9 @@ def test_where_the_loop_calls_its_next_it_raises_nothing_either(bench: Bench) ->
         while frame and frame.f_code is not asyncio.Handle._run.__code__:
             frame = frame.f_back
         assert frame
-        assert alarm._Alarm.answer
+        assert alarm._Alarm.handler
         for _ in range(2):
-            alarm._Alarm.answer(frame)
+            alarm._Alarm.handler(frame)
         reached.append("went on")
         await asyncio.sleep(LONG)
 

@@ -22,13 +22,13 @@ from job_runners.store.table import CoordinationItem
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Member
-from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.definitions import MAX_WAIT
 from limited_queue import PLACE, QUEUE, dispatch, during, hold_in_order, items
 from sample_work import script
 
 # Days for which an item is kept from its last write on, at least: None if it never expires. By the
 # first part of its partition, or of its sort key where that is a line.
-WAITS = LONGEST_WAIT / (24 * 3600) + 1  # the timer fails a job that waits for longer, within a day
+WAITS = MAX_WAIT / (24 * 3600) + 1  # the timer fails a job that waits for longer, within a day
 UNUSED = 40
 # A row: it waits in its function (job_runners.work.waiting), then under a pause, then for a deploy
 # that knows its type, and is kept at most 30 days more (RETENTION_DAYS).

@@ -114,7 +114,7 @@ def test_a_job_writes_into_its_own_folders_alone(run: Any) -> None:
 def test_a_large_file_is_read_in_parts_from_where_a_job_left_off(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_runners.work.files._READ_AHEAD", 64)
+    monkeypatch.setattr("job_runners.work.files._BLOCK_SIZE", 64)
     lines = [f"row {number}\r\n".encode() for number in range(100)]
     key = upload("rows.txt", b"".join(lines), **ACME)
     asked: list[int] = []
@@ -154,7 +154,7 @@ def test_a_large_file_is_read_in_parts_from_where_a_job_left_off(
 def test_a_file_that_is_replaced_is_not_mixed_with_the_old_one(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_runners.work.files._READ_AHEAD", 4)
+    monkeypatch.setattr("job_runners.work.files._BLOCK_SIZE", 4)
     key = upload("rows.txt", b"old and long", **ACME)
 
     def work(job: RunningJob) -> str:

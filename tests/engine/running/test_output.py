@@ -220,12 +220,12 @@ def test_metrics_of_any_length_stay_one_line(bench: Bench, lines: io.StringIO) -
     def work() -> None:
         metrics = Metrics(namespace="Acme", service="acme")
         metrics.add_metric("Calls", "Count", 2)
-        metrics.add_metadata("note", "x" * 2 * output.LONGEST_MESSAGE)
+        metrics.add_metadata("note", "x" * 2 * output.MAX_MESSAGE_LENGTH)
         metrics.flush_metrics()
 
     run(bench, lines, work)
     (calls,) = [line for line in logged_with_metrics(lines) if "Calls" in line]
-    assert len(calls["note"]) == 2 * output.LONGEST_MESSAGE
+    assert len(calls["note"]) == 2 * output.MAX_MESSAGE_LENGTH
 
 
 def test_what_only_looks_like_metrics_is_a_message(bench: Bench, lines: io.StringIO) -> None:
@@ -374,7 +374,7 @@ def test_the_traceback_of_a_failed_task_begins_in_its_own_code(
 def test_a_line_of_any_length_arrives_in_records_that_lambda_does_not_cut(
     bench: Bench, lines: io.StringIO
 ) -> None:
-    text = "\x01é" * output.LONGEST_MESSAGE
+    text = "\x01é" * output.MAX_MESSAGE_LENGTH
 
     def work() -> None:
         print(text)

@@ -296,7 +296,7 @@ def test_a_name_is_for_one_wait_of_an_invocation(bench: Bench) -> None:
 
 
 def test_a_job_may_wait_only_so_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wait_endings, "MOST_WAITS", 1)
+    monkeypatch.setattr(wait_endings, "MAX_WAITS", 1)
 
     def work(job: Any, payload: object) -> None:
         job.sleep("once", HOUR)

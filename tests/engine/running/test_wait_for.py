@@ -272,14 +272,14 @@ def test_an_answer_for_work_with_an_earlier_payload_is_not_stored_for_the_next(
 ) -> None:
     row = caller_actions.cancel(waiting(bench)[0])
     row = caller_actions.retry_again(row, bench.send)
-    check, first = signaling._check_may_come, [True]
+    check, first = signaling._refuse_if_not_accepted, [True]
 
     def restarted_after(job: Any, name: str) -> None:
         check(job, name)
         if first.pop() if first else False:
             caller_actions.retry_again(caller_actions.cancel(job), bench.send, {"number": 2})
 
-    monkeypatch.setattr(signaling, "_check_may_come", restarted_after)
+    monkeypatch.setattr(signaling, "_refuse_if_not_accepted", restarted_after)
     changed = signaling.signal(row, "approval", "yes", bench.send)
     assert changed.restarts == 1
     assert [

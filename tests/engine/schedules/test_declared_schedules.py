@@ -230,15 +230,15 @@ def test_a_schedule_that_somebody_pauses_just_then_is_changed_the_next_time(
     bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     minutes(1, Deploy(bench, hourly=hourly()))
-    put_over = schedules.put_over
+    replace = schedules.replace
 
     def overtaken(*given: Any) -> Schedule:
         schedules.pause("acme", "hourly")
-        return put_over(*given)
+        return replace(*given)
 
     deploy = Deploy(bench, hourly=hourly(payload={"number": 5}))
     with pytest.MonkeyPatch.context() as here:
-        here.setattr(declared_schedules, "put_over", overtaken)
+        here.setattr(declared_schedules, "replace", overtaken)
         minutes(1, deploy)
     assert said(lines) == []
     minutes(6, deploy)

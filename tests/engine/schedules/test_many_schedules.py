@@ -65,7 +65,7 @@ class Timers:
         while self._helping:
             self.now, shard = self._helping.pop()
             until = int(self.now) + TICK_TAKES
-            recurring.start_due(self._send, until=until, only=[shard])
+            recurring.start_due(self._send, until=until, shards=[shard])
 
     def _delegate(self, shard: str) -> None:
         self._call("Invoke")
@@ -97,7 +97,7 @@ def timers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
         name = f"hourly {number}"
         hourly = Recurring("sample_once", every=3600, organization_id=f"org-{number % 100}")
         definition = schedules.definition_of(hourly)
-        schedules.put_over(None, hourly.organization_id, name, definition, "api")
+        schedules.replace(None, hourly.organization_id, name, definition, "api")
     timers.calls.clear()
     timers.now = NOON
     yield timers
@@ -114,7 +114,7 @@ def test_10_000_occurrences_of_one_minute_are_all_started_within_90_seconds(
     calls = timers.calls
     assert calls["TransactWriteItems"] == SCHEDULES
     assert calls["Invoke"] == SCHEDULES + len(store.shards()) - 1
-    assert calls["BatchGetItem"] <= SCHEDULES / recurring._BATCH + 3 * len(store.shards())
+    assert calls["BatchGetItem"] <= SCHEDULES / recurring._BATCH_SIZE + 3 * len(store.shards())
     record_property(
         "figures",
         f"10,000 occurrences of one minute, the tick 59 s away (1:{SCALE}): late at most "

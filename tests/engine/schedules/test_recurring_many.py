@@ -44,7 +44,7 @@ def test_many_that_are_due_are_shared_out_by_shard(
     def delegate(shard: str) -> None:
         delegated.append(shard)
         if len(delegated) > 1:  # of the first, the event is lost
-            counts.update(look(bench, only=[shard]))
+            counts.update(look(bench, shards=[shard]))
 
     counts.update(look(bench, delegate=delegate))
     assert counts[Outcome.STARTED] == 12
@@ -91,7 +91,7 @@ def test_who_helps_looks_at_its_shard_alone(bench: Bench, counted: Counter[str])
     counted.clear()
     mine = sum(schedule.due_shard == "schedules-0" for schedule in puts)
     assert 0 < mine < 8
-    assert look(bench, only=["schedules-0"]) == {Outcome.STARTED: mine}
+    assert look(bench, shards=["schedules-0"]) == {Outcome.STARTED: mine}
     assert counted["Query"] == 1
 
 

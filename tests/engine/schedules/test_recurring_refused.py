@@ -238,7 +238,7 @@ THROTTLED: Any = {
 def test_schedules_that_aws_does_not_give_are_left_due(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, first: Exception
 ) -> None:
-    monkeypatch.setattr(recurring, "_BATCH", 2)
+    monkeypatch.setattr(recurring, "_BATCH_SIZE", 2)
     puts = [put(f"hourly {number}") for number in range(10)]
     go_to(NOON)
     calls = []

@@ -14,7 +14,7 @@ from hourly import HOUR, NOON, Time, get, go_to, look, put, started
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.engine.schedules import schedules
-from job_runners.engine.schedules.due_schedule import TAKEN
+from job_runners.engine.schedules.due_schedule import KEY_TAKEN
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.store import answers, blobs, transitions
 from job_runners.store.transactions import RaceLost, RecordWrite
@@ -154,7 +154,7 @@ def test_who_is_killed_has_been_answered_and_has_said_so_or_neither(
         assert (*said, schedule.skipped) == (1, NOON, other.id, 0)
     else:
         said = (schedule.skipped, schedule.last_skipped_at, schedule.last_skipped_why)
-        assert (*said, schedule.started, schedule.last_job_id) == (1, NOON, TAKEN, 0, None)
+        assert (*said, schedule.started, schedule.last_job_id) == (1, NOON, KEY_TAKEN, 0, None)
     # It goes on: the other one is sent if nobody has, and the next occurrence has its own job.
     bench.deliver()
     Time.now += 61 * clock.SECOND

@@ -177,7 +177,7 @@ def test_the_job_must_be_one_that_could_be_dispatched() -> None:
 def test_what_the_code_declares_is_not_changed_or_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    schedules.put_over(None, "acme", "hourly", schedules.definition_of(hourly()), "code")
+    schedules.replace(None, "acme", "hourly", schedules.definition_of(hourly()), "code")
     with pytest.raises(ScheduleDeclared):
         put()
     with pytest.raises(ScheduleDeclared):
@@ -191,7 +191,7 @@ def test_what_the_code_declares_is_not_changed_or_deleted(
 
 
 def test_a_name_of_the_code_that_it_has_given_up_does_not_come_with_its_pause() -> None:
-    schedules.put_over(None, "acme", "hourly", schedules.definition_of(hourly()), "code")
+    schedules.replace(None, "acme", "hourly", schedules.definition_of(hourly()), "code")
     schedules.pause("acme", "hourly")
     store.delete(schedules.get("acme", "hourly"))
     assert put().paused_at is None

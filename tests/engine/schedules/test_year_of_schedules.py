@@ -65,7 +65,7 @@ def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     schedule_marks.note_in_use()
     year = Year(monkeypatch)
     for name, asked in DECLARED.items():
-        schedules.put_over(None, "a", name, schedules.definition_of(asked), "api")
+        schedules.replace(None, "a", name, schedules.definition_of(asked), "api")
     yield year
     telemetry.logger.setLevel("INFO")
 

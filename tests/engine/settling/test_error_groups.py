@@ -167,11 +167,11 @@ def test_a_process_writes_a_group_once_a_second_and_counts_the_others_later(benc
 def test_a_process_remembers_a_limited_number_of_groups(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "_MOST_KEPT", 2)
+    monkeypatch.setattr(counting, "_MAX_REMEMBERED", 2)
     for where in ("here", "read", "kind"):
         fail(bench, where)
     assert len(groups()) == 3
-    assert len(counting._writes.last) == 1
+    assert len(counting._state.last_writes) == 1
 
 
 def test_a_new_group_is_reported_once(

@@ -77,5 +77,5 @@ def test_a_traceback_names_a_file_of_an_app_as_it_is_in_its_project() -> None:
     code = compile("1 / 0", ROOT / "acme_built" / "lists.py", "exec")
     with pytest.raises(ZeroDivisionError) as raised:
         exec(code)
-    place = tracebacks.formatted(raised.value).splitlines()[-2]
+    place = tracebacks.format_error(raised.value).splitlines()[-2]
     assert place.startswith('  File "acme_built/lists.py", line 1')

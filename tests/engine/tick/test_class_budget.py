@@ -110,7 +110,7 @@ def test_without_classes_no_row_is_read_for_its_type(
 def test_messages_of_this_run_count_though_the_index_lags_behind(
     classes: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(due_index, "unclaimed", lambda most: [])
+    monkeypatch.setattr(due_index, "unclaimed_ids", lambda most: [])
     dispatch(classes, *["large"] * 6)
     classes.advance(61)
     assert classes.tick().counts == {Disposition.SENT: 2, Disposition.DEFERRED: 4}

@@ -15,7 +15,7 @@ from job_runners.work import Queue, Rate
 _STALE = CACHE_TIME + 2 * SKEW
 # A sweep (see job_runners/engine/lines/sweeping.py) must be complete after the first timer run that
 # begins this long after the sweep's request. That is long enough even if the clocks differ.
-SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW
+SWEPT_AFTER = sweeping.PROPAGATION_TIME + 2 * SKEW
 _NO_LIMITS: Row = {}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import moto_items
 from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners import clock
-from job_runners.engine.schedules.due_schedule import STILL_RUNS
+from job_runners.engine.schedules.due_schedule import PREVIOUS_UNFINISHED
 from job_runners.engine.schedules.occurrence import MISSED, ON_TIME
 from job_runners.store.job_request import derived_id
 from job_runners.testing.moto_direct import Row
@@ -115,7 +115,7 @@ class ScheduleChecker:
             is_hardly_late = now - passed_over[-1] < ON_TIME - 2 * SKEW
             if not is_next_due and (before["most_missed"] > 0 or is_hardly_late):
                 self._report(f"{name} makes up for none of the missed occurrences")
-        if why == STILL_RUNS:
+        if why == PREVIOUS_UNFINISHED:
             last = self._rows.get(before.get("last_job_id", ""), {})
             ended = last.get("finished_at", now)
             if not last or ended < self._world.stack[-1].started - 2 * SKEW:

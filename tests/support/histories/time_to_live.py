@@ -10,13 +10,13 @@ from job_runners import clock
 from job_runners.store.job_request import job_id_of
 from job_runners.testing import moto_direct
 from job_runners.testing.moto_direct import Row
-from job_runners.work.definitions import LONGEST_WAIT
+from job_runners.work.definitions import MAX_WAIT
 
 _FINISHED = ("succeeded", "failed", "canceled")
 _NEVER = 10**12  # seconds
 _DELETED_LATE = 3 * clock.DAY  # how long after its expiry an item may still be there
 # How long a job may rely on an item of each kind, in milliseconds.
-_LONGEST_WAIT = int(LONGEST_WAIT * clock.SECOND)
+_LONGEST_WAIT = int(MAX_WAIT * clock.SECOND)
 _HOLDS_SLOT = 40 * clock.DAY  # see docs/build/queues.md
 _LIFETIME = 300 * clock.DAY  # see docs/reference/limits.md
 _FOREVER = _NEVER * clock.SECOND

@@ -1,0 +1,91 @@
+"""Delete the leftover markers of a group, when the timer checks the group.
+
+Each member that hasn't ended has a *marker*, an item of its own in the table. A marker is left over
+if the process that recorded the member's end was killed before it deleted the marker.
+"""
+
+from pynamodb.exceptions import PynamoDBException
+
+from job_runners import clock
+from job_runners.aws.errors import is_conflict
+from job_runners.engine.groups import finishing
+from job_runners.engine.telemetry import telemetry
+from job_runners.store import groups
+from job_runners.store.groups import GroupItem
+from job_runners.store.job_request import JobRequest
+from job_runners.store.queries import read_many
+from job_runners.store.transactions import RaceLost, RecordWrite, write_all
+
+_PAGE_SIZE = 100  # markers that are read at a time
+# The most pages of a shard that one check reads. While more than 1,000 members of a shard are
+# unfinished, some leftover markers may stay, but then the parent can't continue anyway.
+_MAX_PAGES = 10
+_MAX_GAP = 10 * clock.MINUTE
+_GAP_AFTER_A_DAY = clock.HOUR
+# An invocation writes a member's marker, and then its row. This long after the marker, it can't be
+# still about to write the row, because Lambda has ended it.
+_MAX_DISPATCH_TIME = 35 * clock.MINUTE
+
+
+def sweep(parent: JobRequest) -> None:
+    """Delete the leftover markers of the group that a job waits for."""
+    for partition in groups.awaited_group(parent).partitions:
+        _sweep(partition)
+
+
+def next_check(parent: JobRequest) -> int:
+    """Return when the timer checks a group again.
+
+    The gap grows from one minute to ten minutes. Once the parent has waited for a day, it is an
+    hour. While the members are being canceled, it is a minute.
+    """
+    if parent.cancel_members:
+        return clock.now() + clock.MINUTE
+    waited = clock.now() - (parent.waiting_since or clock.now())
+    max_gap = _GAP_AFTER_A_DAY if waited >= clock.DAY else _MAX_GAP
+    return clock.now() + min(max(waited, clock.MINUTE), max_gap)
+
+
+def _sweep(partition: str) -> None:
+    """Delete the leftover markers of a shard, including those after markers of open members."""
+    after = ""
+    for _ in range(_MAX_PAGES):
+        markers = groups.first_markers(partition, _PAGE_SIZE, after)
+        rows = read_many((marker.member_id for marker in markers), fresh=True)
+        for marker in markers:
+            delete_if_ended(marker, rows.get(marker.member_id))
+        if len(markers) < _PAGE_SIZE:
+            return
+        after = markers[-1].member_id
+
+
+def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
+    """Delete a marker if its member has ended or is gone. Return whether it was deleted.
+
+    The transaction checks that the row and the marker haven't changed since they were read.
+    Otherwise a member that was retried in the meantime could lose its marker. The marker of a
+    member without a row is kept at first, because an invocation may be about to save the row.
+    """
+    if row is not None and not row.status.finished:
+        return False
+    if row is None and clock.now() < marker.put_at + _MAX_DISPATCH_TIME:
+        return False
+    if row is not None:
+        finishing.note_failure(row)
+    if row is None:  # DynamoDB deletes an expired row up to days later
+        now = clock.now() // clock.SECOND
+        is_unchanged = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
+    else:
+        is_unchanged = JobRequest.finished_at == row.finished_at  # a retry removes it
+    row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=is_unchanged)
+    try:
+        write_all([groups.sweep_write(marker), row_check])
+    except RaceLost as lost:
+        telemetry.race_lost(lost)
+        return False
+    except PynamoDBException as error:
+        if not is_conflict(error):
+            raise
+        telemetry.race_lost(error)
+        return False
+    return True
