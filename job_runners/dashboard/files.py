@@ -58,9 +58,13 @@ _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTIL
 _COMMENT = re.compile(
     r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
 )
-# Browsers don't need indentation and empty lines either. No string in the modules spans several
-# lines.
+# Browsers don't need indentation and empty lines either, nor line ends after these characters. No
+# string in the modules spans several lines.
 _SPACE = re.compile(r"^[ \n]+", re.MULTILINE)
+_LINE_END = re.compile(r"(?<=[{(\[,;])\n")
+# In styles, they don't need the spaces around these either. A space before a quotation mark stays,
+# because a colon before it may be text.
+_STYLE_SPACE = re.compile(r"(?<=[{};,])[ \n]| (?=[{}])|(?<=[a-z]:) (?!\")")
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
@@ -108,10 +112,10 @@ def version() -> str:
 def _others() -> dict[str, Asset]:
     styles = "".join((_FOLDER / name).read_text() for name in _STYLES)
     return {
-        "app.js": _asset("".join(_joined(_FIRST_MODULE, set())), ".js"),
+        "app.js": _asset(_LINE_END.sub("", "".join(_joined(_FIRST_MODULE, set()))), ".js"),
         "icon.svg": _asset((_FOLDER / "icon.svg").read_text(), ".svg"),
         "answer.css": _asset((_FOLDER / "answer.css").read_text(), ".css"),
-        "style.css": _asset(_bare(styles), ".css"),
+        "style.css": _asset(_STYLE_SPACE.sub("", _bare(styles)), ".css"),
     }
 
 
