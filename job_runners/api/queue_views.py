@@ -160,6 +160,14 @@ QUEUE_KEY: Fields[KeyUsage] = {
     ),
     "more_waiting": Field(MORE, lambda use: use.waiting.more),
     "oldest_waiting_since": Field(nullable(TIME), lambda use: time_of(use.waiting.oldest)),
+    "oldest_waiting_id": Field(
+        {
+            **nullable(ID),
+            "description": "The first job in line. Null in a fair queue, and if it belongs to "
+            "another organization",
+        },
+        lambda use: use.oldest_id,
+    ),
     "last_started_at": Field(
         {**nullable(TIME), "description": "When the newest of `holders` got its slot"},
         lambda use: time_of(max((each.since for each in use.holders if each.since), default=None)),

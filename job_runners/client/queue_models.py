@@ -52,6 +52,7 @@ class ConcurrencyKey(FromJson):
     waiting: int
     more_waiting: bool
     oldest_waiting_since: datetime | None = None
+    oldest_waiting_id: str | None = None
     last_started_at: datetime | None = None
     next_start_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -37,6 +37,7 @@ def test_it_shows_who_has_its_slots_and_how_many_wait_since_when(worker: FakeLam
     assert (key["key"], key["slots_in_use"], key["waiting"]) == ("*", 1, 2)
     assert (key["more_waiting"], key["next_start_at"]) == (False, None)
     assert key["oldest_waiting_since"] == second["waiting_since"]
+    assert key["oldest_waiting_id"] == ids[1]
     (holder,) = key["holders"]
     assert (holder["job_id"], holder["organization_id"]) == (ids[0], "acme")
     assert holder["since"].endswith("Z")
@@ -305,6 +306,8 @@ def test_a_caller_of_one_organisation_sees_its_own_alone(
     found = crowded("small")
     assert uses(found["sample_slots"]) == {"*": (0, 1)}
     assert uses(found["sample_fair"]) == {"*": (0, 1)}
+    first = [found[name]["keys"][0]["oldest_waiting_id"] for name in ("sample_slots", "sample_fair")]
+    assert first == [None, None]
     assert uses(found["sample_organizations"]) == {"small": (1, 1)}
     assert uses(found["sample_campaigns"]) == {"small:about small": (1, 1)}
     assert uses(found["sample_texts"]) == {"about small": (1, 1)}

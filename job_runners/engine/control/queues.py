@@ -39,13 +39,14 @@ class KeyUsage(NamedTuple):
     """The jobs that run or wait under one key of a queue.
 
     `next_start_at` is when the rate allows another start, in milliseconds since 1970, or None if it
-    allows one now.
+    allows one now. `oldest_id` is None in a fair line, where organizations take turns.
     """
 
     key: str
     holders: tuple[Holder, ...]
     waiting: WaitingCount
     next_start_at: int | None
+    oldest_id: str | None
 
     @property
     def is_idle(self) -> bool:
@@ -211,7 +212,10 @@ class _Keys:
             waiting_jobs = waiting.count_in_line(line.partition_key, self._seen_by, group)
         opens_at = line.opens_at()
         next_start_at = opens_at if opens_at > clock.now() else None
-        return KeyUsage(key, tuple(self._holders(line)), waiting_jobs, next_start_at)
+        oldest = None if is_fair or not waiting_jobs.count else line.first
+        is_seen = oldest and self._seen_by in (None, oldest.organization_id)
+        oldest_id = oldest.job_id if oldest and is_seen else None
+        return KeyUsage(key, tuple(self._holders(line)), waiting_jobs, next_start_at, oldest_id)
 
     def _holders(self, line: Line) -> Iterator[Holder]:
         """Yield the slot holders that the caller may see."""
