@@ -58,10 +58,11 @@ _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTIL
 _COMMENT = re.compile(
     r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
 )
-# Browsers don't need indentation and empty lines either, nor line ends after these characters. No
-# string in the modules spans several lines.
+# Browsers don't need indentation and empty lines either, nor line ends after these characters and
+# spaces around these operators. No string in the modules spans several lines or has such operators.
 _SPACE = re.compile(r"^[ \n]+", re.MULTILINE)
 _LINE_END = re.compile(r"(?<=[{(\[,;])\n")
+_OPERATOR = re.compile(r" (=>|[=!]==|&&|\|\|) ")
 # In styles, they don't need the spaces around these either. A space before a quotation mark stays,
 # because a colon before it may be text.
 _STYLE_SPACE = re.compile(r"(?<=[{};,])[ \n]| (?=[{}])|(?<=[a-z]:) (?!\")")
@@ -111,8 +112,9 @@ def version() -> str:
 @cache
 def _others() -> dict[str, Asset]:
     styles = "".join((_FOLDER / name).read_text() for name in _STYLES)
+    script = _LINE_END.sub("", "".join(_joined(_FIRST_MODULE, set())))
     return {
-        "app.js": _asset(_LINE_END.sub("", "".join(_joined(_FIRST_MODULE, set()))), ".js"),
+        "app.js": _asset(_OPERATOR.sub(r"\1", script), ".js"),
         "icon.svg": _asset((_FOLDER / "icon.svg").read_text(), ".svg"),
         "answer.css": _asset((_FOLDER / "answer.css").read_text(), ".css"),
         "style.css": _asset(_STYLE_SPACE.sub("", _bare(styles)), ".css"),

@@ -306,8 +306,8 @@ def test_a_caller_of_one_organisation_sees_its_own_alone(
     found = crowded("small")
     assert uses(found["sample_slots"]) == {"*": (0, 1)}
     assert uses(found["sample_fair"]) == {"*": (0, 1)}
-    first = [found[name]["keys"][0]["oldest_waiting_id"] for name in ("sample_slots", "sample_fair")]
-    assert first == [None, None]
+    whole = [found[name]["keys"][0] for name in ("sample_slots", "sample_fair")]
+    assert [key["oldest_waiting_id"] for key in whole] == [None, None]
     assert uses(found["sample_organizations"]) == {"small": (1, 1)}
     assert uses(found["sample_campaigns"]) == {"small:about small": (1, 1)}
     assert uses(found["sample_texts"]) == {"about small": (1, 1)}
