@@ -250,10 +250,39 @@ def test_manual_retries_and_gaps_are_told(page: Page, dashboard: str) -> None:
     expect(table.get_by_role("rowheader")).to_have_text(
         [
             *("Dispatched by operator:bob", "Attempt 1", "Invocation 1"),
-            *("Retried by operator:ada", "Attempt 1, manual retry 1", "Invocation 3"),
+            *("Retried by operator:ada", "Held by a pause or another job"),
+            *("Attempt 1, manual retry 1", "Invocation 3"),
         ]
     )
     expect(
         page.get_by_text("Not recorded, because AWS refused a write: 1 invocation.")
     ).to_be_visible()
     expect(page.get_by_text("The job has more records than are shown.")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"concurrency_key": "*"}, "In line or held by a pause"),
+        ({"concurrency_key": None}, "Held by a pause or another job"),
+        ({"run_at": at(5400.0)}, "Scheduled"),
+    ],
+)
+def test_the_time_before_a_first_invocation_is_a_wait(
+    page: Page, dashboard: str, fields: dict[str, Any], words: str
+) -> None:
+    table = show(page, dashboard, [invocation(1, 1, 5400.4, None)], status="running", **fields)
+    assert cells(table, words) == ["1 h 30 min", ""]
+
+
+def test_a_hold_between_invocations_is_a_wait(page: Page, dashboard: str) -> None:
+    records = [
+        invocation(1, 1, 1, 2, outcome="paused"),
+        invocation(2, 1, 62.4, 63, outcome="yielded"),
+        invocation(3, 1, 93.4, 94, outcome="continued"),
+        invocation(4, 1, 104.4, 105, outcome="succeeded"),
+    ]
+    table = show(page, dashboard, records, status="succeeded", error=None)
+    assert cells(table, "Held by a pause") == ["1 min", ""]
+    assert cells(table, "In line") == ["30 s", ""]
+    assert table.locator("tr.wait").count() == 2

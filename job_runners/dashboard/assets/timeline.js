@@ -22,6 +22,8 @@ const OUTCOMES = {
 };
 const ACTS = { dispatched: "Dispatched", replaced: "Payload replaced", canceled: "Cancel requested", retried: "Retried" };
 const WAITS = new Set(["sleep", "signal", "group"]);
+const HOLDS = { paused: "Held by a pause", yielded: "In line" }; // after an invocation with this outcome
+const SHORTEST_HOLD = 2000; // milliseconds
 
 /** What the user has opened and closed in a timeline. */
 export class Opened {
@@ -47,7 +49,7 @@ export function timeline(job, found, opened) {
     const isLast = index === attempts.length - 1;
     const before = acts.splice(0, leading(acts, (act) => isLast ? act.what !== "canceled" : act.at <= attempt.from));
     const isOpen = opened.attempts.get(attempt.key) ?? (isLast || rows <= MOST_OPEN);
-    return [before.map(actRow), body(attempt, isOpen, opened, budget)];
+    return [before.map(actRow), held(job, found.acts, attempt), body(attempt, isOpen, opened, budget)];
   });
   const waits = currentWait(job, found?.records ?? []);
   return [
@@ -116,6 +118,16 @@ function axisOf(invocations) {
   return { at, length: Math.max(1, length) };
 }
 
+/** The time before a run's first invocation in which no worker could have begun it. */
+function held(job, acts, { key, number, invocations: [first] }) {
+  const from = number === 1 && acts.findLast(({ what, at }) => (what === "dispatched" || what === "retried") && at <= first.ready_at)?.at;
+  if (!from || !isHold(from, first.ready_at)) return null;
+  const words = first.ready_at === job.run_at ? "Scheduled" : job.concurrency_key ? "In line or held by a pause" : "Held by a pause or another job";
+  return h("tbody", { role: "rowgroup", "data-key": `held ${key}` }, row({ words, start: from, end: first.ready_at, is: "wait" }));
+}
+
+const isHold = (from, to) => Date.parse(to) - Date.parse(from) >= SHORTEST_HOLD;
+
 function body(attempt, isOpen, opened, budget) {
   const { key, number, run, last } = attempt;
   const title = number === null ? "Before the first attempt" : `Attempt ${number}${run > 1 ? `, manual retry ${run - 1}` : ""}`;
@@ -146,8 +158,12 @@ function rowsOf(attempt, opened) {
   const known = new Set(attempt.invocations.map(({ claim }) => claim));
   const strangers = attempt.others.filter(({ claim }) => !known.has(claim));
   rows.push(...recordRows(attempt, strangers, opened));
+  let last = null;
   for (const invocation of attempt.invocations) {
     const { claim, ready_at, began_at, ended_at, outcome } = invocation;
+    const [before, hold] = [last?.ended_at, HOLDS[last?.outcome]];
+    if (hold && isHold(before, ready_at)) rows.push(() => row({ words: hold, start: before, end: ready_at, is: "wait" }));
+    last = invocation;
     const waited = Date.parse(began_at) - Date.parse(ready_at);
     const words = (OUTCOMES[outcome] ?? outcome ?? "running") + (waited >= 100 ? `, after ${duration(waited)} in queue` : "");
     rows.push(() => row({
