@@ -34,10 +34,14 @@ def key(name: str, *holders: str, **changes: Any) -> dict[str, Any]:
     held = [{"job_id": each, "organization_id": "acme", "since": SINCE} for each in holders]
     none = {"waiting": 0, "more_waiting": False, "oldest_waiting_since": None}
     return {
-        "key": name, "slots_in_use": len(held), "holders": held, **none, "next_start_at": None,
+        "key": name, "oldest_waiting_id": None, "slots_in_use": len(held), "holders": held, **none,
+        "next_start_at": None,
         "last_started_at": SINCE if holders else None,
         **changes,
     }  # fmt: skip
+
+
+FIRST = {"oldest_waiting_id": "e" * 32}
 
 
 def queue(name: str, *keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -60,7 +64,7 @@ QUEUES = [
     queue("default"),
     queue(
         "imports",
-        key("*", "a" * 32, "b" * 32, waiting=12, oldest_waiting_since=SINCE),
+        key("*", "a" * 32, "b" * 32, waiting=12, oldest_waiting_since=SINCE, **FIRST),
         limits=LIMITS,
         changed_at=SINCE,
         changed_by="service:ada",
@@ -136,13 +140,19 @@ def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: 
     queues_page(page, dashboard)
     changed = "2 slots, at most 10,000 waiting changed 4 min ago by service:ada"
     since = ("4 min since 13:56", "4 min ago at 13:56")
+    oldest = (f"{since[0]} oldest job", since[1])
     assert cells(page, "imports") == [
-        *("imports import_file", "2 of 2", "12 waiting in line", *since),
-        *(f"{BUSY} one of the 2 that run ends", changed, ""),
+        *("imports import_file", "2 of 2", "12 waiting in line", *oldest),
+        f"{BUSY} one of the 2 that run ends. The longest has run for 4 min",
+        *(changed, "not paused"),
     ]  # fmt: skip
+    first = row(page, "imports").get_by_role("link", name="oldest job")
+    expect(first).to_have_attribute("href", f"#/job/{'e' * 32}")
     waits = ("1 of 1", "at least 1,000 waiting in line", *since)
-    assert cells(page, "mailings") == ["mailings", *waits, "", CAMPAIGNS["words"], ""]
-    assert cells(page, "acme:spring")[1:6] == [*waits, f"{BUSY} the one that runs ends"]
+    assert cells(page, "mailings") == ["mailings", *waits, "", CAMPAIGNS["words"], "not paused"]
+    assert cells(page, "acme:spring")[1:6] == [
+        *(*waits, f"{BUSY} the one that runs ends. It has run for 4 min")
+    ]
     assert cells(page, "acme:<b>autumn</b>")[1:6] == ["0 of 1", "0", "", "", ""]
     waiting, _, _, why, words = cells(page, "texts")[2:7]
     assert (waiting, words) == ("1 waiting in line", "30 starts per 60 s")
@@ -167,17 +177,19 @@ def test_a_queue_without_limits_says_what_waits_by_job_type(page: Page, dashboar
     started = "10 min ago at 13:50"
     assert words[1:5] == [NONE, "at least 900 queued", f"{since} oldest job", started]
     assert words[5] == (
-        "No worker starts them: none for 10 min Ruled out: a pause, a limit, failures in "
-        "organization default since then. Since then, the same worker has started other jobs. "
-        "Check the concurrency and code of the worker: run job-runners doctor. See the error groups"
+        "No worker starts them: none for 10 min Ruled out: a pause, a limit, failures since 13:50 "
+        "(older ones). Since then, the same worker has started other jobs. Check the concurrency "
+        "and code of the worker: run job-runners doctor."
     )
     assert cells(page, "old")[3:6] == [
-        "at least 3 min since 13:57 oldest job", "none found", "old paused 4 h ago by service:ada",
+        "at least 3 min since 13:57 oldest job", "none found",
+        "old paused 4 h ago by service:ada Resume old",
     ]  # fmt: skip
     assert cells(page, "quick")[1:6] == ["at least 3", NONE, "", "now at 14:00", ""]
     oldest = row(page, "count_words").get_by_role("link", name="oldest job")
     expect(oldest).to_have_attribute("href", f"#/job/{'d' * 32}")
-    expect(page.get_by_text("So these numbers are minimums")).to_be_visible()
+    expect(page.get_by_text("940 queued, 3 running. So these numbers are minimums")).to_be_visible()
+    assert cells(page, "old")[2] == "at least 40 queued (held at their next check)"
     # What has waited longest comes first.
     assert page.locator("a.named").all_inner_texts()[:2] == ["webhooks", "default"]
     answer(page, "/backlog", backlog(more=False))
@@ -209,7 +221,8 @@ FAILURE = {"job_type": "count_words", "error_kind": "E", "last_seen_at": NOW}
         ),
         (
             {"jobs": [waits("count_words")], "failures": [FAILURE]},
-            "Ruled out: a pause, a limit. No other start since then was found. Its jobs fail",
+            "Ruled out: a pause, a limit. No other start since then was found. Its jobs fail since "
+            "13:56: see their errors.",
         ),
         (
             {"jobs": [waits("count_words", running=3)]},
@@ -242,7 +255,8 @@ def test_a_paused_queue_counts_what_its_pause_does_not_hold_yet(page: Page, dash
     hooks = waits("quick", queue_name="webhooks", waiting=5, oldest_waiting_since=_EIGHT)
     queues_page(page, dashboard, jobs=[hooks], more=False)
     assert cells(page, "webhooks")[2:6] == [
-        "5 queued 312 waiting under the pause", "5 h since 09:00 oldest job", "none found",
+        "312 waiting under the pause 5 more queued (held at their next check)",
+        "5 h since 09:00 oldest job", "none found",
         "Paused 4 h ago by service:ada The oldest had already waited 70 min by then: no worker had "
         "started it",
     ]  # fmt: skip
@@ -277,7 +291,11 @@ def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboar
     resumed = answer(page, "/paused/job_type/old", "", 204)
     old.get_by_role("switch", name="Pause old").click()
     expect(page.get_by_role("status")).to_contain_text("old is resumed")
-    assert [each.method for each in resumed] == ["DELETE"]
+    expect(old.locator(".do")).to_have_text("paused")
+    in_queue = page.locator("tr[data-key='default#old']")
+    in_queue.get_by_role("button", name="Resume old").click()
+    expect(in_queue.get_by_role("button")).to_be_enabled()
+    assert [each.method for each in resumed] == ["DELETE", "DELETE"]
 
 
 @pytest.mark.parametrize("width", [360, 1200])

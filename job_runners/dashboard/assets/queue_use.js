@@ -2,16 +2,25 @@
 // from the queue itself, the backlog, the pauses and the error groups.
 
 import { h } from "./dom.js";
+import { knownJobTypes } from "./filters.js";
 import { age, clockOf, coming, COUNT, waited } from "./format.js";
 import { organization, to } from "./route.js";
 
 export const READ = COUNT.format(1000); // jobs of the backlog
 const PROMPT = 60_000; // milliseconds that a worker may take to start a job
+const LONG = 600_000; // milliseconds in a line from which on it's late
 
-/** The error groups of the organization, or null if the caller may not see them. */
-export async function failuresOf(fetched) {
+/** What explains waits: the backlog of an organization or of all, the pauses, the job types and, for all words, the error groups. */
+export async function readWorld(fetched, query = {}, isBrief = false) {
+  const [backlog, { paused }, types, failures] = await Promise.all([
+    fetched("backlog", query), fetched("paused"), knownJobTypes(), isBrief ? null : failuresOf(fetched, query.organization_id ?? organization())]);
+  return { backlog, paused, types, failures };
+}
+
+/** The error groups of an organization, or null if the caller may not see them. */
+async function failuresOf(fetched, organizationId) {
   try {
-    return (await fetched("failures", { organization_id: organization() })).failures;
+    return (await fetched("failures", { organization_id: organizationId })).failures;
   } catch (problem) {
     if (problem.status === undefined) throw problem;
     return null;
@@ -44,6 +53,7 @@ export function ofQueue(queue, world) {
       ...(queue.limits ? own.flatMap((each) => each.causes.filter(({ kind }) => kind === "job_type")) : [])],
     held: sum([alone?.held, entry && { count: entry.waiting ?? 0, more: entry.more_waiting }]),
     queued: whole.queued ?? (queue.limits ? null : { count: 0, more: backlog.more }),
+    isPaused: Boolean(entry ?? alone?.isPaused),
     lined: queue.keys_cursor ? { ...whole.lined, more: true } : whole.lined,
     since: earliest(whole.since, queuedBefore(entry)),
     lastStart: latest(whole.lastStart, ...own.map((each) => each.lastStart)),
@@ -65,7 +75,7 @@ export function ofType(name, world, queues) {
   }
   const whole = summed(parts);
   return {
-    ...whole, name, paused: entry, elsewhere: limited?.name, causes: parts.flatMap((each) => each.causes).filter(isFirstOfKind),
+    ...whole, name, paused: entry, isPaused: Boolean(entry), elsewhere: limited?.name, causes: parts.flatMap((each) => each.causes).filter(isFirstOfKind),
     held: entry && { count: entry.waiting ?? 0, more: entry.more_waiting },
     queued: limited && !whole.queued.count ? null : whole.queued, since: earliest(whole.since, queuedBefore(entry)),
     oldestId: parts.length === 1 ? parts[0].oldestId : null,
@@ -80,13 +90,12 @@ function typeIn(name, counted, holdsAll, world) {
   const { running = 0, waiting = 0, last_started_at: lastStart, oldest_waiting_id: oldestId } = counted ?? {};
   const queuedAt = counted?.oldest_waiting_since;
   const use = {
-    name, job_type: name, running, moreRunning: backlog.more, queued: { count: waiting, more: backlog.more },
+    name, job_type: name, isPaused: Boolean(entry), running, moreRunning: backlog.more, queued: { count: waiting, more: backlog.more },
     held: entry && holdsAll ? { count: entry.waiting ?? 0, more: entry.more_waiting } : null,
     since: earliest(queuedAt, entry && holdsAll ? queuedBefore(entry) : null), more: backlog.more && waiting > 0, lastStart, oldestId,
   };
-  const late = queuedAt && new Date() - new Date(queuedAt) > PROMPT;
   const causes = entry ? [pauseOf(entry, lastStart, queuedAt)] : [];
-  if (late && !entry) causes.push({ kind: "worker", ...use, ...evidence(use, queuedAt, types, backlog, failures) });
+  if (isOver(queuedAt, PROMPT) && !entry) causes.push({ kind: "worker", ...use, ...evidence(use, queuedAt, types, backlog, failures) });
   return { ...use, causes };
 }
 
@@ -98,16 +107,19 @@ function evidence({ name, lastStart }, queuedAt, types, backlog, failures) {
   return {
     worker: worker(name),
     startsOthers: later.some((each) => worker(each.job_type) === worker(name)), startsElsewhere: later.length > 0,
-    failed: failures?.filter((each) => each.job_type === name && each.last_seen_at > begun),
+    begun, failed: failures?.filter((each) => each.job_type === name && each.last_seen_at > begun),
   };
 }
 
 function ofKey({ key, waiting, more_waiting: more, slots_in_use: running, ...use }, { limits }) {
   const causes = [];
-  if (use.next_start_at) causes.push({ kind: "rate", at: use.next_start_at });
-  else if (waiting && limits?.slots && running >= limits.slots) causes.push({ kind: "slots", running });
+  const isLate = isOver(use.oldest_waiting_since, LONG);
+  if (use.next_start_at) causes.push({ kind: "rate", at: use.next_start_at, isLate });
+  else if (waiting && limits?.slots && running >= limits.slots) {
+    causes.push({ kind: "slots", running, longest: earliest(...use.holders.map((each) => each.since)), isLate });
+  }
   return {
-    name: key, limits, running, lined: { count: waiting, more }, holders: use.holders, since: use.oldest_waiting_since,
+    name: key, limits, running, lined: { count: waiting, more }, holders: use.holders, since: use.oldest_waiting_since, oldestId: use.oldest_waiting_id,
     lastStart: use.last_started_at, causes,
   };
 }
@@ -140,19 +152,42 @@ export function since(iso, before = "", format = waited) {
   return iso && [before, format(iso), h("span", { class: "words" }, format === waited ? "since " : "at ", clockOf(iso))];
 }
 
-/** Why jobs wait: all causes that the page knows. */
-export function why({ causes = [] }, isBrief) {
-  return causes.map((cause) => h("div", { class: "cause" }, [REASONS[cause.kind](cause)].flat().slice(0, isBrief && cause.kind === "worker" ? 1 : 2)));
+/** How many jobs wait, by what they wait for. None is counted twice. */
+export function waitsOf({ queued, lined, held, isPaused }) {
+  const next = isPaused ? `${held?.count ? "more " : ""}queued (held at their next check)` : "queued";
+  return [[lined, "waiting in line"], [held, "waiting under the pause"], [queued, next]]
+    .filter(([each]) => each?.count).map(([{ count, more }, what]) => [atLeast(count, more), ` ${what}`]);
 }
+
+export function atLeast(number, more) {
+  if (!number && more) return h("span", { class: "words", title: `None of the ${READ} jobs that were read` }, "none seen");
+  return [more ? "at least " : "", h(number ? "b" : "span", {}, COUNT.format(number))];
+}
+
+/** Why jobs wait: all causes that the page knows. */
+export function why({ causes = [] }, isBrief, resumes = !isBrief) {
+  return causes.map((cause) => h("div", { class: "cause" }, [REASONS[cause.kind](cause)].flat().slice(0, isBrief && cause.kind === "worker" ? 1 : 2),
+    resumes && cause.kind === "job_type" && [" ", h("button", { class: "plain", type: "button", "data-do": "switch", "data-kind": "job_type",
+      "data-name": cause.name, "data-paused": true }, `Resume ${cause.name}`)]));
+}
+
+/** The first words of each cause, for a queue whose jobs wait for too long. */
+export function whyLate({ causes, parts, since: oldest }) {
+  const late = [...causes, ...parts.flatMap((each) => each.causes)].filter(isFirstOfKind)
+    .filter(({ kind, isLate }) => isLate ?? (kind === "worker" || isOver(oldest, PROMPT)));
+  return late.map((cause) => [[REASONS[cause.kind](cause)].flat()[0], ". "]);
+}
+
+const isOver = (iso, milliseconds) => iso && Date.now() - new Date(iso) > milliseconds;
 
 const words = (...children) => h("span", { class: "words" }, children);
 
 const REASONS = {
   queue: (cause) => pauseWords("Paused", cause),
   job_type: (cause) => pauseWords(`${cause.name} paused`, cause),
-  rate: ({ at }) => h("span", {}, "Rate limit: next start ", coming(at)),
-  slots: ({ running }) => ["All slots are busy", words("The next one starts when ", running > 1 ? `one of the ${running} ` : "the one ",
-    running > 1 ? "that run ends" : "that runs ends")],
+  rate: ({ at, isLate }) => h(isLate ? "b" : "span", {}, "Rate limit: next start ", coming(at)),
+  slots: ({ running, longest, isLate }) => [h(isLate ? "b" : "span", {}, "All slots are busy"), words("The next one starts when ",
+    running > 1 ? `one of the ${running} that run ends. The longest has run for ` : "the one that runs ends. It has run for ", waited(longest))],
   worker: noWorker,
 };
 
@@ -168,19 +203,19 @@ function span(milliseconds) {
 }
 
 /** What keeps workers from jobs that nothing holds. The page rules out what it can. */
-function noWorker({ running, lastStart, worker, startsOthers, startsElsewhere, failed }) {
+function noWorker({ running, lastStart, worker, startsOthers, startsElsewhere, begun, failed }) {
   const which = worker ? ["worker ", h("code", {}, worker)] : "the worker";
-  if (running > 0 || new Date() - new Date(lastStart) < PROMPT) {
-    return [h("b", {}, "Workers start fewer jobs than arrive"), words("Check the concurrency of ", which, ". ", GROUPS())];
+  const failing = failed?.length > 0 && [h("b", {}, "Its jobs fail"), ` since ${clockOf(begun)}: `, GROUPS("see their errors"), ". "];
+  if (running > 0 || (lastStart && !isOver(lastStart, PROMPT))) {
+    return [h("b", {}, "Workers start fewer jobs than arrive"), words(failing, "Check the concurrency of ", which, ".")];
   }
   const others = startsOthers ? "Since then, the same worker has started other jobs. "
     : startsElsewhere ? "Other workers have started jobs since then. " : "No other start since then was found. ";
   return [
     h("b", {}, "No worker starts them", lastStart && [": none for ", waited(lastStart)]),
-    words("Ruled out: a pause, a limit", failed?.length === 0 && `, failures in organization ${organization()} since then`, ". ",
-      others, failed?.length > 0 && [h("b", {}, "Its jobs fail"), " since then. "],
-      "Check the concurrency and code of ", which, ": run ", h("code", {}, "job-runners doctor"), ". ", GROUPS()),
+    words("Ruled out: a pause, a limit", failed?.length === 0 && [`, failures since ${clockOf(begun)} (`, GROUPS("older ones"), ")"], ". ",
+      others, failing, "Check the concurrency and code of ", which, ": run ", h("code", {}, "job-runners doctor"), "."),
   ];
 }
 
-const GROUPS = () => h("a", { href: to("failed/groups") }, "See the error groups");
+const GROUPS = (text) => h("a", { href: to("failed/groups") }, text);

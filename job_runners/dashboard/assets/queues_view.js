@@ -4,10 +4,9 @@
 
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { knownJobTypes } from "./filters.js";
 import { age, COUNT } from "./format.js";
 import { Live } from "./live.js";
-import { failuresOf, heldUnder, ofQueue, ofType, READ, since, why } from "./queue_use.js";
+import { atLeast, heldUnder, ofQueue, ofType, READ, readWorld, since, waitsOf, why } from "./queue_use.js";
 import { here, to, toQueue } from "./route.js";
 import { ask, say } from "./say.js";
 
@@ -24,11 +23,8 @@ export function queuesView(root, { rest: [name] }) {
   async function read(signal) {
     const { cursor } = here().filters;
     const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
-    const [data, backlog, { paused }, types, failures] = await Promise.all([
-      fetched(name ? own : "queues", { cursor, limit: ROWS }), fetched("backlog"), fetched("paused"), knownJobTypes(),
-      failuresOf(fetched),
-    ]);
-    const world = { backlog, paused, types, failures };
+    const [data, world] = await Promise.all([fetched(name ? own : "queues", { cursor, limit: ROWS }), readWorld(fetched)]);
+    const { backlog, paused, types } = world;
     const queues = (name ? [data] : data.queues).map((each) => ofQueue(each, world)).sort(longestWaitFirst);
     const shown = [section(name ? "Running and waiting" : "Queues",
       [table(COLUMNS, queues.map((each) => queueRows(each, name))), counted(backlog)], data)];
@@ -62,7 +58,7 @@ export function queuesView(root, { rest: [name] }) {
       again: () => live.now(),
       switch: async (button) => {
         const { kind, name: what } = button.dataset;
-        const pause = button.getAttribute("aria-checked") !== "true";
+        const pause = !("paused" in button.dataset);
         button.disabled = true;
         try {
           await call(pause ? "PUT" : "DELETE", `paused/${kind}/${encodeURIComponent(what)}`);
@@ -119,13 +115,15 @@ function longestWaitFirst(one, other) {
 }
 
 /** What the numbers of queues without limits are made from. */
-function counted({ more }) {
+function counted({ more, jobs }) {
+  const total = (name) => COUNT.format(jobs.reduce((sum, each) => sum + each[name], 0));
   return h("p", { class: "help", "data-key": "counted" },
-    more && `More than ${READ} jobs are queued or run. In queues without limits, the page counts ${READ} of them: those `
-      + "that wait longest, some newer ones and some that run. So these numbers are minimums, and 'none seen' "
-      + "means none among these. The queued ones add up to the number on the page of jobs. ",
+    more && `More than ${READ} jobs are queued or run. In queues without limits, the page counts those among ${READ} of them `
+      + `that wait longest, are newer or run: ${total("waiting")} queued, ${total("running")} running. So these numbers are `
+      + "minimums, and 'none seen' means none among these. ",
     "A last start is the latest one among the jobs that the page reads. ",
-    h("b", {}, "Queued"), " jobs could run now; ", h("b", {}, "waiting"), " jobs are held by a limit or a pause.");
+    h("b", {}, "Queued"), " jobs could run now; if their queue or type is paused, the pause holds each at its next check. ",
+    h("b", {}, "Waiting"), " jobs are already held by a limit or a pause. No job is counted as both.");
 }
 
 /** The rows of a queue: one for the whole queue, and one for each key or job type. */
@@ -154,10 +152,9 @@ function typeRow(type) {
 /** The cells with what runs and waits in a queue, of a type or under a key, since when and why. */
 function uses(use, isBrief = false) {
   if (!use) return ["use", "waits", "when", "last", "why"].map((name) => cell(name));
-  const { holders = [], running, limits, queued, held, lined } = use;
+  const { holders = [], running, limits, queued } = use;
   const used = limits?.slots ? `${running} of ${limits.slots}` : atLeast(running, use.moreRunning);
-  const waits = [[queued, "queued"], [lined, "waiting in line"], [held, "waiting under the pause"]]
-    .filter(([each]) => each?.count);
+  const waits = waitsOf(use);
   const words = (text) => h("span", { class: "words" }, text);
   return [
     cell("use", holders.length
@@ -166,7 +163,7 @@ function uses(use, isBrief = false) {
         age(holder.since)))))
       : used),
     cell("waits", waits.length
-      ? waits.map(([{ count, more }, what]) => h("span", { class: "part" }, atLeast(count, more), ` ${what}`))
+      ? waits.map((each) => h("span", { class: "part" }, each))
       : use.elsewhere ? words(["see ", h("a", { href: toQueue(use.elsewhere) }, use.elsewhere)])
         : atLeast(0, queued?.more)),
     cell("when", since(use.since, use.more && "at least "),
@@ -175,11 +172,6 @@ function uses(use, isBrief = false) {
     cell("last", !use.since && !running ? null : use.lastStart ? since(use.lastStart, "", age) : words("none found")),
     cell("why", why(use, isBrief)),
   ];
-}
-
-function atLeast(number, more) {
-  if (!number && more) return h("span", { class: "words", title: `None of the ${READ} jobs that were read` }, "none seen");
-  return [more ? "at least " : "", h(number ? "b" : "span", {}, COUNT.format(number))];
 }
 
 /** The form of a queue's limits, with those of the code as placeholders. It is redrawn when they change. */
@@ -216,8 +208,8 @@ function limitsIn({ elements }) {
 }
 
 function switchFor(kind, name, paused) {
-  return h("button", {
-    class: "switch", type: "button", role: "switch", "aria-checked": paused ? "true" : "false",
-    "aria-label": `Pause ${name}`, "data-do": "switch", "data-kind": kind, "data-name": name,
-  });
+  return [h("button", {
+    class: "switch", type: "button", role: "switch", "aria-checked": paused ? "true" : "false", "aria-label": `Pause ${name}`,
+    "data-do": "switch", "data-kind": kind, "data-name": name, "data-paused": Boolean(paused),
+  }), h("span", { class: "words" }, paused ? "paused" : "not paused")];
 }
