@@ -101,28 +101,6 @@ def test_a_retry_of_selected_jobs_names_the_risk(page: Page, dashboard: str) -> 
     assert len(retried) == 1
 
 
-def test_the_list_says_that_no_worker_starts_jobs(page: Page, dashboard: str) -> None:
-    counts = {"queue_name": "q", "job_type": "t", "running": 0, "oldest_waiting_id": "b" * 32}
-    counts["last_started_at"] = "2026-11-24T11:00:00Z"
-    jobs = [
-        {**counts, "waiting": 100, "oldest_waiting_since": "2026-11-24T12:30:00Z"},
-        {**counts, "waiting": 900, "oldest_waiting_since": "2026-11-24T12:00:00Z"},
-    ]
-    answer(page, "/backlog", {"jobs": jobs, "more": True})
-    listed(page, dashboard, QUEUED)
-    note = page.get_by_role("note")
-    expect(note).to_contain_text(
-        "At least 1,000 jobs are queued, and no worker has started them. The oldest, in q, has "
-        "been queued for at least 60 min; the last start there was 2 h ago."
-    )
-    expect(note.get_by_role("link", name="q", exact=True)).to_have_attribute("href", "#/queues/q")
-    expect(note.get_by_role("link", name="all queues")).to_have_attribute("href", "#/queues")
-    fresh = {**counts, "waiting": 2, "oldest_waiting_since": "2026-11-24T13:00:01Z"}
-    answer(page, "/backlog", {"jobs": [fresh], "more": False})
-    page.clock.run_for(4000)
-    expect(note).to_have_count(0)
-
-
 def test_the_list_says_what_queued_and_waiting_mean(page: Page, dashboard: str) -> None:
     listed(page, dashboard, QUEUED)
     for name, words in (("Queued", "No worker has started them"), ("Waiting", "holds them")):

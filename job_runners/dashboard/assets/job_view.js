@@ -5,15 +5,17 @@ import { get } from "./api.js";
 import { BulkRetry } from "./bulk_retry.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { coming, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
+import { coming, count, FINISHED, jsonBox, moment, progressBar, statusMark, waited } from "./format.js";
 import { childrenOf, earlierAttempts, groupOf, logs, questions } from "./job_parts.js";
 import { Live } from "./live.js";
+import { ofQueue, readWorld, why } from "./queue_use.js";
 import { to, toQueue } from "./route.js";
 import { say } from "./say.js";
 import { grows, Opened, timeline } from "./timeline.js";
 
 const SECONDS = 2; // if the API sends no Retry-After
-const CHILDREN_SECONDS = 10; // between two reads of the children of an unfinished job
+const CHILDREN_SECONDS = 10; // between two reads of the children of an unfinished job, and of why it waits
+const HELD = new Set(["line", "queue", "job_type"]); // by what a queue or a pause explains
 const MOST_CHILDREN = 100;
 const MOST_RETRIED = 1000; // members that one click retries
 const TIMELINE_SECONDS = 3; // at least, between two reads of the timeline of an unfinished job
@@ -28,6 +30,8 @@ export function jobView(root, { rest: [id] }) {
   const whole = new Set(); // names of the boxes with full text
   let job = null;
   let place = null; // its position in line
+  let reasons = null; // why it waits, or its members
+  let reasonsAt = 0;
   let children = null;
   let childrenAt = 0;
   let groups = [];
@@ -51,6 +55,7 @@ export function jobView(root, { rest: [id] }) {
       place = job.status === "waiting" ? await readPlace(signal) : null;
       job.unique = job.unique_key && await uniqueness(job);
       show();
+      await readReasons(signal);
       await readTimeline(signal);
       await readChildren(signal);
       if (job.status === "running") follows = !refused;
@@ -73,6 +78,24 @@ export function jobView(root, { rest: [id] }) {
     } catch (problem) {
       if (problem.status) return null;
       throw problem;
+    }
+  }
+
+  /** Why the job waits, as the page of its queue says it, or which pauses may hold the members of a batch. */
+  async function readReasons(signal) {
+    const isHeld = job.status === "queued" || HELD.has(place?.waits_for?.kind);
+    if (!isHeld && (job.job_type !== "batch" || FINISHED.has(job.status))) reasons = null;
+    else if (Date.now() - reasonsAt > CHILDREN_SECONDS * 1000) {
+      const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
+      try {
+        reasons = isHeld ? reasonsOf(job, await fetched(`queues/${encodeURIComponent(job.queue_name)}`),
+          await readWorld(fetched, { organization_id: job.organization_id }))
+          : (await fetched("paused")).paused.filter(({ kind, waiting }) => kind === "job_type" && waiting !== 0);
+      } catch (problem) {
+        if (problem.status === undefined || problem.status === 401) throw problem;
+      }
+      reasonsAt = Date.now();
+      show();
     }
   }
 
@@ -165,7 +188,7 @@ export function jobView(root, { rest: [id] }) {
     document.title = `${job.job_type}, ${job.status} · Job Runners`;
     const before = body.querySelector(".lines");
     const atEnd = !before || before.scrollHeight - before.scrollTop - before.clientHeight < 30;
-    fill(body, page(job, { whole, place, children, log, groups, listed, bulk, life, opened }));
+    fill(body, page(job, { whole, place, reasons, children, log, groups, listed, bulk, life, opened }));
     const after = body.querySelector(".lines");
     if (follows && atEnd && after) after.scrollTop = after.scrollHeight;
   }
@@ -231,7 +254,7 @@ function gone(id) {
       "No job has the id ", h("code", {}, id), ", or you can't see it. Finished jobs expire.")];
 }
 
-function page(job, { whole, place, children, log, groups, listed, bulk, life, opened }) {
+function page(job, { whole, place, reasons, children, log, groups, listed, bulk, life, opened }) {
   const isBatch = job.job_type === "batch"; // its progress is that of its group
   return [
     h("div", { class: "title" },
@@ -241,6 +264,7 @@ function page(job, { whole, place, children, log, groups, listed, bulk, life, op
         "Copy id")),
     job.error && failure(job),
     place?.waits_for && waits(place),
+    Array.isArray(reasons) ? pausedMembers(reasons, children) : reasons,
     place?.questions?.map(questions),
     earlierAttempts(job),
     (job.progress > 0 || job.status === "running") && !(isBatch && groups.length) &&
@@ -267,6 +291,24 @@ async function uniqueness(job) {
   if (!rule) return "prevents another job with the same work";
   const same = rule.by.length ? `with the same ${rule.by.join(" and ")}` : "of its type";
   return `prevents another job ${same} until it ${rule.until === "started" ? "starts" : "ends"}`;
+}
+
+/** What the page of queues says of why a job waits. */
+function reasonsOf(job, queue, world) {
+  const whole = ofQueue(queue, world);
+  const own = whole.parts.find(({ name }) => name === job.job_type || name === job.concurrency_key) ?? whole;
+  if (!own.causes.length) return null;
+  return h("div", { class: "waits", "data-key": "reasons" }, job.status === "queued" && h("p", {}, "Queued in ",
+    h("a", { href: toQueue(job.queue_name) }, job.queue_name), ", where the oldest job has waited for ", waited(own.since), "."),
+  why(own, false, false));
+}
+
+/** Which pauses may hold the members of a batch. */
+function pausedMembers(paused, children) {
+  const types = new Set(children?.children.map((each) => each.job?.job_type));
+  const causes = paused.filter((each) => types.has(each.name)).map((each) => ({ ...each, oldest_queued_at: null }));
+  return causes.length > 0 && h("div", { class: "waits", "data-key": "reasons" }, h("p", {}, "Members that haven't started wait:"),
+    why({ causes }, false, false));
 }
 
 /** The reason why a job waits, and the number of jobs ahead of it. */

@@ -11,6 +11,7 @@ import { age, between, count, COUNT, duration, FINISHED, progressBar, statusMark
 import { Live } from "./live.js";
 import { Newest } from "./newest.js";
 import { Numbers, tally } from "./numbers.js";
+import { ofQueue, readWorld, waitsOf, whyLate } from "./queue_use.js";
 import { here, organization, to, toQueue } from "./route.js";
 import { Selection } from "./selection.js";
 
@@ -19,7 +20,9 @@ const ROWS_FAILED = 50;
 const SECONDS_WHILE_RUNNING = 3;
 const SECONDS_WHILE_IDLE = 15;
 const SECONDS_FAILED = 10;
-const PROMPT = 60_000; // milliseconds that a worker may take to start a job
+const SECONDS_BACKLOG = 10;
+const MOST_PAGES = 5; // that are read until one has a job
+const MOST_LATE = 5; // queues that are named
 const MEANINGS = {
   queued: "They could run now. No worker has started them.",
   waiting: "A limit, a pause, another job, a signal or a sleep holds them.",
@@ -46,20 +49,44 @@ export function jobsView(root, { page }) {
     fill(counted, words.filter(Boolean).join(" "));
   });
   let counts = null;
+  let late = []; // queues whose jobs wait for too long
+  let lateAt = 0; // the time of their last read
 
   async function read(signal) {
     const { filters } = here();
     const status = failed ? "failed" : filters.status;
     const query = { ...listQuery(filters), status, cursor: filters.cursor, limit: failed ? ROWS_FAILED : ROWS };
-    const { data, retryAfter } = await get("jobs", query, signal);
+    let data, retryAfter;
+    let pagesRead = 0;
+    do {
+      ({ data, retryAfter } = await get("jobs", query, signal));
+      query.cursor = data.cursor;
+      pagesRead += 1;
+    } while (!data.jobs.length && data.cursor && pagesRead < MOST_PAGES);
     list.removeAttribute("aria-busy");
-    fill(list, failed && oneGroup(filters), data.jobs.length ? table(data.jobs, failed, selection) : empty(filters, data.cursor, failed),
-      pages(page, filters, data, query.limit));
+    const show = (shown) => fill(list, failed && oneGroup(filters), shown, pages(page, filters, data, query.limit));
+    const none = () => show(empty(filters, data.cursor && pagesRead, failed, late));
+    if (data.jobs.length) show(table(data.jobs, failed, selection));
+    else none();
     selection.show(data.jobs);
-    if (!failed) fill(backlog, waits((await get("backlog", { organization_id: organization() }, signal)).data));
+    if (!failed) await readLate(signal);
+    if (!data.jobs.length) none(); // now the late queues are known
     const going = data.jobs.some((job) => !FINISHED.has(job.status));
     const seconds = going ? SECONDS_WHILE_RUNNING : SECONDS_WHILE_IDLE;
-    return Math.max(retryAfter ?? 0, failed ? SECONDS_FAILED : seconds);
+    return Math.max(retryAfter ?? 0, failed ? SECONDS_FAILED : seconds * pagesRead);
+  }
+
+  async function readLate(signal) {
+    if (Date.now() - lateAt < SECONDS_BACKLOG * 1000) return;
+    const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
+    const [{ queues }, world] = await Promise.all([fetched("queues", { limit: 100 }), readWorld(fetched, { organization_id: organization() }, true)]);
+    lateAt = Date.now();
+    const others = new Set(world.backlog.jobs.map((each) => each.queue_name));
+    for (const each of queues) others.delete(each.name);
+    late = [...queues, ...[...others].map((other) => ({ name: other, keys: [] }))].map((each) => ofQueue(each, world))
+      .map((each) => ({ ...each, reasons: whyLate(each) })).filter(({ reasons }) => reasons.length)
+      .sort((one, other) => (one.since < other.since ? -1 : 1));
+    fill(backlog, lateQueues(late));
   }
 
   function follow() {
@@ -69,6 +96,7 @@ export function jobsView(root, { page }) {
       fill(tabs, statusLinks(counts));
       newest.read();
     }
+    lateAt = 0;
     return live.now();
   }
 
@@ -104,19 +132,15 @@ export function jobsView(root, { page }) {
   };
 }
 
-/** A line about the queued jobs, if one of them has waited for long. */
-function waits({ jobs, more }) {
-  const waiting = jobs.reduce((total, each) => total + each.waiting, 0);
-  const [{ oldest_waiting_since: since, queue_name: queue, last_started_at: last } = {}] = jobs
-    .filter((each) => each.oldest_waiting_since)
-    .sort((one, other) => (one.oldest_waiting_since < other.oldest_waiting_since ? -1 : 1));
-  if (!since || Date.now() - new Date(since) < PROMPT) return null;
-  return h("p", { class: "backlog", role: "note" },
-    more && "At least ", h("b", {}, count(waiting, "job")), waiting === 1 ? " is queued" : " are queued",
-    ", and no worker has started ", waiting === 1 ? "it" : "them", ". The oldest, in ", h("a", { href: toQueue(queue) }, queue),
-    ", has been queued for ", more && "at least ", h("b", {}, waited(since)),
-    last && ["; the last start there was ", age(last)], ". Jobs that a limit or a pause holds aren't counted here: ",
-    h("a", { href: "#/queues" }, "see all queues"), ".");
+/** A line about each queue whose jobs wait for too long. */
+function lateQueues(late) {
+  const rest = late.length - MOST_LATE;
+  return late.length > 0 && h("div", { class: "backlog", role: "note" },
+    h("p", {}, "Jobs wait in ", h("b", {}, count(late.length, "queue")), ":"),
+    h("ul", {}, late.slice(0, MOST_LATE).map((queue) => h("li", {}, h("a", { href: toQueue(queue.name) }, queue.name), ": ",
+      waitsOf(queue).map((each, index) => [index > 0 && ", ", each]), queue.since && [", the oldest for ", h("b", {}, waited(queue.since))],
+      ". ", h("span", { class: "cause" }, queue.reasons))),
+    rest > 0 && h("li", {}, "and ", h("a", { href: to("queues") }, count(rest, "more queue")))));
 }
 
 /** A note that only the jobs of one group are shown. */
@@ -191,11 +215,17 @@ function progress(job) {
 
 const isPast = (iso) => new Date(iso) <= Date.now();
 
-function empty(filters, cursor, failed) {
+function empty(filters, read, failed, late) {
   const { org, status, type, queue, search, time, failure, cursor: from } = filters;
   const narrowed = (!failed && status) || type || queue || search || time || failure;
   const words = (...children) => h("p", { class: "empty", "data-key": "empty" }, children);
-  if (cursor) return words(`None of ${from ? "these" : "the newest"} 200 jobs matches.`);
+  if (read) {
+    const oldest = status === "queued" && late.find(({ queued, oldestId }) => queued && oldestId);
+    const isOld = oldest && Date.now() - new Date(oldest.since) > 3_600_000;
+    return words(`None of ${from ? "these" : "the newest"} ${COUNT.format(200 * read)} jobs matches. `, oldest && h("a", {
+      href: isOld ? to("", { ...filters, cursor: "", queue: oldest.name, time: "-1h" }) : `#/job/${oldest.oldestId}`,
+    }, isOld ? `Show those of ${oldest.name} from over 1 hour ago` : `Show the oldest of ${oldest.name}`));
+  }
   if (narrowed) {
     return failed
       ? words("No matching failed jobs. ", h("a", { href: to("failed", { org }) }, "Show all failed jobs"))
