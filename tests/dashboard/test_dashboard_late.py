@@ -159,3 +159,24 @@ def test_a_batch_says_that_the_type_of_its_members_is_paused(page: Page, dashboa
     expect(page.locator("div.waits")).to_have_text(
         "Members that haven't started wait:build paused 10 min ago by service:ada"
     )
+
+
+def test_times_of_few_among_many_jobs_are_not_shown(page: Page, dashboard: str) -> None:
+    world(page, [], [], [])
+    ran = {**JOB, "attempt": 1, "invocations": 1, "status": "succeeded", "error": None}
+    queued = {**ran, "status": "queued", "started_at": None, "invocations": 0}
+    answer(page, "/jobs", {"jobs": [ran] * 2 + [queued] * 10, "cursor": None})
+    page.goto(f"{dashboard}#/")
+    numbers = page.get_by_label("Recent numbers")
+    expect(numbers.get_by_text("Wait before the start, 2 jobs")).to_be_visible()
+    answer(page, "/jobs", {"jobs": [ran] * 2 + [queued] * 30, "cursor": None})
+    page.reload()
+    expect(numbers.get_by_text("unfinished")).to_be_visible()
+    expect(numbers.get_by_text("Wait before the start")).to_have_count(0)
+
+
+def test_the_page_says_once_in_which_zone_its_times_are(page: Page, dashboard: str) -> None:
+    world(page)
+    opened(page, dashboard, status="failed")
+    expect(page.locator("footer")).to_have_text("Times are in Europe/Berlin.")
+    expect(page.locator("dl.facts")).not_to_contain_text("GMT")

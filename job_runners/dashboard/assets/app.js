@@ -118,4 +118,5 @@ document.addEventListener("token-wanted", askForToken);
 window.addEventListener("hashchange", show);
 setInterval(() => document.hidden || refreshAges(), 1000);
 
+document.getElementById("zone").textContent = `Times are in ${new Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 show();

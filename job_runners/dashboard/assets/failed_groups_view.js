@@ -41,7 +41,8 @@ export function failedGroupsView(root) {
   fill(root,
     h("div", { class: "head" }, h("h1", {}, "Failed"), live.element), failedTabs("groups"),
     h("p", { class: "lead" },
-      "Failed jobs of one type with one kind of error in one function are one group. The numbers are approximate."),
+      "Failed jobs of one type with one kind of error in one function are one group. The numbers and times are approximate: "
+        + "a failure may be counted with the next one, or not at all."),
     h("p", { class: "inline rate" },
       h("label", { for: "rate" }, "Retry at most "),
       h("input", { id: "rate", type: "number", min: 0.1, max: 100, step: "any", value: RATE }), " jobs per second"),

@@ -41,9 +41,9 @@ function figures({ jobs, read, whole }) {
   const among = jobs.length < read ? ` that match, among ${whole ? "all" : "the newest"} ${read}` : "";
   const which = among || !whole ? `${count(jobs.length, "job")}${among}` : `all ${count(jobs.length, "job")}`;
   return [
-    created(jobs), times("Wait before the start", waits), times("Run time of those that succeeded", runs),
+    created(jobs), times("Wait before the start", waits, jobs), times("Run time of those that succeeded", runs, jobs),
     h("p", { class: "from" }, `These charts show ${!among && !whole ? "only the newest " : ""}${which}${hasStatus ? ", of any status" : ""}.`,
-      ran.length > 0 && ran.length < jobs.length && ` Times are from the ${ran.length} that ran in one invocation.`),
+      enough(ran, jobs) && ran.length < jobs.length && ` Times are from the ${ran.length} that ran in one invocation.`),
   ];
 }
 
@@ -65,17 +65,20 @@ function created(jobs) {
   return chart("Created", words, bins.map(parts), [first, last].map((time) => (last - first < DAY ? CLOCK : DAY_AND_CLOCK).format(time)));
 }
 
+/** Whether the times of some jobs say enough about all of them. */
+const enough = (some, all) => some.length > all.length / 10;
+
 /** A histogram of times on a logarithmic scale. */
-function times(name, values) {
+function times(name, values, jobs) {
   const sorted = values.filter((value) => value !== null).map((value) => Math.max(10, value))
     .sort((one, other) => one - other);
-  if (!sorted.length) return null;
+  if (!enough(sorted, jobs)) return null;
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
   const [low, high] = [sorted[0], sorted.at(-1)];
   const bins = binned(sorted, (value) => Math.log(value / low) / (Math.log(high / low) || 1));
   const words = [[0.5, " median"], [0.95, " at 95 %"]]
     .map(([share, of]) => h("span", {}, h("b", {}, duration(at(share))), of));
-  return chart(name, words, bins.map((bin) => [["bin", bin.length]]), [low, high].map(duration));
+  return chart(`${name}, ${count(sorted.length, "job")}`, words, bins.map((bin) => [["bin", bin.length]]), [low, high].map(duration));
 }
 
 function binned(values, share) {
