@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from job_runners.store.uniqueness import HeldKey
 
 
+class _RowGone(NotWritten):
+    """A row had the id of a new one when that was put. It has expired or was deleted since."""
+
+
 class NewJob(NamedTuple):
     """A job that is about to be saved. The fields mean the same as those of JobRequest."""
 
@@ -79,8 +83,12 @@ def save(
     read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
     taking the key and giving it up.
     """
-    row = _new_row(new_job, follows)
-    return Change(row, _put_or_drop(row, new_job.job_id is not None, follows, more_writes))
+    while True:
+        row = _new_row(new_job, follows)
+        # A row that is gone has left its id free. It may have been this very row, if an earlier try
+        # saved it and the response was lost. Its payload was deleted with it, so make a new row.
+        with suppress(_RowGone):
+            return Change(row, _put_or_drop(row, new_job.job_id is not None, follows, more_writes))
 
 
 def _new_row(new_job: NewJob, follows: "HeldKey | None") -> JobRequest:
@@ -215,8 +223,8 @@ def _put(job: JobRequest, has_derived_id: bool, more_writes: Sequence[RecordWrit
         if not has_derived_id:
             return job  # the id is random, so an earlier try, whose response was lost, saved it
         row = read(job.id)
-        if row is None:  # the row has expired or was deleted since, so the id is free
-            return _put(job, has_derived_id, more_writes)
+        if row is None:
+            raise _RowGone from error
         if more_writes:
             raise RowExists(row) from error
         return row

@@ -12,6 +12,7 @@ from counted_units import Units
 from follow_up_sample import told
 from gathering_job import Gathering
 from job_runners import clock
+from job_runners.aws import clients
 from job_runners.engine import configured
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
@@ -30,11 +31,12 @@ from job_runners.store import (
     transitions,
 )
 from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import JobRequest, Status, id_under_key
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import RunningJob, job_ended
+from large_payloads import LARGE
 from lost_answers import lose_next_answer
 from outage import Outage
 from sample_work import script
@@ -430,6 +432,28 @@ def test_an_end_whose_answer_is_lost_has_one(bench: Bench) -> None:
     bench.run(row)
     assert bench.read(row).status is Status.SUCCEEDED
     assert len(rows_of(row)) == 1
+
+
+def test_a_job_that_was_deleted_while_its_save_was_answered_runs_again_and_has_another(
+    bench: Bench,
+) -> None:
+    """Nothing is left of the first: its payload was deleted with it."""
+    client = clients.client("dynamodb")
+
+    def run_and_delete(**_: Any) -> None:
+        client.meta.events.unregister("before-call.dynamodb.GetItem", run_and_delete)
+        first = _read(id_under_key("acme", "k"))
+        bench.run(first)
+        caller_actions.delete(_read(first.id))
+
+    def see_what_is_there() -> None:
+        client.meta.events.register("before-call.dynamodb.GetItem", run_and_delete)
+
+    lose_next_answer("PutItem", see_what_is_there)
+    row = bench.dispatch(payload={"text": LARGE}, idempotency_key="k", on_end="note_end")
+    assert len(rows_of(row)) == 1
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert len(rows_of(row)) == 2
 
 
 @pytest.mark.parametrize("kind", Outage.KINDS)
