@@ -296,6 +296,17 @@ def test_who_canceled_and_retried_it_and_when_stays_known(
     assert [(each["what"], each["by"], each["at"]) for each in found] == expected
 
 
+def test_a_cancel_is_shown_when_it_was_first_asked_for(still: Bench) -> None:
+    row = still.claim(still.dispatch())
+    shown = []
+    for _ in range(2):
+        still.advance(5)
+        call("POST", f"/jobs/{row.id}/cancel")
+        shown.append(timeline(row)["acts"][-1])
+    assert shown[0]["what"] == "canceled"
+    assert shown[0] == shown[1]
+
+
 def test_many_invocations_are_kept_four_in_the_row(still: Bench) -> None:
     row = still.dispatch()
     units = Units()
