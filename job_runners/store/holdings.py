@@ -129,7 +129,7 @@ def write_freeing(
                 raise
             release = release.after_refusal(lost.refused)
         else:
-            return change.__replace__(saved=release.saved) if release.saved else change
+            return change.__replace__(saved=release.saved)
     raise AssertionError("the last write frees nothing that can be refused")
 
 
