@@ -6,12 +6,13 @@ import pytest
 
 from broken_promise import broken_promise
 from histories.faults import Fault, of_seed
-from histories.history import simulated_aws
+from histories.history import History, simulated_aws
 from job_runners import clock
 from job_runners.engine.groups import finishing, leftover_markers, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.store import conditional_write, groups
 from job_runners.store.job_request import JobRequest
+from job_runners.testing.moto_direct import Row
 from job_runners.work import gathering
 
 ONLY_GROUPS = frozenset({Fault.GROUPS})
@@ -33,6 +34,28 @@ def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
 def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftover_markers, "_MAX_GAP", 25 * clock.MINUTE)
     assert "after its last member's end" in broken_promise(near=375, faults=of_seed(346))
+
+
+def test_a_parent_may_wait_for_a_timer_that_other_invocations_keep_waiting() -> None:
+    def leave(_operation: str, call: Row) -> None:
+        if str(call.get("Key", {}).get("sk")).startswith("{'S': 'open#"):
+            world.stack[-1].is_reported = False
+            world.kill("before it deletes its marker")
+
+    with History(lambda *_: 0, ONLY_GROUPS) as history:
+        world, checker = history.world, history.checker
+        world.before_landing = leave
+        history._dispatch_owner()
+        while len(history._rows()) < 4 or len(history._unfinished()) > 1:
+            world.time += clock.MINUTE
+            world.tick()
+            world._deliver_ready()
+        assert checker.groups
+        checker.groups.begin_peace()
+        world.time += clock.HOUR
+        world.before_landing = lambda *_: None
+        world.tick()
+        assert (world.figures["groups complete"], checker.violations) == (1, [])
 
 
 def test_it_notices_when_the_end_of_a_member_leaves_its_owner_to_the_timer(
