@@ -9,10 +9,13 @@ from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
 from histories.faults import Fault
-from histories.history import simulated_aws
+from histories.history import History, simulated_aws
+from histories.hostile_lambda import SKEW, HostileLambda
+from histories.simulated_work import Steps
 from job_runners.engine.dispatch import checking
 from job_runners.engine.running import children
 from job_runners.engine.settling import group_ends
+from job_runners.runners.base import JobData
 from job_runners.store import caller_transitions, conditional_write, pauses, steps, transitions
 from job_runners.store.job_request import JobRequest, Status, new_id
 
@@ -128,3 +131,58 @@ def test_it_notices_when_the_members_of_a_canceled_job_go_on(
 ) -> None:
     monkeypatch.setattr(group_ends, "_cancel", lambda row, **_: None)
     assert "but its member" in broken_promise(near=10, faults={Fault.GROUPS})
+
+
+# --- a deleted job and the next one with its id ---------------------------------------------------
+
+
+def dispatch(history: History) -> None:
+    """Dispatch a job under a key, with a follow-up."""
+    payload = Steps(steps=1, request="0")
+    history.payloads["0"] = [payload]
+    data = JobData(
+        job_type="hostile_once",
+        payload=payload.model_dump(),
+        idempotency_key="0",
+        on_end="hostile_noted",
+    )
+    history.world.invoke("api", lambda: history._accept(data))
+
+
+def test_a_job_is_created_at_another_time_than_the_deleted_one_with_its_id() -> None:
+    """Else the first one's follow-ups are taken for those of the second."""
+    clocks = [2, 0]  # the first is ahead by as much as passes until the second
+
+    def choose(what: str, _n: int) -> int:
+        return clocks.pop(0) if what == "skew" and clocks else 0
+
+    with History(choose, {Fault.FOLLOW_UPS}) as history:
+        dispatch(history)
+        history.operators._cancel_and_delete()
+        history.world.time += SKEW // 2
+        clocks[:] = [0]
+        dispatch(history)
+        assert history.end()["follow-ups"] == 2
+
+
+def test_a_job_is_not_deleted_while_its_save_may_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its row would come back."""
+    lost: list[str] = []
+
+    def choose(what: str, n: int) -> int:
+        if what == "after a call" and not lost and history.checker.rows:
+            lost.append(what)
+            return 23
+        return n - 2 if what == "before a call" and lost == ["after a call"] else 0
+
+    def freeze(world: HostileLambda) -> None:
+        lost.append("freeze")
+        history.operators._cancel_and_delete()
+
+    monkeypatch.setattr(HostileLambda, "freeze", freeze)
+    with History(choose, {Fault.FOLLOW_UPS}) as history:
+        dispatch(history)
+        assert lost == ["after a call", "freeze"]
+        assert history.end()["canceled"] == 1

@@ -65,6 +65,7 @@ class HostileInjector(FaultInjector):
         self._unanswered.discard(len(self._world.stack))
         if self._world.stack:
             self._world.stack[-1].called_at = self._world.time
+            self._world.stack[-1].saved = None
 
     def _exchange(
         self, service: str, operation: str, call: Call, carry_out: Callable[[], Found]
@@ -180,6 +181,8 @@ class HostileInjector(FaultInjector):
     def _note_landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
         self._world.writes_landed += 1
         self._world.on_landed(operation, call)
+        if operation == "PutItem" and call["TableName"] == "jobs" and self._world.stack:
+            self._world.stack[-1].saved = plain(call["Item"])["id"]
         if operation == "UpdateItem" and call["TableName"] == "jobs" and self._world.stack:
             self._note_write(self._world.stack[-1], plain(body["Attributes"]))
         if operation == "TransactWriteItems" and self._world.stack:

@@ -42,6 +42,7 @@ class Invocation(BaseInvocation):
     has_forwarded: bool = False  # whether it has sent its own message on
     classes: View = field(default_factory=dict)  # what its code says of worker classes
     writes_before: int = 0  # the number of writes that had landed when it began
+    saved: str | None = None  # the job that its current call has saved, if the call saved one
     called_at: int = 0  # when its code made its current or last call
     queues: Mapping[str, Queue] = field(default_factory=dict)  # the queues that its code declares
     looks: dict[str, Look] = field(default_factory=dict)  # its last reads, by line
