@@ -8,9 +8,11 @@ import pytest
 
 from broken_promise import broken_promise
 from histories.faults import Fault
-from histories.history import play_seed, simulated_aws
+from histories.history import History, play_seed, simulated_aws
+from histories.simulated_work import Steps
 from job_runners.engine.wire.messages import JobMessage, TaskMessage
 from job_runners.runners import lambda_async
+from job_runners.runners.base import JobData
 from job_runners.settings import settings
 from sizes import by_size
 
@@ -78,3 +80,22 @@ def test_it_notices_when_a_task_of_a_missing_class_does_not_wait(
     assert "was accepted and never ended" in broken_promise(
         counted="tasks lost", faults=ALONE, near=10
     )
+
+
+def test_a_worker_with_more_time_gives_a_job_back_for_longer() -> None:
+    """It gives up in the last quarter of its time, with a pause before that."""
+    answers = {"no answer": 79, "a storm at a call": 59, "how it fails": 2, "how long it fails": 3}
+    faults = {Fault.CLASSES, Fault.NO_ANSWER, Fault.STORM}
+
+    def choose(what: str, _n: int) -> int:
+        is_claimed = any(row["status"] == "running" for row in history.checker.rows.values())
+        return answers.pop(what, 0) if is_claimed else 0
+
+    with History(choose, faults) as history:
+        payload = Steps(request="0")
+        history.payloads["0"] = [payload]
+        data = JobData(job_type="hostile_again", payload=payload.model_dump())
+        history.world.invoke("api", lambda: history._accept(data))
+        history.world._deliver_ready()
+        assert not answers
+        history.end()

@@ -40,7 +40,6 @@ _ENGINE_ERRORS = (
 # How long before its deadline a worker may give up, in milliseconds, if AWS did not answer its last
 # call.
 _OUTCOME_MARGIN = 6 * clock.SECOND  # while it writes a job's outcome
-_RETURN_MARGIN = 21 * clock.SECOND  # while it returns a job that it has not started
 _CALL_MARGIN = 11 * clock.SECOND  # while a job's own call waits for an answer
 _NEVER = 10**12  # seconds, far in the future
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
@@ -166,11 +165,11 @@ class InvariantChecker:
         if self._lines:
             self._lines.ended(invocation)
         time_left = invocation.deadline - self._world.time
-        # If a call was refused or not answered after `gave_up_at`, the worker gave up, even if a
+        # If a call was refused or not answered within the margin, the worker gave up, even if a
         # later call (such as one about a line) was answered.
-        gave_up_at = invocation.deadline - _RETURN_MARGIN
-        gave_up = invocation.refused_at >= gave_up_at
-        invocation.could_not_return_job = time_left <= _RETURN_MARGIN and gave_up
+        margin = _return_margin(invocation)
+        gave_up = invocation.refused_at >= invocation.deadline - margin
+        invocation.could_not_return_job = time_left <= margin and gave_up
         could_write_outcome = invocation.is_answered or time_left > _OUTCOME_MARGIN
         for job_id, returned_in in [*self._returned.items()]:
             if returned_in is not invocation:
@@ -428,6 +427,13 @@ class InvariantChecker:
         distinguish the two.
         """
         return invocation.cause is not None and invocation.cause.dead
+
+
+def _return_margin(invocation: Invocation) -> int:
+    """Return how long before its deadline a worker may give up returning a job that it has not
+    started, in milliseconds: in the last quarter of its time, and a pause before that."""
+    length = invocation.deadline - invocation.started
+    return min(length // 4, 25 * clock.SECOND) + 6 * clock.SECOND
 
 
 def _asks_to_stop(before: Row, after: Row) -> bool:
