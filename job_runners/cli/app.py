@@ -50,7 +50,6 @@ COMMANDS = {
         "doctor": "Check a stack and suggest fixes",
         "erase": "Erase an organization",
         "config": "Manage settings and secrets",
-        "cost": "Estimate the monthly AWS cost",
     },
     "Your own project": {
         "init": "Create a project",

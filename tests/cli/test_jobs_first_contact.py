@@ -97,11 +97,11 @@ def test_an_empty_list_of_a_queue_that_no_job_type_is_in_says_so(api: FakeApi) -
     assert "default, exports" in done.stderr
 
 
-def test_the_help_lists_33_commands_in_four_groups() -> None:
+def test_the_help_lists_32_commands_in_four_groups() -> None:
     text = jobs("--help").stdout
     groups, _, _ = text.partition("\nOptions:")
     assert len(re.findall(r"^\w[\w ]+:$", groups, re.MULTILINE)) == 4
-    assert len(re.findall(r"^  \w+ +[A-Z]", groups.partition("Jobs and tasks:")[2], re.M)) == 33
+    assert len(re.findall(r"^  \w+ +[A-Z]", groups.partition("Jobs and tasks:")[2], re.M)) == 32
 
 
 def test_the_help_of_pause_says_what_becomes_of_what_runs() -> None:

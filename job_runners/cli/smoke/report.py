@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from job_runners import __version__
-from job_runners.cli.cost_model import Prices
 from job_runners.cli.doctor.check import Finding
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.log_lines import Logs
 from job_runners.cli.output import Job
 from job_runners.cli.smoke.kinds import Work
 
+# Dollars in us-east-1, without the free tier.
+_PRICES = {"lambda_request": 0.20e-6, "write_unit": 0.625e-6, "read_unit": 0.125e-6}
 # For each price, the CloudWatch metric that counts its units, and the resources that it is about.
 _COUNTED = {
     "lambda_request": ("AWS/Lambda", "Invocations", "FunctionName", "AWS::Lambda::Function"),
@@ -38,7 +39,6 @@ def report(work: Work, findings: Sequence[Finding], began: datetime, build: str)
     target = work.target
     caller = target.client("sts").get_caller_identity()
     counted = _counted(Deployed(target), began)
-    prices = Prices.load()
     return {
         "version": __version__,
         "build": build,
@@ -50,8 +50,8 @@ def report(work: Work, findings: Sequence[Finding], began: datetime, build: str)
         "findings": [each.as_json() for each in findings],
         "jobs": [_times(work, check, job_id) for check, job_id in _jobs(work)],
         "counted": counted,
-        "dollars": sum(count * prices.by_name[name] for name, count in counted.items()),
-        "prices": f"{prices.region}, {prices.date}",
+        "dollars": sum(count * _PRICES[name] for name, count in counted.items()),
+        "prices": "us-east-1, 2026-11-26",
     }
 
 

@@ -8,12 +8,12 @@ from bench import Bench
 from counted_units import Units
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.cli.cost_model import Limited, Workload
 from job_runners.engine.lines import admission
 from job_runners.store import limits, lines, pauses, transitions
 from job_runners.store.job_request import JobRequest, Lane, Status, due_shard
 from job_runners.store.rate import Rate
 from sample_work import script
+from scale_page import more_units
 
 
 @pytest.fixture
@@ -110,9 +110,8 @@ def test_a_job_that_waits_for_a_slot_costs_this_many_more(
     bench.run(second[0])
     spent.append(units.spent())
     assert sum(spent) == 6 + more
-    limited: Limited = "slots" if rate is None else "both"
-    estimated = Workload(jobs=1, seconds=2, limited=limited, waiting=1)
-    assert estimated.write_units == 6 + more
+    limited = "slots" if rate is None else "both"
+    assert more_units(f"is in a queue with {limited}", waits=True) == more
 
 
 def test_an_invocation_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(bench: Bench) -> None:
@@ -171,7 +170,7 @@ def test_a_job_that_waits_for_its_rate_costs_15_more_and_its_wake_up_one(
     bench.advance(100)
     admission.admit_waiting("a", "*", bench.send)
     assert bench.run(row).status is Status.SUCCEEDED
-    assert units.spent() == 6 + 15 + 1
+    assert units.spent() == 6 + more_units("is in a queue with a rate", waits=True) + 1
 
 
 def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, units: Units) -> None:

@@ -1,7 +1,7 @@
-"""The model behind `cost` is held to what the engine does: units counted of whole lives."""
+"""The write units in docs/operate/scale.md are those of the engine, counted of whole lives."""
 
 import base64
-import re
+import math
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +11,12 @@ import pytest
 from bench import Bench
 from counted_units import Units
 from job_runners import settings
-from job_runners.building.build import ROOT
-from job_runners.cli import cost_model
-from job_runners.cli.cost_model import Workload
 from job_runners.store import limits, pauses
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
 from job_runners.testing.aws import forget
 from sample_work import script
+from scale_page import more_units
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ Life = Callable[..., tuple[JobRequest, int]]
 
 
 def test_a_job_that_ends_within_a_minute(life: Life) -> None:
-    assert life()[1] == Workload(jobs=1, seconds=2).write_units == 6
+    assert life()[1] == 6
 
 
 def test_a_job_that_takes_longer_is_looked_at_once(life: Life, bench: Bench) -> None:
@@ -57,7 +55,7 @@ def test_a_job_that_takes_longer_is_looked_at_once(life: Life, bench: Bench) -> 
         bench.advance(61)
         bench.tick()
 
-    assert life(work)[1] == Workload(jobs=1, seconds=61).write_units
+    assert life(work)[1] == 6 + more_units("runs longer than a minute")
 
 
 def test_a_job_that_is_tried_again(life: Life) -> None:
@@ -65,7 +63,7 @@ def test_a_job_that_is_tried_again(life: Life) -> None:
         if job.attempt == 1:
             raise ValueError("no luck " * 40)  # a record of the usual size, with its traceback
 
-    assert life(work)[1] == Workload(jobs=1, seconds=2, retried=1).write_units
+    assert life(work)[1] == 6 + more_units("is retried")
 
 
 def test_a_job_of_three_invocations_that_is_looked_at_in_each(life: Life, bench: Bench) -> None:
@@ -83,9 +81,10 @@ def test_a_job_of_three_invocations_that_is_looked_at_in_each(life: Life, bench:
 
     row, units = life(work)
     assert row.invocations == 3
-    work_done = Workload(jobs=1, seconds=3 * 61, invocations=3, checkpoints=3)
+    looks, checkpoints = 3 * more_units("runs longer than a minute"), 3 * more_units("saves a")
+    expected = 6 + looks + checkpoints + 2 * more_units("continues in another invocation")
     # Its past invocations take this row over 1 KB, so its last four writes cost a unit more each.
-    assert units == work_done.write_units + 4
+    assert units == expected + 4
 
 
 def test_a_job_with_steps(life: Life) -> None:
@@ -104,47 +103,49 @@ def test_a_job_with_steps(life: Life) -> None:
 
     spent(0)  # reads the pauses and limits
     (_, reads), (units, reads_with_steps) = spent(0), spent(3)
-    steps = Workload(jobs=1, seconds=2, retried=1, steps=3)
-    assert units == steps.write_units
-    assert reads_with_steps - reads == steps.read_units
+    assert units == 6 + more_units("is retried") + 3 * more_units("saves a checkpoint or a step")
+    assert reads_with_steps - reads == 2 * 3  # each attempt looks for each step
 
 
 def test_a_job_that_a_quota_counts(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "1000")
     settings.forget()
-    assert life()[1] == Workload(jobs=1, seconds=2, quota=True).write_units
+    assert life()[1] == 6 + more_units("counts toward `MaxUnfinishedJobs`")
 
 
 @pytest.mark.parametrize("size", [10, 2_000, 3_000, 9_000])
 def test_a_job_with_a_payload(life: Life, size: int) -> None:
     text = base64.b64encode(secrets.token_bytes(size)).decode()
     row, units = life(payload={"text": text})
-    packed = size if row.payload is None else len(row.payload)
-    assert units == Workload(jobs=1, seconds=2, payload_bytes=packed).write_units
+    assert units == 3 + 3 * row_kb(row)
 
 
-LIMITS: list[tuple[str | None, dict[str, Any]]] = [
+def row_kb(row: JobRequest) -> int:
+    """Return the size of a row with this payload, as the page calculates it."""
+    return math.ceil((900 + len(row.payload or "")) / 1024)
+
+
+LIMITS: list[tuple[str, dict[str, Any]]] = [
     ("slots", {"slots": 2}),
-    ("rate", {"rate": Rate(1000)}),
+    ("a rate", {"rate": Rate(1000)}),
     ("both", {"slots": 2, "rate": Rate(1000)}),
 ]
 
 
 @pytest.mark.parametrize(("limited", "put"), LIMITS)
 def test_a_job_of_a_queue_with_limits_that_need_not_wait(
-    life: Life, bench: Bench, limited: Any, put: dict[str, Any]
+    life: Life, bench: Bench, limited: str, put: dict[str, Any]
 ) -> None:
     limits.put("a", **put)
     life(queue_name="a")  # the first of a day costs one more
     bench.advance(1)
-    expected = Workload(jobs=1, seconds=2, limited=limited).write_units
-    assert life(queue_name="a")[1] == expected
+    assert life(queue_name="a")[1] == 6 + more_units(f"is in a queue with {limited}")
 
 
 @pytest.mark.parametrize("key", [{}, {"idempotency_key": "k"}])
-@pytest.mark.parametrize(("limited", "put"), [(None, {}), *LIMITS])
+@pytest.mark.parametrize(("limited", "put"), [("", {}), *LIMITS])
 def test_a_job_that_is_unique(
-    bench: Bench, life: Life, limited: Any, put: dict[str, Any], key: dict[str, Any]
+    bench: Bench, life: Life, limited: str, put: dict[str, Any], key: dict[str, Any]
 ) -> None:
     first, _ = life(job_type="unique_again", payload={"lot": "a"})
     if put:
@@ -152,19 +153,14 @@ def test_a_job_that_is_unique(
         life(job_type="unique_again", payload={"lot": "a"})  # the first of a day costs one more
         bench.advance(1)
     units = life(job_type="unique_again", payload={"lot": "a"}, **key)[1]
-    unique = Workload(jobs=1, seconds=2, limited=limited, unique=True, over_http=bool(key))
-    assert units == unique.write_units
+    unique = 6 + more_units("is unique") + (2 if key else 0)
+    of_queue = more_units(f"is in a queue with {limited}") if limited else 0
+    # With slots, its last write is a transaction already, so the key makes it no dearer.
+    assert units == unique + of_queue - ("slots" in put)
 
 
 def test_a_unique_job_with_a_payload(life: Life) -> None:
     text = base64.b64encode(secrets.token_bytes(2_000)).decode()
     row, units = life(job_type="unique_again", payload={"lot": text})
-    unique = Workload(
-        jobs=1, seconds=2, payload_bytes=len(row.payload or ""), unique=True, over_http=False
-    )
-    assert units == unique.write_units
-
-
-def test_the_alarms_that_are_paid_for_are_those_of_the_template() -> None:
-    template = (ROOT / "template.yaml").read_text()
-    assert len(re.findall("Type: AWS::CloudWatch::Alarm", template)) == 1 + cost_model._ALARMS
+    # Two of its three writes are transactions, which cost twice as much.
+    assert units == 3 + 4 + 5 * row_kb(row)
