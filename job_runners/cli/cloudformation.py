@@ -1,6 +1,5 @@
 """Find a deployed stack by its name in CloudFormation."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -26,7 +25,7 @@ def find_stack(session: "Session", name: str) -> Stack:
     except InsecureAddress as error:
         raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from None
     try:
-        (found,) = client.describe_stacks(StackName=name)["Stacks"]
+        found = describe(client, name)
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
@@ -48,11 +47,10 @@ def find_stack(session: "Session", name: str) -> Stack:
         ) from None
 
 
-def age(client: Any, name: str) -> float:
-    """Return the stack's age in seconds."""
+def describe(client: Any, name: str) -> dict[str, Any]:
+    """Return CloudFormation's description of a stack. Raises ClientError if it doesn't exist."""
     (found,) = client.describe_stacks(StackName=name)["Stacks"]
-    created: datetime = found["CreationTime"]
-    return (datetime.now(UTC) - created).total_seconds()
+    return dict(found)
 
 
 def resources(client: Any, name: str) -> dict[str, tuple[str, str]]:

@@ -52,14 +52,6 @@ def cut(account: Account) -> None:
     account.recursion[LARGE] = "Terminate"
 
 
-def other_table(account: Account) -> None:
-    account.functions[f"{LARGE}:live"]["Environment"]["Variables"]["JOBS_TABLE_NAME"] = "other"
-
-
-def other_classes(account: Account) -> None:
-    account.functions[f"{LARGE}:live"]["Environment"]["Variables"]["WORKER_CLASSES"] = ""
-
-
 def old_code(account: Account) -> None:
     account.functions[LARGE] = account.functions[LARGE] | {"CodeSha256": "b" * 44}
 
@@ -70,8 +62,6 @@ def old_code(account: Account) -> None:
         (retried, "async retries", f"{LARGE}:live 2 times"),
         (without_destination, "failure destination", "sent to nowhere"),
         (cut, "recursion", f"stop {LARGE}"),
-        (other_table, "settings", "JOBS_TABLE_NAME differs"),
-        (other_classes, "settings", "WORKER_CLASSES differs"),
         (old_code, "code", "The alias live of LargeWorkerFunction runs version 7"),
     ],
 )

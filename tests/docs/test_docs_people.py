@@ -19,8 +19,6 @@ Policy = list[dict[str, Any]]
 
 # Operations whose permission has another name.
 PERMISSIONS = {
-    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
-    "apigateway:GetRoutes": "apigateway:GET",
     "monitoring:DescribeAlarms": "cloudwatch:DescribeAlarms",
 }
 # What the policies that AWS attaches to a function's role allow it.
@@ -86,9 +84,8 @@ def called(account: Account, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_the_read_only_policy_has_what_logs_and_doctor_call_and_no_more(
     api: FakeApi, account: Account, called: set[str]
 ) -> None:
-    account.attached = ["ours"]  # a policy of the user's own, which doctor reads
-    shard = {"due_shard": {"S": "waits-0"}, "due_at": {"N": "1"}}
-    account.waiting = [shard | {"id": {"S": ID}}]  # doctor reads the rows of long waits
+    row = {"due_shard": {"S": "resent-0"}, "due_at": {"N": "1"}, "status": {"S": "running"}}
+    account.waiting = [row | {"id": {"S": ID}}]  # doctor reads the rows of unclaimed jobs
     api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
     for words in (("logs", ID), ("doctor",)):
         assert jobs(*words).exit_code in (0, 1)

@@ -24,11 +24,9 @@ from fake_stack import (
     QUEUES,
     REGION,
     RESOURCES,
-    SOURCES,
     STACK,
     alarm,
     function,
-    table,
 )
 from job_runners.cli import local_aws
 
@@ -38,6 +36,7 @@ class Account:
     """What there is. A test changes it, or puts down an error for one operation."""
 
     created_at: float = 1_795_521_600
+    drift: str = "NOT_CHECKED"
     resources: dict[str, tuple[str, str]] = field(default_factory=lambda: dict(RESOURCES))
     outputs: dict[str, str] = field(default_factory=lambda: dict(OUTPUTS))
     functions: dict[str, dict[str, Any]] = field(
@@ -61,36 +60,10 @@ class Account:
     )
     reserved: int | None = 100  # for workers
     stopped: set[str] = field(default_factory=set)  # functions without any concurrency
-    sources: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {
-            each: {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
-            for each in SOURCES
-        }
-    )
-    tables: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {
-            "jobs": table(
-                "by_organization:organization_id:created_key",
-                "due:due_shard:due_at",
-                "failed:failed_organization:failed_key",
-                "unfinished:unfinished_organization:created_key",
-            ),
-            "coordination": table("due:due_shard:due_at"),
-        }
-    )
-    ttl: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {
-            each: {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-            for each in ("jobs", "coordination")
-        }
-    )
-    recovery: str = "ENABLED"
-    versioning: str = "Enabled"
     queues: dict[str, dict[str, str]] = field(
         default_factory=lambda: {
             name: {
                 "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
-                "VisibilityTimeout": "360",
                 "ApproximateNumberOfMessages": "0",
                 **(
                     {}
@@ -110,16 +83,6 @@ class Account:
     logs: dict[str, list[tuple[float, str]]] = field(
         default_factory=lambda: {"log-timer": [(time.time() - 30, '{"message": "tick"}')]}
     )
-    statements: list[dict[str, Any]] = field(
-        default_factory=lambda: [
-            {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "arn:aws:dynamodb:::jobs"}
-        ]
-    )
-    attached: list[str] = field(default_factory=lambda: ["AWSLambdaBasicExecutionRole"])
-    routes: dict[str, str] = field(
-        default_factory=lambda: {"ANY /{proxy+}": "AWS_IAM", "GET /health": "NONE"}
-    )
-    lifecycle: dict[str, int] = field(default_factory=lambda: {"results/": 120})
     items: list[dict[str, Any]] = field(default_factory=list)  # of the coordination table
     waiting: list[dict[str, Any]] = field(default_factory=list)  # rows of the jobs table
     parameters: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and value
@@ -143,7 +106,8 @@ class Account:
         outputs = [{"OutputKey": key, "OutputValue": each} for key, each in self.outputs.items()]
         stack = {"StackName": STACK, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}
         created = datetime.fromtimestamp(self.created_at, UTC)
-        return {"Stacks": [stack | {"CreationTime": created}]}
+        drift = {"StackDriftStatus": self.drift}
+        return {"Stacks": [stack | {"CreationTime": created, "DriftInformation": drift}]}
 
     def _ListStackResources(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {
@@ -182,15 +146,6 @@ class Account:
         reserved = 0 if name in self.stopped else self.reserved if "worker" in name else None
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
-    def _GetEventSourceMapping(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return self.sources[given["UUID"]]
-
-    def _DescribeTimeToLive(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"TimeToLiveDescription": self.ttl[given["TableName"]]}
-
-    def _DescribeTable(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"Table": self.tables[given["TableName"]]}
-
     def _BatchGetItem(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         ids = [key["id"] for key in given["RequestItems"]["jobs"]["Keys"]]
         return {"Responses": {"jobs": [row for row in self.waiting if row["id"] in ids]}}
@@ -202,16 +157,9 @@ class Account:
             of_shard = [row for row in self.waiting if row["due_shard"] == values[":shard"]]
             return {"Items": [row for row in of_shard if int(row["due_at"]["N"]) < before]}
         assert given["TableName"] == "coordination"
-        assert given["KeyConditionExpression"] == "#key = :value"
-        key, value = given["ExpressionAttributeNames"]["#key"], given["ExpressionAttributeValues"]
-        return {"Items": [each for each in self.items if each[key] == value[":value"]]}
-
-    def _DescribeContinuousBackups(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        recovery = {"PointInTimeRecoveryStatus": self.recovery}
-        described = {"ContinuousBackupsStatus": "ENABLED"}
-        return {
-            "ContinuousBackupsDescription": described | {"PointInTimeRecoveryDescription": recovery}
-        }
+        assert given["KeyConditionExpression"] == "pk = :pk"
+        pk = given["ExpressionAttributeValues"][":pk"]
+        return {"Items": [each for each in self.items if each["pk"] == pk]}
 
     def _GetQueueAttributes(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"Attributes": self.queues[given["QueueUrl"].rsplit("/", 1)[1]]}
@@ -243,35 +191,6 @@ class Account:
         if "nextToken" not in given:
             return {"events": [], "nextToken": "more"}
         return {"events": found}
-
-    def _ListRolePolicies(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"PolicyNames": ["own"], "IsTruncated": False}
-
-    def _GetRolePolicy(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        document: Any = {
-            "Statement": self.statements
-        }  # a client parses it, whatever its model says
-        return {
-            "RoleName": given["RoleName"],
-            "PolicyName": given["PolicyName"],
-            "PolicyDocument": document,
-        }
-
-    def _ListAttachedRolePolicies(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        arns = [f"arn:aws:iam::aws:policy/service-role/{each}" for each in self.attached]
-        attached = [{"PolicyName": a.rsplit("/", 1)[1], "PolicyArn": a} for a in arns]
-        return {"AttachedPolicies": attached, "IsTruncated": False}
-
-    def _GetPolicy(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"Policy": {"DefaultVersionId": "v1"}}
-
-    def _GetPolicyVersion(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        return {"PolicyVersion": {"Document": {"Statement": statement}}}
-
-    def _GetRoutes(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        routes = self.routes.items()
-        return {"Items": [{"RouteKey": key, "AuthorizationType": kind} for key, kind in routes]}
 
     def _GetParametersByPath(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         assert not given["WithDecryption"]
@@ -312,17 +231,6 @@ class Account:
         lists = {"DeletedParameters": gone, "InvalidParameters": unknown}
         return {name: each for name, each in lists.items() if each}
 
-    def _GetBucketVersioning(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"Status": self.versioning}
-
-    def _GetBucketLifecycleConfiguration(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {
-            "Rules": [
-                {"Status": "Enabled", "Prefix": prefix, "Expiration": {"Days": days}}
-                for prefix, days in self.lifecycle.items()
-            ]
-        }
-
 
 def _folder(name: str) -> str:
     return name.rsplit("/", 1)[0]
@@ -330,9 +238,6 @@ def _folder(name: str) -> str:
 
 def _qualified(given: dict[str, Any]) -> str:
     return ":".join(filter(None, (given["FunctionName"], given.get("Qualifier"))))
-
-
-_PARSED_BY_THE_CLIENT = frozenset({"GetRolePolicy", "GetPolicyVersion"})
 
 
 _create_client = Session.create_client
@@ -358,7 +263,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
         if model.input_shape is not None:
             validate_parameters(given, model.input_shape)
         found = world.answer(operation, given)
-        if operation not in _PARSED_BY_THE_CLIENT and model.output_shape is not None:
+        if model.output_shape is not None:
             validate_parameters(found, model.output_shape)
         return found
 

@@ -10,7 +10,6 @@ STACK = "job-runners"
 WORKER_ALIAS = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:worker:live"
 FAILURES_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:failures"
 QUEUES = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
-SOURCES = ("0" * 36, "1" * 36)  # event source mappings: of failures, of the delay queue
 
 OUTPUTS = {
     "ApiId": "abc",
@@ -30,11 +29,8 @@ RESOURCES = {
     "WorkerFunction": ("AWS::Lambda::Function", "worker"),
     "TimerFunction": ("AWS::Lambda::Function", "timer"),
     "FailuresFunction": ("AWS::Lambda::Function", "failures"),
-    "FailuresQueueSource": ("AWS::Lambda::EventSourceMapping", SOURCES[0]),
-    "DelayQueueSource": ("AWS::Lambda::EventSourceMapping", SOURCES[1]),
     "JobsTable": ("AWS::DynamoDB::Table", "jobs"),
     "CoordinationTable": ("AWS::DynamoDB::Table", "coordination"),
-    "WorkerFunctionRole": ("AWS::IAM::Role", "worker-role"),
     "TimerFunctionEveryMinute": ("AWS::Events::Rule", "every-minute"),
     "ApiLogGroup": ("AWS::Logs::LogGroup", "log-api"),
     "WorkerLogGroup": ("AWS::Logs::LogGroup", "log-worker"),
@@ -73,24 +69,6 @@ def function(name: str) -> dict[str, Any]:
         "Architectures": ["arm64"],
         "CodeSha256": "a" * 44,
         "Environment": {"Variables": variables() | sends},
-    }
-
-
-def table(*indexes: str) -> dict[str, Any]:
-    """Return a table with these indexes, each `name:hash:range`."""
-    return {
-        "DeletionProtectionEnabled": True,
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": name,
-                "IndexStatus": "ACTIVE",
-                "KeySchema": [
-                    {"AttributeName": first, "KeyType": "HASH"},
-                    {"AttributeName": second, "KeyType": "RANGE"},
-                ],
-            }
-            for name, first, second in (each.split(":") for each in indexes)
-        ],
     }
 
 

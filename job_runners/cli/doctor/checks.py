@@ -7,15 +7,12 @@ from botocore.exceptions import ClientError
 from job_runners.cli.doctor import (
     alarms,
     calls,
-    data,
+    dead_letters,
+    deploys,
     pauses,
-    policies,
-    queues,
     schedules,
-    settings,
     starts,
     timer,
-    waits,
 )
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
@@ -34,14 +31,6 @@ CHECKS = (
     ),
     Check("recursion", "long chains of invocations are allowed", calls.recursion, _DROPPED),
     Check("reservation", "workers leave concurrency for the rest", calls.reservation, _IGNORED),
-    Check("expiry", "finished rows expire", data.expiry, _DROPPED),
-    Check("indexes", "all exist and are active", data.indexes),
-    Check(
-        "protection",
-        "tables and files can be restored, and tables are protected from deletion",
-        data.protection,
-        _DROPPED,
-    ),
     Check(
         "alarms",
         "",  # the check always yields a finding with the alarms' states
@@ -52,17 +41,14 @@ CHECKS = (
     Check("starts", "no job waits because its code can't start", starts.starts),
     Check("schedules", "all schedules that the code declares are active", schedules.schedules),
     Check("pauses", "none is older than a day", pauses.pauses),
-    Check("waits", "no job waits longer than it asked for", waits.waits),
-    Check("dead letters", "none", queues.dead_letters),
-    Check("queue readers", "each function reads its queue", queues.readers),
+    Check("dead letters", "none", dead_letters.dead_letters),
     Check(
-        "policies",
-        "all name their actions and resources",
-        policies.policies,
-        "the local AWS has no roles",
+        "drift",
+        "CloudFormation has found no manual changes",
+        deploys.drift,
+        "the local AWS doesn't detect drift",
     ),
-    Check("settings", "all agree with each other and with the stack", settings.settings),
-    Check("code", "all functions run the same", settings.code),
+    Check("code", "all functions run the same", deploys.code),
 )
 
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
 
-from job_runners.cli.cloudformation import age, resources
-from job_runners.cli.doctor.items import Item, partition
+from job_runners.cli.cloudformation import describe, resources
 from job_runners.cli.target import Target
+
+Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
 
 WORKER, API, TIMER, FAILURES = (
     "WorkerFunction",
@@ -38,9 +40,15 @@ class Deployed:
         return resources(self.client("cloudformation"), self.stack.name)
 
     @cached_property
+    def described(self) -> dict[str, Any]:
+        """CloudFormation's description of the stack."""
+        return describe(self.client("cloudformation"), self.stack.name)
+
+    @property
     def age(self) -> float:
         """The stack's age in seconds."""
-        return age(self.client("cloudformation"), self.stack.name)
+        created: datetime = self.described["CreationTime"]
+        return (datetime.now(UTC) - created).total_seconds()
 
     def id(self, logical_id: str) -> str:
         """Return a resource's physical id, such as a name or URL. Raises NotInStack."""
@@ -56,13 +64,23 @@ class Deployed:
             if its_type == resource_type
         }
 
-    def coordination_items(self, pk: str, *names: str) -> Iterator[Item]:
-        """Yield the named attributes of a partition of the coordination table, read consistently.
+    def coordination_items(self, pk: str) -> Iterator[Item]:
+        """Yield the items of a partition of the coordination table, read consistently.
 
         Raises NotInStack.
         """
-        dynamodb, table = self.client("dynamodb"), self.id("CoordinationTable")
-        return partition(dynamodb, table, "pk", pk, names, ConsistentRead=True)
+        pages = (
+            self.client("dynamodb")
+            .get_paginator("query")
+            .paginate(
+                TableName=self.id("CoordinationTable"),
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": pk}},
+                ConsistentRead=True,
+            )
+        )
+        for page in pages:
+            yield from page["Items"]
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 
-from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.doctor.items import Item, read_all
+from job_runners.cli.doctor.deployed import Deployed, Item
 
 _SHARDS = 8
 _PAGE = 100  # rows that one call reads
 
 
-def due_rows(deployed: Deployed, lane: str, before: int, names: tuple[str, ...]) -> Iterator[Item]:
-    """Yield the named attributes of a lane's rows that are due before a time, at most 100 of each
-    shard. `lane` is the prefix of the shards of the due index."""
+def due_rows(deployed: Deployed, lane: str, before: int) -> Iterator[Item]:
+    """Yield the lane's rows that are due before a time, at most 100 of each shard.
+
+    `lane` is the prefix of the shards of the due index. Rows that DynamoDB is too busy to read are
+    left out.
+    """
     dynamodb, table = deployed.client("dynamodb"), deployed.id("JobsTable")
     for shard in range(_SHARDS):
         found = dynamodb.query(
@@ -24,6 +26,6 @@ def due_rows(deployed: Deployed, lane: str, before: int, names: tuple[str, ...])
             },
             Limit=_PAGE,
         )
-        ids = [item["id"]["S"] for item in found["Items"]]
-        if ids:
-            yield from read_all(dynamodb, table, ids, names)
+        if keys := [{"id": item["id"]} for item in found["Items"]]:
+            request = {table: {"Keys": keys, "ConsistentRead": True}}
+            yield from dynamodb.batch_get_item(RequestItems=request)["Responses"][table]

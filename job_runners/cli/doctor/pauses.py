@@ -12,7 +12,7 @@ _PAUSES = "paused"  # the partition key of all pauses in the coordination table
 
 def pauses(deployed: Deployed) -> Iterator[Issue]:
     """Check for job types and queues that have been paused for more than a day."""
-    for item in deployed.coordination_items(_PAUSES, "sk", "state", "changed_at"):
+    for item in deployed.coordination_items(_PAUSES):
         days = days_since(item["changed_at"]["N"])
         if item["state"]["S"] == "paused" and days:
             kind, _, name = item["sk"]["S"].partition("#")

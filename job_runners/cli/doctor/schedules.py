@@ -5,8 +5,7 @@ import time
 from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
-from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.doctor.items import Item
+from job_runners.cli.doctor.deployed import Deployed, Item
 from job_runners.cli.doctor.pauses import days_since
 
 _DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record
@@ -65,7 +64,7 @@ def _paused(organization: str, name: str, days: str) -> Issue:
 def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
     """Return the schedules that the latest deploy declares, as pairs of organization and name, and
     the time of the deploy."""
-    found = deployed.coordination_items("schedules", "sk", "since", "declares")
+    found = deployed.coordination_items("schedules")
     deploys = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
     if not deploys:
         return set(), 0
@@ -76,8 +75,7 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
 
 def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     """Return the schedules of an organization by name, including deleted ones."""
-    names = ("sk", "origin", "deleted_at", "paused_at")
-    found = deployed.coordination_items(f"schedules#{organization}", *names)
+    found = deployed.coordination_items(f"schedules#{organization}")
     return {item["sk"]["S"]: item for item in found}
 
 

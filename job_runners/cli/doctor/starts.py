@@ -68,9 +68,8 @@ class _Unclaimed(NamedTuple):
 
 def _unclaimed(deployed: Deployed) -> Iterator[_Unclaimed]:
     now = int(time.time() * 1000)
-    names = ("id", "job_type", "status", "created_at", "queued_at", "run_at")
     for lane in _LANES:
-        for row in due_rows(deployed, lane, now + _NEXT_CHECK * 1000, names):
+        for row in due_rows(deployed, lane, now + _NEXT_CHECK * 1000):
             created, queued, run_at = (
                 int(row.get(name, {}).get("N", 0)) for name in ("created_at", "queued_at", "run_at")
             )

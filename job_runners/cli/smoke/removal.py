@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
 
-from job_runners.cli.cloudformation import resources
+from job_runners.cli.cloudformation import describe, resources
 from job_runners.cli.problem import Problem
 
 TAG = "job-runners-smoke"  # building/smoke_project.py gives it to the stack
@@ -53,12 +53,12 @@ def remove(client: Client, stack: str) -> None:
 
 def _describe(client: Client, stack: str) -> dict[str, Any] | None:
     try:
-        (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        found = describe(client("cloudformation"), stack)
     except ClientError as error:
         if "does not exist" in str(error):
             return None
         raise
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else dict(found)
+    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
 
 
 def _of_type(found: dict[str, tuple[str, str]], kind: str) -> list[str]:
@@ -107,7 +107,7 @@ def _delete_stack(cloudformation: Any, stack: str) -> None:
 def _remove_uploads(client: Client, stack: str) -> None:
     """Remove the code that sam has uploaded for this stack. sam's bucket stays."""
     try:
-        (sam,) = client("cloudformation").describe_stacks(StackName=_SAM_STACK)["Stacks"]
+        sam = describe(client("cloudformation"), _SAM_STACK)
     except ClientError:
         return
     outputs = {each["OutputKey"]: each["OutputValue"] for each in sam.get("Outputs", [])}
