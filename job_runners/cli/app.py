@@ -45,7 +45,7 @@ COMMANDS = {
         "resume": "Resume a job type or a queue",
     },
     "Operations": {
-        "dashboard": "Open the dashboard",
+        "dashboard": "Serve the dashboard",
         "logs": "Show the log of a job or task",
         "doctor": "Check a stack and suggest fixes",
         "erase": "Erase an organization",

@@ -1,15 +1,10 @@
 """What the jobs command keeps to itself, and that it leaves the terminal alone."""
 
 import json
-import os
-import signal
-import stat
-import sys
 import threading
 from collections.abc import Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +13,7 @@ from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.client.addresses import is_private
 from job_runners.client.credentials import Credentials
 from job_runners.client.signing import Bearer, Signer
-from jobs_command import ID, FakeApi, Terminal, job, jobs
+from jobs_command import ID, FakeApi, job, jobs
 from proxy_requests import ask
 
 REDIRECTS = [301, 302, 303, 307, 308]
@@ -111,54 +106,12 @@ def test_a_token_is_not_sent_in_the_clear_over_a_network(
     url, seen = elsewhere
     port = url.rsplit(":", 1)[1]
     here = f"http://0.0.0.0:{port}"  # which leads here, and is not loopback
-    for words in (["list"], ["dashboard", "--no-browser"]):
+    for words in (["list"], ["dashboard"]):
         done = jobs(*words, JOBS_API_URL=here, JOBS_TOKEN="t0ken")
         assert done.exit_code == 5, done.output
         assert "https" in done.stderr
         assert "t0ken" not in done.output
     assert seen == []
-
-
-# --- the dashboard's address ----------------------------------------------------------------------
-
-BROWSER = """\
-#!{python}
-import json, os, pathlib, sys, urllib.parse
-opened = sys.argv[1]
-path = pathlib.Path(urllib.parse.unquote(urllib.parse.urlsplit(opened).path))
-seen = dict(
-    argv=sys.argv, modes=[os.stat(each).st_mode for each in (path, path.parent)],
-    text=path.read_text(), file=str(path),
-)
-pathlib.Path({out!r} + ".part").write_text(json.dumps(seen))
-os.rename({out!r} + ".part", {out!r})
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="what opens an address there is xdg-open")
-def test_the_dashboards_address_is_in_no_command_line(
-    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.on("GET", "/job-types", 200, {"jobs": [], "tasks": []})
-    out = tmp_path / "seen.json"
-    browser = tmp_path / "xdg-open"
-    browser.write_text(BROWSER.format(python=sys.executable, out=str(out)))
-    browser.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    terminal = Terminal("dashboard", "--json")
-    url = json.loads(terminal.until("\n"))["url"]
-    secret = url.rstrip("/").rsplit("/", 1)[1]
-    for _ in range(200):
-        if out.exists():
-            break
-        threading.Event().wait(0.05)
-    seen = json.loads(out.read_text())
-    terminal.process.send_signal(signal.SIGINT)
-    assert terminal.end() == 0
-    assert secret not in " ".join(seen["argv"])
-    assert [stat.S_IMODE(each) for each in seen["modes"]] == [0o600, 0o700]
-    assert f"url={url}" in seen["text"]
-    assert not Path(seen["file"]).parent.exists()
 
 
 # --- the terminal ---------------------------------------------------------------------------------

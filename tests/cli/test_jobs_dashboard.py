@@ -14,7 +14,7 @@ from jobs_command import PATIENCE, FakeApi, Terminal, jobs
 def test_the_page_is_served_until_it_is_stopped_and_its_calls_are_signed(api: FakeApi) -> None:
     api.on("GET", "/job-types", 200, {"jobs": [], "tasks": []})
     api.on("GET", "/", 200, "the page")
-    terminal = Terminal("dashboard", "--no-browser", "--json")
+    terminal = Terminal("dashboard", "--json")
     url = json.loads(terminal.until("\n"))["url"]
     with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         assert json.load(response) == "the page"
@@ -27,7 +27,7 @@ def test_the_page_is_served_until_it_is_stopped_and_its_calls_are_signed(api: Fa
 
 def test_who_may_not_call_the_api_is_told_at_once(api: FakeApi) -> None:
     api.on("GET", "/job-types", 403, {"message": "Forbidden"})
-    done = jobs("dashboard", "--no-browser")
+    done = jobs("dashboard")
     assert done.exit_code == 5
     assert "execute-api:Invoke" in done.stderr
 
@@ -35,6 +35,6 @@ def test_who_may_not_call_the_api_is_told_at_once(api: FakeApi) -> None:
 def test_a_port_that_is_taken_is_said(api: FakeApi) -> None:
     api.on("GET", "/job-types", 200, {"jobs": [], "tasks": []})
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = jobs("dashboard", "--no-browser", "--port", str(taken.getsockname()[1]))
+        done = jobs("dashboard", "--port", str(taken.getsockname()[1]))
     assert done.exit_code == 1
     assert "Can't use port" in done.stderr
