@@ -1,6 +1,8 @@
 """Apply a command to several jobs or tasks. If one of them is refused, continue with the others."""
 
+import math
 import sys
+import time
 from collections.abc import Callable, Iterable
 
 import click
@@ -34,19 +36,21 @@ def can_ask() -> bool:
 Action = Callable[[str], tuple[dict[str, object], str]]
 
 
-def for_each_job(target: Target, ids: Iterable[str], do: Action) -> Exit:
-    """Call `do` for each job and print its outcome. Each of `ids` may be the start of an id."""
-    return for_each(target, ids, lambda start: do(find_job(target, start)))
+def for_each_job(target: Target, ids: Iterable[str], do: Action, rate: float = math.inf) -> Exit:
+    """Call `do` for each job and print its outcome, at most `rate` a second. Each of `ids` may be
+    the start of an id."""
+    return for_each(target, ids, lambda start: do(find_job(target, start)), rate)
 
 
-def for_each(target: Target, ids: Iterable[str], do: Action) -> Exit:
-    """Call `do` for each id and print its outcome.
+def for_each(target: Target, ids: Iterable[str], do: Action, rate: float = math.inf) -> Exit:
+    """Call `do` for each id and print its outcome, at most `rate` a second.
 
     After a refusal, the loop continues. Any other error, such as missing access, ends it, because
     every other call would fail too.
     """
-    code = Exit.DONE
-    for each in dict.fromkeys(ids):
+    code, began = Exit.DONE, time.monotonic()
+    for number, each in enumerate(dict.fromkeys(ids)):
+        time.sleep(max(0, began + number / rate - time.monotonic()))
         try:
             value, text = do(each)
         except Problem as problem:

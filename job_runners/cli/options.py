@@ -162,10 +162,11 @@ def group(*, lists: bool = False) -> Callable[[Callable[[], None]], CommandGroup
     return decorate
 
 
-def require_one(names: str, first: object, second: object) -> None:
-    """Check that exactly one of two values is given. The other is None. Raises UsageError."""
-    if (first is None) == (second is None):
-        raise click.UsageError(f"Pass {names}{'' if first is None else ', not both'}.")
+def require_one(names: str, *values: object) -> None:
+    """Check that exactly one of the values is given. The others are None. Raises UsageError."""
+    given = sum(each is not None for each in values)
+    if given != 1:
+        raise click.UsageError(f"Pass {names}{', and only one of them' if given else ''}.")
 
 
 def pausable(function: _F) -> _F:

@@ -2,7 +2,7 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from job_runners.cli.output import Job
@@ -11,20 +11,11 @@ from job_runners.cli.target import Target
 from job_runners.cli.watching import Screen
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A job at one moment, and how long the API suggests to wait before the next poll."""
+def _read(target: Target, job_id: str) -> tuple[Job, float]:
+    """Return a job, and the seconds that the API suggests to wait before the next poll.
 
-    job: Job
-    retry_after: float  # seconds
-
-
-# Reads a job, or something else that is shown as a job.
-Read = Callable[[str], Seen]
-
-
-def read_job(target: Target, job_id: str) -> Seen:
-    """Return a job as it is now. For people, a job that waits for a group has its `counts`."""
+    For people, a job that waits for a group has its `counts`.
+    """
     found = target.api.get(job_id)
     job = target.shown(found)
     reason = job.get("waits_for")
@@ -32,7 +23,9 @@ def read_job(target: Target, job_id: str) -> Seen:
         groups = {each.name: each for each in target.api.groups(job_id)}
         group = groups.get(found.waits_for.name if found.waits_for else "")
         job["waits_for"] = {**reason, "counts": group and target.shown(group)}
-    return Seen(job, found.retry_after or 1)
+        if group and job["job_type"] == "batch":
+            job["progress"] = group.progress
+    return job, found.retry_after or 1
 
 
 FINISHED = frozenset({"succeeded", "failed", "canceled"})
@@ -65,7 +58,11 @@ class FollowedJobs:
 
 
 def follow(
-    read: Read, followed: FollowedJobs, ids: Iterable[str], screen: Screen, timeout: float | None
+    target: Target,
+    followed: FollowedJobs,
+    ids: Iterable[str],
+    screen: Screen,
+    timeout: float | None,
 ) -> None:
     """Follow jobs until all have finished or `timeout` seconds have passed.
 
@@ -80,19 +77,19 @@ def follow(
             time.sleep(max(0.0, deadline - time.monotonic()))
             return
         time.sleep(max(0.0, poll_at - time.monotonic()))
-        seen = _get_patiently(read, job_id, screen)
-        followed.jobs[job_id] = seen.job
-        screen.show(seen.job)
-        if seen.job["status"] not in FINISHED:
-            heapq.heappush(next_polls, (time.monotonic() + seen.retry_after, job_id))
+        job, retry_after = _read_patiently(target, job_id, screen)
+        followed.jobs[job_id] = job
+        screen.show(job)
+        if job["status"] not in FINISHED:
+            heapq.heappush(next_polls, (time.monotonic() + retry_after, job_id))
 
 
-def _get_patiently(read: Read, job_id: str, screen: Screen) -> Seen:
-    """Get a job, and retry for a few minutes while the API doesn't answer."""
+def _read_patiently(target: Target, job_id: str, screen: Screen) -> tuple[Job, float]:
+    """Read a job, and retry for a few minutes while the API doesn't answer."""
     give_up = time.monotonic() + _PATIENCE
     while True:
         try:
-            return read(job_id)
+            return _read(target, job_id)
         except Problem as problem:
             if problem.code is not Exit.NO_ANSWER or time.monotonic() > give_up:
                 raise

@@ -47,8 +47,8 @@ def redrive(
     job-runners failures redrive 019ab2c4d1e07a5c3f10b8e2d4967f53
     job-runners failures redrive --tasks
     """
-    if [bool(task_ids), dead_letters, tasks].count(True) != 1:
-        raise click.UsageError("Pass task ids, --tasks or --dead-letters: one of the three.")
+    names = "task ids, --tasks or --dead-letters"
+    options.require_one(names, task_ids or None, tasks or None, dead_letters or None)
     if task_ids:
         return _send(target, task_ids)
     if tasks:

@@ -1,4 +1,4 @@
-"""job-runners batch: a batch is dispatched from a file, shown, followed, canceled and retried."""
+"""job-runners batch: a batch is dispatched from a file, and is followed and retried as a job."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def rows(tmp_path: Path) -> Path:
 def test_a_batch_is_dispatched_from_a_file_and_its_id_printed(api: FakeApi, rows: Path) -> None:
     api.on("POST", "/batches", 202, batch("queued"))
     words = ["--then", "build", "album:=7", "--stop-after-failures", "3", "--idempotency-key", "k"]
-    done = jobs("batch", "dispatch", str(rows), *words)
+    done = jobs("batch", str(rows), *words)
     assert done.stdout == f"{ID}\n"
     assert "4 members, dispatched, on " in done.stderr
     (call,) = api.asked("POST", "/batches")
@@ -67,7 +67,7 @@ def test_a_refused_member_is_shown_with_its_line_in_the_file(
         {"line": 2, "field": "key"} if number > 1000 else {"index": 1, "field": "members.1.key"}
     )
     api.on("POST", "/batches", 422, problem(422, "wrong", place | {"why": "must be text"}))
-    done = jobs("batch", "dispatch", str(rows))
+    done = jobs("batch", str(rows))
     assert done.stderr == "Refused:\n  line 3: key: must be text\n"
 
 
@@ -75,7 +75,7 @@ def test_a_refused_member_is_shown_with_its_line_in_the_file(
 def test_a_repetition_is_shown_as_one(api: FakeApi, rows: Path, options: list[str]) -> None:
     api.on("POST", "/batches", 202, batch("succeeded"), Idempotent_Replayed="true")
     api.on("GET", f"/batches/{ID}", 200, batch("succeeded"))
-    done = jobs("batch", "dispatch", str(rows), "--idempotency-key", "k", *options)
+    done = jobs("batch", str(rows), "--idempotency-key", "k", *options)
     if options == ["--json"]:
         assert json.loads(done.stdout)["replayed"] is True
     else:
@@ -99,7 +99,7 @@ def test_more_than_a_thousand_members_are_uploaded(
     monkeypatch.setattr(local_aws, "outdated", lambda: None)
     monkeypatch.delenv("JOBS_API_URL")
     api.on("POST", "/batches", 202, batch("queued"))
-    assert jobs("batch", "dispatch", str(many)).stdout == f"{ID}\n"
+    assert jobs("batch", str(many)).stdout == f"{ID}\n"
     (call,) = api.asked("POST", "/batches")
     key = call.body["members_file"]
     assert key.startswith("uploads/default/batches/")
@@ -107,7 +107,7 @@ def test_more_than_a_thousand_members_are_uploaded(
 
 
 def test_an_apis_url_does_not_tell_where_to_upload_them(api: FakeApi, many: Path) -> None:
-    done = jobs("batch", "dispatch", str(many))
+    done = jobs("batch", str(many))
     assert done.exit_code == Exit.REFUSED
     assert "More than 1,000 members go into a file in the stack's bucket." in done.stderr
     assert "Pass --stack NAME too" in done.stderr
@@ -115,65 +115,58 @@ def test_an_apis_url_does_not_tell_where_to_upload_them(api: FakeApi, many: Path
 
 
 def test_pairs_without_then_are_refused_before_any_call(api: FakeApi, rows: Path) -> None:
-    done = jobs("batch", "dispatch", str(rows), "album:=7")
+    done = jobs("batch", str(rows), "album:=7")
     assert done.exit_code == Exit.USAGE
     assert api.calls == []
 
 
-def test_a_batch_is_shown_with_the_members_that_failed(api: FakeApi) -> None:
-    api.on("GET", f"/batches/{ID}", 200, batch("succeeded", then_id=OTHER))
+def of_batch(status: str, **fields: Any) -> dict[str, Any]:
+    """Return the job of a batch."""
+    return job(status, job_type="batch", **fields)
+
+
+WAITS = {"kind": "group", "name": "members", "key": None, "since": None, "until": None}
+COUNTS = {"total": 4, "open": 1, "succeeded": 2, "failed": 1, "canceled": 0, "existing": 0}
+GROUP = {"name": "members", **COUNTS, "progress": 75, "as_of": None}
+
+
+def test_a_batch_is_shown_with_its_counts_and_the_members_that_failed(api: FakeApi) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, of_batch("waiting", waits_for=WAITS))
+    child = {"key": "cover", "group": "members", "id": OTHER, "job": job("failed", id=OTHER)}
+    children = {"children": [child], "cursor": None}
+    api.on("GET", f"/jobs/{ID}/children?limit=100", 200, children)
+    api.on("GET", f"/jobs/{ID}/groups", 200, {"groups": [GROUP | {"as_of": AT}]})
     members = {"members": [member("cover")], "cursor": None}
     api.on("GET", f"/batches/{ID}/members?limit=100&status=failed", 200, members)
-    lines = [line.split() for line in jobs("batch", "show", ID, "--failed").stdout.splitlines()]
-    assert ["state", "succeeded,", "75%"] in lines
-    assert ["canceled", "0"] in lines
-    assert ["then", OTHER] in lines
+    shown = jobs("show", ID).stdout
+    assert f"  members  3 of 4 have ended, 1 failed, counted {AT}\n" in shown
+    lines = [line.split() for line in shown.splitlines()]
     assert lines[-1] == [OTHER, "cover", "KeyError:", "no\ufffd", "luck"]
-    shown = json.loads(jobs("batch", "show", ID, "--json").stdout)
-    assert shown == batch("succeeded", then_id=OTHER)
 
 
+@pytest.mark.parametrize("words", [["watch", ID], ["batch", "FILE", "--watch"]])
 @pytest.mark.parametrize(
-    ("ended", "code"),
+    ("status", "failed", "code"),
     [
-        ({"state": "succeeded", "failed": 0}, Exit.DONE),
-        ({"state": "succeeded", "failed": 1}, Exit.JOB_FAILED),
-        ({"state": "canceled"}, Exit.JOB_CANCELED),
+        ("succeeded", 0, Exit.DONE),
+        ("succeeded", 1, Exit.JOB_FAILED),
+        ("failed", 0, Exit.JOB_FAILED),
+        ("canceled", 1, Exit.JOB_CANCELED),
     ],
 )
-def test_a_batch_is_followed_to_its_end(api: FakeApi, ended: dict[str, Any], code: Exit) -> None:
-    path = f"/batches/{ID}"
-    api.on("GET", path, 200, batch("waiting"), Retry_After="0")
-    api.on("GET", path, 200, batch("queued", open=0, progress=100) | ended)
-    done = jobs("batch", "watch", ID)
+def test_a_batch_is_followed_to_its_end(
+    api: FakeApi, rows: Path, words: list[str], status: str, failed: int, code: Exit
+) -> None:
+    api.on("POST", "/batches", 202, batch("queued"))
+    api.on("GET", f"/jobs/{ID}", 200, of_batch("waiting", waits_for=WAITS), Retry_After="0")
+    api.on("GET", f"/jobs/{ID}", 200, of_batch(status, progress=100))
+    api.on("GET", f"/jobs/{ID}/groups", 200, {"groups": [GROUP]})
+    api.on("GET", f"/batches/{ID}", 200, batch(status, open=0, failed=failed))
+    done = jobs(*(str(rows) if each == "FILE" else each for each in words))
     assert done.exit_code == code
-    first, last = done.stdout.splitlines()
-    assert "running" in first
-    assert "75%  3 of 4 members have ended, 1 failed" in first
-    assert "100%  4 of 4 members have ended" in last
-
-
-def test_a_batch_that_is_retried_is_followed_too(api: FakeApi) -> None:
-    path, error = f"/batches/{ID}", {"kind": "Interrupted", "message": "The worker was killed."}
-    api.on("GET", path, 200, batch("scheduled"), Retry_After="0")
-    api.on("GET", path, 200, batch("retryable", error=error), Retry_After="0")
-    api.on("GET", path, 200, batch("succeeded", failed=0, open=0))
-    done = jobs("batch", "watch", ID)
-    assert (done.exit_code, done.exception) == (Exit.DONE, None)
-    first, second, _ = done.stdout.splitlines()
-    assert "3 of 4 members have ended" in first
-    assert "retries after Interrupted: The worker was killed." in second
-
-
-def test_a_batch_is_canceled(api: FakeApi) -> None:
-    api.on("DELETE", f"/batches/{ID}", 200, batch("canceled"))
-    assert jobs("batch", "cancel", ID).stdout == f"{ID}  canceled\n"
-
-
-def test_a_batch_is_canceled_with_its_members(api: FakeApi) -> None:
-    api.on("DELETE", f"/batches/{ID}?members=true", 202, batch("waiting"))
-    said = f"{ID}  is canceled once its members have ended\n"
-    assert jobs("batch", "cancel", ID, "--members").stdout == said
+    first, last = done.stdout.splitlines()[:2]
+    assert "75%  waits for the jobs of its group members: 3 of 4 have ended, 1 failed" in first
+    assert f"{status:<9}  100%" in last
 
 
 def test_failed_members_are_retried(api: FakeApi) -> None:
@@ -181,12 +174,16 @@ def test_failed_members_are_retried(api: FakeApi) -> None:
     members = {"members": [member("cover"), refused], "cursor": None}
     api.on("GET", f"/batches/{ID}/members?limit=100&status=failed", 200, members)
     api.on("POST", f"/jobs/{OTHER}/retry", 202, job("queued", id=OTHER))
-    assert jobs("batch", "retry", ID, "--yes").stdout == f"{OTHER}  queued\n"
-    assert jobs("batch", "retry", ID).exit_code == Exit.USAGE  # it would ask
+    assert jobs("retry", "--batch", ID, "--yes").stdout == f"{OTHER}  queued\n"
+    done = jobs("retry", "--batch", ID)  # it would ask
+    assert done.exit_code == Exit.USAGE
+    assert "Retry 1 failed job of organization default" in done.output
 
 
 def test_the_start_of_an_id_is_searched_among_batches(api: FakeApi) -> None:
     found = "/jobs?organization_id=default&limit=100&job_type=batch"
     api.on("GET", found, 200, {"jobs": [job("waiting")], "cursor": None})
-    api.on("GET", f"/batches/{ID}", 200, batch("waiting"))
-    assert jobs("batch", "show", ID[:8]).exit_code == Exit.DONE
+    members: dict[str, Any] = {"members": [], "cursor": None}
+    api.on("GET", f"/batches/{ID}/members?limit=100&status=failed", 200, members)
+    done = jobs("retry", "--batch", ID[:8])
+    assert (done.exit_code, done.stderr) == (Exit.DONE, "No failed jobs.\n")

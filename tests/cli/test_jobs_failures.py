@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from job_runners.cli.commands import failures
+from job_runners.cli import for_each_job
 from job_runners.cli.problem import Exit
 from jobs_command import ID, FakeApi, job, jobs, problem
 
@@ -62,9 +62,9 @@ def test_no_failures_are_a_sentence(api: FakeApi) -> None:
     assert done.stderr == "No job of organization default has failed.\n"
 
 
-def jobs_of_it(api: FakeApi, *ids: str) -> None:
+def jobs_of_it(api: FakeApi, *ids: str, status: str = "") -> None:
     listed = [job("failed", id=each, job_type="make_report") for each in ids]
-    path = f"/jobs?{WHOSE}&limit=100&failure={FAILURE}"
+    path = f"/jobs?{WHOSE}&limit=100{status}&failure={FAILURE}"
     api.on("GET", path, 200, {"jobs": listed, "cursor": None})
 
 
@@ -77,7 +77,7 @@ def test_the_jobs_of_a_failure_are_listed(api: FakeApi, listed: None) -> None:
 def test_a_failure_is_retried_with_a_rate(
     api: FakeApi, listed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs_of_it(api, ID, OTHER)
+    jobs_of_it(api, ID, OTHER, status="&status=failed")
     now: list[float] = [0.0]
     waits: list[float] = []
 
@@ -86,20 +86,20 @@ def test_a_failure_is_retried_with_a_rate(
         now[0] += seconds
 
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
-    monkeypatch.setattr(failures, "time", clock)
+    monkeypatch.setattr(for_each_job, "time", clock)
     api.on("POST", f"/jobs/{ID}/retry", 202, job("queued"))
     api.on("POST", f"/jobs/{OTHER}/retry", 409, problem(409, "The job is queued."))
-    done = jobs("failures", "retry", "ab12", "--rate", "2", "--yes")
+    done = jobs("retry", "--failure", "ab12", "--rate", "2", "--yes")
     assert done.exit_code == Exit.REFUSED  # the second job was retried by another caller
     assert [line[:32] for line in done.stdout.splitlines()] == [ID, OTHER]
     assert [each for each in waits if each] == [0.5]
 
 
 def test_a_retry_of_a_failure_asks_first(api: FakeApi, listed: None) -> None:
-    jobs_of_it(api, ID)
-    done = jobs("failures", "retry", "ab12")
+    jobs_of_it(api, ID, status="&status=failed")
+    done = jobs("retry", "--failure", "ab12")
     assert done.exit_code == Exit.USAGE
-    assert "Retry 1 failed job (make_report) of organization default" in done.output
+    assert "Retry 1 failed job of organization default" in done.output
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,12 @@
 """job-runners failures: list the error groups of an organization, and retry or resolve them."""
 
-import time
 from typing import Any
 
 import click
 
 from job_runners.cli import options, output
 from job_runners.cli.finding import find_failure
-from job_runners.cli.for_each_job import confirm, for_each
 from job_runners.cli.listing import print_list
-from job_runners.cli.problem import Exit
 from job_runners.cli.redriving import redrive, tasks
 from job_runners.cli.target import Target
 
@@ -20,8 +17,8 @@ _NO_FAILURES = "No job of {} has failed."
 @options.group(lists=True)
 def command() -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
-    approximate. To list the jobs of a failure, use `job-runners list --failure`. Failed tasks and
-    dead letters are lists of their own."""
+    approximate. To list the jobs of a failure, use `job-runners list --failure`, and to retry them,
+    `job-runners retry --failure`. Failed tasks and dead letters are lists of their own."""
 
 
 @options.command(name="list")
@@ -30,38 +27,6 @@ def list_failures(target: Target) -> None:
     if_empty = _NO_FAILURES.format(target.owner)
     found = target.api.failures()
     print_list(target, "failures", found, _HEADINGS, _row, if_empty=if_empty)
-
-
-@options.command()
-@click.argument("failure_id")
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5,
-    help="Number of jobs to retry per second (default 5).",
-)
-@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
-def retry(target: Target, failure_id: str, rate: float, yes: bool) -> Exit:
-    """Retry all failed jobs of a failure from their last saved checkpoints."""
-    failure_id = find_failure(target, failure_id)
-    jobs = list(target.api.list(failure=failure_id))
-    ids = [each.id for each in jobs]
-    if not ids:
-        if not target.json:
-            click.echo("The failure has no failed jobs now.", err=True)
-        return Exit.DONE
-    what = f"{len(ids)} failed job{'s'[: len(ids) != 1]} ({output.plain(jobs[0].job_type)})"
-    confirm(f"Retry {what} of {target.owner}, on {target.name}?", yes=yes)
-    began, number = time.monotonic(), 0
-
-    def retry_one(job_id: str) -> tuple[dict[str, object], str]:
-        nonlocal number
-        time.sleep(max(0, began + number / rate - time.monotonic()))
-        number += 1
-        job = target.shown(target.api.retry(job_id))
-        return job, output.status(job["status"])
-
-    return for_each(target, ids, retry_one)
 
 
 @options.command()
@@ -89,7 +54,7 @@ def note(target: Target, failure_id: str, text: str) -> None:
     _print(target, target.shown(changed))
 
 
-for _each in (list_failures, retry, resolve, reopen, note, tasks, redrive):
+for _each in (list_failures, resolve, reopen, note, tasks, redrive):
     command.add_command(_each)
 
 

@@ -4,6 +4,7 @@ import click
 
 from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
+from job_runners.cli.finding import find_failure, find_job
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.payload import read_payload
@@ -20,6 +21,14 @@ from job_runners.cli.target import Target
     metavar="NAME",
     shell_complete=names_of("jobs"),
     help="With --failed: retry only jobs of this type.",
+)
+@click.option("--failure", metavar="ID", help="Retry all failed jobs of this error group.")
+@click.option("--batch", metavar="ID", help="Retry all failed members of this batch.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5,
+    help="Number of jobs to retry per second (default 5).",
 )
 @click.option(
     "--payload",
@@ -38,18 +47,26 @@ def command(
     job_ids: tuple[str, ...],
     failed: bool,
     job_type: str | None,
+    failure: str | None,
+    batch: str | None,
+    rate: float,
     whole: str | None,
     yes: bool,
     watch: bool,
 ) -> Exit:
     """Retry failed or canceled jobs from their last saved checkpoint. With --payload, start over
-    from the beginning."""
-    _check(job_ids, failed=failed, job_type=job_type, whole=whole)
+    from the beginning.
+
+    A batch that still waits for its members waits for the retried ones again."""
+    names = "job ids, --failed, --failure or --batch"
+    options.require_one(names, job_ids or None, failed or None, failure, batch)
+    if job_type and not failed:
+        raise click.UsageError("--type requires --failed.")
+    if whole is not None and len(job_ids) != 1:
+        raise click.UsageError("--payload applies to one job. Pass one id.")
     payload = None if whole is None else read_payload((), whole)
-    if failed:
-        job_ids = tuple(each.id for each in target.api.list(status="failed", job_type=job_type))
-        if not job_ids and job_type:
-            check_job_type(target, job_type)
+    if not job_ids:
+        job_ids = _failed_jobs(target, job_type, failure, batch)
         if job_ids:
             type_and_space = f"{job_type} " if job_type else ""
             what = f"{len(job_ids)} failed {type_and_space}job{'s'[: len(job_ids) != 1]}"
@@ -64,7 +81,7 @@ def command(
         retried.append(job["id"])
         return job, output.status(job["status"])
 
-    code = for_each_job(target, job_ids, retry)
+    code = for_each_job(target, job_ids, retry, rate)
     if watch and retried:
         from job_runners.cli.commands.watch import watch_jobs
 
@@ -72,12 +89,17 @@ def command(
     return code
 
 
-def _check(
-    job_ids: tuple[str, ...], *, failed: bool, job_type: str | None, whole: str | None
-) -> None:
-    """Check that the options fit together. Raises UsageError."""
-    options.require_one("job ids, or --failed", job_ids or None, failed or None)
-    if job_type and not failed:
-        raise click.UsageError("--type requires --failed.")
-    if whole is not None and len(job_ids) != 1:
-        raise click.UsageError("--payload applies to one job. Pass one id.")
+def _failed_jobs(
+    target: Target, job_type: str | None, failure: str | None, batch: str | None
+) -> tuple[str, ...]:
+    """Return the ids of all failed jobs of an error group, of a batch, or of the organization."""
+    if batch is not None:
+        members = target.api.batch_members(find_job(target, batch, "batch"), status="failed")
+        return tuple(each.id for each in members if each.job)
+    if failure is not None:
+        failure = find_failure(target, failure)
+    found = target.api.list(status="failed", job_type=job_type, failure=failure)
+    ids = tuple(each.id for each in found)
+    if not ids and job_type:
+        check_job_type(target, job_type)
+    return ids

@@ -57,6 +57,9 @@ def command(
     if any(each.get("group") for each in children):
         _print_groups(list(map(target.shown, target.api.groups(job["id"]))))
     _print_children(children, more=next(found, None) is not None)
+    if job["job_type"] == "batch":
+        failed = islice(target.api.batch_members(job["id"], status="failed"), _MAX_CHILDREN)
+        _print_failed_members(list(map(target.shown, failed)))
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {' '.join(output.plain(note).split())}")
 
@@ -166,7 +169,9 @@ def _print_groups(groups: list[dict[str, Any]]) -> None:
     """Print how many members of each group have ended."""
     click.echo(f"\n{click.style('groups', bold=True)}")
     for group in groups:
-        click.echo(f"  {' '.join(output.plain(group['name']).split())}  {counts_of(group)}")
+        counted = f", counted {output.ago(group['as_of'])}" if group["as_of"] else ""
+        name = " ".join(output.plain(group["name"]).split())
+        click.echo(f"  {name}  {counts_of(group)}{counted}")
 
 
 def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
@@ -181,3 +186,13 @@ def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
         click.echo(f"  {output.short(child['id'])}  {key}  {text}")
     if more:
         click.echo("  and more")
+
+
+def _print_failed_members(members: list[dict[str, Any]]) -> None:
+    """Print the failed members of a batch with their errors."""
+    if members:
+        click.echo(f"\n{click.style('failed members', bold=True)}  (job-runners retry --batch)")
+    for member in members:
+        error = member["error"] or {}
+        text = f"{member['key'] or ''}  {error.get('kind')}: {error.get('message')}"
+        click.echo(f"  {output.short(member['id'])}  {' '.join(output.plain(text).split())}")

@@ -1,7 +1,6 @@
 """job-runners watch: follow jobs until they finish."""
 
 import sys
-from functools import partial
 
 import click
 
@@ -15,7 +14,7 @@ _EPILOG = """\
 \b
 Exit codes
   0    all jobs succeeded
-  3    a job failed
+  3    a job failed, or a member of a batch
   4    no job failed, but one was canceled
   7    --timeout: timed out before every job finished
   130  Ctrl-C: the jobs continue
@@ -41,13 +40,13 @@ def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> 
 
 def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
     """Follow jobs until they finish, print the outcome and return the exit code."""
-    from job_runners.cli.polling import FollowedJobs, follow, read_job
+    from job_runners.cli.polling import FollowedJobs, follow
     from job_runners.cli.watching import screen
 
     followed = FollowedJobs()
     try:
         with screen(ids, as_json=target.json) as shown:
-            follow(partial(read_job, target), followed, ids, shown, timeout)
+            follow(target, followed, ids, shown, timeout)
     except KeyboardInterrupt:
         _note_unfinished(followed.unfinished or ids, "You stopped watching")
         return Exit.INTERRUPTED
@@ -56,7 +55,14 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
     if not target.json and len(ids) == 1:
         job = followed.jobs[ids[0]] or {}
         _print_outcome(job)
+    batches = [each["id"] for each in followed.jobs.values() if each and _is_ended_batch(each)]
+    if followed.code is Exit.DONE and any(target.api.batch(each).failed for each in batches):
+        return Exit.JOB_FAILED
     return followed.code
+
+
+def _is_ended_batch(job: Job) -> bool:
+    return bool(job["job_type"] == "batch" and job["status"] == "succeeded")
 
 
 def _note_unfinished(ids: list[str], why: str) -> None:
