@@ -91,7 +91,8 @@ def explain(error: BaseException) -> Problem | None:
         case NoCredentialsError() | PartialCredentialsError():
             return Problem(
                 "No AWS credentials found.",
-                hint="Set them up (aws configure, aws sso login), or pass --profile.",
+                hint="Set them up (aws configure, aws sso login), or name others with --profile or "
+                "AWS_PROFILE.",
                 code=Exit.NO_ACCESS,
             )
         case NoRegionError():

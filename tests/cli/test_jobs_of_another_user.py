@@ -30,7 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(places, "IS_CHECKOUT", False)
     monkeypatch.delenv("JOBS_PROJECT")
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
-    monkeypatch.setattr(account, "region", lambda: "eu-west-1")
+    monkeypatch.setattr(account, "region", lambda _: "eu-west-1")
     monkeypatch.setattr(ejected, "eject", lambda: start("eject"))
     for name in ("call", "run", "become"):
         monkeypatch.setattr(project_tools, name, start)

@@ -99,6 +99,9 @@ class Account:
         """Raise what a client raises."""
         raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
+    def _GetCallerIdentity(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/ada"}
+
     def _DescribeStacks(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         if given["StackName"] != STACK:
             words = f"Stack with id {given['StackName']} does not exist"

@@ -59,7 +59,7 @@ def command(
     from job_runners.cli.smoke import kinds, removal
 
     project_tools.require_project()
-    region = account.region()
+    region = account.region(target)
     throwaway = Target(region=region, profile=target.profile)
     client = throwaway.session.create_client
     if remove:
