@@ -23,7 +23,7 @@ The payload
 If you pass both, the KEY=VALUE pairs are added to the --payload object and override its fields.
 """
 
-_INVALID = ("invalid-payload", "invalid-jobs")
+_INVALID = ("invalid-payload", "invalid-members")
 _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)
 
 

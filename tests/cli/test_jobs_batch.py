@@ -71,6 +71,41 @@ def test_a_refused_member_is_shown_with_its_line_in_the_file(
     assert done.stderr == "Refused:\n  line 3: key: must be text\n"
 
 
+def test_each_line_is_a_payload_if_all_members_have_one_type(api: FakeApi) -> None:
+    api.on("POST", "/batches", 202, batch("queued"))
+    done = jobs("batch", "-", "--type", "resize", stdin='{"key": "1.png"}\n\n{"key": "2.png"}\n')
+    assert done.stdout == f"{ID}\n"
+    (call,) = api.asked("POST", "/batches")
+    assert call.body["members"] == [
+        {"job_type": "resize", "payload": {"key": f"{number}.png"}} for number in (1, 2)
+    ]
+
+
+def test_a_refused_payload_names_the_command_that_shows_its_fields(api: FakeApi) -> None:
+    why = {"index": 1, "field": "members.1.payload.key", "why": "must be text"}
+    invalid = problem(422, "wrong", why) | {"type": "urn:job-runners:invalid-members"}
+    api.on("POST", "/batches", 422, invalid)
+    done = jobs("batch", "-", "--type", "resize", stdin='{"key": "1.png"}\n\n{"key": 2}')
+    assert done.exit_code == Exit.REFUSED
+    assert done.stderr == (
+        "Refused:\n  line 3: payload.key: must be text\n"
+        "To see the fields: bin/job-runners types resize\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [('{"key": 1}\nnot', "Line 2 isn't JSON"), ("[1]", "Line 1 isn't a JSON object")],
+)
+def test_a_broken_line_stops_the_command_before_any_dispatch(
+    api: FakeApi, text: str, why: str
+) -> None:
+    done = jobs("batch", "-", "--type", "resize", stdin=text)
+    assert done.exit_code == Exit.USAGE
+    assert why in done.stderr
+    assert api.calls == []
+
+
 @pytest.mark.parametrize("options", [[], ["--watch"], ["--json"]])
 def test_a_repetition_is_shown_as_one(api: FakeApi, rows: Path, options: list[str]) -> None:
     api.on("POST", "/batches", 202, batch("succeeded"), Idempotent_Replayed="true")

@@ -24,12 +24,6 @@ _TOLERANCE = timedelta(seconds=10)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
-@click.option(
-    "--from",
-    "file",
-    metavar="FILE",
-    help="Dispatch a job for each line of FILE (- for standard input), a payload as JSON.",
-)
 @click.option("--queue", metavar="NAME", help="Queue (default: the job type's own).")
 @click.option(
     "--run-at",
@@ -75,7 +69,6 @@ def command(
     job_type: str,
     pairs: tuple[str, ...],
     whole: str | None,
-    file: str | None,
     queue: str | None,
     run_at: str | None,
     delay: float | None,
@@ -90,16 +83,13 @@ def command(
     \b
     job-runners dispatch resize_image key=uploads/default/cat.png width:=300 --watch
     job-runners dispatch make_report --on-failure https://hooks.example.com/jobs --secret acme/main
-    job-runners dispatch resize_image --from rows.jsonl --idempotency-key may
     """
     if run_at and delay is not None:
         raise click.UsageError("--run-at and --delay both set the start. Pass only one of them.")
-    if file is not None and (pairs or whole is not None or watch):
-        raise click.UsageError("Pass --from without a payload and without --watch.")
     _check_secret(secret, on_end, on_failure)
     body = {
         "job_type": job_type,
-        "payload": payload.read_payload(pairs, whole) if file is None else None,
+        "payload": payload.read_payload(pairs, whole),
         "queue_name": queue,
         "run_at": run_at,
         "delay": delay,
@@ -107,11 +97,6 @@ def command(
         "on_failure": _follow_up(on_failure, secret),
     }
     given = {name: value for name, value in body.items() if value is not None}
-    if file is not None:
-        from job_runners.cli.many import dispatch_lines
-
-        with payload.explained(job_type):
-            return dispatch_lines(target, file, given, idempotency_key)
     with payload.explained(job_type, pairs):
         made = _dispatch(target, given, idempotency_key)
     job, outcome = dispatched(target, made), listing.outcome(made)
