@@ -1,4 +1,4 @@
-"""Print what all commands print in the same way: lists, and what was done to a named thing."""
+"""Print what all commands print in the same way: lists, and what was done or dispatched."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from job_runners.cli import output
+from job_runners.cli.polling import watch_jobs
+from job_runners.cli.problem import Exit
 from job_runners.cli.target import HasRaw, Target
 from job_runners.client import models
 from job_runners.client.batch_models import Batch
@@ -20,11 +22,24 @@ def print_list(
     *,
     if_empty: str,
 ) -> None:
-    """Print values from the API as JSON, as a table, or as a sentence if there are none.
+    """Print values from the API as `print_entries` does."""
+    entries = list(map(target.shown, values))
+    print_entries(target, name, entries, headings, row, if_empty=if_empty)
+
+
+def print_entries(
+    target: Target,
+    name: str,
+    entries: Sequence[dict[str, Any]],
+    headings: Sequence[str],
+    row: Callable[[dict[str, Any]], Sequence[str]],
+    *,
+    if_empty: str,
+) -> None:
+    """Print entries as JSON, as a table, or as a sentence if there are none.
 
     `name` is their field in JSON, and `row` returns the cells of one.
     """
-    entries = list(map(target.shown, values))
     if target.json:
         output.print_json({name: entries})
     elif entries:
@@ -39,6 +54,21 @@ def print_done(target: Target, result: dict[str, Any], text: str) -> None:
         output.print_json(result)
     else:
         click.echo(output.plain(f"{text}, on {target.name}"))
+
+
+def print_dispatched(
+    target: Target, result: dict[str, Any], text: str, *, watch: bool = False
+) -> Exit:
+    """Print the id of something that was dispatched, and say so. If asked, watch it as a job."""
+    if not watch and target.json:
+        output.print_json(result)
+        return Exit.DONE
+    if not watch and result["id"]:
+        click.echo(output.plain(result["id"]))
+    if not target.json:
+        text = f"{result['id']}  {text}" if watch else text
+        click.echo(output.plain(f"{text}, on {target.name}"), err=True)
+    return watch_jobs(target, [result["id"]]) if watch else Exit.DONE
 
 
 _REPLAYED = "was dispatched before with this key"

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,20 @@ def plain(text: str) -> str:
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
+def one_line(text: str) -> str:
+    """Return an untrusted text as `plain` does, on one line."""
+    return " ".join(plain(text).split())
+
+
+def print_facts(facts: Iterable[tuple[str, str | None]], color: str | None = None) -> None:
+    """Print each name with its value, except without a value. `color` is that of the status."""
+    for name, value in facts:
+        if value:
+            text = " ".join(plain(value).splitlines())
+            shown = click.style(text, fg=color if name == "status" else None)
+            click.echo(f"{click.style(f'{name:<13}', dim=True)} {shown}")
+
+
 def tame(value: Any, depth: int = 20) -> Any:
     """Return a JSON value with `plain` applied to all its texts.
 
@@ -91,7 +105,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
     if not sys.stdout.isatty():
         for row in rows:
-            click.echo("\t".join(" ".join(plain(each).split()) for each in row))
+            click.echo("\t".join(map(one_line, row)))
         return
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     last_width = max(
@@ -108,7 +122,7 @@ def _columns(row: Sequence[str], widths: Sequence[int], last_width: int) -> str:
         click.style(plain(each).ljust(width), fg=STATUS_COLORS.get(each))
         for each, width in zip(row[:-1], widths, strict=False)
     ]
-    last = " ".join(plain(row[-1]).split())
+    last = one_line(row[-1])
     return "  ".join(
         [*padded, last if len(last) <= last_width else last[: last_width - 1] + "…"]
     ).rstrip()

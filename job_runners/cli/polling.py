@@ -1,14 +1,18 @@
 """Follow jobs until they finish: poll when the API suggests, and show changes."""
 
 import heapq
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import click
+
+from job_runners.cli import output
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
-from job_runners.cli.watching import Screen
+from job_runners.cli.watching import Screen, screen
 
 
 def _read(target: Target, job_id: str) -> tuple[Job, float]:
@@ -95,3 +99,49 @@ def _read_patiently(target: Target, job_id: str, screen: Screen) -> tuple[Job, f
                 raise
             screen.note(f"{problem} Retrying.")
         time.sleep(_PAUSE)
+
+
+def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
+    """Follow jobs until they finish, print the outcome and return the exit code."""
+    followed = FollowedJobs()
+    try:
+        with screen(ids, as_json=target.json) as shown:
+            follow(target, followed, ids, shown, timeout)
+    except KeyboardInterrupt:
+        _note_unfinished(followed.unfinished or ids, "You stopped watching")
+        return Exit.INTERRUPTED
+    if followed.unfinished:
+        _note_unfinished(followed.unfinished, "Timed out")
+    if not target.json and len(ids) == 1:
+        job = followed.jobs[ids[0]] or {}
+        _print_outcome(job)
+    batches = [each["id"] for each in followed.jobs.values() if each and _is_ended_batch(each)]
+    if followed.code is Exit.DONE and any(target.api.batch(each).failed for each in batches):
+        return Exit.JOB_FAILED
+    return followed.code
+
+
+def _is_ended_batch(job: Job) -> bool:
+    return bool(job["job_type"] == "batch" and job["status"] == "succeeded")
+
+
+def _note_unfinished(ids: list[str], why: str) -> None:
+    continues = "The job continues" if len(ids) == 1 else f"{len(ids)} jobs continue"
+    click.echo(f"{why}. {continues}.", err=True)
+    click.echo(f"  job-runners watch {' '.join(ids)}", err=True)
+    click.echo(f"  job-runners cancel {' '.join(ids)}", err=True)
+
+
+def _print_outcome(job: Job) -> None:
+    """Print the result or the error, which the user would look up next."""
+    if job.get("status") == "succeeded" and job.get("result") is not None:
+        output.print_json(job["result"])
+    if job.get("status") == "failed":
+        error = job.get("error") or {}
+        if sys.stdout.isatty():  # in a pipe, the job's line has the error already
+            words = output.indented(f"{error.get('kind')}: {error.get('message')}", 2)
+            click.secho(words, fg="red")
+        short = output.short(job["id"])
+        if error.get("traceback"):
+            click.echo(f"Traceback: job-runners show {short} --traceback", err=True)
+        click.echo(f"Log: job-runners logs {short}\nRetry: job-runners retry {short}", err=True)

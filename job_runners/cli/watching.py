@@ -124,7 +124,7 @@ def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Scree
 
 def state(job: Job) -> str:
     """Return a line with the job's error, the reason for its wait or its latest message."""
-    return " ".join(output.plain(_state(job)).split())
+    return output.one_line(_state(job))
 
 
 def waits_for(found: dict[str, Any] | None) -> str | None:

@@ -37,7 +37,7 @@ def test_a_webhooks_secret_is_where_the_worker_reads_it(account: Account) -> Non
     assert account.parameters == {path: ("SecureString", f"whsec_{SECRET}")}
     account.parameters[f"{PATH}/GREETING"] = ("String", "Hello")
     done = jobs("config", "list", "--json")
-    found = [(each["name"], each["type"]) for each in json.loads(done.stdout)]
+    found = [(each["name"], each["type"]) for each in json.loads(done.stdout)["settings"]]
     assert found == [("GREETING", "setting"), (name, "secret")]
     assert jobs("config", "delete", name).exit_code == 0
     assert list(account.parameters) == [f"{PATH}/GREETING"]
@@ -70,7 +70,7 @@ def test_a_list_has_names_types_and_times_and_no_secret(account: Account) -> Non
         ["API_KEY", "secret", "2026-11-24T12:00:00+00:00", ""],
         ["GREETING", "setting", "2026-11-24T12:00:00+00:00", "Hello"],
     ]
-    found = json.loads(jobs("config", "list", "--json").stdout)
+    found = json.loads(jobs("config", "list", "--json").stdout)["settings"]
     assert [each["name"] for each in found] == ["API_KEY", "GREETING"]
     assert found[0]["value"] is None
 

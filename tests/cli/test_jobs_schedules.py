@@ -127,8 +127,8 @@ def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
     assert shown["defined"] == f"{AT} by operator:ada\ufffd"
     assert shown["last"] == f"{AT}, job {ID}: failed"
     assert shown["skipped"] == f"{AT}: the one before it still ran"
-    assert shown["not"] == f"started  {AT}: QueueFull: the queue is full"
-    assert shown["so"] == "far       3 started, 1 skipped, 0 failed"
+    assert shown["not"] == f"started   {AT}: QueueFull: the queue is full"
+    assert shown["so"] == "far        3 started, 1 skipped, 0 failed"
     assert shown["next"] == ", ".join(schedule()["next"])
     assert json.loads(jobs("schedules", "show", "nightly", "--json").stdout) == schedule(**changes)
 
@@ -143,10 +143,10 @@ def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> 
     declared = schedule(origin="code", declared=True, updated_by=None, **paused)
     api.on("GET", NIGHTLY, 200, declared)
     text = jobs("schedules", "show", "nightly").stdout
-    assert "defined      in code\n" in text
-    assert f"paused       {AT} by operator:ada\n" in text
-    assert "last         no occurrences yet\n" in text
-    assert "next         paused\n" in text
+    assert "defined       in code\n" in text
+    assert f"paused        {AT} by operator:ada\n" in text
+    assert "last          no occurrences yet\n" in text
+    assert "next          paused\n" in text
     del declared["declared"]  # as an older API has it
     assert jobs("schedules", "show", "nightly").stdout == text
 
@@ -154,15 +154,15 @@ def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> 
 def test_one_that_hides_what_the_code_declares_says_so(api: FakeApi) -> None:
     api.on("GET", NIGHTLY, 200, schedule(declared=True))
     text = jobs("schedules", "show", "nightly").stdout
-    assert f"defined      {AT} by operator:ada" in text
-    assert "overrides    the schedule of this name that the code declares (RECURRING)." in text
+    assert f"defined       {AT} by operator:ada" in text
+    assert "overrides     the schedule of this name that the code declares (RECURRING)." in text
     assert "5 minutes after this one is deleted\n" in text
 
 
 def test_one_that_the_code_no_longer_declares_says_when_it_goes(api: FakeApi) -> None:
     api.on("GET", NIGHTLY, 200, schedule(origin="code", declared=False))
     text = jobs("schedules", "show", "nightly").stdout
-    assert "defined      by another version of the code, not by this version." in text
+    assert "defined       by another version of the code, not by this version." in text
     assert "15 minutes after the other version is gone\n" in text
     assert "overrides" not in text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from job_runners.cli import listing, options, output, payload
+from job_runners.cli import listing, options, payload
 from job_runners.cli.completion import names_of
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
@@ -57,7 +57,7 @@ def command(
     stop_after_failures: int | None,
     idempotency_key: str | None,
     watch: bool,
-) -> Exit | None:
+) -> Exit:
     """Dispatch a job for each line of FILE (- for standard input), and print the batch's id. Each
     line is JSON with job_type, payload, and optionally key and queue_name. The pairs are the
     payload of --then.
@@ -96,19 +96,8 @@ def command(
         except Problem as problem:
             raise _with_lines(problem, list(lines)) from problem.__cause__
     batch = target.shown(made) | {"replayed": made.replayed}
-    outcome = listing.outcome(made)
-    if watch:
-        from job_runners.cli.commands.watch import watch_jobs
-
-        if not target.json:
-            click.echo(f"{batch['id']}  {outcome}, on {target.name}", err=True)
-        return watch_jobs(target, [batch["id"]])
-    if target.json:
-        output.print_json(batch)
-        return None
-    click.echo(batch["id"])
-    click.echo(f"{batch['total']:,} members, {outcome}, on {target.name}", err=True)
-    return None
+    text = f"{batch['total']:,} members, {listing.outcome(made)}"
+    return listing.print_dispatched(target, batch, text, watch=watch)
 
 
 def _read_lines(file: str) -> dict[int, dict[str, Any]]:

@@ -1,12 +1,14 @@
 """job-runners config: manage the settings and secrets that your jobs and tasks read."""
 
 import sys
+from typing import Any
 
 import click
 
 from job_runners.cli import options, output
 from job_runners.cli.app_config import WEBHOOK_SECRET, AppConfig, check_name
 from job_runners.cli.for_each_job import can_ask
+from job_runners.cli.listing import print_entries
 from job_runners.cli.target import LOCAL, Target
 
 
@@ -56,28 +58,11 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
 @options.command(name="list")
 def list_settings(target: Target) -> None:
     """List names, types and times of change. Secret values aren't read."""
-    found = _config(target).all()
-    if target.json:
-        output.print_json(found)
-        return
-    if not found:
-        click.echo(
-            f"No settings for {_stack_in_words(target)}. Set one with job-runners config set NAME.",
-            err=True,
-        )
-        return
-    output.table(
-        ("NAME", "TYPE", "CHANGED", "VALUE"),
-        [
-            (
-                str(each["name"]),
-                str(each["type"]),
-                output.ago(each["changed_at"]),
-                each["value"] or "",
-            )
-            for each in found
-        ],
+    if_empty = (
+        f"No settings for {_stack_in_words(target)}. Set one with job-runners config set NAME."
     )
+    headings = ("NAME", "TYPE", "CHANGED", "VALUE")
+    print_entries(target, "settings", _config(target).all(), headings, _row, if_empty=if_empty)
 
 
 @options.command(name="delete")
@@ -91,6 +76,11 @@ def delete_setting(target: Target, name: str) -> None:
 
 for each in (set_setting, list_settings, delete_setting):
     command.add_command(each)
+
+
+def _row(setting: dict[str, Any]) -> tuple[str, ...]:
+    changed = output.ago(setting["changed_at"])
+    return setting["name"], setting["type"], changed, setting["value"] or ""
 
 
 def _config(target: Target) -> AppConfig:

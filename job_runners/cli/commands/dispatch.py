@@ -9,7 +9,6 @@ import click
 from job_runners.cli import listing, options, output, payload, times
 from job_runners.cli.completion import names_of
 from job_runners.cli.known import note_unknown_queue
-from job_runners.cli.listing import dispatched
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
@@ -77,7 +76,7 @@ def command(
     secret: str | None,
     idempotency_key: str | None,
     watch: bool,
-) -> Exit | None:
+) -> Exit:
     """Dispatch a job and print its id. The job is saved before it is sent to a worker.
 
     \b
@@ -99,25 +98,15 @@ def command(
     given = {name: value for name, value in body.items() if value is not None}
     with payload.explained(job_type, pairs):
         made = _dispatch(target, given, idempotency_key)
-    job, outcome = dispatched(target, made), listing.outcome(made)
+    job = listing.dispatched(target, made)
     if queue is not None:
         note_unknown_queue(
             target, queue, "the job is in it, and only job-runners queues limit limits it"
         )
-    if watch:
-        from job_runners.cli.commands.watch import watch_jobs
-
-        if not target.json:
-            click.echo(f"{job['id']}  {outcome}, on {target.name}", err=True)
-            _warn_if_earlier(job, given)
-        return watch_jobs(target, [job["id"]])
-    if target.json:
-        output.print_json(job)
-        return None
-    click.echo(job["id"])
-    click.echo(f"{job_type} {outcome}, {output.status(job['status'])}, on {target.name}", err=True)
-    _warn_if_earlier(job, given)
-    return None
+    if not target.json:
+        _warn_if_earlier(job, given)
+    text = f"{job_type} {listing.outcome(made)}, {job['status']}"
+    return listing.print_dispatched(target, job, text, watch=watch)
 
 
 def _dispatch(target: Target, given: dict[str, Any], key: str | None) -> models.Job:

@@ -13,6 +13,7 @@ from job_runners.cli.listing import print_list
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 from job_runners.cli.times import earlier
+from job_runners.cli.watching import state
 
 STATUSES = (
     "scheduled",
@@ -106,8 +107,6 @@ def command(
 
 
 def _row(job: Job) -> tuple[str, ...]:
-    from job_runners.cli.watching import state
-
     return (
         output.short(job["id"]),
         job["job_type"],

@@ -67,8 +67,7 @@ def show(target: Target, name: str, most: int) -> None:
     if target.json:
         output.print_json({**queue, "keys": keys})
         return
-    for fact, value in _facts(queue):
-        click.echo(f"{click.style(f'{fact:<12}', dim=True)} {output.plain(value)}")
+    output.print_facts(_facts(queue))
     for each in keys:
         click.echo(f"\n{click.style(output.plain(each['key']), bold=True)}")
         waits = f", since {output.when(each['oldest_waiting_since'])}" if each["waiting"] else ""
@@ -88,14 +87,13 @@ for _each in (list_queues, show, limit):
 def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
     changed = f"{output.when(queue['changed_at'])} by {queue['changed_by'] or 'unknown'}"
     paused = queue["paused"]
-    found = [
+    return [
         ("queue", queue["name"]),
         ("limits", limits_in_words(queue["limits"])),
         ("in code", limits_in_words(queue["declared_limits"])),
         ("changed", changed if queue["changed_at"] else ""),
         ("paused", _pause_in_words(paused) if paused else ""),
     ]
-    return [(fact, value) for fact, value in found if value]
 
 
 def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ import click
 from job_runners.cli import options
 from job_runners.cli.for_each_job import for_each_job
 from job_runners.cli.listing import dispatched
+from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
@@ -36,7 +37,5 @@ def command(target: Target, job_ids: tuple[str, ...], from_step: str | None, wat
 
     code = for_each_job(target, job_ids, rerun)
     if watch and copies:
-        from job_runners.cli.commands.watch import watch_jobs
-
         return watch_jobs(target, copies) or code
     return code

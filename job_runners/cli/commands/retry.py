@@ -8,6 +8,7 @@ from job_runners.cli.finding import find_failure, find_job
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.payload import read_payload
+from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
@@ -83,8 +84,6 @@ def command(
 
     code = for_each_job(target, job_ids, retry, rate)
     if watch and retried:
-        from job_runners.cli.commands.watch import watch_jobs
-
         return watch_jobs(target, retried) or code
     return code
 

@@ -8,7 +8,13 @@ import click
 from job_runners.cli import options, output, payload, times
 from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
-from job_runners.cli.listing import dispatched, outcome, print_done, print_list
+from job_runners.cli.listing import (
+    dispatched,
+    outcome,
+    print_dispatched,
+    print_done,
+    print_list,
+)
 from job_runners.cli.target import Target
 
 _HEADINGS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
@@ -50,8 +56,7 @@ def show(target: Target, name: str) -> None:
     if target.json:
         output.print_json(schedule)
         return
-    for fact, value in _facts(schedule):
-        click.echo(f"{click.style(f'{fact:<12}', dim=True)} {output.plain(value)}")
+    output.print_facts(_facts(schedule))
 
 
 def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int:  # noqa: ARG001
@@ -152,12 +157,7 @@ def run(target: Target, name: str) -> None:
     """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""
     made = target.api.run_schedule(name)
     job = dispatched(target, made)
-    if target.json:
-        output.print_json(job)
-        return
-    click.echo(job["id"])
-    status = output.status(job["status"])
-    click.echo(f"{job['job_type']} {outcome(made)}, {status}, on {target.name}", err=True)
+    print_dispatched(target, job, f"{job['job_type']} {outcome(made)}, {job['status']}")
 
 
 for each in (list_schedules, show, put, pause, resume, delete, run):
@@ -204,7 +204,7 @@ def _next(schedule: dict[str, Any]) -> str:
 
 
 def _facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
-    facts = [
+    return [
         ("schedule", schedule["name"]),
         ("when", schedule["words"]),
         ("cron", schedule["cron"] or ""),
@@ -229,7 +229,6 @@ def _facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("next", ", ".join(map(output.time, schedule["next"])) or _next(schedule)),
     ]
-    return [(fact, value) for fact, value in facts if value]
 
 
 def _definition(schedule: dict[str, Any]) -> str:

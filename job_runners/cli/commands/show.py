@@ -42,9 +42,8 @@ def command(
     if target.json:
         output.print_json(job)
         return
-    for name, value in [*_facts(job), *_place(target, job)]:
-        color = output.STATUS_COLORS.get(job["status"]) if name == "status" else None
-        click.echo(f"{click.style(f'{name:<13}', dim=True)} {click.style(value, fg=color)}")
+    facts = [*_facts(job), *_place(target, job)]
+    output.print_facts(facts, output.STATUS_COLORS.get(job["status"]))
     for name in ("payload", "result"):
         if job.get(name) is not None:
             click.echo(f"\n{click.style(name, bold=True)}")
@@ -61,7 +60,7 @@ def command(
         failed = islice(target.api.batch_members(job["id"], status="failed"), _MAX_CHILDREN)
         _print_failed_members(list(map(target.shown, failed)))
     for note in job.get("notes") or []:
-        click.echo(f"\nNote: {' '.join(output.plain(note).split())}")
+        click.echo(f"\nNote: {output.one_line(note)}")
 
 
 def _id_of_key(target: Target, key: str) -> str:
@@ -74,8 +73,8 @@ def _id_of_key(target: Target, key: str) -> str:
     return found.id
 
 
-def _facts(job: Job) -> list[tuple[str, str]]:
-    facts = [
+def _facts(job: Job) -> list[tuple[str, str | None]]:
+    return [
         ("id", job["id"]),
         ("type", job["job_type"]),
         ("status", f"{job['status']}, {job['progress']:.0f}%"),
@@ -97,9 +96,8 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("created by", job.get("created_by")),
         ("retried by", job.get("requeued_by")),
         ("canceled by", job.get("canceled_by")),
+        *((label, _time(job.get(name))) for name, label in _TIMES.items()),
     ]
-    facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
-    return [(name, " ".join(output.plain(str(value)).split())) for name, value in facts if value]
 
 
 def _group(job: Job) -> str | None:
@@ -170,8 +168,7 @@ def _print_groups(groups: list[dict[str, Any]]) -> None:
     click.echo(f"\n{click.style('groups', bold=True)}")
     for group in groups:
         counted = f", counted {output.ago(group['as_of'])}" if group["as_of"] else ""
-        name = " ".join(output.plain(group["name"]).split())
-        click.echo(f"  {name}  {counts_of(group)}{counted}")
+        click.echo(f"  {output.one_line(group['name'])}  {counts_of(group)}{counted}")
 
 
 def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
@@ -182,8 +179,7 @@ def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
         job = child["job"]
         text = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
         name = "/".join(filter(None, (child.get("group"), child["key"])))
-        key = " ".join(output.plain(name).split())
-        click.echo(f"  {output.short(child['id'])}  {key}  {text}")
+        click.echo(f"  {output.short(child['id'])}  {output.one_line(name)}  {text}")
     if more:
         click.echo("  and more")
 
@@ -195,4 +191,4 @@ def _print_failed_members(members: list[dict[str, Any]]) -> None:
     for member in members:
         error = member["error"] or {}
         text = f"{member['key'] or ''}  {error.get('kind')}: {error.get('message')}"
-        click.echo(f"  {output.short(member['id'])}  {' '.join(output.plain(text).split())}")
+        click.echo(f"  {output.short(member['id'])}  {output.one_line(text)}")

@@ -2,8 +2,9 @@
 
 import click
 
-from job_runners.cli import options, output, payload
+from job_runners.cli import options, payload
 from job_runners.cli.completion import names_of
+from job_runners.cli.listing import print_dispatched
 from job_runners.cli.target import Target
 
 
@@ -21,9 +22,5 @@ def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str |
     given = payload.read_payload(pairs, whole)
     with payload.explained(task_name, pairs):
         task_id = target.api.dispatch_task(task_name, given)
-    if target.json:
-        output.print_json({"id": task_id, "task_name": task_name, "status": "sent"})
-    else:
-        if task_id:
-            click.echo(output.plain(task_id))
-        click.echo(f"{task_name} sent, on {target.name}", err=True)
+    result = {"id": task_id, "task_name": task_name, "status": "sent"}
+    print_dispatched(target, result, f"{task_name} sent")

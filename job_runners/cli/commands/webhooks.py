@@ -8,9 +8,10 @@ import click
 from job_runners.cli import options, output
 from job_runners.cli.completion import names_of, webhook_names
 from job_runners.cli.for_each_job import confirm
-from job_runners.cli.listing import print_done, print_list
+from job_runners.cli.listing import print_dispatched, print_done, print_list
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
+from job_runners.cli.watching import state
 
 _HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
 _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks put --help."
@@ -89,12 +90,8 @@ def delete(target: Target, name: str, yes: bool) -> None:
 def test(target: Target, name: str) -> None:
     """Send a test event to a webhook. Print the id of the job that delivers it."""
     job = target.shown(target.api.test_webhook(name))
-    if target.json:
-        output.print_json(job)
-        return
-    click.echo(job["id"])
-    text = f"A test of webhook {name} was dispatched. Follow it: job-runners watch {job['id'][:8]}"
-    click.echo(output.plain(text), err=True)
+    text = f"A test of webhook {name} was dispatched (job-runners watch {job['id'][:8]})"
+    print_dispatched(target, job, text)
 
 
 @options.command()
@@ -120,8 +117,6 @@ def _row(webhook: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _delivery(job: Job) -> tuple[str, ...]:
-    from job_runners.cli.watching import state
-
     ended = job["follow_up_of"]
     return (
         output.short(job["id"]),
