@@ -74,6 +74,9 @@ class OutcomeUnknown(NoAnswer):
 # --- the API refused ------------------------------------------------------------------------------
 
 
+BY_SLUG: dict[str, type["ApiError"]] = {}  # the classes that stand for one problem
+
+
 class ApiError(JobRunnersError):
     """The API responded with an error.
 
@@ -87,6 +90,10 @@ class ApiError(JobRunnersError):
     - `body` is the JSON object of the response, or empty.
     - `repeated` is True if an earlier attempt of the same call may have been processed.
     """
+
+    def __init_subclass__(cls, of: str | None = None) -> None:
+        if of is not None:
+            BY_SLUG[of] = cls
 
     def __init__(
         self,
@@ -122,27 +129,27 @@ class AccessDenied(ApiError):
     """The credentials or their role don't allow this call."""
 
 
-class JobNotFound(ApiError):
+class JobNotFound(ApiError, of="job-not-found"):
     """The job doesn't exist, has expired, or isn't visible to this caller."""
 
 
-class FailedTaskNotFound(ApiError):
+class FailedTaskNotFound(ApiError, of="failed-task-not-found"):
     """The failed task doesn't exist. It may have started again, or failed more than a week ago."""
 
 
-class QueueNotFound(ApiError):
+class QueueNotFound(ApiError, of="queue-not-found"):
     """The queue doesn't exist, or isn't visible to this caller."""
 
 
-class FailureNotFound(ApiError):
+class FailureNotFound(ApiError, of="failure-not-found"):
     """The organization has no error group with this id, or the jobs of the group have expired."""
 
 
-class WebhookNotFound(ApiError):
+class WebhookNotFound(ApiError, of="webhook-not-found"):
     """The organization has no webhook with this name."""
 
 
-class ScheduleNotFound(ApiError):
+class ScheduleNotFound(ApiError, of="schedule-not-found"):
     """The organization has no schedule with this name."""
 
 
@@ -158,23 +165,23 @@ class _ConflictWithJob(Conflict):
         return job_id
 
 
-class IdempotencyConflict(_ConflictWithJob):
+class IdempotencyConflict(_ConflictWithJob, of="idempotency-conflict"):
     """The idempotency key belongs to another request, which dispatched the job `job_id`."""
 
 
-class UniqueConflict(_ConflictWithJob):
+class UniqueConflict(_ConflictWithJob, of="unique-conflict"):
     """The job type is unique, and the existing job `job_id` does the same work."""
 
 
-class WrongState(Conflict):
+class WrongState(Conflict, of="wrong-state"):
     """The job's status doesn't allow this call. For example, only a failed job can be retried."""
 
 
-class SignalConflict(Conflict):
+class SignalConflict(Conflict, of="signal-conflict"):
     """The job has already received a different value of this signal. Only the first one counts."""
 
 
-class SignalTooLate(ApiError):
+class SignalTooLate(ApiError, of="signal-too-late"):
     """The job has ended without this signal, or it no longer waits for the signal."""
 
 

@@ -5,40 +5,17 @@ from typing import Any
 
 from job_runners.client.connections import Response
 from job_runners.client.errors import (
+    BY_SLUG,
     AccessDenied,
     ApiBusy,
     ApiError,
     Conflict,
-    FailedTaskNotFound,
-    FailureNotFound,
-    IdempotencyConflict,
     InvalidRequest,
-    JobNotFound,
-    QueueNotFound,
-    ScheduleNotFound,
-    SignalConflict,
-    SignalTooLate,
     UnexpectedAnswer,
-    UniqueConflict,
-    WebhookNotFound,
-    WrongState,
 )
 
 BUSY = frozenset({429, 500, 502, 503, 504})
 
-_BY_SLUG: dict[str, type[ApiError]] = {
-    "idempotency-conflict": IdempotencyConflict,
-    "unique-conflict": UniqueConflict,
-    "wrong-state": WrongState,
-    "signal-conflict": SignalConflict,
-    "signal-too-late": SignalTooLate,
-    "job-not-found": JobNotFound,
-    "failed-task-not-found": FailedTaskNotFound,
-    "failure-not-found": FailureNotFound,
-    "queue-not-found": QueueNotFound,
-    "schedule-not-found": ScheduleNotFound,
-    "webhook-not-found": WebhookNotFound,
-}
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",
     "unknown-job-type": "List the types with Client.job_types() or `job-runners types`.",
@@ -124,8 +101,8 @@ def refusal_of(problem: Mapping[str, Any]) -> ApiError:
 
 
 def _error_class(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
-    if slug in _BY_SLUG:
-        return _BY_SLUG[slug]
+    if slug in BY_SLUG:
+        return BY_SLUG[slug]
     if status in (401, 403):
         return AccessDenied
     if status in BUSY:
