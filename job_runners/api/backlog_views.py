@@ -11,9 +11,9 @@ from job_runners.api.json_schema import (
     Fields,
     Schema,
     nullable,
+    time_of,
     values,
 )
-from job_runners.api.shown import time_of
 from job_runners.engine.tick.backlog import MAX_SAMPLED, Backlog, Sample
 
 
@@ -23,13 +23,12 @@ def backlog(found: Sample) -> dict[str, Any]:
 
 
 BACKLOG: Fields[Backlog] = {
-    "queue_name": Field(TEXT, lambda found: found.queue_name),
-    "job_type": Field(TEXT, lambda found: found.job_type),
+    "queue_name": Field(TEXT),
+    "job_type": Field(TEXT),
     "waiting": Field(
-        {**NUMBER, "description": "Jobs that could run, and that no worker has started"},
-        lambda found: found.waiting,
+        {**NUMBER, "description": "Jobs that could run, and that no worker has started"}
     ),
-    "running": Field(NUMBER, lambda found: found.running),
+    "running": Field(NUMBER),
     "oldest_waiting_since": Field(nullable(TIME), lambda found: time_of(found.oldest_since)),
     "oldest_waiting_id": Field(nullable(ID), lambda found: found.oldest_id),
     "last_started_at": Field(
@@ -38,8 +37,7 @@ BACKLOG: Fields[Backlog] = {
             "description": "The latest start among the jobs that were read: the counted ones and, "
             "if none of the type runs, some that were created before and after the oldest. A type "
             "without waiting jobs may have started some since",
-        },
-        lambda found: time_of(found.last_started_at),
+        }
     ),
 }
 MORE: Schema = {

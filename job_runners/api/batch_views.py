@@ -1,8 +1,7 @@
 """Show batches and their members to callers."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from job_runners import clock
 from job_runners.api import views
 from job_runners.api.json_schema import (
     ID,
@@ -15,9 +14,10 @@ from job_runners.api.json_schema import (
     Schema,
     nullable,
     ref,
+    time_of,
     values,
 )
-from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
+from job_runners.api.shown import if_payloads_are_seen
 from job_runners.engine.groups import progress
 from job_runners.engine.groups.progress import GroupProgress
 from job_runners.store import blobs
@@ -26,16 +26,9 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import OUTCOMES
 
 
-class _Batch(NamedTuple):
-    """A batch's job, and how many of its members have ended."""
-
-    row: JobRequest
-    seen: GroupProgress
-
-
 def batch(row: JobRequest) -> dict[str, Any]:
     """Return the view of a batch."""
-    return values(BATCH, _Batch(row, progress.of_batch(row)))
+    return values(BATCH, row) | values(COUNTS, progress.of_batch(row))
 
 
 def group(name: str, seen: GroupProgress) -> dict[str, Any]:
@@ -81,8 +74,7 @@ COUNTS: Fields[GroupProgress] = {
             "maximum": 100,
             "description": "The percentage of members that have ended, even if some were retried "
             "since. It never goes back",
-        },
-        lambda seen: seen.progress,
+        }
     ),
     "as_of": Field(
         {
@@ -95,33 +87,25 @@ COUNTS: Fields[GroupProgress] = {
 }
 
 
-def _of_seen(field: Field[GroupProgress]) -> Field[_Batch]:
-    return Field(field.schema, lambda one: field.read(one.seen))
-
-
-BATCH: Fields[_Batch] = {
-    "id": Field(ID, lambda one: one.row.id),
+# The fields of a batch in addition to those of its counts.
+BATCH: Fields[JobRequest] = {
+    "id": Field(ID),
     "state": Field(
         {
             **STATUS,
             "description": "The status of the batch's job. It succeeds even if members fail",
         },
-        lambda one: str(one.row.status),
+        lambda row: str(row.status),
     ),
-    "cancel_requested": Field(
-        {"type": "boolean"},
-        lambda one: bool(one.row.cancel_requested or one.row.cancel_members),
-    ),
-    **{name: _of_seen(field) for name, field in COUNTS.items()},
+    "cancel_requested": views.SUMMARY["cancel_requested"],
     "then_id": Field(
         {**nullable(ID), "description": "The job that was dispatched after all members had ended"},
-        lambda one: _then_id(one.row),
+        _then_id,
     ),
-    "error": Field(views.ERROR, lambda one: views.without_traceback(one.row.error)),
-    "organization_id": Field(TEXT, lambda one: one.row.organization_id),
-    "created_at": Field(TIME, lambda one: clock.iso(one.row.created_at)),
-    "created_by": Field(AUTHOR, lambda one: author(one.row.created_by)),
-    "finished_at": Field(nullable(TIME), lambda one: time_of(one.row.finished_at)),
+    **{
+        name: views.SUMMARY[name]
+        for name in ("error", "organization_id", "created_at", "created_by", "finished_at")
+    },
 }
 
 MEMBER: Fields[GroupMember] = {
@@ -129,10 +113,7 @@ MEMBER: Fields[GroupMember] = {
         {**nullable(TEXT), "description": "Its key in the batch. Null for viewers"},
         lambda one: if_payloads_are_seen(one.key),
     ),
-    "id": Field(
-        {**ID, "description": "Its job, or the existing job that does the same work"},
-        lambda one: one.id,
-    ),
+    "id": Field({**ID, "description": "Its job, or the existing job that does the same work"}),
     "status": Field(OUTCOME, lambda one: one.outcome),
     "error": Field(views.ERROR, _error),
     "job": Field(

@@ -3,7 +3,7 @@
 from job_runners import clock
 from job_runners.api import access
 from job_runners.api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable
-from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.api.shown import AUTHOR, author
 from job_runners.store.error_groups import ErrorGroup
 
 _NEW_FOR = clock.DAY  # how long a group counts as new
@@ -23,9 +23,9 @@ def _code(value: str | None) -> str | None:
 
 
 FAILURE: Fields[ErrorGroup] = {
-    "id": Field(ID, lambda group: group.id),
-    "job_type": Field(TEXT, lambda group: group.job_type),
-    "error_kind": Field(TEXT, lambda group: group.error_kind),
+    "id": Field(ID),
+    "job_type": Field(TEXT),
+    "error_kind": Field(TEXT),
     "frame": Field(
         {
             **nullable(TEXT),
@@ -42,12 +42,9 @@ FAILURE: Fields[ErrorGroup] = {
         },
         _state,
     ),
-    "failures": Field(
-        {**NUMBER, "description": "The approximate number of failures"},
-        lambda group: group.failures,
-    ),
-    "first_seen_at": Field(TIME, lambda group: time_of(group.first_seen_at)),
-    "last_seen_at": Field(TIME, lambda group: time_of(group.last_seen_at)),
+    "failures": Field({**NUMBER, "description": "The approximate number of failures"}),
+    "first_seen_at": Field(TIME),
+    "last_seen_at": Field(TIME),
     "first_build": Field(
         {
             **nullable(TEXT),
@@ -56,11 +53,9 @@ FAILURE: Fields[ErrorGroup] = {
         },
         lambda group: _code(group.first_build),
     ),
-    "sample_job_id": Field(
-        {**ID, "description": "A recent job"}, lambda group: group.sample_job_id
-    ),
-    "note": Field(nullable(TEXT), lambda group: group.note),
-    "resolved_at": Field(nullable(TIME), lambda group: time_of(group.resolved_at)),
+    "sample_job_id": Field({**ID, "description": "A recent job"}),
+    "note": Field(nullable(TEXT)),
+    "resolved_at": Field(nullable(TIME)),
     "resolved_by": Field(AUTHOR, lambda group: author(group.resolved_by)),
-    "regressed_at": Field(nullable(TIME), lambda group: time_of(group.regressed_at)),
+    "regressed_at": Field(nullable(TIME)),
 }

@@ -4,7 +4,7 @@ response and the schema of that object."""
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from job_runners import names
+from job_runners import clock, names
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 
@@ -13,10 +13,11 @@ _T = TypeVar("_T")
 
 
 class Field(NamedTuple, Generic[_T]):
-    """A field: its JSON Schema, and the function that reads its value."""
+    """A field: its JSON Schema, and the function that reads its value. Without a function, the
+    value is the attribute of the same name. A time is then text."""
 
     schema: Schema
-    read: Callable[[_T], Any]
+    read: Callable[[_T], Any] | None = None
 
 
 Fields = Mapping[str, Field[_T]]  # by their names in JSON
@@ -63,7 +64,19 @@ def ref(name: str) -> Schema:
 
 def values(fields: Fields[_T], source: _T) -> dict[str, Any]:
     """Return a JSON object with the value of each field, read from `source`."""
-    return {name: field.read(source) for name, field in fields.items()}
+    return {name: _value(name, field, source) for name, field in fields.items()}
+
+
+def _value(name: str, field: Field[_T], source: _T) -> Any:
+    if field.read is not None:
+        return field.read(source)
+    value = getattr(source, name)
+    return time_of(value) if field.schema.get("format") == TIME["format"] else value
+
+
+def time_of(milliseconds: int | None) -> str | None:
+    """Return a time in the API's format."""
+    return None if milliseconds is None else clock.iso(milliseconds)
 
 
 def properties(fields: Fields[Any]) -> Schema:

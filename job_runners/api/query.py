@@ -10,49 +10,39 @@ from urllib.parse import parse_qsl
 from job_runners import clock, names
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidQuery
+from job_runners.api.json_schema import TIME, Schema
+from job_runners.api.specification import (
+    DEFAULT_LIMIT,
+    JOB_LIST_PARAMETERS,
+    MEMBER_PARAMETERS,
+    ORGANIZATION,
+    PAGE_PARAMETERS,
+    WHOSE,
+    WHOSE_OR_ALL,
+    WITH_MEMBERS,
+)
 from job_runners.engine.control import positions
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.member_outcomes import OUTCOMES
-from job_runners.store.queries import PAGE_LIMIT
 
-DEFAULT_LIMIT = 25
 _IDEMPOTENCY_KEY = "idempotency_key"
-_ORGANIZATION = "organization_id"
-_LIST_PARAMETERS = (
-    _ORGANIZATION,
-    "status",
-    "job_type",
-    "queue_name",
-    "waits_for",
-    "search",
-    "since",
-    "until",
-    "failure",
-    _IDEMPOTENCY_KEY,
-    "limit",
-    "cursor",
-)
-_PAGE_PARAMETERS = ("limit", "cursor")
 _LONGEST = 256  # characters of most values
-# A cursor of a list of children contains the key of a child, which may be long.
-_LONGEST_OF = {_IDEMPOTENCY_KEY: 255, "cursor": 2048}
 
 
 class ListQuery(NamedTuple):
     """The checked parameters of a list of jobs."""
 
-    organization_id: str | None
-    status: Status | None
-    job_type: str | None
-    queue_name: str | None
-    waits_for: str | None  # a kind of `positions.WaitsFor`
-    search: str | None
-    since: int  # in milliseconds since 1970
-    until: int | None
-    failure: str | None  # the id of an error group, whose jobs are all failed
-    idempotency_key: str | None  # excludes all parameters except organization_id
-    limit: int
-    cursor: str | None
+    organization_id: str | None = None
+    status: Status | None = None
+    job_type: str | None = None
+    queue_name: str | None = None
+    waits_for: str | None = None  # a kind of `positions.WaitsFor`
+    search: str | None = None
+    since: int = 0  # in milliseconds since 1970
+    until: int | None = None
+    failure: str | None = None  # the id of an error group, whose jobs are all failed
+    idempotency_key: str | None = None  # excludes all parameters except organization_id
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
 
     def matches(self, row: JobRequest) -> bool:
         """Return whether a job matches the type, the queue, the cause of its wait and the
@@ -82,43 +72,36 @@ def _matches_start(row: JobRequest, start: str) -> bool:
 class PageQuery(NamedTuple):
     """The checked parameters of one page of a list."""
 
-    limit: int
-    cursor: str | None
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
 
 
 def page_query(event: Mapping[str, Any]) -> PageQuery:
     """Return the checked parameters of a request for a page. Raises InvalidQuery."""
-    given = _parameters(event, _PAGE_PARAMETERS)
-    return PageQuery(_limit(given.get("limit")), given.get("cursor"))
+    return PageQuery(**_parameters(event, PAGE_PARAMETERS))
 
 
 def members_query(event: Mapping[str, Any]) -> tuple[str | None, PageQuery]:
     """Return the outcome and the page of a request for members. Raises InvalidQuery."""
-    given = _parameters(event, ("status", *_PAGE_PARAMETERS))
-    outcome = given.get("status")
-    if outcome is not None and outcome not in OUTCOMES:
-        raise InvalidQuery("status", f"must be one of {', '.join(OUTCOMES)}")
-    return outcome, PageQuery(_limit(given.get("limit")), given.get("cursor"))
+    given = _parameters(event, MEMBER_PARAMETERS)
+    return given.pop("status", None), PageQuery(**given)
 
 
-def flag(event: Mapping[str, Any], name: str) -> bool:
-    """Return whether the only parameter of a request is true. Raises InvalidQuery."""
-    value = _parameters(event, (name,)).get(name, "false")
-    if value not in ("true", "false"):
-        raise InvalidQuery(name, "must be true or false")
-    return value == "true"
+def with_members(event: Mapping[str, Any]) -> bool:
+    """Return whether a request is about a job's members too. Raises InvalidQuery."""
+    return "true" in _parameters(event, WITH_MEMBERS).values()
 
 
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
     """Return the organization that a request acts for. The query string may have no other
     parameter. Raises InvalidQuery, NotAllowed."""
-    return _named_organization(_parameters(event, (_ORGANIZATION,)), caller)
+    return _named_organization(_parameters(event, WHOSE), caller)
 
 
 def optional_organization(event: Mapping[str, Any], caller: Caller) -> str | None:
     """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
     NotAllowed."""
-    given = _parameters(event, (_ORGANIZATION,))
+    given = _parameters(event, WHOSE_OR_ALL)
     if caller.is_service and not given:
         return None
     return _named_organization(given, caller)
@@ -126,9 +109,9 @@ def optional_organization(event: Mapping[str, Any], caller: Caller) -> str | Non
 
 def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
-    given = _parameters(event, (_ORGANIZATION, *_PAGE_PARAMETERS))
-    page = PageQuery(_limit(given.get("limit")), given.get("cursor"))
-    return _named_organization(given, caller), page
+    given = _parameters(event, (*WHOSE, *PAGE_PARAMETERS))
+    organization = {ORGANIZATION: given.pop(ORGANIZATION, None)}
+    return _named_organization(organization, caller), PageQuery(**given)
 
 
 def acting_organization(named: str | None, caller: Caller) -> str:
@@ -136,45 +119,36 @@ def acting_organization(named: str | None, caller: Caller) -> str:
     InvalidQuery, NotAllowed."""
     organization_id: str | None = caller.organization_for(named)
     if organization_id is None:
-        raise InvalidQuery(_ORGANIZATION, "is required")
+        raise InvalidQuery(ORGANIZATION, "is required")
     return organization_id
 
 
-def _named_organization(given: Mapping[str, str], caller: Caller) -> str:
-    organization_id = acting_organization(given.get(_ORGANIZATION), caller)
+def _named_organization(given: Mapping[str, Any], caller: Caller) -> str:
+    organization_id = acting_organization(given.get(ORGANIZATION), caller)
     if not names.is_name(organization_id):
-        raise InvalidQuery(_ORGANIZATION, f"must be {names.RULE}")
+        raise InvalidQuery(ORGANIZATION, f"must be {names.RULE}")
     return organization_id
 
 
 def list_query(event: Mapping[str, Any]) -> ListQuery:
     """Return the checked parameters of a request for a list of jobs. Raises InvalidQuery."""
-    given = _parameters(event, _LIST_PARAMETERS)
+    given = _parameters(event, JOB_LIST_PARAMETERS)
     if _IDEMPOTENCY_KEY in given:
-        for name in given.keys() - {_IDEMPOTENCY_KEY, "organization_id"}:
+        for name in given.keys() - {_IDEMPOTENCY_KEY, ORGANIZATION}:
             raise InvalidQuery(
                 name, f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
             )
-    status = _status(given.get("status"))
-    if "failure" in given and status not in (None, Status.FAILED):
+    query = ListQuery(**given)
+    if query.failure is not None and query.status not in (None, Status.FAILED):
         raise InvalidQuery("status", "must be failed if failure is given")
-    return ListQuery(
-        organization_id=given.get("organization_id"),
-        status=Status.FAILED if "failure" in given else status,
-        job_type=given.get("job_type"),
-        queue_name=given.get("queue_name"),
-        waits_for=_waits_for_kind(given.get("waits_for")),
-        search=given.get("search"),
-        since=_time("since", given) or 0,
-        until=_time("until", given),
-        failure=given.get("failure"),
-        idempotency_key=given.get(_IDEMPOTENCY_KEY),
-        limit=_limit(given.get("limit")),
-        cursor=given.get("cursor"),
-    )
+    status = Status.FAILED if query.failure else query.status and Status(query.status)
+    return query._replace(status=status)
 
 
-def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, str]:
+def _parameters(event: Mapping[str, Any], declared: tuple[Schema, ...]) -> dict[str, Any]:
+    """Return the parameters of a request by name, checked as they are declared in the API's
+    description. A number is an int, and a time is in milliseconds since 1970."""
+    schemas = {each["name"]: each["schema"] for each in declared}
     # Parse the raw string. API Gateway joins the values of a repeated parameter with commas, but a
     # name may contain a comma too.
     try:
@@ -183,17 +157,25 @@ def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, s
         )
     except ValueError:
         raise InvalidQuery("the query string", "isn't percent-encoded UTF-8") from None
-    given: dict[str, str] = {}
+    given: dict[str, Any] = {}
     for name, value in pairs:
-        if name not in known:
-            raise InvalidQuery(name, f"isn't one of the parameters {', '.join(known)}")
+        if name not in schemas:
+            raise InvalidQuery(name, f"isn't one of the parameters {', '.join(schemas)}")
         if name in given:
             raise InvalidQuery(name, "appears twice")
-        longest = _LONGEST_OF.get(name, _LONGEST)
-        if not 0 < len(value) <= longest or not _has_allowed_characters(name, value):
-            raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
-        given[name] = value
+        given[name] = _checked(name, value, schemas[name])
     return given
+
+
+def _checked(name: str, value: str, schema: Schema) -> Any:
+    longest = schema.get("maxLength", _LONGEST)
+    if not 0 < len(value) <= longest or not _has_allowed_characters(name, value):
+        raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
+    if "enum" in schema and value not in schema["enum"]:
+        raise InvalidQuery(name, f"must be one of {', '.join(schema['enum'])}")
+    if schema["type"] == "integer":
+        return _whole(name, value, schema["minimum"], schema["maximum"])
+    return _time(name, value) if schema.get("format") == TIME["format"] else value
 
 
 def _has_allowed_characters(name: str, value: str) -> bool:
@@ -206,33 +188,15 @@ def _has_allowed_characters(name: str, value: str) -> bool:
     )
 
 
-def _status(value: str | None) -> Status | None:
-    if value is None:
-        return None
-    if value not in list(Status):
-        raise InvalidQuery("status", f"must be one of {', '.join(Status)}")
-    return Status(value)
-
-
-def _time(name: str, given: Mapping[str, str]) -> int | None:
-    if name not in given:
-        return None
+def _time(name: str, value: str) -> int:
     with suppress(ValueError):
-        found = datetime.fromisoformat(given[name])
+        found = datetime.fromisoformat(value)
         if found.tzinfo is not None and found.timestamp() >= 0:
             return int(found.timestamp() * clock.SECOND)
     raise InvalidQuery(name, "must be a time with its zone, such as 2026-12-01T12:00:00Z")
 
 
-def _waits_for_kind(value: str | None) -> str | None:
-    if value is not None and value not in positions.KINDS:
-        raise InvalidQuery("waits_for", f"must be one of {', '.join(positions.KINDS)}")
-    return value
-
-
-def _limit(value: str | None) -> int:
-    if value is None:
-        return DEFAULT_LIMIT
-    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= PAGE_LIMIT:
-        raise InvalidQuery("limit", f"must be a whole number from 1 to {PAGE_LIMIT}")
+def _whole(name: str, value: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not least <= int(value) <= most:
+        raise InvalidQuery(name, f"must be a whole number from {least} to {most}")
     return int(value)

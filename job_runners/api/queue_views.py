@@ -18,9 +18,10 @@ from job_runners.api.json_schema import (
     object_of,
     properties,
     ref,
+    time_of,
     values,
 )
-from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.api.shown import AUTHOR, author
 from job_runners.api.wait_views import COUNT, MORE, described_or_null
 from job_runners.engine.control.changing_limits import QueueLimits
 from job_runners.engine.control.queues import Holder, KeyUsage, QueueUsage
@@ -132,9 +133,9 @@ PAUSE: Fields[PauseUse] = {
 }
 
 _HOLDER: Fields[Holder] = {
-    "job_id": Field(ID, lambda holder: holder.job_id),
-    "organization_id": Field(nullable(TEXT), lambda holder: holder.organization_id),
-    "since": Field(nullable(TIME), lambda holder: time_of(holder.since)),
+    "job_id": Field(ID),
+    "organization_id": Field(nullable(TEXT)),
+    "since": Field(nullable(TIME)),
 }
 
 QUEUE_KEY: Fields[KeyUsage] = {
@@ -143,8 +144,7 @@ QUEUE_KEY: Fields[KeyUsage] = {
             **TEXT,
             "description": "`*` is the key of a queue without `per`, and of jobs without a value "
             "in the field that `per` names",
-        },
-        lambda use: use.key,
+        }
     ),
     "slots_in_use": Field(
         {**NUMBER, "description": f"Number of `holders`. {_OWN_JOBS_ONLY}"},
@@ -173,13 +173,12 @@ QUEUE_KEY: Fields[KeyUsage] = {
         lambda use: time_of(max((each.since for each in use.holders if each.since), default=None)),
     ),
     "next_start_at": Field(
-        {**nullable(TIME), "description": "Earliest time at which the rate allows a start"},
-        lambda use: time_of(use.next_start_at),
+        {**nullable(TIME), "description": "Earliest time at which the rate allows a start"}
     ),
 }
 
 QUEUE_LIMITS: Fields[QueueLimits] = {
-    "name": Field(TEXT, lambda limits: limits.name),
+    "name": Field(TEXT),
     "limits": Field(
         described_or_null(
             LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"

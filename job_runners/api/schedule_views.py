@@ -2,7 +2,7 @@
 and its JSON schema."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from job_runners.api import access, views
 from job_runners.api.json_schema import (
@@ -14,10 +14,13 @@ from job_runners.api.json_schema import (
     Fields,
     nullable,
     object_of,
+    properties,
     ref,
+    time_of,
     values,
 )
-from job_runners.api.shown import AUTHOR, author, time_of
+from job_runners.api.shown import AUTHOR, author
+from job_runners.api.wait_views import described_or_null
 from job_runners.engine.schedules.schedules import is_declared
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
@@ -27,21 +30,9 @@ from job_runners.work.errors import InvalidOccurrences
 from job_runners.work.occurrences import When
 
 
-class ScheduleUse(NamedTuple):
-    """A schedule, and the job of its last occurrence, or None if that job was deleted."""
-
-    schedule: Schedule
-    last_job: JobRequest | None
-
-    @property
-    def when(self) -> When:
-        """Return the schedule's times."""
-        return When(*self.schedule.timing)
-
-
 def schedule(found: Schedule) -> dict[str, Any]:
     """Return the view of a schedule with its payload."""
-    return schedules([found])[0] | values(WHOLE, found) | values(NEXT_FEW, _use(found, None))
+    return schedules([found])[0] | values(WHOLE, found) | {"next": _next_few(found)}
 
 
 def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
@@ -52,56 +43,53 @@ def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
     finding each further one takes a search.
     """
     jobs = queries.read_many([each.last_job_id for each in found if each.last_job_id])
-    return [values(SCHEDULE, _use(each, jobs.get(each.last_job_id or ""))) for each in found]
+    return [
+        values(SCHEDULE, each) | {"last": _last(each, jobs.get(each.last_job_id or ""))}
+        for each in found
+    ]
 
 
-def _use(found: Schedule, job: JobRequest | None) -> ScheduleUse:
-    is_own = job is not None and job.organization_id == found.organization_id
-    return ScheduleUse(found, job if is_own else None)
-
-
-def _in_words(use: ScheduleUse) -> str:
+def _in_words(found: Schedule) -> str:
     """Return the schedule's times in words, or its cron expression if this version can't read
     it."""
     try:
-        return occurrences.in_words(use.when)
+        return occurrences.in_words(When(*found.timing))
     except InvalidOccurrences:
-        return f"{use.schedule.cron}, {use.schedule.timezone}"
+        return f"{found.cron}, {found.timezone}"
 
 
-def _next(use: ScheduleUse) -> list[str | None]:
+def _next(found: Schedule) -> list[str | None]:
     """Return a list of one item, the stored next occurrence, or an empty list."""
-    first = use.schedule.next_at
-    return [] if first is None else [time_of(first)]
+    return [] if found.next_at is None else [time_of(found.next_at)]
 
 
-def _next_few(use: ScheduleUse) -> list[str | None]:
+def _next_few(found: Schedule) -> list[str | None]:
     """Return the next occurrences."""
-    first = use.schedule.next_at
+    first = found.next_at
     if first is None:
         return []
     try:
-        more = occurrences.upcoming(use.when, first, occurrences.UPCOMING_COUNT - 1)
+        more = occurrences.upcoming(When(*found.timing), first, occurrences.UPCOMING_COUNT - 1)
     except InvalidOccurrences:
         more = []
     return [time_of(time) for time in (first, *more)]
 
 
-def _missed(use: ScheduleUse) -> str | int:
-    most = use.schedule.most_missed
-    return {0: "skip", 1: "one"}.get(most, most)
+def _missed(found: Schedule) -> str | int:
+    return {0: "skip", 1: "one"}.get(found.most_missed, found.most_missed)
 
 
-def _last(use: ScheduleUse) -> dict[str, Any] | None:
-    found = use.schedule
+def _last(found: Schedule, job: JobRequest | None) -> dict[str, Any] | None:
+    """Return the last occurrence. Its job is None if it was deleted."""
     if found.last_started_at is None:
         return None
-    job = use.last_job and views.summary(use.last_job)
-    return {"at": time_of(found.last_started_at), "job_id": found.last_job_id, "job": job}
+    is_own = job is not None and job.organization_id == found.organization_id
+    shown = views.summary(job) if job is not None and is_own else None
+    return {"at": time_of(found.last_started_at), "job_id": found.last_job_id, "job": shown}
 
 
-def _error(use: ScheduleUse) -> dict[str, Any] | None:
-    error = use.schedule.error
+def _error(found: Schedule) -> dict[str, Any] | None:
+    error = found.error
     return error and {name: str(error.get(name)) for name in ("kind", "message")}
 
 
@@ -125,19 +113,15 @@ WHOLE: Fields[Schedule] = {
     ),
 }
 
-# The field `next` of a single schedule, which has more occurrences than that of a listed schedule.
-NEXT_FEW: Fields[ScheduleUse] = {"next": Field({}, _next_few)}
-
-SCHEDULE: Fields[ScheduleUse] = {
-    "name": Field(TEXT, lambda use: use.schedule.name),
-    "organization_id": Field(TEXT, lambda use: use.schedule.organization_id),
+SCHEDULE: Fields[Schedule] = {
+    "name": Field(TEXT),
+    "organization_id": Field(TEXT),
     "origin": Field(
         {
             "type": "string",
             "enum": ["code", "api"],
             "description": "`code`: declared in code. `api`: added over the API",
-        },
-        lambda use: use.schedule.origin,
+        }
     ),
     "declared": Field(
         {
@@ -147,12 +131,12 @@ SCHEDULE: Fields[ScheduleUse] = {
             "`origin` is `code`, another version declares it, and it is removed 15 minutes after "
             "that version is gone",
         },
-        lambda use: is_declared(use.schedule.organization_id, use.schedule.name),
+        lambda found: is_declared(found.organization_id, found.name),
     ),
-    "job_type": Field(TEXT, lambda use: use.schedule.job_type),
-    "cron": Field(nullable(TEXT), lambda use: use.schedule.cron),
-    "every": Field({**nullable(NUMBER), "description": "Seconds"}, lambda use: use.schedule.every),
-    "timezone": Field(TEXT, lambda use: use.schedule.timezone),
+    "job_type": Field(TEXT),
+    "cron": Field(nullable(TEXT)),
+    "every": Field({**nullable(NUMBER), "description": "Seconds"}),
+    "timezone": Field(TEXT),
     "words": Field(
         {**TEXT, "description": "Its times in words, such as `at 02:00 every day, Europe/Berlin`"},
         _in_words,
@@ -164,9 +148,7 @@ SCHEDULE: Fields[ScheduleUse] = {
         },
         _missed,
     ),
-    "overlap": Field(
-        {"type": "string", "enum": ["skip", "queue", "allow"]}, lambda use: use.schedule.overlap
-    ),
+    "overlap": Field({"type": "string", "enum": ["skip", "queue", "allow"]}),
     "next": Field(
         {
             "type": "array",
@@ -183,31 +165,18 @@ SCHEDULE: Fields[ScheduleUse] = {
             "description": "True if the first occurrence in `next` is due and waits for the "
             "previous job to end",
         },
-        lambda use: bool(use.schedule.waits),
+        lambda found: bool(found.waits),
     ),
-    "last": Field(
-        {
-            **_LAST,
-            "type": ["object", "null"],
-            "description": "The last occurrence that started",
-        },
-        _last,
-    ),
-    "last_skipped_at": Field(
-        {**nullable(TIME), "description": "The last skipped occurrence"},
-        lambda use: time_of(use.schedule.last_skipped_at),
-    ),
-    "last_skipped_why": Field(nullable(TEXT), lambda use: use.schedule.last_skipped_why),
+    "last_skipped_at": Field({**nullable(TIME), "description": "The last skipped occurrence"}),
+    "last_skipped_why": Field(nullable(TEXT)),
     "last_failed_at": Field(
-        {**nullable(TIME), "description": "The last occurrence that failed to start"},
-        lambda use: time_of(use.schedule.last_failed_at),
+        {**nullable(TIME), "description": "The last occurrence that failed to start"}
     ),
     "retrying": Field(
         {
             "type": "boolean",
             "description": "True if the next occurrence is due, failed to start, and is retried",
-        },
-        lambda use: use.schedule.retrying,
+        }
     ),
     "error": Field(
         {
@@ -218,16 +187,18 @@ SCHEDULE: Fields[ScheduleUse] = {
         },
         _error,
     ),
-    "started": Field(
-        {**NUMBER, "description": "Number of occurrences that started"},
-        lambda use: use.schedule.started,
-    ),
-    "skipped": Field(NUMBER, lambda use: use.schedule.skipped),
-    "failed": Field(NUMBER, lambda use: use.schedule.failed),
-    "paused_at": Field(nullable(TIME), lambda use: time_of(use.schedule.paused_at)),
-    "paused_by": Field(AUTHOR, lambda use: author(use.schedule.paused_by)),
-    "created_at": Field(nullable(TIME), lambda use: time_of(use.schedule.created_at)),
-    "created_by": Field(AUTHOR, lambda use: author(use.schedule.created_by)),
-    "updated_at": Field(nullable(TIME), lambda use: time_of(use.schedule.updated_at)),
-    "updated_by": Field(AUTHOR, lambda use: author(use.schedule.updated_by)),
+    "started": Field({**NUMBER, "description": "Number of occurrences that started"}),
+    "skipped": Field(NUMBER),
+    "failed": Field(NUMBER),
+    "paused_at": Field(nullable(TIME)),
+    "paused_by": Field(AUTHOR, lambda found: author(found.paused_by)),
+    "created_at": Field(nullable(TIME)),
+    "created_by": Field(AUTHOR, lambda found: author(found.created_by)),
+    "updated_at": Field(nullable(TIME)),
+    "updated_by": Field(AUTHOR, lambda found: author(found.updated_by)),
+}
+
+# The fields of a schedule in a list. The jobs of the last occurrences are read together.
+SUMMARY = properties(SCHEDULE) | {
+    "last": described_or_null(_LAST, "The last occurrence that started")
 }

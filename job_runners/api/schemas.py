@@ -64,7 +64,7 @@ SCHEMAS: Schema = {
         description="`cursor` is the cursor of the next page. A filtered page can be short or "
         "empty even if there is a next page",
     ),
-    "Batch": object_of(properties(batch_views.BATCH)),
+    "Batch": object_of(properties(batch_views.BATCH) | properties(batch_views.COUNTS)),
     "MemberPage": object_of(
         {"members": list_of("BatchMember"), "cursor": nullable(TEXT)},
         description="A filtered page can be short or empty even if there is a next page",
@@ -142,8 +142,8 @@ SCHEMAS: Schema = {
     "ConcurrencyKey": object_of(properties(queue_views.QUEUE_KEY)),
     "QueueLimits": object_of(properties(queue_views.QUEUE_LIMITS)),
     "SchedulePage": object_of({"schedules": list_of("ScheduleSummary"), "cursor": nullable(TEXT)}),
-    "ScheduleSummary": object_of(properties(schedule_views.SCHEDULE)),
-    "Schedule": object_of(properties(schedule_views.SCHEDULE) | properties(schedule_views.WHOLE)),
+    "ScheduleSummary": object_of(schedule_views.SUMMARY),
+    "Schedule": object_of(schedule_views.SUMMARY | properties(schedule_views.WHOLE)),
     "Webhooks": object_of({"webhooks": list_of("Webhook")}),
     "Webhook": object_of(properties(webhook_views.WEBHOOK)),
     "Place": object_of(properties(wait_views.PLACE)),

@@ -1,6 +1,5 @@
-"""Fields that several views share: authors and times."""
+"""What several views share: authors, and values that not every caller sees."""
 
-from job_runners import clock
 from job_runners.api import access
 from job_runners.api.json_schema import TEXT, Schema, nullable
 from job_runners.work import context
@@ -23,8 +22,3 @@ def author(recorded: str | None) -> str | None:
 def if_payloads_are_seen(value: str | None) -> str | None:
     """Return a value that may come from a payload, or None for a caller who sees no payloads."""
     return value if access.current_caller.get().sees_payloads else None
-
-
-def time_of(milliseconds: int | None) -> str | None:
-    """Return a time in the API's format."""
-    return None if milliseconds is None else clock.iso(milliseconds)

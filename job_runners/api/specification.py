@@ -4,11 +4,12 @@ from typing import Any, NamedTuple
 
 from job_runners import names
 from job_runners.api.json_schema import ID, KIND, NAME, STATUS, TIME, Schema
-from job_runners.api.query import DEFAULT_LIMIT
 from job_runners.engine.control import positions
 from job_runners.store.job_request import Outcome
 from job_runners.store.member_outcomes import OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT
+
+DEFAULT_LIMIT = 25  # items of a page
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 CHANGE_PROBLEMS = ("job-not-found", "wrong-state", "moved-meanwhile")

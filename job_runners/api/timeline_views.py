@@ -14,7 +14,7 @@ from job_runners.api.json_schema import (
     nullable,
     values,
 )
-from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
+from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen
 from job_runners.engine.control import timeline
 from job_runners.engine.control.timeline import Record, Timeline
 from job_runners.store import past
@@ -33,7 +33,7 @@ _OUTCOMES = dict.fromkeys(
 )
 
 RECORD: Fields[Record] = {
-    "kind": Field({"type": "string", "enum": list(timeline.KINDS)}, lambda each: each.kind),
+    "kind": Field({"type": "string", "enum": list(timeline.KINDS)}),
     "name": Field(
         {
             **nullable(TEXT),
@@ -47,45 +47,32 @@ RECORD: Fields[Record] = {
             **nullable(NUMBER),
             "description": "The number of the invocation, or of the one in which it began. "
             "It is 0 for what a rerun copied",
-        },
-        lambda each: each.claim,
+        }
     ),
-    "attempt": Field(nullable(NUMBER), lambda each: each.attempt),
+    "attempt": Field(nullable(NUMBER)),
     "run": Field(
-        {**nullable(NUMBER), "description": "1, plus the manual retries before the invocation"},
-        lambda each: each.run,
+        {**nullable(NUMBER), "description": "1, plus the manual retries before the invocation"}
     ),
     "ready_at": Field(
-        {**nullable(TIME), "description": "When a worker could have begun the invocation"},
-        lambda each: time_of(each.ready_at),
+        {**nullable(TIME), "description": "When a worker could have begun the invocation"}
     ),
-    "began_at": Field(TIME, lambda each: time_of(each.began_at)),
-    "until": Field(
-        {**nullable(TIME), "description": "When a wait ends at the latest"},
-        lambda each: time_of(each.until),
-    ),
-    "ended_at": Field(nullable(TIME), lambda each: time_of(each.ended_at)),
-    "outcome": Field({"enum": [*_OUTCOMES, None]}, lambda each: each.outcome),
-    "error": Field(
-        {**nullable(TEXT), "description": "The kind of the error of a failed attempt"},
-        lambda each: each.error,
-    ),
+    "began_at": Field(TIME),
+    "until": Field({**nullable(TIME), "description": "When a wait ends at the latest"}),
+    "ended_at": Field(nullable(TIME)),
+    "outcome": Field({"enum": [*_OUTCOMES, None]}),
+    "error": Field({**nullable(TEXT), "description": "The kind of the error of a failed attempt"}),
     "by": Field(
         {**AUTHOR, "description": "The caller that sent the signal"}, lambda each: author(each.by)
     ),
-    "id": Field({**nullable(ID), "description": "The child's id"}, lambda each: each.id),
+    "id": Field({**nullable(ID), "description": "The child's id"}),
 }
 
 ACT: Fields[Act] = {
-    "at": Field(TIME, lambda act: time_of(act.at)),
-    "what": Field(
-        {"type": "string", "enum": ["dispatched", "replaced", "canceled", "retried"]},
-        lambda act: act.what,
-    ),
+    "at": Field(TIME),
+    "what": Field({"type": "string", "enum": ["dispatched", "replaced", "canceled", "retried"]}),
     "by": Field(AUTHOR, lambda act: author(act.by)),
     "rerun_of": Field(
-        {**nullable(ID), "description": "The job that this one continues from a step"},
-        lambda act: act.rerun_of,
+        {**nullable(ID), "description": "The job that this one continues from a step"}
     ),
 }
 

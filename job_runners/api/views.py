@@ -24,10 +24,11 @@ from job_runners.api.json_schema import (
     object_of,
     properties,
     ref,
+    time_of,
     values,
 )
 from job_runners.api.logs_url import logs_url
-from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen, time_of
+from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen
 from job_runners.api.wait_views import WAITS_FOR, waits_for
 from job_runners.engine.registry.registry import class_of_job, class_of_task, registry
 from job_runners.engine.wire.sending import Accepted
@@ -215,17 +216,17 @@ ERROR: Schema = {
 }
 
 SUMMARY: Fields[JobRequest] = {
-    "id": Field(ID, lambda row: row.id),
-    "job_type": Field(TEXT, lambda row: row.job_type),
+    "id": Field(ID),
+    "job_type": Field(TEXT),
     "status": Field(STATUS, lambda row: str(row.status)),
     "cancel_requested": Field(
         {"type": "boolean"}, lambda row: bool(row.cancel_requested or row.cancel_members)
     ),
-    "progress": Field({"type": "number", "minimum": 0, "maximum": 100}, lambda row: row.progress),
-    "result_message": Field(nullable(TEXT), lambda row: row.result_message),
+    "progress": Field({"type": "number", "minimum": 0, "maximum": 100}),
+    "result_message": Field(nullable(TEXT)),
     "error": Field(ERROR, lambda row: without_traceback(row.error)),
-    "organization_id": Field(TEXT, lambda row: row.organization_id),
-    "queue_name": Field(TEXT, lambda row: row.queue_name),
+    "organization_id": Field(TEXT),
+    "queue_name": Field(TEXT),
     "concurrency_key": Field(
         {
             **nullable(TEXT),
@@ -234,24 +235,22 @@ SUMMARY: Fields[JobRequest] = {
         },
         lambda row: if_payloads_are_seen(row.concurrency_key),
     ),
-    "attempt": Field(NUMBER, lambda row: row.attempt),
-    "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
-    "invocations": Field(
-        {**NUMBER, "description": "Lambda invocations so far"}, lambda row: row.invocations
-    ),
-    "created_at": Field(TIME, lambda row: time_of(row.created_at)),
-    "queued_at": Field(nullable(TIME), lambda row: time_of(row.queued_at)),
-    "run_at": Field(nullable(TIME), lambda row: time_of(row.run_at)),
-    "waiting_since": Field(nullable(TIME), lambda row: time_of(row.waiting_since)),
+    "attempt": Field(NUMBER),
+    "max_attempts": Field(NUMBER),
+    "invocations": Field({**NUMBER, "description": "Lambda invocations so far"}),
+    "created_at": Field(TIME),
+    "queued_at": Field(nullable(TIME)),
+    "run_at": Field(nullable(TIME)),
+    "waiting_since": Field(nullable(TIME)),
     "waits_for": Field(WAITS_FOR, _reason_to_wait),
-    "attempt_started_at": Field(nullable(TIME), lambda row: time_of(row.attempt_started_at)),
-    "started_at": Field(nullable(TIME), lambda row: time_of(row.started_at)),
-    "finished_at": Field(nullable(TIME), lambda row: time_of(row.finished_at)),
-    "updated_at": Field(nullable(TIME), lambda row: time_of(row.updated_at)),
+    "attempt_started_at": Field(nullable(TIME)),
+    "started_at": Field(nullable(TIME)),
+    "finished_at": Field(nullable(TIME)),
+    "updated_at": Field(nullable(TIME)),
     "expires_at": Field(
         nullable(TIME), lambda row: time_of(row.expires_at and row.expires_at * clock.SECOND)
     ),
-    "request_id": Field(nullable(TEXT), lambda row: row.request_id),
+    "request_id": Field(nullable(TEXT)),
     "created_by": Field(AUTHOR, lambda row: author(row.created_by)),
     "requeued_by": Field(
         {**AUTHOR, "description": "The caller that retried the job last"},
@@ -261,18 +260,12 @@ SUMMARY: Fields[JobRequest] = {
         {**AUTHOR, "description": "The caller that canceled the job"},
         lambda row: author(row.canceled_by),
     ),
-    "parent_id": Field(
-        {**nullable(ID), "description": "The job that dispatched this one"},
-        lambda row: row.parent_id,
-    ),
+    "parent_id": Field({**nullable(ID), "description": "The job that dispatched this one"}),
     "group": Field(
         {**nullable(TEXT), "description": "The parent's group that this job is in"},
         lambda row: row.group_of,
     ),
-    "follow_up_of": Field(
-        {**nullable(ID), "description": "The job whose end dispatched this one"},
-        lambda row: row.follow_up_of,
-    ),
+    "follow_up_of": Field({**nullable(ID), "description": "The job whose end dispatched this one"}),
     "on_end": Field(
         {
             **nullable(TEXT),
@@ -345,36 +338,29 @@ WHOLE: Fields[_WholeJob] = {
         lambda job: if_payloads_are_seen(job.row.unique_key),
     ),
     "worker": Field(WORKER, lambda job: class_of_job(job.row.job_type)),
-    "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
-    "result": Field(
-        {"description": "Any JSON. Each `file` has a `url` that works for 5 minutes"},
-        lambda job: job.result,
-    ),
+    "payload": Field({"type": ["object", "null"]}),
+    "result": Field({"description": "Any JSON. Each `file` has a `url` that works for 5 minutes"}),
     "notes": Field(
         {
             "type": "array",
             "items": TEXT,
             "description": "Reasons why fields aren't shown or the job can't start",
-        },
-        lambda job: job.notes,
+        }
     ),
     "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
 }
 
 FAILED_TASK: "Fields[FailedTask]" = {
-    "id": Field(
-        {**ID, "description": "The id in its log lines"},
-        lambda record: record.id,
-    ),
-    "task_name": Field(TEXT, lambda record: record.task_name),
+    "id": Field({**ID, "description": "The id in its log lines"}),
+    "task_name": Field(TEXT),
     "worker": Field(WORKER, lambda record: class_of_task(record.task_name)),
-    "failed_at": Field(TIME, lambda record: clock.iso(record.failed_at)),
-    "attempt": Field(NUMBER, lambda record: record.attempt),
+    "failed_at": Field(TIME),
+    "attempt": Field(NUMBER),
     "error": Field(
         object_of({"kind": TEXT, "message": TEXT}),
         lambda record: {"kind": record.error_kind, "message": record.error_message},
     ),
-    "request_id": Field(nullable(TEXT), lambda record: record.request_id),
+    "request_id": Field(nullable(TEXT)),
     "payload": Field(
         {"type": ["object", "null"], "description": "Null unless the stack keeps it"},
         lambda record: None if record.payload is None else json.loads(record.payload),
@@ -383,13 +369,9 @@ FAILED_TASK: "Fields[FailedTask]" = {
         {
             **nullable(TIME),
             "description": "When it was last resent. Once that starts, it isn't listed",
-        },
-        lambda record: time_of(record.redriven_at),
+        }
     ),
-    "redriven_as": Field(
-        {**nullable(ID), "description": "The id under which it was resent"},
-        lambda record: record.redriven_as,
-    ),
+    "redriven_as": Field({**nullable(ID), "description": "The id under which it was resent"}),
 }
 
 CHILD: "Fields[Child]" = {
@@ -401,10 +383,9 @@ CHILD: "Fields[Child]" = {
         lambda child: if_payloads_are_seen(child.key),
     ),
     "group": Field(
-        {**nullable(TEXT), "description": "The group that it is in; its key is unique there"},
-        lambda child: child.group,
+        {**nullable(TEXT), "description": "The group that it is in; its key is unique there"}
     ),
-    "id": Field(ID, lambda child: child.id),
+    "id": Field(ID),
     "job": Field(
         {
             "anyOf": [ref("JobSummary"), {"type": "null"}],

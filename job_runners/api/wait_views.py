@@ -12,9 +12,9 @@ from job_runners.api.json_schema import (
     Schema,
     nullable,
     object_of,
+    time_of,
     values,
 )
-from job_runners.api.shown import time_of
 from job_runners.engine.control import positions
 from job_runners.engine.control.positions import Place
 from job_runners.store.job_request import JobRequest
@@ -90,8 +90,7 @@ PLACE: Fields[Place] = {
         {
             "type": "boolean",
             "description": "True if `ahead` counts only jobs of this job's organization",
-        },
-        lambda found: found.of_organization,
+        }
     ),
     "questions": Field(
         {

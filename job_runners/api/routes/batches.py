@@ -7,7 +7,7 @@ from typing import Any
 from job_runners import runners
 from job_runners.api import views
 from job_runners.api.access import Caller
-from job_runners.api.query import flag, members_query
+from job_runners.api.query import members_query, with_members
 from job_runners.api.responses import Response, respond
 from job_runners.api.routes import job_actions, jobs
 from job_runners.engine.control import caller_actions
@@ -67,9 +67,8 @@ def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
     canceled, and 202 if that is still to come."""
     from job_runners.api import batch_views
 
-    with_members = flag(event, "members")
     row = _batch_of(caller, job_id)
-    stop = caller_actions.cancel_with_members if with_members else caller_actions.cancel
+    stop = caller_actions.cancel_with_members if with_members(event) else caller_actions.cancel
     with job_actions.unless_gone():
         row = stop(row, runners.sender())
     status = 200 if row.status.finished else 202

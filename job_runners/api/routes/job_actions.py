@@ -8,7 +8,7 @@ from job_runners import names, runners
 from job_runners.api import requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.api.query import flag
+from job_runners.api.query import with_members
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.api.routes import jobs
 from job_runners.engine.control import caller_actions
@@ -22,7 +22,7 @@ def cancel_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Cancel a job. The members of its groups go on, unless `members` is true. The status is 200 if
     the job is canceled, and 202 if it is running and will stop at its next checkpoint, or once its
     members have ended."""
-    stop = caller_actions.cancel_with_members if flag(event, "members") else caller_actions.cancel
+    stop = caller_actions.cancel_with_members if with_members(event) else caller_actions.cancel
     row = jobs.job_of(caller, job_id)
     with unless_gone():
         row = stop(row, runners.sender())
