@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from job_runners import clock, runners
 from job_runners.api import body, requests, strict_json
@@ -42,19 +42,15 @@ _INVALID = (
 _Failures = Annotated[int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole)]
 
 
-class ThenData(BaseModel):
+class ThenData(requests.RequestBody):
     """The job to dispatch when all members have ended. Its payload also gets the field `batch`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     job_type: str = Field(min_length=1, max_length=128)
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
-class BatchData(BaseModel):
+class BatchData(requests.RequestBody):
     """Jobs to dispatch and wait for. Give `members` or `members_file`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     members: list[Any] | None = Field(
         default=None, min_length=1, max_length=MOST_INLINE, description="The members, in order"
@@ -75,10 +71,8 @@ class BatchData(BaseModel):
     idempotency_key: requests.KeyInBody = None
 
 
-class MemberData(BaseModel):
+class MemberData(requests.RequestBody):
     """A member of a batch."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     job_type: str = Field(min_length=1, max_length=128)
     payload: dict[str, Any] = Field(default_factory=dict)
@@ -153,10 +147,7 @@ def _data(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
     data = requests.checked(BatchData, fields)
     if (data.members is None) == (data.members_file is None):
         raise InvalidFields([{"field": "members", "why": "give either members or members_file"}])
-    if data.idempotency_key is None:
-        why = "is required; send it in the header Idempotency-Key"
-        raise InvalidFields([{"field": "idempotency_key", "why": why}])
-    return data, data.idempotency_key
+    return data, requests.required_key(data.idempotency_key)
 
 
 def _hash(data: BatchData) -> str:

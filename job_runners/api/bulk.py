@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
@@ -26,11 +26,9 @@ _SHOWN_CHARACTERS = 200  # of an error or message; a response may have 1,000 of 
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
-class BulkData(BaseModel):
+class BulkData(requests.RequestBody):
     """Jobs to dispatch with one request. The request dispatches all of them or, if one is invalid,
     none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     jobs: list[Any] = Field(
         min_length=1, max_length=bulk.MAX_JOBS, description="The jobs, in order"
@@ -155,10 +153,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
 def _data(event: Mapping[str, Any]) -> tuple[BulkData, str]:
     """Return the request's fields, and its key."""
     data = requests.checked(BulkData, requests.add_key(event, body.read_object(event)))
-    if data.idempotency_key is None:
-        why = "is required; send it in the header Idempotency-Key"
-        raise InvalidFields([{"field": "idempotency_key", "why": why}])
-    return data, data.idempotency_key
+    return data, requests.required_key(data.idempotency_key)
 
 
 def _checked(data: BulkData, key: str, caller: Caller, send: Send) -> list[CheckedJob]:

@@ -35,19 +35,21 @@ KeyInBody = Annotated[
 _COPIED = ("job_type", "organization_id", "queue_name")
 
 
-class TaskData(BaseModel):
-    """A task to send. Its payload must match the task's model."""
+class RequestBody(BaseModel):
+    """The base of the bodies of requests. A field that is unknown is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class TaskData(RequestBody):
+    """A task to send. Its payload must match the task's model."""
 
     task_name: str = Field(min_length=1, max_length=128, description="See GET /job-types")
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
-class RetryData(BaseModel):
+class RetryData(RequestBody):
     """How to retry a job. A payload must match the job's model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     payload: dict[str, Any] | None = Field(
         default=None,
@@ -55,10 +57,8 @@ class RetryData(BaseModel):
     )
 
 
-class RerunFields(BaseModel):
+class RerunFields(RequestBody):
     """Where a rerun starts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     from_step: str | None = Field(
         default=None,
@@ -69,23 +69,24 @@ class RerunFields(BaseModel):
     )
 
 
-class SignalData(BaseModel):
+class SignalData(RequestBody):
     """The value of a signal."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     value: Any = Field(description="Any JSON of at most 100 KB. The job's `wait_for` returns it")
 
 
-class NoFields(BaseModel):
+class NoFields(RequestBody):
     """An empty object."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+def read(model: type[_M], event: Mapping[str, Any]) -> _M:
+    """Return the body of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
+    return checked(model, body.read_object(event))
 
 
-def task_data(event: Mapping[str, Any]) -> TaskData:
-    """Return the task of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return checked(TaskData, body.read_object(event))
+def read_optional(model: type[_M], event: Mapping[str, Any]) -> _M:
+    """Return the body of a request that may have none. Raises the errors of `read`."""
+    return checked(model, body.read_optional_object(event))
 
 
 def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
@@ -169,6 +170,14 @@ def key_of(event: Mapping[str, Any]) -> str | None:
     return key
 
 
+def required_key(key: str | None) -> str:
+    """Return the idempotency key of a request that needs one. Raises InvalidFields."""
+    if key is None:
+        why = "is required; send it in the header Idempotency-Key"
+        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+    return key
+
+
 def add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
     """Add the idempotency key from the request's header, if there is one, and return the fields."""
     key = _idempotency_key(event)
@@ -188,27 +197,10 @@ def _idempotency_key(event: Mapping[str, Any]) -> str | None:
     return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key
 
 
-def retry_data(event: Mapping[str, Any]) -> RetryData:
-    """Return the fields of a request for a retry. Its body is optional. Raises UnreadableBody,
-    PayloadTooLarge, InvalidFields."""
-    return checked(RetryData, body.read_optional_object(event))
-
-
-def rerun_data(event: Mapping[str, Any]) -> RerunFields:
-    """Return the fields of a request for a rerun. Its body is optional. Raises UnreadableBody,
-    PayloadTooLarge, InvalidFields."""
-    return checked(RerunFields, body.read_optional_object(event))
-
-
-def signal_data(event: Mapping[str, Any]) -> SignalData:
-    """Return the signal of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return checked(SignalData, body.read_object(event))
-
-
 def no_fields(event: Mapping[str, Any]) -> None:
     """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
-    checked(NoFields, body.read_optional_object(event))
+    read_optional(NoFields, event)
 
 
 def is_whole(value: Any) -> bool:

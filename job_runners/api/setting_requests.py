@@ -6,11 +6,10 @@ They have their own module because most processes of the API serve none of them.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from job_runners.api import body
 from job_runners.api.errors import InvalidFields
-from job_runners.api.requests import checked, is_whole
+from job_runners.api.requests import RequestBody, is_whole, read
 from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
 from job_runners.engine.registry.registry import registry
 from job_runners.store.rate import MAX_PERIOD, MAX_STARTS, MIN_STORED_PERIOD, Rate
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
     from job_runners.work.recurring import Recurring
 
 
-class RateData(BaseModel):
+class RateData(RequestBody):
     """The number of jobs that may start in a period."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     count: int = Field(ge=1, le=MAX_STARTS)
     seconds: float = Field(default=1, ge=MIN_STORED_PERIOD, le=MAX_PERIOD, allow_inf_nan=False)
@@ -34,13 +31,11 @@ class RateData(BaseModel):
     )
 
 
-class LimitsData(BaseModel):
+class LimitsData(RequestBody):
     """Limits that override those declared in code. Set at least one of them. To start no jobs at
     all, pause the queue instead."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     slots: int | None = Field(
         default=None, ge=1, le=MAX_SLOTS, description="Number of jobs that run at once, per key"
@@ -86,12 +81,10 @@ _Seconds = Annotated[
 _Count = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
 
 
-class FailureData(BaseModel):
+class FailureData(RequestBody):
     """A change of an error group. Omitted fields don't change."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
-    )
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     note: str | None = Field(
         default=None, max_length=500, description="A text for people; null removes it"
@@ -101,10 +94,8 @@ class FailureData(BaseModel):
     )
 
 
-class WebhookData(BaseModel):
+class WebhookData(RequestBody):
     """A webhook that is called when jobs of an organization end."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     url: WebhookUrl
     secret: SecretName
@@ -122,11 +113,9 @@ class WebhookData(BaseModel):
     )
 
 
-class ScheduleData(BaseModel):
+class ScheduleData(RequestBody):
     """A job to dispatch by schedule: at the times of `cron`, or at an interval of `every` seconds.
     Its payload must match the job's model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     job_type: str = Field(
         min_length=1, max_length=128, description="Name of the job; see GET /job-types"
@@ -185,15 +174,10 @@ class ScheduleData(BaseModel):
         )
 
 
-def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
-    """Return the schedule of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return checked(ScheduleData, body.read_object(event))
-
-
 def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
     """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
     UnknownJobType."""
-    data = checked(WebhookData, body.read_object(event))
+    data = read(WebhookData, event)
     why = secret_error(data.secret, organization_id)
     if why is not None:
         raise InvalidFields([{"field": "secret", "why": why}])
@@ -205,7 +189,7 @@ def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
 def failure_data(event: Mapping[str, Any]) -> FailureData:
     """Return the change of an error group. Raises UnreadableBody, PayloadTooLarge,
     InvalidFields."""
-    data = checked(FailureData, body.read_object(event))
+    data = read(FailureData, event)
     if not data.model_fields_set:
         raise InvalidFields([{"field": "note", "why": "set note or resolved"}])
     return data
@@ -213,7 +197,7 @@ def failure_data(event: Mapping[str, Any]) -> FailureData:
 
 def limits_data(event: Mapping[str, Any]) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    limits = checked(LimitsData, body.read_object(event))
+    limits = read(LimitsData, event)
     if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):
         why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
         raise InvalidFields([{"field": "slots", "why": why}])

@@ -34,7 +34,7 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
     over."""
     row = jobs.job_of(caller, job_id)
-    data = requests.retry_data(event)
+    data = requests.read_optional(requests.RetryData, event)
     with unless_gone():
         row = caller_actions.retry_again(row, runners.sender(), data.payload)
     return respond(202, views.summary(row), views.retry_after(row))
@@ -45,7 +45,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     queue, follow-ups and limit of attempts. The finished job doesn't change. With `from_step`, the
     new job starts with the results of the steps before that one."""
     row = jobs.job_of(caller, job_id)
-    step = requests.rerun_data(event).from_step
+    step = requests.read_optional(requests.RerunFields, event).from_step
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
@@ -63,7 +63,7 @@ def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response
     row = jobs.job_of(caller, job_id)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
-    data = requests.signal_data(event)
+    data = requests.read(requests.SignalData, event)
     row = signaling.signal(row, name, data.value, runners.sender())
     return respond(200, views.summary(row), views.retry_after(row))
 

@@ -50,7 +50,7 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
     organization_id = organization_query(event, caller)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
-    recurring = setting_requests.schedule_data(event).recurring(organization_id)
+    recurring = requests.read(setting_requests.ScheduleData, event).recurring(organization_id)
     found, is_new = schedules.put(organization_id, name, recurring)
     return respond(201 if is_new else 200, schedule_views.schedule(found))
 

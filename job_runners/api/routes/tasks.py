@@ -20,7 +20,7 @@ _ID = re.compile("[0-9a-f]{32}")
 def send_task(event: Mapping[str, Any], _caller: Caller) -> Response:
     """Send a task (not tracked). A task may be lost or run twice. Use a job if that matters. The
     task's id is in its log lines."""
-    task = requests.task_data(event)
+    task = requests.read(requests.TaskData, event)
     task_id = runners.dispatch_task(task.task_name, task.payload)
     log.task_accepted(task.task_name, task_id)
     return respond(202, {"id": task_id, "task_name": task.task_name, "status": "sent"})
