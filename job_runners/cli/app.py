@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from job_runners import __version__
-from job_runners.cli.options import SharedOptions, shared_options
+from job_runners.cli.options import shared_options
 from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
 from job_runners.places import COMMAND
@@ -85,7 +85,7 @@ Examples
 """
 
 
-class Jobs(SharedOptions, click.Group):
+class Jobs(click.Group):
     """The group of all commands. It imports a command's module only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -103,7 +103,7 @@ class Jobs(SharedOptions, click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands before the options, because people look for commands."""
         self.format_commands(ctx, formatter)
-        super().format_options(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -36,13 +36,21 @@ def _read_token(path: str) -> str:
         raise click.BadParameter(f"no token can be read from {path}: {error}") from None
 
 
+class _SharedOption(click.Option):
+    """An option that only the help of `job-runners` itself describes."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's names and help, or None if this isn't the place for them."""
+        return super().get_help_record(ctx) if ctx.parent is None else None
+
+
 def _option(*names: str, **settings: Any) -> click.Option:
-    return click.Option(
+    return _SharedOption(
         names, expose_value=False, is_eager=True, callback=_store_option, **settings
     )
 
 
-def _options() -> list[click.Parameter]:
+def _options() -> list[click.Option]:
     return [
         _option(
             "--stack",
@@ -87,21 +95,13 @@ def _options() -> list[click.Parameter]:
 
 
 class SharedOptions(click.Command):
-    """A command whose help lists the command's own options first.
-
-    `job-runners --help` describes the shared options. The help of each command only names them.
-    """
+    """A command whose help only names the shared options. `job-runners --help` describes them."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own options, then the shared ones."""
-        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
-        shared = [each for each in options if each.callback is _store_option]
-        _write(ctx, formatter, "Options", [each for each in options if each not in shared])
-        if ctx.parent is None:
-            _write(ctx, formatter, "Options for every command", shared)
-        else:
-            with formatter.section("Options for every command (described in job-runners --help)"):
-                formatter.write_text(" ".join(each.opts[0] for each in shared))
+        """Write the command's own options, then the names of the shared ones."""
+        click.Command.format_options(self, ctx, formatter)
+        with formatter.section("Options for every command (described in job-runners --help)"):
+            formatter.write_text(" ".join(each.opts[0] for each in _options()))
 
 
 class CommandGroup(SharedOptions, click.Group):
@@ -111,14 +111,6 @@ class CommandGroup(SharedOptions, click.Group):
         """Write the subcommands before the options."""
         self.format_commands(ctx, formatter)
         super().format_options(ctx, formatter)
-
-
-def _write(
-    ctx: click.Context, formatter: click.HelpFormatter, title: str, options: list[click.Option]
-) -> None:
-    records = [record for each in options if (record := each.get_help_record(ctx))]
-    with formatter.section(title):
-        formatter.write_dl(records)
 
 
 def shared_options(command: _C) -> _C:
