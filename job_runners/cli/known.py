@@ -12,9 +12,14 @@ from job_runners.cli.target import Target
 def check_job_type(target: Target, name: str) -> None:
     """Check that the stack has a job type. Raises Problem with the closest match."""
     known = [each["name"] for each in target.shown(target.api.job_types())["jobs"]]
+    check_name(name, known, "job type")
+
+
+def check_name(name: str, known: Collection[str], what: str) -> None:
+    """Check the name of a `what`, such as a job type. Raises Problem with the closest match."""
     if name not in known:
         hint = _nearest(name, known) or "List them with job-runners types."
-        raise Problem(f"No job type of this stack is named {name}.", hint=hint)
+        raise Problem(f"No {what} of this stack is named {name}.", hint=hint)
 
 
 def check_queue(target: Target, name: str) -> None:

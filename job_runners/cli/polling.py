@@ -3,8 +3,6 @@
 import heapq
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import click
 
@@ -32,49 +30,24 @@ def _read(target: Target, job_id: str) -> tuple[Job, float]:
     return job, found.retry_after or 1
 
 
+Jobs = dict[str, Job | None]  # the last known state of each job, by its id
 FINISHED = frozenset({"succeeded", "failed", "canceled"})
 _PATIENCE = 300  # seconds without an answer before giving up
 _PAUSE = 5  # seconds between tries while the API doesn't answer
 
 
-@dataclass
-class FollowedJobs:
-    """The last known state of each job."""
-
-    jobs: dict[str, Job | None] = field(default_factory=dict)
-
-    @property
-    def unfinished(self) -> list[str]:
-        """The ids of jobs that aren't known to have finished."""
-        return [
-            each for each, job in self.jobs.items() if job is None or job["status"] not in FINISHED
-        ]
-
-    @property
-    def code(self) -> Exit:
-        """The exit code for these jobs."""
-        statuses = {job["status"] for job in self.jobs.values() if job}
-        if "failed" in statuses:
-            return Exit.JOB_FAILED
-        if "canceled" in statuses:
-            return Exit.JOB_CANCELED
-        return Exit.STILL_RUNNING if self.unfinished else Exit.DONE
+def _unfinished(jobs: Jobs) -> list[str]:
+    """Return the ids of jobs that aren't known to have finished."""
+    return [each for each, job in jobs.items() if job is None or job["status"] not in FINISHED]
 
 
-def follow(
-    target: Target,
-    followed: FollowedJobs,
-    ids: Iterable[str],
-    screen: Screen,
-    timeout: float | None,
-) -> None:
+def _follow(target: Target, jobs: Jobs, screen: Screen, timeout: float | None) -> None:
     """Follow jobs until all have finished or `timeout` seconds have passed.
 
-    `followed` is updated at each poll, so that the caller can use it after an interrupt.
+    `jobs` is updated at each poll, so that the caller can use it after an interrupt.
     """
-    followed.jobs = dict.fromkeys(ids)
     deadline = None if timeout is None else time.monotonic() + timeout
-    next_polls = [(0.0, job_id) for job_id in followed.jobs]
+    next_polls = [(0.0, job_id) for job_id in jobs]
     while next_polls:
         poll_at, job_id = heapq.heappop(next_polls)
         if deadline is not None and max(poll_at, time.monotonic()) > deadline:
@@ -82,7 +55,7 @@ def follow(
             return
         time.sleep(max(0.0, poll_at - time.monotonic()))
         job, retry_after = _read_patiently(target, job_id, screen)
-        followed.jobs[job_id] = job
+        jobs[job_id] = job
         screen.show(job)
         if job["status"] not in FINISHED:
             heapq.heappush(next_polls, (time.monotonic() + retry_after, job_id))
@@ -103,26 +76,32 @@ def _read_patiently(target: Target, job_id: str, screen: Screen) -> tuple[Job, f
 
 def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
     """Follow jobs until they finish, print the outcome and return the exit code."""
-    followed = FollowedJobs()
+    jobs: Jobs = dict.fromkeys(ids)
     try:
         with screen(ids, as_json=target.json) as shown:
-            follow(target, followed, ids, shown, timeout)
+            _follow(target, jobs, shown, timeout)
     except KeyboardInterrupt:
-        _note_unfinished(followed.unfinished or ids, "You stopped watching")
+        _note_unfinished(_unfinished(jobs), "You stopped watching")
         return Exit.INTERRUPTED
-    if followed.unfinished:
-        _note_unfinished(followed.unfinished, "Timed out")
-    if not target.json and len(ids) == 1:
-        job = followed.jobs[ids[0]] or {}
-        _print_outcome(job)
-    batches = [each["id"] for each in followed.jobs.values() if each and _is_ended_batch(each)]
-    if followed.code is Exit.DONE and any(target.api.batch(each).failed for each in batches):
+    if unfinished := _unfinished(jobs):
+        _note_unfinished(unfinished, "Timed out")
+    if not target.json and len(jobs) == 1:
+        _print_outcome(jobs[ids[0]] or {})
+    return _code(target, jobs)
+
+
+def _code(target: Target, jobs: Jobs) -> Exit:
+    """Return the exit code for jobs. A batch succeeds even if members have failed."""
+    known = [job for job in jobs.values() if job]
+    statuses = {job["status"] for job in known}
+    if "failed" in statuses:
         return Exit.JOB_FAILED
-    return followed.code
-
-
-def _is_ended_batch(job: Job) -> bool:
-    return bool(job["job_type"] == "batch" and job["status"] == "succeeded")
+    if "canceled" in statuses:
+        return Exit.JOB_CANCELED
+    if _unfinished(jobs):
+        return Exit.STILL_RUNNING
+    batches = [job["id"] for job in known if job["job_type"] == "batch"]
+    return Exit.JOB_FAILED if any(target.api.batch(each).failed for each in batches) else Exit.DONE
 
 
 def _note_unfinished(ids: list[str], why: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from job_runners.client.stack_outputs import api_address
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -36,14 +38,11 @@ class Stack:
     ) -> "Stack":
         """Return the stack with these outputs of the template. Raises KeyError if one is
         missing."""
-        api_url = outputs["ApiUrl"]
-        if endpoint_url:  # ApiUrl has a host name that exists only on AWS
-            api_url = f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
         return Stack(
             name=name,
             region=region,
             endpoint_url=endpoint_url,
-            api_url=api_url,
+            api_url=api_address(outputs, endpoint_url),
             table_name=outputs["JobsTableName"],
             coordination_table_name=outputs["CoordinationTableName"],
             bucket_name=outputs["BucketName"],

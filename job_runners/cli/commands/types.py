@@ -2,14 +2,13 @@
 
 import json
 import shlex
-from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
-from job_runners.cli.problem import Problem
+from job_runners.cli.known import check_name
 from job_runners.cli.target import Target
 
 _EXAMPLES = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
@@ -36,10 +35,7 @@ def command(target: Target, name: str | None) -> None:
 def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     known = {each["name"]: ("job", each) for each in types["jobs"]}
     known |= {each["name"]: ("task", each) for each in types["tasks"]}
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]}?" if near else "List them with job-runners types."
-        raise Problem(f"No job type or task of this stack is named {name}.", hint=hint)
+    check_name(name, known, "job type or task")
     kind, entry = known[name]
     if target.json:
         output.print_json(entry)

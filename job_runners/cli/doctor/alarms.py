@@ -7,7 +7,6 @@ from typing import Any
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.doctor.log_search import recent_lines
 
 _MAX_NAMES = 100  # names that one call accepts
 _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
@@ -114,7 +113,7 @@ def _with_new_failures(deployed: Deployed) -> list[str]:
         line
         for function in _FUNCTIONS_THAT_COUNT
         for message in ("new failure", "resolved failure is back")
-        for line in recent_lines(deployed, f"{function}LogGroup", message, _RECENTLY)
+        for line in deployed.recent_lines(f"{function}LogGroup", message, _RECENTLY)
     ]
     lines.sort(key=lambda line: str(line.get("timestamp", "")), reverse=True)
     return list(dict.fromkeys(str(line.get("organization_id")) for line in lines))

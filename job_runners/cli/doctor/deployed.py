@@ -1,12 +1,14 @@
 """Read a deployed stack for the checks, and cache the answers."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
 
 from job_runners.cli.cloudformation import describe, resources
+from job_runners.cli.log_lines import events, fields_of
 from job_runners.cli.target import Target
 
 Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
@@ -18,6 +20,9 @@ WORKER, API, TIMER, FAILURES = (
     "FailuresFunction",
 )
 ALIAS = "live"
+_SHARDS = 8  # of each lane of the due index
+_PAGE = 100  # rows that one call reads
+_MOST_PAGES = 50  # CloudWatch reads about a megabyte of the log for each
 
 
 class NotInStack(Exception):
@@ -81,6 +86,39 @@ class Deployed:
         )
         for page in pages:
             yield from page["Items"]
+
+    def due_rows(self, lane: str, before: int) -> Iterator[Item]:
+        """Yield a lane's rows that are due before a time, at most 100 of each shard.
+
+        `lane` is the prefix of the shards of the due index. Rows that DynamoDB is too busy to read
+        are left out. Raises NotInStack.
+        """
+        dynamodb, table = self.client("dynamodb"), self.id("JobsTable")
+        for shard in range(_SHARDS):
+            found = dynamodb.query(
+                TableName=table,
+                IndexName="due",
+                KeyConditionExpression="due_shard = :shard AND due_at < :before",
+                ExpressionAttributeValues={
+                    ":shard": {"S": f"{lane}{shard}"},
+                    ":before": {"N": str(before)},
+                },
+                Limit=_PAGE,
+            )
+            if keys := [{"id": item["id"]} for item in found["Items"]]:
+                request = {table: {"Keys": keys, "ConsistentRead": True}}
+                yield from dynamodb.batch_get_item(RequestItems=request)["Responses"][table]
+
+    def recent_lines(self, group: str, text: str, seconds: float) -> Iterator[dict[str, Any]]:
+        """Yield the JSON log lines of the last `seconds` whose message is `text`, oldest first.
+
+        `group` is the log group's name in the template. Raises NotInStack.
+        """
+        first = int((time.time() - seconds) * 1000)
+        for event in events(self.client("logs"), self.id(group), text, first, _MOST_PAGES):
+            fields = fields_of(event["message"]) or {}
+            if fields.get("message") == text:
+                yield fields
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.doctor.due_rows import due_rows
-from job_runners.cli.doctor.log_search import recent_lines
 from job_runners.cli.output import duration
 
 # Prefixes of the shards of the due index: of jobs that the timer has sent again, and of jobs that
@@ -69,7 +67,7 @@ class _Unclaimed(NamedTuple):
 def _unclaimed(deployed: Deployed) -> Iterator[_Unclaimed]:
     now = int(time.time() * 1000)
     for lane in _LANES:
-        for row in due_rows(deployed, lane, now + _NEXT_CHECK * 1000):
+        for row in deployed.due_rows(lane, now + _NEXT_CHECK * 1000):
             created, queued, run_at = (
                 int(row.get(name, {}).get("N", 0)) for name in ("created_at", "queued_at", "run_at")
             )
@@ -81,12 +79,12 @@ def _unclaimed(deployed: Deployed) -> Iterator[_Unclaimed]:
 def _reasons(deployed: Deployed, log_group: str) -> dict[str, str]:
     """Return why workers could not start jobs, by the job's id. The last reason counts."""
     found = {}
-    for line in recent_lines(deployed, "FailuresLogGroup", "failure record ignored", _SEARCHED):
+    for line in deployed.recent_lines("FailuresLogGroup", "failure record ignored", _SEARCHED):
         if line.get("job_is") == _NEVER_BEGAN:
             found[line.get("job_id")] = "Lambda could not start the worker."
-    for line in recent_lines(deployed, log_group, "crashed", _SEARCHED):
+    for line in deployed.recent_lines(log_group, "crashed", _SEARCHED):
         found[line.get("job_id")] = _sentence(str(line.get("exception", "")).split("\n")[-1])
-    for line in recent_lines(deployed, log_group, "left for later", _SEARCHED):
+    for line in deployed.recent_lines(log_group, "left for later", _SEARCHED):
         found[line.get("job_id")] = _sentence(str(line.get("why", "")))
     return {job_id: why for job_id, why in found.items() if job_id is not None}
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
-from job_runners.cli.doctor.log_search import recent_lines
 from job_runners.cli.output import duration
 
 _RECENTLY = 5 * 60  # seconds; the timer runs every 60 seconds
@@ -35,4 +34,4 @@ def timer(deployed: Deployed) -> Iterator[Issue]:
 
 
 def _ran_recently(deployed: Deployed) -> bool:
-    return any(recent_lines(deployed, "TimerLogGroup", "tick", _RECENTLY))
+    return any(deployed.recent_lines("TimerLogGroup", "tick", _RECENTLY))
