@@ -83,7 +83,6 @@ class Settings:
         self.app_settings_path = _text("APP_SETTINGS_PATH", "").rstrip("/") or None
         # the log group that has the log lines of jobs
         self.worker_log_group = _text("WORKER_LOG_GROUP_NAME", "") or None
-        self.region = _text("AWS_REGION", "") or None
 
     @cached_property
     def announces_every_end(self) -> bool:

@@ -47,7 +47,7 @@ class Caller(NamedTuple):
 
     @property
     def sees_tracebacks(self) -> bool:
-        """Return whether the caller sees the tracebacks of jobs and the links to their logs."""
+        """Return whether the caller sees the tracebacks of jobs."""
         return self.role >= Role.OPERATOR
 
     @property

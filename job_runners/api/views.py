@@ -27,7 +27,6 @@ from job_runners.api.json_schema import (
     time_of,
     values,
 )
-from job_runners.api.logs_url import logs_url
 from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen
 from job_runners.api.wait_views import WAITS_FOR, waits_for
 from job_runners.engine.registry.registry import class_of_job, class_of_task, registry
@@ -194,11 +193,6 @@ def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
     return waits_for(row) if row.held_by or row.current_wait else None
 
 
-def _logs_url(row: JobRequest) -> str | None:
-    """Return the link to the job's log, or None if the caller may not see it."""
-    return _if_tracebacks_are_seen(logs_url(row))
-
-
 def _if_tracebacks_are_seen(value: str | None) -> str | None:
     return value if access.current_caller.get().sees_tracebacks else None
 
@@ -347,7 +341,6 @@ WHOLE: Fields[_WholeJob] = {
             "description": "Reasons why fields aren't shown or the job can't start",
         }
     ),
-    "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
 }
 
 FAILED_TASK: "Fields[FailedTask]" = {

@@ -71,8 +71,8 @@ class Job(FromJson, kw_only=True):
     - `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
     `canceled`.
     - `progress` is in percent.
-    - `payload`, `result`, `earlier_errors`, `follow_ups`, `notes`, `logs_url` and `worker` are set
-    only in a job that `get` or `wait` returned.
+    - `payload`, `result`, `earlier_errors`, `follow_ups`, `notes` and `worker` are set only in a
+    job that `get` or `wait` returned.
     - `worker` is the job's worker class. None is the default worker.
     - `retry_after` is the number of seconds after which to poll again.
     - `raw` is the API's JSON.
@@ -118,7 +118,6 @@ class Job(FromJson, kw_only=True):
     follow_ups: tuple[FollowUp, ...] = ()
     earlier_errors: tuple[JobError, ...] = ()
     notes: tuple[str, ...] = ()
-    logs_url: str | None = None
     replayed: bool = False
     unique_key: str | None = None
     worker: str | None = None

@@ -134,7 +134,6 @@ def test_no_text_of_a_job_steers_the_terminal(api: FakeApi) -> None:
         "payload": {STEERING: [STEERING]},
         "result": {"text": STEERING},
         "notes": [STEERING],
-        "logs_url": None,
     }
     api.on("GET", f"/jobs/{ID}", 200, hostile)
     api.on(

@@ -1,6 +1,5 @@
 """A job as callers see it: what is shown, what stays inside, what it costs to look."""
 
-import re
 from collections import Counter
 from typing import Any
 
@@ -68,7 +67,6 @@ def test_what_is_inside_is_not_shown() -> None:
         "payload",
         "result",
         "notes",
-        "logs_url",
         "earlier_errors",
         "unique_key",
         "worker",
@@ -102,39 +100,6 @@ def test_times_are_iso_8601_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job["created_at"] == job["finished_at"] == "2026-11-24T12:00:00.123Z"
     assert job["expires_at"] == "2026-12-24T12:00:00.000Z"
     assert job["run_at"] is None
-
-
-def test_a_job_leads_to_what_it_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = claimed()
-    assert view(row)["logs_url"] is None  # a stack without a console
-    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "stack-WorkerLogGroup-1")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    forget()
-    place, query = view(row)["logs_url"].split("$3FqueryDetail$3D")
-    assert place == (
-        "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1"
-        "#logsV2:logs-insights"
-    )
-    assert f"*7c*20filter*20job_id*20*3d*20*27{row.id}*27" in query
-    assert query.endswith("~source~(~'stack-WorkerLogGroup-1))")
-    assert re.fullmatch(r"[\w.*~'()-]+", query)
-
-
-@pytest.mark.parametrize(
-    ("region", "console"),
-    [
-        ("cn-north-1", "https://console.amazonaws.cn/"),
-        ("us-gov-west-1", "https://console.amazonaws-us-gov.com/"),
-    ],
-)
-def test_every_partition_has_a_console_of_its_own(
-    region: str, console: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = claimed()
-    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "group")
-    monkeypatch.setenv("AWS_REGION", region)
-    forget()
-    assert view(row)["logs_url"].startswith(console)
 
 
 # --- payload and result ---------------------------------------------------------------------------

@@ -41,7 +41,6 @@ JOB = {
     "payload": {},
     "result": None,
     "notes": [],
-    "logs_url": "https://console.example/#logs",
 }
 
 

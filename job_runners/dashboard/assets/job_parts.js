@@ -120,7 +120,7 @@ function summary(children, cursor) {
   return `${cursor ? "the first " : ""}${children.length}${failed ? `, ${failed} failed` : ""}`;
 }
 
-/** The log: links to it, and its lines once the user has asked for them. */
+/** The log: its lines once the user has asked for them, and the command that prints all. */
 export function logs(job, log) {
   const command = `job-runners logs ${job.id}`;
   return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
@@ -128,10 +128,7 @@ export function logs(job, log) {
     h("div", { class: "buttons" },
       h("button", {
         class: "plain", type: "button", "data-do": "logs", "data-key": "read", disabled: log === "reading",
-      }, log?.lines ? "Refresh" : "Show lines"),
-      job.logs_url && h("a", {
-        "data-key": "console", href: job.logs_url, target: "_blank", rel: "noopener noreferrer",
-      }, "Open in CloudWatch")),
+      }, log?.lines ? "Refresh" : "Show lines")),
     log?.problem && h("p", { class: "note", role: "status", "data-key": "problem" }, log.problem),
     log?.lines && [lines(log.lines), !log.complete && h("p", { class: "help", "data-key": "more" },
       "Only part of the log is shown. The command below prints all of it.")],
