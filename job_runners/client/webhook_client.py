@@ -1,9 +1,9 @@
 """The client's calls about an organization's webhooks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from job_runners.client.base_client import PAGE, BaseClient, part
+from job_runners.client.base_client import BaseClient, part
 from job_runners.client.errors import WebhookNotFound
 from job_runners.client.models import Job
 from job_runners.client.webhook_models import Webhook
@@ -62,13 +62,6 @@ class WebhookClient(BaseClient):
         """
         path = self._webhook_path(name, organization_id, "/test")
         return Job.of(self._object(self._api.call("POST", path)))
-
-    def webhook_deliveries(
-        self, name: str, *, organization_id: str | None = None, page_size: int = PAGE
-    ) -> Iterator[Job]:
-        """Yield the jobs that deliver events to a webhook, newest first. Raises WebhookNotFound."""
-        parameters = {"organization_id": organization_id or self._organization, "limit": page_size}
-        return self._pages(f"/webhooks/{part(name)}/deliveries", "jobs", parameters, Job.of)
 
     def _webhook_path(self, name: str | None, organization_id: str | None, suffix: str = "") -> str:
         organization = organization_id or self._organization

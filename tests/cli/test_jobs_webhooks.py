@@ -78,16 +78,6 @@ def test_a_test_prints_the_id_of_its_job(api: FakeApi) -> None:
     assert f"job-runners watch {ID[:8]}" in done.stderr
 
 
-def test_deliveries_name_the_job_whose_end_they_tell(api: FakeApi) -> None:
-    listed = [job("retryable", follow_up_of=ID), job("succeeded", follow_up_of=None)]
-    path = f"/webhooks/pager/deliveries{WHOSE}&limit=100"
-    api.on("GET", path, 200, {"jobs": listed, "cursor": None})
-    lines = [
-        line.split("\t") for line in jobs("webhooks", "deliveries", "pager").stdout.splitlines()
-    ]
-    assert [each[1:3] for each in lines] == [["retryable", ID], ["succeeded", "test"]]
-
-
 def test_an_unknown_webhook_is_refused(api: FakeApi) -> None:
     detail = "No webhook is named 'pager'."
     api.on("POST", f"/webhooks/pager/test{WHOSE}", 404, problem(404, detail))

@@ -236,7 +236,7 @@ def test_webhooks_are_put_shown_tested_and_deleted(
     assert client.webhook("a b") == put
     test = client.test_webhook("a b")
     catch_up()
-    assert [each.id for each in client.webhook_deliveries("a b", page_size=1)] == [test.id]
+    assert [each.id for each in client.list(job_type="deliver_webhook")] == [test.id]
     with pytest.raises(WebhookNotFound):
         client.webhook("a b", organization_id="theirs")
     with pytest.raises(InvalidRequest):

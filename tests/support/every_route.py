@@ -173,7 +173,6 @@ EVERY_ROUTE = {
     ("/webhooks/<name>", "PUT"): _on_a_webhook("PUT", "", WEBHOOK),
     ("/webhooks/<name>", "DELETE"): _on_a_webhook("DELETE", ""),
     ("/webhooks/<name>/test", "POST"): _on_a_webhook("POST", "/test"),
-    ("/webhooks/<name>/deliveries", "GET"): _on_a_webhook("GET", "/deliveries"),
     ("/job-types", "GET"): Entry("viewer", Asked("GET", "/job-types")),
     ("/openapi.json", "GET"): Entry("viewer", Asked("GET", "/openapi.json")),
     ("/health", "GET"): Entry(None, Asked("GET", "/health")),

@@ -457,14 +457,6 @@ _route(
     parameters=WHOSE,
 )
 _route(
-    "GET /webhooks/<name>/deliveries",
-    "webhooks.list_deliveries",
-    Role.OPERATOR,
-    ok("A page of the jobs that deliver to it, newest first", "JobPage"),
-    ("webhook-not-found",),
-    parameters=(*WHOSE, *PAGE_PARAMETERS),
-)
-_route(
     "GET /job-types", "job_types.list_job_types", Role.VIEWER, ok("Every job and task", "JobTypes")
 )
 _route("GET /health", "table.get_health", OPEN, ok("The API is up", "Health"))

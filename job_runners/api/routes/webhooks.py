@@ -11,7 +11,7 @@ from job_runners.api import requests, setting_requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
 from job_runners.api.json_schema import values
-from job_runners.api.query import organization_page_query, organization_query
+from job_runners.api.query import organization_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.dispatch.checking import check_new_job
 from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
@@ -21,8 +21,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import require_sender
 from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
-from job_runners.store import blobs, queries
-from job_runners.store.job_request import JobRequest, new_id
+from job_runners.store.job_request import new_id
 from job_runners.work import context
 from job_runners.work.definitions import InternalJob
 
@@ -114,21 +113,6 @@ def test_webhook(event: Event, caller: Caller, name: str) -> Response:
     row = dispatch_checked(checked)
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")
     return views.accepted(row, f"{path}/jobs")
-
-
-def list_deliveries(event: Event, caller: Caller, name: str) -> Response:
-    """List the jobs that deliver events to a webhook, newest first."""
-    organization_id, page = organization_page_query(event, caller)
-    _found(organization_id, name)
-
-    def is_delivery(row: JobRequest) -> bool:
-        if row.job_type != Jobs.DELIVER_WEBHOOK or row.payload is None:
-            return False  # an event about an end or a test is small enough for the row
-        return bool(blobs.get(row.payload, None)["webhook"] == name)
-
-    found = queries.page(organization_id, limit=page.limit, cursor=page.cursor, matches=is_delivery)
-    listed = [views.summary(row) for row in found.jobs]
-    return respond(200, {"jobs": listed, "cursor": found.cursor})
 
 
 def _found(organization_id: str, name: str) -> "Webhook":

@@ -1,17 +1,14 @@
 """job-runners webhooks: manage the webhooks that get an event when a job has ended."""
 
-from itertools import islice
 from typing import Any
 
 import click
 
-from job_runners.cli import options, output
+from job_runners.cli import options
 from job_runners.cli.completion import names_of, webhook_names
 from job_runners.cli.for_each_job import confirm
 from job_runners.cli.listing import print_dispatched, print_done, print_list
-from job_runners.cli.output import Job
 from job_runners.cli.target import Target
-from job_runners.cli.watching import state
 
 _HEADINGS = ("WEBHOOK", "URL", "SECRET", "STATUSES", "JOB TYPES")
 _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks put --help."
@@ -94,34 +91,10 @@ def test(target: Target, name: str) -> None:
     print_dispatched(target, job, text)
 
 
-@options.command()
-@click.argument("name", shell_complete=webhook_names())
-@click.option(
-    "--limit", type=click.IntRange(1), default=25, help="Number of deliveries to show (default 25)."
-)
-def deliveries(target: Target, name: str, limit: int) -> None:
-    """List the jobs that deliver events to a webhook, newest first."""
-    found = islice(target.api.webhook_deliveries(name), limit)
-    headings = ("ID", "STATUS", "JOB", "CREATED", "")
-    if_empty = output.plain(f"Nothing was delivered to webhook {name} of {target.owner}.")
-    print_list(target, "jobs", found, headings, _delivery, if_empty=if_empty)
-
-
-for each in (list_webhooks, put, delete, test, deliveries):
+for each in (list_webhooks, put, delete, test):
     command.add_command(each)
 
 
 def _row(webhook: dict[str, Any]) -> tuple[str, ...]:
     lists = [", ".join(webhook[name] or ["all"]) for name in ("statuses", "job_types")]
     return (webhook["name"], webhook["url"], webhook["secret"], *lists)
-
-
-def _delivery(job: Job) -> tuple[str, ...]:
-    ended = job["follow_up_of"]
-    return (
-        output.short(job["id"]),
-        job["status"],
-        output.short(ended) if ended else "test",
-        output.when(job["created_at"]),
-        state(job),
-    )

@@ -29,6 +29,7 @@ def deliver_webhook(job: RunningJob, payload: Delivery) -> dict[str, Any]:
     Each attempt reads the webhook's URL and secret, so a change also applies to events that its
     receiver has not accepted yet.
     """
+    job.message = f"webhook {payload.webhook}"
     data = payload.body.get("data")
     if not isinstance(data, dict) or data.get("organization_id") != job.organization_id:
         raise DoNotRetry("The event isn't about this job's organization.")
