@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import click
@@ -28,12 +27,6 @@ class Lines:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[Any, ...]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def show(self, job: Job) -> None:
         """Print the job if it has changed."""
@@ -89,12 +82,7 @@ class Bars:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def show(self, job: Job) -> None:
@@ -117,9 +105,9 @@ class Bars:
 
 def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
     """Return the Screen that fits standard output."""
-    if as_json:
-        return JsonLines()
-    return Bars(ids) if sys.stdout.isatty() else Lines()
+    if sys.stdout.isatty() and not as_json:
+        return Bars(ids)
+    return nullcontext(JsonLines() if as_json else Lines())
 
 
 def state(job: Job) -> str:
