@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from job_runners.client.stack_outputs import api_address
-
 
 @dataclass(frozen=True)
 class Stack:
@@ -38,6 +36,8 @@ class Stack:
     ) -> "Stack":
         """Return the stack with these outputs of the template. Raises KeyError if one is
         missing."""
+        from job_runners.client.stack_outputs import api_address  # slow to import
+
         return Stack(
             name=name,
             region=region,
