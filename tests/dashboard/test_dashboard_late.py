@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from browser import Complaints
 from dashboard_pages import serious
 from faked_answers import JOB, answer
 
@@ -101,6 +102,20 @@ def test_the_page_of_jobs_names_at_most_five_queues_and_none_that_is_prompt(
     answer(page, "/queues", {"queues": [queue("imports", fast)], "cursor": None})
     page.clock.run_for(16_000)
     expect(note).to_have_count(0)
+
+
+def test_the_page_of_jobs_goes_on_without_the_queues(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("403")
+    world(page)
+    asked = answer(page, "/queues", {"detail": "not yours"}, 403)
+    answer(page, "/jobs", {"jobs": [JOB], "cursor": None})
+    page.goto(f"{dashboard}#/")
+    expect(page.get_by_role("link", name="count_words")).to_be_visible()
+    page.clock.run_for(16_000)
+    expect(page.locator(".live")).to_have_text("live")
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(

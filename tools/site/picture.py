@@ -61,6 +61,8 @@ def _answer(route: Route) -> None:
         "/jobs": {"jobs": list(_jobs()), "cursor": None},
         "/job-types": {"jobs": [], "tasks": []},
         "/backlog": {"jobs": [], "more": False},
+        "/queues": {"queues": [], "cursor": None},
+        "/paused": {"paused": []},
     }
     asset = files.page() if path == "/" else files.find(path.rpartition("/")[2])
     if path in answers:

@@ -79,8 +79,14 @@ export function jobsView(root, { page }) {
   async function readLate(signal) {
     if (Date.now() - lateAt < SECONDS_BACKLOG * 1000) return;
     const fetched = async (path, query = {}) => (await get(path, query, signal)).data;
-    const [{ queues }, world] = await Promise.all([fetched("queues", { limit: 100 }), readWorld(fetched, { organization_id: organization() }, true)]);
     lateAt = Date.now();
+    let queues, world;
+    try {
+      [{ queues }, world] = await Promise.all([fetched("queues", { limit: 100 }), readWorld(fetched, { organization_id: organization() }, true)]);
+    } catch (problem) {
+      if (problem.status === undefined || problem.status === 401) throw problem;
+      return; // the list is shown without them
+    }
     const others = new Set(world.backlog.jobs.map((each) => each.queue_name));
     for (const each of queues) others.delete(each.name);
     late = [...queues, ...[...others].map((other) => ({ name: other, keys: [] }))].map((each) => ofQueue(each, world))
