@@ -51,6 +51,7 @@ def take(file: Path) -> None:
         page.route("**/*", _answer)
         page.goto("http://dashboard.example/#/?org=acme")
         page.get_by_text("Counted: all").wait_for()
+        page.get_by_text("live", exact=True).wait_for()
         page.screenshot(path=file, animations="disabled")
         browser.close()
 
