@@ -42,7 +42,9 @@ def take(file: Path) -> None:
     with sync_playwright() as playwright:
         installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
         browser = playwright.chromium.launch(
-            executable_path=installed, args=["--headless", "--no-sandbox"]
+            executable_path=installed,
+            # Without partial repaints, which leave some pixels of a corner to chance.
+            args=["--headless", "--no-sandbox", "--disable-partial-raster"],
         )
         page = browser.new_page(
             viewport={"width": 1240, "height": 760}, locale="en-US", timezone_id="UTC"
