@@ -23,19 +23,22 @@ def with_entry(source: str, entry: str) -> str | None:
     else:
         indent = "" if rest.startswith("}") else _INDENT
         changed = f"{before}\n{_INDENT}{entry}\n{indent}{rest}"
-    return changed if len(entries(changed)) == len(entries(source)) + 1 else None
+    return changed if len(_keys(changed)) == len(_keys(source)) + 1 else None
 
 
 def entries(source: str) -> set[str]:
     """Return the names in the table that are string literals."""
-    keys = [
+    return {str(key.value) for key in _keys(source) if isinstance(key, ast.Constant)}
+
+
+def _keys(source: str) -> list[ast.expr | None]:
+    return [
         key
         for each in _statements(source)
         if isinstance(each, ast.Assign | ast.AnnAssign) and isinstance(each.value, ast.Dict)
         if ast.unparse(each).startswith("JOBS")
         for key in each.value.keys
     ]
-    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
 
 
 def _imported(source: str) -> set[str]:
