@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from job_runners.client.bulk_client import Dispatched
     from job_runners.client.client import Client
     from job_runners.client.credentials import Credentials
+    from job_runners.client.error_group_models import ErrorGroup
     from job_runners.client.errors import (
         AccessDenied,
         ApiBusy,
         ApiError,
         ConfigurationError,
         Conflict,
+        ErrorGroupNotFound,
         FailedTaskNotFound,
-        FailureNotFound,
         IdempotencyConflict,
         InsecureAddress,
         InvalidRequest,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         WebhookNotFound,
         WrongState,
     )
-    from job_runners.client.failure_models import Failure
     from job_runners.client.models import (
         Child,
         FailedTask,
@@ -79,10 +79,10 @@ __all__ = [
     "Conflict",
     "Credentials",
     "Dispatched",
+    "ErrorGroup",
+    "ErrorGroupNotFound",
     "FailedTask",
     "FailedTaskNotFound",
-    "Failure",
-    "FailureNotFound",
     "FollowUp",
     "Group",
     "Holder",
@@ -127,7 +127,7 @@ __all__ = [
 # The modules of the public names, those that are cheap to import first. They are imported on first
 # use, so that the command's help doesn't have to import HTTP and TLS.
 _HOMES = (
-    *("errors", "models", "batch_models", "queue_models", "failure_models", "schedule_models"),
+    *("errors", "models", "batch_models", "queue_models", "error_group_models", "schedule_models"),
     *("webhook_models", "timeline_models", "credentials", "bulk_client", "client"),
 )
 

@@ -14,10 +14,10 @@ RATE = 5  # jobs a second
 client = Client(stack="STACK", organization_id=ORGANIZATIONS[0])
 for organization in ORGANIZATIONS:
     retried = 0
-    for failure in client.failures(organization_id=organization):
-        if (failure.job_type, failure.error_kind) != FAILED:
+    for group in client.error_groups(organization_id=organization):
+        if (group.job_type, group.error_kind) != FAILED:
             continue
-        for job in list(client.list(failure=failure.id, organization_id=organization)):
+        for job in list(client.list(error_group=group.id, organization_id=organization)):
             try:
                 client.retry(job.id)
                 retried += 1

@@ -74,7 +74,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     refusals.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
     refusals.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
     refusals.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
-    refusals.FailureNotFound: Kind(404, "failure-not-found", "Unknown failure"),
+    refusals.ErrorGroupNotFound: Kind(404, "error-group-not-found", "Unknown error group"),
     refusals.WebhookNotFound: Kind(404, "webhook-not-found", "Unknown webhook"),
     refusals.WebhooksOff: Kind(409, "webhooks-off", "Webhook subscriptions are turned off"),
     refusals.TooManyWebhooks: Kind(409, "too-many-webhooks", "Too many webhooks"),

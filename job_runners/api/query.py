@@ -39,7 +39,7 @@ class ListQuery(NamedTuple):
     search: str | None = None
     since: int = 0  # in milliseconds since 1970
     until: int | None = None
-    failure: str | None = None  # the id of an error group, whose jobs are all failed
+    error_group: str | None = None  # the id of an error group, whose jobs are all failed
     idempotency_key: str | None = None  # excludes all parameters except organization_id
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
@@ -139,9 +139,9 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
                 name, f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
             )
     query = ListQuery(**given)
-    if query.failure is not None and query.status not in (None, Status.FAILED):
-        raise InvalidQuery("status", "must be failed if failure is given")
-    status = Status.FAILED if query.failure else query.status and Status(query.status)
+    if query.error_group is not None and query.status not in (None, Status.FAILED):
+        raise InvalidQuery("status", "must be failed if error_group is given")
+    status = Status.FAILED if query.error_group else query.status and Status(query.status)
     return query._replace(status=status)
 
 

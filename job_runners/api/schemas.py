@@ -4,7 +4,7 @@ from job_runners.api import (
     backlog_views,
     batch_views,
     bulk,
-    failure_views,
+    error_group_views,
     queue_views,
     schedule_views,
     timeline_views,
@@ -122,16 +122,16 @@ SCHEMAS: Schema = {
     ),
     "FailedTasks": object_of({"tasks": list_of("FailedTask"), "cursor": nullable(TEXT)}),
     "FailedTask": object_of(properties(views.FAILED_TASK)),
-    "Failures": object_of(
+    "ErrorGroups": object_of(
         {
-            "failures": list_of("Failure"),
+            "error_groups": list_of("ErrorGroup"),
             "complete": {
                 "type": "boolean",
-                "description": "False if there are more failures than one response can have",
+                "description": "False if there are more error groups than one response can have",
             },
         }
     ),
-    "Failure": object_of(properties(failure_views.FAILURE)),
+    "ErrorGroup": object_of(properties(error_group_views.ERROR_GROUP)),
     "Paused": object_of({"paused": list_of("Pause")}),
     "Pause": object_of(properties(queue_views.PAUSE)),
     "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),

@@ -74,7 +74,7 @@ PATH_PARAMETERS: dict[str, Schema] = {
     "task_id": ID,
     "kind": KIND,
     "name": NAME,
-    "failure_id": ID,
+    "error_group_id": ID,
     "token": ID,
 }
 
@@ -142,7 +142,7 @@ JOB_LIST_PARAMETERS = (
         {"type": "string", "enum": list(positions.KINDS)},
         "Only the jobs that wait for this: `signal` finds those that wait for a person or an event",
     ),
-    _query("failure", ID, "Only the failed jobs of this error group; see GET /failures"),
+    _query("error_group", ID, "Only the failed jobs of this error group; see GET /error-groups"),
     _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
     _query(
         "since", TIME, "Only jobs created at this time or later. For `failed`: that failed then"

@@ -1,4 +1,4 @@
-"""Find a job, failed task or failure by the start of its id."""
+"""Find a job, failed task or error group by the start of its id."""
 
 import re
 from collections.abc import Iterable
@@ -48,15 +48,15 @@ def find_task(target: Target, start: str) -> str:
     )
 
 
-def find_failure(target: Target, start: str) -> str:
+def find_error_group(target: Target, start: str) -> str:
     """Return the id of the only error group whose id starts with `start`. Raises NoMatchingId,
     Problem."""
     return _only(
         start,
-        "failures",
-        (each.id for each in target.api.failures()),
-        f"No failure of {target.owner} has an id that starts with {start}.",
-        "List the failures with job-runners failures, or pass another --organization.",
+        "error groups",
+        (each.id for each in target.api.error_groups()),
+        f"No error group of {target.owner} has an id that starts with {start}.",
+        "List the error groups with job-runners failures, or pass another --organization.",
     )
 
 

@@ -13,8 +13,8 @@ from job_runners.client.base_client import PAGE, part, trace_headers
 from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Response
+from job_runners.client.error_group_client import ErrorGroupClient
 from job_runners.client.errors import ApiError, ConfigurationError, JobNotFound, NoAnswer
-from job_runners.client.failure_client import FailureClient
 from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
 from job_runners.client.queue_client import QueueClient
 from job_runners.client.refusals import retry_after
@@ -26,7 +26,13 @@ from job_runners.client.webhook_client import WebhookClient
 
 
 class Client(
-    BulkClient, BatchClient, TaskClient, QueueClient, ScheduleClient, FailureClient, WebhookClient
+    BulkClient,
+    BatchClient,
+    TaskClient,
+    QueueClient,
+    ScheduleClient,
+    ErrorGroupClient,
+    WebhookClient,
 ):
     """A client for the API of one stack.
 
@@ -174,7 +180,7 @@ class Client(
         search: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        failure: str | None = None,
+        error_group: str | None = None,
         organization_id: str | None = None,
         page_size: int = PAGE,
     ) -> Iterator[Job]:
@@ -182,8 +188,8 @@ class Client(
 
         Pages are read as you iterate. The jobs were created from `since` to before `until`. With
         `status="failed"`, that is when they failed. `search` is the start of an id, a message or an
-        error. `failure` is the id of an error group, whose failed jobs are listed. `waits_for` is a
-        kind of WaitsFor: "signal" lists the jobs that wait for a person or an event.
+        error. `error_group` is the id of an error group, whose failed jobs are listed. `waits_for`
+        is a kind of WaitsFor: "signal" lists the jobs that wait for a person or an event.
         """
         parameters = {
             "organization_id": organization_id or self._organization,
@@ -196,7 +202,7 @@ class Client(
             "search": search,
             "since": since and since.isoformat(),
             "until": until and until.isoformat(),
-            "failure": failure,
+            "error_group": error_group,
         }
         return self._pages("/jobs", "jobs", parameters, Job.of)
 

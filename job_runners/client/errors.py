@@ -7,7 +7,7 @@ JobRunnersError
         OutcomeUnknown        it is unknown whether a task or a retry was processed
     ApiError                  the API answered with an error
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer  SignalTooLate
-        JobNotFound  FailedTaskNotFound  FailureNotFound  QueueNotFound  ScheduleNotFound
+        JobNotFound  FailedTaskNotFound  ErrorGroupNotFound  QueueNotFound  ScheduleNotFound
         WebhookNotFound
             IdempotencyConflict, UniqueConflict, WrongState, SignalConflict: subclasses of Conflict
     UploadRefused             S3 refused a file
@@ -141,7 +141,7 @@ class QueueNotFound(ApiError, of="queue-not-found"):
     """The queue doesn't exist, or isn't visible to this caller."""
 
 
-class FailureNotFound(ApiError, of="failure-not-found"):
+class ErrorGroupNotFound(ApiError, of="error-group-not-found"):
     """The organization has no error group with this id, or the jobs of the group have expired."""
 
 

@@ -115,13 +115,13 @@ class QueueNotFound(JobRunnersError):
         self.name = name
 
 
-class FailureNotFound(JobRunnersError):
+class ErrorGroupNotFound(JobRunnersError):
     """An organization has no error group with this id."""
 
-    def __init__(self, failure_id: str) -> None:
+    def __init__(self, error_group_id: str) -> None:
         super().__init__(
-            f"There is no failure {failure_id!r}, or its jobs have expired. "
-            "List the failures with `job-runners failures` or GET /failures."
+            f"There is no error group {error_group_id!r}, or its jobs have expired. "
+            "List the error groups with `job-runners failures` or GET /error-groups."
         )
 
 

@@ -34,10 +34,10 @@ def test_the_organizations_with_new_failures_are_named(account: Account) -> None
     assert "--organization NAME" in found["fix"]
     now = time.time()
     for seconds, log, message, organization in (
-        (300, "log-worker", "new failure", "acme"),
-        (200, "log-failures", "resolved failure is back", "o'brien"),
-        (100, "log-worker", "new failure", "acme"),
-        (7200, "log-worker", "new failure", "long ago"),
+        (300, "log-worker", "new error group", "acme"),
+        (200, "log-failures", "resolved error group is back", "o'brien"),
+        (100, "log-worker", "new error group", "acme"),
+        (7200, "log-worker", "new error group", "long ago"),
         (50, "log-worker", "failed", "other"),
     ):
         line = {"message": message, "organization_id": organization, "timestamp": f"{-seconds:09}"}

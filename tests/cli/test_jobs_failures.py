@@ -39,7 +39,7 @@ def failure(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def listed(api: FakeApi) -> None:
-    api.on("GET", f"/failures?{WHOSE}", 200, {"failures": [failure()], "complete": True})
+    api.on("GET", f"/error-groups?{WHOSE}", 200, {"error_groups": [failure()], "complete": True})
 
 
 @pytest.mark.parametrize("words", [["failures"], ["failures", "list"]])
@@ -52,11 +52,11 @@ def test_failures_in_a_pipe_are_a_line_each_with_tabs(listed: None, words: list[
 
 
 def test_failures_for_programs_are_those_of_the_api(listed: None) -> None:
-    assert json.loads(jobs("failures", "--json").stdout) == {"failures": [failure()]}
+    assert json.loads(jobs("failures", "--json").stdout) == {"error_groups": [failure()]}
 
 
 def test_no_failures_are_a_sentence(api: FakeApi) -> None:
-    api.on("GET", f"/failures?{WHOSE}", 200, {"failures": [], "complete": True})
+    api.on("GET", f"/error-groups?{WHOSE}", 200, {"error_groups": [], "complete": True})
     done = jobs("failures")
     assert (done.stdout, done.exit_code) == ("", Exit.DONE)
     assert done.stderr == "No job of organization default has failed.\n"
@@ -64,13 +64,13 @@ def test_no_failures_are_a_sentence(api: FakeApi) -> None:
 
 def jobs_of_it(api: FakeApi, *ids: str, status: str = "") -> None:
     listed = [job("failed", id=each, job_type="make_report") for each in ids]
-    path = f"/jobs?{WHOSE}&limit=100{status}&failure={FAILURE}"
+    path = f"/jobs?{WHOSE}&limit=100{status}&error_group={FAILURE}"
     api.on("GET", path, 200, {"jobs": listed, "cursor": None})
 
 
 def test_the_jobs_of_a_failure_are_listed(api: FakeApi, listed: None) -> None:
     jobs_of_it(api, ID, OTHER)
-    lines = jobs("list", "--failure", "ab12").stdout.splitlines()
+    lines = jobs("list", "--error-group", "ab12").stdout.splitlines()
     assert [line.split("\t")[0] for line in lines] == [ID, OTHER]
 
 
@@ -89,7 +89,7 @@ def test_a_failure_is_retried_with_a_rate(
     monkeypatch.setattr(for_each_job, "time", clock)
     api.on("POST", f"/jobs/{ID}/retry", 202, job("queued"))
     api.on("POST", f"/jobs/{OTHER}/retry", 409, problem(409, "The job is queued."))
-    done = jobs("retry", "--failure", "ab12", "--rate", "2", "--yes")
+    done = jobs("retry", "--error-group", "ab12", "--rate", "2", "--yes")
     assert done.exit_code == Exit.REFUSED  # the second job was retried by another caller
     assert [line[:32] for line in done.stdout.splitlines()] == [ID, OTHER]
     assert [each for each in waits if each] == [0.5]
@@ -97,7 +97,7 @@ def test_a_failure_is_retried_with_a_rate(
 
 def test_a_retry_of_a_failure_asks_first(api: FakeApi, listed: None) -> None:
     jobs_of_it(api, ID, status="&status=failed")
-    done = jobs("retry", "--failure", "ab12")
+    done = jobs("retry", "--error-group", "ab12")
     assert done.exit_code == Exit.USAGE
     assert "Retry 1 failed job of organization default" in done.output
 
@@ -114,7 +114,7 @@ def test_a_retry_of_a_failure_asks_first(api: FakeApi, listed: None) -> None:
 def test_a_failure_is_changed(
     api: FakeApi, listed: None, words: list[str], body: Any, state: str
 ) -> None:
-    path = f"/failures/{FAILURE}?{WHOSE}"
+    path = f"/error-groups/{FAILURE}?{WHOSE}"
     api.on("PUT", path, 200, failure(state=state))
     done = jobs("failures", *words)
     assert done.stdout == f"{FAILURE}  {state}\n"
@@ -124,4 +124,4 @@ def test_a_failure_is_changed(
 def test_an_unknown_failure_is_refused(listed: None) -> None:
     done = jobs("failures", "resolve", "cd34")
     assert done.exit_code == Exit.REFUSED
-    assert "No failure of organization default has an id that starts with cd34." in done.stderr
+    assert "No error group of organization default has an id that starts with cd34." in done.stderr

@@ -34,7 +34,7 @@ SOLVED = {**NEW, "id": "b" * 32, "error_kind": "Refused", "frame": None, "state"
 
 def opened(page: Page, dashboard: str, *groups: dict[str, Any]) -> None:
     page.clock.install(time="2026-11-24T13:00:00Z")
-    answer(page, "/failures", {"failures": groups, "complete": True})
+    answer(page, "/error-groups", {"error_groups": groups, "complete": True})
     page.goto(f"{dashboard}#/failed/groups")
 
 
@@ -54,7 +54,7 @@ def test_each_group_says_what_fails_and_leads_to_its_jobs(page: Page, dashboard:
     calls = answer(page, "/jobs", {"jobs": [], "cursor": None})
     new.get_by_role("link", name="make_report").click()
     expect(page.get_by_text("Only the jobs of one group are shown.")).to_be_visible()
-    assert f"failure={'a' * 32}" in calls[0].url
+    assert f"error_group={'a' * 32}" in calls[0].url
 
 
 def test_a_group_is_retried_with_a_rate(page: Page, dashboard: str) -> None:
@@ -77,13 +77,15 @@ def test_a_group_is_retried_with_a_rate(page: Page, dashboard: str) -> None:
 
 def test_a_group_is_noted_and_resolved(page: Page, dashboard: str) -> None:
     opened(page, dashboard, NEW)
-    calls = answer(page, f"/failures/{NEW['id']}", NEW)
+    calls = answer(page, f"/error-groups/{NEW['id']}", NEW)
     page.get_by_text("Add a note").click()
     page.get_by_label("Note on make_report").fill("ask ada")
-    with page.expect_response(re.compile(r"/failures(\?|$)")):  # the list is read again
+    with page.expect_response(re.compile(r"/error-groups(\?|$)")):  # the list is read again
         page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Note on make_report")).to_have_value("ask ada")
-    answer(page, "/failures", {"failures": [{**NEW, "state": "resolved"}], "complete": True})
+    answer(
+        page, "/error-groups", {"error_groups": [{**NEW, "state": "resolved"}], "complete": True}
+    )
     page.get_by_role("button", name="Resolve make_report").click()
     expect(page.get_by_role("row").nth(1)).to_contain_text("resolved")
     bodies = [json.loads(call.post_data or "") for call in calls]

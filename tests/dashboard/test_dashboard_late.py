@@ -57,7 +57,7 @@ def world(page: Page, backlog: Any = BACKLOG, queues: Any = QUEUES, paused: Any 
     answer(page, "/backlog", {"jobs": backlog, "more": False})
     answer(page, "/paused", {"paused": list(paused)})
     answer(page, "/job-types", {"jobs": TYPES, "tasks": []})
-    answer(page, "/failures", {"failures": [], "complete": True})
+    answer(page, "/error-groups", {"failures": [], "complete": True})
 
 
 def opened(page: Page, dashboard: str, **fields: Any) -> None:

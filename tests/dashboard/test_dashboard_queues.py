@@ -116,7 +116,7 @@ def queues_page(page: Page, dashboard: str, **answers: Any) -> None:
     answer(page, "/backlog", backlog(**answers))
     answer(page, "/paused", {"paused": answers.get("paused", [PAUSED, OLD])})
     answer(page, "/job-types", {"jobs": answers.get("types", TYPES), "tasks": []})
-    answer(page, "/failures", {"failures": answers.get("failures", []), "complete": True})
+    answer(page, "/error-groups", {"error_groups": answers.get("failures", []), "complete": True})
     page.goto(f"{dashboard}#/queues")
     expect(row(page, "webhooks")).to_be_visible()
 

@@ -178,12 +178,12 @@ def test_the_drill_retries_one_bugs_jobs_in_each_organization(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = create_autospec(Client, instance=True)
-    client.failures.side_effect = lambda organization_id: [
+    client.error_groups.side_effect = lambda organization_id: [
         Mock(id=f"{organization_id}/{kind}", job_type="import_orders", error_kind=kind)
         for kind in ("KeyError", "OSError")
     ]
-    client.list.side_effect = lambda failure, organization_id: iter(
-        [Mock(id=f"{failure}/{number}") for number in (1, 2)]
+    client.list.side_effect = lambda error_group, organization_id: iter(
+        [Mock(id=f"{error_group}/{number}") for number in (1, 2)]
     )
     client.retry.side_effect = [None, Conflict("retried", status=409), None, None]
     monkeypatch.setattr("job_runners.Client", Mock(return_value=client))

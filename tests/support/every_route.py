@@ -138,16 +138,19 @@ EVERY_ROUTE = {
     ),
     ("/queues/<name>", "PUT"): Entry("service", Asked("PUT", "/queues/default", {"slots": 3})),
     ("/queues/<name>", "DELETE"): Entry("service", Asked("DELETE", "/queues/default")),
-    ("/failures", "GET"): Entry(
+    ("/error-groups", "GET"): Entry(
         "viewer",
-        Asked("GET", "/failures?organization_id=ours"),
-        reaching=((Asked("GET", "/failures?organization_id=theirs"), 403),),
+        Asked("GET", "/error-groups?organization_id=ours"),
+        reaching=((Asked("GET", "/error-groups?organization_id=theirs"), 403),),
     ),
-    ("/failures/<failure_id>", "PUT"): Entry(
+    ("/error-groups/<error_group_id>", "PUT"): Entry(
         "operator",
-        Asked("PUT", f"/failures/{FAILURE}?organization_id=ours", {"resolved": True}),
+        Asked("PUT", f"/error-groups/{FAILURE}?organization_id=ours", {"resolved": True}),
         reaching=(
-            (Asked("PUT", f"/failures/{FAILURE}?organization_id=theirs", {"resolved": True}), 403),
+            (
+                Asked("PUT", f"/error-groups/{FAILURE}?organization_id=theirs", {"resolved": True}),
+                403,
+            ),
         ),
     ),
     ("/paused", "GET"): Entry("viewer", Asked("GET", "/paused")),

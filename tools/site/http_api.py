@@ -15,7 +15,7 @@ _MEANINGS = {
     "limit": "How many entries the page has at most",
     "job_id": "The job's id",
     "task_id": "The task's id",
-    "failure_id": "The failure's id",
+    "error_group_id": "The error group's id",
     "queue_name": "The name of the queue",
     "name": "The name",
     "kind": "What is paused: `job_type` or `queue`",

@@ -9,7 +9,7 @@ from job_runners.api import requests, views
 from job_runners.api.access import Caller
 from job_runners.api.query import ListQuery, acting_organization, list_query
 from job_runners.api.responses import Response, respond
-from job_runners.engine.errors import FailureNotFound
+from job_runners.engine.errors import ErrorGroupNotFound
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobNotFound
 from job_runners.store import queries
@@ -61,14 +61,14 @@ def list_jobs(event: Event, caller: Caller) -> Response:
 
 
 def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bool]:
-    """Return the filter of a list. Raises FailureNotFound."""
-    if query.failure is None:
+    """Return the filter of a list. Raises ErrorGroupNotFound."""
+    if query.error_group is None:
         return query.matches
     from job_runners.store import error_groups  # imported here because few requests need it
 
-    group = error_groups.find(organization_id, query.failure)
+    group = error_groups.find(organization_id, query.error_group)
     if group is None:
-        raise FailureNotFound(query.failure)
+        raise ErrorGroupNotFound(query.error_group)
     key = group.sk
     return lambda row: query.matches(row) and error_groups.fingerprint_of(row).key == key
 

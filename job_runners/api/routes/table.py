@@ -109,7 +109,7 @@ _route(
     "jobs.list_jobs",
     Role.VIEWER,
     ok("A page of jobs, newest first", "JobPage"),
-    ("failure-not-found",),
+    ("error-group-not-found",),
     parameters=JOB_LIST_PARAMETERS,
 )
 _route(
@@ -258,18 +258,18 @@ _route(
     needs_body=False,
 )
 _route(
-    "GET /failures",
-    "failures.list_failures",
+    "GET /error-groups",
+    "error_groups.list_error_groups",
     Role.VIEWER,
-    ok("The error groups, most recently seen first", "Failures"),
+    ok("The error groups, most recently seen first", "ErrorGroups"),
     parameters=WHOSE,
 )
 _route(
-    "PUT /failures/<failure_id>",
-    "failures.change_failure",
+    "PUT /error-groups/<error_group_id>",
+    "error_groups.change_error_group",
     Role.OPERATOR,
-    ok("The error group", "Failure"),
-    ("failure-not-found",),
+    ok("The error group", "ErrorGroup"),
+    ("error-group-not-found",),
     body="FailureData",
     parameters=WHOSE,
 )

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from job_runners.cli import options, output
-from job_runners.cli.finding import find_failure
+from job_runners.cli.finding import find_error_group
 from job_runners.cli.listing import print_list
 from job_runners.cli.redriving import redrive, tasks
 from job_runners.cli.target import Target
@@ -17,44 +17,48 @@ _NO_FAILURES = "No job of {} has failed."
 @options.group(lists=True)
 def command() -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
-    approximate. To list the jobs of a failure, use `job-runners list --failure`, and to retry them,
-    `job-runners retry --failure`. Failed tasks and dead letters are lists of their own."""
+    approximate. `job-runners list --error-group` lists the jobs of a group, and `job-runners retry
+    --error-group` retries them. Failed tasks and dead letters are lists of their own."""
 
 
 @options.command(name="list")
-def list_failures(target: Target) -> None:
-    """List failures, most recently seen first."""
+def list_error_groups(target: Target) -> None:
+    """List error groups, most recently seen first."""
     if_empty = _NO_FAILURES.format(target.owner)
-    found = target.api.failures()
-    print_list(target, "failures", found, _HEADINGS, _row, if_empty=if_empty)
+    found = target.api.error_groups()
+    print_list(target, "error_groups", found, _HEADINGS, _row, if_empty=if_empty)
 
 
 @options.command()
-@click.argument("failure_id")
-def resolve(target: Target, failure_id: str) -> None:
-    """Mark a failure as resolved. If it comes back, it is listed as regressed."""
-    changed = target.api.resolve_failure(find_failure(target, failure_id), resolved=True)
+@click.argument("error_group_id")
+def resolve(target: Target, error_group_id: str) -> None:
+    """Mark an error group as resolved. If it comes back, it is listed as regressed."""
+    changed = target.api.resolve_error_group(
+        find_error_group(target, error_group_id), resolved=True
+    )
     _print(target, target.shown(changed))
 
 
 @options.command()
-@click.argument("failure_id")
-def reopen(target: Target, failure_id: str) -> None:
-    """Mark a failure as not resolved."""
-    changed = target.api.resolve_failure(find_failure(target, failure_id), resolved=False)
+@click.argument("error_group_id")
+def reopen(target: Target, error_group_id: str) -> None:
+    """Mark an error group as not resolved."""
+    changed = target.api.resolve_error_group(
+        find_error_group(target, error_group_id), resolved=False
+    )
     _print(target, target.shown(changed))
 
 
 @options.command()
-@click.argument("failure_id")
+@click.argument("error_group_id")
 @click.argument("text")
-def note(target: Target, failure_id: str, text: str) -> None:
-    """Set the note of a failure. Pass "" to remove it."""
-    changed = target.api.note_failure(find_failure(target, failure_id), text or None)
+def note(target: Target, error_group_id: str, text: str) -> None:
+    """Set the note of an error group. Pass "" to remove it."""
+    changed = target.api.note_error_group(find_error_group(target, error_group_id), text or None)
     _print(target, target.shown(changed))
 
 
-for _each in (list_failures, resolve, reopen, note, tasks, redrive):
+for _each in (list_error_groups, resolve, reopen, note, tasks, redrive):
     command.add_command(_each)
 
 

@@ -7,7 +7,7 @@ import click
 
 from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
-from job_runners.cli.finding import find_failure
+from job_runners.cli.finding import find_error_group
 from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.listing import print_list
 from job_runners.cli.output import Job
@@ -48,8 +48,8 @@ STATUSES = (
     help="Show only jobs whose id, message or error starts with this text.",
 )
 @click.option(
-    "--failure",
-    "failure_id",
+    "--error-group",
+    "error_group_id",
     metavar="ID",
     help="Show only the jobs in this error group. `job-runners failures` lists the groups.",
 )
@@ -71,7 +71,7 @@ def command(
     queue: str | None,
     waits_for: str | None,
     search: str | None,
-    failure_id: str | None,
+    error_group_id: str | None,
     since: datetime | None,
     limit: int,
     every: bool,
@@ -82,7 +82,7 @@ def command(
     pipe, each job is a line of tab-separated fields without headings: full id, type, status,
     progress, time and message.
     """
-    failure = find_failure(target, failure_id) if failure_id else None
+    error_group = find_error_group(target, error_group_id) if error_group_id else None
     found = target.api.list(
         status=status,
         job_type=job_type,
@@ -90,7 +90,7 @@ def command(
         waits_for=waits_for,
         search=search,
         since=since,
-        failure=failure,
+        error_group=error_group,
     )
     jobs = list(found if every else islice(found, limit))
     if not jobs and job_type:

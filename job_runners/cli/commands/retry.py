@@ -4,7 +4,7 @@ import click
 
 from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
-from job_runners.cli.finding import find_failure, find_job
+from job_runners.cli.finding import find_error_group, find_job
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.payload import read_payload
@@ -23,7 +23,7 @@ from job_runners.cli.target import Target
     shell_complete=names_of("jobs"),
     help="With --failed: retry only jobs of this type.",
 )
-@click.option("--failure", metavar="ID", help="Retry all failed jobs of this error group.")
+@click.option("--error-group", metavar="ID", help="Retry all failed jobs of this error group.")
 @click.option("--batch", metavar="ID", help="Retry all failed members of this batch.")
 @click.option(
     "--rate",
@@ -48,7 +48,7 @@ def command(
     job_ids: tuple[str, ...],
     failed: bool,
     job_type: str | None,
-    failure: str | None,
+    error_group: str | None,
     batch: str | None,
     rate: float,
     whole: str | None,
@@ -59,15 +59,15 @@ def command(
     from the beginning.
 
     A batch that still waits for its members waits for the retried ones again."""
-    names = "job ids, --failed, --failure or --batch"
-    options.require_one(names, job_ids or None, failed or None, failure, batch)
+    names = "job ids, --failed, --error-group or --batch"
+    options.require_one(names, job_ids or None, failed or None, error_group, batch)
     if job_type and not failed:
         raise click.UsageError("--type requires --failed.")
     if whole is not None and len(job_ids) != 1:
         raise click.UsageError("--payload applies to one job. Pass one id.")
     payload = None if whole is None else read_payload((), whole)
     if not job_ids:
-        job_ids = _failed_jobs(target, job_type, failure, batch)
+        job_ids = _failed_jobs(target, job_type, error_group, batch)
         if job_ids:
             type_and_space = f"{job_type} " if job_type else ""
             what = f"{len(job_ids)} failed {type_and_space}job{'s'[: len(job_ids) != 1]}"
@@ -89,15 +89,15 @@ def command(
 
 
 def _failed_jobs(
-    target: Target, job_type: str | None, failure: str | None, batch: str | None
+    target: Target, job_type: str | None, error_group: str | None, batch: str | None
 ) -> tuple[str, ...]:
     """Return the ids of all failed jobs of an error group, of a batch, or of the organization."""
     if batch is not None:
         members = target.api.batch_members(find_job(target, batch, "batch"), status="failed")
         return tuple(each.id for each in members if each.job)
-    if failure is not None:
-        failure = find_failure(target, failure)
-    found = target.api.list(status="failed", job_type=job_type, failure=failure)
+    if error_group is not None:
+        error_group = find_error_group(target, error_group)
+    found = target.api.list(status="failed", job_type=job_type, error_group=error_group)
     ids = tuple(each.id for each in found)
     if not ids and job_type:
         check_job_type(target, job_type)

@@ -109,7 +109,7 @@ def _with_new_failures(deployed: Deployed) -> list[str]:
     lines = [
         line
         for function in _FUNCTIONS_THAT_COUNT
-        for message in ("new failure", "resolved failure is back")
+        for message in ("new error group", "resolved error group is back")
         for line in deployed.recent_lines(f"{function}LogGroup", message, _RECENTLY)
     ]
     lines.sort(key=lambda line: str(line.get("timestamp", "")), reverse=True)

@@ -22,15 +22,15 @@ export function failedGroupsView(root) {
   let groups = [];
 
   async function read(signal) {
-    const { data } = await get("failures", { organization_id: organization() }, signal);
-    groups = data.failures;
+    const { data } = await get("error-groups", { organization_id: organization() }, signal);
+    groups = data.error_groups;
     list.removeAttribute("aria-busy");
     fill(list, groups.length ? table(groups) : empty());
     return SECONDS;
   }
 
   async function change(group, fields) {
-    const path = `failures/${encodeURIComponent(group.id)}`;
+    const path = `error-groups/${encodeURIComponent(group.id)}`;
     const query = organization() ? `?${new URLSearchParams({ organization_id: organization() })}` : "";
     await call("PUT", path + query, { body: fields });
     await live.now();
@@ -70,7 +70,7 @@ async function jobsOf(group) {
   const jobs = [];
   let cursor = null;
   do {
-    const query = { failure: group.id, organization_id: organization(), limit: 100, cursor };
+    const query = { error_group: group.id, organization_id: organization(), limit: 100, cursor };
     const { data } = await get("jobs", query);
     jobs.push(...data.jobs);
     cursor = data.cursor;
@@ -94,7 +94,7 @@ function row(group) {
     class: "plain", type: "button", "data-do": action, "data-id": group.id, "aria-label": `${words} ${what}`,
   }, words);
   return h("tr", { role: "row", "data-key": group.id },
-    cell("what", h("a", { class: "whole", href: to("failed", { org: filters.org, failure: group.id }) }, group.job_type),
+    cell("what", h("a", { class: "whole", href: to("failed", { org: filters.org, error_group: group.id }) }, group.job_type),
       group.state !== "known" && h("span", { class: `mark ${group.state}` }, group.state)),
     cell("why", h("span", { class: "kind" }, group.error_kind), " ",
       group.frame && h("span", { class: "words" }, group.frame),

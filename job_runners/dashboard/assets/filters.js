@@ -25,11 +25,11 @@ const TIMES = {
 };
 
 /** The API's query for the filters of the address. */
-export function listQuery({ type, queue, search, time, failure }) {
+export function listQuery({ type, queue, search, time, error_group }) {
   const span = TIMES[time]?.[1] ?? 0;
   const at = new Date(Date.now() - Math.abs(span)).toISOString();
   return {
-    organization_id: organization(), job_type: type, queue_name: queue, search, failure,
+    organization_id: organization(), job_type: type, queue_name: queue, search, error_group,
     since: span > 0 ? at : null, until: span < 0 ? at : null,
   };
 }

@@ -122,8 +122,8 @@ export function jobsView(root, { page }) {
       ...selection.does,
       again: () => live.now(),
       filter: (element) => {
-        const { status, failure } = here().filters;
-        location.hash = filtered(failed ? "failed" : "", element, { status, failure });
+        const { status, error_group } = here().filters;
+        location.hash = filtered(failed ? "failed" : "", element, { status, error_group });
       },
       retry: async (button) => {
         button.disabled = true;
@@ -151,7 +151,7 @@ function lateQueues(late) {
 
 /** A note that only the jobs of one group are shown. */
 function oneGroup(filters) {
-  return filters.failure && h("p", { class: "note", "data-key": "group" },
+  return filters.error_group && h("p", { class: "note", "data-key": "group" },
     "Only the jobs of one group are shown. ", h("a", { href: to("failed", { org: filters.org }) }, "Show all failed jobs"));
 }
 
@@ -222,8 +222,8 @@ function progress(job) {
 const isPast = (iso) => new Date(iso) <= Date.now();
 
 function empty(filters, read, failed, late) {
-  const { org, status, type, queue, search, time, failure, cursor: from } = filters;
-  const narrowed = (!failed && status) || type || queue || search || time || failure;
+  const { org, status, type, queue, search, time, error_group, cursor: from } = filters;
+  const narrowed = (!failed && status) || type || queue || search || time || error_group;
   const words = (...children) => h("p", { class: "empty", "data-key": "empty" }, children);
   if (read) {
     const oldest = status === "queued" && late.find(({ queued, oldestId }) => queued && oldestId);

@@ -20,7 +20,7 @@ export async function readWorld(fetched, query = {}, isBrief = false) {
 /** The error groups of an organization, or null if the caller may not see them. */
 async function failuresOf(fetched, organizationId) {
   try {
-    return (await fetched("failures", { organization_id: organizationId })).failures;
+    return (await fetched("error-groups", { organization_id: organizationId })).error_groups;
   } catch (problem) {
     if (problem.status === undefined) throw problem;
     return null;

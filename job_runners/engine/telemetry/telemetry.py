@@ -275,7 +275,7 @@ def failure_is_new(row: JobRequest, group_id: str) -> None:
 
     An alarm watches this metric.
     """
-    log.write(logger.error, "new failure", **_job_fields(row), failure_id=group_id)
+    log.write(logger.error, "new error group", **_job_fields(row), error_group_id=group_id)
     metrics.emit_total(NewFailures=1)
 
 
@@ -284,7 +284,9 @@ def failure_regressed(row: JobRequest, group_id: str) -> None:
 
     It counts as a new failure, so that the same alarm goes off.
     """
-    log.write(logger.error, "resolved failure is back", **_job_fields(row), failure_id=group_id)
+    log.write(
+        logger.error, "resolved error group is back", **_job_fields(row), error_group_id=group_id
+    )
     metrics.emit_total(NewFailures=1)
 
 

@@ -237,7 +237,7 @@ def test_an_end_does_not_depend_on_its_group(
     bench.advance(10)
     counting.note(bench.read(row))
     assert [each.failures for each in groups()] == [4 if kind == "unheard" else 3]
-    new = [record for record in caplog.records if record.message == "new failure"]
+    new = [record for record in caplog.records if record.message == "new error group"]
     assert len(new) == 1
 
 

@@ -8,7 +8,7 @@ from job_runners.client.from_json import FromJson
 from job_runners.values import field
 
 
-class Failure(FromJson, kw_only=True):
+class ErrorGroup(FromJson, kw_only=True):
     """An error group: the failed jobs of one type with one kind of error in one function.
 
     - `state` is `new` for a day and then `known`, until it is marked as `resolved`. It is

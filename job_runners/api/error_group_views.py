@@ -22,7 +22,7 @@ def _code(value: str | None) -> str | None:
     return value if access.current_caller.get().sees_tracebacks else None
 
 
-FAILURE: Fields[ErrorGroup] = {
+ERROR_GROUP: Fields[ErrorGroup] = {
     "id": Field(ID),
     "job_type": Field(TEXT),
     "error_kind": Field(TEXT),

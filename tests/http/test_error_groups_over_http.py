@@ -29,21 +29,23 @@ def fail(worker: FakeLambda, where: str = "here", organization_id: str = "acme")
 
 def failures(**query: str) -> list[dict[str, Any]]:
     catch_up()
-    found: list[dict[str, Any]] = call("GET", "/failures", query=ACME | query).json["failures"]
+    found: list[dict[str, Any]] = call("GET", "/error-groups", query=ACME | query).json[
+        "error_groups"
+    ]
     return found
 
 
-def change(failure_id: str, body: Any, **query: str) -> Answer:
-    return call("PUT", f"/failures/{failure_id}", body=body, query=ACME | query)
+def change(error_group_id: str, body: Any, **query: str) -> Answer:
+    return call("PUT", f"/error-groups/{error_group_id}", body=body, query=ACME | query)
 
 
 def test_the_failures_of_an_organization_are_listed(worker: FakeLambda) -> None:
     first, other = fail(worker), fail(worker, "kind")
     fail(worker, organization_id="other")
     catch_up()
-    answer = call("GET", "/failures", query=ACME).json
+    answer = call("GET", "/error-groups", query=ACME).json
     assert answer["complete"]
-    of_kind, of_value = answer["failures"]  # most recently seen first
+    of_kind, of_value = answer["error_groups"]  # most recently seen first
     assert of_kind["sample_job_id"] == other
     assert of_value["sample_job_id"] == first
     assert of_value == of_value | {
@@ -62,12 +64,12 @@ def test_the_failures_of_an_organization_are_listed(worker: FakeLambda) -> None:
 def test_the_jobs_of_a_failure_are_listed_page_by_page(worker: FakeLambda) -> None:
     ids = [fail(worker), fail(worker, "read"), fail(worker)]
     group = next(each for each in failures() if each["error_kind"] == "ValueError")
-    query = ACME | {"failure": group["id"], "limit": "1"}
+    query = ACME | {"error_group": group["id"], "limit": "1"}
     first = call("GET", "/jobs", query=query).json
     second = call("GET", "/jobs", query=query | {"cursor": first["cursor"]}).json
     assert [each["id"] for each in first["jobs"] + second["jobs"]] == [ids[2], ids[0]]
     other = call("GET", "/jobs", query=query | {"organization_id": "other"})
-    assert (other.status, other.json["type"]) == (404, "urn:job-runners:failure-not-found")
+    assert (other.status, other.json["type"]) == (404, "urn:job-runners:error-group-not-found")
     queued = call("GET", "/jobs", query=query | {"status": "queued"})
     assert (queued.status, queued.json["type"]) == (400, "urn:job-runners:invalid-query")
 
@@ -88,7 +90,7 @@ def test_a_failure_is_noted_and_resolved(worker: FakeLambda) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure_id", "body", "status"),
+    ("error_group_id", "body", "status"),
     [
         (None, {}, 422),
         (None, {"resolved": "yes"}, 422),
@@ -97,11 +99,11 @@ def test_a_failure_is_noted_and_resolved(worker: FakeLambda) -> None:
     ],
 )
 def test_a_wrong_change_is_refused(
-    worker: FakeLambda, failure_id: str | None, body: Any, status: int
+    worker: FakeLambda, error_group_id: str | None, body: Any, status: int
 ) -> None:
     fail(worker)
     (group,) = failures()
-    assert change(failure_id or group["id"], body).status == status
+    assert change(error_group_id or group["id"], body).status == status
     assert failures() == [group]
 
 
