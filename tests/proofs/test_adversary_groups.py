@@ -1,6 +1,7 @@
 """Groups under a hostile Lambda: without any one safeguard, a promise is broken."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from broken_promise import broken_promise
 from histories.faults import Fault, of_seed
 from histories.history import History, simulated_aws
 from job_runners import clock
+from job_runners.engine.control import caller_actions
 from job_runners.engine.groups import finishing, leftover_markers, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.store import conditional_write, groups
@@ -56,6 +58,25 @@ def test_a_parent_may_wait_for_a_timer_that_other_invocations_keep_waiting() -> 
         world.before_landing = lambda *_: None
         world.tick()
         assert (world.figures["groups complete"], checker.violations) == (1, [])
+
+
+def test_a_job_may_be_retried_before_its_cancel_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancel = caller_actions.cancel_with_members
+
+    def cancel_and_see_it_retried(row: JobRequest, *send: Any) -> None:
+        cancel(row, *send)
+        history.operators._act_on(row.id, "retried manually", history.operators._retry)
+
+    monkeypatch.setattr(caller_actions, "cancel_with_members", cancel_and_see_it_retried)
+    with History(lambda *_: 0, ONLY_GROUPS) as history:
+        history._dispatch_owner()
+        history.world.is_harmless = True
+        (job_id,) = history.checker.rows
+        history.operators.cancel_parent(job_id)
+        assert history.world.figures["retried manually"] == 1
+        assert history.checker.violations == []
 
 
 def test_it_notices_when_the_end_of_a_member_leaves_its_owner_to_the_timer(
