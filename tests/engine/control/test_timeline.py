@@ -253,6 +253,18 @@ def test_a_failed_job_shows_the_error_of_its_last_invocation(still: Bench) -> No
     assert records(row, "invocation")[0]["error"] == "ZeroDivisionError"
 
 
+def test_an_app_may_call_an_error_of_its_own_interrupted(still: Bench) -> None:
+    class Interrupted(Exception):
+        """Has the name of our own error for a worker that was killed."""
+
+    def work(job: object, payload: object) -> None:
+        raise Interrupted
+
+    script.job = work
+    row = still.run(still.dispatch("sample_once"))
+    assert [each[3] for each in outcomes(row)] == ["failed"]
+
+
 def test_each_ending_has_its_name(still: Bench) -> None:
     seen: list[str] = []
 
