@@ -75,6 +75,17 @@ def test_resuming_starts_what_waited_in_the_order_it_was_created(bench: Bench) -
     assert {bench.read(row).status for row in rows} == {Status.SUCCEEDED}
 
 
+def test_a_resumed_job_has_its_whole_time_to_start(bench: Bench) -> None:
+    row = bench.dispatch()
+    bench.advance(600)
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    bench.run(row)
+    bench.advance(60)
+    resumed_at = clock.now()
+    pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
+    assert bench.read(row).could_run_at >= resumed_at
+
+
 def test_resuming_many_is_no_stampede(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The resume admits a few, and each tick as many as it can take; nothing is sent twice."""
     pausing.pause(Kind.JOB_TYPE, "sample_again")

@@ -19,7 +19,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
 from job_runners.testing.aws import forget
 from job_runners.work import Queue
-from limited_queue import QUEUE, dispatch
+from limited_queue import QUEUE, dispatch, items
 from lost_answers import lose_next_answer
 from rate_sample import QUEUES
 from sample_work import Sample, script
@@ -213,6 +213,19 @@ def test_a_worker_that_waits_for_its_start_admits_the_next_if_no_pass_does(still
     script.job = work
     still.run(first)
     assert admitted
+
+
+def test_an_admitted_job_whose_start_must_wait_keeps_its_position(still: Bench) -> None:
+    first, second, *_ = ready(still, 4, Rate(5))
+    limits.put(QUEUE, rate=Rate(1, seconds=3600))
+    still.advance(60)  # until each process knows the new rate
+    still.run(second)
+    other = dispatch(still)
+    still.advance(1)
+    assert still.run(other).status is Status.WAITING
+    still.advance(1)
+    assert still.run(first).status is Status.WAITING
+    assert max(str(each["sk"]) for each in items("wait#")).endswith(other.id)
 
 
 def test_a_start_that_was_reserved_without_an_answer_is_not_made_earlier(still: Bench) -> None:
