@@ -1,4 +1,4 @@
-"""A private package index on loopback: a folder of wheels, behind a user name and a password."""
+"""A private package index on loopback: a folder of files, behind a user name and a password."""
 
 import base64
 import contextlib
@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import distribution, distributions
@@ -70,6 +71,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, file.read_bytes(), ("Content-Type", "application/octet-stream"))
         else:
             self._answer(404, b"")
+
+    def do_POST(self) -> None:
+        """Keep an uploaded file, in the form in which tools publish packages."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        form = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode() + body
+        for part in message_from_bytes(form).walk():
+            if name := part.get_filename():
+                (self._wheels / name).write_bytes(bytes(part.get_payload(decode=True)))
+        self._answer(200, b"")
 
     def do_HEAD(self) -> None:
         self.do_GET()
