@@ -5,6 +5,7 @@ tests/support/record_release.py writes tests/released/. No test changes what is 
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from job_runners.store import blobs, pauses, queries
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
 from job_runners.testing.lambda_context import Context
-from released_code import RELEASED, VERSIONS
+from released_code import RELEASED, VERSIONS, changed
 from replayed import Release, name_of, replayed
 
 TODAY = "today"
@@ -43,6 +44,24 @@ def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Recording takes seconds, so one process runs all of that version's tests.
 RECORDED_ONCE = pytest.mark.xdist_group("today's release")
+
+
+def test_no_release_has_changed_since_it_was_recorded() -> None:
+    assert changed() == []
+
+
+@RECORDED_ONCE
+def test_a_recorded_file_that_changes_later_is_named(today: Path, tmp_path: Path) -> None:
+    released = tmp_path / "released"
+    shutil.copytree(today.parent, released)
+    assert changed(released) == []
+    release = released / TODAY
+    with (release / "messages.json").open("a") as messages:
+        messages.write("\n")
+    (release / "time.json").unlink()
+    (release / "more.json").write_text("{}")
+    names = ("messages.json", "more.json", "time.json")
+    assert changed(released) == [f"{TODAY}/{name}" for name in names]
 
 
 @pytest.fixture(params=[*VERSIONS, pytest.param(TODAY, marks=RECORDED_ONCE)])

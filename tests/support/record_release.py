@@ -4,7 +4,8 @@
 
 writes tests/released/0.3.0/: every table's items, every object, every kind of message, the time at
 which they were taken, and the code itself. Each job's request_id is the name of what was done with
-it. A release that is there already is not overwritten: it does not change any more.
+it. A release that is there already is not overwritten: it does not change any more, and a test
+compares it with the hashes in tests/released/SHA256SUMS.
 """
 
 import json
@@ -48,7 +49,7 @@ from record_limits import (  # noqa: E402
     record_traces,
 )
 from record_unique import record_rerun, record_schedules, record_unique  # noqa: E402
-from released_code import RELEASED, pack  # noqa: E402
+from released_code import RELEASED, pack, seal  # noqa: E402
 from stored_state import read_objects, read_tables  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
@@ -279,6 +280,7 @@ def record_to(folder: Path) -> None:
             text = text.replace(str(TESTS.parent), "/var/task")  # in tracebacks
             (folder / f"{name}.json").write_text(text + "\n")
     pack(TESTS.parent, SHIPPED, folder)
+    seal(folder)
 
 
 if __name__ == "__main__":
