@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from mangum import Mangum
 from pydantic import BaseModel
 
-from job_runners import ApiBusy, Client, Conflict, InvalidRequest, Job, JobNotFound, NoAnswer
+from job_runners import ApiBusy, Client, Conflict, InvalidRequest, Job, NoAnswer, NotFound
 
 EXPORT = "export_contacts"
 
@@ -68,7 +68,7 @@ def as_export(job: Job) -> Export:
 # All other errors are bugs or wrong settings. They become a 500 with a traceback in the log.
 REFUSALS: dict[type[Exception], tuple[int, str]] = {
     InvalidRequest: (422, "The request is invalid."),
-    JobNotFound: (404, "There is no such export."),
+    NotFound: (404, "There is no such export."),
     Conflict: (409, "This Idempotency-Key belongs to another export."),
     ApiBusy: (503, "Try again, with the same Idempotency-Key."),
     NoAnswer: (503, "Try again, with the same Idempotency-Key."),

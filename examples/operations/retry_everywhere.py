@@ -5,7 +5,7 @@ Select one kind of error: jobs that failed as Interrupted or TimedOut may have h
 
 import time
 
-from job_runners import Client, Conflict, JobNotFound, OutcomeUnknown
+from job_runners import Client, Conflict, NotFound, OutcomeUnknown
 
 ORGANIZATIONS = ["acme", "globex"]  # from your product, or from the log
 FAILED = ("import_orders", "KeyError")  # the job type, and the kind of error
@@ -21,7 +21,7 @@ for organization in ORGANIZATIONS:
             try:
                 client.retry(job.id)
                 retried += 1
-            except (JobNotFound, Conflict, OutcomeUnknown) as error:
+            except (NotFound, Conflict, OutcomeUnknown) as error:
                 print(organization, job.id, error)  # deleted or already retried, for example
             time.sleep(1 / RATE)
     print(organization, retried)

@@ -93,7 +93,7 @@ class BaseClient:
 
     @property
     def url(self) -> str:
-        """The API's URL. Raises StackNotFound, and other errors of a call to CloudFormation."""
+        """The API's URL. Raises ConfigurationError, and the errors of a call to CloudFormation."""
         return self._url or self._stack_outputs().api_url
 
     # --- internal ---------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class BatchClient(BaseClient):
         return batch if idempotency_key else batch.__replace__(replayed=False)
 
     def batch(self, batch_id: str) -> Batch:
-        """Return a batch, with the counts of its members. Raises JobNotFound."""
+        """Return a batch, with the counts of its members. Raises NotFound."""
         return self._batch(self._api.read(_path(batch_id)))
 
     def batch_members(

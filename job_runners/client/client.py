@@ -14,7 +14,7 @@ from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Response
 from job_runners.client.error_group_client import ErrorGroupClient
-from job_runners.client.errors import ApiError, ConfigurationError, JobNotFound, NoAnswer
+from job_runners.client.errors import ApiError, ConfigurationError, NoAnswer, NotFound
 from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
 from job_runners.client.queue_client import QueueClient
 from job_runners.client.refusals import retry_after
@@ -118,7 +118,7 @@ class Client(
         """Dispatch a schedule's job now, in addition to its occurrences, and return it.
 
         If the job type is unique, the returned job may have existed before, as with `dispatch`.
-        Raises ScheduleNotFound.
+        Raises NotFound.
         """
         path = self._schedule_path(name, organization_id, "/run")
         return self._dispatch_with_key(path, None, idempotency_key, None)
@@ -158,7 +158,7 @@ class Client(
     # --- read -------------------------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job:
-        """Return a job with its payload, result and errors. Raises JobNotFound."""
+        """Return a job with its payload, result and errors. Raises NotFound."""
         return self._job(self._api.read(_path(job_id)))
 
     def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
@@ -275,10 +275,10 @@ class Client(
         return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
 
     def delete(self, job_id: str) -> None:
-        """Delete a finished job, its payload, result and files. Raises WrongState, JobNotFound."""
+        """Delete a finished job, its payload, result and files. Raises WrongState, NotFound."""
         try:
             self._api.call("DELETE", _path(job_id))
-        except JobNotFound as error:
+        except NotFound as error:
             if not error.repeated:  # otherwise, an earlier attempt of this call has deleted it
                 raise
 

@@ -35,7 +35,7 @@ class Credentials(Value):
 class FoundCredentials:
     """Finds credentials as the AWS tools do, and renews them before they expire.
 
-    Call it to get the current credentials. Threads can share one instance. Raises NoCredentials.
+    Call it to get the current credentials, or a ConfigurationError. Threads can share one instance.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def _from_environment() -> Credentials | None:
 
 
 def _find_source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
-    """Return a function that returns credentials. Raises NoCredentials."""
+    """Return a function that returns credentials. Raises ConfigurationError."""
     # botocore prefers these to a container's endpoint. If one is set, let botocore choose.
     preferred = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
     url = _container_url(environment)

@@ -21,14 +21,14 @@ class ErrorGroupClient(BaseClient):
     ) -> ErrorGroup:
         """Set or remove the note of an error group, and return the group.
 
-        Raises ErrorGroupNotFound.
+        Raises NotFound.
         """
         return self._change_error_group(error_group_id, {"note": note}, organization_id)
 
     def resolve_error_group(
         self, error_group_id: str, *, resolved: bool = True, organization_id: str | None = None
     ) -> ErrorGroup:
-        """Mark an error group as resolved, or not, and return it. Raises ErrorGroupNotFound.
+        """Mark an error group as resolved, or not, and return it. Raises NotFound.
 
         If a resolved group fails again, it becomes `regressed`.
         """

@@ -7,8 +7,7 @@ JobRunnersError
         OutcomeUnknown        it is unknown whether a task or a retry was processed
     ApiError                  the API answered with an error
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer  SignalTooLate
-        JobNotFound  FailedTaskNotFound  ErrorGroupNotFound  QueueNotFound  ScheduleNotFound
-        WebhookNotFound
+        NotFound
             IdempotencyConflict, UniqueConflict, WrongState, SignalConflict: subclasses of Conflict
     UploadRefused             S3 refused a file
     JobFailed  JobCanceled   the job has no result (in models.py, next to Job)
@@ -74,7 +73,7 @@ class OutcomeUnknown(NoAnswer):
 # --- the API refused ------------------------------------------------------------------------------
 
 
-BY_SLUG: dict[str, type["ApiError"]] = {}  # the classes that stand for one problem
+BY_SLUG: dict[str, type["ApiError"]] = {}  # the classes that stand for certain problems
 
 
 class ApiError(JobRunnersError):
@@ -91,9 +90,8 @@ class ApiError(JobRunnersError):
     - `repeated` is True if an earlier attempt of the same call may have been processed.
     """
 
-    def __init_subclass__(cls, of: str | None = None) -> None:
-        if of is not None:
-            BY_SLUG[of] = cls
+    def __init_subclass__(cls, of: str = "") -> None:
+        BY_SLUG.update(dict.fromkeys(of.split(), cls))
 
     def __init__(
         self,
@@ -129,28 +127,13 @@ class AccessDenied(ApiError):
     """The credentials or their role don't allow this call."""
 
 
-class JobNotFound(ApiError, of="job-not-found"):
-    """The job doesn't exist, has expired, or isn't visible to this caller."""
-
-
-class FailedTaskNotFound(ApiError, of="failed-task-not-found"):
-    """The failed task doesn't exist. It may have started again, or failed more than a week ago."""
-
-
-class QueueNotFound(ApiError, of="queue-not-found"):
-    """The queue doesn't exist, or isn't visible to this caller."""
-
-
-class ErrorGroupNotFound(ApiError, of="error-group-not-found"):
-    """The organization has no error group with this id, or the jobs of the group have expired."""
-
-
-class WebhookNotFound(ApiError, of="webhook-not-found"):
-    """The organization has no webhook with this name."""
-
-
-class ScheduleNotFound(ApiError, of="schedule-not-found"):
-    """The organization has no schedule with this name."""
+class NotFound(
+    ApiError,
+    of="job-not-found failed-task-not-found error-group-not-found queue-not-found schedule-not-found "
+    "webhook-not-found",
+):
+    """The job, failed task, error group, queue, schedule or webhook doesn't exist, has expired, or
+    isn't visible to this caller."""
 
 
 class Conflict(ApiError):

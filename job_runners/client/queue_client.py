@@ -22,7 +22,7 @@ class QueueClient(BaseClient):
     def queue(self, name: str) -> Queue:
         """Return a queue with the first page of its keys in use.
 
-        For all keys, use `concurrency_keys`. Raises QueueNotFound.
+        For all keys, use `concurrency_keys`. Raises NotFound.
         """
         return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
 
@@ -66,7 +66,7 @@ class QueueClient(BaseClient):
         self._api.call("DELETE", f"/queues/{part(name)}")
 
     def place(self, job_id: str) -> Place:
-        """Return a waiting job's position, and the reason for its wait. Raises JobNotFound."""
+        """Return a waiting job's position, and the reason for its wait. Raises NotFound."""
         return Place.of(self._object(self._api.read(f"/jobs/{part(job_id)}/place")))
 
     def paused(self) -> tuple[Pause, ...]:

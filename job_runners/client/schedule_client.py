@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from job_runners.client.base_client import PAGE, BaseClient, part
-from job_runners.client.errors import ScheduleNotFound
+from job_runners.client.errors import NotFound
 from job_runners.client.schedule_models import Schedule
 
 
@@ -21,7 +21,7 @@ class ScheduleClient(BaseClient):
         return self._pages("/schedules", "schedules", parameters, Schedule.of)
 
     def schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
-        """Return a schedule with its payload. Raises ScheduleNotFound."""
+        """Return a schedule with its payload. Raises NotFound."""
         path = self._schedule_path(name, organization_id)
         return Schedule.of(self._object(self._api.read(path)))
 
@@ -65,24 +65,24 @@ class ScheduleClient(BaseClient):
     def pause_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Pause a schedule, and return it. Occurrences are skipped until you resume it.
 
-        Raises ScheduleNotFound.
+        Raises NotFound.
         """
         path = self._schedule_path(name, organization_id, "/paused")
         return Schedule.of(self._object(self._api.call("PUT", path)))
 
     def resume_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
-        """Resume a paused schedule, and return it. Raises ScheduleNotFound."""
+        """Resume a paused schedule, and return it. Raises NotFound."""
         path = self._schedule_path(name, organization_id, "/paused")
         return Schedule.of(self._object(self._api.call("DELETE", path)))
 
     def delete_schedule(self, name: str, *, organization_id: str | None = None) -> None:
         """Delete a schedule. Its jobs remain.
 
-        Raises ScheduleNotFound, and Conflict for a schedule declared in code.
+        Raises NotFound, and Conflict for a schedule declared in code.
         """
         try:
             self._api.call("DELETE", self._schedule_path(name, organization_id))
-        except ScheduleNotFound as error:
+        except NotFound as error:
             if not error.repeated:  # otherwise, an earlier attempt of this call deleted it
                 raise
 

@@ -27,7 +27,7 @@ def find_outputs(
 ) -> Outputs:
     """Return the API's URL and the bucket of a stack.
 
-    Raises StackNotFound, AccessDenied, ApiBusy, NoAnswer.
+    Raises ConfigurationError, AccessDenied, ApiBusy, NoAnswer.
     """
     url, is_local = endpoint("cloudformation", region)
     response = _describe(name, url, region, credentials, timeout, max_attempts)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from job_runners.client.base_client import PAGE, BaseClient, part, trace_headers
-from job_runners.client.errors import FailedTaskNotFound
+from job_runners.client.errors import NotFound
 from job_runners.client.models import FailedTask
 
 _UNSENT_SLUGS = frozenset({"not-sent", "unavailable"})  # problems after which nothing was sent
@@ -52,12 +52,12 @@ class TaskClient(BaseClient):
         even if you call this several times. Return None if the client had to repeat the request,
         and the task that the first request resent has already started.
 
-        Raises FailedTaskNotFound, and Conflict if the task's payload wasn't kept. Only services may
+        Raises NotFound, and Conflict if the task's payload wasn't kept. Only services may
         call this.
         """
         try:
             response = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
-        except FailedTaskNotFound as error:
+        except NotFound as error:
             if not error.repeated:  # otherwise, an earlier attempt of this call resent the task
                 raise
             return None

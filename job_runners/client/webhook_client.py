@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 from job_runners.client.base_client import BaseClient, part
-from job_runners.client.errors import WebhookNotFound
+from job_runners.client.errors import NotFound
 from job_runners.client.models import Job
 from job_runners.client.webhook_models import Webhook
 
@@ -18,7 +18,7 @@ class WebhookClient(BaseClient):
         return tuple(Webhook.of(webhook) for webhook in body["webhooks"])
 
     def webhook(self, name: str, *, organization_id: str | None = None) -> Webhook:
-        """Return a webhook. Raises WebhookNotFound."""
+        """Return a webhook. Raises NotFound."""
         path = self._webhook_path(name, organization_id)
         return Webhook.of(self._object(self._api.read(path)))
 
@@ -47,16 +47,16 @@ class WebhookClient(BaseClient):
     def delete_webhook(self, name: str, *, organization_id: str | None = None) -> None:
         """Delete a webhook. Events that it has not accepted yet are not sent again.
 
-        Raises WebhookNotFound.
+        Raises NotFound.
         """
         try:
             self._api.call("DELETE", self._webhook_path(name, organization_id))
-        except WebhookNotFound as error:
+        except NotFound as error:
             if not error.repeated:  # otherwise, an earlier attempt of this call deleted it
                 raise
 
     def test_webhook(self, name: str, *, organization_id: str | None = None) -> Job:
-        """Send a test event to a webhook. Return the job that delivers it. Raises WebhookNotFound.
+        """Send a test event to a webhook. Return the job that delivers it. Raises NotFound.
 
         If the call has to be repeated, the webhook may get two test events.
         """

@@ -30,7 +30,7 @@ class OverHttp:
 
     def get(self, result_id: str) -> "Job | None":
         """Return a job by the id of its result, or None if there is none."""
-        from job_runners import InvalidRequest, JobNotFound
+        from job_runners import InvalidRequest, NotFound
 
         try:
             if result_id.startswith(_UNDER_KEY):
@@ -40,7 +40,7 @@ class OverHttp:
                 )
                 return found and self.client.get(found.id)
             return self.client.get(result_id)
-        except (JobNotFound, InvalidRequest, ValueError):  # the last two: the text can't be an id
+        except (NotFound, InvalidRequest, ValueError):  # the last two: the text can't be an id
             return None
 
     def id_under(self, key: str, organization_id: str | None) -> str:

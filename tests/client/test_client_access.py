@@ -17,12 +17,10 @@ from job_runners import (
     Client,
     ConfigurationError,
     Credentials,
-    InsecureAddress,
     NoAnswer,
-    NoCredentials,
-    UnexpectedAnswer,
 )
 from job_runners.client import repeating
+from job_runners.client.errors import InsecureAddress, NoCredentials, UnexpectedAnswer
 from jobs_command import ID, job
 from tls_server import TlsServer, make_certificate
 

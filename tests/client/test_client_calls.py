@@ -19,19 +19,18 @@ from job_runners import (
     ApiBusy,
     Client,
     Credentials,
-    FailedTaskNotFound,
     IdempotencyConflict,
     InvalidRequest,
     JobFailed,
-    JobNotFound,
     JobUnfinished,
     NoAnswer,
+    NotFound,
     OutcomeUnknown,
-    UnexpectedAnswer,
     UniqueConflict,
     WrongState,
 )
 from job_runners.client import connections, errors, repeating
+from job_runners.client.errors import UnexpectedAnswer
 from jobs_command import ID, job
 
 SECRET = Credentials("AKIDEXAMPLE", "s3cret", "session")
@@ -178,8 +177,8 @@ def test_the_tree_of_errors_names_each() -> None:
 
 REFUSALS = [
     (400, "unreadable-body", InvalidRequest),
-    (404, "job-not-found", JobNotFound),
-    (404, "failed-task-not-found", FailedTaskNotFound),
+    (404, "job-not-found", NotFound),
+    (404, "failed-task-not-found", NotFound),
     (409, "idempotency-conflict", IdempotencyConflict),
     (409, "unique-conflict", UniqueConflict),
     (409, "wrong-state", WrongState),
@@ -310,7 +309,7 @@ def test_a_delete_that_landed_unheard_is_done(server: BadServer) -> None:
     server.script = [hang_up, answer(404, gone)]
     client(server).delete(ID)
     server.script = [answer(429), answer(404, gone)]
-    with pytest.raises(JobNotFound):
+    with pytest.raises(NotFound):
         client(server).delete(ID)
 
 
@@ -523,5 +522,5 @@ def test_a_redrive_whose_answer_was_lost_and_that_has_begun_is_done(server: BadS
     server.script = [hang_up, NO_SUCH_TASK]
     assert client(server).redrive_task(ID) is None
     server.script = [NO_SUCH_TASK]
-    with pytest.raises(FailedTaskNotFound):
+    with pytest.raises(NotFound):
         client(server).redrive_task(ID)

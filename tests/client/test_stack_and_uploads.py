@@ -13,11 +13,10 @@ from job_runners import (
     ApiBusy,
     Client,
     ConfigurationError,
-    InsecureAddress,
-    StackNotFound,
     UploadRefused,
 )
 from job_runners.client import repeating, uploads
+from job_runners.client.errors import InsecureAddress, StackNotFound
 from jobs_command import ID, job
 
 NAMESPACE = "http://cloudformation.amazonaws.com/doc/2010-05-15/"

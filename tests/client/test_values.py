@@ -47,13 +47,16 @@ def _folder() -> str:
     return str(inspect.getfile(Job)).removesuffix("/job_runners/client/models.py")
 
 
-def test_each_error_of_the_client_can_be_imported_from_the_package() -> None:
-    raised = [
-        name
-        for name, each in vars(errors).items()
-        if isinstance(each, type) and issubclass(each, Exception)
-    ]
-    assert {name for name in raised if name[0] != "_"} <= set(job_runners.__all__)
+def test_each_error_of_the_client_is_a_kind_of_one_that_the_package_has() -> None:
+    raised = {
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, job_runners.JobRunnersError)
+    }
+    kinds = {each for each in raised if each.__name__ in job_runners.__all__}
+    kinds -= {job_runners.JobRunnersError}  # all are of this kind
+    others = raised - kinds - {job_runners.JobRunnersError}
+    assert [each for each in others if not issubclass(each, tuple(kinds))] == []
 
 
 def test_a_value_can_not_be_changed() -> None:

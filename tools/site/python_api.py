@@ -17,7 +17,11 @@ _INTERNAL = ("of", "reached")
 # Each part of the page: a heading, the module to import from, and its names.
 _PARTS = (
     ("For the author of a job", "job_runners.work", None),
-    ("Dispatch in the process of the engine", "job_runners.runners", None),
+    (
+        "Dispatch in the process of the engine",
+        "job_runners.runners",
+        ("JobData", "dispatch_job", "dispatch_task"),
+    ),
     ("The client", "job_runners", None),
     # JobRunnersBackend, which settings name as a text, can be imported only with Django 6.
     ("Django's tasks", "job_runners.django", ("django_task", "job_options", "max_attempts")),
