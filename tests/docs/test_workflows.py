@@ -246,6 +246,9 @@ def test_a_release_is_published_after_its_tag_where_that_is_switched_on() -> Non
     assert publish["if"] == "vars.PUBLISH_TO_PYPI == 'true'"
     assert publish["environment"] == "pypi"
     assert commands(publish) == [".ci/publish_release"]
+    attest = steps(publish)[-1]
+    assert attest["uses"].startswith("actions/attest@")
+    assert attest["with"] == {"subject-path": "dist/job_runners-*"}
 
 
 def test_the_address_of_the_repository_is_in_one_place() -> None:
@@ -291,7 +294,7 @@ def test_workflows_read_and_only_three_jobs_may_do_more() -> None:
     assert permissions == {
         "deploy.deploy": {"contents": "read", "id-token": "write"},
         "docs.publish": {"contents": "write"},
-        "release.publish": {"contents": "read", "id-token": "write"},
+        "release.publish": {"attestations": "write", "contents": "read", "id-token": "write"},
         "release.tag": {"contents": "write"},
     }
     (role,) = [
