@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 from job_runners.building.app_stack import override_values
+from job_runners.building.smoke_work import MEMORY_MB, TIMEOUT
 from job_runners.building.target import ROOT, Target
 from job_runners.settings import BUILD_ID_FILE
 
@@ -49,7 +50,9 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
     listed = ", ".join(f'"{each}"' for each in parameters)
     text = _SAMCONFIG.format(stack=stack, parameters=listed, bucket=bucket, tag=TAG)
     (folder / "samconfig.toml").write_text(text)
-    (folder / "app.toml").write_text("[workers.small]\nmemory = 512\n")
+    (folder / "app.toml").write_text(
+        f"[workers.small]\nmemory = {MEMORY_MB}\ntimeout = {TIMEOUT}\n"
+    )
     package = folder / "smoke_work"
     package.mkdir()
     shutil.copyfile(_WORK, package / "__init__.py")

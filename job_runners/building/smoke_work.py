@@ -8,6 +8,9 @@ from pydantic import BaseModel
 
 from job_runners.work import Job, Recurring, Retry, RunningJob, Task, Unique
 
+MEMORY_MB, TIMEOUT = 256, 20  # of the worker class
+_cold_starts: list[str] = []  # the job with which this process began
+
 
 class Nothing(BaseModel):
     """No payload."""
@@ -46,6 +49,30 @@ def where(job: RunningJob, payload: Nothing) -> str:
     return os.environ["AWS_LAMBDA_FUNCTION_NAME"]
 
 
+class Lasts(BaseModel):
+    """How long a job takes."""
+
+    seconds: float = 0
+
+
+def note_cold_start(job: RunningJob, payload: Lasts) -> bool:
+    """Return whether this is the first such job of its process."""
+    is_cold = not _cold_starts
+    _cold_starts.append(job.id)
+    time.sleep(payload.seconds)
+    return is_cold
+
+
+def hang(job: RunningJob, payload: Nothing) -> None:
+    """Compute until Lambda ends the process, because no signal interrupts this sum."""
+    sum(range(10**15))
+
+
+def fill_memory(job: RunningJob, payload: Nothing) -> int:
+    """Use more memory than the worker class has, so that Lambda ends the process."""
+    return len([b"x" * 2**20 for _ in range(2 * MEMORY_MB)])
+
+
 def do_nothing(payload: Nothing) -> None:
     """Succeed at once. The log shows that the task has run."""
 
@@ -65,6 +92,11 @@ JOBS = {
     "smoke_follow": Job(succeed, on_end="smoke_job"),
     "smoke_crash": Job(crash),
     "smoke_class": Job(where, worker="small"),
+    # For benchmarks/first_hour.py:
+    "smoke_start": Job(note_cold_start),
+    "smoke_many": Job(succeed),
+    "smoke_timeout": Job(hang, worker="small"),
+    "smoke_memory": Job(fill_memory, worker="small"),
 }
 TASKS = {"smoke_task": Task(do_nothing), "smoke_failing_task": Task(fail)}
 RECURRING = {"smoke_schedule": Recurring("smoke_scheduled", every=60, organization_id="default")}

@@ -130,7 +130,7 @@ def test_what_is_gone_already_is_no_problem(calls: list[tuple[str, Any]]) -> Non
     missing = {"describe_stacks": error("ValidationError", "Stack smoke does not exist")}
     removal.remove(lambda _: Service(calls, missing), "smoke")
     denied = ANSWERS | {"delete_table": error("AccessDenied")}
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(Problem, match=r"of jobs-table, the-bucket, some are left: .*AccessDenied"):
         removal.remove(lambda _: Service(calls, denied), "smoke")
 
 
@@ -212,6 +212,7 @@ def test_a_report_has_the_account_the_latencies_and_what_aws_counted(
     answers = {
         "get_caller_identity": {"Account": "123456789012"},
         "get_metric_statistics": {"Datapoints": [{"Sum": 6.0}, {"Sum": 4.0}]},
+        "get_function_configuration": {"Architectures": ["arm64"], "MemorySize": 512},
     }
     target = Target()
     monkeypatch.setattr(Target, "client", lambda *_: Service(calls, answers))
@@ -227,8 +228,11 @@ def test_a_report_has_the_account_the_latencies_and_what_aws_counted(
     assert found["findings"] == [finding.as_json()]
     (job,) = found["jobs"]
     assert (job["check"], job["seconds_to_start"], job["billed_ms"]) == ("job", 2.0, 120)
-    assert found["counted"] == {"lambda_request": 10, "write_unit": 10, "read_unit": 10}
-    assert found["dollars"] == pytest.approx(10 * (0.2e-6 + 0.625e-6 + 0.125e-6))
+    counted = ("api_request", "lambda_request", "write_unit", "read_unit")
+    gb_seconds = 10 / 1000 * 512 / 1024  # AWS counts a duration in milliseconds
+    assert found["counted"] == dict.fromkeys(counted, 10) | {"lambda_gb_second_arm64": gb_seconds}
+    dollars = 10 * (1e-6 + 0.2e-6 + 0.625e-6 + 0.125e-6) + gb_seconds * 0.0000133334
+    assert found["dollars"] == pytest.approx(dollars)
 
 
 def test_a_report_of_an_earlier_run_stays_until_the_new_one_is_written(tmp_path: Path) -> None:

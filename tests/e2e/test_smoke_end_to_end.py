@@ -122,16 +122,20 @@ def test_an_existing_stack_is_left_alone(account: Account) -> None:
     assert [each["StackName"] for each in account.stacks()] == [NAME]
 
 
-def test_an_interrupted_run_removes_what_there_is(account: Account) -> None:
-    words = [str(account.person.python.with_name("job-runners")), "smoke", "--name", NAME]
-    process = subprocess.Popen(
+def start(account: Account, *words: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         words,
         cwd=account.person.folder,
-        env=account.person.environment,
+        env=account.person.environment | variables,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def test_an_interrupted_run_removes_what_there_is(account: Account) -> None:
+    command = str(account.person.python.with_name("job-runners"))
+    process = start(account, command, "smoke", "--name", NAME)
     give_up = time.monotonic() + 300
     while not any(each["StackName"] == NAME for each in account.stacks()):
         assert time.monotonic() < give_up
@@ -140,4 +144,61 @@ def test_an_interrupted_run_removes_what_there_is(account: Account) -> None:
     _, said = process.communicate(timeout=300)
     assert process.returncode == 130, said
     assert f"Removed {NAME}." in said
+    assert account.leftovers() == []
+
+
+def first_hour(account: Account, file: Path, *words: str) -> subprocess.Popen[str]:
+    """Start the tool of a checkout with a small size, and with the code of the wheel."""
+    tools = account.person.folder.parent / "tools"
+    tools.mkdir()
+    (tools / "benchmarks").symlink_to(CODE / "benchmarks")
+    command = [str(account.person.python), "-m", "benchmarks.first_hour", "--name", NAME]
+    command += ["--report", str(file), "--settle", "0", "--cold", "3", *words]
+    return start(account, *command, PYTHONPATH=str(tools))
+
+
+def test_the_first_hour_is_measured_and_everything_is_removed(
+    account: Account, tmp_path: Path
+) -> None:
+    file = tmp_path / "hour.md"
+    process = first_hour(account, file, "--warm", "5", "--jobs", "120", "--members", "50")
+    _, said = process.communicate(timeout=900)
+    assert process.returncode == 0, said
+    page = file.read_text()
+    assert page.startswith("# Measured on a local AWS, 20")
+    assert re.search(r"build [0-9a-f]{12}, in us-east-1, from 20", page)
+    assert "000000000000" not in page  # the page is for the public
+    latency = r"p50 \d+ ms, p95 \d+ ms \("
+    for row in (
+        rf"Dispatch to start, in a new worker \| {latency}[1-3] jobs",
+        rf"Dispatch to start, in a worker that has run jobs \| {latency}[1-5] jobs",
+        r"120 jobs, accepted \| [\d.]+ s \(\d+ per second",
+        r"120 jobs, done \| [\d.]+ s \(\d+ per second",
+        rf"120 jobs, each from dispatch to end \| {latency}120 jobs",
+        r"A batch of 50 \| [\d.]+ s \(\d+ members per second",
+        r"A worker is killed by its timeout of 20 s \| the job failed as Interrupted, [12]\d\.",
+        r"killed by memory \| unknown",
+        r"smoke: failure record \| ok",
+        r"write_unit \| ",
+    ):
+        assert re.search(rf"^\| {row}", page, re.MULTILINE), (row, page)
+    assert account.leftovers() == []
+
+
+def test_an_interrupted_first_hour_reports_what_it_has_measured(
+    account: Account, tmp_path: Path
+) -> None:
+    file = tmp_path / "hour.md"
+    said = []
+    with first_hour(account, file, "--warm", "1000") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("Dispatch to start, in a new worker"):
+                os.killpg(process.pid, signal.SIGINT)
+    assert process.returncode == 130, said
+    assert f"Removed {NAME}.\n" in said
+    page = file.read_text()
+    assert "| Dispatch to start, in a new worker | p50" in page
+    assert "| **Stopped** | KeyboardInterrupt |" in page
     assert account.leftovers() == []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from job_runners.cli.smoke.kinds import Work
 
 
-def _in_existing_folder(
+def in_existing_folder(
     _ctx: click.Context, _param: click.Parameter, file: Path | None
 ) -> Path | None:
     """Refuse a file that can't be written after the run. What it contains stays until then."""
@@ -43,7 +43,7 @@ def _in_existing_folder(
     "--report",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_in_existing_folder,
+    callback=in_existing_folder,
     help="File for the build, account, region, latencies and counted costs, as JSON.",
 )
 @click.option("--remove", metavar="STACK", help="Only remove a stack that an earlier run has left.")
@@ -56,7 +56,7 @@ def command(
     The stack has a new name and runs only work of this command. Your own stacks and code aren't
     touched. Exits with 1 if a check fails."""
     from job_runners.cli import account
-    from job_runners.cli.smoke import kinds, removal
+    from job_runners.cli.smoke import removal
 
     project_tools.require_project()
     region = account.region(target)
@@ -68,26 +68,37 @@ def command(
         removal.remove(client, remove)
         click.echo(f"Removed {remove}.", err=True)
         return Exit.DONE
-    stack = name or f"job-runners-smoke-{secrets.token_hex(3)}"
-    if removal.exists(client, stack):
-        raise Problem(
-            f"A stack {stack} exists in {region} already. It is left as it is.",
-            hint="Pass another --name.",
-        )
-    throwaway.set_option("stack_name", stack, explicit=True)
     began = datetime.now(UTC)
-    with _removed_at_the_end(throwaway, stack, keep=keep):
-        build = _deploy(stack, region)
-        work = kinds.Work(throwaway)
-        findings = list(_shown(_checks(work), as_json=target.json))
+    with throwaway_stack(throwaway, name, keep=keep) as (work, build):
+        findings = list(_shown(checks(work), as_json=target.json))
         if file is not None:
             from job_runners.cli.smoke.report import report
 
             text = json.dumps(report(work, findings, began, build), indent=2)
             file.write_text(f"{text}\n", encoding="utf-8")
     if target.json:
-        output.print_json({"stack": stack, "findings": [each.as_json() for each in findings]})
+        shown = [each.as_json() for each in findings]
+        output.print_json({"stack": throwaway.stack_name, "findings": shown})
     return Exit.REFUSED if any(each.verdict == "wrong" for each in findings) else Exit.DONE
+
+
+@contextmanager
+def throwaway_stack(
+    target: Target, name: str | None = None, *, keep: bool = False
+) -> "Iterator[tuple[Work, str]]":
+    """Deploy a throwaway stack, make it the target's, and yield it with the id of its build. At the
+    end, however that comes, remove the stack. Raises Problem."""
+    from job_runners.cli.smoke import kinds, removal
+
+    stack, region = name or f"job-runners-smoke-{secrets.token_hex(3)}", target.region or ""
+    if removal.exists(target.session.create_client, stack):
+        raise Problem(
+            f"A stack {stack} exists in {region} already. It is left as it is.",
+            hint="Pass another --name.",
+        )
+    target.set_option("stack_name", stack, explicit=True)
+    with _removed_at_the_end(target, stack, keep=keep):
+        yield kinds.Work(target), _deploy(stack, region)
 
 
 def _deploy(stack: str, region: str) -> str:
@@ -113,7 +124,8 @@ def _deploy(stack: str, region: str) -> str:
         return smoke_project.build_id(Path(folder))
 
 
-def _checks(work: "Work") -> "Iterator[Finding]":
+def checks(work: "Work") -> "Iterator[Finding]":
+    """Run one of each kind of work, and yield a finding about each."""
     from job_runners.cli.smoke import account, kinds
 
     kinds.dispatch_all(work)

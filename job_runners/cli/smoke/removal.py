@@ -44,10 +44,14 @@ def remove(client: Client, stack: str) -> None:
         _unless_missing(_empty, client, bucket)
     if is_there:
         _delete_stack(cloudformation, stack)
-    for table in tables:
-        _unless_missing(client("dynamodb").delete_table, TableName=table)
-    for bucket in buckets:
-        _unless_missing(client("s3").delete_bucket, Bucket=bucket)
+    try:
+        for table in tables:
+            _unless_missing(client("dynamodb").delete_table, TableName=table)
+        for bucket in buckets:
+            _unless_missing(client("s3").delete_bucket, Bucket=bucket)
+    except ClientError as error:
+        left = ", ".join((*tables, *buckets))
+        raise Problem(f"The stack is removed, but of {left}, some are left: {error}") from error
     _remove_uploads(client, stack)
 
 

@@ -1,7 +1,8 @@
 """Describe a run of smoke for others: where it ran, how long work took, and what AWS counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from job_runners import __version__
@@ -12,9 +13,17 @@ from job_runners.cli.output import Job
 from job_runners.cli.smoke.kinds import Work
 
 # Dollars in us-east-1, without the free tier.
-_PRICES = {"lambda_request": 0.20e-6, "write_unit": 0.625e-6, "read_unit": 0.125e-6}
+_PRICES = {
+    "api_request": 1.00e-6,
+    "lambda_request": 0.20e-6,
+    "lambda_gb_second_arm64": 0.0000133334,
+    "lambda_gb_second_x86_64": 0.0000166667,
+    "write_unit": 0.625e-6,
+    "read_unit": 0.125e-6,
+}
 # For each price, the CloudWatch metric that counts its units, and the resources that it is about.
 _COUNTED = {
+    "api_request": ("AWS/ApiGateway", "Count", "ApiId", "AWS::ApiGatewayV2::Api"),
     "lambda_request": ("AWS/Lambda", "Invocations", "FunctionName", "AWS::Lambda::Function"),
     "write_unit": (
         "AWS/DynamoDB",
@@ -83,18 +92,30 @@ def _seconds(job: Job, first: str, last: str) -> float | None:
 
 
 def _counted(deployed: Deployed, began: datetime) -> dict[str, float]:
-    cloudwatch = deployed.client("cloudwatch")
-    counted = dict.fromkeys(_COUNTED, 0.0)
-    for price, (namespace, metric, dimension, kind) in _COUNTED.items():
-        for resource in deployed.of_type(kind).values():
-            found = cloudwatch.get_metric_statistics(
-                Namespace=namespace,
-                MetricName=metric,
-                Dimensions=[{"Name": dimension, "Value": resource}],
-                StartTime=began,
-                EndTime=datetime.now(UTC),
-                Period=3600,
-                Statistics=["Sum"],
-            )
-            counted[price] += sum(each["Sum"] for each in found["Datapoints"])
+    """Return how many units of each price AWS has counted since then."""
+    count: Callable[..., float] = partial(_sum, deployed.client("cloudwatch"), began)
+    counted = {
+        price: sum((count(*metric, each) for each in deployed.of_type(kind).values()), 0.0)
+        for price, (*metric, kind) in _COUNTED.items()
+    }
+    for function in deployed.of_type("AWS::Lambda::Function").values():
+        settings = deployed.client("lambda").get_function_configuration(FunctionName=function)
+        price = f"lambda_gb_second_{settings['Architectures'][0]}"
+        seconds = count("AWS/Lambda", "Duration", "FunctionName", function) / 1000
+        counted[price] = counted.get(price, 0) + seconds * settings["MemorySize"] / 1024
     return counted
+
+
+def _sum(
+    cloudwatch: Any, began: datetime, namespace: str, metric: str, dimension: str, resource: str
+) -> float:
+    found = cloudwatch.get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": dimension, "Value": resource}],
+        StartTime=began,
+        EndTime=datetime.now(UTC),
+        Period=3600,
+        Statistics=["Sum"],
+    )
+    return sum(float(each["Sum"]) for each in found["Datapoints"])
