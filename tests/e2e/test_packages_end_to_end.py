@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 
 from deployed_versions import DeployedVersions
-from emulated_aws.emulator import emulator
-from emulated_aws.emulator_fixes import restore_settings
-from job_runners.building.target import Target
-from job_runners.cli.stack import Stack
 from job_runners.places import CODE
-from local_stack import Local, roomy_home
 from newcomers import Newcomer, new_newcomer
 from package_index import (
     PASSWORD,
@@ -27,7 +22,6 @@ from package_index import (
     repacked,
     write_wheel,
 )
-from stack_clients import session
 
 # It starts a local AWS of its own: next to the one that most tests share, and not next to a third.
 pytestmark = [
@@ -71,13 +65,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
 
 
 @pytest.fixture(scope="module")
-def versions() -> Iterator[DeployedVersions]:
-    """Yield a local AWS without a stack."""
-    with roomy_home() as home, emulator(home) as running:
-        yield DeployedVersions(running, home)
-
-
-@pytest.fixture(scope="module")
 def project(
     wheel: Path, versions: DeployedVersions, tmp_path_factory: pytest.TempPathFactory
 ) -> Newcomer:
@@ -96,44 +83,16 @@ def project(
     ]
     subprocess.run(command, check=True)
     real = index_of_this_environment(folder / "public", (folder / "real").iterdir())
-    aws = {
-        **versions.running.credentials.variables,
-        "AWS_ENDPOINT_URL": versions.running.endpoint_url,
-        "AWS_REGION": "us-east-1",
-        "SAM_CLI_POLL_DELAY": "0.3",
-        "__SAM_CLI_APP_DIR": str(folder / "sam"),
-        "UV_OFFLINE": "0",
-        "UV_CACHE_DIR": str(folder / "uv"),
-    }
-    newcomer = replace(newcomer, index=real, variables=aws)
+    newcomer = replace(newcomer, index=real)
     (newcomer.cache / "job-runners" / "build").unlink()  # builds of this test are for it alone
-    newcomer.jobs("init", NAME)
-    person = newcomer.inside(NAME)
-    (person.folder / NAME / "__init__.py").write_text(WORK)
+    ours = {"UV_OFFLINE": "0", "UV_CACHE_DIR": str(folder / "uv")}
+    person = versions.new_project(newcomer, NAME, WORK, **ours)
     shutil.rmtree(person.folder / "tests")
-    config = person.folder / "samconfig.toml"
-    ours = f'"DeletionProtection=false", "AwsEndpointUrl={versions.running.endpoint_url}"'
-    architecture = f"Architecture={Target.this_machine().architecture}"
-    text = config.read_text().replace("Architecture=arm64", architecture)
-    config.write_text(text.replace("overrides = [", f"overrides = [{ours}, "))
     return person
 
 
 def result_after_deploy(project: Newcomer, versions: DeployedVersions) -> dict[str, str]:
-    project.jobs("deploy", timeout=600)
-    running = versions.running
-    cloudformation = session(running.credentials).client(
-        "cloudformation", endpoint_url=running.endpoint_url
-    )
-    (found,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
-    stack = replace(
-        Stack.from_outputs(NAME, "us-east-1", outputs, running.endpoint_url),
-        aws_access_key_id=running.credentials.access_key_id,
-        aws_secret_access_key=running.credentials.secret_access_key,
-    )
-    restore_settings(stack)
-    versions.local = Local(stack, project.folder)
+    versions.deploy_project(project)
     ended = versions.ended(versions.dispatch("letter", {"text": "<b>"}))
     found_result: dict[str, str] = ended["result"]
     return found_result

@@ -1,10 +1,11 @@
-"""One stack on a local AWS, which a test deploys each time that an organization's work changes."""
+"""One stack on a local AWS, which a test deploys each time that an organization's work, or the
+version of Job Runners, changes."""
 
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -15,9 +16,13 @@ import pytest
 from emulated_aws.deploy import build, deploy
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import restore_settings
+from job_runners.building.target import Target
+from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
+from job_runners.cli.stack import Stack
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Local, roomy_home
+from newcomers import Newcomer
 from released_code import TEMPLATE
 from stack_clients import session
 
@@ -34,6 +39,7 @@ class DeployedVersions:
     home: Path
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     local: Local = field(init=False)  # as it is deployed now
+    seconds: float = field(init=False)  # that the last deploy of a project took
 
     @cached_property
     def _built(self) -> Path:
@@ -58,6 +64,45 @@ class DeployedVersions:
         stack = deploy(self.running, self.home, folder, parameters)
         restore_settings(stack)
         self.local = Local(stack, tree)
+
+    def new_project(self, newcomer: Newcomer, name: str, work: str, **variables: str) -> Newcomer:
+        """Return a person in a new project with this work, whose deploys reach the local AWS."""
+        aws = {
+            **self.running.credentials.variables,
+            "AWS_ENDPOINT_URL": self.running.endpoint_url,
+            "AWS_REGION": REGION,
+            "SAM_CLI_POLL_DELAY": "0.3",
+            "__SAM_CLI_APP_DIR": str(newcomer.folder / "sam"),
+        }
+        person = replace(newcomer, variables=aws | variables)
+        person.jobs("init", name)
+        person = person.inside(name)
+        (person.folder / name / "__init__.py").write_text(work)
+        config = person.folder / "samconfig.toml"
+        ours = f'"DeletionProtection=false", "AwsEndpointUrl={self.running.endpoint_url}"'
+        architecture = f"Architecture={Target.this_machine().architecture}"
+        text = config.read_text().replace("Architecture=arm64", architecture)
+        config.write_text(text.replace("overrides = [", f"overrides = [{ours}, "))
+        assert ours in config.read_text()
+        return person
+
+    def deploy_project(self, project: Newcomer) -> None:
+        """Deploy a project with its own command."""
+        began = time.monotonic()
+        project.jobs("deploy", timeout=600)
+        self.seconds = time.monotonic() - began
+        aws = session(self.running.credentials)
+        cloudformation = aws.client("cloudformation", endpoint_url=self.running.endpoint_url)
+        name = project.folder.name
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+        stack = replace(
+            Stack.from_outputs(name, REGION, outputs, self.running.endpoint_url),
+            aws_access_key_id=self.running.credentials.access_key_id,
+            aws_secret_access_key=self.running.credentials.secret_access_key,
+        )
+        restore_settings(stack)
+        self.local = Local(stack, project.folder)
 
     # --- its jobs ---
 

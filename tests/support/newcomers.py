@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from installed import build_wheel, pip
+from job_runners import __version__
 from job_runners.building.app_folder import AppFolder
 from job_runners.building.build import CACHE, Target, _dependencies
 from job_runners.places import CODE as ROOT
 from package_index import index_of_this_environment
 
-NEXT = "9.0.0"
+_MINOR, _, _PATCH = __version__.rpartition(".")
+NEXT = f"{_MINOR}.{int(_PATCH) + 1}"  # the next version, which a test pretends
 
 
 @dataclass(frozen=True)
