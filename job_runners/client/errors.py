@@ -129,8 +129,8 @@ class AccessDenied(ApiError):
 
 class NotFound(
     ApiError,
-    of="job-not-found failed-task-not-found error-group-not-found queue-not-found schedule-not-found "
-    "webhook-not-found",
+    of="job-not-found failed-task-not-found error-group-not-found queue-not-found "
+    "schedule-not-found webhook-not-found",
 ):
     """The job, failed task, error group, queue, schedule or webhook doesn't exist, has expired, or
     isn't visible to this caller."""
