@@ -58,7 +58,7 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
         JobRequest.max_attempts.set(replacement.max_attempts),
         set_or_remove(JobRequest.attempt_limit, replacement.attempt_limit),
         JobRequest.first_run_at.set(replacement.first_run_at),
-        *_follow_up_actions(job, replacement),
+        *_follow_up_actions(replacement),
         *_restart_actions(job),
     ]
     if job.follows is not None or _keeps_position(job, replacement):
@@ -94,11 +94,9 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
     return change
 
 
-def _follow_up_actions(job: JobRequest, replacement: Replacement) -> list[Action]:
+def _follow_up_actions(replacement: Replacement) -> list[Action]:
     """Return the actions that give the job the follow-ups of the request."""
     names = ("on_end", "on_failure", "announcement")
-    if all(getattr(job, name) == getattr(replacement, name) for name in names):
-        return []
     return [set_or_remove(getattr(JobRequest, name), getattr(replacement, name)) for name in names]
 
 
