@@ -440,6 +440,8 @@ def test_the_port_of_kept_data_may_be_taken(project: Path) -> None:
     with running(project, "--keep") as run:
         before = run.stack.endpoint_url
     with socket.socket() as other:
+        # The first run's last connections may hold the port for a minute.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", int(before.rpartition(":")[2])))
         other.listen()
         with running(project, "--keep") as run:
