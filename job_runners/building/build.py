@@ -33,6 +33,7 @@ from job_runners.building.bytecode import (
     compile_sources,
     first_mistake,
 )
+from job_runners.building.forgotten import check_requirements
 from job_runners.building.function_files import HANDLERS, SHIPPED
 from job_runners.building.install_problems import described
 from job_runners.building.prune import prune
@@ -75,7 +76,11 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
 
 
 def check(app: AppFolder) -> None:
-    """Build a temporary tree for this machine, and raise the same errors as `build`."""
+    """Build a temporary tree for this machine, and raise the same errors as `build`.
+
+    Also raise UnusableAppFolder if the code imports a package that no lock pins.
+    """
+    check_requirements(app)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         link(Path(scratch), app)

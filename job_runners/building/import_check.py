@@ -30,10 +30,7 @@ def main() -> None:
     try:
         for name in modules:
             importlib.import_module(name)
-        registry = importlib.import_module("job_runners.engine.registry.registry").registry()
-        for name in registry.modules():
-            importlib.import_module(name)  # so that a mistake is shown with its place
-        registry.resolve_all()
+        importlib.import_module("job_runners.engine.registry.registry").registry().resolve_all()
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
         problem = describe(error)
     json.dump(problem, output)

@@ -10,6 +10,7 @@ from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import check_version, locked
 from job_runners.building.app_stack import check_policies
 from job_runners.building.environments import make_tools, tools_folder
+from job_runners.building.forgotten import check_requirements
 from job_runners.building.lint import lint
 from job_runners.building.sam_folder import check_parameters, template, write_sam_folder
 from job_runners.errors import JobRunnersError
@@ -30,6 +31,8 @@ def main() -> int:
         for each in own:
             check_policies(each, written)
         make_tools()
+        if app:
+            check_requirements(app)
         rendered = [written] if app and app.workers else []
         for each in (template(), *rendered, *own):
             lint(each)

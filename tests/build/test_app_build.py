@@ -79,7 +79,7 @@ def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
 )
 def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Target) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
-    with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py:1: ModuleNotFound"):
+    with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
         build(target, tmp_path / "tree", app)
 
 

@@ -84,7 +84,8 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/lists.py": SETTING},
-            "{app}/acme/lists.py:3: AppSettingMissing: The setting API_KEY doesn't exist",
+            "{app}/acme/lists.py, line 3: AppSettingMissing: The setting API_KEY doesn't exist. A "
+            "module is imported at build time too, with no settings and no AWS",
         ),
         (
             {"acme/__init__.py": "LIMIT = 3\nMOST = LIMT\n"},
@@ -165,7 +166,8 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/lists.py": "\nimport no_such_thing\n"},
-            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. ",
+            "'acme.lists:read_list' ({app}/acme/__init__.py, line 4) can't be loaded: "
+            "{app}/acme/lists.py, line 2: ModuleNotFoundError: No module named 'no_such_thing'. ",
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
