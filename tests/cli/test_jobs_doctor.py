@@ -204,6 +204,13 @@ def test_what_could_be_safer_is_advice_and_not_a_failure(
     assert {(each["check"], each["verdict"]) for each in findings()} == {(check, "advice")}
 
 
+def test_manual_changes_that_nobody_looked_for_are_not_called_none(account: Account) -> None:
+    account.drift = "NOT_CHECKED"
+    (finding,) = findings()
+    assert (finding["check"], finding["verdict"]) == ("drift", "unknown")
+    assert "aws cloudformation detect-stack-drift --stack-name" in finding["fix"]
+
+
 Declare = Callable[[dict[str, Recurring]], None]
 
 

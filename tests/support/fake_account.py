@@ -36,7 +36,7 @@ class Account:
     """What there is. A test changes it, or puts down an error for one operation."""
 
     created_at: float = 1_795_521_600
-    drift: str = "NOT_CHECKED"
+    drift: str = "IN_SYNC"
     resources: dict[str, tuple[str, str]] = field(default_factory=lambda: dict(RESOURCES))
     outputs: dict[str, str] = field(default_factory=lambda: dict(OUTPUTS))
     functions: dict[str, dict[str, Any]] = field(

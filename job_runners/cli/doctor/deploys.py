@@ -9,12 +9,20 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
 def drift(deployed: Deployed) -> Iterator[Issue]:
     """Check what CloudFormation's last drift detection found. This check doesn't start one."""
-    if deployed.described.get("DriftInformation", {}).get("StackDriftStatus") == "DRIFTED":
+    status = deployed.described.get("DriftInformation", {}).get("StackDriftStatus")
+    if status == "DRIFTED":
         yield Issue(
             "Resources of the stack differ from its template, so they were changed manually.",
             "To list the changes: aws cloudformation describe-stack-resource-drifts "
             f"--stack-name {deployed.stack.name}",
             Verdict.ADVICE,
+        )
+    elif status != "IN_SYNC":
+        yield Issue(
+            "CloudFormation hasn't looked for manual changes yet.",
+            "To let it look, for some minutes: aws cloudformation detect-stack-drift "
+            f"--stack-name {deployed.stack.name}",
+            Verdict.UNKNOWN,
         )
 
 
