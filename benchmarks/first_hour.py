@@ -98,8 +98,11 @@ def many_jobs(work: Work, sizes: Sizes) -> Rows:
     statuses = Counter(each["status"] for each in jobs)
     if statuses != {"succeeded": sizes.jobs}:
         raise NotAsExpected(f"the jobs ended as {dict(statuses)}")
-    ends = [min(each["created_at"] for each in jobs), max(each["finished_at"] for each in jobs)]
-    done_in = seconds_between(dict(zip("ab", ends, strict=True)), "a", "b")
+    whole = {
+        "created_at": min(each["created_at"] for each in jobs),
+        "finished_at": max(each["finished_at"] for each in jobs),
+    }
+    done_in = seconds_between(whole, "created_at", "finished_at")
     title = f"{sizes.jobs:,} jobs"
     yield f"{title}, accepted", f"{accepted_in:.1f} s ({sizes.jobs / accepted_in:.0f} per second)"
     yield f"{title}, done", f"{done_in:.1f} s ({sizes.jobs / done_in:.0f} per second)"
