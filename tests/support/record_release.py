@@ -200,7 +200,7 @@ def record_groups(this: Recorder) -> None:
         this.run(member)
     with patch("job_runners.store.group_chunks.SIZE", 1):  # so that the group is large
         counted = this.run(this.dispatch("group_canceled", "released_gatherer"))
-        counts = progress.count_actions(counted)
+        counts = progress.actions_that_store_counts(counted)
         counted = transitions.postpone(counted, counted.due_at or 0, Lane.WAITS, counts).after
         group_waits.cancel_members(counted, by=None)
 

@@ -70,10 +70,11 @@ def group_of_batch(row: JobRequest) -> Group:
     return groups.new_group(row, BATCH_GROUP, is_large=_total(row) > group_chunks.SIZE)
 
 
-def count_actions(parent: JobRequest) -> list[Action]:
-    """Return the actions that store the counts of a waiting parent's group, if the group is large.
+def actions_that_store_counts(parent: JobRequest) -> list[Action]:
+    """Return the actions that store the counts of a waiting parent's group in the parent's row.
 
-    The progress of a batch is that of its members.
+    Return no actions for a small group, because each request counts its members. For a batch, the
+    actions also store its progress, which is that of its members.
     """
     group = groups.awaited_group(parent)
     if group.shards == 1:

@@ -1,13 +1,13 @@
 """Estimate how many jobs wait for a worker, from a sample of the rows in the due index.
 
-No index has counts, and a counter would cost a write for each job. So this reads at most
-MAX_SAMPLED rows: those that are due first, some from later times, so that an old backlog of one
-queue doesn't hide the other queues, and some that have run for a while. A process keeps a sample
-for 10 seconds.
+No index has counts, and a counter would cost a write for each job. So this reads a sample of at
+most MAX_SAMPLED rows: those that are due first, some that have run for a while, and some that are
+due later. Without the latter, an old backlog of one queue would hide the other queues. A process
+keeps a sample for 10 seconds.
 
 No index has the times of starts either. If jobs of one type wait, perhaps under a pause, and none
-of them runs, the last start is looked for among a few jobs that were created just before them, or
-later.
+of them runs, this looks for the type's last start among a few other jobs: those that were created
+just before the first waiting job, and some that were created after it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,53 +23,55 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shards
 from job_runners.values import Value
 
 MAX_SAMPLED = 1000
-# If there are more rows, the sample consists of this many that are due first, this many that the
-# timer has seen running, and the same number of rows from each of several slices of later times.
-_MAX_FIRST = 500
-_MAX_RUNNING = 200
-_SLICES = 8
+# If there are more rows than MAX_SAMPLED, the sample has three parts.
+_MAX_FIRST = 500  # rows that are due first
+_MAX_RUNNING = 200  # rows that the timer has seen running
+_SLICES = 8  # the rest: equally many rows from each of several slices of the later due times
 _PAGE_SIZE = 125  # keys per query: an eighth of the sample, because a lane has eight shards
-_MAX_LEASE = 16 * clock.MINUTE  # the lease of a running job ends by then; later rows are scheduled
+# A running job is due when its lease ends, which is within this time. So rows of the lane PROMPT
+# that are due later are scheduled jobs.
+_MAX_LEASE = 16 * clock.MINUTE
 _CACHE_TIME = 10 * clock.SECOND
-_START_TIME = clock.MINUTE  # how long it may normally take until a worker starts a job
-# Last starts are looked for if jobs of a type have waited for longer, for up to this many types.
-_MAX_TYPES = 4
-_JOBS_BEFORE = 50  # of those created before the job that has waited longest
-_LATER_TIMES = 4  # at which later jobs are looked for
-_JOBS_PER_TIME = 25  # of those created before each of these times
+# If a job has waited for longer than it normally takes until a worker starts a job, the last start
+# of its type is looked for.
+_NORMAL_START_DELAY = clock.MINUTE
+_MAX_LATE_JOBS = 4  # late jobs for which a last start is looked for
+_MAX_PAUSES = 4  # pauses whose first job counts as waiting
+_JOBS_BEFORE = 50  # jobs to read that were created before each late job
+# Between the creation of the latest job and now, other jobs are read at this many times, and this
+# many that were created before each of these times.
+_LATER_TIMES = 4
+_JOBS_PER_TIME = 25
 
 
 class Backlog(Value):
-    """The sampled jobs of one type in one queue. Times are in milliseconds since 1970.
-
-    `oldest_since` is when the job that has waited longest could have run, or None if no sampled job
-    waits. `last_started_at` is the latest start that was found.
-    """
+    """The counts of the sampled jobs of one type in one queue. Times are in ms since 1970."""
 
     queue_name: str
     job_type: str
     waiting: int = 0
     running: int = 0
+    # When the job that has waited longest could have run, and its id. None if no sampled job waits.
     oldest_since: int | None = None
     oldest_id: str | None = None
-    last_started_at: int | None = None
+    last_started_at: int | None = None  # the latest start that was found
 
 
 class Sample(Value):
-    """The counted jobs. If `is_full`, there may be more jobs, and each number is a minimum."""
+    """The counts of the sampled jobs. If `is_full`, there are more jobs, so each is a minimum."""
 
     counts: tuple[Backlog, ...]
     is_full: bool
 
 
 class _Job(NamedTuple):
-    """A job that runs, that has waited for a worker since `since`, or that has ended."""
+    """A sampled job, or a started job that was looked for."""
 
     queue_name: str
     job_type: str
     organization_id: str
     is_running: bool
-    since: int
+    since: int  # when it could have run
     id: str
     created_at: int
     started_at: int | None
@@ -102,26 +104,32 @@ caches.register(_cached.clear)
 
 
 def sample(organization_id: str | None) -> Sample:
-    """Return the counts of one organization, or of all, by queue and then by job type.
+    """Return the counts of an organization, or of all if it is None, by queue, then by job type.
 
-    Jobs that a pause, a line or a wait holds, and jobs whose time hasn't come, aren't counted.
+    Jobs that wait under a pause, in a line, for a time, for a signal or for a group aren't counted.
     """
     sampled = _read_sampled()
     if organization_id not in sampled.samples:
-        jobs = _by_type(_of_organization(organization_id, sampled.jobs))
-        held_jobs = _of_organization(organization_id, _first_held())
-        late_jobs = _oldest_first([*_first_of_stuck_types(jobs), *held_jobs])
-        started_jobs = _by_type(_find_started(late_jobs, sampled.read_at))
-        counts = [
-            _count(key, jobs.get(key, []), started_jobs.get(key, []))
-            for key in sorted({*jobs, *started_jobs})
-        ]
-        sampled.samples[organization_id] = Sample(tuple(counts), sampled.is_full)
+        sampled.samples[organization_id] = _sample_of(organization_id, sampled)
     return sampled.samples[organization_id]
 
 
+def _sample_of(organization_id: str | None, sampled: _SampledJobs) -> Sample:
+    jobs = _by_type(_of_organization(organization_id, sampled.jobs))
+    held_jobs = _of_organization(organization_id, _first_held())
+    waiting_jobs = _oldest_first([*_first_of_stuck_types(jobs), *held_jobs])
+    started_jobs = _by_type(_find_started(waiting_jobs, sampled.read_at))
+    counts = [
+        _count(key, jobs.get(key, []), started_jobs.get(key, []))
+        for key in sorted({*jobs, *started_jobs})
+    ]
+    return Sample(tuple(counts), sampled.is_full)
+
+
 def _of_organization(organization_id: str | None, jobs: list[_Job]) -> list[_Job]:
-    return [job for job in jobs if organization_id in (None, job.organization_id)]
+    if organization_id is None:
+        return jobs
+    return [job for job in jobs if job.organization_id == organization_id]
 
 
 _JobsByType = dict[tuple[str, str], list[_Job]]  # the keys are a queue and a job type
@@ -152,14 +160,14 @@ def _count(key: tuple[str, str], jobs: list[_Job], started_jobs: list[_Job]) -> 
 
 
 def _first_of_stuck_types(types: _JobsByType) -> list[_Job]:
-    """Return the job that has waited longest of each type of which no job runs."""
+    """Return the longest-waiting job of each type that has no running job."""
     stuck = (jobs for jobs in types.values() if not any(job.is_running for job in jobs))
     return [_oldest_first(jobs)[0] for jobs in stuck]
 
 
 def _first_held() -> list[_Job]:
     """Return the first job that each pause holds."""
-    paused = islice(pauses.current().paused(), _MAX_TYPES)
+    paused = islice(pauses.current().paused(), _MAX_PAUSES)
     job_ids = (entry.job_id for pause in paused for entry in pauses.held_entries(pause, 1))
     return [_Job.of(row) for row in queries.read_many(job_ids).values()]
 
@@ -169,19 +177,24 @@ def _oldest_first(jobs: list[_Job]) -> list[_Job]:
 
 
 def _find_started(waiting_jobs: list[_Job], now: int) -> Iterator[_Job]:
-    """Yield started jobs that were created before each waiting job, or since the first of them."""
-    late_jobs = [job for job in waiting_jobs if now - job.since > _START_TIME]
-    for job in late_jobs[:_MAX_TYPES]:
-        yield from _created_before(job, job.created_at, _JOBS_BEFORE)
-    for job in late_jobs[:1]:
+    """Yield started jobs that were created before each late job, or after the first late job.
+
+    `waiting_jobs` begins with the job that has waited longest.
+    """
+    late_jobs = [job for job in waiting_jobs if now - job.since > _NORMAL_START_DELAY]
+    for job in late_jobs[:_MAX_LATE_JOBS]:
+        yield from _started_before(job.created_at, job.organization_id, _JOBS_BEFORE)
+    if late_jobs:
+        first = late_jobs[0]
+        age = now - first.created_at
         for number in range(1, _LATER_TIMES + 1):
-            until = job.created_at + (now - job.created_at) * number // _LATER_TIMES
-            yield from _created_before(job, until, _JOBS_PER_TIME)
+            until = first.created_at + age * number // _LATER_TIMES
+            yield from _started_before(until, first.organization_id, _JOBS_PER_TIME)
 
 
-def _created_before(job: _Job, until: int, limit: int) -> Iterator[_Job]:
-    """Return the started ones of the jobs in this job's organization that were created last."""
-    page = queries.page(job.organization_id, limit=limit, until=until)
+def _started_before(until: int, organization_id: str, limit: int) -> Iterator[_Job]:
+    """Read the last `limit` jobs created by `until`, and return those that have started."""
+    page = queries.page(organization_id, limit=limit, until=until)
     return (_Job.of(row) for row in page.jobs if row.started_at is not None)
 
 
@@ -190,44 +203,55 @@ def _read_sampled() -> _SampledJobs:
     for sampled in _cached:
         if 0 <= now - sampled.read_at < _CACHE_TIME:
             return sampled
-    keys, is_full = _sample_keys(now)
-    rows = queries.read_many(keys).values()
+    ids, is_full = _sampled_ids(now)
+    rows = queries.read_many(ids).values()
     jobs = [_Job.of(row) for row in rows if row.status is Status.RUNNING or _could_run(row)]
-    _cached[:] = [_SampledJobs(now, jobs, is_full, {})]
-    return _cached[0]
+    sampled = _SampledJobs(now, jobs, is_full, samples={})
+    _cached[:] = [sampled]
+    return sampled
 
 
-def _sample_keys(now: int) -> tuple[list[str], bool]:
+def _sampled_ids(now: int) -> tuple[list[str], bool]:
     """Return the ids of the sampled rows, and whether there are more rows."""
     unclaimed = [*due_shards(Lane.QUEUED), *due_shards(Lane.RESENT)]
     prompt = due_shards(Lane.PROMPT)
-    end, last_lease_end = due_index.END_OF_TIME, now + _MAX_LEASE
-    by_time = merge(
-        due_index.merge_shards(unclaimed, end, _PAGE_SIZE),
+    last_lease_end = now + _MAX_LEASE
+    by_due_time = merge(
+        due_index.merge_shards(unclaimed, due_index.END_OF_TIME, _PAGE_SIZE),
         due_index.merge_shards(prompt, last_lease_end, _PAGE_SIZE),
-        key=lambda key: key.due_at or 0,
+        key=lambda row: row.due_at or 0,
     )
-    first = list(islice(by_time, MAX_SAMPLED + 1))
+    first = list(islice(by_due_time, MAX_SAMPLED + 1))
     if len(first) <= MAX_SAMPLED:
-        return [key.id for key in first], False
+        return [row.id for row in first], False
+    # There are too many rows. The sample begins with running jobs and with the rows due first.
     running = due_index.merge_shards(prompt, last_lease_end, _MAX_RUNNING // len(prompt), after=now)
-    running_ids = [key.id for key in islice(running, _MAX_RUNNING)]
+    running_ids = [row.id for row in islice(running, _MAX_RUNNING)]
     first_count = _MAX_FIRST + _MAX_RUNNING - len(running_ids)
-    start = last = first[first_count].due_at or 0
-    for key in islice(due_index.merge_shards(unclaimed, end, 1, newest_first=True), 1):
-        last = max(start, key.due_at or 0)
-    sampled_ids = dict.fromkeys([*running_ids, *(key.id for key in first[:first_count])])
+    first_ids = [row.id for row in first[:first_count]]
+    later_ids = _ids_of_slices(unclaimed, start=first[first_count].due_at or 0, now=now)
+    return list(dict.fromkeys([*running_ids, *first_ids, *later_ids])), True
+
+
+def _ids_of_slices(shards: list[str], start: int, now: int) -> Iterator[str]:
+    """Yield ids of rows that are due at `start` or later, from each of several slices of time."""
+    newest = next(due_index.merge_shards(shards, due_index.END_OF_TIME, 1, newest_first=True), None)
+    last = start if newest is None else max(start, newest.due_at or 0)
     slice_size = (MAX_SAMPLED - _MAX_FIRST - _MAX_RUNNING) // _SLICES
     for number in range(_SLICES):
-        # One shard of each lane is enough, because each has jobs of all queues.
-        shards = unclaimed[number::_SLICES]
-        after = start + number * (last - start) // _SLICES - 1
-        keys = due_index.merge_shards(shards, end, slice_size, after=after)
+        # Each slice reads one shard of each lane. That is enough, because each shard has jobs of
+        # all queues. A lane has as many shards as there are slices.
+        slice_shards = shards[number::_SLICES]
         if number == 0:  # otherwise the sample could lack a burst of jobs that have just become due
-            keys = due_index.merge_shards(shards, now, slice_size, newest_first=True)
-        sampled_ids |= dict.fromkeys(key.id for key in islice(keys, slice_size))
-    return list(sampled_ids), True
+            rows = due_index.merge_shards(slice_shards, now, slice_size, newest_first=True)
+        else:
+            after = start + number * (last - start) // _SLICES - 1
+            rows = due_index.merge_shards(
+                slice_shards, due_index.END_OF_TIME, slice_size, after=after
+            )
+        yield from (row.id for row in islice(rows, slice_size))
 
 
 def _could_run(row: JobRequest) -> bool:
-    return row.status is Status.QUEUED or (row.status.timed and row.starts_in == 0)
+    has_run_time = row.status.timed  # it is scheduled or retryable
+    return row.status is Status.QUEUED or (has_run_time and row.starts_in == 0)

@@ -1,8 +1,9 @@
-"""Decide what to do with a due row, which the timer must look at.
+"""Decide what the timer does with a due row.
 
 These functions only compute. `job_runners.engine.tick.due_row` reads the row and acts on the
-decision. A job is *held* while it waits under a pause or in a line, and *admitted* when it may go
-on. It has *capacity* if it has a slot, or a start that was counted under a rate.
+decision. Jobs of a queue with limits wait in a *line*. A job is *held* while it waits in a line,
+under a pause or for another job, and *admitted* when it may continue. It has *capacity* if it has a
+slot of its queue, or a start that was counted under the queue's rate.
 """
 
 from enum import Enum, auto
@@ -28,8 +29,8 @@ MAX_CHECK_GAP = clock.HOUR
 # If too many messages wait for workers, a due row is postponed by at least this time, even if its
 # start deadline (`_start_deadline`) has passed. It is then in the *backlog*.
 _MIN_RESEND_DELAY = 10 * clock.MINUTE
-# How long an admitted job, or a job between two invocations, keeps its capacity if no worker claims
-# it.
+# How long an admitted job, or a job between two invocations, keeps its capacity before a worker
+# claims it.
 _MAX_UNCLAIMED_TIME = clock.HOUR
 
 
@@ -57,8 +58,8 @@ class DecisionInput(Value):
     now: int
     starts_in: int  # the milliseconds until its start time, or 0
     is_known: bool  # whether this deploy knows the row's type
-    start_within: float
-    # The next two are None for a row that runs or is held.
+    start_within: float  # how many seconds after it could run the job expires
+    # A row that runs or is held has neither a pause nor limits here.
     pause: Pause | None  # the active pause of its type or queue
     limits: Limits | None  # the limits of its queue, if the row `is_long_unclaimed`
     ahead: int = 0  # how many milliseconds before its due time a queued row is handled
@@ -104,7 +105,7 @@ class HoldInLine(Value):
 class SendMessage(Value):
     """Send a message now, or at `resend_at` if too many messages are waiting for workers."""
 
-    is_first: bool  # whether the timer sends the row for the first time, even if too many wait
+    is_first: bool  # no message was sent before, so send one now even if too many wait
     next_check_at: int
     resend_at: int
 
@@ -118,8 +119,9 @@ def is_due(row: JobRequest, until: int, ahead: int) -> bool:
     `until` includes `ahead`, the milliseconds by which unclaimed rows are handled early. Running
     and waiting rows aren't handled early.
     """
-    ignores_ahead = row.status in (Status.RUNNING, Status.WAITING)
-    return row.due_at is not None and row.due_at <= until - (ahead if ignores_ahead else 0)
+    if row.status in (Status.RUNNING, Status.WAITING):
+        until -= ahead
+    return row.due_at is not None and row.due_at <= until
 
 
 def is_long_unclaimed(row: JobRequest, now: int) -> bool:
@@ -173,7 +175,7 @@ def _decide_unclaimed(row: JobRequest, inputs: DecisionInput) -> Decision:
     can_start = can_change and inputs.is_known
     if can_start and inputs.pause is not None:
         return Hold(inputs.pause)
-    # Hold even a job whose type this deploy doesn't know, because other jobs need its slot.
+    # Hold the job even if this deploy doesn't know its type, because other jobs need its slot.
     if can_change and inputs.limits is not None:
         return HoldInLine(inputs.limits)
     next_check_at = _next_check_at(row, inputs.now) + inputs.ahead
@@ -219,8 +221,8 @@ def _next_check_at(row: JobRequest, now: int) -> int:
     """Return when to check an unclaimed row next.
 
     The gap grows with the time that the row has waited, so that rows that wait long cost little.
-    But an admitted job is checked when it should lose its capacity. If it is still admitted after
-    that, its queue no longer has limits, for example.
+    But an admitted job is checked when it should lose its capacity. (It keeps its capacity after
+    that time if, for example, its queue no longer has limits.)
     """
     gap = min(max(now - row.could_run_at, conditional_write.GRACE), MAX_CHECK_GAP)
     if row.admitted_at is not None and not is_long_unclaimed(row, now):

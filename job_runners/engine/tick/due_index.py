@@ -1,6 +1,8 @@
-"""Read the due rows from the index, in the order of their due times.
+"""Read the due rows from the due index, in the order of their due times.
 
-The index has a *lane* for each kind of event that rows wait for. Each lane has several shards.
+The index has a *lane* for each kind of event that rows wait for. Each lane has several shards,
+because a single one would be a hot key. A *key* here is an entry of the index: a row with only its
+id and due time.
 """
 
 import heapq
@@ -12,15 +14,15 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 
-END_OF_TIME = 10**15  # later than every time in a sort key, which has 15 digits of milliseconds
+END_OF_TIME = 10**15  # later than the time in any sort key, which has 15 digits of milliseconds
 _PAGE_SIZE = 1000  # keys per query
 
 
 def due_in(lane: Lane, until: int, limit: int) -> list[JobRequest]:
     """Return the rows of a lane that are due by `until`, oldest first.
 
-    If there are more than `limit`, return that many of the oldest and of the newest, alternating.
-    So a row that has just become due doesn't wait until a backlog is gone.
+    If there are more than `limit`, return the `limit` oldest and the `limit` newest, alternating,
+    so that a row that has just become due doesn't wait until a backlog is gone.
     """
     shards = due_shards(lane)
     oldest = list(islice(merge_shards(shards, until), limit))
@@ -40,16 +42,17 @@ def merge_shards(
     after: int = -1,
     newest_first: bool = False,
 ) -> Iterator[JobRequest]:
-    """Yield the keys of all these shards in the order of their due times. Read them as needed.
+    """Yield the keys of all these shards in the order of their due times.
 
-    A shard that can't be read doesn't delay the others. If none can be read, raise the first error.
+    Pages are read only as needed. A shard that can't be read doesn't delay the others. If none can
+    be read, raise the first error.
     """
     errors: list[Exception] = []
 
     def read(shard: str) -> Iterator[JobRequest]:
         try:
             yield from queries.due(shard, until, page_size, after=after, newest_first=newest_first)
-        except Exception as error:  # noqa: BLE001 - it may be throttled, and the others still work
+        except Exception as error:  # noqa: BLE001 - this shard may be throttled, others may not
             telemetry.crashed(error)
             errors.append(error)
 
@@ -60,7 +63,7 @@ def merge_shards(
 
 
 def count_unclaimed(limit: int) -> int:
-    """Count the rows that were sent again, are still unclaimed, and whose next check isn't due.
+    """Count the rows that the timer has sent, that no worker has claimed, and that aren't due yet.
 
     Count at most `limit` rows in each shard.
     """
@@ -68,13 +71,13 @@ def count_unclaimed(limit: int) -> int:
     for shard in due_shards(Lane.RESENT):
         try:
             count += queries.count_due(shard, clock.now(), limit)
-        except Exception as error:  # noqa: BLE001 - perhaps too many are sent, but no row is lost
+        except Exception as error:  # noqa: BLE001 - the run may send too many, but loses no row
             telemetry.crashed(error)
     return count
 
 
 def unclaimed_ids(limit: int) -> list[str]:
-    """Return the ids of at most this many of the rows that `count_unclaimed` counts."""
+    """Return the ids of at most `limit` of the rows that `count_unclaimed` counts."""
     rows = merge_shards(due_shards(Lane.RESENT), END_OF_TIME, after=clock.now())
     return [row.id for row in islice(rows, limit)]
 

@@ -1,6 +1,8 @@
 """Handle one due row in a timer run: read it, decide what to do with it, and do that.
 
-Whatever the decision is, the row's due time is then in the future, or removed.
+Each decision moves the row's due time into the future, or removes it. To *hold* a job is to let it
+wait, for example under a pause or in the *line* of a queue with limits. To *admit* it is to let it
+continue.
 """
 
 from job_runners import clock
@@ -50,10 +52,10 @@ def process_due_row(
     """Handle a row that is due by `until`. Return the outcome.
 
     - `index_row` has only the attributes of the index.
-    - `budget` limits the messages of this run. It is None if there is no limit, or if a message is
-      already reserved for this row.
+    - `budget` limits the messages of this run. It is None if there is no limit, or if the caller
+      has already reserved a message for this row.
     - `admissions` admits the waiting jobs of each line once per run, and again if a slot was freed.
-    - `until` includes `ahead`, the milliseconds by which unclaimed rows are handled early.
+    - `ahead`: the milliseconds by which unclaimed rows are handled early. `until` includes them.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. In both cases the row has a due time, so a later run handles
@@ -118,19 +120,20 @@ def _apply(
 def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
     """Admit a held job that isn't in a line, if it may continue. Return whether it may."""
     if action is Action.ADMIT_FOLLOWER:
-        # Imported here because most timer runs don't need it.
+        # Imported here because most timer runs find no job that waits for another one.
         from job_runners.engine.dispatch import unique_work
 
         return unique_work.admit_if_holder_ended(row, send)
     if action is Action.CHECK_GROUP:
+        # Imported here because most timer runs find no group.
         from job_runners.engine.groups import leftover_markers, progress
 
         leftover_markers.sweep(row)
         if settle.check_group(row, send):
             return True
-        actions = progress.count_actions(row)
+        counts = progress.actions_that_store_counts(row)
         # If another process has admitted the job, this raises PreconditionFailed.
-        transitions.postpone(row, leftover_markers.next_check(row), Lane.WAITS, actions)
+        transitions.postpone(row, leftover_markers.next_check(row), Lane.WAITS, counts)
         return False
     if action is Action.ADMIT_FROM_PAUSE:
         return pausing.admit_or_keep(row, send)
@@ -187,12 +190,12 @@ def _hold_in_line(
 
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
-    # If the job has no entry in its line, for example because it was quarantined, put it back.
+    # Put the job's entry back if the line lacks it, for example because it was quarantined.
     if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
         transitions.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.HELD
     admissions.admit_waiting(row.queue_name, gates.line_key(row))
-    # If the job was admitted, this raises PreconditionFailed: the row needs nothing more.
+    # If the job was just admitted, this raises PreconditionFailed, and the row needs no check.
     transitions.postpone(row, pausing.next_check(row), Lane.HELD)
     return Disposition.HELD

@@ -1,4 +1,8 @@
-"""Limit how many messages the timer sends, because too many would only wait in Lambda's queue."""
+"""Limit how many messages the timer sends, because too many would only wait in Lambda's queue.
+
+A job is *unclaimed* from the timer's message about it until a worker starts it. A *worker class* is
+a group of workers with a Lambda function of their own, which runs some of the job types.
+"""
 
 import threading
 from collections import Counter
@@ -10,8 +14,8 @@ from job_runners.engine.tick import due_index
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
-# How many rows of the backlog a run reads, in multiples of `max_unclaimed`, to find some of a
-# worker class that has messages left.
+# A run reads up to this many times `max_unclaimed` rows of the backlog, to find rows of a worker
+# class that has messages left.
 _BACKLOG_FACTOR = 10
 
 
@@ -19,19 +23,19 @@ class MessageBudget:
     """The number of messages that one timer run may still send. The run's threads share it.
 
     Of the rows that the timer has sent, at most `max_unclaimed` may be unclaimed at a time. Before
-    its first message, the run counts the rows that earlier runs sent. After that, it counts only
+    its first message, the run counts the unclaimed rows of earlier runs. After that, it counts only
     its own messages.
 
-    If no message is left and the stack has worker classes, perhaps only the workers of one class
-    are blocked. The run then reads the classes of the unclaimed rows, and `max_unclaimed` applies
-    to each class separately.
+    If no message is left and the app has worker classes, perhaps only the workers of one class are
+    busy. The run then reads the classes of the unclaimed rows, and applies `max_unclaimed` to each
+    class separately.
     """
 
     def __init__(self, max_unclaimed: int) -> None:
         self._max_unclaimed = max_unclaimed
         self._unclaimed_earlier: int | None = None  # how many rows of earlier runs are unclaimed
         self._sent_ids: list[str] = []  # the rows for which this run has taken a message
-        # How many rows of each class are unclaimed. Counted when no message is left.
+        # How many rows of each class are unclaimed, or None until no message is left.
         self._unclaimed_by_class: Counter[str | None] | None = None
         self._lock = threading.Lock()
 
@@ -63,7 +67,8 @@ class MessageBudget:
             return chosen
 
     def _take(self, job_id: str, job_type: str, even_if_empty: bool = False) -> bool:
-        if self._count_left() <= 0 and not self._has_class_left(job_type) and not even_if_empty:
+        is_empty = self._count_left() <= 0 and not self._has_class_left(job_type)
+        if is_empty and not even_if_empty:
             return False
         self._sent_ids.append(job_id)
         if self._unclaimed_by_class is not None:

@@ -1,8 +1,7 @@
-"""Measure, for two metrics, how long the oldest wait for a signal and the oldest wait in a line
-have taken.
+"""Measure how long the oldest wait for a signal, and the oldest wait in a queue's line, have taken.
 
-The due index has only the ends of waits, so their beginnings are read from the rows. In a stack
-without waits, a measurement costs only sixteen empty queries.
+Each becomes a metric. The due index has only the ends of waits, so the beginnings are read from the
+rows. If no job waits, a measurement costs only sixteen empty queries.
 """
 
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from job_runners.store import current_wait, queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 from job_runners.store.lines import is_line
 
-_MAX_ROWS = 1000  # the most rows of a lane that are read, beginning with those that are due first
+_MAX_ROWS = 1000  # rows that are read from each lane, beginning with those that are due first
 
 
 def measure() -> None:
@@ -24,8 +23,8 @@ def measure() -> None:
     starts = [wait.since for wait in signal_waits if wait]
     if starts:
         telemetry.oldest_wait(clock.now() - min(starts))
-    in_line = [row for row in _first_rows(Lane.HELD) if is_line(row.held_by)]
-    starts = [row.waiting_since for row in in_line if row.waiting_since is not None]
+    rows_in_line = [row for row in _first_rows(Lane.HELD) if is_line(row.held_by)]
+    starts = [row.waiting_since for row in rows_in_line if row.waiting_since is not None]
     if starts:
         telemetry.oldest_in_line(clock.now() - min(starts))
 

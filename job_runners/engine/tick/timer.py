@@ -1,13 +1,18 @@
 """Run the timer once: start the due occurrences of schedules, and handle every due row.
 
-Each row stores its *due time*, at which the timer must look at it. Most jobs finish before that. A
-row becomes due because its message was lost, its worker died, or its start time has come. The timer
-moves the due time of each row that it handles into the future, or removes it.
+Each job has a row in the table. The row stores its *due time*, at which the timer must look at it.
+Most jobs finish before that. A row becomes due because its message was lost, its worker died, or
+its start time has come. The timer moves the due time of each row that it handles into the future,
+or removes it.
 
-Rows are in *lanes*, by the kind of event that they wait for, so that a backlog of one kind doesn't
-delay the others. The first lane has the rows that the timer itself must start, and the running jobs
-whose lease it watches. For the other rows, the timer stops sending messages while MAX_UNCLAIMED of
-the rows that it has sent are unclaimed, because more messages wouldn't make a job start sooner.
+A worker *claims* a job when it starts to run it. To *send* a job or its row is to send a worker a
+message about it. To *hold* a job is to let it wait under a pause or a limit, and to *admit* it is
+to let it continue.
+
+Rows are in *lanes*, one for each kind of event that they wait for, so that a backlog of one kind
+doesn't delay the others: see `Lane`. In most lanes, the timer sends no more jobs while
+MAX_UNCLAIMED of those that it has sent are unclaimed, because more messages wouldn't make a job
+start sooner.
 """
 
 import math
@@ -64,7 +69,7 @@ class TickResult:
 
     @property
     def sent(self) -> int:
-        """Return how many jobs were sent."""
+        """Return how many jobs were sent. Each admitted job was also sent."""
         return self.counts[Disposition.SENT] + self.counts[Disposition.ADMITTED]
 
     def add(self, disposition: Disposition) -> None:
@@ -93,12 +98,14 @@ def tick(
 ) -> TickResult:
     """Handle due rows and schedules in `threads` threads, until `until` (ms since 1970).
 
-    `delegate` asks another process to start the occurrences of one shard of the schedules: see
-    `recurring.start_due`.
+    `delegate` is called with the name of a shard of the schedules, and asks another process to
+    start the occurrences of that shard: see `recurring.start_due`.
     """
     timer_run = _TimerRun(send, until, threads)
     budget = MessageBudget(MAX_UNCLAIMED)
     with timer_run.starting_occurrences(delegate):
+        # The jobs that have waited longest come first. The lane QUEUED adds rows to the backlog, so
+        # this run takes its share of the backlog before it handles that lane.
         timer_run.admit_held(limit=_MAX_ROWS_PER_END)
         timer_run.process_lane(Lane.PROMPT, budget)
         timer_run.process_lane(Lane.WAITS, budget)
@@ -112,14 +119,14 @@ def tick(
 
 
 def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
-    """Handle due rows, oldest first, until one message is sent.
+    """Handle due rows, oldest first, until one message is sent. Return the counts of handled rows.
 
     This is for a worker process that polls the table instead of receiving messages. It needs no
     budget, because it sends one message and waits for that job.
 
-    Queued rows that become due within `ahead` milliseconds are handled too, because a new row isn't
-    due until GRACE has passed. `page` rows per shard are read at a time, because the first may need
-    no message.
+    Queued rows that become due within `ahead` milliseconds are handled too. Otherwise a new row
+    would wait for a minute, because it becomes due only if its message seems to be lost. The timer
+    reads `page` rows per shard at a time, because the first may need no message.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
     timer_run.admit_held(limit=1)
@@ -130,7 +137,7 @@ def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
 
 
 class _TimerRun:
-    """One timer run. It ends at `until`, after `max_sends` messages, or if AWS keeps failing."""
+    """A timer run. It ends at `until`, after `max_sends` messages, or when AWS keeps failing."""
 
     def __init__(self, send: Send, until: int, threads: int, max_sends: float = math.inf) -> None:
         self.result = TickResult()
@@ -157,10 +164,11 @@ class _TimerRun:
 
     def _start_occurrences(self, delegate: Callable[[str], None] | None, until: int) -> None:
         try:
-            marks = schedule_marks.marks()
+            marks = schedule_marks.marks()  # they exist if the app has schedules
             if not marks and not registry().recurring:
                 return
-            from job_runners.engine.schedules import recurring  # many stacks have no schedules
+            # Imported here because many apps have no schedules.
+            from job_runners.engine.schedules import recurring
 
             self.result.schedules = recurring.start_due(
                 self._send, until=until, threads=self._threads, delegate=delegate, marks=marks
@@ -171,8 +179,8 @@ class _TimerRun:
     def admit_held(self, limit: int) -> None:
         """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were raised.
 
-        These jobs come before due rows because they have waited longest. They get half of the time,
-        so that the rows get the other half. At most `limit` jobs of ended pauses are admitted.
+        This takes at most half of the time, so that due rows get the other half. It admits at most
+        `limit` jobs of ended pauses.
         """
         half = self._half_time()
         try:
@@ -189,8 +197,8 @@ class _TimerRun:
         if self._is_over():
             return
         rows = due_index.due_in(lane, clock.now(), _MAX_ROWS_PER_END)
-        late = max((clock.now() - (row.due_at or 0) for row in rows), default=0)
-        self.result.lag = max(self.result.lag, late)
+        lag = max((clock.now() - (row.due_at or 0) for row in rows), default=0)
+        self.result.lag = max(self.result.lag, lag)
         self.process(rows, budget)
 
     def take_backlog(self, budget: MessageBudget) -> list[JobRequest]:
@@ -201,29 +209,35 @@ class _TimerRun:
         """
         if self._is_over():
             return []
-        # Only their due times distinguish the rows of the backlog from new ones: new rows are due
-        # by this time, and the others were postponed by at least `_MIN_RESEND_DELAY`.
+        # Only its due time tells whether a row belongs to the backlog. Each new row is due within
+        # GRACE. Rows of the backlog are due later, because they were postponed by ten minutes or
+        # more.
         new_rows_due_by = clock.now() + conditional_write.GRACE
         shards = due_shards(Lane.QUEUED)
         backlog = due_index.merge_shards(shards, due_index.END_OF_TIME, after=new_rows_due_by)
         first = next(backlog, None)
-        if first is None:  # don't let the budget count the unclaimed rows for nothing
+        if first is None:  # `take_for` would count the unclaimed rows, which costs queries
             return []
         return budget.take_for(chain([first], backlog))
 
     def process(
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
     ) -> None:
-        """Handle each row once it is due, or `ahead` milliseconds earlier if it is unclaimed."""
-        remaining = iter(rows)
-        self._in_threads(
-            remaining, lambda row: self._process(row, clock.now() + ahead, budget, ahead)
-        )
+        """Handle those rows that are due, or unclaimed and due within `ahead` milliseconds."""
+
+        def process(row: JobRequest) -> None:
+            self._process(row, clock.now() + ahead, budget, ahead)
+
+        self._in_threads(iter(rows), process)
 
     def process_backlog(self, rows: Iterable[JobRequest]) -> None:
         """Handle these rows, even if they aren't due yet. A message is reserved for each."""
-        remaining = iter(rows)
-        self._in_threads(remaining, lambda row: self._process(row, row.due_at or 0, None))
+
+        def process(row: JobRequest) -> None:
+            due_at = row.due_at or 0  # "due by its own due time" is true of each row
+            self._process(row, until=due_at, budget=None)
+
+        self._in_threads(iter(rows), process)
 
     def _process(
         self, row: JobRequest, until: int, budget: MessageBudget | None, ahead: int = 0
@@ -251,7 +265,8 @@ class _TimerRun:
         """Call `call` with each key. Return whether there was time for all keys."""
         remaining = iter(keys)
         self._in_threads(remaining, call)
-        return next(remaining, None) is None
+        unhandled_key = next(remaining, None)
+        return unhandled_key is None
 
     def _in_threads(self, items: Iterator[_T], call: Callable[[_T], None]) -> None:
         """Call `call` with each item, in the threads of the run, until the run is over."""
@@ -284,7 +299,10 @@ class _TimerRun:
 
 
 def _postpone_broken(index_row: JobRequest) -> None:
-    """Postpone a row that can't be read or handled. If that fails, the row stays due."""
+    """Postpone a row that can't be read or handled. If that fails, the row stays due.
+
+    `index_row` has only the attributes of the index, so it exists even if the row can't be read.
+    """
     try:
         later = clock.now() + MAX_CHECK_GAP
         transitions.set_aside(index_row.id, seen_due_at=index_row.due_at or 0, due_at=later)

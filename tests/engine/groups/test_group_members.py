@@ -162,7 +162,7 @@ def test_the_progress_of_a_large_group_does_not_go_back_while_a_member_is_retrie
     bench.tick()
     groups.put_marker(str(failed.member_of), failed.id)  # as if a retry began
     parent = gathering.read()
-    parent.update(progress.count_actions(parent))
+    parent.update(progress.actions_that_store_counts(parent))
     seen = progress.of_groups(parent)["all"]
     assert (seen.counts.open, seen.progress) == (4, 25)
 
