@@ -286,7 +286,7 @@ def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
 def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
+    monkeypatch.setattr(execution, "_MAX_DEPLOY_WAIT", 0)
     assert "failed without a reason: InvalidPayload" in broken_promise(
         near=740, faults={Fault.DEPLOYS}
     )

@@ -1,9 +1,10 @@
 """Dispatch the work that a running job asks for: children, members of its group, and tasks.
 
-A *child* is a job that another job, its *parent*, dispatches.
+A *child* is a job that another job, its *parent*, dispatches. The children whose ends a parent
+waits for are the *members* of a *group*.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
@@ -40,9 +41,10 @@ class Children:
 
         The id is derived from the parent and the key, so that retries of the parent don't dispatch
         the child again. If the child's job type is unique, the id may be that of an existing job.
-        Raises ChildExpired if the child may have been dispatched before, and its row be gone.
+        Raises ChildExpired if an earlier attempt may have dispatched the child so long ago that its
+        row may be gone.
         """
-        # Imported here because most jobs dispatch nothing.
+        # Imported here because most jobs dispatch nothing. So are the modules of other methods.
         from job_runners.engine.dispatch import checking, dispatch
 
         send = self._sender(job_type)
@@ -76,17 +78,9 @@ class Children:
         its error after the others are saved and recorded.
         """
         from job_runners.engine.dispatch import bulk, checking
-        from job_runners.store import steps
-        from job_runners.store.children import step_name
 
         send = self._sender(job_type)
-
-        def find(key: str) -> Any:
-            return steps.find(parent, step_name(key))
-
-        # An earlier invocation may have recorded some children as steps.
-        found_steps = zip(payloads, bulk.in_threads(find, payloads), strict=True)
-        ids = {key: str(step.result) for key, step in found_steps if step is not None}
+        ids = _recorded_ids(parent, payloads)
         new_keys = [key for key in payloads if key not in ids]
         if new_keys:
             _refuse_if_row_may_be_gone(parent)
@@ -106,12 +100,7 @@ class Children:
         results = bulk.dispatch_jobs(jobs, send, until=until)
         results_by_key = zip(new_keys, results, strict=True)
         saved_ids = {key: result.row.id for key, result in results_by_key if result.row}
-
-        def record(key: str) -> str:
-            """Record the child's id as a step. Return the id that is recorded."""
-            return str(steps.record(parent, step_name(key), saved_ids[key], began_at).result)
-
-        ids |= dict(zip(saved_ids, bulk.in_threads(record, saved_ids), strict=True))
+        ids |= _record_ids(parent, saved_ids, began_at)
         for result in results:
             if result.error is not None and not isinstance(result.error, NotReached):
                 raise result.error
@@ -156,7 +145,7 @@ class Children:
         row = queries.read(job_id)
         if row is None or row.organization_id != sender.organization_id:
             raise JobNotFound(job_id)
-        from job_runners.work.payloads import as_json  # its pydantic is loaded by now
+        from job_runners.work.payloads import as_json
 
         signaling.signal(row, name, as_json(value), self._send)
 
@@ -164,10 +153,36 @@ class Children:
         return require_sender(self._send, name, "is dispatched by a job")
 
 
+def _recorded_ids(parent: JobRequest, keys: Iterable[str]) -> dict[str, str]:
+    """Return the ids of the children that an earlier invocation recorded as steps, by key."""
+    from job_runners.engine.dispatch import bulk
+    from job_runners.store import steps
+    from job_runners.store.children import step_name
+
+    def find(key: str) -> Any:
+        return steps.find(parent, step_name(key))
+
+    found_steps = zip(keys, bulk.in_threads(find, keys), strict=True)
+    return {key: str(step.result) for key, step in found_steps if step is not None}
+
+
+def _record_ids(parent: JobRequest, ids: Mapping[str, str], began_at: int) -> dict[str, str]:
+    """Record the ids of children as steps. Return the ids that are recorded, by key."""
+    from job_runners.engine.dispatch import bulk
+    from job_runners.store import steps
+    from job_runners.store.children import step_name
+
+    def record(key: str) -> str:
+        return str(steps.record(parent, step_name(key), ids[key], began_at).result)
+
+    return dict(zip(ids, bulk.in_threads(record, ids), strict=True))
+
+
 def _refuse_if_row_may_be_gone(parent: JobRequest) -> None:
     """Raise ChildExpired if a child may have run before, so long ago that its row may be gone.
 
-    If no step records a child, only its row can show that it was dispatched.
+    If no step records the child, only its row can show that it was dispatched. A job's
+    `unrecorded_since` is when it may first have dispatched a child without a step.
     """
     since = parent.unrecorded_since
     if since is None:
@@ -178,9 +193,10 @@ def _refuse_if_row_may_be_gone(parent: JobRequest) -> None:
 
 
 def _announced_job(parent: JobRequest) -> str | None:
-    """Return the id of the job whose end a child of the built-in job `announce` delivers.
+    """Return the id of the job whose end the children of `parent` deliver, if it is an `announce`.
 
-    The delivery counts as a follow-up of that job. A follow-up has no follow-ups of its own, so the
-    delivery's own end isn't announced. Return None for children of other jobs.
+    A child of the built-in job `announce` delivers the end of another job to a webhook, so it
+    counts as a follow-up of that job. A follow-up has no follow-ups of its own, so the end of the
+    delivery isn't announced. Return None for other parents.
     """
     return parent.follow_up_of if parent.job_type == Jobs.ANNOUNCE else None

@@ -1,6 +1,8 @@
 """Claim a job: make sure that no other invocation runs it at the same time.
 
-A claim is a conditional write to the job's row, which stores the claim's token.
+A claim is a conditional write to the job's row, which stores the claim's token. To *release* a job
+is to undo the claim of a job whose function wasn't called. A job with *gates* may have to wait for
+the end of a pause, or for capacity of its queue, before it starts.
 """
 
 from typing import NamedTuple
@@ -41,12 +43,12 @@ class Invocation(NamedTuple):
 
     @property
     def may_release_until(self) -> int:
-        """Return the time until which it may try to release a job whose function wasn't called."""
+        """Return the time until which the invocation may try to release its job."""
         return self.deadline - min(_MAX_CALL_TIME, self._length // 4)
 
     @property
     def has_time_to_start(self) -> bool:
-        """Return whether at least half of the time is left. Otherwise the function isn't called."""
+        """Return whether enough time is left to call the job's function: at least half of it."""
         return self.deadline - clock.now() >= self._length // 2
 
     @property
@@ -55,11 +57,11 @@ class Invocation(NamedTuple):
 
 
 def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest | None:
-    """Claim the message's job for this invocation. Return None if it must not run now.
+    """Claim the message's job for this invocation. Return None if the job must not run now.
 
-    Also return None if an error prevents the claim: the timer sends the job again when its row is
-    due. An exception would make Lambda write a failure record. That record could be mistaken for
-    one about another delivery of the same message, which may have claimed the job.
+    Also return None, instead of raising an error, if AWS fails: the timer sends the job again when
+    its row is due. After an exception, Lambda would write a failure record about the message. But
+    another delivery of the same message may have claimed the job, and the record would fail it.
     """
     # All tries use the same token, so that a later try recognizes a claim whose response was lost.
     token = new_id()
@@ -74,7 +76,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _send_again_if_early(refused.row, send)
-        # An earlier try may have held the job, and failed before it could settle that.
+        # An earlier try may have held the job, and failed before it settled the consequences.
         settle_unknown(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
@@ -104,16 +106,16 @@ def _try_once(
                 case wait:
                     settle(wait.hold(), send)
                     return None
-        except RaceLost as lost:  # another job took the slot or the start: read the line again
+        except RaceLost as lost:  # another job took the slot or the start: decide again
             telemetry.race_lost(lost)
 
 
 def _may_have_gates(message: JobMessage) -> bool:
     """Return whether the job's start needs more checks than a plain claim.
 
-    It does if a pause or a limit may prevent the start, or if the job gives up its unique key when
-    it starts. If the message names no queue, an older deploy has sent it, and only the row shows
-    the queue.
+    A pause or a limit may prevent the start, or the job may give up its unique key when it starts.
+    If the message names no queue, an older deploy has sent it. Then only the row shows the queue,
+    so the answer is yes.
     """
     unique = registry().job(message.job_type).unique
     return (
@@ -130,7 +132,7 @@ def _write_claim(
     token: str,
     entrance: transitions.Entrance | None = None,
 ) -> JobRequest:
-    """Write the claim, with the capacity that the entrance grants. Raises PreconditionFailed."""
+    """Write the claim, and take or use the entrance's capacity. Raises PreconditionFailed."""
     return transitions.claim(
         message.id,
         job_type=message.job_type,
@@ -144,9 +146,10 @@ def _write_claim(
 def _load_function(message: JobMessage) -> bool:
     """Load the function of the message's job. Return whether the job may be claimed.
 
-    This comes before the claim, so that an import that hangs or kills this process costs no
-    attempt. If the function can't be loaded for longer than the job may wait to start, return True:
-    the claimed job then fails for that reason.
+    Call this before the claim, so that an import that hangs or kills this process costs the job no
+    attempt. If the function can't be loaded, return False, so that the job waits for a newer
+    deploy. Once the job has waited for its `start_within`, return True: it then fails with the
+    import's error.
     """
     job = registry().job(message.job_type)
     try:
@@ -165,8 +168,8 @@ def _release_if_claimed(
 ) -> None:
     """Release a job if its claim was written although the call failed.
 
-    Otherwise the job would count as running without a worker, and its attempt would fail as
-    interrupted when the claim's lease ends.
+    Otherwise the job would count as running, although it has no worker, and its attempt would fail
+    as interrupted when the claim's lease ends.
     """
 
     def release() -> None:

@@ -1,7 +1,8 @@
 """The ways in which an invocation of a job can end, and how each is recorded.
 
-Each is a subclass of `Ending`. `job_runners.engine.running.execution` decides how an invocation
-ended, and `record` writes that to the job's row.
+Each way is a subclass of `Ending`. `job_runners.engine.running.execution` chooses the ending, and
+`record` writes it to the job's row. A *claim* is the right of one invocation to run the job. In a
+queue with limits, waiting jobs form a *line*, and each running job has one of its *slots*.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ClaimedJob(Value):
-    """A job that this invocation has claimed, and everything that is needed to run it."""
+    """A job that this invocation has claimed, with everything that is needed to run it."""
 
     job: Job
     invocation: Invocation
@@ -94,8 +95,8 @@ class InvocationOverEnding(Ending):
 
 
 class TurnOverEnding(Ending):
-    """The job yielded its slot and waits at the end of its line. The next job of the line, which
-    may be this one, is admitted."""
+    """The job yielded its slot and goes to the end of its line. The first job of the line, which
+    may be this one, gets the slot."""
 
     line: "LimitedLine"
 
@@ -119,7 +120,7 @@ class PauseEnding(Ending):
             return pausing.hold_under_pause(
                 self.pause, claimed.row, claimed.running.last_checkpoint
             )
-        except AWS_ERRORS as error:  # only end the invocation: the next one then holds the job
+        except AWS_ERRORS as error:  # end the invocation instead: the next one will hold the job
             telemetry.crashed(error)
             return fail_if_last(claimed, InvocationOverEnding()).write(claimed)
 
@@ -138,7 +139,7 @@ class ReleasedEnding(Ending):
 
 
 class ClaimLostEnding(Ending):
-    """Another process has changed the row, so this invocation has nothing to write."""
+    """Another process has changed the row, so this invocation must not write anything."""
 
     error: ClaimLostInterrupt
 
@@ -148,9 +149,9 @@ class ClaimLostEnding(Ending):
 
 
 def fail_if_last(claimed: ClaimedJob, ending: Ending) -> Ending:
-    """Return `ending`, after which the job needs another invocation.
+    """Return `ending`, after which the job needs another invocation, or a failure.
 
-    If this was the last invocation that the job may have, return a failed attempt instead.
+    Return a failure if this was the last invocation that the job may have.
     """
     if claimed.row.counted_invocations >= claimed.job.max_invocations:
         return FailureEnding(InvocationsSpent(claimed.row.counted_invocations))
@@ -158,13 +159,13 @@ def fail_if_last(claimed: ClaimedJob, ending: Ending) -> Ending:
 
 
 def record(claimed: ClaimedJob, ending: Ending) -> Change:
-    """Write how an invocation ended, and retry until the invocation's deadline.
+    """Write how an invocation ended. Retry until the invocation's deadline.
 
-    If another process has changed the row, drop the outcome.
+    If another process has changed the row, drop the ending.
     """
     try:
         return retry_until(claimed.invocation.deadline, lambda: ending.write(claimed))
     except PreconditionFailed as refused:
-        # The write of an earlier try may have succeeded, and the row may have changed since.
+        # An earlier try may have succeeded although its response was lost.
         telemetry.claim_lost(refused)
         return Change.unknown(claimed.row)

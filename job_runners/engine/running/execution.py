@@ -1,7 +1,9 @@
 """Run the job or task of a message in the worker.
 
-For a job, the worker claims it, reads its payload, calls its function and records how the
-invocation ended (its *ending*). Every runner calls `run` with each message that it receives.
+Every runner calls `run` with each message that it receives. A worker first *claims* a job, so that
+no other worker runs it at the same time. Then it reads the payload, calls the job's function and
+records the *ending*: how this invocation ended. A job that isn't finished may have further
+invocations. A job that is *released* is unclaimed again, and the timer sends it later.
 """
 
 from collections.abc import Callable
@@ -59,20 +61,20 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# How many seconds a job waits for a deploy before it fails, if its payload doesn't fit the model or
-# its function raises NotDeployed.
-_DEPLOY_TIME = 60 * 60.0
+# How many seconds a job waits for a newer deploy before it fails, if its payload doesn't fit the
+# model or its function raises NotDeployed.
+_MAX_DEPLOY_WAIT = 60 * 60.0
 
 
 def run(message: Message, *, deadline: int, send: Send) -> None:
-    """Handle a message. Return normally once an outcome is recorded.
+    """Handle a message. Return once the outcome is recorded. If that fails, raise an error.
 
     `deadline` is when this process will have ended, in milliseconds since 1970. `send` sends later
-    messages. If it can't, the job gets no further invocation.
+    messages. If it can only refuse them (see `can_send`), the job gets no further invocation.
     """
     if settings().traces:
         # The app's own code may configure OpenTelemetry, so import it before the first span begins.
-        # An import that fails is repeated below, where its error is handled.
+        # If the import fails, the functions below repeat it and handle the error.
         with suppress(Exception):
             registry()
     with telemetry.work_context(message):
@@ -82,7 +84,7 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
             case TaskMessage():
                 run_task(message, send=send)
             case QueueMessage():
-                # Imported here because most messages are about work.
+                # Imported here because few messages are about a queue instead of a job or task.
                 from job_runners.engine.lines import admission
 
                 admission.wake_up(message, send, deadline=deadline)
@@ -91,9 +93,10 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
 def run_task(message: TaskMessage, *, send: Send) -> None:
     """Run a task's function. If it fails and has a retry policy, send it again.
 
-    Do nothing if another message has already begun the task. Raises an error if the task is unknown
-    or can't be loaded, if its payload is invalid, or if AWS fails before the task begins or when it
-    is sent again. Lambda then keeps the event, because a newer deploy may be able to run the task.
+    Do nothing if another message has already begun the task. Raises an error if the task can't
+    begin: because it is unknown, can't be loaded or has an invalid payload, or because AWS fails.
+    Also raises an error if the task can't be sent again. Lambda then keeps the event, because a
+    newer deploy may be able to run the task.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -102,11 +105,14 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
         return
     try:
         telemetry.payload_given(payload)
-        _run_in_context_managers(lambda: _current_task(message), lambda: task.run(payload))
-    except BaseException as error:  # noqa: BLE001 - a task may raise any exception
+        _run_in_context_managers(
+            call=lambda: task.run(payload), describe_work=lambda: _current_task(message)
+        )
+    except BaseException as error:
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
-        _reraise_ctrl_c(error)
+        if isinstance(error, KeyboardInterrupt):
+            raise  # Ctrl-C is recorded as the task's failure, but the user stops the process too
     else:
         telemetry.task_done(message)
 
@@ -120,15 +126,16 @@ def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
     with telemetry.claimed(row):
         claimed = _begin(row, invocation, send)
         # Don't keep the ending in a variable. The traceback of its error refers to this frame, so
-        # the two would form a reference cycle.
+        # the frame and the ending would form a reference cycle.
         _end(claimed, _call(claimed))
 
 
 def _end(claimed: ClaimedJob, ending: Ending) -> None:
-    """Record how an invocation ended, and settle what follows. Raise a recorded Ctrl-C again."""
+    """Record how an invocation ended, and settle what follows."""
     settle(record(claimed, ending), claimed.send)
-    if isinstance(ending, FailureEnding):
-        _reraise_ctrl_c(ending.error)
+    if isinstance(ending, FailureEnding) and isinstance(ending.error, KeyboardInterrupt):
+        # Ctrl-C is recorded as a failed attempt, but the user wants to stop the process too.
+        raise ending.error
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
@@ -137,14 +144,14 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
     running = RunningJob(
         row,
         budget,
-        lambda: _children(send),
+        children=lambda: _make_children(send),
         can_start_invocation=can_send(send),
         may_be_paused=can_send(send) and row.counted_invocations < job.max_invocations,
     )
     return ClaimedJob(job, invocation, budget, running, send)
 
 
-def _children(send: Send) -> "Children":
+def _make_children(send: Send) -> "Children":
     # Imported here because most jobs dispatch nothing.
     from job_runners.engine.running.children import Children
 
@@ -159,14 +166,14 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
 
 def _call(claimed: ClaimedJob) -> Ending:
     """Read the payload of a claimed job, and call its function. Return how the invocation ended."""
-    payload = _read_payload(claimed)
-    if isinstance(payload, Ending):
-        return payload
+    payload_or_ending = _read_payload(claimed)
+    if isinstance(payload_or_ending, Ending):
+        return payload_or_ending
     if claimed.row.rerun_of is not None:
         failure = _copy_steps(claimed)
         if failure is not None:
             return failure
-    return _call_function(claimed, payload)
+    return _call_function(claimed, payload_or_ending)
 
 
 def _copy_steps(claimed: ClaimedJob) -> Ending | None:
@@ -186,8 +193,8 @@ def _copy_steps(claimed: ClaimedJob) -> Ending | None:
 def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
-    After most errors, the job is released and tried again later. If they last too long, the attempt
-    fails. It fails at once if a later try would raise the same error.
+    After most errors, the job is released and tried again later. If the errors last too long, the
+    attempt fails. It fails at once if a later try would raise the same error.
     """
     try:
         stored = retry_until(
@@ -196,25 +203,26 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
         )
         payload = registry().job_payload(claimed.row.job_type, stored)
     except InvalidPayload as error:  # a newer deploy's model may accept the payload
-        return _release_or_fail(claimed, error, _DEPLOY_TIME)
+        return _release_or_fail(claimed, error, _MAX_DEPLOY_WAIT)
     except AWS_ERRORS as error:
         return _release_or_fail(claimed, error, claimed.job.start_within)
     except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
         return FailureEnding(error)
     if not claimed.invocation.has_time_to_start:
-        return ReleasedEnding(sends_now=True)
+        return ReleasedEnding(sends_now=True)  # another invocation starts the job at once
     telemetry.payload_given(payload)
     return payload
 
 
 def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
-    from job_runners.work.payloads import as_json  # reading the payload has imported it
+    # Imported here because it imports pydantic. Reading the payload has already imported both.
+    from job_runners.work.payloads import as_json
 
     try:
         with alarm(claimed.budget.left()):
             result = _run_in_context_managers(
-                lambda: _current_job(claimed.row),
-                lambda: as_json(claimed.job.run(claimed.running, payload)),
+                call=lambda: as_json(claimed.job.run(claimed.running, payload)),
+                describe_work=lambda: _current_job(claimed.row),
             )
     except (AroundFailed, NotDeployed) as error:
         return _ending_before_work(claimed, error)
@@ -248,25 +256,25 @@ def _ending_before_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) 
     if isinstance(error, AroundFailed):
         return _release_or_fail(claimed, error, claimed.job.start_within)
     tracebacks.begin_at_work(error)
-    return _release_or_fail(claimed, error, _DEPLOY_TIME)
+    return _release_or_fail(claimed, error, _MAX_DEPLOY_WAIT)
 
 
-def _release_or_fail(claimed: ClaimedJob, error: Exception, limit: float) -> Ending:
+def _release_or_fail(claimed: ClaimedJob, error: Exception, max_wait: float) -> Ending:
     """Return the ending of an invocation whose job could not begin its work.
 
-    The job is released, so that the timer sends it again. If it could have run for more than
-    `limit` seconds already, the attempt fails instead.
+    The job is released, so that the timer sends it again. If the job has been ready to run for more
+    than `max_wait` seconds, the attempt fails instead.
     """
-    if clock.now() - claimed.row.could_run_at > limit * clock.SECOND:
+    if clock.now() - claimed.row.could_run_at > max_wait * clock.SECOND:
         return FailureEnding(error)
     telemetry.left_for_later(error)
     return ReleasedEnding()
 
 
 def _turn_over_ending(claimed: ClaimedJob) -> Ending:
-    """Return the ending of an invocation whose job yielded its slot.
+    """Return the ending of an invocation whose job yielded its slot to the next job of its line.
 
-    In a queue without limits no job waits, so the next invocation starts at once.
+    In a queue without limits, no job waits, so the job's next invocation starts at once.
     """
     from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
@@ -280,12 +288,6 @@ def _wait_ending(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
     from job_runners.engine.running import wait_endings
 
     return wait_endings.ending_of(claimed, interrupt)
-
-
-def _reraise_ctrl_c(error: BaseException) -> None:
-    """Raise a recorded Ctrl-C again, because the user wants to stop the process too."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
 
 
 def _current_task(message: TaskMessage) -> CurrentWork:
@@ -310,10 +312,13 @@ def _current_job(row: JobRequest) -> CurrentWork:
 
 
 def _run_in_context_managers(
-    describe_work: Callable[[], CurrentWork], call: Callable[[], _T]
+    *, call: Callable[[], _T], describe_work: Callable[[], CurrentWork]
 ) -> _T:
-    """Call `call` inside the app's context managers, if it has any: `job_runners.work.around`."""
-    arounds = registry().around
-    if not arounds:
+    """Call `call` inside the context managers that the app defines in AROUND, if it has any.
+
+    The context managers get the description of the work: see `job_runners.work.around`.
+    """
+    context_managers = registry().around
+    if not context_managers:
         return call()
-    return run_inside(arounds, describe_work(), call, telemetry.around_failed)
+    return run_inside(context_managers, describe_work(), call, telemetry.around_failed)

@@ -1,7 +1,7 @@
 """Handle the failure records that Lambda writes for events it gave up on.
 
-The job or task of such an event is *settled*: its outcome is recorded, or its next attempt is
-scheduled.
+The job or task of such an event is *settled*: this records its outcome, or schedules its next
+attempt. A worker *claims* a job before it runs it.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from job_runners.store.queries import read
 from job_runners.work.errors import EntryNotLoaded
 
 # The errors that a worker raises for a task that it can't begin.
-_CANT_BEGIN = (
+_CANNOT_BEGIN_ERRORS = (
     UnknownTask.__name__,
     UnknownMessageVersion.__name__,
     InvalidPayload.__name__,
@@ -38,12 +38,13 @@ _CANT_BEGIN = (
     NotForwarded.__name__,
 )
 # Lambda's errors for a handler that could not be loaded. None of our code has run.
-_HANDLER_NOT_LOADED = (
+_NOT_LOADED_ERRORS = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
 )
-# The event waited too long in Lambda's queue. Lambda's own retries are off, so it was never tried.
+# The event waited too long in Lambda's queue. No function has run, because Lambda tries each event
+# only once.
 _TOO_OLD = "EventAgeExceeded"
 _RESEND_DELAY = 60.0  # seconds, after which a current deploy may have finished
 
@@ -52,8 +53,8 @@ def handle_record(record: object, send: Send) -> None:
     """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
 
     A job is settled only if this message led to its current claim, and its function may have run.
-    If the failed invocation began nothing, another delivery of the same message may have the claim,
-    and its invocation may still be running.
+    Otherwise, another delivery of the same message may have the claim, and its invocation may still
+    be running.
 
     Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
     read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. After
@@ -77,7 +78,8 @@ def handle_record(record: object, send: Send) -> None:
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
                 send(message, _RESEND_DELAY)
-            case TaskMessage() if may_begin(message):  # no other message has begun the task
+            # `may_begin` is false if another message has begun the task, which may still run.
+            case TaskMessage() if may_begin(message):
                 could_not_send = _response(record).get("errorType") == SendFailed.__name__
                 cause = SendFailed("its next attempt", error.how) if could_not_send else error
                 record_failed_task(message, cause, send)
@@ -106,8 +108,8 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 def _never_ran(record: Mapping[str, Any]) -> bool:
     """Return whether the function of the job or task was certainly not called.
 
-    Either Lambda never invoked the worker, for example because the event was too old, or it
-    couldn't load the worker, or the worker couldn't begin the task.
+    There are three reasons: Lambda never invoked the worker, for example because the event was too
+    old; Lambda couldn't load the worker; or the worker couldn't begin the task.
     """
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}
@@ -115,7 +117,7 @@ def _never_ran(record: Mapping[str, Any]) -> bool:
     return (
         never_invoked
         or context.get("condition") == _TOO_OLD
-        or _response(record).get("errorType") in (*_CANT_BEGIN, *_HANDLER_NOT_LOADED)
+        or _response(record).get("errorType") in (*_CANNOT_BEGIN_ERRORS, *_NOT_LOADED_ERRORS)
     )
 
 

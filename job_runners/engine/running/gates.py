@@ -1,11 +1,13 @@
-"""Decide whether a job may start now, with regard to its *gates*: pauses, and its queue's limits.
+"""Decide whether a job's *gates* allow it to start now: pauses, and the limits of its queue.
 
-A job that may not start now is *held*: it waits under a pause, or in the *line* of its queue and
-key. Later `job_runners.engine.lines.pausing` admits it when the pause has ended, or
-`job_runners.engine.lines.admission` when its line has capacity. A *grant* is the capacity that a
-line gives to a job: a slot, a start under its rate, or both.
+A job that may not start now is *held*: it waits under a pause, or in a *line*. A line consists of
+the waiting jobs of a queue that share a concurrency key. `job_runners.engine.lines.pausing`
+*admits* a held job, which means that it may start, when its pause has ended.
+`job_runners.engine.lines.admission` admits it when its line has capacity. A *grant* is the capacity
+that a line gives to a job: a slot, a start under the queue's rate, or both. An *entrance* states
+which capacity the job's claim takes or uses.
 
-This module is imported only where it is needed, because most jobs have no gates.
+Other modules import this one inside functions, because most jobs have no gates.
 """
 
 from contextlib import suppress
@@ -120,9 +122,9 @@ def decide(
 ) -> StartNow | AlreadyStarted | WaitInLine | WaitForResume:
     """Decide whether the job of a message may start now. See `ArrivedJob` for the arguments.
 
-    Raises PreconditionFailed if the job couldn't start now even without gates. The claim alone must
-    not decide that, because it doesn't check the gates: if another process made the job startable
-    in between, the claim would start it despite a pause.
+    Raises PreconditionFailed if the job couldn't start now even without gates. The claim also
+    checks that, but this mustn't rely on it: if another process made the job startable before the
+    claim, the claim would start it despite a pause.
     """
     row = read(message.id)
     if row is not None and row.status is Status.RUNNING and row.claim_token == token:
@@ -153,8 +155,8 @@ def _decide_by_limits(job: ArrivedJob) -> StartNow | WaitInLine:
 def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInLine:
     """Let an admitted job start if its line's rate allows that now or soon, and count the start.
 
-    The rate has already counted the job's admission, but that may be long ago, and other jobs may
-    be starting now. A job that can't start soon waits at its old position.
+    The rate counted the job when it was admitted. But that may be long ago, and other jobs may be
+    starting now. A job that can't start soon waits at its old position in the line.
     """
     row, rate = job.row, line.limits.rate
     if rate is None or not row.starts_under_rate or not can_send(job.send):
@@ -195,7 +197,9 @@ def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInLine
     grant = current.grant(_fair_group(row, line.limits)) if current.first is None else None
     if grant is not None:
         return job.start_with_grant(line.key, grant)
-    if not can_send(job.send):  # limits were declared or set after the job was dispatched
+    # A process that can't send can't admit the job later. Such a process dispatches no jobs with
+    # limits, so the limits were set after it dispatched this job.
+    if not can_send(job.send):
         telemetry.started_outside_limits(row)
         return job.start_without_limits()
     return WaitInLine(row, line, due_at=wake_ups.due_if_first(current))
@@ -242,8 +246,8 @@ def hold_in_line(
 def line_key(row: JobRequest) -> str:
     """Return the key of the job's line.
 
-    If the job was saved before its queue had limits, or was retried manually, the row has no key.
-    Then return the key that the job would get now.
+    A row has no key if the job was saved before its queue had limits, or was retried manually. For
+    such a row, return the key that the job would get now.
     """
     if row.concurrency_key is not None:
         return row.concurrency_key

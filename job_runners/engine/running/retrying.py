@@ -1,4 +1,4 @@
-"""After a failed attempt, decide whether and when to retry the work, and record that."""
+"""After a failed attempt of a job or task, record the error, and schedule a retry or give up."""
 
 import math
 from typing import Any
@@ -40,7 +40,7 @@ _NON_RETRYABLE = (
     InvocationsSpent,
     MissingObject,
 )
-# How many characters of each field the row stores. Each write of the row is billed by its size.
+# How many characters of each field the row stores. AWS bills each write of the row by its size.
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _FRAME_LIMIT = 200
@@ -60,7 +60,8 @@ def record_failed_attempt(
     """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
     If a caller has asked the job to stop, cancel it instead. `send` will send the next attempt.
-    Pass `rescue` for a job whose worker is gone, and the last checkpoint as `checkpoint` if known.
+    Pass `rescue=True` if the job's worker is gone. `checkpoint` is the last one that the function
+    reached, or None if it isn't known.
 
     Raises PreconditionFailed if another process has changed the row.
     """
@@ -98,10 +99,10 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
     """Log, count and store that a task failed for good.
 
     One failure may be reported twice. The metric `Failed` counts both reports, and `TasksFailed`
-    only the first. If AWS refuses the record, only the log line tells of the failure, and
-    `TasksFailed` still counts it.
+    only the first. If AWS refuses the record, the failure is only logged, and `TasksFailed` still
+    counts it.
     """
-    # Imported here because most jobs and tasks don't need it.
+    # Imported here because most tasks don't fail for good.
     from job_runners.store import failed_tasks
 
     telemetry.task_failed(message, error)
@@ -140,11 +141,14 @@ def seconds_before_retry(
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return an error as a row stores it: its kind, its message and the end of its traceback.
+    """Return an error as a row stores it, as a dict.
 
-    The record also has the `frame` that raised it if that is in the work's own code, the `module`
-    of its class if that is neither Python's nor ours, and the name of the `step` that raised it if
-    there is one.
+    - `kind`: the name of the error's class
+    - `message`
+    - `traceback`: its end
+    - `frame`: the place that raised the error, if it is in the work's own code
+    - `module`: the module of the error's class, unless the class is built in or one of Job Runners
+    - `step`: the name of the step that raised the error, if a step did
     """
     kind = type(error).__name__
     record = {
@@ -178,6 +182,6 @@ def _max_invocations(row: JobRequest) -> float:
 
 def _retry_policy(row: JobRequest) -> Retry | None:
     job = registry().jobs.get(row.job_type)
-    # A newer deploy may have types that this deploy doesn't have. For those types, the row's
-    # max_attempts limits the retries.
+    # If only a newer deploy has the job's type, use the default policy. The row's max_attempts
+    # limits the retries.
     return job.retry if job else Retry()

@@ -48,7 +48,7 @@ class SignalWaitEnding(Ending):
                 claimed.row, self.name, self.signal_names, until=self.until, checkpoint=checkpoint
             )
             telemetry.waits(change.after)
-        except RaceLost:  # a signal has just arrived
+        except RaceLost:  # a signal arrived just before the write, so the job needn't wait
             change = waits.continue_at_once(claimed.row, checkpoint)
             telemetry.invocation_over(change.after)
         return change
