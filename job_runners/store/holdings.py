@@ -91,7 +91,7 @@ class Release(Value):
         return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
 
 
-def write_freeing(
+def write_and_free(
     transition: str,
     job: JobRequest,
     actions: list[Action],

@@ -280,7 +280,7 @@ def start_what_recurs(stack: Stack, time: MovableClock) -> None:
     declared."""
     script.reset()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recurring, "_MAX_ALONE", 2)  # if more are due, the timer invokes itself
+        patch.setattr(recurring, "_MAX_WITHOUT_HELP", 2)  # for more, the timer invokes itself
         hourly = Recurring("sample_once", every=3600, organization_id="acme")
         patch.setitem(cast(Any, registry().recurring), "nightly", hourly)
         every_two = {**SCHEDULE, "missed": 2, "overlap": "allow"}

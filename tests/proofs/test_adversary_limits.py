@@ -32,15 +32,15 @@ def free_otherwise(
     monkeypatch: pytest.MonkeyPatch, transitions: set[str], write: Callable[..., Change]
 ) -> None:
     """Let these transitions give back what their row holds in this way."""
-    write_freeing = holdings.write_freeing
+    write_and_free = holdings.write_and_free
 
     def freeing(transition: str, *arguments: Any, **more: Any) -> Change:
         if transition not in transitions:
-            return write_freeing(transition, *arguments, **more)
+            return write_and_free(transition, *arguments, **more)
         kept = {name: more[name] for name in more.keys() - {"release"}}
         return write(transition, *arguments, **kept)
 
-    monkeypatch.setattr(holdings, "write_freeing", freeing)
+    monkeypatch.setattr(holdings, "write_and_free", freeing)
 
 
 def test_it_notices_when_a_slot_is_freed_in_a_second_write(
@@ -59,13 +59,13 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
 
 
 def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_freeing = holdings.write_freeing
+    write_and_free = holdings.write_and_free
 
     def write(transition: str, *arguments: Any, release: holdings.Release, **more: Any) -> Change:
         kept = release.__replace__(entry=()) if transition == "cancel" else release
-        return write_freeing(transition, *arguments, release=kept, **more)
+        return write_and_free(transition, *arguments, release=kept, **more)
 
-    monkeypatch.setattr(holdings, "write_freeing", write)
+    monkeypatch.setattr(holdings, "write_and_free", write)
     assert "its entry is there" in noticed(near=1555)
 
 

@@ -115,7 +115,7 @@ def test_it_notices_when_none_of_those_that_were_missed_is_made_up_for(
 
     def strictly(schedule: Schedule) -> Choice | None:
         choice = choose(schedule)
-        if choice is None or choice.at is None or clock.now() - choice.at < occurrence.ON_TIME:
+        if choice is None or choice.at is None or clock.now() - choice.at < occurrence.MAX_LATENESS:
             return choice
         return Choice(None, occurrence.with_skipped(choice.progress, choice.at, occurrence.MISSED))
 

@@ -32,29 +32,29 @@ def test_it_notices_when_a_record_is_taken_whoever_has_it(monkeypatch: pytest.Mo
 def test_it_notices_when_a_key_is_given_up_in_a_second_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_freeing = holdings.write_freeing
+    write_and_free = holdings.write_and_free
 
     def write(
         transition: str, job: JobRequest, *rest: Any, release: holdings.Release, **more: Any
     ) -> Change:
-        row = write_freeing(transition, job, *rest, release=release.__replace__(key=()), **more)
+        row = write_and_free(transition, job, *rest, release=release.__replace__(key=()), **more)
         if release.key:
             record = uniqueness.KeyRecord(f"unique#{job.unique_key}", "holder")
             record.delete()
         return row
 
-    monkeypatch.setattr(holdings, "write_freeing", write)
+    monkeypatch.setattr(holdings, "write_and_free", write)
     assert "by its record, not None's" in noticed()
 
 
 def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_freeing = holdings.write_freeing
+    write_and_free = holdings.write_and_free
 
     def write(transition: str, *rest: Any, release: holdings.Release, **more: Any) -> Change:
         kept = release.__replace__(key=()) if transition == "cancel" else release
-        return write_freeing(transition, *rest, release=kept, **more)
+        return write_and_free(transition, *rest, release=kept, **more)
 
-    monkeypatch.setattr(holdings, "write_freeing", write)
+    monkeypatch.setattr(holdings, "write_and_free", write)
     assert "by its record, not None's" in noticed()
 
 
@@ -71,7 +71,7 @@ def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPa
 def test_it_notices_when_a_replacement_is_told_by_what_it_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_freeing, put = holdings.write_freeing, blobs.put
+    write_and_free, put = holdings.write_and_free, blobs.put
     asked: list[bytes | None] = []
 
     def note(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
@@ -86,10 +86,10 @@ def test_it_notices_when_a_replacement_is_told_by_what_it_asks_for(
             def already_applied(row: JobRequest) -> bool:
                 return row.payload == this and not row.status.finished
 
-        return write_freeing(transition, *rest, already_applied=already_applied, **more)
+        return write_and_free(transition, *rest, already_applied=already_applied, **more)
 
     monkeypatch.setattr(blobs, "put", note)
-    monkeypatch.setattr(holdings, "write_freeing", write)
+    monkeypatch.setattr(holdings, "write_and_free", write)
     assert "was accepted, and job" in noticed(near=1366)
 
 

@@ -13,12 +13,12 @@ from job_runners.store.transitions import group_waits
 
 
 def finish(parent_id: str) -> Change | None:
-    """Admit a parent if no marker of its group is left. Return None if it still waits.
+    """Let a parent continue if no marker of its group is left. Return None if it still waits.
 
-    If a caller has canceled it with its members, cancel it instead of admitting it.
+    If a caller has canceled the parent with its members, cancel it instead.
 
-    This reads the parent before the markers. The write is then refused if, after the markers were
-    read, a member was retried or the parent began to wait again.
+    This reads the parent before the markers. So the write is refused if a member was retried, or if
+    the parent began to wait again, after the markers were read.
     """
     parent = read(parent_id)
     if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
@@ -39,7 +39,7 @@ def finish(parent_id: str) -> Change | None:
 
 
 def note_failure(row: JobRequest) -> None:
-    """Record in its group that a member has failed or was canceled, if that is how it ended."""
+    """If a member failed or was canceled, record that in its group."""
     if row.status is Status.CANCELED:
         groups.note_canceled(str(row.member_of), row.id)
     elif row.status is Status.FAILED:

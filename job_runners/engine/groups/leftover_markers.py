@@ -1,7 +1,8 @@
 """Delete the leftover markers of a group, when the timer checks the group.
 
-Each member that hasn't ended has a *marker*, an item of its own in the table. A marker is left over
-if the process that recorded the member's end was killed before it deleted the marker.
+A *parent* is a job that waits for a group of jobs, its *members*. Each member that hasn't ended has
+a *marker*, an item of its own in the table. A marker is left over if a process recorded the
+member's end, and was killed before it deleted the marker.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -17,13 +18,13 @@ from job_runners.store.queries import read_many
 from job_runners.store.transactions import RaceLost, RecordWrite, write_all
 
 _PAGE_SIZE = 100  # markers that are read at a time
-# The most pages of a shard that one check reads. While more than 1,000 members of a shard are
-# unfinished, some leftover markers may stay, but then the parent can't continue anyway.
+# How many pages of each shard one check reads. If more than 1,000 members of a shard are
+# unfinished, some leftover markers may stay for now. The parent must wait in any case.
 _MAX_PAGES = 10
 _MAX_GAP = 10 * clock.MINUTE
 _GAP_AFTER_A_DAY = clock.HOUR
-# An invocation writes a member's marker, and then its row. This long after the marker, it can't be
-# still about to write the row, because Lambda has ended it.
+# An invocation writes a member's marker first, and then its row. After this time, Lambda has
+# certainly ended that invocation, so a row that doesn't exist yet won't be written.
 _MAX_DISPATCH_TIME = 35 * clock.MINUTE
 
 
@@ -76,7 +77,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         now = clock.now() // clock.SECOND
         is_unchanged = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
     else:
-        is_unchanged = JobRequest.finished_at == row.finished_at  # a retry removes it
+        is_unchanged = JobRequest.finished_at == row.finished_at  # a retry removes `finished_at`
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=is_unchanged)
     try:
         write_all([groups.sweep_write(marker), row_check])

@@ -1,9 +1,10 @@
 """Report how many members of a group have ended.
 
-Each request counts the members of a small group. A large group has several *shards*. Its members
-are counted by the invocation that dispatches them, and later by the timer, which store the counts
-in the row of the *parent*, the job that waits for the group. Before the first of these counts, and
-after the parent's end, a request counts them too.
+A *parent* is a job that waits for a group of jobs, its *members*. A *batch* is a job that only
+dispatches a group. Each request counts the members of a small group. The members of a large group,
+which has several *shards*, are counted less often: by the invocation that dispatches them, and then
+by the timer. Both store the counts in the parent's row. A request counts a large group only before
+the first of these counts, and after the parent's end.
 """
 
 from collections import Counter
@@ -26,7 +27,7 @@ class GroupProgress(Value):
 
     counts: Counts
     progress: int  # percent
-    at: int | None  # when they were counted; None if just now
+    at: int | None  # when the members were counted; None if this request counted them
 
 
 def of_batch(row: JobRequest) -> GroupProgress:
@@ -34,9 +35,10 @@ def of_batch(row: JobRequest) -> GroupProgress:
 
     Once the batch has ended, members that it didn't dispatch count as canceled.
     """
-    total, group = _total(row), group_of_batch(row)
+    total = _total(row)
+    group = group_of_batch(row)
     rest = str(Status.CANCELED) if row.status.finished else OPEN
-    if row.last_group_id != group.id:  # none is dispatched yet
+    if row.last_group_id != group.id:  # no member is dispatched yet
         return GroupProgress(_NO_COUNTS.within(total, rest=rest), progress=0, at=None)
     if group.shards == 1:
         counts = Reader(group).count().within(total, rest=rest)

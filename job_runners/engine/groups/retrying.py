@@ -1,7 +1,8 @@
-"""Retry a member of a group manually. A parent that still waits then waits for it again.
+"""Retry a member of a group manually.
 
 The *parent* is the job that waits for the group. Each member that hasn't ended has a *marker*, an
-item of its own in the table.
+item of its own in the table. The retry gives the member a new marker, so that the parent, if it
+hasn't continued yet, also waits for the retried member.
 """
 
 from collections.abc import Sequence
@@ -19,22 +20,23 @@ from job_runners.store.transactions import RaceLost, RecordWrite
 _TRIES = 5  # how often to try if the parent changes between the read and the write
 
 
-class Requeue(Protocol):
-    """A function that queues a job again."""
+class WriteRetry(Protocol):
+    """A function that writes the retry of a job."""
 
     def __call__(self, *, member_mark: str, more_writes: Sequence[RecordWrite]) -> Change:
-        """Queue the job, and make `more_writes` in the same transaction. Raises RaceLost.
+        """Queue the job, and make `more_writes` in the same transaction.
 
-        `member_mark` identifies the job's new marker.
+        `member_mark` identifies the job's new marker. Raises RaceLost if one of `more_writes` is
+        refused.
         """
 
 
-def requeue(member: JobRequest, write: Requeue) -> Change:
-    """Queue a member again with a fresh marker, in a transaction that checks its parent.
+def requeue(member: JobRequest, write_retry: WriteRetry) -> Change:
+    """Queue a member again with a new marker, in a transaction that checks its parent.
 
-    The marker is written first. The transaction checks that it still exists. If the parent isn't
-    done with the group, the transaction also changes the parent's `gather_epoch`, so that a process
-    that read the markers earlier can't continue the parent.
+    The marker is written first, and the transaction checks that it still exists. Another process
+    may have read the markers before, and be about to let the parent continue. To prevent that, the
+    transaction also changes the parent's `gather_epoch`, unless the parent is done with the group.
 
     Raises PreconditionFailed if the parent changes during each try. After any error, call
     `drop_marker`.
@@ -42,10 +44,10 @@ def requeue(member: JobRequest, write: Requeue) -> Change:
     for _ in range(_TRIES):
         parent = read(str(member.parent_id))
         mark = groups.renew_marker(member)
-        marker_is_there = groups.marker_check(str(member.member_of), member.id, mark)
+        marker_check = groups.marker_check(str(member.member_of), member.id, mark)
         try:
-            return write(
-                member_mark=mark, more_writes=[marker_is_there, _parent_write(member, parent)]
+            return write_retry(
+                member_mark=mark, more_writes=[marker_check, _parent_write(member, parent)]
             )
         except RaceLost:
             continue
@@ -53,14 +55,17 @@ def requeue(member: JobRequest, write: Requeue) -> Change:
 
 
 def drop_marker(member: JobRequest) -> Change | None:
-    """Delete a member's marker if the retry failed, because the parent would wait for it.
+    """After a retry that failed, delete the member's marker, if the member isn't queued.
 
-    Return the change of the parent, if this was the last marker. Errors are only logged, because
-    the timer also deletes such markers.
+    Otherwise the parent would wait for the member. If this was the last marker, let the parent
+    continue, and return its change. Errors are only logged, because the timer also deletes such
+    markers.
     """
     try:
         marker = groups.find_marker(member)
-        if marker is None or not leftover_markers.delete_if_ended(marker, read(member.id)):
+        if marker is None:
+            return None
+        if not leftover_markers.delete_if_ended(marker, read(member.id)):
             return None
         return finishing.finish(str(member.parent_id))
     except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
@@ -69,7 +74,11 @@ def drop_marker(member: JobRequest) -> Change | None:
 
 
 def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
-    """Return the check that the parent is done with the group, or the change of its epoch."""
+    """Return the write to the parent that belongs to a member's retry.
+
+    If the parent is done with the group, check that it still is. Otherwise change its
+    `gather_epoch`, and check that it still waits.
+    """
     group_id = groups.id_of(member)
     row = JobRequest(id=str(member.parent_id))
     final_statuses = [status for status in Status if status.finished]

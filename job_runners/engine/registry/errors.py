@@ -1,6 +1,6 @@
-"""Errors of runners, of definitions (JOBS, TASKS, QUEUES and others), and of failed tasks.
+"""Errors about runners, about definitions (JOBS, TASKS, QUEUES ...), and about failed tasks.
 
-Errors of runners and definitions are raised when a process starts, never in a job.
+Errors about runners and definitions are raised when a process starts, never in a job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,10 @@ class RunnerNotConfigured(JobRunnersError):
 
 
 class BrokenEntries(JobRunnersError):
-    """Entries of the form "package.module:function" can't be imported."""
+    """Some of the functions that JOBS, TASKS and AROUND name can't be imported.
+
+    Each of `broken` describes one entry of the form "package.module:function".
+    """
 
     def __init__(self, broken: Sequence[str]) -> None:
         self.broken = broken
@@ -86,14 +89,20 @@ class MaybeNotRedriven(JobRunnersError):
 
 
 class NotForwarded(JobRunnersError):
-    """The default worker could not send a task on to its worker class."""
+    """The default worker received a task of another worker class, and could not send it there.
+
+    A worker class is a Lambda function of its own, which runs some of the jobs and tasks.
+    """
 
     def __init__(self, task_id: str, why: Exception) -> None:
         super().__init__(f"Task {task_id} wasn't sent on to its worker class: {why}")
 
 
 class CannotBegin(JobRunnersError):
-    """A failed task that was sent again has not begun, because its record could not be written."""
+    """A failed task was sent again, but its function wasn't called.
+
+    The worker couldn't record the start, so it can't know whether the task had already begun.
+    """
 
     def __init__(self, task_id: str, why: Exception) -> None:
         super().__init__(f"It is unknown whether the failed task {task_id} may start: {why}")

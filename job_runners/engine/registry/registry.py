@@ -1,11 +1,12 @@
 """The registry of all jobs, tasks, queues and schedules: the built-in ones and those of the app.
 
-Each module of the app may define *tables*, such as JOBS. Reading them gives the names and options
-of its work. An *entry* "package.module:function" names a function, which is imported together with
-its payload model when the work is first used.
+Each package of the app may define *tables*, dicts such as JOBS, with the names and options of its
+work. *Work* means jobs and tasks. An *entry* "package.module:function" names the function of a job
+or task, which is imported together with its payload model when the work is first used. A *worker
+class* is a Lambda function of its own, which runs the work that names it with `worker=`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,7 +72,7 @@ class Registry(Value):
         """Load a job or task and the app's context managers. Raises EntryNotLoaded."""
         work.load()
         for around in self.around:
-            _ = around.call  # imports it
+            _ = around.call  # reading this property imports the function
 
     def resolve_all(self) -> None:
         """Import and check every entry, for a build, a test, or a long-lived process.
@@ -88,7 +89,7 @@ class Registry(Value):
                     broken.append(f"the {kind} {name!r}: {error}")
         for around in self.around:
             try:
-                _ = around.call  # imports it
+                _ = around.call  # reading this property imports the function
             except EntryNotLoaded as error:
                 broken.append(str(error))
         if broken:
@@ -108,22 +109,16 @@ class Registry(Value):
         for table_name, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
             for name, work in definitions.items():
                 if declared is not None and work.worker not in (None, *declared):
-                    # Imported here because only this error needs it.
-                    from difflib import get_close_matches
-
-                    nearest = get_close_matches(str(work.worker), declared, n=1)
-                    hint = "Declare it, or correct worker="
-                    if nearest:
-                        hint = f"Did you mean {nearest[0]}?"
                     raise InvalidDefinition(
                         f"{table_name}: {name!r} ({work.declared_in}): app.toml has no "
-                        f"[workers.{work.worker}]. {hint}"
+                        f"[workers.{work.worker}]. {_hint_for_class(str(work.worker), declared)}"
                     )
 
     def _check_queues(self) -> None:
         """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
 
-        Either no payload has a field that `per` names, or a payload has one that must not be used.
+        It doesn't fit if no payload has a field that `per` names, or if a payload has such a field
+        but it must not be used.
         """
         for name, queue in self.queues.items():
             jobs_of_queue = {
@@ -161,7 +156,8 @@ class Registry(Value):
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
 
-        Also raise it if one item of the table can't list all schedules of a deploy.
+        Also raise it if the schedules are too many or their names too long: one item of the table
+        lists all schedules of a deploy.
         """
         # Imported here because only a build and a timer need it.
         from job_runners.store import schedule_marks
@@ -281,6 +277,15 @@ class Registry(Value):
         return self.task(name).validate(name, payload)
 
 
+def _hint_for_class(worker: str, declared: Collection[str]) -> str:
+    """Return what to do about a worker class that isn't declared."""
+    # Imported here because only this error needs it.
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(worker, declared, n=1)
+    return f"Did you mean {nearest[0]}?" if nearest else "Declare it, or correct worker="
+
+
 def _only_loadable(definitions: Mapping[str, _D]) -> dict[str, _D]:
     """Return the definitions that can be loaded, and log the others."""
     loaded = {}
@@ -312,7 +317,7 @@ def registry() -> Registry:
         for table_name in TABLE_NAMES
         if hasattr(module, table_name)
     ]
-    # One package with a table is enough: others may have only code, like the apps of a Django site.
+    # One package with a table is enough. The others may have only code, like most Django apps.
     if app_modules and not app_tables:
         packages = " and ".join(app_modules)
         subject = f"{packages} define"
@@ -367,7 +372,7 @@ def _queues(tables: "list[_Table]") -> dict[str, Queue]:
 def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
     if not any(table for _, table_name, table in tables if table_name == "RECURRING"):
         return {}
-    # Imported here because most stacks have no schedules.
+    # Imported here because many apps have no schedules.
     from job_runners.work.recurring import Recurring
 
     _check_names("RECURRING", tables)
@@ -377,7 +382,9 @@ def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
 def _check_names(wanted_table: str, tables: "list[_Table]") -> None:
     """Raise InvalidDefinition if a key of one of these tables isn't a valid name."""
     for module, table_name, table in tables:
-        for name in table if table_name == wanted_table else ():
+        if table_name != wanted_table:
+            continue
+        for name in table:
             if isinstance(name, str) and not names.is_name(name):
                 raise InvalidDefinition(f"{module}.{table_name}: {name!r} must be {names.RULE}")
 

@@ -21,7 +21,7 @@ from job_runners.store.schedules import Definition, ScheduleChanged
 
 PRESENCE_INTERVAL = 5 * clock.MINUTE  # the time between two records of a deploy's presence
 # A deploy that hasn't recorded its presence for this long counts as gone, and its mark is removed.
-# If it records its presence again, it counts as the latest deploy.
+# If it records its presence again later, it counts as the latest deploy.
 GONE_AFTER = 3 * PRESENCE_INTERVAL
 
 _Key = tuple[str, str]  # organization and name
@@ -30,7 +30,8 @@ _Key = tuple[str, str]  # organization and name
 def sync(marks: list[Mark]) -> bool:
     """Make the table match the declared schedules. Return whether there are any schedules.
 
-    Usually there is nothing to do, and then this costs no request.
+    `marks` is the result of `schedule_marks.marks()`. Usually the table already matches, which
+    costs no request.
     """
     declared = registry().recurring
     marks_by_deploy = {mark.deploy: mark for mark in marks if mark.deploy is not None}
@@ -64,7 +65,8 @@ def _sync(declared: Mapping[_Key, Definition], marks: dict[str, Mark]) -> None:
     latest = max(present, key=lambda mark: (mark.since, mark.sk), default=own_mark)
     if latest is not own_mark:
         return
-    if not 0 <= now - _last_checks.get(deploy, -PRESENCE_INTERVAL) < PRESENCE_INTERVAL:
+    time_since_check = now - _last_checks.get(deploy, -PRESENCE_INTERVAL)
+    if not 0 <= time_since_check < PRESENCE_INTERVAL:  # negative if the clock was set back
         _put(declared)
         _last_checks[deploy] = now
     still_declared = set().union(*(mark.declared for mark in present))

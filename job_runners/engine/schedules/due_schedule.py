@@ -1,14 +1,14 @@
 """Handle a due schedule: start or skip each occurrence whose time has come, exactly once.
 
-One transaction saves an occurrence's job and moves the schedule to its next occurrence. So even a
-process that is killed or frozen has done both or neither. The transaction requires that the
-schedule hasn't changed since it was read, so a schedule that was edited, paused or deleted in the
-meantime starts no job. The job's id is derived from the organization, the schedule's name and the
-occurrence's time.
+An *occurrence* is one of the times at which a schedule dispatches a job. One transaction saves the
+occurrence's job and moves the schedule to its next occurrence. So even a process that is killed or
+frozen has done both or neither. The transaction requires that the schedule hasn't changed since it
+was read, so a schedule that was edited, paused or deleted in the meantime starts no job. The job's
+id is derived from the organization, the schedule's name and the occurrence's time.
 
-If the job is unique and another job holds its unique key, the rule of the job type decides: the
-occurrence is skipped, or that other job becomes the occurrence's job. One transaction records this
-and moves the schedule.
+If the job is unique and another job holds its unique key, the job type's rule for duplicates
+decides: either the occurrence is skipped, or the other job becomes the occurrence's job. One
+transaction records this and moves the schedule.
 """
 
 import threading
@@ -41,8 +41,8 @@ _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
 # queue or quota may have capacity again.
 _RETRY_TIME = clock.HOUR
-# After this many failed calls to AWS, the other schedules wait for the next timer run. After this
-# many failed sends, no further message is sent.
+# After this many failed calls to AWS in a row, the other schedules wait for the next timer run.
+# After this many failed sends in a row, no further message is sent.
 _MAX_CONSECUTIVE_FAILURES = 3
 
 
@@ -61,7 +61,7 @@ class Outcome(StrEnum):
 class Starter:
     """Starts due occurrences, schedule by schedule, until its time is over. Threads may share it.
 
-    An occurrence is identified by its time, which methods get as `at`.
+    The parameter `at` of its methods is the time of an occurrence, which identifies it.
     """
 
     def __init__(self, send: Send, until: int) -> None:
@@ -89,8 +89,8 @@ class Starter:
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
         """Start the due occurrences of one schedule. An error doesn't delay other schedules.
 
-        `unfinished` has the ids of jobs that haven't ended. The ids of the jobs that this method
-        starts are added to it.
+        `unfinished` has the ids of jobs that haven't ended. This adds the ids of the jobs that it
+        starts.
         """
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
@@ -104,7 +104,7 @@ class Starter:
         except (ScheduleChanged, RaceLost, PreconditionFailed) as moved:
             telemetry.race_lost(moved)
             self.note(Outcome.MOVED)
-        except Exception as error:  # noqa: BLE001 - it is still due, or will be in an hour
+        except Exception as error:  # noqa: BLE001 - the schedule is still due, or is in an hour
             telemetry.crashed(error)
             if is_temporary(error):
                 self.note_failed_call()
@@ -120,7 +120,10 @@ class Starter:
 
     def _start_due(self, schedule: Schedule, unfinished: set[str]) -> None:
         current: Schedule | None = schedule
-        while current is not None and (choice := choose(current)) is not None:
+        while current is not None:
+            choice = choose(current)
+            if choice is None:
+                return
             current = self._apply(current, choice, unfinished)
             if self.is_over():
                 return
@@ -145,11 +148,11 @@ class Starter:
         return self._start(schedule, at, progress, unfinished)
 
     def _advance(self, schedule: Schedule, progress: Progress) -> Schedule:
-        """Record progress that starts nothing."""
-        moved = schedule_store.advance(schedule, progress)
+        """Record progress without starting an occurrence. Return the changed schedule."""
+        changed = schedule_store.advance(schedule, progress)
         schedule_log.occurrences_skipped(schedule, progress)
         self.note(Outcome.SKIPPED if progress.skips else Outcome.MOVED)
-        return moved
+        return changed
 
     def _start(
         self, schedule: Schedule, at: int, progress: Progress, unfinished: set[str]
@@ -164,7 +167,7 @@ class Starter:
                 return self._advance(schedule, progress)  # an earlier call started this occurrence
             accepted = Accepted(exists.row)  # this call started it, but AWS's response was lost
         except (RaceLost, PreconditionFailed):
-            raise  # another process was faster: the schedule is checked again
+            raise  # another process has changed the schedule: `process` handles that
         except UniqueConflict:
             return self._advance(schedule, with_skipped(progress, at, KEY_TAKEN))
         except Exception as error:
@@ -174,7 +177,8 @@ class Starter:
             return None
         row, duplicate = accepted.row, accepted.duplicate
         if duplicate is not None and duplicate.before:
-            return self._advance(schedule, progress)  # this occurrence was answered before
+            # An earlier call found the other job, and recorded the outcome of this occurrence.
+            return self._advance(schedule, progress)
         if duplicate is not None and duplicate.outcome is DuplicateAnswer.RETURNED:
             schedule_log.occurrences_skipped(schedule, with_skipped(progress, at, KEY_TAKEN))
             self.note(Outcome.SKIPPED)
@@ -196,9 +200,10 @@ class Starter:
         def writes_if_existing(row: JobRequest, outcome: DuplicateAnswer) -> list[RecordWrite]:
             if outcome is DuplicateAnswer.RETURNED:
                 skipped = with_skipped(progress, at, KEY_TAKEN)
-                return [schedule_store.skip_write(schedule, skipped, revision)]
-            return [schedule_store.start_write(schedule, progress, at, revision, row.id)]
+                return [schedule_store.write_that_skips(schedule, skipped, revision)]
+            return [schedule_store.write_that_starts(schedule, progress, at, revision, row.id)]
 
+        start = schedule_store.write_that_starts(schedule, progress, at, revision)
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
             with tracing.dispatching(schedule.job_type):
@@ -210,7 +215,7 @@ class Starter:
                     ),
                     send=self._send,
                     job_id=schedule.job_id(at),
-                    more_writes=[schedule_store.start_write(schedule, progress, at, revision)],
+                    more_writes=[start],
                     writes_if_existing=writes_if_existing,
                 )
         finally:
@@ -223,6 +228,7 @@ class Starter:
         record = error_record(error)
         del record["traceback"]
         now = clock.now()
+        # When this occurrence was first tried.
         since = (schedule.failing_since if at == schedule.next_at else None) or now
         gives_up = now - since >= _RETRY_TIME
         if gives_up:
@@ -242,16 +248,18 @@ class Starter:
 def _progress_before(progress: Progress, at: int) -> Progress:
     """Return the part of `progress` to record while the occurrence `at` waits.
 
-    If `progress` also skips occurrences after `at`, they are recorded once `at` starts.
+    If `progress` skips occurrences after `at`, those are recorded only when `at` starts.
     """
-    return progress if progress.last_at == at else progress._replace(skips=None, failed=())
+    if progress.last_at == at:
+        return progress
+    return progress._replace(skips=None, failed=())
 
 
 class _Sender:
     """Sends messages until several in a row have failed.
 
-    Then the worker probably can't be reached, and trying again would only take time. The timer
-    sends the jobs when their rows are due.
+    After that, the worker probably can't be reached, and another try would only take time. The
+    timer sends the jobs when their rows are due.
     """
 
     def __init__(self, send: Send) -> None:

@@ -8,7 +8,7 @@ other process does, beginning with the schedules that became due last.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -25,10 +25,11 @@ from job_runners.store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
-_MAX_KEYS_PER_SHARD = 3_000  # the most due schedules that one run reads per shard
-_BATCH_SIZE = 25  # the number of schedules that one call reads
-# One process starts about this many occurrences in a few seconds. If more are due, others help.
-_MAX_ALONE = 250
+_MAX_KEYS_PER_SHARD = 3_000  # due schedules that one run reads per shard
+_BATCH_SIZE = 25  # schedules that one call reads
+# One process starts about this many occurrences in a few seconds. If more are due, it asks other
+# processes to help.
+_MAX_WITHOUT_HELP = 250
 
 
 def start_due(
@@ -45,10 +46,10 @@ def start_due(
     - `shards`: the shards to handle. By default, handle all of them, and first write the declared
       schedules to the table.
     - `delegate` asks another process to handle one shard. It raises an error if it can't.
-    - `marks`: see `declared_schedules.sync`. Pass them if they are already read.
+    - `marks`: the result of `schedule_marks.marks()`, if the caller has already read it.
 
-    In a stack without schedules, this costs one request. Raises AWS errors that occur before the
-    first occurrence is started.
+    If there are no schedules, this costs one request. Raises AWS errors that occur before the first
+    occurrence is started.
     """
     if not shards:
         if marks is None:
@@ -91,14 +92,14 @@ class _ShardRun:
 
         `due` has the due schedules by shard. Return the shards that other processes will handle.
         """
-        if delegate is None or sum(map(len, due.values())) <= _MAX_ALONE:
+        if delegate is None or sum(map(len, due.values())) <= _MAX_WITHOUT_HELP:
             return []
         delegated = []
         shards_in_use = [shard for shard, schedules in due.items() if schedules]
         for shard in shards_in_use[1:]:
             try:
                 delegate(shard)
-            except Exception as error:  # noqa: BLE001 - then this process handles the shard
+            except Exception as error:  # noqa: BLE001 - if it fails, this process handles the shard
                 telemetry.crashed(error)
             else:
                 delegated.append(shard)
@@ -106,10 +107,9 @@ class _ShardRun:
 
     def _process_all(self, keys: Iterable[Schedule]) -> None:
         """Process the schedules with these keys in batches."""
-        remaining = iter(keys)
-        batches = []
-        while batch := list(islice(remaining, _BATCH_SIZE)):
-            batches.append(batch)
+        all_keys = list(keys)
+        starts = range(0, len(all_keys), _BATCH_SIZE)
+        batches = [all_keys[start : start + _BATCH_SIZE] for start in starts]
         self._map(self._process_batch, batches)
 
     def _map(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

@@ -70,7 +70,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
         if before is None or before.is_deleted:
             is_new = True
             belongs_to_code = is_declared(organization_id, name)
-        else:  # a schedule of the API stays one, even if the code declares its name later
+        else:  # a schedule that the API created stays the API's, even if the code declares its name
             is_new = False
             belongs_to_code = before.is_declared
         if belongs_to_code:
@@ -187,7 +187,7 @@ def _declared_error(organization_id: str, name: str) -> ScheduleDeclared:
 
 
 def definition_of(recurring: "Recurring") -> Definition:
-    """Return the definition that the table stores."""
+    """Return the definition of a declared or requested schedule, as the table stores it."""
     when = recurring.when
     return Definition(
         job_type=recurring.job_type,
@@ -201,7 +201,7 @@ def definition_of(recurring: "Recurring") -> Definition:
 
 
 def check(organization_id: str, definition: Definition) -> None:
-    """Raise PayloadTooLarge, or the error that dispatching such a job would raise."""
+    """Raise the error that dispatching the schedule's job would raise, or PayloadTooLarge."""
     checking.check_job(
         checking.new_job_data(definition.job_type, definition.payload, organization_id),
         configured.sender(),
@@ -234,7 +234,8 @@ def _next_occurrence(
 def _search_start(schedule: Schedule) -> int:
     """Return the time after which to look for the schedule's next occurrence.
 
-    That is normally now. It is later if a process whose clock is ahead has handled an occurrence.
+    Normally, this is the current time. It is later if a process whose clock is ahead has handled an
+    occurrence.
     """
     return max(clock.now(), schedule.last_at or 0)
 

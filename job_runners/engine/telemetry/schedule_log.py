@@ -55,11 +55,11 @@ def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
             logger.warning,
             "occurrences left out",
             **_schedule_fields(schedule),
-            number=progress.skips.number,
+            number=progress.skips.total,
             last=clock.iso(progress.skips.last_at),
             why=progress.skips.why,
         )
-        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=progress.skips.number)
+        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=progress.skips.total)
     if progress.failed:
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(progress.failed))
 

@@ -1,1 +1,1 @@
-"""The messages that functions send each other, and how they are sent."""
+"""The messages that the Lambda functions send each other, and how they are sent."""

@@ -1,4 +1,8 @@
-"""The messages that API and timer send to the worker: their fields, and their JSON form."""
+"""The messages that API and timer send to the worker: their fields, and their JSON form.
+
+To *redrive* a failed task is to send it again, as for SQS messages. The *line* of a queue and key
+consists of the jobs that wait for the queue's limits.
+"""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +23,9 @@ class JobMessage(NamedTuple):
 
     id: str
     job_type: str
-    send_id: str  # new for every message, so that a claim can record which message led to it
+    # The id of this message. A worker that claims the job records it, so that the row shows which
+    # message led to the claim.
+    send_id: str
     request_id: str | None = None
     # The span in which it is sent: see job_runners.engine.telemetry.tracing.
     traceparent: str | None = None
@@ -31,7 +37,7 @@ class JobMessage(NamedTuple):
     def about(job: JobRequest) -> "JobMessage":
         """Return a new message about a job.
 
-        Two messages about one job do no harm, because only one can lead to a claim.
+        Two messages about one job do no harm, because only one worker can claim the job.
         """
         return JobMessage(
             id=job.id,
@@ -50,7 +56,7 @@ class JobMessage(NamedTuple):
 
     @property
     def destination(self) -> str:
-        """The name that its trace uses as the destination."""
+        """The destination of the message in traces."""
         return self.job_type
 
     @property
@@ -60,7 +66,7 @@ class JobMessage(NamedTuple):
 
 
 class TaskMessage(NamedTuple):
-    """A task. The message is complete, because no row stores it."""
+    """A task. The message has all data of the task, because no row stores it."""
 
     id: str
     name: str
@@ -68,7 +74,7 @@ class TaskMessage(NamedTuple):
     attempt: int = 1
     request_id: str | None = None
     traceparent: str | None = None
-    # Only for a message that redrives a failed task.
+    # Both are set only in a message that sends a failed task again.
     redrives: str | None = None  # the id of the failed task
     send_id: str | None = None  # the id of this message
 
@@ -79,7 +85,7 @@ class TaskMessage(NamedTuple):
 
     @property
     def destination(self) -> str:
-        """The name that its trace uses as the destination."""
+        """The destination of the message in traces."""
         return self.name
 
     @property
@@ -107,7 +113,7 @@ class QueueMessage(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The queue and key as one text."""
+        """The queue and key as one string."""
         return f"{self.queue_name}#{self.concurrency_key}"
 
     @property
@@ -117,7 +123,7 @@ class QueueMessage(NamedTuple):
 
     @property
     def destination(self) -> str:
-        """The name that its trace uses as the destination."""
+        """The destination of the message in traces."""
         return self.queue_name
 
     @property
@@ -127,7 +133,8 @@ class QueueMessage(NamedTuple):
 
     @property
     def traceparent(self) -> None:
-        """Always None, because its work belongs to no trace."""
+        """Always None, because this message belongs to no trace."""
+        return None
 
 
 Message = JobMessage | TaskMessage | QueueMessage
@@ -135,18 +142,22 @@ Message = JobMessage | TaskMessage | QueueMessage
 
 def encode(message: Message) -> bytes:
     """Return the message as JSON."""
-    fields = message._asdict()
-    if fields.get("traceparent") is None:
-        fields.pop("traceparent", None)
-    if isinstance(message, QueueMessage):
-        return compact_json({"v": VERSION, "kind": "queue", **fields})
-    if isinstance(message, JobMessage):
-        queue_fields = {name: fields.pop(name) for name in ("queue_name", "concurrency_key")}
-        fields |= {name: value for name, value in queue_fields.items() if value is not None}
-        return compact_json({"v": VERSION, "kind": "job", **fields})
-    if message.redrives is None:
-        del fields["redrives"], fields["send_id"]
-    return compact_json({"v": VERSION, "kind": "task", **fields})
+    match message:
+        case QueueMessage():
+            kind = "queue"
+            optional_fields: tuple[str, ...] = ()
+        case JobMessage():
+            kind = "job"
+            optional_fields = ("traceparent", "queue_name", "concurrency_key")
+        case TaskMessage():
+            kind = "task"
+            optional_fields = ("traceparent", "redrives", "send_id")
+    fields = {
+        name: value
+        for name, value in message._asdict().items()
+        if value is not None or name not in optional_fields
+    }
+    return compact_json({"v": VERSION, "kind": kind, **fields})
 
 
 def decode(event: object) -> Message:
@@ -162,6 +173,7 @@ def decode(event: object) -> Message:
             raise MalformedMessage(f"the event is not JSON: {error}") from None
     if not isinstance(event, Mapping) or "v" not in event:
         raise MalformedMessage("the event is not a message: it has no version (v)")
+    # `isinstance` would accept True, which equals 1.
     if type(event["v"]) is not int or event["v"] != VERSION:
         raise UnknownMessageVersion(event["v"])
     match event.get("kind"):
@@ -186,7 +198,7 @@ def decode(event: object) -> Message:
                 id=_text(event, "id"),
                 name=_text(event, "name"),
                 payload=event.get("payload"),
-                attempt=_count(event, "attempt"),
+                attempt=_positive_integer(event, "attempt"),
                 request_id=event.get("request_id"),
                 traceparent=_traceparent(event),
                 **_redrive_fields(event),
@@ -214,7 +226,7 @@ def _text(event: Mapping[str, Any], field: str) -> str:
     return value
 
 
-def _count(event: Mapping[str, Any], field: str) -> int:
+def _positive_integer(event: Mapping[str, Any], field: str) -> int:
     value = event.get(field)
     if type(value) is not int or value < 1:
         raise MalformedMessage(f"the message's {field} is {value!r}; expected a number from 1")

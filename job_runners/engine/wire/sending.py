@@ -29,7 +29,7 @@ class Send(Protocol):
 
 
 class CannotSend:
-    """Stands in for the `send` of a runner that exports none."""
+    """The `send` of a runner whose module exports none. It raises an error."""
 
     def __call__(self, message: Message, delay: float = 0) -> None:  # noqa: ARG002
         raise SendFailed(str(message), "the runner in JOB_RUNNER has no send()")
@@ -69,13 +69,14 @@ def send_if_unclaimed(accepted: Accepted, send: Send) -> None:
     if accepted.duplicate is not None and accepted.duplicate.is_sent:
         return
     if row.invocations == 0 and not row.status.finished:
-        send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
+        milliseconds = max(0, (row.run_at or 0) - clock.now())
+        send_or_leave_due(row, send, delay=milliseconds / clock.SECOND)
 
 
 def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
-    """Send the message that starts or continues a job.
+    """Send the message that starts or continues a job, after `delay` seconds.
 
-    If that fails, the timer sends one when the job's row is due.
+    If that fails, the timer sends a message when the job's row is due.
     """
     if not can_send(send):
         return
@@ -88,8 +89,8 @@ def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
 def next_due_at(run_at: int, send: Send) -> int:
     """Return when the timer checks a job that may start at `run_at`.
 
-    If a delayed message starts the job, the timer checks it GRACE after `run_at`. Otherwise the
-    timer itself starts the job at `run_at`.
+    If a delayed message can start the job, the timer only checks, GRACE after `run_at`, whether
+    that has happened. Otherwise the timer itself starts the job at `run_at`.
     """
     is_soon = run_at - clock.now() <= MAX_MESSAGE_DELAY * clock.SECOND
     if can_send(send) and is_soon:

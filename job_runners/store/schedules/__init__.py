@@ -29,9 +29,9 @@ from job_runners.store.schedules.advancing import SkippedOccurrences as SkippedO
 from job_runners.store.schedules.advancing import advance as advance
 from job_runners.store.schedules.advancing import record_failed_start as record_failed_start
 from job_runners.store.schedules.advancing import set_aside as set_aside
-from job_runners.store.schedules.advancing import skip_write as skip_write
-from job_runners.store.schedules.advancing import start_write as start_write
 from job_runners.store.schedules.advancing import wait_for_previous as wait_for_previous
+from job_runners.store.schedules.advancing import write_that_skips as write_that_skips
+from job_runners.store.schedules.advancing import write_that_starts as write_that_starts
 from job_runners.store.schedules.changing import delete as delete
 from job_runners.store.schedules.changing import pause as pause
 from job_runners.store.schedules.changing import put as put

@@ -1,4 +1,8 @@
-"""The changes that the timer makes to schedules when it handles their occurrences."""
+"""The changes that the timer makes to schedules when it handles their occurrences.
+
+An *occurrence* is one of the times at which a schedule dispatches a job, and this time identifies
+it.
+"""
 
 from typing import Any, NamedTuple
 
@@ -16,8 +20,8 @@ from job_runners.store.transactions import RecordWrite
 class SkippedOccurrences(NamedTuple):
     """Occurrences that were skipped."""
 
-    number: int
-    last_at: int  # the last of them
+    total: int
+    last_at: int  # the last of these occurrences
     why: str
 
 
@@ -30,7 +34,7 @@ class Progress(NamedTuple):
     failed: tuple[int, ...] = ()  # the occurrences that could not be started
 
 
-def start_write(
+def write_that_starts(
     schedule: Schedule, progress: Progress, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
     """Return the write that records the start of the occurrence `at`, and stores `progress`.
@@ -38,9 +42,9 @@ def start_write(
     Make it part of the transaction that saves the occurrence's job. If the work is unique and
     another job is doing it, pass that job's id as `job_id`.
 
-    The write is refused if the schedule has changed since it was read, or unless `at` is later than
-    all handled occurrences. It sets the `revision`, which shows whether the write succeeded if its
-    response is lost.
+    The write is refused if the schedule has changed since it was read, or if `at` isn't later than
+    all handled occurrences. It also sets `revision`. If the response is lost, the revision shows
+    whether the write succeeded.
     """
     actions = [
         *_advance_actions(schedule, progress),
@@ -52,12 +56,12 @@ def start_write(
     return RecordWrite(schedule, "change", actions, writing.unchanged(schedule) & _is_later(at))
 
 
-def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
+def write_that_skips(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
     """Return the write that skips an occurrence because another job has the unique key.
 
-    It also stores `progress`. Make it part of the transaction that stores the other job as the
-    occurrence's answer (see `job_runners.store.answers`). It is refused if the schedule has changed
-    since it was read.
+    The write also stores `progress`. Make it part of the transaction that records the other job as
+    the one that the occurrence's request found (see `job_runners.store.answers`). The write is
+    refused if the schedule has changed since it was read.
     """
     actions = [*_advance_actions(schedule, progress), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, writing.unchanged(schedule))
@@ -78,7 +82,7 @@ def wait_for_previous(schedule: Schedule, at: int, progress: Progress, until: in
     """
     actions = [
         *writing.next_actions(schedule, at, until, waits=True),
-        *_count_actions(schedule, progress),
+        *_actions_that_count(schedule, progress),
     ]
     return writing.write(schedule, actions, writing.unchanged(schedule))
 
@@ -102,7 +106,7 @@ def record_failed_start(
         *writing.due_actions(schedule, until),
         Schedule.failing_since.set(since),
         Schedule.retry_error.set(error),
-        *_count_actions(schedule, progress),
+        *_actions_that_count(schedule, progress),
     ]
     return writing.write(schedule, actions, writing.unchanged(schedule))
 
@@ -110,7 +114,8 @@ def record_failed_start(
 def set_aside(index_item: Schedule, until: int) -> None:
     """Postpone the next check of a schedule to `until`, because this code can't read it.
 
-    `index_item` is its item of the index. If the due time has changed since, do nothing.
+    `index_item` is the schedule as the index `due` returned it, with only its keys and `due_at`. If
+    the due time has changed since, do nothing.
     """
     schedule = _StableFields(index_item.pk, index_item.sk)
     unchanged = _StableFields.due_at == index_item.due_at
@@ -120,7 +125,7 @@ def set_aside(index_item: Schedule, until: int) -> None:
 class _StableFields(CoordinationItem):
     """The fields of a schedule that every version of the code can read."""
 
-    erasure = "with the Schedule of the same key"
+    erasure = "with the Schedule of the same key"  # see CoordinationItem
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
@@ -134,19 +139,21 @@ def _is_later(at: int) -> Condition:
 
 
 def _advance_actions(schedule: Schedule, progress: Progress) -> list[Action]:
+    # The timer checks the schedule when its next occurrence has come.
+    next_at = due_at = progress.next_at
     return [
         Schedule.last_at.set(progress.last_at),
-        *writing.next_actions(schedule, progress.next_at, progress.next_at),
-        *_count_actions(schedule, progress),
+        *writing.next_actions(schedule, next_at, due_at),
+        *_actions_that_count(schedule, progress),
     ]
 
 
-def _count_actions(schedule: Schedule, progress: Progress) -> list[Action]:
+def _actions_that_count(schedule: Schedule, progress: Progress) -> list[Action]:
     """Return the actions that count the skipped and failed occurrences in `progress`."""
     actions: list[Action] = []
     if progress.skips is not None:
         actions += [
-            Schedule.skipped.set(schedule.skipped + progress.skips.number),
+            Schedule.skipped.set(schedule.skipped + progress.skips.total),
             Schedule.last_skipped_at.set(progress.skips.last_at),
             Schedule.last_skipped_why.set(progress.skips.why),
         ]

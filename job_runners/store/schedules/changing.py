@@ -20,11 +20,22 @@ _STUB_LIFETIME = 40 * clock.DAY
 _END_PAUSE_ACTIONS = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
 # The fields that `delete` removes.
 _FIELDS_NOT_IN_STUB: tuple[Any, ...] = (
-    *(Schedule.fingerprint, Schedule.job_type, Schedule.packed_payload),
-    *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
-    *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
-    *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
-    *(Schedule.started, Schedule.skipped, Schedule.failed),
+    Schedule.fingerprint,
+    Schedule.job_type,
+    Schedule.packed_payload,
+    Schedule.cron,
+    Schedule.every,
+    Schedule.created_at,
+    Schedule.created_by,
+    Schedule.updated_by,
+    Schedule.last_started_at,
+    Schedule.last_error,
+    Schedule.last_skipped_at,
+    Schedule.last_skipped_why,
+    Schedule.last_failed_at,
+    Schedule.started,
+    Schedule.skipped,
+    Schedule.failed,
 )
 
 

@@ -7,7 +7,7 @@ from job_runners.errors import InvalidCursor
 from job_runners.store import cursors
 from job_runners.store.schedules.schedule import Schedule, partition_of
 
-_MARK = "s"  # the mark of this list's cursors: see job_runners.store.cursors
+_MARK = "s"  # the first letter of this list's cursors: see job_runners.store.cursors
 
 
 def read(organization_id: str, name: str) -> Schedule | None:

@@ -1,7 +1,8 @@
 """The model Schedule: each schedule is one item of it.
 
-Only `job_runners.store.schedules.changing` and `job_runners.store.schedules.advancing` change
-schedules.
+An *occurrence* is one of the times at which a schedule dispatches a job. A deleted schedule leaves
+a *stub*, an item without a definition. Only `job_runners.store.schedules.changing` and
+`job_runners.store.schedules.advancing` change schedules.
 """
 
 import json
@@ -48,8 +49,10 @@ class Definition(NamedTuple):
     cron: str | None
     every: int | None  # seconds
     timezone: str = "UTC"
-    most_missed: int = 1  # how many occurrences that didn't start in time may start late
-    overlap: str = "skip"  # or "queue", if the previous occurrence's job still runs
+    most_missed: int = 1  # the maximum number of missed occurrences that start late
+    # What happens to an occurrence while the previous one's job still runs: "skip" it, "queue" it
+    # (it waits), or "allow" both jobs to run.
+    overlap: str = "skip"
 
     @property
     def timing(self) -> tuple[str | None, int | None, str]:
@@ -105,8 +108,7 @@ class Schedule(CoordinationItem):
     # progress; an occurrence is identified by its time
     since = Integer(default=0)  # the timing applies to occurrences after this time
     next_at = nullable(Integer())  # the next occurrence to handle
-    # Set if next_at has come, and waits until the job last_job_id ends.
-    waits = nullable(BooleanAttribute())
+    waits = nullable(BooleanAttribute())  # whether next_at is due, and waits for last_job_id to end
     last_at = nullable(Integer())  # the last occurrence that was handled; only moves forward
     last_started_at = nullable(Integer())
     last_job_id = nullable(UnicodeAttribute())
@@ -191,13 +193,13 @@ def check_payload(payload: Any) -> None:
     Raises TypeError or ValueError if JSON can't represent it.
     """
     packed_size = len(pack(payload))
-    for what, size, limit in (
+    for description, size, limit in (
         ("The payload of the schedule", len(compact_json(payload)), _MAX_JSON_BYTES),
         ("The compressed payload of the schedule", packed_size, _MAX_PACKED_BYTES),
     ):
         if size > limit:
             raise PayloadTooLarge(
-                what,
+                description,
                 size,
                 limit,
                 "Put the data into the bucket or a table, and its key into the payload.",

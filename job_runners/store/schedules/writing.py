@@ -18,8 +18,8 @@ class ScheduleChanged(Exception):
 def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
     """Write a schedule if the condition holds. Raises ScheduleChanged.
 
-    If the response is lost, botocore repeats the write, and DynamoDB refuses the repetition. The
-    item then has the revision of this write, which shows that the write has succeeded.
+    If the response is lost, botocore repeats the write, and DynamoDB refuses the repetition. But
+    the item then has this write's revision, which shows that the first try succeeded.
     """
     revision = new_id()
     try:
@@ -41,22 +41,22 @@ def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Sc
 def unchanged(schedule: Schedule | None) -> Condition:
     """Return the condition that a schedule hasn't changed since it was read.
 
-    If it was read as None, the condition is that neither a schedule nor a stub exists.
+    None stands for a schedule that didn't exist: neither it nor a stub may exist now.
     """
-    condition: Condition = (
-        Schedule.revision.does_not_exist()
-        if schedule is None
-        else Schedule.revision == schedule.revision
-    )
+    condition: Condition  # without this annotation, the type would be Any
+    if schedule is None:
+        condition = Schedule.revision.does_not_exist()
+    else:
+        condition = Schedule.revision == schedule.revision
     return condition
 
 
 def next_actions(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
-    """Return the actions that make `next_at` the next occurrence, not tried so far.
+    """Return the actions that make `next_at` the next occurrence, which wasn't tried so far.
 
-    The timer checks the schedule at `due_at`. Pass `waits` if the occurrence has come, and waits
+    The timer checks the schedule at `due_at`. Pass `waits=True` if the occurrence is due, and waits
     for the job of the previous one.
     """
     return [

@@ -292,7 +292,7 @@ def _wait_for_members(
         *(checkpoint_actions(checkpoint) if checkpoint else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
-    return holdings.write_freeing(
+    return holdings.write_and_free(
         "wait_for_members",
         job,
         actions,
@@ -316,7 +316,7 @@ def _end_job(
         return conditional_write.write(
             transition, job, actions, condition, already_applied=end.status
         )
-    return holdings.write_freeing(
+    return holdings.write_and_free(
         transition,
         job,
         actions,
@@ -329,7 +329,7 @@ def _end_job(
 def _end_attempt(
     transition: str, job: JobRequest, actions: list[Action], condition: Condition
 ) -> Change:
-    return holdings.write_freeing(
+    return holdings.write_and_free(
         transition,
         job,
         actions,

@@ -106,7 +106,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         actions += group_holds.cancel_actions(job)
         release = holdings.Release.all_but_key
     same = conditional_write.same
-    return holdings.write_freeing(
+    return holdings.write_and_free(
         "cancel_members" if job.has_open_group else "request_cancel",
         job,
         actions,
@@ -127,7 +127,7 @@ def cancel_parent(job: JobRequest) -> Change:
     retried in the meantime.
     """
     end = JobEnd.now(Status.CANCELED, job.error)
-    return holdings.write_freeing(
+    return holdings.write_and_free(
         "cancel_parent",
         job,
         conditional_write.finish_actions(end),

@@ -104,7 +104,7 @@ def _hold(
     actions = [*actions, *(checkpoint_actions(checkpoint) if checkpoint else [])]
     return write_or_stop(
         job,
-        lambda: holdings.write_freeing(
+        lambda: holdings.write_and_free(
             "hold",
             job,
             actions,

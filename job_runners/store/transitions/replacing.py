@@ -68,7 +68,7 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
         actions += _move_actions(job, replacement)
         release = holdings.Release.all_but_key
     try:
-        change = holdings.write_freeing(
+        change = holdings.write_and_free(
             "replace",
             job,
             actions,

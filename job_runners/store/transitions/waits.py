@@ -99,7 +99,7 @@ def end_invocation_in_wait(
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: holdings.write_freeing(
+        lambda: holdings.write_and_free(
             transition,
             job,
             actions,

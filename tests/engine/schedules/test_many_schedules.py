@@ -90,7 +90,7 @@ def timers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
     forget()
     caches.forget_all()
     telemetry.logger.setLevel("CRITICAL")
-    monkeypatch.setattr(recurring, "_MAX_ALONE", recurring._MAX_ALONE // SCALE)
+    monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", recurring._MAX_WITHOUT_HELP // SCALE)
     schedule_marks.note_in_use()
     timers = Timers(monkeypatch)
     for number in range(SCHEDULES):

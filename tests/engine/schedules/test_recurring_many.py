@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("at_noon")
 def test_many_that_are_due_are_shared_out_by_shard(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recurring, "_MAX_ALONE", 3)
+    monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 3)
     monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 4)
     for number in range(12):
         put(f"hourly {number}")
@@ -56,7 +56,7 @@ def test_what_others_were_asked_to_look_at_comes_last_and_from_its_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of them may have come to it; one that has is met once, in the middle."""
-    monkeypatch.setattr(recurring, "_MAX_ALONE", 1)
+    monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 1)
     for minute in range(10):
         put(f"at {minute}", cron=f"{minute} * * * *", every=None)
     go_to(NOON + 10 * MINUTE)
@@ -73,7 +73,7 @@ def test_what_others_were_asked_to_look_at_comes_last_and_from_its_end(
 def test_what_can_t_be_shared_is_started_here(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recurring, "_MAX_ALONE", 3)
+    monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 3)
     for number in range(8):
         put(f"hourly {number}")
     go_to(NOON)
@@ -115,7 +115,7 @@ def test_few_are_started_by_the_tick_alone(bench: Bench) -> None:
 def test_nobody_is_asked_to_look_where_nothing_is_due(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recurring, "_MAX_ALONE", 1)
+    monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 1)
     monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 16)
     shards = {put(f"hourly {number}").due_shard for number in range(4)}
     go_to(NOON)
@@ -128,7 +128,7 @@ def test_nobody_is_asked_to_look_where_nothing_is_due(
 def test_where_there_is_one_process_it_starts_all(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
 ) -> None:
-    monkeypatch.setattr(recurring, "_MAX_ALONE", 1)
+    monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 1)
     for number in range(8):
         put(f"hourly {number}")
     go_to(NOON)

@@ -7,7 +7,7 @@ import moto_items
 from histories.hostile_lambda import SKEW, HostileLambda
 from job_runners import clock
 from job_runners.engine.schedules.due_schedule import PREVIOUS_UNFINISHED
-from job_runners.engine.schedules.occurrence import MISSED, ON_TIME
+from job_runners.engine.schedules.occurrence import MAX_LATENESS, MISSED
 from job_runners.store.job_request import derived_id
 from job_runners.testing.moto_direct import Row
 from job_runners.work.occurrences import When, next_after
@@ -112,7 +112,7 @@ class ScheduleChecker:
         now = self._world.time
         if why == MISSED and skipped == len(passed_over):
             is_next_due = after.get("next_at", now + clock.DAY) <= now + SKEW
-            is_hardly_late = now - passed_over[-1] < ON_TIME - 2 * SKEW
+            is_hardly_late = now - passed_over[-1] < MAX_LATENESS - 2 * SKEW
             if not is_next_due and (before["most_missed"] > 0 or is_hardly_late):
                 self._report(f"{name} makes up for none of the missed occurrences")
         if why == PREVIOUS_UNFINISHED:
