@@ -1,7 +1,7 @@
-"""The acts of a job's callers: they dispatched, replaced, canceled or retried it.
+"""The *acts* of a job's callers: who dispatched, replaced, canceled or retried it, and when.
 
-The row has the last act of each kind. A manual retry clears some of that, so its transaction stores
-what it clears as an item among the job's steps.
+The row has the last act of each kind. But a manual retry removes a cancel from the row. So the
+retry's transaction stores both, the retry and the cancel, in an item among the job's steps.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Act(NamedTuple):
     what: str  # "dispatched", "replaced", "canceled" or "retried"
     by: str | None
     claims: int = 0  # how often the job had been claimed before a manual retry
-    rerun_of: str | None = None  # the finished job that a dispatched one continues
+    rerun_of: str | None = None  # the id of the finished job that this dispatch continues
 
 
 def retry_write(job: JobRequest, by: str | None) -> RecordWrite:

@@ -1,7 +1,8 @@
 """The transitions that callers request: cancel, request_cancel, requeue and delete.
 
-Each is refused if the row belongs to another organization than when it was read. That happens if a
-later job has the same id.
+Each is refused if the row's organization isn't the one that was read. It differs if the job was
+deleted, and a job of another organization has got the same id. The *holdings* of a job are its
+slot, its unique key, and its entry in a line or under a pause.
 """
 
 from collections.abc import Sequence
@@ -67,7 +68,8 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
             *_set_if_missing(JobRequest.canceled_by, by),
         ],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # This is called only after a refusal: the job no longer runs.
+        # While the job runs, the condition still holds after this write. So after a refusal, the
+        # job no longer runs, and the write has succeeded if the job has stopped because of it.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
     )
 
@@ -85,14 +87,16 @@ def requeue(
 ) -> Change:
     """Queue a failed or canceled job again, with its full number of attempts and invocations.
 
-    The job resumes at its cursor. With a new `payload`, it starts over, without its earlier steps
-    and children. Pass `counted` if a quota limits the organization's unfinished jobs. Pass
-    `unique_key` if the work is unique: the job then takes that key again. Pass the `member_mark` of
-    its new marker if the job is in a group. `more_writes` are part of the same transaction.
+    - `payload`: with a new payload, the job starts over, without its earlier steps and children.
+      Otherwise, it resumes at its cursor.
+    - `counted`: whether a quota limits the organization's unfinished jobs.
+    - `unique_key`: the key that the job takes again, if its work is unique.
+    - `member_mark`: identifies the new marker of the job, if it is in a group.
+    - `more_writes` are part of the same transaction.
 
     Raises PreconditionFailed if the job has neither failed nor been canceled, or if it has changed
-    since it was read. Raises RaceLost if one of `more_writes` is refused.
-    Raises KeyTaken if another job has the key, and MissingObject if the payload is gone.
+    since it was read. Raises RaceLost if one of `more_writes` is refused. Raises KeyTaken if
+    another job has the key, and MissingObject if the payload is gone.
     """
     # The bucket's lifecycle deletes an object some time after its last write. Write a large payload
     # again, so that it outlives the row.
@@ -108,7 +112,7 @@ def requeue(
     ]
     if member_mark is not None:
         actions.append(JobRequest.member_mark.set(member_mark))
-    if counted:
+    if counted:  # batches have an index key of their own
         key = unfinished_key(job.organization_id, job.batch_total)
         actions.append(JobRequest.unfinished_organization.set(key))
     if job.error:
@@ -132,7 +136,7 @@ def requeue(
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
             more_writes=[*more_writes, *key_writes, acts.retry_write(job, by)],
-            resumes=True,
+            needs_message=True,
         )
 
     if unique_key is None:
@@ -144,10 +148,22 @@ def requeue(
 
 # The fields of a row that a requeue removes.
 _FIELDS_OF_LAST_RUN = (
-    *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
-    *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-    *("failed_organization", "failed_key", "canceled_by", "cancel_asked_at"),
-    *("wait_count", "cancel_members"),
+    "attempt_started_at",
+    "started_at",
+    "finished_at",
+    "expires_at",
+    "run_at",
+    "error",
+    "result_message",
+    "cancel_requested",
+    "claim_token",
+    "send_id",
+    "failed_organization",
+    "failed_key",
+    "canceled_by",
+    "cancel_asked_at",
+    "wait_count",
+    "cancel_members",
 )
 
 
@@ -167,7 +183,9 @@ def _unique_key_actions(unique_key: str | None) -> list[Action]:
         return []
     return [
         JobRequest.unique_key.set(unique_key),
+        # A later request for the same work may postpone the job, but only so far after this time.
         JobRequest.first_run_at.set(clock.now()),
+        # If such a request replaces the payload, the job must start over.
         JobRequest.resumes.set(True),
     ]
 
@@ -191,38 +209,43 @@ def delete(job: JobRequest) -> None:
 
 
 def delete_row(job: JobRequest) -> None:
-    """Delete the row of a finished job. Raises PreconditionFailed if it isn't finished."""
+    """Delete the row of a finished job, if it still exists.
+
+    Raises PreconditionFailed if the job isn't finished.
+    """
+    is_finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+    # Another job may have got this id since the row was read: don't delete that job.
+    is_same_job = JobRequest.created_key == job.created_key
+    condition = _same_organization(job) & is_same_job & is_finished
     try:
-        finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
-        # Another job may have taken this id since the row was read: don't delete that one.
-        same = JobRequest.created_key == job.created_key
-        retry_on_conflict(lambda: job.delete(_same_organization(job) & same & finished))
+        retry_on_conflict(lambda: job.delete(condition))
     except DeleteError as error:
         if not condition_failed(error):
             raise
         row = read(job.id)
-        if row is not None and row.created_key == job.created_key:
+        row_exists = row is not None and row.created_key == job.created_key
+        if row_exists:
             raise conditional_write.refusal_error("delete", job.id, row) from error
 
 
 def delete_records(job: JobRequest) -> dict[str, int]:
-    """Delete a job's records other than its row, and return their numbers by kind.
+    """Delete a job's records other than its row, and return their counts by kind.
 
-    `job-runners erase` calls this too. So a new kind of record is erased if it is deleted here.
+    `job-runners erase` calls this too. If you add a kind of record, delete it here.
     """
     deleted = {}
     if job.has_waited:
         # Imported here because most jobs don't wait.
         from job_runners.store import answer_links, groups, signals
 
-        # before the steps, which name the groups and the links
+        # Delete the groups and the links before the steps, which name them.
         deleted["group records"] = groups.delete(job)
         deleted["signals"] = answer_links.delete(job) + signals.delete(job)
     return {**deleted, "steps": steps.delete(job)}
 
 
 def _set_if_missing(attribute: Any, caller: str | None) -> list[Action]:
-    """Return the action that sets an attribute to a caller, unless the attribute has a value."""
+    """Return the action that stores a caller in an attribute that has no value yet."""
     if caller is None:
         return []
     return [attribute.set(attribute | caller)]  # pynamodb writes `|` as `if_not_exists`

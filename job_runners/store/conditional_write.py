@@ -1,9 +1,19 @@
 """Change a job's row with a conditional write, and build the actions and conditions for that.
 
+Each way to change a row is a *transition*: see `job_runners.store.transitions`. A transition has
+*actions*, which set or remove attributes, and a condition.
+
 botocore repeats a write whose response is lost. If the first try has changed the row, DynamoDB
-refuses the second. So a transition (see `job_runners.store.transitions`) reads the row after a
-refusal. If the row already contains this write, the transition has succeeded. That is how a lost
-response neither makes a write take effect twice, nor makes it look as if it had failed.
+refuses the second. So a transition reads the row after a refusal. If the row already contains this
+write, the transition has succeeded. Thus a lost response has no consequences: the write takes
+effect once, and doesn't count as failed.
+
+The fields of a row belong to these terms:
+- A worker *claims* a job before it runs it. The claim has a random token, and a *lease*, which is
+  over when the claiming invocation must have ended.
+- A job is *held* while it waits under a pause, in a *line* (the waiting jobs of a queue and key),
+  for a signal, a group or another job. When it may continue, it is *admitted*.
+- Rows are due in *lanes*, one for each kind of check that the timer makes.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +33,14 @@ from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite, write_all
 from job_runners.values import Value
 
-# How long after a row is queued the timer checks whether its message has arrived.
+# When a row has been queued for this long, the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
 
 
 class Change(Value):
-    """A transition of a row, for `job_runners.engine.settling.settle`, which does all that follows.
+    """A transition of a row, from which `job_runners.engine.settling.settle` sees what must follow.
 
-    Examples are to send messages, to admit waiting jobs, and to count failures.
+    For example, it sends messages, admits waiting jobs and counts failures.
     """
 
     before: JobRequest
@@ -38,12 +48,15 @@ class Change(Value):
     # The jobs that the same transaction saved or admitted because this job ended: its follow-ups,
     # and the next job with its unique key.
     saved: Sequence[JobRequest] = ()
-    resumes: bool = False  # whether a message has to start the job
-    is_known: bool = True  # False if the row may have been written, or not
+    needs_message: bool = False  # whether a message has to start the job
+    is_known: bool = True  # False if it isn't known whether the row was written
 
     @property
     def is_new(self) -> bool:
-        """Return whether a save has saved its row, even if the response to its write was lost."""
+        """Return whether this change saved a new row, instead of finding one with the same id.
+
+        This is meant for changes that `save` returns. It is also true if the response was lost.
+        """
         return self.after.created_key == self.before.created_key
 
     @classmethod
@@ -62,7 +75,7 @@ class JobEnd(Value):
     status: Status
     at: int  # in milliseconds since 1970
     error: dict[str, Any] | None = None  # of the last attempt, if it failed
-    # If the last invocation has waited for a group: the counts of the group's members by outcome.
+    # The counts by outcome of the members of a group, if the last invocation waited for one.
     group: dict[str, int] | None = None
 
     @classmethod
@@ -79,9 +92,10 @@ class JobEnd(Value):
 AlreadyApplied = Status | Callable[[JobRequest], bool] | None
 """How to tell, after a refusal, whether the row already contains the write.
 
-- A status, for most transitions: the row has this status, and still has the job's claim token.
+- A status, for most transitions: it does if the row has this status and the job's claim token.
 - A function that decides this from the row.
-- None, if the condition still holds after the write. DynamoDB then never refuses a repetition.
+- None: it never does. This is for writes that can be repeated, because their condition still holds
+  after the write, so that DynamoDB never refuses a repetition.
 """
 
 
@@ -92,19 +106,20 @@ def write(
     condition: Condition,
     *,
     already_applied: AlreadyApplied,
-    resumes: bool = False,
+    needs_message: bool = False,
 ) -> Change:
     """Change a row if the condition holds. `job` is the row as it was read, and isn't changed.
 
-    `transition` is a name for errors. If DynamoDB refuses the write, the row is read, and
-    `already_applied` tells whether it contains this write. Raises PreconditionFailed.
+    `transition` is the name of the transition, for error messages. Raises PreconditionFailed if
+    DynamoDB refuses the write, unless `already_applied` shows that the row contains it.
     """
     after = JobRequest(id=job.id)
     try:
+        # pynamodb fills the fields of `after` from the response.
         retry_on_conflict(lambda: after.update(actions, condition))
     except UpdateError as error:
         after = _row_if_applied(transition, job, error, already_applied)
-    return Change(job, after, resumes=resumes)
+    return Change(job, after, needs_message=needs_message)
 
 
 def write_with(
@@ -115,32 +130,37 @@ def write_with(
     *,
     already_applied: AlreadyApplied,
     more_writes: Sequence[RecordWrite],
-    resumes: bool = False,
+    needs_message: bool = False,
 ) -> Change:
-    """Change a row in one transaction with writes of other records.
+    """Change a row in one transaction with `more_writes`, which are writes of other records.
 
-    Without `more_writes`, this is the same as `write`. A transaction costs an additional read,
+    If `more_writes` is empty, this is the same as `write`. A transaction costs an additional read,
     because its response doesn't contain the row. Raises PreconditionFailed if the row's condition
     failed, and RaceLost if only conditions of other records failed.
     """
     if not more_writes:
         return write(
-            transition, job, actions, condition, already_applied=already_applied, resumes=resumes
+            transition,
+            job,
+            actions,
+            condition,
+            already_applied=already_applied,
+            needs_message=needs_message,
         )
 
     try:
         write_all([RecordWrite(job, "change", actions, condition), *more_writes], first_is_row=True)
     except TransactWriteError as error:
         after = _row_if_applied(transition, job, error, already_applied)
-        return Change(job, after, resumes=resumes)
+        return Change(job, after, needs_message=needs_message)
     row = read(job.id)
     if row is None:
         raise refusal_error(transition, job.id, None)
-    return Change(job, row, resumes=resumes)
+    return Change(job, row, needs_message=needs_message)
 
 
 def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
-    """Put a new row, in one transaction with writes of other records if there are any.
+    """Put a new row, in one transaction with `more_writes` if there are any.
 
     Raises RaceLost if only conditions of other records failed. Raises PutError or
     TransactWriteError for every other failure.
@@ -164,7 +184,7 @@ def _row_if_applied(
     if row is not None:
         if callable(already_applied):
             is_applied = already_applied(row)
-        else:  # no row has the status None
+        else:  # if `already_applied` is None, no row matches, because each row has a status
             is_applied = row.status is already_applied and row.claim_token == job.claim_token
         if is_applied:
             return row
@@ -196,7 +216,10 @@ def queue_actions_keeping_time(job: JobRequest, lane: Lane, now: int) -> list[Ac
 
 
 def schedule_actions(job: JobRequest, due_at: int) -> list[Action]:
-    """Return the actions that make a row wait for its start time, and the timer check it then."""
+    """Return the actions that make a row wait for its start time.
+
+    The timer checks the row at `due_at`. These actions don't set the start time, `run_at`.
+    """
     now = clock.now()
     return [
         JobRequest.status.set(Status.SCHEDULED),
@@ -265,15 +288,16 @@ def finish_actions(end: JobEnd) -> list[Action]:
 
 
 def waited_actions(job: JobRequest) -> list[Action]:
-    """Return the action that records, unless it is recorded, that the job may have waited.
+    """Return the action that sets `has_waited`, unless it is set.
 
-    The job may then have signals, links or groups, which have to be deleted with it.
+    It shows that the job may have signals, links or groups, which have to be deleted with it.
     """
     return [] if job.has_waited else [JobRequest.has_waited.set(True)]
 
 
 def cancel_asked_action() -> Action:
     """Return the action that records when a caller first asked to cancel the job."""
+    # pynamodb writes `|` as `if_not_exists`.
     action: Action = JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())
     return action
 
@@ -316,6 +340,7 @@ def fail_actions(job: JobRequest, end: JobEnd) -> list[Action]:
 
 
 # --- conditions of transitions --------------------------------------------------------------------
+# Each is assigned to an annotated variable, because the operators of pynamodb return Any.
 
 
 def owned_by_claim(job: JobRequest) -> Condition:
@@ -357,8 +382,9 @@ def no_cancel_requested() -> Condition:
 def unchanged(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
-    Status and claim alone don't suffice. If a row was held and admitted in the meantime, both are
-    the same, but the row may now name a slot. With a new payload, it may belong to another line.
+    To compare only the status and the claim isn't enough. If the row was held and admitted in the
+    meantime, both are the same, but the row may now have a slot. If the job got a new payload, it
+    may belong to another line.
     """
     condition: Condition = (
         (JobRequest.status == job.status)

@@ -33,8 +33,8 @@ class Wait(Value):
 def of(row: JobRequest) -> Wait | None:
     """Return the wait of a job's function, or None if it isn't waiting.
 
-    A claim doesn't remove the wait for a time from the row. So the wait only counts if other fields
-    show that the job still waits.
+    A row keeps its `current_wait` after a wait for a time has ended. So other fields must show that
+    the job still waits.
     """
     if not row.current_wait:
         return None

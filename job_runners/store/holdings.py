@@ -18,13 +18,14 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost, RecordWrite, contains
 from job_runners.values import Value
 
-# How many times an ending job reads its follower to give it the key. The follower may change
-# between the read and the write. If every try fails, the key's record stays, and counts as free
-# because it names a job that has ended.
+# A *follower* is a job that waits for this one to end, to get its unique key. This many times, an
+# ending job reads its follower to give it the key, because the follower may change between the read
+# and the write. If every try fails, the key's record stays, and counts as free because it names a
+# job that has ended.
 _FOLLOWER_TRIES = 5
-# If a part of the transaction is refused, the transaction is tried again without that part. At most
-# these are refused, one after the other: the slot, three follow-ups, the key before its follower is
-# read, and the key after each read. The last try doesn't free the key.
+# If a part of the transaction is refused, the transaction is tried again without that part. In the
+# worst case, these are refused one after the other: the slot, three follow-ups, the key before its
+# follower is read, and the key after each read. The last try doesn't free the key.
 _MAX_TRIES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
 
 
@@ -35,9 +36,9 @@ class Release(Value):
     slot: Sequence[RecordWrite] = ()
     entry: Sequence[RecordWrite] = ()  # in a line or under a pause
     key: Sequence[RecordWrite] = ()  # the unique key
-    follower_tries: int = _FOLLOWER_TRIES  # that are left
-    end: JobEnd | None = None  # if the change ends the job
-    follow_ups: Sequence[RecordWrite] = ()  # which the end saves
+    follower_tries: int = _FOLLOWER_TRIES  # how many tries are left
+    end: JobEnd | None = None  # how the job ends, if the change ends it
+    follow_ups: Sequence[RecordWrite] = ()  # the jobs to save because the job ends
 
     @classmethod
     def nothing(cls, job: JobRequest) -> Self:
@@ -100,16 +101,17 @@ def write_and_free(
     already_applied: AlreadyApplied,
     release: Release,
     more_writes: Sequence[RecordWrite] = (),
-    resumes: bool = False,
+    needs_message: bool = False,
 ) -> Change:
     """Change a row, and make the writes of `release` in the same transaction.
 
     If a write of `release` is refused, for example because another job already has the slot, the
-    row still changes, without that write. Raises RaceLost if one of `more_writes` was refused. For
-    the rest see `conditional_write.write_with`.
+    row still changes, without that write. Raises RaceLost if one of `more_writes` was refused. The
+    other arguments and errors are those of `conditional_write.write_with`.
     """
     if release.follow_ups and release.end is not None:
-        from job_runners.store import follow_ups  # imported here because most jobs have none
+        # Imported here because most jobs have no follow-ups.
+        from job_runners.store import follow_ups
 
         actions = [*actions, *follow_ups.actions(job, release.end)]
         condition &= follow_ups.condition(job)
@@ -122,7 +124,7 @@ def write_and_free(
                 condition,
                 already_applied=already_applied,
                 more_writes=[*more_writes, *release.writes],
-                resumes=resumes,
+                needs_message=needs_message,
             )
         except RaceLost as lost:
             if any(contains(more_writes, write) for write in lost.refused):
@@ -150,7 +152,8 @@ def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:
         return []
     entry: Model
     if job.wait_key is not None:
-        from job_runners.store.line_items import LineItem  # most jobs never wait in a line
+        # Imported here because most jobs never wait in a line.
+        from job_runners.store.line_items import LineItem
 
         entry = LineItem(job.held_by, job.wait_key)
     else:
@@ -169,12 +172,12 @@ def _writes_to_release_key(job: JobRequest) -> list[RecordWrite]:
 def _writes_to_save_follow_ups(job: JobRequest, end: JobEnd) -> list[RecordWrite]:
     if not job.has_follow_ups:
         return []
-    from job_runners.store import follow_ups
+    from job_runners.store import follow_ups  # imported here because most jobs have no follow-ups
 
     return follow_ups.writes(job, end)
 
 
 def _writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
-    from job_runners.store import uniqueness
+    from job_runners.store import uniqueness  # imported here because most jobs have no key
 
     return uniqueness.writes_to_pass_key_on(job)

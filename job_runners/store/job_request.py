@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 
 
 class DuplicateOutcome(NamedTuple):
-    """The outcome of such a request, and whether that is new."""
+    """The outcome of a request for a unique job when another job already had the key."""
 
     outcome: Outcome
     before: bool = False  # whether an earlier try of the request had the same outcome
@@ -149,9 +149,9 @@ class JobRequest(
 
     @property
     def holds_nothing(self) -> bool:
-        """Return whether its end changes only the row, as for most jobs.
+        """Return whether the job's end changes only its row, as for most jobs.
 
-        It then has no slot, waiting entry or unique key to free, and no follow-ups to save.
+        Such a job has no slot, waiting entry or unique key to free, and no follow-ups to save.
         """
         frees_nothing = self.slot is None and self.held_by is None and self.unique_key is None
         return frees_nothing and not self.has_follow_ups
@@ -215,7 +215,7 @@ class JobRequest(
     def could_run_at(self) -> int:
         """Return the earliest time at which a worker could start it.
 
-        That is when it was queued, or its run_at if that is later. Admitting a job queues it.
+        This is when it was last queued or admitted, or its run_at if that is later.
         """
         return max(self.queued_at or self.created_at, self.run_at or 0)
 

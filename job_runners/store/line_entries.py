@@ -1,6 +1,8 @@
 """The entries of the jobs that wait in a line.
 
-An entry and its job's row change in one transaction.
+A *line* consists of the waiting jobs of a queue that share a concurrency key. Each of them has an
+*entry*, an item that sorts by the job's position. An entry and its job's row change in one
+transaction. The entries may be in *groups*, one for each organization, which take turns.
 """
 
 from job_runners import clock
@@ -13,15 +15,15 @@ from job_runners.store.lines import Line, partition_key_of
 def next_entry(line: Line) -> LineItem | None:
     """Return the entry of the next job to admit, or None if no job waits.
 
-    The groups take turns, so this is the first entry after those of the group that was served last,
-    or else the first entry of the line. Within a group, jobs are in the order in which they were
-    held.
+    The next group is the one that sorts after the group that was served last, or the first one if
+    that was the last. Within a group, jobs are in the order in which they were held.
     """
     if line.first is None:
         return None
-    # "$" comes right after "#", so these sort right after all entries of the group, and of all.
+    # The sort key of an entry is f"{WAITING}{group}#...", and WAITING ends in "#". "$" comes right
+    # after "#", so these keys sort right after all entries of the group, and of the line.
     after_group = f"{WAITING}{line.last_served}$"
-    after_all = f"{WAITING[:-1]}$"
+    after_all = f"{WAITING.removesuffix('#')}$"
     later = LineItem.query(
         line.partition_key,
         LineItem.sk.between(after_group, after_all),
@@ -32,12 +34,15 @@ def next_entry(line: Line) -> LineItem | None:
 
 
 def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> LineItem:
-    """Return an entry for a job that is about to be held. Its group is sorted by `since`."""
+    """Return an entry for a job that is about to be held.
+
+    The entries of a group are sorted by `since`, the time at which the job is held.
+    """
     return _entry(partition_key, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
 
 
 def entry_from_row(job: JobRequest) -> LineItem:
-    """Return a copy of the entry that a waiting job's row names, to put the entry again."""
+    """Return a new copy of the entry that a waiting job's row names, to restore the entry."""
     return _entry(str(job.held_by), str(job.wait_key), job)
 
 

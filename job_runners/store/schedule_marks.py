@@ -1,7 +1,8 @@
-"""Marks: one records that schedules exist, the others record which deploys are active.
+"""Marks: items that tell the timer whether there are schedules, and which deploys declare some.
 
-They have their own DynamoDB partition in the coordination table. In a stack without schedules, a
-timer run reads only that partition, and finds nothing.
+One mark records that schedules exist. Each of the others records that a deploy is active, and which
+schedules its code declares. Marks have their own DynamoDB partition in the coordination table. If
+there are no schedules, a timer run reads only that partition, and finds nothing.
 """
 
 import json
@@ -14,28 +15,28 @@ from job_runners.aws.errors import try_write
 from job_runners.store.table import CoordinationItem, Integer
 
 PARTITION = "schedules"  # the partition key of the marks
-# The largest declarations of a deploy. A DynamoDB item has at most 400 KB.
+# The maximum size of a deploy's declarations. A DynamoDB item has at most 400 KB.
 MAX_BYTES = 380_000
-_IN_USE = "in use"
-_DEPLOY = "deploy#"
+_IN_USE_KEY = "in use"  # the sort key of the mark that schedules exist
+_DEPLOY_PREFIX = "deploy#"  # the prefix of the sort keys of deploys' marks
 
 
 class Mark(CoordinationItem):
     """The mark that schedules exist, or the mark of one deploy with the schedules it declares."""
 
-    erasure = "none: it belongs to the stack"
+    erasure = "none: it belongs to the stack"  # see CoordinationItem
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
-    # only in the mark of a deploy
-    since = Integer(default=0)  # when the timer first saw it, or saw it again after an absence
-    seen_at = Integer(default=0)  # when the timer last saw it
+    # The other fields are only in the mark of a deploy.
+    since = Integer(default=0)  # when the deploy was first seen, or seen again after an absence
+    seen_at = Integer(default=0)  # when the deploy was last seen
     declares = JSONAttribute(null=True)  # the organizations and names of its schedules
 
     @property
     def deploy(self) -> str | None:
         """Return the deploy that this mark belongs to, or None if it isn't a deploy's mark."""
-        return self.sk.removeprefix(_DEPLOY) if self.sk.startswith(_DEPLOY) else None
+        return self.sk.removeprefix(_DEPLOY_PREFIX) if self.sk.startswith(_DEPLOY_PREFIX) else None
 
     @property
     def declared(self) -> set[tuple[str, str]]:
@@ -48,14 +49,14 @@ def marks() -> list[Mark]:
     return list(Mark.query(PARTITION, consistent_read=True))
 
 
-def note_in_use() -> None:
-    """Make the timer look for schedules. Call this before the first schedule is stored."""
-    Mark(PARTITION, _IN_USE).save()
+def record_in_use() -> None:
+    """Store the mark that schedules exist. Call this before a schedule is stored."""
+    Mark(PARTITION, _IN_USE_KEY).save()
 
 
 def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) -> Mark:
     """Record that a deploy is active, and which schedules it declares."""
-    mark = Mark(PARTITION, f"{_DEPLOY}{deploy}", since=since, seen_at=clock.now())
+    mark = Mark(PARTITION, f"{_DEPLOY_PREFIX}{deploy}", since=since, seen_at=clock.now())
     mark.declares = _sorted_pairs(declares)
     mark.save()
     return mark
@@ -72,4 +73,5 @@ def _sorted_pairs(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 def forget_deploy(mark: Mark) -> None:
     """Delete a deploy's mark, unless the deploy was seen again since the mark was read."""
-    try_write(lambda: mark.delete(Mark.seen_at == mark.seen_at))
+    is_unchanged = Mark.seen_at == mark.seen_at  # a condition on the stored value
+    try_write(lambda: mark.delete(is_unchanged))

@@ -79,8 +79,8 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
     """Make several writes in one transaction.
 
     Raises RaceLost if the conditions of some writes failed. Raises TransactWriteError for every
-    other failure. Pass `first_is_row` if the first write is that of a job's row: if its condition
-    failed, TransactWriteError is raised too.
+    other failure. Pass `first_is_row=True` if the first write is that of a job's row, to get
+    TransactWriteError instead of RaceLost if the row's condition failed.
     """
 
     def write_once() -> None:
@@ -99,7 +99,8 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
 
 
 def contains(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
-    """Return whether `writes` has this very write. Their conditions don't support `==`."""
+    """Return whether `writes` has this very write. Compare by identity, because conditions can't
+    be compared."""
     return any(other is write for other in writes)
 
 

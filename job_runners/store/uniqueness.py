@@ -275,7 +275,7 @@ def admit_follower(key: str, follower: JobRequest, free_key: FreeKey) -> conditi
         still_follows,
         already_applied=lambda row: row.status is not Status.WAITING,
         more_writes=writes_to_take_key(key, follower, free_key.record),
-        resumes=True,
+        needs_message=True,
     )
 
 

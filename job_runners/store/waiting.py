@@ -1,6 +1,8 @@
 """Count the jobs that wait in a line or under a pause, up to a limit, for display only.
 
-The reads aren't consistent, so a count may be a second old.
+A *line* consists of the waiting jobs of a queue that share a concurrency key. Each waiting job has
+an *entry* in its line or under its pause. A line may have a *group* of entries for each
+organization, which take turns. The reads aren't consistent, so a count may be a second old.
 """
 
 from typing import Any
@@ -20,8 +22,8 @@ class WaitingCount(Value):
 
     count: int = 0  # at most MAX_COUNTED
     more: bool = False  # whether there are more than that
-    # When the first of them began to wait, in milliseconds since 1970. None if no job waits, or if
-    # that isn't determined.
+    # When the first of the jobs began to wait, in milliseconds since 1970. None if no job waits, or
+    # if the count doesn't determine this time.
     oldest: int | None = None
 
 
@@ -30,9 +32,9 @@ def count_in_line(
 ) -> WaitingCount:
     """Count the jobs that wait in a line.
 
-    With `organization_id`, read the first MAX_COUNTED jobs of the line, and count only those of
-    that organization. If the line has a group for the organization, pass `group` too: then the
-    first MAX_COUNTED jobs of that group are read instead.
+    If `organization_id` is passed, read the first MAX_COUNTED jobs of the line, and count only
+    those of that organization. If the organization has a group in the line, pass its name as
+    `group`, to read the first MAX_COUNTED jobs of that group instead.
     """
     prefix = f"{WAITING}{group}#" if group else WAITING
     attributes = ["sk", "organization_id"]
@@ -40,14 +42,14 @@ def count_in_line(
     waiting_since = [
         entry.waiting_since
         for entry in entries[:MAX_COUNTED]
-        if organization_id in (None, entry.organization_id)
+        if organization_id is None or entry.organization_id == organization_id
     ]
     return _count(waiting_since, more=len(entries) > MAX_COUNTED)
 
 
-def count_under_pause(pause: str) -> WaitingCount:
-    """Count the jobs that a pause holds. `pause` is its sort key."""
-    entries = _read_first(HeldEntry, f"held#{pause}", None, ["since"])
+def count_under_pause(pause_key: str) -> WaitingCount:
+    """Count the jobs that a pause holds. `pause_key` is its sort key."""
+    entries = _read_first(HeldEntry, f"held#{pause_key}", condition=None, attributes=["since"])
     waiting_since = [entry.since for entry in entries[:MAX_COUNTED]]
     return _count(waiting_since, more=len(entries) > MAX_COUNTED)
 
@@ -55,35 +57,35 @@ def count_under_pause(pause: str) -> WaitingCount:
 def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingCount:
     """Count the jobs ahead of a waiting job in its line or under its pause.
 
-    No job is ahead of a follower. In a line whose groups take turns, only jobs of the job's own
-    group count. With `organization_id`, read the first MAX_COUNTED jobs, and count only those of
-    that organization.
+    In a line whose groups take turns, only jobs of the job's own group count. No job is ahead of a
+    follower, which waits for a certain other job to end. If `organization_id` is passed, read the
+    first MAX_COUNTED jobs, and count only those of that organization.
     """
     if job.follows is not None:
         return WaitingCount()
     model: Any
     up_to_job: Condition
-    if job.wait_key is not None:
+    if job.wait_key is not None:  # in a line; the key is "waiting#group#time and job id"
         model = LineItem
         partition_key = str(job.held_by)
-        prefix = f"{job.wait_key.rpartition('#')[0]}#"
-        up_to_job = LineItem.sk.between(prefix, job.wait_key)
-    else:
+        group_prefix = f"{job.wait_key.rpartition('#')[0]}#"
+        up_to_job = LineItem.sk.between(group_prefix, job.wait_key)
+    else:  # under a pause, whose sort key is `held_by`
         model = HeldEntry
         partition_key = f"held#{job.held_by}"
         up_to_job = HeldEntry.sk <= job.created_key
-    limit = (
-        MAX_COUNTED + 2
-    )  # the entry of the job itself, and one that shows whether there are more
+    # Also read the entry of the job itself, and one more to see whether there are more.
+    limit = MAX_COUNTED + 2
     if organization_id is None:
         ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
-        return WaitingCount(max(0, min(ahead, MAX_COUNTED)), ahead > MAX_COUNTED)
+        return WaitingCount(max(0, min(ahead, MAX_COUNTED)), more=ahead > MAX_COUNTED)
     entries = list(
         model.query(partition_key, up_to_job, limit=limit, attributes_to_get=["organization_id"])
     )
-    ahead_entries = entries[:-1][:MAX_COUNTED]  # without the last one, which is that of the job
-    count = sum(entry.organization_id == organization_id for entry in ahead_entries)
-    return WaitingCount(count, len(entries) == limit)
+    entries_ahead = entries[:-1]  # the last entry is that of the job itself
+    counted = entries_ahead[:MAX_COUNTED]
+    count = sum(entry.organization_id == organization_id for entry in counted)
+    return WaitingCount(count, more=len(entries) == limit)
 
 
 def _read_first(model: Any, partition_key: str, condition: Any, attributes: list[str]) -> list[Any]:

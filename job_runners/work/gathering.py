@@ -328,7 +328,7 @@ class _MemberDispatcher:
 
         counts = group_counts.count_dispatched(group, dispatched, call=job._keep_trying)
         new_counts = group_counts.to_stored(group, counts, job._row.member_counts)
-        self._write(lambda: group_waits.count_members(job._row, new_counts))
+        self._write(lambda: group_waits.store_member_counts(job._row, new_counts))
 
     def _add_batch(self, jobs: dict[str, Any]) -> None:
         """Dispatch some members, once _ROWS_PER_SECOND allows it."""

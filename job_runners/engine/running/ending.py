@@ -132,7 +132,7 @@ class ReleasedEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.release(
-            claimed.row, checkpoint=claimed.running.last_checkpoint, resumes=self.sends_now
+            claimed.row, checkpoint=claimed.running.last_checkpoint, needs_message=self.sends_now
         )
         telemetry.released(change.after)
         return change

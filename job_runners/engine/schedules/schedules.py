@@ -63,7 +63,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     """
     definition = definition_of(recurring)
     check(organization_id, definition)
-    schedule_marks.note_in_use()
+    schedule_marks.record_in_use()
 
     def change() -> tuple[Schedule, bool]:
         before = schedule_store.read(organization_id, name)

@@ -37,7 +37,7 @@ def settle(
     of a line may pass its own `admit_waiting`.
     """
     row = change.after
-    if change.resumes:
+    if change.needs_message:
         send_or_leave_due(row, send, row.starts_in / clock.SECOND)
     for saved in change.saved:
         _send_saved(saved, row, send)

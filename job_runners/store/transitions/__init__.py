@@ -1,4 +1,4 @@
-"""The transitions: each changes a job's row in one way, by a conditional write.
+"""The transitions: each changes a job's row in a certain way, with a conditional write.
 
 Only this package and `job_runners.store.caller_transitions` change rows of jobs.
 
@@ -81,5 +81,5 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value  # so that this function isn't called for this name again
+    globals()[name] = value  # Python calls __getattr__ only for names that the module lacks
     return value

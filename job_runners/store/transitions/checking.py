@@ -1,4 +1,7 @@
-"""The transitions of rows that the timer finds due: expire, postpone, set_aside."""
+"""The transitions of rows that the timer finds due: expire, postpone, set_aside.
+
+The *holdings* of a job are its slot, its unique key, and its entry in a line or under a pause.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,9 +39,10 @@ def expire(job: JobRequest, error: dict[str, Any]) -> Change:
 
 
 def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = ()) -> Change:
-    """Change a row's due time and its lane. `more` are additional changes of the row.
+    """Set when the timer next checks a row, and the row's lane: the kind of that check.
 
-    Raises PreconditionFailed if the row has changed since it was read.
+    `more` are additional changes of the row. Raises PreconditionFailed if the row has changed since
+    it was read.
     """
     return conditional_write.write(
         "postpone",

@@ -1,7 +1,9 @@
 """The transitions of a job that starts or runs: claim, checkpoint, renew.
 
 A worker claims a job to run one invocation of it. The row then has the claim's token, and a lease:
-the time by which the invocation has ended.
+the time by which the invocation will have ended. When a job of a queue with limits starts, it needs
+*capacity*: a slot, a start under the queue's rate, or both. A *grant* is the capacity that a job
+may take.
 """
 
 import uuid
@@ -33,11 +35,16 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """How to claim a job whose row was read before the claim."""
+    """The capacity and keys with which a job may start, decided from its row before the claim.
 
-    row: JobRequest
-    concurrency_key: str | None = None  # if its queue has limits
-    grant: "Grant | None" = None  # the capacity that the job gets, unless it was admitted with it
+    A job without limits and without such a key needs no entrance.
+    """
+
+    row: JobRequest  # the claim is refused if the row has changed since it was read
+    concurrency_key: str | None = None  # the key of the job's line, if its queue has limits
+    # The capacity to take with the claim. None if there are no limits, or if the job already got
+    # its capacity when it was admitted.
+    grant: "Grant | None" = None
     gives_up_unique_key: bool = False  # whether the job has its unique key only until it starts
 
 
@@ -52,13 +59,17 @@ def claim(
 ) -> Change:
     """Claim a job for an invocation that will have ended by `deadline`.
 
-    The response of the claim contains the row, so no read is needed. If a call failed, call again
-    with the same `token`: it shows whether the earlier claim succeeded although its response was
-    lost. If the `entrance` has a grant, the job takes that capacity in the same transaction.
+    - `send_id`: the id of the message that led to the claim, which the row records.
+    - `token`: if a call failed, call again with the same token. It shows whether the earlier claim
+      succeeded although its response was lost.
+    - `entrance`: if it has a grant, the job takes that capacity in the same transaction.
 
-    `due_at` usually stays as it is, so the row is still due if this process dies. It changes to the
-    end of the lease if the timer might otherwise check the row only after that. This change is part
-    of the claim if the row was read before. Otherwise it takes a second write.
+    The response of the claim contains the row, so no read is needed.
+
+    The timer checks a row when its `due_at` has come. If this process dies, that must happen soon
+    after the lease ends. Usually `due_at` is early enough, and stays as it is. If it isn't, it is
+    set to the end of the lease: in the claim itself if the entrance has the row, or else in a
+    second write.
 
     Raises PreconditionFailed unless the job has this type and may start now: it is queued, or its
     start time has come. Raises it too if the row's version is newer than this code, or if the row
@@ -75,11 +86,12 @@ def claim(
     if entrance is not None:
         condition &= conditional_write.unchanged(entrance.row)
         if entrance.grant is not None:
-            from job_runners.store.transitions import holding  # most queues have no limits
+            # Imported here because most queues have no limits.
+            from job_runners.store.transitions import holding
 
             slot_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
             actions += slot_actions
-            actions += holding.set_starts_under_rate(entrance.row, entrance.grant)
+            actions += holding.starts_under_rate_actions(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease_until):
             actions += conditional_write.due_actions(job, lease_until, Lane.PROMPT)
         if entrance.concurrency_key is not None:
@@ -103,10 +115,11 @@ def claim(
         change = _claim_without_unique_key(entrance.row, actions, more_writes, write)
     else:
         change = write(actions, more_writes)
-    # After a transaction, the row is read, and another claim may have followed by then.
+    # A transaction's response has no row, so `write_with` reads the row after it. By then, the job
+    # may have another claim.
     if not has_this_claim(change.after):
         raise conditional_write.refusal_error("claim", job_id, change.after)
-    return _due_by_lease_end(change)
+    return _make_due_by_lease_end(change)
 
 
 def _claimable(job_type: str, now: int) -> Condition:
@@ -127,13 +140,16 @@ def _claimable(job_type: str, now: int) -> Condition:
 
 
 def _claim_actions(token: str, send_id: str, lease_until: int, now: int) -> list[Action]:
-    """Return the actions that claim a row."""
+    """Return the actions that claim a row. pynamodb writes `|` as `if_not_exists`."""
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
+        # The ids of the job's children depend on the salt of its first claim, so nobody can guess
+        # them.
         JobRequest.salt.set(JobRequest.salt | token[:16]),
         JobRequest.send_id.set(send_id),
         JobRequest.lease_until.set(lease_until),
+        # Releases and manual retries lower the number of invocations, but never that of claims.
         JobRequest.invocations.set(JobRequest.invocations + 1),
         JobRequest.claims.set(JobRequest.claims + 1),
         JobRequest.started_at.set(now),
@@ -149,10 +165,10 @@ def _claim_without_unique_key(
     more_writes: Sequence[RecordWrite],
     write: Callable[[list[Action], Sequence[RecordWrite]], Change],
 ) -> Change:
-    """Claim a row and give up its unique key.
+    """Claim a row with `write`, and give up its unique key in the same transaction.
 
-    If another job follows this one, or already has the key, the claim leaves the key in the row.
-    The transition that ends the job then gives it up.
+    If another job waits for the key, or already has it, that part is refused. Then claim the row
+    without it: the transition that ends the job gives up the key.
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
@@ -160,28 +176,31 @@ def _claim_without_unique_key(
     try:
         return write([*actions, JobRequest.unique_key.remove()], key_writes)
     except RaceLost:
-        return write(actions, more_writes)  # refused again if the key wasn't the cause
+        # If one of `more_writes` was refused instead of the key's, this raises RaceLost again.
+        return write(actions, more_writes)
 
 
-def _due_by_lease_end(change: Change) -> Change:
+def _make_due_by_lease_end(change: Change) -> Change:
     """Make a claimed row due when its lease ends, if the timer might check it only after that."""
     row = change.after
     lease_until = row.lease_until or 0
     if _is_checked_in_time(row.due_at, lease_until):
         return change
     try:
-        return change.__replace__(after=postpone(row, lease_until, Lane.PROMPT).after)
+        postponed = postpone(row, lease_until, Lane.PROMPT)
     except (PreconditionFailed, *AWS_ERRORS):
         return change  # the job is claimed and can run; at worst, the timer checks it late
+    return change.__replace__(after=postponed.after)
 
 
 def _is_checked_in_time(due_at: int | None, lease_until: int) -> bool:
-    """Return whether the timer checks a row by the end of its lease.
+    """Return whether the timer will check a row by the end of its lease.
 
-    It doesn't if the row is due only after that, which happens in a backlog. If the row is overdue,
-    the timer can't keep up, so it may not check the row in time either.
+    It doesn't if the row is due only after the lease, because the timer postponed it in a backlog.
+    It may not do so either if the row is overdue, because the timer then can't keep up.
     """
-    return clock.now() - _OVERDUE <= (due_at or 0) <= lease_until
+    earliest = clock.now() - _OVERDUE
+    return earliest <= (due_at or 0) <= lease_until
 
 
 def checkpoint(job: JobRequest, new_checkpoint: Checkpoint) -> Change:
@@ -194,7 +213,7 @@ def checkpoint(job: JobRequest, new_checkpoint: Checkpoint) -> Change:
         job,
         [*checkpoint_actions(new_checkpoint), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=None,
+        already_applied=None,  # the condition still holds after the write
     )
 
 
@@ -209,5 +228,5 @@ def renew(job: JobRequest, lease_until: int) -> Change:
         job,
         [JobRequest.lease_until.set(lease_until)],
         conditional_write.owned_by_claim(job),
-        already_applied=None,
+        already_applied=None,  # the condition still holds after the write
     )

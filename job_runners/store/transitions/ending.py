@@ -1,7 +1,11 @@
 """The transitions that end an invocation of a claimed job.
 
-They are succeed, fail, stop, retry, end_invocation and release. If a caller has asked the job to
-stop, the job is stopped instead of tried again or continued.
+They are succeed, fail, stop, retry, end_invocation and release. A caller may have asked the job to
+stop. Then most of them call `stop` instead, which cancels the job.
+
+A job in a queue with limits has *capacity*: a slot, or a start that was counted under the queue's
+rate. A *rescue* ends a job whose worker is gone. The `past` of a job lists how each of its
+invocations ended.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,19 +26,19 @@ class Checkpoint(Value):
     """How far a running job has come."""
 
     cursor: Any  # where the next invocation or attempt resumes
-    progress: int  # the percentage
+    progress: int  # in percent
     message: str | None
-    # The keys of children that this invocation has begun to dispatch, but hasn't recorded. None if
-    # that is unknown.
+    # The keys of children that this invocation has begun to dispatch, but hasn't recorded as steps.
+    # None if the keys aren't known.
     unrecorded: Collection[str] | None = None
-    # If this invocation has waited for a group: the counts of its members by outcome.
+    # The counts by outcome of the members of a group, if this invocation waited for one.
     group: dict[str, int] | None = None
 
 
 def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = None) -> Change:
     """End a running job whose function returned. A result too large for the row is stored first.
 
-    If a caller has canceled the job and its members, it is stopped instead: see `stop`.
+    If a caller has canceled the job and its members, the job is stopped instead: see `stop`.
     """
     inline, key = blobs.put(job.result_folder, result)
     end = JobEnd.now(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
@@ -43,7 +47,7 @@ def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = Non
         *past.end_actions(job, past.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
-        JobRequest.error.remove(),  # of an earlier attempt
+        JobRequest.error.remove(),  # the row may have the error of an earlier attempt
     ]
     if checkpoint is not None and checkpoint.message is not None:
         actions.append(JobRequest.result_message.set(checkpoint.message))
@@ -62,9 +66,9 @@ def fail(
 ) -> Change:
     """End a running job that failed and won't be tried again.
 
-    If a caller has asked it to stop, it is stopped instead: the row is then canceled. Pass `rescue`
-    for a job whose worker is gone. The write is then refused unless the lease is over and hasn't
-    changed since it was read.
+    If a caller has asked the job to stop, it is canceled instead. Pass `rescue=True` for a job
+    whose worker is gone: the write is refused unless the lease is over, and is the same as when the
+    row was read.
     """
     end = JobEnd.now(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
@@ -89,11 +93,11 @@ def stop(
     checkpoint: Checkpoint | None = None,
     rescue: bool = False,
 ) -> Change:
-    """End a running job that a caller has asked to stop.
+    """Cancel a running job that a caller has asked to stop.
 
-    If the caller has canceled its members too, the job waits for its group instead, and is canceled
-    once all of them have ended. Pass `error` if the job failed before it could stop. `rescue` is as
-    in `fail`.
+    If the caller has also canceled the job's members, the job waits for them instead, and is
+    canceled once all of them have ended. Pass `error` if the job failed before it could stop.
+    `rescue` is as in `fail`.
     """
     end = JobEnd.now(
         Status.CANCELED, error or job.error, group=checkpoint.group if checkpoint else None
@@ -128,11 +132,11 @@ def retry(
     checkpoint: Checkpoint | None = None,
     rescue: bool = False,
 ) -> Change:
-    """End a failed attempt of a running job. The next one may start at `run_at`.
+    """End a failed attempt of a running job. The next attempt may start at `run_at`.
 
-    The next attempt resumes at `checkpoint`, or else at the last one that was written. If no
-    message starts the job, the timer checks it at `due_at`. If a caller has asked the job to stop,
-    it is stopped instead: the row is then canceled. `rescue` is as in `fail`.
+    The next attempt resumes at `checkpoint`, or at the last checkpoint in the row if it is None.
+    The timer checks the job at `due_at`, in case no message starts it. If a caller has asked the
+    job to stop, it is canceled instead. `rescue` is as in `fail`.
     """
     now = clock.now()
     actions = [
@@ -168,7 +172,7 @@ def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Actio
     """Queue a running job whose invocation is nearly over, so that it continues in another one.
 
     `more` are additional changes of the row. The attempt stays the same, and the job keeps its
-    capacity. If a caller has asked it to stop, it is stopped instead: the row is then canceled.
+    capacity. If a caller has asked the job to stop, it is canceled instead.
     """
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
@@ -182,23 +186,23 @@ def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Actio
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _queue_again("end_invocation", job, actions, condition, resumes=True),
+        lambda: _queue_again("end_invocation", job, actions, condition, needs_message=True),
         checkpoint=checkpoint,
     )
 
 
 def release(
-    job: JobRequest, *, checkpoint: Checkpoint | None = None, resumes: bool = False
+    job: JobRequest, *, checkpoint: Checkpoint | None = None, needs_message: bool = False
 ) -> Change:
     """Queue a claimed job again, because its function was not called.
 
-    Pass `resumes` if a message has to start it at once. Otherwise, the timer sends it later. The
-    claim doesn't count as an invocation. If a caller has asked the job to stop, it is stopped
-    instead: the row is then canceled.
+    Pass `needs_message=True` if a message has to start the job at once. Otherwise, the timer sends
+    it later. The claim doesn't count as an invocation. If a caller has asked the job to stop, it is
+    canceled instead.
 
-    `queued_at` stays. So the gaps between the timer's checks keep growing, and the time allowed by
-    `start_within` keeps running. The job keeps its capacity, but the queue's rate counts its next
-    claim as another start.
+    `queued_at` doesn't change, so the gaps between the timer's checks keep growing, and the time
+    that `start_within` allows isn't extended. The job keeps its capacity, but the queue's rate
+    counts its next claim as another start.
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
@@ -212,7 +216,7 @@ def release(
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _queue_again("release", job, actions, condition, resumes=resumes),
+        lambda: _queue_again("release", job, actions, condition, needs_message=needs_message),
         checkpoint=checkpoint,
     )
 
@@ -220,7 +224,8 @@ def release(
 def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments: Any) -> Change:
     """Call `write`. If it is refused because a caller has asked the job to stop, stop the job.
 
-    The write must have the condition that no caller has asked. `stop_arguments` are for `stop`.
+    The condition of the write must include that no caller has asked the job to stop. Pass the
+    arguments of `stop` as `stop_arguments`.
     """
     try:
         return write()
@@ -247,8 +252,9 @@ def unrecorded_actions(
     """Return the action that records since when a job may have a child that no step records.
 
     An invocation leaves such a child if its worker is gone, or if it ends while it dispatches the
-    child. Pass `has_passed` if the invocation ends because its function asked to wait or to yield.
-    The function has then repeated, and so recorded, all dispatches that earlier attempts had begun.
+    child. Pass `has_passed=True` if the invocation ends because its function asked to wait or to
+    yield. To get there, the function has repeated, and recorded, all dispatches that earlier
+    attempts had begun. So no child is unrecorded any more.
     """
     unrecorded = None if checkpoint is None else checkpoint.unrecorded
     if unrecorded is None or unrecorded:
@@ -257,9 +263,9 @@ def unrecorded_actions(
 
 
 def _lost_or(outcome: str, error: dict[str, Any] | None, rescue: bool) -> str:
-    """Return LOST if the invocation's worker was killed, or else this outcome."""
+    """Return `outcome`, or LOST if the invocation's worker was killed."""
     error = error or {}
-    # Without a module, it is Job Runners' own error, not one that the app raised.
+    # An error without a module is one of Job Runners' own, not one that the app raised.
     is_interrupted = error.get("kind") == Interrupted.__name__ and "module" not in error
     return past.LOST if rescue or is_interrupted else outcome
 
@@ -269,7 +275,7 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
 
 
 def _still_running(job: JobRequest, refused: PreconditionFailed) -> JobRequest | None:
-    """Return the row as read after a refusal, or None unless the job's claim is still the same."""
+    """Return the row that was read after a refusal, or None if the claim has ended."""
     row: JobRequest | None = refused.row
     if row is None or row.status is not Status.RUNNING or row.claim_token != job.claim_token:
         return None
@@ -281,7 +287,7 @@ def _wait_for_members(
 ) -> Change:
     """End the invocation of a job that was canceled with its members, and make it wait for them.
 
-    Once they have ended, `group_waits.cancel_parent` cancels it.
+    Once all members have ended, `group_waits.cancel_parent` cancels the job.
     """
     from job_runners.store import group_holds  # imported here because most jobs have no group
 
@@ -336,13 +342,23 @@ def _end_attempt(
         condition,
         already_applied=Status.RETRYABLE,
         release=holdings.Release.all_but_key(job),
-        resumes=True,
+        needs_message=True,
     )
 
 
 def _queue_again(
-    transition: str, job: JobRequest, actions: list[Action], condition: Condition, *, resumes: bool
+    transition: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    needs_message: bool,
 ) -> Change:
     return conditional_write.write(
-        transition, job, actions, condition, already_applied=Status.QUEUED, resumes=resumes
+        transition,
+        job,
+        actions,
+        condition,
+        already_applied=Status.QUEUED,
+        needs_message=needs_message,
     )

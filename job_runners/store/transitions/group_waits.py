@@ -1,6 +1,8 @@
-"""The transitions of a job that dispatches a group and waits for its members.
+"""The transitions of a job that dispatches a group of jobs, and waits for these *members* to end.
 
-Import them lazily, because most jobs have no group.
+To *gather* a group is to wait for it and to collect the members' results. Each member that hasn't
+ended has a *marker*, an item of its own. When no marker is left, the waiting job is *admitted*: it
+may continue. Import this module lazily, because most jobs have no group.
 """
 
 from typing import Any
@@ -21,26 +23,26 @@ from job_runners.store.transitions.holding import admit_actions
 def begin_gather(job: JobRequest, group: Group) -> Change:
     """Record that a running job is about to dispatch a group.
 
-    The write is refused if a caller has asked the job to stop. Otherwise, a cancel of the job and
-    its members might miss the members of this group.
+    The write is refused if a caller has asked the job to stop. Without this condition, a caller who
+    cancels the job and its members might miss the members of this group.
     """
     return conditional_write.write(
         "begin_gather",
         job,
         [JobRequest.last_group_id.set(group.id), *conditional_write.waited_actions(job)],
         conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
-        already_applied=None,
+        already_applied=None,  # the condition still holds after the write
     )
 
 
-def count_members(job: JobRequest, counts: dict[str, Any]) -> Change:
-    """Store the counts of the members that a running job is dispatching."""
+def store_member_counts(job: JobRequest, counts: dict[str, Any]) -> Change:
+    """Store the counts of the members that a running job is dispatching, as a checkpoint."""
     return conditional_write.write(
         "checkpoint",
         job,
         [JobRequest.member_counts.set(counts), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=None,
+        already_applied=None,  # the condition still holds after the write
     )
 
 
@@ -56,11 +58,15 @@ def gather(
 ) -> Change:
     """End the invocation of a running job that waits for a group that it has dispatched.
 
-    It began to dispatch the members at `since`, and fails if it still waits at `until`. Once
-    `stop_after` members have failed, those that haven't started are canceled. The rest is as in
-    `waits.sleep`.
+    - `name`: the name that the job's function gave the group
+    - `since`: when the job began to dispatch the members
+    - `until`: when the job fails if it still waits
+    - `stop_after`: once this many members have failed, those that haven't started are canceled
+
+    The job gives up its slot. Its waiting time doesn't count against its time limits. If a caller
+    has asked it to stop, it is stopped instead.
     """
-    wait = current_wait.Wait(current_wait.GROUP, name, [], since, until)
+    wait = current_wait.Wait(current_wait.GROUP, name, names=[], since=since, until=until)
     actions = group_holds.hold_actions(job, wait, group, stop_after)
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, checkpoint)
 
@@ -77,13 +83,13 @@ def finish_group(job: JobRequest) -> Change:
         "finish_group",
         job,
         [*admit_actions(job), JobRequest.last_finished_group_id.set(group_id)],
-        _waits_as_read(job) & JobRequest.cancel_members.does_not_exist(),
+        _still_waits(job) & JobRequest.cancel_members.does_not_exist(),
         already_applied=lambda row: (
             row.status is Status.QUEUED
             and row.last_finished_group_id == group_id
             and row.claim_token == job.claim_token
         ),
-        resumes=True,
+        needs_message=True,
     )
 
 
@@ -94,20 +100,23 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     in a minute. A running job without an open group has no members to cancel, so it is only asked
     to stop. Raises PreconditionFailed if the row has changed since it was read.
     """
-    flag = "cancel_members" if job.has_open_group else "cancel_requested"
-    actions: list[Action] = [
-        getattr(JobRequest, flag).set(True),
-        conditional_write.cancel_asked_action(),
-    ]
-    if by is not None:
+    if job.has_open_group:
+        transition = "cancel_members"
+        request = JobRequest.cancel_members.set(True)
+    else:
+        transition = "request_cancel"
+        request = JobRequest.cancel_requested.set(True)
+    actions: list[Action] = [request, conditional_write.cancel_asked_action()]
+    if by is not None:  # pynamodb writes `|` as `if_not_exists`
         actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
-    release = holdings.Release.nothing
-    if job.status is not Status.RUNNING:
+    if job.status is Status.RUNNING:
+        release = holdings.Release.nothing(job)
+    else:
         actions += group_holds.cancel_actions(job)
-        release = holdings.Release.all_but_key
+        release = holdings.Release.all_but_key(job)
     same = conditional_write.same
     return holdings.write_and_free(
-        "cancel_members" if job.has_open_group else "request_cancel",
+        transition,
         job,
         actions,
         (JobRequest.created_key == job.created_key)
@@ -116,7 +125,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         & same(JobRequest.last_group_id, job.last_group_id)
         & same(JobRequest.last_finished_group_id, job.last_finished_group_id),
         already_applied=None,  # after a refusal, the caller asks again
-        release=release(job),
+        release=release,
     )
 
 
@@ -131,16 +140,16 @@ def cancel_parent(job: JobRequest) -> Change:
         "cancel_parent",
         job,
         conditional_write.finish_actions(end),
-        _waits_as_read(job) & (JobRequest.cancel_members == True),  # noqa: E712
+        _still_waits(job) & (JobRequest.cancel_members == True),  # noqa: E712
         already_applied=Status.CANCELED,
         release=holdings.Release.everything(job, end),
     )
 
 
-def _waits_as_read(job: JobRequest) -> Condition:
-    """Return the condition that a job still waits for its group as when its row was read.
+def _still_waits(job: JobRequest) -> Condition:
+    """Return the condition that a job still waits for its group.
 
-    The claim is the same, and no member was retried since.
+    Its claim must be the same as when the row was read, and no member may have been retried since.
     """
     same = conditional_write.same
     condition: Condition = (

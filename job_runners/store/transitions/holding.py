@@ -1,6 +1,9 @@
 """The transitions of jobs that wait under a pause or in a line: hold, restore_entry and admit.
 
-Each changes a job's row and its entry under the pause or in the line.
+A *line* consists of the waiting jobs of a queue that share a concurrency key. To *hold* a job is to
+let it wait, and to *admit* it is to let it continue. A held job has an *entry* under its pause or
+in its line. Each transition changes the job's row and its entry. A *grant* is the capacity that a
+job in a line gets: a slot, or a start under the queue's rate.
 """
 
 from collections.abc import Callable
@@ -34,11 +37,11 @@ def hold(
     `checkpoint` of a running job. The timer checks the job at `due_at`.
 
     The same transaction puts the entry and frees the job's slot. If a caller has asked the job to
-    stop, it is stopped instead: the row is then canceled.
+    stop, it is canceled instead.
     """
     since = job.waiting_since or clock.now()
     actions = [
-        *conditional_write.hold_actions(job, pause.sk, None, since, due_at),
+        *conditional_write.hold_actions(job, pause.sk, wait_key=None, since=since, due_at=due_at),
         *past.end_actions(job, past.PAUSED),
         *(unrecorded_actions(job, checkpoint) if checkpoint else []),
     ]
@@ -63,19 +66,22 @@ def hold_in_line(
 ) -> Change:
     """Hold a job in the line of its queue and `concurrency_key`, stored under `partition_key`.
 
-    The job goes to the end of its `group` in the line, or to the position of a job that was held at
-    `position_time` (milliseconds since 1970).
+    The jobs of a line may be in groups that take turns, one for each organization. The job goes to
+    the end of its `group`, or to the position of a job that was held at `position_time`
+    (milliseconds since 1970). `group` is "" if the line has no groups.
 
     The job must be claimable, or running under our claim. Pass the last `checkpoint` of a running
     job. The timer checks the job at `due_at`.
 
     The same transaction puts the entry and frees the job's slot. If a caller has asked the job to
-    stop, it is stopped instead: the row is then canceled. Raises PreconditionFailed.
+    stop, it is canceled instead. Raises PreconditionFailed.
     """
     since = clock.now()
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
-        *conditional_write.hold_actions(job, partition_key, entry.sk, since, due_at),
+        *conditional_write.hold_actions(
+            job, partition_key, wait_key=entry.sk, since=since, due_at=due_at
+        ),
         *past.end_actions(job, past.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, checkpoint, has_passed=True) if checkpoint else []),
@@ -97,7 +103,7 @@ def _hold(
     shows_this_write: Callable[[JobRequest], bool],
     checkpoint: Checkpoint | None,
 ) -> Change:
-    """Hold a job if its row hasn't changed since it was read, or stop it if a caller has asked.
+    """Hold a job if its row hasn't changed, or stop it if a caller has asked it to stop.
 
     `shows_this_write` returns whether a row waits because of this write.
     """
@@ -118,7 +124,7 @@ def _hold(
 
 
 def restore_entry(job: JobRequest, *, due_at: int) -> Change:
-    """Put the entry of a quarantined job back at its old position in the line.
+    """Put the entry of a job back at its old position in the line, from which it was removed.
 
     The same transaction postpones the job's next check to `due_at`. Raises PreconditionFailed if
     the row no longer names that entry, or if its due time has changed. Raises RaceLost if the entry
@@ -141,7 +147,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
 
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
     another job got that capacity in the meantime. Raises PreconditionFailed if the job no longer
-    waits, for example because another process has admitted it, and so sends its message.
+    waits. If that is because another process has admitted the job, that process sends its message.
     """
     slot_actions, grant_writes = grant_changes(job, grant)
     now = clock.now()
@@ -176,33 +182,34 @@ def admit_actions(
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
     if grant is not None:
         actions.append(JobRequest.admitted_at.set(now))
-        actions += set_starts_under_rate(job, grant)
+        actions += starts_under_rate_actions(job, grant)
     return actions
 
 
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
     """Return the `queued_at` of an admitted job, from which the time limit for its start counts.
 
-    The time that the job waited doesn't count. But if it waited in a line, and no worker has
-    claimed it since it could run, the time before it was held does. Otherwise, the limit would
-    start again at each admission, and a job that no worker can start might never reach it.
+    The time that the job waited never counts. But the time before it was held counts if the job
+    waited in a line and no worker has claimed it since it could run. If it didn't count, the limit
+    would start again at each admission, and a job that no worker can start might never reach it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
     return min(now, job.could_run_at + waited)
 
 
-def set_starts_under_rate(job: JobRequest, grant: Grant) -> list[Action]:
-    """Return the action, if one is needed, that records whether the rate counts the next claim."""
+def starts_under_rate_actions(job: JobRequest, grant: Grant) -> list[Action]:
+    """Return the action that records whether the rate counts the next claim, if it changes that."""
     if grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
 def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
-    """Return the actions that record a job's new slot in its row, and the writes that take a grant.
+    """Return the changes that give a job the capacity of a grant.
 
-    Both are empty if there is no grant.
+    They are the actions that record its slot in its row, and the writes of the line's items. Both
+    are empty if there is no grant.
     """
     if grant is None:
         return [], []

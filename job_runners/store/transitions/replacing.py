@@ -37,8 +37,8 @@ class Replacement(Value):
 def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordWrite]) -> Change:
     """Give a new payload and time to a job that has not begun since it was saved or retried.
 
-    If the job starts at once and in the same line, it keeps its position and its capacity. After a
-    manual retry, it starts over.
+    If the job starts at once and belongs to the same line as before, it keeps its position and its
+    capacity. A job that was retried manually, and would have resumed, starts over.
 
     `more_writes` are part of the same transaction. Raises PreconditionFailed, and RaceLost if one
     of `more_writes` is refused.
@@ -63,10 +63,10 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
     ]
     if job.follows is not None or _keeps_position(job, replacement):
         actions += _keep_position_actions(replacement)
-        release = holdings.Release.nothing
+        release = holdings.Release.nothing(job)
     else:
         actions += _move_actions(job, replacement)
-        release = holdings.Release.all_but_key
+        release = holdings.Release.all_but_key(job)
     try:
         change = holdings.write_and_free(
             "replace",
@@ -81,14 +81,14 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
             # The row may have any status, because the job may have begun or ended since.
             already_applied=lambda row: row.replaced_by == write_id,
-            release=release(job),
+            release=release,
             more_writes=more_writes,
         )
     except (PreconditionFailed, RaceLost):
         drop_duplicate(object_key)
         raise
-    # If the response was lost, a manual retry may have queued the job with its old payload since.
-    # In that case, keep the old object.
+    # Keep the old object if the row names it again. If the response was lost, a manual retry may
+    # have queued the job with its old payload since.
     if change.after.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return change

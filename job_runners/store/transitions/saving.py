@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _RowGone(NotWritten):
-    """A row had the id of a new one when that was put. It has expired or was deleted since."""
+    """A new row was refused because another had its id, but the other row no longer exists."""
 
 
 class NewJob(NamedTuple):
@@ -69,11 +69,12 @@ class NewJob(NamedTuple):
 def save(
     new_job: NewJob, *, follows: "HeldKey | None" = None, more_writes: Sequence[RecordWrite] = ()
 ) -> Change:
-    """Save a new job. From then on it has a due time, so it can't be lost.
+    """Save a new job. Its row has a due time, so the timer finds it even if no message starts it.
 
     A payload that is too large for the row is stored first. `more_writes` are part of the same
-    transaction as the row. So are the writes with which unique work takes its `unique_key`. With
-    `follows`, the job instead waits until the job that has the key ends, and then gets the key.
+    transaction as the row. If `new_job` has a `unique_key`, the transaction also takes that key. If
+    `follows` is passed, the job instead waits until the job that has the key ends, and then gets
+    the key.
 
     If `job_id` is derived, a row may have it already. Unless that row has expired, it isn't
     changed, and the returned change isn't `is_new`. With `more_writes`, RowExists is raised
@@ -85,8 +86,8 @@ def save(
     """
     while True:
         row = _new_row(new_job, follows)
-        # A row that is gone has left its id free. It may have been this very row, if an earlier try
-        # saved it and the response was lost. Its payload was deleted with it, so make a new row.
+        # After _RowGone, the id is free, so try again. Make a new row for that: the one that is
+        # gone may have been the row of an earlier try, whose payload was deleted with it.
         with suppress(_RowGone):
             return Change(row, _put_or_drop(row, new_job.job_id is not None, follows, more_writes))
 

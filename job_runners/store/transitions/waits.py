@@ -1,7 +1,8 @@
 """The transitions of a job whose function waits for a time or a signal.
 
-Those of a job that waits for a group are in `group_waits`. Import both modules lazily, because most
-jobs never wait.
+A *signal* is a value that a caller or another job sends to the job, under a name. The transitions
+of a job that waits for a group are in `group_waits`. Import both modules lazily, because most jobs
+never wait.
 """
 
 from typing import Literal
@@ -34,17 +35,20 @@ _OUTCOMES = {"sleep": past.SLEPT, "wait": past.WAITED, "gather": past.GATHERED}
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Checkpoint) -> Change:
     """End the invocation of a running job that waits until `until`, and then continues in another.
 
-    The job gives up its slot. Its waiting time doesn't count against its time limits. If no message
-    starts it then, the timer checks it at `due_at`. If a caller has asked it to stop, it is stopped
-    instead: the row is then canceled.
+    The job gives up its slot. Its waiting time doesn't count against its time limits. The timer
+    checks it at `due_at`, in case no message starts it. If a caller has asked the job to stop, it
+    is canceled instead.
     """
     now = clock.now()
     actions = [
         *conditional_write.schedule_actions(job, due_at),
         JobRequest.run_at.set(until),
         *conditional_write.clear_capacity_actions(),
-        JobRequest.current_wait.set(Wait(TIME, name, [], now, until).stored_form()),
+        JobRequest.current_wait.set(
+            Wait(TIME, name, names=[], since=now, until=until).stored_form()
+        ),
     ]
+    # The time limit of the attempt counts from `attempt_started_at`, so move that too.
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
     return end_invocation_in_wait("sleep", job, actions, Status.SCHEDULED, checkpoint)
@@ -55,15 +59,20 @@ def wait(
 ) -> Change:
     """End the invocation of a running job that waits for a signal, at most until `until`.
 
-    `name` is the wait's name, and `names` are those of the signals. The same transaction checks
-    that none of them has arrived. So a signal either prevents the wait, or finds a row that waits
-    for it. Raises RaceLost if a signal has arrived. The rest is as in `sleep`.
+    `name` is the name of the wait, and `names` are those of the signals, any of which ends it. The
+    same transaction checks that none of the signals has arrived. So a signal either prevents the
+    wait, or finds a row that waits for it. Raises RaceLost if a signal has arrived. The job's slot,
+    its time limits and a request to stop are as in `sleep`.
     """
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
-        *conditional_write.hold_actions(job, held_by, None, now, until, Lane.WAITS),
-        JobRequest.current_wait.set(Wait(SIGNAL, name, names, now, until).stored_form()),
+        *conditional_write.hold_actions(
+            job, held_by, wait_key=None, since=now, due_at=until, lane=Lane.WAITS
+        ),
+        JobRequest.current_wait.set(
+            Wait(SIGNAL, name, names, since=now, until=until).stored_form()
+        ),
     ]
     checks = signals.absence_checks(job, names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, checkpoint, checks)
@@ -107,7 +116,7 @@ def end_invocation_in_wait(
             already_applied=status,
             release=holdings.Release.all_but_key(job),
             more_writes=checks or [],
-            resumes=status.timed,
+            needs_message=status.timed,
         ),
         checkpoint=checkpoint,
     )
@@ -125,16 +134,16 @@ def _wait_count_actions(job: JobRequest) -> list[Action]:
 
 
 def signal(job: JobRequest, new_signal: Signal) -> Change:
-    """Store a signal for a job that hasn't ended, and admit the job if it waits for that signal.
+    """Store a signal for a job that hasn't ended. If the job waits for it, let the job continue.
 
-    Both happen in one transaction, on condition that the row's state hasn't changed. So no signal
-    can slip in after a job checks its signals and before it waits. Raises PreconditionFailed, and
-    RaceLost if a signal with this name is already stored.
+    Both happen in one transaction, which is refused if the row's state has changed. So no signal
+    can arrive unnoticed after a job checks its signals and before it waits. Raises
+    PreconditionFailed. Raises RaceLost if a signal with this name is already stored.
     """
     wait = current_wait.of(job)
     actions = [JobRequest.signals.add(1), *conditional_write.waited_actions(job)]
-    resumes = wait is not None and new_signal.sk in wait.names
-    if resumes:
+    needs_message = wait is not None and new_signal.sk in wait.names
+    if needs_message:
         actions += admit_actions(job)
     same = conditional_write.same
     condition = (
@@ -152,7 +161,7 @@ def signal(job: JobRequest, new_signal: Signal) -> Change:
         condition,
         already_applied=None,  # if the response was lost, the caller finds the signal
         more_writes=[new_signal.put()],
-        resumes=resumes,
+        needs_message=needs_message,
     )
 
 

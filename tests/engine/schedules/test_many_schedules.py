@@ -91,7 +91,7 @@ def timers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
     caches.forget_all()
     telemetry.logger.setLevel("CRITICAL")
     monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", recurring._MAX_WITHOUT_HELP // SCALE)
-    schedule_marks.note_in_use()
+    schedule_marks.record_in_use()
     timers = Timers(monkeypatch)
     for number in range(SCHEDULES):
         name = f"hourly {number}"

@@ -149,7 +149,7 @@ def year(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
     caches.forget_all()
     script.reset()
     telemetry.logger.setLevel("CRITICAL")
-    schedule_marks.note_in_use()
+    schedule_marks.record_in_use()
     year = Year(monkeypatch)
     for name, asked in DECLARED.items():
         schedules.replace(None, "a", name, schedules.definition_of(asked), "api")
