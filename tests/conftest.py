@@ -78,7 +78,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def aws(environment: None, request: pytest.FixtureRequest) -> Iterator[None]:
     """Tables and bucket in this process."""
-    clients.forget()
+    clients.drop_clients()
     with on_moto():
         if request.node.get_closest_marker("views") is None:
             miss_recent_writes()

@@ -84,7 +84,7 @@ def _get(key: str, **options: str) -> bytes:
 
 
 def _translate(error: ClientError, key: str) -> Exception:
-    """Return MissingObject or ObjectChanged if S3's error means that, or else the error itself."""
+    """Return MissingObject or ObjectChanged if that is what S3's error means, or the error."""
     response: Any = error.response
     code = response["Error"]["Code"]
     if code in _MISSING:

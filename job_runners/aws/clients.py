@@ -20,7 +20,7 @@ from job_runners.settings import settings
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
-_fresh_client_used_at: dict[str, int] = {}  # by service
+_fresh_client_used_at: dict[str, int] = {}  # when `fresh_client` was last called, by service
 _lock = threading.RLock()
 _this_thread = threading.local()
 
@@ -36,7 +36,10 @@ _MAX_IDLE = clock.SECOND  # `fresh_client` closes connections that have been idl
 
 
 class UnknownService(JobRunnersError):
-    """The functions' code lacks the description of an AWS service."""
+    """The code in the Lambda functions lacks botocore's description of an AWS service.
+
+    A build leaves out the descriptions of services that the app doesn't use.
+    """
 
 
 def client(service: str) -> Any:
@@ -66,17 +69,17 @@ def _build(service: str) -> Any:
 
 
 def fresh_client(service: str) -> Any:
-    """Return a client without idle connections, for a request that must not be repeated.
+    """Return the client for a service, without idle connections.
 
-    See `drop_idle_connections` for the reason.
+    Use it for a request that must not be repeated. See `drop_idle_connections` for the reason.
     """
-    fresh = client(service)
+    shared_client = client(service)
     now = clock.now()
     with _lock:
         if now - _fresh_client_used_at.get(service, 0) > _MAX_IDLE:
-            fresh.close()
+            shared_client.close()
         _fresh_client_used_at[service] = now
-    return fresh
+    return shared_client
 
 
 def session() -> botocore.session.Session:
@@ -94,37 +97,37 @@ def without_retries() -> Iterator[None]:
 
     Use it for optional calls that must not delay anything.
     """
-    _this_thread.is_without_retries = True
+    _this_thread.retries_disabled = True
     try:
         yield
     finally:
-        _this_thread.is_without_retries = False
+        _this_thread.retries_disabled = False
 
 
 def drop_idle_connections() -> None:
     """Close the idle connections of services whose calls are never repeated.
 
     Call this at the start of an invocation, when no connection is in use. Lambda freezes a process
-    between two invocations. In that time, AWS (after some idle seconds) or a NAT gateway (after
-    350) may close a connection. The frozen process doesn't notice, so the connection later looks
-    open. The first request on it is lost, with an error that doesn't show whether AWS received it.
-    Such a request can't be repeated, so its outcome would be in doubt.
+    between two invocations. In that time, AWS may close an idle connection after some seconds, and
+    a NAT gateway after 350 seconds. The frozen process doesn't notice, so the connection later
+    looks open. The first request on it is lost, with an error that doesn't show whether AWS
+    received it. Such a request can't be repeated, so its outcome would be in doubt.
 
     The other services keep their connections, because botocore repeats their requests over a new
     connection. Opening one for each invocation would cost a handshake. While the process runs, the
     kernel notices a close, and urllib3 checks each connection before it reuses it.
     """
     with _lock:
-        for service, existing in _clients.items():
+        for service, service_client in _clients.items():
             if _MAX_ATTEMPTS.get(service) == 1:
-                existing.close()
+                service_client.close()
 
 
 def close_connections() -> None:
     """Close all idle connections. The clients open new ones when needed."""
     with _lock:
-        for existing in _clients.values():
-            existing.close()
+        for service_client in _clients.values():
+            service_client.close()
 
 
 def renew_credentials() -> None:
@@ -134,8 +137,8 @@ def renew_credentials() -> None:
         if shared_session is not None:
             shared_session._credentials = None
             credentials = shared_session.get_credentials()
-            for existing in _clients.values():
-                existing._request_signer._credentials = credentials
+            for service_client in _clients.values():
+                service_client._request_signer._credentials = credentials
 
 
 def services() -> list[str]:
@@ -145,15 +148,15 @@ def services() -> list[str]:
 
 
 def use_session(new_session: botocore.session.Session) -> None:
-    """Build all clients from this session from now on, for `job-runners erase`."""
+    """Build all clients from this session from now on. Only `job-runners erase` needs this."""
     global _session
     with _lock:
         if _session is not new_session:
             _session = new_session
-            forget()
+            drop_clients()
 
 
-def forget() -> None:
+def drop_clients() -> None:
     """Drop all clients, so that their next use builds new ones."""
     with _lock:
         _clients.clear()
@@ -163,35 +166,46 @@ def forget() -> None:
 def _add_missing_operations(reduced: Any, shared_session: Session) -> None:
     """Make a client with few operations pass calls of all others to a complete client.
 
-    The complete client is built at the first such call, and then replaces the reduced one.
+    In a build, the session only has the descriptions of the operations that the code is known to
+    call. The complete client is built at the first call of another operation, and then replaces
+    this reduced one.
     """
     service = reduced.meta.service_model.service_name
 
     def complete_client() -> Any:
         with _lock:
             if _clients.get(service) is reduced:
-                shared_session.load_everything()
+                shared_session.use_all_operations()
                 _clients[service] = _build(service)
             return client(service)
 
     def find_method(event_name: str, **_: Any) -> Any:
-        method = event_name.rpartition(".")[2]
-        return None if method.startswith("_") else getattr(complete_client(), method, None)
+        """Return a method that the reduced client lacks, or None for an AttributeError."""
+        method_name = event_name.rpartition(".")[2]
+        if method_name.startswith("_"):
+            return None
+        return getattr(complete_client(), method_name, None)
 
-    def pass_on(name: str) -> Any:
-        return lambda *args, **kwargs: getattr(complete_client(), name)(*args, **kwargs)
+    def forwarding_method(name: str) -> Any:
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return getattr(complete_client(), name)(*args, **kwargs)
 
+        return method
+
+    # botocore emits the event "getattr" for each attribute that a client lacks. These methods exist
+    # in every client, but would know only the reduced operations, so replace them.
     reduced.meta.events.register("getattr", find_method)
     for name in ("can_paginate", "get_paginator", "get_waiter", "generate_presigned_url"):
-        setattr(reduced, name, pass_on(name))
+        setattr(reduced, name, forwarding_method(name))
 
 
 def _refuse_retry(**_: Any) -> bool | None:
     """Stop botocore from retrying if this thread is in a block of `without_retries`.
 
-    For botocore, False means that it must not retry. This handler runs before all others.
+    This handler runs before all others. For botocore, False means that it must not retry, and None
+    that the next handler decides.
     """
-    return False if getattr(_this_thread, "is_without_retries", False) else None
+    return False if getattr(_this_thread, "retries_disabled", False) else None
 
 
 def _config(service: str) -> Config:
@@ -206,7 +220,7 @@ def _config(service: str) -> Config:
         # By default, botocore signs S3 URLs with version 2 in us-east-1, which KMS keys don't
         # accept.
         signature_version="s3v4" if service == "s3" else None,
-        # By default, botocore would also sign them for S3's global host, which doesn't know buckets
-        # in newer regions. A local AWS has no hosts for buckets.
+        # By default, botocore would sign S3 URLs for S3's global host, which doesn't know buckets
+        # in newer regions. With "virtual", each bucket has its own host, but not on a local AWS.
         s3={"addressing_style": "path" if settings().has_local_s3 else "virtual"},
     )

@@ -30,7 +30,7 @@ class Upload:
 
     @classmethod
     def start(cls, key: str, content_type: str) -> "Upload":
-        """Start the upload of a new object."""
+        """Start the upload of a new object, and return the upload."""
         # S3 refuses parts with checksums unless the upload names the algorithm from the start.
         response = clients.client("s3").create_multipart_upload(
             Bucket=bucket.name(), Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"

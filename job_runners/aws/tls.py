@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
 
@@ -21,7 +22,7 @@ _AMAZON_AUTHORITIES = (
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
     "Starfield Services Root Certificate Authority - G2",
 )
-_AWS_DOMAIN = ".amazonaws.com"  # in all regions except China and the secret ones
+_AWS_DOMAIN = ".amazonaws.com"  # all regions have it, except those in China and of US agencies
 
 
 def share_context(client: Any) -> None:
@@ -34,13 +35,14 @@ def share_context(client: Any) -> None:
     proxy = original._proxy_config.proxy_url_for(endpoint.host)
     if proxy or not original._verify or not endpoint.host.startswith("https:"):
         return
-    host = endpoint.host.partition("//")[2].partition("/")[0]
+    host = urlsplit(endpoint.host).netloc  # `endpoint.host` is a URL
+    # `_verify` is True for botocore's own certificates, or the path of a file with others.
     if original._verify is True and host.endswith(_AWS_DOMAIN):
-        trust = amazon_trust()
+        lazy_context = context_for_amazon()
     else:
-        trust = bundle_trust(get_cert_path(original._verify))
+        lazy_context = context_for_file(get_cert_path(original._verify))
     endpoint.http_session = _Session(
-        trust,
+        lazy_context,
         verify=original._verify,
         timeout=(client.meta.config.connect_timeout, client.meta.config.read_timeout),
         max_pool_connections=client.meta.config.max_pool_connections,
@@ -49,70 +51,77 @@ def share_context(client: Any) -> None:
     )
 
 
-class Trust:
-    """A TLS context, and the certificates that it reads before its first use.
+class LazyContext:
+    """A TLS context whose certificates are read only before its first use.
 
-    The constructor takes functions that return the arguments of `load_verify_locations`.
+    `find_certificates` returns the keyword arguments of `SSLContext.load_verify_locations`.
     """
 
-    def __init__(self, **loaders: Callable[[], Any]) -> None:
+    def __init__(self, find_certificates: Callable[[], dict[str, Any]]) -> None:
         self.context: ssl.SSLContext = create_urllib3_context()
-        self._loaders: dict[str, Callable[[], Any]] | None = loaders  # None once they were called
+        self._find_certificates = find_certificates
+        self._is_read = False
         self._lock = threading.Lock()
 
     def read(self) -> None:
         """Read the certificates, unless they have been read."""
-        if self._loaders is None:
+        if self._is_read:
             return
         with self._lock:
-            if self._loaders is not None:
-                certificates = {name: load() for name, load in self._loaders.items()}
-                self.context.load_verify_locations(**certificates)
-                self._loaders = None
+            if not self._is_read:
+                self.context.load_verify_locations(**self._find_certificates())
+                self._is_read = True
 
 
 class _Session(URLLib3Session):
     """A botocore HTTP session whose connections use a shared context."""
 
-    def __init__(self, trust: Trust, **options: Any) -> None:
-        self.trust = trust
+    def __init__(self, lazy_context: LazyContext, **options: Any) -> None:
+        self.lazy_context = lazy_context
         super().__init__(**options)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
-        return self.trust.context
+        return self.lazy_context.context
 
     def _setup_ssl_cert(self, pool: Any, url: str, verify: Any) -> None:
-        super()._setup_ssl_cert(pool, url, verify)  # type: ignore[misc] # its stubs lack it
-        pool.ca_certs = None  # otherwise urllib3 would read them for each connection
-        self.trust.read()
+        super()._setup_ssl_cert(pool, url, verify)  # type: ignore[misc] # botocore's stubs lack it
+        pool.ca_certs = None  # otherwise urllib3 would read the certificates for each connection
+        self.lazy_context.read()
 
 
 def read_certificates(client: Any) -> None:
-    """Read a client's certificates before its first request, for a snapshot of the process."""
+    """Read a client's certificates now, so that Lambda's snapshot of the process contains them.
+
+    Lambda takes the snapshot (SnapStart) after the process has started, and starts others from it.
+    """
     session = client._endpoint.http_session
     if isinstance(session, _Session):
-        session.trust.read()
+        session.lazy_context.read()
 
 
 @cache
-def bundle_trust(file: str | None) -> Trust:
+def context_for_file(path: str | None) -> LazyContext:
     """Return the context that trusts the authorities in a file."""
-    return Trust(cafile=lambda: file)
+    return LazyContext(lambda: {"cafile": path})
 
 
 @cache
-def amazon_trust() -> Trust:
+def context_for_amazon() -> LazyContext:
     """Return the context that trusts Amazon's authorities."""
-    return Trust(cadata=lambda: "\n".join(_certificates(_AMAZON_AUTHORITIES)))
+    return LazyContext(lambda: {"cadata": "\n".join(_certificates(_AMAZON_AUTHORITIES))})
 
 
 def _certificates(authorities: tuple[str, ...]) -> list[str]:
-    """Return the certificates of these authorities from botocore's bundle, which labels each."""
-    text = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
-    begin, end = "-----BEGIN", "-----END CERTIFICATE-----"
+    """Return the certificates of these authorities from botocore's bundle.
+
+    In the bundle, each certificate follows a label and other comments.
+    """
+    bundle = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
+    end_marker = "-----END CERTIFICATE-----"
     certificates = []
     for name in authorities:
-        after_label = text.partition(f'# Label: "{name}"\n')[2]
-        content = after_label.partition(end)[0].partition(begin)[2]
-        certificates.append(begin + content + end)
+        label = bundle.index(f'# Label: "{name}"\n')
+        start = bundle.index("-----BEGIN", label)
+        end = bundle.index(end_marker, start) + len(end_marker)
+        certificates.append(bundle[start:end])
     return certificates

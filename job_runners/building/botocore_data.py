@@ -19,7 +19,7 @@ from typing import Any
 
 import botocore
 
-from job_runners.aws.session import CALLED
+from job_runners.aws.session import REDUCED_FOLDER
 
 # The operations that our code calls, of the services that most cold starts need.
 OPERATIONS: Mapping[str, Set[str]] = {
@@ -66,7 +66,7 @@ def keep_folder(made: Path, kept: Path) -> None:
 def trim(data: Path, services: Set[str]) -> None:
     """Reduce botocore's folder `data` to these services.
 
-    Write the reduced descriptions of OPERATIONS to the folder CALLED next to it. No file is
+    Write the reduced descriptions of OPERATIONS to the folder REDUCED_FOLDER next to it. No file is
     compressed, because reading 10 KB takes less time than decompressing them.
     """
     prefixes: set[str] = set()
@@ -79,7 +79,7 @@ def trim(data: Path, services: Set[str]) -> None:
         prefixes |= {_read(file)["metadata"]["endpointPrefix"] for file in described}
         if service.name in OPERATIONS:
             newest = described[-1].parent
-            reduced = data.with_name(CALLED) / service.name / newest.name
+            reduced = data.with_name(REDUCED_FOLDER) / service.name / newest.name
             shutil.copytree(newest, reduced)
             _reduce(reduced, OPERATIONS[service.name])
     endpoints = _read(data / "endpoints.json")

@@ -28,8 +28,8 @@ class AnswerLink(CoordinationItem):
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")
-    job = UnicodeAttribute()  # its created_key
-    work_id = UnicodeAttribute()  # the job's `work_id` at that time
+    job = UnicodeAttribute()  # the `created_key` of the job that asks
+    work_id = UnicodeAttribute()  # the job's `work_id` when it made the link
     name = UnicodeAttribute()  # the name of the signal
     text = UnicodeAttribute()  # the question
     choices = JSONAttribute()  # a list of texts; if it is empty, the answer is any JSON value
@@ -52,7 +52,7 @@ def new(job: JobRequest, name: str, text: str, choices: Sequence[str], until: in
         text=text,
         choices=list(choices),
         until=until,
-        # As for steps, which is longer than a job may wait for an answer.
+        # No job can wait for an answer for as long as this.
         expires_at=(clock.now() + steps.LIFETIME) // clock.SECOND,
     )
 

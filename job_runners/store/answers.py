@@ -1,9 +1,10 @@
-"""The answers to requests that created no job, because another job already had the unique key.
+"""Remember which existing job a request got, if it created no job of its own.
 
-The ids of some jobs are derived from the request: those of children, occurrences of schedules, and
-jobs with an idempotency key. If no job is saved under such an id, a record under the id names the
-other job as the answer. A repetition of the request then gets the same answer, until that job is
-gone.
+A request creates no job if another job already has its unique key: it gets that job as its
+*answer*. The ids of some jobs are derived from the request: those of children, of occurrences of
+schedules, and of jobs with an idempotency key. For such a request, a record under the id stores the
+answer. A repetition of the request then gets the same answer, until the other job is gone. After
+that, the answer is *stale*.
 """
 
 from typing import NamedTuple
@@ -18,10 +19,10 @@ from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
-# The longest life of the job that an answer names, in days. The waits in its function end within
-# 150 days after it was saved. Then it may be held for 30 days, and wait 30 days for a deploy that
-# has its job type. Since the timer may check it only once a day, each of the last two may take 31.
-_MAX_JOB_LIFE = 212
+# The maximum life of the job that an answer names, in days. The waits in its function end within
+# 150 days after it was saved. Then it may be held for 30 days, and wait for 30 days for a deploy
+# that has its job type. The timer may check it only once a day, so each of these two may take 31.
+_MAX_JOB_LIFE = 150 + 31 + 31
 
 
 class Answer(CoordinationItem):
@@ -57,7 +58,7 @@ def find(job_id: str) -> FoundAnswer | None:
 
 
 def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
-    """Return the check that a request has no answer other than a `stale` one, whose job is gone."""
+    """Return the check that a request has no answer, or only the `stale` one that was read."""
     answer = Answer(_record_id(job_id), "job")
     return RecordWrite(answer, "check", condition=_has_no_answer_but(stale))
 
@@ -65,10 +66,10 @@ def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
 def answer_writes(
     job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
 ) -> list[RecordWrite]:
-    """Return the writes that store a job as the answer to the request whose job would have an id.
+    """Return the writes that store the job in `row` as the answer to a request.
 
-    They are refused if the request has received an answer or a job in the meantime. They replace a
-    `stale` answer, whose job is gone.
+    `job_id` is the id that the request's own job would have. The writes are refused if the request
+    has received an answer or a job in the meantime. They replace a `stale` answer.
     """
     answer = Answer(
         _record_id(job_id),
@@ -95,7 +96,7 @@ def _has_no_answer_but(stale: Answer | None) -> Condition:
 def _lifetime() -> int:
     """Return how long to keep an answer, in milliseconds: as long as its job's row may exist.
 
-    A hundred answers a second add up, so they aren't kept longer.
+    There may be a hundred new answers in a second, so they aren't kept longer.
     """
     return (_MAX_JOB_LIFE + settings().retention_days) * clock.DAY
 

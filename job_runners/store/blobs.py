@@ -26,8 +26,8 @@ def canonical_json(value: Any) -> str:
 def compressed(text: bytes) -> bytes:
     """Compress a text for a row or an object. `zlib.decompress` restores it.
 
-    By default, zlib clears a quarter of a megabyte of memory for each text. Most payloads are
-    small, and with a small window, compressing them takes a tenth of the time.
+    Most texts are small. By default, zlib clears a quarter of a megabyte of memory for each text. A
+    small window avoids that, so that compressing a small text takes a tenth of the time.
     """
     if len(text) > _SMALL_TEXT:
         return zlib.compress(text)
@@ -54,7 +54,7 @@ def get(packed: bytes | None, key: str | None) -> Any:
     Raises MissingObject if the value's object is gone.
     """
     if key is not None:
-        from job_runners.aws import bucket
+        from job_runners.aws import bucket  # imported here for the same reason as in `put`
 
         packed = bucket.get_bytes(key)
     return None if packed is None else json.loads(zlib.decompress(packed))

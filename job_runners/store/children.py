@@ -13,9 +13,10 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import read_many
 
 PREFIX = "child "  # the prefix of the name of a step that dispatches a child
-_IN_GROUP = "\0"  # the mark of a cursor in a group
-_BY_NUMBER = "\1"  # the mark of a cursor that is a number of children
-_MAX_CHILDREN = 1_000_000  # of one job
+# The marks with which two kinds of cursors begin: see job_runners.store.cursors.
+_IN_GROUP = "\0"  # the next page begins with a member of a group
+_BY_NUMBER = "\1"  # the cursor is the number of children on the pages so far
+_MAX_CHILDREN = 1_000_000  # children of one job
 
 
 def step_name(key: str) -> str:
@@ -28,15 +29,15 @@ class Child(NamedTuple):
 
     key: str
     id: str
-    row: JobRequest | None  # None if it is gone
-    group: str | None = None  # the name of the group that it is in
+    row: JobRequest | None  # None if the row is gone
+    group: str | None = None  # the name of the group that the child is in
 
 
 class Page(NamedTuple):
     """Some of a job's children: first those in no group, by key, then the members of each group."""
 
     children: list[Child]
-    cursor: str | None  # of the next page, if there is one
+    cursor: str | None  # the cursor of the next page, if there is one
 
 
 def page(
@@ -44,9 +45,10 @@ def page(
 ) -> Page:
     """Return a page of a job's children. Raises InvalidCursor.
 
-    Without groups, that takes one Query and at most one BatchGetItem. With `hides_keys`, neither
-    the cursor nor the order of the children depends on their keys. Each page then reads the steps
-    of all children, and lists the children in the order of their ids.
+    If the job has no groups, that takes one Query and at most one BatchGetItem. Pass
+    `hides_keys=True` for a caller who must not learn the children's keys: neither the cursor nor
+    the order of the children then depends on the keys. Each page then reads the steps of all
+    children, and lists the children in the order of their ids.
     """
     if cursor and cursors.decode("", cursor).startswith(_IN_GROUP):
         name, index = _decode_group_cursor(cursor)
@@ -80,9 +82,9 @@ def page(
 def _add_members(
     parent: JobRequest, children: list[Child], limit: int, first: str = "", index: int = 0
 ) -> Page:
-    """Return a page of these children and members of groups.
+    """Return a page of these children and of members of groups, up to `limit` in total.
 
-    The first member is the one at the index of the group `first`.
+    The first member is the one with this `index` in the group named `first`.
     """
     from job_runners.store import groups  # imported here because most jobs have no group
     from job_runners.store.group_members import Reader

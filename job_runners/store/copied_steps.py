@@ -19,7 +19,7 @@ from job_runners.store.steps import Step
 MAX_COPIED = 1_000  # steps and signals
 _MAX_READ = 5_000  # steps of the finished job, of which a rerun copies some
 _MAX_COMPARED = 200  # names of steps, which may be long
-# What a name may belong to instead of a step, by the first word of its record's name.
+# The other kinds of records that have names, by the first word of the record's name.
 _OTHER_KINDS = {
     "sleep": "a sleep",
     "wait": "a wait for a signal",
@@ -116,9 +116,10 @@ def copy(job: JobRequest) -> None:
 def _before_step(rerun_of: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
     """Return the steps and signals that came before the step of a rerun.
 
-    A step did if it is of an earlier claim, or of the same claim and was done when that step began.
-    Times of different claims aren't compared, because they may come from different clocks. A signal
-    did if the step that records the wait for it did, or if it was sent before.
+    - A step of an earlier claim came before. A step of the same claim came before if it was done
+      when the step of the rerun began. Times of different claims aren't compared, because they may
+      come from different clocks.
+    - A signal came before if the step that records the wait for it did, or if it was sent before.
     """
     work_id, claim, began_at = rerun_of["work"], rerun_of["claim"], rerun_of["at"]
     earlier_steps = [

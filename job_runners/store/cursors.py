@@ -1,8 +1,8 @@
 """Cursors: positions in a list, encoded as text that fits in a URL.
 
-A cursor begins with the mark of its list, so that each list refuses the cursors of other lists. It
-doesn't name the organization, which the server knows from the caller. So no cursor leads to another
-organization's list.
+Each list has a *mark*, a short prefix of its cursors, so that it can refuse the cursors of other
+lists. A cursor doesn't name the organization, which the server knows from the caller. So no cursor
+leads to another organization's list.
 """
 
 import base64

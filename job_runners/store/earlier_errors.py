@@ -1,4 +1,6 @@
-"""A job's earlier errors: those of its failed attempts, except the error in the row's `error`.
+"""A job's earlier errors: those of its failed attempts, except the last one.
+
+The row has the last error in its field `error`.
 
 DynamoDB bills the whole row for every write. So the row keeps only the last five of these errors,
 in a short form. The log has all of them.
@@ -9,7 +11,7 @@ from typing import Any
 from job_runners.store.job_request import JobRequest, Status
 
 MAX_KEPT = 5  # errors
-# characters
+# Limits of the fields of the short form, in characters.
 _MESSAGE_LIMIT = 150
 _KIND_LIMIT = 80
 _MODULE_LIMIT = 120
@@ -36,9 +38,9 @@ def _earlier_errors(job: JobRequest) -> Errors:
 
 
 def _has_last_error(job: JobRequest) -> bool:
-    """Return whether the error of a canceled job is already the last of its earlier errors.
+    """Return whether the error of a finished job is already the last of its earlier errors.
 
-    That is so if the job was canceled between two attempts.
+    It is if the job was canceled between two attempts.
     """
     if job.status is not Status.CANCELED or not _earlier_errors(job):
         return False

@@ -19,9 +19,9 @@ from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
-# How much longer than its jobs a group is kept, because the jobs are found through it. Not every
-# failure updates its item, so the last update may be older than the last failed job.
-_SLACK = 7 * clock.DAY
+# How much longer than its jobs a group is kept, because callers find the jobs through it. Not every
+# failure updates the group's item, so the last update may be older than the last failed job.
+_EXTRA_LIFETIME = 7 * clock.DAY
 MAX_LISTED = 500  # groups of one organization
 MAX_NOTE_LENGTH = 500  # characters
 _MAX_LENGTH = 200  # characters of an error's class name, and of a function's name
@@ -74,7 +74,7 @@ class Groups(NamedTuple):
     """The groups of an organization, most recently seen first."""
 
     groups: list[ErrorGroup]
-    complete: bool  # False if some are left out
+    complete: bool  # False if some groups are left out
 
 
 def fingerprint_of(job: JobRequest) -> Fingerprint:
@@ -164,4 +164,4 @@ def change(
 
 
 def _lifetime() -> int:
-    return settings().retention_days * clock.DAY + _SLACK
+    return settings().retention_days * clock.DAY + _EXTRA_LIFETIME

@@ -1,7 +1,8 @@
 """The records of tasks that failed for good. The coordination table keeps them for a week.
 
-A task has no other record. It has one under its id, even if its failure is reported repeatedly. The
-id begins with the time at which the task was dispatched, so that the newest can be read first.
+Nothing else is stored about a task. It has only one record, under its id, even if its failure is
+reported repeatedly. The id begins with the time at which the task was dispatched, so that the
+newest tasks can be read first.
 
 A caller can *redrive* a failed task: send it again. Several messages may do that, but only one of
 them may run the task. So a worker first writes to the record, on condition that no other message
@@ -40,10 +41,10 @@ class FailedTask(CoordinationItem):
     request_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, if payloads are kept
     expires_at = Integer()  # in seconds, for TTL
-    # set only if the task was redriven
+    # The following fields are set only if the task was redriven.
     redriven_as = nullable(UnicodeAttribute())  # the id under which it is sent again
-    redriven_at = nullable(Integer())  # when a caller last asked for that
-    begun_by = nullable(UnicodeAttribute())  # the `send_id` of the message that began it
+    redriven_at = nullable(Integer())  # when a caller last redrove it
+    begun_by = nullable(UnicodeAttribute())  # the id of the message with which it began again
 
     @property
     def id(self) -> str:
@@ -89,7 +90,7 @@ def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
     tasks = FailedTask.query(
         _PARTITION,
         None if before is None else FailedTask.sk < before,
-        filter_condition=_is_open(),
+        filter_condition=_has_not_begun(),
         scan_index_forward=False,
         limit=limit,
     )
@@ -99,7 +100,10 @@ def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
 def find(task_id: str) -> FailedTask | None:
     """Return a failed task, or None if its record has expired or the task has begun again."""
     tasks = FailedTask.query(
-        _PARTITION, FailedTask.sk == task_id, filter_condition=_is_open(), consistent_read=True
+        _PARTITION,
+        FailedTask.sk == task_id,
+        filter_condition=_has_not_begun(),
+        consistent_read=True,
     )
     return next(iter(tasks), None)
 
@@ -117,12 +121,12 @@ def redrive(task_id: str) -> str | None:
         FailedTask.expires_at.set((clock.now() + RETENTION) // clock.SECOND),
     ]
     task = FailedTask(sk=task_id)
-    try_write(lambda: task.update(actions, _is_open()))
+    try_write(lambda: task.update(actions, _has_not_begun()))
     return task.redriven_as  # `update` has set it, unless the write was refused
 
 
 def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
-    """Record that a redriven task begins. `send_id` is the id of the message that led to that.
+    """Record that a redriven task begins. `send_id` is the id of the message that redrove it.
 
     Return False if another message has begun the task. A repeated call for the same message returns
     True again, because the first response may have been lost.
@@ -133,8 +137,8 @@ def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
     return try_write(lambda: FailedTask(sk=task_id).update(actions, condition))
 
 
-def _is_open() -> Condition:
-    """Return the condition that a record hasn't expired, and that its task hasn't begun again."""
+def _has_not_begun() -> Condition:
+    """Return the condition that a record's task hasn't begun again, and that it hasn't expired."""
     condition: Condition = FailedTask.expires_at > clock.now() // clock.SECOND
     condition &= FailedTask.begun_by.does_not_exist()
     return condition

@@ -40,7 +40,7 @@ def stored_form(
     """Return a follow-up in the form in which a row stores it.
 
     `webhook` has the `url` to which the follow-up posts, and the `secret` that signs the request.
-    With `statuses`, only an end with one of these has the follow-up.
+    If `statuses` isn't None, only an end with one of these statuses saves the follow-up.
     """
     form: dict[str, Any] = {
         "job_type": job_type,
@@ -96,8 +96,8 @@ def actions(job: JobRequest, end: JobEnd) -> list[Action]:
 def condition(job: JobRequest) -> Condition:
     """Return the condition that no other end of the job was recorded since it was read.
 
-    A follow-up's id depends on how many times the job has ended. With an outdated number, the id
-    would be taken, and no follow-up would be saved.
+    A follow-up's id depends on how many times the job has ended. If the number were outdated, the
+    follow-up of an earlier end would have the same id, and the new one couldn't be saved.
     """
     return conditional_write.same(JobRequest.ends, job.ends)
 
@@ -114,12 +114,14 @@ def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
 
 def _kinds_for(job: JobRequest, status: Status) -> list[str]:
     """Return the kinds of the follow-ups that an end with this status has."""
-    return [
-        kind
-        for kind, stored in _stored(job).items()
-        if (kind != "on_failure" or status is Status.FAILED)
-        and status in stored.get("statuses", (status,))
-    ]
+    kinds = []
+    for kind, stored in _stored(job).items():
+        if kind == "on_failure" and status is not Status.FAILED:
+            continue
+        if "statuses" in stored and status not in stored["statuses"]:
+            continue
+        kinds.append(kind)
+    return kinds
 
 
 def _id_of(job: JobRequest, kind: str, ends: int) -> str:

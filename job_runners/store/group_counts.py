@@ -1,7 +1,8 @@
 """Count the members of a group by outcome.
 
-This reads only the rows of members that have failed. The number of those that succeeded is the
-rest.
+This reads only the rows of members that have failed. All members that have ended and haven't failed
+have succeeded. Each member that hasn't ended has a *marker*, an item of its own, and each member
+that has failed at least once has a *failure*.
 """
 
 from collections import Counter
@@ -18,11 +19,12 @@ from job_runners.values import Value
 
 _MAX_ROWS_READ = 2_000  # rows of failed members, for one count
 
-_Call = Callable[[Callable[[], Any]], Any]  # calls a function that reads, perhaps repeatedly
+# A function that calls the function that it gets, and repeats the call after temporary errors.
+_Call = Callable[[Callable[[], Any]], Any]
 
 
 class Counts(Value):
-    """The numbers of a group's members: in total, and by outcome."""
+    """How many members a group has: in total, and by outcome."""
 
     total: int
     open: int
@@ -34,9 +36,9 @@ class Counts(Value):
 
     @classmethod
     def of(cls, total: int, by_outcome: Counter[str], ended_once: int) -> Self:
-        """Return the counts of a group from its numbers of members by outcome."""
-        numbers = {outcome: by_outcome[outcome] for outcome in OUTCOMES}
-        return cls(total=total, ended_once=ended_once, **numbers)
+        """Return the counts of a group from a Counter of outcomes."""
+        counts = {outcome: by_outcome[outcome] for outcome in OUTCOMES}
+        return cls(total=total, ended_once=ended_once, **counts)
 
     @property
     def progress(self) -> int:
@@ -54,7 +56,7 @@ class Counts(Value):
 
     @property
     def by_outcome(self) -> dict[str, int]:
-        """Return the numbers of members by outcome."""
+        """Return how many members have each outcome."""
         return {outcome: getattr(self, outcome) for outcome in OUTCOMES}
 
 
@@ -63,28 +65,31 @@ def count_dispatched(
 ) -> Counts:
     """Count the dispatched members of a group. `total` is their number.
 
-    At most `max_rows` rows of members that have failed are read, by default 2,000. The other failed
-    members count as they first ended, although some may have been retried. Each read is passed to
-    `call`.
+    - `max_rows`: how many rows of failed members to read at most, by default 2,000. The other
+      failed members count as they first ended, although some may have been retried.
+    - `call` gets each read as a function, and calls it.
     """
     counts: Counter[str] = Counter()
     failures: list[GroupItem] = []
     for partition in group.partitions:
-        # Count the markers first. If a member fails in the meantime, its failure is put before its
-        # marker is deleted. So each unfinished member is found as one or the other.
+        # Count the markers before the failures. When a member fails, its failure is put before its
+        # marker is deleted. So if it fails during these reads, at least one of them finds it.
         counts[OPEN] += call(lambda: groups.count_open(partition))  # noqa: B023
         counts[EXISTING] += call(lambda: groups.count_existing(partition))  # noqa: B023
         failures += call(lambda: list(groups.failure_items(partition)))  # noqa: B023
     failed_once = _count_failed_once(
         failures, _MAX_ROWS_READ if max_rows is None else max_rows, call
     )
-    retried = failed_once.pop(OPEN, 0)  # these have a marker too
-    counts[OPEN] = max(counts[OPEN], retried)
+    # Members that failed and were then retried may be open again, or have succeeded. The open ones
+    # also have a marker, so they are already counted. The succeeded ones are part of the rest.
+    retried = failed_once.pop(OPEN, 0)
     failed_once.pop("succeeded", None)
+    counts[OPEN] = max(counts[OPEN], retried)
     counts += failed_once
     total_open = min(total, counts[OPEN])
     counts["succeeded"] = max(0, total - counts.total())
-    return Counts.of(total, counts, min(total, total - total_open + retried))
+    ended_once = min(total, total - total_open + retried)
+    return Counts.of(total, counts, ended_once)
 
 
 def to_stored(group: Group, counts: Counts, earlier: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Count the failed members of a group that is stopped after a number of failures.
 
 Each failed member has one item, even if its failure is recorded repeatedly, so the number of items
-is exact. But counting them after each failure would read all of them every time. So another item
-has an estimate, which each failure raises by one. The estimate is wrong if a response is lost or a
-process dies. The items are counted only when the estimate has reached the limit, and each time that
-the timer looks at the group.
+is exact. But to count the items, all of them must be read, which is too much after each failure. So
+another item has an estimate, which each failure raises by one. The estimate is wrong if a response
+is lost or a process dies. The items are counted only when the estimate has reached the limit, and
+each time that the timer looks at the group.
 """
 
 from pynamodb.expressions.condition import Condition
@@ -16,7 +16,7 @@ from job_runners.store.conditional_write import same
 from job_runners.store.groups import Group, GroupItem, expiry
 
 _SORT_KEY = "failures"
-_MAX_COUNTS = 5  # of the failures, if the estimate keeps changing in the meantime
+_MAX_COUNTS = 5  # how often to count the failures if the estimate keeps changing
 
 
 def add_failure(group: Group) -> int:
@@ -60,8 +60,8 @@ def _update(group: Group, action: Action, condition: Condition | None = None) ->
 
 
 def _read(group: Group) -> GroupItem | None:
-    # This read isn't consistent. If it misses a recent write, that only costs another count,
-    # because the estimate is corrected on condition that it hasn't changed.
+    # This read isn't consistent. If it misses a recent write, the correction of the estimate is
+    # refused, and the failures are counted once more.
     try:
         return GroupItem.get(_partition(group), _SORT_KEY)
     except GroupItem.DoesNotExist:

@@ -1,4 +1,7 @@
-"""Read the members of a group and their outcomes, in the order in which the job listed them."""
+"""Read the members of a group and their outcomes, in the order in which the job listed them.
+
+The keys of the members are stored in *chunks* of 1,000. A member is *open* until it has ended.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +23,7 @@ class GroupMember(NamedTuple):
     """A member of a group."""
 
     key: str
-    id: str  # of its job, or of the existing job that does its work
+    id: str  # the id of its job, or of the existing job that does its work
     outcome: str  # one of `member_outcomes.OUTCOMES`
     row: JobRequest | None  # None if it isn't dispatched yet, was deleted, or never got a row
     error: dict[str, Any] | None = None  # set if the rule for unique jobs refused it
@@ -32,7 +35,10 @@ class GroupMember(NamedTuple):
 
     @property
     def has_never_ended(self) -> bool:
-        """Return whether it is open and was never retried, as only members that ended can be."""
+        """Return whether the member is open and was never retried.
+
+        Only a member that has ended can be retried.
+        """
         return self.outcome == OPEN and not (self.row and groups.is_retried(self.row))
 
 
@@ -103,8 +109,8 @@ class Reader:
     def _candidates(self, outcome: str | None) -> set[str] | None:
         """Return the ids of all members that may have this outcome, or None for any member.
 
-        This avoids reading all members of a large group to find a few that failed. If there are
-        many, it returns None: a page then finds enough of them anyway.
+        With the ids, a page needn't read all members of a large group to find a few that failed. If
+        many members may have this outcome, return None: a page then finds enough of them anyway.
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
@@ -117,13 +123,15 @@ class Reader:
         return ids
 
     def _keys(self, start: int, candidates: set[str] | None) -> Iterator[tuple[int, str]]:
-        """Yield index and key of each member from `start` on, or only of those with these ids."""
+        """Yield the index and key of each member from the index `start` on.
+
+        If `candidates` isn't None, yield only members with these ids.
+        """
         chunk = start // group_chunks.SIZE
         while keys := group_chunks.find_keys(self._group.id, chunk):
             for index, key in enumerate(keys, chunk * group_chunks.SIZE):
-                if index >= start and (
-                    candidates is None or self._group.member_id(key) in candidates
-                ):
+                is_candidate = candidates is None or self._group.member_id(key) in candidates
+                if index >= start and is_candidate:
                     yield index, key
             if len(keys) < group_chunks.SIZE:
                 return
@@ -151,7 +159,7 @@ class Reader:
     def _member_without_row(
         self, index: int, key: str, member_id: str, item: GroupItem | None
     ) -> GroupMember:
-        """Return a member that has no row. `item` is its item that `groups` has, if any."""
+        """Return a member that has no row. `item` tells why, if such an item exists."""
         if item is not None and item.job_id is not None:
             return GroupMember(key, item.job_id, EXISTING, None)
         if item is not None and not item.is_deleted:

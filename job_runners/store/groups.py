@@ -1,13 +1,15 @@
 """The items of groups in the coordination table.
 
-A group consists of jobs, its members, that another job, its parent, has dispatched and waits for.
+A *group* consists of jobs, its *members*, that another job, its *parent*, has dispatched and waits
+for. A large group has several *shards*, each with its own DynamoDB partition.
 
 Each member that may be unfinished has a *marker*. The marker is put before the member's row, and
 deleted after the member has ended, each in a write of its own. So every unfinished member has a
-marker. A marker that is left over only delays the group, until the timer deletes it.
+marker. A leftover marker only delays the group, until the timer deletes it. Each marker has a
+random *mark*, by which a new marker of the same member differs from an old one.
 
-An item about a member that failed, was canceled, or has no row of its own is kept next to the
-markers. All of these are spread over the group's shards.
+Other items are kept next to the markers: one for each member that failed, was canceled, or has no
+row of its own.
 """
 
 import uuid
@@ -32,7 +34,7 @@ from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
 STEP = "gather "  # the prefix of the name of the step that stores a group's id and shards
-_SHARDS = 8  # of a large group, of which 1,000 members may end in a second
+_SHARDS = 8  # the number of shards of a large group, which lets 1,000 members end in a second
 MAX_LISTED = 100  # groups of one job
 _MAX_MEMBERS = 100_000
 # The kinds of items, with which their sort keys begin. The id of the member comes after them.
@@ -55,10 +57,10 @@ class GroupItem(CoordinationItem):
     job_id = nullable(UnicodeAttribute())  # the existing job that does a unique member's work
     error = JSONAttribute(null=True)  # why a member was refused, so that it has no row
     canceled = nullable(BooleanAttribute())  # in a failure: whether the member was canceled
-    # in the items of job_runners.store.group_chunks
+    # Fields of the items of `group_chunks`. `group_failures` also uses `number`, for failures.
     member_keys = nullable(BinaryAttribute(legacy_encoding=False))
     keys_hash = nullable(UnicodeAttribute())
-    number = nullable(Integer())  # of members in a chunk, or of failures in group_failures
+    number = nullable(Integer())  # the number of members in a chunk
     total = nullable(Integer())  # the number of the group's members, in the last chunk
     stopped = nullable(BooleanAttribute())  # see job_runners.store.group_failures
     expires_at = Integer()  # in seconds, for TTL
@@ -70,7 +72,7 @@ class GroupItem(CoordinationItem):
 
     @property
     def outcome(self) -> str:
-        """Return how the member of a failure first ended."""
+        """Return how the member that this failure is about first ended."""
         return str(Status.CANCELED if self.canceled else Status.FAILED)
 
     @property
@@ -117,7 +119,7 @@ class Group(Value):
 def new_group(parent: JobRequest, name: str, *, is_large: bool) -> Group:
     """Return the group that a job dispatches under a name.
 
-    Once the job has started over with a new payload, the same name leads to another group.
+    Once the job has started over with a new payload, it gets another group under the same name.
     """
     group_id = derived_id("group", parent.work_id, parent.salt or "", name)
     return Group(group_id, _SHARDS if is_large else 1)
@@ -140,7 +142,8 @@ def id_of(member: JobRequest) -> str:
 def put_marker(member_of: str, member_id: str) -> str:
     """Put a marker of a member, and return its mark.
 
-    The mark is new. So a process that is about to delete an earlier marker doesn't delete this one.
+    Because the mark is new, a process that is about to delete an earlier marker doesn't delete this
+    one.
     """
     mark = _new_mark()
     retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
@@ -151,17 +154,19 @@ def renew_marker(member: JobRequest) -> str:
     """Put a new marker of a member that is retried manually, and return its mark.
 
     It replaces the marker of the run that has ended, because the process that ended that run may be
-    about to delete its marker. If another retry has already put a new marker, return the mark of
-    that one. Both retries then use the same marker, whichever of them queues the member.
+    about to delete its marker. If another retry has already put a new marker, return that marker's
+    mark. Both retries then use the same marker, and either of them may queue the member.
     """
     mark = f"{_RETRIED}{_new_mark()}"
     marker = _item(str(member.member_of), f"{_OPEN}{member.id}", mark=mark)
-    # A marker of another retry. The row names the marker of its last run, which may be a retry too.
-    is_new = GroupItem.mark.startswith(_RETRIED) & (GroupItem.mark != member.member_mark)
-    can_be_put = GroupItem.pk.does_not_exist() | ~is_new
+    # The stored marker belongs to another retry, unless it is the marker of the member's last run,
+    # which the row names. That run may have been a retry too.
+    is_of_retry = GroupItem.mark.startswith(_RETRIED)
+    is_of_another_retry = is_of_retry & (GroupItem.mark != member.member_mark)
+    can_be_put = GroupItem.pk.does_not_exist() | ~is_of_another_retry
     if try_write(lambda: retry_on_conflict(lambda: marker.save(can_be_put))):
         return mark
-    # If the response to the write was lost, this is the marker that it has put.
+    # Return the mark of the other retry. If only the response to the write was lost, it is ours.
     current_marker = find_marker(member)
     return mark if current_marker is None else str(current_marker.mark)
 
@@ -183,8 +188,8 @@ def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
     return RecordWrite(marker, "check", condition=GroupItem.mark == mark)
 
 
-def sweep_write(marker: GroupItem) -> RecordWrite:
-    """Return the write that deletes a left-over marker, unless it was replaced since."""
+def write_that_deletes(marker: GroupItem) -> RecordWrite:
+    """Return the write that deletes a leftover marker, unless it was replaced since."""
     return RecordWrite(marker, "delete", condition=GroupItem.mark == marker.mark)
 
 
@@ -318,7 +323,8 @@ def last_group(parent: JobRequest) -> tuple[str, Group]:
         name, group = _name_and_group(step)
         if group.id == group_id:
             return name, group
-    # The step has expired. The shard of a small group is the first one of a large group.
+    # The step has expired, so the number of shards isn't known. Return that of a large group: the
+    # only shard of a small group is also the first shard of a large one.
     return "", Group(group_id, _SHARDS)
 
 
@@ -356,7 +362,8 @@ def _partition(name: str) -> str:
 
 
 def _has_marker(partition: str) -> bool:
-    return any(True for _ in _query(partition, _OPEN, limit=1))
+    first_marker = next(_query(partition, _OPEN, limit=1), None)
+    return first_marker is not None
 
 
 def _query(

@@ -1,6 +1,7 @@
 """The fields of a JobRequest, the row of a job: one class for each feature that needs some.
 
-Times are milliseconds since 1970. Only `expires_at` is in seconds, as DynamoDB's TTL requires.
+In the comments, "it" is the job. Times are milliseconds since 1970. Only `expires_at` is in
+seconds, as DynamoDB's TTL requires.
 """
 
 from enum import StrEnum
@@ -43,16 +44,17 @@ class RequestFields:
     job_type = UnicodeAttribute()
     organization_id = UnicodeAttribute()
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.blobs
-    payload_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
+    # The key of the payload's object in the bucket, if the payload is too large for the row.
+    payload_key = nullable(UnicodeAttribute())
     request_hash = nullable(UnicodeAttribute())  # the hash of a request with an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
     traceparent = nullable(UnicodeAttribute())  # the trace context of the dispatch
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
-    # callers, each as "role:name"
-    created_by = nullable(UnicodeAttribute())  # dispatched it
-    requeued_by = nullable(UnicodeAttribute())  # last queued it again
-    canceled_by = nullable(UnicodeAttribute())  # canceled it, or asked it to stop
-    cancel_asked_at = nullable(Integer())
+    # The callers, each as "role:name".
+    created_by = nullable(UnicodeAttribute())  # the caller that dispatched it
+    requeued_by = nullable(UnicodeAttribute())  # the caller that last retried it manually
+    canceled_by = nullable(UnicodeAttribute())  # the caller that canceled it or asked it to stop
+    cancel_asked_at = nullable(Integer())  # when that was first requested
     # the finished job from whose steps it continues: see job_runners.store.copied_steps
     rerun_of = JSONAttribute(null=True)
 
@@ -64,7 +66,8 @@ class OutcomeFields:
     progress = Integer(default=0)  # 0 to 100
     result_message = nullable(UnicodeAttribute())  # describes the progress, and later the result
     result = nullable(BinaryAttribute(legacy_encoding=False))
-    result_key = nullable(UnicodeAttribute())  # its object's key, if it is too large for the row
+    # The key of the result's object in the bucket, if the result is too large for the row.
+    result_key = nullable(UnicodeAttribute())
     error = JSONAttribute(null=True)  # see `retrying.error_record`
     earlier_errors = JSONAttribute(null=True)  # see job_runners.store.earlier_errors
 
@@ -100,7 +103,7 @@ class ClaimFields:
     # keys. Without it, callers who must not see the keys could guess them from the ids.
     salt = nullable(UnicodeAttribute())
     send_id = nullable(UnicodeAttribute())  # the id of the message that led to the last claim
-    lease_until = nullable(Integer())  # the invocation that claimed it has ended by then
+    lease_until = nullable(Integer())  # when the invocation that claimed it will have ended
     cursor = JSONAttribute(null=True)  # where the next invocation or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # a caller asked it to stop while it ran
     # Set if a child may exist that no step records: the start of the first invocation that may have
@@ -142,10 +145,8 @@ class WaitFields(OutcomeFields):
     has_waited = nullable(BooleanAttribute())
     # The number of its invocations that ended in a wait. `max_invocations` doesn't limit those.
     wait_count = nullable(Integer())
-    signals = nullable(
-        Integer()
-    )  # the number of signals that it got: see job_runners.store.signals
-    # the last wait of its function; `job_runners.store.current_wait.of` reads it
+    signals = nullable(Integer())  # how many signals it got: see job_runners.store.signals
+    # The last wait of its function, which `job_runners.store.current_wait.of` reads.
     current_wait = JSONAttribute(null=True)
 
     @property

@@ -19,7 +19,7 @@ from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_
 
 # A process reads the changes again after this time, so a change then applies everywhere.
 CACHE_TIME = 10 * clock.SECOND
-MAX_CHANGED = 100  # queues, because every worker reads the changes of all of them
+MAX_CHANGED = 100  # queues with changes; every worker reads all changes
 _PARTITION = "limits"
 
 
@@ -28,7 +28,7 @@ class Limits(NamedTuple):
 
     slots: int | None = None  # jobs that may run at once, for each concurrency key
     rate: Rate | None = None  # starts, for each concurrency key
-    per: str | None = None  # the payload's field, or "organization_id", with the key
+    per: str | None = None  # the field of the payload that has the key, or "organization_id"
     order: Literal["fifo", "fair"] = "fifo"
     max_waiting: int = 10_000
 
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
 class LimitChange(CoordinationItem):
     """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
-    erasure = "none: it belongs to the stack"
+    erasure = "none: it belongs to the stack"  # see Table
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the queue's name
@@ -49,7 +49,7 @@ class LimitChange(CoordinationItem):
     changed_by = nullable(UnicodeAttribute())  # as "role:name"
     # While a sweep is in progress: the last key that it has handled, or "" at its start.
     sweep_from = nullable(UnicodeAttribute())
-    sweep_asked_at = nullable(Integer())  # when the sweep was last started or restarted
+    sweep_asked_at = nullable(Integer())  # when the sweep last began, or began again
 
     @property
     def queue_name(self) -> str:
@@ -96,8 +96,8 @@ def put(
 ) -> LimitChange:
     """Store the changes to a queue's limits, in place of all earlier ones.
 
-    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart the one in
-    progress. Without it, a sweep in progress continues.
+    If a limit is None, the code's value applies. Pass `sweep=True` to start a sweep, or to restart
+    the one in progress. Otherwise, a sweep in progress continues.
     """
     actions = [
         set_or_remove(LimitChange.slots, slots),
@@ -123,7 +123,7 @@ def ask_for_sweep(queue_name: str) -> LimitChange:
     return _update(queue_name, _start_sweep_actions())
 
 
-def note_swept(item: LimitChange, up_to: str | None) -> bool:
+def record_sweep_progress(item: LimitChange, up_to: str | None) -> bool:
     """Record that a sweep has handled all keys up to `up_to`, or is finished if that is None.
 
     If `item` has changed since it was read, record nothing and return False: another process may

@@ -19,13 +19,15 @@ def erase(organization_id: str, queue_name: str, key: str, organization_key: str
     """
     items = list(LineItem.query(partition_key_of(queue_name, key), consistent_read=True))
     # With Queue(per=("organization_id", …)), a key begins with that of the organization.
-    is_own = key == organization_key or key.startswith(f"{organization_key}:")
-    if is_own and not any(_is_in_use(item) for item in items):
+    belongs_to_organization = key == organization_key or key.startswith(f"{organization_key}:")
+    if belongs_to_organization and not any(_is_in_use(item) for item in items):
         changed = sum(_clear_unless_held(item, delete=True) for item in items)
         UsedKey(partition_of_queue(queue_name), key).delete()
         return changed
-    naming = [item for item in items if organization_id in (item.organization_id, item.group)]
-    return sum(_clear_unless_held(item, delete=False) for item in naming)
+    items_with_name = [
+        item for item in items if organization_id in (item.organization_id, item.group)
+    ]
+    return sum(_clear_unless_held(item, delete=False) for item in items_with_name)
 
 
 def _is_in_use(item: LineItem) -> bool:
@@ -33,7 +35,7 @@ def _is_in_use(item: LineItem) -> bool:
 
 
 def _clear_unless_held(item: LineItem, *, delete: bool) -> bool:
-    """Delete a free slot or the rate item, or only the organization's name in it.
+    """Clear the organization's name in a free slot or the rate item, or `delete` the item.
 
     Return False if a job has taken the slot in the meantime.
     """

@@ -40,7 +40,7 @@ class LineItem(CoordinationItem):
 
     # Slots and the rate item: their last grant to a job.
     since = nullable(Integer())  # when it was granted
-    turn = nullable(Integer())  # the number of that grant: each grant in a line gets the next one
+    turn = nullable(Integer())  # the number of the grant; the grants of a line are numbered
     group = nullable(UnicodeAttribute())  # the job's group
 
     # Slots only.
@@ -60,7 +60,7 @@ class LineItem(CoordinationItem):
     wake_at = nullable(Integer())
 
     # Entries only.
-    # A random id, by which an entry that was put again differs from the old one.
+    # A random id. If an entry is put again under the same key, it has a new id.
     version = nullable(UnicodeAttribute())
 
     @property

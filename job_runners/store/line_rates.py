@@ -1,4 +1,8 @@
-"""Change the rate item of a line: count a start, or record the next wake-up message."""
+"""Change the rate item of a line: count a start, or record the next wake-up message.
+
+The rate item stores when jobs of the line were admitted and started. A *wake-up* is a message that
+asks a worker to admit the next jobs of a line at a certain time.
+"""
 
 from job_runners.aws.errors import try_write
 from job_runners.store import conditional_write

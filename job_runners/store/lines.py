@@ -1,9 +1,10 @@
 """Read a line, and decide whether its next job may start.
 
-A line belongs to one queue and one concurrency key. It consists of slots, which limit how many jobs
-run at once, the rate, which limits how often jobs start, and entries for the jobs that wait. Each
-of these is an item (see `line_items`). A slot's item names the job that holds it, because a count
-could drift.
+A *line* belongs to one queue and one concurrency key. It has *slots*, which limit how many jobs run
+at once, a *rate*, which limits how often jobs start, and an *entry* for each job that waits. Each
+of these is an item (see `line_items`). A slot's item names the job that has it, because a count
+could drift. A waiting job is *admitted* when it gets capacity: a slot, a start under the rate, or
+both. A worker then claims the job and starts it.
 
 All items of a line are in one DynamoDB partition, so one consistent query reads all that a decision
 needs. A job takes its capacity in one transaction with the change of its row, on condition that the
@@ -34,7 +35,7 @@ from job_runners.store.line_items import (
 from job_runners.store.rate import Rate
 from job_runners.values import Value
 
-# If a slot was taken longer ago than this, its holder's row must name it. Otherwise the slot has
+# If a slot was taken longer ago than this, but its holder's row doesn't name it, the slot has
 # leaked. The clocks of any two machines differ by less than this.
 _GRACE = clock.MINUTE
 # A job is admitted this long before the rate allows its start, because its message takes time to
@@ -46,18 +47,18 @@ ADMISSION_LEAD = clock.SECOND
 class Grant(Value):
     """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
-    It gets neither if the queue has no limits.
+    A job gets neither if the queue has no limits.
     """
 
-    group: str  # the organization in a fair queue, otherwise ""
+    group: str  # the organization in a fair queue, where organizations take turns, otherwise ""
     turn: int  # the number of this grant, which increases with each grant in a line
     slot: LineItem | None = None  # the item as it was read
     rate: LineItem | None = None  # the item as it was read
     # The end of the interval that the admission uses up, in microseconds since 1970: see
     # `Rate.end_of_next_interval`. GCRA calls this the theoretical arrival time.
     tat: int = 0
-    # The same for the start. It is None for a job that is admitted but doesn't start yet. The
-    # worker that claims it counts the start then: see `line_rates.count_start`.
+    # The same for the start. None for a job that is admitted but doesn't start yet: the worker that
+    # claims the job later counts its start. See `line_rates.count_start`.
     started_tat: int | None = None
 
     def writes_for(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
@@ -97,7 +98,7 @@ class Line(Value):
     def organizations_on(self, day: int) -> set[str | None]:
         """Return organizations whose jobs got a slot or a start on this day.
 
-        An item names only the last job to which it was granted, so some may be missing.
+        Some may be missing, because each slot, and the rate, names only the last organization.
         """
         return {
             item.organization_id
@@ -113,13 +114,17 @@ class Line(Value):
     def grant(self, group: str, *, starts: bool = True) -> Grant | None:
         """Return the capacity that the next job of this group gets now, or None if there is none.
 
-        Pass `starts=False` for a job that is only admitted. The job gets the lowest free slot,
-        unless as many jobs as the limit allows already have one. So new starts keep to the limit
-        even after it was lowered.
+        Pass `starts=False` for a job that is admitted now, and starts later. The job gets the
+        lowest free slot, unless as many jobs as the limit allows already have one. So new starts
+        keep to the limit even after it was lowered.
         """
         slot = self._free_slot()
-        opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
-        if opens_at > clock.now() or (self.limits.slots is not None and slot is None):
+        if self.limits.slots is not None and slot is None:
+            return None
+        opens_at = self.opens_at()
+        if starts:
+            opens_at = max(opens_at, self.start_opens_at())
+        if opens_at > clock.now():
             return None
         turn = 1 + max((item.turn or 0 for item in self._grantable_items), default=0)
         rate = self.limits.rate
@@ -169,8 +174,8 @@ class Line(Value):
     @property
     def last_served(self) -> str:
         """Return the group whose job last got a slot or a start, or "" if none has."""
-        # The turn alone doesn't suffice: two processes that grant different items at once may use
-        # the same turn.
+        # Compare the times too. If two processes grant different items at once, both may use the
+        # same turn.
         last = max(
             self._grantable_items, key=lambda item: (item.turn or 0, item.since or 0), default=None
         )
@@ -187,12 +192,12 @@ class Line(Value):
         limit = self.limits.slots
         if limit is None:
             return None
-        numbers = {slot.number for slot in self.held_slots}
-        lowest = next(number for number in range(1, len(numbers) + 2) if number not in numbers)
-        # Slots below `lowest` are all held. With this slot, `lowest + above` slots would be held.
-        above = sum(1 for number in numbers if number > lowest)
-        if lowest + above > limit:
+        held_numbers = {slot.number for slot in self.held_slots}
+        if len(held_numbers) >= limit:
             return None
+        lowest = 1
+        while lowest in held_numbers:
+            lowest += 1
         return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
 
     def _admissions_until(self, rate: Rate) -> int:
@@ -246,10 +251,10 @@ def read_line(queue_name: str, concurrency_key: str, limits: Limits | None) -> L
     partition_key = partition_key_of(queue_name, concurrency_key)
     slots: dict[int, LineItem] = {}
     rate = first = None
-    expected = (limits.slots or 0) + 2
+    page_size = (limits.slots or 0) + 2  # all slots, the rate and the first entry
     # The items are sorted: the rate, the slots, then the entries.
     for item in LineItem.query(
-        partition_key, LineItem.sk >= RATE, consistent_read=True, page_size=expected
+        partition_key, LineItem.sk >= RATE, consistent_read=True, page_size=page_size
     ):
         if item.sk == RATE:
             rate = item
@@ -262,7 +267,7 @@ def read_line(queue_name: str, concurrency_key: str, limits: Limits | None) -> L
 
 
 def is_past_grace(slot: LineItem) -> bool:
-    """Return whether a slot was taken so long ago that its holder's row must name it."""
+    """Return whether a slot was taken so long ago that it has leaked if no row names it."""
     return clock.now() - (slot.since or 0) > _GRACE
 
 

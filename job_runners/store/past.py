@@ -1,8 +1,8 @@
 """The past invocations of a job, for its timeline.
 
-The row has the last few as packed entries in one attribute. The write that ends an invocation adds
-its entry, which costs no additional request. Once the attribute is full, its entries move to an
-item among the job's steps.
+The row has the last few invocations as packed *entries* in one attribute. The write that ends an
+invocation adds its entry, which costs no additional request. Once the attribute is full, its
+entries move to an item among the job's steps.
 """
 
 from collections.abc import Iterable
@@ -31,14 +31,24 @@ RELEASED = "released"  # the function was not called
 LOST = "lost"  # the worker was killed
 # A stored entry has the index of its outcome, so append new outcomes at the end.
 OUTCOMES = (
-    *(SUCCEEDED, FAILED, CANCELED, CONTINUED, SLEPT, WAITED, GATHERED, PAUSED, YIELDED),
-    *(RELEASED, LOST),
+    SUCCEEDED,
+    FAILED,
+    CANCELED,
+    CONTINUED,
+    SLEPT,
+    WAITED,
+    GATHERED,
+    PAUSED,
+    YIELDED,
+    RELEASED,
+    LOST,
 )
 
-_FULL = 4  # entries
-_MAX_ENTRIES = 12  # that the row keeps if they can't be moved
-# The number of the claim, the attempt, the index of the outcome, the time at which the invocation
-# could begin, how long it then waited for a worker, and how long it ran (all in milliseconds).
+_FULL = 4  # with this many entries, the attribute is full
+_MAX_ENTRIES = 12  # entries that the row keeps if they can't be moved
+# An entry has the number of the claim, the attempt, the index of the outcome, and in milliseconds:
+# the time at which the invocation could begin, how long it then waited for a worker, and how long
+# it ran.
 _ENTRY = Struct(">IHBQII")
 _MAX_32_BITS = 2**32 - 1
 _MAX_16_BITS = 2**16 - 1
@@ -106,9 +116,9 @@ def _pack(job: JobRequest, outcome: str) -> bytes:
 
 
 def _make_room(job: JobRequest) -> bytes:
-    """Return the entries that stay in the row. If they fill it, move them, so that none stay.
+    """Return the entries that stay in the row. If the attribute is full, move all of them.
 
-    If they can't be moved, they stay, so that the invocation ends anyway.
+    If AWS refuses that, the entries stay, so that the invocation can end anyway.
     """
     entries = job.past or b""
     if len(entries) < _FULL * _ENTRY.size:

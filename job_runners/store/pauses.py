@@ -85,12 +85,12 @@ class Pauses(NamedTuple):
     def may_hold(self, job_type: str) -> bool:
         """Return whether a pause may apply to a job of this type.
 
-        That is also so if any queue is paused, because the caller doesn't know the job's queue yet.
+        If any queue is paused, return True, because the caller doesn't know the job's queue yet.
         """
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:
-        """Return a pause that applies to this job, if there is one."""
+        """Return the pause of this job's type or queue, if one is paused."""
         sort_keys = {
             _sort_key(Kind.JOB_TYPE, job.job_type),
             _sort_key(Kind.QUEUE, job.queue_name),

@@ -11,7 +11,7 @@ from job_runners.store.job_request import SORT_KEY, JobRequest, Status, job_id_o
 
 MAX_EXAMINED = 200  # rows that are read for one page
 _END_OF_TIME = 10**15 - 1  # the last time that fits into a sort key
-PAGE_LIMIT = 100  # the most rows that BatchGetItem can read
+PAGE_LIMIT = 100  # the maximum number of rows that BatchGetItem can read
 
 
 def read(job_id: str) -> JobRequest | None:
@@ -24,7 +24,7 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Return the ids of those of these jobs that haven't ended. The reads are consistent."""
+    """Return which of these jobs haven't ended. The reads are consistent."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
@@ -48,7 +48,7 @@ class Page(NamedTuple):
     """Some of an organization's jobs, newest first."""
 
     jobs: list[JobRequest]
-    cursor: str | None  # of the next page, if there is one
+    cursor: str | None  # the cursor of the next page, if there is one
 
 
 def page(
@@ -71,7 +71,8 @@ def page(
     have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
-    first, last = sort_key(since, ""), sort_key(_END_OF_TIME if until is None else until, "")
+    first = sort_key(since, "")
+    last = sort_key(_END_OF_TIME if until is None else until, "")
     position = index.open_cursor(cursor) if cursor else None
     jobs: list[JobRequest] = []
     examined = 0
@@ -83,7 +84,10 @@ def page(
         rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
             row = rows.get(job_id_of(key))
-            if row and not row.past_ttl and (status in (None, row.status)) and matches(row):
+            if row is None or row.past_ttl:
+                continue
+            has_status = status is None or row.status is status
+            if has_status and matches(row):
                 jobs.append(row)
                 if len(jobs) == limit and (has_more or key != keys[-1]):
                     return Page(jobs, index.cursor(key))
@@ -100,8 +104,8 @@ def due(
 ) -> Iterator[JobRequest]:
     """Yield the rows of a shard that are due by `until`, with only their `id` and `due_at`.
 
-    The longest due comes first, or the most recently due with `newest_first`. With `after`, yield
-    only rows whose due time is later than that. `page_size` rows are read at a time, on demand.
+    The row that has been due longest comes first, or last if `newest_first`. Only rows whose due
+    time is later than `after` are included. `page_size` rows are read at a time, on demand.
     """
     return iter(
         JobRequest.due.query(
@@ -142,7 +146,7 @@ def counted_batches(key: str, limit: int) -> Iterator[JobRequest]:
 class _Index(NamedTuple):
     """An index of an organization's jobs by time. Its range key is a `sort_key`: time and id."""
 
-    mark: str  # of its cursors: see job_runners.store.cursors
+    mark: str  # the mark of its cursors: see job_runners.store.cursors
     index: Any
     hash_name: str
     range_name: str
@@ -150,9 +154,9 @@ class _Index(NamedTuple):
     def keys(
         self, organization_id: str, first: str, last: str, after: str | None, limit: int
     ) -> tuple[list[str], bool]:
-        """Return up to `limit` sort keys between two of them, and whether there are more.
+        """Return up to `limit` sort keys from `first` to `last`, and whether there are more.
 
-        The newest comes first. The keys continue after the position `after`, if there is one.
+        The newest key comes first, or the one after the position `after` if it isn't None.
         """
         start = None
         if after:

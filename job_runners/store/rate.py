@@ -64,7 +64,7 @@ class Rate(Value):
         `used_until` is the end of the last interval taken, in microseconds since 1970.
         """
         opens_at = used_until - (self.burst - 1) * self.interval
-        return -(-opens_at // 1000)  # rounded up to milliseconds
+        return -(-opens_at // 1000)  # a division that rounds up, to milliseconds
 
 
 def is_whole(value: object, maximum: int) -> bool:

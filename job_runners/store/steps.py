@@ -1,9 +1,9 @@
 """The results of a job's named steps. Once a result is stored, no later write replaces it.
 
 They are in the coordination table, and outlive the job's row. Each `JobRequest.work_id` has its own
-DynamoDB partition. So a job that starts over with a new payload doesn't find its earlier steps. Nor
-does a new job find those of an expired job with the same id, which happens if an idempotency key or
-a child's key is used again.
+DynamoDB partition, so a job that starts over with a new payload doesn't find its earlier steps. An
+idempotency key or a child's key may be used again after its job has expired. The new job then has
+the same id, but another `work_id`, and doesn't find the steps of the expired job.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ class Step(CoordinationItem):
     began_at = Integer(default=0)
     done_at = Integer(default=0)
     claim = Integer(default=0)  # the number of the job's claim; 0 in a copied step
-    attempt = nullable(Integer())  # of the job
+    attempt = nullable(Integer())  # the job's attempt that recorded the step
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -55,8 +55,8 @@ def find(job: JobRequest, name: str) -> Step | None:
 def record(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
     """Record that a step is done, with this result, and return the step.
 
-    If the step was done before, its earlier result stays, and that step is returned. Without
-    `began_at`, the step began now.
+    If the step was done before, its earlier result stays, and the earlier step is returned. If
+    `began_at` is None, the step began now.
     """
     step = new(job, name, result, began_at)
     if try_write(lambda: step.save(Step.pk.does_not_exist())):
@@ -84,8 +84,8 @@ def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) ->
 def new_job_record(job: JobRequest, name: str, value: bytes) -> Step:
     """Return a record about the job itself, which the caller has to store.
 
-    It is among the steps from before the job first started over, and so is found for its whole
-    life.
+    It is stored with the job's first `work_id`, so it can still be found after the job has started
+    over.
     """
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
     return Step(_partition(job.work_ids[0]), name, value=value, expires_at=expires_at)
@@ -94,7 +94,7 @@ def new_job_record(job: JobRequest, name: str, value: bytes) -> Step:
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
     """Return the job's steps whose names begin with a prefix, ordered by name.
 
-    With `after`, only steps with later names are returned.
+    If `after` isn't None, only steps with later names are returned.
     """
     return query(job.work_id, Step.sk.startswith(prefix), limit, after=after)
 
@@ -104,8 +104,8 @@ def query(
 ) -> list[Step]:
     """Return up to `limit` steps for a `work_id` whose names meet a condition, ordered by name.
 
-    With `after`, only steps with later names are returned. Pass `values=False` to leave out the
-    results.
+    If `after` isn't None, only steps with later names are returned. Pass `values=False` to leave
+    out the results.
     """
     partition = _partition(work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}

@@ -2,9 +2,10 @@
 
 All models share one client, and read the names of their tables from the settings.
 
-They also build expressions in half of pynamodb's time. The writes of a job's start and end use
-thirty attributes. At each use, pynamodb builds the attribute's path and parses it with a regular
-expression. Here, each path is built only once. Attributes inside a map are not supported.
+They also build expressions in half of pynamodb's time. An expression contains *paths*, the names of
+attributes in DynamoDB. At each use of an attribute, pynamodb builds its path and parses it with a
+regular expression, and the writes of a job's start and end use thirty attributes. Here, each path
+is built only once. Attributes inside a map are not supported.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,8 +35,9 @@ _T = TypeVar("_T")
 _Names = dict[str, str]
 _Values = dict[str, Any]
 
-_BATCH_SIZE = 25  # the most items that one call can delete
-_MAX_DELETE_CALLS = 8  # for one batch, of which DynamoDB may leave items when it is busy
+_BATCH_SIZE = 25  # the maximum number of items that one call can delete
+# The maximum number of calls to delete one batch. A busy DynamoDB may delete only a part of it.
+_MAX_DELETE_CALLS = 8
 
 
 class _TableMeta(MetaModel):
@@ -58,14 +60,16 @@ class Table(Model, metaclass=_TableMeta):
     pynamodb would read the name at import. For each model class, it would also build a session and
     a client, which takes 75 to 200 ms. Here the name is read at first use, and all models share
     one client. Defaults of attributes must be plain values. A model can't have subclasses.
+
+    Each model states what `job-runners erase` does with an organization's items. If the
+    organization has its own DynamoDB partition, `partition_of` returns the partition, which the
+    command deletes, and `counted_as` is the name under which it reports the items. Otherwise,
+    `erasure` describes in words, for maintainers, how the items are erased, or why they stay.
     """
 
     table_setting: ClassVar[str]
-    # If each organization has its own DynamoDB partition in this table, `partition_of` returns it.
-    # `job-runners erase` deletes that partition, and reports its items under the name `counted_as`.
     partition_of: ClassVar["staticmethod[[str], str] | None"] = None
     counted_as: ClassVar[str]
-    # Otherwise, this says in words how an organization's items are erased, or why they stay.
     erasure: ClassVar[str]
 
     if not TYPE_CHECKING:  # type checkers use pynamodb's signatures, which know the attributes
@@ -205,7 +209,7 @@ class Table(Model, metaclass=_TableMeta):
             attribute = attributes.get(name)
             if attribute is not None and NULL not in stored:
                 value = stored.get(attribute.attr_type)
-                if value is None:  # stored with another type, which some attributes accept
+                if value is None:  # the value has another DynamoDB type; some attributes accept it
                     value = attribute.get_value(stored)
                 values[name] = attribute.deserialize(value)
         self.__dict__ = values

@@ -108,7 +108,7 @@ def find_holder(key: str) -> HeldKey | FreeKey:
 
 
 def has_key(row: JobRequest, record: KeyRecord) -> bool:
-    """Return whether the holder in a record still has the key. `row` is the holder's row."""
+    """Return whether the job that a record names as holder still has the key. `row` is its row."""
     return not row.status.finished and row.unique_key == record.key
 
 
@@ -200,9 +200,10 @@ def writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
 
 
 def _no_follower_checks(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
-    """Return the check, if it is needed, that the follower in a record no longer follows.
+    """Return the check that the follower in a record no longer waits for the holder.
 
-    No check is needed if there is none, or if it is `job`, whose row the same transaction writes.
+    No check is needed if the record has no follower, or if that is `job`, whose row the same
+    transaction writes.
     """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
@@ -247,8 +248,8 @@ def _record_to_replace(key: str, job: JobRequest, old_record: KeyRecord | None) 
     if isinstance(state, HeldKey):
         if state.record.holder != job.created_key:
             raise KeyTaken(state)
-        # An earlier try gave this job the key, but its response was lost. The next try will be
-        # refused, and find the job's row.
+        # An earlier try gave this job the key, but its response was lost. The next try is refused
+        # because of the job's row, so `save` finds that the job was saved.
         return old_record
     if state.follower is not None:
         # The writes are refused if another process has admitted the follower in the meantime.
@@ -307,7 +308,7 @@ def _holder_actions(follower: JobRequest) -> list[Action]:
 
 
 def _unchanged(record: KeyRecord | None) -> Condition:
-    """Return the condition that a key's record is as it was read, or that there is still none."""
+    """Return the condition that a key's record hasn't changed, or still doesn't exist if None."""
     if record is None:
         condition: Condition = KeyRecord.pk.does_not_exist()
     else:

@@ -10,7 +10,7 @@ depend on another organization's keys.
 
 The first job that starts under a key on each day adds the key to the lists. Each key's day begins
 at its own time. If the write fails, it isn't repeated, so that the job's start neither waits nor
-fails. A later start adds the key, usually the next day. Until then, the list lacks the key.
+fails. The list then lacks the key until a later start adds it, usually the next day.
 """
 
 from typing import Any
@@ -26,10 +26,10 @@ from job_runners.store.lines import Line
 from job_runners.store.table import CoordinationItem, Integer
 
 _AFTER_ALL = "\U0010ffff"  # sorts after every character of a key
-_MAX_REMEMBERED = 10_000  # items
+_MAX_CACHED = 10_000  # items
 # The day on which this process last put each item, by its partition and sort key.
-_remembered: dict[tuple[str, str], int] = {}
-caches.register(_remembered.clear)
+_day_put: dict[tuple[str, str], int] = {}
+caches.register(_day_put.clear)
 
 
 def partition_of_organization(organization_id: str) -> str:
@@ -51,16 +51,17 @@ class UsedKey(CoordinationItem):
 def note_use(line: Line, organization_id: str) -> None:
     """Add a line's key to each list for which this is the key's first use today.
 
-    The organization's list leaves out keys that are known anyway: the key of a queue that has only
-    one key, and the organization's own id.
+    The organization's list leaves out two kinds of keys, which need no list: the only key of a
+    queue, and the organization's own id.
     """
-    _, queue_name, concurrency_key = line.partition_key.split("#")  # no name or key contains "#"
+    # The partition key is "line#<queue>#<key>", and neither a name nor a key contains "#".
+    _, queue_name, concurrency_key = line.partition_key.split("#")
     today = lines.day_of(line.partition_key, clock.now())
     organizations_today = line.organizations_on(today)
     if not organizations_today:
         _add(partition_of_queue(queue_name), concurrency_key, today)
-    is_known = line.limits.per in (None, "organization_id")
-    if organization_id not in organizations_today and not is_known:
+    needs_no_list = line.limits.per in (None, "organization_id")
+    if organization_id not in organizations_today and not needs_no_list:
         _add(partition_of_organization(organization_id), f"{queue_name}#{concurrency_key}", today)
 
 
@@ -85,7 +86,7 @@ def partition_of_queue(queue_name: str) -> str:
 
 
 def _add(partition: str, sort_key: str, today: int) -> None:
-    if _remembered.get((partition, sort_key)) == today:
+    if _day_put.get((partition, sort_key)) == today:
         return
     expires_at = (clock.now() + LIFETIME) // clock.SECOND
     try:
@@ -93,9 +94,9 @@ def _add(partition: str, sort_key: str, today: int) -> None:
             UsedKey(partition, sort_key, expires_at=expires_at).save()
     except AWS_ERRORS:
         return  # a later start adds it, usually the next day
-    if len(_remembered) >= _MAX_REMEMBERED:
-        _remembered.clear()
-    _remembered[partition, sort_key] = today
+    if len(_day_put) >= _MAX_CACHED:
+        _day_put.clear()
+    _day_put[partition, sort_key] = today
 
 
 def _list_keys(partition: str, queue_prefix: str, limit: int, after: str) -> list[str]:

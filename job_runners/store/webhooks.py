@@ -18,7 +18,7 @@ from job_runners.store.table import CoordinationItem, Integer, nullable
 # A process that dispatches jobs reads the webhooks again after this time. So a new webhook is
 # called for all jobs that are dispatched after this time.
 CACHE_TIME = 10 * clock.SECOND
-MAX_WEBHOOKS = 20  # of one organization, because the end of a job may be delivered to all of them
+MAX_WEBHOOKS = 20  # webhooks of one organization, all of which may receive the end of a job
 ENDS = tuple(str(status) for status in Status if status.finished)
 _MAX_CACHED = 1000  # organizations
 
@@ -29,7 +29,7 @@ def partition_of(organization_id: str) -> str:
 
 
 class Webhook(CoordinationItem):
-    """A receiver, and which jobs' ends it receives."""
+    """A URL that receives the ends of jobs, and which ends it receives."""
 
     counted_as = "webhooks"
     partition_of = staticmethod(partition_of)

@@ -84,7 +84,7 @@ def forget() -> None:
     """Clear everything that a new process doesn't have, such as settings, clients and the
     registry."""
     settings.forget()
-    clients.forget()
+    clients.drop_clients()
     caches.forget_all()
     get_job_runner.cache_clear()
     sender.cache_clear()

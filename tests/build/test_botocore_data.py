@@ -30,7 +30,7 @@ from botocore.regions import EndpointResolver
 from moto.core.serialize import get_serializer_class
 
 from app_folders import write_app
-from job_runners.aws.session import CALLED as REDUCED
+from job_runners.aws.session import REDUCED_FOLDER as REDUCED
 from job_runners.aws.session import Session
 from job_runners.building.botocore_data import OPERATIONS, SERVICES
 from job_runners.building.build import Target, _dependencies, build
@@ -55,7 +55,7 @@ OURS = {
     "ssm": {"GetParameter", "GetParametersByPath"},
     "sts": {"AssumeRole", "AssumeRoleWithWebIdentity"},
 }
-CALLED = [(service, name) for service in OURS for name in sorted(OURS[service])]
+REDUCED_FOLDER = [(service, name) for service in OURS for name in sorted(OURS[service])]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - botocore's own, which has no zone
 RANDOM = {"amz-sdk-invocation-id"}
 EXAMPLES: dict[str, Any] = {
@@ -184,7 +184,7 @@ def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: NOW)
 
 
-@pytest.mark.parametrize(("service", "name"), CALLED)
+@pytest.mark.parametrize(("service", "name"), REDUCED_FOLDER)
 def test_a_call_sends_and_reads_what_it_would_with_the_whole_data(service: str, name: str) -> None:
     operation = client(service, whole=True).meta.service_model.operation_model(name)
     result = example(operation.output_shape) if operation.output_shape else {}
@@ -195,7 +195,7 @@ def test_a_call_sends_and_reads_what_it_would_with_the_whole_data(service: str, 
     assert not missing  # or this would compare two that read nothing
 
 
-@pytest.mark.parametrize(("service", "name"), CALLED)
+@pytest.mark.parametrize(("service", "name"), REDUCED_FOLDER)
 def test_an_error_is_read_as_with_the_whole_data(service: str, name: str) -> None:
     operation = client(service, whole=True).meta.service_model.operation_model(name)
     assert {shape.name for shape in operation.error_shapes} <= {

@@ -47,7 +47,7 @@ def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.delenv("JOBS_API_URL", raising=False)
     monkeypatch.setattr(clients, "_session", None)  # until the command sets its own
     yield stack
-    clients.forget()
+    clients.drop_clients()
 
 
 def erase(*words: str, name: str = "acme") -> Result:

@@ -169,7 +169,7 @@ def a_sweep_that_is_cut_off(history: ScriptedHistory) -> None:
 
 def note_and_sweep(changed: limits.LimitChange, *others: Any) -> None:
     """Note that a sweep is over, then do it."""
-    limits.note_swept(changed, None)
+    limits.record_sweep_progress(changed, None)
     SWEEP(changed, *others)
 
 

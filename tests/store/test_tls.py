@@ -44,17 +44,17 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Counted, "made", 0)
     monkeypatch.setattr(Counted, "read", 0)
     monkeypatch.setattr(tls, "create_urllib3_context", lambda: Counted(ssl.PROTOCOL_TLS_CLIENT))
-    for kept in (tls.bundle_trust, tls.amazon_trust):
+    for kept in (tls.context_for_file, tls.context_for_amazon):
         kept.cache_clear()
     yield
-    for kept in (tls.bundle_trust, tls.amazon_trust):
+    for kept in (tls.context_for_file, tls.context_for_amazon):
         kept.cache_clear()
 
 
 def read_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the next client read the environment again, as in a new process."""
     monkeypatch.setattr(clients, "_session", None)
-    clients.forget()
+    clients.drop_clients()
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, folder: Path, host: str) -> TlsServer:

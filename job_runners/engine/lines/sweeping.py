@@ -59,6 +59,6 @@ def _sweep(change: LimitChange, send: Send, call_each: CallEach, until: int) -> 
         if not call_each(keys, admit) or clock.now() >= until:
             return  # there was no time for some keys: the next timer run begins with this batch
         after = keys[-1] if len(keys) == _BATCH else ""
-        if not limits.note_swept(change, after or None) or not after:
+        if not limits.record_sweep_progress(change, after or None) or not after:
             return
         change.sweep_from = after

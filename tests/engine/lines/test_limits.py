@@ -107,10 +107,10 @@ def test_ten_seconds_on_the_cache_is_read_again(monkeypatch: pytest.MonkeyPatch)
 def test_a_sweep_goes_on_from_where_it_was_and_ends() -> None:
     changed = limits.put("mailings", slots=5, sweep=True)
     assert changed.sweep_from == ""
-    assert limits.note_swept(changed, "key-3")
+    assert limits.record_sweep_progress(changed, "key-3")
     going_on = limits.current()["mailings"]
     assert going_on.sweep_from == "key-3"
-    assert limits.note_swept(going_on, None)
+    assert limits.record_sweep_progress(going_on, None)
     ended = limits.current()["mailings"]
     assert (ended.sweep_from, ended.sweep_asked_at, ended.slots) == (None, None, 5)
 
@@ -121,7 +121,7 @@ def test_what_is_there_for_a_sweep_alone_goes_with_it() -> None:
     assert limits_of("default") is None
     for name in ("mailings", "default"):
         assert limits.current()[name].changes_nothing
-        assert limits.note_swept(limits.current()[name], None)
+        assert limits.record_sweep_progress(limits.current()[name], None)
     assert not limits.current()
 
 
@@ -130,7 +130,7 @@ def test_what_is_there_for_a_sweep_alone_goes_with_it() -> None:
 )
 def test_a_change_of_any_kind_outlives_its_sweep(changes: dict[str, Any]) -> None:
     limits.put("mailings", **changes, sweep=True)
-    assert limits.note_swept(limits.current()["mailings"], None)
+    assert limits.record_sweep_progress(limits.current()["mailings"], None)
     [(name, value)] = changes.items()
     assert getattr(limits.current()["mailings"], name) == value
 
@@ -139,7 +139,7 @@ def test_a_note_that_could_not_be_written_is_an_error(outage: Outage) -> None:
     changed = limits.ask_for_sweep("mailings")
     outage.begin("broken", only="UpdateItem")
     with pytest.raises(UpdateError):
-        limits.note_swept(changed, "key-3")
+        limits.record_sweep_progress(changed, "key-3")
 
 
 @pytest.mark.parametrize("up_to", ["key-3", None])
@@ -151,7 +151,7 @@ def test_a_sweep_that_is_asked_for_anew_begins_from_the_start(
     before = limits.ask_for_sweep("mailings")
     now += 1
     limits.ask_for_sweep("mailings")
-    assert not limits.note_swept(before, up_to)
+    assert not limits.record_sweep_progress(before, up_to)
     assert limits.current()["mailings"].sweep_from == ""
 
 
@@ -163,6 +163,6 @@ def test_a_change_in_the_middle_of_a_sweep_is_kept(
     monkeypatch.setattr(clock, "now", lambda: now)
     before = limits.ask_for_sweep("mailings")
     limits.put("mailings", slots=1)
-    assert not limits.note_swept(before, up_to)
+    assert not limits.record_sweep_progress(before, up_to)
     found = limits.current()["mailings"]
     assert (found.slots, found.sweep_from) == (1, "")

@@ -76,11 +76,11 @@ def test_a_key_that_is_an_organization_is_not_listed_for_it(bench: Bench) -> Non
 def test_a_process_remembers_a_bounded_number_of_keys(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(used_keys, "_MAX_REMEMBERED", 2)
+    monkeypatch.setattr(used_keys, "_MAX_CACHED", 2)
     for text in "abc":
         bench.run(dispatch(bench, queue_name="sample_texts", payload={"text": text}))
     assert used_keys.used_in_queue("sample_texts", 10) == ["a", "b", "c"]
-    assert len(used_keys._remembered) == 2
+    assert len(used_keys._day_put) == 2
 
 
 def test_a_job_that_waits_from_its_arrival_is_listed_for_its_organization(bench: Bench) -> None:

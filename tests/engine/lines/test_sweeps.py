@@ -93,13 +93,13 @@ def test_a_sweep_that_another_has_overtaken_is_left_to_it(
     monkeypatch.setattr(sweeping, "_BATCH", 1)
     for name in "CDE":
         note(BY_CAMPAIGN, f"acme:{name}")
-    note_swept = limits.note_swept
+    record_sweep_progress = limits.record_sweep_progress
 
     def overtaken(read: Any, up_to: str | None) -> bool:
         limits.ask_for_sweep(BY_CAMPAIGN)  # anew: it begins with the first key
-        return note_swept(read, up_to)
+        return record_sweep_progress(read, up_to)
 
-    monkeypatch.setattr(limits, "note_swept", overtaken)
+    monkeypatch.setattr(limits, "record_sweep_progress", overtaken)
     assert swept(bench) == ["acme:B"]
 
 

@@ -302,6 +302,6 @@ def test_importing_the_worker_builds_no_client() -> None:
 
 def test_running_a_job_builds_no_lambda_client(calls: Calls, fake: FakeLambda) -> None:
     dispatch()
-    clients.forget()
+    clients.drop_clients()
     fake.deliver()
     assert "lambda" not in clients._clients
