@@ -1,4 +1,8 @@
-"""`JobData`, a request to dispatch a job, and the types of its fields."""
+"""`JobData`, a request to dispatch a job, and the types of its fields.
+
+A *follow-up* is what happens when the job has ended: another job is dispatched, or a webhook is
+called.
+"""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +40,9 @@ def _as_integer(value: object) -> object:
 def _refuse_timestamp(value: Any) -> Any:
     """Refuse seconds since 1970, which pydantic accepts as a time, even as text."""
     is_number = isinstance(value, int | float)
-    if is_number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
+    # A date begins with its year. Everything else that pydantic accepts as text is a number.
+    is_number_as_text = isinstance(value, str) and not re.match(r"\d{4}-", value)
+    if is_number or is_number_as_text:
         raise ValueError("must be a time with a time zone, such as 2026-05-04T09:30:00+02:00")
     return value
 
@@ -76,13 +82,13 @@ SecretName = Annotated[
 ]
 
 
-def secret_error(secret: str, organization_id: str) -> str | None:
-    """Return an error message if the secret isn't the organization's, or None.
+def secret_error(secret_name: str, organization_id: str) -> str | None:
+    """Return an error message if a secret isn't the organization's, or None if it is.
 
     A secret's name begins with the id of its organization.
     """
     prefix = f"{organization_id}/"
-    return None if secret.startswith(prefix) else f"must be one of {prefix}..."
+    return None if secret_name.startswith(prefix) else f"must be one of {prefix}..."
 
 
 class WebhookFollowUp(BaseModel):
@@ -94,16 +100,16 @@ class WebhookFollowUp(BaseModel):
     secret: SecretName
 
 
-def _form(follow_up: object) -> str:
+def _follow_up_form(follow_up: object) -> str:
+    """Return which form a follow-up has: the name of a job type, or a webhook."""
     return WEBHOOK_FORM if isinstance(follow_up, Mapping | WebhookFollowUp) else JOB_TYPE_FORM
 
 
-# A job type, or a webhook.
-_FollowUp = Annotated[
-    Annotated[str, Field(min_length=1, max_length=128), Tag(JOB_TYPE_FORM)]
-    | Annotated[WebhookFollowUp, Tag(WEBHOOK_FORM)],
-    Discriminator(_form),
-]
+# pydantic validates a follow-up as the form that `_follow_up_form` returns. So its errors are only
+# about that form.
+_JobTypeFollowUp = Annotated[str, Field(min_length=1, max_length=128), Tag(JOB_TYPE_FORM)]
+_TaggedWebhook = Annotated[WebhookFollowUp, Tag(WEBHOOK_FORM)]
+_FollowUp = Annotated[_JobTypeFollowUp | _TaggedWebhook, Discriminator(_follow_up_form)]
 
 
 class JobData(BaseModel):

@@ -41,7 +41,8 @@ _BATCH_SIZE = 100  # members that are dispatched at a time
 # How long one call may defer the alarm, which interrupts a job out of time.
 _MAX_CALL_TIME = 20 * clock.SECOND
 _PAGE_SIZE = 100  # results that are read at a time
-# While members are dispatched, those that have ended are counted at gaps between these two.
+# While members are dispatched, those that have ended are counted repeatedly. The time between two
+# counts is between these two.
 _MIN_COUNT_GAP = clock.MINUTE
 _MAX_COUNT_GAP = 10 * clock.MINUTE
 _NAME = "name of the group"  # what error messages call it
@@ -190,22 +191,25 @@ class _MemberQueue:
         self._buffer: list[tuple[str, Member]] = []
         self._keys = MemberKeys()
 
-    def has_more_than(self, number: int) -> bool:
-        """Return whether more than `number` members are left."""
-        for member in islice(self._unread, number + 1 - len(self._buffer)):
-            self._buffer.append((self._keys.next(member.key), member))
-        return len(self._buffer) > number
+    def has_more_than(self, count: int) -> bool:
+        """Return whether more than `count` members are left."""
+        self._fill_buffer(count + 1)
+        return len(self._buffer) > count
 
-    def take(self, number: int) -> dict[str, Member]:
-        """Return the next members, at most `number`, by key."""
-        self.has_more_than(number)  # fills the buffer
-        members = self._buffer[:number]
-        del self._buffer[:number]
+    def take(self, count: int) -> dict[str, Member]:
+        """Remove and return the next members, at most `count`, by key."""
+        self._fill_buffer(count + 1)
+        members = self._buffer[:count]
+        del self._buffer[:count]
         return dict(members)
+
+    def _fill_buffer(self, size: int) -> None:
+        for member in islice(self._unread, size - len(self._buffer)):
+            self._buffer.append((self._keys.next(member.key), member))
 
 
 def _new_group(job: _Job, name: str, members: _MemberQueue) -> dict[str, Any]:
-    """Return a new group and the time, in the form in which the gather stores them."""
+    """Return a new group and the current time, in the form in which a step stores them."""
     is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
@@ -218,7 +222,8 @@ def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue) -> 
     the rows of members may have expired, because a member without its row could be dispatched a
     second time.
     """
-    group, chunks = wait.group, group_chunks.DispatchedChunks(sizes={}, total=None)
+    group = wait.group
+    chunks = group_chunks.DispatchedChunks(sizes={}, total=None)
     if job._row.last_group_id == group.id:
         chunks = job._keep_trying(lambda: group_chunks.read_dispatched(group.id))
     if chunks.total is not None:
@@ -229,7 +234,7 @@ def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue) -> 
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return a complete group and its counts, in the form in which the gather stores them."""
+    """Return a complete group and its counts, in the form in which a step stores them."""
     from job_runners.store import group_counts
 
     counts = group_counts.count_dispatched(

@@ -18,8 +18,8 @@ from job_runners.work.errors import ResultNotJson
 
 # A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
 _MAX_LISTED = 1000
-# Tags of the two forms of a follow-up. pydantic's error paths contain them, but callers don't know
-# them, so `problems` removes them.
+# A job's follow-up is either a job type or a webhook, and pydantic's error paths contain one of
+# these tags. Callers don't know the tags, so `problems` removes them.
 JOB_TYPE_FORM = "<job type>"
 WEBHOOK_FORM = "<webhook>"
 
@@ -45,30 +45,30 @@ def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[Ba
 
 
 def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """Return a new payload as an instance of its model.
+    """Return the payload of a new job or task as an instance of its model.
 
     Raises InvalidPayload with every wrong or unknown field. Unknown fields are refused, because a
     typo in an optional field's name would otherwise pass. They are accepted only if the model's own
     config has `extra="allow"` or `extra="ignore"`. Then each nested model follows its own config.
     """
-    is_open = model.model_config.get("extra") in ("allow", "ignore")
-    extra: ExtraValues | None = None if is_open else "forbid"
+    accepts_unknown = model.model_config.get("extra") in ("allow", "ignore")
+    extra: ExtraValues | None = None if accepts_unknown else "forbid"
     return _validate_with(name, lambda: model.model_validate(payload, extra=extra))
 
 
 def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """Return a payload that was dispatched earlier as an instance of its model.
+    """Return the payload of a job or task that was dispatched earlier as an instance of its model.
 
     Raises InvalidPayload with every wrong field. Unknown fields are ignored even if the model
     forbids them, because the API that accepted the payload may be newer than this worker.
     """
-    return _validate_with(name, lambda: _lenient(model, payload))
+    return _validate_with(name, lambda: _validate_leniently(model, payload))
 
 
 def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
     """Return pydantic's errors as fields and reasons, without values, which may be secret.
 
-    The names of the fields begin with `root`.
+    The names of the fields begin with `root`, which is "" for the fields of a request itself.
     """
     count = error.error_count()
     if count > _MAX_LISTED:
@@ -83,14 +83,15 @@ def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
 
 
 def _path(root: str, parts: Iterable[int | str]) -> str:
-    """Return a field's path, such as `payload.names.0`."""
-    visible_parts = [str(part) for part in parts if part not in (JOB_TYPE_FORM, WEBHOOK_FORM)]
-    return ".".join([root, *visible_parts]).strip(".") or "body"
+    """Return a field's path, such as `payload.names.0`, or "body" for a whole request."""
+    names = [str(part) for part in parts if part not in (JOB_TYPE_FORM, WEBHOOK_FORM)]
+    path = ".".join([root, *names]).strip(".")  # `root` or a name may be empty
+    return path or "body"
 
 
-def _lenient(model: type[BaseModel], payload: object) -> BaseModel:
+def _validate_leniently(model: type[BaseModel], payload: object) -> BaseModel:
     try:
-        return model.model_validate(payload)
+        return model.model_validate(payload)  # keeps unknown fields if the model allows them
     except ValidationError:  # raised again below unless only unknown fields caused it
         return model.model_validate(payload, extra="ignore")
 
@@ -104,7 +105,7 @@ def _validate_with(name: str, validate_payload: Callable[[], BaseModel]) -> Base
 
 
 def as_json(result: Any) -> Any:
-    """Return a result as a later read will return it: as JSON values. Raises ResultNotJson."""
+    """Return a result as JSON values, as a later read will return it. Raises ResultNotJson."""
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")
     try:

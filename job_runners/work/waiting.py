@@ -30,7 +30,7 @@ _Job = Any
 # A wait must end before the table deletes its recorded steps and signals: see docs/build/waits.md.
 MAX_FUNCTION_WAIT = 90 * clock.DAY  # milliseconds
 _MAX_TOTAL_TIME = 150 * clock.DAY  # from the beginning of the job's work to the end of a wait
-_MAX_SIGNALS = 20  # that one wait may name
+_MAX_SIGNALS = 20  # signals of one wait
 _LABEL = "label of the wait"  # what error messages call the name of a `wait_for_any`
 
 
@@ -59,8 +59,8 @@ class SignalWaitInterrupt(WaitInterrupt):
 class GroupWaitInterrupt(WaitInterrupt):
     """The job waits for its group, whose members it began to dispatch at `since`.
 
-    The wait fails at `until`, because the first member's row may expire soon after. After
-    `stop_after` failures, members that haven't started are canceled.
+    The wait fails at `until`, because the first member's row may expire soon after that. Once
+    `stop_after` members have failed, those that haven't started are canceled.
     """
 
     def __init__(self, name: str, group: Group, since: int, stop_after: int | None) -> None:
@@ -75,7 +75,8 @@ class GroupWaitInterrupt(WaitInterrupt):
 def _max_group_time() -> int:
     """Return how long a group may take, in milliseconds.
 
-    The rows of its members must not expire before its end, so it has a day less than they.
+    The rows of its members must not expire before its end. So the limit is the rows' retention,
+    less a day or half of it.
     """
     retention = settings().retention_days * clock.DAY
     time_in_retention = max(retention // 2, retention - clock.DAY)
@@ -83,7 +84,7 @@ def _max_group_time() -> int:
 
 
 def sleep(job: _Job, name: str, seconds: float) -> None:
-    """Wait for this many seconds, counted from the first call."""
+    """Wait for this many seconds since the first invocation that made this call."""
     _sleep(job, name, lambda: wait_end(job, name, seconds))
 
 
@@ -153,7 +154,8 @@ def _choose_winner(job: _Job, names: Sequence[str], timeout: float, label: str) 
         still_possible = [name for name in dict.fromkeys(names) if name not in stored]
         if still_possible and clock.now() < until:
             _raise_signal_wait(job, label, still_possible, until)
-        # Record the timeout. The call below then returns this record, and doesn't use `arrived`.
+        # Record the timeout as None. `_run_once` below then returns this record, and doesn't call
+        # its function, which would find nothing in `arrived`.
         store_once(job, steps.new(job._row, f"any {label}", None))
     winner: str | None = job._run_once(label, lambda: arrived[0], prefix="any ", what=_LABEL)
     return winner

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from job_runners.work.gathering import GroupResults, Member
 
-# The functions import their modules when they run, because most jobs don't wait.
+# The methods import `waiting`, `links` and `gathering` when they run, because most jobs don't wait.
 
 
 class JobWaits:

@@ -29,8 +29,8 @@ from job_runners.store.job_request import JobRequest
 
 MAX_JOBS = 1_000  # in one request
 THREADS = 32  # the number of connections that a client keeps open
-_MAX_CALL_TIME = 5.0  # how many seconds after `until` a call may end that began before it
-_MAX_FAILED_SENDS = 3  # in a row; then the timer sends the remaining messages
+_MAX_CALL_TIME = 5.0  # seconds after `until` by which the calls in progress must have ended
+_MAX_FAILED_SENDS = 3  # after this many failures in a row, the timer sends the other messages
 
 _T = TypeVar("_T")
 

@@ -44,9 +44,9 @@ class UniqueRequest(NamedTuple):
     key: str
     new_job: NewJob  # saved if the rule allows it; its `job_id` is None if any id will do
     payload: "BaseModel"
-    # Made in one transaction with the new row.
+    # Writes of other records, in one transaction with the new row.
     more_writes: Sequence[RecordWrite]
-    # Returns writes for the same records, to make instead if the outcome is an existing job.
+    # A function that returns the writes of these records if the outcome is an existing job.
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send
 

@@ -49,9 +49,9 @@ def admit_waiting(
 ) -> None:
     """Admit the waiting jobs of a line. If AWS fails, send a message that starts a later pass.
 
-    The pass stops at `until` (milliseconds since 1970) at the latest. A `thorough` one checks every
-    slot in use and doesn't wait for an overdue wake-up. The timer and the handler of failure
-    records need that, because they stand in for a process that was killed.
+    The pass stops at `until` (milliseconds since 1970) at the latest. A `thorough` pass checks
+    every slot in use and doesn't wait for an overdue wake-up. The timer and the handler of failure
+    records need such a pass, because they act for a process that was killed.
     """
     if not can_send(send):
         return
@@ -80,7 +80,7 @@ class LineAdmissions:
     def admit_waiting(self, queue_name: str, concurrency_key: str, *, again: bool = False) -> None:
         """Admit the waiting jobs of a line, unless this run has already done so.
 
-        Pass `again` if the run has just freed capacity. The jobs are then admitted in any case.
+        Pass `again=True` if the run has just freed capacity, to make another pass in any case.
         """
         with self._lock:
             if (queue_name, concurrency_key) in self._handled and not again:
@@ -127,8 +127,8 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, concurrency_key=concurrency_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The slots in use that this pass has compared with their holders' rows: the number of each
-        # slot, and of its grant.
+        # The slots in use that this pass has compared with their holders' rows. Each is identified
+        # by its number, and by the turn in which it was granted.
         self._verified_slots: set[tuple[int, int | None]] = set()
         self._quarantined_count = 0
 
@@ -143,7 +143,7 @@ class _AdmissionPass:
                 return
 
     def _try_step(self) -> NextStep:
-        """Take a step. Before the pass ends, remove the line's mark if this pass has set it."""
+        """Take a step. Before the pass ends, remove the line's wake-up mark if the pass set it."""
         try:
             next_step = self._step()
             if next_step is NextStep.END:
@@ -195,13 +195,12 @@ class _AdmissionPass:
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        A cached pause is confirmed by a fresh read. If the admission pass ended because of a pause
-        that has just ended too, perhaps no other process would check the line.
+        A fresh read confirms a cached pause, because that pause may have just ended. If this pass
+        ended nevertheless, perhaps no other process would check the line.
         """
-        return all(
-            pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
-            for fresh in (False, True)
-        )
+        if pauses.current().find(Kind.QUEUE, self._queue_name) is None:
+            return False
+        return pauses.current(fresh=True).find(Kind.QUEUE, self._queue_name) is not None
 
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)
@@ -221,16 +220,17 @@ class _AdmissionPass:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
         Such a slot remains if a row was deleted manually, or a table was restored. The slot that
-        has been used longest is the likeliest, so a pass that isn't thorough checks only that one.
+        has been held longest is the likeliest, so a pass that isn't thorough checks only that one.
         """
-        slots = sorted(
-            filter(lines.is_past_grace, line.held_slots), key=lambda slot: slot.since or 0
-        )
-        for slot in slots if self._thorough else slots[:1]:
-            grant = (slot.number, slot.turn)
-            if grant in self._verified_slots:
+        slots = [slot for slot in line.held_slots if lines.is_past_grace(slot)]
+        slots.sort(key=lambda slot: slot.since or 0)
+        if not self._thorough:
+            slots = slots[:1]
+        for slot in slots:
+            grant_id = (slot.number, slot.turn)
+            if grant_id in self._verified_slots:
                 continue
-            self._verified_slots.add(grant)
+            self._verified_slots.add(grant_id)
             if not _is_named_by_holder(slot) and lines.free_slot(slot):
                 telemetry.slot_freed(slot)
                 return True

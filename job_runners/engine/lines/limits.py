@@ -14,7 +14,7 @@ from job_runners.work.queues import WHOLE_QUEUE
 def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     """Return the limits of a queue, or None if it has none.
 
-    With `fresh`, read changes to the limits now. Otherwise they may be up to 10 seconds old.
+    Pass `fresh=True` to read the callers' changes now. Otherwise, they may be 10 seconds old.
     """
     return apply_change(queue_name, limits.current(fresh=fresh).get(queue_name))
 
@@ -60,7 +60,10 @@ def current_key(
 
 
 def apply_change(queue_name: str, change: LimitChange | None) -> Limits | None:
-    """Return the limits that the code declares for a queue, with this change applied."""
+    """Return the limits that the code declares for a queue, with this change applied.
+
+    Return None if the queue then has neither slots nor a rate.
+    """
     declared = declared_limits(queue_name)
     if change is None:
         return declared

@@ -28,14 +28,14 @@ from job_runners.work import context
 # it too. The gap until its next check is as long as it has waited so far, within these two bounds.
 _MIN_CHECK_GAP = clock.HOUR
 _MAX_CHECK_GAP = clock.DAY
-# How long an ended pause is kept. In that time, a worker whose cache or clock is behind may still
-# hold a job under it.
-_KEEP_ENDED_FOR = transitions.SKEW + 6 * pauses.CACHE_TIME
+# How long an ended pause is kept, because a worker whose cache or clock is behind may still hold a
+# job under it.
+_ENDED_PAUSE_LIFETIME = transitions.SKEW + 6 * pauses.CACHE_TIME
 # The request that ends a pause admits this many jobs itself, and the timer admits the rest. An
 # admission pass reads at least this many entries of an ended pause.
 _RESUME_BATCH = 25
-_RESUME_TIME = 10 * clock.SECOND  # how long that request may admit jobs
-_MAX_PAUSES = 100  # every worker reads all pauses
+_RESUME_TIME = 10 * clock.SECOND  # how long the request that ends a pause may admit jobs
+_MAX_PAUSES = 100  # a limit, because every worker reads all pauses
 
 
 def pause(kind: Kind, name: str) -> Pause:
@@ -62,8 +62,8 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit the jobs that it holds. If there is no pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        # Ask for the sweep before the pause ends. In the other order, a request that is cut off
-        # between the two writes would leave no sweep, and a second request would find no pause.
+        # Ask for the sweep before the pause ends. If this request is cut off between the two
+        # writes, a second request then still finds the pause, and asks again.
         if has_lines:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
@@ -104,7 +104,7 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     if active.sk == row.held_by:
         transitions.postpone(row, next_check(row), Lane.HELD)
     else:
-        hold_under_pause(active, row)  # it had no capacity, so there is nothing to settle
+        hold_under_pause(active, row)  # the job had no capacity, so there is nothing to settle
     return False
 
 
@@ -150,7 +150,7 @@ def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) 
             if not is_conflict(error):
                 raise
             telemetry.race_lost(error)  # another pass is admitting the same job
-    if not entries and clock.now() - ended_pause.changed_at > _KEEP_ENDED_FOR:
+    if not entries and clock.now() - ended_pause.changed_at > _ENDED_PAUSE_LIFETIME:
         pauses.forget(ended_pause)
     return admitted
 
@@ -169,9 +169,8 @@ def _admit(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
 
 def could_start(row: JobRequest) -> bool:
     """Return whether a worker could claim the job now if no pause or limit prevented it."""
-    return (
-        row.status is Status.QUEUED or row.status.timed
-    ) and row.starts_in <= transitions.CLAIM_TOLERANCE
+    is_unclaimed = row.status is Status.QUEUED or row.status.timed
+    return is_unclaimed and row.starts_in <= transitions.CLAIM_TOLERANCE
 
 
 def next_check(row: JobRequest) -> int:

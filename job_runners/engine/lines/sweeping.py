@@ -17,8 +17,8 @@ from job_runners.store import limits, used_keys
 from job_runners.store.limits import LimitChange
 from job_runners.store.transitions import SKEW
 
-_KEYS_PER_REQUEST = 25  # the number of keys that the request handles
-_BATCH = 1000  # the number of keys after which a sweep records its progress
+_KEYS_PER_REQUEST = 25  # keys that the request handles
+_BATCH = 1000  # keys after which a sweep records its progress
 # How long it takes until every process has read a change. Before that, a worker may free a slot and
 # admit no job. So the complete sweep begins this long after the change.
 PROPAGATION_TIME = SKEW + 6 * limits.CACHE_TIME
@@ -56,9 +56,12 @@ def _sweep(change: LimitChange, send: Send, call_each: CallEach, until: int) -> 
     after = change.sweep_from or ""
     while clock.now() < until:
         keys = used_keys.used_in_queue(change.queue_name, _BATCH, after)
-        if not call_each(keys, admit) or clock.now() >= until:
-            return  # there was no time for some keys: the next timer run begins with this batch
-        after = keys[-1] if len(keys) == _BATCH else ""
-        if not limits.record_sweep_progress(change, after or None) or not after:
+        had_time_for_all = call_each(keys, admit)
+        if not had_time_for_all or clock.now() >= until:
+            return  # the next timer run begins with this batch
+        is_last_batch = len(keys) < _BATCH
+        up_to = None if is_last_batch else keys[-1]
+        is_recorded = limits.record_sweep_progress(change, up_to)
+        if up_to is None or not is_recorded:
             return
-        change.sweep_from = after
+        change.sweep_from = after = up_to

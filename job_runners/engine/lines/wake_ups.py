@@ -98,10 +98,10 @@ class WakeUps:
         return NextStep.END
 
     def take_over_mark(self, line: Line) -> None:
-        """Let `stop_pacing` remove the line's mark if it is for the wake-up that started this pass.
+        """Let `stop_pacing` remove the line's mark if the wake-up that started this pass set it.
 
-        Call this if no job waits in the line. The next waiting job must not rely on a wake-up that
-        has already arrived.
+        Call this if no job waits in the line. The next job that waits must not rely on a wake-up
+        that has already arrived.
         """
         mark = _mark(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
@@ -110,8 +110,8 @@ class WakeUps:
     def stop_pacing(self) -> NextStep:
         """Remove the mark of this pass, if it has one, before the pass ends.
 
-        If it had one, the pass reads the line again, because a job that began to wait in the
-        meantime may have relied on this pass.
+        If the mark was still there, read the line again: a job that began to wait in the meantime
+        may have relied on this pass.
         """
         if self._own_mark is None:
             return NextStep.END
@@ -218,8 +218,8 @@ def _next_wake_up(opens_at: int) -> int:
 def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
     """Make the first waiting job due within a minute after the wake-up arrives.
 
-    It may have another due time, for example because the job before it was canceled, which made it
-    the first. If the entry's job no longer waits, drop the entry and return False.
+    The job may have another due time, for example because it became the first when the job before
+    it was canceled. If the entry's job no longer waits, drop the entry and return False.
     """
     row = _waiting_row(line, entry)
     if row is None:

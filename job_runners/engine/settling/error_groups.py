@@ -1,6 +1,6 @@
 """Count failed jobs in their error groups. A group has the jobs that failed in the same way.
 
-A job is counted after its end is recorded. Counting must not delay or fail anything, so if AWS
+A job is counted after its end is recorded. Counting must not delay or fail anything else. So if AWS
 doesn't accept a count at once, the count is lost.
 """
 
@@ -14,7 +14,7 @@ from job_runners.values import Value
 
 _MIN_WRITE_GAP = clock.SECOND  # between two writes of this process to one group
 _ERROR_DELAY = 10 * clock.SECOND  # how long this process writes to no group after AWS has failed
-_MAX_REMEMBERED = 1000  # groups whose last writes this process remembers
+_MAX_CACHED = 1000  # groups whose last writes this process keeps
 
 
 class _LastWrite(Value):
@@ -42,17 +42,19 @@ def note(row: JobRequest) -> None:
     key = (row.organization_id, error_groups.fingerprint_of(row).key)
     now = clock.now()
     last = _state.last_writes.pop(key, _LastWrite())
-    number = last.uncounted + 1
-    if len(_state.last_writes) >= _MAX_REMEMBERED:
+    uncounted = last.uncounted + 1
+    if len(_state.last_writes) >= _MAX_CACHED:
         _state.last_writes = {}
-    _state.last_writes[key] = last.__replace__(uncounted=number)
-    if 0 <= now - last.at < _MIN_WRITE_GAP or now < _state.not_before <= now + _ERROR_DELAY:
+    _state.last_writes[key] = last.__replace__(uncounted=uncounted)
+    has_just_written = 0 <= now - last.at < _MIN_WRITE_GAP
+    has_just_failed = now < _state.not_before <= now + _ERROR_DELAY
+    if has_just_written or has_just_failed:
         return
     group_id = last.unconfirmed_id or new_id()
-    _state.last_writes[key] = _LastWrite(now, number, group_id)
+    _state.last_writes[key] = _LastWrite(now, uncounted, group_id)
     try:
         with without_retries():
-            _count(row, number, group_id)
+            _count(row, uncounted, group_id)
     except AWS_ERRORS as error:
         _state.not_before = clock.now() + _ERROR_DELAY
         telemetry.failure_not_counted(error)
@@ -66,9 +68,9 @@ def _forget() -> None:
     _state.not_before = 0
 
 
-def _count(row: JobRequest, number: int, group_id: str) -> None:
-    """Add this number of failures to the job's group. If there is none, create it with this id."""
-    group = error_groups.add(row, number, group_id)
+def _count(row: JobRequest, failures: int, group_id: str) -> None:
+    """Add failures to the job's group. If the group doesn't exist, create it with this id."""
+    group = error_groups.add(row, failures, group_id)
     if group.id == group_id:
         telemetry.failure_is_new(row, group.id)
     elif _was_resolved(group, row) and error_groups.mark_regressed(group):

@@ -1,9 +1,9 @@
 """Handle the end of a group's member, and continue the job that waits for the group.
 
-That job is the *parent*. Each member that hasn't ended has a *marker*, an item in the table. When a
-member ends, its failure is recorded, if it failed, and then its marker is deleted. The process that
-finds no marker left admits the parent. If two processes do so, that does no harm, because the
-parent's next invocation reads its row again.
+The waiting job is the *parent*. Each member that hasn't ended has a *marker*, an item in the table.
+When a member ends, the process that recorded the end records the failure, if it failed, and then
+deletes the marker. A process that finds no marker left lets the parent continue. If two processes
+do so, that does no harm, because the parent's next invocation reads its row again.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
 
 _RETRY_TIME = 3 * clock.SECOND  # how long to retry failing calls before the timer takes over
-_THREADS = 16  # that cancel members
+_THREADS = 16  # threads that cancel members
 _CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
 
 Settle = Callable[[Change], None]
@@ -51,7 +51,7 @@ def check_new_wait(parent: JobRequest, settle: Settle) -> None:
 def check(parent: JobRequest, settle: Settle) -> bool:
     """Cancel the members that are to be canceled. Continue the parent if no member is left.
 
-    Return whether it continues.
+    Return whether the parent continues.
     """
     _stop_members(parent, settle)
     return _continue_parent(parent.id, settle)
@@ -79,7 +79,8 @@ def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
     parent = read(str(row.parent_id))
     if parent is None or not parent.awaits_group or parent.cancel_members:
         return
-    group, stop_after = groups.awaited_group(parent), _stop_after(parent)
+    group = groups.awaited_group(parent)
+    stop_after = _stop_after(parent)
     if stop_after is None or group.id != groups.id_of(row):
         return
     if group_failures.add_failure(group) >= stop_after:
@@ -92,7 +93,8 @@ def _stop_members(parent: JobRequest, settle: Settle) -> None:
     For another parent, if at least `stop_after` members have failed, cancel the members that
     haven't started, except those that were retried manually.
     """
-    group, stop_after = groups.awaited_group(parent), _stop_after(parent)
+    group = groups.awaited_group(parent)
+    stop_after = _stop_after(parent)
     has_too_many_failures = stop_after is not None and group_failures.is_limit_reached(
         group, stop_after
     )

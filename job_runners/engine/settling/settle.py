@@ -32,9 +32,11 @@ def settle(
 ) -> None:
     """Do everything that follows from a transition. Errors are only logged.
 
-    Pass `thorough` in a process that stands in for one that was killed: the job's line is then
+    Pass `thorough=True` in a process that acts for one that was killed: the job's line is then
     checked completely, even if the transition has freed nothing. A process that handles many jobs
     of a line may pass its own `admit_waiting`.
+
+    A *line* consists of the jobs that wait for the limits of a queue under one concurrency key.
     """
     row = change.after
     if change.needs_message:
@@ -50,7 +52,8 @@ def settle(
         _settle_wait(change, send)
     _settle_line(change, send, thorough, admit_waiting)
     if row.status is Status.FAILED and change.is_known:
-        from job_runners.engine.settling import error_groups  # imported here: most jobs succeed
+        # Imported here because most jobs succeed.
+        from job_runners.engine.settling import error_groups
 
         error_groups.note(row)
 
@@ -62,10 +65,10 @@ def transition(
     *,
     admit_waiting: AdmitWaiting | None = None,
 ) -> JobRequest:
-    """Make a transition of a row, settle it, and return the row.
+    """Make a transition of a row by calling `write`, settle it, and return the new row.
 
-    A transition that raises an error may have been written nevertheless, so it is settled too
-    before the error is raised again.
+    If `write` raises an error, the row may have been written nevertheless. So settle that too, and
+    raise the error again.
     """
     try:
         change = write()
@@ -86,12 +89,13 @@ def settle_unknown(
     row's last claim, only the job's line is checked.
     """
     if row is None or row.send_id != message.send_id:
-        names_line = message if row is None else row
+        # Only the line matters. The row names it, or else the message.
+        source = message if row is None else row
         row = JobRequest(
             id=message.id,
             status=Status.QUEUED,
-            queue_name=names_line.queue_name,
-            concurrency_key=names_line.concurrency_key,
+            queue_name=source.queue_name,
+            concurrency_key=source.concurrency_key,
         )
     settle(Change.unknown(row), send, thorough=thorough)
 
@@ -128,10 +132,10 @@ def _settle_line(
 ) -> None:
     """Admit the jobs that wait in the line of a job, if the transition may allow that.
 
-    It may if it has freed the job's slot, or removed the job from the line. It may also if it has
-    put the job into the line, because capacity may have been freed just before. A job that fails in
-    its line doesn't count: it has waited for 30 days, and the jobs behind it have their own due
-    times.
+    The transition may allow that if it has freed the job's slot, or removed the job from the line.
+    It may also if it has put the job into the line, because capacity may have been freed just
+    before. A job that fails in its line is ignored: it has waited for 30 days, and the jobs behind
+    it have their own due times.
     """
     before, row = change.before, change.after
     concurrency_key = before.concurrency_key

@@ -167,7 +167,7 @@ def test_a_process_writes_a_group_once_a_second_and_counts_the_others_later(benc
 def test_a_process_remembers_a_limited_number_of_groups(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "_MAX_REMEMBERED", 2)
+    monkeypatch.setattr(counting, "_MAX_CACHED", 2)
     for where in ("here", "read", "kind"):
         fail(bench, where)
     assert len(groups()) == 3
