@@ -1,7 +1,8 @@
 """Interrupt a call that takes too long, with a timer signal of the operating system.
 
-Python runs signal handlers only in the main thread. In another thread, only the end of the process
-stops a job that runs too long.
+The *alarm* rings when a job's time is over. Each ring raises an interrupt in the code that is
+running. Python runs signal handlers only in the main thread. In another thread, only the end of the
+process stops a job that runs too long.
 """
 
 import signal
@@ -25,10 +26,10 @@ _LOCK_FUNCTIONS = frozenset(
     {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
 )
 _IMPORT_SYSTEM = "<frozen importlib"
-_LOCK_RETRY_DELAY = 0.005  # seconds until the alarm rings again if it rang in such a function
-# How many seconds to spare such a function. Acquiring or releasing a lock takes microseconds. A
-# function that takes this long has one of the names by chance, such as a job's own `acquire`, or is
-# still waiting for its lock.
+_LOCK_RETRY_DELAY = 0.005  # seconds until the alarm rings again if it rang in a lock function
+# How many seconds the alarm waits for a lock function. To acquire or release a lock takes
+# microseconds. A function that takes this long has one of these names by chance, such as a job's
+# own `acquire`, or is still waiting for its lock.
 _MAX_LOCK_TIME = 1.0
 
 
@@ -36,10 +37,11 @@ class _Alarm:
     """The state of the signal handler. There is only one alarm, in the main thread."""
 
     armed = False
-    deferrals = 0  # number of open `defer_alarm` blocks, which our writes use
+    deferrals = 0  # the number of `defer_alarm` blocks that are running
     rang_while_deferred = False
     handler: Callable[[FrameType], None] | None = None  # called instead of raising an interrupt
-    spares_locks_until: float | None = None  # set while it spares a function that takes a lock
+    # Until when the alarm waits for a lock function to end. None if it doesn't wait for one.
+    waits_for_lock_until: float | None = None
 
 
 @contextmanager
@@ -54,14 +56,14 @@ def alarm(seconds: float) -> Iterator[None]:
     old_handler = signal.signal(signal.SIGALRM, _ring)
     _Alarm.armed = True
     _Alarm.rang_while_deferred = False
-    _Alarm.spares_locks_until = None
+    _Alarm.waits_for_lock_until = None
     try:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _RING_INTERVAL)
         yield
     finally:
         try:
             _disarm(old_handler)
-        except TimeOverInterrupt:  # it rang before it was disarmed, and must not ring again
+        except TimeOverInterrupt:  # the alarm rang before it was disarmed: disarm it now
             _disarm(old_handler)
             raise
 
@@ -115,14 +117,14 @@ def _disarm(old_handler: Any) -> None:
 
 
 def _ring(_signal: int, frame: FrameType | None) -> None:
-    """Handle the timer's signal: end the call, unless it must be spared for now."""
+    """Handle the timer's signal: end the call, unless that must wait."""
     if _Alarm.deferrals:
         _Alarm.rang_while_deferred = True
     elif _Alarm.armed:
-        if frame is not None and _takes_a_lock(frame.f_code) and _spares_locks():
+        if frame is not None and _takes_a_lock(frame.f_code) and _waits_for_lock():
             signal.setitimer(signal.ITIMER_REAL, _LOCK_RETRY_DELAY, _RING_INTERVAL)
         else:
-            _Alarm.spares_locks_until = None
+            _Alarm.waits_for_lock_until = None
             _end(frame)
 
 
@@ -136,9 +138,9 @@ def _takes_a_lock(code: CodeType) -> bool:
     return code.co_name in _LOCK_FUNCTIONS or code.co_filename.startswith(_IMPORT_SYSTEM)
 
 
-def _spares_locks() -> bool:
+def _waits_for_lock() -> bool:
     """Return whether the alarm may still wait for the function to be done with its lock."""
     now = time.monotonic()
-    if _Alarm.spares_locks_until is None:
-        _Alarm.spares_locks_until = now + _MAX_LOCK_TIME
-    return now < _Alarm.spares_locks_until
+    if _Alarm.waits_for_lock_until is None:
+        _Alarm.waits_for_lock_until = now + _MAX_LOCK_TIME
+    return now < _Alarm.waits_for_lock_until

@@ -27,8 +27,8 @@ CACHE_TIME = clock.MINUTE
 MAX_AGE_IN_OUTAGE = 15 * clock.MINUTE
 # How long to wait before reading again after a failure, or because a name is missing.
 _REREAD_DELAY = 10 * clock.SECOND
-# The same if the missing name would fail the job. It is shorter, because an operator who sees that
-# failure sets the name and retries the job.
+# How long to wait if the job fails because the name is missing. This is shorter, because an
+# operator who sees the failure sets the name and retries the job.
 _REREAD_DELAY_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -106,7 +106,7 @@ class _Cache:
         value = self._values(path, CACHE_TIME).get(name)
         if value is not None:
             return value
-        # An operator may have set it since that read, for a job that needs it now.
+        # An operator may have set the value since that read, for a job that needs it now.
         return self._values(path, max_age).get(name)
 
     def _values(self, path: str, max_age: int) -> Mapping[str, str]:

@@ -74,15 +74,15 @@ def run_inside(
     Raises AroundFailed, without calling `call`, if a context manager can't be entered. If one fails
     on exit, this only calls `report` with the failure. Exceptions of `call` pass through.
     """
-    entered: list[tuple[Around, AbstractContextManager[Any]]] = []
+    managers: list[tuple[Around, AbstractContextManager[Any]]] = []  # those that were entered
     try:
         for around in arounds:
-            entered.append((around, _enter(around, work)))
+            managers.append((around, _enter(around, work)))
         result = call()
     except BaseException as error:
-        _leave(entered, error, report)
+        _leave(managers, error, report)
         raise
-    _leave(entered, None, report)
+    _leave(managers, None, report)
     return result
 
 
@@ -98,16 +98,19 @@ def _enter(around: Around, work: CurrentWork) -> AbstractContextManager[Any]:
 
 
 def _leave(
-    entered: list[tuple[Around, AbstractContextManager[Any]]],
+    managers: list[tuple[Around, AbstractContextManager[Any]]],
     error: BaseException | None,
     report: Report,
 ) -> None:
-    """Leave all context managers, even if one of them fails. They can't suppress `error`."""
+    """Leave all context managers, even if one of them fails. They can't suppress `error`.
+
+    `error` is the exception with which the call ended, or None.
+    """
     exc_info: Any = (None, None, None)
     if error is not None:
         exc_info = (type(error), error, error.__traceback__)
-    while entered:
-        around, manager = entered.pop()
+    while managers:
+        around, manager = managers.pop()
         try:
             type(manager).__exit__(manager, *exc_info)
         except BaseException as exit_error:  # noqa: BLE001 - even an interrupt: the alarm rings again

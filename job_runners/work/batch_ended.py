@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-# A payload that the model of each such job must accept.
+# A build checks that the model of each job that follows a batch accepts this payload.
 SAMPLE: dict[str, Any] = {
     "id": "0123456789abcdef0123456789abcdef",
     "total": 3,

@@ -1,6 +1,7 @@
 """Context variables with the id and the author of the request that caused the current work.
 
-They are set while an HTTP request is handled, and again in each invocation of the resulting work.
+They are set while a process handles the HTTP request, and again in each invocation of the jobs and
+tasks that the request dispatched.
 """
 
 from contextvars import ContextVar

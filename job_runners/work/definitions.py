@@ -1,5 +1,9 @@
 """`Job` and `Task`, with which an app defines its work: a function with a typed payload, and its
-settings."""
+settings.
+
+A *worker class* is a Lambda function of its own, which app.toml declares, for work that needs more
+memory or time, for example.
+"""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -44,7 +48,7 @@ class Definition(Value):
         if isinstance(self.function, str):
             entries.check_form(self.function)
         else:
-            self.load()  # so that wrong parameters fail here, at the definition
+            self.load()  # raises an error here, at the definition, if the parameters are wrong
 
     @property
     def declared_in(self) -> entries.Place:
@@ -58,9 +62,9 @@ class Definition(Value):
         If it can't be imported or has wrong parameters, raises EntryNotLoaded for a name, and
         InvalidDefinition otherwise.
         """
-        _ = self.payload_model  # reading it checks the parameters
+        _ = self.payload_model  # reading this property checks the parameters
         if self.is_async:
-            # Import it now: while a job runs, the alarm might interrupt the import.
+            # Import this module now, because the alarm could interrupt an import while a job runs.
             import_module("job_runners.work.event_loop")
 
     @cached_property
@@ -77,12 +81,13 @@ class Definition(Value):
     @cached_property
     def payload_model(self) -> "type[BaseModel]":
         """Return the pydantic model of its payload. Raises the same errors as `load`."""
-        # Imported here because it imports pydantic. Code that reads only settings doesn't need it.
+        # Imported here because it imports pydantic. A process that only reads the settings of jobs
+        # doesn't need that.
         from job_runners.work import payloads
 
         try:
             return payloads.model_of(self.call, self._parameters)
-        except (InvalidDefinition, NameError) as error:  # NameError: in a quoted annotation
+        except (InvalidDefinition, NameError) as error:  # a quoted annotation raises NameError
             if isinstance(self.function, str):
                 raise EntryNotLoaded(self.function, self.declared_in, str(error)) from error
             raise

@@ -1,4 +1,4 @@
-"""Load functions that an app gives by name, as entries of the form "package.module:function".
+"""Load functions that an app names in *entries*, strings of the form "package.module:function".
 
 A module is imported when its first function is used. So cold starts don't get slower with more
 jobs, and a job whose module can't be imported doesn't affect other jobs.
@@ -40,7 +40,7 @@ class Place:
 
 
 def caller_outside(file: str) -> Place:
-    """Return the file and line of the nearest caller outside `file`, which wrote the entry."""
+    """Return the file and line of the nearest caller outside `file`: the app's definition."""
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
@@ -99,7 +99,8 @@ def _explanation(module_name: str, error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     """Return an error's message, without a final period and without advice."""
-    if isinstance(error, AppSettingMissing):  # it advises the function that reads the setting
+    # The advice of this error is for the function that reads the setting, not for the import.
+    if isinstance(error, AppSettingMissing):
         return error.without_advice
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return text.removesuffix(".") or "without a message"

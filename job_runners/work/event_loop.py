@@ -137,11 +137,12 @@ class _Run:
         if self._is_over:
             return
         self._first_interrupt = self._first_interrupt or interrupt
-        if threading.get_ident() != self._thread:
+        is_in_other_thread = threading.get_ident() != self._thread
+        if is_in_other_thread:
             self._loop.call_soon_threadsafe(self._cancel)
-        # In the main task itself, the method's interrupt ends the task.
         elif asyncio.current_task(self._loop) is not self._main:
             self._cancel()
+        # If the method runs in the main task itself, its interrupt ends the task.
 
     def _cancel(self) -> None:
         if self._main is not None and not self._is_over:
@@ -246,7 +247,7 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _runs_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
     """Return whether the alarm interrupted code of the job, and not the loop's code or ours.
 
-    Code in C has no frame. With `include_c`, also return True if such code may be running.
+    Code in C has no frame. If `include_c`, also return True if such code may be running.
     """
     if include_c and interrupted_frame.f_code is _HANDLE_RUN_CODE:
         return True

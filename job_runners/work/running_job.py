@@ -1,7 +1,9 @@
 """`RunningJob`, the object that a job's function gets as its first argument.
 
-A job may take several Lambda invocations. Each has the *claim* on the job's *row*, an item in
-DynamoDB that stores the job's last checkpoint.
+A job may take several Lambda invocations. Its *row*, an item in DynamoDB, stores its last
+checkpoint. While an invocation runs the job, it has the *claim* on the row: no other invocation may
+run the job. An *interrupt* is an exception that ends the function early, for example to continue in
+another invocation. A *child* is a job that this job dispatches.
 """
 
 import json
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from job_runners.store.groups import Group
 
 # The gaps between written checkpoints, in milliseconds. The first checkpoint is written at once,
-# and every write doubles the gap, so the first gap is 500 ms. A short job then shows progress
+# and every write doubles the gap, so the first gap is 500 ms. Thus a short job shows progress
 # early, and a job that keeps calling `checkpoint` never has more than 5 s of unsaved work.
 _INITIAL_GAP = 250
 _MAX_GAP = 5 * clock.SECOND
@@ -51,7 +53,8 @@ _MAX_GAP = 5 * clock.SECOND
 _MAX_CURSOR_SIZE = 100 * 1024  # bytes of JSON
 _MAX_MESSAGE_LENGTH = 1000  # characters
 _CHUNK_SIZE = 1_000  # children that `dispatch_many` dispatches at once
-# How long `dispatch_many` may defer the alarm at a time. The alarm interrupts a job out of time.
+# How long `dispatch_many` may defer the alarm at a time. The alarm interrupts a job whose time is
+# over.
 _MAX_DISPATCH_TIME = 20 * clock.SECOND
 
 _T = TypeVar("_T")
@@ -107,7 +110,8 @@ class Dispatch(Protocol):
 class RunningJob(JobFiles, JobWaits):
     """The job whose function is running.
 
-    At its start, `cursor` is that of the last checkpoint of an earlier invocation, or None.
+    When the function starts, `cursor` is that of the last checkpoint of an earlier invocation, or
+    None.
     """
 
     def __init__(
@@ -295,7 +299,7 @@ class RunningJob(JobFiles, JobWaits):
         def dispatch() -> str:
             return self._keep_trying(save_child)
 
-        with self._noting_unrecorded([key]):
+        with self._listing_unrecorded([key]):
             child_id: str = self._run_once(
                 key, dispatch, prefix=children.PREFIX, what="key of the child"
             )
@@ -341,15 +345,16 @@ class RunningJob(JobFiles, JobWaits):
             save_children = partial(
                 self._dispatch.jobs, self._row, job_type, missing, until, follow_ups
             )
-            with self._noting_unrecorded(missing):
+            with self._listing_unrecorded(missing):
                 ids |= self._keep_trying(save_children)
         return {key: ids[key] for key in payloads}
 
     @contextmanager
-    def _noting_unrecorded(self, keys: Iterable[str]) -> Iterator[None]:
-        """Make checkpoints in the block note that these children may exist but aren't recorded.
+    def _listing_unrecorded(self, keys: Iterable[str]) -> Iterator[None]:
+        """While the block runs, list these children in checkpoints as dispatched but unrecorded.
 
-        After an error, they stay noted, unless the error is a refusal of the children.
+        After an error, they stay listed, because they may have been dispatched. They don't if the
+        error is a JobRunnersError, which refuses the children.
         """
         self._unrecorded.update(keys)
         try:
@@ -418,8 +423,8 @@ class RunningJob(JobFiles, JobWaits):
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
         """Return a call's result. Retry the call until the job's time is over if AWS fails.
 
-        The alarm is deferred during a call, because nobody would know whether an interrupted call
-        took effect. It may ring between two calls.
+        The alarm is deferred during a call, because after an interrupted call, it isn't known
+        whether the call took effect. The alarm may ring between two calls.
         """
 
         def try_once() -> _T:
@@ -434,15 +439,17 @@ class RunningJob(JobFiles, JobWaits):
             raise
 
     def _write(self) -> None:
+        """Write the last checkpoint. Raise an interrupt if the job must stop or is paused."""
         pause = None
         try:
             with defer_alarm():
-                row = self._row = transitions.checkpoint(self._row, self.last_checkpoint).after
+                change = transitions.checkpoint(self._row, self.last_checkpoint)
+                self._row = change.after
                 if self._may_be_paused and self.cursor is not None:
                     pause = self._current_pause()
         except PreconditionFailed as refused:
             raise self._interrupt(ClaimLostInterrupt(str(refused))) from refused
-        if row.cancel_requested or row.cancel_members:
+        if self._row.cancel_requested or self._row.cancel_members:
             raise self._interrupt(CancelInterrupt())
         if pause is not None:
             raise self._interrupt(PauseInterrupt(pause))
@@ -469,7 +476,7 @@ class RunningJob(JobFiles, JobWaits):
 def _step_name(name: str, prefix: str, what: str) -> str:
     """Return the name under which a step is stored. Children and waits are stored as steps too.
 
-    Raises NameNotText and NameTooLong, which call the name `what`.
+    Raises NameNotText and NameTooLong. Their messages call the name `what`.
     """
     from job_runners.store import steps
 
@@ -491,7 +498,8 @@ def _json_copy(cursor: Any) -> Any:
 
 
 def _json_payload(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
-    from pydantic import BaseModel  # costs nothing here: the job's module has loaded it
+    # Imported here because it takes half of a cold start. The job's own module has imported it.
+    from pydantic import BaseModel
 
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")

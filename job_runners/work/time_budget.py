@@ -2,9 +2,9 @@
 
 from job_runners import clock
 
-# Each reserve is at most a tenth of the invocation's time.
+# Two parts of an invocation's time are reserved, each at most a tenth of it.
 _RECORD_RESERVE = 5 * clock.SECOND  # for recording the outcome before the invocation ends
-_CHECKPOINT_RESERVE = 30 * clock.SECOND  # for reaching a checkpoint before that
+_CHECKPOINT_RESERVE = 30 * clock.SECOND  # for reaching a checkpoint before the outcome is recorded
 
 
 class TimeBudget:

@@ -1,6 +1,7 @@
 """Find out why a job waits, and how many jobs are ahead of it.
 
-A *line* is the jobs that wait for capacity in one queue under one key, in order.
+A *line* consists of the jobs that wait for the limits of a queue under one concurrency key, in
+order.
 """
 
 from collections.abc import Sequence
@@ -67,11 +68,13 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
     """
     if row.follows is not None:
         return WaitsFor(JOB, job_id_of(row.follows))
-    if row.current_wait and (wait := _wait_in_function(row)) is not None:
-        return wait
+    if row.current_wait:
+        wait = _wait_in_function(row)
+        if wait is not None:
+            return wait
     # `held_by` is "job_type#NAME", "queue#NAME" or "line#QUEUE#KEY". No name or key contains "#".
     kind, _, name = (row.held_by or "").partition("#")
-    if kind in list(Kind):
+    if kind in (Kind.JOB_TYPE, Kind.QUEUE):
         return WaitsFor(kind, name)
     if kind == LINE:
         queue_name, _, key = name.partition("#")
@@ -92,7 +95,8 @@ def _wait_in_function(row: JobRequest) -> WaitsFor | None:
 def without_payload_key(reason: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
     """Return the reason why a job waits, without its key if that may be a value of the payload.
 
-    Only two keys can't be one: the key of the whole queue, and that of the job's organization.
+    Only two keys are never values of a payload: the key of a whole queue, and the key of the job's
+    organization.
     """
     if reason is None or reason.key in _keys_without_payload(row):
         return reason

@@ -23,8 +23,8 @@ from job_runners.store.waiting import WaitingCount
 from job_runners.work.queues import MAX_KEY_LENGTH, WHOLE_QUEUE
 
 SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
-_CURSOR_KIND = "q"  # is part of these lists' cursors, so that cursors of other lists are refused
-_MAX_EXAMINED_KEYS = 100  # per page; many keys may be idle
+_CURSOR_MARK = "q"  # the mark of these lists' cursors: see job_runners.store.cursors
+_MAX_EXAMINED_KEYS = 100  # keys that are read for one page, many of which may be idle
 
 
 class Holder(NamedTuple):
@@ -61,7 +61,7 @@ class QueueUsage(NamedTuple):
     pause: Pause | None  # None if the queue isn't paused
     held: WaitingCount | None  # the jobs that the pause holds; None if the caller may not see them
     keys: list[KeyUsage]
-    cursor: str | None  # of the next page of keys
+    cursor: str | None  # the cursor of the next page of keys
 
 
 # --- list and describe ----------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def list_queues(
     after = _decode(cursor, MAX_LENGTH)
     names = [name for name in sorted(changes.queue_names(seen_by)) if name > after]
     page = [_queue_usage(changes, name, viewer, limit=SHOWN_KEYS) for name in names[:limit]]
-    next_cursor = cursors.encode(_CURSOR_KIND, names[limit - 1]) if len(names) > limit else None
+    next_cursor = cursors.encode(_CURSOR_MARK, names[limit - 1]) if len(names) > limit else None
     return page, next_cursor
 
 
@@ -176,7 +176,7 @@ class _Keys:
                     page.append(usage)
             if len(page) >= limit or number == max_examined:
                 has_more = number < len(keys)
-                return page, cursors.encode(_CURSOR_KIND, key) if has_more else None
+                return page, cursors.encode(_CURSOR_MARK, key) if has_more else None
         return page, None
 
     def _always_shown(self) -> list[str]:
@@ -213,22 +213,26 @@ class _Keys:
         opens_at = line.opens_at()
         next_start_at = opens_at if opens_at > clock.now() else None
         oldest = None if is_fair or not waiting_jobs.count else line.first
-        is_seen = oldest and self._seen_by in (None, oldest.organization_id)
-        oldest_id = oldest.job_id if oldest and is_seen else None
+        may_see_oldest = oldest is not None and self._may_see(oldest.organization_id)
+        oldest_id = oldest.job_id if oldest is not None and may_see_oldest else None
         return KeyUsage(key, tuple(self._holders(line)), waiting_jobs, next_start_at, oldest_id)
 
     def _holders(self, line: Line) -> Iterator[Holder]:
         """Yield the slot holders that the caller may see."""
         for slot in line.held_slots:
-            if self._seen_by in (None, slot.organization_id):
+            if self._may_see(slot.organization_id):
                 yield Holder(slot.holder or "", slot.organization_id, slot.since)
+
+    def _may_see(self, organization_id: str | None) -> bool:
+        """Return whether the caller may see jobs of an organization. A service sees all jobs."""
+        return self._seen_by is None or organization_id == self._seen_by
 
 
 def _decode(cursor: str | None, max_length: int) -> str:
     """Return the name or key after which a list continues. Raises InvalidCursor."""
     if cursor is None:
         return ""
-    last_shown = cursors.decode(_CURSOR_KIND, cursor)
+    last_shown = cursors.decode(_CURSOR_MARK, cursor)
     if not 0 < len(last_shown) <= max_length:  # DynamoDB refuses a query by a longer key
         raise InvalidCursor
     return last_shown

@@ -2,7 +2,8 @@
 
 A *claim* is a worker's right to run one invocation of the job. A job's claims are numbered from 1.
 Steps, waits and children are all stored as steps of the job's *work*, which a `work_id` identifies.
-A manual retry with another payload begins new work.
+A manual retry with another payload begins new work. An *act* is what a caller did with the job,
+such as a retry.
 """
 
 from collections.abc import Iterator
@@ -40,10 +41,12 @@ class Record(NamedTuple):
 
     kind: str  # one of KINDS
     began_at: int
-    name: str | None = None  # or the key of a child, or the step that raised an invocation's error
+    # The name of a step, wait, signal or group, the key of a child, or for an invocation, the name
+    # of the step that raised its error.
+    name: str | None = None
     claim: int | None = None  # the number of the claim
     attempt: int | None = None  # counted from 1
-    run: int | None = None  # of an invocation: 1 plus the number of manual retries before it
+    run: int | None = None  # for an invocation: 1 plus the number of manual retries before it
     ready_at: int | None = None  # when a worker could have begun an invocation
     until: int | None = None  # when a wait times out
     ended_at: int | None = None  # None if it hasn't ended
@@ -69,8 +72,8 @@ class Timeline(NamedTuple):
 def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     """Return the timeline of a job, in chronological order.
 
-    With `hides_names`, the result reveals nothing about names, except when each record began and
-    ended.
+    If `hides_names`, the result reveals nothing that depends on the records' names, except when
+    each record began and ended.
     """
     work_ids = list(dict.fromkeys([row.work_ids[0], *row.work_ids[-_MAX_WORKS:]]))
     works = [_Work(row, work_id) for work_id in work_ids]
