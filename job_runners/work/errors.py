@@ -61,8 +61,8 @@ class WaitTimedOut(DoNotRetry):
 class TooManyNames(DoNotRetry):
     """A wait names no signal, or too many."""
 
-    def __init__(self, count: int, most: int) -> None:
-        super().__init__(f"A wait has 1 to {most} different names of signals, not {count}.")
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"A wait has 1 to {limit} different names of signals, not {count}.")
 
 
 class NoPublicUrl(DoNotRetry):
@@ -78,9 +78,9 @@ class NoPublicUrl(DoNotRetry):
 class WaitsSpent(DoNotRetry):
     """A job waited too often."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The job waited {most:,} times, which is the limit. "
+            f"The job waited {limit:,} times, which is the limit. "
             "Dispatch another job for the rest of the work, or use a schedule."
         )
 
@@ -113,9 +113,9 @@ class DuplicateMember(DoNotRetry):
 class TooManyMembers(DoNotRetry):
     """A group has too many members."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__(
-            f"A group has at most {most:,} members. Give each member more to do, "
+            f"A group has at most {limit:,} members. Give each member more to do, "
             "or dispatch members that gather themselves."
         )
 

@@ -32,7 +32,7 @@ from job_runners.work.interrupts import (
     InvocationOverInterrupt,
     PauseInterrupt,
     TimeOverInterrupt,
-    TurnOverInterrupt,
+    YieldInterrupt,
 )
 from job_runners.work.running_job import RunningJob
 
@@ -46,7 +46,7 @@ _INTERRUPTS = (
     InvocationOverInterrupt,
     PauseInterrupt,
     TimeOverInterrupt,
-    TurnOverInterrupt,
+    YieldInterrupt,
 )
 _HANDLE_RUN_CODE = asyncio.Handle._run.__code__  # the loop's code that calls each callback
 

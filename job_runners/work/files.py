@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
 
 FOLDERS = ("uploads", "results")  # each has a folder per organization, which `erase` deletes
-_MAX_NAME_LENGTH = 255  # bytes; so a key, with its folder, stays below S3's limit of 1,024
+# In bytes. A key, which also contains a folder, thus stays below S3's limit of 1,024.
+_MAX_NAME_LENGTH = 255
 _BLOCK_SIZE = 1024 * 1024  # bytes that are read at a time
 
 

@@ -1,7 +1,7 @@
 """The interrupts: exceptions that end a job's function for a reason outside the function.
 
-They aren't subclasses of Exception, because the job's own `except Exception` would catch those, and
-botocore would retry the HTTP call that one interrupts.
+They aren't subclasses of Exception. If they were, the job's own `except Exception` would catch
+them, and botocore would retry the HTTP call that such an exception interrupts.
 """
 
 from job_runners.store.pauses import Pause
@@ -19,7 +19,7 @@ class InvocationOverInterrupt(BaseException):
     """Little time is left. Raised at a checkpoint, where the next invocation continues."""
 
 
-class TurnOverInterrupt(BaseException):
+class YieldInterrupt(BaseException):
     """The job has yielded its slot. It continues when its queue admits it again."""
 
 

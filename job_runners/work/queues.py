@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SLOTS", "MAX_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
-MAX_SLOTS: Final = 100  # so that a single query reads all slots of a queue's key
+MAX_SLOTS: Final = 100  # a limit, so that a single query reads all slots of a queue's key
 MAX_WAITING: Final = 100_000
 MAX_KEY_LENGTH: Final = 64  # characters
 _ORGANIZATION: Final = "organization_id"
@@ -88,20 +88,20 @@ class Queue(Value, kw_only=True):
         value's JSON isn't a string, a whole number, true or false. A value that is long, or has
         characters that a key can't have, is hashed.
         """
-        values = [
-            _key_part(organization_id)
-            if name == _ORGANIZATION
-            else _value_as_key(_read(payload, name))
-            for name in self.per_fields
-        ]
+        values = []
+        for name in self.per_fields:
+            if name == _ORGANIZATION:
+                values.append(_key_part(organization_id))
+            else:
+                values.append(_value_as_key(_read(payload, name)))
         match values:
             case []:
                 return WHOLE_QUEUE
             case [value]:
                 return value
             case _:
-                # Different values must not have the same key, but a value may contain ":". Joined
-                # by "#", which no usable key contains, such values are hashed as a whole.
+                # Different values must not have the same key. If a value contains ":", join the
+                # values by "#", which no usable key contains, so that they are hashed as a whole.
                 separator = "#" if any(":" in value for value in values[:-1]) else ":"
                 return _key_part(separator.join(values))
 

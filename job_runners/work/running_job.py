@@ -34,7 +34,7 @@ from job_runners.work.interrupts import (
     InvocationOverInterrupt,
     PauseInterrupt,
     TimeOverInterrupt,
-    TurnOverInterrupt,
+    YieldInterrupt,
 )
 from job_runners.work.time_budget import TimeBudget
 from job_runners.work.waits import JobWaits
@@ -241,7 +241,7 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._note_checkpoint(cursor, progress, message)
         if self._can_start_invocation:
-            raise self._interrupt(TurnOverInterrupt())
+            raise self._interrupt(YieldInterrupt())
         self._write_with_retries()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:

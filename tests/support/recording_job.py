@@ -7,7 +7,7 @@ from job_runners import clock
 from job_runners.engine.running.children import Children
 from job_runners.engine.wire.sending import CANNOT_SEND, Send
 from job_runners.store.job_request import JobRequest
-from job_runners.work.interrupts import TurnOverInterrupt
+from job_runners.work.interrupts import YieldInterrupt
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
@@ -67,4 +67,4 @@ class RecordingJob(RunningJob):
         self, cursor: Any, *, progress: float | None = None, message: str | None = None
     ) -> None:
         self.checkpoint(cursor, progress=progress, message=message)
-        raise TurnOverInterrupt
+        raise YieldInterrupt

@@ -49,8 +49,9 @@ class Record(NamedTuple):
     run: int | None = None  # for an invocation: 1 plus the number of manual retries before it
     ready_at: int | None = None  # when a worker could have begun an invocation
     until: int | None = None  # when a wait times out
-    ended_at: int | None = None  # None if it hasn't ended
-    outcome: str | None = None  # None if it hasn't ended
+    # None for both if the record's subject hasn't ended.
+    ended_at: int | None = None
+    outcome: str | None = None
     error: str | None = None  # the kind of the error with which an invocation's attempt failed
     by: str | None = None  # the author of a signal
     id: str | None = None  # the job id of a child

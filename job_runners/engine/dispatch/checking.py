@@ -25,8 +25,8 @@ class CheckedJob(NamedTuple):
 
     new_job: transitions.NewJob
     payload: "BaseModel"
-    line: LimitedLine | None  # if its queue has limits
-    rule: Unique | None  # if its type is unique
+    line: LimitedLine | None  # None if its queue has no limits
+    rule: Unique | None  # None if its type isn't unique
     idempotency_key: str | None
     send: Send
 
@@ -176,7 +176,8 @@ def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
     announces = can_send(send) and settings().may_announce
     if on_end is None and on_failure is None and not announces:
         return {}
-    from job_runners.engine.dispatch import follow_ups  # imported here because most jobs have none
+    # Imported here because most jobs have no follow-ups.
+    from job_runners.engine.dispatch import follow_ups
 
     if on_end is not None or on_failure is not None:
         require_sender(send, job_data.job_type, "has follow-ups")

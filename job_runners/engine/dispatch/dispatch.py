@@ -149,7 +149,7 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Use a job instead, because its payload may be far larger.",
         )
-    from job_runners.store.failed_tasks import new_task_id  # imported here: jobs don't need it
+    from job_runners.store.failed_tasks import new_task_id  # imported here for tasks only
 
     return TaskMessage(
         id=new_task_id(),
@@ -164,20 +164,21 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 
 
 def _check_limits(jobs: Sequence[CheckedJob]) -> None:
-    """Raise QueueFull or QuotaReached if this many new jobs would exceed a limit."""
+    """Raise QueueFull or QuotaReached if these new jobs would exceed a limit."""
     lines = [(job.new_job.queue_name, job.line) for job in jobs if job.line is not None]
     if lines:
         # Imported here because most queues have no limits.
         from job_runners.engine.dispatch import full_queues
 
-        for (queue_name, line), number in Counter(lines).items():
-            full_queues.refuse_if_full(queue_name, line.key, line.limits, number)
+        for (queue_name, line), count in Counter(lines).items():
+            full_queues.refuse_if_full(queue_name, line.key, line.limits, count)
     organizations = [job.new_job.organization_id for job in jobs if job.new_job.counted]
     if organizations:
-        from job_runners.engine.dispatch import quota  # imported here because few stacks have one
+        # Imported here because few stacks have a quota.
+        from job_runners.engine.dispatch import quota
 
-        for organization_id, number in Counter(organizations).items():
-            quota.refuse_if_reached(organization_id, number)
+        for organization_id, count in Counter(organizations).items():
+            quota.refuse_if_reached(organization_id, count)
 
 
 def _is_answered_with_existing(new_job: transitions.NewJob, rule: Unique | None) -> bool:
@@ -190,7 +191,7 @@ def _is_answered_with_existing(new_job: transitions.NewJob, rule: Unique | None)
         return True
     if rule is None or new_job.unique_key is None:
         return False
-    # Imported here because most jobs don't need it.
+    # Imported here because most jobs aren't unique.
     from job_runners.engine.dispatch import unique_work
 
     return unique_work.is_answered_with_existing(rule, new_job.unique_key, new_job.job_id)
@@ -212,7 +213,7 @@ def _save(
 
             quota.note_saved(change.after)
         return Accepted(change.after)
-    # Imported here because most jobs don't need it.
+    # Imported here because most jobs aren't unique.
     from job_runners.engine.dispatch import unique_work
 
     return unique_work.accept(
@@ -225,8 +226,8 @@ def _save(
 def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
     row, duplicate = accepted.row, accepted.duplicate
-    # If the unique rule has just now answered with an existing job, that job's row has the hash of
-    # its own request, which says nothing about this key.
-    belongs_to_key = duplicate is None or duplicate.before
-    if key is not None and belongs_to_key and row.request_hash != new_job.request_hash:
+    # If this request has just been answered with an existing unique job, that job's row has the
+    # hash of another request, which says nothing about this key.
+    row_has_key = duplicate is None or duplicate.before
+    if key is not None and row_has_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

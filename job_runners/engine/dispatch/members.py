@@ -71,14 +71,14 @@ def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:
     keys = {str(job.new_job.job_id): key for key, job in jobs.items()}
     ids = list(keys)
     pages = [ids[start : start + PAGE_LIMIT] for start in range(0, len(ids), PAGE_LIMIT)]
-    with_row = {member_id for page in pages for member_id in read_many(page, fresh=True)}
-    without_row = {
+    ids_with_row = {member_id for page in pages for member_id in read_many(page, fresh=True)}
+    members_without_row = {
         member_id: str(jobs[key].new_job.member_of)
         for member_id, key in keys.items()
-        if member_id not in with_row
+        if member_id not in ids_with_row
     }
-    explained = groups.reasons_without_rows(without_row)
-    return {keys[member_id] for member_id in (*with_row, *explained)}
+    reasons = groups.reasons_without_rows(members_without_row)
+    return {keys[member_id] for member_id in (*ids_with_row, *reasons)}
 
 
 def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[str]:
@@ -97,14 +97,17 @@ def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[s
 
 
 def _save(tried_ids: set[str], job: CheckedJob) -> Accepted:
-    """Write a fresh marker, and then the row. Return the new job, or an existing one.
+    """Write a new marker, and then the row. Return the new job, or an existing one.
 
-    If an earlier try has written the row, the marker came before it, so don't write another one.
-    Raises UniqueConflict.
+    If an earlier try has written the row, it has written a marker before. So don't write another
+    marker. Raises UniqueConflict.
     """
-    member_id, member_of = str(job.new_job.job_id), str(job.new_job.member_of)
-    if member_id in tried_ids and (row := read(member_id)) is not None:
-        return Accepted(row)
+    member_id = str(job.new_job.job_id)
+    member_of = str(job.new_job.member_of)
+    if member_id in tried_ids:
+        row = read(member_id)
+        if row is not None:
+            return Accepted(row)
     tried_ids.add(member_id)
     mark = groups.put_marker(member_of, member_id)
     job = job._replace(new_job=job.new_job._replace(member_mark=mark))

@@ -23,17 +23,17 @@ from job_runners.store.queries import count_unfinished, counted_batches
 _CACHE_TIME = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
 # Each key of the index `unfinished` stands for an organization, or for its batches. The values are
-# when the jobs were counted, and their number, plus the jobs accepted since then.
+# when the jobs were counted, and the count, plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
 caches.register(_counts.clear)
 _lock = Lock()
 
 
-def refuse_if_reached(organization_id: str, number: int = 1) -> None:
-    """Raise QuotaReached if this number of further jobs would exceed the organization's quota."""
+def refuse_if_reached(organization_id: str, new_jobs: int = 1) -> None:
+    """Raise QuotaReached if this many new jobs would exceed the organization's quota."""
     quota = settings().max_unfinished_jobs
-    if quota and _count(organization_id, quota) + number > quota:
-        raise QuotaReached(organization_id, quota, number)
+    if quota and _count(organization_id, quota) + new_jobs > quota:
+        raise QuotaReached(organization_id, quota, new_jobs)
 
 
 def refuse_batch_if_reached(organization_id: str, total: int) -> None:
@@ -65,27 +65,27 @@ def _count(organization_id: str, quota: int) -> int:
 def _cached_count(key: str, count: Callable[[str, int], int], quota: int) -> int:
     """Return the count under a key of the index, which is read at most every 10 seconds."""
     now = clock.now()
-    counted_at, number = _counts.get(key, (-_CACHE_TIME, 0))
+    counted_at, cached_count = _counts.get(key, (-_CACHE_TIME, 0))
     if 0 <= now - counted_at < _CACHE_TIME:
-        return number
+        return cached_count
     if len(_counts) >= _MAX_CACHED:
         _counts.clear()
-    number = 0
+    new_count = 0
     with suppress(*AWS_ERRORS):  # accept the job if the jobs can't be counted
-        number = count(key, quota)
-    _counts[key] = (now, number)
-    return number
+        new_count = count(key, quota)
+    _counts[key] = (now, new_count)
+    return new_count
 
 
 def _count_batches(key: str, quota: int) -> int:
     """Return the number of unfinished batches and of their members that are not dispatched yet."""
-    number = 0
+    total = 0
     for row in counted_batches(key, quota):
         if not row.status.finished:
-            number += 1 + _count_undispatched(row)
-        if number >= quota:
+            total += 1 + _count_undispatched(row)
+        if total >= quota:
             break
-    return number
+    return total
 
 
 def _count_undispatched(batch: JobRequest) -> int:

@@ -94,7 +94,7 @@ class InvocationOverEnding(Ending):
         return change
 
 
-class TurnOverEnding(Ending):
+class YieldEnding(Ending):
     """The job yielded its slot and goes to the end of its line. The first job of the line, which
     may be this one, gets the slot."""
 

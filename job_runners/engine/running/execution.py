@@ -25,7 +25,7 @@ from job_runners.engine.running.ending import (
     PauseEnding,
     ReleasedEnding,
     SuccessEnding,
-    TurnOverEnding,
+    YieldEnding,
     fail_if_last,
     record,
 )
@@ -48,8 +48,8 @@ from job_runners.work.interrupts import (
     InvocationOverInterrupt,
     PauseInterrupt,
     TimeOverInterrupt,
-    TurnOverInterrupt,
     WaitInterrupt,
+    YieldInterrupt,
 )
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
@@ -232,8 +232,8 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
         return CancelEnding()
     except InvocationOverInterrupt:
         return fail_if_last(claimed, InvocationOverEnding())
-    except TurnOverInterrupt:
-        return _turn_over_ending(claimed)
+    except YieldInterrupt:
+        return _yield_ending(claimed)
     except PauseInterrupt as interrupt:
         return PauseEnding(interrupt.pause)
     except WaitInterrupt as interrupt:
@@ -271,7 +271,7 @@ def _release_or_fail(claimed: ClaimedJob, error: Exception, max_wait: float) -> 
     return ReleasedEnding()
 
 
-def _turn_over_ending(claimed: ClaimedJob) -> Ending:
+def _yield_ending(claimed: ClaimedJob) -> Ending:
     """Return the ending of an invocation whose job yielded its slot to the next job of its line.
 
     In a queue without limits, no job waits, so the job's next invocation starts at once.
@@ -279,7 +279,7 @@ def _turn_over_ending(claimed: ClaimedJob) -> Ending:
     from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
     line = retry_until(claimed.invocation.deadline, lambda: gates.line_of(claimed.row))
-    ending = InvocationOverEnding() if line is None else TurnOverEnding(line)
+    ending = InvocationOverEnding() if line is None else YieldEnding(line)
     return fail_if_last(claimed, ending)
 
 

@@ -67,8 +67,8 @@ from job_runners.work.interrupts import (
     InvocationOverInterrupt,
     PauseInterrupt,
     TimeOverInterrupt,
-    TurnOverInterrupt,
     WaitInterrupt,
+    YieldInterrupt,
 )
 from job_runners.work.job_ended import JobEnded
 from job_runners.work.running_job import RunningJob
@@ -493,7 +493,7 @@ class History:
         """Note that the job's invocation ends, if this call ends it."""
         try:
             yield
-        except (InvocationOverInterrupt, PauseInterrupt, TurnOverInterrupt, WaitInterrupt):
+        except (InvocationOverInterrupt, PauseInterrupt, YieldInterrupt, WaitInterrupt):
             self.checker.invocation_ended(job.id)
             raise
 
