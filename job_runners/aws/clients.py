@@ -31,7 +31,7 @@ _READ_SECONDS_BY_SERVICE = {"s3": 30.0, "logs": 6.0}  # S3 may stream; a search 
 # botocore also retries after a timeout. That could text a person twice, or run a task twice.
 # job_runners.runners.lambda_async decides which messages may be repeated.
 _MAX_ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
-_MAX_CONNECTIONS = 32  # of each client
+_MAX_CONNECTIONS = 32  # connections of each client
 _MAX_IDLE = clock.SECOND  # `fresh_client` closes connections that have been idle for longer
 
 

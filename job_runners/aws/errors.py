@@ -30,7 +30,7 @@ _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "Transaction
 # Seconds that `retry_until` waits before it repeats a call that botocore has stopped retrying.
 _FIRST_PAUSE = 0.2
 _MAX_PAUSE = 5.0
-_MAX_CONFLICT_TRIES = 4  # of a write that conflicts with other writes of the same item
+_MAX_CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
 _MAX_CONFLICT_PAUSE = 0.1  # seconds before each further try
 _T = TypeVar("_T")
 

@@ -74,7 +74,7 @@ class JobEnd(Value):
 
     status: Status
     at: int  # in milliseconds since 1970
-    error: dict[str, Any] | None = None  # of the last attempt, if it failed
+    error: dict[str, Any] | None = None  # the error of the last attempt, if it failed
     # The counts by outcome of the members of a group, if the last invocation waited for one.
     group: dict[str, int] | None = None
 

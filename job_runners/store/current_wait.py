@@ -15,7 +15,7 @@ class Wait(Value):
 
     kind: str  # TIME, SIGNAL or GROUP
     name: str  # the name that the function gave this wait
-    names: list[str]  # of the signals, any of which ends the wait
+    names: list[str]  # the names of the signals, any of which ends the wait
     since: int
     until: int
 

@@ -85,8 +85,8 @@ def fingerprint_of(job: JobRequest) -> Fingerprint:
     return Fingerprint(job.job_type, kind, None if frame is None else str(frame)[:_MAX_LENGTH])
 
 
-def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
-    """Add `number` failures to the group of a failed job, and return the group.
+def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
+    """Add this many failures to the group of a failed job, and return the group.
 
     If the group is new, it gets the id `group_id`.
     """
@@ -104,7 +104,7 @@ def add(job: JobRequest, number: int, group_id: str) -> ErrorGroup:
         ErrorGroup.last_seen_at.set(now),
         ErrorGroup.sample_job_id.set(job.id),
         ErrorGroup.expires_at.set((now + _lifetime()) // clock.SECOND),
-        ErrorGroup.failures.add(number),
+        ErrorGroup.failures.add(failures),
     ]
     group.update(actions)
     return group

@@ -65,7 +65,7 @@ def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingC
         return WaitingCount()
     model: Any
     up_to_job: Condition
-    if job.wait_key is not None:  # in a line; the key is "waiting#group#time and job id"
+    if job.wait_key is not None:  # in a line; the key is "wait#<group>#<time><job id>"
         model = LineItem
         partition_key = str(job.held_by)
         group_prefix = f"{job.wait_key.rpartition('#')[0]}#"

@@ -284,7 +284,7 @@ class _MemberDispatcher:
             if chunk not in earlier_sizes:
                 self._add_chunk(chunk, chunk_members, total if is_last else None)
                 self._count_if_due(total)
-            # An earlier invocation that dispatched the last chunk would have stored the total.
+            # If this were the last chunk, the earlier invocation would have stored the total.
             elif is_last or len(chunk_members) != earlier_sizes[chunk]:
                 raise GatherChanged(self._name)
             chunk += 1
@@ -319,9 +319,9 @@ class _MemberDispatcher:
         job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
 
     def _count_if_due(self, dispatched: int) -> None:
-        """Store how many members of a large group have ended.
+        """Store how many members of a large group have ended, if the last count is old enough.
 
-        The timer does so once the job waits, but not while the job dispatches members.
+        The timer stores that once the job waits, but not while the job dispatches members.
         """
         job, group = self._job, self._group
         stored = job._row.member_counts or {}

@@ -25,7 +25,7 @@ class TimeBudget:
         # Whether the attempt times out before the invocation ends.
         self.by_timeout = self.ends == timeout_at
         self._last_checkpoint_at = now
-        self._longest_gap = 0  # between two checkpoints
+        self._longest_gap = 0  # the longest time between two checkpoints so far
 
     def left(self) -> float:
         """Return the seconds until the job is interrupted."""

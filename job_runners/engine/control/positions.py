@@ -26,8 +26,10 @@ class WaitsFor(NamedTuple):
     """The reason why a job waits."""
 
     kind: str  # one of KINDS: a pause's kind, or one of the constants above
-    name: str  # of the paused job type or queue, of the line's queue, or of the wait; or a job id
-    key: str | None = None  # of the line
+    # The name of the paused job type or queue, of the line's queue, or of the wait in the function;
+    # for JOB, the id of the other job.
+    name: str
+    key: str | None = None  # the key of the line
     # The other fields are set only if the job waits in its own function.
     since: int | None = None  # milliseconds since 1970
     until: int | None = None  # milliseconds since 1970

@@ -87,7 +87,7 @@ class _BulkDispatch:
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
         self._remaining_groups = iter(_grouped_by_unique_key(jobs))
-        self._failed_sends = 0  # in a row
+        self._failed_sends = 0  # how many sends have failed in a row
 
     def run(self) -> list[Result]:
         """Dispatch the jobs, and return the results. Don't wait for a call that hangs."""

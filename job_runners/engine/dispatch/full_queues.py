@@ -21,10 +21,10 @@ _counts: dict[tuple[str, str, int], tuple[int, int]] = {}
 caches.register(_counts.clear)
 
 
-def refuse_if_full(queue_name: str, key: str, limits: Limits, number: int = 1) -> None:
-    """Raise QueueFull if `number` more jobs would exceed the `max_waiting` of the line."""
-    if _count(queue_name, key, limits.max_waiting) + number > limits.max_waiting:
-        raise QueueFull(queue_name, limits.max_waiting, number)
+def refuse_if_full(queue_name: str, key: str, limits: Limits, new_jobs: int = 1) -> None:
+    """Raise QueueFull if this many new jobs would exceed the `max_waiting` of the line."""
+    if _count(queue_name, key, limits.max_waiting) + new_jobs > limits.max_waiting:
+        raise QueueFull(queue_name, limits.max_waiting, new_jobs)
 
 
 def _count(queue_name: str, key: str, max_waiting: int) -> int:

@@ -281,15 +281,16 @@ def _saved_before(row: JobRequest) -> Accepted:
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     """Return whether the job needs no new message after its payload was replaced.
 
-    `before` and `after` are the job's row before and after that. One message is enough, however
-    often the job is postponed: if it arrives too early, the worker sends it again with the
+    `before` and `after` are the job's row before and after the replacement. One message is enough,
+    however often the job is postponed: if it arrives too early, the worker sends it again with the
     remaining delay.
     """
     if after.status is Status.QUEUED:
         return before.status is Status.QUEUED
     if after.status is not Status.SCHEDULED:
         return True
-    run_at, old_run_at = after.run_at or 0, before.run_at or 0
+    run_at = after.run_at or 0
+    old_run_at = before.run_at or 0
     if before.status is Status.SCHEDULED:
         # If the message of a scheduled job was sent, its `due_at` is later than its start time.
         # Otherwise they are equal.

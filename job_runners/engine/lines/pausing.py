@@ -50,7 +50,8 @@ def pause(kind: Kind, name: str) -> Pause:
     if existing is not None:
         return existing
     if len(current.all) >= _MAX_PAUSES:
-        from job_runners.engine.errors import TooManyPaused  # imported here: only the API needs it
+        # Imported here because only the API needs it.
+        from job_runners.engine.errors import TooManyPaused
 
         raise TooManyPaused(_MAX_PAUSES)
     new = pauses.pause(kind, name, by=context.recorded_author())

@@ -64,4 +64,5 @@ def _sweep(change: LimitChange, send: Send, call_each: CallEach, until: int) -> 
         is_recorded = limits.record_sweep_progress(change, up_to)
         if up_to is None or not is_recorded:
             return
-        change.sweep_from = after = up_to
+        after = up_to
+        change.sweep_from = up_to

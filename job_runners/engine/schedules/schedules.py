@@ -28,7 +28,7 @@ from job_runners.work.occurrences import When, next_after
 if TYPE_CHECKING:
     from job_runners.work.recurring import Recurring
 
-MAX_SCHEDULES = 1_000  # per organization
+MAX_SCHEDULES = 1_000  # schedules of one organization
 _TRIES = 4  # how often to try a change if other processes keep changing the schedule
 
 _T = TypeVar("_T")

@@ -12,7 +12,7 @@ from job_runners.store import error_groups
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.values import Value
 
-_MIN_WRITE_GAP = clock.SECOND  # between two writes of this process to one group
+_MIN_WRITE_GAP = clock.SECOND  # the shortest time between two writes of this process to a group
 _ERROR_DELAY = 10 * clock.SECOND  # how long this process writes to no group after AWS has failed
 _MAX_CACHED = 1000  # groups whose last writes this process keeps
 

@@ -78,7 +78,7 @@ def set_up() -> None:
     # use to readers.
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     output.capture(_log_printed_line)
-    from job_runners.engine.telemetry import threads  # imported here: only workers need it
+    from job_runners.engine.telemetry import threads  # imported here because only workers need it
 
     threads.copy_context_to_threads()
 

@@ -41,7 +41,8 @@ def work_frame(error: BaseException) -> str | None:
     Call `begin_at_work` first. Return None if the work's code has no frame.
     """
     work_packages: set[str] = set()
-    innermost, trace = None, error.__traceback__
+    innermost = None
+    trace = error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
         package = _package_of_work(module)

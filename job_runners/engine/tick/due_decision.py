@@ -235,5 +235,6 @@ def _resend_at(row: JobRequest, inputs: DecisionInput) -> int:
 
     This time also orders the backlog: rows with an earlier start deadline are sent first.
     """
-    earliest, latest = inputs.now + _MIN_RESEND_DELAY, inputs.now + clock.DAY
+    earliest = inputs.now + _MIN_RESEND_DELAY
+    latest = inputs.now + clock.DAY
     return min(max(_start_deadline(row, inputs), earliest), latest)

@@ -90,7 +90,7 @@ class Schedule(CoordinationItem):
 
     # the definition
     origin = UnicodeAttribute(default="api")  # or "code", if the code declares it
-    fingerprint = nullable(UnicodeAttribute())  # of the definition, if the code declares it
+    fingerprint = nullable(UnicodeAttribute())  # the definition's, if the code declares it
     job_type = UnicodeAttribute()
     packed_payload = BinaryAttribute(legacy_encoding=False)
     cron = nullable(UnicodeAttribute())
