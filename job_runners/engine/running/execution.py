@@ -108,11 +108,10 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
         _run_in_context_managers(
             call=lambda: task.run(payload), describe_work=lambda: _current_task(message)
         )
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
-        if isinstance(error, KeyboardInterrupt):
-            raise  # Ctrl-C is recorded as the task's failure, but the user stops the process too
+        _raise_if_ctrl_c(error)
     else:
         telemetry.task_done(message)
 
@@ -133,9 +132,8 @@ def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
 def _end(claimed: ClaimedJob, ending: Ending) -> None:
     """Record how an invocation ended, and settle what follows."""
     settle(record(claimed, ending), claimed.send)
-    if isinstance(ending, FailureEnding) and isinstance(ending.error, KeyboardInterrupt):
-        # Ctrl-C is recorded as a failed attempt, but the user wants to stop the process too.
-        raise ending.error
+    if isinstance(ending, FailureEnding):
+        _raise_if_ctrl_c(ending.error)
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
@@ -288,6 +286,13 @@ def _wait_ending(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
     from job_runners.engine.running import wait_endings
 
     return wait_endings.ending_of(claimed, interrupt)
+
+
+def _raise_if_ctrl_c(error: BaseException) -> None:
+    """Raise a KeyboardInterrupt again. It was recorded as a failure of the work, but the user wants
+    to stop the process too."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
 
 
 def _current_task(message: TaskMessage) -> CurrentWork:
