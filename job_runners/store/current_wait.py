@@ -1,5 +1,6 @@
 """Read and write the field `current_wait` of a job's row: what the job's function waits for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from job_runners.store.job_request import JobRequest, Status
@@ -15,16 +16,16 @@ class Wait(Value):
 
     kind: str  # TIME, SIGNAL or GROUP
     name: str  # the name that the function gave this wait
-    names: list[str]  # the names of the signals, any of which ends the wait
     since: int
     until: int
+    names: Sequence[str] = ()  # the names of the signals, any of which ends the wait
 
     def stored_form(self) -> dict[str, Any]:
         """Return the wait in the form in which the row stores it."""
         return {
             "kind": self.kind,
             "name": self.name,
-            "names": self.names,
+            "names": list(self.names),
             "since": self.since,
             "until": self.until,
         }
@@ -39,7 +40,7 @@ def of(row: JobRequest) -> Wait | None:
     if not row.current_wait:
         return None
     stored = row.current_wait
-    wait = Wait(stored["kind"], stored["name"], stored["names"], stored["since"], stored["until"])
+    wait = Wait(stored["kind"], stored["name"], stored["since"], stored["until"], stored["names"])
     if wait.kind == SIGNAL:
         is_waiting = row.awaits_signal
     elif wait.kind == GROUP:

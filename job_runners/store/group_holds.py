@@ -37,5 +37,5 @@ def cancel_actions(job: JobRequest) -> list[Action]:
     name, group = groups.last_group(job)
     now = clock.now()
     # By the end of this wait, even the markers of the members have expired.
-    wait = Wait(GROUP, name, names=[], since=now, until=now + steps.LIFETIME)
+    wait = Wait(GROUP, name, now, now + steps.LIFETIME)
     return hold_actions(job, wait, group, stop_after=None)

@@ -90,7 +90,7 @@ def _wait_in_function(row: JobRequest) -> WaitsFor | None:
     wait = current_wait.of(row)
     if wait is None:
         return None
-    names = wait.names if wait.kind == current_wait.SIGNAL else None
+    names = list(wait.names) if wait.kind == current_wait.SIGNAL else None
     return WaitsFor(wait.kind, wait.name, key=None, since=wait.since, until=wait.until, names=names)
 
 

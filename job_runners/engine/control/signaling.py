@@ -40,7 +40,7 @@ def signal(
     for attempt in range(_TRIES):
         is_retry = attempt > 0
         current = _read_again(row) if is_retry else row
-        if work_id not in (None, current.work_id):
+        if work_id is not None and work_id != current.work_id:
             raise SignalTooLate(row.id, name, "began again with another payload")
         stored = signals.find(current, name)
         if stored is not None:

@@ -66,7 +66,7 @@ def gather(
     The job gives up its slot. Its waiting time doesn't count against its time limits. If a caller
     has asked it to stop, it is stopped instead.
     """
-    wait = current_wait.Wait(current_wait.GROUP, name, names=[], since=since, until=until)
+    wait = current_wait.Wait(current_wait.GROUP, name, since, until)
     actions = group_holds.hold_actions(job, wait, group, stop_after)
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, checkpoint)
 

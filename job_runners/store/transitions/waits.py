@@ -44,9 +44,7 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Ch
         *conditional_write.schedule_actions(job, due_at),
         JobRequest.run_at.set(until),
         *conditional_write.clear_capacity_actions(),
-        JobRequest.current_wait.set(
-            Wait(TIME, name, names=[], since=now, until=until).stored_form()
-        ),
+        JobRequest.current_wait.set(Wait(TIME, name, now, until).stored_form()),
     ]
     # The time limit of the attempt counts from `attempt_started_at`, so move that too.
     if job.attempt_started_at is not None:
@@ -70,9 +68,7 @@ def wait(
         *conditional_write.hold_actions(
             job, held_by, wait_key=None, since=now, due_at=until, lane=Lane.WAITS
         ),
-        JobRequest.current_wait.set(
-            Wait(SIGNAL, name, names, since=now, until=until).stored_form()
-        ),
+        JobRequest.current_wait.set(Wait(SIGNAL, name, now, until, names).stored_form()),
     ]
     checks = signals.absence_checks(job, names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, checkpoint, checks)

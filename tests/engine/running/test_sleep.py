@@ -230,7 +230,7 @@ def test_a_worker_that_was_overtaken_does_not_put_its_successor_to_sleep(bench: 
 @pytest.mark.parametrize("changed", [{"status": Status.QUEUED}, {"run_at": 10}])
 def test_a_sleep_that_a_claim_left_in_the_row_is_over(changed: dict[str, Any]) -> None:
     asleep: dict[str, Any] = {"status": Status.SCHEDULED, "run_at": 9}
-    left = current_wait.Wait(current_wait.TIME, "nap", [], 1, 9)
+    left = current_wait.Wait(current_wait.TIME, "nap", 1, 9)
     assert current_wait.of(JobRequest(**asleep, current_wait=left.stored_form())) == left
     assert current_wait.of(JobRequest(**asleep | changed, current_wait=left.stored_form())) is None
 
