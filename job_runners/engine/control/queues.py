@@ -207,14 +207,15 @@ class _Keys:
         line = lines.read_line(self._name, key, self._limits)
         is_fair = self._limits is not None and self._limits.order == "fair"
         waiting_jobs = WaitingCount()
-        if line.first is not None:
+        oldest_id = None
+        first = line.first
+        if first is not None:
             group = self._seen_by if is_fair else None
             waiting_jobs = waiting.count_in_line(line.partition_key, self._seen_by, group)
+            if waiting_jobs.count and not is_fair and self._may_see(first.organization_id):
+                oldest_id = first.job_id
         opens_at = line.opens_at()
         next_start_at = opens_at if opens_at > clock.now() else None
-        oldest = None if is_fair or not waiting_jobs.count else line.first
-        may_see_oldest = oldest is not None and self._may_see(oldest.organization_id)
-        oldest_id = oldest.job_id if oldest is not None and may_see_oldest else None
         return KeyUsage(key, tuple(self._holders(line)), waiting_jobs, next_start_at, oldest_id)
 
     def _holders(self, line: Line) -> Iterator[Holder]:
