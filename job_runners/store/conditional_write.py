@@ -241,9 +241,10 @@ def due_actions(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
 def hold_actions(
     job: JobRequest,
     held_by: str,
-    wait_key: str | None,
     since: int,
     due_at: int,
+    *,
+    wait_key: str | None = None,
     lane: Lane = Lane.HELD,
 ) -> list[Action]:
     """Return the actions that hold a row: no worker may claim it until it is admitted.

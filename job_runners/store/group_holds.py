@@ -18,16 +18,10 @@ def hold_actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | No
     Once `stop_after` members have failed, those that haven't started are canceled.
     """
     now = clock.now()
+    due_at = now + conditional_write.GRACE
     group_fields = {"shards": group.shards, "stop_after": stop_after}
     return [
-        *conditional_write.hold_actions(
-            job,
-            group.held_by,
-            wait_key=None,
-            since=now,
-            due_at=now + conditional_write.GRACE,
-            lane=Lane.WAITS,
-        ),
+        *conditional_write.hold_actions(job, group.held_by, now, due_at, lane=Lane.WAITS),
         JobRequest.current_wait.set(wait.stored_form() | group_fields),
     ]
 

@@ -41,7 +41,7 @@ def hold(
     """
     since = job.waiting_since or clock.now()
     actions = [
-        *conditional_write.hold_actions(job, pause.sk, wait_key=None, since=since, due_at=due_at),
+        *conditional_write.hold_actions(job, pause.sk, since, due_at),
         *past.end_actions(job, past.PAUSED),
         *(unrecorded_actions(job, checkpoint) if checkpoint else []),
     ]
@@ -79,9 +79,7 @@ def hold_in_line(
     since = clock.now()
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
-        *conditional_write.hold_actions(
-            job, partition_key, wait_key=entry.sk, since=since, due_at=due_at
-        ),
+        *conditional_write.hold_actions(job, partition_key, since, due_at, wait_key=entry.sk),
         *past.end_actions(job, past.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, checkpoint, has_passed=True) if checkpoint else []),

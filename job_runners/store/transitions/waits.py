@@ -65,9 +65,7 @@ def wait(
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
-        *conditional_write.hold_actions(
-            job, held_by, wait_key=None, since=now, due_at=until, lane=Lane.WAITS
-        ),
+        *conditional_write.hold_actions(job, held_by, now, until, lane=Lane.WAITS),
         JobRequest.current_wait.set(Wait(SIGNAL, name, now, until, names).stored_form()),
     ]
     checks = signals.absence_checks(job, names)

@@ -42,7 +42,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
         ).after
         place, due_at = lines.partition_key_of("many", str(number)), world.now + clock.HOUR
         row.update(
-            conditional_write.hold_actions(row, place, "wait##", world.now, due_at),
+            conditional_write.hold_actions(row, place, world.now, due_at, wait_key="wait##"),
             JobRequest.status == Status.QUEUED,
         )
     in_a_tick: list[int] = []
