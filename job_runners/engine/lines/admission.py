@@ -198,9 +198,10 @@ class _AdmissionPass:
         A fresh read confirms a cached pause, because that pause may have just ended. If this pass
         ended nevertheless, perhaps no other process would check the line.
         """
-        if pauses.current().find(Kind.QUEUE, self._queue_name) is None:
-            return False
-        return pauses.current(fresh=True).find(Kind.QUEUE, self._queue_name) is not None
+        return all(
+            pauses.current(fresh=is_fresh).find(Kind.QUEUE, self._queue_name)
+            for is_fresh in (False, True)
+        )
 
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)
