@@ -1,6 +1,5 @@
 """Read and write the field `current_wait` of a job's row: what the job's function waits for."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from job_runners.store.job_request import JobRequest, Status
@@ -18,7 +17,7 @@ class Wait(Value):
     name: str  # the name that the function gave this wait
     since: int
     until: int
-    names: Sequence[str] = ()  # the names of the signals, any of which ends the wait
+    names: tuple[str, ...] = ()  # the names of the signals, any of which ends the wait
 
     def stored_form(self) -> dict[str, Any]:
         """Return the wait in the form in which the row stores it."""
@@ -40,7 +39,8 @@ def of(row: JobRequest) -> Wait | None:
     if not row.current_wait:
         return None
     stored = row.current_wait
-    wait = Wait(stored["kind"], stored["name"], stored["since"], stored["until"], stored["names"])
+    names = tuple(stored["names"])
+    wait = Wait(stored["kind"], stored["name"], stored["since"], stored["until"], names)
     if wait.kind == SIGNAL:
         is_waiting = row.awaits_signal
     elif wait.kind == GROUP:

@@ -66,7 +66,7 @@ def wait(
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
         *conditional_write.hold_actions(job, held_by, now, until, lane=Lane.WAITS),
-        JobRequest.current_wait.set(Wait(SIGNAL, name, now, until, names).stored_form()),
+        JobRequest.current_wait.set(Wait(SIGNAL, name, now, until, tuple(names)).stored_form()),
     ]
     checks = signals.absence_checks(job, names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, checkpoint, checks)
