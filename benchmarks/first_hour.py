@@ -21,10 +21,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from job_runners.building import smoke_work
 from job_runners.cli import account, project_tools
-from job_runners.cli.commands.smoke import checks, in_existing_folder, throwaway_stack
+from job_runners.cli.commands.smoke import check_folder, checks, throwaway_stack
 from job_runners.cli.doctor.check import Finding
 from job_runners.cli.problem import Exit, Problem
-from job_runners.cli.refusals import explain
+from job_runners.cli.refusals import aws_problem
 from job_runners.cli.smoke import report
 from job_runners.cli.smoke.kinds import NotAsExpected, Work
 from job_runners.cli.target import Target
@@ -68,14 +68,16 @@ def cold_starts(work: Work, sizes: Sizes) -> Rows:
     """Dispatch jobs that each need a worker of their own at the same time."""
     body = {"job_type": "smoke_start", "payload": {"seconds": _COLD_SECONDS}}
     sent = list(work.target.api.dispatch_many([body] * sizes.cold))
-    jobs = [work.succeeded(each.job.id) for each in sent if each.job]
+    jobs = [work.wait_for_success(each.job.id) for each in sent if each.job]
     cold = [seconds_between(each, "created_at", "started_at") for each in jobs if each["result"]]
     yield "Dispatch to start, in a new worker", percentiles(cold)
 
 
 def warm_starts(work: Work, sizes: Sizes) -> Rows:
     """Dispatch one job after another."""
-    jobs = [work.succeeded(work.target.api.dispatch("smoke_start").id) for _ in range(sizes.warm)]
+    jobs = [
+        work.wait_for_success(work.target.api.dispatch("smoke_start").id) for _ in range(sizes.warm)
+    ]
     warm = [each for each in jobs if not each["result"]]
     seconds = [seconds_between(each, "created_at", "started_at") for each in warm]
     yield "Dispatch to start, in a worker that has run jobs", percentiles(seconds)
@@ -143,7 +145,7 @@ def killed_by_memory(work: Work, _: Sizes) -> Rows:
 
 def _end_of_killed(work: Work, job_type: str) -> str:
     """Run a job whose worker is killed, and return when it has ended."""
-    job = work.ended(work.target.api.dispatch(job_type).id)
+    job = work.wait_for_end(work.target.api.dispatch(job_type).id)
     kind = (job.get("error") or {}).get("kind")
     if (job["status"], kind) != ("failed", "Interrupted"):
         raise NotAsExpected(f"{job['status']}, with the error {kind}")
@@ -179,7 +181,7 @@ class Hour:
         self._measure(_AFTER)
 
     def _measure(self, measurements: Iterable[Callable[[Work, Sizes], Rows]]) -> None:
-        patient = replace(self.work, patience=self.sizes.patience)
+        patient = replace(self.work, max_wait=self.sizes.patience)
         for each in measurements:
             title = each.__name__.replace("_", " ")
             try:
@@ -226,7 +228,7 @@ def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> Iterator[s
     "file",
     required=True,
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=in_existing_folder,
+    callback=check_folder,
     help="File for the report, as Markdown.",
 )
 @click.option("--name", metavar="STACK", help="Name of the stack (default: a random one).")
@@ -250,7 +252,7 @@ def command(
 ) -> Exit:
     """Measure, write the report, and remove the stack."""
     project_tools.require_project()
-    checked = account.region(Target(region=region, profile=profile))
+    checked = account.check_account(Target(region=region, profile=profile))
     target, began = Target(region=checked, profile=profile), datetime.now(UTC)
     with throwaway_stack(target, name) as (work, build):
         hour = Hour(work, Sizes(**sizes), [], [])
@@ -272,7 +274,7 @@ def main() -> int:
     try:
         return int(command.main(standalone_mode=False) or 0)
     except (Problem, BotoCoreError, ClientError) as error:
-        problem = error if isinstance(error, Problem) else explain(error)
+        problem = error if isinstance(error, Problem) else aws_problem(error)
         if problem is None:
             raise
         click.echo(f"{problem}\n{problem.hint}".rstrip(), err=True)

@@ -1,4 +1,7 @@
-"""Check the AWS account and the region, before `job-runners deploy` builds for half a minute."""
+"""Check the AWS account and region of a deploy.
+
+`job-runners deploy` calls this first, so that a mistake shows before the build of half a minute.
+"""
 
 import os
 from typing import Any
@@ -10,19 +13,20 @@ from job_runners.cli import local_aws
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
-def region(target: Target) -> str:
-    """Return the region to deploy to, and print the account.
+def check_account(target: Target) -> str:
+    """Check that the credentials work, print their account, and return the region to deploy to.
 
-    From here on, sam and all other processes use the profile of --profile too. Raises Problem, and
-    errors of botocore.
+    Also set the profile of --profile for sam and all other processes that this one starts. Raises
+    Problem and botocore's errors.
     """
     endpoint_url = local_aws.endpoint_url()
-    running = local_aws.find()
-    if running and running.endpoint_url == endpoint_url:
-        # A deploy would replace the code that is built for this machine.
+    local_stack = local_aws.running_stack()
+    if local_stack and local_stack.endpoint_url == endpoint_url:
+        # The local AWS runs code built for this machine. A deploy would replace it with code built
+        # for Lambda.
         raise Problem(
             "AWS_ENDPOINT_URL is the local AWS of job-runners run, which deploys your code itself.",
             hint="Use a terminal in which you haven't run `. .local/env.sh`.",
@@ -30,7 +34,7 @@ def region(target: Target) -> str:
         )
     if target.profile:
         os.environ["AWS_PROFILE"] = target.profile
-        for name in _KEYS:  # in a process that isn't told a profile, they would win
+        for name in _KEY_VARIABLES:  # botocore would prefer the keys to AWS_PROFILE
             os.environ.pop(name, None)
     region: str | None = target.session.get_config_variable("region")
     if region is None:

@@ -1,4 +1,4 @@
-"""The client of the stack's API, which raises Problems in place of the client's errors."""
+"""A client of the stack's API that raises Problem instead of the client library's errors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from job_runners.cli.problem import Exit, Problem
-from job_runners.cli.refusals import no_answer, refused
+from job_runners.cli.refusals import no_answer_problem, refusal_problem
 from job_runners.client.client import Client
 from job_runners.client.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
 
@@ -19,7 +19,7 @@ class Api(Client):
         super().__init__(**settings)
         self._is_local = is_local
 
-    if not TYPE_CHECKING:  # callers see the types of Client's methods
+    if not TYPE_CHECKING:  # so that type checkers see the types of Client's methods
 
         def __getattribute__(self, name: str) -> Any:
             """Return a public method as one that raises Problem."""
@@ -36,21 +36,22 @@ class Api(Client):
         except OutcomeUnknown as error:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ANSWER) from error
         except NoAnswer as error:
-            raise no_answer(self.url, error, is_local=self._is_local) from error
+            raise no_answer_problem(self.url, error, is_local=self._is_local) from error
         except ApiError as error:
-            raise refused(error) from error
+            raise refusal_problem(error) from error
         except JobRunnersError as error:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
         except ValueError as error:  # an invalid argument, such as an empty id
             raise Problem(str(error)) from error
 
 
-def _call(api: Api, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+def _call(api: Api, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with api._errors_as_problems():
-        result = method(*given, **named)
-    return _each(api, result) if isinstance(result, Iterator) else result
+        result = method(*args, **kwargs)
+    # An iterator calls the API while it is read, after this function has returned.
+    return _iterate(api, result) if isinstance(result, Iterator) else result
 
 
-def _each(api: Api, values: Iterator[Any]) -> Iterator[Any]:
+def _iterate(api: Api, values: Iterator[Any]) -> Iterator[Any]:
     with api._errors_as_problems():
         yield from values

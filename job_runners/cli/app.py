@@ -1,4 +1,4 @@
-"""The command group: its list of commands, its help, and its exit codes.
+"""The `job-runners` command: its list of subcommands, its help, and its exit codes.
 
 This module imports nothing slow, so that `job-runners --help` and completion are fast.
 """
@@ -110,8 +110,10 @@ class Jobs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return a command with its name and arguments. Suggest a name for a misspelled one."""
         if args[0] not in _SUMMARIES and not args[0].startswith("-"):
-            near = get_close_matches(args[0], _SUMMARIES, 1)
-            hint = f" Did you mean {near[0]}?" if near else " List them with job-runners --help."
+            matches = get_close_matches(args[0], _SUMMARIES, n=1)
+            hint = " List them with job-runners --help."
+            if matches:
+                hint = f" Did you mean {matches[0]}?"
             raise click.UsageError(f"No command is named {args[0]}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -124,11 +126,11 @@ class Jobs(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run a command line and exit the process with the code for its outcome."""
-        given = sys.argv[1:] if args is None else args
+        arguments = sys.argv[1:] if args is None else args
         try:
             code = super().main(args, **(extra | {"standalone_mode": False}))
         except Problem as problem:
-            _exit_with(problem, as_json="--json" in given)
+            _exit_with(problem, as_json="--json" in arguments)
         except click.ClickException as usage_error:
             usage_error.show()
             sys.exit(Exit.USAGE)
@@ -138,39 +140,41 @@ class Jobs(click.Group):
         except SystemExit:  # from click: after shell completion, or for a closed pipe (`| head`)
             sys.exit(Exit.DONE)
         except Exception as error:
-            problem_or_none = _as_problem(error)
-            if problem_or_none is None:
+            known_problem = _as_problem(error)
+            if known_problem is None:
                 raise
-            _exit_with(problem_or_none, as_json="--json" in given)
+            _exit_with(known_problem, as_json="--json" in arguments)
         sys.exit(code or Exit.DONE)
 
 
 def _as_problem(error: Exception) -> Problem | None:
-    """Return an error of our own or of an AWS client as a Problem, or None for any other error."""
+    """Return the Problem for an error of Job Runners or an AWS client, or None for any other."""
     from job_runners.errors import JobRunnersError
 
     if isinstance(error, JobRunnersError):
         return Problem(str(error))
-    if "botocore" not in sys.modules:
+    if "botocore" not in sys.modules:  # then the error can't be botocore's: don't import it now
         return None
-    from job_runners.cli.refusals import explain
+    from job_runners.cli.refusals import aws_problem
 
-    return explain(error)
+    return aws_problem(error)
 
 
-def in_words(text: str) -> str:
-    """Return a text with commands that can be typed as they stand: in a checkout, `job-runners
-    list` becomes `bin/job-runners list`. A stack may have the name job-runners."""
-    return re.sub(rf"(?<![\w/-])job-runners(?= (?:{'|'.join(_SUMMARIES)})\b)", COMMAND, text)
+def with_typed_commands(text: str) -> str:
+    """Return a text with commands as the user must type them. In a checkout, `job-runners list`
+    becomes `bin/job-runners list`."""
+    subcommands = "|".join(_SUMMARIES)
+    # Without a subcommand, it may be the name of a stack.
+    return re.sub(rf"(?<![\w/-])job-runners(?= (?:{subcommands})\b)", COMMAND, text)
 
 
 def _exit_with(problem: Problem, *, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(in_words(json.dumps(problem.as_json())), err=True)
+        click.echo(with_typed_commands(json.dumps(problem.as_json())), err=True)
     else:
-        click.secho(plain(in_words(str(problem))), fg="red", err=True)
+        click.secho(plain(with_typed_commands(str(problem))), fg="red", err=True)
         if problem.hint:
-            click.echo(plain(in_words(problem.hint)), err=True)
+            click.echo(plain(with_typed_commands(problem.hint)), err=True)
     sys.exit(problem.code)
 
 

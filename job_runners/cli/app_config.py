@@ -10,8 +10,7 @@ from job_runners.cli.problem import Exit, Problem
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 # The same rule as in job_runners.engine.job_data.
 WEBHOOK_SECRET = re.compile(r"webhook-secrets(?:/[A-Za-z0-9_-]+){2,}")
-LARGEST = 4096  # bytes of a value; Parameter Store charges for larger values
-
+MAX_VALUE_BYTES = 4096  # Parameter Store charges for larger values
 
 Setting = dict[str, str | None]
 _SECRET, _SETTING = "secret", "setting"
@@ -31,20 +30,25 @@ class AppConfig:
         Each has its `name`, its `type` (`secret` or `setting`), `changed_at` in ISO 8601, and its
         `value`, which is None for a secret.
         """
-        return self._under("app") + self._under("webhook-secrets")
+        return self._settings_under("app") + self._settings_under("webhook-secrets")
 
-    def _under(self, folder: str) -> list[Setting]:
+    def _settings_under(self, folder: str) -> list[Setting]:
         pages = self._ssm.get_paginator("get_parameters_by_path")
         path = f"{self._stack}{folder}"
-        found = [
-            _setting_of(each, each["Name"].removeprefix(self._path).removeprefix(self._stack))
+        settings = [
+            _to_setting(parameter, self._setting_name(parameter["Name"]))
             for page in pages.paginate(Path=path, Recursive=True, WithDecryption=False)
-            for each in page["Parameters"]
+            for parameter in page["Parameters"]
         ]
-        return sorted(found, key=lambda each: str(each["name"]))
+        return sorted(settings, key=lambda setting: str(setting["name"]))
 
-    def _parameter(self, name: str) -> str:
-        return f"{self._stack if WEBHOOK_SECRET.fullmatch(name) else self._path}{name}"
+    def _setting_name(self, parameter_name: str) -> str:
+        return parameter_name.removeprefix(self._path).removeprefix(self._stack)
+
+    def _parameter_name(self, name: str) -> str:
+        if WEBHOOK_SECRET.fullmatch(name):
+            return f"{self._stack}{name}"
+        return f"{self._path}{name}"
 
     def set(self, name: str, value: str, *, secret: bool) -> None:
         """Create or overwrite a setting.
@@ -57,14 +61,15 @@ class AppConfig:
                 f"The value of {name} is empty.",
                 hint=f"To delete the setting: job-runners config delete {name}",
             )
-        if size > LARGEST:
+        if size > MAX_VALUE_BYTES:
             raise Problem(
-                f"The value of {name} has {size:,} bytes. The limit is {LARGEST:,}.",
+                f"The value of {name} has {size:,} bytes. The limit is {MAX_VALUE_BYTES:,}.",
                 hint="Store it in a bucket or in Secrets Manager, and its name here.",
             )
         folder = "app" if NAME.fullmatch(name) else "webhook-secrets"
         kind = _SECRET if secret else _SETTING
-        existing = next((each for each in self._under(folder) if each["name"] == name), None)
+        settings_by_name = {setting["name"]: setting for setting in self._settings_under(folder)}
+        existing = settings_by_name.get(name)
         if existing and existing["type"] != kind:
             raise Problem(
                 f"{name} is a {existing['type']} and can't become a {kind}.",
@@ -72,7 +77,7 @@ class AppConfig:
                 f"job-runners config delete {name}",
             )
         self._ssm.put_parameter(
-            Name=self._parameter(name),
+            Name=self._parameter_name(name),
             Value=value,
             Type="SecureString" if secret else "String",
             Overwrite=True,
@@ -80,8 +85,8 @@ class AppConfig:
 
     def delete(self, name: str) -> None:
         """Delete a setting. Raises Problem if it doesn't exist."""
-        answer = self._ssm.delete_parameters(Names=[self._parameter(name)])
-        if answer.get("InvalidParameters"):
+        response = self._ssm.delete_parameters(Names=[self._parameter_name(name)])
+        if response.get("InvalidParameters"):
             raise Problem(
                 f"No setting is named {name}.",
                 hint="List them with job-runners config list.",
@@ -93,16 +98,17 @@ def check_name(name: str) -> None:
     if NAME.fullmatch(name) or WEBHOOK_SECRET.fullmatch(name):
         return
     suggestion = re.sub(r"[^A-Z0-9_]", "_", name.upper())
-    hint = f"Write it as {suggestion if NAME.fullmatch(suggestion) else 'API_KEY'}."
+    if not NAME.fullmatch(suggestion):
+        suggestion = "API_KEY"
     raise Problem(
         f"{name!r} is not a valid name. A name has up to 64 capital letters, digits and _, and "
         "starts with a letter. A webhook's secret is webhook-secrets/ORGANIZATION/NAME.",
-        hint=hint,
+        hint=f"Write it as {suggestion}.",
         code=Exit.USAGE,
     )
 
 
-def _setting_of(parameter: Any, name: str) -> Setting:
+def _to_setting(parameter: Any, name: str) -> Setting:
     secret = parameter["Type"] == "SecureString"
     return {
         "name": name,

@@ -25,7 +25,7 @@ def find_stack(session: "Session", name: str) -> Stack:
     except InsecureAddress as error:
         raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from None
     try:
-        found = describe(client, name)
+        description = describe(client, name)
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
@@ -34,12 +34,14 @@ def find_stack(session: "Session", name: str) -> Stack:
             hint="Pass another name with --stack, or change --region or --profile.",
             code=Exit.NO_ACCESS,
         ) from None
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+    outputs = {
+        output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])
+    }
     try:
         return Stack.from_outputs(name, region, outputs, url if is_local else "")
     except KeyError as missing:
         raise Problem(
-            f"Stack {name} in {region} has the status {found['StackStatus']} and no output "
+            f"Stack {name} in {region} has the status {description['StackStatus']} and no output "
             f"{missing}.",
             hint="Check that it is a Job Runners stack, that its deploy completed, and that its "
             "version isn't older than this command's.",
@@ -49,16 +51,16 @@ def find_stack(session: "Session", name: str) -> Stack:
 
 def describe(client: Any, name: str) -> dict[str, Any]:
     """Return CloudFormation's description of a stack. Raises ClientError if it doesn't exist."""
-    (found,) = client.describe_stacks(StackName=name)["Stacks"]
-    return dict(found)
+    (description,) = client.describe_stacks(StackName=name)["Stacks"]
+    return dict(description)
 
 
 def resources(client: Any, name: str) -> dict[str, tuple[str, str]]:
-    """Return the type and physical id of each resource of the stack by logical id."""
+    """Return the type and physical id of each of the stack's resources, keyed by logical id."""
     pages = client.get_paginator("list_stack_resources")
     return {
-        each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])
+        resource["LogicalResourceId"]: (resource["ResourceType"], resource["PhysicalResourceId"])
         for page in pages.paginate(StackName=name)
-        for each in page["StackResourceSummaries"]
-        if "PhysicalResourceId" in each
+        for resource in page["StackResourceSummaries"]
+        if "PhysicalResourceId" in resource
     }

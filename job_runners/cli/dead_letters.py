@@ -8,17 +8,20 @@ if TYPE_CHECKING:
 
 
 def resend(sqs: "SQSClient", queue_url: str) -> int:
-    """Move the messages of a queue's dead-letter queue back to the queue. Return their number.
+    """Move all messages from a queue's dead-letter queue back to the queue. Return their count.
 
-    Each message is sent before it is deleted, so an interruption loses no message.
+    The loop sends a message before it deletes it, so an interruption loses no message.
     """
     attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
     arn = json.loads(attributes["Attributes"]["RedrivePolicy"])["deadLetterTargetArn"]
-    dead = sqs.get_queue_url(QueueName=arn.rsplit(":", 1)[1])["QueueUrl"]
-    moved = 0
-    while messages := sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages"):
+    dlq_name = arn.rsplit(":", 1)[1]
+    dlq_url = sqs.get_queue_url(QueueName=dlq_name)["QueueUrl"]
+    count = 0
+    while True:
+        messages = sqs.receive_message(QueueUrl=dlq_url, MaxNumberOfMessages=10).get("Messages")
+        if not messages:
+            return count
         for message in messages:
             sqs.send_message(QueueUrl=queue_url, MessageBody=message["Body"])
-            sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-            moved += 1
-    return moved
+            sqs.delete_message(QueueUrl=dlq_url, ReceiptHandle=message["ReceiptHandle"])
+            count += 1

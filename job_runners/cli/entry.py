@@ -1,11 +1,11 @@
-"""The entry point of the installed `job-runners`.
+"""The entry point of the installed `job-runners` command.
 
-If a package that they need is missing, the error names it.
+If a package that the command needs isn't installed, the error says how to install it.
 """
 
 import sys
 
-_NEEDED = frozenset({"botocore", "click", "rich"})  # the extra `cli`
+_REQUIRED_PACKAGES = frozenset({"botocore", "click", "rich"})  # the extra `cli`
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
         jobs(prog_name="job-runners")
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
-        if package not in _NEEDED:
+        if package not in _REQUIRED_PACKAGES:
             raise
         sys.exit(
             f"The command needs {package}, which isn't installed. (The client works without it.)\n"

@@ -7,7 +7,7 @@ from itertools import islice
 from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
 
-_MAX_SEARCHED = 500  # number of newest jobs that are searched for an id
+_MAX_SEARCHED = 500  # the newest jobs, which are searched for an id
 _ID_START = re.compile(r"[0-9a-f]{4,31}")
 
 
@@ -16,18 +16,18 @@ def find_job(target: Target, start: str, job_type: str | None = None) -> str:
 
     With `job_type`, search only jobs of this type.
 
-    Raises NoMatchingId if there is none, and Problem if there are several. A text that isn't 4
-    to 31 hex digits, such as a whole id, is returned unchanged: the API checks it.
+    Raises NoMatchingId if there is none, and Problem if there are several. If `start` isn't 4 to 31
+    hex digits, for example because it is a whole id, return it unchanged, and the API checks it.
     """
     if not _ID_START.fullmatch(start):
         return start
     newest = islice(target.api.list(job_type=job_type), _MAX_SEARCHED)
-    return _only(
+    return _only_match(
         start,
         "jobs",
-        (each.id for each in newest),
-        f"None of the newest {_MAX_SEARCHED} jobs of {target.owner} has an id that starts with "
-        f"{start}.",
+        (job.id for job in newest),
+        f"None of the newest {_MAX_SEARCHED} jobs of {target.organization_in_words} has an id that "
+        f"starts with {start}.",
         "Pass the full id, or another --organization.",
     )
 
@@ -35,14 +35,14 @@ def find_job(target: Target, start: str, job_type: str | None = None) -> str:
 def find_task(target: Target, start: str) -> str:
     """Return the id that starts with `start` among the tasks that failed in the last week.
 
-    In all other respects, this function works like `find_job`.
+    Apart from that, this function works like `find_job`.
     """
     if not _ID_START.fullmatch(start):
         return start
-    return _only(
+    return _only_match(
         start,
         "failed tasks",
-        (each.id for each in target.api.failed_tasks()),
+        (task.id for task in target.api.failed_tasks()),
         f"No task that failed in the last week has an id that starts with {start}.",
         "Pass the full id. List the failed tasks with job-runners failures tasks.",
     )
@@ -51,22 +51,26 @@ def find_task(target: Target, start: str) -> str:
 def find_error_group(target: Target, start: str) -> str:
     """Return the id of the only error group whose id starts with `start`. Raises NoMatchingId,
     Problem."""
-    return _only(
+    return _only_match(
         start,
         "error groups",
-        (each.id for each in target.api.error_groups()),
-        f"No error group of {target.owner} has an id that starts with {start}.",
+        (group.id for group in target.api.error_groups()),
+        f"No error group of {target.organization_in_words} has an id that starts with {start}.",
         "List the error groups with job-runners failures, or pass another --organization.",
     )
 
 
-def _only(start: str, what: str, ids: Iterable[str], if_none: str, hint: str) -> str:
-    found = [each for each in ids if each.startswith(start)]
-    if not found:
+def _only_match(start: str, plural: str, ids: Iterable[str], if_none: str, hint: str) -> str:
+    """Return the only one of `ids` that starts with `start`.
+
+    The errors call the objects `plural`. If there is no match, the error is `if_none` with `hint`.
+    """
+    matches = [full_id for full_id in ids if full_id.startswith(start)]
+    if not matches:
         raise NoMatchingId(if_none, hint=hint)
-    if len(found) > 1:
+    if len(matches) > 1:
         raise Problem(
-            f"{len(found)} {what} have ids that start with {start}.",
-            hint=f"Pass one of {', '.join(found)}.",
+            f"{len(matches)} {plural} have ids that start with {start}.",
+            hint=f"Pass one of {', '.join(matches)}.",
         )
-    return found[0]
+    return matches[0]

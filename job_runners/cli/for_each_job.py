@@ -1,4 +1,4 @@
-"""Apply a command to several jobs or tasks. If one of them is refused, continue with the others."""
+"""Apply a command to several jobs or tasks. If the API refuses it for one, go on with the rest."""
 
 import math
 import sys
@@ -32,37 +32,38 @@ def can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-# A function that acts on the job or task with this id. It returns the JSON and the text to print.
+# A function that acts on a job or task by its id. It returns the JSON and the text to print.
 Action = Callable[[str], tuple[dict[str, object], str]]
 
 
-def for_each_job(target: Target, ids: Iterable[str], do: Action, rate: float = math.inf) -> Exit:
-    """Call `do` for each job and print its outcome, at most `rate` a second. Each of `ids` may be
-    the start of an id."""
-    return for_each(target, ids, lambda start: do(find_job(target, start)), rate)
+def for_each_job(
+    target: Target, ids: Iterable[str], action: Action, rate: float = math.inf
+) -> Exit:
+    """Call `action` for each job and print its outcome, at most `rate` jobs per second. Each of
+    `ids` may be the start of an id."""
+    return for_each(target, ids, lambda start: action(find_job(target, start)), rate)
 
 
-def for_each(target: Target, ids: Iterable[str], do: Action, rate: float = math.inf) -> Exit:
-    """Call `do` for each id and print its outcome, at most `rate` a second.
+def for_each(target: Target, ids: Iterable[str], action: Action, rate: float = math.inf) -> Exit:
+    """Call `action` for each id and print its outcome, at most `rate` ids per second.
 
     After a refusal, the loop continues. Any other error, such as missing access, ends it, because
-    every other call would fail too.
+    the calls for the other ids would fail too.
     """
-    code, began = Exit.DONE, time.monotonic()
-    for number, each in enumerate(dict.fromkeys(ids)):
-        time.sleep(max(0, began + number / rate - time.monotonic()))
+    exit_code = Exit.DONE
+    began_at = time.monotonic()
+    for index, work_id in enumerate(dict.fromkeys(ids)):
+        time.sleep(max(0, began_at + index / rate - time.monotonic()))
         try:
-            value, text = do(each)
+            value, text = action(work_id)
         except Problem as problem:
             if problem.code is not Exit.REFUSED:
                 raise
-            code = problem.code
-            value, text = (
-                {"id": each, **problem.as_json()},
-                click.style(output.plain(str(problem)), fg="red"),
-            )
+            exit_code = problem.code
+            value = {"id": work_id, **problem.as_json()}
+            text = click.style(output.plain(str(problem)), fg="red")
         if target.json:
             output.print_json_line(value)
         else:
-            click.echo(f"{each}  {text}")
-    return code
+            click.echo(f"{work_id}  {text}")
+    return exit_code

@@ -11,15 +11,16 @@ from job_runners.cli.target import Target
 
 def check_job_type(target: Target, name: str) -> None:
     """Check that the stack has a job type. Raises Problem with the closest match."""
-    known = [each["name"] for each in target.shown(target.api.job_types())["jobs"]]
+    known = [entry["name"] for entry in target.printable(target.api.job_types())["jobs"]]
     check_name(name, known, "job type")
 
 
-def check_name(name: str, known: Collection[str], what: str) -> None:
-    """Check the name of a `what`, such as a job type. Raises Problem with the closest match."""
+def check_name(name: str, known: Collection[str], noun: str) -> None:
+    """Check a name. Raises Problem with the closest match. `noun` is the word for the named thing,
+    such as "job type"."""
     if name not in known:
-        hint = _nearest(name, known) or "List them with job-runners types."
-        raise Problem(f"No {what} of this stack is named {name}.", hint=hint)
+        hint = _suggestion(name, known) or "List them with job-runners types."
+        raise Problem(f"No {noun} of this stack is named {name}.", hint=hint)
 
 
 def check_queue(target: Target, name: str) -> None:
@@ -29,23 +30,24 @@ def check_queue(target: Target, name: str) -> None:
         listed = f"The queues are {', '.join(sorted(known))}."
         raise Problem(
             f"This stack has no queue {name}: no job type uses it, and it has no limits.",
-            hint=f"{_nearest(name, known)} {listed}".lstrip(),
+            hint=f"{_suggestion(name, known)} {listed}".lstrip(),
         )
 
 
-def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
-    """If no job type uses a queue, print a warning with the consequence, unless --json is set.
+def warn_of_unknown_queue(target: Target, name: str, consequence: str) -> None:
+    """If no job type uses a queue, print a warning that ends with `consequence`.
 
-    The name may be right, because a job can be dispatched to a queue of any name.
+    This is no error, because a job can be dispatched to a queue of any name. With --json, print
+    nothing.
     """
     if target.json:
         return
     try:
         known = _queues(target)
     except Problem:
-        return  # the command itself has succeeded
+        return  # the command has succeeded, even if this call failed
     if name not in known:
-        hint = _nearest(name, known) or f"The queues are {', '.join(sorted(known))}."
+        hint = _suggestion(name, known) or f"The queues are {', '.join(sorted(known))}."
         click.secho(
             f"No job type of this stack uses a queue {name}: {consequence}. {hint}",
             fg="yellow",
@@ -55,10 +57,13 @@ def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
 
 def _queues(target: Target) -> set[str]:
     """Return the queues that job types use or may use."""
-    types = target.shown(target.api.job_types())["jobs"]
-    return {name for each in types for name in (each["queue_name"], *each.get("queues", ()))}
+    queues = set()
+    for job_type in target.printable(target.api.job_types())["jobs"]:
+        queues.add(job_type["queue_name"])
+        queues.update(job_type.get("queues", ()))  # an older API doesn't return this field
+    return queues
 
 
-def _nearest(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    return f"Did you mean {near[0]}?" if near else ""
+def _suggestion(name: str, known: Collection[str]) -> str:
+    matches = get_close_matches(name, known, n=1)
+    return f"Did you mean {matches[0]}?" if matches else ""

@@ -6,30 +6,32 @@ from typing import Any
 import click
 
 from job_runners.cli import options, output
-from job_runners.cli.known import note_unknown_queue
+from job_runners.cli.known import warn_of_unknown_queue
 from job_runners.cli.target import Target
-from job_runners.cli.times import seconds
+from job_runners.cli.times import parse_time_span
 from job_runners.client.queue_models import Rate
 
 # The default max_waiting of a queue that the code doesn't declare, as in
 # job_runners.store.limits.Limits.
 DEFAULT_MAX_WAITING = 10_000
 
-_RATE = re.compile(r"(\d+)/(\d*(?:\.\d+)?[smhd]?)")
+_RATE = re.compile(r"(?P<count>\d+)/(?P<period>\d*(?:\.\d+)?[smhd]?)")
 _OPTIONS = {"slots": "--slots", "rate": "--rate", "max_waiting": "--max-waiting"}
 
 
 def _parse_rate(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, float] | None:
-    """Parse a rate such as 30/60s, 30/m or 5/s."""
+    """Return the count and the seconds of a rate such as 30/60s, 30/m or 5/s."""
     if value is None:
         return None
     match = _RATE.fullmatch(value)
-    if not match or not match[2]:
+    if not match or not match["period"]:
         raise click.BadParameter(f"{value!r} is not a rate. Write it as 30/60s, 30/m or 5/s.")
-    period = match[2] if match[2][0].isdigit() else f"1{match[2]}"
-    return int(match[1]), seconds(ctx, param, period) or 0.0
+    period = match["period"]
+    if not period[0].isdigit():  # 30/m means 30/1m
+        period = f"1{period}"
+    return int(match["count"]), parse_time_span(ctx, param, period) or 0.0
 
 
 @options.command()
@@ -83,18 +85,20 @@ def limit(
     requested: dict[str, Any] = {"slots": slots, "max_waiting": max_waiting}
     if rate is not None:
         requested["rate"] = Rate(*rate, burst=burst or 1)
-    requested = {each: value for each, value in requested.items() if value is not None}
+    requested = {field: value for field, value in requested.items() if value is not None}
     if bool(requested) == reset:
         raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
     kept_limits: dict[str, Any] = {}
     if reset:
         target.api.reset_queue(name)
-        queue = target.shown(target.api.queue(name))
+        queue = target.printable(target.api.queue(name))
     else:
-        earlier = _changed_limits(target.shown(target.api.queue(name)))
-        kept_limits = {each: value for each, value in earlier.items() if each not in requested}
-        queue = target.shown(target.api.limit_queue(name, **kept_limits, **requested))
-        note_unknown_queue(target, name, "the limits apply only to jobs dispatched to it by name")
+        earlier = _changed_limits(target.printable(target.api.queue(name)))
+        kept_limits = {field: value for field, value in earlier.items() if field not in requested}
+        queue = target.printable(target.api.limit_queue(name, **kept_limits, **requested))
+        warn_of_unknown_queue(
+            target, name, "the limits apply only to jobs dispatched to it by name"
+        )
     if target.json:
         output.print_json(queue)
         return
@@ -102,7 +106,7 @@ def limit(
     limits = limits_in_words(queue["limits"])
     click.echo(output.plain(f"{verb}: queue {name}, limits: {limits}, on {target.name}"))
     if kept_limits:
-        options = " and ".join(_OPTIONS[each] for each in kept_limits)
+        options = " and ".join(_OPTIONS[field] for field in kept_limits)
         click.echo(f"Kept {options} from an earlier change. --reset drops all changes.", err=True)
 
 
@@ -114,18 +118,18 @@ def limits_in_words(limits: dict[str, Any] | None) -> str:
 
 
 def _changed_limits(queue: dict[str, Any]) -> dict[str, Any]:
-    """Return the limits that differ from the code's because an earlier call changed them.
+    """Return a queue's limits that an earlier call of this command changed.
 
-    The API replaces all limits at once, so a change is kept only if it is sent again.
+    The API replaces all limits at once, so the command must send these again to keep them.
     """
     if queue["changed_at"] is None:
         return {}
     current = queue["limits"] or {}
     declared = queue["declared_limits"] or {"max_waiting": DEFAULT_MAX_WAITING}
     changed = {
-        each: current[each]
-        for each in _OPTIONS
-        if current.get(each) and current[each] != declared.get(each)
+        field: current[field]
+        for field in _OPTIONS
+        if current.get(field) and current[field] != declared.get(field)
     }
     if "rate" in changed:
         changed["rate"] = Rate(**changed["rate"])

@@ -1,4 +1,4 @@
-"""Print what all commands print in the same way: lists, and what was done or dispatched."""
+"""Print lists, results of changes, and dispatched jobs in the same way for all commands."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,8 +22,8 @@ def print_list(
     *,
     if_empty: str,
 ) -> None:
-    """Print values from the API as `print_entries` does."""
-    entries = list(map(target.shown, values))
+    """Print values from the API in the way of `print_entries`."""
+    entries = list(map(target.printable, values))
     print_entries(target, name, entries, headings, row, if_empty=if_empty)
 
 
@@ -36,14 +36,14 @@ def print_entries(
     *,
     if_empty: str,
 ) -> None:
-    """Print entries as JSON, as a table, or as a sentence if there are none.
+    """Print entries as JSON or as a table. Without entries, print `if_empty` instead of a table.
 
-    `name` is their field in JSON, and `row` returns the cells of one.
+    `name` is the JSON field that contains the entries, and `row` returns the cells of an entry.
     """
     if target.json:
         output.print_json({name: entries})
     elif entries:
-        output.table(headings, [row(each) for each in entries])
+        output.print_table(headings, [row(entry) for entry in entries])
     else:
         click.echo(if_empty, err=True)
 
@@ -59,34 +59,39 @@ def print_done(target: Target, result: dict[str, Any], text: str) -> None:
 def print_dispatched(
     target: Target, result: dict[str, Any], text: str, *, watch: bool = False
 ) -> Exit:
-    """Print the id of something that was dispatched, and say so. If asked, watch it as a job."""
-    if not watch and target.json:
+    """Print the id of a dispatched job or task, and `text` to standard error. With `watch`, follow
+    the job until it finishes."""
+    work_id = result["id"]
+    if watch:
+        if not target.json:
+            click.echo(output.plain(f"{work_id}  {text}, on {target.name}"), err=True)
+        return watch_jobs(target, [work_id])
+    if target.json:
         output.print_json(result)
         return Exit.DONE
-    if not watch and result["id"]:
-        click.echo(output.plain(result["id"]))
-    if not target.json:
-        text = f"{result['id']}  {text}" if watch else text
-        click.echo(output.plain(f"{text}, on {target.name}"), err=True)
-    return watch_jobs(target, [result["id"]]) if watch else Exit.DONE
+    if work_id:
+        click.echo(output.plain(work_id))
+    click.echo(output.plain(f"{text}, on {target.name}"), err=True)
+    return Exit.DONE
 
 
 _REPLAYED = "was dispatched before with this key"
-# The outcomes of a dispatch if the job type is unique and a job for the same work exists.
-_OUTCOMES = {
+# What a dispatch did if the job type is unique and a job for the same work exists.
+_UNIQUE_OUTCOMES = {
     "returned": "already exists (same work)",
     "replaced": "already existed, and now has this payload and time",
     "follows": "will start after the running job that does the same work",
 }
 
 
-def outcome(value: models.Job | Batch) -> str:
+def outcome_in_words(value: models.Job | Batch) -> str:
     """Return the outcome of a dispatch in words."""
-    kept = getattr(value, "unique_outcome", None)
-    return _OUTCOMES.get(kept or "", _REPLAYED if value.replayed else "dispatched")
+    if isinstance(value, models.Job) and value.unique_outcome in _UNIQUE_OUTCOMES:
+        return _UNIQUE_OUTCOMES[value.unique_outcome]
+    return _REPLAYED if value.replayed else "dispatched"
 
 
-def dispatched(target: Target, job: models.Job) -> output.Job:
+def dispatch_result(target: Target, job: models.Job) -> output.Job:
     """Return a dispatched job as JSON, with the fields that the API sends in headers."""
     headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
-    return target.shown(job) | headers
+    return target.printable(job) | headers

@@ -1,4 +1,4 @@
-"""Find the local AWS that `job-runners run` starts."""
+"""Find the local AWS that `job-runners run` starts. It leaves files about itself in HOME."""
 
 import fcntl
 import os
@@ -6,16 +6,14 @@ import os
 from job_runners.cli.stack import Stack
 from job_runners.places import LOCAL_AWS_PARENT
 
-STACK_FILE = "stack.json"  # in the folder HOME
-OUTDATED_FILE = "outdated.txt"  # in HOME: says which changes the local AWS doesn't run yet
+HOME = LOCAL_AWS_PARENT / ".local"  # exists only while the local AWS is up
+STACK_FILE = "stack.json"  # in HOME: the stack's addresses
+OUTDATED_FILE = "outdated.txt"  # in HOME: which changes the local AWS doesn't run yet
 
 REGION = "us-east-1"
 
 
-HOME = LOCAL_AWS_PARENT / ".local"  # exists only while the local AWS is up
-
-
-def find() -> Stack | None:
+def running_stack() -> Stack | None:
     """Return the local AWS's stack while it is up, otherwise None."""
     file = HOME / STACK_FILE
     try:
@@ -32,7 +30,7 @@ def is_starting() -> bool:
     if not HOME.is_dir() or (HOME / STACK_FILE).exists():
         return False
     folder = os.open(HOME.parent, os.O_RDONLY)
-    try:  # a run locks this folder, also in its first minute
+    try:  # `job-runners run` locks this folder as soon as it starts
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -42,11 +40,11 @@ def is_starting() -> bool:
 
 
 def endpoint_url() -> str | None:
-    """Return AWS_ENDPOINT_URL, which .local/env.sh sets for AWS tools in a terminal."""
+    """Return AWS_ENDPOINT_URL, which .local/env.sh sets so that AWS tools use the local AWS."""
     return os.environ.get("AWS_ENDPOINT_URL")
 
 
-def outdated() -> str | None:
+def outdated_message() -> str | None:
     """Return the line about changes that the local AWS doesn't run yet, or None."""
     try:
         return (HOME / OUTDATED_FILE).read_text(encoding="utf-8").strip() or None

@@ -9,10 +9,10 @@ from job_runners.cli.log_lines import Line, Logs
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 
-_PAUSE = 2.0  # seconds between two polls
-_LATE = 60_000  # milliseconds: a line may arrive this long after others of the same time
-# Seconds without a new line that `follow` waits for the last line of an ended job.
-_QUIET = 10.0
+_POLL_SECONDS = 2.0
+_MAX_DELAY = 60_000  # milliseconds by which a line may arrive later than others of the same time
+# After a job's end, `follow` waits for the job's last line until no line has arrived for this long.
+_QUIET_SECONDS = 10.0
 # The last line about a job, or about a task, has one of these messages.
 _JOB_ENDED = frozenset({"succeeded", "failed", "canceled", "settled", "cancel"})
 _TASK_ENDED = frozenset({"task done", "task failed", "task may have been sent or not"})
@@ -30,30 +30,33 @@ def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     while True:
         # The API has no status of a task, so only its last line shows that it has ended.
         ended_at = _ended_at(logs, work_id) if is_job else 0
-        new = _read_new(logs, work_id, lines)
-        yield from new
-        if new or not ended_at:
+        new_lines = _read_new(logs, work_id, lines)
+        yield from new_lines
+        if new_lines or not ended_at:
             last_new_at = time.monotonic()
-        # If the job was retried, the line of an earlier end doesn't count.
-        if ended_at is not None and any(
-            line.fields.get("message") in last_messages and line.time >= ended_at - _CLOCK_SKEW
-            for line in lines.values()
-        ):
+        if ended_at is not None:
+            # A line before the end is from the end of an earlier run, before a manual retry.
+            since = ended_at - _CLOCK_SKEW
+            if any(
+                line.fields.get("message") in last_messages and line.time >= since
+                for line in lines.values()
+            ):
+                break
+        if time.monotonic() - last_new_at > _QUIET_SECONDS:
             break
-        if time.monotonic() - last_new_at > _QUIET:
-            break
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_SECONDS)
     yield from logs.reports(list(lines.values()))
 
 
 def _read_new(logs: Logs, work_id: str, lines: dict[str, Line]) -> list[Line]:
     """Return the new lines in time order, and add them to `lines`."""
     newest = max((line.received for line in lines.values()), default=0)
-    first, last = max(logs.first, newest - _LATE), int(time.time() * 1000) + _LATE
-    found = replace(logs, first=first, last=last).lines_naming(work_id)
-    new = [line for line in found if line.event_id not in lines]
-    lines |= {line.event_id: line for line in new}
-    return new
+    first = max(logs.first, newest - _MAX_DELAY)
+    last = int(time.time() * 1000) + _MAX_DELAY
+    recent_lines = replace(logs, first=first, last=last).lines_naming(work_id)
+    new_lines = [line for line in recent_lines if line.event_id not in lines]
+    lines |= {line.event_id: line for line in new_lines}
+    return new_lines
 
 
 def _ended_at(logs: Logs, job_id: str) -> int | None:
@@ -62,7 +65,7 @@ def _ended_at(logs: Logs, job_id: str) -> int | None:
     Return None if it hasn't ended, or if the API doesn't answer.
     """
     try:
-        job = logs.target.shown(logs.target.api.get(job_id))
+        job = logs.target.printable(logs.target.api.get(job_id))
     except Problem as problem:
         if problem.code is not Exit.NO_ANSWER:
             raise

@@ -1,4 +1,7 @@
-"""Read the lines about a job or task from the log groups of all functions of a stack."""
+"""Read the lines about a job or task from the log groups of all functions of a stack.
+
+Lambda also writes a line for each invocation, called its report, with its duration and memory.
+"""
 
 import json
 import time
@@ -14,11 +17,12 @@ from job_runners.cli.cloudformation import resources
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
 
-# Seconds to search before and after the job's own times: clocks differ, and logs arrive late.
-_EARLIER, _LATER = 60, 300
+# The search begins and ends this many seconds before and after the job, because clocks differ and
+# logs arrive late.
+_SECONDS_BEFORE, _SECONDS_AFTER = 60, 300
 _NO_GROUP = "ResourceNotFoundException"  # a log group doesn't exist before the first write
 _WORKER = "Worker"
-_MAX_REPORTS = 10  # show at most this many of Lambda's reports, for the newest invocations
+_MAX_REPORTS = 10  # reports of the newest invocations
 
 
 @dataclass(frozen=True, order=True)
@@ -42,18 +46,17 @@ class Logs:
     """The log groups of a stack, between two times."""
 
     target: Target
-    groups: dict[str, str]
+    groups: dict[str, str]  # physical ids by the name in the template, without "LogGroup"
     first: int  # milliseconds since 1970
-    last: int
+    last: int  # milliseconds since 1970
 
     @staticmethod
     def between(target: Target, first: float, last: float) -> "Logs":
         """Return the target's log groups, between two times in seconds since 1970."""
+        stack_resources = resources(target.client("cloudformation"), target.stack.name)
         groups = {
             name.removesuffix("LogGroup"): physical_id
-            for name, (resource_type, physical_id) in resources(
-                target.client("cloudformation"), target.stack.name
-            ).items()
+            for name, (resource_type, physical_id) in stack_resources.items()
             if resource_type == "AWS::Logs::LogGroup"
         }
         return Logs(target, groups, int(first * 1000), int(last * 1000))
@@ -65,16 +68,16 @@ class Logs:
         last = time.time()
         if job["finished_at"]:
             last = datetime.fromisoformat(job["finished_at"]).timestamp()
-        return Logs.between(target, first - _EARLIER, last + _LATER)
+        return Logs.between(target, first - _SECONDS_BEFORE, last + _SECONDS_AFTER)
 
     def about(self, work_id: str) -> list[Line]:
         """Return every line that names the job or task, and Lambda's reports on its newest
         invocations.
 
-        A report has no job id. It is found by the trace id of the job's lines.
+        A report has no job id, so the trace id of the job's lines is used to find it.
         """
-        found = self.lines_naming(work_id)
-        return sorted(found + self.reports(found))
+        lines = self.lines_naming(work_id)
+        return sorted(lines + self.reports(lines))
 
     def lines_naming(self, work_id: str) -> list[Line]:
         """Return every line that names the job or task."""
@@ -93,9 +96,10 @@ class Logs:
             if (line.group == _WORKER or "invocation" in line.fields)
             and line.fields.get("xray_trace_id")
         }
+        newest = list(group_by_trace.items())[-_MAX_REPORTS:]
         return [
             line
-            for trace, group in list(group_by_trace.items())[-_MAX_REPORTS:]
+            for trace, group in newest
             for line in self._lines_containing(group, trace)
             if line.is_report
         ]
@@ -103,20 +107,23 @@ class Logs:
     def _lines_containing(self, name: str, text: str) -> Iterator[Line]:
         client = self.target.client("logs")
         for event in events(client, self.groups[name], text, self.first, endTime=self.last):
-            line = _line(name, event)
-            if "_aws" not in line.fields:  # a line with `_aws` has metrics
+            line = _parse_line(name, event)
+            if "_aws" not in line.fields:  # a line with `_aws` contains metrics, not a message
                 yield line
 
 
 def events(
-    client: Any, group: str, text: str, first: int, most_pages: int | None = None, **more: Any
+    client: Any, group: str, text: str, first: int, max_pages: int | None = None, **more: Any
 ) -> Iterator[dict[str, Any]]:
-    """Yield the events of a log group since a time in milliseconds that contain a text."""
+    """Yield the events of a log group that contain a text, from the time `first` in milliseconds.
+
+    `more` has further arguments of filter_log_events.
+    """
     pages = client.get_paginator("filter_log_events").paginate(
         logGroupName=group, startTime=first, filterPattern=f'"{text}"', **more
     )
     try:
-        for page in islice(pages, most_pages):
+        for page in islice(pages, max_pages):
             yield from page["events"]
     except ClientError as error:
         if error.response["Error"]["Code"] != _NO_GROUP:
@@ -124,16 +131,17 @@ def events(
 
 
 def fields_of(message: str) -> dict[str, Any] | None:
-    """Return the fields of a log line of ours, or None for any other line."""
+    """Return the fields of a JSON log line, or None for any other line."""
     try:
         fields = json.loads(message)
-    except (ValueError, RecursionError):  # the second for very deep nesting
+    except (ValueError, RecursionError):  # very deep nesting raises RecursionError
         return None
     return fields if isinstance(fields, dict) else None
 
 
-def _line(group: str, event: dict[str, Any]) -> Line:
-    received, event_id = event["timestamp"], event.get("eventId") or repr(event)
+def _parse_line(group: str, event: dict[str, Any]) -> Line:
+    received = event["timestamp"]
+    event_id = event.get("eventId") or repr(event)
     fields = fields_of(event["message"])
     if fields is None:
         return Line(received, group, {"message": event["message"].rstrip()}, event_id, received)
@@ -141,12 +149,12 @@ def _line(group: str, event: dict[str, Any]) -> Line:
 
 
 def _logged_at(fields: dict[str, Any]) -> int | None:
-    """Return the time at which the code logged a line, or None.
+    """Return the time at which the code logged a line, or None if the line doesn't have it.
 
-    CloudWatch may give all events of a batch the time at which it received them.
+    CloudWatch's own time may be the same for all events of a batch.
     """
     try:
-        moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+        logged_at = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
     except (KeyError, TypeError, ValueError):
         return None
-    return int(moment.timestamp() * 1000)
+    return int(logged_at.timestamp() * 1000)

@@ -1,4 +1,5 @@
-"""The options that every command has: stack, credentials, organization and JSON."""
+"""Decorators for commands, and the options that every command has: stack, credentials,
+organization and JSON."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -21,15 +22,16 @@ def _store_option(ctx: click.Context, param: click.Parameter, value: Any) -> Non
     The option may come before or after the command's name.
     """
     target: Target = ctx.find_root().ensure_object(Target)
-    source = ctx.get_parameter_source(param.name or "")
+    name = param.name or ""
+    source = ctx.get_parameter_source(name)
     if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
-        if param.name == "token" and value.startswith("@"):
+        if name == "token" and value.startswith("@"):
             value = _read_token(value[1:])
-        target.set_option(param.name or "", value, explicit=source is ParameterSource.COMMANDLINE)
+        target.set_option(name, value, explicit=source is ParameterSource.COMMANDLINE)
 
 
 def _read_token(path: str) -> str:
-    """Return the token in a file. Raises click.BadParameter."""
+    """Return the token in a file. Raises click.BadParameter if the file can't be read."""
     try:
         return Path(path).read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
@@ -40,7 +42,7 @@ class _SharedOption(click.Option):
     """An option that only the help of `job-runners` itself describes."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the option's names and help, or None if this isn't the place for them."""
+        """Return the option's names and help, or None for the help of a subcommand."""
         return super().get_help_record(ctx) if ctx.parent is None else None
 
 
@@ -101,7 +103,7 @@ class SharedOptions(click.Command):
         """Write the command's own options, then the names of the shared ones."""
         click.Command.format_options(self, ctx, formatter)
         with formatter.section("Options for every command (described in job-runners --help)"):
-            formatter.write_text(" ".join(each.opts[0] for each in _options()))
+            formatter.write_text(" ".join(option.opts[0] for option in _options()))
 
 
 class CommandGroup(SharedOptions, click.Group):
@@ -127,9 +129,10 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
-        def wrapper(target: Target, *given: Any, **options: Any) -> Any:
-            target.warns_if_outdated = True  # False in shell completion, which shows no warning
-            return function(target, *given, **options)
+        def wrapper(target: Target, *args: Any, **kwargs: Any) -> Any:
+            # Shell completion, which must show no warning, doesn't call this function.
+            target.warns_if_outdated = True
+            return function(target, *args, **kwargs)
 
         new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(wrapper))
         return shared_options(new_command)
@@ -137,12 +140,12 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
-def group(*, lists: bool = False) -> Callable[[Callable[[], None]], CommandGroup]:
-    """Return a decorator that makes a function's docstring the help of a command with subcommands
-    and shared options. If it `lists`, it calls its subcommand `list` when none is named."""
+def group(*, lists_by_default: bool = False) -> Callable[[Callable[[], None]], CommandGroup]:
+    """Return a decorator that makes a command with subcommands, whose help is the function's
+    docstring. With `lists_by_default`, the command calls its subcommand `list` if none is named."""
 
     def decorate(function: Callable[[], None]) -> CommandGroup:
-        @click.group(cls=CommandGroup, invoke_without_command=lists)
+        @click.group(cls=CommandGroup, invoke_without_command=lists_by_default)
         @click.pass_context
         @wraps(function)
         def new_group(ctx: click.Context) -> None:
@@ -155,16 +158,19 @@ def group(*, lists: bool = False) -> Callable[[Callable[[], None]], CommandGroup
 
 
 def require_one(names: str, *values: object) -> None:
-    """Check that exactly one of the values is given. The others are None. Raises UsageError."""
-    given = sum(each is not None for each in values)
-    if given != 1:
-        raise click.UsageError(f"Pass {names}{', and only one of them' if given else ''}.")
+    """Check that exactly one of the values isn't None. Raises UsageError with their names."""
+    count = sum(value is not None for value in values)
+    if count == 0:
+        raise click.UsageError(f"Pass {names}.")
+    if count > 1:
+        raise click.UsageError(f"Pass {names}, and only one of them.")
 
 
-def pausable(function: _F) -> _F:
-    """Add an argument for a job type and an option for a queue to a command.
+def job_type_or_queue(function: _F) -> _F:
+    """Add an argument for a job type and an option for a queue to a command, which exclude each
+    other.
 
-    At most one of them may be given. The function gets it as `kind` and `name`.
+    The function gets `kind`, which is "job_type" or "queue", and `name`.
     """
 
     @wraps(function)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Job = dict[str, Any]  # a job as the API's JSON
 
-SHORT = 8  # characters of an id that a terminal shows
+SHORT_LENGTH = 8  # characters of an id that a terminal shows
 
 STATUS_COLORS = {
     "succeeded": "green",
@@ -40,7 +40,10 @@ def print_json_line(value: Any) -> None:
 def as_json(value: Any, indent: int | None = None) -> str:
     """Return a value as JSON, and escape characters that could control the terminal."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return "".join(each if each.isprintable() or each == "\n" else _escape(each) for each in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escape(character)
+        for character in text
+    )
 
 
 def _escape(character: str) -> str:
@@ -59,7 +62,10 @@ def plain(text: str) -> str:
 
     Jobs carry text from untrusted sources.
     """
-    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "\ufffd"
+        for character in text
+    )
 
 
 def one_line(text: str) -> str:
@@ -67,38 +73,41 @@ def one_line(text: str) -> str:
     return " ".join(plain(text).split())
 
 
-def print_facts(facts: Iterable[tuple[str, str | None]], color: str | None = None) -> None:
-    """Print each name with its value, except without a value. `color` is that of the status."""
-    for name, value in facts:
+def print_details(
+    details: Iterable[tuple[str, str | None]], status_color: str | None = None
+) -> None:
+    """Print a line for each name that has a value. The status gets the color `status_color`."""
+    for name, value in details:
         if value:
             text = " ".join(plain(value).splitlines())
-            shown = click.style(text, fg=color if name == "status" else None)
-            click.echo(f"{click.style(f'{name:<13}', dim=True)} {shown}")
+            label = click.style(f"{name:<13}", dim=True)
+            color = status_color if name == "status" else None
+            click.echo(f"{label} {click.style(text, fg=color)}")
 
 
-def tame(value: Any, depth: int = 20) -> Any:
-    """Return a JSON value with `plain` applied to all its texts.
+def plain_json(value: Any, depth: int = 20) -> Any:
+    """Return a JSON value with `plain` applied to all its strings.
 
-    Values nested deeper than `depth` are unchanged. They are in a payload or result, which commands
-    print with `as_json`, and that escapes them.
+    Values nested deeper than `depth` are unchanged. Only payloads and results are nested so deep,
+    and commands print these with `as_json`, which escapes their strings.
     """
     match value:
         case str():
             return plain(value)
         case Mapping() if depth:
-            return {plain(str(name)): tame(each, depth - 1) for name, each in value.items()}
+            return {plain(str(name)): plain_json(item, depth - 1) for name, item in value.items()}
         case list() if depth:
-            return [tame(each, depth - 1) for each in value]
+            return [plain_json(item, depth - 1) for item in value]
     return value
 
 
-def indented(text: str, indent: int) -> str:
+def indent_lines(text: str, width: int) -> str:
     """Indent each line of an untrusted text, so that no line looks like the command's own."""
-    space = " " * indent
+    space = " " * width
     return "\n".join(f"{space}{line}" for line in plain(text).splitlines())
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows as columns on a terminal, with the last column cut at the end of the line.
 
     In a pipe, print whole values separated by tabs, without the headings.
@@ -108,33 +117,35 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             click.echo("\t".join(map(one_line, row)))
         return
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    last_width = max(
-        10, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
-    )
+    columns_before = sum(width + 2 for width in widths[:-1])  # two spaces separate columns
+    last_width = max(10, shutil.get_terminal_size().columns - columns_before)
     click.secho(_columns(headings, widths, last_width), dim=True)
     for row in rows:
         click.echo(_columns(row, widths, last_width))
 
 
 def _columns(row: Sequence[str], widths: Sequence[int], last_width: int) -> str:
-    """Return a row as text. Cells are padded, then colored, because `ljust` counts color codes."""
-    padded = [
-        click.style(plain(each).ljust(width), fg=STATUS_COLORS.get(each))
-        for each, width in zip(row[:-1], widths, strict=False)
+    """Return a row as text, with its last cell cut to `last_width` characters.
+
+    The other cells are padded before they are colored, because `ljust` counts color codes.
+    """
+    cells = [
+        click.style(plain(cell).ljust(width), fg=STATUS_COLORS.get(cell))
+        for cell, width in zip(row[:-1], widths, strict=False)
     ]
     last = one_line(row[-1])
-    return "  ".join(
-        [*padded, last if len(last) <= last_width else last[: last_width - 1] + "…"]
-    ).rstrip()
+    if len(last) > last_width:
+        last = last[: last_width - 1] + "…"
+    return "  ".join([*cells, last]).rstrip()
 
 
-def status(value: str) -> str:
+def colored_status(value: str) -> str:
     """Return a status in its color."""
     return click.style(value, fg=STATUS_COLORS.get(value))
 
 
-def ago(iso: str | None) -> str:
-    """Return the distance from now, such as "5 min ago" or "in 2 h". In a pipe, return the time."""
+def relative_time(iso: str | None) -> str:
+    """Return a time relative to now, such as "5 min ago". In a pipe, return it unchanged."""
     if iso is None:
         return ""
     if not _on_a_terminal():
@@ -144,7 +155,7 @@ def ago(iso: str | None) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
-def coming(iso: str) -> str:
+def time_until(iso: str) -> str:
     """Return the time until a moment, or "due" if it has passed. In a pipe, return the moment."""
     if not _on_a_terminal():
         return iso
@@ -152,16 +163,20 @@ def coming(iso: str) -> str:
     return f"in {duration(seconds)}" if seconds > 0 else "due"
 
 
-def when(iso: str | None) -> str:
-    """Return a time and its distance from now. In a pipe, return only the time."""
-    if iso is None or not _on_a_terminal():
-        return iso or ""
-    return f"{clock(iso)}  {ago(iso)}"
+def time_and_age(iso: str | None) -> str:
+    """Return a time, and the same time relative to now. In a pipe, return only the time."""
+    if iso is None:
+        return ""
+    if not _on_a_terminal():
+        return iso
+    return f"{clock(iso)}  {relative_time(iso)}"
 
 
 def time(iso: str) -> str:
     """Return a time in this machine's zone, to the minute. In a pipe, return it unchanged."""
-    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if _on_a_terminal() else iso
+    if not _on_a_terminal():
+        return iso
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _on_a_terminal() -> bool:
@@ -186,19 +201,19 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def moment(milliseconds: int) -> str:
+def time_of_day(milliseconds: int) -> str:
     """Return the time of day to the millisecond, for log lines."""
-    then = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
-    return f"{then:%H:%M:%S}.{milliseconds % 1000:03d}"
+    local_time = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
+    return f"{local_time:%H:%M:%S}.{milliseconds % 1000:03d}"
 
 
-def wrapped(text: str, indent: int) -> str:
+def wrap(text: str, indent: int) -> str:
     """Return a paragraph wrapped to the terminal's width and indented."""
     width = max(40, min(100, shutil.get_terminal_size().columns))
     space = " " * indent
     return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space)
 
 
-def short(job_id: str) -> str:
+def short_id(job_id: str) -> str:
     """Return the start of an id on a terminal, otherwise the id. Commands accept both."""
-    return job_id[:SHORT] if sys.stdout.isatty() else job_id
+    return job_id[:SHORT_LENGTH] if _on_a_terminal() else job_id

@@ -23,45 +23,46 @@ The payload
 If you pass both, the KEY=VALUE pairs are added to the --payload object and override its fields.
 """
 
-_INVALID = ("invalid-payload", "invalid-members")
-_PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)
+# The types of the API's errors about a payload.
+_INVALID_PAYLOAD = ("invalid-payload", "invalid-members")
+_PAIR = re.compile(r"(?P<key>[^=:]+)(?P<colon>:?)=(?P<value>.*)", re.DOTALL)
 
 
-def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
-    """Return the payload of a command line. Raises click.UsageError."""
-    payload = {} if whole is None else _parse_object(whole)
+def read_payload(pairs: tuple[str, ...], payload_option: str | None) -> dict[str, Any]:
+    """Return the payload from the pairs and --payload. Raises click.UsageError."""
+    payload = {} if payload_option is None else _read_object(payload_option)
     for pair in pairs:
         match = _PAIR.fullmatch(pair)
         if not match:
             raise click.UsageError(
                 f"{pair!r} isn't part of a payload. Write key=value or key:=JSON."
             )
-        value = match["value"]
-        payload[match["key"]] = (
-            _parse_json(value, f"The value of {match['key']}") if match["raw"] else value
-        )
+        key, value = match["key"], match["value"]
+        is_json = bool(match["colon"])
+        payload[key] = _parse_json(value, f"The value of {key}") if is_json else value
     return payload
 
 
 @contextmanager
-def explained(name: str, pairs: tuple[str, ...] = ()) -> Iterator[None]:
-    """Say how to correct the payload of the job or task `name` if the API refuses it: key:=JSON for
-    a JSON value that was passed as text with key=value, or the command that shows the fields."""
+def add_hint_if_invalid(name: str, pairs: tuple[str, ...] = ()) -> Iterator[None]:
+    """If the API refuses the payload of the job or task `name` in the with statement, add a hint to
+    the Problem: how to pass a JSON value, or the command that shows the payload's fields."""
     try:
         yield
     except Problem as problem:
-        answer = problem.answer
-        if isinstance(answer, dict) and str(answer.get("type")).endswith(_INVALID):
-            fields = f"To see the fields: job-runners types {name}"
-            problem.hint = _json_hint(pairs, answer) or fields
+        error = problem.answer
+        if isinstance(error, dict) and str(error.get("type")).endswith(_INVALID_PAYLOAD):
+            fields_hint = f"To see the fields: job-runners types {name}"
+            problem.hint = _json_hint(pairs, error) or fields_hint
         raise
 
 
-def _json_hint(pairs: tuple[str, ...], answer: dict[str, Any]) -> str:
-    wrong = {each["field"] for each in answer.get("errors") or []}
+def _json_hint(pairs: tuple[str, ...], error: dict[str, Any]) -> str:
+    """Return a hint if a JSON value was passed as text with key=value, otherwise ""."""
+    invalid_fields = {field_error["field"] for field_error in error.get("errors") or []}
     for pair in pairs:
         match = _PAIR.fullmatch(pair)
-        if not match or match["raw"] or f"payload.{match['key']}" not in wrong:
+        if not match or match["colon"] or f"payload.{match['key']}" not in invalid_fields:
             continue
         key, value = match["key"], match["value"]
         try:
@@ -73,13 +74,16 @@ def _json_hint(pairs: tuple[str, ...], answer: dict[str, Any]) -> str:
     return ""
 
 
-def _parse_object(whole: str) -> dict[str, Any]:
-    if whole == "-":
-        text, name = sys.stdin.read(), "Standard input"
-    elif whole.startswith("@"):
-        text, name = _read_file(whole[1:]), whole[1:]
+def _read_object(payload_option: str) -> dict[str, Any]:
+    if payload_option == "-":
+        name = "Standard input"
+        text = sys.stdin.read()
+    elif payload_option.startswith("@"):
+        name = payload_option[1:]
+        text = _read_file(name)
     else:
-        text, name = whole, "--payload"
+        name = "--payload"
+        text = payload_option
     value = _parse_json(text, name)
     if not isinstance(value, dict):
         raise click.UsageError(f"{name} isn't a JSON object. A payload must be one.")

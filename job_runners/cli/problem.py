@@ -1,11 +1,11 @@
-"""The error that commands raise, and their exit codes."""
+"""The error that commands raise for the user, and the command's exit codes."""
 
 from enum import IntEnum
 from typing import Any
 
 
 class Exit(IntEnum):
-    """The exit codes of the command. `job-runners --help` shows this list."""
+    """The exit codes of the command, as in `job-runners --help`."""
 
     DONE = 0
     REFUSED = 1  # the stack can't do this; doctor: a check failed
@@ -31,9 +31,11 @@ class Problem(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """Return the error as JSON for `--json`."""
-        value = {"error": str(self), "hint": self.hint or None, "exit_code": int(self.code)}
-        return value | ({"answer": self.answer} if self.answer is not None else {})
+        fields = {"error": str(self), "hint": self.hint or None, "exit_code": int(self.code)}
+        if self.answer is not None:
+            fields["answer"] = self.answer
+        return fields
 
 
 class NoMatchingId(Problem):
-    """None of the ids that the command searched starts with the given characters."""
+    """No id that the command searched starts with the user's text."""

@@ -1,6 +1,6 @@
-"""Check the project, and start the modules that build, run and deploy it.
+"""Check the user's project, and start the modules that build, run and deploy it.
 
-These modules run in processes of their own, because they read the project when they are imported.
+Each module runs in a process of its own, because it reads the project when it is imported.
 """
 
 import os
@@ -27,7 +27,7 @@ _EXTRAS = {
 
 def require_extra(extra: str) -> None:
     """Raise Problem if packages of an extra are missing."""
-    missing = [each for each in _EXTRAS[extra] if find_spec(each) is None]
+    missing = [package for package in _EXTRAS[extra] if find_spec(package) is None]
     if missing:
         raise Problem(
             f"This command needs {', '.join(missing)}, which this environment doesn't have.",
@@ -49,7 +49,8 @@ def require_project() -> None:
             f"{ROOT} is not in a project: neither it nor a folder above it has a samconfig.toml.",
             hint="Change to your project's folder, or create a project with job-runners init NAME.",
         )
-    if (owner := foreign_owner(ROOT)) is not None:
+    owner = foreign_owner(ROOT)
+    if owner is not None:
         raise Problem(
             f"The project {ROOT} belongs to another user (uid {owner}), so none of its code runs.",
             hint=f"If you trust that user, name the project: {PROJECT_VARIABLE}={ROOT}.",
@@ -58,14 +59,14 @@ def require_project() -> None:
 
 
 def call(
-    module: str, *words: str, capture: bool = False, project: str | None = None
+    module: str, *arguments: str, capture: bool = False, project: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end. `capture` returns its output instead of showing it.
+    """Run a module to its end. With `capture`, return its output instead of showing it.
 
-    The module acts on the folder `project`, or by default on the current project.
+    The module works on the project in the folder `project`, or by default on the current one.
     """
     return subprocess.run(  # noqa: S603 - this interpreter
-        _command(module, words),
+        _command(module, arguments),
         env=_environment(project),
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if capture else None,
@@ -74,28 +75,31 @@ def call(
     )
 
 
-def run(module: str, *words: str) -> None:
+def run(module: str, *arguments: str) -> None:
     """Run a module to its end. If it fails, end the command with its exit code."""
-    done = call(module, *words)
-    if done.returncode != 0:
-        end(done.returncode)
+    process = call(module, *arguments)
+    if process.returncode != 0:
+        exit_command(process.returncode)
 
 
-def end(code: int) -> NoReturn:
-    """End the command with this exit code. SystemExit would end it with 0."""
+def exit_command(code: int) -> NoReturn:
+    """End the command with this exit code. `main` would turn a SystemExit into 0."""
     raise click.exceptions.Exit(code)
 
 
-def become(module: str, *words: str) -> NoReturn:
-    """Run a module instead of this command, so that signals reach it."""
+def replace_process(module: str, *arguments: str) -> NoReturn:
+    """Replace this process by one that runs a module, so that signals reach the module."""
     sys.stdout.flush()
-    command = _command(module, words)
+    command = _command(module, arguments)
     os.execve(command[0], command, _environment())  # noqa: S606 - this interpreter
 
 
-def _command(module: str, words: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-P", "-m", module, *words]
+def _command(module: str, arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def _environment(project: str | None = None) -> dict[str, str]:
-    return {**os.environ, **variables(), **({PROJECT_VARIABLE: project} if project else {})}
+    environment = {**os.environ, **variables()}
+    if project:
+        environment[PROJECT_VARIABLE] = project
+    return environment

@@ -22,9 +22,9 @@ from job_runners.cli.target import Target
 )
 def tasks(target: Target, limit: int) -> None:
     """List the tasks that failed permanently in the last week, most recently dispatched first."""
-    found = islice(target.api.failed_tasks(), limit)
+    failed = islice(target.api.failed_tasks(), limit)
     headings = ("ID", "TASK", "FAILED", "ERROR")
-    print_list(target, "tasks", found, headings, _row, if_empty=_if_none(target))
+    print_list(target, "tasks", failed, headings, _row, if_empty=_no_failed_tasks(target))
 
 
 @options.command()
@@ -50,64 +50,66 @@ def redrive(
     names = "task ids, --tasks or --dead-letters"
     options.require_one(names, task_ids or None, tasks or None, dead_letters or None)
     if task_ids:
-        return _send(target, task_ids)
+        return _resend(target, task_ids)
     if tasks:
-        return _send_all(target, yes=yes)
-    _redrive_dead_letters(target)
+        return _resend_all(target, yes=yes)
+    _resend_dead_letters(target)
     return Exit.DONE
 
 
-def _redrive_dead_letters(target: Target) -> None:
+def _resend_dead_letters(target: Target) -> None:
     from job_runners.cli.dead_letters import resend
 
     queues = {"failures": target.stack.failures_queue_url, "delayed": target.stack.delay_queue_url}
-    moved = {name: resend(target.client("sqs"), url) for name, url in queues.items()}
+    resent = {name: resend(target.client("sqs"), url) for name, url in queues.items()}
     if target.json:
-        output.print_json(moved)
+        output.print_json(resent)
         return
-    for name, count in moved.items():
+    for name, count in resent.items():
         letters = "1 dead letter" if count == 1 else f"{count} dead letters"
         click.echo(f"{name}: {letters} resent")
 
 
-def _send_all(target: Target, *, yes: bool) -> Exit:
-    """Resend every failed task whose payload was kept. Print the number of other failed tasks."""
-    failed = list(map(target.shown, target.api.failed_tasks()))
-    kept = [each["id"] for each in failed if each["payload"] is not None]
+def _resend_all(target: Target, *, yes: bool) -> Exit:
+    """Resend every failed task whose payload was kept. Print how many other tasks have failed."""
+    failed = list(map(target.printable, target.api.failed_tasks()))
+    kept_ids = [task["id"] for task in failed if task["payload"] is not None]
     if not failed:
-        click.echo(_if_none(target), err=True)
-    if others := len(failed) - len(kept):
+        click.echo(_no_failed_tasks(target), err=True)
+    other_count = len(failed) - len(kept_ids)
+    if other_count:
         click.echo(
-            f"{_count(others)} can't be resent, because the payload wasn't kept. To keep future "
-            "payloads, deploy with KeepTaskPayloads=true.",
+            f"{_count_in_words(other_count)} can't be resent, because the payload wasn't kept. To "
+            "keep future payloads, deploy with KeepTaskPayloads=true.",
             err=True,
         )
-    if kept:
-        confirm(f"Resend {_count(len(kept))} on {target.name}?", yes=yes)
-    code = _send(target, kept)
-    return Exit.REFUSED if others else code
+    if kept_ids:
+        confirm(f"Resend {_count_in_words(len(kept_ids))} on {target.name}?", yes=yes)
+    exit_code = _resend(target, kept_ids)
+    return Exit.REFUSED if other_count else exit_code
 
 
-def _send(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
-    def send(start: str) -> tuple[dict[str, object], str]:
+def _resend(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
+    def resend(start: str) -> tuple[dict[str, object], str]:
         task_id = find_task(target, start)
         new_id = target.api.redrive_task(task_id)
-        text = "resent" + (f" as {output.plain(new_id)}" if new_id else "")
+        text = f"resent as {output.plain(new_id)}" if new_id else "resent"
         return {"id": task_id, "status": "sent", "redriven_as": new_id}, text
 
-    return for_each(target, task_ids, send)
+    return for_each(target, task_ids, resend)
 
 
-def _count(number: int) -> str:
-    return "1 failed task" if number == 1 else f"{number} failed tasks"
+def _count_in_words(count: int) -> str:
+    return "1 failed task" if count == 1 else f"{count} failed tasks"
 
 
-def _if_none(target: Target) -> str:
+def _no_failed_tasks(target: Target) -> str:
     return f"No task has failed on {target.name} in the last week."
 
 
 def _row(task: dict[str, Any]) -> tuple[str, ...]:
-    at = task.get("redriven_at")
-    resent = f"(resent {output.when(at)}, not started) " if at else ""
-    error = f"{resent}{task['error']['kind']}: {task['error']['message']}"
-    return task["id"], task["task_name"], output.when(task["failed_at"]), error
+    error = f"{task['error']['kind']}: {task['error']['message']}"
+    resent_at = task.get("redriven_at")
+    if resent_at:
+        error = f"(resent {output.time_and_age(resent_at)}, not started) {error}"
+    return task["id"], task["task_name"], output.time_and_age(task["failed_at"]), error

@@ -39,10 +39,10 @@ _NOT_ACCEPTED = frozenset(
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded"})
-_RENEW = "Renew them (aws sso login, or a new token), or pass others with --profile."
+_RENEW_HINT = "Renew them (aws sso login, or a new token), or pass others with --profile."
 
 
-def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
+def no_answer_problem(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     """Return the Problem for an API that can't be reached or doesn't answer."""
     hint = "Check that this machine is online. job-runners doctor checks the stack."
     if is_local:
@@ -54,7 +54,7 @@ def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     return Problem(f"Can't reach the API at {url}: {reason}.", hint=hint, code=Exit.NO_ANSWER)
 
 
-def refused(error: ApiError) -> Problem:
+def refusal_problem(error: ApiError) -> Problem:
     """Return the Problem for a call that the API or API Gateway refused."""
     answer = dict(error.body) or None
     if isinstance(error, ApiBusy):
@@ -71,11 +71,13 @@ def refused(error: ApiError) -> Problem:
 
 def _summary(error: ApiError) -> str:
     """Return the API's own description of the error, which is written for people."""
-    problems = [f"{each['field']}: {each['why']}" for each in error.fields]
-    return "\n  ".join([f"{error.body['title']}:", *problems]) if problems else error.problem
+    if not error.fields:
+        return error.problem
+    lines = [f"{field['field']}: {field['why']}" for field in error.fields]
+    return "\n  ".join([f"{error.body['title']}:", *lines])
 
 
-def _why_no_answer() -> str:
+def _no_answer_hint() -> str:
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if endpoint is None:
         return "Check that this machine is online, and that the region's name is right."
@@ -85,7 +87,7 @@ def _why_no_answer() -> str:
     )
 
 
-def explain(error: BaseException) -> Problem | None:
+def aws_problem(error: BaseException) -> Problem | None:
     """Return the Problem for an AWS client's error, or None for any other error."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():
@@ -112,26 +114,27 @@ def explain(error: BaseException) -> Problem | None:
             )
         case CredentialRetrievalError() | TokenRetrievalError() | SSOError():
             return Problem(
-                f"Can't use your AWS credentials: {error}", hint=_RENEW, code=Exit.NO_ACCESS
+                f"Can't use your AWS credentials: {error}", hint=_RENEW_HINT, code=Exit.NO_ACCESS
             )
         case EndpointConnectionError() | ConnectionError() | HTTPClientError():
             return Problem(
                 f"Can't reach AWS: {error}",
-                hint=_why_no_answer(),
+                hint=_no_answer_hint(),
                 code=Exit.NO_ANSWER,
             )
         case ClientError():
-            return _explain_refusal(error)
-        # A ParamValidationError isn't explained, because it is a bug in this command.
+            return _aws_refusal_problem(error)
+        # A ParamValidationError is a bug in this command, so its traceback must show.
         case BotoCoreError() if not isinstance(error, ParamValidationError):
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None
 
 
-def _explain_refusal(error: ClientError) -> Problem:
-    code, reason = error.response["Error"].get("Code", ""), error.response["Error"].get("Message")
+def _aws_refusal_problem(error: ClientError) -> Problem:
+    code = error.response["Error"].get("Code", "")
+    reason = error.response["Error"].get("Message")
     if code in _EXPIRED:
-        return Problem("Your AWS credentials have expired.", hint=_RENEW, code=Exit.NO_ACCESS)
+        return Problem("Your AWS credentials have expired.", hint=_RENEW_HINT, code=Exit.NO_ACCESS)
     if code in _NOT_ACCEPTED:
         return Problem(
             f"AWS doesn't accept your credentials: {reason}",

@@ -1,9 +1,10 @@
 """A proxy that signs a browser's calls to the API with the user's AWS credentials.
 
-Every caller of the proxy acts with these credentials. So the proxy listens only on loopback, and
-below a secret path, because other users of this machine can reach its port too. It also refuses
-calls that another site could make the browser send. These are calls to a host name that was pointed
-at this machine (DNS rebinding), and calls from any page except the dashboard.
+Every caller of the proxy acts with these credentials, so it must refuse everyone but the user.
+It listens only on loopback, below a secret path, because other users of this machine can reach its
+port too. It also refuses calls that a website could make the browser send. These are calls to a
+host name that the site points at this machine (DNS rebinding), and calls from any page except the
+dashboard.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from job_runners.client.connections import Connections
 from job_runners.client.errors import NoAnswer
 from job_runners.client.signing import Access
 
-_MAX_BODY = 6 * 1024 * 1024  # bytes: Lambda's maximum
+_MAX_BODY_BYTES = 6 * 1024 * 1024  # Lambda's maximum
 _TIMEOUT_SECONDS = 35  # API Gateway's timeout is 30
 _FORWARDED = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
 _NOT_FORWARDED = frozenset(
@@ -30,8 +31,8 @@ _NOT_FORWARDED = frozenset(
 
 @contextlib.contextmanager
 def signing_proxy(api_url: str, access: Access, port: int = 0) -> Iterator[str]:
-    """Run the proxy during the with statement and yield its URL. Raises OSError if the port is in
-    use."""
+    """Run the proxy during the with statement and yield its URL. Raises OSError if another program
+    uses the port."""
     server = _Server(("127.0.0.1", port), api_url, access)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -75,26 +76,28 @@ class _Handler(BaseHTTPRequestHandler):
         refusal = self._refusal()
         if refusal:
             self.close_connection = True  # because the call's body isn't read
-            self._answer(403, *_problem(403, "Refused", refusal))
+            headers, body = _problem(403, "Refused", refusal)
+            self._respond(403, headers, body)
             return
-        self._answer(*self._call_api())
+        status, headers, body = self._call_api()
+        self._respond(status, headers, body)
 
     def _call_api(self) -> tuple[int, Message, bytes]:
-        """Send the call to the API and return the answer."""
+        """Send the call to the API and return the status, headers and body of the response."""
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else None
         url = self.server.api_url + self._path
         headers = {name: self.headers[name] for name in _FORWARDED if self.headers[name]}
         signed_headers = self.server.access.headers(self.command, url, data, headers)
         try:
-            answer = self.server.connections.send(
+            response = self.server.connections.send(
                 self.command, url, data, signed_headers, repeatable=self.command == "GET"
             )
         except NoAnswer as error:
             return 502, *_problem(502, "No answer", error.problem)
-        if 300 <= answer.status < 400 and answer.status != 304:
+        if 300 <= response.status < 400 and response.status != 304:
             return 502, *_problem(502, "No answer", _redirect_detail(self.server.api_url))
-        return answer.status, answer.headers, answer.data
+        return response.status, response.headers, response.data
 
     def _refusal(self) -> str | None:
         """Return the reason for refusing this call, or None if it is allowed."""
@@ -111,8 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0").lstrip("0") or "0"
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
             return "A body needs a Content-Length header."
-        if len(length) > len(str(_MAX_BODY)) or int(length) > _MAX_BODY:
-            return f"The body is too large. The limit is {_MAX_BODY:,} bytes."
+        # The first test keeps int() from parsing a very long number.
+        if len(length) > len(str(_MAX_BODY_BYTES)) or int(length) > _MAX_BODY_BYTES:
+            return f"The body is too large. The limit is {_MAX_BODY_BYTES:,} bytes."
         if self.command == "GET" and self._is_dashboard_file:
             return None
         origin = self.headers.get("Origin", f"http://{host}")
@@ -135,10 +139,11 @@ class _Handler(BaseHTTPRequestHandler):
         A browser encodes a space in a query as +, but API Gateway checks the signature of a query
         in which spaces are %20.
         """
-        path, mark, query = self.path[len(self.server.root) - 1 :].partition("?")
-        return path + mark + query.replace("+", "%20")
+        path_and_query = self.path[len(self.server.root) - 1 :]  # begins with the root's last slash
+        path, question_mark, query = path_and_query.partition("?")
+        return path + question_mark + query.replace("+", "%20")
 
-    def _answer(self, status: int, headers: Message, body: bytes) -> None:
+    def _respond(self, status: int, headers: Message, body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in _NOT_FORWARDED:

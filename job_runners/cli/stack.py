@@ -27,15 +27,14 @@ class Stack:
     # Empty for AWS itself. The local AWS creates new ones at every start.
     aws_access_key_id: str = field(default="", repr=False)
     aws_secret_access_key: str = field(default="", repr=False)
-    # The outputs of the project's own template, which only the local AWS knows.
+    # The outputs of the project's own template. Only `job-runners run` fills them.
     own_outputs: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def from_outputs(
         name: str, region: str, outputs: Mapping[str, str], endpoint_url: str = ""
     ) -> "Stack":
-        """Return the stack with these outputs of the template. Raises KeyError if one is
-        missing."""
+        """Return the stack whose template has these outputs. Raises KeyError if one is missing."""
         from job_runners.client.stack_outputs import api_address  # slow to import
 
         return Stack(
@@ -55,24 +54,25 @@ class Stack:
 
     @property
     def is_local(self) -> bool:
-        """Whether the stack is on the local AWS that `make run` starts."""
+        """Whether the stack is on the local AWS that `job-runners run` starts."""
         return bool(self.endpoint_url)
 
     def save(self, path: Path) -> None:
         """Write the stack to a file that only this user can read.
 
-        The project's own outputs are written like the others: TableName as `table_name`.
+        In the file, the names of the project's own outputs are in snake case too.
         """
         values = asdict(self)
-        own = {_snake_case(name): value for name, value in values.pop("own_outputs").items()}
-        write_private(path, json.dumps({**own, **values}, indent=2) + "\n")
+        own_outputs = values.pop("own_outputs")
+        own_values = {_snake_case(name): value for name, value in own_outputs.items()}
+        write_private(path, json.dumps({**own_values, **values}, indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> "Stack":
         """Return the stack that `save` wrote."""
-        known = {each.name for each in fields(Stack)}
+        names = {stack_field.name for stack_field in fields(Stack)}
         values = json.loads(path.read_text())
-        return Stack(**{name: value for name, value in values.items() if name in known})
+        return Stack(**{name: value for name, value in values.items() if name in names})
 
 
 def _snake_case(name: str) -> str:

@@ -1,4 +1,8 @@
-"""Find the stack, the credentials and the organization for a command."""
+"""Find the stack, the credentials and the organization for a command.
+
+Heavy modules, such as botocore, are imported only in the methods that need them. Commands that
+don't need them start faster.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from job_runners.cli import local_aws
 from job_runners.cli.local_aws import REGION
-from job_runners.cli.output import tame
+from job_runners.cli.output import plain_json
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
 from job_runners.places import ROOT
@@ -31,12 +35,12 @@ class HasRaw(Protocol):
         """The API's JSON."""
 
 
-_TRIES = 3  # the most attempts of a call that can be repeated
+_MAX_ATTEMPTS = 3  # for a call that can be repeated
 
 
 @dataclass
 class Target:
-    """The values of the shared options. `explicit` has the names of options on the command line."""
+    """The values of the shared options, and the stack, credentials and API that they select."""
 
     stack_name: str | None = None
     local: bool = False
@@ -46,8 +50,8 @@ class Target:
     profile: str | None = None
     organization: str | None = None
     json: bool = False
-    patience: float = 35  # seconds to wait for the API's answer, 5 more than API Gateway waits
-    explicit: set[str] = field(default_factory=set)
+    api_timeout: float = 35  # seconds, 5 more than API Gateway waits for the API function
+    explicit: set[str] = field(default_factory=set)  # names of the options on the command line
     warns_if_outdated: bool = False  # whether to warn if the local AWS runs older code
 
     def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
@@ -63,10 +67,11 @@ class Target:
         return self.organization or (None if self.token else "default")
 
     @property
-    def owner(self) -> str:
-        """The organization, as part of a sentence."""
-        name = self.organization_id
-        return f"organization {name}" if name else "your organization"
+    def organization_in_words(self) -> str:
+        """The organization in words, for a sentence."""
+        if self.organization_id is None:
+            return "your organization"
+        return f"organization {self.organization_id}"
 
     @cached_property
     def api(self) -> "Api":
@@ -80,14 +85,14 @@ class Target:
             credentials=None if self.token else self._credentials,
             region=None if self.token else self._region,
             organization_id=self.organization_id,
-            timeout=self.patience,
-            max_attempts=_TRIES,
+            timeout=self.api_timeout,
+            max_attempts=_MAX_ATTEMPTS,
         )
 
-    def shown(self, value: "HasRaw") -> dict[str, Any]:
-        """Return a value from the API as JSON. For text output, replace characters that could
+    def printable(self, value: "HasRaw") -> dict[str, Any]:
+        """Return the JSON of a value from the API. For text output, replace characters that could
         control the terminal."""
-        return dict(value.raw if self.json else tame(value.raw))
+        return dict(value.raw if self.json else plain_json(value.raw))
 
     @cached_property
     def access(self) -> "Access":
@@ -119,22 +124,22 @@ class Target:
 
         from job_runners.client.credentials import of_botocore
 
-        found = self._api_session.get_credentials()
-        if found is None:
+        credentials = self._api_session.get_credentials()
+        if credentials is None:
             raise NoCredentialsError
 
-        return lambda: of_botocore(found)
+        return lambda: of_botocore(credentials)
 
     @cached_property
     def api_address(self) -> str:
         """The URL of the API: from --api-url, otherwise from CloudFormation."""
         if self.uses_api_url:
-            return _checked(self.api_url or "")
-        return _checked(self.stack.api_url)
+            return _checked_url(self.api_url or "")
+        return _checked_url(self.stack.api_url)
 
     @property
     def uses_api_url(self) -> bool:
-        """Whether the API is called by its URL, which doesn't tell the stack."""
+        """Whether the command calls the API by a given URL. Then the stack is unknown."""
         return bool(self.api_url) and not self._prefers_stack
 
     @property
@@ -146,11 +151,11 @@ class Target:
     @cached_property
     def stack(self) -> Stack:
         """The stack. Raises Problem if it can't be found."""
-        running = local_aws.find()
-        if running and self._selects(running):
+        local_stack = local_aws.running_stack()
+        if local_stack and self._selects(local_stack):
             if self.warns_if_outdated and not self.json:
                 _warn_if_outdated()
-            return running
+            return local_stack
         if self._named_stack is None and local_aws.is_starting():
             raise Problem(
                 "The local AWS is starting, or stopping.",
@@ -168,13 +173,12 @@ class Target:
 
         return find_stack(self.session, self._named_stack or _default_name())
 
-    def _selects(self, running: Stack) -> bool:
+    def _selects(self, local_stack: Stack) -> bool:
         """Return whether the options select the running local AWS."""
         if self._named_stack is None:
             return True
-        return (
-            self._named_stack == running.name and running.endpoint_url == local_aws.endpoint_url()
-        )
+        uses_endpoint = local_stack.endpoint_url == local_aws.endpoint_url()
+        return uses_endpoint and local_stack.name == self._named_stack
 
     @property
     def _named_stack(self) -> str | None:
@@ -182,7 +186,7 @@ class Target:
 
     @cached_property
     def name(self) -> str:
-        """The stack or the API's URL, as part of a sentence."""
+        """The stack in words or the API's URL, for a sentence."""
         if self.uses_api_url:
             return self.api_url or ""
         return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
@@ -201,8 +205,8 @@ class Target:
     @cached_property
     def stack_session(self) -> "Session":
         """The session with the credentials and region of the stack."""
-        # A stack without an AWS access key of its own is on AWS, or was found through
-        # AWS_ENDPOINT_URL.
+        # Only the stack of a running local AWS has an access key. Any other stack was found with
+        # the user's credentials.
         if not self.stack.aws_access_key_id:
             return self.session
         from botocore.session import Session
@@ -219,14 +223,14 @@ class Target:
 
 
 def _warn_if_outdated() -> None:
-    warning = local_aws.outdated()
+    warning = local_aws.outdated_message()
     if warning:
         import click
 
         click.secho(warning, fg="yellow", err=True)
 
 
-def _checked(url: str) -> str:
+def _checked_url(url: str) -> str:
     from job_runners.client.addresses import checked
     from job_runners.client.errors import ConfigurationError, InsecureAddress
 
@@ -238,7 +242,7 @@ def _checked(url: str) -> str:
 
 
 def configured_name() -> str | None:
-    """Return the stack name in samconfig.toml, which `sam deploy` uses, or None."""
+    """Return the stack name in samconfig.toml, which `sam deploy` uses, or None if it has none."""
     try:
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())
         name: str = config["default"]["global"]["parameters"]["stack_name"]

@@ -1,4 +1,8 @@
-"""Print a job's timeline."""
+"""Print a job's timeline.
+
+The API returns it as acts and records. An act is something that a caller did, such as a cancel. A
+record is an invocation of the job, or something that took time in one, such as a step.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -7,10 +11,10 @@ import click
 
 from job_runners.cli import output
 
-_MOST_ROWS = 200
+_MAX_ROWS = 200
 _HEADINGS = ("started", "took", "what", "outcome")
-# What the outcome of an invocation means. The other outcomes are words already.
-_WORDS = {
+# The outcomes of an invocation in words. An outcome that isn't listed here is printed unchanged.
+_OUTCOMES = {
     "failed": "attempt failed",
     "continued": "time over, continued in the next invocation",
     "slept": "sleeps",
@@ -25,45 +29,49 @@ _ACTS = {"dispatched": "dispatched", "replaced": "payload replaced", "canceled":
 
 
 def print_timeline(timeline: dict[str, Any]) -> None:
-    """Print a timeline as a table: what callers did, and below each invocation what it did."""
-    lines = [(each["at"], 0, _act(each)) for each in timeline["acts"]]
-    for record in timeline["records"]:
-        lines.append((record["began_at"], 1, _row(record)))
-    lines.sort(key=lambda line: line[:2])
-    if not lines:
+    """Print a timeline as a table, in the order of time."""
+    acts = [(act["at"], _act_row(act)) for act in timeline["acts"]]
+    records = [(record["began_at"], _record_row(record)) for record in timeline["records"]]
+    # The sort keeps an act before a record of the same time.
+    timed_rows = sorted([*acts, *records], key=lambda timed_row: timed_row[0])
+    if not timed_rows:
         return
     click.echo(f"\n{click.style('timeline', bold=True)}")
-    output.table(_HEADINGS, [row for _, _, row in lines[:_MOST_ROWS]])
-    if len(lines) > _MOST_ROWS or not timeline["complete"]:
+    output.print_table(_HEADINGS, [row for _, row in timed_rows[:_MAX_ROWS]])
+    if len(timed_rows) > _MAX_ROWS or not timeline["complete"]:
         click.echo("  and more: see the dashboard")
     if timeline["gaps"]:
         click.echo(f"  not recorded: invocations {', '.join(map(str, timeline['gaps']))}")
 
 
-def _act(act: dict[str, Any]) -> list[str]:
-    by = f" by {act['by']}" if act["by"] else ""
-    by += f", continues job {act['rerun_of']}" if act.get("rerun_of") else ""
-    return [output.clock(act["at"]), "", f"{_ACTS.get(act['what'], 'retried')}{by}", ""]
+def _act_row(act: dict[str, Any]) -> list[str]:
+    what = _ACTS.get(act["what"], "retried")
+    if act["by"]:
+        what += f" by {act['by']}"
+    if act.get("rerun_of"):
+        what += f", continues job {act['rerun_of']}"
+    return [output.clock(act["at"]), "", what, ""]
 
 
-def _row(record: dict[str, Any]) -> list[str]:
-    """Return a record as a row. What an invocation did is indented below it."""
-    started, ended = output.clock(record["began_at"]), record["ended_at"]
-    took = _took(record["began_at"], ended) if ended else "so far"
+def _record_row(record: dict[str, Any]) -> list[str]:
+    """Return a record as a row. Records in an invocation are indented below it."""
+    started = output.clock(record["began_at"])
+    ended_at = record["ended_at"]
+    took = _time_between(record["began_at"], ended_at) if ended_at else "so far"
     if record["kind"] != "invocation":
         name = f"{record['kind']} {record['name'] or ''}".rstrip()
         outcome = record["outcome"] or "open"
         by = f" by {record['by']}" if record["by"] else ""
         return [started, took, f"  {name}", f"{outcome}{by}"]
     what = f"invocation {record['claim']} (attempt {record['attempt']})"
-    outcome = _WORDS.get(record["outcome"], record["outcome"]) or "running"
+    outcome = _OUTCOMES.get(record["outcome"], record["outcome"]) or "running"
     if record["error"]:
         step = f" in step {record['name']}" if record["name"] else ""
         outcome = f"{outcome}: {record['error']}{step}"
-    waited = _took(record["ready_at"], record["began_at"])
+    waited = _time_between(record["ready_at"], record["began_at"])
     return [started, took, what, f"{outcome}; waited {waited} for a worker"]
 
 
-def _took(began: str, ended: str) -> str:
-    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+def _time_between(start: str, end: str) -> str:
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     return f"{seconds:.1f} s" if seconds < 10 else output.duration(seconds)

@@ -1,4 +1,4 @@
-"""Parse times and time spans of the command line."""
+"""Parse times and time spans of the command line. The functions are callbacks of click options."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import click
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
+def parse_time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
     """Return the seconds in a time span such as 90, 90s, 15m, 2h or 1d."""
     if value is None:
         return None
@@ -18,22 +18,25 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return float(match[1]) * _UNITS[match[2]]
 
 
-_SHORTEST, _LONGEST = 60, 366 * 86400  # seconds between two occurrences of a schedule
+# Seconds between two occurrences of a schedule.
+_MIN_INTERVAL = 60
+_MAX_INTERVAL = 366 * 86400
 
 
-def interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Return the seconds in an interval for a schedule. Raises click.BadParameter."""
-    found = seconds(ctx, param, value)
-    if found is None:
+def parse_interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Return the seconds in a schedule's interval. Raises click.BadParameter."""
+    seconds = parse_time_span(ctx, param, value)
+    if seconds is None:
         return None
-    if not _SHORTEST <= found <= _LONGEST:
-        too = "short. The minimum is 1m" if found < _SHORTEST else "long. The maximum is 366d"
-        raise click.BadParameter(f"{value!r} is too {too}.")
-    return round(found)
+    if seconds < _MIN_INTERVAL:
+        raise click.BadParameter(f"{value!r} is too short. The minimum is 1m.")
+    if seconds > _MAX_INTERVAL:
+        raise click.BadParameter(f"{value!r} is too long. The maximum is 366d.")
+    return round(seconds)
 
 
-def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    """Return a time in ISO 8601. A time without a zone is in this machine's time zone."""
+def parse_time(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
+    """Return a time in ISO 8601. Without a zone, it is in this machine's time zone."""
     if value is None:
         return None
     try:
@@ -45,10 +48,10 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str
         ) from None
 
 
-def earlier(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """Return the time that a time span ago was, or that is written in ISO 8601."""
+def parse_start(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Return the time that is a time span ago, such as 2h, or a time in ISO 8601."""
     if value is None:
         return None
-    if "-" in value:
-        return datetime.fromisoformat(str(moment(ctx, param, value)))
-    return datetime.now(UTC) - timedelta(seconds=seconds(ctx, param, value) or 0)
+    if "-" in value:  # only a time has one
+        return datetime.fromisoformat(str(parse_time(ctx, param, value)))
+    return datetime.now(UTC) - timedelta(seconds=parse_time_span(ctx, param, value) or 0)

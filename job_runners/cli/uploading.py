@@ -7,15 +7,16 @@ from job_runners.cli.target import Target
 
 
 def upload(target: Target, content: bytes | BinaryIO, name: str, *, why: str) -> str:
-    """Store a file in the organization's folder, and return its key. An existing file of the same
-    name is replaced.
+    """Store a file in the organization's folder, and return its key.
 
-    Raises Problem, which begins with `why`, if the target doesn't tell the bucket or the
-    organization, and for a name that isn't a path.
+    An existing file of the same name is replaced.
+
+    Raises Problem for a name that isn't a path. Raises it with the text `why` if the options don't
+    determine the bucket or the organization.
     """
     if target.uses_api_url or target.organization_id is None:
-        lacks = "--stack NAME" if target.uses_api_url else "--organization NAME"
-        raise Problem(why, hint=f"Pass {lacks} too, so that the command knows where.")
+        option = "--stack NAME" if target.uses_api_url else "--organization NAME"
+        raise Problem(why, hint=f"Pass {option} too, so that the command knows where.")
     from job_runners.client.uploads import key_for
 
     try:

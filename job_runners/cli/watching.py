@@ -13,7 +13,7 @@ from job_runners.cli.output import Job
 
 
 class Screen(Protocol):
-    """Shows jobs while they are followed."""
+    """Shows the jobs that a command follows."""
 
     def show(self, job: Job) -> None:
         """Show a job in its current state."""
@@ -26,13 +26,13 @@ class Lines:
     """Prints a line for each change of a job."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[Any, ...]] = {}
+        self._last: dict[str, tuple[Any, ...]] = {}  # the printed values by job id
 
     def show(self, job: Job) -> None:
         """Print the job if it has changed."""
-        shown_values = (job["status"], job["progress"], state(job))
-        if self._last.get(job["id"]) != shown_values:
-            self._last[job["id"]] = shown_values
+        values = (job["status"], job["progress"], state(job))
+        if self._last.get(job["id"]) != values:
+            self._last[job["id"]] = values
             self._print(job)
 
     def note(self, text: str) -> None:
@@ -72,10 +72,10 @@ class Bars:
             console=output.console(),
         )
         self._bars = {
-            each: self._progress.add_task(
-                "", total=100, name=output.short(each), status="", message=""
+            job_id: self._progress.add_task(
+                "", total=100, name=output.short_id(job_id), status="", message=""
             )
-            for each in ids
+            for job_id in ids
         }
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Bars:
         self._progress.update(
             self._bars[job["id"]],
             completed=100 if job["status"] == "succeeded" else job["progress"],
-            name=f"{output.short(job['id'])}  {job['job_type']}",
+            name=f"{output.short_id(job['id'])}  {job['job_type']}",
             status=f"[{color}]{escape(job['status']):<9}[/]",
             message=state(job),
         )
@@ -103,8 +103,8 @@ class Bars:
         self._progress.console.print(output.plain(text), style="dim")
 
 
-def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
-    """Return the Screen that fits standard output."""
+def open_screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
+    """Return a context manager with the Screen that fits standard output."""
     if sys.stdout.isatty() and not as_json:
         return Bars(ids)
     return nullcontext(JsonLines() if as_json else Lines())
@@ -112,41 +112,45 @@ def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Scree
 
 def state(job: Job) -> str:
     """Return a line with the job's error, the reason for its wait or its latest message."""
-    return output.one_line(_state(job))
+    return output.one_line(_state_in_words(job))
 
 
-def waits_for(found: dict[str, Any] | None) -> str | None:
+def wait_in_words(wait: dict[str, Any] | None) -> str | None:
     """Return the reason for a job's wait in words.
 
-    Return None if the job doesn't wait, or if the API is too old to tell.
+    `wait` is None if the job doesn't wait, or if the API is too old to return the reason. Then
+    return None.
     """
-    if found is None:
+    if wait is None:
         return None
-    if found["kind"] == "job":
-        return f"the end of job {found['name']}"
-    if found["kind"] == "time":
-        return f"the end of its sleep {found['name']}, at {output.clock(found['until'])}"
-    if found["kind"] == "signal":
-        names = " or ".join(found["names"])
-        return f"the signal {names}, until {output.clock(found['until'])} (job-runners signal)"
-    if found["kind"] == "group":
-        counts = found.get("counts")
-        ended = f": {counts_of(counts)}" if counts else ""
-        return f"the jobs of its group {found['name']}{ended}"
-    if found["kind"] != "line":
-        return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
-    # A viewer doesn't get keys that come from payloads.
-    key = "" if found["key"] in (None, "*") else f", {found['key']}"
-    return f"its turn in queue {found['name']}{key}"
+    name = wait["name"]
+    match wait["kind"]:
+        case "job":
+            return f"the end of job {name}"
+        case "time":
+            return f"the end of its sleep {name}, at {output.clock(wait['until'])}"
+        case "signal":
+            names = " or ".join(wait["names"])
+            return f"the signal {names}, until {output.clock(wait['until'])} (job-runners signal)"
+        case "group":
+            counts = wait.get("counts")
+            ended = f": {counts_in_words(counts)}" if counts else ""
+            return f"the jobs of its group {name}{ended}"
+        case "line":
+            # The API hides keys from payloads from viewers. An undivided queue has the key *.
+            key = "" if wait["key"] in (None, "*") else f", {wait['key']}"
+            return f"its turn in queue {name}{key}"
+        case kind:
+            return f"{kind.replace('_', ' ')} {name}, which is paused"
 
 
-def counts_of(group: dict[str, Any]) -> str:
-    """Return in words how many members of a group have ended."""
+def counts_in_words(group: dict[str, Any]) -> str:
+    """Return how many members of a group have ended, in words."""
     ended = f"{group['total'] - group['open']:,} of {group['total']:,} have ended"
     return f"{ended}, {group['failed']:,} failed" if group["failed"] else ended
 
 
-def _state(job: Job) -> str:
+def _state_in_words(job: Job) -> str:
     error = job.get("error") or {}
     match job["status"]:
         case "failed":
@@ -156,16 +160,14 @@ def _state(job: Job) -> str:
             after = f"{error.get('kind')}: {error.get('message')}"
             return f"{attempt} at {output.clock(job['run_at'])}, after {after}"
         case "scheduled" if job.get("waits_for"):
-            return f"waits for {waits_for(job['waits_for'])}"
+            return f"waits for {wait_in_words(job['waits_for'])}"
         case "scheduled" if "run_at" in job:
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":
-            words = waits_for(job.get("waits_for"))
-            return (
-                f"waits for {words}"
-                if words
-                else "waits (run `job-runners pause` to see what is paused)"
-            )
+            reason = wait_in_words(job.get("waits_for"))
+            if reason is None:
+                return "waits (run `job-runners pause` to see what is paused)"
+            return f"waits for {reason}"
         case "running" if job.get("cancel_requested"):
             return "asked to stop when it next saves a checkpoint"
     return job.get("result_message") or ""

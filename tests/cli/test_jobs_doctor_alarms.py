@@ -8,7 +8,7 @@ from doctor_findings import findings
 from expanded_template import deployed, of_type
 from fake_account import Account
 from fake_stack import alarm
-from job_runners.cli.doctor.alarms import CANARY_ALARM, WHAT_TO_DO
+from job_runners.cli.doctor.alarms import ADVICE, CANARY_ALARM
 from jobs_command import jobs
 
 
@@ -59,8 +59,8 @@ def test_the_states_of_the_alarms_are_told(account: Account) -> None:
 
 def test_doctor_knows_the_alarms_of_the_template() -> None:
     template = deployed(WorkerCanary="Canary10Percent5Minutes")
-    assert of_type(template, "AWS::CloudWatch::Alarm").keys() == WHAT_TO_DO.keys()
+    assert of_type(template, "AWS::CloudWatch::Alarm").keys() == ADVICE.keys()
     usual = of_type(deployed(), "AWS::CloudWatch::Alarm").keys()
-    assert WHAT_TO_DO.keys() - usual == {CANARY_ALARM}
-    named = set(re.findall(r"\{(\w+)\}", " ".join(WHAT_TO_DO.values())))
+    assert ADVICE.keys() - usual == {CANARY_ALARM}
+    named = set(re.findall(r"\{(\w+)\}", " ".join(ADVICE.values())))
     assert named <= template["Resources"].keys()

@@ -40,8 +40,8 @@ LARGE = {"text": "".join(chr(0x4E00 + number % 20_000) for number in range(30_00
 def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """Yield a stack whose tables and bucket are those of this process."""
     stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
-    monkeypatch.setattr(local_aws, "find", lambda: stack)
-    monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    monkeypatch.setattr(local_aws, "running_stack", lambda: stack)
+    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     monkeypatch.setattr(organization, "_LAG", 0)  # the index of this AWS lags behind nothing
     monkeypatch.setattr(organization, "_THREADS", 1)  # moto lists no versions beside a delete
     monkeypatch.delenv("JOBS_API_URL", raising=False)

@@ -175,12 +175,12 @@ def test_on_a_terminal_a_list_says_when_and_how_long_ago(
     created = datetime.now(UTC) - timedelta(hours=3, minutes=50)
     row: dict[str, Any] = job("queued", created_at=created.isoformat())
     monkeypatch.setattr(output, "_on_a_terminal", lambda: True)
-    shown = output.when(row["created_at"])
+    shown = output.time_and_age(row["created_at"])
     local = created.astimezone()
     assert f"{local:%H:%M:%S}  4 h ago" in shown
 
 
 def test_in_a_pipe_a_time_is_itself(api: FakeApi) -> None:
     assert not sys.stdout.isatty()
-    assert output.when("2026-11-24T12:00:00.000Z") == "2026-11-24T12:00:00.000Z"
-    assert output.when(None) == ""
+    assert output.time_and_age("2026-11-24T12:00:00.000Z") == "2026-11-24T12:00:00.000Z"
+    assert output.time_and_age(None) == ""

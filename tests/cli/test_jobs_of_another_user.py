@@ -24,15 +24,15 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def start(module: str, *_: Any, **__: Any) -> None:
         found.append(module)
-        project_tools.end(0)
+        project_tools.exit_command(0)
 
     monkeypatch.delenv("SUDO_UID", raising=False)
     monkeypatch.setattr(places, "IS_CHECKOUT", False)
     monkeypatch.delenv("JOBS_PROJECT")
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
-    monkeypatch.setattr(account, "region", lambda _: "eu-west-1")
+    monkeypatch.setattr(account, "check_account", lambda _: "eu-west-1")
     monkeypatch.setattr(ejected, "eject", lambda: start("eject"))
-    for name in ("call", "run", "become"):
+    for name in ("call", "run", "replace_process"):
         monkeypatch.setattr(project_tools, name, start)
     return found
 

@@ -177,13 +177,13 @@ class FakeApi:
 def test_each_kind_of_work_that_ends_otherwise_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kinds, "_PAUSE", 0.0)
+    monkeypatch.setattr(kinds, "_POLL_SECONDS", 0.0)
     no_lines = SimpleNamespace(lines_naming=lambda _: [])
     monkeypatch.setattr(Logs, "between", lambda *_: no_lines)
     target = Target()
     times = {"created_at": "2026-01-01T00:00:00Z", "started_at": "2026-01-01T00:00:02Z"}
     target.__dict__["api"] = FakeApi(**times)
-    work = kinds.Work(target, patience=0.0)
+    work = kinds.Work(target, max_wait=0.0)
     kinds.dispatch_all(work)
     found = {each.check: each for each in kinds.check_all(work)}
     problems = {name: each.what for name, each in found.items() if each.verdict == "wrong"}

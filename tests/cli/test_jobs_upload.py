@@ -27,8 +27,8 @@ def stack(api: FakeApi, aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command find a stack whose bucket is moto's."""
     found = Stack.from_outputs("job-runners", REGION, OUTPUTS)
     found = replace(found, api_url=os.environ["JOBS_API_URL"])
-    monkeypatch.setattr(local_aws, "find", lambda: found)
-    monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    monkeypatch.setattr(local_aws, "running_stack", lambda: found)
+    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     monkeypatch.delenv("JOBS_API_URL")
 
 

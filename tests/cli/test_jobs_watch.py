@@ -152,7 +152,7 @@ def test_when_the_time_is_over_it_says_which_jobs_go_on(api: FakeApi) -> None:
 def test_an_api_that_is_away_for_a_while_is_waited_for(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "_PAUSE", 0)
+    monkeypatch.setattr(polling, "_RETRY_SECONDS", 0)
     for _ in range(4):
         api.on(*view(), 503, problem(503, "a service did not answer"), Retry_After="0")
     api.on(*view(), 200, job("succeeded"))

@@ -21,8 +21,8 @@ def erase(organization_id: str) -> Any:
 def test_an_organisation_is_gone_with_every_version_of_its_files(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_aws, "find", lambda: local.stack)
-    monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    monkeypatch.setattr(local_aws, "running_stack", lambda: local.stack)
+    monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
     aws, stack, name = session(local.stack), local.stack, f"org-{uuid.uuid4()}"
     s3 = aws.client("s3", endpoint_url=stack.endpoint_url)
     uploaded = f"uploads/{name}/people.csv"

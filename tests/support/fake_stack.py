@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from job_runners.cli.doctor.alarms import CANARY_ALARM, WHAT_TO_DO
+from job_runners.cli.doctor.alarms import ADVICE, CANARY_ALARM
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -38,9 +38,7 @@ RESOURCES = {
     "FailuresLogGroup": ("AWS::Logs::LogGroup", "log-failures"),
     "AccessLogGroup": ("AWS::Logs::LogGroup", "log-access"),
     **{
-        name: ("AWS::CloudWatch::Alarm", f"alarm-{name}")
-        for name in WHAT_TO_DO
-        if name != CANARY_ALARM
+        name: ("AWS::CloudWatch::Alarm", f"alarm-{name}") for name in ADVICE if name != CANARY_ALARM
     },
 }
 

@@ -1,4 +1,4 @@
-"""job-runners batch: dispatch a batch, which is a job with members."""
+"""job-runners batch: dispatch a batch, which is a job that waits for other jobs, its members."""
 
 import json
 import re
@@ -17,8 +17,9 @@ from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
 
-_MOST_INLINE = 1_000  # members of one request
-_PLACE = re.compile(r"^members\.\d+\.?")  # in the request, before a field's name
+_MAX_INLINE_MEMBERS = 1_000  # more members than this go into a file in the stack's bucket
+# What the API's errors put before the name of a member's field.
+_MEMBER_PREFIX = re.compile(r"^members\.\d+\.?")
 
 
 @options.command(epilog=payload.HELP)
@@ -74,67 +75,73 @@ def command(
     lines = _read_lines(file)
     members = list(lines.values())
     if job_type is not None:
-        members = [{"job_type": job_type, "payload": each} for each in members]
-    given: dict[str, Any] = {
-        "stop_after_failures": stop_after_failures,
-        "then": then and {"job_type": then, "payload": payload.read_payload(pairs, None)},
-    }
-    if len(members) <= _MOST_INLINE:
-        given["members"] = members
+        members = [{"job_type": job_type, "payload": line} for line in members]
+    request: dict[str, Any] = {"stop_after_failures": stop_after_failures}
+    if then is not None:
+        then_payload = payload.read_payload(pairs, payload_option=None)
+        request["then"] = {"job_type": then, "payload": then_payload}
+    if len(members) <= _MAX_INLINE_MEMBERS:
+        request["members"] = members
     else:
-        text = "\n".join(json.dumps(each, ensure_ascii=False) for each in members)
+        text = "\n".join(json.dumps(member, ensure_ascii=False) for member in members)
         content = text.encode()
-        given["members_file"] = upload(
+        digest = sha256(content).hexdigest()[:32]
+        request["members_file"] = upload(
             target,
             content,
-            f"batches/{sha256(content).hexdigest()[:32]}.jsonl",
-            why=f"More than {_MOST_INLINE:,} members go into a file in the stack's bucket.",
+            f"batches/{digest}.jsonl",
+            why=f"More than {_MAX_INLINE_MEMBERS:,} members go into a file in the stack's bucket.",
         )
-    with payload.explained(job_type) if job_type else nullcontext():
+    with payload.add_hint_if_invalid(job_type) if job_type else nullcontext():
         try:
-            made = target.api.dispatch_batch(**given, idempotency_key=idempotency_key)
+            batch = target.api.dispatch_batch(**request, idempotency_key=idempotency_key)
         except Problem as problem:
-            raise _with_lines(problem, list(lines)) from problem.__cause__
-    batch = target.shown(made) | {"replayed": made.replayed}
-    text = f"{batch['total']:,} members, {listing.outcome(made)}"
-    return listing.print_dispatched(target, batch, text, watch=watch)
+            raise _naming_lines(problem, list(lines)) from problem.__cause__
+    result = target.printable(batch) | {"replayed": batch.replayed}
+    text = f"{result['total']:,} members, {listing.outcome_in_words(batch)}"
+    return listing.print_dispatched(target, result, text, watch=watch)
 
 
 def _read_lines(file: str) -> dict[int, dict[str, Any]]:
-    """Return the JSON objects in a file by their line, counted from 1. Raises click.UsageError.
+    """Return the JSON objects in a file, keyed by line number from 1. Raises click.UsageError.
 
-    The whole file is read first, so that a broken line stops the command before any dispatch.
+    This reads the whole file, so that a broken line stops the command before any dispatch.
     """
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"Can't read {file}: {error}") from None
     return {
-        number: _object(line, number)
+        number: _parse_object(line, number)
         for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     }
 
 
-def _with_lines(problem: Problem, numbers: Sequence[int]) -> Problem:
-    """Return a refusal of jobs or members that names their lines. `numbers` has the line of each
-    job or member."""
-    answer = problem.answer if isinstance(problem.answer, dict) else {}
+def _naming_lines(problem: Problem, line_numbers: Sequence[int]) -> Problem:
+    """Return the API's refusal of members with their lines in the user's file.
+
+    `line_numbers` has the line of each member. If the refusal isn't about members, return it
+    unchanged.
+    """
+    refusal = problem.answer if isinstance(problem.answer, dict) else {}
     lines = []
-    for each in answer.get("errors") or ():
-        # Members in a file get the line of the uploaded file, which has no blank lines.
-        index = each["line"] - 1 if "line" in each else each.get("index", -1)
-        if index not in range(len(numbers)):
+    for error in refusal.get("errors") or ():
+        index = error.get("index", -1)
+        if "line" in error:  # of the uploaded file, which has no blank lines
+            index = error["line"] - 1
+        if index not in range(len(line_numbers)):
             return problem
-        field = _PLACE.sub("", each["field"])
-        lines.append(f"line {numbers[index]}: {f'{field}: ' if field else ''}{each['why']}")
+        field = _MEMBER_PREFIX.sub("", error["field"])
+        why = f"{field}: {error['why']}" if field else error["why"]
+        lines.append(f"line {line_numbers[index]}: {why}")
     if not lines:
         return problem
-    text = "\n  ".join([f"{answer.get('title')}:", *lines])
-    return Problem(text, hint=problem.hint, code=problem.code, answer=answer)
+    text = "\n  ".join([f"{refusal.get('title')}:", *lines])
+    return Problem(text, hint=problem.hint, code=problem.code, answer=refusal)
 
 
-def _object(line: str, number: int) -> dict[str, Any]:
+def _parse_object(line: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError as error:

@@ -8,4 +8,4 @@ from job_runners.cli.target import Target
 def command(target: Target) -> None:  # noqa: ARG001
     """Build the functions for AWS, as samconfig.toml says: sam build."""
     project_tools.require_project()
-    project_tools.become("job_runners.building.sam", "build")
+    project_tools.replace_process("job_runners.building.sam", "build")

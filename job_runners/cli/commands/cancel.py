@@ -17,9 +17,9 @@ def command(target: Target, job_ids: tuple[str, ...], members: bool) -> Exit:
     that waits for a group is canceled once all members have ended."""
 
     def cancel(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.shown(target.api.cancel(job_id, members=members))
+        job = target.printable(target.api.cancel(job_id, members=members))
         if job["status"] == "canceled":
-            return job, output.status("canceled")
+            return job, output.colored_status("canceled")
         if job["status"] == "waiting":
             return job, "is canceled once its members have ended"
         return job, "asked to stop; if it finishes before its next checkpoint, it succeeds"

@@ -43,7 +43,7 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
             "Other users can see command lines, and the shell keeps them in its history. Leave "
             "VALUE out to type the secret at a prompt or to pass it on standard input."
         )
-    config = _config(target)  # finds the stack before the user types a value
+    config = _config(target)  # finds the stack, which may fail, before the user types a value
     if value is None:
         value = _read_value(name, secret=secret)
     config.set(name, value, secret=secret)
@@ -74,13 +74,14 @@ def delete_setting(target: Target, name: str) -> None:
     _print_done(target, {"name": name}, f"Deleted {name} for {_stack_in_words(target)}.")
 
 
-for each in (set_setting, list_settings, delete_setting):
-    command.add_command(each)
+for subcommand in (set_setting, list_settings, delete_setting):
+    command.add_command(subcommand)
 
 
 def _row(setting: dict[str, Any]) -> tuple[str, ...]:
-    changed = output.ago(setting["changed_at"])
-    return setting["name"], setting["type"], changed, setting["value"] or ""
+    changed = output.relative_time(setting["changed_at"])
+    value = setting["value"] or ""  # None for a secret
+    return setting["name"], setting["type"], changed, value
 
 
 def _config(target: Target) -> AppConfig:
@@ -88,16 +89,16 @@ def _config(target: Target) -> AppConfig:
 
 
 def _stack_in_words(target: Target) -> str:
-    """Return the name of the stack that has the settings. JOBS_API_URL doesn't change it."""
+    """Return the stack in words. Target.name could be the API's URL, which settings don't use."""
     return LOCAL if target.stack.is_local else f"stack {target.stack.name}"
 
 
 def _read_value(name: str, *, secret: bool) -> str:
     if can_ask():
-        typed: str = click.prompt(f"Value of {name}", hide_input=secret, err=True)
-        return typed
-    value = sys.stdin.read()
-    return value.removesuffix("\n").removesuffix("\r")
+        value: str = click.prompt(f"Value of {name}", hide_input=secret, err=True)
+        return value
+    text = sys.stdin.read()
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _print_done(target: Target, result: dict[str, str], text: str) -> None:

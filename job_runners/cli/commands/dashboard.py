@@ -19,7 +19,7 @@ def command(target: Target, port: int | None) -> None:
     The dashboard has your credentials and a secret address: don't share the address."""
     from job_runners.cli.signing_proxy import signing_proxy
 
-    target.api.job_types()  # fails here, not in the page, if the API can't be used
+    target.api.job_types()  # so that a missing permission shows here, not in the page
     try:
         with signing_proxy(target.api_address, target.access, port or 0) as url:
             if target.json:
@@ -29,12 +29,12 @@ def command(target: Target, port: int | None) -> None:
                     f"{url}\nThe dashboard of {target.name}. Open this address in your browser. "
                     "Press Ctrl-C to stop."
                 )
-            _until_stopped()
-    except OSError as taken:
-        raise Problem(f"Can't use port {port}: {taken.strerror}.") from None
+            _wait_for_ctrl_c()
+    except OSError as error:
+        raise Problem(f"Can't use port {port}: {error.strerror}.") from None
 
 
-def _until_stopped() -> None:
+def _wait_for_ctrl_c() -> None:
     try:
         while True:
             time.sleep(3600)

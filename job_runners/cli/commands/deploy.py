@@ -17,9 +17,11 @@ def command(target: Target, config_env: str | None) -> None:
     from job_runners.cli import account
 
     project_tools.require_project()
-    words = ["--config-env", config_env] if config_env else []
-    region = account.region(target)
-    if words:  # a build takes a minute
-        project_tools.run("job_runners.building.deploy", "--region", region, *words, "--check")
+    region = account.check_account(target)
+    arguments = ["--region", region]
+    if config_env:
+        arguments += ["--config-env", config_env]
+        # A build takes a minute, so check the environment before it.
+        project_tools.run("job_runners.building.deploy", *arguments, "--check")
     project_tools.run("job_runners.building.sam", "build")
-    project_tools.become("job_runners.building.deploy", "--region", region, *words)
+    project_tools.replace_process("job_runners.building.deploy", *arguments)

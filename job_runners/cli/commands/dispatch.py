@@ -8,32 +8,32 @@ import click
 
 from job_runners.cli import listing, options, output, payload, times
 from job_runners.cli.completion import names_of
-from job_runners.cli.known import note_unknown_queue
+from job_runners.cli.known import warn_of_unknown_queue
 from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.client import models
 
-# Warn only if the job starts earlier than requested by more than this. A slow response can cause a
-# smaller difference.
+# Warn only if the job starts at least this much earlier than the user requested. A slow response
+# can cause a smaller difference.
 _TOLERANCE = timedelta(seconds=10)
 
 
 @options.command(epilog=payload.HELP)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
+@click.option("--payload", "payload_option", metavar="JSON", help=payload.OPTION_HELP)
 @click.option("--queue", metavar="NAME", help="Queue (default: the job type's own).")
 @click.option(
     "--run-at",
     metavar="TIME",
-    callback=times.moment,
+    callback=times.parse_time,
     help="Earliest start, such as 2026-05-01T09:00 (default zone: this machine's).",
 )
 @click.option(
     "--delay",
     metavar="SPAN",
-    callback=times.seconds,
+    callback=times.parse_time_span,
     help="Time to wait before the job may start, such as 90s or 15m.",
 )
 @click.option(
@@ -67,7 +67,7 @@ def command(
     target: Target,
     job_type: str,
     pairs: tuple[str, ...],
-    whole: str | None,
+    payload_option: str | None,
     queue: str | None,
     run_at: str | None,
     delay: float | None,
@@ -88,31 +88,32 @@ def command(
     _check_secret(secret, on_end, on_failure)
     body = {
         "job_type": job_type,
-        "payload": payload.read_payload(pairs, whole),
+        "payload": payload.read_payload(pairs, payload_option),
         "queue_name": queue,
         "run_at": run_at,
         "delay": delay,
         "on_end": _follow_up(on_end, secret),
         "on_failure": _follow_up(on_failure, secret),
     }
-    given = {name: value for name, value in body.items() if value is not None}
-    with payload.explained(job_type, pairs):
-        made = _dispatch(target, given, idempotency_key)
-    job = listing.dispatched(target, made)
+    request = {name: value for name, value in body.items() if value is not None}
+    with payload.add_hint_if_invalid(job_type, pairs):
+        job = _dispatch(target, request, idempotency_key)
+    result = listing.dispatch_result(target, job)
     if queue is not None:
-        note_unknown_queue(
+        warn_of_unknown_queue(
             target, queue, "the job is in it, and only job-runners queues limit limits it"
         )
     if not target.json:
-        _warn_if_earlier(job, given)
-    text = f"{job_type} {listing.outcome(made)}, {job['status']}"
-    return listing.print_dispatched(target, job, text, watch=watch)
+        _warn_if_earlier(result, request)
+    text = f"{job_type} {listing.outcome_in_words(job)}, {result['status']}"
+    return listing.print_dispatched(target, result, text, watch=watch)
 
 
-def _dispatch(target: Target, given: dict[str, Any], key: str | None) -> models.Job:
+def _dispatch(target: Target, request: dict[str, Any], key: str | None) -> models.Job:
     try:
-        return target.api.dispatch(**given, idempotency_key=key)
+        return target.api.dispatch(**request, idempotency_key=key)
     except Problem as problem:
+        # The client creates a key if the user passes none. Its errors have the key.
         sent_key = getattr(problem.__cause__, "idempotency_key", None)
         if sent_key and problem.code is Exit.NO_ANSWER:
             show = f"job-runners show --idempotency-key {shlex.quote(sent_key)}"
@@ -135,25 +136,35 @@ def _check_secret(secret: str | None, *follow_ups: str | None) -> None:
         )
 
 
-def _follow_up(named: str | None, secret: str | None) -> str | dict[str, str | None] | None:
-    """Return a follow-up as the API takes it."""
-    return {"webhook": named, "secret": secret} if _is_url(named) else named
+def _follow_up(type_or_url: str | None, secret: str | None) -> str | dict[str, str | None] | None:
+    """Return a follow-up, which is a job type or a webhook, in the form of the API's request."""
+    if _is_url(type_or_url):
+        return {"webhook": type_or_url, "secret": secret}
+    return type_or_url
 
 
-def _warn_if_earlier(job: Job, given: dict[str, Any]) -> None:
-    """Warn if the request replaced a waiting job's payload, but the job starts earlier than
-    requested."""
+def _warn_if_earlier(job: Job, request: dict[str, Any]) -> None:
+    """Warn if the request changed an existing job that starts earlier than the user requested.
+
+    A request for a unique job may replace the payload of a job that waits. The job type's rule then
+    limits how far the request can postpone the start.
+    """
     if job["unique_outcome"] != "replaced" or job["replayed"]:
         return
     changed_at = datetime.fromisoformat(job["updated_at"])
-    if "run_at" in given:
-        requested = datetime.fromisoformat(given["run_at"])
+    if "run_at" in request:
+        requested = datetime.fromisoformat(request["run_at"])
     else:  # the delay starts when the API receives the request, a moment before it writes the row
-        requested = changed_at + timedelta(seconds=given.get("delay", 0))
-    run_at = job["run_at"]
-    if requested - (datetime.fromisoformat(run_at) if run_at else changed_at) > _TOLERANCE:
+        requested = changed_at + timedelta(seconds=request.get("delay", 0))
+    if job["run_at"]:
+        start = datetime.fromisoformat(job["run_at"])
+        start_in_words = f"at {output.clock(job['run_at'])}"
+    else:
+        start = changed_at
+        start_in_words = "now"
+    if requested - start > _TOLERANCE:
         click.secho(
-            f"The job starts {f'at {output.clock(run_at)}' if run_at else 'now'}, earlier than "
+            f"The job starts {start_in_words}, earlier than "
             f"requested: its rule postpones it no further (job-runners types {job['job_type']}).",
             fg="yellow",
             err=True,

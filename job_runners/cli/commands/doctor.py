@@ -27,31 +27,31 @@ def command(target: Target) -> Exit:
         findings.append(finding)
         if not target.json and not _needs_aws(target, finding):
             print_finding(finding)
-    wrong = sum(each.verdict is Verdict.WRONG for each in findings)
+    problem_count = sum(finding.verdict is Verdict.WRONG for finding in findings)
     if target.json:
         output.print_json(
             {
                 "stack": target.stack.name,
-                "healthy": not wrong,
-                "findings": [each.as_json() for each in findings],
+                "healthy": not problem_count,
+                "findings": [finding.as_json() for finding in findings],
             }
         )
     else:
-        skipped = [each for each in findings if _needs_aws(target, each)]
+        skipped = [finding.check for finding in findings if _needs_aws(target, finding)]
         if skipped:
-            names = ", ".join(each.check for each in skipped)
+            names = ", ".join(skipped)
             click.echo(f"\n{len(skipped)} checks need a stack on AWS: {names}.")
-        unknown = sum(each.verdict is Verdict.UNKNOWN for each in findings)
-        _print_summary(target, wrong, unknown - len(skipped))
-    return Exit.REFUSED if wrong else Exit.DONE
+        unknown_count = sum(finding.verdict is Verdict.UNKNOWN for finding in findings)
+        _print_summary(target, problem_count, unknown_count - len(skipped))
+    return Exit.REFUSED if problem_count else Exit.DONE
 
 
 def _needs_aws(target: Target, finding: "Finding") -> bool:
-    """Return whether a check was skipped because the stack is local, which is no problem of it."""
+    """Return whether the check was skipped because the stack is on the local AWS."""
     from job_runners.cli.doctor.checks import CHECKS
 
     return target.stack.is_local and any(
-        each.name == finding.check and each.not_local_because for each in CHECKS
+        check.name == finding.check and check.not_local_because for check in CHECKS
     )
 
 
@@ -63,7 +63,7 @@ def print_finding(finding: "Finding") -> None:
         click.echo(f"{'':<30}{click.style('fix: ', dim=True)}{output.plain(finding.fix)}")
 
 
-def _print_summary(target: Target, wrong: int, unknown: int) -> None:
-    problems = "1 problem" if wrong == 1 else f"{wrong or 'No'} problems"
-    rest = f" {unknown} could not be checked." if unknown else ""
+def _print_summary(target: Target, problem_count: int, unknown_count: int) -> None:
+    problems = "1 problem" if problem_count == 1 else f"{problem_count or 'No'} problems"
+    rest = f" {unknown_count} could not be checked." if unknown_count else ""
     click.echo(f"\n{problems} found with {target.name}.{rest}")

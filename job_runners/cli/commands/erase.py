@@ -31,8 +31,8 @@ def command(target: Target, yes: bool) -> None:
         raise click.UsageError(
             "Pass --organization ID on the command line. JOBS_ORGANIZATION doesn't count here."
         )
-    # With / or #, the name could lead to another organization's folder or records.
-    if not {"/", "#"}.isdisjoint(target.organization):
+    # / and # separate the parts of paths and keys, so the name could match another organization's.
+    if "/" in target.organization or "#" in target.organization:
         raise click.UsageError(
             f"{target.organization!r} isn't an organization, because it contains # or /."
         )
@@ -43,24 +43,25 @@ def command(target: Target, yes: bool) -> None:
 
     _connect(target)
     organization = Organization(target.organization)
-    where = f"stack {target.stack.name}" if not target.stack.is_local else "the local AWS"
+    stack_in_words = "the local AWS" if target.stack.is_local else f"stack {target.stack.name}"
     try:
         with client_errors():
-            jobs = organization.count_jobs()
+            job_count = organization.count_jobs()
             _refuse_unfinished(organization)
             if not yes:
-                _confirm(organization.name, jobs, where)
+                _confirm(organization.name, job_count, stack_in_words)
             removed = organization.erase(_show_progress)
     except NotDeleted as error:
         hint = "Fix this and run the command again, and it will continue."
         raise Problem(str(error), hint=hint) from None
+    # In the meantime, a caller may have dispatched jobs.
     _refuse_unfinished(organization, removed_jobs=removed["jobs"])
     if target.json:
         output.print_json({"organization_id": organization.name, "removed": dict(removed)})
         return
-    parts = [f"{what} {count:,}" for what, count in removed.items() if count]
-    what = output.plain(", ".join(parts) or "nothing was left")
-    click.echo(f"Erased {output.plain(organization.name)} from {where}: {what}.")
+    counts = [f"{kind} {count:,}" for kind, count in removed.items() if count]
+    summary = output.plain(", ".join(counts) or "nothing was left")
+    click.echo(f"Erased {output.plain(organization.name)} from {stack_in_words}: {summary}.")
     click.echo("docs/operate/data.md lists what remains elsewhere, and for how long.", err=True)
 
 
@@ -88,7 +89,7 @@ def _refuse_unfinished(organization: "Organization", removed_jobs: int = 0) -> N
     if len(organization.unfinished) > MAX_LISTED:
         listed_jobs.append("and more")
     already_removed = f" ({removed_jobs:,} jobs were already removed)" if removed_jobs else ""
-    lines = "\n".join(f"  {each}" for each in listed_jobs)
+    lines = "\n".join(f"  {job}" for job in listed_jobs)
     raise Problem(
         f"{organization.name} has unfinished jobs{already_removed}:\n{lines}",
         hint="Block its callers. Wait for these jobs or cancel them (job-runners cancel ID). Then "
@@ -96,8 +97,8 @@ def _refuse_unfinished(organization: "Organization", removed_jobs: int = 0) -> N
     )
 
 
-def _confirm(name: str, jobs: int, where: str) -> None:
-    question = f"Erase {name} from {where}: {jobs:,} jobs, all its files?"
+def _confirm(name: str, job_count: int, stack_in_words: str) -> None:
+    question = f"Erase {name} from {stack_in_words}: {job_count:,} jobs, all its files?"
     require_terminal(question)
     click.echo(output.plain(question), err=True)
     typed = click.prompt("Type its name", err=True, default="", show_default=False)
@@ -105,6 +106,6 @@ def _confirm(name: str, jobs: int, where: str) -> None:
         raise Problem("The name doesn't match. Nothing was removed.")
 
 
-def _show_progress(jobs: int) -> None:
+def _show_progress(job_count: int) -> None:
     if sys.stderr.isatty():
-        click.echo(f"{jobs:,} jobs removed", err=True)
+        click.echo(f"{job_count:,} jobs removed", err=True)

@@ -1,4 +1,7 @@
-"""job-runners failures: list the error groups of an organization, and retry or resolve them."""
+"""job-runners failures: list and resolve the error groups of an organization.
+
+An error group is the failures of one job type with the same kind of error in the same function.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ _HEADINGS = ("ID", "TYPE", "ERROR", "IN", "FAILURES", "STATE", "LAST SEEN", "NOT
 _NO_FAILURES = "No job of {} has failed."
 
 
-@options.group(lists=True)
+@options.group(lists_by_default=True)
 def command() -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
     approximate. `job-runners list --error-group` lists the jobs of a group, and `job-runners retry
@@ -24,29 +27,25 @@ def command() -> None:
 @options.command(name="list")
 def list_error_groups(target: Target) -> None:
     """List error groups, most recently seen first."""
-    if_empty = _NO_FAILURES.format(target.owner)
-    found = target.api.error_groups()
-    print_list(target, "error_groups", found, _HEADINGS, _row, if_empty=if_empty)
+    if_empty = _NO_FAILURES.format(target.organization_in_words)
+    groups = target.api.error_groups()
+    print_list(target, "error_groups", groups, _HEADINGS, _row, if_empty=if_empty)
 
 
 @options.command()
 @click.argument("error_group_id")
 def resolve(target: Target, error_group_id: str) -> None:
     """Mark an error group as resolved. If it comes back, it is listed as regressed."""
-    changed = target.api.resolve_error_group(
-        find_error_group(target, error_group_id), resolved=True
-    )
-    _print(target, target.shown(changed))
+    group = target.api.resolve_error_group(find_error_group(target, error_group_id), resolved=True)
+    _print(target, target.printable(group))
 
 
 @options.command()
 @click.argument("error_group_id")
 def reopen(target: Target, error_group_id: str) -> None:
     """Mark an error group as not resolved."""
-    changed = target.api.resolve_error_group(
-        find_error_group(target, error_group_id), resolved=False
-    )
-    _print(target, target.shown(changed))
+    group = target.api.resolve_error_group(find_error_group(target, error_group_id), resolved=False)
+    _print(target, target.printable(group))
 
 
 @options.command()
@@ -54,29 +53,29 @@ def reopen(target: Target, error_group_id: str) -> None:
 @click.argument("text")
 def note(target: Target, error_group_id: str, text: str) -> None:
     """Set the note of an error group. Pass "" to remove it."""
-    changed = target.api.note_error_group(find_error_group(target, error_group_id), text or None)
-    _print(target, target.shown(changed))
+    group = target.api.note_error_group(find_error_group(target, error_group_id), text or None)
+    _print(target, target.printable(group))
 
 
-for _each in (list_error_groups, resolve, reopen, note, tasks, redrive):
-    command.add_command(_each)
+for subcommand in (list_error_groups, resolve, reopen, note, tasks, redrive):
+    command.add_command(subcommand)
 
 
 def _print(target: Target, group: dict[str, Any]) -> None:
     if target.json:
         output.print_json(group)
     else:
-        click.echo(f"{output.short(group['id'])}  {group['state']}")
+        click.echo(f"{output.short_id(group['id'])}  {group['state']}")
 
 
 def _row(group: dict[str, Any]) -> tuple[str, ...]:
     return (
-        output.short(group["id"]),
+        output.short_id(group["id"]),
         group["job_type"],
         group["error_kind"],
         group["frame"] or "",
         f"about {group['failures']:,}",
         group["state"],
-        output.when(group["last_seen_at"]),
+        output.time_and_age(group["last_seen_at"]),
         group["note"] or "",
     )

@@ -20,14 +20,16 @@ def command(target: Target, folder: str, github: bool) -> None:
 
     files = new_project(Path(folder), github=github)
     problem = lock(Path(folder))
-    files += [] if problem else [Path(folder) / "uv.lock"]
+    if not problem:
+        files.append(Path(folder) / "uv.lock")
     if target.json:
         print_json({"files": list(map(str, files))})
         return
     for file in files:
         click.echo(f"Wrote  {os.path.relpath(file)}")
-    is_here = Path(folder).resolve() == Path.cwd()
-    lines = ["", "Next", *([] if is_here else [f"  cd {folder}"])]
+    lines = ["", "Next"]
+    if Path(folder).resolve() != Path.cwd():
+        lines.append(f"  cd {folder}")
     lines += ["  job-runners test      checks the job, and runs its test"]
     lines += ["  job-runners run       starts a local AWS with the job, until Ctrl-C"]
     click.echo("\n".join(lines))

@@ -8,11 +8,11 @@ import click
 from job_runners.cli import options, output
 from job_runners.cli.completion import names_of
 from job_runners.cli.finding import find_error_group
-from job_runners.cli.known import check_job_type, note_unknown_queue
+from job_runners.cli.known import check_job_type, warn_of_unknown_queue
 from job_runners.cli.listing import print_list
 from job_runners.cli.output import Job
 from job_runners.cli.target import Target
-from job_runners.cli.times import earlier
+from job_runners.cli.times import parse_start
 from job_runners.cli.watching import state
 
 STATUSES = (
@@ -56,14 +56,14 @@ STATUSES = (
 @click.option(
     "--since",
     metavar="TIME",
-    callback=earlier,
+    callback=parse_start,
     help="Show only jobs created in this time, such as 15m, 2h or 1d, or since a time such as "
     "2026-05-01T09:00. With --status failed: jobs that failed then.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."
 )
-@click.option("--all", "every", is_flag=True, help="Show all jobs.")
+@click.option("--all", "show_all", is_flag=True, help="Show all jobs.")
 def command(
     target: Target,
     status: str | None,
@@ -74,7 +74,7 @@ def command(
     error_group_id: str | None,
     since: datetime | None,
     limit: int,
-    every: bool,
+    show_all: bool,
 ) -> None:
     """List your organization's jobs, newest first. With --status failed, sort by failure time.
 
@@ -83,7 +83,7 @@ def command(
     progress, time and message.
     """
     error_group = find_error_group(target, error_group_id) if error_group_id else None
-    found = target.api.list(
+    matches = target.api.list(
         status=status,
         job_type=job_type,
         queue_name=queue,
@@ -92,15 +92,15 @@ def command(
         since=since,
         error_group=error_group,
     )
-    jobs = list(found if every else islice(found, limit))
+    jobs = list(matches if show_all else islice(matches, limit))
     if not jobs and job_type:
         check_job_type(target, job_type)
     if not jobs and queue:
-        note_unknown_queue(target, queue, "only jobs dispatched to it by name can be in it")
+        warn_of_unknown_queue(target, queue, "only jobs dispatched to it by name can be in it")
     headings = ("ID", "TYPE", "STATUS", "", "CREATED", "")
-    if_empty = f"No matching jobs of {target.owner} on {target.name}."
+    if_empty = f"No matching jobs of {target.organization_in_words} on {target.name}."
     print_list(target, "jobs", jobs, headings, _row, if_empty=if_empty)
-    if jobs and not target.json and not every and next(found, None):
+    if jobs and not target.json and not show_all and next(matches, None):
         click.echo(
             f"Showing the newest {limit}. For more, pass a higher --limit, or --all.", err=True
         )
@@ -108,10 +108,10 @@ def command(
 
 def _row(job: Job) -> tuple[str, ...]:
     return (
-        output.short(job["id"]),
+        output.short_id(job["id"]),
         job["job_type"],
         job["status"],
         f"{job['progress']:.0f}%",
-        output.when(job["created_at"]),
+        output.time_and_age(job["created_at"]),
         state(job),
     )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from job_runners.cli.output import Job
 
 _COLORS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
-# Fields that aren't printed as name=value: a line shows them in another way, or they are the same
-# in every line.
+# Fields that aren't printed as name=value, because a line shows them in another way, or because
+# they are the same in every line.
 _NOT_LISTED = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "stream", "invocation"),
@@ -36,7 +36,7 @@ _NOT_LISTED = frozenset(
 )
 @click.option(
     "--since",
-    callback=times.seconds,
+    callback=times.parse_time_span,
     default="1d",
     metavar="TIME",
     help="How far back to search for a task's lines, such as 2h or 7d (default 1d). Jobs don't "
@@ -55,9 +55,9 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
     from job_runners.cli import log_following
     from job_runners.cli.log_lines import Logs
 
-    job = _find(target, work_id)
+    job = _find_job(target, work_id)
     if job is None:
-        work_id = _find_task(target, work_id)
+        work_id = _find_task_id(target, work_id)
         logs = Logs.between(target, time.time() - since, time.time() + since)
     else:
         work_id = job["id"]
@@ -84,11 +84,11 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
         click.echo(text, err=True)
 
 
-def _find(target: Target, work_id: str) -> "Job | None":
-    """Return the job whose id is, or starts with, this text. Return None if there is no such job,
-    because the id may be a task's."""
+def _find_job(target: Target, work_id: str) -> "Job | None":
+    """Return the job whose id starts with `work_id`. If there is none, return None: the id may be a
+    task's."""
     try:
-        return target.shown(target.api.get(find_job(target, work_id)))
+        return target.printable(target.api.get(find_job(target, work_id)))
     except NoMatchingId:
         return None
     except Problem as problem:
@@ -97,10 +97,10 @@ def _find(target: Target, work_id: str) -> "Job | None":
         raise
 
 
-def _find_task(target: Target, start: str) -> str:
-    """Return a task's whole id. Raises Problem for a text that can't be one.
+def _find_task_id(target: Target, start: str) -> str:
+    """Return a task's whole id. Raises Problem if `start` can't be the start of an id.
 
-    Otherwise, a search for the text would show lines of other jobs that contain it.
+    A search of the logs for any other text would show the lines of other jobs that contain it.
     """
     if not re.fullmatch(r"[0-9a-f]{4,32}", start):
         raise Problem(
@@ -119,25 +119,31 @@ def _find_task(target: Target, start: str) -> str:
 
 def _print(line: "Line") -> None:
     level = str(line.fields.get("level", ""))
-    more = {} if line.is_report else line.fields
     attempt_and_invocation = _attempt_and_invocation(line)
-    hidden = _NOT_LISTED | {"attempt"} if attempt_and_invocation else _NOT_LISTED
-    text = [
-        output.moment(line.time),
+    columns = [
+        output.time_of_day(line.time),
         f"{line.group:<8}",
         click.style(f"{output.plain(_kind(line)):<7}", fg=_COLORS.get(level)),
-        *attempt_and_invocation,
-        output.plain(_report_in_words(line.fields["record"]) if line.is_report else _message(line)),
-        *(
-            click.style(output.plain(f"{name}={value}"), dim=True)
-            for name, value in more.items()
-            if name not in hidden
-        ),
     ]
-    click.echo(" ".join(text))
+    if attempt_and_invocation:
+        columns.append(click.style(output.plain(f"{attempt_and_invocation:<4}"), dim=True))
+    if line.is_report:
+        columns.append(output.plain(_report_in_words(line.fields["record"])))
+    else:
+        columns.append(output.plain(_message(line)))
+        columns += _listed_fields(line, without_attempt=bool(attempt_and_invocation))
+    click.echo(" ".join(columns))
     if "exception" in line.fields:
-        exception = output.plain(str(line.fields["exception"]))
-        click.echo("\n".join(f"    {each}" for each in exception.splitlines()))
+        click.echo(output.indent_lines(str(line.fields["exception"]), 4))
+
+
+def _listed_fields(line: "Line", *, without_attempt: bool) -> list[str]:
+    hidden = _NOT_LISTED | {"attempt"} if without_attempt else _NOT_LISTED
+    return [
+        click.style(output.plain(f"{name}={value}"), dim=True)
+        for name, value in line.fields.items()
+        if name not in hidden
+    ]
 
 
 def _kind(line: "Line") -> str:
@@ -146,17 +152,16 @@ def _kind(line: "Line") -> str:
     return str(line.fields.get("stream") or line.fields.get("level", ""))
 
 
-def _attempt_and_invocation(line: "Line") -> list[str]:
-    """Return the attempt and invocation of a job's line, such as 1/2.
+def _attempt_and_invocation(line: "Line") -> str:
+    """Return the attempt and invocation that wrote a job's line, such as "1/2".
 
-    The list is empty if no invocation of a job wrote the line: a lone number would explain nothing
-    there.
+    Return only the attempt for a task. Return "" if no invocation of a job or task wrote the line.
     """
-    attempt, invocation = line.fields.get("attempt"), line.fields.get("invocation")
+    attempt = line.fields.get("attempt")
+    invocation = line.fields.get("invocation")
     if attempt is None or (invocation is None and "task_id" not in line.fields):
-        return []
-    attempt_and_invocation = f"{attempt}/{invocation}" if invocation is not None else str(attempt)
-    return [click.style(output.plain(f"{attempt_and_invocation:<4}"), dim=True)]
+        return ""
+    return str(attempt) if invocation is None else f"{attempt}/{invocation}"
 
 
 def _message(line: "Line") -> str:

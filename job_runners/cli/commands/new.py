@@ -31,27 +31,27 @@ def command(target: Target, name: str, package: str | None) -> None:
     project_tools.require_project()
     from job_runners.building.new_job import new_job
 
-    written = new_job(name, package)
+    new_files = new_job(name, package)
     if target.json:
-        files = list(map(str, written.files))
-        print_json({"files": files, "table": str(written.table), "entry": written.entry})
+        files = list(map(str, new_files.files))
+        print_json({"files": files, "table": str(new_files.table), "entry": new_files.entry})
     else:
-        click.echo(_next_steps(name, written))
+        click.echo(_next_steps(name, new_files))
 
 
-def _next_steps(name: str, written: "Written") -> str:
-    lines = [f"Wrote  {relative_path(path)}" for path in written.files]
-    if written.entry:
+def _next_steps(name: str, new_files: "Written") -> str:
+    lines = [f"Wrote  {relative_path(path)}" for path in new_files.files]
+    if new_files.entry:
         lines += [
             "",
-            f"Add this line to JOBS in {relative_path(written.table)}. The command can't add it,",
+            f"Add this line to JOBS in {relative_path(new_files.table)}. The command can't add it,",
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
-            f"    {written.entry}",
+            f"    {new_files.entry}",
         ]
     from job_runners.building.package_files import how_to_add, requirements_file
 
-    requirements = requirements_file(written.table.parents[1])
-    add = how_to_add("a package", Path(relative_path(requirements)))
+    requirements = requirements_file(new_files.table.parents[1])
+    how_to_add_package = how_to_add("a package", Path(relative_path(requirements)))
     run = f"{COMMAND} run"
     return "\n".join(
         [
@@ -61,6 +61,6 @@ def _next_steps(name: str, written: "Written") -> str:
             f"Run it            {run:22} starts a local AWS until Ctrl-C",
             "                  In another terminal:",
             f'                  {COMMAND} dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            add,
+            how_to_add_package,
         ]
     )

@@ -4,13 +4,13 @@ from typing import Any
 
 from job_runners.cli import options, output
 from job_runners.cli.commands.queues import waiting_in_words
-from job_runners.cli.known import note_unknown_queue
+from job_runners.cli.known import warn_of_unknown_queue
 from job_runners.cli.listing import print_done, print_list
 from job_runners.cli.target import Target
 
 
 @options.command()
-@options.pausable
+@options.job_type_or_queue
 def command(target: Target, kind: str, name: str | None) -> None:
     """Pause a job type, or with --queue a queue. New jobs are accepted and wait.
 
@@ -26,12 +26,14 @@ def command(target: Target, kind: str, name: str | None) -> None:
         headings = ("KIND", "NAME", "PAUSED", "WAITING")
         print_list(target, "paused", target.api.paused(), headings, _row, if_empty=if_empty)
         return
-    entry = target.shown(target.api.pause(kind, name))
+    entry = target.printable(target.api.pause(kind, name))
     if kind == "queue":
-        note_unknown_queue(target, name, "the pause applies only to jobs dispatched to it by name")
+        warn_of_unknown_queue(
+            target, name, "the pause applies only to jobs dispatched to it by name"
+        )
     print_done(target, entry, f"Paused: {kind.replace('_', ' ')} {name}")
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     kind = entry["kind"].replace("_", " ")
-    return kind, entry["name"], output.when(entry["paused_at"]), waiting_in_words(entry)
+    return kind, entry["name"], output.time_and_age(entry["paused_at"]), waiting_in_words(entry)

@@ -1,4 +1,8 @@
-"""job-runners queues: show and limit queues."""
+"""job-runners queues: show and limit queues.
+
+A queue may be divided by a field, such as the organization. Each value of the field is a key, and
+the queue's limits apply to each key separately. A key has slots, which running jobs hold.
+"""
 
 from itertools import islice
 from typing import Any
@@ -13,7 +17,7 @@ from job_runners.cli.target import Target
 _HEADINGS = ("QUEUE", "KEY OR TYPE", "IN USE", "WAITING", "OLDEST WAIT", "LAST START", "", "LIMITS")
 
 
-@options.group(lists=True)
+@options.group(lists_by_default=True)
 def command() -> None:
     """Show and limit queues. Without a subcommand, list the queues.
 
@@ -25,24 +29,24 @@ def command() -> None:
 @options.command(name="list")
 @click.option(
     "--limit",
-    "most",
+    "max_count",
     type=click.IntRange(1, 10_000),
     default=100,
     help="Number of queues to show (default 100).",
 )
-def list_queues(target: Target, most: int) -> None:
+def list_queues(target: Target, max_count: int) -> None:
     """Show the limits of each queue. For the first of its keys in use, also show the slots in use,
     the number of waiting jobs, the longest wait and the last start.
 
     Jobs of queues without limits are counted by job type, from at most 1,000 jobs of the stack.
     If none of a type runs, its last start is the latest among jobs created near the oldest one.
     """
-    found = list(map(target.shown, islice(target.api.queues(), most)))
-    backlog = target.shown(target.api.backlog())
+    queues = list(map(target.printable, islice(target.api.queues(), max_count)))
+    backlog = target.printable(target.api.backlog())
     if target.json:
-        output.print_json({"queues": found, "backlog": backlog})
+        output.print_json({"queues": queues, "backlog": backlog})
         return
-    output.table(_HEADINGS, [row for queue in found for row in _rows(queue, backlog)])
+    output.print_table(_HEADINGS, [row for queue in queues for row in _rows(queue, backlog)])
     if backlog["more"]:
         click.echo("Over 1,000 jobs run or wait for a worker. Only 1,000 were counted.", err=True)
 
@@ -51,41 +55,47 @@ def list_queues(target: Target, most: int) -> None:
 @click.argument("name")
 @click.option(
     "--limit",
-    "most",
+    "max_count",
     type=click.IntRange(1, 10_000),
     default=100,
     help="Number of keys to show (default 100).",
 )
-def show(target: Target, name: str, most: int) -> None:
+def show(target: Target, name: str, max_count: int) -> None:
     """Show a queue's limits, its keys that are in use, and the jobs that have slots."""
-    queue = target.shown(target.api.queue(name))
-    keys = list(map(target.shown, islice(target.api.concurrency_keys(name), most)))
-    facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
-    # The API accepts any name, because a job can be dispatched to a queue of any name.
-    if not keys and not any(facts):
+    queue = target.printable(target.api.queue(name))
+    keys = list(map(target.printable, islice(target.api.concurrency_keys(name), max_count)))
+    settings = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
+    # The API returns no error for an unknown name, because a queue may have any name.
+    if not keys and not any(settings):
         check_queue(target, name)
     if target.json:
         output.print_json({**queue, "keys": keys})
         return
-    output.print_facts(_facts(queue))
-    for each in keys:
-        click.echo(f"\n{click.style(output.plain(each['key']), bold=True)}")
-        waits = f", since {output.when(each['oldest_waiting_since'])}" if each["waiting"] else ""
-        click.echo(f"  waiting      {waiting_in_words(each)}{waits}")
-        if each["next_start_at"]:
-            click.echo(f"  next start   {output.when(each['next_start_at'])}")
-        for holder in each["holders"]:
-            whose = output.plain(holder["organization_id"] or "")
-            since = output.when(holder["since"])
-            click.echo(f"  in use by    {output.short(holder['job_id'])}  {whose}  {since}")
+    output.print_details(_details(queue))
+    for key in keys:
+        _print_key(key)
 
 
-for _each in (list_queues, show, limit):
-    command.add_command(_each)
+for subcommand in (list_queues, show, limit):
+    command.add_command(subcommand)
 
 
-def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
-    changed = f"{output.when(queue['changed_at'])} by {queue['changed_by'] or 'unknown'}"
+def _print_key(key: dict[str, Any]) -> None:
+    click.echo(f"\n{click.style(output.plain(key['key']), bold=True)}")
+    waiting = waiting_in_words(key)
+    if key["waiting"]:
+        waiting += f", since {output.time_and_age(key['oldest_waiting_since'])}"
+    click.echo(f"  waiting      {waiting}")
+    if key["next_start_at"]:
+        click.echo(f"  next start   {output.time_and_age(key['next_start_at'])}")
+    for holder in key["holders"]:
+        organization = output.plain(holder["organization_id"] or "")
+        since = output.time_and_age(holder["since"])
+        click.echo(f"  in use by    {output.short_id(holder['job_id'])}  {organization}  {since}")
+
+
+def _details(queue: dict[str, Any]) -> list[tuple[str, str]]:
+    changed = f"{output.time_and_age(queue['changed_at'])} by {queue['changed_by'] or 'unknown'}"
     paused = queue["paused"]
     return [
         ("queue", queue["name"]),
@@ -100,64 +110,75 @@ def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...
     """Return a row for each key in use, or for each job type of a queue without keys in use. If
     there are none, return one row for the queue."""
     limits = queue["limits"]
-    words = limits_in_words(limits)
-    rows: list[tuple[str, ...]] = [
-        (
-            queue["name"],
-            each["key"],
-            _in_use(each, limits),
-            waiting_in_words(each),
-            output.ago(each["oldest_waiting_since"]),
-            output.ago(each["last_started_at"]),
-            _state(queue),
-            words,
+    rows = [
+        _row(
+            queue,
+            key["key"],
+            in_use=_slots_in_words(key, limits),
+            waiting=waiting_in_words(key),
+            counts=key,
         )
-        for each in queue["keys"]
+        for key in queue["keys"]
     ]
     at_least = "at least " if backlog["more"] else ""
     if not limits:
         rows += [
-            (
-                queue["name"],
-                each["job_type"],
-                f"{at_least}{each['running']}",
-                f"{at_least}{each['waiting']}",
-                output.ago(each["oldest_waiting_since"]),
-                output.ago(each["last_started_at"]),
-                _state(queue),
-                words,
+            _row(
+                queue,
+                counts["job_type"],
+                in_use=f"{at_least}{counts['running']}",
+                waiting=f"{at_least}{counts['waiting']}",
+                counts=counts,
             )
-            for each in backlog["jobs"]
-            if each["queue_name"] == queue["name"] and (each["waiting"] or each["running"])
+            for counts in backlog["jobs"]
+            if counts["queue_name"] == queue["name"] and (counts["waiting"] or counts["running"])
         ]
-    rows = rows or [(queue["name"], "", "", "", "", "", _state(queue), words)]
+    if not rows:
+        rows = [(queue["name"], "", "", "", "", "", _state(queue), limits_in_words(limits))]
     if queue["keys_cursor"]:
-        more = f"job-runners queues show {queue['name']}"
-        rows.append((queue["name"], "and more", *[""] * 4, more, ""))
+        show_command = f"job-runners queues show {queue['name']}"
+        rows.append((queue["name"], "and more", "", "", "", "", show_command, ""))
     return rows
 
 
-def _in_use(key: dict[str, Any], limits: dict[str, Any] | None) -> str:
-    slots = limits and limits["slots"]
+def _row(
+    queue: dict[str, Any], key_or_type: str, *, in_use: str, waiting: str, counts: dict[str, Any]
+) -> tuple[str, ...]:
+    return (
+        queue["name"],
+        key_or_type,
+        in_use,
+        waiting,
+        output.relative_time(counts["oldest_waiting_since"]),
+        output.relative_time(counts["last_started_at"]),
+        _state(queue),
+        limits_in_words(queue["limits"]),
+    )
+
+
+def _slots_in_words(key: dict[str, Any], limits: dict[str, Any] | None) -> str:
+    slots = limits["slots"] if limits else None
     return f"{key['slots_in_use']} of {slots}" if slots else str(key["slots_in_use"])
 
 
 def _state(queue: dict[str, Any]) -> str:
-    paused, changed = queue["paused"], queue["changed_at"]
-    words = [
-        f"paused {_pause_in_words(paused)}" if paused else "",
-        f"changed {output.ago(changed)}" if changed else "",
-    ]
-    return ", ".join(filter(None, words))
+    parts = []
+    if queue["paused"]:
+        parts.append(f"paused {_pause_in_words(queue['paused'])}")
+    if queue["changed_at"]:
+        parts.append(f"changed {output.relative_time(queue['changed_at'])}")
+    return ", ".join(parts)
 
 
-def _pause_in_words(paused: dict[str, Any]) -> str:
-    waiting = waiting_in_words(paused)
-    return output.ago(paused["paused_at"]) + (f", {waiting} wait" if waiting else "")
+def _pause_in_words(pause: dict[str, Any]) -> str:
+    age = output.relative_time(pause["paused_at"])
+    waiting = waiting_in_words(pause)
+    return f"{age}, {waiting} wait" if waiting else age
 
 
-def waiting_in_words(found: dict[str, Any]) -> str:
-    """Return the number of jobs that wait in a queue or under a pause, or "" if it isn't known."""
-    if found.get("waiting") is None:
+def waiting_in_words(entry: dict[str, Any]) -> str:
+    """Return the number of jobs that wait for a key or a pause, or "" if the API doesn't count
+    them."""
+    if entry.get("waiting") is None:
         return ""
-    return f"over {found['waiting']}" if found["more_waiting"] else str(found["waiting"])
+    return f"over {entry['waiting']}" if entry["more_waiting"] else str(entry["waiting"])

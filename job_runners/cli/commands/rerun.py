@@ -4,7 +4,7 @@ import click
 
 from job_runners.cli import options
 from job_runners.cli.for_each_job import for_each_job
-from job_runners.cli.listing import dispatched
+from job_runners.cli.listing import dispatch_result
 from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -28,14 +28,14 @@ def command(target: Target, job_ids: tuple[str, ...], from_step: str | None, wat
     payload and queue of the job, which doesn't change."""
     if from_step is not None and len(job_ids) != 1:
         raise click.UsageError("--from applies to one job. Pass one id.")
-    copies: list[str] = []
+    new_ids: list[str] = []
 
     def rerun(job_id: str) -> tuple[dict[str, object], str]:
-        job = dispatched(target, target.api.rerun(job_id, from_step=from_step))
-        copies.append(job["id"])
+        job = dispatch_result(target, target.api.rerun(job_id, from_step=from_step))
+        new_ids.append(job["id"])
         return job, str(job["id"])
 
-    code = for_each_job(target, job_ids, rerun)
-    if watch and copies:
-        return watch_jobs(target, copies) or code
-    return code
+    exit_code = for_each_job(target, job_ids, rerun)
+    if watch and new_ids:
+        return watch_jobs(target, new_ids) or exit_code
+    return exit_code

@@ -8,12 +8,12 @@ from job_runners.cli.target import Target
 
 
 @options.command()
-@options.pausable
+@options.job_type_or_queue
 def command(target: Target, kind: str, name: str | None) -> None:
     """Resume a paused job type, or with --queue a paused queue. Waiting jobs start in order."""
     if name is None:
         raise click.UsageError("Pass a job type, or --queue NAME.")
-    was_paused = any((each.kind, each.name) == (kind, name) for each in target.api.paused())
+    was_paused = any((pause.kind, pause.name) == (kind, name) for pause in target.api.paused())
     target.api.resume(kind, name)
     what = f"{kind.replace('_', ' ')} {name}"
     if target.json or was_paused:

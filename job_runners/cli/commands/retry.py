@@ -33,7 +33,7 @@ from job_runners.cli.target import Target
 )
 @click.option(
     "--payload",
-    "whole",
+    "payload_option",
     metavar="JSON",
     help='Payload to start over with (one job only): JSON, "-" or @FILE.',
 )
@@ -51,7 +51,7 @@ def command(
     error_group: str | None,
     batch: str | None,
     rate: float,
-    whole: str | None,
+    payload_option: str | None,
     yes: bool,
     watch: bool,
 ) -> Exit:
@@ -63,29 +63,33 @@ def command(
     options.require_one(names, job_ids or None, failed or None, error_group, batch)
     if job_type and not failed:
         raise click.UsageError("--type requires --failed.")
-    if whole is not None and len(job_ids) != 1:
+    if payload_option is not None and len(job_ids) != 1:
         raise click.UsageError("--payload applies to one job. Pass one id.")
-    payload = None if whole is None else read_payload((), whole)
+    payload = None if payload_option is None else read_payload((), payload_option)
     if not job_ids:
         job_ids = _failed_jobs(target, job_type, error_group, batch)
         if job_ids:
-            type_and_space = f"{job_type} " if job_type else ""
-            what = f"{len(job_ids)} failed {type_and_space}job{'s'[: len(job_ids) != 1]}"
-            confirm(f"Retry {what} of {target.owner}, on {target.name}?", yes=yes)
+            noun = "job" if len(job_ids) == 1 else "jobs"
+            what = f"{job_type} {noun}" if job_type else noun
+            confirm(
+                f"Retry {len(job_ids)} failed {what} of {target.organization_in_words}, on "
+                f"{target.name}?",
+                yes=yes,
+            )
         elif not target.json:
             click.echo("No failed jobs.", err=True)
 
-    retried: list[str] = []
+    retried_ids: list[str] = []
 
     def retry(job_id: str) -> tuple[dict[str, object], str]:
-        job = target.shown(target.api.retry(job_id, payload))
-        retried.append(job["id"])
-        return job, output.status(job["status"])
+        job = target.printable(target.api.retry(job_id, payload))
+        retried_ids.append(job["id"])
+        return job, output.colored_status(job["status"])
 
-    code = for_each_job(target, job_ids, retry, rate)
-    if watch and retried:
-        return watch_jobs(target, retried) or code
-    return code
+    exit_code = for_each_job(target, job_ids, retry, rate)
+    if watch and retried_ids:
+        return watch_jobs(target, retried_ids) or exit_code
+    return exit_code
 
 
 def _failed_jobs(
@@ -94,11 +98,11 @@ def _failed_jobs(
     """Return the ids of all failed jobs of an error group, of a batch, or of the organization."""
     if batch is not None:
         members = target.api.batch_members(find_job(target, batch, "batch"), status="failed")
-        return tuple(each.id for each in members if each.job)
+        return tuple(member.id for member in members if member.job)
     if error_group is not None:
         error_group = find_error_group(target, error_group)
-    found = target.api.list(status="failed", job_type=job_type, error_group=error_group)
-    ids = tuple(each.id for each in found)
+    jobs = target.api.list(status="failed", job_type=job_type, error_group=error_group)
+    ids = tuple(job.id for job in jobs)
     if not ids and job_type:
         check_job_type(target, job_type)
     return ids

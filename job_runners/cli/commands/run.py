@@ -51,9 +51,9 @@ from job_runners.cli.target import Target
 )
 def command(
     target: Target,  # noqa: ARG001
-    **given: object,
+    **settings: object,  # the options above,
 ) -> None:
     """Run the project's jobs on a local AWS until Ctrl-C. Your changes reload on save. What jobs do
     and print is shown as it happens."""
     project_tools.require_project()
-    project_tools.become("job_runners.local.run", json.dumps(given))
+    project_tools.replace_process("job_runners.local.run", json.dumps(settings))

@@ -9,8 +9,8 @@ from job_runners.cli import options, output, payload, times
 from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
 from job_runners.cli.listing import (
-    dispatched,
-    outcome,
+    dispatch_result,
+    outcome_in_words,
     print_dispatched,
     print_done,
     print_list,
@@ -23,7 +23,7 @@ _NO_SCHEDULES = (
     "Schedules declared in code appear within a minute. Each belongs to the organization that it "
     "names: pass --organization."
 )
-# The values of the facts "defined" and "overrides" of a schedule.
+# Values of the lines "defined" and "overrides" of `job-runners schedules show`.
 _OF_ANOTHER_VERSION = (
     "by another version of the code, not by this version. The schedule is removed 15 minutes "
     "after the other version is gone"
@@ -32,10 +32,10 @@ _OVERRIDES = (
     "the schedule of this name that the code declares (RECURRING). The declared "
     "one becomes active 5 minutes after this one is deleted"
 )
-_LIMIT = 1000  # the maximum per organization
+_MAX_SCHEDULES = 1000  # per organization
 
 
-@options.group(lists=True)
+@options.group(lists_by_default=True)
 def command() -> None:
     """Dispatch jobs by cron or at an interval. Without a subcommand, list the schedules."""
 
@@ -43,8 +43,8 @@ def command() -> None:
 @options.command(name="list")
 def list_schedules(target: Target) -> None:
     """List schedules with their last and next occurrence."""
-    schedules = islice(target.api.schedules(), _LIMIT)
-    if_empty = _NO_SCHEDULES.format(target.owner)
+    schedules = islice(target.api.schedules(), _MAX_SCHEDULES)
+    if_empty = _NO_SCHEDULES.format(target.organization_in_words)
     print_list(target, "schedules", schedules, _HEADINGS, _row, if_empty=if_empty)
 
 
@@ -52,11 +52,11 @@ def list_schedules(target: Target) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
     """Show a schedule with its payload and next five occurrences."""
-    schedule = target.shown(target.api.schedule(name))
+    schedule = target.printable(target.api.schedule(name))
     if target.json:
         output.print_json(schedule)
         return
-    output.print_facts(_facts(schedule))
+    output.print_details(_details(schedule))
 
 
 def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int:  # noqa: ARG001
@@ -71,7 +71,7 @@ def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str
 @click.argument("name", shell_complete=schedule_names())
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
+@click.option("--payload", "payload_option", metavar="JSON", help=payload.OPTION_HELP)
 @click.option(
     "--cron", metavar="TIMES", help="Cron expression with five fields, such as '0 2 * * *'."
 )
@@ -81,7 +81,7 @@ def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str
 @click.option(
     "--every",
     metavar="SPAN",
-    callback=times.interval,
+    callback=times.parse_interval,
     help="Interval instead of --cron, such as 15m, 2h or 1d (1m to 366d). Intervals are "
     "aligned to 1970-01-01 00:00 UTC.",
 )
@@ -104,7 +104,7 @@ def put(
     name: str,
     job_type: str,
     pairs: tuple[str, ...],
-    whole: str | None,
+    payload_option: str | None,
     **rules: Any,  # cron, timezone, every, missed and overlap
 ) -> None:
     """Create or replace a schedule. A paused schedule stays paused.
@@ -114,22 +114,23 @@ def put(
     job-runners schedules put sync sync_list --every 15m items:='["ada"]'
     """
     options.require_one("--cron or --every", rules["cron"], rules["every"])
-    with payload.explained(job_type, pairs):
-        made = target.api.put_schedule(
-            name,
-            job_type,
-            payload=payload.read_payload(pairs, whole),
-            **rules,
+    with payload.add_hint_if_invalid(job_type, pairs):
+        schedule = target.printable(
+            target.api.put_schedule(
+                name,
+                job_type,
+                payload=payload.read_payload(pairs, payload_option),
+                **rules,
+            )
         )
-    schedule = target.shown(made)
-    print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next(schedule)}")
+    print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next_in_words(schedule)}")
 
 
 @options.command()
 @click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
     """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
-    schedule = target.shown(target.api.pause_schedule(name))
+    schedule = target.printable(target.api.pause_schedule(name))
     print_done(target, schedule, f"Paused: schedule {name}")
 
 
@@ -137,8 +138,8 @@ def pause(target: Target, name: str) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
     """Resume a paused schedule."""
-    schedule = target.shown(target.api.resume_schedule(name))
-    print_done(target, schedule, f"Resumed: schedule {name}, {_next(schedule)}")
+    schedule = target.printable(target.api.resume_schedule(name))
+    print_done(target, schedule, f"Resumed: schedule {name}, {_next_in_words(schedule)}")
 
 
 @options.command()
@@ -155,13 +156,14 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
     """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""
-    made = target.api.run_schedule(name)
-    job = dispatched(target, made)
-    print_dispatched(target, job, f"{job['job_type']} {outcome(made)}, {job['status']}")
+    job = target.api.run_schedule(name)
+    result = dispatch_result(target, job)
+    text = f"{result['job_type']} {outcome_in_words(job)}, {result['status']}"
+    print_dispatched(target, result, text)
 
 
-for each in (list_schedules, show, put, pause, resume, delete, run):
-    command.add_command(each)
+for subcommand in (list_schedules, show, put, pause, resume, delete, run):
+    command.add_command(subcommand)
 
 
 def _row(schedule: dict[str, Any]) -> tuple[str, ...]:
@@ -170,9 +172,9 @@ def _row(schedule: dict[str, Any]) -> tuple[str, ...]:
         schedule["name"],
         schedule["job_type"],
         schedule["words"],
-        output.ago(last["at"]) if last else "",
-        _status(last) if last else "",
-        output.coming(schedule["next"][0]) if schedule["next"] else "",
+        output.relative_time(last["at"]) if last else "",
+        _last_status(last) if last else "",
+        output.time_until(schedule["next"][0]) if schedule["next"] else "",
         _state(schedule),
         _origin(schedule),
     )
@@ -180,30 +182,36 @@ def _row(schedule: dict[str, Any]) -> tuple[str, ...]:
 
 def _state(schedule: dict[str, Any]) -> str:
     if schedule["paused_at"]:
-        return f"paused {output.ago(schedule['paused_at'])}"
+        return f"paused {output.relative_time(schedule['paused_at'])}"
     if schedule["retrying"]:
         return "starting failed, retrying"
     return "waiting for the previous job" if schedule["waits"] else ""
 
 
 def _origin(schedule: dict[str, Any]) -> str:
-    """Return the origin of a schedule in words. An older API has no field `declared`."""
+    """Return the origin of a schedule in words. An older API doesn't return `declared`."""
     if schedule["origin"] == "code":
         return "code of another version" if schedule.get("declared") is False else "code"
     return "api, overrides the code" if schedule.get("declared") else "api"
 
 
-def _status(last: dict[str, Any]) -> str:
+def _last_status(last: dict[str, Any]) -> str:
     return str(last["job"]["status"]) if last["job"] else "gone"
 
 
-def _next(schedule: dict[str, Any]) -> str:
+def _next_in_words(schedule: dict[str, Any]) -> str:
     if schedule["paused_at"]:
         return "paused"
-    return f"next {output.time(schedule['next'][0])}" if schedule["next"] else "no more occurrences"
+    if not schedule["next"]:
+        return "no more occurrences"
+    return f"next {output.time(schedule['next'][0])}"
 
 
-def _facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
+def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
+    is_override = schedule["origin"] == "api" and schedule.get("declared")
+    counts = (
+        f"{schedule['started']} started, {schedule['skipped']} skipped, {schedule['failed']} failed"
+    )
     return [
         ("schedule", schedule["name"]),
         ("when", schedule["words"]),
@@ -213,44 +221,38 @@ def _facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
         ("missed", str(schedule["missed"])),
         ("overlap", schedule["overlap"]),
         ("defined", _definition(schedule)),
-        (
-            "overrides",
-            _OVERRIDES if schedule["origin"] == "api" and schedule.get("declared") else "",
-        ),
-        ("paused", _by(schedule["paused_at"], schedule["paused_by"])),
-        ("last", _last(schedule["last"])),
-        ("skipped", _with_reason(schedule["last_skipped_at"], schedule["last_skipped_why"])),
-        ("not started", _with_reason(schedule["last_failed_at"], _error(schedule))),
-        ("retrying", _error(schedule) if schedule["retrying"] else ""),
-        (
-            "so far",
-            f"{schedule['started']} started, {schedule['skipped']} skipped, "
-            f"{schedule['failed']} failed",
-        ),
-        ("next", ", ".join(map(output.time, schedule["next"])) or _next(schedule)),
+        ("overrides", _OVERRIDES if is_override else ""),
+        ("paused", _time_and_caller(schedule["paused_at"], schedule["paused_by"])),
+        ("last", _last_in_words(schedule["last"])),
+        ("skipped", _time_and_reason(schedule["last_skipped_at"], schedule["last_skipped_why"])),
+        ("not started", _time_and_reason(schedule["last_failed_at"], _error_in_words(schedule))),
+        ("retrying", _error_in_words(schedule) if schedule["retrying"] else ""),
+        ("so far", counts),
+        ("next", ", ".join(map(output.time, schedule["next"])) or _next_in_words(schedule)),
     ]
 
 
 def _definition(schedule: dict[str, Any]) -> str:
     if schedule["origin"] == "code":
         return _OF_ANOTHER_VERSION if schedule.get("declared") is False else "in code"
-    return _by(schedule["updated_at"], schedule["updated_by"])
+    return _time_and_caller(schedule["updated_at"], schedule["updated_by"])
 
 
-def _by(iso: str | None, who: str | None) -> str:
-    return f"{output.when(iso)} by {who or 'unknown'}" if iso else ""
+def _time_and_caller(iso: str | None, caller: str | None) -> str:
+    return f"{output.time_and_age(iso)} by {caller or 'unknown'}" if iso else ""
 
 
-def _last(last: dict[str, Any] | None) -> str:
+def _last_in_words(last: dict[str, Any] | None) -> str:
     if last is None:
         return "no occurrences yet"
-    return f"{output.when(last['at'])}, job {output.short(last['job_id'])}: {_status(last)}"
+    time, job_id = output.time_and_age(last["at"]), output.short_id(last["job_id"])
+    return f"{time}, job {job_id}: {_last_status(last)}"
 
 
-def _with_reason(iso: str | None, why: str | None) -> str:
-    return f"{output.when(iso)}: {why or 'unknown reason'}" if iso else ""
+def _time_and_reason(iso: str | None, reason: str | None) -> str:
+    return f"{output.time_and_age(iso)}: {reason or 'unknown reason'}" if iso else ""
 
 
-def _error(schedule: dict[str, Any]) -> str:
+def _error_in_words(schedule: dict[str, Any]) -> str:
     error = schedule["error"]
     return f"{error['kind']}: {error['message']}" if error else ""

@@ -11,7 +11,7 @@ from job_runners.cli.output import Job
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 from job_runners.cli.timeline import print_timeline
-from job_runners.cli.watching import counts_of, waits_for
+from job_runners.cli.watching import counts_in_words, wait_in_words
 
 _MAX_CHILDREN = 100
 _TIMES = {
@@ -37,50 +37,57 @@ def command(
     few minutes."""
     options.require_one("a job id, or --idempotency-key", job_id, idempotency_key)
     if idempotency_key is not None:
-        job_id = _id_of_key(target, idempotency_key)
-    job = target.shown(target.api.get(find_job(target, job_id or "")))
+        job_id = _find_by_key(target, idempotency_key)
+    job = target.printable(target.api.get(find_job(target, job_id or "")))
     if target.json:
         output.print_json(job)
         return
-    facts = [*_facts(job), *_place(target, job)]
-    output.print_facts(facts, output.STATUS_COLORS.get(job["status"]))
+    output.print_details(
+        [*_details(job), *_position(target, job)],
+        status_color=output.STATUS_COLORS.get(job["status"]),
+    )
     for name in ("payload", "result"):
         if job.get(name) is not None:
             click.echo(f"\n{click.style(name, bold=True)}")
             _print_value(job[name])
     _print_error(job, traceback=traceback)
     _print_earlier_errors(job)
-    print_timeline(target.shown(target.api.timeline(job["id"])))
-    found = target.api.children(job["id"])
-    children = list(map(target.shown, islice(found, _MAX_CHILDREN)))
-    if any(each.get("group") for each in children):
-        _print_groups(list(map(target.shown, target.api.groups(job["id"]))))
-    _print_children(children, more=next(found, None) is not None)
+    print_timeline(target.printable(target.api.timeline(job["id"])))
+    _print_groups_and_children(target, job["id"])
     if job["job_type"] == "batch":
         failed = islice(target.api.batch_members(job["id"], status="failed"), _MAX_CHILDREN)
-        _print_failed_members(list(map(target.shown, failed)))
+        _print_failed_members(list(map(target.printable, failed)))
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {output.one_line(note)}")
 
 
-def _id_of_key(target: Target, key: str) -> str:
-    found = target.api.find(idempotency_key=key)
-    if found is None:
+def _print_groups_and_children(target: Target, job_id: str) -> None:
+    all_children = target.api.children(job_id)
+    children = list(map(target.printable, islice(all_children, _MAX_CHILDREN)))
+    if any(child.get("group") for child in children):
+        _print_groups(list(map(target.printable, target.api.groups(job_id))))
+    _print_children(children, more=next(all_children, None) is not None)
+
+
+def _find_by_key(target: Target, key: str) -> str:
+    job = target.api.find(idempotency_key=key)
+    if job is None:
         raise Problem(
-            f"No job of {target.owner} has this idempotency key, or it has expired.",
+            f"No job of {target.organization_in_words} has this idempotency key, or it has "
+            "expired.",
             hint="Finished jobs are kept for the days in RetentionDays.",
         )
-    return found.id
+    return job.id
 
 
-def _facts(job: Job) -> list[tuple[str, str | None]]:
+def _details(job: Job) -> list[tuple[str, str | None]]:
     return [
         ("id", job["id"]),
         ("type", job["job_type"]),
         ("status", f"{job['status']}, {job['progress']:.0f}%"),
         ("message", job.get("result_message")),
         ("organization", job["organization_id"]),
-        ("waits for", waits_for(job.get("waits_for"))),
+        ("waits for", wait_in_words(job.get("waits_for"))),
         ("unique key", job.get("unique_key")),
         ("queue", job["queue_name"]),
         ("worker", job.get("worker")),
@@ -89,45 +96,50 @@ def _facts(job: Job) -> list[tuple[str, str | None]]:
             f"{job['attempt']} of {job['max_attempts']}, {_invocations(job['invocations'])}",
         ),
         ("request", job.get("request_id")),
-        ("parent", " ".join(filter(None, (job.get("parent_id"), _group(job))))),
+        ("parent", _parent(job)),
         ("follow-up of", job.get("follow_up_of")),
         ("on end", _follow_up(job, "on_end")),
         ("on failure", _follow_up(job, "on_failure")),
         ("created by", job.get("created_by")),
         ("retried by", job.get("requeued_by")),
         ("canceled by", job.get("canceled_by")),
-        *((label, _time(job.get(name))) for name, label in _TIMES.items()),
+        *((label, _time_in_words(job.get(name))) for name, label in _TIMES.items()),
     ]
 
 
-def _group(job: Job) -> str | None:
-    return f"(group {job['group']})" if job.get("group") else None
+def _parent(job: Job) -> str | None:
+    if job.get("group"):
+        return f"{job.get('parent_id')} (group {job['group']})"
+    return job.get("parent_id")
 
 
 def _follow_up(job: Job, kind: str) -> str | None:
     """Return the job type of a follow-up, and its id if the job's end has dispatched it."""
-    ids = {each["kind"]: each["id"] for each in job.get("follow_ups") or []}
+    ids = {follow_up["kind"]: follow_up["id"] for follow_up in job.get("follow_ups") or []}
     return " ".join(filter(None, (job.get(kind), ids.get(kind)))) or None
 
 
-def _place(target: Target, job: Job) -> list[tuple[str, str]]:
-    """Return a list with the number of jobs ahead of a waiting job. It is empty for other jobs."""
+def _position(target: Target, job: Job) -> list[tuple[str, str]]:
+    """Return the number of jobs ahead of a waiting job, as a detail. Return [] for other jobs."""
     if not job.get("waits_for") or job["waits_for"]["kind"] in ("job", "time", "signal", "group"):
         return []
-    place = target.shown(target.api.place(job["id"]))
-    if place["ahead"] is None:  # it stopped waiting in the meantime
+    position = target.printable(target.api.place(job["id"]))
+    if position["ahead"] is None:  # the job stopped waiting in the meantime
         return []
-    number = f"at least {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
-    scope = " of its organization" if place["of_organization"] else ""
-    return [("ahead of it", number + scope)]
+    text = str(position["ahead"])
+    if position["more_ahead"]:
+        text = f"at least {text}"
+    if position["of_organization"]:
+        text += " of its organization"
+    return [("ahead of it", text)]
 
 
 def _invocations(count: int) -> str:
     return "1 invocation" if count == 1 else f"{count} invocations"
 
 
-def _time(iso: str | None) -> str:
-    return f"{output.clock(iso)}  {output.ago(iso)}" if iso else ""
+def _time_in_words(iso: str | None) -> str:
+    return f"{output.clock(iso)}  {output.relative_time(iso)}" if iso else ""
 
 
 def _print_value(value: Any) -> None:
@@ -140,10 +152,10 @@ def _print_error(job: Job, *, traceback: bool) -> None:
     if not error:
         return
     click.echo(f"\n{click.style('error', bold=True)}")
-    click.secho(output.indented(f"{error.get('kind')}: {error.get('message')}", 2), fg="red")
+    click.secho(output.indent_lines(f"{error.get('kind')}: {error.get('message')}", 2), fg="red")
     lines = (error.get("traceback") or "").rstrip().splitlines()
     if lines and traceback:
-        click.echo(output.indented("\n".join(lines), 2))
+        click.echo(output.indent_lines("\n".join(lines), 2))
     elif lines:
         click.echo("  For the traceback, pass --traceback. For the log, use job-runners logs.")
 
@@ -153,22 +165,22 @@ def _print_earlier_errors(job: Job) -> None:
     errors = job.get("earlier_errors") or []
     if errors:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
-    above = job["attempt"]
+    later_attempt = job["attempt"]
     for error in reversed(errors):
-        if error["attempt"] >= above:  # a manual retry counts attempts from 1 again
+        if error["attempt"] >= later_attempt:  # a manual retry counts attempts from 1 again
             click.echo("  before the manual retry:")
-        above = error["attempt"]
-        text = f"attempt {error['attempt']}, {_time(error['at'])}"
+        later_attempt = error["attempt"]
+        text = f"attempt {error['attempt']}, {_time_in_words(error['at'])}"
         click.secho(f"  {text}", dim=True)
-        click.echo(output.indented(f"{error['kind']}: {error['message']}", 4))
+        click.echo(output.indent_lines(f"{error['kind']}: {error['message']}", 4))
 
 
 def _print_groups(groups: list[dict[str, Any]]) -> None:
     """Print how many members of each group have ended."""
     click.echo(f"\n{click.style('groups', bold=True)}")
     for group in groups:
-        counted = f", counted {output.ago(group['as_of'])}" if group["as_of"] else ""
-        click.echo(f"  {output.one_line(group['name'])}  {counts_of(group)}{counted}")
+        counted = f", counted {output.relative_time(group['as_of'])}" if group["as_of"] else ""
+        click.echo(f"  {output.one_line(group['name'])}  {counts_in_words(group)}{counted}")
 
 
 def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
@@ -177,9 +189,9 @@ def _print_children(children: list[dict[str, Any]], *, more: bool) -> None:
         click.echo(f"\n{click.style('children', bold=True)}")
     for child in children:
         job = child["job"]
-        text = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
+        text = f"{job['job_type']}, {output.colored_status(job['status'])}" if job else "gone"
         name = "/".join(filter(None, (child.get("group"), child["key"])))
-        click.echo(f"  {output.short(child['id'])}  {output.one_line(name)}  {text}")
+        click.echo(f"  {output.short_id(child['id'])}  {output.one_line(name)}  {text}")
     if more:
         click.echo("  and more")
 
@@ -191,4 +203,4 @@ def _print_failed_members(members: list[dict[str, Any]]) -> None:
     for member in members:
         error = member["error"] or {}
         text = f"{member['key'] or ''}  {error.get('kind')}: {error.get('message')}"
-        click.echo(f"  {output.short(member['id'])}  {output.one_line(text)}")
+        click.echo(f"  {output.short_id(member['id'])}  {output.one_line(text)}")

@@ -18,14 +18,14 @@ def command(target: Target, job_id: str, name: str, value: str) -> Exit:
     """Send a signal to a job, such as an approval that its function waits for. VALUE is JSON
     (default null). The first value of a NAME counts."""
     try:
-        parsed = json.loads(value)
+        parsed_value = json.loads(value)
     except ValueError as error:
         raise click.UsageError(
             f"VALUE isn't JSON: {error}. Quote text twice, such as '\"yes\"'."
         ) from None
 
-    def signal(each: str) -> tuple[dict[str, object], str]:
-        job = target.shown(target.api.signal(each, name, parsed))
-        return job, output.status(job["status"])
+    def signal(work_id: str) -> tuple[dict[str, object], str]:
+        job = target.printable(target.api.signal(work_id, name, parsed_value))
+        return job, output.colored_status(job["status"])
 
     return for_each_job(target, [job_id], signal)

@@ -1,4 +1,8 @@
-"""job-runners smoke: check an AWS account with a throwaway stack."""
+"""job-runners smoke: check an AWS account with a throwaway stack.
+
+The command deploys the stack, dispatches one job or task of each kind, which this code calls work,
+reports a finding about each, and removes the stack.
+"""
 
 import json
 import os
@@ -18,17 +22,16 @@ from job_runners.cli.commands.doctor import print_finding
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_LINES = 40  # of sam's output that are shown if a deploy fails
+_MAX_OUTPUT_LINES = 40  # of sam's output, shown if a deploy fails
 
 if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding
     from job_runners.cli.smoke.kinds import Work
 
 
-def in_existing_folder(
-    _ctx: click.Context, _param: click.Parameter, file: Path | None
-) -> Path | None:
-    """Refuse a file that can't be written after the run. What it contains stays until then."""
+def check_folder(_ctx: click.Context, _param: click.Parameter, file: Path | None) -> Path | None:
+    """Refuse a report file that can't be written. This doesn't write to it, so an old report stays
+    until the new one is complete."""
     if file is not None and not os.access(file.absolute().parent, os.W_OK):
         raise click.BadParameter(f"the folder of {file} doesn't exist, or you can't write to it.")
     return file
@@ -43,7 +46,7 @@ def in_existing_folder(
     "--report",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=in_existing_folder,
+    callback=check_folder,
     help="File for the build, account, region, latencies and counted costs, as JSON.",
 )
 @click.option("--remove", metavar="STACK", help="Only remove a stack that an earlier run has left.")
@@ -59,7 +62,7 @@ def command(
     from job_runners.cli.smoke import removal
 
     project_tools.require_project()
-    region = account.region(target)
+    region = account.check_account(target)
     throwaway = Target(region=region, profile=target.profile)
     client = throwaway.session.create_client
     if remove:
@@ -68,36 +71,44 @@ def command(
         removal.remove(client, remove)
         click.echo(f"Removed {remove}.", err=True)
         return Exit.DONE
-    began = datetime.now(UTC)
-    with throwaway_stack(throwaway, name, keep=keep) as (work, build):
-        findings = list(_shown(checks(work), as_json=target.json))
+    began_at = datetime.now(UTC)
+    with throwaway_stack(throwaway, name, keep=keep) as (work, build_id):
+        findings = []
+        for finding in checks(work):
+            findings.append(finding)
+            if not target.json:
+                print_finding(finding)
         if file is not None:
             from job_runners.cli.smoke.report import report
 
-            text = json.dumps(report(work, findings, began, build), indent=2)
+            text = json.dumps(report(work, findings, began_at, build_id), indent=2)
             file.write_text(f"{text}\n", encoding="utf-8")
     if target.json:
-        shown = [each.as_json() for each in findings]
-        output.print_json({"stack": throwaway.stack_name, "findings": shown})
-    return Exit.REFUSED if any(each.verdict == "wrong" for each in findings) else Exit.DONE
+        findings_as_json = [finding.as_json() for finding in findings]
+        output.print_json({"stack": throwaway.stack_name, "findings": findings_as_json})
+    if any(finding.verdict == "wrong" for finding in findings):
+        return Exit.REFUSED
+    return Exit.DONE
 
 
 @contextmanager
 def throwaway_stack(
     target: Target, name: str | None = None, *, keep: bool = False
 ) -> "Iterator[tuple[Work, str]]":
-    """Deploy a throwaway stack, make it the target's, and yield it with the id of its build. At the
-    end, however that comes, remove the stack. Raises Problem."""
+    """Deploy a throwaway stack, and select it in the target. Yield the stack's work, of which none
+    is dispatched yet, and the id of the build. Remove the stack at the end, even after an error.
+    Raises Problem."""
     from job_runners.cli.smoke import kinds, removal
 
-    stack, region = name or f"job-runners-smoke-{secrets.token_hex(3)}", target.region or ""
+    stack = name or f"job-runners-smoke-{secrets.token_hex(3)}"
+    region = target.region or ""
     if removal.exists(target.session.create_client, stack):
         raise Problem(
             f"A stack {stack} exists in {region} already. It is left as it is.",
             hint="Pass another --name.",
         )
     target.set_option("stack_name", stack, explicit=True)
-    with _removed_at_the_end(target, stack, keep=keep):
+    with _removing_stack(target, stack, keep=keep):
         yield kinds.Work(target), _deploy(stack, region)
 
 
@@ -109,15 +120,15 @@ def _deploy(stack: str, region: str) -> str:
 
     with tempfile.TemporaryDirectory(prefix="jobs-smoke-") as folder:
         smoke_project.write(Path(folder), stack)
-        for words in ("sam build", f"deploy --region {region}"):
-            module, *more = words.split()
-            done = project_tools.call(
-                f"job_runners.building.{module}", *more, project=folder, capture=True
+        for module, arguments in (("sam", ["build"]), ("deploy", ["--region", region])):
+            process = project_tools.call(
+                f"job_runners.building.{module}", *arguments, project=folder, capture=True
             )
-            if done.returncode != 0:
-                said = "\n".join((done.stdout + done.stderr).splitlines()[-_LINES:])
+            if process.returncode != 0:
+                lines = (process.stdout + process.stderr).splitlines()
+                last_lines = "\n".join(lines[-_MAX_OUTPUT_LINES:])
                 raise Problem(
-                    f"{stack} could not be deployed:\n{output.plain(said)}",
+                    f"{stack} could not be deployed:\n{output.plain(last_lines)}",
                     hint="Your credentials must be allowed to create each kind of resource in the "
                     "template.",
                 )
@@ -135,36 +146,31 @@ def checks(work: "Work") -> "Iterator[Finding]":
     yield from account.alarms(work)
 
 
-def _shown(findings: "Iterator[Finding]", *, as_json: bool) -> "Iterator[Finding]":
-    for finding in findings:
-        if not as_json:
-            print_finding(finding)
-        yield finding
-
-
 @contextmanager
-def _removed_at_the_end(target: Target, stack: str, *, keep: bool) -> Iterator[None]:
-    """Remove the stack at the end of the with statement, however it ends."""
+def _removing_stack(target: Target, stack: str, *, keep: bool) -> Iterator[None]:
+    """Remove the stack at the end of the with statement, even after an error or a signal."""
     from job_runners.cli.smoke import removal
 
-    before = {each: signal.signal(each, _interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
-    later = f"job-runners smoke --remove {stack}"
+    old_handlers = {
+        number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    remove_command = f"job-runners smoke --remove {stack}"
     try:
         yield
     finally:
-        for number in (*before, signal.SIGINT):
+        for number in (*old_handlers, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # the removal must not be interrupted
         if keep:
-            click.echo(f"Kept {stack}. To remove it, run {later}", err=True)
+            click.echo(f"Kept {stack}. To remove it, run {remove_command}", err=True)
         else:
             click.echo(f"Removing {stack} (some minutes)", err=True)
             try:
                 removal.remove(target.session.create_client, stack)
             except Exception:
-                click.echo(f"{stack} is not removed. To try again, run {later}", err=True)
+                click.echo(f"{stack} is not removed. To try again, run {remove_command}", err=True)
                 raise
             click.echo(f"Removed {stack}.", err=True)
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -13,4 +13,4 @@ def command(target: Target, pytest_arguments: tuple[str, ...]) -> None:  # noqa:
     project_tools.require_project()
     click.echo("Checking that functions can import your code, then running its tests", err=True)
     project_tools.run("job_runners.building.build")
-    project_tools.become("job_runners.building.app_tests", *pytest_arguments)
+    project_tools.replace_process("job_runners.building.app_tests", *pytest_arguments)

@@ -24,7 +24,7 @@ Exit codes
 @click.option(
     "--timeout",
     metavar="SPAN",
-    callback=times.seconds,
+    callback=times.parse_time_span,
     help="Time to wait before giving up, such as 90s or 15m (default: no limit).",
 )
 def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> Exit:
@@ -33,4 +33,4 @@ def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> 
     Prints a progress bar for each job on a terminal, a line for each change in a pipe, and a JSON
     object for each change with --json. At the end, prints the result of one succeeded job. Polls as
     often as the API suggests. Ctrl-C stops watching, not the jobs."""
-    return watch_jobs(target, [find_job(target, each) for each in job_ids], timeout)
+    return watch_jobs(target, [find_job(target, job_id) for job_id in job_ids], timeout)

@@ -15,7 +15,7 @@ _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks pu
 _STATUSES = ("succeeded", "failed", "canceled")
 
 
-@options.group(lists=True)
+@options.group(lists_by_default=True)
 def command() -> None:
     """Subscribe webhooks, which get an event when a job has ended. Without a subcommand, list
     them."""
@@ -24,9 +24,9 @@ def command() -> None:
 @options.command(name="list")
 def list_webhooks(target: Target) -> None:
     """List webhooks with the ends that they get."""
-    found = target.api.webhooks()
-    if_empty = _NO_WEBHOOKS.format(target.owner)
-    print_list(target, "webhooks", found, _HEADINGS, _row, if_empty=if_empty)
+    webhooks = target.api.webhooks()
+    if_empty = _NO_WEBHOOKS.format(target.organization_in_words)
+    print_list(target, "webhooks", webhooks, _HEADINGS, _row, if_empty=if_empty)
 
 
 @options.command()
@@ -69,7 +69,7 @@ def put(
     webhook = target.api.put_webhook(
         name, url, secret, statuses=statuses or None, job_types=job_types or None
     )
-    print_done(target, target.shown(webhook), f"Put: webhook {name}")
+    print_done(target, target.printable(webhook), f"Put: webhook {name}")
 
 
 @options.command()
@@ -86,15 +86,16 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @click.argument("name", shell_complete=webhook_names())
 def test(target: Target, name: str) -> None:
     """Send a test event to a webhook. Print the id of the job that delivers it."""
-    job = target.shown(target.api.test_webhook(name))
+    job = target.printable(target.api.test_webhook(name))
     text = f"A test of webhook {name} was dispatched (job-runners watch {job['id'][:8]})"
     print_dispatched(target, job, text)
 
 
-for each in (list_webhooks, put, delete, test):
-    command.add_command(each)
+for subcommand in (list_webhooks, put, delete, test):
+    command.add_command(subcommand)
 
 
 def _row(webhook: dict[str, Any]) -> tuple[str, ...]:
-    lists = [", ".join(webhook[name] or ["all"]) for name in ("statuses", "job_types")]
-    return (webhook["name"], webhook["url"], webhook["secret"], *lists)
+    statuses = ", ".join(webhook["statuses"] or ["all"])
+    job_types = ", ".join(webhook["job_types"] or ["all"])
+    return webhook["name"], webhook["url"], webhook["secret"], statuses, job_types

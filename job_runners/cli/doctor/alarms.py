@@ -1,4 +1,4 @@
-"""Check the alarms: they exist, are quiet and notify an SNS topic."""
+"""Check that the CloudWatch alarms exist, that none is in ALARM, and that they notify someone."""
 
 import re
 import shlex
@@ -12,16 +12,17 @@ _LOG = "The log has the reason: aws logs tail {%s} --since 1h"
 _RECURSION = "The recursion check shows how to allow it. The timer resends dropped messages."
 _DEAD_LETTERS = "The dead letters check shows what to do."
 
-_OF_ONE = " --organization NAME"  # an alarm counts all organizations; a list has those of one
+# An alarm counts all organizations, but a list shows only one.
+_ORGANIZATION_OPTION = " --organization NAME"
 
 _NEW_FAILURES = "NewFailuresAlarm"
-_FUNCTIONS_THAT_COUNT = ("Worker", "Api", "Timer", "Failures")  # their logs have new failures
-_RECENTLY = 3600  # seconds; the alarm is about the last 5 minutes
-_MOST_ORGANIZATIONS = 10  # that are named
+_FUNCTIONS_THAT_COUNT = ("Worker", "Api", "Timer", "Failures")  # they log new failures
+_SEARCHED_SECONDS = 3600  # of the logs; the alarm is about the last 5 minutes
+_MAX_ORGANIZATIONS = 10  # named in the advice
 
-# Advice for each alarm, by its name in the template. {Name} stands for the physical id of the
-# resource Name.
-WHAT_TO_DO = {
+# Advice for each alarm, by its name in the template. The physical id of a resource replaces its
+# {Name}.
+ADVICE = {
     "ApiErrorsAlarm": _LOG % "ApiLogGroup",
     "ApiSlowAlarm": "To see how long each request took: aws logs tail {AccessLogGroup} --since 1h",
     "WorkerThrottlesAlarm": "Jobs are waiting, and none is lost. Raise WorkerReservedConcurrency "
@@ -31,10 +32,11 @@ WHAT_TO_DO = {
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": f"job-runners failures tasks{_OF_ONE} lists the failed tasks and errors.",
+    "TasksFailedAlarm": f"job-runners failures tasks{_ORGANIZATION_OPTION} lists the failed tasks "
+    "and errors.",
     "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it or its settings, and "
     "deploy again. " + _LOG % "WorkerLogGroup",
-    _NEW_FAILURES: f"job-runners failures{_OF_ONE} lists what fails, newest first.",
+    _NEW_FAILURES: f"job-runners failures{_ORGANIZATION_OPTION} lists what fails, newest first.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
@@ -49,39 +51,40 @@ CANARY_ALARM = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
 def alarms(deployed: Deployed) -> Iterator[Issue]:
     """Check the alarms that this version's template has, and all others of the stack."""
     names_by_id = deployed.of_type("AWS::CloudWatch::Alarm")
-    for logical_id in sorted(WHAT_TO_DO.keys() - {CANARY_ALARM} - names_by_id.keys()):
+    for logical_id in sorted(ADVICE.keys() - {CANARY_ALARM} - names_by_id.keys()):
         yield Issue(
             f"The stack has no {logical_id}.",
             "It may be from another version. job-runners deploy updates it to this one.",
         )
-    found = _describe(deployed, list(names_by_id.values()))
+    alarms_by_name = _describe(deployed, list(names_by_id.values()))
     for logical_id, name in names_by_id.items():
-        if name not in found:
+        if name not in alarms_by_name:
             yield Issue(f"The alarm {name} was deleted.", "job-runners deploy creates it again.")
         else:
-            yield from _check_state(deployed, logical_id, found[name])
-    if found and not any(each.get("AlarmActions") for each in found.values()):
+            yield from _check_state(deployed, logical_id, alarms_by_name[name])
+    found = list(alarms_by_name.values())
+    if found and not any(alarm.get("AlarmActions") for alarm in found):
         yield Issue(
             "The alarms send no notifications.",
             "Deploy with AlarmTopicArn= and the ARN of an SNS topic that your operators read.",
             Verdict.ADVICE,
         )
-    yield Issue(_states(list(found.values())), "", Verdict.OK)
+    yield Issue(_state_counts(found), "", Verdict.OK)
 
 
 def _describe(deployed: Deployed, names: list[str]) -> dict[str, Any]:
-    # One call accepts 100 names. A stack with eight worker classes has fewer alarms.
-    answer = deployed.client("cloudwatch").describe_alarms(
+    # One call accepts 100 names, and even a stack with all eight worker classes has fewer alarms.
+    response = deployed.client("cloudwatch").describe_alarms(
         AlarmNames=names, AlarmTypes=["MetricAlarm"], MaxRecords=100
     )
-    return {each["AlarmName"]: each for each in answer["MetricAlarms"]}
+    return {alarm["AlarmName"]: alarm for alarm in response["MetricAlarms"]}
 
 
 def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> Iterator[Issue]:
     name = alarm["AlarmName"]
     if alarm["StateValue"] == "ALARM":
         reason = alarm.get("AlarmDescription") or alarm["StateReason"]
-        yield Issue(f"{name} is in ALARM: {reason}", _what_to_do(deployed, logical_id))
+        yield Issue(f"{name} is in ALARM: {reason}", _advice(deployed, logical_id))
     if not alarm.get("ActionsEnabled", True):
         yield Issue(
             f"The actions of {name} are disabled.",
@@ -89,18 +92,32 @@ def _check_state(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> 
         )
 
 
-def _what_to_do(deployed: Deployed, logical_id: str) -> str:
-    if logical_id == _NEW_FAILURES and (found := _with_new_failures(deployed)):
-        return _commands_for(found)
-    known = WHAT_TO_DO.get(logical_id)
-    if known is None and (of_class := re.search(r"(?<=[a-z0-9])Worker\w+Alarm$", logical_id)):
-        known = WHAT_TO_DO.get(of_class[0], "").replace(
-            "WorkerReservedConcurrency", "concurrency of the worker class in app.toml"
-        )
-    advice = known or "See job-runners list --status failed and job-runners logs."
+def _advice(deployed: Deployed, logical_id: str) -> str:
+    if logical_id == _NEW_FAILURES:
+        organizations = _with_new_failures(deployed)
+        if organizations:
+            return _commands_for(organizations)
+    advice = ADVICE.get(logical_id)
+    if advice is None:
+        advice = _advice_for_class(logical_id)
+    advice = advice or "See job-runners list --status failed and job-runners logs."
     for resource in re.findall(r"\{(\w+)\}", advice):
         advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
     return advice
+
+
+def _advice_for_class(logical_id: str) -> str:
+    """Return the advice for an alarm about a worker class, or "" for any other alarm.
+
+    A worker class is a worker function with its own memory and concurrency. The name of its alarm,
+    such as LargeWorkerErrorsAlarm, ends in the name of the alarm about the default worker.
+    """
+    match = re.search(r"(?<=[a-z0-9])Worker\w+Alarm$", logical_id)
+    if match is None:
+        return ""
+    return ADVICE.get(match[0], "").replace(
+        "WorkerReservedConcurrency", "concurrency of the worker class in app.toml"
+    )
 
 
 def _with_new_failures(deployed: Deployed) -> list[str]:
@@ -110,7 +127,7 @@ def _with_new_failures(deployed: Deployed) -> list[str]:
         line
         for function in _FUNCTIONS_THAT_COUNT
         for message in ("new error group", "resolved error group is back")
-        for line in deployed.recent_lines(f"{function}LogGroup", message, _RECENTLY)
+        for line in deployed.recent_lines(f"{function}LogGroup", message, _SEARCHED_SECONDS)
     ]
     lines.sort(key=lambda line: str(line.get("timestamp", "")), reverse=True)
     return list(dict.fromkeys(str(line.get("organization_id")) for line in lines))
@@ -119,16 +136,18 @@ def _with_new_failures(deployed: Deployed) -> list[str]:
 def _commands_for(organizations: list[str]) -> str:
     """Return the commands that list the failures of these organizations."""
     commands = [
-        f"job-runners failures --organization {shlex.quote(each)}"
-        for each in organizations[:_MOST_ORGANIZATIONS]
+        f"job-runners failures --organization {shlex.quote(organization)}"
+        for organization in organizations[:_MAX_ORGANIZATIONS]
     ]
-    more = len(organizations) - len(commands)
-    rest = f". The logs name {more} more organizations." if more else ""
-    return "See what fails: " + ", ".join(commands) + rest
+    advice = f"See what fails: {', '.join(commands)}"
+    more_count = len(organizations) - len(commands)
+    if more_count:
+        advice += f". The logs name {more_count} more organizations."
+    return advice
 
 
-def _states(found: list[dict[str, Any]]) -> str:
+def _state_counts(found: list[dict[str, Any]]) -> str:
     """Return the number of alarms in each of CloudWatch's states, in words."""
-    states = [str(each["StateValue"]) for each in found]
+    states = [str(alarm["StateValue"]) for alarm in found]
     counts = [f"{states.count(state)} {state}" for state in sorted(set(states))]
     return f"{len(found)} alarms: {', '.join(counts) or 'none'}"

@@ -1,4 +1,7 @@
-"""Check how Lambda invokes the functions: retries, failure destination, recursion, concurrency."""
+"""Check how Lambda invokes the functions: retries, failure destination, recursion, concurrency.
+
+The code calls a function by its logical id, which is its name in the template.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,34 +15,35 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
 
 def retries(deployed: Deployed) -> Iterator[Issue]:
-    """Check that Lambda retries nothing. Job Runners makes all retries. If Lambda made some too, a
-    job could run twice."""
-    for logical_id in (*deployed.run_jobs, TIMER):
+    """Check that Lambda retries nothing, because a job could then run more often than its retry
+    policy allows. Job Runners makes all retries."""
+    for logical_id in (*deployed.job_functions, TIMER):
         qualifier = None if logical_id == TIMER else ALIAS
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)
-        flag = f" --qualifier {qualifier}" if qualifier else ""
+        function = f"{name}:{qualifier}" if qualifier else name
+        option = f" --qualifier {qualifier}" if qualifier else ""
         attempts = config.get("MaximumRetryAttempts", 2)  # Lambda's own default
         if attempts != 0:
             yield Issue(
-                f"Lambda retries failed events of {name}{flag and ':' + ALIAS} {attempts} times, "
+                f"Lambda retries failed events of {function} {attempts} times, "
                 "so a job can run more often than its retry policy allows.",
-                f"{_UPDATE} {name}{flag} --maximum-retry-attempts 0",
+                f"{_UPDATE} {name}{option} --maximum-retry-attempts 0",
             )
 
 
 def failure_destination(deployed: Deployed) -> Iterator[Issue]:
     """Check that the failures queue gets the events that Lambda gives up on."""
-    wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
-    for worker in deployed.run_jobs:
+    queue_arn = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
+    for worker in deployed.job_functions:
         destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
-        found = destinations.get("OnFailure", {}).get("Destination")
-        if found != wanted:
+        destination = destinations.get("OnFailure", {}).get("Destination")
+        if destination != queue_arn:
             yield Issue(
-                f"Events that Lambda gives up on are sent to {found or 'nowhere'}, not to the "
-                "failures queue. A killed job is noticed only when its lease ends.",
+                f"Events that Lambda gives up on are sent to {destination or 'nowhere'}, not to "
+                "the failures queue. A killed job is noticed only when its lease ends.",
                 f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
-                f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
+                f'\'{{"OnFailure": {{"Destination": "{queue_arn}"}}}}\'',
             )
 
 
@@ -48,7 +52,7 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 
     A job of many invocations is a chain of invocations, which Lambda stops after 16 by default.
     """
-    for logical_id in (*deployed.run_jobs, TIMER, FAILURES):
+    for logical_id in (*deployed.job_functions, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
@@ -62,11 +66,11 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 def reservation(deployed: Deployed) -> Iterator[Issue]:
     """Check that no function is stopped, and that workers can't use all of the account's
     concurrency."""
-    workers = deployed.run_jobs if deployed.runs_jobs_id == WORKER else []
-    for logical_id in dict.fromkeys((API, *deployed.run_jobs, TIMER, FAILURES)):
+    workers = deployed.job_functions if deployed.job_function == WORKER else []
+    for logical_id in dict.fromkeys((API, *deployed.job_functions, TIMER, FAILURES)):
         name = deployed.id(logical_id)
-        answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
-        reserved = answer.get("ReservedConcurrentExecutions")
+        response = deployed.client("lambda").get_function_concurrency(FunctionName=name)
+        reserved = response.get("ReservedConcurrentExecutions")
         if reserved == 0:
             yield Issue(
                 f"{name} is stopped: its reserved concurrency is 0, so Lambda doesn't run it.",
@@ -87,11 +91,12 @@ def reservation(deployed: Deployed) -> Iterator[Issue]:
 
 def _event_config(deployed: Deployed, logical_id: str, qualifier: str | None) -> dict[str, Any]:
     arguments = {"Qualifier": qualifier} if qualifier else {}
-    read = deployed.client("lambda").get_function_event_invoke_config
     try:
-        config: dict[str, Any] = read(FunctionName=deployed.id(logical_id), **arguments)
+        config: dict[str, Any] = deployed.client("lambda").get_function_event_invoke_config(
+            FunctionName=deployed.id(logical_id), **arguments
+        )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        return {}
+        return {}  # the function has Lambda's defaults
     return config

@@ -1,4 +1,7 @@
-"""The types of checks and their findings."""
+"""The types of checks and their results.
+
+A check yields issues. Each becomes a finding, which has the check's name and a verdict.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,12 +21,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of a check, and how to fix the problem."""
+    """One result of a check."""
 
     check: str
     verdict: Verdict
     what: str
-    fix: str = ""
+    fix: str = ""  # how to fix the problem
 
     def as_json(self) -> dict[str, str]:
         """Return the finding as JSON for `--json`."""
@@ -41,13 +44,9 @@ class Issue:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a stack.
-
-    `ok_message` is shown if `run` yields no issue. `not_local_because` is the reason why the check
-    can't run on the local AWS.
-    """
+    """One check of a stack."""
 
     name: str
-    ok_message: str
+    ok_message: str  # for the report if `run` yields no issue
     run: Callable[[Deployed], Iterator[Issue]]
-    not_local_because: str = ""
+    not_local_because: str = ""  # the reason why the check can't run on the local AWS

@@ -65,20 +65,23 @@ def examine(deployed: Deployed) -> Iterator[Finding]:
 
 def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
     try:
-        found = [
+        findings = [
             Finding(check.name, issue.verdict, issue.what, issue.fix)
             for issue in check.run(deployed)
         ]
-    except NotInStack as missing:
+    except NotInStack as error:
         fix = "It may be from another version. job-runners deploy updates it to this one."
-        found = [Finding(check.name, Verdict.WRONG, str(missing), fix)]
+        findings = [Finding(check.name, Verdict.WRONG, str(error), fix)]
     except ClientError as error:
-        found = [_refusal(check, error)]
-    yield from found or [Finding(check.name, Verdict.OK, check.ok_message)]
+        findings = [_finding_of_aws_error(check, error)]
+    if not findings:
+        findings = [Finding(check.name, Verdict.OK, check.ok_message)]
+    yield from findings
 
 
-def _refusal(check: Check, error: ClientError) -> Finding:
-    code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+def _finding_of_aws_error(check: Check, error: ClientError) -> Finding:
+    code = error.response["Error"]["Code"]
+    text = error.response["Error"].get("Message", "")
     if code in _DENIED:
         return Finding(
             check.name,

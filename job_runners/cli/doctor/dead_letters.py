@@ -11,15 +11,18 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
     weren't sent."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
-        dead = deployed.dead_letter_queue(url)
-        if dead is None:
+        dlq_url = deployed.dead_letter_queue(url)
+        if dlq_url is None:
             yield Issue(
                 f"The {name} queue has no dead-letter queue, so messages that fail are lost.",
                 "job-runners deploy adds it again.",
             )
-        elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
+            continue
+        count = int(deployed.queue(dlq_url)["ApproximateNumberOfMessages"])
+        if count:
+            letters = "1 dead letter" if count == 1 else f"{count} dead letters"
             yield Issue(
-                f"The {name} queue has {count} dead letter{'s'[: count != 1]}.",
+                f"The {name} queue has {letters}.",
                 "Find the cause in job-runners logs or the function's log, and fix it. Then resend "
                 "them: job-runners failures redrive --dead-letters",
             )

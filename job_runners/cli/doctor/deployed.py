@@ -1,4 +1,7 @@
-"""Read a deployed stack for the checks, and cache the answers."""
+"""Read a deployed stack for the checks, and cache what AWS returns.
+
+A resource's logical id is its name in the template, and its physical id is its name or URL on AWS.
+"""
 
 import json
 import time
@@ -13,16 +16,14 @@ from job_runners.cli.target import Target
 
 Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
 
-WORKER, API, TIMER, FAILURES = (
-    "WorkerFunction",
-    "ApiFunction",
-    "TimerFunction",
-    "FailuresFunction",
-)
-ALIAS = "live"
+WORKER = "WorkerFunction"
+API = "ApiFunction"
+TIMER = "TimerFunction"
+FAILURES = "FailuresFunction"
+ALIAS = "live"  # the alias that runs jobs
 _SHARDS = 8  # of each lane of the due index
-_PAGE = 100  # rows that one call reads
-_MOST_PAGES = 50  # CloudWatch reads about a megabyte of the log for each
+_MAX_ROWS = 100  # that one call can read
+_MAX_PAGES = 50  # CloudWatch searches about a megabyte of the log for one page
 
 
 class NotInStack(Exception):
@@ -65,8 +66,8 @@ class Deployed:
         """Return the physical ids of all resources of a type by their names in the template."""
         return {
             logical_id: physical_id
-            for logical_id, (its_type, physical_id) in self._resources.items()
-            if its_type == resource_type
+            for logical_id, (type_of_id, physical_id) in self._resources.items()
+            if type_of_id == resource_type
         }
 
     def coordination_items(self, pk: str) -> Iterator[Item]:
@@ -88,14 +89,14 @@ class Deployed:
             yield from page["Items"]
 
     def due_rows(self, lane: str, before: int) -> Iterator[Item]:
-        """Yield a lane's rows that are due before a time, at most 100 of each shard.
+        """Yield a lane's jobs that are due before a time, at most 100 of each shard.
 
-        `lane` is the prefix of the shards of the due index. Rows that DynamoDB is too busy to read
-        are left out. Raises NotInStack.
+        A lane is a part of the index of due jobs, divided into shards. `lane` is the prefix of
+        their names. Jobs that DynamoDB is too busy to read are left out. Raises NotInStack.
         """
         dynamodb, table = self.client("dynamodb"), self.id("JobsTable")
         for shard in range(_SHARDS):
-            found = dynamodb.query(
+            page = dynamodb.query(
                 TableName=table,
                 IndexName="due",
                 KeyConditionExpression="due_shard = :shard AND due_at < :before",
@@ -103,9 +104,10 @@ class Deployed:
                     ":shard": {"S": f"{lane}{shard}"},
                     ":before": {"N": str(before)},
                 },
-                Limit=_PAGE,
+                Limit=_MAX_ROWS,
             )
-            if keys := [{"id": item["id"]} for item in found["Items"]]:
+            keys = [{"id": item["id"]} for item in page["Items"]]
+            if keys:
                 request = {table: {"Keys": keys, "ConsistentRead": True}}
                 yield from dynamodb.batch_get_item(RequestItems=request)["Responses"][table]
 
@@ -115,7 +117,7 @@ class Deployed:
         `group` is the log group's name in the template. Raises NotInStack.
         """
         first = int((time.time() - seconds) * 1000)
-        for event in events(self.client("logs"), self.id(group), text, first, _MOST_PAGES):
+        for event in events(self.client("logs"), self.id(group), text, first, _MAX_PAGES):
             fields = fields_of(event["message"]) or {}
             if fields.get("message") == text:
                 yield fields
@@ -123,34 +125,41 @@ class Deployed:
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
         """The configuration of each function. For workers, it is that of the alias."""
-        read = self.client("lambda").get_function_configuration
-        found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
-        aliases = (WORKER, *self.classes)
-        return found | {each: read(FunctionName=self.id(each), Qualifier=ALIAS) for each in aliases}
+        get_configuration = self.client("lambda").get_function_configuration
+        configurations = {
+            function: get_configuration(FunctionName=self.id(function))
+            for function in (API, TIMER, FAILURES)
+        }
+        for worker in (WORKER, *self.worker_classes):
+            configurations[worker] = get_configuration(
+                FunctionName=self.id(worker), Qualifier=ALIAS
+            )
+        return configurations
 
     @cached_property
-    def classes(self) -> list[str]:
+    def worker_classes(self) -> list[str]:
         """The logical ids of the functions of worker classes, such as LargeWorkerFunction."""
         functions = self.of_type("AWS::Lambda::Function")
-        return [each for each in functions if each.endswith(WORKER) and each != WORKER]
+        return [name for name in functions if name.endswith(WORKER) and name != WORKER]
 
     @property
-    def run_jobs(self) -> list[str]:
+    def job_functions(self) -> list[str]:
         """The logical ids of all functions that run jobs."""
-        classes = self.classes if self.runs_jobs_id == WORKER else []
-        return [self.runs_jobs_id, *classes]
+        if self.job_function == WORKER:
+            return [WORKER, *self.worker_classes]
+        return [self.job_function]
 
     @cached_property
-    def runs_jobs_id(self) -> str:
-        """The logical id of the function that runs jobs. With JobRunner=legacy, this is the API
-        function."""
+    def job_function(self) -> str:
+        """The logical id of the function that runs jobs without a worker class. With
+        JobRunner=legacy, this is the API function."""
         variables = self.functions[API].get("Environment", {}).get("Variables", {})
         return API if variables.get("API_RUNS_WORK") == "true" else WORKER
 
     def _queue(self, url: str) -> dict[str, str]:
         """Return a queue's attributes."""
-        answer = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        attributes: dict[str, str] = answer["Attributes"]
+        response = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        attributes: dict[str, str] = response["Attributes"]
         return attributes
 
     def dead_letter_queue(self, url: str) -> str | None:
@@ -159,5 +168,5 @@ class Deployed:
         if "deadLetterTargetArn" not in policy:
             return None
         name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]
-        found: str = self.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
-        return found
+        dlq_url: str = self.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+        return dlq_url

@@ -29,11 +29,14 @@ def drift(deployed: Deployed) -> Iterator[Issue]:
 def code(deployed: Deployed) -> Iterator[Issue]:
     """Check that all functions run the same code, and that the alias runs the newest version."""
     client = deployed.client("lambda")
-    for worker in (WORKER, *deployed.classes):
+    for worker in (WORKER, *deployed.worker_classes):
         alias = client.get_alias(FunctionName=deployed.id(worker), Name=ALIAS)
-        if not (weights := alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")):
+        weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")
+        if not weights:
             continue
-        shares = ", ".join(f"version {each} gets {share:.0%}" for each, share in weights.items())
+        shares = ", ".join(
+            f"version {version} gets {share:.0%}" for version, share in weights.items()
+        )
         yield Issue(
             f"A canary deploy is in progress: {shares} of the worker's invocations.",
             "Run job-runners doctor again when it has finished. CodeDeploy's console shows its "
@@ -41,8 +44,11 @@ def code(deployed: Deployed) -> Iterator[Issue]:
             Verdict.UNKNOWN,
         )
         return
-    for name, read in (("code", _digest), ("runtime", _runtime)):
-        values = {function: read(each) for function, each in deployed.functions.items()}
+    for name, get_value in (("code", _digest), ("runtime", _runtime)):
+        values = {
+            function: get_value(configuration)
+            for function, configuration in deployed.functions.items()
+        }
         if len(set(values.values())) > 1:
             listing = ", ".join(f"{function} {value}" for function, value in values.items())
             yield Issue(
@@ -50,7 +56,7 @@ def code(deployed: Deployed) -> Iterator[Issue]:
                 "A deploy was interrupted, or a function was changed manually. "
                 "Run job-runners deploy.",
             )
-    for worker in (WORKER, *deployed.classes):
+    for worker in (WORKER, *deployed.worker_classes):
         newest = client.get_function_configuration(FunctionName=deployed.id(worker))
         live = deployed.functions[worker]
         if _digest(newest) != _digest(live):

@@ -13,7 +13,7 @@ _PAUSES = "paused"  # the partition key of all pauses in the coordination table
 def pauses(deployed: Deployed) -> Iterator[Issue]:
     """Check for job types and queues that have been paused for more than a day."""
     for item in deployed.coordination_items(_PAUSES):
-        days = days_since(item["changed_at"]["N"])
+        days = days_in_words(item["changed_at"]["N"])
         if item["state"]["S"] == "paused" and days:
             kind, _, name = item["sk"]["S"].partition("#")
             option = "--queue " if kind == "queue" else ""
@@ -25,7 +25,12 @@ def pauses(deployed: Deployed) -> Iterator[Issue]:
             )
 
 
-def days_since(milliseconds: str) -> str:
-    """Return the time since a moment in words, such as "2 days", or "" if it is less than a day."""
-    days = int((time.time() - int(milliseconds) / 1000) // _DAY)
-    return f"{days} day{'s'[: days != 1]}" if days > 0 else ""
+def days_in_words(since: str) -> str:
+    """Return the time since a moment in words, such as "2 days", or "" if it is less than a day.
+
+    `since` is in milliseconds since 1970, as DynamoDB returns numbers.
+    """
+    days = int((time.time() - int(since) / 1000) // _DAY)
+    if days < 1:
+        return ""
+    return "1 day" if days == 1 else f"{days} days"

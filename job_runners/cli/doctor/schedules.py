@@ -1,38 +1,46 @@
-"""Check that the schedules that the code declares are active, and not paused for long."""
+"""Check that the schedules that the code declares are active, and not paused for long.
+
+The code declares schedules in RECURRING. Each deploy has a record of them in the coordination
+table, and the timer stores them as items next to those that callers put over the API.
+"""
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed, Item
-from job_runners.cli.doctor.pauses import days_since
+from job_runners.cli.doctor.pauses import days_in_words
 
-_DEPLOY = "deploy#"  # prefix of the sort key of a deploy's record
+_DEPLOY_PREFIX = "deploy#"  # of the sort key of a deploy's record
 # The timer stores declared schedules every 5 minutes. If a schedule isn't stored after two such
 # runs, the timer can't store it.
-_STORED_WITHIN = 10 * 60  # seconds
+_MAX_STORE_SECONDS = 10 * 60
 
 
 def schedules(deployed: Deployed) -> Iterator[Issue]:
     """Check for declared schedules that the timer couldn't store, that the API overrides, or that
     have been paused for more than a day."""
-    declared, since = _declared(deployed)
-    deadline = time.time() - _STORED_WITHIN
-    for organization in sorted({each for each, _ in declared}):
+    names_by_organization, deployed_at = _declared(deployed)
+    for organization, names in sorted(names_by_organization.items()):
         stored = _stored(deployed, organization)
-        for name in sorted(name for owner, name in declared if owner == organization):
+        for name in sorted(names):
             item = stored.get(name, {})
             if not item or "deleted_at" in item:
-                if max(since, _seconds(item.get("deleted_at"))) < deadline:
-                    yield _missing(deployed, organization, name)
+                # The timer stores a declared schedule after the deploy, or after its deletion.
+                since = max(deployed_at, _seconds(item.get("deleted_at")))
+                if time.time() - since > _MAX_STORE_SECONDS:
+                    yield _missing_issue(deployed, organization, name)
             elif item["origin"]["S"] == "api":
-                yield _overridden(organization, name)
-            elif "paused_at" in item and (days := days_since(item["paused_at"]["N"])):
-                yield _paused(organization, name, days)
+                yield _override_issue(organization, name)
+            elif "paused_at" in item:
+                days = days_in_words(item["paused_at"]["N"])
+                if days:
+                    yield _pause_issue(organization, name, days)
 
 
-def _missing(deployed: Deployed, organization: str, name: str) -> Issue:
+def _missing_issue(deployed: Deployed, organization: str, name: str) -> Issue:
     return Issue(
         f"The schedule {name} of {organization}, declared in code, isn't active, because the timer "
         "couldn't store it. It dispatches no jobs.",
@@ -41,7 +49,7 @@ def _missing(deployed: Deployed, organization: str, name: str) -> Issue:
     )
 
 
-def _overridden(organization: str, name: str) -> Issue:
+def _override_issue(organization: str, name: str) -> Issue:
     return Issue(
         f"The schedule {name} of {organization}, declared in code, isn't active, because a "
         "schedule of the same name was added over the API.",
@@ -51,7 +59,7 @@ def _overridden(organization: str, name: str) -> Issue:
     )
 
 
-def _paused(organization: str, name: str, days: str) -> Issue:
+def _pause_issue(organization: str, name: str, days: str) -> Issue:
     return Issue(
         f"The schedule {name} of {organization} has been paused for {days}. It dispatches no jobs, "
         "and its occurrences are skipped.",
@@ -61,24 +69,26 @@ def _paused(organization: str, name: str, days: str) -> Issue:
     )
 
 
-def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
-    """Return the schedules that the latest deploy declares, as pairs of organization and name, and
-    the time of the deploy."""
-    found = deployed.coordination_items("schedules")
-    deploys = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
+def _declared(deployed: Deployed) -> tuple[dict[str, set[str]], float]:
+    """Return the names of the schedules that the latest deploy declares, by organization, and the
+    time of the deploy."""
+    items = deployed.coordination_items("schedules")
+    deploys = [item for item in items if item["sk"]["S"].startswith(_DEPLOY_PREFIX)]
     if not deploys:
-        return set(), 0
+        return {}, 0
     latest = max(deploys, key=lambda deploy: int(deploy["since"]["N"]))
-    declares = json.loads(latest["declares"]["S"])
-    return {(organization, name) for organization, name in declares}, _seconds(latest["since"])
+    names_by_organization: dict[str, set[str]] = defaultdict(set)
+    for organization, name in json.loads(latest["declares"]["S"]):
+        names_by_organization[organization].add(name)
+    return names_by_organization, _seconds(latest["since"])
 
 
 def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     """Return the schedules of an organization by name, including deleted ones."""
-    found = deployed.coordination_items(f"schedules#{organization}")
-    return {item["sk"]["S"]: item for item in found}
+    items = deployed.coordination_items(f"schedules#{organization}")
+    return {item["sk"]["S"]: item for item in items}
 
 
-def _seconds(at: dict[str, str] | None) -> float:
-    """Return an attribute's time in seconds, or 0 if the item lacks the attribute."""
-    return int(at["N"]) / 1000 if at else 0
+def _seconds(attribute: dict[str, str] | None) -> float:
+    """Return a stored time in seconds, or 0 if the item lacks the attribute."""
+    return int(attribute["N"]) / 1000 if attribute else 0

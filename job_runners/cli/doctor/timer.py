@@ -6,11 +6,11 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.output import duration
 
-_RECENTLY = 5 * 60  # seconds; the timer runs every 60 seconds
+_MAX_GAP = 5 * 60  # seconds between two runs; the timer runs every 60 seconds
 
 
 def timer(deployed: Deployed) -> Iterator[Issue]:
-    """Check the timer, which sends retries, rescues dead jobs and resends lost messages."""
+    """Check the timer, a function that sends due jobs to workers and repeats lost messages."""
     for rule in deployed.of_type("AWS::Events::Rule").values():
         if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":
             yield Issue(
@@ -19,19 +19,19 @@ def timer(deployed: Deployed) -> Iterator[Issue]:
             )
     if _ran_recently(deployed):
         return
-    if deployed.age < _RECENTLY:
+    if deployed.age < _MAX_GAP:
         yield Issue(
             f"The stack is {duration(deployed.age)} old, and its timer has logged no run yet. The "
             "first run comes after a minute, and its log line a few seconds later.",
-            f"Run job-runners doctor again when the stack is {_RECENTLY // 60} minutes old.",
+            f"Run job-runners doctor again when the stack is {_MAX_GAP // 60} minutes old.",
             Verdict.UNKNOWN,
         )
     else:
         yield Issue(
-            f"The timer hasn't run in the last {_RECENTLY // 60} minutes, so due jobs aren't sent.",
+            f"The timer hasn't run in the last {_MAX_GAP // 60} minutes, so due jobs aren't sent.",
             f"Its log has the reason: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
         )
 
 
 def _ran_recently(deployed: Deployed) -> bool:
-    return any(deployed.recent_lines("TimerLogGroup", "tick", _RECENTLY))
+    return any(deployed.recent_lines("TimerLogGroup", "tick", _MAX_GAP))

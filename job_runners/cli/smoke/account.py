@@ -1,4 +1,4 @@
-"""Check what only AWS shows: throttled events, and alarms that go off."""
+"""Check what the local AWS can't show: throttled events, and alarms that go off."""
 
 import time
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from job_runners.cli.doctor.checks import examine
 from job_runners.cli.doctor.deployed import WORKER, Deployed
 from job_runners.cli.smoke.kinds import NotAsExpected, Work
 
-_ALARM = "TasksFailedAlarm"  # the failing task sets it off
-_MAY_GO_OFF = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # the crash and the throttling do it
-_ALARM_SECONDS = 600.0
+_EXPECTED_ALARM = "TasksFailedAlarm"  # the failing task sets it off
+_POSSIBLE_ALARMS = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # for the crash and the throttling
+_MAX_ALARM_WAIT = 600.0  # seconds
 _THROTTLED_JOBS = 4
 
 
 def throttling(work: Work) -> Iterator[Finding]:
-    """Check that events that Lambda throttles are held and then run, each once."""
+    """Check that Lambda keeps the events that it throttles, and runs each once later."""
     deployed = Deployed(work.target)
     client, worker = deployed.client("lambda"), deployed.id(WORKER)
     if deployed.stack.is_local:
@@ -35,7 +35,7 @@ def throttling(work: Work) -> Iterator[Finding]:
         return
     try:
         ids = [work.dispatch("throttling", "smoke_slow")[0]["id"] for _ in range(_THROTTLED_JOBS)]
-        attempts = [work.succeeded(each)["attempt"] for each in ids]
+        attempts = [work.wait_for_success(job_id)["attempt"] for job_id in ids]
         if attempts != [1] * _THROTTLED_JOBS:
             raise NotAsExpected(f"the jobs took {attempts} attempts, not one each")
     except NotAsExpected as problem:
@@ -48,7 +48,7 @@ def throttling(work: Work) -> Iterator[Finding]:
 
 
 def settings(work: Work) -> Iterator[Finding]:
-    """Yield doctor's findings, except about alarms: those of a throwaway stack notify no topic."""
+    """Yield doctor's findings, except about alarms: a throwaway stack has no topic to notify."""
     for finding in examine(Deployed(work.target)):
         if finding.check != "alarms":
             yield finding
@@ -60,16 +60,19 @@ def alarms(work: Work) -> Iterator[Finding]:
     if deployed.stack.is_local:
         yield Finding("alarms", Verdict.UNKNOWN, "can't be checked on a local AWS")
         return
-    expected, *possible = (deployed.id(name) for name in (_ALARM, *_MAY_GO_OFF))
-    deadline = time.monotonic() + _ALARM_SECONDS
-    while expected not in (in_alarm := _in_alarm(deployed)) and time.monotonic() < deadline:
+    expected = deployed.id(_EXPECTED_ALARM)
+    possible = {deployed.id(name) for name in _POSSIBLE_ALARMS}
+    deadline = time.monotonic() + _MAX_ALARM_WAIT
+    in_alarm = _in_alarm(deployed)
+    while expected not in in_alarm and time.monotonic() < deadline:
         time.sleep(10)
-    others = ", ".join(sorted(in_alarm - {expected, *possible}))
+        in_alarm = _in_alarm(deployed)
+    others = ", ".join(sorted(in_alarm - possible - {expected}))
     if others:
         fix = "Run job-runners smoke --keep, then job-runners doctor, which says what to do."
         yield Finding("alarms", Verdict.WRONG, f"in ALARM without a reason: {others}", fix)
     elif expected not in in_alarm:
-        minutes = _ALARM_SECONDS / 60
+        minutes = _MAX_ALARM_WAIT / 60
         yield Finding(
             "alarms",
             Verdict.WRONG,
@@ -82,5 +85,5 @@ def alarms(work: Work) -> Iterator[Finding]:
 
 def _in_alarm(deployed: Deployed) -> set[str]:
     names = list(deployed.of_type("AWS::CloudWatch::Alarm").values())
-    found = deployed.client("cloudwatch").describe_alarms(AlarmNames=names, StateValue="ALARM")
-    return {each["AlarmName"] for each in found["MetricAlarms"]}
+    response = deployed.client("cloudwatch").describe_alarms(AlarmNames=names, StateValue="ALARM")
+    return {alarm["AlarmName"] for alarm in response["MetricAlarms"]}

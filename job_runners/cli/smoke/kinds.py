@@ -1,23 +1,26 @@
-"""Run one of each kind of work on the throwaway stack, and check how each ended."""
+"""Run one of each kind of work on the throwaway stack, and check how each ended.
+
+The throwaway stack defines the job types and tasks whose names begin with smoke_.
+"""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from job_runners.cli.doctor.check import Finding, Verdict
-from job_runners.cli.listing import outcome
+from job_runners.cli.listing import outcome_in_words
 from job_runners.cli.log_lines import Logs
 from job_runners.cli.output import Job
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_PATIENCE = 300.0  # seconds until a kind of work counts as failed
-_PAUSE = 1.0
+_MAX_WAIT = 300.0  # seconds until a kind of work counts as failed
+_POLL_SECONDS = 1.0
 _DELAY = 20  # seconds of the delayed job
-_CLOCKS_DIFFER = 600  # seconds before and after now in which the log is searched
+_CLOCK_SKEW = 600  # seconds by which the clock of the log may differ from this machine's
 
 
 class NotAsExpected(Exception):
@@ -26,51 +29,52 @@ class NotAsExpected(Exception):
 
 @dataclass
 class Work:
-    """The work that was dispatched, by the name of its check."""
+    """The jobs and the task that the command dispatches."""
 
     target: Target
-    patience: float = _PATIENCE
-    ids: dict[str, str] = field(default_factory=dict)
+    max_wait: float = _MAX_WAIT  # seconds for each
+    ids: dict[str, str] = field(default_factory=dict)  # by the name of the check
 
-    def dispatch(self, check: str, job_type: str, **given: Any) -> tuple[Job, str]:
-        """Dispatch a job, and note its id."""
-        job = self.target.api.dispatch(job_type, **given)
+    def dispatch(self, check: str, job_type: str, **options: Any) -> tuple[Job, str]:
+        """Dispatch a job. Return it with its outcome in words."""
+        job = self.target.api.dispatch(job_type, **options)
         self.ids.setdefault(check, job.id)
-        return self.target.shown(job), outcome(job)
+        return self.target.printable(job), outcome_in_words(job)
 
-    def ended(self, job_id: str) -> Job:
+    def wait_for_end(self, job_id: str) -> Job:
         """Return a job once it has ended. Raises NotAsExpected if it doesn't end in time."""
         job: Job = {}
 
         def has_ended() -> bool:
-            job.update(self.target.shown(self.target.api.get(job_id)))
+            job.update(self.target.printable(self.target.api.get(job_id)))
             return job["status"] in FINISHED
 
         self.wait(has_ended, lambda: f"job {job_id} is still {job.get('status')}")
         return job
 
-    def succeeded(self, job_id: str) -> Job:
+    def wait_for_success(self, job_id: str) -> Job:
         """Return a job once it has succeeded. Raises NotAsExpected."""
-        job = self.ended(job_id)
+        job = self.wait_for_end(job_id)
         if job["status"] != "succeeded":
             error = job.get("error") or {}
             raise NotAsExpected(f"{job['status']}: {error.get('kind')}: {error.get('message')}")
         return job
 
-    def first_of(self, job_type: str) -> Job:
-        """Return the first job of a type, which other work dispatches. Raises NotAsExpected."""
-        found: list[Job] = []
+    def wait_for_first(self, job_type: str) -> Job:
+        """Return the first job of a type, once a schedule has dispatched it. Raises
+        NotAsExpected."""
+        jobs: list[Job] = []
 
         def exists() -> bool:
-            found.extend(map(self.target.shown, self.target.api.list(job_type=job_type)))
-            return bool(found)
+            jobs.extend(map(self.target.printable, self.target.api.list(job_type=job_type)))
+            return bool(jobs)
 
         self.wait(exists, lambda: f"no job {job_type} was dispatched")
-        return found[-1]
+        return jobs[-1]  # the API lists the newest first
 
     def wait(self, condition: Callable[[], bool], problem: Callable[[], str]) -> None:
-        """Wait until a condition is true. Raises NotAsExpected."""
-        deadline = time.monotonic() + self.patience
+        """Wait until a condition is true. Raises NotAsExpected with the text of `problem`."""
+        deadline = time.monotonic() + self.max_wait
         while True:
             try:
                 if condition():
@@ -79,12 +83,12 @@ class Work:
                 if error.code is not Exit.NO_ANSWER:
                     raise
             if time.monotonic() > deadline:
-                raise NotAsExpected(f"{problem()} after {self.patience:.0f} s")
-            time.sleep(_PAUSE)
+                raise NotAsExpected(f"{problem()} after {self.max_wait:.0f} s")
+            time.sleep(_POLL_SECONDS)
 
 
 def dispatch_all(work: Work) -> None:
-    """Dispatch one of each kind, so that all of them run while the checks wait."""
+    """Dispatch one of each kind before the first check, so that all of them run at once."""
     work.ids["task"] = work.target.api.dispatch_task("smoke_task") or ""
     work.target.api.dispatch_task("smoke_failing_task")
     for check, job_type in _JOBS.items():
@@ -92,27 +96,27 @@ def dispatch_all(work: Work) -> None:
     work.dispatch("delayed job", "smoke_job", delay=_DELAY)
     _, outcome = work.dispatch("unique job", "smoke_unique")
     if "same work" not in outcome:
-        work.ids["unique job"] = ""
+        work.ids["unique job"] = ""  # the check then fails
 
 
 def check_all(work: Work) -> Iterator[Finding]:
-    """Yield a finding about each kind of work, once it is known."""
-    for check, (ok, fix, run) in _CHECKS.items():
+    """Yield a finding about each kind of work, as soon as its check is done."""
+    for check, (ok_message, fix, run_check) in _CHECKS.items():
         try:
-            run(work)
+            run_check(work)
         except NotAsExpected as problem:
             yield Finding(check, Verdict.WRONG, str(problem), fix)
         except Problem as problem:
             yield Finding(check, Verdict.WRONG, str(problem), problem.hint)
         else:
-            yield Finding(check, Verdict.OK, ok)
+            yield Finding(check, Verdict.OK, ok_message)
 
 
 def _task(work: Work) -> None:
-    began = time.time() - _CLOCKS_DIFFER
+    since = time.time() - _CLOCK_SKEW
 
     def is_done() -> bool:
-        logs = Logs.between(work.target, began, time.time() + _CLOCKS_DIFFER)
+        logs = Logs.between(work.target, since, time.time() + _CLOCK_SKEW)
         lines = logs.lines_naming(work.ids["task"])
         return any(line.fields.get("message") == "task done" for line in lines)
 
@@ -121,30 +125,32 @@ def _task(work: Work) -> None:
 
 def _failed_task(work: Work) -> None:
     work.wait(
-        lambda: any(True for _ in work.target.api.failed_tasks()),
+        lambda: next(iter(work.target.api.failed_tasks()), None) is not None,
         lambda: "no failed task is listed",
     )
 
 
 def _job(work: Work) -> None:
-    work.succeeded(work.ids["job"])
+    work.wait_for_success(work.ids["job"])
 
 
 def _delayed_job(work: Work) -> None:
-    job = work.succeeded(work.ids["delayed job"])
-    created, started = (datetime.fromisoformat(job[each]) for each in ("created_at", "started_at"))
-    if started - created < timedelta(seconds=_DELAY - 1):
-        raise NotAsExpected(f"started {(started - created).total_seconds():.0f} s after dispatch")
+    job = work.wait_for_success(work.ids["delayed job"])
+    created_at = datetime.fromisoformat(job["created_at"])
+    started_at = datetime.fromisoformat(job["started_at"])
+    seconds = (started_at - created_at).total_seconds()
+    if seconds < _DELAY - 1:
+        raise NotAsExpected(f"started {seconds:.0f} s after dispatch")
 
 
 def _retry(work: Work) -> None:
-    job = work.succeeded(work.ids["retry"])
+    job = work.wait_for_success(work.ids["retry"])
     if job["attempt"] != 2:
         raise NotAsExpected(f"succeeded in attempt {job['attempt']}, not 2")
 
 
 def _sleep(work: Work) -> None:
-    job = work.succeeded(work.ids["sleep"])
+    job = work.wait_for_success(work.ids["sleep"])
     if job["invocations"] < 2:
         raise NotAsExpected("did not continue in another invocation")
 
@@ -152,36 +158,34 @@ def _sleep(work: Work) -> None:
 def _unique(work: Work) -> None:
     if not work.ids["unique job"]:
         raise NotAsExpected("a second job for the same work was accepted")
-    work.succeeded(work.ids["unique job"])
+    work.wait_for_success(work.ids["unique job"])
 
 
 def _follow_up(work: Work) -> None:
-    job = work.succeeded(work.ids["follow-up"])
+    job = work.wait_for_success(work.ids["follow-up"])
     follow_ups = job.get("follow_ups") or []
     if not follow_ups:
         raise NotAsExpected("the end of the job dispatched no other job")
-    work.succeeded(follow_ups[0]["id"])
+    work.wait_for_success(follow_ups[0]["id"])
 
 
 def _schedule(work: Work) -> None:
-    work.succeeded(work.first_of("smoke_scheduled")["id"])
+    work.wait_for_success(work.wait_for_first("smoke_scheduled")["id"])
 
 
 def _worker_class(work: Work) -> None:
-    job = work.succeeded(work.ids["worker class"])
+    job = work.wait_for_success(work.ids["worker class"])
     function = str(job.get("result"))
     if not function.endswith("-worker-small"):
         raise NotAsExpected(f"ran in {function}, not in the function of its class")
 
 
 def _crash(work: Work) -> None:
-    job = work.ended(work.ids["crash"])
+    job = work.wait_for_end(work.ids["crash"])
     error = job.get("error") or {}
     if (job["status"], job["attempt"], error.get("kind")) != ("failed", 1, "Interrupted"):
-        raise NotAsExpected(
-            f"{job['status']} in attempt {job['attempt']}: {error.get('kind')} "
-            f"{error.get('message', '')}".strip()
-        )
+        error_in_words = f"{error.get('kind')} {error.get('message', '')}".strip()
+        raise NotAsExpected(f"{job['status']} in attempt {job['attempt']}: {error_in_words}")
 
 
 _JOBS = {
@@ -195,7 +199,7 @@ _JOBS = {
 }
 _WORKER_LOG = "Run job-runners smoke --keep, then see the worker's log."
 _TIMER_LOG = "Run job-runners smoke --keep, then see the timer's log."
-# For each check: the words if it is ok, advice if it isn't, and the check itself.
+# For each check: the message if it succeeds, the advice if it fails, and its function.
 _CHECKS: dict[str, tuple[str, str, Callable[[Work], None]]] = {
     "task": ("ran, and its log can be read", _WORKER_LOG, _task),
     "job": ("succeeded", _WORKER_LOG, _job),

@@ -1,4 +1,4 @@
-"""Remove a throwaway stack, with everything that CloudFormation would keep."""
+"""Remove a throwaway stack, with the tables, buckets and uploads that CloudFormation would keep."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,89 +8,90 @@ from botocore.exceptions import ClientError, WaiterError
 from job_runners.cli.cloudformation import describe, resources
 from job_runners.cli.problem import Problem
 
-TAG = "job-runners-smoke"  # building/smoke_project.py gives it to the stack
+TAG = "job-runners-smoke"  # building/smoke_project.py tags the stack with it
 _SAM_STACK = "aws-sam-cli-managed-default"  # sam's stack with the bucket of uploaded code
-_MISSING = frozenset(
+# The errors of AWS about a resource that doesn't exist.
+_MISSING_CODES = frozenset(
     {"NoSuchBucket", "ResourceNotFoundException", "NoSuchEntity", "404", "ValidationError"}
 )
 
-Client = Callable[[str], Any]  # returns a client of an AWS service
+GetClient = Callable[[str], Any]  # returns the client of an AWS service
 
 
-def exists(client: Client, stack: str) -> bool:
+def exists(get_client: GetClient, stack: str) -> bool:
     """Return whether a stack exists, in any state."""
-    return _describe(client, stack) is not None
+    return _describe(get_client, stack) is not None
 
 
-def is_throwaway(client: Client, stack: str) -> bool:
+def is_throwaway(get_client: GetClient, stack: str) -> bool:
     """Return whether `job-runners smoke` has created a stack."""
-    tags = (_describe(client, stack) or {}).get("Tags", [])
-    return any(each["Key"] == TAG for each in tags)
+    tags = (_describe(get_client, stack) or {}).get("Tags", [])
+    return any(tag["Key"] == TAG for tag in tags)
 
 
-def remove(client: Client, stack: str) -> None:
+def remove(get_client: GetClient, stack: str) -> None:
     """Remove a stack, its tables and bucket, and its uploaded code. Raises Problem.
 
-    A second call removes what a first one could not.
+    After a failure, another call removes the rest.
     """
-    cloudformation = client("cloudformation")
-    is_there = exists(client, stack)  # an interrupted deploy leaves a stack without resources
-    found = resources(cloudformation, stack) if is_there else {}
-    tables = _of_type(found, "AWS::DynamoDB::Table")
-    buckets = _of_type(found, "AWS::S3::Bucket")
-    for table in tables:
-        _unless_missing(_unprotect, client, table)
-    for bucket in buckets:
-        _unless_missing(_empty, client, bucket)
-    if is_there:
+    cloudformation = get_client("cloudformation")
+    tables, buckets = [], []
+    if exists(get_client, stack):
+        stack_resources = resources(cloudformation, stack)
+        tables = _of_type(stack_resources, "AWS::DynamoDB::Table")
+        buckets = _of_type(stack_resources, "AWS::S3::Bucket")
+        for table in tables:
+            _ignore_missing(_unprotect, get_client, table)
+        for bucket in buckets:
+            _ignore_missing(_empty, get_client, bucket)
         _delete_stack(cloudformation, stack)
     try:
         for table in tables:
-            _unless_missing(client("dynamodb").delete_table, TableName=table)
+            _ignore_missing(get_client("dynamodb").delete_table, TableName=table)
         for bucket in buckets:
-            _unless_missing(client("s3").delete_bucket, Bucket=bucket)
+            _ignore_missing(get_client("s3").delete_bucket, Bucket=bucket)
     except ClientError as error:
-        left = ", ".join((*tables, *buckets))
-        raise Problem(f"The stack is removed, but of {left}, some are left: {error}") from error
-    _remove_uploads(client, stack)
+        names = ", ".join((*tables, *buckets))
+        raise Problem(f"The stack is removed, but of {names}, some are left: {error}") from error
+    _remove_uploads(get_client, stack)
 
 
-def _describe(client: Client, stack: str) -> dict[str, Any] | None:
+def _describe(get_client: GetClient, stack: str) -> dict[str, Any] | None:
     try:
-        found = describe(client("cloudformation"), stack)
+        description = describe(get_client("cloudformation"), stack)
     except ClientError as error:
         if "does not exist" in str(error):
             return None
         raise
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+    return None if description["StackStatus"] == "DELETE_COMPLETE" else description
 
 
-def _of_type(found: dict[str, tuple[str, str]], kind: str) -> list[str]:
-    return [name for its_kind, name in found.values() if its_kind == kind]
+def _of_type(stack_resources: dict[str, tuple[str, str]], resource_type: str) -> list[str]:
+    return [name for kind, name in stack_resources.values() if kind == resource_type]
 
 
-def _unless_missing(call: Callable[..., object], *arguments: object, **named: object) -> None:
-    """Make a call, unless what it is about is gone."""
+def _ignore_missing(call: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """Make a call, and ignore the error if its resource doesn't exist."""
     try:
-        call(*arguments, **named)
+        call(*args, **kwargs)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _MISSING:
+        if error.response["Error"]["Code"] not in _MISSING_CODES:
             raise
 
 
-def _unprotect(client: Client, table: str) -> None:
-    described = client("dynamodb").describe_table(TableName=table)["Table"]
-    if described.get("DeletionProtectionEnabled"):
-        client("dynamodb").update_table(TableName=table, DeletionProtectionEnabled=False)
-        client("dynamodb").get_waiter("table_exists").wait(TableName=table)
+def _unprotect(get_client: GetClient, table: str) -> None:
+    description = get_client("dynamodb").describe_table(TableName=table)["Table"]
+    if description.get("DeletionProtectionEnabled"):
+        get_client("dynamodb").update_table(TableName=table, DeletionProtectionEnabled=False)
+        get_client("dynamodb").get_waiter("table_exists").wait(TableName=table)
 
 
-def _empty(client: Client, bucket: str, prefix: str = "") -> None:
-    s3 = client("s3")
+def _empty(get_client: GetClient, bucket: str, prefix: str = "") -> None:
+    s3 = get_client("s3")
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
     for page in pages:
-        listed = page.get("Versions", []) + page.get("DeleteMarkers", [])
-        keys = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in listed]
+        versions = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        keys = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
         if keys:
             s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
 
@@ -103,17 +104,20 @@ def _delete_stack(cloudformation: Any, stack: str) -> None:
         )
     except WaiterError as error:
         events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-        reasons = [each.get("ResourceStatusReason") for each in events]
-        why = next((each for each in reasons if each), str(error))
-        raise Problem(f"CloudFormation could not delete stack {stack}: {why}") from error
+        reasons = [event.get("ResourceStatusReason") for event in events]
+        reason = next(filter(None, reasons), str(error))  # the newest
+        raise Problem(f"CloudFormation could not delete stack {stack}: {reason}") from error
 
 
-def _remove_uploads(client: Client, stack: str) -> None:
-    """Remove the code that sam has uploaded for this stack. sam's bucket stays."""
+def _remove_uploads(get_client: GetClient, stack: str) -> None:
+    """Remove the code that sam has uploaded for this stack, but not sam's bucket."""
     try:
-        sam = describe(client("cloudformation"), _SAM_STACK)
+        sam_stack = describe(get_client("cloudformation"), _SAM_STACK)
     except ClientError:
         return
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in sam.get("Outputs", [])}
-    if bucket := outputs.get("SourceBucket"):
-        _unless_missing(_empty, client, bucket, f"{stack}/")
+    outputs = {
+        output["OutputKey"]: output["OutputValue"] for output in sam_stack.get("Outputs", [])
+    }
+    bucket = outputs.get("SourceBucket")
+    if bucket:
+        _ignore_missing(_empty, get_client, bucket, f"{stack}/")

@@ -1,4 +1,8 @@
-"""Describe a run of smoke for others: where it ran, how long work took, and what AWS counted."""
+"""Describe a run of `job-runners smoke` in a report that a user can publish.
+
+The report says where the command ran, how long its jobs took, and which units of AWS it used, such
+as requests, with their prices.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -21,8 +25,9 @@ _PRICES = {
     "write_unit": 0.625e-6,
     "read_unit": 0.125e-6,
 }
-# For each price, the CloudWatch metric that counts its units, and the resources that it is about.
-_COUNTED = {
+# For each price, the CloudWatch metric that counts its units: namespace, name, dimension, and the
+# type of the resources in this dimension.
+_METRICS = {
     "api_request": ("AWS/ApiGateway", "Count", "ApiId", "AWS::ApiGatewayV2::Api"),
     "lambda_request": ("AWS/Lambda", "Invocations", "FunctionName", "AWS::Lambda::Function"),
     "write_unit": (
@@ -40,26 +45,28 @@ _COUNTED = {
 }
 
 
-def report(work: Work, findings: Sequence[Finding], began: datetime, build: str) -> dict[str, Any]:
-    """Return what ran, and its times and costs, as JSON. `build` is the id of the deployed code.
+def report(
+    work: Work, findings: Sequence[Finding], began_at: datetime, build_id: str
+) -> dict[str, Any]:
+    """Return the report as JSON. `build_id` is the id of the deployed code.
 
-    CloudWatch has counted most of the run by now. Its numbers for the last minutes may be missing.
+    The counts may lack the last minutes, which CloudWatch counts later.
     """
     target = work.target
     caller = target.client("sts").get_caller_identity()
-    counted = _counted(Deployed(target), began)
+    unit_counts = _count_units(Deployed(target), began_at)
     return {
         "version": __version__,
-        "build": build,
+        "build": build_id,
         "account": caller["Account"],
         "region": target.stack.region,
         "stack": target.stack.name,
-        "began_at": began.isoformat(timespec="seconds"),
+        "began_at": began_at.isoformat(timespec="seconds"),
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "findings": [each.as_json() for each in findings],
+        "findings": [finding.as_json() for finding in findings],
         "jobs": [_times(work, check, job_id) for check, job_id in _jobs(work)],
-        "counted": counted,
-        "dollars": sum(count * _PRICES[name] for name, count in counted.items()),
+        "counted": unit_counts,
+        "dollars": sum(count * _PRICES[name] for name, count in unit_counts.items()),
         "prices": "us-east-1, 2026-11-26",
     }
 
@@ -70,9 +77,9 @@ def _jobs(work: Work) -> list[tuple[str, str]]:
 
 def _times(work: Work, check: str, job_id: str) -> dict[str, Any]:
     """Return how long a job waited and ran, and the milliseconds that Lambda billed for it."""
-    job = work.target.shown(work.target.api.get(job_id))
+    job = work.target.printable(work.target.api.get(job_id))
     lines = Logs.around(work.target, job).about(job_id)
-    metrics = [each.fields["record"]["metrics"] for each in lines if each.is_report]
+    metrics = [line.fields["record"]["metrics"] for line in lines if line.is_report]
     return {
         "check": check,
         "status": job["status"],
@@ -80,42 +87,43 @@ def _times(work: Work, check: str, job_id: str) -> dict[str, Any]:
         "invocations": job["invocations"],
         "seconds_to_start": _seconds(job, "created_at", "started_at"),
         "seconds_to_finish": _seconds(job, "created_at", "finished_at"),
-        "billed_ms": sum(each.get("billedDurationMs", 0) for each in metrics),
+        "billed_ms": sum(metric.get("billedDurationMs", 0) for metric in metrics),
     }
 
 
 def _seconds(job: Job, first: str, last: str) -> float | None:
     if not job.get(first) or not job.get(last):
         return None
-    passed = datetime.fromisoformat(job[last]) - datetime.fromisoformat(job[first])
-    return round(passed.total_seconds(), 3)
+    time_between = datetime.fromisoformat(job[last]) - datetime.fromisoformat(job[first])
+    return round(time_between.total_seconds(), 3)
 
 
-def _counted(deployed: Deployed, began: datetime) -> dict[str, float]:
-    """Return how many units of each price AWS has counted since then."""
-    count: Callable[..., float] = partial(_sum, deployed.client("cloudwatch"), began)
-    counted = {
-        price: sum((count(*metric, each) for each in deployed.of_type(kind).values()), 0.0)
-        for price, (*metric, kind) in _COUNTED.items()
-    }
+def _count_units(deployed: Deployed, began_at: datetime) -> dict[str, float]:
+    """Return how many units of each price AWS has counted since the command began."""
+    count: Callable[..., float] = partial(_sum_metric, deployed.client("cloudwatch"), began_at)
+    unit_counts: dict[str, float] = {}
+    for price, (namespace, metric, dimension, resource_type) in _METRICS.items():
+        names = deployed.of_type(resource_type).values()
+        unit_counts[price] = sum((count(namespace, metric, dimension, name) for name in names), 0.0)
     for function in deployed.of_type("AWS::Lambda::Function").values():
         settings = deployed.client("lambda").get_function_configuration(FunctionName=function)
         price = f"lambda_gb_second_{settings['Architectures'][0]}"
         seconds = count("AWS/Lambda", "Duration", "FunctionName", function) / 1000
-        counted[price] = counted.get(price, 0) + seconds * settings["MemorySize"] / 1024
-    return counted
+        gigabyte_seconds = seconds * settings["MemorySize"] / 1024
+        unit_counts[price] = unit_counts.get(price, 0) + gigabyte_seconds
+    return unit_counts
 
 
-def _sum(
-    cloudwatch: Any, began: datetime, namespace: str, metric: str, dimension: str, resource: str
+def _sum_metric(
+    cloudwatch: Any, began_at: datetime, namespace: str, metric: str, dimension: str, resource: str
 ) -> float:
-    found = cloudwatch.get_metric_statistics(
+    statistics = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName=metric,
         Dimensions=[{"Name": dimension, "Value": resource}],
-        StartTime=began,
+        StartTime=began_at,
         EndTime=datetime.now(UTC),
         Period=3600,
         Statistics=["Sum"],
     )
-    return sum(float(each["Sum"]) for each in found["Datapoints"])
+    return sum(float(point["Sum"]) for point in statistics["Datapoints"])
