@@ -44,7 +44,10 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     verified = bool(event["requestContext"].get("authorizer"))
     trusted = settings().traces and access.is_from_service(event)
     headers = event.get("headers", {})
-    with router.about(event), tracing.request(headers, verified=verified, trusted=trusted):
+    with (
+        router.request_context(event),
+        tracing.request(headers, verified=verified, trusted=trusted),
+    ):
         return app.answer(event)
 
 

@@ -28,12 +28,11 @@ _SAM_LOCAL = "sam local"  # the name of each caller under `sam local`, which has
 
 
 class Caller(NamedTuple):
-    """The caller of a request. `organization_id` is the only organization that it may act for, or
-    None for a service. `name` is the subject of its token, or the ARN of the request's signer."""
+    """The caller of a request."""
 
     role: Role
-    organization_id: str | None = None
-    name: str = "unknown"
+    organization_id: str | None = None  # the only one that it may act for; None for a service
+    name: str = "unknown"  # the subject of its token, or the ARN of the request's signer
 
     @property
     def author(self) -> context.Author:
@@ -64,14 +63,15 @@ class Caller(NamedTuple):
         """Return whether the caller may see the data of this organization."""
         return self.is_service or organization_id == self.organization_id
 
-    def organization_for(self, named: Any) -> Any:
-        """Return the organization that a request acts for: `named`, or the caller's by default.
-        `named` is validated later, like any other field. Raises NotAllowed if the caller may not
-        act for that organization.
+    def organization_for(self, requested: Any) -> Any:
+        """Return the organization that a request acts for: `requested`, or by default the caller's.
+
+        `requested` is validated later, like any other field. Raises NotAllowed if the caller may
+        not act for that organization.
         """
-        if self.is_service or named == self.organization_id:
-            return named
-        if named is None:
+        if self.is_service or requested == self.organization_id:
+            return requested
+        if requested is None:
             return self.organization_id
         raise NotAllowed(f"You may act only for the organization {self.organization_id!r}.")
 
@@ -81,7 +81,7 @@ NO_CALLER = Caller(Role.VIEWER)
 current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NO_CALLER)
 
 
-def caller(event: Mapping[str, Any]) -> Caller:
+def identify_caller(event: Mapping[str, Any]) -> Caller:
     """Return the caller of a request. The setting `access_mode` decides how callers are identified.
 
     Raises NotAllowed for a token without a role or an organization, and for a request that no
@@ -100,21 +100,21 @@ def caller(event: Mapping[str, Any]) -> Caller:
 def is_from_service(event: Mapping[str, Any]) -> bool:
     """Return whether the caller of a request is a service."""
     try:
-        return caller(event).is_service
+        return identify_caller(event).is_service
     except NotAllowed:
         return False
 
 
-def require(caller: Caller, lowest: Role) -> None:
-    """Raise NotAllowed for a caller whose role is lower than `lowest`."""
-    if caller.role < lowest:
+def require_role(caller: Caller, min_role: Role) -> None:
+    """Raise NotAllowed for a caller whose role is lower than `min_role`."""
+    if caller.role < min_role:
         role = caller.role.name.lower()
-        raise NotAllowed(f"{_ONLY_FOR[lowest]} Your token has the role {role}.")
+        raise NotAllowed(f"{_ONLY_FOR[min_role]} Your token has the role {role}.")
 
 
-# Only services may send tasks. A task has no organization to check: its payload alone says who gets
-# a text or a webhook call. Only services may pause, because a pause affects the jobs of all
-# organizations.
+# The errors for callers with a lower role. Only services may send tasks, because a task has no
+# organization that the API could check: its payload alone says who gets a text or a webhook call.
+# Only services may pause, because a pause affects the jobs of all organizations.
 _ONLY_FOR = {
     Role.READER: "Only readers, operators and services may do this.",
     Role.OPERATOR: "Only operators and services may do this.",
@@ -128,9 +128,9 @@ def _signer(authorizer: Mapping[str, Any]) -> Caller:
     API Gateway adds the signer to the event. An event without a signer came through a route that
     checks no signature, or not through API Gateway.
     """
-    signed_by = authorizer.get("iam")
-    if signed_by:
-        return Caller(Role.SERVICE, name=str(signed_by.get("userArn") or "unknown"))
+    signer = authorizer.get("iam")
+    if signer:
+        return Caller(Role.SERVICE, name=str(signer.get("userArn") or "unknown"))
     if settings().is_sam_local and not authorizer:
         return Caller(Role.SERVICE, name=_SAM_LOCAL)
     if "jwt" in authorizer:
@@ -141,30 +141,30 @@ def _signer(authorizer: Mapping[str, Any]) -> Caller:
 def _role(claims: Mapping[str, Any]) -> Role:
     """Return the highest of a token's roles."""
     claim = settings().jwt_roles_claim
-    found = [ROLES[name] for name in _claim_values(claims.get(claim)) if name in ROLES]
-    if not found:
+    roles = [ROLES[name] for name in _claim_values(claims.get(claim)) if name in ROLES]
+    if not roles:
         raise NotAllowed(
             f"Your token has none of the roles {', '.join(ROLES)} in its claim {claim!r}."
         )
-    return max(found)
+    return max(roles)
 
 
 def _claim_values(value: Any) -> list[str]:
-    """Return a claim's values. API Gateway turns a list into the text "[one two]". Any other text
-    is one value."""
+    """Return a claim's values. API Gateway turns a list into the string "[one two]". Any other
+    string is one value."""
     if not isinstance(value, str):
         return []
-    listed = re.fullmatch(r"\[([^\[\]]*)\]", value)
-    return listed[1].split(" ") if listed else [value]
+    list_match = re.fullmatch(r"\[([^\[\]]*)\]", value)
+    return list_match[1].split(" ") if list_match else [value]
 
 
 def _organization(claims: Mapping[str, Any]) -> str:
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
-    # A list is refused: a caller with two organizations would have to name one in each request.
-    if not isinstance(organization_id, str) or not re.fullmatch(
-        rf"[^#\[\]{names.UNFIT}]+", organization_id
-    ):
+    # The pattern excludes a list, which API Gateway writes in brackets: a caller with two
+    # organizations would have to name one in each request.
+    pattern = rf"[^#\[\]{names.UNFIT}]+"
+    if not isinstance(organization_id, str) or not re.fullmatch(pattern, organization_id):
         raise NotAllowed(
             f"Your token doesn't name exactly one organization in its claim {claim!r}."
         )

@@ -1,5 +1,8 @@
-"""The page of a link, on which a person answers a job: a text, a button for each choice, and later
-the answer. It has no script, and works without credentials and cookies."""
+"""The page on which a person answers a job's question.
+
+The job sends the person a link to the page. It shows the question with a button for each choice,
+and later the answer. The page has no script, and works without credentials and cookies.
+"""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +21,8 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# For every response of the route. No cache, other page or log of another site gets the token.
+# For every response of the route. The link's path has a secret token, which these headers keep from
+# caches, other pages and other sites.
 HEADERS = {
     **files.SECURITY,
     "Content-Security-Policy": _POLICY,
@@ -28,7 +32,7 @@ HEADERS = {
 
 _BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-_LONGEST_TITLE = 120  # a longer first line is a paragraph
+_MAX_TITLE = 120  # characters; a longer first line is a paragraph
 
 # The form has no action, so it is sent to the page's own address.
 _PAGE = """<!doctype html>
@@ -40,32 +44,33 @@ _PAGE = """<!doctype html>
 """
 
 
-def question(text: str, choices: Sequence[str]) -> Response:
+def question_page(text: str, choices: Sequence[str]) -> Response:
     """Return the page of a question that takes an answer. Its title is the text's first line."""
     if not choices:
         note = "A program answers this. It sends a JSON value to this address with POST."
         return _page_about(text, _paragraph(note))
     buttons = (
-        f'<button name="choice" value="{escape(each)}">{_shown(each)}</button>' for each in choices
+        f'<button name="choice" value="{escape(choice)}">{_to_html(choice)}</button>'
+        for choice in choices
     )
     return _page_about(text, f'<form method="post">{"".join(buttons)}</form>')
 
 
-def answered(text: str, choice: str | None) -> Response:
-    """Return the page of a question that has an answer. `choice` is the answer, if it was one of
-    the link's choices."""
-    given = "This has been answered." if choice is None else f"The answer is: {choice}"
-    return _page_about(text, f'<p class="given">{_shown(given)}</p>')
+def answered_page(text: str, choice: str | None) -> Response:
+    """Return the page of an answered question. `choice` is the answer if it was one of the link's
+    choices, otherwise None."""
+    answer = "This has been answered." if choice is None else f"The answer is: {choice}"
+    return _page_about(text, f'<p class="given">{_to_html(answer)}</p>')
 
 
-def problem(status: int, title: str, detail: str) -> Response:
-    """Return the page of a link that doesn't take this answer."""
+def problem_page(status: int, title: str, detail: str) -> Response:
+    """Return the page for an error, such as an answer that comes too late."""
     return _page(status, title, [_paragraph(detail)])
 
 
 def _page_about(text: str, content: str) -> Response:
     title, _, rest = text.strip().partition("\n")
-    if len(title) > _LONGEST_TITLE:
+    if len(title) > _MAX_TITLE:
         title, rest = "Your answer", text
     paragraphs = map(_paragraph, rest.split("\n")) if rest else ()
     return _page(200, title, [*paragraphs, content])
@@ -74,9 +79,9 @@ def _page_about(text: str, content: str) -> Response:
 def _page(status: int, title: str, content: Sequence[str]) -> Response:
     team = settings().team_name
     body = _PAGE.format(
-        head=_shown(f"{title} \u00b7 {team}" if team else title),
-        title=_shown(title),
-        team=f'<p class="team">{_shown(team)}</p>' if team else "",
+        head=_to_html(f"{title} \u00b7 {team}" if team else title),
+        title=_to_html(title),
+        team=f'<p class="team">{_to_html(team)}</p>' if team else "",
         version=files.version(),
         content="".join(content),
     )
@@ -84,10 +89,10 @@ def _page(status: int, title: str, content: Sequence[str]) -> Response:
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{_shown(text)}</p>"
+    return f"<p>{_to_html(text)}</p>"
 
 
-def _shown(text: str) -> str:
-    """Return text as HTML. Bidirectional controls, which could make a text read like another one,
-    are replaced."""
+def _to_html(text: str) -> str:
+    """Return text as HTML, without bidirectional control characters, which could make it read like
+    another text."""
     return escape(_BIDIRECTIONAL.sub("\ufffd", text))

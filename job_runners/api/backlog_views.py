@@ -10,16 +10,17 @@ from job_runners.api.json_schema import (
     Field,
     Fields,
     Schema,
+    build_view,
     nullable,
     time_of,
-    values,
 )
 from job_runners.engine.tick.backlog import MAX_SAMPLED, Backlog, Sample
 
 
-def backlog(found: Sample) -> dict[str, Any]:
-    """Return the view of the counted jobs."""
-    return {"jobs": [values(BACKLOG, each) for each in found.counts], "more": found.is_full}
+def backlog_view(sample: Sample) -> dict[str, Any]:
+    """Return the view of the counts of jobs, by queue and job type."""
+    counts = [build_view(BACKLOG, backlog) for backlog in sample.counts]
+    return {"jobs": counts, "more": sample.is_full}
 
 
 BACKLOG: Fields[Backlog] = {
@@ -29,8 +30,8 @@ BACKLOG: Fields[Backlog] = {
         {**NUMBER, "description": "Jobs that could run, and that no worker has started"}
     ),
     "running": Field(NUMBER),
-    "oldest_waiting_since": Field(nullable(TIME), lambda found: time_of(found.oldest_since)),
-    "oldest_waiting_id": Field(nullable(ID), lambda found: found.oldest_id),
+    "oldest_waiting_since": Field(nullable(TIME), lambda backlog: time_of(backlog.oldest_since)),
+    "oldest_waiting_id": Field(nullable(ID), lambda backlog: backlog.oldest_id),
     "last_started_at": Field(
         {
             **nullable(TIME),

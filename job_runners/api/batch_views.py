@@ -12,12 +12,12 @@ from job_runners.api.json_schema import (
     Field,
     Fields,
     Schema,
+    build_view,
     nullable,
     ref,
     time_of,
-    values,
 )
-from job_runners.api.shown import if_payloads_are_seen
+from job_runners.api.visibility import visible_payload_value
 from job_runners.engine.groups import progress
 from job_runners.engine.groups.progress import GroupProgress
 from job_runners.store import blobs
@@ -26,29 +26,33 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import OUTCOMES
 
 
-def batch(row: JobRequest) -> dict[str, Any]:
+def batch_view(row: JobRequest) -> dict[str, Any]:
     """Return the view of a batch."""
-    return values(BATCH, row) | values(COUNTS, progress.of_batch(row))
+    return build_view(BATCH, row) | build_view(COUNTS, progress.of_batch(row))
 
 
-def group(name: str, seen: GroupProgress) -> dict[str, Any]:
+def group_view(name: str, group: GroupProgress) -> dict[str, Any]:
     """Return the view of a group of a job."""
-    return {"name": name, **values(COUNTS, seen)}
+    return {"name": name, **build_view(COUNTS, group)}
 
 
-def member(found: GroupMember) -> dict[str, Any]:
+def member_view(member: GroupMember) -> dict[str, Any]:
     """Return the view of a member of a batch."""
-    return values(MEMBER, found)
+    return build_view(MEMBER, member)
 
 
 def _then_id(row: JobRequest) -> str | None:
+    """Return the id of the job that a batch dispatched after its last member had ended."""
     if row.status is not Status.SUCCEEDED:
         return None
-    return (blobs.get(row.result, row.result_key) or {}).get("then")
+    result = blobs.get(row.result, row.result_key) or {}
+    return result.get("then")
 
 
-def _error(found: GroupMember) -> dict[str, Any] | None:
-    error = found.error or (found.row and found.row.error)
+def _error(member: GroupMember) -> dict[str, Any] | None:
+    error = member.error
+    if not error and member.row is not None:
+        error = member.row.error
     return views.without_traceback(error) if error else None
 
 
@@ -56,16 +60,16 @@ OUTCOME: Schema = {"type": "string", "enum": list(OUTCOMES)}
 _COUNT: Schema = {**NUMBER, "minimum": 0}
 
 COUNTS: Fields[GroupProgress] = {
-    "total": Field(_COUNT, lambda seen: seen.counts.total),
+    "total": Field(_COUNT, lambda group: group.counts.total),
     "open": Field(
-        {**_COUNT, "description": "Members that have not ended"}, lambda seen: seen.counts.open
+        {**_COUNT, "description": "Members that have not ended"}, lambda group: group.counts.open
     ),
-    "succeeded": Field(_COUNT, lambda seen: seen.counts.succeeded),
-    "failed": Field(_COUNT, lambda seen: seen.counts.failed),
-    "canceled": Field(_COUNT, lambda seen: seen.counts.canceled),
+    "succeeded": Field(_COUNT, lambda group: group.counts.succeeded),
+    "failed": Field(_COUNT, lambda group: group.counts.failed),
+    "canceled": Field(_COUNT, lambda group: group.counts.canceled),
     "existing": Field(
         {**_COUNT, "description": "Unique members for which another job does the same work"},
-        lambda seen: seen.counts.existing,
+        lambda group: group.counts.existing,
     ),
     "progress": Field(
         {
@@ -82,7 +86,7 @@ COUNTS: Fields[GroupProgress] = {
             "description": "When the members were counted. Null if that is now, as for a batch of "
             "up to 1,000 members",
         },
-        lambda seen: time_of(seen.at),
+        lambda group: time_of(group.at),
     ),
 }
 
@@ -111,16 +115,16 @@ BATCH: Fields[JobRequest] = {
 MEMBER: Fields[GroupMember] = {
     "key": Field(
         {**nullable(TEXT), "description": "Its key in the batch. Null for viewers"},
-        lambda one: if_payloads_are_seen(one.key),
+        lambda member: visible_payload_value(member.key),
     ),
     "id": Field({**ID, "description": "Its job, or the existing job that does the same work"}),
-    "status": Field(OUTCOME, lambda one: one.outcome),
+    "status": Field(OUTCOME, lambda member: member.outcome),
     "error": Field(views.ERROR, _error),
     "job": Field(
         {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
             "description": "Null if the job was deleted, or was never saved",
         },
-        lambda one: one.row and views.summary(one.row),
+        lambda member: views.summary_view(member.row) if member.row else None,
     ),
 }

@@ -1,4 +1,4 @@
-"""POST /batches: check the members of a batch, and save it. Show batches and their members."""
+"""POST /batches: check a batch and its members, the jobs that it waits for, and save it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -29,17 +29,23 @@ from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, T
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 
-MOST_INLINE = 1_000
+MAX_INLINE = 1_000  # members in the request itself
 SECONDS = 20  # for checking a file; the function times out after 29 s
 LARGEST_FILE = 50 * 1024 * 1024  # bytes
-_FIELDS = {"job_type", "payload", "key", "queue_name"}
-_INVALID = (
-    *(InvalidFields, UnknownJobType, InvalidPayload),
-    *(DuplicateMember, NameNotText, NameTooLong),
+_MEMBER_FIELDS = {"job_type", "payload", "key", "queue_name"}
+_MEMBER_ERRORS = (
+    InvalidFields,
+    UnknownJobType,
+    InvalidPayload,
+    DuplicateMember,
+    NameNotText,
+    NameTooLong,
 )
 
 
-_Failures = Annotated[int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole)]
+_FailureCount = Annotated[
+    int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole_number)
+]
 
 
 class ThenData(requests.RequestBody):
@@ -53,7 +59,7 @@ class BatchData(requests.RequestBody):
     """Jobs to dispatch and wait for. Give `members` or `members_file`."""
 
     members: list[Any] | None = Field(
-        default=None, min_length=1, max_length=MOST_INLINE, description="The members, in order"
+        default=None, min_length=1, max_length=MAX_INLINE, description="The members, in order"
     )
     members_file: str | None = Field(
         default=None,
@@ -64,7 +70,7 @@ class BatchData(requests.RequestBody):
     )
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The organization of the batch")
-    stop_after_failures: _Failures | None = Field(
+    stop_after_failures: _FailureCount | None = Field(
         default=None,
         description="Cancel the members that have not started after this number of failures",
     )
@@ -86,21 +92,20 @@ class MemberData(requests.RequestBody):
 
 
 class _MemberInput(NamedTuple):
-    """One member of a request: its number from 0, its line in a file, and its fields or what is
-    wrong."""
+    """One member of a request."""
 
-    number: int
-    line: int | None
+    number: int  # from 0
+    line: int | None  # in a file, from 1; None if the member is in the request itself
     fields: Any
-    problem: str | None = None
+    problem: str | None = None  # the reason why a line can't be read
 
 
 def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
-    """Save a batch and send it. Return it, or that of an identical earlier request.
+    """Save a batch and send it. Return it, or the batch of an identical earlier request.
 
     Nothing is saved if the request is refused. Raises InvalidMembers with every invalid member.
     """
-    data, key = _data(event, caller)
+    data, key = _read(event, caller)
     request_hash = _hash(data)
     earlier = queries.read(id_under_key(data.organization_id, key))
     if earlier is not None:  # its members may be in a file that is gone by now
@@ -108,7 +113,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
             raise IdempotencyConflict(key, earlier.id)
         return Accepted(earlier)
     send = runners.sender()
-    payload = _Checking(data, caller, send).payload()
+    payload = _Checker(data, caller, send).checked_payload()
     job = JobData(
         job_type=Jobs.BATCH,
         payload=payload,
@@ -131,16 +136,16 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
     return dispatch_checked(checked)
 
 
-def _data(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
-    """Return the request's fields, and its key."""
+def _read(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
+    """Return the request's fields, and its idempotency key."""
     fields = requests.add_key(event, body.read_object(event))
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
     members = fields.get("members")
-    if isinstance(members, list) and len(members) > MOST_INLINE:
+    if isinstance(members, list) and len(members) > MAX_INLINE:
         why = (
-            f"has {len(members):,} members. A request may have {MOST_INLINE:,}. Upload a file with "
+            f"has {len(members):,} members. A request may have {MAX_INLINE:,}. Upload a file with "
             "a member in each line, and give its key as members_file"
         )
         raise InvalidFields([{"field": "members", "why": why}])
@@ -151,18 +156,22 @@ def _data(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
 
 
 def _hash(data: BatchData) -> str:
-    """Return a hash that identifies a request. It is the same with and without a default that is
-    spelled out. The content of the request's file doesn't belong to it."""
-    own = {"idempotency_key", "members"}
-    fields = data.model_dump(mode="json", exclude=own, exclude_defaults=True)
-    members = data.members and [_without_defaults(each) for each in data.members]
+    """Return a hash that identifies a request. It is the same whether a request omits a default or
+    has it. It doesn't cover the content of the request's file."""
+    fields = data.model_dump(
+        mode="json", exclude={"idempotency_key", "members"}, exclude_defaults=True
+    )
+    members = None
+    if data.members is not None:
+        members = [_without_defaults(member) for member in data.members]
     return sha256(canonical_json([fields, members]).encode()).hexdigest()
 
 
 def _without_defaults(member: Any) -> Any:
     if not isinstance(member, dict):
         return member
-    return {name: each for name, each in member.items() if (name, each) not in _DEFAULTS.items()}
+    defaults = _DEFAULTS.items()
+    return {name: value for name, value in member.items() if (name, value) not in defaults}
 
 
 _DEFAULTS = {
@@ -171,35 +180,35 @@ _DEFAULTS = {
 }
 
 
-class _Checking:
-    """Checks the members of a batch and its last job."""
+class _Checker:
+    """Checks the members of a batch, and the job to dispatch when they have ended."""
 
     def __init__(self, data: BatchData, caller: Caller, send: Send) -> None:
         self._data = data
         self._caller = caller
         self._send = send
-        self._organization = {"organization_id": data.organization_id}
-        self._until = clock.now() + SECONDS * clock.SECOND
+        self._deadline = clock.now() + SECONDS * clock.SECOND
 
-    def payload(self) -> dict[str, Any]:
+    def checked_payload(self) -> dict[str, Any]:
         """Return the payload of the batch's job. Raises InvalidFields and InvalidMembers."""
         data = self._data
         if data.then is not None:
             self._check_then(data.then)
-        shared: dict[str, Any] = {
-            "then": data.then and data.then.model_dump(),
-            "stop_after_failures": data.stop_after_failures,
-        }
-        shared = {name: value for name, value in shared.items() if value is not None}
+        options: dict[str, Any] = {}
+        if data.then is not None:
+            options["then"] = data.then.model_dump()
+        if data.stop_after_failures is not None:
+            options["stop_after_failures"] = data.stop_after_failures
         if data.members_file is None:
             inputs = [
-                _MemberInput(index, None, each) for index, each in enumerate(data.members or ())
+                _MemberInput(index, line=None, fields=fields)
+                for index, fields in enumerate(data.members or ())
             ]
-            return {"total": self._check_all(iter(inputs)), "members": data.members, **shared}
+            return {"total": self._check_all(iter(inputs)), "members": data.members, **options}
         with self._open(data.members_file) as file:
-            total = self._check_all(_in_lines(file, self._check_time))
-        shared |= {"members_file": data.members_file, "etag": file.etag}
-        return {"total": total, **shared}
+            total = self._check_all(_read_members(file, self._check_time))
+        options |= {"members_file": data.members_file, "etag": file.etag}
+        return {"total": total, **options}
 
     def _check_then(self, then: ThenData) -> None:
         fields = {"job_type": then.job_type, "payload": {**then.payload, "batch": SAMPLE}}
@@ -207,7 +216,7 @@ class _Checking:
             self._check_fields(fields)
         except (InvalidFields, UnknownJobType, InvalidPayload) as error:
             raise InvalidFields(
-                [{**each, "field": f"then.{each['field']}"} for each in problems_of(error)]
+                [{**problem, "field": f"then.{problem['field']}"} for problem in problems_of(error)]
             ) from None
 
     def _open(self, key: str) -> StoredFile:
@@ -228,29 +237,30 @@ class _Checking:
         raise InvalidFields([{"field": "members_file", "why": why}])
 
     def _check_all(self, members: Iterator[_MemberInput]) -> int:
-        """Check all members, and return their number. Raises InvalidMembers with all problems."""
-        keys, total = MemberKeys(), 0
-        wrong: list[dict[str, Any]] = []
-        invalid = 0
-        for each in members:
+        """Check all members, and return their count. Raises InvalidMembers with all problems."""
+        keys = MemberKeys()
+        total = 0
+        problems: list[dict[str, Any]] = []
+        invalid_count = 0
+        for member in members:
             total += 1
             try:
-                self._check(each, keys)
+                self._check(member, keys)
             except TooManyMembers as error:
                 raise InvalidFields([{"field": "members_file", "why": str(error)}]) from None
-            except _INVALID as error:
-                invalid += 1
-                if len(wrong) < InvalidMembers.most_shown:
-                    wrong += _problems_of_member(each, error)
-        if wrong:
-            raise InvalidMembers(wrong, invalid)
+            except _MEMBER_ERRORS as error:
+                invalid_count += 1
+                if len(problems) < InvalidMembers.max_problems:
+                    problems += _problems_of_member(member, error)
+        if problems:
+            raise InvalidMembers(problems, invalid_count)
         if total == 0:
             raise InvalidFields([{"field": "members_file", "why": "has no members"}])
         return total
 
     def _check_time(self, line: int) -> None:
-        """Raise InvalidFields if the time is over when a line of the file is read."""
-        if clock.now() > self._until:
+        """Raise InvalidFields if the time for the check is over. `line` is the one read next."""
+        if clock.now() > self._deadline:
             why = (
                 f"could not be checked within {SECONDS} seconds: line {line:,} was reached. "
                 "Split the file"
@@ -263,22 +273,22 @@ class _Checking:
         fields = member.fields
         if not isinstance(fields, dict):
             raise InvalidFields([{"field": "", "why": "must be an object"}])
-        if unknown := fields.keys() - _FIELDS:
-            raise InvalidFields([{"field": each, "why": "is unknown"} for each in sorted(unknown)])
+        unknown = sorted(fields.keys() - _MEMBER_FIELDS)
+        if unknown:
+            raise InvalidFields([{"field": name, "why": "is unknown"} for name in unknown])
         key = fields.get("key")
-        if not (key is None or isinstance(key, str)):
+        if key is not None and not isinstance(key, str):
             raise InvalidFields([{"field": "key", "why": "must be text"}])
-        keys.next(key)
+        keys.next(key)  # raises an error for a duplicate or invalid key
         self._check_fields({name: value for name, value in fields.items() if name != "key"})
 
     def _check_fields(self, fields: dict[str, Any]) -> None:
-        organization = {
-            name: value for name, value in self._organization.items() if value is not None
-        }
-        check_job(requests.job_of({**fields, **organization}, self._caller), self._send)
+        organization_id = self._data.organization_id
+        job = requests.job_of({**fields, "organization_id": organization_id}, self._caller)
+        check_job(job, self._send)
 
 
-def _in_lines(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_MemberInput]:
+def _read_members(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_MemberInput]:
     for index, (number, line) in enumerate(lines(file, check_time)):
         if len(line) > LONGEST_LINE:
             yield _MemberInput(index, number, None, f"has more than {LONGEST_LINE:,} bytes")
@@ -295,16 +305,16 @@ def _in_lines(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_
 def _problems_of_member(member: _MemberInput, error: Exception) -> list[dict[str, Any]]:
     """Return the problems of a member, each with the member's index, or its line in the file."""
     if isinstance(error, DuplicateMember | NameNotText | NameTooLong):
-        found: Any = [{"field": "key", "why": str(error).rstrip(".")}]
+        problems: Any = [{"field": "key", "why": str(error).rstrip(".")}]
     else:
-        found = problems_of(error)
+        problems = problems_of(error)
     if member.line is not None:
-        return [{"line": member.line, **each} for each in found]
+        return [{"line": member.line, **problem} for problem in problems]
     return [
         {
             "index": member.number,
-            "field": f"members.{member.number}.{each['field']}".strip("."),
-            "why": each["why"],
+            "field": f"members.{member.number}.{problem['field']}".strip("."),
+            "why": problem["why"],
         }
-        for each in found
+        for problem in problems
     ]

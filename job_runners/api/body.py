@@ -12,10 +12,11 @@ from job_runners.errors import PayloadTooLarge
 
 # Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
 LIMIT = 5 * 1024 * 1024 // 2
-LARGEST_FILE = 4 * 1024 * 1024  # bytes: a file comes as base64, which nothing escapes
+LARGEST_FILE = 4 * 1024 * 1024  # bytes; higher, because a file arrives as base64 without escapes
 
-_MOST_FIELDS = 20  # of a form
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_MAX_FORM_FIELDS = 20
+_URLENCODED = "application/x-www-form-urlencoded"
+_FORM_TYPES = (_URLENCODED, "multipart/form-data")
 
 
 def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,25 +26,25 @@ def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     browser doesn't add a signature or a bearer token by itself, so a form on another site has no
     access. The content type only selects the error for a body that isn't JSON.
     """
-    return _object(event, _text(_bytes(event)))
+    return _parse_object(event, _decode(_read_bytes(event)))
 
 
 def read_value(event: Mapping[str, Any]) -> Any:
     """Return the JSON value in a request's body. Raises UnreadableBody, FormBody,
     PayloadTooLarge."""
-    return _value(event, _text(_bytes(event)))
+    return _parse_value(event, _decode(_read_bytes(event)))
 
 
 def read_form(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an HTML form or of a JSON object in a request's body. Raises
     UnreadableBody, PayloadTooLarge."""
-    text = _text(_bytes(event))
-    if text.lstrip().startswith("{") or _content_type(event) != _FORMS[0]:
-        return _object(event, text)
+    text = _decode(_read_bytes(event))
+    if text.lstrip().startswith("{") or _content_type(event) != _URLENCODED:
+        return _parse_object(event, text)
     try:
-        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS)
     except ValueError:
-        raise UnreadableBody(f"The form has more than {_MOST_FIELDS} fields.") from None
+        raise UnreadableBody(f"The form has more than {_MAX_FORM_FIELDS} fields.") from None
     if len(dict(fields)) < len(fields):
         raise UnreadableBody("The form has a field twice. Send each field once.")
     return dict(fields)
@@ -51,23 +52,23 @@ def read_form(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object in an optional body: an empty object if the body is empty."""
-    text = _text(_bytes(event))
-    return _object(event, text) if text.strip() else {}
+    text = _decode(_read_bytes(event))
+    return _parse_object(event, text) if text.strip() else {}
 
 
-def _value(event: Mapping[str, Any], text: str, expected: str = "value") -> Any:
+def _parse_value(event: Mapping[str, Any], text: str, noun: str = "value") -> Any:
     if not text.strip():
-        raise UnreadableBody(f"The body is empty. Send a JSON {expected}.")
+        raise UnreadableBody(f"The body is empty. Send a JSON {noun}.")
     try:
         return strict_json.parse(text)
     except strict_json.NotStrict as error:
-        if _content_type(event) in _FORMS and not text.lstrip().startswith("{"):
+        if _content_type(event) in _FORM_TYPES and not text.lstrip().startswith("{"):
             raise FormBody from None
         raise UnreadableBody(str(error)) from None
 
 
-def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
-    value = _value(event, text, "object")
+def _parse_object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
+    value = _parse_value(event, text, noun="object")
     if not isinstance(value, dict):
         raise UnreadableBody("The body must be a JSON object: {...}.")
     return value
@@ -75,10 +76,10 @@ def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def read_file(event: Mapping[str, Any]) -> bytes:
     """Return a request's body as it was sent. Raises UnreadableBody, PayloadTooLarge."""
-    return _bytes(event, LARGEST_FILE, "Upload a larger file with job-runners upload.")
+    return _read_bytes(event, LARGEST_FILE, "Upload a larger file with job-runners upload.")
 
 
-def _bytes(
+def _read_bytes(
     event: Mapping[str, Any],
     limit: int = LIMIT,
     advice: str = "Put large data in the bucket, and its key in the payload.",
@@ -98,7 +99,7 @@ def _bytes(
     return data
 
 
-def _text(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")  # editors on Windows write a byte order mark first
     except UnicodeDecodeError as error:
@@ -111,7 +112,7 @@ def _content_type(event: Mapping[str, Any]) -> str:
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
     """Return the value of a header, or None. `name` is in lowercase, and matches any case."""
-    for each, value in (event.get("headers") or {}).items():
-        if each.lower() == name:
+    for header_name, value in (event.get("headers") or {}).items():
+        if header_name.lower() == name:
             return str(value)
     return None

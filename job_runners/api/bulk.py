@@ -1,4 +1,4 @@
-"""POST /jobs/bulk: check the jobs of a request, dispatch them, and show what became of each."""
+"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +9,16 @@ from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields, InvalidJobs
-from job_runners.api.json_schema import ID, NUMBER, TEXT, Fields, nullable, object_of, ref, values
+from job_runners.api.json_schema import (
+    ID,
+    NUMBER,
+    TEXT,
+    Fields,
+    build_view,
+    nullable,
+    object_of,
+    ref,
+)
 from job_runners.api.json_schema import Field as ViewField
 from job_runners.api.responses import Response, respond
 from job_runners.engine.dispatch import bulk
@@ -21,8 +30,8 @@ from job_runners.store.job_request import JobRequest, Outcome, derived_id
 # No job is saved after this time: the function times out after 29 s, and calls that have begun may
 # take 5 s.
 _DISPATCH_SECONDS = 22
-_LAST_INDEX = 10**9
-_SHOWN_CHARACTERS = 200  # of an error or message; a response may have 1,000 of each
+_MAX_INDEX = 10**9
+_MAX_CHARACTERS = 200  # of an error or message; a response may have 1,000 of each
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -36,17 +45,17 @@ class BulkData(requests.RequestBody):
     first_index: int = Field(
         default=0,
         ge=0,
-        le=_LAST_INDEX,
+        le=_MAX_INDEX,
         description="The index of the first of these jobs among all jobs under the idempotency "
         f"key. Use it to dispatch more than {bulk.MAX_JOBS:,} jobs under one key",
     )
     idempotency_key: requests.KeyInBody = None
 
 
-class _Dispatched(NamedTuple):
-    """The result of one job, and its index among all jobs under the idempotency key."""
+class _Result(NamedTuple):
+    """The result of one job: either what was accepted, or a problem."""
 
-    position: int
+    position: int  # the index among all jobs under the idempotency key
     accepted: Accepted | None
     problem: dict[str, Any] | None
 
@@ -66,25 +75,24 @@ def _outcome(accepted: Accepted | None) -> str | None:
 
 
 def _short(text: str | None) -> str | None:
-    return text and text[:_SHOWN_CHARACTERS]
+    return None if text is None else text[:_MAX_CHARACTERS]
 
 
 def _job(row: JobRequest | None) -> dict[str, Any] | None:
-    """Return the view of a job, with a short error and message, as there may be 1,000 jobs."""
+    """Return the view of a job, with a short error and message, because there may be 1,000 jobs."""
     if row is None:
         return None
-    shown = views.summary(row)
-    error = shown["error"]
-    return shown | {
-        "result_message": _short(row.result_message),
-        "error": error and error | {"message": _short(error["message"])},
-    }
+    view = views.summary_view(row)
+    view["result_message"] = _short(row.result_message)
+    if view["error"]:
+        view["error"] = view["error"] | {"message": _short(view["error"]["message"])}
+    return view
 
 
-DISPATCHED: Fields[_Dispatched] = {
+RESULT: Fields[_Result] = {
     "index": ViewField(
         {**NUMBER, "description": "Its index among all jobs under the idempotency key"},
-        lambda one: one.position,
+        lambda result: result.position,
     ),
     "status": ViewField(
         {
@@ -92,25 +100,25 @@ DISPATCHED: Fields[_Dispatched] = {
             "description": "202 if the job is saved. 503 if there was no time to save it: repeat "
             "the request. 409 or 500 as for POST /jobs",
         },
-        lambda one: one.status,
+        lambda result: result.status,
     ),
     "job": ViewField(
         {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
             "description": "The job, if it is saved. A long error or message is shortened",
         },
-        lambda one: _job(one.row),
+        lambda result: _job(result.row),
     ),
     "replayed": ViewField(
         {"type": "boolean", "description": "Whether an earlier request saved the job"},
-        lambda one: one.accepted is not None and views.is_repeated(one.accepted),
+        lambda result: result.accepted is not None and views.is_repeated(result.accepted),
     ),
     "unique_outcome": ViewField(
         {
             "enum": [None, *map(str, Outcome)],
             "description": "As the header Unique-Outcome of POST /jobs",
         },
-        lambda one: _outcome(one.accepted),
+        lambda result: _outcome(result.accepted),
     ),
     "problem": ViewField(
         {
@@ -126,7 +134,7 @@ DISPATCHED: Fields[_Dispatched] = {
             "type": ["object", "null"],
             "description": "Null if the job is saved. `job_id` is as in other problems",
         },
-        lambda one: one.problem,
+        lambda result: result.problem,
     ),
 }
 
@@ -138,46 +146,48 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     job. Raises RunnerCannotResend if the runner has no send(). In all cases, nothing was saved.
     """
     until = clock.now() + _DISPATCH_SECONDS * clock.SECOND
-    data, key = _data(event)
+    data, key = _read(event)
     send = require_sender(runners.sender(), "POST /jobs/bulk", "sends many jobs at once")
-    results = bulk.dispatch_jobs(_checked(data, key, caller, send), send, until=until)
-    dispatched = [
-        _Dispatched(position, accepted, None if error is None else problems.shown(error))
-        for position, (accepted, error) in enumerate(results, data.first_index)
+    checked_jobs = _check_jobs(data, key, caller, send)
+    outcomes = bulk.dispatch_jobs(checked_jobs, send, until=until)
+    results = [
+        _Result(position, accepted, None if error is None else problems.job_problem(error))
+        for position, (accepted, error) in enumerate(outcomes, data.first_index)
     ]
-    left = any(each.status == 503 for each in dispatched)
-    shown = [values(DISPATCHED, each) for each in dispatched]
-    return respond(200, {"jobs": shown}, _RETRY_AFTER if left else {})
+    must_repeat = any(result.status == 503 for result in results)
+    job_views = [build_view(RESULT, result) for result in results]
+    return respond(200, {"jobs": job_views}, _RETRY_AFTER if must_repeat else {})
 
 
-def _data(event: Mapping[str, Any]) -> tuple[BulkData, str]:
+def _read(event: Mapping[str, Any]) -> tuple[BulkData, str]:
     """Return the request's fields, and its key."""
     data = requests.checked(BulkData, requests.add_key(event, body.read_object(event)))
     return data, requests.required_key(data.idempotency_key)
 
 
-def _checked(data: BulkData, key: str, caller: Caller, send: Send) -> list[CheckedJob]:
-    """Return the jobs, each of them checked. Raises InvalidJobs with all that are invalid."""
-    found, wrong = [], []
+def _check_jobs(data: BulkData, key: str, caller: Caller, send: Send) -> list[CheckedJob]:
+    """Return the checked jobs. Raises InvalidJobs with the problems of all invalid jobs."""
+    checked_jobs: list[CheckedJob] = []
+    all_problems: list[dict[str, Any]] = []
     for number, fields in enumerate(data.jobs):
         index = data.first_index + number
         try:
-            found.append(_checked_job(fields, caller, send, key, index))
+            checked_jobs.append(_check_one(fields, caller, send, key, index))
         except (InvalidFields, UnknownJobType, InvalidPayload, InvalidFollowUp) as error:
-            wrong += [
+            all_problems += [
                 {
                     "index": index,
-                    "field": f"jobs.{number}.{each['field']}".strip("."),
-                    "why": each["why"],
+                    "field": f"jobs.{number}.{problem['field']}".strip("."),
+                    "why": problem["why"],
                 }
-                for each in problems_of(error)
+                for problem in problems_of(error)
             ]
-    if wrong:
-        raise InvalidJobs(wrong)
-    return found
+    if all_problems:
+        raise InvalidJobs(all_problems)
+    return checked_jobs
 
 
-def _checked_job(fields: Any, caller: Caller, send: Send, key: str, index: int) -> CheckedJob:
+def _check_one(fields: Any, caller: Caller, send: Send, key: str, index: int) -> CheckedJob:
     if not isinstance(fields, dict):
         raise InvalidFields([{"field": "", "why": "must be an object"}])
     if "idempotency_key" in fields:
@@ -189,8 +199,8 @@ def _checked_job(fields: Any, caller: Caller, send: Send, key: str, index: int) 
 
 
 def problems_of(error: Exception) -> Sequence[Mapping[str, str]]:
-    """Return the wrong fields of one job, and why each is wrong."""
+    """Return the invalid fields of one job, each with the reason."""
     if isinstance(error, UnknownJobType):
         return [{"field": "job_type", "why": str(error)}]
-    listed: Sequence[Mapping[str, str]] = getattr(error, "problems", ())
-    return listed
+    field_problems: Sequence[Mapping[str, str]] = getattr(error, "problems", ())
+    return field_problems

@@ -1,12 +1,13 @@
-"""Show error groups to callers."""
+"""Show error groups to callers. An error group has the failed jobs of one job type with one kind of
+error in one function."""
 
 from job_runners import clock
 from job_runners.api import access
 from job_runners.api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable
-from job_runners.api.shown import AUTHOR, author
+from job_runners.api.visibility import AUTHOR, visible_author
 from job_runners.store.error_groups import ErrorGroup
 
-_NEW_FOR = clock.DAY  # how long a group counts as new
+_NEW_TIME = clock.DAY  # in which a group counts as new
 
 
 def _state(group: ErrorGroup) -> str:
@@ -14,11 +15,11 @@ def _state(group: ErrorGroup) -> str:
         return "resolved"
     if group.regressed_at is not None:
         return "regressed"
-    return "new" if clock.now() - group.first_seen_at < _NEW_FOR else "known"
+    return "new" if clock.now() - group.first_seen_at < _NEW_TIME else "known"
 
 
-def _code(value: str | None) -> str | None:
-    """Return a fact about the code, or None if the caller may not see it."""
+def _visible_code(value: str | None) -> str | None:
+    """Return a value that reveals the code, or None if the caller may not see it."""
     return value if access.current_caller.get().sees_tracebacks else None
 
 
@@ -32,7 +33,7 @@ ERROR_GROUP: Fields[ErrorGroup] = {
             "description": "The innermost function of your own code, as `module:function`. Only "
             "operators and services see it",
         },
-        lambda group: _code(group.frame),
+        lambda group: _visible_code(group.frame),
     ),
     "state": Field(
         {
@@ -51,11 +52,11 @@ ERROR_GROUP: Fields[ErrorGroup] = {
             "description": "A hash of the build that saw the first failure. Only operators and "
             "services see it",
         },
-        lambda group: _code(group.first_build),
+        lambda group: _visible_code(group.first_build),
     ),
     "sample_job_id": Field({**ID, "description": "A recent job"}),
     "note": Field(nullable(TEXT)),
     "resolved_at": Field(nullable(TIME)),
-    "resolved_by": Field(AUTHOR, lambda group: author(group.resolved_by)),
+    "resolved_by": Field(AUTHOR, lambda group: visible_author(group.resolved_by)),
     "regressed_at": Field(nullable(TIME)),
 }

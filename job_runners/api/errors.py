@@ -12,7 +12,7 @@ class Refusal(JobRunnersError):
     status: ClassVar[int] = 400
     slug: ClassVar[str]
     title: ClassVar[str]
-    most_shown: ClassVar[int] = 20  # problems that the response lists
+    max_problems: ClassVar[int] = 20  # in the response
 
     def __init__(self, why: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(why)
@@ -58,13 +58,13 @@ class InvalidJobs(Refusal):
     status = 422
     slug = "invalid-jobs"
     title = "Some of the jobs are invalid"
-    most_shown = 1_000
+    max_problems = 1_000
 
     def __init__(self, problems: Sequence[Mapping[str, Any]]) -> None:
-        number = len({each["index"] for each in problems})
+        count = len({problem["index"] for problem in problems})
         first = problems[0]
         super().__init__(
-            f"{number:,} of the jobs are invalid, so none was dispatched. The first problem is "
+            f"{count:,} of the jobs are invalid, so none was dispatched. The first problem is "
             f"{first['field']}: {first['why']}.",
             problems,
         )
@@ -77,15 +77,16 @@ class InvalidMembers(Refusal):
     status = 422
     slug = "invalid-members"
     title = "Some of the members are invalid"
-    most_shown = 1_000
+    max_problems = 1_000
 
-    def __init__(self, problems: Sequence[Mapping[str, Any]], number: int) -> None:
+    def __init__(self, problems: Sequence[Mapping[str, Any]], count: int) -> None:
         first = problems[0]
-        where = [f"line {first['line']}"] if "line" in first else []
-        where += [first["field"]] if first["field"] else []
+        place = first["field"]
+        if "line" in first:
+            place = f"line {first['line']}, {place}" if place else f"line {first['line']}"
         super().__init__(
-            f"{number:,} of the members are invalid, so nothing was dispatched. The first problem "
-            f"is {', '.join(where)}: {first['why']}.",
+            f"{count:,} of the members are invalid, so nothing was dispatched. The first problem "
+            f"is {place}: {first['why']}.",
             problems,
         )
 

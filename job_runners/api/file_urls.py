@@ -20,8 +20,8 @@ def add_urls(result: Any, organization_id: str) -> Any:
     The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.
     """
-    # The pattern requires a job's folder after the organization. Without it, an organization's name
-    # could match the start of another organization's path. The job's sort key names the folder.
+    # After the organization, a path has a folder that is the same for all jobs: SORT_KEY. Without
+    # it, an organization's name could match the start of another organization's path.
     own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY}/.+")
     pending = [result]
     while pending:
@@ -30,8 +30,8 @@ def add_urls(result: Any, organization_id: str) -> Any:
             pending += value.values()
             key = value.get("file")
             if isinstance(key, str):
-                for added in ("url", "url_expires_at"):
-                    value.pop(added, None)
+                value.pop("url", None)
+                value.pop("url_expires_at", None)
                 if own_file.fullmatch(key):
                     value["url"] = _url(key)
                     value["url_expires_at"] = clock.iso(clock.now() + LIFETIME)

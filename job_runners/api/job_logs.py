@@ -15,17 +15,18 @@ from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
 LIMIT = 500  # lines
-_MAX_TOTAL = 1_000_000  # characters of all lines together
-_LONGEST = 4_000  # characters of one text
-# The most calls of one search: CloudWatch may return no lines, only a token for the next call.
-_MAX_CALLS = 10
-_SECONDS = 8.0  # no new call starts after this time, because the caller is waiting
-# Margins before and after the job: clocks differ, and lines arrive late.
-_EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE
-_BEFORE_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is written
-# Fields of a log line that the response's field `more` leaves out: they have a response field of
-# their own, are the same in every line, or are meant for machines. `caller` is the service that
-# dispatched the job. The job's organization may not see it.
+_MAX_CHARACTERS = 1_000_000  # of all lines together
+_MAX_TEXT = 4_000  # characters of one text
+_MAX_CALLS = 10  # CloudWatch may return no lines, only a token for the next call
+_MAX_SECONDS = 8.0  # no new call starts after this time, because the caller is waiting
+# The search begins and ends this much before and after the job: clocks differ, and lines arrive
+# late.
+_MARGIN_BEFORE, _MARGIN_AFTER = clock.MINUTE, 5 * clock.MINUTE
+# A worker claims a job when it starts an invocation. It may log a little before that.
+_BEFORE_CLAIM = 5 * clock.SECOND
+# Fields of a log line that the response's field `more` leaves out, because they have a response
+# field of their own, are the same in every line, or are only for machines. `caller` is the service
+# that dispatched the job. The job's organization may not see it.
 _LEFT_OUT = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "invocation"),
@@ -38,31 +39,31 @@ _LEFT_OUT = frozenset(
 )
 
 
-class Found:
-    """Lines, and whether they are complete."""
+class LogLines:
+    """Log lines, and whether they are complete."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
         self.complete = True
 
 
-def read(row: JobRequest) -> Found:
+def read(row: JobRequest) -> LogLines:
     """Return the lines of the job's invocations, or only those of its latest invocation if there
     are too many. Raises LogsNotReadable."""
-    start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
-    # `started_at` is when the latest invocation was claimed.
-    latest_invocation_start = (
-        start if row.invocations <= 1 else (row.started_at or start) - _BEFORE_CLAIM
-    )
+    start = row.created_at - _MARGIN_BEFORE
+    end = (row.finished_at or clock.now()) + _MARGIN_AFTER
+    latest_start = start  # of the latest invocation
+    if row.invocations > 1:
+        latest_start = (row.started_at or start) - _BEFORE_CLAIM
     search = _Search(row)
-    found = search.between(latest_invocation_start, end)
-    if found.complete and latest_invocation_start > start:
-        earlier = search.between(start, latest_invocation_start - 1)
-        found.complete = earlier.complete
+    result = search.between(latest_start, end)
+    if result.complete and latest_start > start:
+        earlier = search.between(start, latest_start - 1)
+        result.complete = earlier.complete
         if earlier.complete:  # an incomplete list would have a gap that readers can't see
-            found.lines = earlier.lines + found.lines
-    found.lines.sort(key=lambda line: str(line["time"]))
-    return found
+            result.lines = earlier.lines + result.lines
+    result.lines.sort(key=lambda line: str(line["time"]))
+    return result
 
 
 class _Search:
@@ -71,30 +72,31 @@ class _Search:
     def __init__(self, row: JobRequest) -> None:
         self._row = row
         self._calls_left = _MAX_CALLS
-        self._deadline = time.monotonic() + _SECONDS
+        self._deadline = time.monotonic() + _MAX_SECONDS
         self._lines_left = LIMIT
-        self._characters_left = _MAX_TOTAL
+        self._characters_left = _MAX_CHARACTERS
 
-    def between(self, start: int, end: int) -> Found:
+    def between(self, start: int, end: int) -> LogLines:
         """Return the job's lines between two times, up to the limits."""
-        found, token = Found(), None
+        result = LogLines()
+        token = None
         while True:
             if self._calls_left == 0 or time.monotonic() > self._deadline:
-                found.complete = False
-                return found
-            page = self._page(start, end, token)
+                result.complete = False
+                return result
+            page = self._fetch_page(start, end, token)
             for line in self._lines_of_job(page["events"]):
                 self._lines_left -= 1
                 self._characters_left -= len(json.dumps(line))
                 if self._lines_left < 0 or self._characters_left < 0:
-                    found.complete = False
-                    return found
-                found.lines.append(line)
+                    result.complete = False
+                    return result
+                result.lines.append(line)
             token = page.get("nextToken")
             if not token:
-                return found
+                return result
 
-    def _page(self, start: int, end: int, token: str | None) -> Any:
+    def _fetch_page(self, start: int, end: int, token: str | None) -> Any:
         self._calls_left -= 1
         group = settings().worker_log_group
         if group is None:
@@ -108,14 +110,14 @@ class _Search:
                 **({"nextToken": token} if token else {}),
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _REFUSALS:
+            code = error.response["Error"]["Code"]
+            if code not in _REFUSALS:
                 raise
-            raise LogsNotReadable(_REFUSALS[error.response["Error"]["Code"]]) from error
+            raise LogsNotReadable(_REFUSALS[code]) from error
 
     def _lines_of_job(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the job. Lines of another job are left out, even if they have this
-        job's id in their text. So are metrics: they reach the log as work prints them, and any
-        job could print some that name this job."""
+        """Yield the lines of the job, without those of other jobs that have this job's id in their
+        text. Leave out metrics too, because any job could print metrics that name this job."""
         for event in events:
             fields = _fields(event["message"])
             job = (fields.get("job_id"), fields.get("organization_id"))
@@ -132,7 +134,7 @@ _REFUSALS = {
 def _fields(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except (ValueError, RecursionError):  # the second for very deep nesting
+    except (ValueError, RecursionError):  # very deep nesting raises RecursionError
         return {}
     return fields if isinstance(fields, dict) else {}
 
@@ -146,7 +148,7 @@ def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
         "attempt": _number(fields.get("attempt")),
         "invocation": _number(fields.get("invocation")),
         "exception": None if exception is None else _text(exception),
-        "more": {name: _text(each) for name, each in fields.items() if name not in _LEFT_OUT},
+        "more": {name: _text(value) for name, value in fields.items() if name not in _LEFT_OUT},
     }
 
 
@@ -154,16 +156,18 @@ def _logged_at(fields: dict[str, Any]) -> int | None:
     """Return the time at which the worker logged the line, or None if the line has no such time.
     CloudWatch's own time is less exact: all events of a batch may have the time of receipt."""
     try:
-        moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
-        moment.astimezone(UTC)
-    except (KeyError, TypeError, ValueError, OverflowError):  # the last outside the years 1 to 9999
+        logged_at = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+        logged_at.astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):  # no year from 1 to 9999
         return None
-    return int(moment.timestamp() * 1000)
+    return int(logged_at.timestamp() * 1000)
 
 
 def _text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    if len(text) <= _MAX_TEXT:
+        return text
+    return f"{text[: _MAX_TEXT - 1]}…"
 
 
 def _number(value: Any) -> int | None:

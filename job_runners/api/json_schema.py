@@ -1,5 +1,7 @@
-"""Parts of the API's JSON Schemas, and `Fields`: a dict of fields that produces both an object in a
-response and the schema of that object."""
+"""Parts of the API's JSON Schemas, and `Fields`, which defines an object in a response.
+
+From the same `Fields`, `build_view` makes the object, called a view, and `properties` its schema.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -13,10 +15,11 @@ _T = TypeVar("_T")
 
 
 class Field(NamedTuple, Generic[_T]):
-    """A field: its JSON Schema, and the function that reads its value. Without a function, the
-    value is the attribute of the same name. A time is then text."""
+    """A field of a view."""
 
     schema: Schema
+    # Returns the value. Without it, the value is the source's attribute of the same name, in the
+    # API's format if it is a time.
     read: Callable[[_T], Any] | None = None
 
 
@@ -26,8 +29,8 @@ TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "integer"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-STATUS: Schema = {"type": "string", "enum": [str(each) for each in Status]}
-KIND: Schema = {"type": "string", "enum": [str(each) for each in Kind]}
+STATUS: Schema = {"type": "string", "enum": [str(status) for status in Status]}
+KIND: Schema = {"type": "string", "enum": [str(kind) for kind in Kind]}
 NAME: Schema = {
     "type": "string",
     "minLength": 1,
@@ -36,9 +39,10 @@ NAME: Schema = {
 }
 
 
-def nullable(schema: Schema) -> Schema:
-    """Return the schema of this value or null."""
-    return {**schema, "type": [schema["type"], "null"]}
+def nullable(schema: Schema, description: str | None = None) -> Schema:
+    """Return the schema of a value that may be null, with a description if one is given."""
+    schema = {**schema, "type": [schema["type"], "null"]}
+    return schema if description is None else {**schema, "description": description}
 
 
 def object_of(fields: Schema, **more: Any) -> Schema:
@@ -62,12 +66,12 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def values(fields: Fields[_T], source: _T) -> dict[str, Any]:
+def build_view(fields: Fields[_T], source: _T) -> dict[str, Any]:
     """Return a JSON object with the value of each field, read from `source`."""
-    return {name: _value(name, field, source) for name, field in fields.items()}
+    return {name: _read_value(name, field, source) for name, field in fields.items()}
 
 
-def _value(name: str, field: Field[_T], source: _T) -> Any:
+def _read_value(name: str, field: Field[_T], source: _T) -> Any:
     if field.read is not None:
         return field.read(source)
     value = getattr(source, name)

@@ -1,4 +1,5 @@
-"""Log tasks that requests send, each with its caller, and errors. The router logs each request."""
+"""Log the tasks that requests send, with their callers, and unexpected errors. The router logs the
+requests themselves."""
 
 from job_runners.engine.telemetry.log import caller_fields, logger
 from job_runners.work import context
@@ -31,9 +32,9 @@ def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
     )
 
 
-def went_wrong(error: Exception, status: int) -> None:
-    """Log an error that the request didn't cause. The status 500 means a defect, or a stack that is
-    configured wrongly."""
+def server_error(error: Exception, status: int) -> None:
+    """Log an error that the request didn't cause. The status 500 means a defect in the code or a
+    wrong setting of the stack."""
     logger.error(
         "went wrong",
         exc_info=error,

@@ -23,8 +23,8 @@ from job_runners.api.setting_requests import (
     WebhookData,
 )
 from job_runners.api.specification import (
-    ALWAYS,
     BODY_PROBLEMS,
+    COMMON_PROBLEMS,
     CURSOR,
     HEADERS,
     ORGANIZATION,
@@ -37,7 +37,7 @@ from job_runners.settings import settings
 from job_runners.work.definitions import InternalJob, Job, Task
 
 # For each schema name, the name of a job or task, and the job or task itself.
-Works = dict[str, tuple[str, Job | Task]]
+Definitions = dict[str, tuple[str, Job | Task]]
 
 _REF = "#/components/schemas/{model}"
 _NO_NUL = r"^[^\x00]*$"
@@ -102,7 +102,7 @@ def _openapi_path(path: str) -> str:
 
 def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
     text = " ".join((route.endpoint.__doc__ or "").split())
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "operationId": route.endpoint.__name__,
         "summary": text.split(". ")[0].removesuffix("."),
         "description": text,
@@ -111,15 +111,15 @@ def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
             for name in re.findall("<(.*?)>", path)
         ]
-        + [_parameter(each) for each in operation.parameters],
+        + [_parameter(parameter) for parameter in operation.parameters],
         "responses": _responses(route, operation),
     }
     content: Schema = {"application/json": {"schema": ref(str(operation.body))}}
     if operation.takes_file:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     if operation.body or operation.takes_file:
-        found["requestBody"] = {"required": operation.needs_body, "content": content}
-    return found
+        entry["requestBody"] = {"required": operation.needs_body, "content": content}
+    return entry
 
 
 def _security(role: Role | None) -> list[dict[str, list[str]]]:
@@ -136,44 +136,51 @@ def _parameter(parameter: Schema) -> Schema:
 
 
 def _responses(route: Route, operation: Operation) -> dict[str, Any]:
-    found = {str(status): _answer(*each) for status, each in operation.answers.items()}
+    responses = {
+        str(status): _success_response(description, schema, headers)
+        for status, (description, schema, headers) in operation.responses.items()
+    }
     slugs_by_status: dict[int, list[str]] = {}
     for slug in sorted(set(_slugs(route, operation))):
         slugs_by_status.setdefault(problems.kinds()[slug].status, []).append(slug)
     for status, slugs in sorted(slugs_by_status.items()):
-        found[str(status)] = _problems(slugs)
+        responses[str(status)] = _problem_response(slugs)
     if route.role is OPEN:
-        return found
+        return responses
     for status, description in _GATEWAY_ERRORS.items():
         if status != 401 or settings().access_mode == "jwt":
-            response = found.setdefault(str(status), {"description": description, "content": {}})
+            response = responses.setdefault(
+                str(status), {"description": description, "content": {}}
+            )
             response["content"]["application/json"] = {"schema": ref("GatewayMessage")}
-    return dict(sorted(found.items()))
+    return dict(sorted(responses.items()))
 
 
 def _slugs(route: Route, operation: Operation) -> Iterator[str]:
     """Yield the problems of the operation itself, and those of its caller, body and query."""
     yield from operation.problems
     if route.role is not OPEN:
-        yield from ALWAYS
+        yield from COMMON_PROBLEMS
     if operation.body:
         yield from BODY_PROBLEMS
-    if any(each["in"] == "query" for each in operation.parameters):
+    if any(parameter["in"] == "query" for parameter in operation.parameters):
         yield "invalid-query"
     if CURSOR in operation.parameters:
         yield "invalid-cursor"
 
 
-def _answer(description: str, schema: str | None, headers: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": description}
+def _success_response(
+    description: str, schema: str | None, headers: tuple[str, ...]
+) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": description}
     if headers:
-        found["headers"] = {name: HEADERS[name] for name in headers}
+        response["headers"] = {name: HEADERS[name] for name in headers}
     if schema:
-        found["content"] = {"application/json": {"schema": ref(schema)}}
-    return found
+        response["content"] = {"application/json": {"schema": ref(schema)}}
+    return response
 
 
-def _problems(slugs: list[str]) -> dict[str, Any]:
+def _problem_response(slugs: list[str]) -> dict[str, Any]:
     """Return the response of one status, which may have several types of problems."""
     types = {"type": {"enum": [problems.TYPE + slug for slug in slugs]}}
     description = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
@@ -187,8 +194,8 @@ def _problems(slugs: list[str]) -> dict[str, Any]:
 
 def _any_problem() -> Schema:
     kinds = problems.kinds().values()
-    listed = "\n".join(f"- {each.status} `{each.slug}`: {each.title}" for each in kinds)
-    return problem([problems.TYPE + each.slug for each in kinds]) | {"description": listed}
+    description = "\n".join(f"- {kind.status} `{kind.slug}`: {kind.title}" for kind in kinds)
+    return problem([problems.TYPE + kind.slug for kind in kinds]) | {"description": description}
 
 
 def _body_schemas() -> dict[str, Schema]:
@@ -198,7 +205,7 @@ def _body_schemas() -> dict[str, Schema]:
     with the names of other schemas.
     """
     known = registry().loadable()
-    works: Works = {
+    definitions: Definitions = {
         **{
             _key("job", name): (name, job)
             for name, job in known.jobs.items()
@@ -206,56 +213,63 @@ def _body_schemas() -> dict[str, Schema]:
         },
         **{_key("task", name): (name, task) for name, task in known.tasks.items()},
     }
-    models: set[type[BaseModel]] = {work.payload_model for _, work in works.values()}
+    models: set[type[BaseModel]] = {
+        definition.payload_model for _, definition in definitions.values()
+    }
     refs, shapes = models_json_schema(
         [(model, _MODE) for model in sorted(models, key=lambda model: model.__qualname__)],
         ref_template="#/components/schemas/payload.{model}",
         schema_generator=PayloadSchema,
     )
     schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
-    for key, (name, work) in works.items():
-        schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
+    for key, (name, definition) in definitions.items():
+        schemas[key] = _body(name, definition, refs[definition.payload_model, _MODE])
     bodies: dict[str, Schema] = _without_nul(schemas | _fixed_body_schemas())
-    return bodies | {"NewJob": _any_of_kind(Job, works), "Task": _any_of_kind(Task, works)}
+    return bodies | {
+        "NewJob": _any_of_kind(Job, definitions),
+        "Task": _any_of_kind(Task, definitions),
+    }
 
 
 _FIXED_BODIES = (
-    *(
-        FailureData,
-        RerunFields,
-        RetryData,
-        LimitsData,
-        ScheduleData,
-        BulkData,
-        SignalData,
-        BatchData,
-    ),
-    *(MemberData, WebhookFollowUp, WebhookData),
+    FailureData,
+    RerunFields,
+    RetryData,
+    LimitsData,
+    ScheduleData,
+    BulkData,
+    SignalData,
+    BatchData,
+    MemberData,
+    WebhookFollowUp,
+    WebhookData,
 )
 
 
 def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
-        [(each, _MODE) for each in _FIXED_BODIES],
+        [(model, _MODE) for model in _FIXED_BODIES],
         ref_template=_REF,
     )
-    found: dict[str, Schema] = shapes["$defs"]
-    found["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
-    members, _null = found["BatchData"]["properties"]["members"]["anyOf"]
+    schemas: dict[str, Schema] = shapes["$defs"]
+    schemas["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
+    members, _null = schemas["BatchData"]["properties"]["members"]["anyOf"]
     members["items"] = ref("MemberData")
-    return found
+    return schemas
 
 
-def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
+def _body(name: str, definition: Job | Task, payload: Schema) -> Schema:
     """Return the schema of the body for one job or task. The payload is required if any of its
     fields is required."""
-    base = _BASE_MODEL[type(work)].model_json_schema(ref_template=_REF)
+    base = _BASE_MODEL[type(definition)].model_json_schema(ref_template=_REF)
     base.pop("$defs", None)  # they are among the fixed schemas
-    field = _NAME_FIELD[type(work)]
-    needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
+    field = _NAME_FIELD[type(definition)]
+    needs_payload = any(
+        model_field.is_required() for model_field in definition.payload_model.model_fields.values()
+    )
     properties = {field: {"type": "string", "const": name}, "payload": payload}
-    required = [field, *(["payload"] if needs_payload else [])]
+    required = [field, "payload"] if needs_payload else [field]
     return base | {
         "title": name,
         "properties": base["properties"] | properties,
@@ -267,26 +281,30 @@ def _without_nul(schema: Any) -> Any:
     """Return the schema with a pattern that excludes NUL from every text, because the API refuses
     NUL in bodies."""
     if isinstance(schema, list):
-        return [_without_nul(each) for each in schema]
+        return [_without_nul(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {name: _without_nul(each) for name, each in schema.items()}
-    narrowed = {"pattern", "const", "enum", "format"} & schema.keys()
-    if schema.get("type") == "string" and not narrowed:
-        found["pattern"] = _NO_NUL
+    result = {name: _without_nul(value) for name, value in schema.items()}
+    is_restricted = not schema.keys().isdisjoint({"pattern", "const", "enum", "format"})
+    if schema.get("type") == "string" and not is_restricted:
+        result["pattern"] = _NO_NUL
     elif isinstance(schema.get("pattern"), str) and re.search(schema["pattern"], "\0"):
-        found["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
-    return found
+        result["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
+    return result
 
 
-def _any_of_kind(kind: type[Job | Task], works: Works) -> Schema:
+def _any_of_kind(kind: type[Job | Task], definitions: Definitions) -> Schema:
     """Return the schema of a body for any job, or for any task. The name of the job or task in the
     body selects its schema."""
-    names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
+    names = {
+        name: ref(key)
+        for key, (name, definition) in definitions.items()
+        if isinstance(definition, kind)
+    }
     if not names:  # oneOf needs at least one schema
         any_name: Schema = _without_nul(_BASE_MODEL[kind].model_json_schema(ref_template=_REF))
         return any_name
-    mapping = {name: each["$ref"] for name, each in names.items()}
+    mapping = {name: reference["$ref"] for name, reference in names.items()}
     return {
         "oneOf": list(names.values()),
         "discriminator": {"propertyName": _NAME_FIELD[kind], "mapping": mapping},

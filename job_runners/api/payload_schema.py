@@ -5,12 +5,12 @@ from pydantic_core.core_schema import ModelSchema
 
 
 class PayloadSchema(GenerateJsonSchema):
-    """Generates pydantic's schema, but without additional fields for a model that doesn't set
-    `extra=`, because `job_runners.work.definitions.validate_new` refuses them."""
+    """Generates the schemas of pydantic models. If a model doesn't set `extra=`, its schema allows
+    no additional fields, because a dispatch refuses them."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         """Return the schema of a model."""
-        found = super().model_schema(schema)
+        json_schema = super().model_schema(schema)
         if not schema.get("root_model") and "extra" not in schema["cls"].model_config:
-            found.setdefault("additionalProperties", False)
-        return found
+            json_schema.setdefault("additionalProperties", False)
+        return json_schema

@@ -18,8 +18,8 @@ from job_runners.work import context
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:job-runners:"  # the prefix of every type
 _RETRY_AFTER = "5"  # seconds
-_SHOWN_PROBLEMS = 20
-_SHOWN_CHARACTERS = 500
+_MAX_PROBLEMS = 20  # of one error
+_MAX_CHARACTERS = 500  # of one text
 
 
 class Kind(NamedTuple):
@@ -47,7 +47,7 @@ _SERVER_PROBLEMS = {
 
 _CHANGED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
 _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
-# The `detail` of a problem if the error's own message is meant only for the log.
+# The `detail` of problems whose error has a message that is only for the log.
 _DETAILS = {
     _CHANGED: "Nothing was done, because the job changed. Fetch the job and retry.",
     _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
@@ -113,20 +113,22 @@ _WITH_RETRY_AFTER = (
 
 def kinds() -> dict[str, Kind]:
     """Return all types of problems, by slug."""
-    refusals = [Kind(each.status, each.slug, each.title) for each in Refusal.__subclasses__()]
-    found = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *refusals]
-    return {each.slug: each for each in sorted(found)}
+    of_refusals = [
+        Kind(refusal.status, refusal.slug, refusal.title) for refusal in Refusal.__subclasses__()
+    ]
+    all_kinds = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *of_refusals]
+    return {kind.slug: kind for kind in sorted(all_kinds)}
 
 
-def answer(error: Exception) -> Response:
-    """Return the response to an error. Log an unexpected one with its traceback."""
+def problem_response(error: Exception) -> Response:
+    """Return the response to an error. Log an unexpected error with its traceback."""
     if isinstance(error, Refusal):
         kind = Kind(error.status, error.slug, error.title)
-        listed = error.problems[: error.most_shown]
-        return _problem(kind, str(error), listed, error.headers)
+        field_problems = error.problems[: error.max_problems]
+        return _problem(kind, str(error), field_problems, error.headers)
     kind = _kind(error)
     if kind in _SERVER_PROBLEMS:  # the error's own message may name tables, so only log it
-        log.went_wrong(error, kind.status)
+        log.server_error(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
     detail = _DETAILS.get(kind) or str(error)
@@ -135,11 +137,11 @@ def answer(error: Exception) -> Response:
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
         members = {"job_id": error.job_id}
-    listed = getattr(error, "problems", ())[:_SHOWN_PROBLEMS]
-    return _problem(kind, detail, listed, headers, members)
+    field_problems = getattr(error, "problems", ())[:_MAX_PROBLEMS]
+    return _problem(kind, detail, field_problems, headers, members)
 
 
-def shown(error: Exception) -> dict[str, Any]:
+def job_problem(error: Exception) -> dict[str, Any]:
     """Return the problem of one job in a request for many jobs."""
     kind = _kind(error)
     return {
@@ -152,18 +154,18 @@ def shown(error: Exception) -> dict[str, Any]:
 
 
 def _kind(error: Exception) -> Kind:
-    for each in type(error).__mro__:
-        if each in _KINDS:
-            return _KINDS[each]
+    for error_class in type(error).__mro__:
+        if error_class in _KINDS:
+            return _KINDS[error_class]
     return _UNAVAILABLE if is_temporary(error) else _UNEXPECTED
 
 
 def _problem(
     kind: Kind,
     detail: str,
-    problems: Any = (),
+    field_problems: Any = (),
     headers: dict[str, str] | None = None,
-    members: dict[str, Any] | None = None,
+    members: dict[str, Any] | None = None,  # more fields of the body
 ) -> Response:
     body: dict[str, Any] = {
         "type": TYPE + kind.slug,
@@ -173,13 +175,13 @@ def _problem(
         "request_id": context.request_id.get(),
         **(members or {}),
     }
-    if problems:
+    if field_problems:
         body["errors"] = [
             {
                 name: _short(value) if isinstance(value, str) else value
-                for name, value in each.items()
+                for name, value in field_problem.items()
             }
-            for each in problems
+            for field_problem in field_problems
         ]
     return respond(kind.status, body, headers, content_type=CONTENT_TYPE)
 
@@ -187,4 +189,6 @@ def _problem(
 def _short(text: str) -> str:
     """Return the text, shortened if it is long: a caller may send a field name of two million
     characters."""
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+    if len(text) <= _MAX_CHARACTERS:
+        return text
+    return f"{text[: _MAX_CHARACTERS - 1]}…"

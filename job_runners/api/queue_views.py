@@ -1,5 +1,9 @@
-"""Show queues to callers, with their limits, their use and their pauses. Each constant
-such as PAUSE maps a field's name to its JSON schema and to the function that reads its value."""
+"""Show queues to callers, with their limits, their pauses and the keys that are in key.
+
+A queue may be divided by a field, such as the organization. Each value of the field is a key, and
+the queue's limits apply to each key separately. A key has slots, which its running jobs hold. The
+constants such as PAUSE are explained in `json_schema`.
+"""
 
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -13,16 +17,16 @@ from job_runners.api.json_schema import (
     TIME,
     Field,
     Fields,
+    build_view,
     list_of,
     nullable,
     object_of,
     properties,
     ref,
     time_of,
-    values,
 )
-from job_runners.api.shown import AUTHOR, author
-from job_runners.api.wait_views import COUNT, MORE, described_or_null
+from job_runners.api.visibility import AUTHOR, visible_author
+from job_runners.api.wait_views import COUNT, MORE
 from job_runners.engine.control.changing_limits import QueueLimits
 from job_runners.engine.control.queues import Holder, KeyUsage, QueueUsage
 from job_runners.store import pauses, queries
@@ -31,56 +35,65 @@ from job_runners.store.pauses import Pause
 from job_runners.store.waiting import WaitingCount
 
 
-class PauseUse(NamedTuple):
-    """A pause, and the jobs that wait for its end. `waiting` is None if the caller may not see
-    them."""
+class PauseWithCount(NamedTuple):
+    """A pause of a job type or queue, and the number of jobs that wait for its end."""
 
     pause: Pause
-    waiting: WaitingCount | None
+    waiting: WaitingCount | None  # None if the caller may not see it
 
 
-def pause(found: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
-    """Return the view of the pause of a job type or queue."""
-    return values(PAUSE, PauseUse(found, waiting))
+def pause_view(pause: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
+    """Return the view of a pause."""
+    return build_view(PAUSE, PauseWithCount(pause, waiting))
 
 
-def _oldest_queued_at(pause: Pause) -> str | None:
+def _oldest_queued_at(source: PauseWithCount) -> str | None:
+    if source.waiting is None or not source.waiting.count:
+        return None
+    pause = source.pause
     ids = [entry.job_id for entry in pauses.held_entries(pause, 1)]
     rows = queries.read_many(ids).values()
-    return next((time_of(row.could_run_at) for row in rows if not row.has_begun), None)
+    waiting = [row for row in rows if not row.has_begun]
+    return time_of(waiting[0].could_run_at) if waiting else None
 
 
-def queue(use: QueueUsage) -> dict[str, Any]:
-    """Return the view of a queue with its keys in use."""
-    return values(QUEUE_LIMITS, use.limits) | values(QUEUE_USE, use)
+def queue_view(queue: QueueUsage) -> dict[str, Any]:
+    """Return the view of a queue with its keys in key."""
+    return build_view(QUEUE_LIMITS, queue.limits) | build_view(QUEUE, queue)
 
 
-def queue_limits(limits: QueueLimits) -> dict[str, Any]:
+def limits_view(limits: QueueLimits) -> dict[str, Any]:
     """Return the view of a queue's limits."""
-    return values(QUEUE_LIMITS, limits)
+    return build_view(QUEUE_LIMITS, limits)
 
 
-def _limits(limits: Limits | None) -> dict[str, Any] | None:
+def _limits_object(limits: Limits | None) -> dict[str, Any] | None:
     if limits is None:
         return None
-    rate = limits.rate and asdict(limits.rate)
+    rate = asdict(limits.rate) if limits.rate else None
     return {**limits._asdict(), "rate": rate, "words": _in_words(limits)}
 
 
 def _in_words(limits: Limits) -> str:
     """Return limits in words, as the dashboard and `job-runners queues` show them."""
-    slots, rate = limits.slots, limits.rate
-    words = [
-        f"{slots:,} slot{'' if slots == 1 else 's'}" if slots else "",
-        f"{rate.count:,} start{'' if rate.count == 1 else 's'} per {rate.seconds:g} s"
-        if rate
-        else "",
-        f"bursts of {rate.burst:,}" if rate and rate.burst > 1 else "",
-        "per " + limits.per.replace(", ", " and ") if limits.per else "",
-        "fair between organizations" if limits.order == "fair" else "",
-        f"at most {limits.max_waiting:,} waiting",
-    ]
-    return ", ".join(filter(None, words))
+    words = []
+    if limits.slots:
+        words.append(_count(limits.slots, "slot"))
+    rate = limits.rate
+    if rate:
+        words.append(f"{_count(rate.count, 'start')} per {rate.seconds:g} s")
+        if rate.burst > 1:
+            words.append(f"bursts of {rate.burst:,}")
+    if limits.per:
+        words.append("per " + limits.per.replace(", ", " and "))
+    if limits.order == "fair":
+        words.append("fair between organizations")
+    words.append(f"at most {limits.max_waiting:,} waiting")
+    return ", ".join(words)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 _OWN_JOBS_ONLY = "A caller of one organization sees only that organization's jobs"
@@ -90,7 +103,7 @@ _RATE = object_of(
 LIMITS = object_of(
     {
         "slots": nullable(NUMBER),
-        "rate": described_or_null(
+        "rate": nullable(
             _RATE, "At most `count` starts per `seconds`, and at most `burst` of them at once"
         ),
         "per": {
@@ -106,21 +119,22 @@ LIMITS = object_of(
         "words": {**TEXT, "description": "The limits in words: `2 slots, per organization_id`"},
     }
 )
-PAUSE: Fields[PauseUse] = {
-    "kind": Field(KIND, lambda use: str(use.pause.kind)),
-    "name": Field(TEXT, lambda use: use.pause.name),
-    "paused_at": Field(TIME, lambda use: time_of(use.pause.changed_at)),
-    "paused_by": Field(AUTHOR, lambda use: author(use.pause.changed_by)),
+PAUSE: Fields[PauseWithCount] = {
+    "kind": Field(KIND, lambda source: str(source.pause.kind)),
+    "name": Field(TEXT, lambda source: source.pause.name),
+    "paused_at": Field(TIME, lambda source: time_of(source.pause.changed_at)),
+    "paused_by": Field(AUTHOR, lambda source: visible_author(source.pause.changed_by)),
     "waiting": Field(
         {
             **nullable(COUNT),
             "description": "Number of jobs that the pause holds. Only services see it",
         },
-        lambda use: use.waiting and use.waiting.count,
+        lambda source: source.waiting.count if source.waiting else None,
     ),
-    "more_waiting": Field(MORE, lambda use: use.waiting is not None and use.waiting.more),
+    "more_waiting": Field(MORE, lambda source: source.waiting is not None and source.waiting.more),
     "oldest_waiting_since": Field(
-        nullable(TIME), lambda use: use.waiting and time_of(use.waiting.oldest)
+        nullable(TIME),
+        lambda source: time_of(source.waiting.oldest) if source.waiting else None,
     ),
     "oldest_queued_at": Field(
         {
@@ -128,7 +142,7 @@ PAUSE: Fields[PauseUse] = {
             "description": "Since when the oldest of these jobs could have run. If that is before "
             "the pause, no worker had started it by then. Null if one had",
         },
-        lambda use: _oldest_queued_at(use.pause) if use.waiting and use.waiting.count else None,
+        _oldest_queued_at,
     ),
 }
 
@@ -137,6 +151,11 @@ _HOLDER: Fields[Holder] = {
     "organization_id": Field(nullable(TEXT)),
     "since": Field(nullable(TIME)),
 }
+
+
+def _last_start(key: KeyUsage) -> int | None:
+    return max((holder.since for holder in key.holders if holder.since), default=None)
+
 
 QUEUE_KEY: Fields[KeyUsage] = {
     "key": Field(
@@ -148,29 +167,29 @@ QUEUE_KEY: Fields[KeyUsage] = {
     ),
     "slots_in_use": Field(
         {**NUMBER, "description": f"Number of `holders`. {_OWN_JOBS_ONLY}"},
-        lambda use: len(use.holders),
+        lambda key: len(key.holders),
     ),
     "holders": Field(
         {"type": "array", "items": object_of(properties(_HOLDER))},
-        lambda use: [values(_HOLDER, each) for each in use.holders],
+        lambda key: [build_view(_HOLDER, holder) for holder in key.holders],
     ),
     "waiting": Field(
         {**COUNT, "description": f"Number of waiting jobs. {_OWN_JOBS_ONLY}"},
-        lambda use: use.waiting.count,
+        lambda key: key.waiting.count,
     ),
-    "more_waiting": Field(MORE, lambda use: use.waiting.more),
-    "oldest_waiting_since": Field(nullable(TIME), lambda use: time_of(use.waiting.oldest)),
+    "more_waiting": Field(MORE, lambda key: key.waiting.more),
+    "oldest_waiting_since": Field(nullable(TIME), lambda key: time_of(key.waiting.oldest)),
     "oldest_waiting_id": Field(
         {
             **nullable(ID),
             "description": "The first job in line. Null in a fair queue, and if it belongs to "
             "another organization",
         },
-        lambda use: use.oldest_id,
+        lambda key: key.oldest_id,
     ),
     "last_started_at": Field(
         {**nullable(TIME), "description": "When the newest of `holders` got its slot"},
-        lambda use: time_of(max((each.since for each in use.holders if each.since), default=None)),
+        lambda key: time_of(_last_start(key)),
     ),
     "next_start_at": Field(
         {**nullable(TIME), "description": "Earliest time at which the rate allows a start"}
@@ -180,14 +199,12 @@ QUEUE_KEY: Fields[KeyUsage] = {
 QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT),
     "limits": Field(
-        described_or_null(
-            LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"
-        ),
-        lambda limits: _limits(limits.current),
+        nullable(LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"),
+        lambda limits: _limits_object(limits.current),
     ),
     "declared_limits": Field(
-        described_or_null(LIMITS, "Limits declared in code"),
-        lambda limits: _limits(limits.declared),
+        nullable(LIMITS, "Limits declared in code"),
+        lambda limits: _limits_object(limits.declared),
     ),
     "changed_at": Field(
         {
@@ -195,32 +212,33 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
             "description": "Time at which the limits declared in code were last overridden. Null "
             "if they aren't overridden",
         },
-        lambda limits: limits.changed and time_of(limits.changed.changed_at),
+        lambda limits: time_of(limits.changed.changed_at) if limits.changed else None,
     ),
     "changed_by": Field(
-        AUTHOR, lambda limits: limits.changed and author(limits.changed.changed_by)
+        AUTHOR,
+        lambda limits: visible_author(limits.changed.changed_by) if limits.changed else None,
     ),
 }
 
 # The fields of a queue in addition to those of its limits.
-QUEUE_USE: Fields[QueueUsage] = {
+QUEUE: Fields[QueueUsage] = {
     "may_limit": Field(
         {"type": "boolean", "description": "Whether the caller may change its limits"},
         lambda _: access.current_caller.get().is_service,
     ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},
-        lambda use: use.pause and pause(use.pause, use.held),
+        lambda queue: pause_view(queue.pause, queue.held) if queue.pause else None,
     ),
     "keys": Field(
         {
             **list_of("ConcurrencyKey"),
             "description": "Keys in use, by key. Viewers don't see keys that are payload values",
         },
-        lambda use: [values(QUEUE_KEY, each) for each in use.keys],
+        lambda queue: [build_view(QUEUE_KEY, key) for key in queue.keys],
     ),
     "keys_cursor": Field(
         {**nullable(TEXT), "description": "Cursor of this queue's next page of keys"},
-        lambda use: use.cursor,
+        lambda queue: queue.cursor,
     ),
 }

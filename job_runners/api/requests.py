@@ -1,4 +1,4 @@
-"""Check the bodies of requests: their fields, and the values that each caller may use."""
+"""Read the bodies of requests, and check their fields and what the caller may do with them."""
 
 import re
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ _M = TypeVar("_M", bound=BaseModel)
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured field (RFC 9651)
 
-LONGEST_KEY = 255  # characters of an idempotency key, the same as in JobData
+MAX_KEY_LENGTH = 255  # characters of an idempotency key, the same as in JobData
 
 KeyInBody = Annotated[
     str | None,
     Field(
         min_length=1,
-        max_length=LONGEST_KEY,
+        max_length=MAX_KEY_LENGTH,
         pattern=names.KEY,
         description="The key, if it can't be sent in the header Idempotency-Key",
     ),
 ]
 
 # The fields that a rerun copies from the finished job.
-_COPIED = ("job_type", "organization_id", "queue_name")
+_COPIED_FIELDS = ("job_type", "organization_id", "queue_name")
 
 
 class RequestBody(BaseModel):
-    """The base of the bodies of requests. A field that is unknown is refused."""
+    """The base of the models of request bodies. It refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -100,8 +100,8 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
 
 
 def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
-    """Return the job of these fields. Raises the errors of `job_data`, except those of reading the
-    body."""
+    """Return the job that these fields describe. Raises the errors of `job_data`, except those
+    about the body."""
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
@@ -118,13 +118,11 @@ def _check_queue(data: JobData, caller: Caller) -> None:
     job = registry().job(data.job_type)
     if data.queue_name in job.allowed_queues or (caller.is_service and not job.only_allowed_queues):
         return
-    quoted = ", ".join(map(repr, job.allowed_queues))
-    why = f"must be {quoted} for a job {data.job_type!r}"
-    advice = (
-        "add the queue to its definition"
-        if caller.is_service
-        else "only services may use other queues"
-    )
+    allowed = ", ".join(map(repr, job.allowed_queues))
+    why = f"must be {allowed} for a job {data.job_type!r}"
+    advice = "only services may use other queues"
+    if caller.is_service:
+        advice = "add the queue to its definition"
     raise InvalidFields([{"field": "queue_name", "why": f"{why}; {advice}"}])
 
 
@@ -132,9 +130,9 @@ def copy_of(
     event: Mapping[str, Any], row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
 ) -> JobData:
     """Return a new job with the fields, queue, follow-ups and limit of attempts of an earlier
-    one. With `rerun_of`, it continues that one. Raises InvalidFields if a field is no longer
-    valid."""
-    fields = {name: getattr(row, name) for name in _COPIED if getattr(row, name) is not None}
+    job. With `rerun_of`, the new job continues the earlier one from a step. Raises InvalidFields if
+    a field is no longer valid."""
+    fields = {name: getattr(row, name) for name in _COPIED_FIELDS if getattr(row, name) is not None}
     fields |= _follow_ups_to_copy(row)
     if row.attempt_limit is not None:
         fields["max_attempts"] = row.attempt_limit
@@ -145,27 +143,28 @@ def copy_of(
 
 
 def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
-    """Return the webhooks and the job types of an earlier job's follow-ups, by kind. Job types that
-    no longer exist are left out."""
+    """Return the fields of a job that has the same follow-ups as an earlier one. A follow-up is a
+    webhook or a job type. Job types that no longer exist are left out."""
     if not row.has_follow_ups:
         return {}
     from job_runners.store import follow_ups  # imported here because most jobs have none
 
-    named = follow_ups.job_types_of(row)
-    named.pop("announcement", None)  # the stack's settings decide whether the new job has one
+    job_types = follow_ups.job_types_of(row)
+    job_types.pop("announcement", None)  # the stack's settings decide whether the new job has one
     webhooks = {
-        kind: {"webhook": each["url"], "secret": each["secret"]}
-        for kind, each in follow_ups.webhooks_of(row).items()
+        kind: {"webhook": webhook["url"], "secret": webhook["secret"]}
+        for kind, webhook in follow_ups.webhooks_of(row).items()
     }
-    known = {kind: job_type for kind, job_type in named.items() if job_type in registry().jobs}
-    return known | webhooks
+    known = registry().jobs
+    existing = {kind: job_type for kind, job_type in job_types.items() if job_type in known}
+    return existing | webhooks
 
 
 def key_of(event: Mapping[str, Any]) -> str | None:
     """Return the idempotency key of a request without a body. Raises InvalidFields."""
     key = _idempotency_key(event)
-    if key is not None and not (len(key) <= LONGEST_KEY and re.match(names.KEY, key)):
-        why = f"must be 1 to {LONGEST_KEY} characters, without control characters"
+    if key is not None and not (len(key) <= MAX_KEY_LENGTH and re.match(names.KEY, key)):
+        why = f"must be 1 to {MAX_KEY_LENGTH} characters, without control characters"
         raise InvalidFields([{"field": "idempotency_key", "why": why}])
     return key
 
@@ -194,24 +193,26 @@ def _idempotency_key(event: Mapping[str, Any]) -> str | None:
     quotes, as in a structured field, but most clients omit them. Both forms mean the same key."""
     key = body.header(event, "idempotency-key")
     quoted = _QUOTED.fullmatch(key or "")
-    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key
+    if quoted is None:
+        return key
+    return re.sub(r"\\(.)", r"\1", quoted[1])  # without the escapes
 
 
-def no_fields(event: Mapping[str, Any]) -> None:
+def refuse_fields(event: Mapping[str, Any]) -> None:
     """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     read_optional(NoFields, event)
 
 
-def is_whole(value: Any) -> bool:
-    """Return whether a value from JSON is a whole number. pydantic would also accept "60" and true.
-    60.0 is one, because it equals 60 in JSON."""
+def is_whole_number(value: Any) -> bool:
+    """Return whether a value from JSON is a whole number, such as 60 or 60.0. Without this check,
+    pydantic would also accept "60" and true."""
     return type(value) in (int, float) and value % 1 == 0
 
 
-def checked_whole(value: Any) -> Any:
-    """Refuse values from JSON that aren't whole numbers."""
-    if not is_whole(value):
+def checked_whole_number(value: Any) -> Any:
+    """Return a value from JSON. Raises ValueError if it isn't a whole number."""
+    if not is_whole_number(value):
         raise ValueError("must be a whole number")
     return value
 

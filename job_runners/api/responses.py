@@ -4,9 +4,9 @@ import base64
 import json
 from typing import Any
 
-# Bytes that large parts, such as payloads, may take in a response. A Lambda response has at most
+# Bytes that payloads and other large parts may take in a response. A Lambda response has at most
 # 6 MB.
-ROOM = 5_500_000
+MAX_CONTENT = 5_500_000
 
 
 class Response:
@@ -25,7 +25,7 @@ class Response:
         if content_type is not None:
             self.headers.setdefault("Content-Type", content_type)
 
-    def for_lambda(self) -> dict[str, Any]:
+    def to_lambda(self) -> dict[str, Any]:
         """Return the response as a Lambda function returns it to an HTTP API (payload format
         2.0)."""
         body = self.body
@@ -49,7 +49,7 @@ def respond(
         status_code=status,
         content_type=content_type,
         headers={"Cache-Control": "no-store", **(headers or {})},
-        body=_text(body),
+        body=_to_json(body),
     )
 
 
@@ -63,10 +63,10 @@ def size(value: Any) -> int:
 
     The body is a JSON string there, and older runtimes escape all characters outside ASCII.
     """
-    return len(json.dumps(_text(value)))
+    return len(json.dumps(_to_json(value)))
 
 
-def _text(value: Any) -> str:
+def _to_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     # A traceback may have half a surrogate pair, which UTF-8 can't encode.
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Route a request to its endpoint, answer in every case, and log the request with its id."""
+"""Route a request to its endpoint, return a response even after an error, and log the request."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,23 +17,23 @@ from job_runners.work import context
 
 Endpoint = Callable[..., Response]
 
-OPEN = None  # the role of open routes: their endpoints take no caller, and check no credentials
+OPEN = None  # the role of routes without credentials, whose endpoints take no caller
 
 
 class Route(NamedTuple):
-    """The endpoint for one method of a path, the lowest role that may call it, and its
-    specification. `operation` is None if the OpenAPI document leaves the route out."""
+    """One method of a path."""
 
     endpoint_name: str  # a module of routes/, and a function in it
-    role: Role | None
-    operation: Operation | None = None
+    role: Role | None  # the lowest that may call it
+    operation: Operation | None = None  # None if the OpenAPI document leaves the route out
 
     @property
     def endpoint(self) -> Endpoint:
         """The endpoint. The first use of its module imports it."""
-        module, _, function = self.endpoint_name.partition(".")
-        found: Endpoint = getattr(import_module(f"job_runners.api.routes.{module}"), function)
-        return found
+        module_name, _, function_name = self.endpoint_name.partition(".")
+        module = import_module(f"job_runners.api.routes.{module_name}")
+        endpoint: Endpoint = getattr(module, function_name)
+        return endpoint
 
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
@@ -50,9 +50,9 @@ class Router:
         self._routes: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
         for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
             parts = tuple(path.split("/"))
-            endpoints = {method: _admitting(route) for method, route in methods.items()}
-            logged_as = path.translate(str.maketrans("<>", "{}"))
-            self._routes.setdefault(len(parts), []).append((parts, logged_as, endpoints))
+            endpoints = {method: _with_role_check(route) for method, route in methods.items()}
+            log_name = path.translate(str.maketrans("<>", "{}"))
+            self._routes.setdefault(len(parts), []).append((parts, log_name, endpoints))
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the response to an event of an HTTP API, and log the request.
@@ -60,35 +60,35 @@ class Router:
         Exceptions become responses. An unknown path is 404, and an unknown method of a path is 405.
         The endpoint isn't called if the caller's role is too low.
         """
-        began = time.perf_counter()
+        began_at = time.perf_counter()
         method = event["requestContext"]["http"]["method"]
         route = "none"
         try:
-            route, endpoints, values = self._found(_path(event))
+            route, endpoints, values = self._find(_path(event))
             if method not in endpoints:
                 raise MethodNotAllowed(frozenset(endpoints))
             response = endpoints[method](event, **values)
         except Exception as error:  # noqa: BLE001 - the caller must get an answer to any error
-            response = problems.answer(error)
+            response = problems.problem_response(error)
         # Browsers must not guess another content type.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        milliseconds = (time.perf_counter() - began) * 1000
-        _log_answer(method, route, response.status_code, milliseconds)
+        milliseconds = (time.perf_counter() - began_at) * 1000
+        _log_request(method, route, response.status_code, milliseconds)
         tracing.answered(method, route, response.status_code)
-        return response.for_lambda()
+        return response.to_lambda()
 
-    def _found(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:
+    def _find(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:
         """Return the route of a path as the log shows it, its endpoints by method, and the values
         of its parameters. Raises PathNotFound."""
-        given = path.split("/")
-        for parts, logged_as, endpoints in self._routes.get(len(given), ()):
-            values = _path_values(parts, given)
+        path_parts = path.split("/")
+        for parts, log_name, endpoints in self._routes.get(len(path_parts), ()):
+            values = _path_values(parts, path_parts)
             if values is not None:
-                return logged_as, endpoints, values
+                return log_name, endpoints, values
         raise PathNotFound
 
 
-def _log_answer(method: str, route: str, status: int, milliseconds: float) -> None:
+def _log_request(method: str, route: str, status: int, milliseconds: float) -> None:
     """Log a request. `route` is the path with parameter names instead of ids.
 
     Bodies, query values and paths are not logged, because they are customers' data.
@@ -96,8 +96,8 @@ def _log_answer(method: str, route: str, status: int, milliseconds: float) -> No
     logger.info(
         "answered",
         extra={
-            # The logger's own request_id may be gone: work that runs in this process replaces and
-            # removes it.
+            # The logger's own request_id may be gone, because jobs that run in this process replace
+            # and remove it.
             "request_id": context.request_id.get(),
             "method": method,
             "route": route,
@@ -108,24 +108,24 @@ def _log_answer(method: str, route: str, status: int, milliseconds: float) -> No
     )
 
 
-def _path_values(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
-    """Return the values of a route's parameters, by name, in a path with the same number of parts.
+def _path_values(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, str] | None:
+    """Return the values of a route's parameters, by name, or None if the path doesn't match.
 
-    Return None if the path doesn't match.
+    The path has the same number of parts as the route.
     """
     values = {}
-    for part, each in zip(parts, given, strict=True):
-        if part.startswith("<") and each:
-            values[part[1:-1]] = each
-        elif part != each:
+    for route_part, path_part in zip(route_parts, path_parts, strict=True):
+        if route_part.startswith("<") and path_part:
+            values[route_part[1:-1]] = path_part
+        elif route_part != path_part:
             return None
     return values
 
 
 @contextmanager
-def about(event: Mapping[str, Any]) -> Iterator[None]:
-    """In the block, give this request's id to everything that is logged and dispatched. At the end,
-    reset the author and the caller."""
+def request_context(event: Mapping[str, Any]) -> Iterator[None]:
+    """In the with statement, add this request's id to everything that is logged and dispatched. At
+    the end, reset the author and the caller."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
     author_token = context.author.set(None)
@@ -147,24 +147,25 @@ def _path(event: Mapping[str, Any]) -> str:
     have already decoded the path: decoding it again would turn the name "a%41" into "aA". The local
     AWS leaves an encoded percent sign (%25) in the path.
     """
-    path, stage = event["rawPath"].replace("%25", "%"), event["requestContext"].get("stage")
+    path = event["rawPath"].replace("%25", "%")
+    stage = event["requestContext"].get("stage")
     if path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
     decoded: str = path.encode(errors="replace").decode()  # replace half a surrogate pair with "?"
     return decoded
 
 
-def _admitting(route: Route) -> Endpoint:
+def _with_role_check(route: Route) -> Endpoint:
     """Return a function that checks the caller's role and then calls the route's endpoint."""
-    lowest = route.role
-    if lowest is OPEN:
+    min_role = route.role
+    if min_role is OPEN:
         return lambda event, **path: route.endpoint(event, **path)
 
-    def admit(event: Mapping[str, Any], **path: str) -> Response:
-        caller = access.caller(event)
+    def check_role(event: Mapping[str, Any], **path: str) -> Response:
+        caller = access.identify_caller(event)
         context.author.set(caller.author)
-        access.require(caller, lowest)
+        access.require_role(caller, min_role)
         access.current_caller.set(caller)
         return route.endpoint(event, caller, **path)
 
-    return admit
+    return check_role

@@ -1,5 +1,4 @@
-"""Show schedules to callers. Each dict of Fields defines a view's fields once, for both its values
-and its JSON schema."""
+"""Show schedules to callers. A schedule dispatches a job at each of its times, its occurrences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +11,14 @@ from job_runners.api.json_schema import (
     TIME,
     Field,
     Fields,
+    build_view,
     nullable,
     object_of,
     properties,
     ref,
     time_of,
-    values,
 )
-from job_runners.api.shown import AUTHOR, author
-from job_runners.api.wait_views import described_or_null
+from job_runners.api.visibility import AUTHOR, visible_author
 from job_runners.engine.schedules.schedules import is_declared
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
@@ -30,67 +28,77 @@ from job_runners.work.errors import InvalidOccurrences
 from job_runners.work.occurrences import When
 
 
-def schedule(found: Schedule) -> dict[str, Any]:
+def schedule_view(schedule: Schedule) -> dict[str, Any]:
     """Return the view of a schedule with its payload."""
-    return schedules([found])[0] | values(WHOLE, found) | {"next": _next_few(found)}
+    (view,) = list_view([schedule])
+    return view | build_view(WHOLE, schedule) | {"next": _next_few(schedule)}
 
 
-def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
+def list_view(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
     """Return the views of a list of schedules, with one read for the jobs of their last
     occurrences.
 
     Payloads are left out because they may be large. Only the next occurrence is included, because
     finding each further one takes a search.
     """
-    jobs = queries.read_many([each.last_job_id for each in found if each.last_job_id])
+    ids = [schedule.last_job_id for schedule in schedules if schedule.last_job_id]
+    jobs = queries.read_many(ids)
     return [
-        values(SCHEDULE, each) | {"last": _last(each, jobs.get(each.last_job_id or ""))}
-        for each in found
+        build_view(SCHEDULE, schedule)
+        | {"last": _last(schedule, jobs.get(schedule.last_job_id or ""))}
+        for schedule in schedules
     ]
 
 
-def _in_words(found: Schedule) -> str:
+def _in_words(schedule: Schedule) -> str:
     """Return the schedule's times in words, or its cron expression if this version can't read
     it."""
     try:
-        return occurrences.in_words(When(*found.timing))
+        return occurrences.in_words(When(*schedule.timing))
     except InvalidOccurrences:
-        return f"{found.cron}, {found.timezone}"
+        return f"{schedule.cron}, {schedule.timezone}"
 
 
-def _next(found: Schedule) -> list[str | None]:
-    """Return a list of one item, the stored next occurrence, or an empty list."""
-    return [] if found.next_at is None else [time_of(found.next_at)]
+def _next(schedule: Schedule) -> list[str | None]:
+    """Return a list with the stored next occurrence, or an empty list."""
+    if schedule.next_at is None:
+        return []
+    return [time_of(schedule.next_at)]
 
 
-def _next_few(found: Schedule) -> list[str | None]:
+def _next_few(schedule: Schedule) -> list[str | None]:
     """Return the next occurrences."""
-    first = found.next_at
+    first = schedule.next_at
     if first is None:
         return []
     try:
-        more = occurrences.upcoming(When(*found.timing), first, occurrences.UPCOMING_COUNT - 1)
+        more = occurrences.upcoming(When(*schedule.timing), first, occurrences.UPCOMING_COUNT - 1)
     except InvalidOccurrences:
         more = []
     return [time_of(time) for time in (first, *more)]
 
 
-def _missed(found: Schedule) -> str | int:
-    return {0: "skip", 1: "one"}.get(found.most_missed, found.most_missed)
+def _missed(schedule: Schedule) -> str | int:
+    if schedule.most_missed == 0:
+        return "skip"
+    return "one" if schedule.most_missed == 1 else schedule.most_missed
 
 
-def _last(found: Schedule, job: JobRequest | None) -> dict[str, Any] | None:
+def _last(schedule: Schedule, job: JobRequest | None) -> dict[str, Any] | None:
     """Return the last occurrence. Its job is None if it was deleted."""
-    if found.last_started_at is None:
+    if schedule.last_started_at is None:
         return None
-    is_own = job is not None and job.organization_id == found.organization_id
-    shown = views.summary(job) if job is not None and is_own else None
-    return {"at": time_of(found.last_started_at), "job_id": found.last_job_id, "job": shown}
+    view = None
+    if job is not None and job.organization_id == schedule.organization_id:
+        view = views.summary_view(job)
+    return {"at": time_of(schedule.last_started_at), "job_id": schedule.last_job_id, "job": view}
 
 
-def _error(found: Schedule) -> dict[str, Any] | None:
-    error = found.error
-    return error and {name: str(error.get(name)) for name in ("kind", "message")}
+def _error(schedule: Schedule) -> dict[str, Any] | None:
+    error = schedule.error
+    if not error:
+        return None
+    return {"kind": str(error.get("kind")), "message": str(error.get("message"))}
 
 
 _ERROR = object_of({"kind": TEXT, "message": TEXT})
@@ -109,7 +117,7 @@ _LAST = object_of(
 WHOLE: Fields[Schedule] = {
     "payload": Field(
         {"type": ["object", "null"], "description": "Null for viewers"},
-        lambda found: found.payload if access.current_caller.get().sees_payloads else None,
+        lambda schedule: schedule.payload if access.current_caller.get().sees_payloads else None,
     ),
 }
 
@@ -131,7 +139,7 @@ SCHEDULE: Fields[Schedule] = {
             "`origin` is `code`, another version declares it, and it is removed 15 minutes after "
             "that version is gone",
         },
-        lambda found: is_declared(found.organization_id, found.name),
+        lambda schedule: is_declared(schedule.organization_id, schedule.name),
     ),
     "job_type": Field(TEXT),
     "cron": Field(nullable(TEXT)),
@@ -165,7 +173,7 @@ SCHEDULE: Fields[Schedule] = {
             "description": "True if the first occurrence in `next` is due and waits for the "
             "previous job to end",
         },
-        lambda found: bool(found.waits),
+        lambda schedule: bool(schedule.waits),
     ),
     "last_skipped_at": Field({**nullable(TIME), "description": "The last skipped occurrence"}),
     "last_skipped_why": Field(nullable(TEXT)),
@@ -191,14 +199,12 @@ SCHEDULE: Fields[Schedule] = {
     "skipped": Field(NUMBER),
     "failed": Field(NUMBER),
     "paused_at": Field(nullable(TIME)),
-    "paused_by": Field(AUTHOR, lambda found: author(found.paused_by)),
+    "paused_by": Field(AUTHOR, lambda schedule: visible_author(schedule.paused_by)),
     "created_at": Field(nullable(TIME)),
-    "created_by": Field(AUTHOR, lambda found: author(found.created_by)),
+    "created_by": Field(AUTHOR, lambda schedule: visible_author(schedule.created_by)),
     "updated_at": Field(nullable(TIME)),
-    "updated_by": Field(AUTHOR, lambda found: author(found.updated_by)),
+    "updated_by": Field(AUTHOR, lambda schedule: visible_author(schedule.updated_by)),
 }
 
 # The fields of a schedule in a list. The jobs of the last occurrences are read together.
-SUMMARY = properties(SCHEDULE) | {
-    "last": described_or_null(_LAST, "The last occurrence that started")
-}
+SUMMARY = properties(SCHEDULE) | {"last": nullable(_LAST, "The last occurrence that started")}

@@ -58,7 +58,7 @@ SCHEMAS: Schema = {
     "JobSummary": object_of(properties(views.SUMMARY)),
     "Job": object_of(properties(views.SUMMARY) | properties(views.WHOLE)),
     "BulkResults": object_of({"jobs": list_of("BulkResult")}),
-    "BulkResult": object_of(properties(bulk.DISPATCHED)),
+    "BulkResult": object_of(properties(bulk.RESULT)),
     "JobPage": object_of(
         {"jobs": list_of("JobSummary"), "cursor": nullable(TEXT)},
         description="`cursor` is the cursor of the next page. A filtered page can be short or "
@@ -135,7 +135,7 @@ SCHEMAS: Schema = {
     "Paused": object_of({"paused": list_of("Pause")}),
     "Pause": object_of(properties(queue_views.PAUSE)),
     "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),
-    "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
+    "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE)),
     "Upload": object_of({"key": {**TEXT, "description": "Key of the file in the bucket"}}),
     "Backlog": object_of({"jobs": list_of("QueueBacklog"), "more": backlog_views.MORE}),
     "QueueBacklog": object_of(properties(backlog_views.BACKLOG)),
@@ -166,12 +166,12 @@ SCHEMAS: Schema = {
 
 def problem(types: list[str]) -> Schema:
     """Return the schema of a problem with one of these types."""
-    wrong = object_of({"field": TEXT, "why": TEXT})
-    wrong["properties"]["index"] = {
+    field_problem = object_of({"field": TEXT, "why": TEXT})
+    field_problem["properties"]["index"] = {
         **NUMBER,
         "description": "For `invalid-jobs` and `invalid-members`, the index of the job or member",
     }
-    wrong["properties"]["line"] = {
+    field_problem["properties"]["line"] = {
         **NUMBER,
         "description": "For `invalid-members`, the line in the file",
     }
@@ -185,7 +185,7 @@ def problem(types: list[str]) -> Schema:
     schema = object_of(fields)
     schema["properties"] = {
         **fields,
-        "errors": {"type": "array", "items": wrong},
+        "errors": {"type": "array", "items": field_problem},
         "job_id": {
             **ID,
             "description": "For `unique-conflict`, the job that does the same work. For "

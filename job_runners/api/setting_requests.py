@@ -1,6 +1,6 @@
 """Check the bodies of requests that change queues, error groups, schedules and webhooks.
 
-They have their own module because most processes of the API serve none of them.
+This module is separate from `requests` because most processes of the API serve no such request.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from job_runners.api.errors import InvalidFields
-from job_runners.api.requests import RequestBody, is_whole, read
+from job_runners.api.requests import RequestBody, is_whole_number, read
 from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
 from job_runners.engine.registry.registry import registry
 from job_runners.store.rate import MAX_PERIOD, MAX_STARTS, MIN_STORED_PERIOD, Rate
@@ -55,9 +55,11 @@ class LimitsData(RequestBody):
 
 
 def _checked_seconds(value: Any) -> Any:
-    """Refuse values that aren't an allowed number of seconds."""
-    shortest, longest = occurrences.MIN_INTERVAL, occurrences.MAX_INTERVAL
-    if not is_whole(value) or not shortest <= value <= longest:
+    """Return a number of seconds. Raises ValueError if it isn't allowed."""
+    is_allowed = (
+        is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL
+    )
+    if not is_allowed:
         raise ValueError(
             f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes"
         )
@@ -67,9 +69,9 @@ def _checked_seconds(value: Any) -> Any:
 def _checked_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
-    most = occurrences.MAX_LATE_STARTS
-    if not is_whole(value) or not 1 <= value <= most:
-        raise ValueError(f'must be "skip", "one", or a whole number, 1 to {most}')
+    maximum = occurrences.MAX_LATE_STARTS
+    if not is_whole_number(value) or not 1 <= value <= maximum:
+        raise ValueError(f'must be "skip", "one", or a whole number, 1 to {maximum}')
     return int(value)
 
 
@@ -147,9 +149,9 @@ class ScheduleData(RequestBody):
         "it until that job ends, or `allow` both to run",
     )
 
-    def recurring(self, organization_id: str) -> "Recurring":
+    def to_recurring(self, organization_id: str) -> "Recurring":
         """Return the schedule as recurring work of this organization. Raises InvalidFields."""
-        from job_runners.work.recurring import (  # few requests need these
+        from job_runners.work.recurring import (  # imported here because few requests need it
             Each,
             Recurring,
             check_missed,
@@ -186,7 +188,7 @@ def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
     return data
 
 
-def failure_data(event: Mapping[str, Any]) -> FailureData:
+def error_group_data(event: Mapping[str, Any]) -> FailureData:
     """Return the change of an error group. Raises UnreadableBody, PayloadTooLarge,
     InvalidFields."""
     data = read(FailureData, event)

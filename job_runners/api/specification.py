@@ -23,31 +23,31 @@ DISPATCH_PROBLEMS = (
     "unique-conflict",
 )
 # Problems of every request that has a caller.
-ALWAYS = ("not-allowed", "unavailable", "unexpected")
+COMMON_PROBLEMS = ("not-allowed", "unavailable", "unexpected")
 
 
-# By status, the response to a successful request: its description, the name of its schema, and its
-# headers. Tuples, because another class would make cold starts longer.
-Answers = dict[int, tuple[str, str | None, tuple[str, ...]]]
+# The responses to a successful request by status. Each is a tuple of a description, the name of a
+# schema, and the names of headers. A class would make cold starts longer.
+Responses = dict[int, tuple[str, str | None, tuple[str, ...]]]
 
 
-def ok(description: str, schema: str, headers: tuple[str, ...] = ()) -> Answers:
-    """Return an answer with status 200."""
+def ok(description: str, schema: str, headers: tuple[str, ...] = ()) -> Responses:
+    """Return a response with the status 200."""
     return {200: (description, schema, headers)}
 
 
-def replaced_or_created(schema: str) -> Answers:
-    """Return the two answers to a PUT."""
+def replaced_or_created(schema: str) -> Responses:
+    """Return the two responses to a PUT."""
     return {200: ("Replaced", schema, ()), 201: ("Created", schema, ())}
 
 
-def accepted(description: str, schema: str, headers: tuple[str, ...] = ()) -> Answers:
-    """Return an answer with status 202."""
+def accepted(description: str, schema: str, headers: tuple[str, ...] = ()) -> Responses:
+    """Return a response with the status 202."""
     return {202: (description, schema, headers)}
 
 
-def deleted(description: str) -> Answers:
-    """Return an answer with status 204."""
+def deleted(description: str) -> Responses:
+    """Return a response with the status 204."""
     return {204: (description, None, ())}
 
 
@@ -55,7 +55,7 @@ class Operation(NamedTuple):
     """A route in the OpenAPI document. The endpoint's name is its id, and the endpoint's docstring
     is its description."""
 
-    answers: Answers
+    responses: Responses
     problems: tuple[str, ...] = ()  # in addition to those of its caller, body and query
     body: str | None = None  # the name of a schema
     needs_body: bool = True
@@ -64,8 +64,10 @@ class Operation(NamedTuple):
 
 
 def _query(name: str, schema: Schema, description: str = "", *, required: bool = False) -> Schema:
-    found = {"name": name, "in": "query", "schema": schema, "required": required}
-    return found | {"description": description} if description else found
+    parameter = {"name": name, "in": "query", "schema": schema, "required": required}
+    if description:
+        parameter["description"] = description
+    return parameter
 
 
 # Path parameters by name.
@@ -92,7 +94,7 @@ HEADERS: dict[str, Schema] = {
         "description": "Present if another job already did the same unique work. `returned`: that "
         "job, unchanged. `replaced`: that job, with the new payload and time. `follows`: a new job "
         "that starts after that job has ended",
-        "schema": {"type": "string", "enum": [str(each) for each in Outcome]},
+        "schema": {"type": "string", "enum": [str(outcome) for outcome in Outcome]},
     },
 }
 
@@ -130,8 +132,8 @@ MEMBER_PARAMETERS = (
     ),
     *PAGE_PARAMETERS,
 )
-WHOSE = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
-WHOSE_OR_ALL = (_query(ORGANIZATION, NAME, "Organization (default: the token's, or all)"),)
+ORGANIZATION_PARAMETER = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
+ORGANIZATION_OR_ALL = (_query(ORGANIZATION, NAME, "Organization (default: the token's, or all)"),)
 JOB_LIST_PARAMETERS = (
     _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
@@ -157,7 +159,7 @@ JOB_LIST_PARAMETERS = (
     *PAGE_PARAMETERS,
 )
 
-POLLED = ("Retry-After",)
-REPEATED = ("Retry-After",)  # present if the request should be repeated
-BATCH_ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed")
-ACCEPTED = (*BATCH_ACCEPTED, "Unique-Outcome")
+POLL_HEADERS = ("Retry-After",)
+REPEAT_HEADERS = ("Retry-After",)  # present if the request should be repeated
+BATCH_HEADERS = ("Location", "Retry-After", "Idempotent-Replayed")
+DISPATCH_HEADERS = (*BATCH_HEADERS, "Unique-Outcome")

@@ -1,4 +1,9 @@
-"""Show a job's timeline to callers. Viewers see kinds and times, and no names."""
+"""Show a job's timeline to callers.
+
+A record is an invocation of the job, or something that took time in one, such as a step. An act is
+something that a caller did with the job. A claim is the number of an invocation. Callers with the
+role viewer see no names.
+"""
 
 from typing import Any
 
@@ -10,11 +15,11 @@ from job_runners.api.json_schema import (
     TIME,
     Field,
     Fields,
+    build_view,
     list_of,
     nullable,
-    values,
 )
-from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen
+from job_runners.api.visibility import AUTHOR, visible_author, visible_payload_value
 from job_runners.engine.control import timeline
 from job_runners.engine.control.timeline import Record, Timeline
 from job_runners.store import past
@@ -40,7 +45,7 @@ RECORD: Fields[Record] = {
             "description": "The name of the step, signal, wait or group, or the key of the child. "
             "For a failed invocation, the step that raised the error. Null for viewers",
         },
-        lambda each: if_payloads_are_seen(each.name),
+        lambda record: visible_payload_value(record.name),
     ),
     "claim": Field(
         {
@@ -62,7 +67,8 @@ RECORD: Fields[Record] = {
     "outcome": Field({"enum": [*_OUTCOMES, None]}),
     "error": Field({**nullable(TEXT), "description": "The kind of the error of a failed attempt"}),
     "by": Field(
-        {**AUTHOR, "description": "The caller that sent the signal"}, lambda each: author(each.by)
+        {**AUTHOR, "description": "The caller that sent the signal"},
+        lambda record: visible_author(record.by),
     ),
     "id": Field({**nullable(ID), "description": "The child's id"}),
 }
@@ -70,7 +76,7 @@ RECORD: Fields[Record] = {
 ACT: Fields[Act] = {
     "at": Field(TIME),
     "what": Field({"type": "string", "enum": ["dispatched", "replaced", "canceled", "retried"]}),
-    "by": Field(AUTHOR, lambda act: author(act.by)),
+    "by": Field(AUTHOR, lambda act: visible_author(act.by)),
     "rerun_of": Field(
         {**nullable(ID), "description": "The job that this one continues from a step"}
     ),
@@ -91,15 +97,17 @@ TIMELINE = {
 }
 
 
-def shown(found: Timeline) -> dict[str, Any]:
-    """Return the view of a timeline. Its last records are left out if it is too large to send."""
-    records = [values(RECORD, each) for each in found.records]
-    is_complete = found.is_complete
-    while records and responses.size(records) > responses.ROOM:
-        records, is_complete = records[: len(records) // 2], False
+def timeline_view(source: Timeline) -> dict[str, Any]:
+    """Return the view of a timeline. If it is too large for a response, leave out its last
+    records."""
+    records = [build_view(RECORD, record) for record in source.records]
+    is_complete = source.is_complete
+    while records and responses.size(records) > responses.MAX_CONTENT:
+        records = records[: len(records) // 2]
+        is_complete = False
     return {
         "records": records,
-        "acts": [values(ACT, each) for each in found.acts],
-        "gaps": found.gaps,
+        "acts": [build_view(ACT, act) for act in source.acts],
+        "gaps": source.gaps,
         "complete": is_complete,
     }

@@ -1,8 +1,5 @@
-"""Show jobs to callers. Each constant such as SUMMARY maps a field's name to its JSON schema and
-to the function that reads its value.
-
-Attributes that none of these functions reads, such as tokens, leases and cursors, are never shown.
-"""
+"""Show jobs to callers. Only the fields in the constants such as SUMMARY are shown, so tokens,
+leases and cursors never leave the API. A row is a job as the table stores it."""
 
 import json
 from collections.abc import Callable
@@ -20,15 +17,15 @@ from job_runners.api.json_schema import (
     Field,
     Fields,
     Schema,
+    build_view,
     nullable,
     object_of,
     properties,
     ref,
     time_of,
-    values,
 )
-from job_runners.api.shown import AUTHOR, author, if_payloads_are_seen
-from job_runners.api.wait_views import WAITS_FOR, waits_for
+from job_runners.api.visibility import AUTHOR, visible_author, visible_payload_value
+from job_runners.api.wait_views import WAITS_FOR, wait_view
 from job_runners.engine.registry.registry import class_of_job, class_of_task, registry
 from job_runners.engine.wire.sending import Accepted
 from job_runners.errors import JobRunnersError, MissingObject
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from job_runners.store.children import Child
     from job_runners.store.failed_tasks import FailedTask
 
-_LONGEST_WAIT = 60  # seconds
+_MAX_RETRY_AFTER = 60  # seconds
 
 
 class _WholeJob(NamedTuple):
@@ -53,58 +50,63 @@ class _WholeJob(NamedTuple):
     notes: list[str]
 
 
-def summary(row: JobRequest) -> dict[str, Any]:
+def summary_view(row: JobRequest) -> dict[str, Any]:
     """Return the view of a job without its payload, result and traceback, which may be large or in
     the bucket."""
-    return values(SUMMARY, row)
+    return build_view(SUMMARY, row)
 
 
-def whole(row: JobRequest) -> dict[str, Any]:
+def full_view(row: JobRequest) -> dict[str, Any]:
     """Return the view of a job with all fields. Files in its result get a URL. A field that can't
     be shown is null, and `notes` says why."""
     job = _with_contents(row)
-    shown = summary(row) | values(WHOLE, job)
-    return shown | {"error": row.error} if access.current_caller.get().sees_tracebacks else shown
+    view = summary_view(row) | build_view(WHOLE, job)
+    if access.current_caller.get().sees_tracebacks:
+        view["error"] = row.error
+    return view
 
 
-def child(dispatched: "Child") -> dict[str, Any]:
+def child_view(child: "Child") -> dict[str, Any]:
     """Return the view of a job that another job has dispatched. The job is null if it was
     deleted."""
-    return values(CHILD, dispatched)
+    return build_view(CHILD, child)
 
 
-def failed_task(record: "FailedTask") -> dict[str, Any]:
+def failed_task_view(record: "FailedTask") -> dict[str, Any]:
     """Return the view of a task that failed permanently."""
-    return values(FAILED_TASK, record)
+    return build_view(FAILED_TASK, record)
 
 
-def accepted(answer: Accepted, jobs_path: str) -> responses.Response:
+def accepted_response(accepted: Accepted, jobs_path: str) -> responses.Response:
     """Return the response to a dispatch: the new job, the job of an earlier identical request, or
     an existing job that does the same work."""
-    row = answer.row
+    row = accepted.row
     headers = {"Location": f"{jobs_path}/{row.id}"}
-    if answer.duplicate is not None:
-        headers["Unique-Outcome"] = str(answer.duplicate.outcome)
-    if is_repeated(answer):
+    if accepted.duplicate is not None:
+        headers["Unique-Outcome"] = str(accepted.duplicate.outcome)
+    if is_repeated(accepted):
         headers["Idempotent-Replayed"] = "true"
-    return responses.respond(202, summary(row), headers | retry_after(row))
+    return responses.respond(202, summary_view(row), headers | retry_after_header(row))
 
 
-def is_repeated(answer: Accepted) -> bool:
+def is_repeated(accepted: Accepted) -> bool:
     """Return whether an earlier identical request was answered with this job."""
-    if answer.duplicate is not None:
-        return answer.duplicate.before
-    return answer.row.request_id != context.request_id.get()
+    if accepted.duplicate is not None:
+        return accepted.duplicate.before
+    return accepted.row.request_id != context.request_id.get()
 
 
-def retry_after(row: JobRequest) -> dict[str, str]:
+def retry_after_header(row: JobRequest) -> dict[str, str]:
     """Return the Retry-After header of a job: a tenth of its age or the time until it may start,
     whichever is longer, from 1 to 60 seconds. Return no header for a finished job."""
     if row.status.finished:
         return {}
     age = (clock.now() - row.created_at) // clock.SECOND
-    starts_in = ((row.run_at or 0) - clock.now()) // clock.SECOND if row.status.timed else 0
-    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, max(age // 10, starts_in))))}
+    seconds = age // 10
+    if row.status.timed:  # the job starts at `run_at`
+        seconds = max(seconds, ((row.run_at or 0) - clock.now()) // clock.SECOND)
+    seconds = min(max(seconds, 1), _MAX_RETRY_AFTER)
+    return {"Retry-After": str(seconds)}
 
 
 def _with_contents(row: JobRequest) -> _WholeJob:
@@ -118,14 +120,17 @@ def _with_contents(row: JobRequest) -> _WholeJob:
     result, size = _read_if_it_fits(
         "result",
         lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
-        responses.ROOM,
-        notes,
+        max_size=responses.MAX_CONTENT,
+        notes=notes,
     )
     payload, _ = _read_if_it_fits(
-        "payload", lambda: blobs.get(row.payload, row.payload_key), responses.ROOM - size, notes
+        "payload",
+        lambda: blobs.get(row.payload, row.payload_key),
+        max_size=responses.MAX_CONTENT - size,
+        notes=notes,
     )
-    has_yet_to_start = not (row.status.finished or row.status is Status.RUNNING)
-    if has_yet_to_start and payload is not None:
+    will_start = not row.status.finished and row.status is not Status.RUNNING
+    if will_start and payload is not None:
         notes += _why_not_started(row, payload)
     return _WholeJob(row, payload, result, notes)
 
@@ -143,7 +148,7 @@ def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
 
 
 def _read_if_it_fits(
-    name: str, read: Callable[[], Any], room: int, notes: list[str]
+    name: str, read: Callable[[], Any], *, max_size: int, notes: list[str]
 ) -> tuple[Any, int]:
     """Return a stored value and its size. If it is gone or doesn't fit into a response, add a note
     and return None."""
@@ -155,7 +160,7 @@ def _read_if_it_fits(
     except RecursionError:
         notes.append(f"The {name} is nested too deeply to show.")
     else:
-        if size <= room:
+        if size <= max_size:
             return value, size
         notes.append(f"The {name} is too large to show.")
     return None, 0
@@ -163,7 +168,9 @@ def _read_if_it_fits(
 
 def without_traceback(error: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return an error without its traceback."""
-    return error and {name: error.get(name) for name in ("kind", "message")}
+    if not error:
+        return error
+    return {"kind": error.get("kind"), "message": error.get("message")}
 
 
 def _follow_up_type(row: JobRequest, kind: str) -> str | None:
@@ -190,11 +197,17 @@ def _follow_ups(row: JobRequest) -> list[dict[str, str]]:
 
 def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
     """Return the reason why a job waits, or None if it doesn't wait."""
-    return waits_for(row) if row.held_by or row.current_wait else None
+    return wait_view(row) if row.held_by or row.current_wait else None
 
 
-def _if_tracebacks_are_seen(value: str | None) -> str | None:
+def _visible_traceback_value(value: str | None) -> str | None:
     return value if access.current_caller.get().sees_tracebacks else None
+
+
+def _expiry(row: JobRequest) -> str | None:
+    if row.expires_at is None:
+        return None
+    return time_of(row.expires_at * clock.SECOND)  # DynamoDB needs seconds
 
 
 WORKER: Schema = {
@@ -227,7 +240,7 @@ SUMMARY: Fields[JobRequest] = {
             "description": "Its key in a queue that has limits. Null for viewers, because it may "
             "be a payload's value",
         },
-        lambda row: if_payloads_are_seen(row.concurrency_key),
+        lambda row: visible_payload_value(row.concurrency_key),
     ),
     "attempt": Field(NUMBER),
     "max_attempts": Field(NUMBER),
@@ -241,18 +254,16 @@ SUMMARY: Fields[JobRequest] = {
     "started_at": Field(nullable(TIME)),
     "finished_at": Field(nullable(TIME)),
     "updated_at": Field(nullable(TIME)),
-    "expires_at": Field(
-        nullable(TIME), lambda row: time_of(row.expires_at and row.expires_at * clock.SECOND)
-    ),
+    "expires_at": Field(nullable(TIME), _expiry),
     "request_id": Field(nullable(TEXT)),
-    "created_by": Field(AUTHOR, lambda row: author(row.created_by)),
+    "created_by": Field(AUTHOR, lambda row: visible_author(row.created_by)),
     "requeued_by": Field(
         {**AUTHOR, "description": "The caller that retried the job last"},
-        lambda row: author(row.requeued_by),
+        lambda row: visible_author(row.requeued_by),
     ),
     "canceled_by": Field(
         {**AUTHOR, "description": "The caller that canceled the job"},
-        lambda row: author(row.canceled_by),
+        lambda row: visible_author(row.canceled_by),
     ),
     "parent_id": Field({**nullable(ID), "description": "The job that dispatched this one"}),
     "group": Field(
@@ -290,7 +301,7 @@ _EARLIER: Fields[dict[str, Any]] = {
             "description": "The module of its class. Null for classes of Python and of Job "
             "Runners, and for callers who don't see tracebacks",
         },
-        lambda error: _if_tracebacks_are_seen(error.get("module")),
+        lambda error: _visible_traceback_value(error.get("module")),
     ),
 }
 
@@ -304,7 +315,7 @@ WHOLE: Fields[_WholeJob] = {
             "description": "Shortened errors of the last attempts that were retried, oldest "
             "first. After a manual retry, attempts count from 1 again",
         },
-        lambda job: [values(_EARLIER, each) for each in job.row.earlier_errors or []],
+        lambda job: [build_view(_EARLIER, error) for error in job.row.earlier_errors or []],
     ),
     "follow_ups": Field(
         {
@@ -329,7 +340,7 @@ WHOLE: Fields[_WholeJob] = {
             "of its type can have it. A job that waits for another job gets the key when that job "
             "ends. Null for viewers, because they could guess payloads from this hash",
         },
-        lambda job: if_payloads_are_seen(job.row.unique_key),
+        lambda job: visible_payload_value(job.row.unique_key),
     ),
     "worker": Field(WORKER, lambda job: class_of_job(job.row.job_type)),
     "payload": Field({"type": ["object", "null"]}),
@@ -373,7 +384,7 @@ CHILD: "Fields[Child]" = {
             **nullable(TEXT),
             "description": "Its key among the children of its parent. Null for viewers",
         },
-        lambda child: if_payloads_are_seen(child.key),
+        lambda child: visible_payload_value(child.key),
     ),
     "group": Field(
         {**nullable(TEXT), "description": "The group that it is in; its key is unique there"}
@@ -384,6 +395,6 @@ CHILD: "Fields[Child]" = {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
             "description": "Null if the job was deleted, or if another job does the same work",
         },
-        lambda child: child.row and summary(child.row),
+        lambda child: summary_view(child.row) if child.row else None,
     ),
 }

@@ -1,6 +1,6 @@
-"""Show callers why a job waits, and its position. Each constant such as PLACE maps a field's name
-to its JSON schema and to the function that reads its value."""
+"""Show callers why a job waits, and its place, which is the number of jobs ahead of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from job_runners.api import access
@@ -10,10 +10,10 @@ from job_runners.api.json_schema import (
     Field,
     Fields,
     Schema,
+    build_view,
     nullable,
     object_of,
     time_of,
-    values,
 )
 from job_runners.engine.control import positions
 from job_runners.engine.control.positions import Place
@@ -21,42 +21,38 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.waiting import MAX_COUNTED
 
 
-def place(found: Place, row: JobRequest) -> dict[str, Any]:
-    """Return the view of a waiting job's position in line."""
-    visible = _without_hidden_values(found.waits_for, row)
-    if visible != found.waits_for:  # the count would let the caller infer which jobs share a key
-        found = found._replace(ahead=None)
-    return values(PLACE, found._replace(waits_for=visible))
+def place_view(place: Place, row: JobRequest) -> dict[str, Any]:
+    """Return the view of a waiting job's place."""
+    reason = _visible_reason(place.waits_for, row)
+    if reason != place.waits_for:  # the count would let the caller infer which jobs share a key
+        place = place._replace(ahead=None)
+    return build_view(PLACE, place._replace(waits_for=reason))
 
 
-def waits_for(row: JobRequest) -> dict[str, Any] | None:
+def wait_view(row: JobRequest) -> dict[str, Any] | None:
     """Return the reason why a job waits, or None if it doesn't wait."""
-    return _reason(_without_hidden_values(positions.waits_for(row), row))
+    return _reason_object(_visible_reason(positions.waits_for(row), row))
 
 
-def _without_hidden_values(
-    found: positions.WaitsFor | None, row: JobRequest
+def _visible_reason(
+    reason: positions.WaitsFor | None, row: JobRequest
 ) -> positions.WaitsFor | None:
     """Return the reason, without payload values if the caller may not see payloads."""
-    sees_all = access.current_caller.get().sees_payloads
-    return found if sees_all else positions.without_payload_key(found, row)
+    if access.current_caller.get().sees_payloads:
+        return reason
+    return positions.without_payload_key(reason, row)
 
 
-def _reason(found: positions.WaitsFor | None) -> dict[str, Any] | None:
-    if found is None:
+def _reason_object(reason: positions.WaitsFor | None) -> dict[str, Any] | None:
+    if reason is None:
         return None
-    return found._asdict() | {"since": time_of(found.since), "until": time_of(found.until)}
-
-
-def described_or_null(schema: Schema, description: str) -> Schema:
-    """Return the schema of a value that may be null, with a description."""
-    return {**schema, "type": [schema["type"], "null"], "description": description}
+    return reason._asdict() | {"since": time_of(reason.since), "until": time_of(reason.until)}
 
 
 COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
 MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
 _TEXTS: Schema = {"type": "array", "items": TEXT}
-WAITS_FOR = described_or_null(
+WAITS_FOR = nullable(
     object_of(
         {
             "kind": {"type": "string", "enum": list(positions.KINDS)},
@@ -75,17 +71,24 @@ WAITS_FOR = described_or_null(
     "values",
 )
 
+
+def _question_objects(questions: Sequence[positions.SignalQuestion] | None) -> Any:
+    if questions is None:
+        return None
+    return [question._asdict() for question in questions]
+
+
 PLACE: Fields[Place] = {
-    "waits_for": Field(WAITS_FOR, lambda found: _reason(found.waits_for)),
+    "waits_for": Field(WAITS_FOR, lambda place: _reason_object(place.waits_for)),
     "ahead": Field(
         {
             **nullable(COUNT),
             "description": "Number of jobs ahead of it. Null if the job doesn't wait. Also null "
             "for viewers, if the key of the job's line is a payload value",
         },
-        lambda found: found.ahead and found.ahead.count,
+        lambda place: place.ahead.count if place.ahead else None,
     ),
-    "more_ahead": Field(MORE, lambda found: found.ahead is not None and found.ahead.more),
+    "more_ahead": Field(MORE, lambda place: place.ahead is not None and place.ahead.more),
     "of_organization": Field(
         {
             "type": "boolean",
@@ -100,6 +103,6 @@ PLACE: Fields[Place] = {
             "choices of its question if a link was made to answer it. Null for other jobs, and for "
             "callers that may not send signals",
         },
-        lambda found: found.questions and [each._asdict() for each in found.questions],
+        lambda place: _question_objects(place.questions),
     ),
 }

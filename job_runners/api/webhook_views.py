@@ -1,7 +1,7 @@
 """Show webhooks to callers. Secrets appear only by name."""
 
 from job_runners.api.json_schema import TEXT, TIME, Field, Fields
-from job_runners.api.shown import AUTHOR, author
+from job_runners.api.visibility import AUTHOR, visible_author
 from job_runners.store.webhooks import ENDS, Webhook
 
 _TEXTS = {"type": ["array", "null"], "items": TEXT}
@@ -21,5 +21,5 @@ WEBHOOK: Fields[Webhook] = {
         {**_TEXTS, "description": "The job types whose ends it gets. Null means all"}
     ),
     "updated_at": Field(TIME),
-    "updated_by": Field(AUTHOR, lambda webhook: author(webhook.updated_by)),
+    "updated_by": Field(AUTHOR, lambda webhook: visible_author(webhook.updated_by)),
 }

@@ -8,7 +8,7 @@ import pytest
 from job_runners import errors, names
 from job_runners.api import batches, body, problems
 from job_runners.api.job_logs import LIMIT as LOG_LINES
-from job_runners.api.requests import LONGEST_KEY
+from job_runners.api.requests import MAX_KEY_LENGTH
 from job_runners.django import errors as django_errors
 from job_runners.engine import errors as engine_errors
 from job_runners.engine.dispatch import bulk
@@ -81,7 +81,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("key of a child", f"{steps.MAX_NAME_BYTES - len(children.PREFIX):,} bytes"),
         ("names of jobs, tasks, queues and organizations", f"{names.MAX_LENGTH} characters"),
         ("jobs in one request", f"{bulk.MAX_JOBS:,}"),
-        ("members of a batch in one request", f"{batches.MOST_INLINE:,}"),
+        ("members of a batch in one request", f"{batches.MAX_INLINE:,}"),
         (
             "file of a batch",
             f"{member_keys.MAX_MEMBERS:,} lines, {batches.LARGEST_FILE // 1024**2} MB, and "
@@ -89,7 +89,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ),
         ("jobs in one page of a list", str(queries.PAGE_LIMIT)),
         ("jobs that a filtered list examines for a page", str(queries.MAX_EXAMINED)),
-        ("idempotency key", f"{LONGEST_KEY} characters"),
+        ("idempotency key", f"{MAX_KEY_LENGTH} characters"),
         ("log lines of a job, over the API", str(LOG_LINES)),
         (
             "waiting jobs of a line",

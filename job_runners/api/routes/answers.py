@@ -1,7 +1,8 @@
 """The endpoints of the links with which people and other systems answer a job.
 
-They are open: the token in the path is the caller's only proof. So a token must not get into a log
-or a trace, and a response says nothing about the job except the question and its answer.
+These routes need no credentials: the token in the path is the caller's only proof. So a token must
+not get into a log or a trace, and a response says nothing about the job except the question and its
+answer.
 """
 
 import json
@@ -57,14 +58,15 @@ def _respond(event: Event, call: Callable[[], Response], *, as_page: bool) -> Re
     try:
         response = call()
     except Exception as error:  # noqa: BLE001 - a browser gets a page for any error
-        response = problems.answer(error)
+        response = problems.problem_response(error)
         if as_page:
             problem = json.loads(str(response.body))
-            retry = {name: each for name, each in response.headers.items() if name == "Retry-After"}
-            response = answer_page.problem(
+            retry_after = response.headers.get("Retry-After")
+            response = answer_page.problem_page(
                 response.status_code, problem["title"], problem["detail"]
             )
-            response.headers |= retry
+            if retry_after is not None:
+                response.headers["Retry-After"] = retry_after
     response.headers |= answer_page.HEADERS
     _forget_token(event)
     return response
@@ -75,12 +77,12 @@ def _page_of(link: "AnswerLink") -> Response:
     from job_runners.api import answer_page
     from job_runners.engine.control import answering
 
-    found = answering.find_answer(link)
-    if found is None:
-        return answer_page.question(link.text, link.choices)
-    # Without choices, the value may be for the job alone.
-    value = found.result if link.choices else None
-    return answer_page.answered(link.text, value if value in link.choices else None)
+    answer = answering.find_answer(link)
+    if answer is None:
+        return answer_page.question_page(link.text, link.choices)
+    # An answer that isn't one of the choices came from a program, and may be only for the job.
+    choice = answer.result if answer.result in link.choices else None
+    return answer_page.answered_page(link.text, choice)
 
 
 def _value(event: Event, link: "AnswerLink") -> Any:
@@ -91,16 +93,18 @@ def _value(event: Event, link: "AnswerLink") -> Any:
     fields = body.read_form(event)
     choice = fields.pop("choice", None)
     if choice not in link.choices:
-        known = ", ".join(map(repr, link.choices))
-        raise InvalidFields([{"field": "choice", "why": f"must be one of {known}"}])
-    for each in fields:
-        raise InvalidFields([{"field": each, "why": "is unknown"}])
+        choices = ", ".join(map(repr, link.choices))
+        raise InvalidFields([{"field": "choice", "why": f"must be one of {choices}"}])
+    if fields:
+        name = next(iter(fields))
+        raise InvalidFields([{"field": name, "why": "is unknown"}])
     return choice
 
 
 def _forget_token(event: Event) -> None:
     """Remove the token from the event. An OpenTelemetry layer records the event's path after the
     function has returned."""
-    changeable = cast("dict[str, Any]", event)  # other endpoints only read it
-    event["requestContext"]["http"]["path"] = changeable["rawPath"] = "/answers/{token}"
-    changeable.pop("pathParameters", None)
+    writable_event = cast("dict[str, Any]", event)  # the type of events is read-only
+    writable_event["requestContext"]["http"]["path"] = "/answers/{token}"
+    writable_event["rawPath"] = "/answers/{token}"
+    writable_event.pop("pathParameters", None)

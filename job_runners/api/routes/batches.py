@@ -7,7 +7,7 @@ from typing import Any
 from job_runners import runners
 from job_runners.api import views
 from job_runners.api.access import Caller
-from job_runners.api.query import members_query, with_members
+from job_runners.api.query import includes_members, members_query
 from job_runners.api.responses import Response, respond
 from job_runners.api.routes import job_actions, jobs
 from job_runners.engine.control import caller_actions
@@ -18,7 +18,8 @@ from job_runners.store.job_request import JobRequest
 
 Event = Mapping[str, Any]
 
-_MARK = "b"  # of cursors
+_CURSOR_KIND = "b"  # so that cursors of other lists are refused
+
 # The functions import the modules of batches when they run, because few requests need them.
 
 
@@ -30,10 +31,10 @@ def dispatch_batch(event: Event, caller: Caller) -> Response:
     accepted = batches.dispatch(event, caller)
     row = accepted.row
     path = event["requestContext"]["http"]["path"]
-    headers = {"Location": f"{path}/{row.id}", **views.retry_after(row)}
+    headers = {"Location": f"{path}/{row.id}", **views.retry_after_header(row)}
     if views.is_repeated(accepted):
         headers["Idempotent-Replayed"] = "true"
-    return respond(202, batch_views.batch(row), headers)
+    return respond(202, batch_views.batch_view(row), headers)
 
 
 def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
@@ -41,8 +42,8 @@ def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
     counted now. Those of a larger one were counted at `as_of`."""
     from job_runners.api import batch_views
 
-    row = _batch_of(caller, job_id)
-    return respond(200, batch_views.batch(row), views.retry_after(row))
+    row = _find_batch(caller, job_id)
+    return respond(200, batch_views.batch_view(row), views.retry_after_header(row))
 
 
 def list_batch_members(event: Event, caller: Caller, job_id: str) -> Response:
@@ -53,12 +54,12 @@ def list_batch_members(event: Event, caller: Caller, job_id: str) -> Response:
     from job_runners.store.group_members import Reader
 
     outcome, query = members_query(event)
-    start = _index(query.cursor)
-    reader = Reader(progress.group_of_batch(_batch_of(caller, job_id)))
+    start = _start_index(query.cursor)
+    reader = Reader(progress.group_of_batch(_find_batch(caller, job_id)))
     page = reader.page(start, query.limit, outcome)
-    cursor = None if page.next is None else cursors.encode(_MARK, str(page.next))
-    listed = [batch_views.member(each) for each in page.members]
-    return respond(200, {"members": listed, "cursor": cursor})
+    cursor = None if page.next is None else cursors.encode(_CURSOR_KIND, str(page.next))
+    members = [batch_views.member_view(member) for member in page.members]
+    return respond(200, {"members": members, "cursor": cursor})
 
 
 def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
@@ -67,25 +68,27 @@ def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
     canceled, and 202 if that is still to come."""
     from job_runners.api import batch_views
 
-    row = _batch_of(caller, job_id)
-    stop = caller_actions.cancel_with_members if with_members(event) else caller_actions.cancel
-    with job_actions.unless_gone():
-        row = stop(row, runners.sender())
+    row = _find_batch(caller, job_id)
+    cancel = caller_actions.cancel
+    if includes_members(event):
+        cancel = caller_actions.cancel_with_members
+    with job_actions.not_found_if_deleted():
+        row = cancel(row, runners.sender())
     status = 200 if row.status.finished else 202
-    return respond(status, batch_views.batch(row), views.retry_after(row))
+    return respond(status, batch_views.batch_view(row), views.retry_after_header(row))
 
 
-def _batch_of(caller: Caller, job_id: str) -> JobRequest:
-    row = jobs.job_of(caller, job_id)
+def _find_batch(caller: Caller, job_id: str) -> JobRequest:
+    row = jobs.find_job(caller, job_id)
     if row.job_type != Jobs.BATCH:
         raise JobNotFound(job_id)
     return row
 
 
-def _index(cursor: str | None) -> int:
+def _start_index(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    position = cursors.decode(_MARK, cursor)
+    position = cursors.decode(_CURSOR_KIND, cursor)
     if not re.fullmatch("[0-9]{1,6}", position):
         raise InvalidCursor
     return int(position)

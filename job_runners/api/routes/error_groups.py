@@ -5,7 +5,7 @@ from typing import Any
 
 from job_runners.api import setting_requests
 from job_runners.api.access import Caller
-from job_runners.api.json_schema import values
+from job_runners.api.json_schema import build_view
 from job_runners.api.query import organization_query
 from job_runners.api.responses import Response, respond
 from job_runners.engine.errors import ErrorGroupNotFound
@@ -23,9 +23,9 @@ def list_error_groups(event: Event, caller: Caller) -> Response:
     )
     from job_runners.store import error_groups
 
-    found = error_groups.of_organization(organization_query(event, caller))
-    listed = [values(ERROR_GROUP, each) for each in found.groups]
-    return respond(200, {"error_groups": listed, "complete": found.complete})
+    page = error_groups.of_organization(organization_query(event, caller))
+    groups = [build_view(ERROR_GROUP, group) for group in page.groups]
+    return respond(200, {"error_groups": groups, "complete": page.complete})
 
 
 def change_error_group(event: Event, caller: Caller, error_group_id: str) -> Response:
@@ -35,8 +35,8 @@ def change_error_group(event: Event, caller: Caller, error_group_id: str) -> Res
     from job_runners.store import error_groups
 
     organization_id = organization_query(event, caller)
-    given = setting_requests.failure_data(event).model_dump(exclude_unset=True)
+    changes = setting_requests.error_group_data(event).model_dump(exclude_unset=True)
     group = error_groups.find(organization_id, error_group_id)
-    if group is None or not error_groups.change(group, given, by=context.recorded_author()):
+    if group is None or not error_groups.change(group, changes, by=context.recorded_author()):
         raise ErrorGroupNotFound(error_group_id)
-    return respond(200, values(ERROR_GROUP, group))
+    return respond(200, build_view(ERROR_GROUP, group))

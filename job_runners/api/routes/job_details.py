@@ -1,4 +1,4 @@
-"""The endpoints of what belongs to a job: its position, children, groups and log lines."""
+"""The endpoints that show details of a job: its place, children, groups, timeline and log lines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,41 +16,42 @@ Event = Mapping[str, Any]
 
 def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     """Return the reason why a job waits, and the number of jobs ahead of it."""
-    row = jobs.job_of(caller, job_id)
-    seen_by = None if caller.is_service else caller.organization_id
-    place = positions.place_of(row, seen_by)
+    row = jobs.find_job(caller, job_id)
+    organization_id = None if caller.is_service else caller.organization_id
+    place = positions.place_of(row, organization_id)
     waits_for = place.waits_for
     if waits_for is not None and waits_for.names and caller.may_signal:
-        from job_runners.engine.control import answering  # few jobs wait for signals
+        from job_runners.engine.control import answering  # here because few jobs wait for signals
 
         place = place._replace(questions=answering.questions(row, waits_for.names))
-    return respond(200, wait_views.place(place, row), views.retry_after(row))
+    return respond(200, wait_views.place_view(place, row), views.retry_after_header(row))
 
 
 def list_children(event: Event, caller: Caller, job_id: str) -> Response:
     """List the jobs that a job has dispatched, in the order of the keys that it gave them, and then
     the members of its groups in their order. Viewers don't see the keys."""
     query = page_query(event)
-    parent = jobs.job_of(caller, job_id)
+    parent = jobs.find_job(caller, job_id)
     page = children.page(
         parent, limit=query.limit, cursor=query.cursor, hides_keys=not caller.sees_payloads
     )
-    listed = [views.child(each) for each in page.children]
-    return respond(200, {"children": listed, "cursor": page.cursor})
+    child_views = [views.child_view(child) for child in page.children]
+    return respond(200, {"children": child_views, "cursor": page.cursor})
 
 
 def list_groups(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the groups of a job, and how many members of each have ended. The jobs in them are among
     the job's children."""
-    row = jobs.job_of(caller, job_id)
+    row = jobs.find_job(caller, job_id)
     if row.last_group_id is None:
         return respond(200, {"groups": []})
     from job_runners.api import batch_views  # imported here because most jobs have no group
     from job_runners.engine.groups import progress
 
-    found = progress.of_groups(row)
-    listed = [batch_views.group(name, seen) for name, seen in found.items()]
-    return respond(200, {"groups": listed})
+    groups = [
+        batch_views.group_view(name, group) for name, group in progress.of_groups(row).items()
+    ]
+    return respond(200, {"groups": groups})
 
 
 def get_timeline(_event: Event, caller: Caller, job_id: str) -> Response:
@@ -60,13 +61,14 @@ def get_timeline(_event: Event, caller: Caller, job_id: str) -> Response:
     from job_runners.api import timeline_views
     from job_runners.engine.control import timeline
 
-    found = timeline.read(jobs.job_of(caller, job_id), hides_names=not caller.sees_payloads)
-    return respond(200, timeline_views.shown(found))
+    row = jobs.find_job(caller, job_id)
+    job_timeline = timeline.read(row, hides_names=not caller.sees_payloads)
+    return respond(200, timeline_views.timeline_view(job_timeline))
 
 
 def read_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show the worker's log lines about a job in time order. Lines appear a few seconds late."""
     from job_runners.api import job_logs  # imported here because few requests need it
 
-    found = job_logs.read(jobs.job_of(caller, job_id))
-    return respond(200, {"lines": found.lines, "complete": found.complete})
+    result = job_logs.read(jobs.find_job(caller, job_id))
+    return respond(200, {"lines": result.lines, "complete": result.complete})

@@ -14,8 +14,8 @@ from job_runners.work.definitions import InternalJob, Job, Task
 
 def list_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
     """List job types and tasks."""
-    known = registry().loadable()
-    listed = {
+    definitions = registry().loadable()
+    entries = {
         "jobs": [
             _entry(name, job)
             | {
@@ -24,11 +24,11 @@ def list_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
                 "internal": isinstance(job, InternalJob),
                 "unique": asdict(job.unique) if job.unique else None,
             }
-            for name, job in sorted(known.jobs.items())
+            for name, job in sorted(definitions.jobs.items())
         ],
-        "tasks": [_entry(name, task) for name, task in sorted(known.tasks.items())],
+        "tasks": [_entry(name, task) for name, task in sorted(definitions.tasks.items())],
     }
-    return respond(200, listed)
+    return respond(200, entries)
 
 
 def _entry(name: str, work: Job | Task) -> dict[str, Any]:

@@ -17,15 +17,15 @@ from job_runners.store.job_request import JobRequest, id_under_key
 
 Event = Mapping[str, Any]
 
-# The form of every job id. Other texts aren't looked up.
-_ID = re.compile(r"[0-9a-f]{32}")
+# The form of every job id. A text in another form isn't looked up.
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def dispatch_job(event: Event, caller: Caller) -> Response:
     """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
     same idempotency key returns the same job."""
     accepted = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
-    return views.accepted(accepted, event["requestContext"]["http"]["path"])
+    return views.accepted_response(accepted, event["requestContext"]["http"]["path"])
 
 
 def dispatch_jobs(event: Event, caller: Caller) -> Response:
@@ -44,9 +44,9 @@ def list_jobs(event: Event, caller: Caller) -> Response:
     organization_id = acting_organization(query.organization_id, caller)
     if query.idempotency_key is not None:
         # A consistent read, which also finds a job that was dispatched a moment ago.
-        row = _under_key(organization_id, query.idempotency_key)
-        found = [views.summary(row)] if row else []
-        return respond(200, {"jobs": found, "cursor": None})
+        row = _find_by_key(organization_id, query.idempotency_key)
+        jobs = [views.summary_view(row)] if row else []
+        return respond(200, {"jobs": jobs, "cursor": None})
     page = queries.page(
         organization_id,
         limit=query.limit,
@@ -56,7 +56,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
         until=query.until,
         matches=_filter(query, organization_id),
     )
-    jobs = [views.summary(row) for row in page.jobs]
+    jobs = [views.summary_view(row) for row in page.jobs]
     return respond(200, {"jobs": jobs, "cursor": page.cursor})
 
 
@@ -75,27 +75,29 @@ def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bo
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Return one job with its payload and result."""
-    row = job_of(caller, job_id)
-    return respond(200, views.whole(row), views.retry_after(row))
+    row = find_job(caller, job_id)
+    return respond(200, views.full_view(row), views.retry_after_header(row))
 
 
-def job_of(caller: Caller, job_id: str) -> JobRequest:
+def find_job(caller: Caller, job_id: str) -> JobRequest:
     """Return the job with this id. Raises JobNotFound if it doesn't exist or the caller may not see
     it."""
-    row = queries.read(job_id) if _ID.fullmatch(job_id) else None
+    row = queries.read(job_id) if _JOB_ID.fullmatch(job_id) else None
     if row is None or not caller.may_see(row.organization_id):
         raise JobNotFound(job_id)
     return row
 
 
-def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
+def _find_by_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
     """Return the job that was dispatched with this idempotency key. If that request returned an
     existing unique job instead, return that job. If neither exists, return None."""
     job_id = id_under_key(organization_id, idempotency_key)
     row = queries.read(job_id)
     if row is None and any(job.unique for job in registry().jobs.values()):
-        from job_runners.store import answers  # stacks without unique jobs don't need it
+        # Imported here because stacks without unique jobs don't need it.
+        from job_runners.store import answers
 
-        found = answers.find(job_id)
-        row = found.row if found is not None else None
+        answer = answers.find(job_id)
+        if answer is not None:
+            row = answer.row
     return row

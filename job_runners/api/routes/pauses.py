@@ -21,35 +21,35 @@ def list_paused(_event: Event, caller: Caller) -> Response:
     """List paused job types and queues. Only services see queues that the code doesn't use, because
     their names may belong to another organization."""
     queues_in_code = {job.queue_name for job in registry().jobs.values()}
-    shown = [
+    visible = [
         pause
         for pause in pauses.current(fresh=True).paused()
         if caller.is_service or pause.kind is Kind.JOB_TYPE or pause.name in queues_in_code
     ]
-    return respond(200, {"paused": [_view(each, caller) for each in shown]})
+    return respond(200, {"paused": [_view(pause, caller) for pause in visible]})
 
 
 def pause(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     """Pause a job type or a queue."""
-    checked = _checked_kind(kind, name)
+    checked_kind = _checked_kind(kind, name)
     # Without send(), a resume could not send the waiting jobs.
     require_sender(runners.sender(), name, "can't be paused")
-    return respond(200, _view(pausing.pause(checked, name), caller))
+    return respond(200, _view(pausing.pause(checked_kind, name), caller))
 
 
 def resume(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
     """Resume a job type or a queue. Waiting jobs start in order."""
-    checked = _checked_kind(kind, name)
+    checked_kind = _checked_kind(kind, name)
     send = require_sender(runners.sender(), name, "can't be resumed")
-    pausing.resume(checked, name, send)
+    pausing.resume(checked_kind, name, send)
     return no_content()
 
 
 def _view(pause: Pause, caller: Caller) -> dict[str, Any]:
     """Return a pause as this caller may see it. Only services see the number of waiting jobs,
     because it includes jobs of all organizations."""
-    held = waiting.count_under_pause(pause.sk) if caller.is_service else None
-    return queue_views.pause(pause, held)
+    count = waiting.count_under_pause(pause.sk) if caller.is_service else None
+    return queue_views.pause_view(pause, count)
 
 
 def _checked_kind(kind: str, name: str) -> Kind:

@@ -20,13 +20,14 @@ def list_queues(event: Event, caller: Caller) -> Response:
     """List the queues that the code uses, by name. Each has its limits, its pause and the first of
     its keys in use. Services also see other queues that are paused or have limits."""
     query = page_query(event)
-    found, cursor = queues.list_queues(
-        _seen_by(caller),
+    page, cursor = queues.list_queues(
+        _visible_organization(caller),
         limit=query.limit,
         cursor=query.cursor,
         sees_payloads=caller.sees_payloads,
     )
-    return respond(200, {"queues": [queue_views.queue(each) for each in found], "cursor": cursor})
+    views = [queue_views.queue_view(queue) for queue in page]
+    return respond(200, {"queues": views, "cursor": cursor})
 
 
 def get_queue(event: Event, caller: Caller, name: str) -> Response:
@@ -36,14 +37,14 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response:
     query = page_query(event)
     if not names.is_name(name):
         raise QueueNotFound(name)
-    found = queues.describe(
+    queue = queues.describe(
         name,
-        _seen_by(caller),
+        _visible_organization(caller),
         limit=query.limit,
         cursor=query.cursor,
         sees_payloads=caller.sees_payloads,
     )
-    return respond(200, queue_views.queue(found))
+    return respond(200, queue_views.queue_view(queue))
 
 
 def get_backlog(event: Event, caller: Caller) -> Response:
@@ -53,7 +54,8 @@ def get_backlog(event: Event, caller: Caller) -> Response:
     from job_runners.api import backlog_views  # imported here because few requests need it
     from job_runners.engine.tick import backlog
 
-    return respond(200, backlog_views.backlog(backlog.sample(optional_organization(event, caller))))
+    sample = backlog.sample(optional_organization(event, caller))
+    return respond(200, backlog_views.backlog_view(sample))
 
 
 def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
@@ -66,7 +68,7 @@ def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
     changed = changing_limits.set_limits(
         name, slots=limits.slots, rate=limits.as_rate(), max_waiting=limits.max_waiting, send=send
     )
-    return respond(200, queue_views.queue_limits(changed))
+    return respond(200, queue_views.limits_view(changed))
 
 
 def reset_queue(_event: Event, _caller: Caller, name: str) -> Response:
@@ -78,7 +80,8 @@ def reset_queue(_event: Event, _caller: Caller, name: str) -> Response:
     return no_content()
 
 
-def _seen_by(caller: Caller) -> str | None:
+def _visible_organization(caller: Caller) -> str | None:
+    """Return the only organization whose jobs the caller sees, or None for all."""
     return None if caller.is_service else caller.organization_id
 
 

@@ -25,9 +25,8 @@ def list_schedules(event: Event, caller: Caller) -> Response:
     from job_runners.engine.schedules import schedules
 
     organization_id, page = organization_page_query(event, caller)
-    found, cursor = schedules.page(organization_id, limit=page.limit, cursor=page.cursor)
-    listed = schedule_views.schedules(found)
-    return respond(200, {"schedules": listed, "cursor": cursor})
+    listed, cursor = schedules.page(organization_id, limit=page.limit, cursor=page.cursor)
+    return respond(200, {"schedules": schedule_views.list_view(listed), "cursor": cursor})
 
 
 def get_schedule(event: Event, caller: Caller, name: str) -> Response:
@@ -36,8 +35,8 @@ def get_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.api import schedule_views
     from job_runners.engine.schedules import schedules
 
-    found = schedules.get(organization_query(event, caller), _checked_name(name))
-    return respond(200, schedule_views.schedule(found))
+    schedule = schedules.get(organization_query(event, caller), _checked_name(name))
+    return respond(200, schedule_views.schedule_view(schedule))
 
 
 def put_schedule(event: Event, caller: Caller, name: str) -> Response:
@@ -50,9 +49,9 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
     organization_id = organization_query(event, caller)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
-    recurring = requests.read(setting_requests.ScheduleData, event).recurring(organization_id)
-    found, is_new = schedules.put(organization_id, name, recurring)
-    return respond(201 if is_new else 200, schedule_views.schedule(found))
+    recurring = requests.read(setting_requests.ScheduleData, event).to_recurring(organization_id)
+    schedule, is_new = schedules.put(organization_id, name, recurring)
+    return respond(201 if is_new else 200, schedule_views.schedule_view(schedule))
 
 
 def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
@@ -69,9 +68,9 @@ def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.api import schedule_views
     from job_runners.engine.schedules import schedules
 
-    requests.no_fields(event)
-    found = schedules.pause(organization_query(event, caller), _checked_name(name))
-    return respond(200, schedule_views.schedule(found))
+    requests.refuse_fields(event)
+    schedule = schedules.pause(organization_query(event, caller), _checked_name(name))
+    return respond(200, schedule_views.schedule_view(schedule))
 
 
 def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
@@ -80,11 +79,11 @@ def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.engine.schedules import schedules
 
     try:
-        found = schedules.resume(organization_query(event, caller), _checked_name(name))
+        schedule = schedules.resume(organization_query(event, caller), _checked_name(name))
     except InvalidOccurrences as error:
         why = f"{error.why}; replace the schedule with one in another time zone"
         raise InvalidFields([{"field": error.field, "why": why}]) from None
-    return respond(200, schedule_views.schedule(found))
+    return respond(200, schedule_views.schedule_view(schedule))
 
 
 def run_schedule(event: Event, caller: Caller, name: str) -> Response:
@@ -92,12 +91,12 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     the schedule is paused, or while an earlier job is running."""
     from job_runners.engine.schedules import schedules
 
-    requests.no_fields(event)
+    requests.refuse_fields(event)
     organization_id = organization_query(event, caller)
     send = require_sender(runners.sender(), _checked_name(name), "must be sent to a worker")
     accepted = schedules.run_now(organization_id, name, send, requests.key_of(event))
-    path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
-    return views.accepted(accepted, f"{path}/jobs")
+    api_path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
+    return views.accepted_response(accepted, f"{api_path}/jobs")
 
 
 def _checked_name(name: str) -> str:

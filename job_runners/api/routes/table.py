@@ -11,24 +11,24 @@ from job_runners.api.access import Caller, Role
 from job_runners.api.responses import Response, respond
 from job_runners.api.router import OPEN, Route
 from job_runners.api.specification import (
-    ACCEPTED,
-    BATCH_ACCEPTED,
+    BATCH_HEADERS,
     BODY_PROBLEMS,
     CHANGE_PROBLEMS,
+    DISPATCH_HEADERS,
     DISPATCH_PROBLEMS,
     IDEMPOTENCY_KEY,
     JOB_LIST_PARAMETERS,
     MEMBER_PARAMETERS,
+    ORGANIZATION_OR_ALL,
+    ORGANIZATION_PARAMETER,
     PAGE_PARAMETERS,
-    POLLED,
-    REPEATED,
+    POLL_HEADERS,
+    REPEAT_HEADERS,
     REQUIRED_KEY,
     RUN_PROBLEMS,
-    WHOSE,
-    WHOSE_OR_ALL,
     WITH_MEMBERS,
-    Answers,
     Operation,
+    Responses,
     accepted,
     deleted,
     ok,
@@ -41,19 +41,18 @@ ROUTES: dict[str, dict[str, Route]] = {}  # by path, then by method
 
 
 def _route(
-    rule: str,
+    method_and_path: str,
     endpoint: str,
-    lowest: Role | None,
-    responses: Answers | None = None,
+    min_role: Role | None,
+    responses: Responses | None = None,
     problems: tuple[str, ...] = (),
     **more: Any,
 ) -> None:
-    """Add a route: its method and path, its endpoint ("jobs.get_job" is in routes/jobs.py), the
-    lowest role that may call it, and the fields of its Operation. Without responses, the OpenAPI
-    document leaves the route out."""
-    method, path = rule.split()
+    """Add a route. The endpoint "jobs.get_job" is in routes/jobs.py, and `more` has further fields
+    of the Operation. Without responses, the OpenAPI document leaves the route out."""
+    method, path = method_and_path.split()
     operation = None if responses is None else Operation(responses, problems, **more)
-    ROUTES.setdefault(path, {})[method] = Route(endpoint, lowest, operation)
+    ROUTES.setdefault(path, {})[method] = Route(endpoint, min_role, operation)
 
 
 # The endpoints about the API itself are in this file, because one of them reads `ROUTES`.
@@ -116,7 +115,7 @@ _route(
     "POST /jobs",
     "jobs.dispatch_job",
     Role.OPERATOR,
-    accepted("Saved, and sent to a worker", "JobSummary", ACCEPTED),
+    accepted("Saved, and sent to a worker", "JobSummary", DISPATCH_HEADERS),
     (*DISPATCH_PROBLEMS, "idempotency-conflict"),
     body="NewJob",
     parameters=(IDEMPOTENCY_KEY,),
@@ -125,7 +124,7 @@ _route(
     "POST /jobs/bulk",
     "jobs.dispatch_jobs",
     Role.OPERATOR,
-    ok("The result of each job, in the order of the request", "BulkResults", REPEATED),
+    ok("The result of each job, in the order of the request", "BulkResults", REPEAT_HEADERS),
     ("invalid-jobs", "runner-cannot-resend", "queue-full", "quota-reached"),
     body="BulkData",
     parameters=(REQUIRED_KEY,),
@@ -134,7 +133,7 @@ _route(
     "POST /batches",
     "batches.dispatch_batch",
     Role.OPERATOR,
-    accepted("Saved, and sent to a worker", "Batch", BATCH_ACCEPTED),
+    accepted("Saved, and sent to a worker", "Batch", BATCH_HEADERS),
     (
         "invalid-members",
         "runner-cannot-resend",
@@ -149,7 +148,7 @@ _route(
     "GET /batches/<job_id>",
     "batches.get_batch",
     Role.VIEWER,
-    ok("The batch", "Batch", POLLED),
+    ok("The batch", "Batch", POLL_HEADERS),
     ("job-not-found", "payload-gone"),
 )
 _route(
@@ -157,7 +156,7 @@ _route(
     "batches.cancel_batch",
     Role.OPERATOR,
     ok("Canceled", "Batch")
-    | accepted("It stops soon, or once its members have ended", "Batch", POLLED),
+    | accepted("It stops soon, or once its members have ended", "Batch", POLL_HEADERS),
     (*CHANGE_PROBLEMS, "payload-gone"),
     parameters=WITH_MEMBERS,
 )
@@ -173,7 +172,7 @@ _route(
     "GET /jobs/<job_id>",
     "jobs.get_job",
     Role.VIEWER,
-    ok("The job", "Job", POLLED),
+    ok("The job", "Job", POLL_HEADERS),
     ("job-not-found",),
 )
 _route(
@@ -187,7 +186,7 @@ _route(
     "GET /jobs/<job_id>/place",
     "job_details.get_place",
     Role.VIEWER,
-    ok("Its position in line", "Place", POLLED),
+    ok("Its position in line", "Place", POLL_HEADERS),
     ("job-not-found",),
 )
 _route(
@@ -223,7 +222,7 @@ _route(
     "POST /jobs/<job_id>/rerun",
     "job_actions.rerun_job",
     Role.OPERATOR,
-    accepted("The new job", "JobSummary", ACCEPTED),
+    accepted("The new job", "JobSummary", DISPATCH_HEADERS),
     (
         *DISPATCH_PROBLEMS,
         "job-not-found",
@@ -243,7 +242,9 @@ _route(
     Role.OPERATOR,
     ok("Canceled", "JobSummary")
     | accepted(
-        "It stops at its next checkpoint, or once its members have ended", "JobSummary", POLLED
+        "It stops at its next checkpoint, or once its members have ended",
+        "JobSummary",
+        POLL_HEADERS,
     ),
     CHANGE_PROBLEMS,
     parameters=WITH_MEMBERS,
@@ -252,7 +253,7 @@ _route(
     "POST /jobs/<job_id>/retry",
     "job_actions.retry_job",
     Role.OPERATOR,
-    accepted("Queued again", "JobSummary", POLLED),
+    accepted("Queued again", "JobSummary", POLL_HEADERS),
     (*CHANGE_PROBLEMS, *RUN_PROBLEMS, "payload-gone", "unique-conflict"),
     body="RetryData",
     needs_body=False,
@@ -262,7 +263,7 @@ _route(
     "error_groups.list_error_groups",
     Role.VIEWER,
     ok("The error groups, most recently seen first", "ErrorGroups"),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "PUT /error-groups/<error_group_id>",
@@ -271,13 +272,13 @@ _route(
     ok("The error group", "ErrorGroup"),
     ("error-group-not-found",),
     body="FailureData",
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "PUT /jobs/<job_id>/signals/<name>",
     "job_actions.signal_job",
     Role.OPERATOR,
-    ok("Stored now, or earlier with the same value", "JobSummary", POLLED),
+    ok("Stored now, or earlier with the same value", "JobSummary", POLL_HEADERS),
     ("job-not-found", "signal-conflict", "signal-too-late", "too-many-signals", "signal-busy"),
     body="SignalData",
 )
@@ -297,7 +298,7 @@ _route(
     {201: ("Stored", "Upload", ())},
     ("unreadable-body", "too-large", "invalid-request"),
     takes_file=True,
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "GET /paused", "pauses.list_paused", Role.VIEWER, ok("Paused job types and queues", "Paused")
@@ -335,7 +336,7 @@ _route(
     "queues.get_backlog",
     Role.VIEWER,
     ok("The counts by queue and job type", "Backlog"),
-    parameters=WHOSE_OR_ALL,
+    parameters=ORGANIZATION_OR_ALL,
 )
 _route(
     "GET /queues/<name>",
@@ -365,7 +366,7 @@ _route(
     "schedules.list_schedules",
     Role.VIEWER,
     ok("A page of schedules, by name", "SchedulePage"),
-    parameters=(*WHOSE, *PAGE_PARAMETERS),
+    parameters=(*ORGANIZATION_PARAMETER, *PAGE_PARAMETERS),
 )
 _route(
     "GET /schedules/<name>",
@@ -373,7 +374,7 @@ _route(
     Role.VIEWER,
     ok("The schedule", "Schedule"),
     ("schedule-not-found",),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "PUT /schedules/<name>",
@@ -382,7 +383,7 @@ _route(
     replaced_or_created("Schedule"),
     (*RUN_PROBLEMS, "declared-in-code", "too-many-schedules", "schedule-busy"),
     body="ScheduleData",
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "DELETE /schedules/<name>",
@@ -390,7 +391,7 @@ _route(
     Role.OPERATOR,
     deleted("Deleted"),
     ("schedule-not-found", "declared-in-code", "schedule-busy"),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "PUT /schedules/<name>/paused",
@@ -398,7 +399,7 @@ _route(
     Role.OPERATOR,
     ok("Paused", "Schedule"),
     ("schedule-not-found", *BODY_PROBLEMS, "schedule-busy"),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "DELETE /schedules/<name>/paused",
@@ -406,22 +407,22 @@ _route(
     Role.OPERATOR,
     ok("Not paused", "Schedule"),
     ("schedule-not-found", "invalid-request", "schedule-busy"),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "POST /schedules/<name>/run",
     "schedules.run_schedule",
     Role.OPERATOR,
-    accepted("The new job", "JobSummary", ACCEPTED),
+    accepted("The new job", "JobSummary", DISPATCH_HEADERS),
     (*DISPATCH_PROBLEMS, *BODY_PROBLEMS, "schedule-not-found", "idempotency-conflict"),
-    parameters=(*WHOSE, IDEMPOTENCY_KEY),
+    parameters=(*ORGANIZATION_PARAMETER, IDEMPOTENCY_KEY),
 )
 _route(
     "GET /webhooks",
     "webhooks.list_webhooks",
     Role.OPERATOR,
     ok("The webhooks, by name", "Webhooks"),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "GET /webhooks/<name>",
@@ -429,7 +430,7 @@ _route(
     Role.OPERATOR,
     ok("The webhook", "Webhook"),
     ("webhook-not-found",),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "PUT /webhooks/<name>",
@@ -438,7 +439,7 @@ _route(
     replaced_or_created("Webhook"),
     ("unknown-job-type", "runner-cannot-resend", "webhooks-off", "too-many-webhooks"),
     body="WebhookData",
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "DELETE /webhooks/<name>",
@@ -446,15 +447,15 @@ _route(
     Role.OPERATOR,
     deleted("Deleted"),
     ("webhook-not-found",),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "POST /webhooks/<name>/test",
     "webhooks.test_webhook",
     Role.OPERATOR,
-    accepted("The job that delivers the test", "JobSummary", ACCEPTED),
+    accepted("The job that delivers the test", "JobSummary", DISPATCH_HEADERS),
     (*DISPATCH_PROBLEMS, *BODY_PROBLEMS, "webhook-not-found"),
-    parameters=WHOSE,
+    parameters=ORGANIZATION_PARAMETER,
 )
 _route(
     "GET /job-types", "job_types.list_job_types", Role.VIEWER, ok("Every job and task", "JobTypes")

@@ -14,7 +14,7 @@ from job_runners.engine.registry.errors import FailedTaskNotFound
 from job_runners.errors import InvalidCursor
 from job_runners.store import failed_tasks
 
-_ID = re.compile("[0-9a-f]{32}")
+_TASK_ID = re.compile("[0-9a-f]{32}")
 
 
 def send_task(event: Mapping[str, Any], _caller: Caller) -> Response:
@@ -30,18 +30,20 @@ def list_failed_tasks(event: Mapping[str, Any], _caller: Caller) -> Response:
     """List the tasks that failed permanently in the last week. Only services see them, because
     tasks have no organization, and their errors may name any customer."""
     query = page_query(event)
-    if query.cursor is not None and not _ID.fullmatch(query.cursor):
+    if query.cursor is not None and not _TASK_ID.fullmatch(query.cursor):
         raise InvalidCursor
-    found = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
-    shown = _first_that_fit([views.failed_task(each) for each in found[: query.limit]])
-    cursor = shown[-1]["id"] if len(found) > len(shown) else None
-    return respond(200, {"tasks": shown, "cursor": cursor})
+    # One record more than the page shows whether there is a next page.
+    records = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
+    page = records[: query.limit]
+    tasks = _first_that_fit([views.failed_task_view(record) for record in page])
+    cursor = tasks[-1]["id"] if len(records) > len(tasks) else None
+    return respond(200, {"tasks": tasks, "cursor": cursor})
 
 
 def _first_that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the first tasks, with their payloads: as many as fit into a response, but at least
     one."""
-    bytes_left = responses.ROOM
+    bytes_left = responses.MAX_CONTENT
     for index, task in enumerate(tasks):
         bytes_left -= responses.size(task)
         if bytes_left < 0 and index > 0:
@@ -52,8 +54,8 @@ def _first_that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response:
     """Resend a failed task with its payload under a new id. The failed task stays listed until the
     resent one starts. It starts only once, even if you repeat this request."""
-    if not _ID.fullmatch(task_id):
+    if not _TASK_ID.fullmatch(task_id):
         raise FailedTaskNotFound(task_id)
-    sent = redriving.redrive(task_id)
-    log.task_redriven(task_id, sent.name, sent.id)
-    return respond(202, {"id": sent.id, "task_name": sent.name, "status": "sent"})
+    task = redriving.redrive(task_id)
+    log.task_redriven(task_id, task.name, task.id)
+    return respond(202, {"id": task.id, "task_name": task.name, "status": "sent"})

@@ -10,7 +10,7 @@ from job_runners import clock, names, runners
 from job_runners.api import requests, setting_requests, views
 from job_runners.api.access import Caller
 from job_runners.api.errors import InvalidFields
-from job_runners.api.json_schema import values
+from job_runners.api.json_schema import build_view
 from job_runners.api.query import organization_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.dispatch.checking import check_new_job
@@ -36,15 +36,16 @@ def list_webhooks(event: Event, caller: Caller) -> Response:
     from job_runners.api.webhook_views import WEBHOOK
     from job_runners.store import webhooks
 
-    found = webhooks.of_organization(organization_query(event, caller))
-    return respond(200, {"webhooks": [values(WEBHOOK, each) for each in found]})
+    listed = webhooks.of_organization(organization_query(event, caller))
+    views = [build_view(WEBHOOK, webhook) for webhook in listed]
+    return respond(200, {"webhooks": views})
 
 
 def get_webhook(event: Event, caller: Caller, name: str) -> Response:
     """Show a webhook."""
     from job_runners.api.webhook_views import WEBHOOK
 
-    return respond(200, values(WEBHOOK, _found(organization_query(event, caller), name)))
+    return respond(200, build_view(WEBHOOK, _find(organization_query(event, caller), name)))
 
 
 def put_webhook(event: Event, caller: Caller, name: str) -> Response:
@@ -61,14 +62,14 @@ def put_webhook(event: Event, caller: Caller, name: str) -> Response:
     if not settings().webhook_subscriptions:
         raise WebhooksOff
     require_sender(runners.sender(), Jobs.DELIVER_WEBHOOK, "has a retry policy")
-    existing = {each.name for each in webhooks.of_organization(organization_id)}
+    existing = {webhook.name for webhook in webhooks.of_organization(organization_id)}
     is_new = name not in existing
     if is_new and len(existing) >= webhooks.MAX_WEBHOOKS:
         raise TooManyWebhooks(webhooks.MAX_WEBHOOKS)
-    by = context.recorded_author()
-    found = webhooks.put(organization_id, name, by=by, **data.model_dump())
+    author = context.recorded_author()
+    webhook = webhooks.put(organization_id, name, by=author, **data.model_dump())
     telemetry.webhook_changed(organization_id, name, "webhook put")
-    return respond(201 if is_new else 200, values(WEBHOOK, found))
+    return respond(201 if is_new else 200, build_view(WEBHOOK, webhook))
 
 
 def delete_webhook(event: Event, caller: Caller, name: str) -> Response:
@@ -85,9 +86,9 @@ def delete_webhook(event: Event, caller: Caller, name: str) -> Response:
 def test_webhook(event: Event, caller: Caller, name: str) -> Response:
     """Send an event of the type `webhook.test` to a webhook. Its job shows whether the webhook has
     accepted it."""
-    requests.no_fields(event)
+    requests.refuse_fields(event)
     organization_id = organization_query(event, caller)
-    _found(organization_id, name)
+    _find(organization_id, name)  # raises an error if there is no such webhook
     event_id = new_id()
     body = {
         "version": 1,
@@ -110,16 +111,16 @@ def test_webhook(event: Event, caller: Caller, name: str) -> Response:
         dispatched_by=InternalJob.API,
     )
     refuse_if_too_many([checked])
-    row = dispatch_checked(checked)
-    path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")
-    return views.accepted(row, f"{path}/jobs")
+    accepted = dispatch_checked(checked)
+    api_path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")
+    return views.accepted_response(accepted, f"{api_path}/jobs")
 
 
-def _found(organization_id: str, name: str) -> "Webhook":
+def _find(organization_id: str, name: str) -> "Webhook":
     """Return the webhook of this name. Raises WebhookNotFound."""
     from job_runners.store import webhooks
 
-    found = webhooks.find(organization_id, name) if names.is_name(name) else None
-    if found is None:
+    webhook = webhooks.find(organization_id, name) if names.is_name(name) else None
+    if webhook is None:
         raise WebhookNotFound(name)
-    return found
+    return webhook
