@@ -1,4 +1,4 @@
-"""Show queues to callers, with their limits, their pauses and the keys that are in key.
+"""Show queues to callers, with their limits, their pauses and the keys that are in use.
 
 A queue may be divided by a field, such as the organization. Each value of the field is a key, and
 the queue's limits apply to each key separately. A key has slots, which its running jobs hold. The
@@ -58,7 +58,7 @@ def _oldest_queued_at(source: PauseWithCount) -> str | None:
 
 
 def queue_view(queue: QueueUsage) -> dict[str, Any]:
-    """Return the view of a queue with its keys in key."""
+    """Return the view of a queue with its keys in use."""
     return build_view(QUEUE_LIMITS, queue.limits) | build_view(QUEUE, queue)
 
 
