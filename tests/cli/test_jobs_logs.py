@@ -178,8 +178,8 @@ def test_a_text_that_is_no_id_shows_no_lines_of_others(
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Follow without long waits."""
-    monkeypatch.setattr(log_following, "_PAUSE", 0.05)
-    monkeypatch.setattr(log_following, "_QUIET", 0.8)
+    monkeypatch.setattr(log_following, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(log_following, "_QUIET_SECONDS", 0.8)
 
 
 def ended() -> Any:

@@ -137,7 +137,7 @@ def test_a_search_that_takes_too_long_shows_what_it_has_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = claimed()
-    monkeypatch.setattr(job_logs, "_SECONDS", -1.0)
+    monkeypatch.setattr(job_logs, "_MAX_SECONDS", -1.0)
     assert logs(row).json == {"lines": [], "complete": False}
 
 
