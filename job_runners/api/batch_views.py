@@ -1,4 +1,8 @@
-"""Show batches and their members to callers."""
+"""Show batches and groups to callers, with their members.
+
+A group is a set of jobs that another job waits for. A batch is a job that waits for one group. A
+row is a job as the table stores it.
+"""
 
 from typing import Any
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from job_runners import clock, runners
 from job_runners.api import body, requests, strict_json
 from job_runners.api.access import Caller
-from job_runners.api.bulk import problems_of
+from job_runners.api.bulk import invalid_fields
 from job_runners.api.errors import InvalidFields, InvalidMembers
 from job_runners.aws import bucket
 from job_runners.engine.dispatch import quota
@@ -216,7 +216,10 @@ class _Checker:
             self._check_fields(fields)
         except (InvalidFields, UnknownJobType, InvalidPayload) as error:
             raise InvalidFields(
-                [{**problem, "field": f"then.{problem['field']}"} for problem in problems_of(error)]
+                [
+                    {**problem, "field": f"then.{problem['field']}"}
+                    for problem in invalid_fields(error)
+                ]
             ) from None
 
     def _open(self, key: str) -> StoredFile:
@@ -284,7 +287,7 @@ class _Checker:
 
     def _check_fields(self, fields: dict[str, Any]) -> None:
         organization_id = self._data.organization_id
-        job = requests.job_of({**fields, "organization_id": organization_id}, self._caller)
+        job = requests.job_from_fields({**fields, "organization_id": organization_id}, self._caller)
         check_job(job, self._send)
 
 
@@ -307,7 +310,7 @@ def _problems_of_member(member: _MemberInput, error: Exception) -> list[dict[str
     if isinstance(error, DuplicateMember | NameNotText | NameTooLong):
         problems: Any = [{"field": "key", "why": str(error).rstrip(".")}]
     else:
-        problems = problems_of(error)
+        problems = invalid_fields(error)
     if member.line is not None:
         return [{"line": member.line, **problem} for problem in problems]
     return [

@@ -1,4 +1,7 @@
-"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each."""
+"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each.
+
+A row is a job as the table stores it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -180,7 +183,7 @@ def _check_jobs(data: BulkData, key: str, caller: Caller, send: Send) -> list[Ch
                     "field": f"jobs.{number}.{problem['field']}".strip("."),
                     "why": problem["why"],
                 }
-                for problem in problems_of(error)
+                for problem in invalid_fields(error)
             ]
     if all_problems:
         raise InvalidJobs(all_problems)
@@ -193,12 +196,12 @@ def _check_one(fields: Any, caller: Caller, send: Send, key: str, index: int) ->
     if "idempotency_key" in fields:
         why = "isn't allowed here, because all jobs of the request are under its own key"
         raise InvalidFields([{"field": "idempotency_key", "why": why}])
-    data = requests.job_of(fields, caller)
+    data = requests.job_from_fields(fields, caller)
     job_id = derived_id("bulk", data.organization_id, key, str(index))
     return check_new_job(data, send, job_id=job_id, parent_id=None, idempotency_key=key)
 
 
-def problems_of(error: Exception) -> Sequence[Mapping[str, str]]:
+def invalid_fields(error: Exception) -> Sequence[Mapping[str, str]]:
     """Return the invalid fields of one job, each with the reason."""
     if isinstance(error, UnknownJobType):
         return [{"field": "job_type", "why": str(error)}]

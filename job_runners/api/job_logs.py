@@ -1,4 +1,7 @@
-"""Read the log lines of a job from the worker's log group."""
+"""Read the log lines of a job from the worker's log group in CloudWatch.
+
+A row is a job as the table stores it. The worker claims it when it starts one of its invocations.
+"""
 
 import json
 import time
@@ -22,8 +25,7 @@ _MAX_SECONDS = 8.0  # no new call starts after this time, because the caller is 
 # The search begins and ends this much before and after the job: clocks differ, and lines arrive
 # late.
 _MARGIN_BEFORE, _MARGIN_AFTER = clock.MINUTE, 5 * clock.MINUTE
-# A worker claims a job when it starts an invocation. It may log a little before that.
-_BEFORE_CLAIM = 5 * clock.SECOND
+_BEFORE_CLAIM = 5 * clock.SECOND  # in which the worker may log before it has claimed the job
 # Fields of a log line that the response's field `more` leaves out, because they have a response
 # field of their own, are the same in every line, or are only for machines. `caller` is the service
 # that dispatched the job. The job's organization may not see it.

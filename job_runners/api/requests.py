@@ -89,18 +89,18 @@ def read_optional(model: type[_M], event: Mapping[str, Any]) -> _M:
     return checked(model, body.read_optional_object(event))
 
 
-def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
+def read_job(event: Mapping[str, Any], caller: Caller) -> JobData:
     """Return the job of a request.
 
     Raises UnreadableBody, PayloadTooLarge and UnknownJobType; InvalidFields for wrong fields or a
     queue that the caller may not use; and NotAllowed for an organization that the caller may not
     act for.
     """
-    return job_of(add_key(event, body.read_object(event)), caller)
+    return job_from_fields(add_key(event, body.read_object(event)), caller)
 
 
-def job_of(fields: dict[str, Any], caller: Caller) -> JobData:
-    """Return the job that these fields describe. Raises the errors of `job_data`, except those
+def job_from_fields(fields: dict[str, Any], caller: Caller) -> JobData:
+    """Return the job that these fields describe. Raises the errors of `read_job`, except those
     about the body."""
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
@@ -126,7 +126,7 @@ def _check_queue(data: JobData, caller: Caller) -> None:
     raise InvalidFields([{"field": "queue_name", "why": f"{why}; {advice}"}])
 
 
-def copy_of(
+def copy_job(
     event: Mapping[str, Any], row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
 ) -> JobData:
     """Return a new job with the fields, queue, follow-ups and limit of attempts of an earlier
@@ -160,7 +160,7 @@ def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
     return existing | webhooks
 
 
-def key_of(event: Mapping[str, Any]) -> str | None:
+def read_key(event: Mapping[str, Any]) -> str | None:
     """Return the idempotency key of a request without a body. Raises InvalidFields."""
     key = _idempotency_key(event)
     if key is not None and not (len(key) <= MAX_KEY_LENGTH and re.match(names.KEY, key)):

@@ -20,7 +20,7 @@ _STRING = r'"(?:[^"\\]++|\\.)*+"?'  # possessive, so that matching takes linear 
 _NO_BRACKETS = re.compile(rf"{_STRING}|[^\[\]{{}}\"]++", re.DOTALL)
 _TOKENS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)  # strings and brackets
 _DEPTH_CHANGE = {"[": 1, "{": 1, "]": -1, "}": -1}
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotStrict(ValueError):
@@ -31,12 +31,9 @@ class NotStrict(ValueError):
 
 
 class _Flaw(NamedTuple):
-    """A placeholder in the parsed JSON for a value that isn't accepted.
+    """A placeholder in the parsed JSON for a value that isn't accepted."""
 
-    `why` is a noun phrase for the message.
-    """
-
-    why: str
+    why: str  # a noun phrase for the message
 
 
 def parse(text: str) -> Any:
@@ -80,14 +77,14 @@ def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
         case _Flaw():
             yield path, value.why
         case str():
-            unfit = _UNFIT.search(value)
-            if unfit:
-                yield path, _describe(unfit[0])
+            forbidden = _FORBIDDEN.search(value)
+            if forbidden:
+                yield path, _describe(forbidden[0])
         case dict():
             for key, item in value.items():
-                unfit = _UNFIT.search(key)
-                if unfit:
-                    yield f"a key of {path}", _describe(unfit[0])
+                forbidden = _FORBIDDEN.search(key)
+                if forbidden:
+                    yield f"a key of {path}", _describe(forbidden[0])
                 yield from _flaws(item, f"{path}.{key[:_MAX_KEY_LENGTH]}")
         case list():
             for index, item in enumerate(value):

@@ -1,4 +1,8 @@
-"""Show callers why a job waits, and its place, which is the number of jobs ahead of it."""
+"""Show callers why a job waits, and its place, which is the number of jobs ahead of it.
+
+A key is the part of a queue in which the job waits, such as an organization. A row is a job as the
+table stores it.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -86,7 +86,7 @@ def limit(
     if rate is not None:
         requested["rate"] = Rate(*rate, burst=burst or 1)
     requested = {field: value for field, value in requested.items() if value is not None}
-    if bool(requested) == reset:
+    if reset == bool(requested):  # both or neither
         raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
     kept_limits: dict[str, Any] = {}
     if reset:

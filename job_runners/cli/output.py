@@ -1,4 +1,7 @@
-"""Print and format output: tables for terminals, tabs for pipes, JSON for programs."""
+"""Print and format output: tables for terminals, tabs for pipes, JSON for programs.
+
+In the API's JSON, times are in ISO 8601, so parameters with such a time are called `iso`.
+"""
 
 import json
 import shutil

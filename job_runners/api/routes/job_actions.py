@@ -1,4 +1,7 @@
-"""The endpoints that change a job: cancel, retry, signal and delete it, or dispatch a copy."""
+"""The endpoints that change a job: cancel, retry, signal and delete it, or dispatch a copy.
+
+A row is a job as the table stores it.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +55,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
     plan = None if step is None else caller_actions.rerun_plan(row, step)
-    copy = runners.get_job_runner().dispatch_job(requests.copy_of(event, row, payload, plan))
+    copy = runners.get_job_runner().dispatch_job(requests.copy_job(event, row, payload, plan))
     path = event["requestContext"]["http"]["path"]
     return views.accepted_response(copy, path.removesuffix(f"/{job_id}/rerun"))
 

@@ -1,4 +1,7 @@
-"""The endpoints of jobs that most requests call: dispatch, list and read."""
+"""The endpoints of jobs that most requests call: dispatch, list and read.
+
+A row is a job as the table stores it.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -24,7 +27,7 @@ _JOB_ID = re.compile(r"[0-9a-f]{32}")
 def dispatch_job(event: Event, caller: Caller) -> Response:
     """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
     same idempotency key returns the same job."""
-    accepted = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
+    accepted = runners.get_job_runner().dispatch_job(requests.read_job(event, caller))
     return views.accepted_response(accepted, event["requestContext"]["http"]["path"])
 
 

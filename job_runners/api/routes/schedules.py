@@ -94,7 +94,7 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     requests.refuse_fields(event)
     organization_id = organization_query(event, caller)
     send = require_sender(runners.sender(), _checked_name(name), "must be sent to a worker")
-    accepted = schedules.run_now(organization_id, name, send, requests.key_of(event))
+    accepted = schedules.run_now(organization_id, name, send, requests.read_key(event))
     api_path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
     return views.accepted_response(accepted, f"{api_path}/jobs")
 

@@ -95,20 +95,26 @@ def _print_key(key: dict[str, Any]) -> None:
 
 
 def _details(queue: dict[str, Any]) -> list[tuple[str, str]]:
-    changed = f"{output.time_and_age(queue['changed_at'])} by {queue['changed_by'] or 'unknown'}"
-    paused = queue["paused"]
+    changed = ""
+    if queue["changed_at"]:
+        time = output.time_and_age(queue["changed_at"])
+        changed = f"{time} by {queue['changed_by'] or 'unknown'}"
+    pause = queue["paused"]
     return [
         ("queue", queue["name"]),
         ("limits", limits_in_words(queue["limits"])),
         ("in code", limits_in_words(queue["declared_limits"])),
-        ("changed", changed if queue["changed_at"] else ""),
-        ("paused", _pause_in_words(paused) if paused else ""),
+        ("changed", changed),
+        ("paused", _pause_in_words(pause) if pause else ""),
     ]
 
 
 def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return a row for each key in use, or for each job type of a queue without keys in use. If
-    there are none, return one row for the queue."""
+    """Return the rows of a queue: one for each key in use, and in a queue without limits, one for
+    each job type with unfinished jobs. Without any, return one row for the queue itself.
+
+    `backlog` has the counts by queue and job type.
+    """
     limits = queue["limits"]
     rows = [
         _row(

@@ -109,7 +109,8 @@ def throwaway_stack(
         )
     target.set_option("stack_name", stack, explicit=True)
     with _removing_stack(target, stack, keep=keep):
-        yield kinds.Work(target), _deploy(stack, region)
+        build_id = _deploy(stack, region)
+        yield kinds.Work(target), build_id
 
 
 def _deploy(stack: str, region: str) -> str:

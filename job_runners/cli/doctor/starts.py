@@ -24,6 +24,7 @@ _NEXT_CHECK = 2 * 3600  # seconds: the timer checks an unclaimed job at least ev
 _SEARCHED_SECONDS = 70 * 60  # of the log: a job is sent again at least every hour
 _MAX_WAIT = 10 * 60  # seconds: the command advises only about longer waits
 _MAX_ISSUES = 10
+# The field `job_is` of the log line of a message whose invocation Lambda could not start.
 _NEVER_BEGAN = "not of this message: its invocation began nothing"
 
 
