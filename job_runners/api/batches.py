@@ -31,7 +31,7 @@ from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 
 MAX_INLINE = 1_000  # members in the request itself
 SECONDS = 20  # for checking a file; the function times out after 29 s
-LARGEST_FILE = 50 * 1024 * 1024  # bytes
+MAX_FILE_BYTES = 50 * 1024 * 1024  # bytes
 _MEMBER_FIELDS = {"job_type", "payload", "key", "queue_name"}
 _MEMBER_ERRORS = (
     InvalidFields,
@@ -149,7 +149,7 @@ def _read(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
             "a member in each line, and give its key as members_file"
         )
         raise InvalidFields([{"field": "members", "why": why}])
-    data = requests.checked(BatchData, fields)
+    data = requests.validate(BatchData, fields)
     if (data.members is None) == (data.members_file is None):
         raise InvalidFields([{"field": "members", "why": "give either members or members_file"}])
     return data, requests.required_key(data.idempotency_key)
@@ -232,9 +232,9 @@ class _Checker:
         else:
             try:
                 file = StoredFile.at(key)
-                if file.size <= LARGEST_FILE:
+                if file.size <= MAX_FILE_BYTES:
                     return file
-                why = f"has {file.size:,} bytes. The limit is {LARGEST_FILE:,}. Split the file"
+                why = f"has {file.size:,} bytes. The limit is {MAX_FILE_BYTES:,}. Split the file"
             except MissingObject:
                 why = "doesn't exist"
         raise InvalidFields([{"field": "members_file", "why": why}])

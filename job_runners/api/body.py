@@ -12,7 +12,7 @@ from job_runners.errors import PayloadTooLarge
 
 # Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
 LIMIT = 5 * 1024 * 1024 // 2
-LARGEST_FILE = 4 * 1024 * 1024  # bytes; higher, because a file arrives as base64 without escapes
+MAX_FILE_BYTES = 4 * 1024 * 1024  # bytes; higher, because a file arrives as base64 without escapes
 
 _MAX_FORM_FIELDS = 20
 _URLENCODED = "application/x-www-form-urlencoded"
@@ -76,7 +76,7 @@ def _parse_object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def read_file(event: Mapping[str, Any]) -> bytes:
     """Return a request's body as it was sent. Raises UnreadableBody, PayloadTooLarge."""
-    return _read_bytes(event, LARGEST_FILE, "Upload a larger file with job-runners upload.")
+    return _read_bytes(event, MAX_FILE_BYTES, "Upload a larger file with job-runners upload.")
 
 
 def _read_bytes(

@@ -164,7 +164,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
 
 def _read(event: Mapping[str, Any]) -> tuple[BulkData, str]:
     """Return the request's fields, and its key."""
-    data = requests.checked(BulkData, requests.add_key(event, body.read_object(event)))
+    data = requests.validate(BulkData, requests.add_key(event, body.read_object(event)))
     return data, requests.required_key(data.idempotency_key)
 
 

@@ -165,11 +165,11 @@ def _parameters(event: Mapping[str, Any], declared: tuple[Schema, ...]) -> dict[
             raise InvalidQuery(name, f"isn't one of the parameters {', '.join(schemas)}")
         if name in parameters:
             raise InvalidQuery(name, "appears twice")
-        parameters[name] = _checked(name, value, schemas[name])
+        parameters[name] = _check_value(name, value, schemas[name])
     return parameters
 
 
-def _checked(name: str, value: str, schema: Schema) -> Any:
+def _check_value(name: str, value: str, schema: Schema) -> Any:
     max_length = schema.get("maxLength", _MAX_CHARACTERS)
     if not 0 < len(value) <= max_length or not _has_allowed_characters(name, value):
         raise InvalidQuery(name, f"must be 1 to {max_length} printable characters")

@@ -81,12 +81,12 @@ class NoFields(RequestBody):
 
 def read(model: type[_M], event: Mapping[str, Any]) -> _M:
     """Return the body of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
-    return checked(model, body.read_object(event))
+    return validate(model, body.read_object(event))
 
 
 def read_optional(model: type[_M], event: Mapping[str, Any]) -> _M:
     """Return the body of a request that may have none. Raises the errors of `read`."""
-    return checked(model, body.read_optional_object(event))
+    return validate(model, body.read_optional_object(event))
 
 
 def read_job(event: Mapping[str, Any], caller: Caller) -> JobData:
@@ -105,7 +105,7 @@ def job_from_fields(fields: dict[str, Any], caller: Caller) -> JobData:
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
-    data = checked(JobData, fields)
+    data = validate(JobData, fields)
     _check_queue(data, caller)
     return data
 
@@ -138,8 +138,8 @@ def copy_job(
         fields["max_attempts"] = row.attempt_limit
     fields = add_key(event, {**fields, "payload": payload})
     if rerun_of is not None:
-        return checked(RerunData, fields | {"rerun_of": rerun_of})
-    return checked(JobData, fields)
+        return validate(RerunData, fields | {"rerun_of": rerun_of})
+    return validate(JobData, fields)
 
 
 def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def checked_whole_number(value: Any) -> Any:
     return value
 
 
-def checked(model: type[_M], fields: dict[str, Any]) -> _M:
+def validate(model: type[_M], fields: dict[str, Any]) -> _M:
     """Return the fields as an instance of the model. Raises InvalidFields."""
     try:
         return model.model_validate(fields)

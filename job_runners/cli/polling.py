@@ -93,7 +93,8 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
     except KeyboardInterrupt:
         _print_unfinished(_unfinished(jobs), "You stopped watching")
         return Exit.INTERRUPTED
-    if unfinished := _unfinished(jobs):
+    unfinished = _unfinished(jobs)
+    if unfinished:
         _print_unfinished(unfinished, "Timed out")
     if not target.json and len(jobs) == 1:
         _print_outcome(jobs[ids[0]] or {})

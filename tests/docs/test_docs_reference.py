@@ -84,7 +84,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("members of a batch in one request", f"{batches.MAX_INLINE:,}"),
         (
             "file of a batch",
-            f"{member_keys.MAX_MEMBERS:,} lines, {batches.LARGEST_FILE // 1024**2} MB, and "
+            f"{member_keys.MAX_MEMBERS:,} lines, {batches.MAX_FILE_BYTES // 1024**2} MB, and "
             f"{batches.SECONDS} seconds for the check",
         ),
         ("jobs in one page of a list", str(queries.PAGE_LIMIT)),

@@ -550,7 +550,7 @@ def test_a_batch_needs_a_key() -> None:
 @pytest.mark.parametrize(
     ("limit", "value", "why"),
     [
-        ("LARGEST_FILE", 10, "Split the file"),
+        ("MAX_FILE_BYTES", 10, "Split the file"),
         ("SECONDS", -1, "line 1 was reached. Split the file"),
         ("LONGEST_LINE", 10, ""),
     ],

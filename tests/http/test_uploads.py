@@ -3,7 +3,7 @@
 import pytest
 
 from api_events import call
-from job_runners.api.body import LARGEST_FILE
+from job_runners.api.body import MAX_FILE_BYTES
 from job_runners.aws import bucket, clients
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -26,9 +26,9 @@ def test_a_file_is_stored_as_it_was_sent_and_replaces_no_other() -> None:
 
 
 def test_a_file_that_is_too_large_is_refused_with_advice() -> None:
-    largest = call("PUT", "/uploads/a", query=ACME, raw=bytes(LARGEST_FILE))
+    largest = call("PUT", "/uploads/a", query=ACME, raw=bytes(MAX_FILE_BYTES))
     assert largest.status == 201
-    answer = call("PUT", "/uploads/a", query=ACME, raw=bytes(LARGEST_FILE + 1))
+    answer = call("PUT", "/uploads/a", query=ACME, raw=bytes(MAX_FILE_BYTES + 1))
     assert (answer.status, answer.json["type"]) == (413, "urn:job-runners:too-large")
     assert "job-runners upload" in answer.json["detail"]
 

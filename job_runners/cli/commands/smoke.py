@@ -142,9 +142,9 @@ def checks(work: "Work") -> "Iterator[Finding]":
 
     kinds.dispatch_all(work)
     yield from kinds.check_all(work)
-    yield from account.throttling(work)
-    yield from account.settings(work)
-    yield from account.alarms(work)
+    yield from account.check_throttling(work)
+    yield from account.check_settings(work)
+    yield from account.check_alarms(work)
 
 
 @contextmanager

@@ -154,7 +154,8 @@ def _example_value(field: dict[str, Any], models: dict[str, Any]) -> Any:
         return field["enum"][0]
     if "const" in field:
         return field["const"]
-    if options := field.get("anyOf") or field.get("oneOf"):
+    options = field.get("anyOf") or field.get("oneOf")
+    if options:
         return _example_value(options[0], models)
     if "$ref" in field:
         name = field["$ref"].rsplit("/", 1)[-1]

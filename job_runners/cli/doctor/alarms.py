@@ -48,7 +48,7 @@ ADVICE = {
 CANARY_ALARM = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
 
 
-def alarms(deployed: Deployed) -> Iterator[Issue]:
+def check_alarms(deployed: Deployed) -> Iterator[Issue]:
     """Check the alarms that this version's template has, and all others of the stack."""
     names_by_id = deployed.of_type("AWS::CloudWatch::Alarm")
     for logical_id in sorted(ADVICE.keys() - {CANARY_ALARM} - names_by_id.keys()):

@@ -14,7 +14,7 @@ from job_runners.cli.doctor.deployed import ALIAS, API, FAILURES, TIMER, WORKER,
 _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
 
-def retries(deployed: Deployed) -> Iterator[Issue]:
+def check_retries(deployed: Deployed) -> Iterator[Issue]:
     """Check that Lambda retries nothing, because a job could then run more often than its retry
     policy allows. Job Runners makes all retries."""
     for logical_id in (*deployed.job_functions, TIMER):
@@ -32,7 +32,7 @@ def retries(deployed: Deployed) -> Iterator[Issue]:
             )
 
 
-def failure_destination(deployed: Deployed) -> Iterator[Issue]:
+def check_failure_destination(deployed: Deployed) -> Iterator[Issue]:
     """Check that the failures queue gets the events that Lambda gives up on."""
     queue_arn = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
     for worker in deployed.job_functions:
@@ -47,7 +47,7 @@ def failure_destination(deployed: Deployed) -> Iterator[Issue]:
             )
 
 
-def recursion(deployed: Deployed) -> Iterator[Issue]:
+def check_recursion(deployed: Deployed) -> Iterator[Issue]:
     """Check that Lambda allows recursion.
 
     A job of many invocations is a chain of invocations, which Lambda stops after 16 by default.
@@ -63,7 +63,7 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
             )
 
 
-def reservation(deployed: Deployed) -> Iterator[Issue]:
+def check_reservation(deployed: Deployed) -> Iterator[Issue]:
     """Check that no function is stopped, and that workers can't use all of the account's
     concurrency."""
     workers = deployed.job_functions if deployed.job_function == WORKER else []

@@ -22,33 +22,37 @@ _DROPPED = "the local AWS drops this setting from the template"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 CHECKS = (
-    Check("async retries", "Lambda retries nothing", calls.retries, _IGNORED),
+    Check("async retries", "Lambda retries nothing", calls.check_retries, _IGNORED),
     Check(
         "failure destination",
         "Lambda sends the events that it gives up on to the failures queue",
-        calls.failure_destination,
+        calls.check_failure_destination,
         _IGNORED,
     ),
-    Check("recursion", "long chains of invocations are allowed", calls.recursion, _DROPPED),
-    Check("reservation", "workers leave concurrency for the rest", calls.reservation, _IGNORED),
+    Check("recursion", "long chains of invocations are allowed", calls.check_recursion, _DROPPED),
+    Check(
+        "reservation", "workers leave concurrency for the rest", calls.check_reservation, _IGNORED
+    ),
     Check(
         "alarms",
         "",  # the check always yields a finding with the alarms' states
-        alarms.alarms,
+        alarms.check_alarms,
         "the local AWS lists alarms but doesn't evaluate them",
     ),
-    Check("timer", "ran in the last minutes", timer.timer),
-    Check("starts", "no job waits because its code can't start", starts.starts),
-    Check("schedules", "all schedules that the code declares are active", schedules.schedules),
-    Check("pauses", "none is older than a day", pauses.pauses),
-    Check("dead letters", "none", dead_letters.dead_letters),
+    Check("timer", "ran in the last minutes", timer.check_timer),
+    Check("starts", "no job waits because its code can't start", starts.check_starts),
+    Check(
+        "schedules", "all schedules that the code declares are active", schedules.check_schedules
+    ),
+    Check("pauses", "none is older than a day", pauses.check_pauses),
+    Check("dead letters", "none", dead_letters.check_dead_letters),
     Check(
         "drift",
         "CloudFormation has found no manual changes",
-        deploys.drift,
+        deploys.check_drift,
         "the local AWS doesn't detect drift",
     ),
-    Check("code", "all functions run the same", deploys.code),
+    Check("code", "all functions run the same", deploys.check_code),
 )
 
 

@@ -6,7 +6,7 @@ from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
 
 
-def dead_letters(deployed: Deployed) -> Iterator[Issue]:
+def check_dead_letters(deployed: Deployed) -> Iterator[Issue]:
     """Check for dead letters: failure records that weren't handled, and delayed messages that
     weren't sent."""
     stack = deployed.stack

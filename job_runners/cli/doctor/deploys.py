@@ -7,7 +7,7 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
 
-def drift(deployed: Deployed) -> Iterator[Issue]:
+def check_drift(deployed: Deployed) -> Iterator[Issue]:
     """Check what CloudFormation's last drift detection found. This check doesn't start one."""
     status = deployed.described.get("DriftInformation", {}).get("StackDriftStatus")
     if status == "DRIFTED":
@@ -26,7 +26,7 @@ def drift(deployed: Deployed) -> Iterator[Issue]:
         )
 
 
-def code(deployed: Deployed) -> Iterator[Issue]:
+def check_code(deployed: Deployed) -> Iterator[Issue]:
     """Check that all functions run the same code, and that the alias runs the newest version."""
     client = deployed.client("lambda")
     for worker in (WORKER, *deployed.worker_classes):

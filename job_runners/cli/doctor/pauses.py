@@ -10,7 +10,7 @@ _DAY = 24 * 60 * 60  # seconds
 _PAUSES = "paused"  # the partition key of all pauses in the coordination table
 
 
-def pauses(deployed: Deployed) -> Iterator[Issue]:
+def check_pauses(deployed: Deployed) -> Iterator[Issue]:
     """Check for job types and queues that have been paused for more than a day."""
     for item in deployed.coordination_items(_PAUSES):
         days = days_in_words(item["changed_at"]["N"])

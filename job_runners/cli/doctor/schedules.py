@@ -19,12 +19,12 @@ _DEPLOY_PREFIX = "deploy#"  # of the sort key of a deploy's record
 _MAX_STORE_SECONDS = 10 * 60
 
 
-def schedules(deployed: Deployed) -> Iterator[Issue]:
+def check_schedules(deployed: Deployed) -> Iterator[Issue]:
     """Check for declared schedules that the timer couldn't store, that the API overrides, or that
     have been paused for more than a day."""
-    names_by_organization, deployed_at = _declared(deployed)
+    names_by_organization, deployed_at = _read_declared(deployed)
     for organization, names in sorted(names_by_organization.items()):
-        stored = _stored(deployed, organization)
+        stored = _read_stored(deployed, organization)
         for name in sorted(names):
             item = stored.get(name, {})
             if not item or "deleted_at" in item:
@@ -69,7 +69,7 @@ def _pause_issue(organization: str, name: str, days: str) -> Issue:
     )
 
 
-def _declared(deployed: Deployed) -> tuple[dict[str, set[str]], float]:
+def _read_declared(deployed: Deployed) -> tuple[dict[str, set[str]], float]:
     """Return the names of the schedules that the latest deploy declares, by organization, and the
     time of the deploy."""
     items = deployed.coordination_items("schedules")
@@ -83,7 +83,7 @@ def _declared(deployed: Deployed) -> tuple[dict[str, set[str]], float]:
     return names_by_organization, _seconds(latest["since"])
 
 
-def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
+def _read_stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     """Return the schedules of an organization by name, including deleted ones."""
     items = deployed.coordination_items(f"schedules#{organization}")
     return {item["sk"]["S"]: item for item in items}

@@ -28,14 +28,14 @@ _MAX_ISSUES = 10
 _NEVER_BEGAN = "not of this message: its invocation began nothing"
 
 
-def starts(deployed: Deployed) -> Iterator[Issue]:
+def check_starts(deployed: Deployed) -> Iterator[Issue]:
     """Check for jobs that wait although a worker got their message, and say why."""
-    jobs = list(_unclaimed(deployed))
+    jobs = list(_find_unclaimed(deployed))
     if not jobs:
         return
     log_group = deployed.job_function.removesuffix("Function") + "LogGroup"
     log_command = f"aws logs tail {deployed.id(log_group)} --since 2h"
-    reasons = _reasons(deployed, log_group)
+    reasons = _find_reasons(deployed, log_group)
     ids_by_problem: dict[tuple[str, str], list[str]] = defaultdict(list)
     others: list[_Unclaimed] = []
     for job in jobs:
@@ -73,7 +73,7 @@ class _Unclaimed(NamedTuple):
     since: int  # when it could have started, in milliseconds since 1970
 
 
-def _unclaimed(deployed: Deployed) -> Iterator[_Unclaimed]:
+def _find_unclaimed(deployed: Deployed) -> Iterator[_Unclaimed]:
     now = int(time.time() * 1000)
     for lane in _REASONS_BY_LANE:
         for row in deployed.due_rows(lane, now + _NEXT_CHECK * 1000):
@@ -88,7 +88,7 @@ def _time(row: Item, attribute: str) -> int:
     return int(row.get(attribute, {}).get("N", 0))
 
 
-def _reasons(deployed: Deployed, log_group: str) -> dict[str, str]:
+def _find_reasons(deployed: Deployed, log_group: str) -> dict[str, str]:
     """Return why workers could not start jobs, by job id. A later reason replaces earlier ones."""
     reasons = {}
     for line in deployed.recent_lines(

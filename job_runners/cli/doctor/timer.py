@@ -9,7 +9,7 @@ from job_runners.cli.output import duration
 _MAX_GAP = 5 * 60  # seconds between two runs; the timer runs every 60 seconds
 
 
-def timer(deployed: Deployed) -> Iterator[Issue]:
+def check_timer(deployed: Deployed) -> Iterator[Issue]:
     """Check the timer, a function that sends due jobs to workers and repeats lost messages."""
     for rule in deployed.of_type("AWS::Events::Rule").values():
         if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":

@@ -16,7 +16,7 @@ _MAX_ALARM_WAIT = 600.0  # seconds
 _THROTTLED_JOBS = 4
 
 
-def throttling(work: Work) -> Iterator[Finding]:
+def check_throttling(work: Work) -> Iterator[Finding]:
     """Check that Lambda keeps the events that it throttles, and runs each once later."""
     deployed = Deployed(work.target)
     client, worker = deployed.client("lambda"), deployed.id(WORKER)
@@ -47,14 +47,14 @@ def throttling(work: Work) -> Iterator[Finding]:
         client.delete_function_concurrency(FunctionName=worker)
 
 
-def settings(work: Work) -> Iterator[Finding]:
+def check_settings(work: Work) -> Iterator[Finding]:
     """Yield doctor's findings, except about alarms: a throwaway stack has no topic to notify."""
     for finding in examine(Deployed(work.target)):
         if finding.check != "alarms":
             yield finding
 
 
-def alarms(work: Work) -> Iterator[Finding]:
+def check_alarms(work: Work) -> Iterator[Finding]:
     """Check that the alarm about the failed task goes off, and no other alarm."""
     deployed = Deployed(work.target)
     if deployed.stack.is_local:
