@@ -24,7 +24,7 @@ from packageurl import PackageURL
 
 from job_runners import __version__
 from job_runners.building.app_folder import find_app_folder
-from job_runners.building.app_requirements import locked, with_ours
+from job_runners.building.app_requirements import function_pins, project_pins
 from job_runners.building.target import Target
 from job_runners.places import CODE
 from tools.deployed_packages import Package, packages
@@ -76,7 +76,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m tools.sbom")
     arguments.add_argument("file", type=Path)
     file: Path = arguments.parse_args().file
-    pins = with_ours(locked(find_app_folder()), Target.this_machine())
+    pins = function_pins(project_pins(find_app_folder()), Target.this_machine())
     installed = [str(each) for each in CODE.glob(".venv/lib/python3*/site-packages")]
     text = bill(packages(pins, installed))
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
-"""Check before a deploy that the app's packages can be imported from a built tree.
+"""Check before a deploy that the app's packages can be imported.
 
-Otherwise a broken import would only be noticed on AWS: the API would answer 502, and the worker
-would run nothing.
+They are imported from a built tree: the folder that becomes a function's code. Without the check,
+a broken import would first show on AWS: the API would respond with 502, and the worker would run
+nothing.
 """
 
 import json
@@ -18,16 +19,16 @@ from job_runners.building.package_files import how_to_add
 from job_runners.building.work_parameters import work_variables
 from job_runners.places import relative_path
 
-# The folder of a function's code on AWS, which is also the path in compiled code.
+# The folder of a function's code on AWS. Tracebacks of compiled code have paths in this folder.
 TASK_ROOT = "/var/task"
 _IMPORT_CHECK = Path(__file__).with_name("import_check.py")
-# Settings that every function has on AWS. The template's own settings are left out, because a
-# module that needs one of them at import couldn't be imported by a test or another function.
+# Settings that every function has on AWS. The app's own settings are left out on purpose: tests and
+# other functions don't have them either, so a module that reads one at import must fail the check.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
 
 
 def check_imports(tree: Path, app: AppFolder) -> None:
-    """Import the app's packages, and the work that they define.
+    """Import the app's packages, and the code of each job and task that they define.
 
     `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
     advice if an import fails.
@@ -41,6 +42,7 @@ def start_import(
     tree: Path, modules: Collection[str], variables: Mapping[str, str]
 ) -> subprocess.Popen[str]:
     """Start a process that imports these modules of a tree, with these environment variables."""
+    # -I and -S hide this environment's packages from the process. With -B, it writes no bytecode.
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), *modules],
         env=variables,
@@ -63,64 +65,80 @@ def import_problem(
 
     `sources` maps the name of each package in the tree to the folder that it was copied from.
     """
-    answer, _ = process.communicate()
-    if not answer:
+    output, _ = process.communicate()
+    if not output:  # import_check.py prints at least null, unless it ends early
         return "Your code can't be imported: the process that imported it ended, or took over 60 s"
-    found: dict[str, Any] | None = json.loads(answer)
-    return None if found is None else problem_text(found, tree, sources, requirements)
+    problem: dict[str, Any] | None = json.loads(output)
+    return None if problem is None else problem_text(problem, tree, sources, requirements)
 
 
 def problem_text(
-    found: Mapping[str, Any], tree: Path, sources: Mapping[str, Path], requirements: Path | None
+    problem: Mapping[str, Any], tree: Path, sources: Mapping[str, Path], requirements: Path | None
 ) -> str:
-    """Return a problem that import_check.describe has described, with its place and advice.
+    """Return the text of a problem, with its file, its line and advice.
 
-    The other arguments are those of `import_problem`.
+    `problem` is what import_check.describe returned. The other arguments are those of
+    `import_problem`.
     """
-    text = found["text"]
-    for name, source in sources.items():  # the text has paths of compiled code, or in the tree
-        path = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.])){name}(?=(/[\w/.-]+)?\.py)"
-        text = re.sub(path, relative_path(source), text)
-    where = _place(found, tree, sources) or (_entry_in(text, sources) if found["own"] else None)
-    advice = _advice(found, sources, requirements)
-    message = f"{where}: {text}" if where else text
+    text = _with_source_paths(problem["text"], tree, sources)
+    place = _place(problem, tree, sources)
+    if place is None and problem["is_ours"]:
+        place = _entry_place(text, sources)
+    message = f"{place}: {text}" if place else text
+    advice = _advice(problem, sources, requirements)
     if not advice:
         return message
-    return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} {advice}"
+    sentence = message if message.endswith("?") else f"{message.rstrip('.')}."
+    return f"{sentence} {advice}"
 
 
-def _place(found: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) -> str | None:
+def _with_source_paths(text: str, tree: Path, sources: Mapping[str, Path]) -> str:
+    """Replace the paths of built files in an error's text with those of their sources."""
+    for name, source in sources.items():
+        # on AWS, in the tree, or relative
+        root = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.]))"
+        text = re.sub(rf"{root}{name}(?=(/[\w/.-]+)?\.py)", relative_path(source), text)
+    return text
+
+
+def _place(problem: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) -> str | None:
     """Return the source file and line that are nearest to an error, or None."""
-    for file, line in reversed(found["places"]):
+    # If Job Runners refuses a definition, the mistake is in the line that calls Job Runners.
+    skips_ours = problem["is_ours"] or problem["kind"] == "TypeError"
+    for file, line in reversed(problem["places"]):
         place = file.removeprefix(f"{TASK_ROOT}/").removeprefix(f"{tree}/")
+        if skips_ours and place.startswith("job_runners/"):
+            continue
         source = source_of(place, sources)
-        # The definitions of Job Runners raise errors about the line that calls them.
-        if source and (not place.startswith("job_runners/") or not _is_of_definition(found)):
+        if source:
             return f"{relative_path(source)}:{line}"
     return None
 
 
-def _is_of_definition(found: Mapping[str, Any]) -> bool:
-    return bool(found["own"]) or found["kind"] == "TypeError"
+def _entry_place(text: str, sources: Mapping[str, Path]) -> str | None:
+    """Return the file and line of the entry of JOBS or TASKS that an error's text names, or None.
 
-
-def _entry_in(text: str, sources: Mapping[str, Path]) -> str | None:
-    """Return the file and line of the table entry that an error text names, or None."""
+    If only the file can be found, the line is 1.
+    """
     quoted = re.search(r"'([^']+)'", text)
     for name, folder in sources.items():
         file = folder / "__init__.py"
-        if file.exists() and re.search(rf"\b{name}(\.[A-Z]+\b| defines)", text):
-            key = quoted and re.compile(rf"""["']{re.escape(quoted[1])}["']\s*:""")
-            lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
-            found = (number for number, line in lines if key and key.search(line))
-            return f"{relative_path(file)}:{next(found, 1)}"
+        if not file.exists() or not re.search(rf"\b{name}(\.[A-Z]+\b| defines)", text):
+            continue
+        if quoted:
+            key = rf"""["']{re.escape(quoted[1])}["']\s*:"""
+            lines = file.read_text(encoding="utf-8").splitlines()
+            for number, line in enumerate(lines, start=1):
+                if re.search(key, line):
+                    return f"{relative_path(file)}:{number}"
+        return f"{relative_path(file)}:1"
     return None
 
 
 def _advice(
-    found: Mapping[str, Any], sources: Mapping[str, Path], requirements: Path | None
+    problem: Mapping[str, Any], sources: Mapping[str, Path], requirements: Path | None
 ) -> str:
-    missing = found["missing"]
+    missing = problem["missing"]
     if missing == "job_runners.client":
         return (
             "The functions don't contain the client. In a job, call job.dispatch, which dispatches "
@@ -131,14 +149,14 @@ def _advice(
     if missing:
         add = how_to_add(f"the package that provides {missing}", requirements)
         return f"{add}. If your lock has it already, install what the lock pins"
-    if found["kind"] == "NameTakenTwice":
+    if problem["kind"] == "NameTakenTwice":
         return "Rename yours, here and in the code that dispatches it"
-    if found["kind"] == "AppSettingMissing":
+    if problem["kind"] == "AppSettingMissing":
         return (
             "The module reads it when it is imported. Read it in the function that needs it, so "
             "that tests and builds need no setting and a new value is used without a deploy"
         )
-    if found["may_be_setting"]:
+    if problem["may_be_setting"]:
         return (
             "The module does this when it is imported, without settings or AWS. Move it into the "
             "function that needs it"

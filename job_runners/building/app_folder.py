@@ -1,4 +1,4 @@
-"""Read the project: the packages of your own jobs and tasks, and their requirements."""
+"""Find and check the app's folder: the project with the packages that define its jobs and tasks."""
 
 import keyword
 import sys
@@ -23,9 +23,9 @@ __all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_
 
 @dataclass(frozen=True)
 class AppFolder:
-    """A project, checked: its path is absolute, and no package's name is taken."""
+    """A project that has been checked: no package's name is taken."""
 
-    path: Path
+    path: Path  # absolute
     packages: tuple[str, ...]
     services: frozenset[str]  # AWS services in its app.toml
     workers: Workers = field(default_factory=dict)  # the worker classes in its app.toml
@@ -42,7 +42,7 @@ class AppFolder:
 
     @property
     def requirements(self) -> Path:
-        """The file that names the packages that its work needs, which may not exist."""
+        """The file that lists the packages that its jobs and tasks need, which may not exist."""
         return requirements_file(self.path)
 
     @property
@@ -52,7 +52,7 @@ class AppFolder:
 
     @property
     def template(self) -> Path:
-        """The template of its own stack, which may not exist."""
+        """The template of the app's own stack, which may not exist."""
         return self.path / "own.template.yaml"
 
     @property
@@ -95,32 +95,32 @@ def read_app_folder(path: Path) -> AppFolder:
             f"defines JOBS or TASKS. Create one with {COMMAND} new NAME"
         )
     for name in packages:
-        why = why_not_a_package(name)
-        if why is not None:
-            raise UnusableAppFolder(f"{path / name}: {why}")
+        problem = package_name_problem(name)
+        if problem is not None:
+            raise UnusableAppFolder(f"{path / name}: {problem}")
     config = path / CONFIG
     return AppFolder(path, packages, read_services(config), read_workers(config))
 
 
-def why_not_a_package(name: str) -> str | None:
-    """Return why this package name isn't allowed and how to change it, or None if it is allowed."""
+def package_name_problem(name: str) -> str | None:
+    """Return why a package can't have this name and what to do, or None if it can."""
     if not name.isidentifier() or keyword.iskeyword(name):
         return (
             f"Python can't import the name {name!r}. Use letters, digits and _, for example "
-            f"{_identifier(name)}"
+            f"{_to_identifier(name)}"
         )
-    taken_by = _find_other_owner(name)
-    if taken_by is None:
+    conflict = _find_conflict(name)
+    if conflict is None:
         return None
-    return f"the name {name} is taken: {taken_by}. Rename it, for example to my_{name}"
+    return f"the name {name} is taken: {conflict}. Rename it, for example to my_{name}"
 
 
 def our_names() -> frozenset[str]:
-    """Return the top-level names that an app's packages can't have."""
+    """Return the top-level modules of Job Runners, whose names an app's packages can't have."""
     return frozenset({"handlers", "job_runners", "tests"})
 
 
-def _find_other_owner(name: str) -> str | None:
+def _find_conflict(name: str) -> str | None:
     if name in our_names():
         return f"Job Runners has a module {name}"
     if name in sys.stdlib_module_names:
@@ -131,6 +131,8 @@ def _find_other_owner(name: str) -> str | None:
     return None
 
 
-def _identifier(name: str) -> str:
-    text = "".join(each if each.isalnum() else "_" for each in name) or "acme"
-    return f"my_{text}" if text[0].isdigit() or keyword.iskeyword(text) else text
+def _to_identifier(name: str) -> str:
+    text = "".join(letter if letter.isalnum() else "_" for letter in name) or "acme"
+    if text[0].isdigit() or keyword.iskeyword(text):
+        return f"my_{text}"
+    return text

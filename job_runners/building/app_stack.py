@@ -1,7 +1,8 @@
 """Deploy the app's own stack (own.template.yaml), and pass its outputs to our stack.
 
-The app's stack is deployed first, because our stack uses its outputs. If our template has a
-parameter with an output's name, such as WorkerPolicyArn, the output becomes its value.
+An app can have a CloudFormation stack next to the Job Runners stack ("our stack"), for example for
+the workers' permissions. It is deployed first. If our template has a parameter with the name of an
+output, such as WorkerPolicyArn, the output becomes the parameter's value.
 """
 
 import re
@@ -13,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_config import UnusableAppFolder
-from job_runners.building.template_file import names_in, parameters
+from job_runners.building.template_file import parameter_names, section_names
 
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
 _CONFIG = "own.samconfig.toml"
-_POLICY = "WorkerPolicyArn"  # the end of the names of parameters with the policy of a worker
-_OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # in a text of several
+_POLICY = "WorkerPolicyArn"  # the names of the parameters for workers' policies end in this
+_OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # one NAME=VALUE of a string with several
 DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
@@ -35,7 +36,7 @@ class AppStack:
 
     @property
     def name(self) -> str:
-        """The name of its stack."""
+        """The name of the app's stack."""
         return f"{self.our_name}-app"
 
     def deploy(
@@ -44,71 +45,80 @@ class AppStack:
         """Build the template into `folder`, deploy it, and return the stack's outputs.
 
         `artifacts` are sam's options for where to upload the build. sam also reads
-        own.samconfig.toml next to the template. If that file lacks our environment, its default one
-        applies.
+        own.samconfig.toml next to the template: our environment's tables, or the default ones if
+        it has none for our environment.
         """
-        config = self.template.with_name(_CONFIG)
-        read = tomllib.loads(config.read_text()) if config.exists() else {}
-        environment = self.environment if self.environment in read else DEFAULT
-        given = ["--config-file", str(config)] if read else []
-        given += config_env_option(environment)
-        sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *given])
-        given += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
-        given += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
-        given += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-        if OUR_STACK_NAME in parameters(self.template):
-            already_set = overrides(read, environment)
-            given += overrides_option([f"{OUR_STACK_NAME}={self.our_name}", *already_set])
-        sam(["deploy", *given])
+        file = self.template.with_name(_CONFIG)
+        config = tomllib.loads(file.read_text()) if file.exists() else {}
+        environment = self.environment if self.environment in config else DEFAULT
+        options = ["--config-file", str(file)] if config else []
+        options += config_env_option(environment)
+        sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *options])
+        options += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
+        options += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
+        options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+        if OUR_STACK_NAME in parameter_names(self.template):
+            # The option replaces the file's parameters, so it must repeat them.
+            our_parameter = f"{OUR_STACK_NAME}={self.our_name}"
+            options += overrides_option([our_parameter, *overrides(config, environment)])
+        sam(["deploy", *options])
         (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-        return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+        return stack_outputs(stack)
 
 
-def handed_over(
+def stack_outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return a stack's outputs by name. `stack` is as CloudFormation describes it."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def outputs_for_our_template(
     outputs: Mapping[str, str], our_template: Path, already_set: Collection[str]
 ) -> dict[str, str]:
     """Return the outputs that are parameters of our template, except those in `already_set`."""
-    known = parameters(our_template)
-    return {
-        name: value
-        for name, value in sorted(outputs.items())
-        if name in known and name not in already_set and value  # sam takes no empty value
-    }
+    names = parameter_names(our_template) - set(already_set)
+    # sam accepts no empty values
+    return {name: value for name, value in sorted(outputs.items()) if name in names and value}
 
 
 def check_policies(template: Path, our_template: Path) -> None:
-    """Raise UnusableAppFolder if an output of the app's template was meant to be the policy of a
-    worker, and isn't: then the worker would lack its permissions."""
-    outputs = names_in(template, "Outputs")
-    known = {each for each in parameters(our_template) if each.endswith(_POLICY)}
-    free = {each.casefold(): each for each in known - outputs}
-    for name in sorted(outputs - known):
-        near = get_close_matches(name.casefold(), free, n=1, cutoff=0.9)
-        if near or name.casefold().endswith(_POLICY.casefold()):
-            hint = f"Did you mean {free[near[0]]}?" if near else f"Use {', '.join(sorted(known))}"
-            raise UnusableAppFolder(
-                f"{template}: the output {name} is the policy of no worker. {hint}"
-            )
+    """Raise UnusableAppFolder if an output seems to be a worker's policy under a wrong name.
+
+    The worker would lack the policy's permissions.
+    """
+    outputs = section_names(template, "Outputs")
+    policies = {name for name in parameter_names(our_template) if name.endswith(_POLICY)}
+    unused = {name.casefold(): name for name in policies - outputs}
+    for output in sorted(outputs - policies):
+        similar = get_close_matches(output.casefold(), unused, n=1, cutoff=0.9)
+        if similar:
+            hint = f"Did you mean {unused[similar[0]]}?"
+        elif output.casefold().endswith(_POLICY.casefold()):
+            hint = f"Use {', '.join(sorted(policies))}"
+        else:
+            continue
+        raise UnusableAppFolder(
+            f"{template}: the output {output} is the policy of no worker. {hint}"
+        )
 
 
 def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str]:
     """Return the parameters that a samconfig sets for a deploy, each as NAME=VALUE."""
-    found: list[str] = []
-    for section in ("global", "deploy"):
-        own = config.get(environment, {}).get(section, {}).get("parameters", {})
-        match own.get("parameter_overrides", []):
+    all_overrides: list[str] = []
+    for command in ("global", "deploy"):
+        table = config.get(environment, {}).get(command, {}).get("parameters", {})
+        match table.get("parameter_overrides", []):
             case str(text):
-                found += _OVERRIDE.findall(text)
+                all_overrides += _OVERRIDE.findall(text)
             case dict(pairs):
-                found += [f"{name}={value}" for name, value in pairs.items()]
-            case listed:
-                found += listed
-    return found
+                all_overrides += [f"{name}={value}" for name, value in pairs.items()]
+            case items:
+                all_overrides += items
+    return all_overrides
 
 
 def override_values(config: Mapping[str, Any], environment: str = DEFAULT) -> dict[str, str]:
-    """Return the values for a deploy to an environment, by name and without quotes."""
-    pairs = (each.partition("=") for each in overrides(config, environment))
+    """Return the same parameters as a dictionary, whose values have no quotes."""
+    pairs = (override.partition("=") for override in overrides(config, environment))
     return {name: value.strip('"') for name, _, value in pairs}
 
 
@@ -117,6 +127,6 @@ def config_env_option(environment: str) -> list[str]:
     return [] if environment == DEFAULT else ["--config-env", environment]
 
 
-def overrides_option(given: Sequence[str]) -> list[str]:
-    """Return sam's option for parameters, which overrides those of the configuration file."""
-    return ["--parameter-overrides", *given] if given else []
+def overrides_option(parameters: Sequence[str]) -> list[str]:
+    """Return sam's option for parameters. It replaces those of the configuration file."""
+    return ["--parameter-overrides", *parameters] if parameters else []

@@ -26,9 +26,10 @@ def run(app: AppFolder, arguments: list[str]) -> int:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     options = ["-p", "job_runners.testing.plugin", "--quiet"]
-    names_tests = any((app.path / each.partition("::")[0]).exists() for each in arguments)
-    tests = [] if names_tests else [str(app.tests)]
-    command = [sys.executable, "-P", "-m", "pytest", *options, *arguments, *tests]
+    command = [sys.executable, "-P", "-m", "pytest", *options, *arguments]
+    names_tests = any((app.path / word.partition("::")[0]).exists() for word in arguments)
+    if not names_tests:
+        command.append(str(app.tests))
     code = subprocess.run(command, cwd=app.path, env=environment, check=False).returncode
     return 0 if code == _NO_TESTS else code
 

@@ -1,11 +1,12 @@
-"""Reduce botocore's data to the services that our code and the app call, for the build.
+"""Reduce botocore's data in a build to the AWS services that our code and the app call.
 
-Without this, a process parses the endpoints of 400 services, and the code would be three times as
-large. Clients of DynamoDB and Lambda are made in most cold starts. Therefore the clients of
-job_runners.aws load a description that has only the operations that our code calls. If the app
-calls another operation, they load the whole description (job_runners/aws/clients.py). The reduced
-data describes the same requests, endpoints and responses; tests/build/test_botocore_data.py
-compares them.
+botocore has a JSON description of each service, and the endpoints of 400 services. With all of
+them, the code would be three times as large, and each process would parse all endpoints.
+
+Most cold starts create clients of DynamoDB and Lambda. For these, a build also has descriptions
+with only the operations that our code calls. If the app calls another operation, its client loads
+the whole description (job_runners/aws/clients.py). tests/build/test_botocore_data.py checks that
+requests, endpoints and responses stay the same.
 """
 
 import gzip
@@ -21,70 +22,78 @@ import botocore
 
 from job_runners.aws.session import REDUCED_FOLDER
 
-# The operations that our code calls, of the services that most cold starts need.
+# The services that most cold starts need, and their operations that our code calls.
 OPERATIONS: Mapping[str, Set[str]] = {
     "dynamodb": frozenset(
         {
-            *("BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"),
-            *("TransactWriteItems", "UpdateItem"),
+            "BatchGetItem",
+            "BatchWriteItem",
+            "DeleteItem",
+            "GetItem",
+            "PutItem",
+            "Query",
+            "TransactWriteItems",
+            "UpdateItem",
         }
     ),
     "lambda": frozenset({"Invoke"}),
 }
-# The services that our code calls. botocore calls sts if a profile of the AWS config assumes a
-# role.
+# All services that our code calls. botocore itself calls sts if an AWS profile assumes a role.
 SERVICES = frozenset({*OPERATIONS, "events", "logs", "s3", "sns", "sqs", "ssm", "sts"})
-# A call that makes a client of boto3, of botocore or of job_runners.aws.clients.
+# A call that creates a client of boto3, of botocore or of job_runners.aws.clients.
 _CLIENT = re.compile(r"""(?:client|resource)\(\s*(?:service_name\s*=\s*)?["']([a-z0-9-]+)["']""")
 
 
 @cache
 def known_services() -> frozenset[str]:
-    """Return the names of all services that botocore can make clients for."""
+    """Return the names of all services that botocore can create clients for."""
     data = Path(botocore.__file__).parent / "data"
-    return frozenset(each.name for each in data.iterdir() if each.is_dir())
+    return frozenset(entry.name for entry in data.iterdir() if entry.is_dir())
 
 
 def services_in(sources: Iterable[Path]) -> Set[str]:
-    """Return the services for which the code in these folders makes clients."""
-    texts = (file.read_text("utf-8", "replace") for each in sources for file in each.rglob("*.py"))
-    return {name for text in texts for name in _CLIENT.findall(text)} & known_services()
+    """Return the services for which the code in these folders creates clients."""
+    names: set[str] = set()
+    for folder in sources:
+        for file in folder.rglob("*.py"):
+            names.update(_CLIENT.findall(file.read_text("utf-8", "replace")))
+    return names & known_services()
 
 
-def keep_folder(made: Path, kept: Path) -> None:
-    """Move a finished folder to `kept` in one step, so that no half-made folder is ever there.
+def move_to_cache(folder: Path, cached: Path) -> None:
+    """Rename a finished folder to `cached`, so that this path never has a half-filled folder.
 
     If another process was faster, keep its folder, which has the same contents.
     """
     try:
-        made.rename(kept)
+        folder.rename(cached)
     except OSError:
-        if not kept.is_dir():
+        if not cached.is_dir():
             raise
 
 
 def trim(data: Path, services: Set[str]) -> None:
     """Reduce botocore's folder `data` to these services.
 
-    Write the reduced descriptions of OPERATIONS to the folder REDUCED_FOLDER next to it. No file is
-    compressed, because reading 10 KB takes less time than decompressing them.
+    Write descriptions with only OPERATIONS to the folder REDUCED_FOLDER next to it. Decompress all files,
+    because reading 10 KB more takes less time than decompressing.
     """
-    prefixes: set[str] = set()
-    for service in [each for each in data.iterdir() if each.is_dir()]:
+    endpoint_names: set[str] = set()
+    for service in [entry for entry in data.iterdir() if entry.is_dir()]:
         if service.name not in services:
             shutil.rmtree(service)
             continue
         _decompress(service)
-        described = sorted(service.glob("*/service-2.json"))
-        prefixes |= {_read(file)["metadata"]["endpointPrefix"] for file in described}
+        descriptions = sorted(service.glob("*/service-2.json"))
+        endpoint_names |= {_read(file)["metadata"]["endpointPrefix"] for file in descriptions}
         if service.name in OPERATIONS:
-            newest = described[-1].parent
+            newest = descriptions[-1].parent
             reduced = data.with_name(REDUCED_FOLDER) / service.name / newest.name
             shutil.copytree(newest, reduced)
             _reduce(reduced, OPERATIONS[service.name])
     endpoints = _read(data / "endpoints.json")
     for partition in endpoints["partitions"]:
-        partition["services"] = _only(partition["services"], prefixes)
+        partition["services"] = _filter(partition["services"], endpoint_names)
     _write(data / "endpoints.json", endpoints)
 
 
@@ -93,83 +102,87 @@ def _decompress(service: Path) -> None:
     for file in service.rglob("examples-1.json*"):
         file.unlink()
     for file in service.rglob("*.json.gz"):
-        _write(file.with_suffix(""), _without_prose(_read(file)))
+        _write(file.with_suffix(""), _without_documentation(_read(file)))
         file.unlink()
 
 
-def _reduce(folder: Path, named: Set[str]) -> None:
+def _reduce(folder: Path, operations: Set[str]) -> None:
     """Reduce the description of one version of a service's API to these operations."""
     service = _read(folder / "service-2.json")
-    _keep_operations(service, named)
+    _keep_operations(service, operations)
     _write(folder / "service-2.json", service)
-    _keep_only(folder / "paginators-1.json", "pagination", service["operations"])
-    waiters = _read(folder / "waiters-2.json")["waiters"].items()
-    kept = [name for name, each in waiters if each["operation"] in service["operations"]]
-    _keep_only(folder / "waiters-2.json", "waiters", kept)
+    _filter_file(folder / "paginators-1.json", "pagination", service["operations"])
+    waiters = _read(folder / "waiters-2.json")["waiters"]
+    names = [
+        name for name, waiter in waiters.items() if waiter["operation"] in service["operations"]
+    ]
+    _filter_file(folder / "waiters-2.json", "waiters", names)
 
 
-def _keep_operations(service: dict[str, Any], named: Set[str]) -> None:
-    """Remove the operations that aren't in `named`, and the shapes that the others don't use.
+def _keep_operations(service: dict[str, Any], names: Set[str]) -> None:
+    """Remove the other operations, and the shapes (data types) that only they use.
 
     The shapes of errors stay, because code may use them by name (`client.exceptions`).
     """
     operations, shapes = service["operations"], service["shapes"]
     for name, operation in list(operations.items()):
         # botocore itself calls endpoint operations.
-        if name not in named and not operation.get("endpointoperation"):
+        if name not in names and not operation.get("endpointoperation"):
             del operations[name]
-    wanted = set(_shapes_named_in(operations))
-    wanted |= {name for name, shape in shapes.items() if shape.get("exception")}
-    found: set[str] = set()
-    while wanted:
-        name = wanted.pop()
-        found.add(name)
-        wanted |= set(_shapes_named_in(shapes[name])) - found
-    service["shapes"] = _only(shapes, found)
+    pending = set(_referenced_shapes(operations))
+    pending |= {name for name, shape in shapes.items() if shape.get("exception")}
+    used: set[str] = set()
+    while pending:
+        name = pending.pop()
+        used.add(name)
+        pending |= set(_referenced_shapes(shapes[name])) - used
+    service["shapes"] = _filter(shapes, used)
 
 
-def _shapes_named_in(described: Any) -> Iterator[str]:
+def _referenced_shapes(part: Any) -> Iterator[str]:
     """Yield the names of the shapes to which a part of a service's description refers."""
-    if isinstance(described, dict):
-        if isinstance(described.get("shape"), str):
-            yield described["shape"]
-        described = list(described.values())
-    if isinstance(described, list):
-        for part in described:
-            yield from _shapes_named_in(part)
+    if isinstance(part, dict):
+        if isinstance(part.get("shape"), str):
+            yield part["shape"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner_part in part:
+            yield from _referenced_shapes(inner_part)
 
 
-def _keep_only(file: Path, part: str, kept: Collection[str]) -> None:
-    """Keep only the entries of `part` that are in `kept`."""
+def _filter_file(file: Path, section: str, names: Collection[str]) -> None:
+    """Keep only these entries of a section of a file."""
     content = _read(file)
-    _write(file, content | {part: _only(content[part], kept)})
+    _write(file, content | {section: _filter(content[section], names)})
 
 
-def _without_prose(described: Any) -> Any:
-    """Remove the documentation texts from a description.
+def _without_documentation(part: Any) -> Any:
+    """Return a part of a description without its documentation texts.
 
-    The texts of `clientContextParams` stay, because botocore reads them when it makes a client.
+    Those of `clientContextParams` stay, because botocore reads them when it creates a client.
     """
-    if isinstance(described, list):
-        return [_without_prose(part) for part in described]
-    if not isinstance(described, dict):
-        return described
+    if isinstance(part, list):
+        return [_without_documentation(inner_part) for inner_part in part]
+    if not isinstance(part, dict):
+        return part
     return {
-        name: part if name == "clientContextParams" else _without_prose(part)
-        for name, part in described.items()
-        if not (name == "documentation" and isinstance(part, str))
+        name: inner_part if name == "clientContextParams" else _without_documentation(inner_part)
+        for name, inner_part in part.items()
+        if not (name == "documentation" and isinstance(inner_part, str))
     }
 
 
-def _only(values: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
-    return {name: each for name, each in values.items() if name in kept}
+def _filter(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _read(file: Path) -> dict[str, Any]:
-    packed = file.read_bytes()
-    read: dict[str, Any] = json.loads(gzip.decompress(packed) if file.suffix == ".gz" else packed)
-    return read
+    data = file.read_bytes()
+    if file.suffix == ".gz":
+        data = gzip.decompress(data)
+    content: dict[str, Any] = json.loads(data)
+    return content
 
 
-def _write(file: Path, described: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(described, separators=(",", ":")), encoding="utf-8")
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")

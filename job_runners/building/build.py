@@ -1,6 +1,8 @@
-"""Build the tree that all functions run: our sources, pinned dependencies and bytecode.
+"""Build the code that all functions run.
 
-`sam build` calls this through the Makefile: python -m job_runners.building.build FOLDER
+A build is a folder, called a tree, with our sources, the app's packages, pinned dependencies and
+bytecode. `sam build` calls this module through the Makefile: python -m job_runners.building.build
+FOLDER
 """
 
 import argparse
@@ -23,11 +25,11 @@ from job_runners.building.app_folder import (
 from job_runners.building.app_requirements import (
     OUR_LOCK,
     check_version,
-    explicit_indexes,
-    locked,
-    with_ours,
+    explicit_index_options,
+    function_pins,
+    project_pins,
 )
-from job_runners.building.botocore_data import SERVICES, keep_folder, services_in
+from job_runners.building.botocore_data import SERVICES, move_to_cache, services_in
 from job_runners.building.bytecode import (
     DoesNotCompile,
     compile_sources,
@@ -35,7 +37,7 @@ from job_runners.building.bytecode import (
 )
 from job_runners.building.forgotten import check_requirements
 from job_runners.building.function_files import HANDLERS, SHIPPED
-from job_runners.building.install_problems import described
+from job_runners.building.install_problems import with_advice
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
 from job_runners.building.uv import uv
@@ -48,8 +50,8 @@ __all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
 
 CACHE = BUILD_CACHE
 LOCK = OUR_LOCK
-# These files and the locks decide how dependencies are installed.
-_RECIPE = tuple(
+# How dependencies are installed depends on these files, so a change of one needs new folders.
+_INSTALLERS = tuple(
     Path(__file__).with_name(f"{name}.py")
     for name in ("botocore_data", "build", "bytecode", "prune", "target")
 )
@@ -63,7 +65,7 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
     The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages can't be imported from such a tree, and UnusableTarget for another version of Python.
+    packages can't be imported, and UnusableTarget if the target needs another version of Python.
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
@@ -71,7 +73,7 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     if app and target.native:
         check_imports(folder, app)
     elif app:
-        # This machine can't import from another machine's tree, so check a tree built for this one.
+        # This machine can't import code for another one, so check a tree for this machine.
         _check_once(app, build_id)
 
 
@@ -88,9 +90,9 @@ def check(app: AppFolder) -> None:
 
 
 def link(folder: Path, app: AppFolder | None) -> None:
-    """Fill `folder` with links to the dependencies for this machine, and with the sources.
+    """Fill `folder` with links to the dependencies for this machine, and copies of the sources.
 
-    Copying the dependencies would take most of a build's time.
+    To copy the dependencies too would take most of a build's time.
     """
     for entry in _dependencies(Target.this_machine(), app).iterdir():
         (folder / entry.name).symlink_to(entry)
@@ -100,8 +102,10 @@ def link(folder: Path, app: AppFolder | None) -> None:
 def _add_sources(folder: Path, app: AppFolder | None) -> str:
     """Add our sources and the app's, compiled. Return the id of the build."""
     _add_entry_points(folder)
-    ours = {name: CODE / name for name in SHIPPED}
-    for name, source in {**ours, **(app.sources if app else {})}.items():
+    sources = {name: CODE / name for name in SHIPPED}
+    if app:
+        sources |= app.sources
+    for name, source in sources.items():
         (folder / name).parent.mkdir(exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -112,27 +116,30 @@ def _add_sources(folder: Path, app: AppFolder | None) -> str:
         except DoesNotCompile as error:
             raise DoesNotCompile(first_mistake(source) or str(error)) from None
     packages = app.packages if app else ()
-    (folder / APP_PACKAGES_FILE).write_text("".join(f"{each}\n" for each in packages))
-    build_id = _build_id(folder, [*ours, *(app.sources if app else ())], app)
+    (folder / APP_PACKAGES_FILE).write_text("".join(f"{name}\n" for name in packages))
+    build_id = _build_id(folder, list(sources), app)
     (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
     return build_id
 
 
 def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
-    """Return a hash of the sources in a tree, and of the locks of its dependencies."""
+    """Return a hash of these files and folders of a tree, and of the locks of its dependencies."""
     digest = hashlib.sha256()
-    for lock in (LOCK, app and app.lock):
+    for lock in (LOCK, app.lock if app else None):
         digest.update(lock.read_bytes() if lock and lock.exists() else b"\0")
     for name in sorted(names):
         source = folder / name
-        found = source.rglob("*") if source.is_dir() else [source]
-        for path in sorted(each for each in found if each.is_file() and each.suffix != ".pyc"):
-            place = path.relative_to(folder).as_posix()
-            digest.update(f"{place}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        paths = source.rglob("*") if source.is_dir() else [source]
+        for path in sorted(paths):
+            if path.is_file() and path.suffix != ".pyc":
+                name_in_tree = path.relative_to(folder).as_posix()
+                digest.update(f"{name_in_tree}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
 def _add_entry_points(folder: Path) -> None:
+    """Write the modules that the template names as handlers, such as handlers.worker."""
     handlers = folder / "handlers"
     handlers.mkdir()
     (handlers / "__init__.py").touch()
@@ -143,7 +150,7 @@ def _add_entry_points(folder: Path) -> None:
 
 
 def _check_once(app: AppFolder, build_id: str) -> None:
-    """Run `check` once for the same code, because sam runs a build for each function."""
+    """Run `check`, but only once for the same code, because sam builds each function separately."""
     settings = sorted(work_variables().items())
     digest = hashlib.sha256(f"{build_id} {sys.version} {settings}".encode()).hexdigest()
     marker = CACHE / f"imported-{digest[:16]}"
@@ -153,65 +160,67 @@ def _check_once(app: AppFolder, build_id: str) -> None:
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
-    """Return a folder with the pinned dependencies, pruned and compiled. It is kept for reuse.
-
-    As in an installation with pip, a file that doesn't compile stays there as a source.
-    """
-    pins = with_ours(locked(app), target)
+    """Return a folder with the pinned dependencies, pruned and compiled. It is kept for reuse."""
+    pins = function_pins(project_pins(app), target)
     services = SERVICES
     if app:
         services = SERVICES | app.services | services_in(app.sources.values())
-    recipe = hashlib.sha256(pins.encode())
-    for part in _RECIPE:
-        recipe.update(part.read_bytes())
-    recipe.update(f"{target} {sys.version} {sorted(services)} {app is None}".encode())
-    kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
-    if not kept.exists():
+    digest = hashlib.sha256(pins.encode())
+    for file in _INSTALLERS:
+        digest.update(file.read_bytes())
+    digest.update(f"{target} {sys.version} {sorted(services)} {app is None}".encode())
+    cached = CACHE / f"{target.architecture}-{target.python_runtime}-{digest.hexdigest()[:16]}"
+    if not cached.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            made = Path(scratch) / "tree"
-            _install(target, made, pins, app)
-            prune(made, services, ours_alone=app is None)
-            with suppress(DoesNotCompile):  # some packages have a file for another Python
-                compile_sources(made, made)
-            keep_folder(made, kept)
+            folder = Path(scratch) / "tree"
+            _install(target, folder, pins, app)
+            prune(folder, services, has_app=app is not None)
+            # Some packages have files for other Pythons. They stay without bytecode, as with pip.
+            with suppress(DoesNotCompile):
+                compile_sources(folder, folder)
+            move_to_cache(folder, cached)
     if app:
-        _check_names(kept, app)
-    return kept
+        _check_names(cached, app)
+    return cached
 
 
 def _check_names(dependencies: Path, app: AppFolder) -> None:
-    """Raise UnusableAppFolder if a dependency's module has the name of one of ours or the app's."""
+    """Raise UnusableAppFolder if a dependency has a module with the name of another module.
+
+    The other module belongs to Job Runners or to the app.
+    """
     # Many packages install `tests` by mistake, and no code uses it.
     for name in sorted((our_names() - {"tests"}) | {*app.packages}):
-        if any((dependencies / each).exists() for each in (name, f"{name}.py")):
-            whose = "your own code" if name in app.packages else "Job Runners"
+        if (dependencies / name).exists() or (dependencies / f"{name}.py").exists():
+            owner = "your own code" if name in app.packages else "Job Runners"
             raise UnusableAppFolder(
-                f"A package in {app.lock} has a module {name}. So has {whose}, and Python can "
+                f"A package in {app.lock} has a module {name}. So has {owner}, and Python can "
                 "import only one of them. Remove the package, or rename your own"
             )
 
 
 def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> None:
-    """Install the pinned packages. uv refuses pins that don't fit each other."""
+    """Install the pinned packages. uv refuses pins that conflict with each other."""
     project = app.path if app else ROOT
-    # Copies, because `prune` changes files that links would share with uv's cache.
+    # Copy the files: links would share them with uv's cache, and `prune` changes them.
     words = ["pip", "install", "--link-mode", "copy", "--require-hashes", "--only-binary", ":all:"]
-    words += ["--python", sys.executable, "--target", str(folder), *explicit_indexes(project)]
+    words += ["--python", sys.executable, "--target", str(folder), *explicit_index_options(project)]
     if not target.native:
         words += ["--python-platform", target.uv_platform]
-    done = uv([*words, "--requirement", "-"], project, text=pins)
-    if done.returncode != 0:
+    process = uv([*words, "--requirement", "-"], project, stdin=pins)
+    if process.returncode != 0:
+        output = with_advice(process.stderr, platform=target.description)
         raise DependenciesNotInstalled(
             f"The packages in {app.lock if app else LOCK} can't be installed for "
-            f"{target.described}:\n{described(done.stderr, target.described)}"
+            f"{target.description}:\n{output}"
         )
 
 
-def _check_rendered(app: AppFolder | None) -> None:
+def _check_worker_classes(app: AppFolder | None) -> None:
     """Raise UnusableAppFolder if sam reads a template without the worker classes in app.toml.
 
-    The Makefile next to a template with classes names them.
+    Such a template has a function for each class. The Makefile next to it sets WORKER_CLASSES.
     """
     if app and app.workers and ",".join(app.workers) != os.environ.get("WORKER_CLASSES"):
         raise UnusableAppFolder(
@@ -222,23 +231,25 @@ def _check_rendered(app: AppFolder | None) -> None:
 
 def main() -> int:
     """Build for samconfig's target or for this machine. Return the exit code."""
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m job_runners.building.build", description=__doc__
     )
-    arguments.add_argument(
+    parser.add_argument(
         "folder", type=Path, nargs="?", help="where to build; without it, only check your code"
     )
-    arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
-    arguments.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
-    given = arguments.parse_args()
+    parser.add_argument("--for", dest="target", choices=["samconfig", "machine"])
+    parser.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
+    options = parser.parse_args()
     try:
         app = find_app_folder()
-        if given.folder:
-            _check_rendered(app)
+        if options.folder:
+            _check_worker_classes(app)
             check_version(ROOT)
-            machine = given.target == "machine"
-            target = Target.this_machine() if machine else Target.from_samconfig(given.samconfig)
-            build(target, given.folder, app)
+            if options.target == "machine":
+                target = Target.this_machine()
+            else:
+                target = Target.from_samconfig(options.samconfig)
+            build(target, options.folder, app)
         elif app:
             check(app)
     except JobRunnersError as error:

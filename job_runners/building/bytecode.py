@@ -1,7 +1,7 @@
-"""Make the bytecode for a build.
+"""Compile a build's sources to bytecode.
 
-Functions on Lambda can't write bytecode. Without it, imports take 2 to 3 times as long. Python
-ignores the bytecode of other minor versions, so a build needs the version that the functions run.
+Without bytecode, imports take 2 to 3 times as long, and a function on Lambda can't write it. Python
+ignores bytecode of another minor version, so a build must run the same version as the functions.
 """
 
 import compileall
@@ -15,14 +15,14 @@ _TASK_ROOT = "/var/task"  # where functions find their code
 
 
 class DoesNotCompile(JobRunnersError):
-    """A file can't be compiled. The message says where the mistake is."""
+    """A file can't be compiled."""
 
 
 def compile_sources(tree: Path, path: Path) -> None:
-    """Compile a file or a folder of a tree. Raises DoesNotCompile after the other files.
+    """Compile a file or a folder of a tree.
 
-    The bytecode is unchecked. Otherwise, Python would compare it with file times, which zipping
-    changes.
+    Raises DoesNotCompile if a file doesn't compile, after compiling the others. The bytecode is
+    unchecked: Python would otherwise compare it with the sources' times, which zipping changes.
     """
     compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
     is_compiled = compile_path(
@@ -48,7 +48,8 @@ def first_mistake(source: Path) -> str | None:
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
-            shown = relative_path(file)
-            place = f"{shown}:{line}" if line else shown
+            place = relative_path(file)
+            if line:
+                place = f"{place}:{line}"
             return f"{place}: {type(error).__name__}: {reason}. Correct that line"
     return None

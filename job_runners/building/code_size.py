@@ -5,10 +5,10 @@ from pathlib import Path
 from job_runners.errors import JobRunnersError
 
 # Lambda's limit for the unzipped code of a function and its layers, in bytes.
-MOST = 250 * 1024 * 1024
-NEAR = 0.8  # the share of the limit from which check_size returns a warning
+MAX_SIZE = 250 * 1024 * 1024
+WARNING_SHARE = 0.8  # of MAX_SIZE: larger code gets a warning
 _MB = 1024 * 1024
-_SHOWN = 3  # parts that a message names, largest first
+_LISTED_PARTS = 3  # the largest files and folders, which a message lists
 
 
 class CodeTooLarge(JobRunnersError):
@@ -19,16 +19,16 @@ def check_size(tree: Path) -> str | None:
     """Return a warning if the code is near the limit, or None if it isn't. Raises CodeTooLarge."""
     sizes = {entry.name: _size(entry) for entry in tree.iterdir()}
     size = sum(sizes.values())
-    if size < NEAR * MOST:
+    if size < WARNING_SHARE * MAX_SIZE:
         return None
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:_SHOWN]
+    largest = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:_LISTED_PARTS]
     parts = ", ".join(f"{name} {sizes[name] // _MB} MB" for name in largest)
     text = (
-        f"The code of each function has {size // _MB} MB. Lambda's limit is {MOST // _MB} MB. The "
-        f"largest parts: {parts}. Every function contains all packages in your requirements, so "
-        "remove those that your code doesn't need"
+        f"The code of each function has {size // _MB} MB. Lambda's limit is {MAX_SIZE // _MB} MB. "
+        f"The largest parts: {parts}. Every function contains all packages in your requirements, "
+        "so remove those that your code doesn't need"
     )
-    if size > MOST:
+    if size > MAX_SIZE:
         raise CodeTooLarge(text)
     return text
 

@@ -1,8 +1,8 @@
-"""Deploy the app's own stack, if the app has a template, and then ours.
+"""Deploy the app's own stack, if the project has an own.template.yaml, and then the Job Runners
+stack ("our stack").
 
 This is the last step of `job-runners deploy`. Usage, after `sam build`: python -m
-job_runners.building.deploy --region REGION [--sam PATH] [--config-env NAME] [--check]. The template
-is the project's own.template.yaml.
+job_runners.building.deploy --region REGION [--sam PATH] [--config-env NAME] [--check]
 """
 
 import argparse
@@ -24,17 +24,18 @@ from job_runners.building.app_stack import (
     DEFAULT,
     AppStack,
     config_env_option,
-    handed_over,
+    outputs_for_our_template,
     override_values,
     overrides,
     overrides_option,
+    stack_outputs,
 )
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge, check_size
 from job_runners.building.environments import tools_folder
 from job_runners.errors import JobRunnersError
 
-_BUILT_FOR = ("Architecture", "PythonRuntime")
+_BUILD_PARAMETERS = ("Architecture", "PythonRuntime")
 
 
 class UnusableEnvironment(JobRunnersError):
@@ -43,14 +44,14 @@ class UnusableEnvironment(JobRunnersError):
 
 @dataclass(frozen=True)
 class Deploy:
-    """The files of a deploy: `built` is our built template, and `app_folder` the app's build."""
+    """A deploy of both stacks to one environment."""
 
     sam: Path
     region: str
     config: Path = ROOT / "samconfig.toml"
-    built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"
-    app_folder: Path = ROOT / ".aws-sam" / "app"
-    environment: str = DEFAULT  # whose tables of `config` sam reads
+    built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"  # our template
+    app_folder: Path = ROOT / ".aws-sam" / "app"  # the build of the app's template
+    environment: str = DEFAULT  # sam reads the tables of this environment in `config`
 
     def check_environment(self) -> None:
         """Check that samconfig.toml sets what a deploy to the environment needs.
@@ -67,12 +68,13 @@ class Deploy:
                 f"[{DEFAULT}.global.parameters] and [{DEFAULT}.deploy.parameters] into this table, "
                 "and change what differs."
             )
-        built, given = override_values(config), override_values(config, self.environment)
-        for name in _BUILT_FOR:
-            if built.get(name) != given.get(name):
+        build_values = override_values(config)
+        values = override_values(config, self.environment)
+        for name in _BUILD_PARAMETERS:
+            if build_values.get(name) != values.get(name):
                 raise UnusableEnvironment(
-                    f"{self.config} sets {name}={built.get(name)} for the build, and "
-                    f"{name}={given.get(name)} in {table}. Set the same value in both."
+                    f"{self.config} sets {name}={build_values.get(name)} for the build, and "
+                    f"{name}={values.get(name)} in {table}. Set the same value in both."
                 )
 
     def run(self, app_template: Path | None) -> None:
@@ -85,10 +87,10 @@ class Deploy:
                 _say(warning)
                 break  # all functions have the same code
         self._warn_of_removed_classes()
-        given = self._deploy_app(app_template) if app_template else []
+        parameters = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
         arguments += config_env_option(self.environment)
-        self._run(["deploy", *arguments, *overrides_option(given)])
+        self._run(["deploy", *arguments, *overrides_option(parameters)])
         if endpoint_url := os.environ.get("AWS_ENDPOINT_URL"):
             _say(f"Deployed to the AWS at {endpoint_url} (AWS_ENDPOINT_URL), not to your account")
 
@@ -99,21 +101,23 @@ class Deploy:
         cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
         try:
             (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        except (BotoCoreError, ClientError):  # it is new, or sam will say what is wrong
+        except (BotoCoreError, ClientError):  # the stack is new, or sam will explain the error
             return
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-        deployed = filter(None, outputs.get("WorkerClasses", "").split(","))
-        if gone := [each for each in deployed if each not in read_workers(ROOT / CONFIG)]:
+        deployed_classes = stack_outputs(stack).get("WorkerClasses", "").split(",")
+        workers = read_workers(ROOT / CONFIG)
+        removed = [name for name in deployed_classes if name and name not in workers]
+        if removed:
             _say(
-                f"This deploy deletes the worker classes {', '.join(gone)}. Tasks that still wait "
-                "for their functions in Lambda are lost, and the timer sends jobs again. To lose "
-                "none, first deploy with no work in these classes, and remove them 6 hours later"
+                f"This deploy deletes the worker classes {', '.join(removed)}. Tasks that still "
+                "wait for their functions in Lambda are lost, and the timer sends jobs again. To "
+                "lose none, first deploy with no work in these classes, and remove them 6 hours "
+                "later"
             )
 
     def _deploy_app(self, template: Path) -> list[str]:
         """Deploy the app's stack, and return the parameters for our stack.
 
-        If our stack uses none of its outputs, the list is empty. sam then takes the parameters from
+        The list is empty if our stack uses none of the outputs. sam then reads all parameters from
         samconfig.toml.
         """
         config = tomllib.loads(self.config.read_text())
@@ -124,16 +128,19 @@ class Deploy:
         outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
         configured = override_values(config, self.environment)
         for name in sorted(configured.keys() & outputs.keys()):
-            used, other = configured[name], outputs[name]
-            _say(f"Using {name}={used} from samconfig.toml, not {other} from {app.name}")
-        found = handed_over(outputs, self.built, configured)
-        for name, value in found.items():
+            value, unused_value = configured[name], outputs[name]
+            _say(f"Using {name}={value} from samconfig.toml, not {unused_value} from {app.name}")
+        new_parameters = outputs_for_our_template(outputs, self.built, configured)
+        if not new_parameters:
+            return []
+        parameters = overrides(config, self.environment)
+        for name, value in new_parameters.items():
             _say(f"Using {name}={value} from {app.name}")
-        own = overrides(config, self.environment)
-        return own + [f'{name}="{value}"' for name, value in found.items()] if found else []
+            parameters.append(f'{name}="{value}"')
+        return parameters
 
     def _run(self, arguments: Sequence[str]) -> None:
-        # The tools that build the app's own functions are in sam's folder.
+        # sam finds the tools that build the app's own functions in its own folder.
         path = f"{self.sam.absolute().parent}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
             [str(self.sam), *arguments, "--region", self.region],
@@ -144,8 +151,8 @@ class Deploy:
 
 
 def _global_parameters(config: dict[str, Any], environment: str) -> dict[str, Any]:
-    found: dict[str, Any] = config.get(environment, {}).get("global", {}).get("parameters", {})
-    return found
+    parameters: dict[str, Any] = config.get(environment, {}).get("global", {}).get("parameters", {})
+    return parameters
 
 
 def _say(text: str) -> None:
@@ -160,21 +167,21 @@ def app_template() -> Path | None:
 
 def main() -> int:
     """Deploy. Return 0, sam's exit code if it fails, or 1 if the app's folder can't be used."""
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m job_runners.building.deploy", description=__doc__
     )
-    arguments.add_argument("--region", required=True)
-    arguments.add_argument("--sam", type=Path, default=tools_folder() / "sam")
-    arguments.add_argument("--config-env", default=DEFAULT, metavar="NAME")
-    arguments.add_argument("--check", action="store_true", help="only check samconfig.toml")
-    given = arguments.parse_args()
-    deploy = Deploy(given.sam, given.region, environment=given.config_env)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--sam", type=Path, default=tools_folder() / "sam")
+    parser.add_argument("--config-env", default=DEFAULT, metavar="NAME")
+    parser.add_argument("--check", action="store_true", help="only check samconfig.toml")
+    options = parser.parse_args()
+    deploy = Deploy(options.sam, options.region, environment=options.config_env)
     try:
         deploy.check_environment()
-        if not given.check:
+        if not options.check:
             deploy.run(app_template())
-    except subprocess.CalledProcessError as failed:
-        return failed.returncode
+    except subprocess.CalledProcessError as error:
+        return error.returncode
     except (CodeTooLarge, UnusableAppFolder, UnusableEnvironment) as error:
         _say(str(error))
         return 1

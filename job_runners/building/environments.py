@@ -1,8 +1,8 @@
-"""The virtual environment of sam, whose package versions differ from a project's.
+"""Create a virtual environment for sam, which needs other package versions than a project.
 
-In a checkout of Job Runners it is .venv-aws, which make creates. If Job Runners is installed
-instead, all of a user's projects share one in the user's cache. Its name has a hash of the pinned
-requirements and of the interpreter.
+In a checkout of Job Runners, the environment is .venv-aws, which make creates. Otherwise, all of a
+user's projects share one in the user's cache. Its name has a hash of the pinned requirements and of
+the interpreter.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from job_runners.errors import JobRunnersError
 from job_runners.places import CACHE, DATA, TOOLS
 
 _REQUIREMENTS = DATA / "requirements" / "aws.txt"
-_MADE = "made"  # a file that is written last
+_FINISHED_MARKER = "made"  # an empty file that is created last
 
 
 class ToolsNotInstalled(JobRunnersError):
@@ -27,9 +27,9 @@ def tools_folder() -> Path:
     """Return the folder of the environment's programs, which may not exist yet."""
     if TOOLS:
         return TOOLS / "bin"
-    recipe = hashlib.sha256(_REQUIREMENTS.read_bytes())
-    recipe.update(f"{sys.base_prefix} {sys.version}".encode())
-    return CACHE / f"aws-{recipe.hexdigest()[:16]}" / "bin"
+    digest = hashlib.sha256(_REQUIREMENTS.read_bytes())
+    digest.update(f"{sys.base_prefix} {sys.version}".encode())
+    return CACHE / f"aws-{digest.hexdigest()[:16]}" / "bin"
 
 
 def make_tools() -> None:
@@ -42,17 +42,18 @@ def make_tools() -> None:
             "system's packages, such as apt install make, or on macOS with xcode-select --install."
         )
     folder = tools_folder().parent
-    if (folder / _MADE).exists():
+    if (folder / _FINISHED_MARKER).exists():
         return
     print("Installing sam (a minute, once)", file=sys.stderr, flush=True)
-    # If another project creates it at this moment, both may: uv lets one wait for the other.
+    # Two projects may do this at the same time: uv's lock lets one wait for the other.
     create = ["venv", "--no-project", "--allow-existing", "--python", sys.executable, str(folder)]
     install = ["pip", "install", "--no-deps", "--require-hashes", "--python", str(folder)]
-    for words in (create, [*install, "--requirement", str(_REQUIREMENTS)]):
-        command = [sys.executable, "-m", "uv", "--quiet", *words]
+    install += ["--requirement", str(_REQUIREMENTS)]
+    for arguments in (create, install):
+        command = [sys.executable, "-m", "uv", "--quiet", *arguments]
         if subprocess.run(command, env=environment(), check=False).returncode != 0:
             raise ToolsNotInstalled(
                 "sam can't be installed. The output above says why. Without a network, connect "
                 "once: later builds work offline."
             )
-    (folder / _MADE).touch()
+    (folder / _FINISHED_MARKER).touch()

@@ -1,9 +1,9 @@
-"""Which of our files the functions contain, and where a file of a built tree comes from."""
+"""List the files of Job Runners that the functions contain, and find the source of a built file."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-# The deployed sources. Everything else (tests, events, local, docs) stays out of the zip.
+# The deployed sources. A function's zip contains nothing else of Job Runners.
 SHIPPED = (
     "job_runners/__init__.py",
     "job_runners/api",
@@ -24,18 +24,19 @@ SHIPPED = (
     "job_runners/work",
 )
 # The entry points that the template names, such as handlers.worker.handler. Don't rename them: a
-# deploy changes code and names in two calls, and a new name would fail between them.
+# deploy updates a function's code and its settings in two calls. Between them, the function would
+# have a name that its code lacks.
 HANDLERS = ("api", "worker", "timer", "failures")
 
 
-def source_of(place: str, sources: Mapping[str, Path]) -> Path | None:
-    """Return the file or folder that this path in a tree was copied from, or None.
+def source_of(path: str, sources: Mapping[str, Path]) -> Path | None:
+    """Return the file or folder that a relative path in a build was copied from, or None.
 
-    `sources` maps paths in the tree to the folders and files that they were copied from.
+    `sources` maps paths in the build to the folders and files that they were copied from.
     """
-    for name, source in sources.items():
-        if place == name:
+    for copy, source in sources.items():
+        if path == copy:
             return source
-        if place.startswith(f"{name}/"):
-            return source / place.removeprefix(f"{name}/")
+        if path.startswith(f"{copy}/"):
+            return source / path.removeprefix(f"{copy}/")
     return None

@@ -1,7 +1,7 @@
-"""Import a tree of code as a function would: python -I -S import_check.py TREE MODULE...
+"""Import the code in a folder as a function would: python -I -S import_check.py TREE MODULE...
 
-The process can import only the standard library and the tree. It imports the modules, and then the
-code of each entry of the registry. It prints the first problem as JSON, or null.
+The process can import only the standard library and the folder TREE. It imports the modules, and
+then the code of each job and task that they define. It prints the first problem as JSON, or null.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Any
 
 _TIMEOUT = 60  # seconds
-# These errors come from the line itself. Other errors may come from a missing setting or service.
+# Mistakes in the line that raises them. Other errors may be due to a missing setting or service.
 _MISTAKES = (SyntaxError, NameError, AttributeError, TypeError, ImportError)
 
 
@@ -39,33 +39,39 @@ def main() -> None:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Describe an error, with the places that lead to it, the nearest last.
+    """Describe an error, with the lines of its traceback, innermost last.
 
-    `own` means that Job Runners raised the error, whose text then names what is wrong.
+    `is_ours` means that Job Runners raised the error. Its text then names the mistake.
     """
     kind = type(error).__name__
-    own = type(error).__module__.partition(".")[0] == "job_runners"
-    places = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+    is_ours = type(error).__module__.partition(".")[0] == "job_runners"
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(frame.filename, frame.lineno) for frame in frames]
     text = str(error)
     if isinstance(error, SyntaxError):
         text = error.msg
         places.append((error.filename or "", error.lineno))
-    elif isinstance(error, NameError | AttributeError) and not own:
-        # Python may add a similar name, which str(error) lacks.
+    elif isinstance(error, NameError | AttributeError) and not is_ours:
+        # A traceback may suggest a similar name, which str(error) lacks.
         text = str(traceback.TracebackException.from_exception(error))
-    elif no_such_name := re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text):
-        module = sys.modules.get(no_such_name[2])
-        names = [*dir(module), *getattr(module, "__all__", ())]  # some are imported at first use
-        near = get_close_matches(no_such_name[1], names, n=1)
-        text = no_such_name[0] + (f". Did you mean '{near[0]}'?" if near else "")
-    text = getattr(error, "without_advice", text)  # app_check.py has its own advice
+    elif match := re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text):
+        text = match[0]
+        module = sys.modules.get(match[2])
+        # __all__ may have names that the module imports only when they are used.
+        names = [*dir(module), *getattr(module, "__all__", ())]
+        similar = get_close_matches(match[1], names, n=1)
+        if similar:
+            text += f". Did you mean '{similar[0]}'?"
+    text = getattr(error, "without_advice", text)  # app_check.py adds its own advice
+    if not is_ours or kind == "AppSettingMissing":
+        text = f"{kind}: {text}".rstrip(": ")
     return {
         "kind": kind,
-        "text": text if own and kind != "AppSettingMissing" else f"{kind}: {text}".rstrip(": "),
+        "text": text,
         "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
         "places": places,
-        "own": own,
-        "may_be_setting": not own and not isinstance(error, _MISTAKES),
+        "is_ours": is_ours,
+        "may_be_setting": not is_ours and not isinstance(error, _MISTAKES),
     }
 
 

@@ -1,4 +1,4 @@
-"""Add advice to the output of uv when it can't install packages."""
+"""Add advice to uv's error output if it can't install packages."""
 
 import re
 
@@ -7,14 +7,14 @@ _NO_NETWORK = re.compile(
     r"operation timed out",
     re.IGNORECASE,
 )
-_IN_NO_INDEX = re.compile("was not found in the p")
+_NOT_IN_INDEX = re.compile("was not found in the p")  # package registry, or provided package
 _NO_WHEEL = re.compile(
     r"no wheels with a matching|no usable wheels|has no wheels|wheel is compatible with"
 )
 
 
-def described(output: str, platform: str) -> str:
-    """Return the output of uv with advice. `platform` describes the packages' target."""
+def with_advice(output: str, *, platform: str) -> str:
+    """Return uv's output, followed by advice. `platform` is where the packages should run."""
     text = output.strip()
     advice = _advice(output, platform)
     return f"{text}\n{advice}" if advice else text
@@ -32,7 +32,7 @@ def _advice(output: str, platform: str) -> str:
             "file was found with find-links, or in an index that gives no hashes, uv.lock has no "
             "hash: add the wheel itself, with uv add FOLDER/NAME.whl"
         )
-    if _IN_NO_INDEX.search(output):
+    if _NOT_IN_INDEX.search(output):
         return (
             f"No package index has this package for {platform}, or its index has refused your "
             "password. Check the package's name. For a private index, check the user name and the "

@@ -1,4 +1,4 @@
-"""Check the templates of a build with cfn-lint, which is in the environment of sam."""
+"""Check a build's templates with cfn-lint, which is in sam's virtual environment."""
 
 import hashlib
 import subprocess
@@ -21,25 +21,29 @@ def lint(template: Path) -> None:
     """
     folder = tools_folder()
     digest = hashlib.sha256(f"{folder}\0".encode() + template.read_bytes()).hexdigest()[:16]
-    passed = BUILD_CACHE / f"linted-{digest}"
-    if passed.exists():
+    marker = BUILD_CACHE / f"linted-{digest}"
+    if marker.exists():
         return
-    words = [str(folder / "cfn-lint"), "--non-zero-exit-code", "error", "--format", "parseable"]
-    words += ["--template", str(template)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        problems = list(_errors(done.stdout)) or [done.stderr.strip()]
+    command = [str(folder / "cfn-lint"), "--non-zero-exit-code", "error", "--format", "parseable"]
+    command += ["--template", str(template)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        problems = list(_errors(process.stdout)) or [process.stderr.strip()]
         raise BadTemplate(
             "\n".join([f"{template} has errors:", *problems])
             + "\nTo ignore a rule, name it under Metadata, cfn-lint, config, ignore_checks."
         )
     BUILD_CACHE.mkdir(parents=True, exist_ok=True)
-    passed.touch()
+    marker.touch()
 
 
 def _errors(output: str) -> Iterator[str]:
-    """Yield the errors, and no warnings. A line has the file, four positions, the rule and text."""
+    """Yield the errors in cfn-lint's output, and none of its warnings."""
     for problem in output.splitlines():
-        file, line, *_, rule, text = [*problem.split(":", 6), "", ""][:7]
+        fields = problem.split(":", 6)
+        if len(fields) < 6:
+            continue
+        file, line, _column, _end_line, _end_column, rule = fields[:6]
+        text = fields[6] if len(fields) == 7 else ""
         if rule.startswith("E"):
             yield f"  {file}:{line}: {text.strip()} ({rule})"

@@ -1,4 +1,4 @@
-"""Write a working job and its test into the project."""
+"""Add a working example job and its test to a project, for `job-runners new`."""
 
 import keyword
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 from string import Template
 
 from job_runners import settings
-from job_runners.building.app_folder import UnusableAppFolder, project_path, why_not_a_package
-from job_runners.building.table_entry import entries, with_entry
+from job_runners.building.app_folder import UnusableAppFolder, package_name_problem, project_path
+from job_runners.building.table_entry import add_entry, literal_keys
 from job_runners.places import COMMAND, PROJECT_VARIABLE
 from job_runners.shipped.jobs.names import Jobs
 
@@ -19,17 +19,19 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass
-class Written:
-    """The files written. If `entry` isn't None, you have to add it to `table` manually."""
+class NewJob:
+    """The files of a new job."""
 
-    table: Path  # the file with JOBS
-    entry: str | None = None
+    table: Path  # the file that defines JOBS
+    entry: str | None = None  # what the user has to add to JOBS, if the code can't
     files: list[Path] = field(default_factory=list)
 
 
-def new_job(name: str, package: str | None, folder: Path | None = None) -> Written:
-    """Write the job into a folder (default: the project), or raise UnusableAppFolder and write
-    nothing."""
+def new_job(name: str, package: str | None, folder: Path | None = None) -> NewJob:
+    """Write the job into a folder (default: the project).
+
+    If that isn't possible, raise UnusableAppFolder and write nothing.
+    """
     _check_name(name)
     folder = folder or project_path()
     if folder is None:
@@ -37,49 +39,56 @@ def new_job(name: str, package: str | None, folder: Path | None = None) -> Writt
             f"{PROJECT_VARIABLE} is empty, so there is no project. Unset it, or name a folder"
         )
     package = package or _default_package(folder)
-    why = why_not_a_package(package)
-    if why is not None:
-        raise UnusableAppFolder(f"{folder / package}: {why}")
+    problem = package_name_problem(package)
+    if problem is not None:
+        raise UnusableAppFolder(f"{folder / package}: {problem}")
     return _write(folder, package, name)
 
 
-def filled(source: str, facts: Mapping[str, str]) -> str:
-    """Return the text of a file in the folder `project` with these facts in their places."""
-    return Template((_TEMPLATES / source).read_text(encoding="utf-8")).substitute(facts)
+def fill_template(template: str, values: Mapping[str, str]) -> str:
+    """Return the text of a file in the folder `project`, with `values` in its placeholders."""
+    return Template((_TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)
 
 
-def _write(folder: Path, package: str, name: str) -> Written:
+def _write(folder: Path, package: str, name: str) -> NewJob:
     function = f"{package}.{name}:{name}"
     entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
-    facts = {"name": name, "model": _camel(name), "title": _title(name), "entry": entry}
-    facts["test"] = f"{COMMAND} test"
-    table = folder / package / "__init__.py"
-    written = Written(table)
-    files = {
-        folder / package / f"{name}.py": filled("job.in", facts),
-        folder / settings.APP_TESTS / f"test_{name}.py": filled("test_job.in", facts),
+    values = {
+        "name": name,
+        "model": _camel_case(name),
+        "title": _title(name),
+        "entry": entry,
+        "test": f"{COMMAND} test",
     }
-    existing = table.read_text(encoding="utf-8") if table.exists() else ""
+    job = NewJob(table=folder / package / "__init__.py")
+    files = {
+        folder / package / f"{name}.py": fill_template("job.in", values),
+        folder / settings.APP_TESTS / f"test_{name}.py": fill_template("test_job.in", values),
+    }
+    old_jobs = job.table.read_text(encoding="utf-8") if job.table.exists() else ""
     for path in files:
-        if path.exists() or name in entries(existing):
-            where = path if path.exists() else table
-            raise UnusableAppFolder(f"{where} already has a job {name}. Choose another name")
-    changed = with_entry(existing, entry) if existing.strip() else filled("jobs.in", facts)
-    if changed is None:
-        written.entry = entry
+        if path.exists() or name in literal_keys(old_jobs):
+            duplicate = path if path.exists() else job.table
+            raise UnusableAppFolder(f"{duplicate} already has a job {name}. Choose another name")
+    new_jobs = add_entry(old_jobs, entry) if old_jobs.strip() else fill_template("jobs.in", values)
+    if new_jobs is None:
+        job.entry = entry
     else:
-        files[table] = changed  # written last, because it refers to the other files
+        files[job.table] = new_jobs  # written last, because it refers to the other files
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        written.files.append(path)
-    return written
+        job.files.append(path)
+    return job
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > 64:
-        near = re.sub(r"[^a-z0-9_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-        hint = f", such as {near}" if _NAME.fullmatch(near) and not keyword.iskeyword(near) else ""
+        snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        suggestion = re.sub(r"[^a-z0-9_]+", "_", snake_case)
+        hint = ""
+        if _NAME.fullmatch(suggestion) and not keyword.iskeyword(suggestion):
+            hint = f", such as {suggestion}"
         raise UnusableAppFolder(
             f"{name!r} can't be the name of a job. The job's function and file are named after it, "
             f"so use lowercase letters, digits and _{hint}"
@@ -96,11 +105,11 @@ def _default_package(folder: Path) -> str:
         )
     if packages:
         return packages[0]
-    from_folder = re.sub(r"\W+", "_", folder.name.lower())
-    return _DEFAULT_PACKAGE if why_not_a_package(from_folder) else from_folder
+    folder_name = re.sub(r"\W+", "_", folder.name.lower())
+    return _DEFAULT_PACKAGE if package_name_problem(folder_name) else folder_name
 
 
-def _camel(name: str) -> str:
+def _camel_case(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 

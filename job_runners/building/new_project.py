@@ -1,16 +1,16 @@
-"""Create a project."""
+"""Create the folder of a new project that runs jobs with Job Runners, for `job-runners new`."""
 
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from job_runners.building.app_folder import UnusableAppFolder, why_not_a_package
-from job_runners.building.install_problems import described
-from job_runners.building.new_job import filled, new_job
-from job_runners.building.own_source import OwnSource, own_source
+from job_runners.building.app_folder import UnusableAppFolder, package_name_problem
+from job_runners.building.install_problems import with_advice
+from job_runners.building.installed_source import installed_source
+from job_runners.building.new_job import fill_template, new_job
 from job_runners.building.target import this_python
-from job_runners.building.uv import shown_uv, uv
+from job_runners.building.uv import uv, uv_command
 
 _FILES = {
     "pyproject.toml": "pyproject.toml.in",
@@ -24,64 +24,74 @@ _WORKFLOWS = {
     ".github/workflows/deploy.yml": "deploy.yml.in",
     ".github/workflows/advisories.yml": "advisories.yml.in",
 }
-# A new folder may already have these.
-_HARMLESS = frozenset({".git", ".venv", "venv", ".idea", ".vscode", "LICENSE"})
+# A folder with these files and folders still counts as empty.
+_IGNORED = frozenset({".git", ".venv", "venv", ".idea", ".vscode", "LICENSE"})
 
 
 def new_project(folder: Path, *, github: bool) -> list[Path]:
-    """Write the project without uv.lock, and return its files. Raises UnusableAppFolder."""
+    """Write the project, and return its files. `github` adds workflows for GitHub Actions.
+
+    uv.lock isn't written: call `lock`. Raises UnusableAppFolder.
+    """
     name = project_name(folder)
     package = name.replace("-", "_")
-    if (why := why_not_a_package(package)) is not None:
-        raise UnusableAppFolder(f"The project's package can't be {package}: {why}")
+    problem = package_name_problem(package)
+    if problem is not None:
+        raise UnusableAppFolder(f"The project's package can't be {package}: {problem}")
     _check_empty(folder)
-    own = own_source()
-    facts = {"name": name, "package": package, "python": this_python()}
-    facts |= {"requirement": own.requirement, "source": own.in_pyproject}
-    files = {**_FILES, **(_WORKFLOWS if github else {})}
-    written = [_write_file(folder / path, source, facts) for path, source in files.items()]
-    written += _copy_wheel(own, folder)
-    return written + new_job("first_job", package, folder.resolve()).files
+    job_runners = installed_source()
+    values = {
+        "name": name,
+        "package": package,
+        "python": this_python(),
+        "requirement": job_runners.requirement,
+        "source": job_runners.in_pyproject,
+    }
+    templates = _FILES | _WORKFLOWS if github else _FILES
+    files = [_write_file(folder / path, source, values) for path, source in templates.items()]
+    if job_runners.wheel is not None:
+        files.append(_copy_wheel(job_runners.wheel, folder))
+    return files + new_job("first_job", package, folder.resolve()).files
 
 
 def lock(folder: Path) -> str | None:
-    """Write uv.lock. Return what prevents it, or None.
+    """Write uv.lock. Return None, or a message if it can't be written.
 
     A project whose jobs need no packages works without a lock.
     """
-    done = uv(["lock"], folder)
-    if done.returncode == 0:
+    process = uv(["lock"], folder)
+    if process.returncode == 0:
         return None
     return (
-        f"uv.lock was not written. To write it, run {shown_uv('lock')} in {folder}. Now it fails:\n"
-        f"{described(done.stderr, 'this machine')}"
+        f"uv.lock was not written. To write it, run {uv_command('lock')} in {folder}. "
+        f"Now it fails:\n{with_advice(process.stderr, platform='this machine')}"
     )
 
 
-def _copy_wheel(own: OwnSource, folder: Path) -> list[Path]:
+def _copy_wheel(wheel: Path, folder: Path) -> Path:
     """Copy the wheel that Job Runners was installed from, so that each machine can install it."""
-    if own.wheel is None:
-        return []
-    copy = folder / "wheels" / own.wheel.name
+    copy = folder / "wheels" / wheel.name
     copy.parent.mkdir()
-    shutil.copyfile(own.wheel, copy)
-    return [copy]
+    shutil.copyfile(wheel, copy)
+    return copy
 
 
 def _check_empty(folder: Path) -> None:
-    """Raise UnusableAppFolder if the folder has files that a new project doesn't expect."""
-    if folder.exists() and {each.name for each in folder.iterdir()} - _HARMLESS:
+    """Raise UnusableAppFolder if the folder has files other than _IGNORED."""
+    if folder.exists() and {path.name for path in folder.iterdir()} - _IGNORED:
         raise UnusableAppFolder(f"{folder} isn't empty. Choose a new or an empty folder")
 
 
-def _write_file(file: Path, source: str, facts: Mapping[str, str]) -> Path:
+def _write_file(file: Path, template: str, values: Mapping[str, str]) -> Path:
     """Write one of a project's files, and return it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(filled(source, facts), encoding="utf-8")
+    file.write_text(fill_template(template, values), encoding="utf-8")
     return file
 
 
 def project_name(folder: Path) -> str:
-    """Return the name of the project in a folder."""
+    """Derive the project's name from its folder's name."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
-    return name if name[:1].isalpha() else f"jobs-{name}".strip("-")
+    if not name:
+        return "jobs"
+    return name if name[0].isalpha() else f"jobs-{name}"

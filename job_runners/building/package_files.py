@@ -1,7 +1,7 @@
-"""Which files of a project name the packages that its work needs, and pin them.
+"""Find the files that list and pin the packages that a project needs.
 
-A project has pyproject.toml and uv.lock, which uv writes. Or it has requirements.txt and a lock in
-pip's format with hashes: requirements.lock, or requirements.txt itself.
+A project has either pyproject.toml and uv.lock, or requirements.txt and a lock in pip's format:
+requirements.lock, or requirements.txt itself if it has hashes.
 """
 
 from pathlib import Path
@@ -30,14 +30,15 @@ def lock_file(project: Path) -> Path:
     return project / "requirements.lock"
 
 
-def how_to_add(what: str, requirements: Path | None, name: str = "NAME") -> str:
-    """Return the sentence that says how to add a package.
+def how_to_add(package: str, requirements: Path | None, name: str = "NAME") -> str:
+    """Return a sentence that says how to add a package.
 
-    `requirements` is the project's file, and `name` the package's name, if it is known.
+    `package` describes it, and `name` is its name if that is known. `requirements` is the project's
+    requirements_file.
     """
     if requirements is None or requirements.name == "pyproject.toml":
-        return f"To add {what}, run uv add {name}"
-    return f"Add {what} to {requirements}, then run {PIP_LOCK}"
+        return f"To add {package}, run uv add {name}"
+    return f"Add {package} to {requirements}, then run {PIP_LOCK}"
 
 
 # Pins requirements.txt with hashes, for each platform.

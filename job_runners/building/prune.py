@@ -7,41 +7,52 @@ from pathlib import Path
 
 from job_runners.building.botocore_data import trim
 
-# Console scripts, the scripts and styles of Powertools' API page, type stubs, pydantic's mypy
-# plugin, the list of libraries compiled into pydantic, and time zone tables that only people and
-# zone compilers read.
+# Patterns of files and folders that no code uses.
 _NEVER_USED = (
-    "bin",
-    *(".lock", "*.dist-info/uv_cache.json"),  # uv's own notes, with times
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",
+    "bin",  # console scripts
+    ".lock",  # uv's
+    "*.dist-info/uv_cache.json",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",  # scripts and styles
     "**/*.pyi",
     "pydantic/mypy.py",
     "*.dist-info/sboms",
-    *("tzdata/zoneinfo/*.tab", "tzdata/zoneinfo/tzdata.zi", "tzdata/zoneinfo/leapseconds"),
+    "tzdata/zoneinfo/*.tab",
+    "tzdata/zoneinfo/tzdata.zi",
+    "tzdata/zoneinfo/leapseconds",
 )
-# Modules that our code doesn't import but an app's code may: pydantic v1, the time zones of
-# dateutil for machines that have none, and utilities of Powertools.
-_NOT_OURS = (
+_POWERTOOLS = (
+    "auth_alpha",
+    "batch",
+    "circuit_breaker",
+    "data_masking",
+    "feature_flags",
+    "idempotency",
+    "kafka",
+    "parser",
+    "streaming",
+    "validation",
+)
+# Patterns of modules that our code doesn't import but an app's code may.
+_USED_BY_APPS = (
     "pydantic/v1",
-    "dateutil/zoneinfo/*.tar.gz",
-    *(
-        f"aws_lambda_powertools/utilities/{name}"
-        for name in (
-            *("auth_alpha", "batch", "circuit_breaker", "data_masking", "feature_flags"),
-            *("idempotency", "kafka", "parser", "streaming", "validation"),
-        )
-    ),
+    "dateutil/zoneinfo/*.tar.gz",  # time zones, for machines that have none
+    *(f"aws_lambda_powertools/utilities/{name}" for name in _POWERTOOLS),
 )
 
 
-def prune(tree: Path, services: Set[str], *, ours_alone: bool) -> None:
-    """Prune a folder of dependencies. With `ours_alone`, no app's code will use the folder."""
-    for pattern in _NEVER_USED + (_NOT_OURS if ours_alone else ()):
-        for found in list(tree.glob(pattern)):
-            if found.is_dir():
-                shutil.rmtree(found)
-            elif found.suffix != ".py" or "*" not in pattern:
-                found.unlink()
+def prune(tree: Path, services: Set[str], *, has_app: bool) -> None:
+    """Prune a folder of dependencies.
+
+    `services` are the AWS services that the code calls. Pass has_app=False if no app's code will
+    use the folder.
+    """
+    patterns = _NEVER_USED if has_app else _NEVER_USED + _USED_BY_APPS
+    for pattern in patterns:
+        for path in list(tree.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.suffix != ".py" or "*" not in pattern:  # a wildcard means no modules
+                path.unlink()
     trim(tree / "botocore" / "data", services)
     for metadata in tree.glob("*.dist-info/METADATA"):
         _drop_description(metadata)
@@ -59,11 +70,12 @@ def _drop_description(metadata: Path) -> None:
 
 
 def _list_files(tree: Path, record: Path) -> None:
-    """Make a distribution's RECORD list only the files that are left, without their hashes.
+    """Make a distribution's RECORD list only the remaining files, without hashes and sizes.
 
-    botocore's would list the data of all its services. Hashes don't compress.
+    botocore's RECORD would list the data of all services, and hashes make the zip larger.
     """
     with record.open(newline="") as file:
-        kept = [[row[0], "", ""] for row in csv.reader(file) if (tree / row[0]).exists()]
+        names = [row[0] for row in csv.reader(file)]
     with record.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(kept)
+        rows = [[name, "", ""] for name in names if (tree / name).exists()]
+        csv.writer(file, lineterminator="\n").writerows(rows)

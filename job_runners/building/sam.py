@@ -1,4 +1,4 @@
-"""Run sam on a checkout or a project: python -m job_runners.building.sam build [arguments]"""
+"""Prepare a checkout or a project for sam, and run it: python -m job_runners.building.sam build"""
 
 import os
 import subprocess
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from job_runners.building import ejected
 from job_runners.building.app_folder import find_app_folder
-from job_runners.building.app_requirements import check_version, locked
+from job_runners.building.app_requirements import check_version, project_pins
 from job_runners.building.app_stack import check_policies
 from job_runners.building.environments import make_tools, tools_folder
 from job_runners.building.forgotten import check_requirements
 from job_runners.building.lint import lint
-from job_runners.building.sam_folder import check_parameters, template, write_sam_folder
+from job_runners.building.sam_folder import check_parameters, source_template, write_sam_folder
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
@@ -21,21 +21,23 @@ def main() -> int:
     """Prepare what sam needs, run it, and return its exit code."""
     try:
         app = find_app_folder()
-        locked(app)
+        project_pins(app)  # raises an error if the lock is missing or outdated
         check_version(ROOT)
         if warning := ejected.warning():
             print(warning, file=sys.stderr)
-        written = write_sam_folder() / "template.yaml"
-        check_parameters(written)
-        own = [app.template] if app and app.template.exists() else []
-        for each in own:
-            check_policies(each, written)
+        template = write_sam_folder() / "template.yaml"
+        check_parameters(template)
+        templates = [source_template()]
+        if app and app.workers:
+            templates.append(template)  # differs from its source by the functions of the classes
+        if app and app.template.exists():
+            check_policies(app.template, template)
+            templates.append(app.template)
         make_tools()
         if app:
             check_requirements(app)
-        rendered = [written] if app and app.workers else []
-        for each in (template(), *rendered, *own):
-            lint(each)
+        for path in templates:
+            lint(path)
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1
@@ -49,16 +51,17 @@ def main() -> int:
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
-        _show(process.stdout or ())
+        _print_output(process.stdout or ())
     return process.returncode
 
 
-def _show(lines: Iterable[str]) -> None:
-    """Print the output of sam, without its advice at the end, which doesn't fit a project."""
-    is_advice = False
+def _print_output(lines: Iterable[str]) -> None:
+    """Print sam's output without its last part: commands that don't fit a project."""
+    is_in_last_part = False
     for line in lines:
-        is_advice = is_advice or line.startswith("Commands you can use next")
-        if not is_advice:
+        if line.startswith("Commands you can use next"):
+            is_in_last_part = True
+        if not is_in_last_part:
             print(line, end="", flush=True)
 
 

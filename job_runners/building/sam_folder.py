@@ -1,8 +1,8 @@
-"""The folder that `sam build` reads: the template, and the Makefile that builds the functions.
+"""Write the folder that `sam build` reads: a template, and a Makefile that builds the functions.
 
-Commands write both to .jobs/ in the project, so that they match the installed version. If the
-project has a template.yaml of its own, that one is copied. A checkout has both at the top, too, for
-sam without a command. python -m job_runners.building.sam_folder prints which one make build needs.
+Commands write this folder, .jobs/ in the project, for each build, so that it matches the installed
+version. A project's own template.yaml replaces our template. A checkout without a project has both
+files in its top folder. python -m job_runners.building.sam_folder prints the template's path.
 """
 
 import shutil
@@ -14,16 +14,17 @@ from typing import Any
 
 from job_runners.building import ejected
 from job_runners.building.app_config import CONFIG, UnusableAppFolder, class_place, read_workers
-from job_runners.building.app_stack import overrides
+from job_runners.building.app_stack import override_values
 from job_runners.building.target import Target
-from job_runners.building.template_file import parameters
+from job_runners.building.template_file import parameter_names
 from job_runners.places import CODE, DATA, PROJECT, ROOT, variables
 
-_BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})  # a build reads these too
-_LONGEST_NAME = 64  # of a function
+# A build reads these parameters, even if the template lacks them.
+_BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})
+_MAX_FUNCTION_NAME = 64  # characters
 _MAKEFILE = """\
 # Written by job-runners, for sam build.
-{exported}export WORKER_CLASSES := {classes}
+{exports}export WORKER_CLASSES := {classes}
 JOBS_PYTHON ?= {python}
 BUILD_FOR ?= samconfig
 build-%: FORCE
@@ -32,23 +33,28 @@ FORCE: ;
 """
 
 
-def template() -> Path:
-    """Return the template that is deployed."""
-    return ejected.OWN if ejected.OWN.exists() else DATA / "template.yaml"
+def source_template() -> Path:
+    """Return the project's own template if it has one, or else the template of Job Runners."""
+    if ejected.PROJECT_TEMPLATE.exists():
+        return ejected.PROJECT_TEMPLATE
+    return DATA / "template.yaml"
 
 
-def check_parameters(written: Path) -> None:
-    """Raise UnusableAppFolder if samconfig.toml sets a parameter that the written template doesn't
-    have, or a stack's name that is too long, and UnusableTarget if it names no target.
+def check_parameters(template: Path) -> None:
+    """Check samconfig.toml for mistakes that CloudFormation would find only after the build.
 
-    CloudFormation would refuse both after the build, for example after an upgrade.
+    Raises UnusableTarget if the file names no target. Raises UnusableAppFolder if the template
+    lacks a parameter that the file sets, or if a stack's name is too long.
     """
     file = ROOT / "samconfig.toml"
     Target.from_samconfig(file)
     config = tomllib.loads(file.read_text(encoding="utf-8"))
-    named = {each.partition("=")[0] for table in config for each in _overrides(config, table)}
     _check_stack_names(file, config)
-    if unknown := sorted(named - parameters(written) - _BUILD_PARAMETERS):
+    names: set[str] = set()
+    for environment, table in config.items():
+        if isinstance(table, dict):
+            names |= override_values(config, environment).keys()
+    if unknown := sorted(names - parameter_names(template) - _BUILD_PARAMETERS):
         raise UnusableAppFolder(
             f"{file} sets {', '.join(unknown)}, which the template doesn't have. Remove it: Job "
             "Runners never changes this file"
@@ -56,55 +62,59 @@ def check_parameters(written: Path) -> None:
 
 
 def _check_stack_names(file: Path, config: Mapping[str, Any]) -> None:
-    for table in (each for each in config.values() if isinstance(each, dict)):
+    workers = read_workers(ROOT / CONFIG)
+    for table in config.values():
+        if not isinstance(table, dict):
+            continue
         stack = table.get("global", {}).get("parameters", {}).get("stack_name", "")
-        for name in read_workers(ROOT / CONFIG):
+        for name in workers:
             function = f"{stack}-worker-{name}"
-            if len(function) > _LONGEST_NAME:
+            if len(function) > _MAX_FUNCTION_NAME:
                 raise UnusableAppFolder(
                     f"{class_place(ROOT / CONFIG, name)}: the function of this worker class would "
                     f"be named {function}, which has {len(function)} characters. Lambda allows "
-                    f"{_LONGEST_NAME}. Shorten the class's name, or stack_name in {file}"
+                    f"{_MAX_FUNCTION_NAME}. Shorten the class's name, or stack_name in {file}"
                 )
-
-
-def _overrides(config: Mapping[str, Any], table: str) -> list[str]:
-    return overrides(config, table) if isinstance(config[table], dict) else []
 
 
 def write_sam_folder() -> Path:
     """Write the folder, except in a checkout without a project. Return its path.
 
-    The template gets a function for each worker class in app.toml.
+    Its template also has a function for each worker class in app.toml.
     """
     if PROJECT is None:
         return ROOT
     folder = ROOT / ".jobs"
     folder.mkdir(exist_ok=True)
     workers = read_workers(ROOT / CONFIG)
+    template = source_template()
     if workers:
-        from job_runners.building.worker_classes import rendered  # most projects have none
+        # imported here because most projects have no worker classes
+        from job_runners.building.worker_classes import add_worker_functions
 
-        (folder / "template.yaml").write_text(rendered(template().read_text("utf-8"), workers))
+        text = add_worker_functions(template.read_text("utf-8"), workers)
+        (folder / "template.yaml").write_text(text)
     else:
-        shutil.copyfile(template(), folder / "template.yaml")
-    exported = "".join(f"export {name} := {value}\n" for name, value in variables().items())
-    classes = ",".join(workers)
-    text = _MAKEFILE.format(python=sys.executable, exported=exported, classes=classes)
-    (folder / "Makefile").write_text(text)
+        shutil.copyfile(template, folder / "template.yaml")
+    exports = "".join(f"export {name} := {value}\n" for name, value in variables().items())
+    makefile = _MAKEFILE.format(python=sys.executable, exports=exports, classes=",".join(workers))
+    (folder / "Makefile").write_text(makefile)
     (folder / ".gitignore").write_text("*\n")
     return folder
 
 
 def main() -> int:
-    """Print the template for a build of this checkout, which is the written one if the project has
-    worker classes. Return the exit code."""
+    """Print the path of the template for a build of this checkout, and return the exit code.
+
+    The checkout's own template lacks the functions of worker classes, so with classes in app.toml
+    the path is in the written folder.
+    """
     try:
-        written = write_sam_folder() if read_workers(ROOT / CONFIG) else CODE
+        folder = write_sam_folder() if read_workers(ROOT / CONFIG) else CODE
     except UnusableAppFolder as error:
         print(error, file=sys.stderr)
         return 1
-    print(written / "template.yaml")
+    print(folder / "template.yaml")
     return 0
 
 

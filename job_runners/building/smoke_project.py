@@ -1,7 +1,7 @@
-"""Write the project that `job-runners smoke` deploys.
+"""Write the project that `job-runners smoke` deploys to test an AWS account.
 
-Its target, permissions boundary and bucket for code are those of the project or checkout in which
-the command is called.
+It uses the target, the permissions boundary and the code bucket of the samconfig.toml in the
+project or checkout where the command runs.
 """
 
 import os
@@ -14,7 +14,7 @@ from job_runners.building.smoke_work import MEMORY_MB, TIMEOUT
 from job_runners.building.target import ROOT, Target
 from job_runners.settings import BUILD_ID_FILE
 
-TAG = "job-runners-smoke"  # of the stack. `job-runners smoke --remove` removes no stack without it
+TAG = "job-runners-smoke"  # the stack's. `job-runners smoke --remove` removes only tagged stacks
 _WORK = Path(__file__).with_name("smoke_work.py")
 _SAMCONFIG = """\
 version = 0.1
@@ -37,18 +37,24 @@ tags = "{tag}=true"
 
 
 def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -> None:
-    """Write the project into an existing folder. Raises UnusableTarget."""
+    """Write the project into an existing folder. `stack` is its stack's name.
+
+    Raises UnusableTarget.
+    """
     target = Target.from_samconfig(samconfig)
     config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
     parameters = [*target.parameter_overrides, "DeletionProtection=false"]
     if boundary := override_values(config).get("PermissionsBoundary"):
         parameters.append(f"PermissionsBoundary={boundary}")
-    own_bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")
-    bucket = f's3_bucket = "{own_bucket}"' if own_bucket else "resolve_s3 = true"
+    bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")
     if url := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator, which the functions call too
         parameters.append(f"AwsEndpointUrl={url}")
-    listed = ", ".join(f'"{each}"' for each in parameters)
-    text = _SAMCONFIG.format(stack=stack, parameters=listed, bucket=bucket, tag=TAG)
+    text = _SAMCONFIG.format(
+        stack=stack,
+        parameters=", ".join(f'"{parameter}"' for parameter in parameters),
+        bucket=f's3_bucket = "{bucket}"' if bucket else "resolve_s3 = true",
+        tag=TAG,
+    )
     (folder / "samconfig.toml").write_text(text)
     (folder / "app.toml").write_text(
         f"[workers.small]\nmemory = {MEMORY_MB}\ntimeout = {TIMEOUT}\n"
@@ -59,6 +65,6 @@ def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -
 
 
 def build_id(folder: Path) -> str:
-    """Return the id of the code that was built in the project, which all its functions run."""
-    built = next((folder / ".aws-sam" / "build").glob(f"*Function/{BUILD_ID_FILE}"))
-    return built.read_text(encoding="ascii").strip()
+    """Return the id of the project's build, which is the same for all of its functions."""
+    file = next((folder / ".aws-sam" / "build").glob(f"*Function/{BUILD_ID_FILE}"))
+    return file.read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""The work that `job-runners smoke` runs: one of each kind. Its project has a copy of this file."""
+"""The jobs and tasks that `job-runners smoke` runs. Its project gets a copy of this file."""
 
 # ruff: noqa: ARG001 - each function of a job or task has the same arguments
 import os
@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from job_runners.work import Job, Recurring, Retry, RunningJob, Task, Unique
 
-MEMORY_MB, TIMEOUT = 256, 20  # of the worker class
-_cold_starts: list[str] = []  # the job with which this process began
+MEMORY_MB = 256  # of the worker class "small"
+TIMEOUT = 20  # of the worker class "small", in seconds
+_cold_starts: list[str] = []  # the ids of note_cold_start's jobs in this process
 
 
 class Nothing(BaseModel):
@@ -29,7 +30,7 @@ def fail_once(job: RunningJob, payload: Nothing) -> int:
 
 
 def take_seconds(job: RunningJob, payload: Nothing) -> None:
-    """Take so long that other jobs must wait if only one worker may run."""
+    """Take long enough for other jobs to wait if only one worker may run."""
     time.sleep(4)
 
 
@@ -44,18 +45,18 @@ def crash(job: RunningJob, payload: Nothing) -> None:
     os._exit(1)
 
 
-def where(job: RunningJob, payload: Nothing) -> str:
-    """Return the name of the function that runs it."""
+def return_function_name(job: RunningJob, payload: Nothing) -> str:
+    """Return the name of the Lambda function that runs the job."""
     return os.environ["AWS_LAMBDA_FUNCTION_NAME"]
 
 
-class Lasts(BaseModel):
+class Duration(BaseModel):
     """How long a job takes."""
 
     seconds: float = 0
 
 
-def note_cold_start(job: RunningJob, payload: Lasts) -> bool:
+def note_cold_start(job: RunningJob, payload: Duration) -> bool:
     """Return whether this is the first such job of its process."""
     is_cold = not _cold_starts
     _cold_starts.append(job.id)
@@ -91,7 +92,7 @@ JOBS = {
     "smoke_sleep": Job(sleep),
     "smoke_follow": Job(succeed, on_end="smoke_job"),
     "smoke_crash": Job(crash),
-    "smoke_class": Job(where, worker="small"),
+    "smoke_class": Job(return_function_name, worker="small"),
     # For benchmarks/first_hour.py:
     "smoke_start": Job(note_cold_start),
     "smoke_many": Job(succeed),

@@ -1,4 +1,4 @@
-"""Describe the target of a build: an architecture and a Python, on AWS or on this machine."""
+"""Describe a build's target: the architecture and the version of Python that run the code."""
 
 import platform
 import sys
@@ -12,9 +12,10 @@ from job_runners.places import ROOT
 __all__ = ["ROOT", "Target", "this_python"]
 
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
-# The minor version of glibc 2 on Lambda. Wheels for the same or a lower version run there.
-_AMAZON_LINUX_2023 = 34  # Python 3.12 and later
-_MANYLINUX2014 = 17  # for Amazon Linux 2 (Python 3.11), which has 26: the nearest that uv knows
+# A wheel's platform names the minor version of glibc 2 that the wheel needs. Lambda's operating
+# systems have these versions.
+_AMAZON_LINUX_2023 = 34  # for Python 3.12 and later
+_AMAZON_LINUX_2 = 17  # for Python 3.11. It has 26, but uv supports no platform from 18 to 26
 
 
 class UnusableTarget(JobRunnersError):
@@ -23,8 +24,9 @@ class UnusableTarget(JobRunnersError):
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a build. Its first two fields are values of the template's parameters."""
+    """The target of a build."""
 
+    # The first two are values of the template's parameters.
     architecture: str  # arm64 or x86_64
     python_runtime: str  # python3.11 to python3.14
     native: bool = False  # True for this machine and this interpreter, on any operating system
@@ -38,9 +40,9 @@ class Target:
 
     @staticmethod
     def from_samconfig(path: Path = ROOT / "samconfig.toml") -> "Target":
-        """Return the target of `sam deploy`, from the configuration file that it also reads.
+        """Return the target of `sam deploy`, which reads the same configuration file.
 
-        Raises UnusableTarget if the file doesn't say it.
+        Raises UnusableTarget if the file doesn't set it.
         """
         try:
             config = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -51,18 +53,21 @@ class Target:
             raise UnusableTarget(f"{path} is not TOML: {error}") from None
         except KeyError:
             overrides = []
-        given = dict(each.partition("=")[::2] for each in overrides)
-        missing = [name for name in ("Architecture", "PythonRuntime") if not given.get(name)]
+        values = {}
+        for override in overrides:
+            name, _, value = override.partition("=")
+            values[name] = value
+        missing = [name for name in ("Architecture", "PythonRuntime") if not values.get(name)]
         if missing:
             raise UnusableTarget(
                 f"{path} doesn't set {' and '.join(missing)}, which a build needs. In "
                 "[default.global.parameters], set parameter_overrides = "
                 f'["Architecture=arm64", "PythonRuntime=python{this_python()}"]'
             )
-        return Target(given["Architecture"], given["PythonRuntime"])
+        return Target(values["Architecture"], values["PythonRuntime"])
 
     def check_python(self) -> None:
-        """Raise UnusableTarget if this Python can't make bytecode for the target."""
+        """Raise UnusableTarget if this Python can't compile bytecode for the target."""
         if self.python != this_python():
             raise UnusableTarget(
                 f"Functions run on Python {self.python} (PythonRuntime in samconfig.toml), but "
@@ -72,8 +77,8 @@ class Target:
             )
 
     @property
-    def described(self) -> str:
-        """The target in words."""
+    def description(self) -> str:
+        """The target in words, for messages."""
         where = "this machine" if self.native else f"Lambda on {self.architecture}"
         return f"{where}, Python {self.python}"
 
@@ -89,7 +94,7 @@ class Target:
 
     @property
     def markers(self) -> dict[str, str]:
-        """What the target differs in from this machine, for the markers of requirements."""
+        """The environment markers (PEP 508) that may differ between the target and this machine."""
         if self.native:
             return {}
         return {
@@ -100,9 +105,9 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """The newest platform of wheels that run on Lambda. uv adds the older ones by itself."""
-        newest = _MANYLINUX2014 if self.python == "3.11" else _AMAZON_LINUX_2023
-        return f"{_MACHINES[self.architecture]}-manylinux_2_{newest}"
+        """The platform of wheels for uv. uv also installs wheels for older platforms."""
+        glibc = _AMAZON_LINUX_2 if self.python == "3.11" else _AMAZON_LINUX_2023
+        return f"{_MACHINES[self.architecture]}-manylinux_2_{glibc}"
 
 
 def this_python() -> str:

@@ -1,4 +1,4 @@
-"""Read CloudFormation templates."""
+"""Read CloudFormation templates, whose YAML has tags such as !Ref."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from job_runners.building.app_config import UnusableAppFolder
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads a template. The short forms of CloudFormation's functions become the long ones."""
+    """Reads a template. `!Ref name` becomes `{"Ref": name}`, as in a template in JSON."""
 
-    # Otherwise the version '2012-10-17' of a policy would become a date, if it has no quotes.
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class above it
-        first: [(tag, pattern) for tag, pattern in each if not tag.endswith(":timestamp")]
-        for first, each in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    # Don't read dates: the version 2012-10-17 of a policy must stay a string.
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the base class
+        letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
@@ -32,7 +32,10 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def read_template(text: str, place: object) -> Any:
-    """Return the content of a template. Raises UnusableAppFolder with the place of a mistake."""
+    """Return the content of a template. `place` is its name in errors.
+
+    Raises UnusableAppFolder with the line of a mistake.
+    """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -40,12 +43,12 @@ def read_template(text: str, place: object) -> Any:
         raise UnusableAppFolder(f"{place}:{line} is not YAML: {error.problem}") from None
 
 
-def parameters(template: Path) -> set[str]:
+def parameter_names(template: Path) -> set[str]:
     """Return the names of a template's parameters."""
-    return names_in(template, "Parameters")
+    return section_names(template, "Parameters")
 
 
-def names_in(template: Path, section: str) -> set[str]:
-    """Return the names in a section of a template."""
-    read = read_template(template.read_text(encoding="utf-8"), template)
-    return set((read or {}).get(section) or {})
+def section_names(template: Path, section: str) -> set[str]:
+    """Return the names that a section of a template defines."""
+    content = read_template(template.read_text(encoding="utf-8"), template) or {}
+    return set(content.get(section) or {})

@@ -1,4 +1,4 @@
-"""Run uv, which locks and installs packages. It is a package of the extra `app`."""
+"""Run uv, which locks and installs packages. The extra `app` installs uv itself."""
 
 import os
 import shutil
@@ -7,34 +7,35 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# uv doesn't read pip's variables for package indexes.
-_OF_PIP = {
+# uv doesn't read pip's variables for package indexes. These are its own, the current name first.
+_UV_VARIABLES = {
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
     "PIP_EXTRA_INDEX_URL": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
 }
-# An index or a proxy may have a certificate of the company's own. New versions of uv read the 1st.
+# An index or a proxy may have a company's own certificate. UV_NATIVE_TLS is for old versions of uv.
 _SYSTEM_CERTS = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
 
 
 def uv(
-    words: Sequence[str],
+    arguments: Sequence[str],
     folder: Path,
     variables: Mapping[str, str] | None = None,
     *,
-    text: str | None = None,
+    stdin: str | None = None,
     quiet: bool = True,
     installs: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run uv in a folder, whose pyproject.toml has its settings, and return what it printed.
+    """Run uv in a folder, with the settings in its pyproject.toml, and return the ended process.
 
-    `text` is its standard input. Pass installs=False to compare a lock only: the indexes in pip's
-    variables then don't count, because uv finds a lock outdated if it was made with other indexes.
+    Pass installs=False if the command only reads a lock. Otherwise uv would get the indexes in
+    pip's variables, and would call a lock outdated that was created with other indexes.
     """
+    options = ["--quiet"] if quiet else []
     return subprocess.run(
-        [sys.executable, "-m", "uv", *(["--quiet"] if quiet else []), *words],
+        [sys.executable, "-m", "uv", *options, *arguments],
         cwd=folder,
         env={**environment(installs=installs), **(variables or {})},
-        input=text,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -42,19 +43,22 @@ def uv(
 
 
 def environment(*, installs: bool = True) -> dict[str, str]:
-    """Return the variables for uv. If it installs packages, it finds them as pip does."""
-    return {**os.environ, **_SYSTEM_CERTS, **(_indexes_of_pip(os.environ) if installs else {})}
+    """Return the variables for uv. If it installs packages, it uses the same indexes as pip."""
+    indexes = _pip_indexes(os.environ) if installs else {}
+    return {**os.environ, **_SYSTEM_CERTS, **indexes}
 
 
-def shown_uv(words: str) -> str:
+def uv_command(arguments: str) -> str:
     """Return a command of uv for a person to type."""
     program = "uv" if shutil.which("uv") else f"{sys.executable} -m uv"
-    return f"{program} {words}"
+    return f"{program} {arguments}"
 
 
-def _indexes_of_pip(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        names[0]: environment[of_pip]
-        for of_pip, names in _OF_PIP.items()
-        if environment.get(of_pip) and not any(map(environment.get, names))
-    }
+def _pip_indexes(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the indexes in pip's variables as variables of uv, unless these are set already."""
+    indexes = {}
+    for pip_name, uv_names in _UV_VARIABLES.items():
+        url = environment.get(pip_name)
+        if url and not any(environment.get(name) for name in uv_names):
+            indexes[uv_names[0]] = url
+    return indexes

@@ -1,6 +1,6 @@
-"""Read the parameters in samconfig.toml that affect what the code does.
+"""Read the template parameters in samconfig.toml that change how the functions' code behaves.
 
-The local AWS, the check of a build and the tests of your own code use them too.
+The local AWS, the import check of a build and the tests of your own code also apply them.
 """
 
 import tomllib
@@ -9,7 +9,7 @@ from job_runners.building.app_config import CONFIG, read_workers
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT
 
-# The template's parameters, and the environment variables in which functions get them.
+# The environment variables in which functions get the template's parameters.
 _VARIABLES = {
     "RetentionDays": "RETENTION_DAYS",
     "MaxUnfinishedJobs": "MAX_UNFINISHED_JOBS",
@@ -24,17 +24,21 @@ _ONLY_FOR_STACKS = ("JobRunner", "WorkerTimeout", "WebhookSubscriptions")
 def work_parameters() -> dict[str, str]:
     """Return the parameters in samconfig.toml, by their names in the template."""
     try:
-        given = override_values(tomllib.loads((ROOT / "samconfig.toml").read_text()))
+        values = override_values(tomllib.loads((ROOT / "samconfig.toml").read_text()))
     except FileNotFoundError:
-        given = {}
-    known = (*_VARIABLES, *_ONLY_FOR_STACKS)
-    # sam accepts no empty value
-    return {name: value for name, value in given.items() if name in known and value}
+        return {}
+    names = (*_VARIABLES, *_ONLY_FOR_STACKS)
+    # sam accepts no empty values
+    return {name: value for name, value in values.items() if name in names and value}
 
 
 def work_variables() -> dict[str, str]:
-    """Return the same parameters as environment variables of the functions, and the names of the
-    worker classes. Raises UnusableAppFolder for an app.toml that can't be used."""
-    found = work_parameters()
-    given = {_VARIABLES[name]: value for name, value in found.items() if name in _VARIABLES}
-    return given | {"WORKER_CLASSES": ",".join(read_workers(ROOT / CONFIG))}
+    """Return the functions' environment variables for these parameters and the worker classes.
+
+    Raises UnusableAppFolder if app.toml can't be used.
+    """
+    variables = {"WORKER_CLASSES": ",".join(read_workers(ROOT / CONFIG))}
+    for name, value in work_parameters().items():
+        if name in _VARIABLES:
+            variables[_VARIABLES[name]] = value
+    return variables

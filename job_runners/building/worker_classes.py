@@ -1,9 +1,11 @@
-"""Add a worker function for each class in app.toml to the template.
+"""Add a worker function to the template for each worker class in app.toml.
 
-A class's function is a renamed copy of the template's worker. CloudFormation's Fn::ForEach can't do
-this: sam build needs an option for it, and it can't create items of lists, such as the resources of
-a policy. Values are literals, because a deploy keeps the old value of a parameter that
-samconfig.toml doesn't set, even if its default has changed.
+A class's function, its role and its alarms are renamed copies of those of the template's worker.
+CloudFormation's Fn::ForEach can't copy them: sam build needs an option for it, and it can't add
+items to lists, such as the resources of a policy.
+
+A class's settings are written as literals, not as parameters: if samconfig.toml doesn't set a
+parameter, a deploy keeps its old value, even if the default has changed.
 """
 
 import json
@@ -16,18 +18,24 @@ from job_runners.building.app_config import UnusableAppFolder, Workers
 from job_runners.building.template_file import read_template
 from job_runners.places import DATA
 
-# What is copied for each class, and their names get the class as a prefix.
-_FUNCTION, _ROLE = "WorkerFunction", "WorkerFunctionRole"
-_COPIED = {
+_FUNCTION = "WorkerFunction"
+_ROLE = "WorkerFunctionRole"
+# The parts of the template that are copied for each class. A copy's name begins with the class.
+_COPIED_PARTS = {
     "Resources": (
-        *(_FUNCTION, _ROLE),
-        *("WorkerThrottlesAlarm", "WorkerRecursionAlarm", "WorkerErrorsAlarm"),
+        _FUNCTION,
+        _ROLE,
+        "WorkerThrottlesAlarm",
+        "WorkerRecursionAlarm",
+        "WorkerErrorsAlarm",
     ),
     # Classes don't inherit the worker's policy: each has its own.
     "Parameters": ("WorkerPolicyArn",),
     "Conditions": ("HasWorkerPolicy",),
 }
+# The functions that send jobs and tasks to workers.
 _SENDERS = ("ApiFunction", "TimerFunction", "FailuresFunction")
+# The parameters that set the worker's settings, and the properties of a function that have them.
 _PARAMETERS = {
     "memory": "WorkerMemory",
     "timeout": "WorkerTimeout",
@@ -39,116 +47,145 @@ _PROPERTIES = {
     "storage": "EphemeralStorage",
     "concurrency": "ReservedConcurrentExecutions",
 }
-_SNAPSHOT_STORAGE = 512  # megabytes: SnapStart allows no more
+_MAX_SNAPSTART_STORAGE = 512  # megabytes
 
 
-def rendered(text: str, workers: Workers) -> str:
-    """Return a template with the functions of these worker classes. Without classes, it is
-    unchanged.
+def add_worker_functions(text: str, workers: Workers) -> str:
+    """Return a template with functions for these worker classes.
 
-    Raises UnusableAppFolder if the template lacks a part that is copied or changed.
+    Without classes, the template is returned unchanged. Raises UnusableAppFolder if it lacks a part
+    that must be copied or changed.
     """
     if not workers:
         return text
     template = _read(text)
     resources = template["Resources"]
-    sharing = [each for each in resources.values() if _is_policy_of_worker(each)]
-    for name, given in workers.items():
-        _add_class(template, name, given)
-    functions = [f"{_prefix(name)}{_FUNCTION}" for name in workers]
-    roles = [{"Ref": f"{_prefix(name)}{_ROLE}"} for name in workers]
-    aliases = [{"Ref": f"{each}.Alias"} for each in functions]
-    for policy in sharing:
+    shared_policies = [resource for resource in resources.values() if _is_worker_policy(resource)]
+    for class_name, class_settings in workers.items():
+        _add_class(template, class_name, class_settings)
+    roles = [{"Ref": _name_for(class_name, _ROLE)} for class_name in workers]
+    aliases = [{"Ref": f"{_name_for(class_name, _FUNCTION)}.Alias"} for class_name in workers]
+    for policy in shared_policies:
         if policy is not resources.get("WorkerSendsToItself"):
             policy["Properties"]["Roles"] += roles
     for sender in _SENDERS:
-        statement = _statement(resources, sender)
+        statement = _send_statement(resources, sender)
         statement["Resource"] = [statement["Resource"], *aliases]
-    resources["WorkersSendToClasses"] = _policy_to_send(
-        [{"Ref": _ROLE}, *roles], [{"Ref": f"{_FUNCTION}.Alias"}, *aliases]
+    resources["WorkersSendToClasses"] = _send_policy(
+        roles=[{"Ref": _ROLE}, *roles], aliases=[{"Ref": f"{_FUNCTION}.Alias"}, *aliases]
     )
-    variables = template
-    for name in ("Globals", "Function", "Environment", "Variables"):
-        variables[name] = variables.get(name) or {}
-        variables = variables[name]
+    variables = _global_variables(template)
     variables["WORKER_CLASSES"] = ",".join(workers)
     variables["WORKER_CLASS_PREFIX"] = {"Fn::Sub": "${AWS::StackName}-worker-"}
     template["Outputs"]["WorkerClasses"] = {"Value": ",".join(workers)}
     match resources.get("MetricsDashboardPage"):
         case {"Properties": {"DashboardBody": {"Fn::Sub": [str(body), _] as parts}}}:
-            parts[0] = _with_lines(body, workers)
+            parts[0] = _add_dashboard_lines(body, workers)
     return json.dumps(template, indent=1) + "\n"
 
 
 def _read(text: str) -> dict[str, Any]:
     template = read_template(text, "template.yaml")
     if not isinstance(template, dict):
-        raise _lacks("Resources")
+        raise _missing_part("Resources")
     for section in ("Resources", "Outputs", "Parameters", "Conditions"):
         template[section] = template.get(section) or {}
     for name in (_FUNCTION, _ROLE, *_SENDERS):
         if "Properties" not in template["Resources"].get(name, {}):
-            raise _lacks(name)
+            raise _missing_part(name)
     if template["Resources"][_FUNCTION]["Properties"].get("AutoPublishAlias") != "live":
-        raise _lacks(f"AutoPublishAlias: live in {_FUNCTION}")
+        raise _missing_part(f"AutoPublishAlias: live in {_FUNCTION}")
     return template
 
 
-def _prefix(name: str) -> str:
-    return name.capitalize()
+def _global_variables(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment variables of all functions. Add the section if it is missing."""
+    section = template
+    for name in ("Globals", "Function", "Environment", "Variables"):
+        section[name] = section.get(name) or {}
+        section = section[name]
+    return section
 
 
-def _add_class(template: dict[str, Any], name: str, given: Mapping[str, int]) -> None:
-    names = {each: each for section in (*_COPIED, "Mappings") for each in template.get(section, {})}
-    copied = {section: [each for each in _COPIED[section] if each in names] for section in _COPIED}
-    names |= {old: _prefix(name) + old for listed in copied.values() for old in listed}
-    literals = {_PARAMETERS[each]: str(given[each]) for each in _PARAMETERS if each in given}
-    if given.get("storage", 0) > _SNAPSHOT_STORAGE:
-        literals["SnapStart"] = "false"
-    copier = _Copier(names, literals)
-    for section, listed in copied.items():
-        for old in listed:
-            if names[old] in template[section]:
-                raise UnusableAppFolder(
-                    f"template.yaml has {names[old]}, which a build makes for the worker class "
-                    f"{name} in app.toml. Remove or rename it"
-                )
-            template[section][names[old]] = copier.copy(template[section][old])
-    copies = template["Resources"]
-    _set_properties(copies[names[_FUNCTION]]["Properties"], name, given)
-    for old in ("WorkerThrottlesAlarm", "WorkerRecursionAlarm"):
-        if alarm := copies.get(names.get(old)):  # with legacy, the worker's are those of the API
-            dimension = {"Name": "FunctionName", "Value": {"Ref": names[_FUNCTION]}}
+def _name_for(class_name: str, part: str) -> str:
+    """Return the name of a class's copy of a part of the template."""
+    return class_name.capitalize() + part
+
+
+def _add_class(
+    template: dict[str, Any], class_name: str, class_settings: Mapping[str, int]
+) -> None:
+    new_names: dict[str, str] = {}  # of each part of the template; most keep their names
+    for section in (*_COPIED_PARTS, "Mappings"):
+        new_names |= {part: part for part in template.get(section, {})}
+    parts = [
+        (section, part)
+        for section, names in _COPIED_PARTS.items()
+        for part in names
+        if part in new_names
+    ]
+    new_names |= {part: _name_for(class_name, part) for _, part in parts}
+    copier = _Copier(new_names, _parameter_values(class_settings))
+    for section, part in parts:
+        copy_name = new_names[part]
+        if copy_name in template[section]:
+            raise UnusableAppFolder(
+                f"template.yaml has {copy_name}, which a build makes for the worker class "
+                f"{class_name} in app.toml. Remove or rename it"
+            )
+        template[section][copy_name] = copier.copy(template[section][part])
+    resources = template["Resources"]
+    function_name = new_names[_FUNCTION]
+    _set_properties(resources[function_name]["Properties"], class_name, class_settings)
+    for part in ("WorkerThrottlesAlarm", "WorkerRecursionAlarm"):
+        # With the legacy runner, the worker's alarms watch the API's function, so set it here.
+        if alarm := resources.get(new_names.get(part)):
+            dimension = {"Name": "FunctionName", "Value": {"Ref": function_name}}
             alarm["Properties"]["Dimensions"] = [dimension]
 
 
-def _set_properties(function: dict[str, Any], name: str, given: Mapping[str, int]) -> None:
-    function["FunctionName"] = {"Fn::Sub": f"${{AWS::StackName}}-worker-{name}"}
-    function["Description"] = f"Runs the jobs and tasks of the worker class {name}."
+def _parameter_values(class_settings: Mapping[str, int]) -> dict[str, str]:
+    """Return the values of the worker's parameters that a class replaces."""
+    values = {
+        parameter: str(class_settings[setting])
+        for setting, parameter in _PARAMETERS.items()
+        if setting in class_settings
+    }
+    if class_settings.get("storage", 0) > _MAX_SNAPSTART_STORAGE:
+        values["SnapStart"] = "false"
+    return values
+
+
+def _set_properties(
+    function: dict[str, Any], class_name: str, class_settings: Mapping[str, int]
+) -> None:
+    function["FunctionName"] = {"Fn::Sub": f"${{AWS::StackName}}-worker-{class_name}"}
+    function["Description"] = f"Runs the jobs and tasks of the worker class {class_name}."
     for key in ("ProvisionedConcurrencyConfig", "ReservedConcurrentExecutions"):
         function.pop(key, None)
-    for setting, value in given.items():
+    for setting, value in class_settings.items():
         key = _PROPERTIES[setting]
         function[key] = {"Size": value} if setting == "storage" else value
-    if given.get("storage", 0) > _SNAPSHOT_STORAGE:
+    if class_settings.get("storage", 0) > _MAX_SNAPSTART_STORAGE:
         function["SnapStart"] = {"ApplyOn": "None"}
     variables = function.setdefault("Environment", {}).setdefault("Variables", {})
-    variables["WORKER_CLASS"] = name
+    variables["WORKER_CLASS"] = class_name
     variables["WORKER_LAMBDA_FUNCTION_NAME"] = {"Ref": f"{_FUNCTION}.Alias"}
 
 
 class _Copier:
-    """Copies parts of the template, so that they refer to the copies of resources.
+    """Copies parts of the template, and makes the copies refer to each other.
 
-    `names` has the new name of everything in the template. In texts, parameters become their
-    literals: a version's description must have only the values that its function reads.
+    `names` maps the name of each part of the template to the name that copies refer to. `literals`
+    has values of parameters. They replace the parameters in strings (Fn::Sub), such as a version's
+    description, which would otherwise show the worker's values.
     """
 
     def __init__(self, names: Mapping[str, str], literals: Mapping[str, str]) -> None:
         self._names, self._literals = names, literals
 
     def copy(self, value: Any) -> Any:
-        """Return the copy of a part. Raises UnusableAppFolder if it refers to a missing one."""
+        """Return a copy of a part. Raises UnusableAppFolder if it refers to a missing part."""
         match value:
             case {"Ref": str(reference)}:
                 return {"Ref": self._name(reference)}
@@ -156,53 +193,62 @@ class _Copier:
                 return {"Fn::GetAtt": [self._name(reference), *rest]}
             case {"Fn::Sub": str(text)}:
                 return {"Fn::Sub": self._text(text)}
-            case {"Fn::Sub": [str(text), given]}:
-                return {"Fn::Sub": [self._text(text, given), self.copy(given)]}
+            case {"Fn::Sub": [str(text), variables]}:
+                return {"Fn::Sub": [self._text(text, variables), self.copy(variables)]}
             case {"Fn::If": [str(condition), *rest]}:
                 return {"Fn::If": [self._name(condition), *self.copy(rest)]}
             case {"Condition": str(condition), **others}:
                 return {"Condition": self._name(condition), **self.copy(others)}
             case dict():
-                return {key: self.copy(each) for key, each in value.items()}
+                return {key: self.copy(inner) for key, inner in value.items()}
             case list():
-                return [self.copy(each) for each in value]
+                return [self.copy(inner) for inner in value]
         return deepcopy(value)
 
-    def _name(self, reference: str, local: Iterable[str] = ()) -> str:
-        head, dot, rest = reference.partition(".")
-        if not (head in self._names or head in local or head.startswith("AWS::")):
-            raise _lacks(head)
-        return f"{self._names.get(head, head)}{dot}{rest}"
+    def _name(self, reference: str, variables: Iterable[str] = ()) -> str:
+        """Return the new form of a reference such as WorkerFunction.Arn.
 
-    def _text(self, text: str, local: Iterable[str] = ()) -> str:
-        def value(found: re.Match[str]) -> str:
-            return self._literals.get(found[1]) or f"${{{self._name(found[1], local)}}}"
+        `variables` are names that the Fn::Sub around it defines.
+        """
+        head, dot, attribute = reference.partition(".")
+        if not (head in self._names or head in variables or head.startswith("AWS::")):
+            raise _missing_part(head)
+        return f"{self._names.get(head, head)}{dot}{attribute}"
 
-        return re.sub(r"\$\{([\w.]+)\}", value, text)
+    def _text(self, text: str, variables: Iterable[str] = ()) -> str:
+        def replacement(match: re.Match[str]) -> str:
+            reference = match[1]
+            literal = self._literals.get(reference)
+            return literal or f"${{{self._name(reference, variables)}}}"
+
+        return re.sub(r"\$\{([\w.]+)\}", replacement, text)
 
 
-def _is_policy_of_worker(resource: Mapping[str, Any]) -> bool:
-    return resource.get("Type") == "AWS::IAM::Policy" and {"Ref": _ROLE} in resource.get(
-        "Properties", {}
-    ).get("Roles", [])
+def _is_worker_policy(resource: Mapping[str, Any]) -> bool:
+    roles = resource.get("Properties", {}).get("Roles", [])
+    return resource.get("Type") == "AWS::IAM::Policy" and {"Ref": _ROLE} in roles
 
 
-def _statement(resources: Mapping[str, Any], function: str) -> dict[str, Any]:
-    """Return the statement that lets a function send to the worker."""
+def _send_statement(resources: Mapping[str, Any], function: str) -> dict[str, Any]:
+    """Return the statement that lets a function send jobs and tasks to the worker."""
     policies = resources[function]["Properties"].get("Policies", [])
-    for policy in policies if isinstance(policies, list) else [policies]:
+    if not isinstance(policies, list):
+        policies = [policies]
+    for policy in policies:
         match policy:
             case {"Statement": [*statements]}:
-                for each in statements:
-                    if each.get("Sid") == "SendToWorker":
-                        found: dict[str, Any] = each
-                        return found
-    raise _lacks(f"the statement SendToWorker in the policies of {function}")
+                statement: dict[str, Any]
+                for statement in statements:
+                    if statement.get("Sid") == "SendToWorker":
+                        return statement
+    raise _missing_part(f"the statement SendToWorker in the policies of {function}")
 
 
-def _policy_to_send(roles: Sequence[Any], aliases: Sequence[Any]) -> dict[str, Any]:
-    """Return a policy apart from the functions and roles. In them it would be a circular
-    reference."""
+def _send_policy(roles: Sequence[Any], aliases: Sequence[Any]) -> dict[str, Any]:
+    """Return the policy that lets workers send jobs and tasks to the workers of other classes.
+
+    It is a resource of its own, because policies in the functions would refer to each other.
+    """
     statement = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": aliases}
     return {
         "Type": "AWS::IAM::Policy",
@@ -214,24 +260,24 @@ def _policy_to_send(roles: Sequence[Any], aliases: Sequence[Any]) -> dict[str, A
     }
 
 
-def _with_lines(body: str, workers: Workers) -> str:
-    """Return the body of the metrics dashboard, with a line for each class after the worker's."""
+def _add_dashboard_lines(body: str, workers: Workers) -> str:
+    """Add a line for each class after each of the worker's lines in the metrics dashboard."""
 
-    def lines(found: re.Match[str]) -> str:
-        line, comma = found.groups()
-        classes = [
-            re.sub(r'("label": "[^"]*)', rf"\1 ({name})", line).replace(
-                "${Worker}", f"${{{_prefix(name)}{_FUNCTION}}}"
-            )
-            for name in workers
-        ]
-        return ",\n".join([line, *classes]) + comma
+    def replacement(match: re.Match[str]) -> str:
+        line, comma = match.groups()
+        lines = [line]
+        for class_name in workers:
+            labeled = re.sub(r'("label": "[^"]*)', rf"\1 ({class_name})", line)
+            function = f"${{{_name_for(class_name, _FUNCTION)}}}"
+            lines.append(labeled.replace("${Worker}", function))
+        return ",\n".join(lines) + comma
 
-    return re.sub(r'^( *\[.*"\$\{Worker\}".*\])(,?)$', lines, body, flags=re.MULTILINE)
+    return re.sub(r'^( *\[.*"\$\{Worker\}".*\])(,?)$', replacement, body, flags=re.MULTILINE)
 
 
-def _lacks(what: str) -> UnusableAppFolder:
+def _missing_part(part: str) -> UnusableAppFolder:
+    """Return the error for a part that the template lacks."""
     return UnusableAppFolder(
-        f"app.toml declares worker classes, but template.yaml lacks {what}, which they need. Copy "
+        f"app.toml declares worker classes, but template.yaml lacks {part}, which they need. Copy "
         f"it from {DATA / 'template.yaml'}"
     )

@@ -1,4 +1,4 @@
-"""Let the store use a stack from the operator's machine."""
+"""Connect the store, which usually runs in a function, to a stack from the operator's machine."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,10 @@ from job_runners.aws.errors import underlying_error
 
 
 def connect(session: Session, environment: Mapping[str, str]) -> None:
-    """Use a session's credentials and region, and the tables and the bucket that `environment` has
-    under the names of the functions' variables."""
+    """Use a session's credentials and region, and a stack's tables and bucket.
+
+    `environment` names the tables and the bucket, in the same variables as the functions'.
+    """
     os.environ.update(environment)
     settings.forget()
     clients.use_session(session)

@@ -1,5 +1,8 @@
-"""Delete every version of files in a bucket. If only the latest version were deleted, a file could
-be restored for days."""
+"""Delete all versions of files in the stack's bucket.
+
+The bucket keeps old versions for days. If only the latest one were deleted, a file could be
+restored.
+"""
 
 from job_runners.aws import bucket, clients
 
@@ -9,30 +12,38 @@ class NotDeleted(Exception):
 
 
 def delete_versions(folder: str) -> int:
-    """Delete all versions and S3's delete markers below a folder. Return their number.
+    """Delete all versions and delete markers in a folder. Return how many there were.
 
     Raises NotDeleted.
     """
-    s3, name, deleted = clients.client("s3"), bucket.name(), 0
+    s3 = clients.client("s3")
+    name = bucket.name()
+    deleted_count = 0
     pages = s3.get_paginator("list_object_versions")
     for page in pages.paginate(Bucket=name, Prefix=f"{folder}/"):
-        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        if found:  # one call can delete a whole page
-            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
-            answer = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
-            for error in answer.get("Errors", []):
-                reason = error.get("Message") or error["Code"]
-                raise NotDeleted(f"Can't delete {error['Key']}: {reason}")
-            deleted += len(found)
-    return deleted
+        versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if not versions:
+            continue
+        objects = [
+            {"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions
+        ]
+        # One call can delete a whole page.
+        response = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+        for error in response.get("Errors", []):
+            reason = error.get("Message") or error["Code"]
+            raise NotDeleted(f"Can't delete {error['Key']}: {reason}")
+        deleted_count += len(versions)
+    return deleted_count
 
 
 def abort_uploads(folder: str) -> int:
-    """Abort unfinished multipart uploads below a folder, and return their number."""
-    s3, name, aborted = clients.client("s3"), bucket.name(), 0
+    """Abort unfinished multipart uploads to a folder, and return how many there were."""
+    s3 = clients.client("s3")
+    name = bucket.name()
+    aborted_count = 0
     pages = s3.get_paginator("list_multipart_uploads")
     for page in pages.paginate(Bucket=name, Prefix=f"{folder}/"):
-        for each in page.get("Uploads", []):
-            s3.abort_multipart_upload(Bucket=name, Key=each["Key"], UploadId=each["UploadId"])
-            aborted += 1
-    return aborted
+        for upload in page.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+            aborted_count += 1
+    return aborted_count

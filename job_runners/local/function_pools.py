@@ -171,7 +171,7 @@ class Template:
             self._process.wait()
 
 
-_NOTHING_MORE = {"missing": None, "own": False, "may_be_setting": False}
+_NOTHING_MORE = {"missing": None, "is_ours": False, "may_be_setting": False}
 
 
 class _Output:

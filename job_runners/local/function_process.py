@@ -137,7 +137,7 @@ class _ImportWatch:
             frame = sys._current_frames()[self._importing]
             places = [(each.filename, each.lineno) for each in traceback.extract_stack(frame)]
             text = f"The import has not ended after {self._seconds:g} s"
-            problem = {"kind": "TimeoutError", "text": text, "places": places, "own": False}
+            problem = {"kind": "TimeoutError", "text": text, "places": places, "is_ours": False}
             _send(self._control, problem=problem | {"missing": None, "may_be_setting": False})
         os.killpg(0, signal.SIGKILL)  # with the programs that the import has started
 

@@ -14,7 +14,7 @@ from app_folders import write_app
 from in_project import jobs
 from job_runners.building import build
 from job_runners.building.app_folder import AppFolder
-from job_runners.building.app_requirements import OUR_LOCK, blocks, locked, with_ours
+from job_runners.building.app_requirements import OUR_LOCK, function_pins, project_pins, split_pins
 from job_runners.building.target import ROOT, Target
 from package_index import PASSWORD, USER, PackageIndex, package_index, write_wheel
 
@@ -79,17 +79,17 @@ def refused(project: Path) -> str:
 
 
 def test_a_project_without_packages_needs_no_lock(tmp_path: Path) -> None:
-    assert locked(None) == ""
-    assert locked(write_app(tmp_path)) == ""
-    assert locked(write_app(tmp_path, {"requirements.txt": "# nothing yet\n\n"})) == ""
+    assert project_pins(None) == ""
+    assert project_pins(write_app(tmp_path)) == ""
+    assert project_pins(write_app(tmp_path, {"requirements.txt": "# nothing yet\n\n"})) == ""
     (tmp_path / "requirements.txt").unlink()
     files = {"pyproject.toml": PYPROJECT.format('"job-runners[app]==0.3.0"')}
-    assert locked(write_app(tmp_path, files)) == ""
+    assert project_pins(write_app(tmp_path, files)) == ""
 
 
 def test_functions_get_what_the_project_depends_on_and_no_tools(app: AppFolder) -> None:
-    assert re.findall(r"[a-z]+_[a-z]+", locked(app)) == ["acme_words"]
-    assert "--hash=sha256:" in locked(app)
+    assert re.findall(r"[a-z]+_[a-z]+", project_pins(app)) == ["acme_words"]
+    assert "--hash=sha256:" in project_pins(app)
 
 
 def test_a_lock_that_is_missing_or_outdated_is_refused(app: AppFolder) -> None:
@@ -115,17 +115,20 @@ def of_pip(folder: Path, requirements: str, lock: str | None = None) -> AppFolde
 
 def test_a_lock_of_pip_may_be_in_either_file(tmp_path: Path) -> None:
     pins = f"acme-words==1.0 --hash=sha256:{'0' * 64}"
-    assert locked(of_pip(tmp_path / "a", f"{pins}\n")) == pins  # as `poetry export` writes it
-    assert locked(of_pip(tmp_path / "b", "acme-words>=1\n", f"# by uv\n{pins}\n")).endswith(pins)
+    assert project_pins(of_pip(tmp_path / "a", f"{pins}\n")) == pins  # as `poetry export` writes it
+    assert project_pins(of_pip(tmp_path / "b", "acme-words>=1\n", f"# by uv\n{pins}\n")).endswith(
+        pins
+    )
     ours = f"job-runners==0.3.0 \\\n    --hash=sha256:{'1' * 64}\n"
     assert (
-        locked(of_pip(tmp_path / "c", f"--index-url x\n{ours}{pins}")) == f"--index-url x\n{pins}"
+        project_pins(of_pip(tmp_path / "c", f"--index-url x\n{ours}{pins}"))
+        == f"--index-url x\n{pins}"
     )
 
 
 def test_a_lock_of_pip_is_read_if_requirements_txt_names_another_file(tmp_path: Path) -> None:
     pins = f"acme-words==1.0 --hash=sha256:{'0' * 64}"
-    assert locked(of_pip(tmp_path, "-r base.txt\n", pins)) == pins
+    assert project_pins(of_pip(tmp_path, "-r base.txt\n", pins)) == pins
 
 
 def test_a_lock_of_pip_that_is_missing_is_refused(tmp_path: Path) -> None:
@@ -141,15 +144,15 @@ def test_the_command_that_is_named_makes_a_lock_that_is_accepted(tmp_path: Path)
     command = refused(app.path).partition("run uv ")[2].split()
     links = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(tmp_path / "wheels")}
     assert uv(tmp_path, *command, **links).returncode == 0
-    assert "acme-words==1.0" in locked(app)
+    assert "acme-words==1.0" in project_pins(app)
 
 
 # --- what a build installs ------------------------------------------------------------------------
 
 
 def test_the_project_s_pins_come_before_ours() -> None:
-    ours = dict(blocks(OUR_LOCK.read_text()))
-    pins = dict(blocks(with_ours("Pydantic==2.99 \\\n    --hash=sha256:ab\n", ARM)))
+    ours = dict(split_pins(OUR_LOCK.read_text()))
+    pins = dict(split_pins(function_pins("Pydantic==2.99 \\\n    --hash=sha256:ab\n", ARM)))
     assert pins["pydantic"] == "Pydantic==2.99 \\\n    --hash=sha256:ab"
     assert {name: text for name, text in pins.items() if name != "pydantic"} == {
         name: text.rstrip() for name, text in ours.items() if name != "pydantic"
@@ -168,8 +171,8 @@ def test_the_project_s_pins_come_before_ours() -> None:
 )
 def test_a_pin_for_another_platform_leaves_ours(marker: str, target: Target, taken: bool) -> None:
     theirs = f"six==9.9 ; {marker} \\\n    --hash=sha256:ab\n"
-    ours = dict(blocks(OUR_LOCK.read_text()))["six"].splitlines()[0]
-    assert (ours in with_ours(theirs, target)) != taken
+    ours = dict(split_pins(OUR_LOCK.read_text()))["six"].splitlines()[0]
+    assert (ours in function_pins(theirs, target)) != taken
 
 
 def test_pins_that_do_not_fit_ours_are_refused_in_words(tmp_path: Path) -> None:
@@ -274,7 +277,7 @@ def test_a_lock_that_uv_made_is_not_outdated_by_a_variable_of_pip(
     # the same index by two names
     monkeypatch.setenv("PIP_INDEX_URL", index.url_with_password.replace("127.0.0.1", "localhost"))
     assert uv(tmp_path, "lock", UV_DEFAULT_INDEX=index.url_with_password).returncode == 0
-    assert "acme-secrets==1.0" in locked(app)
+    assert "acme-secrets==1.0" in project_pins(app)
     assert_installs(app, monkeypatch)
 
 
@@ -305,7 +308,7 @@ def only_theirs(app: AppFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install the project's packages, without ours, which the private index doesn't have."""
     monkeypatch.setenv("UV_CACHE_DIR", str(app.path / "cache"))
     tree = app.path / "tree"
-    build._install(Target.this_machine(), tree, locked(app), app)
+    build._install(Target.this_machine(), tree, project_pins(app), app)
     return tree
 
 

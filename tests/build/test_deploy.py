@@ -14,7 +14,7 @@ from job_runners.building import deploy
 from job_runners.building.build import ROOT
 from job_runners.building.code_size import CodeTooLarge
 from job_runners.building.deploy import Deploy, UnusableEnvironment, app_template, main
-from job_runners.building.template_file import parameters
+from job_runners.building.template_file import parameter_names
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"
@@ -169,7 +169,7 @@ def test_ours_is_not_deployed_when_the_organisations_fails(world: World) -> None
 
 
 def test_the_parameters_of_a_template_are_read_whatever_functions_it_has() -> None:
-    found = parameters(ROOT / "template.yaml")
+    found = parameter_names(ROOT / "template.yaml")
     assert {"WorkerPolicyArn", "JobRunner", "Architecture"} <= found
 
 

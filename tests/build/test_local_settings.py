@@ -9,7 +9,7 @@ import pytest
 from expanded_template import deployed_from, of_type
 from job_runners.building import work_parameters
 from job_runners.building.app_config import Workers
-from job_runners.building.worker_classes import rendered
+from job_runners.building.worker_classes import add_worker_functions
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local import services
 from job_runners.local.function_process import FUNCTIONS
@@ -49,7 +49,7 @@ class Resolved:
         path = ROOT / "template.yaml"
         if folder and workers:
             path = folder / "template.json"
-            path.write_text(rendered((ROOT / "template.yaml").read_text(), workers))
+            path.write_text(add_worker_functions((ROOT / "template.yaml").read_text(), workers))
         self.template = deployed_from(path, **given, AwsEndpointUrl=self.settings.endpoint_url)
         defaults = {n: each.get("Default") for n, each in self.template["Parameters"].items()}
         pseudo = {"AWS::StackName": NAME, "AWS::Region": "us-east-1", "AWS::AccountId": ACCOUNT}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job_runners.building.table_entry import entries, with_entry
+from job_runners.building.table_entry import add_entry, literal_keys
 
 ENTRY = '"new": Job("acme.new:new"),'
 IMPORT = "from job_runners.work import Job\n"
@@ -25,7 +25,7 @@ IMPORT = "from job_runners.work import Job\n"
     ],
 )
 def test_it_goes_to_the_beginning_of_the_table(before: str, after: str) -> None:
-    assert with_entry(IMPORT + before, ENTRY) == IMPORT + after.replace("ENTRY", ENTRY)
+    assert add_entry(IMPORT + before, ENTRY) == IMPORT + after.replace("ENTRY", ENTRY)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_it_goes_to_the_beginning_of_the_table(before: str, after: str) -> None:
     ],
 )
 def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
-    assert with_entry(source, ENTRY) is None
+    assert add_entry(source, ENTRY) is None
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
 )
 def test_all_that_the_entry_names_has_to_be_imported(imports: str, is_changed: bool) -> None:
     entry = '"new": Job("acme.new:new", retry=Retry(max_attempts=3)),'
-    assert (with_entry(imports + "JOBS = {}\n", entry) is not None) is is_changed
+    assert (add_entry(imports + "JOBS = {}\n", entry) is not None) is is_changed
 
 
 def test_the_names_of_a_table_are_read() -> None:
-    assert entries("JOBS = {'a': A, B: C, **D}\n") == {"a"}
-    assert entries("JOBS = {\n") == set()
+    assert literal_keys("JOBS = {'a': A, B: C, **D}\n") == {"a"}
+    assert literal_keys("JOBS = {\n") == set()

@@ -24,9 +24,9 @@ from expanded_template import (
 )
 from in_project import jobs, python
 from job_runners.building.app_config import CLASS_SETTINGS, UnusableAppFolder, read_workers
-from job_runners.building.app_stack import handed_over
+from job_runners.building.app_stack import outputs_for_our_template
 from job_runners.building.sam_folder import write_sam_folder
-from job_runners.building.worker_classes import _PARAMETERS, rendered
+from job_runners.building.worker_classes import _PARAMETERS, add_worker_functions
 from job_runners.places import CODE, ROOT
 
 TEXT = (CODE / "template.yaml").read_text()
@@ -73,7 +73,7 @@ def with_classes(folder: Path, workers: dict[str, dict[str, int]], **given: str)
 @cache
 def written(folder: Path, workers: str) -> Path:
     path = folder / f"{abs(hash(workers))}.json"
-    path.write_text(rendered(TEXT, json.loads(workers)))
+    path.write_text(add_worker_functions(TEXT, json.loads(workers)))
     return path
 
 
@@ -184,7 +184,7 @@ def test_a_project_without_classes_gets_the_template_unchanged(project: Path) ->
     code = "from job_runners.building.sam_folder import write_sam_folder\nwrite_sam_folder()"
     assert python(project, "-c", code, project=project).stderr == ""
     assert (project / ".jobs" / "template.yaml").read_text() == TEXT
-    assert rendered(TEXT, {}) == TEXT
+    assert add_worker_functions(TEXT, {}) == TEXT
 
 
 def test_an_ejected_template_gets_the_classes_too(project: Path) -> None:
@@ -390,7 +390,7 @@ def test_a_class_has_its_own_settings_and_inherits_the_others(folder: Path) -> N
 def test_the_stack_of_the_project_hands_over_the_policy_of_a_class(folder: Path) -> None:
     policy = {"LargeWorkerPolicyArn": "arn:aws:iam::123456789012:policy/render"}
     outputs = policy | {"HugeWorkerPolicyArn": "arn:aws:iam::123456789012:policy/huge"}
-    assert handed_over(outputs, written(folder, json.dumps(TWO)), ()) == policy
+    assert outputs_for_our_template(outputs, written(folder, json.dumps(TWO)), ()) == policy
 
 
 def test_lambda_treats_a_class_like_the_worker(folder: Path) -> None:

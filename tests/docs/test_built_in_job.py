@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.table_entry import with_entry
+from job_runners.building.table_entry import add_entry
 from job_runners.places import ROOT
 
 # Tests that look at every job, or at the jobs that pages show.
@@ -28,7 +28,7 @@ def add_the_job(project: Path) -> None:
     text = table.read_text().replace(
         "from job_runners.shipped.jobs.names", f"{imported}\nfrom job_runners.shipped.jobs.names"
     )
-    changed = with_entry(text, entry)
+    changed = add_entry(text, entry)
     assert changed
     table.write_text(changed)
 

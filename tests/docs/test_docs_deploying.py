@@ -14,7 +14,7 @@ from job_runners.building.app_stack import overrides
 from job_runners.building.build import ROOT
 from job_runners.building.deploy import Deploy
 from job_runners.building.target import Target
-from job_runners.building.template_file import parameters
+from job_runners.building.template_file import parameter_names
 from job_runners.cli.app import COMMANDS
 from operator_files import policy
 
@@ -77,14 +77,14 @@ def test_the_table_of_an_environment_is_complete(environment: str, tmp_path: Pat
     assert needed.keys() - shown.keys() == {"confirm_changeset"}  # false is sam's default
     given = overrides(read, environment)
     assert set(overrides(read)) <= set(given)
-    assert {each.partition("=")[0] for each in given} <= parameters(ROOT / "template.yaml")
+    assert {each.partition("=")[0] for each in given} <= parameter_names(ROOT / "template.yaml")
 
 
 def test_terraform_gets_what_the_template_takes_and_needs() -> None:
     (code,) = re.findall(r"```terraform\n(.*?)```", CI, re.DOTALL)
     given = set(re.findall(r"^    (\w+) += ", code, re.MULTILINE))
     assert len(given) == 4
-    assert given <= parameters(ROOT / "template.yaml")
+    assert given <= parameter_names(ROOT / "template.yaml")
     assert "CAPABILITY_AUTO_EXPAND" in code
     text = (ROOT / "template.yaml").read_text()
     assert "\nTransform: AWS::Serverless" in text

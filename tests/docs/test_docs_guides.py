@@ -15,7 +15,7 @@ from api_server import ApiServer
 from job_runners import Client, Conflict
 from job_runners.building.app_config import read_workers
 from job_runners.building.app_stack import check_policies
-from job_runners.building.worker_classes import rendered
+from job_runners.building.worker_classes import add_worker_functions
 from job_runners.client import stack_outputs
 from job_runners.errors import InvalidPayload
 from job_runners.places import CODE, ROOT
@@ -220,7 +220,7 @@ def test_the_guide_to_worker_classes_is_short_and_what_it_shows_is_accepted(
     config, own, ours = (tmp_path / each for each in ("app.toml", "own.yaml", "ours.yaml"))
     config.write_text(declared)
     workers = read_workers(config)
-    ours.write_text(rendered((CODE / "template.yaml").read_text(), workers))
+    ours.write_text(add_worker_functions((CODE / "template.yaml").read_text(), workers))
     own.write_text(*blocks(page, "yaml"))
     check_policies(own, ours)
     for code in snippets("build/worker_classes"):

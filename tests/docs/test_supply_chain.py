@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from job_runners import __version__
-from job_runners.building.app_requirements import with_ours
+from job_runners.building.app_requirements import function_pins
 from job_runners.building.target import Target
 from job_runners.places import ROOT
 from tools.deployed_packages import NotInstalled, Package, packages
@@ -116,7 +116,7 @@ def test_the_bill_has_each_package_that_ships_with_version_licence_and_hashes(
 def test_an_organisations_lock_is_listed_too(shipped: list[Package]) -> None:
     (click,) = re.findall(r"^click==\S+", (REQUIREMENTS / "dev.txt").read_text(), re.MULTILINE)
     theirs = f"{click} \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements.txt\n"
-    both = packages(with_ours(theirs, Target.this_machine()), sys.path)
+    both = packages(function_pins(theirs, Target.this_machine()), sys.path)
     (more,) = [each for each in both if each not in shipped]
     assert f"{more.name}=={more.version}" == click
     assert more.license == "BSD-3-Clause"
@@ -157,10 +157,10 @@ def test_an_advisory_is_accepted_with_its_reason_and_as_long_as_its_package_is_l
     (accepted,) = re.findall(r"^ACCEPTED :=(.*)$", makefile, re.MULTILINE)
     reasons = dict(re.findall(r"^# - (\S+): (.+)$", makefile, re.MULTILINE))
     assert sorted(reasons) == sorted(accepted.split())
-    locked = {
+    project_pins = {
         name
         for lock in REQUIREMENTS.glob("*.txt")
         for name in re.findall(r"^([\w-]+)==", lock.read_text(), re.MULTILINE)
     }
     for reason in reasons.values():
-        assert set(re.findall(r"[\w-]+", reason)) & locked, reason
+        assert set(re.findall(r"[\w-]+", reason)) & project_pins, reason

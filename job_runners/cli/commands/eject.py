@@ -21,7 +21,7 @@ def command(target: Target) -> None:
 
     difference = ejected.eject()
     if target.json:
-        files = [] if difference is not None else [str(ejected.OWN)]
+        files = [] if difference is not None else [str(ejected.PROJECT_TEMPLATE)]
         print_json({"files": files, "version": __version__, "difference": difference})
     elif difference is not None:
         click.echo(difference or "Your template is the installed one.", nl=not difference)

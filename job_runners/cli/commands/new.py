@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 from job_runners.places import COMMAND, relative_path
 
 if TYPE_CHECKING:
-    from job_runners.building.new_job import Written
+    from job_runners.building.new_job import NewJob
 
 
 @options.command()
@@ -39,7 +39,7 @@ def command(target: Target, name: str, package: str | None) -> None:
         click.echo(_next_steps(name, new_files))
 
 
-def _next_steps(name: str, new_files: "Written") -> str:
+def _next_steps(name: str, new_files: "NewJob") -> str:
     lines = [f"Wrote  {relative_path(path)}" for path in new_files.files]
     if new_files.entry:
         lines += [

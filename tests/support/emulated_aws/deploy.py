@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emulated_aws.emulator import Emulator, start_group, stop_group, tool, tool_environment
-from job_runners.building.app_stack import AppStack, handed_over
+from job_runners.building.app_stack import AppStack, outputs_for_our_template
 from job_runners.building.build import ROOT, Target
 from job_runners.building.sam_folder import write_sam_folder
 from job_runners.cli.local_aws import REGION
@@ -91,7 +91,7 @@ def deploy(
     own: dict[str, str] = {}
     if app_template is not None:
         own = _deploy_app(emulator, home, app_template)
-        taken = handed_over(own, built / "template.yaml", parameters)
+        taken = outputs_for_our_template(own, built / "template.yaml", parameters)
         parameters = {**taken, **parameters}
     given = {"DeletionProtection": "false", "AwsEndpointUrl": emulator.endpoint_url, **parameters}
     overrides = [f"{name}={value}" for name, value in given.items()]

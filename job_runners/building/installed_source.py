@@ -1,4 +1,4 @@
-"""Where the installed Job Runners came from, so that a new project can require the same."""
+"""Find where Job Runners was installed from, so that a new project can require the same source."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from job_runners.places import CODE
 
 
 @dataclass(frozen=True)
-class OwnSource:
-    """The requirement of the installed Job Runners, and its entry in [tool.uv.sources]."""
+class InstalledSource:
+    """How a project's pyproject.toml requires the installed Job Runners."""
 
     requirement: str
-    entry: str = ""  # empty for a package index
-    wheel: Path | None = None  # the file, which the project gets a copy of
+    entry: str = ""  # in [tool.uv.sources]; empty for a package index
+    wheel: Path | None = None  # a file that the project needs a copy of
 
     @property
     def in_pyproject(self) -> str:
@@ -25,34 +25,36 @@ class OwnSource:
         return f"\n[tool.uv.sources]\njob-runners = {{ {self.entry} }}\n" if self.entry else ""
 
 
-def own_source() -> OwnSource:
-    """Return where the installed Job Runners came from (PEP 610).
+def installed_source() -> InstalledSource:
+    """Return where Job Runners was installed from, which direct_url.json records (PEP 610).
 
-    Raises UnusableAppFolder if it came from a wheel that is gone.
+    Raises UnusableAppFolder if it was installed from a wheel that no longer exists.
     """
-    exact = f"job-runners[app]=={__version__}"
+    exact_requirement = f"job-runners[app]=={__version__}"
     try:
         text = distribution("job-runners").read_text("direct_url.json")
     except PackageNotFoundError:  # this is a checkout
-        return OwnSource("job-runners[app]", _in_folder(CODE))
+        return InstalledSource("job-runners[app]", _in_folder(CODE))
     if text is None:
-        return OwnSource(exact)
+        return InstalledSource(exact_requirement)
     origin = json.loads(text)
     url = urldefrag(origin["url"]).url
     if repository := origin.get("vcs_info"):
         commit = repository["commit_id"]
-        return OwnSource("job-runners[app]", f'{repository["vcs"]} = "{url}", rev = "{commit}"')
+        return InstalledSource(
+            "job-runners[app]", f'{repository["vcs"]} = "{url}", rev = "{commit}"'
+        )
     if not url.startswith("file:"):
-        return OwnSource("job-runners[app]", f'url = "{url}"')
+        return InstalledSource("job-runners[app]", f'url = "{url}"')
     path = Path(unquote(urlsplit(url).path))
     if "dir_info" in origin:
-        return OwnSource("job-runners[app]", _in_folder(path))
+        return InstalledSource("job-runners[app]", _in_folder(path))
     if not path.is_file():
         raise UnusableAppFolder(
             f"Job Runners was installed from {path}, which no longer exists. A project needs a "
             "copy of it. Put the wheel there again, and repeat the command"
         )
-    return OwnSource(exact, f'path = "wheels/{path.name}"', path)
+    return InstalledSource(exact_requirement, f'path = "wheels/{path.name}"', path)
 
 
 def _in_folder(path: Path) -> str:
