@@ -1,4 +1,4 @@
-"""Reload saved code, and report changes that can't be reloaded."""
+"""Watch the project's files: reload changed code, and report changes that need a restart."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,14 @@ from job_runners.local.function_pools import BrokenCode
 from job_runners.places import CODE, COMMAND, IS_INSTALLED, ROOT, relative_path
 
 _CHECK_SECONDS = 0.1
-_SHOWN_NAMES = 3
+_MAX_NAMES = 3
 
-Stat = dict[str, tuple[int, int]]
-"""The time and the size of each file."""
+FileStates = dict[str, tuple[int, int]]
+"""The modification time and the size of each file, by its path."""
 
 
 def describe(broken: BrokenCode) -> str:
-    """Return a mistake in the project's code, with its place and advice."""
+    """Describe reason the project's code can't be imported, with the place and advice."""
     with contextlib.suppress(UnusableAppFolder):
         app = find_app_folder()
         sources = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
@@ -33,52 +33,53 @@ def describe(broken: BrokenCode) -> str:
     return str(broken)
 
 
-def code_now() -> Stat:
+def code_files() -> FileStates:
     """Return the files whose changes reload the code."""
     app = find_app_folder()
     paths = [*app.sources.values(), app.lock] if app else []
     if not IS_INSTALLED:
         paths += [CODE / name for name in SHIPPED]
-    found: Stat = {}
+    states: FileStates = {}
     for path in paths:
-        _add(found, str(path))
+        _add_states(states, str(path))
     packages = sysconfig.get_path("purelib")
     with contextlib.suppress(OSError):
-        found[packages] = (Path(packages).stat().st_mtime_ns, 0)  # shows that a package is new
-    return found
+        # The folder's time changes when a package is installed.
+        states[packages] = (Path(packages).stat().st_mtime_ns, 0)
+    return states
 
 
-def start_inputs_now() -> Stat:
-    """Return the files whose changes need a new start."""
+def restart_files() -> FileStates:
+    """Return the files whose changes need a restart."""
     app = find_app_folder()
-    found: Stat = {}
+    states: FileStates = {}
     for path in (ROOT / "samconfig.toml", CODE / "job_runners" / "__init__.py"):
-        _add(found, str(path))
+        _add_states(states, str(path))
     if app:
-        _add(found, str(app.template))
-        _add(found, str(app.config))  # the worker classes
-    return found
+        _add_states(states, str(app.template))
+        _add_states(states, str(app.config))  # the worker classes
+    return states
 
 
-def _add(found: Stat, path: str) -> None:
-    """Add a file, or all files in a folder. This runs several times a second."""
+def _add_states(states: FileStates, path: str) -> None:
+    """Add a file, or all files in a folder. Keep this fast: it runs several times a second."""
     try:
         for entry in os.scandir(path):
             if entry.is_dir():
                 if entry.name != "__pycache__":
-                    _add(found, entry.path)
+                    _add_states(states, entry.path)
             else:
                 status = entry.stat()
-                found[entry.path] = (status.st_mtime_ns, status.st_size)
+                states[entry.path] = (status.st_mtime_ns, status.st_size)
     except NotADirectoryError:
         with contextlib.suppress(OSError):
             status = Path(path).stat()
-            found[path] = (status.st_mtime_ns, status.st_size)
-    except OSError:  # removed in this moment
+            states[path] = (status.st_mtime_ns, status.st_size)
+    except OSError:  # it was just removed
         return
 
 
-def _different(before: Stat, now: Stat) -> list[Path]:
+def _changed_paths(before: FileStates, now: FileStates) -> list[Path]:
     if before == now:
         return []
     paths = before.keys() | now.keys()
@@ -88,19 +89,20 @@ def _different(before: Stat, now: Stat) -> list[Path]:
 class CodeChanges:
     """Checks the files several times a second, and reloads changed code.
 
-    `load` imports the code and makes it active. It raises BrokenCode. Messages go to `say`. A file
-    in `home` lists the saved changes that aren't active yet, so that the command can report them.
+    `load` imports the code and activates it, or raises BrokenCode. `say` shows messages. A file in
+    `home` lists the saved changes that aren't active yet, so that other commands can warn of them.
     """
 
     def __init__(
         self, home: Path, load: Callable[[], Awaitable[None]], say: Callable[[str], None]
     ) -> None:
-        """Remember the files as they are now, which must be before the first import."""
+        """Remember the files' states. Call this before the first import."""
         self._home, self._load, self._say = home, load, say
-        self._code, self._inputs = code_now(), start_inputs_now()
+        self._code_files = code_files()
+        self._restart_files = restart_files()
         self._loading: asyncio.Task[None] | None = None
         self._problem = ""
-        self._said_inputs: list[Path] = []
+        self._reported_changes: list[Path] = []
 
     async def watch(self) -> None:
         """Watch until canceled."""
@@ -108,60 +110,63 @@ class CodeChanges:
             while True:
                 await asyncio.sleep(_CHECK_SECONDS)
                 with contextlib.suppress(UnusableAppFolder):
-                    self._check_inputs()
+                    self._check_restart_files()
                     await self._check_code()
         finally:
             if self._loading:
                 self._loading.cancel()
 
-    def reload(self, why: str) -> None:
+    def reload(self, reason: str) -> None:
         """Load the code again. A load that is in progress is stopped."""
         if self._loading:
             self._loading.cancel()
-        self._loading = asyncio.create_task(self._reload(why))
+        self._loading = asyncio.create_task(self._reload(reason))
 
-    def _check_inputs(self) -> None:
-        changed = _different(self._inputs, start_inputs_now())
-        if changed == self._said_inputs:
+    def _check_restart_files(self) -> None:
+        changed = _changed_paths(self._restart_files, restart_files())
+        if changed == self._reported_changes:
             return
-        self._said_inputs = changed
+        self._reported_changes = changed
         self._update_file()
         if changed:
             self._say(self._restart_hint())
 
     async def _check_code(self) -> None:
-        now = code_now()
-        changed = _different(self._code, now)
+        files = code_files()
+        changed = _changed_paths(self._code_files, files)
         if not changed or self._is_upgraded:
             return
         await asyncio.sleep(_CHECK_SECONDS / 2)
-        if code_now() != now:
-            return  # it is still being saved
-        self._code = now
+        if code_files() != files:
+            return  # an editor is still saving
+        self._code_files = files
         for path in changed:
-            # The compiled file names only the source's size and the second of its time.
+            # Delete the bytecode: Python wouldn't notice a change within the same second that
+            # keeps the source's size.
             if path.suffix == ".py":
                 with contextlib.suppress(OSError):
                     Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         names = [relative_path(path) for path in changed]
-        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-        self.reload(", ".join(names[:_SHOWN_NAMES]) + more)
+        text = ", ".join(names[:_MAX_NAMES])
+        if len(names) > _MAX_NAMES:
+            text += f" and {len(names) - _MAX_NAMES} more"
+        self.reload(text)
 
-    async def _reload(self, why: str) -> None:
-        began = time.monotonic()
+    async def _reload(self, reason: str) -> None:
+        started_at = time.monotonic()
         try:
             await self._load()
-        except BrokenCode as broken:
-            self._problem = describe(broken)
+        except BrokenCode as error:
+            self._problem = describe(error)
             self._say(f"{self._problem}\n  The previous code stays active.")
         else:
             self._problem = ""
-            self._say(f"Reloaded: {why} ({time.monotonic() - began:.1f} s)")
+            self._say(f"Reloaded: {reason} ({time.monotonic() - started_at:.1f} s)")
         self._update_file()
 
     @property
     def _is_upgraded(self) -> bool:
-        return IS_INSTALLED and CODE / "job_runners" / "__init__.py" in self._said_inputs
+        return IS_INSTALLED and CODE / "job_runners" / "__init__.py" in self._reported_changes
 
     def _restart_hint(self) -> str:
         if self._is_upgraded:
@@ -169,18 +174,19 @@ class CodeChanges:
                 "Job Runners has another version now. Press Ctrl-C in the terminal of "
                 f"`{COMMAND} run`, and start it again. Until then, your changes don't reload"
             )
-        names = [relative_path(each) for each in self._said_inputs]
-        has = "have" if len(names) > 1 else "has"
+        names = [relative_path(path) for path in self._reported_changes]
+        verb = "have" if len(names) > 1 else "has"
         return (
-            f"{' and '.join(names)} {has} changed. "
+            f"{' and '.join(names)} {verb} changed. "
             f"To apply this, press Ctrl-C and start `{COMMAND} run` again"
         )
 
     def _update_file(self) -> None:
+        """Write or delete the file that lists what isn't active yet."""
         lines = []
         if self._problem:
             lines.append(f"The saved code is not active: {self._problem.splitlines()[0]}")
-        if self._said_inputs:
+        if self._reported_changes:
             lines.append(self._restart_hint())
         file = self._home / OUTDATED_FILE
         if lines:

@@ -1,4 +1,4 @@
-"""The credentials of one run of the local AWS. Each run makes new ones."""
+"""The credentials of the local AWS. Each run creates new ones."""
 
 import secrets
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""Write the files with which other programs reach a running local AWS.
+"""Write the files that let other programs use a running local AWS.
 
-env.json is for sam local's --env-vars, and env.sh for a shell and its AWS tools.
+env.json is for sam local's --env-vars, and env.sh is for shells and the AWS tools in them.
 """
 
 import json
@@ -18,10 +18,13 @@ NAMES = ("env.json", "env.sh")
 
 
 def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
-    """Return the variables of events/env.json for a stack, whose port is reached at `host`."""
-    given: dict[str, str] = json.loads((DATA / "events" / "env.json").read_text())["Parameters"]
+    """Return the variables in events/env.json with a stack's values.
+
+    `host` is this machine's name for the program that reads them.
+    """
+    template: dict[str, str] = json.loads((DATA / "events" / "env.json").read_text())["Parameters"]
     endpoint = f"http://{host}:{urlsplit(stack.endpoint_url).port}"
-    return given | {
+    return template | {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ENDPOINT_URL_LAMBDA": endpoint,
         "JOBS_TABLE_NAME": stack.table_name,

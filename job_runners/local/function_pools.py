@@ -1,7 +1,10 @@
-"""A small Lambda: processes that run the functions, and the events that wait for one.
+"""A small Lambda: it runs a function's events in processes, and queues events until one is idle.
 
-It retries nothing. If the process of an event ends or takes too long, a failure record goes to the
-failures queue, as the template's configuration of the worker says.
+A template process imports the project's code once, and then creates the functions' processes, if
+possible by forks (function_process.py). Changed code gets a new template process.
+
+Nothing is retried. If a process ends or takes too long during an event, a failure record goes to
+the failures queue, as template.yaml configures it for the worker.
 """
 
 import asyncio
@@ -21,10 +24,10 @@ from job_runners.local.function_settings import FunctionSettings
 
 _MAX_REPLY = 2**26  # bytes
 _MAX_LINE = 2**20  # bytes of a log line, as in CloudWatch
-_GRACE = 10.0  # seconds after the limit of an import until its process is killed
+_GRACE_SECONDS = 10.0  # after the limit of an import, until its process is killed
 _END_SECONDS = 5.0
 
-Show = Callable[[str, list[str]], None]
+ShowLines = Callable[[str, list[str]], None]
 """Takes the name of a function, and the lines that it has logged."""
 Reply = dict[str, Any]
 """Has the `result` of an invocation, or its `errorType` and `errorMessage`."""
@@ -38,8 +41,8 @@ class BrokenCode(Exception):
         self.problem = problem
 
 
-class _Died(Exception):
-    """The process of an invocation has ended."""
+class _ProcessEnded(Exception):
+    """A process ended during an invocation. `last_line` is the last line that it logged."""
 
     def __init__(self, kind: str, text: str, last_line: str = "") -> None:
         super().__init__(text)
@@ -47,105 +50,111 @@ class _Died(Exception):
         self.reply = {"errorType": kind, "errorMessage": text}
 
 
-class Template:
+class TemplateProcess:
     """The template process of one version of the code, and the processes that it has created."""
 
     def __init__(
         self, start: Mapping[str, Any], environment: Mapping[str, str], folder: str
     ) -> None:
-        """Start importing in this environment and folder.
+        """Start importing the code.
 
-        `start` has the `environments` of the functions, as changes of this one; how the process
-        `creates` others ("fork", "spawn" or "auto"); and `import_seconds`, the longest import.
+        `start` is sent to the process:
+        - `environments`: for each function, how its variables differ from `environment`;
+        - `creates`: how functions' processes are created: "fork", "spawn" or "auto";
+        - `import_seconds`: the time limit of the import.
         """
-        self._control, theirs = socket.socketpair()
-        self._pipe, output = os.pipe()
+        self._control, process_end = socket.socketpair()
+        self._output_pipe, output = os.pipe()
         self._functions = list(start["environments"])
-        self._seconds = start["import_seconds"]
+        self._import_seconds = start["import_seconds"]
         self._process = subprocess.Popen(
             [
                 sys.executable,
                 "-P",
                 "-m",
                 "job_runners.local.function_process",
-                str(theirs.fileno()),
+                str(process_end.fileno()),
             ],
             env=dict(environment),
             cwd=folder,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[process_end.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C reaches only the supervisor
         )
-        theirs.close()
+        process_end.close()
         os.close(output)
         self._control.sendall(json.dumps(start).encode() + b"\n")
-        self._created: deque[asyncio.Future[tuple[int, asyncio.Future[int]]]] = deque()
-        self._exits: dict[int, asyncio.Future[int]] = {}  # of running processes
-        self.ready: dict[str, Any] = {}
+        # Requests for a process. Each gets its id, and a future for its exit status.
+        self._requests: deque[asyncio.Future[tuple[int, asyncio.Future[int]]]] = deque()
+        self._exits: dict[int, asyncio.Future[int]] = {}  # of running processes, by their ids
+        self.ready: dict[str, Any] = {}  # what function_process.main reports after the import
         self._is_retired = False
 
-    async def load(self, show: Show) -> None:
+    async def load(self, show: ShowLines) -> None:
         """Wait until the code is imported. Raises BrokenCode."""
-        self._output = _Output("import", self._pipe, show)
+        self._output = _Output("import", self._output_pipe, show)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         duplicate = self._control.dup()
         duplicate.setblocking(False)
         self._reader, self._writer = await asyncio.open_connection(sock=duplicate)
         try:
-            line = await asyncio.wait_for(self._reader.readline(), self._seconds + _GRACE)
+            time_limit = self._import_seconds + _GRACE_SECONDS
+            line = await asyncio.wait_for(self._reader.readline(), time_limit)
         except TimeoutError:  # an import that holds the interpreter's lock
             line = b""
         except BaseException:
             self.end()
             raise
         problem = {"kind": "", "text": "The process that imported your code ended", "places": []}
-        found = json.loads(line) if line else {"problem": problem | _NOTHING_MORE}
-        if "problem" in found:
+        report = json.loads(line) if line else {"problem": problem | _NO_DETAILS}
+        if "problem" in report:
             self.end()
-            raise BrokenCode(found["problem"])
-        self.ready = found["ready"]
+            raise BrokenCode(report["problem"])
+        self.ready = report["ready"]
         self._listener = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await self._reader.readline():
-                said = json.loads(line)
-                if "created" in said:
-                    pid = said["created"]
+                report = json.loads(line)
+                if "created" in report:
+                    pid = report["created"]
                     self._exits[pid] = asyncio.get_running_loop().create_future()
-                    self._created.popleft().set_result((pid, self._exits[pid]))
+                    self._requests.popleft().set_result((pid, self._exits[pid]))
                 else:
-                    self._exits.pop(said["exited"]).set_result(said["status"])
+                    self._exits.pop(report["exited"]).set_result(report["status"])
                     if self._is_retired and not self._exits:
                         break
-        for each in self._created:
-            each.set_exception(_Died("Runtime.ExitError", "The template process has ended"))
-        for pid in self._exits:  # nothing tells their ends any more
+        for request in self._requests:
+            request.set_exception(self._end_error())
+        for pid in self._exits:  # no process reports their exits anymore
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         self.end()
         if not self.ended.done():
             self.ended.set_result(None)
 
-    async def create(self, name: str, show: Show) -> "_Process":
-        """Return a new process of a function. Raises _Died."""
+    async def create(self, name: str, show: ShowLines) -> "_Process":
+        """Return a new process of a function. Raises _ProcessEnded."""
         if self.ended.done():
-            raise _Died("Runtime.ExitError", "The template process has ended")
-        ours, theirs = socket.socketpair()
-        read, write = os.pipe()
-        created = asyncio.get_running_loop().create_future()
-        self._created.append(created)
-        socket.send_fds(
-            self._control, [bytes([self._functions.index(name)])], [theirs.fileno(), write]
-        )
-        theirs.close()
-        os.close(write)
-        shown = _Output(name, read, show)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_REPLY)
-        pid, exited = await created
-        return _Process(self, pid, exited, reader, writer, shown)
+            raise self._end_error()
+        connection, process_end = socket.socketpair()
+        read_end, write_end = os.pipe()
+        request = asyncio.get_running_loop().create_future()
+        self._requests.append(request)
+        message = bytes([self._functions.index(name)])
+        socket.send_fds(self._control, [message], [process_end.fileno(), write_end])
+        process_end.close()
+        os.close(write_end)
+        output = _Output(name, read_end, show)
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_MAX_REPLY)
+        pid, exit_status = await request
+        return _Process(self, pid, exit_status, reader, writer, output)
+
+    def _end_error(self) -> _ProcessEnded:
+        return _ProcessEnded("Runtime.ExitError", "The template process has ended")
 
     @property
     def has_ended(self) -> bool:
@@ -171,13 +180,13 @@ class Template:
             self._process.wait()
 
 
-_NOTHING_MORE = {"missing": None, "is_ours": False, "may_be_setting": False}
+_NO_DETAILS = {"missing": None, "is_ours": False, "may_be_setting": False}
 
 
 class _Output:
-    """Shows the lines of a process, as they come, in the task `end`."""
+    """Shows the lines that a process prints, until its pipe closes. That ends the task `end`."""
 
-    def __init__(self, name: str, pipe: int, show: Show) -> None:
+    def __init__(self, name: str, pipe: int, show: ShowLines) -> None:
         self._name, self._show = name, show
         self.last_line = ""
         self.end = asyncio.create_task(self._follow(pipe))
@@ -187,16 +196,18 @@ class _Output:
         protocol = asyncio.StreamReaderProtocol(reader)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb"))
-        rest = b""
+        unfinished_line = b""
         while data := await reader.read(2**16):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > _MAX_LINE:
-                lines, rest = [*lines, rest], b""
-            self._pass_on(lines)
-        self._pass_on([rest] if rest else [])
+            *lines, unfinished_line = (unfinished_line + data).split(b"\n")
+            if len(unfinished_line) > _MAX_LINE:
+                lines.append(unfinished_line)
+                unfinished_line = b""
+            self._show_lines(lines)
+        if unfinished_line:
+            self._show_lines([unfinished_line])
         transport.close()
 
-    def _pass_on(self, lines: list[bytes]) -> None:
+    def _show_lines(self, lines: list[bytes]) -> None:
         if lines:
             texts = [line.decode(errors="replace") for line in lines]
             self.last_line = texts[-1]
@@ -208,58 +219,62 @@ class _Process:
 
     def __init__(
         self,
-        template: Template,
+        template: TemplateProcess,
         pid: int,
-        exited: "asyncio.Future[int]",
+        exit_status: "asyncio.Future[int]",
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         output: _Output,
     ) -> None:
-        self.template, self.pid, self._exited = template, pid, exited
+        self.template, self.pid, self._exit_status = template, pid, exit_status
         self._reader, self._writer, self._output = reader, writer, output
 
     async def call(self, event: Any, arn: str, seconds: float) -> Reply:
-        """Run an invocation. Raises _Died if it ends the process or takes too long."""
+        """Run an invocation. Raises _ProcessEnded if it ends the process or takes too long."""
         call = {"event": event, "arn": arn, "seconds": seconds, "request_id": str(uuid.uuid4())}
         self._writer.write(json.dumps(call).encode() + b"\n")
-        reading = asyncio.ensure_future(self._reader.readline())
-        sources: list[asyncio.Future[Any]] = [reading, self._exited]
-        # A program that the process has started may hold the connection open after its end.
-        await asyncio.wait(sources, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if reading.done() and reading.exception() is None and reading.result():
-            reply: Reply = json.loads(reading.result())
+        line = asyncio.ensure_future(self._reader.readline())
+        # Also wait for the exit: after it, a program that the process has started may still hold
+        # the connection open.
+        futures: list[asyncio.Future[Any]] = [line, self._exit_status]
+        await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if line.done() and line.exception() is None and line.result():
+            reply: Reply = json.loads(line.result())
             return reply
-        timed_out = not reading.done() and not self._exited.done()
-        reading.cancel()
+        timed_out = not line.done() and not self._exit_status.done()
+        line.cancel()
         await self._kill()
         if timed_out:
-            raise _Died("Sandbox.Timedout", f"Error: Task timed out after {seconds:.2f} seconds")
-        text = f"Error: Runtime exited with error: {self._end()}"
-        raise _Died("Runtime.ExitError", text, self._output.last_line)
+            text = f"Error: Task timed out after {seconds:.2f} seconds"
+            raise _ProcessEnded("Sandbox.Timedout", text)
+        text = f"Error: Runtime exited with error: {self._exit_text()}"
+        raise _ProcessEnded("Runtime.ExitError", text, self._output.last_line)
 
     async def _kill(self) -> None:
         """End the process, and wait until its last lines are shown."""
-        with contextlib.suppress(TimeoutError):  # it may already be ending
-            await asyncio.wait_for(
-                asyncio.shield(self._exited), 0.2 if self._reader.at_eof() else 0
-            )
-        if not self._exited.done():
+        # A process that has closed its connection is probably ending.
+        patience = 0.2 if self._reader.at_eof() else 0
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._exit_status), patience)
+        if not self._exit_status.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        sources: list[asyncio.Future[Any]] = [self._exited, self._output.end]
-        await asyncio.wait(sources, timeout=0.5)
+        futures: list[asyncio.Future[Any]] = [self._exit_status, self._output.end]
+        await asyncio.wait(futures, timeout=0.5)
         self._writer.close()
 
-    def _end(self) -> str:
-        if not self._exited.done():
+    def _exit_text(self) -> str:
+        if not self._exit_status.done():
             return "it closed its connection"
-        code = os.waitstatus_to_exitcode(self._exited.result())
-        return f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        code = os.waitstatus_to_exitcode(self._exit_status.result())
+        if code < 0:
+            return f"signal: {signal.Signals(-code).name}"
+        return f"exit status {code}"
 
     @property
     def has_ended(self) -> bool:
         """Whether the process has ended."""
-        return self._exited.done()
+        return self._exit_status.done()
 
     def close(self) -> None:
         """Let the process end. It must be idle."""
@@ -283,111 +298,127 @@ class Functions:
         self,
         settings: FunctionSettings,
         workers: int,
-        show: Show,
-        crashed: Callable[[str, Any, str, str], None],
+        show: ShowLines,
+        report_crash: Callable[[str, Any, str, str], None],
         record_failure: Callable[[str], None],
     ) -> None:
         """Prepare the pools.
 
-        `crashed` gets the function, the event, what has happened to the process, and its last line.
-        `record_failure` gets the text of each failure record."""
+        `workers` limits the worker's processes. `report_crash` gets the function, the event, what
+        happened to the process, and its last line. `record_failure` gets the text of each failure
+        record.
+        """
         self._settings, self._show = settings, show
-        self._crashed, self._record_failure = crashed, record_failure
+        self._report_crash, self._record_failure = report_crash, record_failure
         limits = {"api": 4, "worker": workers, "timer": 2, "failures": 1}
         if settings.is_legacy:
             limits["api"] += workers
-        self._run_work = {settings.runs_work, *settings.classes}
-        for name, its_class in settings.classes.items():
-            limits[name] = min(workers, settings.workers[its_class].get("concurrency", workers))
+        for name, class_name in settings.class_functions.items():
+            concurrency = settings.workers[class_name].get("concurrency", workers)
+            limits[name] = min(workers, concurrency)
         self._pools = {name: _Pool(limit) for name, limit in limits.items()}
         self.names = self._pools.keys()
-        self.template: Template | None = None  # that of the active code
-        self._templates: list[Template] = []  # also those whose processes are still busy
+        # the functions that run jobs and tasks
+        self._work_functions = {settings.work_function, *settings.class_functions}
+        self.template: TemplateProcess | None = None  # that of the active code
+        self._templates: list[TemplateProcess] = []  # also those whose processes are still busy
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unfinished: dict[int, tuple[str, Any]] = {}  # events and their functions
+        # the function and the event of each call of `send` that hasn't ended, by the event's id()
+        self._unfinished: dict[int, tuple[str, Any]] = {}
 
-    async def use(self, template: Template) -> None:
-        """Let all further invocations run this code."""
+    async def activate(self, template: TemplateProcess) -> None:
+        """Run this process's code in all further invocations."""
         old, self.template = self.template, template
-        self._templates = [*(each for each in self._templates if not each.has_ended), template]
+        self._templates = [running for running in self._templates if not running.has_ended]
+        self._templates.append(template)
         for name, pool in self._pools.items():
             for process in pool.idle:
                 process.close()
             pool.idle.clear()
-            self._pump(name)
+            self._start_waiting(name)
         if old:
             old.retire()
-        # Forks take milliseconds. A process that imports the code itself takes much longer, so
-        # only one of each function is created before it is needed.
-        forks = template.ready["creates"] == "fork"
-        for name in dict.fromkeys(("api", self._settings.runs_work)):
+        # Create processes before they are needed. A fork takes milliseconds. Otherwise, each
+        # process imports the code itself, so only one of each function is created.
+        is_fast = template.ready["creates"] == "fork"
+        for name in dict.fromkeys(("api", self._settings.work_function)):  # may be the same one
             pool = self._pools[name]
-            wanted = pool.limit if forks and name != "api" else 1
-            while len(pool.idle) + pool.busy < wanted:
+            count = pool.limit if is_fast and name != "api" else 1
+            while len(pool.idle) + pool.busy < count:
                 pool.idle.append(await template.create(name, self._show))
 
     async def invoke(self, function: str, event: Any) -> Reply:
         """Run a function and return its reply."""
-        answer = asyncio.get_running_loop().create_future()
-        self._pools[function].waiting.append((event, answer))
-        self._pump(function)
-        reply: Reply = await answer
-        return reply
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._pools[function].waiting.append((event, reply))
+        self._start_waiting(function)
+        return await reply
 
     def send(self, function: str, event: Any) -> None:
-        """Run a function later. If it fails and it runs work, record that."""
+        """Run a function in the background. If it runs jobs and tasks and fails, record that."""
         task = asyncio.create_task(self._run_event(function, event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _run_event(self, function: str, event: Any) -> None:
-        number = id(event)
-        self._unfinished[number] = function, event
+        event_id = id(event)
+        self._unfinished[event_id] = function, event
         try:
             reply = await self.invoke(function, event)
-            if "errorType" in reply and function in self._run_work:
+            if "errorType" in reply and function in self._work_functions:
                 self._record_failure(failure_record(event, reply))
         finally:
-            del self._unfinished[number]
+            del self._unfinished[event_id]
 
     def unfinished(self) -> Iterator[tuple[str, str, Any]]:
-        """Yield the events of functions that run work: "waiting" or "running", and the function."""
-        waiting = {id(event) for each in self._run_work for event, _ in self._pools[each].waiting}
-        for number, (function, event) in self._unfinished.items():
-            if function in self._run_work:
-                yield "waiting" if number in waiting else "running", function, event
+        """Yield the unfinished events of functions that run jobs and tasks.
 
-    def _pump(self, function: str) -> None:
+        Each comes with "waiting" or "running", and the function's name.
+        """
+        waiting = {
+            id(event) for name in self._work_functions for event, _ in self._pools[name].waiting
+        }
+        for event_id, (function, event) in self._unfinished.items():
+            if function in self._work_functions:
+                yield "waiting" if event_id in waiting else "running", function, event
+
+    def _start_waiting(self, function: str) -> None:
+        """Run waiting events, as many as there are processes for."""
         pool = self._pools[function]
-        pool.idle = [each for each in pool.idle if not each.has_ended]
+        pool.idle = [process for process in pool.idle if not process.has_ended]
         while self.template and pool.waiting and (pool.idle or pool.busy < pool.limit):
             process = pool.idle.pop() if pool.idle else None
+            event, reply = pool.waiting.popleft()
             pool.busy += 1
-            task = asyncio.create_task(self._run(function, process, *pool.waiting.popleft()))
+            task = asyncio.create_task(self._run(function, process, event, reply))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _run(
-        self, function: str, process: _Process | None, event: Any, answer: "asyncio.Future[Reply]"
+        self,
+        function: str,
+        process: _Process | None,
+        event: Any,
+        reply_future: "asyncio.Future[Reply]",
     ) -> None:
         pool, template = self._pools[function], self.template
-        assert template is not None  # noqa: S101 - _pump has checked it
+        assert template is not None  # noqa: S101 - _start_waiting has checked it
         arn, seconds = self._settings.arn(function), self._settings.timeout(function)
         try:
             process = process or await template.create(function, self._show)
             reply = await process.call(event, arn, seconds)
-        except _Died as died:
-            process, reply = None, died.reply
-            self._crashed(function, event, str(died), died.last_line)
+        except _ProcessEnded as end:
+            process, reply = None, end.reply
+            self._report_crash(function, event, str(end), end.last_line)
         finally:
             pool.busy -= 1
         if process and process.template is self.template:
             pool.idle.append(process)
         elif process:  # the code has changed
             process.close()
-        if not answer.cancelled():
-            answer.set_result(reply)
-        self._pump(function)
+        if not reply_future.cancelled():
+            reply_future.set_result(reply)
+        self._start_waiting(function)
 
     def end(self) -> None:
         """End all processes."""

@@ -1,11 +1,12 @@
-"""The processes of the functions.
+"""The program of the template process and of the functions' processes.
 
-`main` is the template process. It imports the project's code once. Then it creates a process for
-each request of the supervisor, by a fork where that is safe. A forked process continues like one
-that Lambda restores from a snapshot.
+The template process imports the project's code once. Then it creates a function's process for each
+request of the supervisor, by a fork where that is safe. A forked process continues like one that
+Lambda restores from a snapshot.
 
-The supervisor's end, however it comes, closes the control socket. Then the template process ends
-all processes that it has created, and itself.
+The control socket connects the supervisor and the template process. When the supervisor ends, even
+if it is killed, the socket closes. Then the template process ends all processes that it has
+created, and itself.
 """
 
 import json
@@ -25,7 +26,7 @@ from typing import Any, NoReturn
 
 FUNCTIONS = ("api", "worker", "timer", "failures")
 _SERVE = "serve"
-_SERVICES = ("dynamodb", "lambda", "sqs", "s3")  # whose clients are built before a fork
+_SERVICES = ("dynamodb", "lambda", "sqs", "s3")  # their clients are created before forks
 
 
 class Context:
@@ -48,14 +49,17 @@ class Context:
 
 
 def main() -> None:
-    """Run the template process: main SOCKET, or a spawned function: serve NAME CONNECTION."""
+    """Run the template process, with the argument SOCKET, or a spawned function's process.
+
+    The arguments of the latter are: serve NAME CONNECTION
+    """
     if sys.argv[1] == _SERVE:
         name, connection = sys.argv[2:]
-        kind = kind_of(name)
-        _serve(load([kind])[kind], int(connection))
+        module_name = kind_of(name)
+        _serve(load([module_name])[module_name], int(connection))
     control = socket.socket(fileno=int(sys.argv[1]))
     with control.makefile("rb", buffering=0) as lines:
-        start = json.loads(lines.readline())
+        start = json.loads(lines.readline())  # see function_pools.TemplateProcess
     watch = _ImportWatch(control, start["import_seconds"])
     try:
         functions = load(FUNCTIONS)
@@ -63,20 +67,21 @@ def main() -> None:
         from job_runners.building.import_check import describe
 
         watch.stop()
-        _send(control, problem=describe(error))
+        _report(control, problem=describe(error))
         return
     watch.stop()
-    threads = [each.name for each in threading.enumerate()[1:]]
+    threads = [thread.name for thread in threading.enumerate()[1:]]
     creates = start["creates"]
-    if creates == "auto":
+    if creates == "auto":  # a fork doesn't copy threads, and is safe only on Linux
         creates = "spawn" if threads or sys.platform != "linux" else "fork"
-    _Template(control, start["environments"], functions if creates == "fork" else {}).run(
-        {"creates": creates, "threads": threads, **_names()}
+    factory = _ProcessFactory(
+        control, start["environments"], functions if creates == "fork" else {}
     )
+    factory.run({"creates": creates, "threads": threads, **_own_names()})
 
 
 def kind_of(function: str) -> str:
-    """Return which of FUNCTIONS has the code of a function: of worker-large, it is worker."""
+    """Return which of FUNCTIONS has a function's code, such as worker for worker-large."""
     return function.partition("-")[0]
 
 
@@ -85,70 +90,74 @@ def load(functions: Collection[str]) -> dict[str, Any]:
 
     An error names the mistake in the user's code.
     """
-    # Imported here because the supervisor imports this module.
+    # Imported here because the supervisor, which imports this module, doesn't need them.
     from job_runners.engine.registry.registry import registry
     from job_runners.handlers import snapshot
 
     modules = {name: import_module(f"job_runners.handlers.{name}") for name in functions}
     for name in registry().modules():
-        import_module(name)  # so that a mistake is shown with its place
+        import_module(name)  # resolve_all's errors would lack the mistake's place
     registry().resolve_all()
     snapshot.before_snapshot(*_SERVICES)
     return modules
 
 
-def _names() -> dict[str, list[str]]:
-    """Return the names of the project's own jobs and tasks."""
+def _own_names() -> dict[str, list[str]]:
+    """Return the names of the project's own jobs and tasks, without the built-in ones."""
     from job_runners.engine.registry.registry import registry
     from job_runners.places import CODE
 
-    # This may be in the project's folder, below .venv.
-    built_in = str(CODE / "job_runners")
+    our_folder = str(CODE / "job_runners")  # may be below the project, in .venv
 
-    def own(definitions: Mapping[str, Any]) -> list[str]:
-        return [n for n, it in definitions.items() if not it.declared_in.file.startswith(built_in)]
+    def own_names(definitions: Mapping[str, Any]) -> list[str]:
+        return [
+            name
+            for name, definition in definitions.items()
+            if not definition.declared_in.file.startswith(our_folder)
+        ]
 
-    return {"jobs": own(registry().jobs), "tasks": own(registry().tasks)}
+    return {"jobs": own_names(registry().jobs), "tasks": own_names(registry().tasks)}
 
 
 class _ImportWatch:
-    """Ends this process if its import takes too long, or if the supervisor ends in that time."""
+    """Ends this process if the import takes too long, or if the supervisor ends during it."""
 
     def __init__(self, control: socket.socket, seconds: float) -> None:
         self._control, self._seconds = control, seconds
-        self._importing = threading.get_ident()
-        self._read, self._write = os.pipe()
+        self._import_thread = threading.get_ident()
+        self._stop_read, self._stop_write = os.pipe()  # `stop` writes to this pipe
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop watching. No thread may be left when this process forks."""
-        os.write(self._write, b".")
+        os.write(self._stop_write, b".")
         self._thread.join()
-        os.close(self._read)
-        os.close(self._write)
+        os.close(self._stop_read)
+        os.close(self._stop_write)
 
     def _run(self) -> None:
-        sources: list[Any] = [self._control, self._read]
+        sources: list[Any] = [self._control, self._stop_read]
         ready, _, _ = select.select(sources, [], [], self._seconds)
-        if self._read in ready:
+        if self._stop_read in ready:
             return
         if not ready:
-            frame = sys._current_frames()[self._importing]
-            places = [(each.filename, each.lineno) for each in traceback.extract_stack(frame)]
+            frame = sys._current_frames()[self._import_thread]
+            stack = traceback.extract_stack(frame)
+            places = [(summary.filename, summary.lineno) for summary in stack]
             text = f"The import has not ended after {self._seconds:g} s"
             problem = {"kind": "TimeoutError", "text": text, "places": places, "is_ours": False}
-            _send(self._control, problem=problem | {"missing": None, "may_be_setting": False})
-        os.killpg(0, signal.SIGKILL)  # with the programs that the import has started
+            _report(self._control, problem=problem | {"missing": None, "may_be_setting": False})
+        os.killpg(0, signal.SIGKILL)  # also ends programs that the import has started
 
 
-def _send(control: socket.socket, **fields: Any) -> None:
+def _report(control: socket.socket, **fields: Any) -> None:
     with suppress(BrokenPipeError):
         control.sendall(json.dumps(fields).encode() + b"\n")
 
 
-class _Template:
-    """Creates processes of functions and reports their ends, until the control socket closes."""
+class _ProcessFactory:
+    """Creates functions' processes and reports their exits, until the control socket closes."""
 
     def __init__(
         self,
@@ -158,27 +167,28 @@ class _Template:
     ) -> None:
         self._control, self._environments, self._functions = control, environments, functions
         self._children: set[int] = set()
-        self._wake, self._awake = os.pipe()
-        os.set_blocking(self._awake, False)
+        self._wakeup_read, self._wakeup_write = os.pipe()  # a signal writes to this pipe
+        os.set_blocking(self._wakeup_write, False)
 
     def run(self, ready: Mapping[str, Any]) -> None:
         """Serve the supervisor until it closes the socket."""
-        signal.set_wakeup_fd(self._awake)
+        signal.set_wakeup_fd(self._wakeup_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        _send(self._control, ready=ready)
-        sources: list[Any] = [self._control, self._wake]
+        _report(self._control, ready=ready)
+        sources: list[Any] = [self._control, self._wakeup_read]
         while True:
-            found, _, _ = select.select(sources, [], [])
-            if self._wake in found:
-                os.read(self._wake, 64)
+            ready_sources, _, _ = select.select(sources, [], [])
+            if self._wakeup_read in ready_sources:
+                os.read(self._wakeup_read, 64)
             self._reap()
-            if self._control in found and not self._create_next():
+            if self._control in ready_sources and not self._create_process():
                 break
         for child in self._children:
             _kill_group(child)
         os.killpg(0, signal.SIGKILL)
 
     def _reap(self) -> None:
+        """Report the children that have exited."""
         while True:
             try:
                 child, status = os.waitpid(-1, os.WNOHANG)
@@ -186,12 +196,12 @@ class _Template:
                 return
             if child == 0:
                 return
-            if child in self._children:  # and not one that the import has started
+            if child in self._children:  # other children were started by the import
                 self._children.discard(child)
-                _kill_group(child)  # programs that it has started and left
-                _send(self._control, exited=child, status=status)
+                _kill_group(child)  # ends programs that the child has left behind
+                _report(self._control, exited=child, status=status)
 
-    def _create_next(self) -> bool:
+    def _create_process(self) -> bool:
         """Create one process. Return False if the supervisor has ended."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
@@ -200,29 +210,33 @@ class _Template:
         if not data:
             return False
         name = list(self._environments)[data[0]]
-        child = (self._fork if self._functions else self._spawn)(name, *descriptors)
+        connection, output = descriptors
+        if self._functions:
+            child = self._fork(name, connection, output)
+        else:
+            child = self._spawn(name, connection, output)
         self._children.add(child)
-        for each in descriptors:
-            os.close(each)
-        _send(self._control, created=child)
+        os.close(connection)
+        os.close(output)
+        _report(self._control, created=child)
         return True
 
     def _fork(self, name: str, connection: int, output: int) -> int:
         child = os.fork()
         if child:
-            with suppress(OSError):  # the child does it too, whichever comes first
+            with suppress(OSError):  # the child may have done so before
                 os.setpgid(child, child)
             return child
         try:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for each in (self._control.detach(), self._wake, self._awake):
-                os.close(each)
-            for each in (1, 2):
-                os.dup2(output, each)
+            for descriptor in (self._control.detach(), self._wakeup_read, self._wakeup_write):
+                os.close(descriptor)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
             os.close(output)
-            _become(self._environments[name])
+            _act_as_restored(self._environments[name])
             _serve(self._functions[kind_of(name)], connection)
         finally:
             os._exit(1)
@@ -247,7 +261,7 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _become(environment: Mapping[str, str | None]) -> None:
+def _act_as_restored(environment: Mapping[str, str | None]) -> None:
     """Act as a restored process of a function with these environment variables."""
     from job_runners import settings
     from job_runners.handlers import snapshot
@@ -260,7 +274,7 @@ def _become(environment: Mapping[str, str | None]) -> None:
 def _set_environment(
     variables: MutableMapping[str, str], environment: Mapping[str, str | None]
 ) -> None:
-    """Set a function's variables, and remove those of the other functions, which are None."""
+    """Set a function's variables. A variable that only other functions have is None: remove it."""
     for name, value in environment.items():
         if value is None:
             variables.pop(name, None)
@@ -272,21 +286,19 @@ def _serve(module: Any, connection: int) -> NoReturn:
     """Run invocations, one after another, until the supervisor closes the connection."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with socket.socket(fileno=connection) as held, held.makefile("rwb") as calls:
+    with socket.socket(fileno=connection) as supervisor, supervisor.makefile("rwb") as calls:
         for line in calls:
             call = json.loads(line)
-            reply: dict[str, Any]
             try:
-                reply = {"result": module.handler(call["event"], Context(call))}
-                answer = json.dumps(reply).encode()
+                result = module.handler(call["event"], Context(call))
+                reply = json.dumps({"result": result})
             except Exception as error:  # noqa: BLE001 - the caller gets it
                 traceback.print_exc()
-                reply = {"errorType": type(error).__name__, "errorMessage": str(error)}
-                answer = json.dumps(reply).encode()
+                reply = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
             sys.stdout.flush()
             sys.stderr.flush()
             try:
-                calls.write(answer + b"\n")
+                calls.write(reply.encode() + b"\n")
                 calls.flush()
             except BrokenPipeError:
                 break

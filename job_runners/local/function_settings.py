@@ -1,7 +1,7 @@
-"""What template.yaml sets for each function: environment, timeout, memory and routes.
+"""The functions' environment, timeout and memory, and the stack's routes, outputs and resources.
 
-The supervisor can't read the template, because only CloudFormation resolves it. So this module says
-the same for the local AWS. tests/build/test_local_settings.py compares it with the expanded
+template.yaml sets all of this on AWS, but only CloudFormation can resolve it. So this module
+repeats it for the local AWS. tests/build/test_local_settings.py compares it with the expanded
 template.
 """
 
@@ -22,9 +22,9 @@ STAGE = f"/_aws/execute-api/{API_ID}/$default"
 TABLE, COORDINATION_TABLE, BUCKET = "jobs", "coordination", "bucket"
 DELAY, FAILURES = "delay", "failures"
 DEAD_LETTERS = {DELAY: "delay-dead-letters", FAILURES: "failures-dead-letters"}
-VISIBILITY_SECONDS = 360  # of both queues
+VISIBILITY_SECONDS = 360  # of the queues DELAY and FAILURES
 
-# The open routes: everybody may call them.
+# The routes that anyone may call.
 OPEN_ROUTES = (
     "GET /",
     "GET /health",
@@ -34,8 +34,8 @@ OPEN_ROUTES = (
 )
 IAM_ROUTE, JWT_ROUTE = "ANY /{proxy+}", "$default"
 
-# The defaults of the template's parameters. A regular expression finds them at once, while reading
-# the whole template would take most of a start.
+# The defaults of the template's parameters. They are found with a regular expression, because
+# parsing the template would take most of the time of a start.
 _SECTION = re.search(r"^Parameters:\n(.*?)^\w", (DATA / "template.yaml").read_text(), re.M | re.S)
 PARAMETERS: dict[str, str] = dict(
     re.findall(
@@ -48,12 +48,12 @@ PARAMETERS: dict[str, str] = dict(
 
 @dataclass(frozen=True)
 class FunctionSettings:
-    """The settings of the functions of one local stack, whose port is on loopback."""
+    """The settings of one local stack and its functions."""
 
     name: str  # of the stack
-    port: int
-    given: Mapping[str, str] = field(default_factory=dict)  # parameters of the template
-    workers: Workers = field(default_factory=dict)  # the worker classes of app.toml
+    port: int  # on the loopback address
+    parameters: Mapping[str, str] = field(default_factory=dict)  # of the template, if set
+    workers: Workers = field(default_factory=dict)  # the worker classes in app.toml
 
     @property
     def endpoint_url(self) -> str:
@@ -62,32 +62,32 @@ class FunctionSettings:
 
     def parameter(self, name: str) -> str:
         """Return the value of a parameter of the template."""
-        return self.given.get(name) or PARAMETERS[name]
+        return self.parameters.get(name) or PARAMETERS[name]
 
     @property
     def is_legacy(self) -> bool:
-        """Whether the API function runs all work."""
+        """Whether the API function runs all jobs and tasks."""
         return self.parameter("JobRunner") == "legacy"
 
     @property
-    def runs_work(self) -> str:
+    def work_function(self) -> str:
         """The function that runs jobs and tasks."""
         return "api" if self.is_legacy else "worker"
 
     @property
-    def classes(self) -> dict[str, str]:
-        """The functions of the worker classes, and the class of each."""
-        return {f"worker-{each}": each for each in self.workers}
+    def class_functions(self) -> dict[str, str]:
+        """The worker class of each class's function."""
+        return {f"worker-{class_name}": class_name for class_name in self.workers}
 
     @property
     def functions(self) -> tuple[str, ...]:
         """All functions of the stack."""
-        return (*FUNCTIONS, *self.classes)
+        return (*FUNCTIONS, *self.class_functions)
 
     def arn(self, function: str) -> str:
-        """Return the ARN of a function. That of a function with an alias names the alias."""
+        """Return the ARN of a function, or of its alias if it has one."""
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.physical_name(function)}"
-        return f"{arn}:live" if function in ("api", "worker", *self.classes) else arn
+        return f"{arn}:live" if function in ("api", "worker", *self.class_functions) else arn
 
     def physical_name(self, function: str) -> str:
         """Return the name that a function has in Lambda."""
@@ -95,7 +95,7 @@ class FunctionSettings:
 
     def log_group(self, function: str) -> str:
         """Return the name of a function's log group."""
-        return f"/{self.name}/{'worker' if function in self.classes else function}"
+        return f"/{self.name}/{'worker' if function in self.class_functions else function}"
 
     def queue_url(self, name: str) -> str:
         """Return the URL of a queue."""
@@ -103,45 +103,55 @@ class FunctionSettings:
 
     def timeout(self, function: str) -> int:
         """Return the seconds that an invocation may take."""
-        if function in self.classes and "timeout" in self.workers[self.classes[function]]:
-            return self.workers[self.classes[function]]["timeout"]
-        if function == "worker" or function in self.classes:
+        timeout = self._class_setting(function, "timeout")
+        if timeout is not None:
+            return timeout
+        if function == "worker" or function in self.class_functions:
             return int(self.parameter("WorkerTimeout"))
         return 29 if function == "api" else 60
 
     def memory(self, function: str) -> int:
         """Return the megabytes of a function's memory."""
-        if function in self.classes and "memory" in self.workers[self.classes[function]]:
-            return self.workers[self.classes[function]]["memory"]
-        runs_work = function in ("worker", *self.classes) or (function == "api" and self.is_legacy)
-        return int(self.parameter("WorkerMemory")) if runs_work else 1024
+        memory = self._class_setting(function, "memory")
+        if memory is not None:
+            return memory
+        if function in ("worker", self.work_function, *self.class_functions):
+            return int(self.parameter("WorkerMemory"))
+        return 1024
 
-    def route(self) -> tuple[str, str]:
-        """Return the key and the authorization type of the route that is not open."""
-        return (JWT_ROUTE, "JWT") if self.parameter("JwtIssuer") else (IAM_ROUTE, "AWS_IAM")
+    def _class_setting(self, function: str, setting: str) -> int | None:
+        """Return a setting that app.toml has for the worker class of a function, or None."""
+        class_name = self.class_functions.get(function)
+        return self.workers[class_name].get(setting) if class_name else None
+
+    def protected_route(self) -> tuple[str, str]:
+        """Return the key and the authorization type of the route that isn't open."""
+        if self.parameter("JwtIssuer"):
+            return JWT_ROUTE, "JWT"
+        return IAM_ROUTE, "AWS_IAM"
 
     def environment(self, function: str) -> dict[str, str]:
         """Return the environment variables that the template gives a function."""
         legacy = "true" if self.is_legacy else ""
         queue = self.parameter("WorkQueueName")
-        own = {} if function == "worker" else self._worker_function(function)
+        variables = {} if function == "worker" else self._worker_variables(function)
         if function == "api":
-            own |= {
+            variables |= {
                 "ACCESS_MODE": "jwt" if self.parameter("JwtIssuer") else "iam",
                 "JWT_ORGANIZATION_CLAIM": self.parameter("JwtOrganizationClaim"),
                 "JWT_ROLES_CLAIM": self.parameter("JwtRolesClaim"),
                 "TEAM_NAME": self.parameter("TeamName"),
-                "WORKER_LOG_GROUP_NAME": self.log_group(self.runs_work),
+                "WORKER_LOG_GROUP_NAME": self.log_group(self.work_function),
             }
         if self.workers:
-            own |= {
+            variables |= {
                 "WORKER_CLASSES": ",".join(self.workers),
                 "WORKER_CLASS_PREFIX": self.physical_name("worker-"),
             }
-        if function in self.classes:
-            own["WORKER_CLASS"] = self.classes[function]
+        if function in self.class_functions:
+            variables["WORKER_CLASS"] = self.class_functions[function]
         traces = self.parameter("Traces") != "false"
-        return own | {
+        return variables | {
             "JOB_RUNNER": self.parameter("JobRunner"),
             "JOBS_TABLE_NAME": TABLE,
             "COORDINATION_TABLE_NAME": COORDINATION_TABLE,
@@ -173,10 +183,11 @@ class FunctionSettings:
             "AWS_ENDPOINT_URL_LAMBDA": "",
         }
 
-    def _worker_function(self, function: str) -> dict[str, str]:
+    def _worker_variables(self, function: str) -> dict[str, str]:
+        """Return the variable with the function to which another function sends jobs and tasks."""
         if function == "api" and self.is_legacy:
             return {}
-        worker = "worker" if function in self.classes else self.runs_work
+        worker = "worker" if function in self.class_functions else self.work_function
         return {"WORKER_LAMBDA_FUNCTION_NAME": self.arn(worker)}
 
     def lambda_environment(self, function: str) -> dict[str, str]:
@@ -207,31 +218,32 @@ class FunctionSettings:
             "JobsTableName": TABLE,
             "CoordinationTableName": COORDINATION_TABLE,
             "BucketName": BUCKET,
-            "WorkerFunctionArn": self.arn(self.runs_work),
+            "WorkerFunctionArn": self.arn(self.work_function),
             "TimerFunctionName": self.physical_name("timer"),
             "FailuresFunctionName": self.physical_name("failures"),
             "FailuresQueueUrl": self.queue_url(FAILURES),
             "FailuresDeadLetterQueueUrl": self.queue_url(DEAD_LETTERS[FAILURES]),
             "DelayQueueUrl": self.queue_url(DELAY),
-            **{f"{each.title()}LogGroupName": self.log_group(each) for each in FUNCTIONS},
+            **{f"{name.title()}LogGroupName": self.log_group(name) for name in FUNCTIONS},
             "AccessLogGroupName": self.log_group("access"),
             **({"WorkerClasses": ",".join(self.workers)} if self.workers else {}),
         }
 
     def resources(self) -> dict[str, tuple[str, str]]:
-        """Return the type and the physical id of resources, by their names in the template."""
-        groups = {
-            f"{each.title()}LogGroup": ("AWS::Logs::LogGroup", self.log_group(each))
-            for each in FUNCTIONS
+        """Return the type and the physical id of each resource, by its name in the template."""
+        log_groups = {
+            f"{name.title()}LogGroup": ("AWS::Logs::LogGroup", self.log_group(name))
+            for name in FUNCTIONS
         }
-        names = {each: each.title() for each in FUNCTIONS}
-        names |= {each: f"{name.title()}Worker" for each, name in self.classes.items()}
+        prefixes = {name: name.title() for name in FUNCTIONS}  # of the names in the template
+        for name, class_name in self.class_functions.items():
+            prefixes[name] = f"{class_name.title()}Worker"
         functions = {
-            f"{name}Function": ("AWS::Lambda::Function", self.physical_name(each))
-            for each, name in names.items()
+            f"{prefix}Function": ("AWS::Lambda::Function", self.physical_name(name))
+            for name, prefix in prefixes.items()
         }
         return {
-            **groups,
+            **log_groups,
             **functions,
             "HttpApi": ("AWS::ApiGatewayV2::Api", API_ID),
             "JobsTable": ("AWS::DynamoDB::Table", TABLE),

@@ -1,4 +1,4 @@
-"""API Gateway: the routes of the API, and the events that its function gets."""
+"""A local API Gateway: it finds a request's route, checks tokens, and calls the API function."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local.function_pools import Functions
 from job_runners.local.function_settings import API_ID, OPEN_ROUTES, STAGE, FunctionSettings
 from job_runners.local.guard import Head
-from job_runners.local.services import Answer
+from job_runners.local.services import Response
 from job_runners.local.tokens import InvalidToken, Issuer
 
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
@@ -22,7 +22,7 @@ class Gateway:
 
     def __init__(self, settings: FunctionSettings, functions: Functions) -> None:
         """Prepare the routes. Raises LocalProblem if JwtIssuer is set without JwtAudience."""
-        self._key, self._authorization = settings.route()
+        self._key, self._authorization = settings.protected_route()
         issuer = settings.parameter("JwtIssuer")
         self._issuer = Issuer(issuer, settings.parameter("JwtAudience")) if issuer else None
         self._functions = functions
@@ -34,29 +34,28 @@ class Gateway:
         return self._route(method, path.removeprefix(STAGE))[1]
 
     def _route(self, method: str, path: str) -> tuple[str, str]:
+        """Return the key and the authorization type of the route for a path."""
         for key in OPEN_ROUTES:
-            its_method, _, its_path = key.partition(" ")
-            fixed, brace, name = its_path.partition("{")
-            rest = path.removeprefix(fixed)
-            is_one_segment = rest != path and rest and ("+" in name or "/" not in rest)
-            if method == its_method and (is_one_segment if brace else path == its_path):
+            route_method, _, route_path = key.partition(" ")
+            if method == route_method and _matches(route_path, path):
                 return key, "NONE"
         return self._key, self._authorization
 
     def routes(self) -> list[dict[str, str]]:
-        """Return all routes as an answer of API Gateway lists them."""
-        found = [(key, "NONE") for key in OPEN_ROUTES] + [(self._key, self._authorization)]
-        return [{"routeKey": key, "authorizationType": kind} for key, kind in found]
+        """Return all routes as API Gateway's call GetRoutes lists them."""
+        pairs = [(key, "NONE") for key in OPEN_ROUTES]
+        pairs.append((self._key, self._authorization))
+        return [{"routeKey": key, "authorizationType": kind} for key, kind in pairs]
 
-    async def answer(
+    async def respond(
         self, head: Head, headers: dict[str, str], body: bytes, *, is_signed: bool
-    ) -> Answer:
-        """Answer a request to the stage, which the guard has admitted."""
+    ) -> Response:
+        """Return the response to a request of the stage that the guard has admitted."""
         path = head.path.removeprefix(STAGE)
         key, authorization = self._route(head.method, unquote(path))
         event = _event(head, path, key, headers, body)
         if authorization == "JWT":
-            assert self._issuer is not None  # noqa: S101 - it sets this authorization
+            assert self._issuer is not None  # noqa: S101 - with an issuer, the type is JWT
             try:
                 claims = await self._issuer.claims(headers.get("authorization", ""))
             except InvalidToken:
@@ -76,17 +75,29 @@ class Gateway:
         return result["statusCode"], result.get("headers") or {}, content
 
 
-def _message(status: int, text: str) -> Answer:
+def _matches(route_path: str, path: str) -> bool:
+    """Return whether a path matches a route's path, such as /answers/{token} or /{proxy+}."""
+    prefix, brace, variable = route_path.partition("{")
+    if not brace:
+        return path == route_path
+    value = path.removeprefix(prefix)
+    if not path.startswith(prefix) or not value:
+        return False
+    return "+" in variable or "/" not in value
+
+
+def _message(status: int, text: str) -> Response:
     return status, {"Content-Type": "application/json"}, json.dumps({"message": text}).encode()
 
 
 def _event(head: Head, path: str, key: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """Return the event of payload format 2.0."""
-    now, plain = time.time(), unquote(path)
+    """Return the event for the function, in payload format 2.0."""
+    now = time.time()
+    decoded_path = unquote(path)
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": key,
-        "rawPath": plain,
+        "rawPath": decoded_path,
         "rawQueryString": head.query,
         "headers": headers,
         "requestContext": {
@@ -95,7 +106,7 @@ def _event(head: Head, path: str, key: str, headers: dict[str, str], body: bytes
             "domainName": headers.get("host", ""),
             "http": {
                 "method": head.method,
-                "path": plain,
+                "path": decoded_path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
                 "userAgent": headers.get("user-agent", ""),
@@ -106,7 +117,7 @@ def _event(head: Head, path: str, key: str, headers: dict[str, str], body: bytes
             "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
             "timeEpoch": int(now * 1000),
         },
-        "pathParameters": {"proxy": plain.lstrip("/")},
+        "pathParameters": {"proxy": decoded_path.lstrip("/")},
         "isBase64Encoded": False,
     }
     if head.query:

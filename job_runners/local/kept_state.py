@@ -1,7 +1,8 @@
-"""The data that `run --keep` keeps for the next run: tables, files, parameters, queues and logs.
+"""Save and load the data that `run --keep` keeps: tables, files, parameters, queues and logs.
 
-The data is one file of JSON lines, which is replaced as a whole, and a folder of files that are
-named by their hashes. The file is written every few seconds while anything changes, and at the end.
+The data is one file of JSON lines, and a folder with the contents of files, which are named by
+their hashes. While anything changes, the data is saved every few seconds, and once more at the end.
+Each save replaces the whole file of JSON lines.
 """
 
 import asyncio
@@ -26,9 +27,10 @@ from job_runners.local.services import Services, backend, call_moto, put
 from job_runners.places import COMMAND
 
 _FORMAT = 1
-_SECONDS = 10.0
-_MOST_LINES = 5_000  # of each log group
-_FILES, _CHANGED = "files", "changed-since"
+_SAVE_SECONDS = 10.0
+_MAX_LOG_LINES = 5_000  # of each log group
+_FILES = "files"  # the folder with the contents of files
+_CHANGED = "changed-since"  # exists while changes aren't saved, with the time of the first one
 
 ABOUT_KEPT_DATA = (
     "Jobs, tables, files, parameters, queues and logs are kept, every 10 seconds and at Ctrl-C. A "
@@ -41,10 +43,10 @@ Line = dict[str, Any]
 
 
 class _File(NamedTuple):
-    """An object in a bucket, whose content moto has."""
+    """An object in a bucket."""
 
     bucket: str
-    key: Any
+    key: Any  # moto's object, with the content
 
     def line(self, digest: str) -> Line:
         key = self.key
@@ -60,27 +62,28 @@ class _File(NamedTuple):
 
 
 class _Snapshot(NamedTuple):
-    """Everything as it was at one moment. Nothing in it changes."""
+    """The data at one moment. It doesn't change, so a thread can write it."""
 
     tables: dict[str, list[Any]]
     files: list[_File]
-    lines: list[Line]  # everything else
+    other_lines: list[Line]
 
 
 class KeptState:
     """The folder of the kept data."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        """Read what the last run kept. If it can't be read, put it aside. Say so with `say`."""
+        """Read the last run's data, or move the folder away if that fails. `say` shows messages."""
         self._folder, self._say = folder, say
-        self._digests: dict[str, str] = {}  # of the files' contents, by their ETags
-        self._is_changed = self._has_failed = False
+        self._digests: dict[str, str] = {}  # the hashes of files, by their ETags
+        self._is_changed = False  # since the last save
+        self._has_failed = False  # whether the last save failed, or no save is possible
         self._lines: list[Line] = []
         try:
             if folder.exists() and any(folder.iterdir()):
                 self._lines = self._read()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._put_aside(error)
+            self._move_aside(error)
         if (folder / _CHANGED).exists():
             since = datetime.fromtimestamp((folder / _CHANGED).stat().st_mtime).astimezone()
             say(
@@ -93,40 +96,43 @@ class KeptState:
             first, *lines = [boundary.call_of(line.encode()) for line in file]
         if first.get("format") != _FORMAT or lines[-1:] != [{"kind": "end"}]:
             raise ValueError("it is of another version of Job Runners")
-        for each in lines:
-            if each["kind"] == "file" and not self._file(each["digest"]).exists():
-                raise ValueError(f"the content of {each['name']} is missing")
+        for line in lines:
+            if line["kind"] == "file" and not self._file(line["digest"]).exists():
+                raise ValueError(f"the content of {line['name']} is missing")
         return lines
 
     def _file(self, digest: str) -> Path:
         return self._folder / _FILES / digest
 
-    def _put_aside(self, error: Exception) -> None:
-        aside = self._folder.with_name(f"{self._folder.name}.unreadable-{int(time.time())}")
+    def _move_aside(self, error: Exception) -> None:
+        new_folder = self._folder.with_name(f"{self._folder.name}.unreadable-{int(time.time())}")
         try:
-            self._folder.rename(aside)
-            where = f"It is in {aside} now, and this run starts empty."
-        except OSError as failed:
-            where = f"It can't be moved away ({failed.strerror}), so this run keeps nothing."
+            self._folder.rename(new_folder)
+            result = f"It is in {new_folder} now, and this run starts empty."
+        except OSError as rename_error:
+            result = f"It can't be moved away ({rename_error.strerror}), so this run keeps nothing."
             self._has_failed = True
-        self._say(f"The kept data can't be read: {error}. {where}")
+        self._say(f"The kept data can't be read: {error}. {result}")
 
     # --- loading ----------------------------------------------------------------------------------
 
-    def load(self, services: Services, functions: Functions, runs_work: str) -> None:
-        """Add the kept data to the services, and continue the events that waited or ran."""
-        refused = 0
+    def load(self, services: Services, functions: Functions, work_function: str) -> None:
+        """Add the kept data to the services, and send the unfinished events again.
+
+        `work_function` is the function that runs jobs and tasks.
+        """
+        failed_count = 0
         for line in self._lines:
             try:
-                self._load_line(line, services, functions, runs_work)
+                self._load_line(line, services, functions, work_function)
             except Exception:  # noqa: BLE001 - kept data must never prevent a start
-                refused += 1
-        if refused:
-            self._say(f"{refused} rows, files or messages of the kept data can't be used.")
+                failed_count += 1
+        if failed_count:
+            self._say(f"{failed_count} rows, files or messages of the kept data can't be used.")
         self._lines.clear()
 
     def _load_line(
-        self, line: Line, services: Services, functions: Functions, runs_work: str
+        self, line: Line, services: Services, functions: Functions, work_function: str
     ) -> None:
         match line["kind"]:
             case "item":
@@ -153,9 +159,10 @@ class KeptState:
             case "log":
                 services.logs.write(line["group"], [line["text"]], line["time"])
             case "waiting":
-                known = line["function"] in functions.names  # not if its worker class was removed
-                functions.send(line["function"] if known else runs_work, line["event"])
-            case "running" if line["function"].startswith(runs_work):
+                # A function is missing if its worker class was removed.
+                exists = line["function"] in functions.names
+                functions.send(line["function"] if exists else work_function, line["event"])
+            case "running" if line["function"].startswith(work_function):
                 text = "The local AWS was stopped while the job ran"
                 reply = {"errorType": "Runtime.ExitError", "errorMessage": text}
                 put(FAILURES, failure_record(line["event"], reply))
@@ -167,29 +174,29 @@ class KeptState:
         if not self._is_changed and not self._has_failed:
             self._is_changed = True
             with contextlib.suppress(OSError):
-                self._folder.mkdir(mode=0o700, exist_ok=True)  # it holds people's data
+                self._folder.mkdir(mode=0o700, exist_ok=True)  # it has personal data
                 (self._folder / _CHANGED).touch()
 
     async def save_regularly(self, services: Services, functions: Functions, port: int) -> None:
         """Save changes every few seconds, until canceled."""
-        pause = _SECONDS
+        pause = _SAVE_SECONDS
         while True:
             await asyncio.sleep(pause)
             if self._is_changed:
-                began = time.monotonic()
+                started_at = time.monotonic()
                 self._is_changed = False
-                snapshot = _snapshot(services, functions)
+                snapshot = _take_snapshot(services, functions)
                 await asyncio.shield(asyncio.to_thread(self._write, snapshot, port))
-                # Much data takes long, and slows down everything else.
-                pause = max(_SECONDS, 20 * (time.monotonic() - began))
+                # A long save slows down everything else, so save large data less often.
+                pause = max(_SAVE_SECONDS, 20 * (time.monotonic() - started_at))
 
     def save(self, services: Services, functions: Functions, port: int) -> None:
         """Save everything, at the end of the run."""
         self._is_changed = False
-        self._write(_snapshot(services, functions), port)
+        self._write(_take_snapshot(services, functions), port)
 
     def _write(self, snapshot: _Snapshot, port: int) -> None:
-        """Write the data. If the disk is full, say so once, and keep the data before."""
+        """Write the data. If the disk is full, say so once, and leave the old data in place."""
         try:
             self._write_all(snapshot, port)
         except OSError as error:
@@ -208,56 +215,57 @@ class KeptState:
     def _write_all(self, snapshot: _Snapshot, port: int) -> None:
         (self._folder / _FILES).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)
-        files = [each.line(self._write_file(each.key)) for each in snapshot.files]
-        new = self._folder / f"{KEPT_STATE}.new"
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"format": _FORMAT, "port": port}) + "\n")
+        file_lines = [file.line(self._write_file(file.key)) for file in snapshot.files]
+        new_state = self._folder / f"{KEPT_STATE}.new"
+        new_state.unlink(missing_ok=True)
+        new_state.touch(mode=0o600)
+        with new_state.open("w", encoding="utf-8") as output:
+            output.write(json.dumps({"format": _FORMAT, "port": port}) + "\n")
             for name, items in snapshot.tables.items():
                 for item in items:
                     line = {"kind": "item", "table": name, "item": item.attributes}
-                    file.write(dynamo_json_dump(line) + "\n")
-            for line in (*files, *snapshot.lines, {"kind": "end"}):
-                file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._folder / KEPT_STATE)
-        used = {each["digest"] for each in files}
+                    output.write(dynamo_json_dump(line) + "\n")
+            for line in (*file_lines, *snapshot.other_lines, {"kind": "end"}):
+                output.write(json.dumps(line) + "\n")
+            output.flush()
+            os.fsync(output.fileno())
+        new_state.replace(self._folder / KEPT_STATE)
+        digests = {line["digest"] for line in file_lines}
         for path in (self._folder / _FILES).iterdir():
-            if path.name not in used:
+            if path.name not in digests:
                 path.unlink()
 
     def _write_file(self, key: Any) -> str:
-        """Write the content of an object, unless it is there. Return its hash."""
+        """Write the content of an object, unless its file exists. Return its hash."""
         digest = self._digests.get(key.etag)
         if digest is None or not self._file(digest).exists():
             content = key.value
-            digest = self._digests[key.etag] = hashlib.sha256(content).hexdigest()
-            new = self._file(f"{digest}.new")
-            new.write_bytes(content)
-            new.replace(self._file(digest))
+            digest = hashlib.sha256(content).hexdigest()
+            self._digests[key.etag] = digest
+            new_file = self._file(f"{digest}.new")
+            new_file.write_bytes(content)
+            new_file.replace(self._file(digest))
         return digest
 
 
 def _put_parameter(line: Line) -> None:
     call = {name.title(): line[name] for name in ("name", "description", "value", "type")}
     headers = {"x-amz-target": "AmazonSSM.PutParameter", "host": ""}
-    status, _, answer = call_moto("ssm", "POST", "/", headers, json.dumps(call).encode())
+    status, _, body = call_moto("ssm", "POST", "/", headers, json.dumps(call).encode())
     if status != 200:
-        raise ValueError(answer)
+        raise ValueError(body)
 
 
-def _snapshot(services: Services, functions: Functions) -> _Snapshot:
-    state = behind_moto.database()
+def _take_snapshot(services: Services, functions: Functions) -> _Snapshot:
+    database = behind_moto.database()
     tables = {
-        name: list(state.find_table(name).items.values()) for name in behind_moto.table_names()
+        name: list(database.find_table(name).items.values()) for name in behind_moto.table_names()
     }
     files = [
         _File(bucket.name, key)
         for bucket in backend("s3").buckets.values()
         for _, key in bucket.keys.items()
-        if hasattr(key, "value")  # and no delete marker
+        if hasattr(key, "value")  # a delete marker has none
     ]
     return _Snapshot(tables, files, [*_other_lines(services, functions)])
 
@@ -270,11 +278,11 @@ def _other_lines(services: Services, functions: Functions) -> Iterator[Line]:
             fields = {"type": newest.parameter_type, "description": newest.description}
             yield {"kind": "parameter", "name": name, "value": value, **fields}
     for name, queue in backend("sqs").queues.items():
-        for each in queue._messages:
-            fields = {"body": each.body, "visible_at": each.visible_at}
+        for message in queue._messages:
+            fields = {"body": message.body, "visible_at": message.visible_at}
             yield {"kind": "message", "queue": name, **fields}
     for group, lines in services.logs.lines.items():
-        for _, moment, text in islice(lines, max(0, len(lines) - _MOST_LINES), None):
-            yield {"kind": "log", "group": group, "time": moment, "text": text}
-    for state, function, event in functions.unfinished():
+        for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
+            yield {"kind": "log", "group": group, "time": time_ms, "text": text}
+    for state, function, event in functions.unfinished():  # the state is waiting or running
         yield {"kind": state, "function": function, "event": event}

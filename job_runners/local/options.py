@@ -9,7 +9,7 @@ from job_runners.local.problem import LocalProblem
 
 @dataclass(frozen=True)
 class Options:
-    """The options, by the names of their parameters in job_runners/cli/commands/run.py."""
+    """The options. job_runners/cli/commands/run.py has parameters of the same names."""
 
     keep: bool
     quiet: bool
@@ -23,9 +23,11 @@ class Options:
     @staticmethod
     def read(text: str) -> "Options":
         """Return the options that the command has passed as JSON. Raises LocalProblem."""
-        given: dict[str, Any] = json.loads(text)
-        pairs = [each.partition("=") for each in given.pop("parameters")]
-        for name, equals, _ in pairs:
+        options: dict[str, Any] = json.loads(text)
+        parameters = {}
+        for parameter in options.pop("parameters"):
+            name, equals, value = parameter.partition("=")
             if not equals:
                 raise LocalProblem(f"--parameter {name} has no value. Pass NAME=VALUE.")
-        return Options(parameters={name: value for name, _, value in pairs}, **given)
+            parameters[name] = value
+        return Options(parameters=parameters, **options)

@@ -1,4 +1,8 @@
-"""Create the plain resources of the project's own template, and resolve its outputs."""
+"""Create the resources of the app's own template (own.template.yaml) on the local AWS.
+
+moto can create some types of resources. The template's outputs are resolved, because some are
+parameters of our template.
+"""
 
 import re
 import tomllib
@@ -15,8 +19,8 @@ from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_settings import PARAMETERS, FunctionSettings
 from job_runners.local.problem import LocalProblem
 
-# moto's classes of resources that it can create from a template.
-_CLASSES = {
+# The types of resources that moto can create from a template, and its classes for them.
+_MODELS = {
     "AWS::DynamoDB::Table": "moto.dynamodb.models:Table",
     "AWS::Events::EventBus": "moto.events.models:EventBus",
     "AWS::S3::Bucket": "moto.s3.models:FakeBucket",
@@ -24,9 +28,9 @@ _CLASSES = {
     "AWS::SQS::Queue": "moto.sqs.models:Queue",
     "AWS::SSM::Parameter": "moto.ssm.models:Parameter",
 }
-# Permissions, which nothing on the local AWS checks.
-_UNCHECKED = re.compile(r"AWS::IAM::|.*(Policy|Permission)$|AWS::Logs::LogGroup$")
-_PSEUDO = {
+# The types that don't count as missing. Most are permissions, which the local AWS doesn't check.
+_IGNORED_TYPES = re.compile(r"AWS::IAM::|.*(Policy|Permission)$|AWS::Logs::LogGroup$")
+_PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": REGION,
     "AWS::Partition": "aws",
@@ -36,11 +40,14 @@ _PSEUDO = {
 
 
 class _Unresolved(Exception):
-    """A value that the local AWS doesn't have. The text is a part of the template."""
+    """The local AWS doesn't have a value. The message names the part of the template."""
 
 
-class OwnTemplate:
-    """The project's own template, with the resources that exist on the local AWS."""
+class AppTemplate:
+    """The app's own template, with its resources on the local AWS.
+
+    `missing` has the names and the types of the resources that the local AWS doesn't have.
+    """
 
     def __init__(self, path: Path, settings: FunctionSettings) -> None:
         """Create the resources. Raises LocalProblem if the template can't be read."""
@@ -50,106 +57,113 @@ class OwnTemplate:
         except (UnusableAppFolder, TypeError, KeyError, ValueError) as error:
             raise LocalProblem(f"{path} can't be read as a template: {error}") from None
         config = path.with_name("own.samconfig.toml")
-        given = override_values(tomllib.loads(config.read_text())) if config.exists() else {}
-        declared = self._template.get("Parameters") or {}
-        defaults = {name: each.get("Default") for name, each in declared.items()}
-        self._values = _PSEUDO | defaults | given | {OUR_STACK_NAME: settings.name}
+        values = override_values(tomllib.loads(config.read_text())) if config.exists() else {}
+        parameters = self._template.get("Parameters") or {}
+        defaults = {name: parameter.get("Default") for name, parameter in parameters.items()}
+        self._values = _PSEUDO_PARAMETERS | defaults | values | {OUR_STACK_NAME: settings.name}
         self._values["AWS::StackName"] = f"{settings.name}-app"
         self._settings = settings
-        self._created: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}  # moto's objects, by the names of the resources
         self.missing: list[str] = []
-        """The resources that the local AWS doesn't have, with their types."""
-        for name, each in self._resources.items():
+        for name, resource in self._resources.items():
             try:
-                self._resource(name)
-            except _Unresolved as part:
-                if not _UNCHECKED.match(each["Type"]):
-                    self.missing.append(f"{name} ({part})")
+                self._create(name)
+            except _Unresolved as error:
+                if not _IGNORED_TYPES.match(resource["Type"]):
+                    self.missing.append(f"{name} ({error})")
 
-    def hand_over(self) -> FunctionSettings:
-        """Return the settings with the outputs that are parameters of our template, and that
-        samconfig.toml doesn't set."""
+    def add_outputs(self) -> FunctionSettings:
+        """Return the settings, with outputs as parameters of our template.
+
+        Parameters that samconfig.toml sets don't change.
+        """
         outputs = {name: value for name, value in self.outputs().items() if name in PARAMETERS}
-        return replace(self._settings, given=outputs | dict(self._settings.given))
+        return replace(self._settings, parameters=outputs | dict(self._settings.parameters))
 
     def outputs(self) -> dict[str, str]:
         """Return the outputs that can be resolved."""
-        found = {}
-        for name, each in (self._template.get("Outputs") or {}).items():
+        values = {}
+        for name, output in (self._template.get("Outputs") or {}).items():
             try:
-                found[name] = str(self._resolved(each["Value"]))
+                values[name] = str(self._resolve(output["Value"]))
             except _Unresolved:
                 continue
-        return found
+        return values
 
-    def _resource(self, name: str) -> Any:
-        """Return moto's resource. Create it, and those that it refers to, if they don't exist."""
-        if name not in self._created:
-            each = self._resources.get(name, {"Type": name})
-            if each["Type"] not in _CLASSES:
-                raise _Unresolved(each["Type"])
-            if "Condition" in each:
-                raise _Unresolved(f"condition {each['Condition']}, which isn't evaluated here")
-            properties = self._resolved(each.get("Properties") or {})
-            module, _, kind = _CLASSES[each["Type"]].partition(":")
-            model = getattr(import_module(module), kind)
-            physical = properties.get(model.cloudformation_name_type())
-            text = physical or f"{self._settings.name}-app-{name}"
-            if each["Type"] == "AWS::S3::Bucket":
-                text = text.lower()
-            self._created[name] = model.create_from_cloudformation_json(
-                text, {"Properties": properties}, ACCOUNT, REGION
+    def _create(self, name: str) -> Any:
+        """Create a resource and those that it refers to, unless they exist. Return moto's object.
+
+        Raises _Unresolved.
+        """
+        if name not in self._models:
+            resource = self._resources.get(name, {"Type": name})
+            kind = resource["Type"]
+            if kind not in _MODELS:
+                raise _Unresolved(kind)
+            if "Condition" in resource:
+                raise _Unresolved(f"condition {resource['Condition']}, which isn't evaluated here")
+            properties = self._resolve(resource.get("Properties") or {})
+            module, _, class_name = _MODELS[kind].partition(":")
+            model = getattr(import_module(module), class_name)
+            physical_name = properties.get(model.cloudformation_name_type())
+            physical_name = physical_name or f"{self._settings.name}-app-{name}"
+            if kind == "AWS::S3::Bucket":
+                physical_name = physical_name.lower()
+            self._models[name] = model.create_from_cloudformation_json(
+                physical_name, {"Properties": properties}, ACCOUNT, REGION
             )
-        return self._created[name]
+        return self._models[name]
 
-    def _resolved(self, value: Any) -> Any:
+    def _resolve(self, value: Any) -> Any:
         """Return a value of the template without functions. Raises _Unresolved."""
         match value:
             case {"Ref": str(name)}:
                 return self._reference(name)
             case dict() if len(value) == 1 and next(iter(value)).startswith("Fn::"):
-                return self._called(value)
+                return self._call_function(value)
             case dict():
-                pairs = ((name, self._resolved(each)) for name, each in value.items())
-                return {name: each for name, each in pairs if each is not None}
+                pairs = ((name, self._resolve(inner)) for name, inner in value.items())
+                return {name: inner for name, inner in pairs if inner is not None}
             case list():
-                return [found for each in value if (found := self._resolved(each)) is not None]
+                items = map(self._resolve, value)
+                return [item for item in items if item is not None]
         return value
 
-    def _called(self, function: Any) -> Any:
-        match function:
+    def _call_function(self, call: Any) -> Any:
+        match call:
             case {"Fn::GetAtt": [str(name), str(attribute)]}:
                 return self._attribute(name, attribute)
             case {"Fn::Sub": str(text)}:
-                return self._substituted(text, {})
-            case {"Fn::Sub": [str(text), dict(more)]}:
-                return self._substituted(text, self._resolved(more))
-            case {"Fn::Join": [str(between), parts]}:
-                return between.join(str(each) for each in self._resolved(parts))
-        raise _Unresolved(next(iter(function)))
+                return self._substitute(text, {})
+            case {"Fn::Sub": [str(text), dict(variables)]}:
+                return self._substitute(text, self._resolve(variables))
+            case {"Fn::Join": [str(separator), parts]}:
+                return separator.join(map(str, self._resolve(parts)))
+        raise _Unresolved(next(iter(call)))
 
     def _reference(self, name: str) -> Any:
         if name in self._values:
             return self._values[name]
-        found = self._resource(name)
+        model = self._create(name)
         if self._resources[name]["Type"] == "AWS::SQS::Queue":
-            return self._settings.queue_url(found.name)
-        return getattr(found, "physical_resource_id", None) or found.name
+            return self._settings.queue_url(model.name)
+        return getattr(model, "physical_resource_id", None) or model.name
 
     def _attribute(self, name: str, attribute: str) -> Any:
-        found = self._resource(name)
+        model = self._create(name)
         if attribute in ("QueueName", "TopicName", "Name"):
-            return found.name
-        for each in ("arn", "queue_arn", "table_arn") if attribute == "Arn" else ():
-            if value := getattr(found, each, None):
-                return value
+            return model.name
+        if attribute == "Arn":
+            for moto_name in ("arn", "queue_arn", "table_arn"):
+                if value := getattr(model, moto_name, None):
+                    return value
         raise _Unresolved(f"{name}.{attribute}")
 
-    def _substituted(self, text: str, more: Mapping[str, Any]) -> str:
-        def replaced(match: re.Match[str]) -> str:
+    def _substitute(self, text: str, variables: Mapping[str, Any]) -> str:
+        def replacement(match: re.Match[str]) -> str:
             name, _, attribute = match[1].partition(".")
-            if name in more:
-                return str(more[name])
+            if name in variables:
+                return str(variables[name])
             return str(self._attribute(name, attribute) if attribute else self._reference(name))
 
-        return re.sub(r"\$\{([^!}]+)\}", replaced, text).replace("${!", "${")
+        return re.sub(r"\$\{([^!}]+)\}", replacement, text).replace("${!", "${")

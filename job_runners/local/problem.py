@@ -1,4 +1,4 @@
-"""Problems of the local AWS, with a message for a person."""
+"""The error that `job-runners run` shows as a message, without a traceback."""
 
 
 class LocalProblem(Exception):

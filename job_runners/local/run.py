@@ -23,24 +23,24 @@ class Stopped(BaseException):
 
 
 def main() -> int:
-    """Run until stopped. Return the exit code."""
-    for each in _END_SIGNALS:
-        signal.signal(each, _stop)
+    """Run until a signal stops the process. Return the exit code."""
+    for number in _END_SIGNALS:
+        signal.signal(number, _stop)
     try:
-        return _main()
+        return _run_with_errors_shown()
     except Stopped:
         return 0
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     # Ignore further signals, because a second Ctrl-C must not interrupt the cleanup.
-    for each in _END_SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+    for number in _END_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise Stopped
 
 
-def _main() -> int:
-    # Imported here so that a signal in the imports, which take a second, ends this process quietly.
+def _run_with_errors_shown() -> int:
+    # Imported here, because these imports take a second, and `main` handles signals during them.
     from job_runners.building.app_folder import UnusableAppFolder
     from job_runners.local.options import Options
     from job_runners.local.problem import LocalProblem
@@ -65,66 +65,75 @@ def _run(options: "Options", status: "Status") -> None:
     from job_runners.local.containers import bridge_addresses
     from job_runners.local.credentials import Credentials
     from job_runners.local.function_settings import FunctionSettings
-    from job_runners.local.run_folder import kept_port, only_run
+    from job_runners.local.run_folder import exclusive_folder, kept_port
     from job_runners.places import ROOT
 
     addresses = [options.listen] if options.listen else bridge_addresses()
     app = find_app_folder()
-    with only_run() as home:
+    with exclusive_folder() as home:
         status.start()
-        sockets = _bound(addresses, kept_port() if options.keep else 0)
-        port = sockets[0].getsockname()[1]
-        parameters = work_parameters() | options.parameters
-        name, workers = configured_name() or "job-runners", app.workers if app else {}
-        settings = FunctionSettings(name, port, parameters, workers)
-        own = None
+        sockets = _bind_sockets(addresses, kept_port() if options.keep else 0)
+        settings = FunctionSettings(
+            name=configured_name() or "job-runners",
+            port=sockets[0].getsockname()[1],
+            parameters=work_parameters() | options.parameters,
+            workers=app.workers if app else {},
+        )
+        app_template = None
         if app and app.template.exists():
-            from job_runners.local.own_template import OwnTemplate
+            from job_runners.local.own_template import AppTemplate  # most apps have no template
 
-            own = OwnTemplate(app.template, settings)
-            settings = own.hand_over()
+            app_template = AppTemplate(app.template, settings)
+            settings = app_template.add_outputs()
         credentials = Credentials.random()
-        # The template process imports the code while this process imports moto.
-        from job_runners.local.start import Start
+        from job_runners.local.start import TemplateLauncher
 
-        start = Start(settings, credentials, options, app.path if app else ROOT, home)
-        first = start.template()
+        # Another process imports the project's code. Start it before the imports below, which take
+        # a second too.
+        launcher = TemplateLauncher(settings, credentials, options, app.path if app else ROOT, home)
+        template_process = launcher.launch()
         import asyncio
 
         from job_runners.local.supervisor import Supervisor, supervise
 
-        supervisor = Supervisor(settings, credentials, options, addresses, own)
-        asyncio.run(supervise(supervisor, start, first, sockets, home, status))
+        supervisor = Supervisor(settings, credentials, options, addresses, app_template)
+        asyncio.run(supervise(supervisor, launcher, template_process, sockets, home, status))
 
 
-def _bound(addresses: list[str], port: int) -> "list[socket.socket]":
-    """Return sockets on one port of loopback and of these addresses. Raises LocalProblem.
+def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.socket]":
+    """Return sockets on the loopback address and on `addresses`, all with one port.
 
-    The port is this one, unless it is 0 or another program uses it.
+    If `preferred_port` is 0 or in use, the system chooses the port. Raises LocalProblem.
     """
     import socket
 
+    loopback = socket.socket()
+    loopback.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        loopback.bind(("127.0.0.1", preferred_port))
+    except OSError:
+        # Only links in kept data need the preferred port.
+        _bind(loopback, "127.0.0.1", 0)
+    port = loopback.getsockname()[1]
+    sockets = [loopback]
+    for address in addresses:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _bind(sock, address, port)
+        sockets.append(sock)
+    return sockets
+
+
+def _bind(sock: "socket.socket", address: str, port: int) -> None:
     from job_runners.local.problem import LocalProblem
 
-    sockets: list[socket.socket] = []
-    for address in ("127.0.0.1", *addresses):
-        each = socket.socket()
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            try:
-                each.bind((address, port))
-            except OSError:
-                if sockets or not port:
-                    raise
-                each.bind((address, 0))  # only old links need the port of the kept data
-        except OSError as error:
-            raise LocalProblem(
-                f"The local AWS can't listen on {address}: {error.strerror}. Pass an address of "
-                "this machine to --listen, or leave it out."
-            ) from None
-        port = each.getsockname()[1]
-        sockets.append(each)
-    return sockets
+    try:
+        sock.bind((address, port))
+    except OSError as error:
+        raise LocalProblem(
+            f"The local AWS can't listen on {address}: {error.strerror}. Pass an address of "
+            "this machine to --listen, or leave it out."
+        ) from None
 
 
 if __name__ == "__main__":

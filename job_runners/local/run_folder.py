@@ -1,4 +1,4 @@
-"""The folder .local: it exists only while a local AWS runs, and belongs to one run at a time."""
+"""Manage the folder .local, which exists only while a local AWS runs. Only one run can use it."""
 
 import contextlib
 import fcntl
@@ -13,48 +13,47 @@ from job_runners.cli.stack import Stack
 from job_runners.local import env_file
 from job_runners.local.problem import LocalProblem
 
-KEPT = HOME.with_name(f"{HOME.name}.kept")  # the folder for the data that --keep keeps
-KEPT_STATE = "state.jsonl"  # its file. The first line has the port
+KEPT_FOLDER = HOME.with_name(f"{HOME.name}.kept")  # for `job-runners run --keep`
+KEPT_STATE = "state.jsonl"  # a file in this folder, whose first line has the port
 
 
 def kept_port() -> int:
-    """Return the port of the run that kept data, because links in the data have it, or 0."""
+    """Return the port of the run that kept data, or 0. Links in the data have this port."""
     try:
-        with (KEPT / KEPT_STATE).open(encoding="utf-8") as file:
+        with (KEPT_FOLDER / KEPT_STATE).open(encoding="utf-8") as file:
             return int(json.loads(file.readline())["port"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 
 
 @contextlib.contextmanager
-def only_run(home: Path = HOME) -> Iterator[Path]:
+def exclusive_folder(home: Path = HOME) -> Iterator[Path]:
     """Yield `home` as an empty folder that only this run uses, and remove it at the end.
 
-    If an earlier run was killed, remove its files first. Raises LocalProblem
-    if another run is up.
+    If an earlier run was killed, remove its files first. Raises LocalProblem if another run is up.
     """
-    # Lock the parent folder, which always exists. The system drops the lock however this process
-    # ends.
+    # Lock the parent folder, which always exists. The system releases the lock when this process
+    # ends, even if it is killed.
     folder = os.open(home.parent, os.O_RDONLY)
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LocalProblem(_already_up(home)) from None
+            raise LocalProblem(_already_up_message(home)) from None
         if home.exists():
             shutil.rmtree(home)
         home.mkdir(mode=0o700)  # it contains the credentials of the run
         try:
             yield home
         finally:
-            # The next run removes a file that a program of a job still adds now.
+            # If a program still adds files, the next run removes them.
             shutil.rmtree(home, ignore_errors=True)
     finally:
         os.close(folder)
 
 
 @contextlib.contextmanager
-def announced(stack: Stack, home: Path) -> Iterator[None]:
+def announce(stack: Stack, home: Path) -> Iterator[None]:
     """Write the stack's address and credentials to `home` during the with statement."""
     try:
         stack.save(home / STACK_FILE)
@@ -65,7 +64,7 @@ def announced(stack: Stack, home: Path) -> Iterator[None]:
             (home / name).unlink(missing_ok=True)
 
 
-def _already_up(home: Path) -> str:
+def _already_up_message(home: Path) -> str:
     try:
         url = json.loads((home / STACK_FILE).read_text())["api_url"]
     except (FileNotFoundError, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""Show where a local run is, and what to try next."""
+"""Show the addresses of a local run, and commands to try next."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
@@ -8,8 +8,8 @@ from rich.console import Console
 from job_runners.cli.stack import Stack
 from job_runners.places import COMMAND
 
-_REMOVES = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
-_MOST_NAMES = 5  # of jobs, and of tasks
+_REMOVAL_NOTE = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
+_MAX_NAMES = 5  # of jobs, and of tasks
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -18,57 +18,58 @@ def suggest(
     stack: Stack,
     dashboard: str,
     addresses: Sequence[str],
-    found: Mapping[str, Sequence[str]],
+    names: Mapping[str, Sequence[str]],
     *,
     keeps: bool,
 ) -> None:
-    """Show where the stack is, and suggest what to try.
+    """Show the stack's addresses, and commands to try.
 
-    `found` has the names of the project's `jobs` and `tasks`. `keeps` says whether the data is
-    kept.
+    `dashboard` is its URL. `names` has the names of the project's `jobs` and `tasks`. `keeps` says
+    whether the data is kept after the end.
     """
     port = urlsplit(stack.endpoint_url).port
-    containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
+    containers = "".join(f", for containers at http://{address}:{port}" for address in addresses)
     lines = f"""
   Dashboard    {dashboard} (signs your browser's requests; only for this machine)
   API          {stack.api_url}
   AWS          {stack.endpoint_url}{containers}; takes only signed requests
   Credentials  .local/env.sh, new in each run; after `. .local/env.sh` AWS clients use this AWS
   All details  .local/stack.json
-  Your code    {_names(found)}; reloads when you save; mistakes are shown here
+  Your code    {_list_names(names)}; reloads when you save; mistakes are shown here
   Not here     IAM and the template: `{COMMAND} build` checks the template, a deploy uses both
 
 Try, in another terminal
-{_first_steps(found)}
+{_first_steps(names)}
   {COMMAND} doctor
 
 After `. .local/env.sh` in that terminal, also try
   {_curl("execute-api")} \\
     '{stack.api_url}/jobs?organization_id=default'
 
-Ctrl-C stops it and {"keeps its data." if keeps else _REMOVES}"""
+Ctrl-C stops it and {"keeps its data." if keeps else _REMOVAL_NOTE}"""
     console.print(lines, markup=False)
 
 
-def _names(found: Mapping[str, Sequence[str]]) -> str:
+def _list_names(names: Mapping[str, Sequence[str]]) -> str:
     """Return the first names of the jobs and tasks, and the number of the others."""
     parts = []
     for kind in ("jobs", "tasks"):
-        names = found[kind]
-        if names:
-            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-            parts.append(f"{kind} {', '.join(names[:_MOST_NAMES])}{more}")
+        if names[kind]:
+            part = f"{kind} {', '.join(names[kind][:_MAX_NAMES])}"
+            if len(names[kind]) > _MAX_NAMES:
+                part += f" and {len(names[kind]) - _MAX_NAMES} more"
+            parts.append(part)
     return "; ".join(parts) or "has no jobs yet"
 
 
-def _first_steps(found: Mapping[str, Sequence[str]]) -> str:
+def _first_steps(names: Mapping[str, Sequence[str]]) -> str:
     """Return commands for the first job, or for creating one."""
-    if not found["jobs"]:
+    if not names["jobs"]:
         return f"""\
   {COMMAND} new NAME    writes a job of your own, which is loaded at once
   {COMMAND} types"""
     return f"""\
-  {COMMAND} types {found["jobs"][0]}    shows its fields, and how to dispatch it
+  {COMMAND} types {names["jobs"][0]}    shows its fields, and how to dispatch it
   {COMMAND} logs ID"""
 
 

@@ -1,7 +1,6 @@
-"""The AWS services of the local stack: the tables in memory, and moto for everything else.
+"""The AWS services of the local stack: our own DynamoDB in memory, and moto for the others.
 
-All calls are answered in one thread, so each is atomic. Nothing here checks signatures: guard.py
-does. moto imports a service's module at the first use.
+One thread handles all calls, so each is atomic. Signatures are checked before, by guard.py.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ from job_runners.local.function_settings import (
 )
 from job_runners.local.log_groups import LogGroups
 
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 """The status, the headers and the body of a response."""
 
 _MAX_RECEIVES = 100
@@ -39,7 +38,7 @@ _stubber = BotocoreStubber()
 
 
 def backend(service: str) -> Any:
-    """Return moto's data of a service in the local account and region."""
+    """Return moto's state of a service in the local account and region."""
     account = get_backend(service)[ACCOUNT]  # type: ignore[call-overload]
     return account["aws" if service == "s3" else REGION]
 
@@ -58,24 +57,24 @@ class Services:
         backend("s3").put_bucket_versioning(BUCKET, "Enabled")
         sqs = backend("sqs")
         for name, dead_letters in DEAD_LETTERS.items():
-            dead = sqs.create_queue(dead_letters, None)
-            redrive = {"deadLetterTargetArn": dead.queue_arn, "maxReceiveCount": _MAX_RECEIVES}
+            target = sqs.create_queue(dead_letters, None)
+            redrive = {"deadLetterTargetArn": target.queue_arn, "maxReceiveCount": _MAX_RECEIVES}
             timeout = str(VISIBILITY_SECONDS)
             sqs.create_queue(
                 name, None, RedrivePolicy=json.dumps(redrive), VisibilityTimeout=timeout
             )
 
-    async def answer(
+    async def respond(
         self, service: str, method: str, target: str, headers: dict[str, str], body: bytes
-    ) -> Answer:
-        """Answer a call that is already verified. `target` is the path with the query."""
+    ) -> Response:
+        """Return the response to an admitted call. `target` is the path with the query."""
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         if service == "dynamodb":
             return _dynamodb(operation, method, target, headers, body)
         if service == "logs" and operation == "FilterLogEvents":
-            found = self.logs.filter(json.loads(body))
-            if found is not None:
-                return 200, _JSON, json.dumps(found).encode()
+            events = self.logs.filter(json.loads(body))
+            if events is not None:
+                return 200, _JSON, json.dumps(events).encode()
         if service == "sqs" and operation == "ReceiveMessage":
             return await _receive(method, target, headers, body)
         if method not in ("GET", "HEAD"):
@@ -85,47 +84,51 @@ class Services:
 
 def _dynamodb(
     operation: str, method: str, target: str, headers: dict[str, str], body: bytes
-) -> Answer:
+) -> Response:
     call = boundary.call_of(body)
     try:
-        status, answer = boundary.answer_to(operation, call)
+        status, content = boundary.answer_to(operation, call)
     except Unsupported:
         with behind_moto.items_of(operation, call):
             return call_moto("dynamodb", method, target, headers, body)
-    return status, _JSON, dynamo_json_dump(answer).encode()
+    return status, _JSON, dynamo_json_dump(content).encode()
 
 
-async def _receive(method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-    """Wait for messages as long as the call asks for. moto's own wait would stop all calls."""
+async def _receive(method: str, target: str, headers: dict[str, str], body: bytes) -> Response:
+    """Wait for messages as long as the call asks for. A wait in moto would block all calls."""
     call = json.loads(body)
-    until = time.monotonic() + min(float(call.get("WaitTimeSeconds") or 0), 20)
-    now = json.dumps(call | {"WaitTimeSeconds": 0}).encode()
+    deadline = time.monotonic() + min(float(call.get("WaitTimeSeconds") or 0), 20)
+    body_without_wait = json.dumps(call | {"WaitTimeSeconds": 0}).encode()
     while True:
-        answer = call_moto("sqs", method, target, headers, now)
-        if answer[0] != 200 or b'"Messages"' in answer[2] or time.monotonic() >= until:
-            return answer
+        response = call_moto("sqs", method, target, headers, body_without_wait)
+        status, _, content = response
+        if status != 200 or b'"Messages"' in content or time.monotonic() >= deadline:
+            return response
         await asyncio.sleep(_POLL_SECONDS)
 
 
 def call_moto(
     service: str, method: str, target: str, headers: dict[str, str], body: bytes
-) -> Answer:
-    """Let moto answer a call."""
+) -> Response:
+    """Pass a call to moto, and return its response."""
     host = "s3.amazonaws.com" if service == "s3" else f"{service}.{REGION}.amazonaws.com"
-    given = HTTPHeaders()
+    moto_headers = HTTPHeaders()
     for name, value in headers.items():
-        given[name] = host if name == "host" else value
-    request = AWSPreparedRequest(method, f"https://{host}{target}", given, body, False)
-    found: Any = _stubber.process_request(request)
-    if found is None:
+        moto_headers[name] = host if name == "host" else value
+    request = AWSPreparedRequest(
+        method, f"https://{host}{target}", moto_headers, body, stream_output=False
+    )
+    response: Any = _stubber.process_request(request)
+    if response is None:
         problem = {"__type": "UnknownOperation", "message": f"The local AWS has no {service}."}
         return 400, _JSON, json.dumps(problem).encode()
-    status, answered, data = found
-    return status, dict(answered), data if isinstance(data, bytes) else str(data).encode()
+    status, response_headers, data = response
+    content = data if isinstance(data, bytes) else str(data).encode()
+    return status, dict(response_headers), content
 
 
 def receive(queue: str) -> list[Any]:
-    """Return messages of a queue that are due."""
+    """Return up to ten messages of a queue."""
     if not backend("sqs").queues[queue]._messages:
         return []
     return list(backend("sqs").receive_message(queue, 10, 0, VISIBILITY_SECONDS))
@@ -141,10 +144,10 @@ def delete(queue: str, message: Any) -> None:
     backend("sqs").delete_message(queue, message.receipt_handle)
 
 
-def sent_texts() -> Answer:
-    """Answer which texts SNS was asked to send to phones, by number."""
-    texts: dict[str, list[str]] = {}
-    for number, text, *_ in backend("sns").sms_messages.values():
-        texts.setdefault(number, []).append(text)
-    answer = json.dumps({"sms_messages": texts}).encode()
-    return 200, {"Content-Type": "application/json"}, answer
+def sms_messages() -> Response:
+    """Return the SMS messages that SNS was asked to send, by phone number."""
+    messages: dict[str, list[str]] = {}
+    for phone_number, text, *_ in backend("sns").sms_messages.values():
+        messages.setdefault(phone_number, []).append(text)
+    body = json.dumps({"sms_messages": messages}).encode()
+    return 200, {"Content-Type": "application/json"}, body

@@ -1,4 +1,4 @@
-"""Answer the calls of the command about the local stack and its functions."""
+"""Handle AWS calls about the local stack itself: CloudFormation, API Gateway and Lambda."""
 
 import asyncio
 import json
@@ -14,25 +14,25 @@ from job_runners.local.function_process import kind_of
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Head
-from job_runners.local.services import Answer
+from job_runners.local.services import Response
 
 _RUNTIME = {"CodeSha256": "local", "Runtime": "python3", "Architectures": ["local"], "Version": "1"}
 _JSON = {"Content-Type": "application/json"}
 
 
-class StackAnswers:
-    """Answers the calls that are about the local stack and its functions."""
+class StackCalls:
+    """Handles calls about the local stack and its functions."""
 
     def __init__(self, settings: FunctionSettings, functions: Functions, gateway: Gateway) -> None:
         self._settings, self._functions, self._gateway = settings, functions, gateway
         self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._by_name = {settings.physical_name(each): each for each in settings.functions}
+        self._by_name = {settings.physical_name(name): name for name in settings.functions}
 
-    async def answer(
+    async def respond(
         self, service: str, head: Head, headers: Mapping[str, str], body: bytes
-    ) -> Answer | None:
-        """Answer a call, or return None if another service must."""
-        parts = [unquote(each) for each in head.path.split("/")]
+    ) -> Response | None:
+        """Return the response to a call, or None if the call is for another service."""
+        parts = [unquote(part) for part in head.path.split("/")]
         if service == "cloudformation":
             return self._cloudformation(dict(parse_qsl(body.decode())))
         if service == "apigateway":
@@ -42,23 +42,24 @@ class StackAnswers:
         match parts:
             case ["", _, "functions", name, "invocations"]:
                 return await self._invoke(name, headers, body)
-            case ["", _, "functions", name, "configuration"] if found := self._function(name):
-                return 200, _JSON, json.dumps(self._configuration(found)).encode()
+            case ["", _, "functions", name, "configuration"] if function := self._function(name):
+                return 200, _JSON, json.dumps(self._configuration(function)).encode()
             case ["", _, "functions", name, "aliases", alias] if self._function(name):
-                answer = {"Name": alias, "FunctionVersion": "1", "RoutingConfig": {}}
-                return 200, _JSON, json.dumps(answer).encode()
+                content = {"Name": alias, "FunctionVersion": "1", "RoutingConfig": {}}
+                return 200, _JSON, json.dumps(content).encode()
             case ["", _, "event-source-mappings", name]:
-                kinds = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
-                answer = {"UUID": name, "State": "Enabled", **kinds}
-                return 200, _JSON, json.dumps(answer).encode()
+                response_types = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
+                content = {"UUID": name, "State": "Enabled", **response_types}
+                return 200, _JSON, json.dumps(content).encode()
         return _not_found(head.path)
 
     def _function(self, name: str) -> str | None:
-        """Return the function that a name, or an ARN with or without an alias, means."""
+        """Find a function by its name or its ARN, which may have an alias."""
         parts = name.split(":")
-        return self._by_name.get(parts[6] if len(parts) > 6 else parts[0])
+        is_arn = len(parts) > 6
+        return self._by_name.get(parts[6] if is_arn else parts[0])
 
-    async def _invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Response:
         function = self._function(name)
         if function is None:
             return _not_found(name)
@@ -86,20 +87,22 @@ class StackAnswers:
             "State": "Active",
         }
 
-    def _cloudformation(self, call: Mapping[str, str]) -> Answer:
+    def _cloudformation(self, call: Mapping[str, str]) -> Response:
         operation, name = call.get("Action", ""), call.get("StackName", "")
         if name not in (self._settings.name, ""):
             return _xml_error("ValidationError", f"Stack with id {name} does not exist")
         if operation == "DescribeStacks":
-            outputs = _members(
+            outputs = _member_elements(
                 {"OutputKey": key, "OutputValue": value}
                 for key, value in self._settings.outputs().items()
             )
             stack = {"StackName": self._settings.name, "StackStatus": "CREATE_COMPLETE"}
             stack |= {"CreationTime": self._created, "StackId": self._stack_id}
-            text = f"<Stacks><member>{_fields(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"
+            text = (
+                f"<Stacks><member>{_elements(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"
+            )
         elif operation == "ListStackResources":
-            listed = _members(
+            resources = _member_elements(
                 {
                     "LogicalResourceId": logical,
                     "PhysicalResourceId": physical,
@@ -109,10 +112,10 @@ class StackAnswers:
                 }
                 for logical, (kind, physical) in self._settings.resources().items()
             )
-            text = f"<StackResourceSummaries>{listed}</StackResourceSummaries>"
+            text = f"<StackResourceSummaries>{resources}</StackResourceSummaries>"
         else:
-            known = "The local AWS answers only DescribeStacks and ListStackResources."
-            return _xml_error("InvalidAction", known)
+            problem = "The local AWS answers only DescribeStacks and ListStackResources."
+            return _xml_error("InvalidAction", problem)
         return _xml(200, f"<{operation}Result>{text}</{operation}Result>", f"{operation}Response")
 
     @property
@@ -120,25 +123,25 @@ class StackAnswers:
         return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{self._settings.name}/local"
 
 
-def _fields(values: Mapping[str, str]) -> str:
+def _elements(values: Mapping[str, str]) -> str:
     return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
 
 
-def _members(listed: Iterable[Mapping[str, str]]) -> str:
-    return "".join(f"<member>{_fields(each)}</member>" for each in listed)
+def _member_elements(members: Iterable[Mapping[str, str]]) -> str:
+    return "".join(f"<member>{_elements(member)}</member>" for member in members)
 
 
-def _xml_error(code: str, problem: str) -> Answer:
-    text = _fields({"Code": code, "Message": problem})
+def _xml_error(code: str, problem: str) -> Response:
+    text = _elements({"Code": code, "Message": problem})
     return _xml(400, f"<Error>{text}</Error>", "ErrorResponse")
 
 
-def _xml(status: int, text: str, root: str) -> Answer:
-    space = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"'
-    return status, {"Content-Type": "text/xml"}, f"<{root} {space}>{text}</{root}>".encode()
+def _xml(status: int, text: str, root: str) -> Response:
+    namespace = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"'
+    return status, {"Content-Type": "text/xml"}, f"<{root} {namespace}>{text}</{root}>".encode()
 
 
-def _not_found(name: str) -> Answer:
+def _not_found(name: str) -> Response:
     problem = {"Message": f"The local AWS has no {name}.", "Type": "User"}
-    kind = {"X-Amzn-Errortype": "ResourceNotFoundException"}
-    return 404, {**_JSON, **kind}, json.dumps(problem).encode()
+    headers = {**_JSON, "X-Amzn-Errortype": "ResourceNotFoundException"}
+    return 404, headers, json.dumps(problem).encode()

@@ -1,17 +1,17 @@
-"""Start template processes."""
+"""Start template processes, which import the project's code and create the functions' processes."""
 
 import os
 from pathlib import Path
 
 from job_runners.local.credentials import Credentials
-from job_runners.local.function_pools import Template
+from job_runners.local.function_pools import TemplateProcess
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.options import Options
 from job_runners.places import variables
 
 
-class Start:
-    """Starts template processes, the first one before the event loop runs."""
+class TemplateLauncher:
+    """Starts template processes: one for the first import, and one for each change of the code."""
 
     def __init__(
         self,
@@ -21,34 +21,41 @@ class Start:
         folder: Path,
         home: Path,
     ) -> None:
-        """Prepare the environments of functions that start in `folder`.
+        """Prepare the environments of the processes.
 
-        They write temporary files only below `home`.
+        They run in `folder`, and write temporary files only below `home`.
         """
         self._options, self._folder = options, folder
-        own = {
-            name: settings.environment(name) | settings.lambda_environment(name)
-            for name in settings.functions
+        by_function = {
+            function: settings.environment(function) | settings.lambda_environment(function)
+            for function in settings.functions
         }
-        every = {name: value for each in own.values() for name, value in each.items()}
+        # The import runs with the variables of all functions. A function's process then gets the
+        # values of its function. A variable that this function lacks is None, and is removed.
+        all_variables: dict[str, str] = {}
+        for environment in by_function.values():
+            all_variables |= environment
         self._environments = {
-            function: {name: each.get(name) for name in every} for function, each in own.items()
+            function: {name: environment.get(name) for name in all_variables}
+            for function, environment in by_function.items()
         }
-        inherited = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("AWS_")
+        }
         # As in a build, no module can read the app settings when it is imported.
-        every.pop("APP_SETTINGS_PATH")
+        del all_variables["APP_SETTINGS_PATH"]
         temporary = home / "tmp"
         temporary.mkdir()
-        own_files = {"TMPDIR": str(temporary), "WORKER_CLASSES": ",".join(settings.workers)}
+        local = {"TMPDIR": str(temporary), "WORKER_CLASSES": ",".join(settings.workers)}
         if options.loopback_webhooks:
-            own_files["LOOPBACK_WEBHOOKS"] = "true"
-        self._environment = inherited | variables() | own_files | credentials.variables | every
+            local["LOOPBACK_WEBHOOKS"] = "true"
+        self._environment = inherited | variables() | local | credentials.variables | all_variables
 
-    def template(self) -> Template:
+    def launch(self) -> TemplateProcess:
         """Start importing the code as it is now."""
         start = {
             "environments": self._environments,
             "creates": self._options.processes,
             "import_seconds": self._options.import_seconds,
         }
-        return Template(start, self._environment, str(self._folder))
+        return TemplateProcess(start, self._environment, str(self._folder))

@@ -1,4 +1,4 @@
-"""Run a local stack: the services, the functions, and what is shown in the terminal."""
+"""Run a local stack: start its services and functions, show their output, and stop them."""
 
 import asyncio
 import contextlib
@@ -18,8 +18,8 @@ from job_runners.client.signing import Signer
 from job_runners.local import services
 from job_runners.local.code_changes import CodeChanges, describe
 from job_runners.local.credentials import Credentials
-from job_runners.local.event_sources import pollers, tick
-from job_runners.local.function_pools import BrokenCode, Functions, Template
+from job_runners.local.event_sources import run_timer, start_pollers
+from job_runners.local.function_pools import BrokenCode, Functions, TemplateProcess
 from job_runners.local.function_settings import FAILURES, STAGE, FunctionSettings
 from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Guard, Head
@@ -27,17 +27,17 @@ from job_runners.local.http_server import HttpServer
 from job_runners.local.job_stream import JobStream
 from job_runners.local.kept_state import ABOUT_KEPT_DATA, KeptState
 from job_runners.local.options import Options
-from job_runners.local.own_template import OwnTemplate
+from job_runners.local.own_template import AppTemplate
 from job_runners.local.problem import LocalProblem
-from job_runners.local.run_folder import KEPT, announced
+from job_runners.local.run_folder import KEPT_FOLDER, announce
 from job_runners.local.screen import console, suggest
-from job_runners.local.services import Answer, Services
-from job_runners.local.stack_answers import StackAnswers
-from job_runners.local.start import Start
+from job_runners.local.services import Response, Services
+from job_runners.local.stack_answers import StackCalls
+from job_runners.local.start import TemplateLauncher
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_SECONDS = 0.03
-_NAME_CHARACTERS = 4  # of a job's id that are shown
+_ID_LENGTH = 4  # characters of a job's id that are shown
 
 
 class Supervisor:
@@ -49,21 +49,24 @@ class Supervisor:
         credentials: Credentials,
         options: Options,
         addresses: Sequence[str],
-        own_template: OwnTemplate | None,
+        app_template: AppTemplate | None,
     ) -> None:
-        """Create the stack's resources. Those of the project's own template exist already."""
+        """Create the stack's resources. Those of `app_template` exist already.
+
+        The server also listens on `addresses`, which belong to networks of containers.
+        """
         self.settings, self.options, self.addresses = settings, options, addresses
         self._stream = JobStream(console, quiet=options.quiet)
-        self._unseen: list[tuple[str, str]] = []  # lines that aren't shown yet
-        self.own_template = own_template
+        self._pending_lines: list[tuple[str, str]] = []  # lines that aren't shown yet
+        self.app_template = app_template
         self.stack = settings.stack(
             credentials.access_key_id,
             credentials.secret_access_key,
-            own_template.outputs() if own_template else {},
+            app_template.outputs() if app_template else {},
         )
         self.services = Services(settings)
         self.kept: KeptState | None = None
-        self.reload: Callable[[str], None] | None = None  # while saved changes are watched
+        self.reload: Callable[[str], None] | None = None  # set while CodeChanges watches the files
         self.functions = Functions(
             settings,
             options.workers,
@@ -72,7 +75,7 @@ class Supervisor:
             lambda record: services.put(FAILURES, record),
         )
         self._gateway = Gateway(settings, self.functions)
-        self._answers = StackAnswers(settings, self.functions, self._gateway)
+        self._stack_calls = StackCalls(settings, self.functions, self._gateway)
         secrets = {credentials.access_key_id: credentials.secret_access_key}
         guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)
@@ -81,17 +84,17 @@ class Supervisor:
         """Log lines at once. Show them a moment later, because the terminal is slow."""
         if function != "import":
             self.services.logs.write(self.settings.log_group(function), lines)
-        if not self._unseen:
+        if not self._pending_lines:
             asyncio.get_running_loop().call_later(_SHOW_SECONDS, self._flush)
-        self._unseen += [(function, line) for line in lines]
+        self._pending_lines += [(function, line) for line in lines]
 
     def _flush(self) -> None:
-        lines, self._unseen = self._unseen, []
+        lines, self._pending_lines = self._pending_lines, []
         try:
             self._stream.show(lines)
-        except BrokenPipeError:  # whatever showed the output has ended
+        except BrokenPipeError:  # the program that reads our output has ended
             signal.raise_signal(signal.SIGTERM)
-        except Exception as error:  # noqa: BLE001 - the lines after these must be shown
+        except Exception as error:  # noqa: BLE001 - later lines must still be shown
             self._stream.note(f"Some lines can't be shown: {type(error).__name__}")
 
     def note(self, text: str) -> None:
@@ -99,27 +102,29 @@ class Supervisor:
         self._flush()
         self._stream.note(text)
 
-    def _report_crash(self, function: str, event: Any, what: str, last_line: str) -> None:
-        """Show whose process has ended, because it could not log its own end."""
-        work = _name_of(event) or f"The {function} function"
-        last = f"\n  Its last line: {_message(last_line)}" if last_line else ""
-        self.note(f"{work} lost its process. {what}{last}")
+    def _report_crash(self, function: str, event: Any, problem: str, last_line: str) -> None:
+        """Show that a process has ended during an event, because it couldn't log that itself."""
+        name = _event_name(event) or f"The {function} function"
+        text = f"{name} lost its process. {problem}"
+        if last_line:
+            text += f"\n  Its last line: {_message(last_line)}"
+        self.note(text)
 
     def load_kept_data(self) -> None:
         """Add the data of the last run, if --keep asks for it, and show what is missing."""
         if self.options.keep:
             self.note(ABOUT_KEPT_DATA)
-            self.kept = KeptState(KEPT, self.note)
-            self.kept.load(self.services, self.functions, self.settings.runs_work)
+            self.kept = KeptState(KEPT_FOLDER, self.note)
+            self.kept.load(self.services, self.functions, self.settings.work_function)
             self.services.on_change = self.kept.note_change
-        if self.own_template and self.own_template.missing:
-            names = ", ".join(self.own_template.missing)
+        if self.app_template and self.app_template.missing:
+            names = ", ".join(self.app_template.missing)
             self.note(f"The local AWS doesn't have these resources of own.template.yaml: {names}")
 
-    def begin(self) -> list["asyncio.Task[Any]"]:
-        """Start the timer, the readers of queues, and what keeps data. Return their tasks."""
-        tasks = pollers(self.settings, self.functions)
-        tasks.append(asyncio.create_task(tick(self.functions)))
+    def start_tasks(self) -> list["asyncio.Task[Any]"]:
+        """Start the tasks that call the timer, poll queues and save kept data, and return them."""
+        tasks = start_pollers(self.settings, self.functions)
+        tasks.append(asyncio.create_task(run_timer(self.functions)))
         if self.kept:
             port = self.settings.port
             saving = self.kept.save_regularly(self.services, self.functions, port)
@@ -135,10 +140,10 @@ class Supervisor:
         self.functions.end()
         self._flush()
 
-    async def load(self, template: Template) -> None:
+    async def load(self, template: TemplateProcess) -> None:
         """Make a template's code the active code. Raises BrokenCode."""
         await template.load(self._show)
-        await self.functions.use(template)
+        await self.functions.activate(template)
         template.ended.add_done_callback(lambda _: self._restart(template))
         if template.ready["threads"]:
             names = ", ".join(template.ready["threads"])
@@ -147,39 +152,39 @@ class Supervisor:
                 "it again, and a start takes longer."
             )
 
-    def _restart(self, ended: Template) -> None:
+    def _restart(self, template: TemplateProcess) -> None:
         """Load the code again if the active template process was killed."""
-        if ended is self.functions.template and self.reload:
+        if template is self.functions.template and self.reload:
             self.reload("the process that had imported your code was killed")
 
     async def _respond(
         self, head: Head, headers: dict[str, str], body: bytes, service: str
-    ) -> Answer:
+    ) -> Response:
         try:
             if head.path.startswith(f"{STAGE}/"):
                 is_signed = service == "execute-api"
-                return await self._gateway.answer(head, headers, body, is_signed=is_signed)
+                return await self._gateway.respond(head, headers, body, is_signed=is_signed)
             if head.path == "/_local/sms-messages":
-                return services.sent_texts()
-            found = await self._answers.answer(service, head, headers, body)
-            if found is not None:
-                return found
+                return services.sms_messages()
+            response = await self._stack_calls.respond(service, head, headers, body)
+            if response is not None:
+                return response
             target = f"{head.path}?{head.query}" if head.query else head.path
-            return await self.services.answer(service, head.method, target, headers, body)
+            return await self.services.respond(service, head.method, target, headers, body)
         except Exception as error:  # noqa: BLE001 - a call must not end the server
             self.note(f"The local AWS can't answer a call of {service}: {error!r}")
             return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
 
 
-def _name_of(event: Any) -> str:
+def _event_name(event: Any) -> str:
     if not isinstance(event, dict):
         return ""
     name = event.get("job_type") or event.get("task_name") or event.get("name") or ""
-    return f"{name} {str(event.get('id', ''))[:_NAME_CHARACTERS]}".strip()
+    return f"{name} {str(event.get('id', ''))[:_ID_LENGTH]}".strip()
 
 
 def _message(line: str) -> str:
-    """Return the text of a log line of ours, or any other line as it is."""
+    """Return the message of a structured log line, or any other line as it is."""
     try:
         return str(json.loads(line)["message"])
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -194,54 +199,58 @@ def signer(stack: Stack) -> Signer:
 
 async def supervise(
     supervisor: Supervisor,
-    start: Start,
-    first: Template,
+    launcher: TemplateLauncher,
+    template: TemplateProcess,
     sockets: list[socket.socket],
     home: Path,
     status: Status,
 ) -> None:
-    """Run the stack until a signal comes. Raises LocalProblem if the code can't be imported."""
+    """Run the stack until a signal stops it. Raises LocalProblem if the code can't be imported.
+
+    `template` is already importing the code. `launcher` starts later template processes.
+    """
     stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
-    changes = CodeChanges(home, lambda: supervisor.load(start.template()), supervisor.note)
+    changes = CodeChanges(home, lambda: supervisor.load(launcher.launch()), supervisor.note)
     tasks: list[asyncio.Task[Any]] = []
     try:
         await supervisor.server.start(sockets)
-        if not await _unless(stop, supervisor.load(first)):
+        if not await _run_until(stop, supervisor.load(template)):
             return
         status.stop()
         supervisor.load_kept_data()
-        tasks += supervisor.begin()
+        tasks += supervisor.start_tasks()
         tasks.append(asyncio.create_task(changes.watch()))
         supervisor.reload = changes.reload
-        with signing_proxy(stack.api_url, signer(stack)) as dashboard, announced(stack, home):
-            suggest(stack, dashboard, supervisor.addresses, first.ready, keeps=options.keep)
+        with signing_proxy(stack.api_url, signer(stack)) as dashboard, announce(stack, home):
+            suggest(stack, dashboard, supervisor.addresses, template.ready, keeps=options.keep)
             await stop.wait()
-    except BrokenCode as broken:
-        raise LocalProblem(describe(broken)) from None
+    except BrokenCode as error:
+        raise LocalProblem(describe(error)) from None
     finally:
         for task in tasks:
             task.cancel()
         supervisor.end()
-        first.end()
+        template.end()
 
 
-async def _unless(stop: asyncio.Event, work: Any) -> bool:
-    """Do the work. If the event comes first, cancel the work and return False."""
-    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if doing.done():
-        await doing
+async def _run_until(stop: asyncio.Event, coroutine: Any) -> bool:
+    """Run a coroutine. If the event is set first, cancel the coroutine and return False."""
+    task = asyncio.ensure_future(coroutine)
+    stop_task = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([task, stop_task], return_when=asyncio.FIRST_COMPLETED)
+    stop_task.cancel()
+    if task.done():
+        await task
         return True
-    doing.cancel()
+    task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await doing
+        await task
     return False
 
 
 def _stop_event() -> asyncio.Event:
-    """Return an event that a signal sets. Further signals don't interrupt the end."""
+    """Return an event that a signal sets. Further signals don't interrupt the cleanup."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for each in END_SIGNALS:
-        loop.add_signal_handler(each, stop.set)
+    for number in END_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
     return stop

@@ -1,4 +1,4 @@
-"""Check the tokens of callers, as the JWT authorizer of API Gateway does."""
+"""Check callers' tokens (JWT), as API Gateway's authorizer does."""
 
 import asyncio
 import base64
@@ -9,12 +9,12 @@ from typing import Any
 
 from job_runners.local.problem import LocalProblem
 
-_SECONDS = 5
-_LARGEST = 1_000_000  # bytes of an issuer's answer
+_TIMEOUT_SECONDS = 5
+_MAX_RESPONSE = 1_000_000  # bytes
 
 
 class InvalidToken(Exception):
-    """The token is missing, or not one that the issuer has made for this audience."""
+    """The token is missing or invalid, or the issuer didn't create it for this audience."""
 
 
 class Issuer:
@@ -23,21 +23,22 @@ class Issuer:
     def __init__(self, url: str, audience: str) -> None:
         if not audience:
             raise LocalProblem("JwtIssuer needs JwtAudience, because no token is accepted without.")
-        self._url, self._audience = url.rstrip("/"), audience
+        self._audience = audience
         self._issuer = url
-        self._keys: dict[str, Any] = {}
+        self._keys: dict[str, Any] = {}  # by their ids
 
     async def claims(self, authorization: str) -> dict[str, str]:
         """Return a token's claims as API Gateway passes them on. Raises InvalidToken."""
         try:
-            text, _, encoded = _token_in(authorization).rpartition(".")
-            header, claims = (_decoded(part) for part in text.split("."))
+            header_part, claims_part, signature = _read_token(authorization).split(".")
+            header, claims = _decode_json(header_part), _decode_json(claims_part)
             key = await self._key(header)
-            _verify(key, text.encode(), _bytes(encoded))
+            signed_text = f"{header_part}.{claims_part}".encode()
+            _verify(key, signed_text, _decode_base64(signature))
             self._check(claims)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidToken(str(error)) from None
-        return {name: _text(value) for name, value in claims.items()}
+        return {name: _claim_text(value) for name, value in claims.items()}
 
     async def _key(self, header: dict[str, Any]) -> Any:
         if header["alg"] != "RS256":
@@ -50,8 +51,8 @@ class Issuer:
         return self._keys[header["kid"]]
 
     def _fetch(self) -> dict[str, Any]:
-        configuration = _fetched(f"{self._url}/.well-known/openid-configuration")
-        return {each["kid"]: each for each in _fetched(configuration["jwks_uri"])["keys"]}
+        configuration = _fetch_json(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+        return {key["kid"]: key for key in _fetch_json(configuration["jwks_uri"])["keys"]}
 
     def _check(self, claims: dict[str, Any]) -> None:
         now = time.time()
@@ -63,7 +64,7 @@ class Issuer:
             raise InvalidToken("the token has expired, or isn't valid yet")
 
 
-def _token_in(authorization: str) -> str:
+def _read_token(authorization: str) -> str:
     kind, _, token = authorization.rpartition(" ")
     if kind.lower() not in ("bearer", "") or token.count(".") != 2:
         raise InvalidToken("no token")
@@ -76,31 +77,33 @@ def _verify(key: dict[str, str], text: bytes, signature: bytes) -> None:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-    numbers = (int.from_bytes(_bytes(key[name])) for name in ("e", "n"))
-    public = rsa.RSAPublicNumbers(*numbers).public_key()
+    exponent = int.from_bytes(_decode_base64(key["e"]))
+    modulus = int.from_bytes(_decode_base64(key["n"]))
+    public_key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
     try:
-        public.verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
+        public_key.verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
         raise InvalidToken("the signature is wrong") from None
 
 
-def _fetched(url: str) -> Any:
+def _fetch_json(url: str) -> Any:
     if not url.startswith(("https://", "http://")):
         raise InvalidToken(f"the issuer's address {url} isn't one of the web")
-    with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
-        return json.loads(answer.read(_LARGEST))
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 - checked above
+        return json.loads(response.read(_MAX_RESPONSE))
 
 
-def _decoded(part: str) -> Any:
-    return json.loads(_bytes(part))
+def _decode_json(part: str) -> Any:
+    return json.loads(_decode_base64(part))
 
 
-def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+def _decode_base64(text: str) -> bytes:
+    missing_padding = -len(text) % 4
+    return base64.urlsafe_b64decode(text + "=" * missing_padding)
 
 
-def _text(value: Any) -> str:
+def _claim_text(value: Any) -> str:
     """Return a claim as text. API Gateway turns a list into "[one two]"."""
     if isinstance(value, list):
-        return f"[{' '.join(map(_text, value))}]"
+        return f"[{' '.join(map(_claim_text, value))}]"
     return value if isinstance(value, str) else json.dumps(value)

@@ -56,7 +56,7 @@ class Resolved:
         physical = {name: each for name, (_, each) in self.settings.resources().items()}
         aliases = {
             f"{self.logical_id(each)}Aliaslive": self.settings.arn(each)
-            for each in ("api", "worker", *self.settings.classes)
+            for each in ("api", "worker", *self.settings.class_functions)
         }
         endpoint = {"AwsEndpointUrl": self.settings.endpoint_url, "AWS::URLSuffix": "local"}
         self._values = pseudo | defaults | given | physical | aliases | endpoint
@@ -124,7 +124,10 @@ def test_the_routes_are_those_of_the_template(given: dict[str, str]) -> None:
         each["Properties"]["RouteKey"]: each["Properties"]["AuthorizationType"]
         for each in of_type(resolved.template, "AWS::ApiGatewayV2::Route").values()
     }
-    assert routes == {**dict.fromkeys(OPEN_ROUTES, "NONE"), **dict([resolved.settings.route()])}
+    assert routes == {
+        **dict.fromkeys(OPEN_ROUTES, "NONE"),
+        **dict([resolved.settings.protected_route()]),
+    }
 
 
 def test_the_outputs_and_resources_are_those_of_the_template() -> None:

@@ -14,7 +14,7 @@ from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack, write_private
-from job_runners.local.run_folder import only_run
+from job_runners.local.run_folder import exclusive_folder
 from jobs_command import ID, FakeApi, RawText, job, jobs, problem
 
 LIST = "/jobs?organization_id=default&limit=100"
@@ -310,7 +310,7 @@ def test_while_the_local_aws_starts_no_other_stack_is_taken_for_it(
 ) -> None:
     home = tmp_path / ".local"
     monkeypatch.setattr(local_aws, "HOME", home)
-    with only_run(home):
+    with exclusive_folder(home):
         for words in (["list"], ["dispatch", "x", "--local"]):
             done = jobs(*words)
             assert (done.exit_code, done.stdout) == (6, "")

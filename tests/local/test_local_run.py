@@ -20,7 +20,7 @@ from fake_stack import OUTPUTS
 from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
 from job_runners.local.problem import LocalProblem
-from job_runners.local.run_folder import announced, only_run
+from job_runners.local.run_folder import announce, exclusive_folder
 from stack_clients import session
 
 # --- the interpreter --------------------------------------------------------------------------
@@ -118,15 +118,15 @@ def test_an_environment_is_made_again_only_when_it_has_to_be(tmp_path: Path) -> 
 
 
 def test_the_folder_is_there_only_during_the_run(tmp_path: Path) -> None:
-    with only_run(tmp_path / ".local") as home:
+    with exclusive_folder(tmp_path / ".local") as home:
         (home / "file").touch()
     assert not home.exists()
 
 
 def test_a_second_run_is_told_where_the_first_is_and_leaves_it_alone(tmp_path: Path) -> None:
-    with only_run(tmp_path / ".local") as home:
+    with exclusive_folder(tmp_path / ".local") as home:
         (home / "stack.json").write_text('{"api_url": "http://127.0.0.1:4566/api"}')
-        second = only_run(tmp_path / ".local")
+        second = exclusive_folder(tmp_path / ".local")
         with (
             pytest.raises(LocalProblem, match=r"already up at http://127\.0\.0\.1:4566/api"),
             second,
@@ -136,8 +136,11 @@ def test_a_second_run_is_told_where_the_first_is_and_leaves_it_alone(tmp_path: P
 
 
 def test_a_second_run_is_told_when_the_first_is_not_up_yet_or_no_more(tmp_path: Path) -> None:
-    second = only_run(tmp_path / ".local")
-    with only_run(tmp_path / ".local"), pytest.raises(LocalProblem, match="starting, or stopping"):
+    second = exclusive_folder(tmp_path / ".local")
+    with (
+        exclusive_folder(tmp_path / ".local"),
+        pytest.raises(LocalProblem, match="starting, or stopping"),
+    ):
         second.__enter__()
 
 
@@ -145,14 +148,14 @@ def test_the_files_of_a_run_that_was_killed_are_removed_by_the_next_run(tmp_path
     left = tmp_path / ".local" / "tmp" / "file"
     left.parent.mkdir(parents=True)
     left.touch()
-    with only_run(tmp_path / ".local") as home:
+    with exclusive_folder(tmp_path / ".local") as home:
         assert list(home.iterdir()) == []
 
 
 def test_nothing_says_that_a_run_is_up_once_it_is_stopping(tmp_path: Path) -> None:
     stack = Stack.from_outputs("job-runners", "us-east-1", {**OUTPUTS, "ApiId": "abc"}, "http://a")
-    with only_run(tmp_path / ".local") as home:
-        with announced(stack, home):
+    with exclusive_folder(tmp_path / ".local") as home:
+        with announce(stack, home):
             assert {path.name for path in home.iterdir()} == {"stack.json", "env.json", "env.sh"}
         assert list(home.iterdir()) == []
 
@@ -236,9 +239,9 @@ def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:
     stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://127.0.0.1:4566")
     stack = replace(stack, aws_access_key_id="key", aws_secret_access_key="hidden")
     assert "hidden" not in repr(stack)
-    with only_run(tmp_path / ".local") as home:
+    with exclusive_folder(tmp_path / ".local") as home:
         (home / "stack.json").write_text("{}")  # whatever its mode was
-        with announced(stack, home):
+        with announce(stack, home):
             assert Stack.load(home / "stack.json") == stack
             modes = {path.name: path.stat().st_mode & 0o777 for path in (home, *home.iterdir())}
             wanted = {".local": 0o700, "stack.json": 0o600, "env.sh": 0o600, "env.json": 0o600}

@@ -7,8 +7,8 @@ import pytest
 
 from job_runners.local import screen
 from job_runners.local.function_settings import FunctionSettings
-from job_runners.local.log_groups import MOST_LINES, LogGroups
-from job_runners.local.own_template import OwnTemplate
+from job_runners.local.log_groups import MAX_LINES, LogGroups
+from job_runners.local.own_template import AppTemplate
 from job_runners.local.problem import LocalProblem
 
 SETTINGS = FunctionSettings("local-tests", 4566)
@@ -52,19 +52,19 @@ def test_a_page_has_at_most_some_megabytes() -> None:
 
 def test_the_oldest_lines_are_dropped() -> None:
     logs = LogGroups(["group"])
-    logs.write("group", map(str, range(MOST_LINES + 5)))
+    logs.write("group", map(str, range(MAX_LINES + 5)))
     found = messages(logs)
-    assert (found[0], len(found)) == ("5", MOST_LINES)
+    assert (found[0], len(found)) == ("5", MAX_LINES)
 
 
 # --- the project's own template ---------------------------------------------------------------
 
 
-def own(tmp_path: Path, text: str) -> OwnTemplate:
+def own(tmp_path: Path, text: str) -> AppTemplate:
     """Return a template of a project."""
     path = tmp_path / "own.template.yaml"
     path.write_text(text)
-    return OwnTemplate(path, SETTINGS)
+    return AppTemplate(path, SETTINGS)
 
 
 @pytest.mark.usefixtures("aws")
@@ -113,11 +113,11 @@ Outputs:
         "Small (condition IsBlue, which isn't evaluated here)",
         "Cluster (AWS::ECS::Cluster)",
     ]
-    settings = template.hand_over()
+    settings = template.add_outputs()
     assert settings.parameter("EventBusName") == "local-tests-app-bus"
     given = FunctionSettings("local-tests", 4566, {"EventBusName": "mine"})
     template._settings = given
-    assert template.hand_over().parameter("EventBusName") == "mine"
+    assert template.add_outputs().parameter("EventBusName") == "mine"
 
 
 @pytest.mark.parametrize("text", ["", "[", "Resources:", "a: b"])

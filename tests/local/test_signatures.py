@@ -10,7 +10,7 @@ import botocore.auth
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4QueryAuth
 
-from job_runners.local.signatures import Refused, Request, check, is_signed
+from job_runners.local.signatures import Request, RequestRefused, check, is_signed
 from signed_requests import KEY, SECRET, signed
 
 
@@ -19,7 +19,7 @@ def refusal(request: Request) -> str | None:
     assert is_signed(request.headers.get("authorization", ""), request.query)
     try:
         check(request, {KEY: SECRET}.get)
-    except Refused as refused:
+    except RequestRefused as refused:
         return refused.code
     return None
 

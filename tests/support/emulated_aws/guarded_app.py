@@ -7,8 +7,8 @@ port.
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from job_runners.local.guard import MAX_UNCHECKED, Guard, Head, refusal, too_large
-from job_runners.local.signatures import Refused
+from job_runners.local.guard import MAX_UNCHECKED, Guard, Head, body_too_large, error_response
+from job_runners.local.signatures import RequestRefused
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -61,8 +61,8 @@ class GuardedApp:
                     return  # the caller is gone, and the body is incomplete
                 check.check(body)
                 receive = _replay(body, receive)
-        except Refused as refused:
-            kind, content = refusal(refused, headers)
+        except RequestRefused as refused:
+            kind, content = error_response(refused, headers)
             answer = [
                 (b"content-type", kind.encode()),
                 (b"content-length", str(len(content)).encode()),
@@ -76,7 +76,7 @@ class GuardedApp:
 async def _read(receive: Receive, limit: int | None) -> bytes | None:
     """Return the whole body, which the signature covers, or None if the caller disconnects first.
 
-    Raises Refused for a body of more than `limit` bytes.
+    Raises RequestRefused for a body of more than `limit` bytes.
     """
     parts, size = [], 0
     while True:
@@ -86,7 +86,7 @@ async def _read(receive: Receive, limit: int | None) -> bytes | None:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if limit is not None and size > limit:
-            raise too_large()
+            raise body_too_large()
         if not message.get("more_body"):
             return b"".join(parts)
 
