@@ -1,4 +1,4 @@
-"""Reads that don't see the latest writes, as reads of DynamoDB that aren't consistent."""
+"""Let reads miss recent writes, as eventually consistent reads of DynamoDB can."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,47 +8,49 @@ from job_runners.fake_dynamodb.database import Database, Write
 from job_runners.fake_dynamodb.tables import Item, Key, Overlay, Table
 
 
-class _Landed(NamedTuple):
+class _RecentWrite(NamedTuple):
     write: Write
-    at: int
+    at: int  # milliseconds since 1970
 
 
 class RecentWrites:
-    """The recent writes of a database: at most `most`, none older than `longest` milliseconds."""
+    """The last `max_writes` writes of a database, none older than `max_age` milliseconds."""
 
     def __init__(
-        self, database: Database, *, most: int, longest: int, now: Callable[[], int]
+        self, database: Database, *, max_writes: int, max_age: int, now: Callable[[], int]
     ) -> None:
         self._now = now
-        self._longest = longest
-        self._landed: deque[_Landed] = deque(maxlen=most)
-        database.on_write.append(self._note)
+        self._max_age = max_age
+        self._writes: deque[_RecentWrite] = deque(maxlen=max_writes)
+        database.on_write.append(self._add)
 
     def forget(self) -> None:
         """Let all reads see what was written so far."""
-        self._landed.clear()
+        self._writes.clear()
 
-    def _note(self, write: Write) -> None:
+    def _add(self, write: Write) -> None:
         if write.after is not write.before:
-            self._landed.append(_Landed(write, self._now()))
+            self._writes.append(_RecentWrite(write, self._now()))
 
-    def before_them(
+    def overlay(
         self, table: Table, sees: Callable[[int, Key], bool] = lambda age, key: False
     ) -> Overlay:
         """Return a table's items as they were before its recent writes.
 
-        `sees` takes the age of a write (0 is the latest) and the key of its item, and returns
-        whether the read sees that write all the same, and with it all earlier ones of the item.
+        `sees` takes the number of newer writes to the table, and the key of the written item. It
+        returns whether the read sees this write and all earlier ones of the item.
         """
-        oldest = self._now() - self._longest
+        oldest = self._now() - self._max_age
         overlay: dict[Key, Item | None] = {}
-        seen: set[Key] = set()
-        writes = (each for each in reversed(self._landed) if each.write.table is table)
+        done: set[Key] = set()  # items whose earlier writes are seen
+        writes = [recent for recent in reversed(self._writes) if recent.write.table is table]
         for age, (write, at) in enumerate(writes):
             if at < oldest:
                 break
-            if write.key not in seen and sees(age, write.key):
-                seen.add(write.key)
-            if write.key not in seen:
+            if write.key in done:
+                continue
+            if sees(age, write.key):
+                done.add(write.key)
+            else:
                 overlay[write.key] = write.before
         return overlay

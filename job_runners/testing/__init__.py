@@ -1,4 +1,4 @@
-"""Test support for this project and for the jobs you add: a simulated hostile Lambda, and helpers.
+"""Test support for this project and for your own jobs: pytest fixtures, and a simulated Lambda.
 
-It needs the development requirements (moto), and is never deployed.
+It needs moto, and is never deployed.
 """

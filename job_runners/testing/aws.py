@@ -1,4 +1,4 @@
-"""Simulate AWS in this process with moto, with the template's tables and bucket."""
+"""Simulate AWS in this process with moto, and create the template's tables and bucket there."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,27 +34,26 @@ UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_F
 
 @contextmanager
 def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Create the tables and the bucket on moto, under ENVIRONMENT and these additional
-    variables."""
+    """Create the tables and the bucket on moto. Set ENVIRONMENT and these additional variables."""
     with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), on_moto():
         yield
 
 
 def own_settings() -> dict[str, str]:
-    """Return JOBS_PROJECT and the variables that samconfig.toml sets for a project's work.
+    """Return JOBS_PROJECT and the variables that the project's samconfig.toml sets.
 
-    Leave out those that the environment already has. Without such work, return none.
+    Variables that the environment already has are left out. Without a project, there are none.
     """
     path = project_path()
     if path is None:
         return {}
-    found = {settings.PROJECT_VARIABLE: str(path), **work_variables()}
-    return {name: value for name, value in found.items() if name not in os.environ}
+    variables = {settings.PROJECT_VARIABLE: str(path), **work_variables()}
+    return {name: value for name, value in variables.items() if name not in os.environ}
 
 
 @contextmanager
 def on_moto() -> Iterator[None]:
-    """Create the tables and the bucket on moto, under the current settings."""
+    """Create the tables and the bucket on moto, without a change of the settings."""
     with boundary.mocked_aws():
         create_tables()
         create_bucket()
@@ -65,9 +64,11 @@ def on_moto() -> Iterator[None]:
 def process_settings(
     environment: Mapping[str, str], *, unset: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Act as a new process in this block, with these environment variables and without those in
-    `unset`."""
-    before = dict(os.environ)
+    """Act as a new process in this block, with these environment variables.
+
+    The variables in `unset` are removed, unless `environment` has them.
+    """
+    original = dict(os.environ)
     os.environ.update(environment)
     for variable in set(unset) - set(environment):
         os.environ.pop(variable, None)
@@ -76,13 +77,12 @@ def process_settings(
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(original)
         forget()
 
 
 def forget() -> None:
-    """Clear everything that a new process doesn't have, such as settings, clients and the
-    registry."""
+    """Clear what a new process doesn't have, such as cached settings, clients and the registry."""
     settings.forget()
     clients.drop_clients()
     caches.forget_all()

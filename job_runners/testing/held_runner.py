@@ -1,7 +1,8 @@
-"""A runner for tests, which holds messages until a test runs them.
+"""A runner for tests, which holds messages in memory until a test runs them.
 
-To use it, set JOB_RUNNER=job_runners.testing.held_runner. Work runs in this process, and messages
-are converted to JSON and back. The clock moves forward to the next due time.
+A message starts an invocation of a job, or a task. To use this runner, set
+JOB_RUNNER=job_runners.testing.held_runner. Jobs and tasks run in this process. Messages are
+converted to JSON and back. Instead of waiting, the clock moves forward to the next due time.
 """
 
 import heapq
@@ -24,9 +25,9 @@ from job_runners.testing.plain_clients import every_row
 if TYPE_CHECKING:
     from job_runners.runners.base import JobData
 
-_PATIENCE = 1000  # messages that may run before NeverEnds is raised
-_PER_MEMBER = 2  # and this number more for each member of a group
-_INVOCATION = 900.0  # seconds that an invocation has
+_MAX_MESSAGES = 1000  # that run before NeverEnds is raised
+_MESSAGES_PER_MEMBER = 2  # that may run in addition for each member of a group
+_INVOCATION_SECONDS = 900.0
 
 
 class NeverEnds(AssertionError):
@@ -35,37 +36,38 @@ class NeverEnds(AssertionError):
     def __init__(self, rows: list[JobRequest]) -> None:
         jobs = "".join(f"\n  {row.job_type} {row.id}, {row.state}" for row in rows)
         super().__init__(
-            f"{_PATIENCE} messages were not enough. Does a job or a task dispatch itself forever?"
-            f"{jobs or ' All jobs are finished, so it must be a task.'}"
+            f"{_MAX_MESSAGES} messages were not enough. Does a job or a task dispatch itself "
+            f"forever?{jobs or ' All jobs are finished, so it must be a task.'}"
         )
 
 
 def _rounds() -> Iterator[int]:
-    """Yield until patience ends. It ends later if there are groups with many members."""
-    count, most = 0, _PATIENCE
-    while count < most:
+    """Yield as often as messages may run. Groups with many members raise the limit."""
+    count, limit = 0, _MAX_MESSAGES
+    while count < limit:
         yield count
         count += 1
-        if count == most:
+        if count == limit:
             members = [row for row in every_row(JobRequest) if row.member_of is not None]
-            most = _PATIENCE + _PER_MEMBER * len(members)
+            limit = _MAX_MESSAGES + _MESSAGES_PER_MEMBER * len(members)
 
 
 class HeldMessages:
-    """The messages that were sent and have not run yet, in order of time."""
+    """The messages that were sent and have not run yet, in the order of their due times."""
 
     def __init__(self, movable_clock: MovableClock) -> None:
         self._clock = movable_clock
-        self._held: list[tuple[int, int, Message]] = []
+        # a heap of due times, sequence numbers and messages
+        self._heap: list[tuple[int, int, Message]] = []
         self._numbers = itertools.count()
 
     def send(self, message: Message, delay: float = 0) -> None:
         """Hold a message until a test runs it, after its delay at the earliest."""
-        at = clock.now() + int(delay * clock.SECOND)
-        heapq.heappush(self._held, (at, next(self._numbers), decode(encode(message))))
+        due_at = clock.now() + int(delay * clock.SECOND)
+        heapq.heappush(self._heap, (due_at, next(self._numbers), decode(encode(message))))
 
     def run_all(
-        self, *, seconds: float = _INVOCATION, signals: Mapping[str, Any] | None = None
+        self, *, seconds: float = _INVOCATION_SECONDS, signals: Mapping[str, Any] | None = None
     ) -> None:
         """Run everything to its end. Raises NeverEnds.
 
@@ -75,15 +77,15 @@ class HeldMessages:
         for _ in _rounds():
             if self._run_ready(seconds) or answer_waits(signals or {}, self.send):
                 continue
-            awaited = self._awaited()
-            if not awaited:
+            due_times = self._due_times()
+            if not due_times:
                 return
-            self._clock.advance(max(0, min(awaited) - clock.now()) / clock.SECOND)
+            self._clock.advance(max(0, min(due_times) - clock.now()) / clock.SECOND)
             if not self._is_ready():
                 self._tick()
         raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
-    def run_due(self, *, seconds: float = _INVOCATION) -> None:
+    def run_due(self, *, seconds: float = _INVOCATION_SECONDS) -> None:
         """Run what is due by now, and leave the rest. The clock doesn't move. Raises NeverEnds."""
         for _ in _rounds():
             if not self._run_ready(seconds):
@@ -92,17 +94,18 @@ class HeldMessages:
                     return
         raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
-    def _awaited(self) -> list[int]:
-        due = [row.due_at for row in every_row(JobRequest) if row.due_at is not None]
-        return [*due, *(at for at, *_ in self._held)]
+    def _due_times(self) -> list[int]:
+        row_times = [row.due_at for row in every_row(JobRequest) if row.due_at is not None]
+        message_times = [due_at for due_at, _, _ in self._heap]
+        return row_times + message_times
 
     def _is_ready(self) -> bool:
-        return bool(self._held) and self._held[0][0] <= clock.now()
+        return bool(self._heap) and self._heap[0][0] <= clock.now()
 
     def _run_ready(self, seconds: float) -> bool:
         if not self._is_ready():
             return False
-        *_, message = heapq.heappop(self._held)
+        _, _, message = heapq.heappop(self._heap)
         with self._clock.moved_by_sleep():
             run(message, deadline=clock.now() + int(seconds * clock.SECOND), send=self.send)
         return True
@@ -112,19 +115,21 @@ class HeldMessages:
 
 
 def answer_waits(signals: Mapping[str, Any], send: Send) -> bool:
-    """Send each job the first of these signals for which it waits. Return whether one waits."""
+    """Send each job the first of these signals for which it waits. Return whether one was sent."""
     has_sent = False
     for row in every_row(JobRequest):
         wait = current_wait.of(row) if row.awaits_signal else None
-        name = next((each for each in wait.names if each in signals), None) if wait else None
-        if name is not None:
-            signaling.signal(row, name, signals[name], send)
+        if wait is None:
+            continue
+        names = [name for name in wait.names if name in signals]
+        if names:
+            signaling.signal(row, names[0], signals[names[0]], send)
             has_sent = True
     return has_sent
 
 
 class _Current:
-    messages: HeldMessages | None = None
+    messages: HeldMessages | None = None  # where `send` holds messages
 
 
 def hold_in(messages: HeldMessages | None) -> None:

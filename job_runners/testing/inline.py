@@ -1,4 +1,4 @@
-"""Run work in this process, in tests that don't use pytest's fixtures.
+"""Run jobs and tasks in this process, in tests that don't use pytest's fixtures.
 
 Payloads are converted to JSON and back.
 """
@@ -35,17 +35,18 @@ def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
 
     Raises AssertionError if no such job was dispatched, or more than one.
     """
-    found = [row for row in every_row(JobRequest) if row.job_type == job_type]
-    matching = [
-        row for row in found if all(getattr(row, name) == value for name, value in fields.items())
+    all_rows = every_row(JobRequest)
+    rows = [row for row in all_rows if row.job_type == job_type]
+    matches = [
+        row for row in rows if all(getattr(row, name) == value for name, value in fields.items())
     ]
-    if len(matching) != 1:
-        others = ", ".join(sorted({row.job_type for row in every_row(JobRequest)})) or "nothing"
+    if len(matches) != 1:
+        types = ", ".join(sorted({row.job_type for row in all_rows})) or "nothing"
         raise AssertionError(
-            f"{len(matching)} jobs {job_type!r} with {fields} were dispatched, not 1. "
-            f"{len(found)} jobs have that type. All types dispatched: {others}."
+            f"{len(matches)} jobs {job_type!r} with {fields} were dispatched, not 1. "
+            f"{len(rows)} jobs have that type. All types dispatched: {types}."
         )
-    return matching[0]
+    return matches[0]
 
 
 def result_of(row: JobRequest) -> Any:

@@ -80,8 +80,8 @@ class InlineRunner:
         With `members`, also cancel the open members of its groups. The job then ends after them.
         Raises WrongState if the job has ended, and JobNotFound.
         """
-        stop = caller_actions.cancel_with_members if members else caller_actions.cancel
-        stop(_row(job), held_runner.send)
+        cancel = caller_actions.cancel_with_members if members else caller_actions.cancel
+        cancel(_row(job), held_runner.send)
 
     def retry(self, job: SavedJob | str, payload: Payload = None) -> None:
         """Retry a failed or canceled job manually, without running it.
@@ -89,8 +89,8 @@ class InlineRunner:
         The job continues at its cursor. With another payload, it starts over. Raises WrongState,
         InvalidPayload and JobNotFound.
         """
-        new = None if payload is None else plain_payload(payload)
-        caller_actions.retry_again(_row(job), held_runner.send, new)
+        new_payload = None if payload is None else plain_payload(payload)
+        caller_actions.retry_again(_row(job), held_runner.send, new_payload)
 
     def pause(self, job_type: str | None = None, *, queue: str | None = None) -> None:
         """Pause a job type or a queue, as an operator does. Use `run_due` then, because `drain`
@@ -98,11 +98,11 @@ class InlineRunner:
 
         Raises UnknownJobType.
         """
-        pausing.pause(*_paused(job_type, queue))
+        pausing.pause(*_pause_key(job_type, queue))
 
     def resume(self, job_type: str | None = None, *, queue: str | None = None) -> None:
         """End a pause. The jobs that waited run at the next `run_due` or `drain`."""
-        pausing.resume(*_paused(job_type, queue), held_runner.send)
+        pausing.resume(*_pause_key(job_type, queue), held_runner.send)
 
     def run_due(self) -> None:
         """Run what is due by now. Work that is scheduled for later, or waits for a retry, stays."""
@@ -114,11 +114,11 @@ class InlineRunner:
         Raises AssertionError if the task failed permanently, UnknownTask, and InvalidPayload.
         """
         __tracebackhide__ = True
-        before = {task.id for task in failed_tasks.newest(limit=1000)}
+        old_failures = {task.id for task in failed_tasks.newest(limit=1000)}
         runners.dispatch_task(task_name, plain_payload(payload))
         self.drain()
         for task in failed_tasks.newest(limit=1000):
-            if task.id not in before and task.task_name == task_name:
+            if task.id not in old_failures and task.task_name == task_name:
                 error = SavedError(task.error_kind, task.error_message)
                 raise AssertionError(
                     f"The task {task_name!r} failed permanently in attempt {task.attempt}: {error}"
@@ -133,7 +133,7 @@ def _row(job: SavedJob | str) -> JobRequest:
     return row
 
 
-def _paused(job_type: str | None, queue: str | None) -> tuple[Kind, str]:
+def _pause_key(job_type: str | None, queue: str | None) -> tuple[Kind, str]:
     match job_type, queue:
         case str(), None:
             return Kind.JOB_TYPE, job_type
@@ -155,11 +155,11 @@ def inline_runner(
 ) -> Iterator[InlineRunner]:
     """Yield a runner on a simulated AWS in this process, with these additional settings."""
     messages = HeldMessages(movable_clock)
-    added = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
-    with mocked_aws(added), movable_clock.in_use(), quiet_log():
+    variables = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
+    with mocked_aws(variables), movable_clock.in_use(), quiet_log():
         held_runner.hold_in(messages)
         try:
-            # Raises errors in the tables of jobs before the test begins.
+            # Raise errors of the app's JOBS before the test begins.
             registry().check_worker_classes()
             yield InlineRunner(messages)
         finally:

@@ -20,9 +20,9 @@ class Context:
         *,
         milliseconds_left: Callable[[], int] | None = None,
     ) -> None:
-        """Describe an invocation that begins now and has `seconds`.
+        """Describe an invocation that begins now and may take `seconds`.
 
-        A simulated world passes `milliseconds_left` instead.
+        A simulated Lambda passes `milliseconds_left` instead of `seconds`.
         """
         self.invoked_function_arn = function
         deadline = clock.now() + round(seconds * clock.SECOND)

@@ -1,4 +1,4 @@
-"""What is in the tables and the bucket of the simulated AWS, without a request."""
+"""Read and clear the tables and the bucket of the simulated AWS directly, without a request."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ from job_runners import clock
 
 
 class MovableClock:
-    """A clock with the real time plus the time that a test has added.
+    """A clock that is ahead of the real time by the time that a test has added.
 
     In an `in_use` block, `job_runners.clock.now()` returns its time.
     """

@@ -1,4 +1,4 @@
-"""Set up tests, and read what they left, with clients that the tested code doesn't use."""
+"""AWS clients that the tested code doesn't use, to set up tests and to check their effects."""
 
 from functools import cache
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ _M = TypeVar("_M", bound=Table)
 
 @cache
 def full_client(service: str) -> Any:
-    """Return a client that is kept between tests, to set up a test and check its effects.
+    """Return a client with all operations of a service.
 
-    It is cached, because each new session reads botocore's files again. Without the cache, this
-    would take more time than everything else in the tests of the API.
+    It is cached, because each new session reads botocore's files again. That would take more time
+    than everything else in the tests of the API.
     """
     return botocore.session.get_session().create_client(service)
 

@@ -1,7 +1,8 @@
 """A pytest plugin for tests of your own jobs.
 
-pytest finds it wherever Job Runners is installed. The pyproject.toml of a checkout names it. Until
-a test asks for a fixture, it imports only pytest and the standard library.
+pytest finds it if Job Runners is installed, and a checkout's pyproject.toml names it. Until a test
+uses a fixture, the plugin imports only pytest and the standard library, so that other tests start
+quickly.
 """
 
 import os
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from job_runners.testing.movable_clock import MovableClock
     from job_runners.testing.saved_jobs import SavedJobs
 
-_CODE = Path(__file__).resolve().parents[2]  # job_runners.places has it too
+_CODE = Path(__file__).resolve().parents[2]  # as in job_runners.places, which isn't imported
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let tests import an organization's packages as the worker does: `import acme`.
+    """Let tests import the project's packages as the worker does: `import acme`.
 
-    If pytest's root folder is a project, these are the project's packages.
+    The project is in JOBS_PROJECT, or in pytest's root folder.
     """
     is_project = (config.rootpath / "samconfig.toml").is_file() and config.rootpath != _CODE
     if is_project and "JOBS_PROJECT" not in os.environ:
@@ -75,8 +76,7 @@ def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - pro
 
 @pytest.fixture
 def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - provides the AWS
-    """Return a runner that plays a job once for each thing that can go wrong, and reports what
-    happened."""
+    """Return a runner that runs a job once for each thing that can go wrong, and reports it."""
     from job_runners.testing.hostile import Hostile
 
     return Hostile()

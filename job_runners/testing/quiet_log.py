@@ -1,4 +1,4 @@
-"""Shorten the log in tests of your own jobs: each line appears once, and no traceback twice."""
+"""Shorten the log in tests of your own jobs, so that no line and no traceback appears twice."""
 
 import logging
 from collections.abc import Iterator
@@ -16,21 +16,23 @@ def quiet_log() -> Iterator[None]:
     traceback.
     """
     [handler] = logger.handlers
-    before = handler.level
+    original_level = handler.level
     handler.setLevel(logging.CRITICAL + 1)
     logger.addFilter(_shorten)
     try:
         yield
     finally:
         logger.removeFilter(_shorten)
-        handler.setLevel(before)
+        handler.setLevel(original_level)
 
 
 def _shorten(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if record.msg == "failed" and error is not None:
-        place = tracebacks.format_error(error).rpartition('  File "')[2].partition("\n")[0]
+        # The last frame's line is: File "path", line 12, in function
+        _, _, last_frame = tracebacks.format_error(error).rpartition('  File "')
+        location, _, _ = last_frame.partition("\n")
         record.msg = "failed: %s: %s (%s)"
-        record.args = (type(error).__name__, error, place.replace('", line ', ":"))
+        record.args = (type(error).__name__, error, location.replace('", line ', ":"))
         record.exc_info = None
     return True

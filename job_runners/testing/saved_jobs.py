@@ -33,7 +33,7 @@ class SavedError:
 
 @dataclass(frozen=True)
 class SavedJob:
-    """A job as it was saved at the time it was read."""
+    """A job as it was when it was read."""
 
     id: str
     job_type: str
@@ -111,9 +111,11 @@ class SavedJobs:
             registry().job(job_type)
             wanted["job_type"] = job_type
         _check_fields(wanted)
-        plain = {name: _plain(value) for name, value in wanted.items()}
+        values = {name: _plain(value) for name, value in wanted.items()}
         return [
-            job for job in self if all(getattr(job, name) == value for name, value in plain.items())
+            job
+            for job in self
+            if all(getattr(job, name) == value for name, value in values.items())
         ]
 
     def only(self, job_type: str | None = None, **wanted: Any) -> SavedJob:
@@ -122,27 +124,21 @@ class SavedJobs:
         Raises AssertionError if there are none or several, and lists the saved jobs.
         """
         __tracebackhide__ = True
-        found = self.all(job_type, **wanted)
-        if len(found) == 1:
-            return found[0]
-        what = " with ".join(
-            filter(
-                None,
-                [
-                    "jobs" if job_type is None else f"jobs {job_type!r}",
-                    ", ".join(f"{name}={value!r}" for name, value in wanted.items()),
-                ],
-            )
-        )
-        raise AssertionError(f"{len(found)} {what} are saved, not 1. {_listed(list(self))}")
+        jobs = self.all(job_type, **wanted)
+        if len(jobs) == 1:
+            return jobs[0]
+        description = "jobs" if job_type is None else f"jobs {job_type!r}"
+        if wanted:
+            values = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
+            description += f" with {values}"
+        raise AssertionError(f"{len(jobs)} {description} are saved, not 1. {_list(list(self))}")
 
     def get(self, job_id: str) -> SavedJob:
-        """Return the job with this id. Raises AssertionError if there is none, and lists the saved
-        jobs."""
+        """Return the job with this id. Raises AssertionError if there is none."""
         __tracebackhide__ = True
         row = queries.read(job_id)
         if row is None:
-            raise AssertionError(f"No job {job_id!r} is saved. {_listed(list(self))}")
+            raise AssertionError(f"No job {job_id!r} is saved. {_list(list(self))}")
         return SavedJob.of(row)
 
 
@@ -152,7 +148,7 @@ def assert_succeeded(job: SavedJob) -> Any:
     A job that was not finished when it was read is read again.
     """
     __tracebackhide__ = True
-    job = _ended(job)
+    job = _finished_job(job)
     if job.status is Status.SUCCEEDED:
         return job.result
     raise AssertionError(f"{_name(job)} has not succeeded. It is {job.state}{_error_lines(job)}")
@@ -165,7 +161,7 @@ def assert_failed(job: SavedJob, kind: type[BaseException] | str | None = None) 
     again.
     """
     __tracebackhide__ = True
-    job = _ended(job)
+    job = _finished_job(job)
     if job.status is not Status.FAILED or job.error is None:
         instead = f", with the result {_short(job.result)}" if job.result is not None else ""
         raise AssertionError(f"{_name(job)} has not failed. It is {job.state}{instead}")
@@ -175,7 +171,8 @@ def assert_failed(job: SavedJob, kind: type[BaseException] | str | None = None) 
     return job.error
 
 
-def _ended(job: SavedJob) -> SavedJob:
+def _finished_job(job: SavedJob) -> SavedJob:
+    """Return the finished job. Raises AssertionError if it isn't finished."""
     __tracebackhide__ = True
     if job.status.finished:
         return job
@@ -199,18 +196,20 @@ def _error_lines(job: SavedJob) -> str:
     return "".join(lines)
 
 
-def _listed(jobs: list[SavedJob]) -> str:
+def _list(jobs: list[SavedJob]) -> str:
     if not jobs:
         return "No jobs are saved"
     return "\n  ".join(["Saved jobs:", *map(str, jobs)])
 
 
 def _check_fields(wanted: dict[str, Any]) -> None:
-    known = [field.name for field in fields(SavedJob)]
+    names = [field.name for field in fields(SavedJob)]
     for name in wanted:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Its fields are {', '.join(known)}."
+        if name not in names:
+            similar = get_close_matches(name, names, n=1)
+            hint = f"Its fields are {', '.join(names)}."
+            if similar:
+                hint = f"Did you mean {similar[0]!r}?"
             raise TypeError(f"A saved job has no field {name!r}. {hint}")
 
 

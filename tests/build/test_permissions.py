@@ -24,7 +24,7 @@ from job_runners.engine.settling import group_ends
 from job_runners.errors import MissingObject
 from job_runners.settings import forget, settings
 from job_runners.shipped.jobs import post_webhook
-from job_runners.shipped.webhooks.pinned_https import Answer as Posted
+from job_runners.shipped.webhooks.pinned_https import ResponseHead as Posted
 from job_runners.store import pauses, transitions
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status

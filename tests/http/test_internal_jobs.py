@@ -17,7 +17,7 @@ from job_runners.engine.schedules.schedules import definition_of
 from job_runners.engine.tick import timer
 from job_runners.settings import settings
 from job_runners.shipped.jobs import outputs, post_webhook
-from job_runners.shipped.webhooks.pinned_https import Answer as Posted
+from job_runners.shipped.webhooks.pinned_https import ResponseHead as Posted
 from job_runners.store import blobs, schedules
 from job_runners.store.job_request import JobRequest
 from job_runners.testing import moto_direct

@@ -9,7 +9,7 @@ from fake_lambda import FakeLambda
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
 from job_runners.shipped.jobs import post_webhook
-from job_runners.shipped.webhooks.pinned_https import Answer as Posted
+from job_runners.shipped.webhooks.pinned_https import ResponseHead as Posted
 from job_runners.store import webhooks
 from sample_work import script
 from stale_reads import catch_up

@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.engine.control import caller_actions
 from job_runners.shipped.jobs import post_webhook as module
 from job_runners.shipped.webhooks.errors import WebhookFailed
-from job_runners.shipped.webhooks.pinned_https import Answer
+from job_runners.shipped.webhooks.pinned_https import ResponseHead
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest, Status
 from webhook_sender import HOST
@@ -28,9 +28,9 @@ class Receiver:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        self.answer: Callable[[], Answer] = lambda: Answer(503, None)
+        self.answer: Callable[[], ResponseHead] = lambda: ResponseHead(503, None)
 
-    def __call__(self, webhook: Any, event_id: str) -> Answer:
+    def __call__(self, webhook: Any, event_id: str) -> ResponseHead:
         assert webhook.url == URL
         self.ids.append(event_id)
         return self.answer()
@@ -54,30 +54,33 @@ def run_on(bench: Bench, row: JobRequest, *, most: int = 20) -> JobRequest:
 
 
 def test_an_event_that_is_taken_is_a_job_that_succeeded(bench: Bench, receiver: Receiver) -> None:
-    receiver.answer = lambda: Answer(204, None)
+    receiver.answer = lambda: ResponseHead(204, None)
     row = bench.run(bench.dispatch("post_webhook", payload=PAYLOAD))
     assert (row.status, row.queue_name) == (Status.SUCCEEDED, "webhooks")
     assert blobs.get(row.result, row.result_key) == {"status": 204, "attempts": 1}
     assert receiver.ids == [row.id]
 
 
-def failing() -> Answer:
+def failing() -> ResponseHead:
     raise WebhookFailed(HOST, "did not answer within 15 s")
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        *(lambda status=status: Answer(status, None) for status in (302, 400, 404, 429, 500, 504)),
+        *(
+            lambda status=status: ResponseHead(status, None)
+            for status in (302, 400, 404, 429, 500, 504)
+        ),
         failing,
     ],
 )
 def test_attempts_are_spread_over_three_days_as_the_specification_recommends(
-    bench: Bench, receiver: Receiver, answer: Callable[[], Answer]
+    bench: Bench, receiver: Receiver, answer: Callable[[], ResponseHead]
 ) -> None:
     times: list[int] = []
 
-    def timed() -> Answer:
+    def timed() -> ResponseHead:
         times.append(clock.now())
         return answer()
 
@@ -98,7 +101,7 @@ def test_waits_of_two_jobs_differ(bench: Bench, receiver: Receiver) -> None:
 
 
 def test_a_receiver_that_is_gone_ends_it(bench: Bench, receiver: Receiver) -> None:
-    receiver.answer = lambda: Answer(410, "60")
+    receiver.answer = lambda: ResponseHead(410, "60")
     row = bench.run(bench.dispatch("post_webhook", payload=PAYLOAD))
     assert (row.status, row.attempt) == (Status.FAILED, 1)
     assert row.error["message"] == (
@@ -122,7 +125,7 @@ def test_a_receiver_may_ask_for_more_time_up_to_a_day(
     dates = {"in ten minutes": now + 600, "ten minutes ago": now - 600}
     if asked in dates:
         asked = formatdate(dates[asked], usegmt=True)
-    receiver.answer = lambda: Answer(503, asked)
+    receiver.answer = lambda: ResponseHead(503, asked)
     row = bench.run(bench.dispatch("post_webhook", payload=PAYLOAD))
     assert row.status is Status.RETRYABLE
     assert ((row.run_at or 0) - (row.updated_at or 0)) / 1000 == pytest.approx(seconds, rel=0.11)
@@ -142,7 +145,7 @@ def test_an_event_that_was_given_up_can_be_sent_again_manually(
     bench: Bench, receiver: Receiver
 ) -> None:
     row = run_on(bench, bench.dispatch("post_webhook", payload=PAYLOAD))
-    receiver.answer = lambda: Answer(200, None)
+    receiver.answer = lambda: ResponseHead(200, None)
     row = bench.run(caller_actions.retry_again(row, bench.send))
     assert row.status is Status.SUCCEEDED
     assert set(receiver.ids) == {row.id}

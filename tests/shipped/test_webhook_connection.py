@@ -15,7 +15,7 @@ import pytest
 from job_runners.errors import RetryAfter
 from job_runners.shipped.webhooks import pinned_https, posting, public_address
 from job_runners.shipped.webhooks.errors import WebhookFailed
-from job_runners.shipped.webhooks.signature import secret_keys, signed_headers
+from job_runners.shipped.webhooks.signature import secret_keys, signature_headers
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
 
@@ -74,7 +74,7 @@ def test_the_event_arrives_as_json_with_a_signature_that_its_receiver_can_check(
 
 
 def test_the_signature_is_that_of_the_specifications_own_example() -> None:
-    headers = signed_headers(
+    headers = signature_headers(
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         1614265330,
         b'{"test": 2432232314}',

@@ -13,7 +13,7 @@ from job_runners.errors import DoNotRetry, MissingSetting
 from job_runners.settings import forget
 from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks import signing_secrets as webhook_secrets
-from job_runners.shipped.webhooks.signature import signed_headers
+from job_runners.shipped.webhooks.signature import signature_headers
 from job_runners.testing.plain_clients import full_client
 from webhook_sender import HOST, KEY, send
 
@@ -53,7 +53,7 @@ def test_while_a_secret_is_rotated_both_sign(secret: None) -> None:
     put_secret("acme/main", " ".join(f"whsec_{_text(key)}\n" for key in (other, KEY)))
     both = webhook_secrets.webhook_keys("acme/main")
     assert both == [other, KEY]
-    signed = signed_headers("evt_1", 1, b"{}", both)["webhook-signature"]
+    signed = signature_headers("evt_1", 1, b"{}", both)["webhook-signature"]
     assert signed.split(" ") == [
         "v1," + _text(hmac.digest(key, b"evt_1.1.{}", "sha256")) for key in (other, KEY)
     ]

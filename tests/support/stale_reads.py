@@ -16,11 +16,13 @@ _MOST = 50  # writes that a read may miss
 
 def miss_recent_writes() -> None:
     """Let reads miss recent writes from now on."""
-    recent = RecentWrites(database(), most=_MOST, longest=clock.SECOND, now=lambda: clock.now())
+    recent = RecentWrites(
+        database(), max_writes=_MOST, max_age=clock.SECOND, now=lambda: clock.now()
+    )
     _current[:] = [recent]
 
     def view(table: Table, consistency: Consistency) -> Overlay:
-        return recent.before_them(table) if consistency is Consistency.EVENTUAL else {}
+        return recent.overlay(table) if consistency is Consistency.EVENTUAL else {}
 
     database().view = view
 

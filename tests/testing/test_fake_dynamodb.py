@@ -155,9 +155,9 @@ def test_a_read_that_is_not_consistent_may_miss_the_latest_writes(aws: None) -> 
     client: Any = boto3.client("dynamodb")
     now = 0
     database = behind_moto.database()
-    recent = RecentWrites(database, most=2, longest=100, now=lambda: now)
+    recent = RecentWrites(database, max_writes=2, max_age=100, now=lambda: now)
     database.view = lambda table, consistency: (
-        {} if consistency is Consistency.CONSISTENT else recent.before_them(table)
+        {} if consistency is Consistency.CONSISTENT else recent.overlay(table)
     )
     key = {"pk": {"S": "a"}, "sk": {"S": "x"}}
 

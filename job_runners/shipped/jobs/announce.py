@@ -1,7 +1,7 @@
-"""Tell other systems that a job has ended: webhooks, an event bus and a topic.
+"""The built-in job that tells other systems that a job has ended: webhooks, a bus and a topic.
 
-This is a built-in follow-up (`job_runners.store.follow_ups`). Each webhook is delivered by a job
-of its own, which tries for three days.
+It is dispatched as a follow-up of that job (`job_runners.store.follow_ups`). Each webhook is
+delivered by a separate job, which tries for three days.
 """
 
 from typing import Any
@@ -28,22 +28,22 @@ class Receiver(BaseModel):
 
 
 class Announcement(JobEnded):
-    """A job that has ended, and the webhook that is told, if its dispatch named one."""
+    """A job that has ended, and the webhook that its dispatch named, if any."""
 
     webhook: Receiver | None = None
 
 
 def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
-    """Tell the webhook that the dispatch named. Otherwise, tell the webhooks that the organization
-    has subscribed, and the outputs that the stack's settings name.
+    """Tell the webhook that the dispatch named, if it named one.
 
-    A receiver may get an event twice, with the same id. The event names the organization and the
-    job that this job's own row names.
+    Otherwise, tell the organization's webhooks, and the stack's event bus and topic. A receiver may
+    get an event twice, with the same id.
     """
     if job.follow_up_of is None:
         raise DoNotRetry("This job follows up no other job, so there is no end to announce.")
-    own = {"job_id": job.follow_up_of, "organization_id": job.organization_id}
-    payload = payload.model_copy(update=own)
+    # Don't trust the payload's ids: the row's decide who gets the event.
+    ids = {"job_id": job.follow_up_of, "organization_id": job.organization_id}
+    payload = payload.model_copy(update=ids)
     event = event_of(job.id, payload)
     if payload.webhook is not None:
         receiver = payload.webhook.model_dump()
@@ -59,7 +59,7 @@ def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
 
 
 def _deliver(job: RunningJob, ended: JobEnded, event: dict[str, Any]) -> dict[str, str]:
-    """Dispatch a delivery to each webhook that gets this end. Return their ids by webhook."""
+    """Dispatch a delivery to each webhook that subscribes to it. Return the ids by webhook."""
     return {
         webhook.name: job.dispatch(
             Jobs.DELIVER_WEBHOOK,
@@ -72,7 +72,7 @@ def _deliver(job: RunningJob, ended: JobEnded, event: dict[str, Any]) -> dict[st
 
 
 def event_of(event_id: str, ended: JobEnded) -> dict[str, Any]:
-    """Return the event about an end. Its shape is the same for all receivers."""
+    """Return the event that a job has ended. Its shape is the same for all receivers."""
     data = ended.model_dump(mode="json", include=set(JobEnded.model_fields))
     return {
         "version": VERSION,

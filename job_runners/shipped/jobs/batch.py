@@ -1,6 +1,7 @@
-"""Dispatch many jobs, wait until all have ended, and then dispatch another one.
+"""The built-in job that dispatches many jobs (the members of a batch) and waits for them.
 
-A batch is one job, so creating it is one write. POST /batches checks the members before that.
+At the end it dispatches another job, if one is named. A batch is a job itself, so creating one is a
+single write. POST /batches checks the members before that.
 """
 
 import json
@@ -13,8 +14,8 @@ from job_runners.errors import DoNotRetry, MissingObject, ObjectChanged
 from job_runners.shipped.jobs.names import BATCH_GROUP
 from job_runners.work import Member, RunningJob
 
-THEN = "then"  # the key of the last job
-LONGEST_LINE = 5 * 1024 * 1024 // 2  # bytes, as the body of a request
+THEN = "then"  # the key under which the job at the end is dispatched
+MAX_LINE = 5 * 1024 * 1024 // 2  # bytes, as the body of a request
 
 
 class Then(BaseModel):
@@ -40,15 +41,15 @@ class Batch(BaseModel):
 
 
 def batch(job: RunningJob, payload: Batch) -> dict[str, Any]:
-    """Wait until all members have ended, and dispatch the last job, even if some have failed."""
+    """Wait until all members have ended, even if some fail, and dispatch the job at the end."""
     members = _members(job, payload)
     results = job.gather(BATCH_GROUP, members, stop_after_failures=payload.stop_after_failures)
     counts = {"id": job.id, "total": results.total, **results.outcomes}
     job.checkpoint(durable=True)  # notices a cancel
     then_id = None
     if payload.then is not None:
-        last = payload.then
-        then_id = job.dispatch(last.job_type, {**last.payload, "batch": counts}, key=THEN)
+        then_payload = {**payload.then.payload, "batch": counts}
+        then_id = job.dispatch(payload.then.job_type, then_payload, key=THEN)
     job.message = f"{results.outcomes['succeeded']:,} of {results.total:,} members succeeded"
     return counts | {"then": then_id}
 
@@ -58,29 +59,32 @@ def lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file that aren't blank, and their numbers from 1.
 
-    A line that is too long is cut, and is the last one. `check` is called with the number of each
-    line, even if the line is blank.
+    A line of more than MAX_LINE bytes is truncated, and ends the reading. `check` is called with
+    the number of each line, even if the line is blank.
     """
     number = 0
-    while line := file.readline(LONGEST_LINE + 1):
+    while line := file.readline(MAX_LINE + 1):
         number += 1
         if check is not None:
             check(number)
         if line.strip():
             yield number, line
-        if len(line) > LONGEST_LINE:
+        if len(line) > MAX_LINE:
             return
 
 
 def _members(job: RunningJob, payload: Batch) -> Iterator[Member]:
-    found = payload.members if payload.members_file is None else _in_file(job, payload)
-    for each in found or ():
-        key, queue_name = each.get("key"), each.get("queue_name")
-        yield Member(each["job_type"], each.get("payload"), key, queue_name)
+    if payload.members_file is None:
+        members = iter(payload.members or ())
+    else:
+        members = _read_file(job, payload)
+    for member in members:
+        key, queue_name = member.get("key"), member.get("queue_name")
+        yield Member(member["job_type"], member.get("payload"), key, queue_name)
 
 
-def _in_file(job: RunningJob, payload: Batch) -> Iterator[dict[str, Any]]:
-    """Yield the members in the file. It must not change until all are dispatched."""
+def _read_file(job: RunningJob, payload: Batch) -> Iterator[dict[str, Any]]:
+    """Yield the members in the file, which must not change until all are dispatched."""
     try:
         with job.open_file(str(payload.members_file), etag=payload.etag) as file:
             for _, line in lines(file):

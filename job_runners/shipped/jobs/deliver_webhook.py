@@ -1,4 +1,4 @@
-"""Send an event to a webhook that the job's organization has subscribed."""
+"""The built-in job that sends an event to one of the organization's webhooks, by its name."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Send an event to the stack's event bus and to its topic."""
+"""Send an event to the stack's event bus (EventBridge) and to its topic (SNS)."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ DETAIL_TYPE = "Job ended"
 
 
 class EventRefused(JobRunnersError):
-    """EventBridge has refused an event."""
+    """EventBridge refused an event."""
 
     def __init__(self, bus: str, code: str, message: str) -> None:
         super().__init__(f"The event bus {bus} refused the event: {code}: {message}")
@@ -25,22 +25,22 @@ def put_event(bus: str, event: dict[str, Any]) -> None:
         "DetailType": DETAIL_TYPE,
         "Detail": json.dumps(event),
     }
-    answer = clients.client("events").put_events(Entries=[entry])
-    if answer["FailedEntryCount"]:
-        refused = answer["Entries"][0]
-        raise EventRefused(bus, refused.get("ErrorCode", ""), refused.get("ErrorMessage", ""))
+    response = clients.client("events").put_events(Entries=[entry])
+    if response["FailedEntryCount"]:
+        error = response["Entries"][0]
+        raise EventRefused(bus, error.get("ErrorCode", ""), error.get("ErrorMessage", ""))
 
 
 def publish(topic: str, event: dict[str, Any]) -> None:
     """Publish an event to an SNS topic. Subscribers can filter by its attributes."""
     data = event["data"]
-    named = {
+    values = {
         "type": event["type"],
         "job_type": data["job_type"],
         "organization_id": data["organization_id"],
     }
     attributes = {
-        name: {"DataType": "String", "StringValue": value} for name, value in named.items()
+        name: {"DataType": "String", "StringValue": value} for name, value in values.items()
     }
     clients.client("sns").publish(
         TopicArn=topic, Message=json.dumps(event), MessageAttributes=attributes

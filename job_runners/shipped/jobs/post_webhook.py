@@ -1,4 +1,4 @@
-"""Send an event to another system, and keep trying for three days."""
+"""The built-in job that sends an event to another system, and keeps trying for three days."""
 
 from secrets import SystemRandom
 from typing import Any
@@ -11,19 +11,21 @@ from job_runners.shipped.webhooks.posting import (
     EventId,
     Webhook,
     post_event,
+    refusal_reason,
     requested_wait,
-    why_not_accepted,
 )
 from job_runners.work import DoNotRetry, RetryAfter, RunningJob
 
-# The waits after each attempt but the last: the example schedule of the Standard Webhooks
-# specification, 75 hours in all. The job's entry allows one more attempt than there are waits.
+# The waits between attempts: the example schedule of the Standard Webhooks specification, 75 hours
+# in total. Retry in table.py allows one more attempt than there are waits.
 _WAITS = (
-    *(5 * SECOND, 5 * MINUTE, 30 * MINUTE),
-    *(2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
+    5 * SECOND,
+    5 * MINUTE,
+    30 * MINUTE,
+    *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
 )
-_JITTER = 0.1  # share by which a wait is made shorter or longer, so that jobs don't retry together
-_LONGEST_WAIT = DAY // SECOND  # the longest Retry-After that is followed
+_JITTER = 0.1  # a wait is up to this share longer or shorter, so that jobs don't retry together
+_MAX_RETRY_AFTER = DAY // SECOND  # a longer Retry-After is shortened to this
 
 
 class PostWebhook(Webhook):
@@ -53,28 +55,30 @@ class PostWebhook(Webhook):
 
 
 def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
-    """Send the event until its receiver accepts it with a 2xx.
+    """Send the event until its receiver accepts it with a 2xx status.
 
-    The receiver may get it twice, with the same webhook-id. A 410 ends the job at once, because the
-    receiver asks for no more events. Any other response (even a redirect) and any network failure
-    lead to another try, because a receiver that answers 404 today may be deployed tomorrow.
+    The receiver may get the event twice, with the same webhook-id. A 410 ends the job at once,
+    because the receiver asks for no more events. Any other response (even a redirect) and any
+    network failure lead to another attempt: a receiver that responds with 404 today may be deployed
+    tomorrow.
     """
     _check_secret(job, payload)
     try:
-        answer = post_event(payload, payload.event_id or job.id)
-    except WebhookFailed as failed:
+        response = post_event(payload, payload.event_id or job.id)
+    except WebhookFailed as error:
         if job.last_attempt:
             raise
-        raise RetryAfter(_wait(job.attempt), str(failed)) from failed
-    why = why_not_accepted(answer)
-    if why is None:
-        return {"status": answer.status, "attempts": job.attempt}
-    if answer.status == 410:
-        raise DoNotRetry(f"the webhook at {payload.host} {why}")
+        raise RetryAfter(_wait(job.attempt), str(error)) from error
+    reason = refusal_reason(response)
+    if reason is None:
+        return {"status": response.status, "attempts": job.attempt}
+    if response.status == 410:
+        raise DoNotRetry(f"the webhook at {payload.host} {reason}")
     if job.last_attempt:
-        raise WebhookFailed(payload.host, f"{why}; attempt {job.attempt} was the last")
-    wait = max(_wait(job.attempt), min(requested_wait(answer) or 0, _LONGEST_WAIT))
-    raise RetryAfter(wait, f"the webhook at {payload.host} {why}")
+        raise WebhookFailed(payload.host, f"{reason}; attempt {job.attempt} was the last")
+    retry_after = min(requested_wait(response) or 0, _MAX_RETRY_AFTER)
+    wait = max(_wait(job.attempt), retry_after)
+    raise RetryAfter(wait, f"the webhook at {payload.host} {reason}")
 
 
 def _check_secret(job: RunningJob, payload: PostWebhook) -> None:

@@ -4,8 +4,8 @@ from job_runners.errors import JobRunnersError
 
 
 class WebhookFailed(JobRunnersError):
-    """The receiver did not accept a webhook this time. A later try may succeed."""
+    """The receiver did not accept a webhook this time. A later attempt may succeed."""
 
-    def __init__(self, host: str, why: str) -> None:
-        super().__init__(f"the webhook at {host} {why}")
+    def __init__(self, host: str, problem: str) -> None:
+        super().__init__(f"the webhook at {host} {problem}")
         self.host = host

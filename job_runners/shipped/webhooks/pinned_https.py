@@ -1,4 +1,7 @@
-"""Send one HTTPS request to one address, with a time limit, and read only the response's head."""
+"""Send an HTTPS request to a given IP address, with a time limit, and read the response's head.
+
+The head is the status and the headers.
+"""
 
 import socket
 import ssl
@@ -22,8 +25,8 @@ class Target(NamedTuple):
     has_tls: bool = True
 
 
-class Answer(NamedTuple):
-    """The head of a response. The body is never read, because it may be endless."""
+class ResponseHead(NamedTuple):
+    """What a webhook needs of a response. The body is never read, because it may be endless."""
 
     status: int
     retry_after: str | None
@@ -31,7 +34,7 @@ class Answer(NamedTuple):
 
 def post(
     target: Target, path: str, body: bytes, headers: Mapping[str, str], seconds: float
-) -> Answer:
+) -> ResponseHead:
     """Send the request and read the response's head. Redirects aren't followed.
 
     Raises WebhookFailed if this fails or takes longer than `seconds`.
@@ -40,11 +43,11 @@ def post(
     try:
         with _connect(target, seconds) as connection:
             connection.request("POST", path, body, {"Host": host, **headers})
-            with connection.getresponse() as answer:
-                return Answer(answer.status, answer.headers.get("Retry-After"))
+            with connection.getresponse() as response:
+                return ResponseHead(response.status, response.headers.get("Retry-After"))
     except ssl.SSLCertVerificationError as error:
-        why = f"has no valid certificate: {error.verify_message}"
-        raise WebhookFailed(target.host, why) from error
+        problem = f"has no valid certificate: {error.verify_message}"
+        raise WebhookFailed(target.host, problem) from error
     except TimeoutError as error:
         raise WebhookFailed(target.host, f"did not answer within {seconds:g} s") from error
     except (OSError, HTTPException) as error:
@@ -53,39 +56,41 @@ def post(
 
 @contextmanager
 def _connect(target: Target, seconds: float) -> Iterator[HTTPConnection]:
-    began = time.monotonic()
+    started_at = time.monotonic()
     with (
-        socket.create_connection((target.address, target.port), timeout=seconds) as plain,
-        _secured(plain, target) as connected,
-        _time_limit(connected, seconds - (time.monotonic() - began)),
+        socket.create_connection((target.address, target.port), timeout=seconds) as tcp_socket,
+        _add_tls(tcp_socket, target) as sock,
+        _time_limit(sock, seconds - (time.monotonic() - started_at)),
     ):
-        if isinstance(connected, ssl.SSLSocket):
-            connected.do_handshake()
+        if isinstance(sock, ssl.SSLSocket):
+            sock.do_handshake()
         connection = HTTPConnection(target.host, target.port)
-        connection.sock = connected
+        connection.sock = sock
         yield connection
 
 
-def _secured(plain: socket.socket, target: Target) -> socket.socket:
-    """Return the connection with TLS, before its handshake, if the target has TLS."""
+def _add_tls(tcp_socket: socket.socket, target: Target) -> socket.socket:
+    """Return the socket with TLS, before the handshake, if the target uses TLS."""
     if not target.has_tls:
-        return plain
-    # TLS sends and checks the host's name as usual, but DNS doesn't resolve it a second time.
-    return _tls().wrap_socket(plain, server_hostname=target.host, do_handshake_on_connect=False)
+        return tcp_socket
+    # The certificate is checked for the host's name, although we connect to its address.
+    return _tls().wrap_socket(
+        tcp_socket, server_hostname=target.host, do_handshake_on_connect=False
+    )
 
 
 @contextmanager
-def _time_limit(connected: socket.socket, seconds: float) -> Iterator[None]:
-    """Cut the connection after `seconds`, because a socket's timeout restarts with every byte."""
+def _time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
+    """Close the connection after `seconds`. A socket's own timeout restarts with every byte."""
     expired = threading.Event()
 
-    def cut() -> None:
+    def close() -> None:
         expired.set()
         with suppress(OSError):  # the other end has closed it already
             # SSLSocket's own shutdown would remove the TLS session that the main thread reads from.
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    timer = threading.Timer(max(seconds, 0), cut)
+    timer = threading.Timer(max(seconds, 0), close)
     timer.daemon = True
     timer.start()
     try:

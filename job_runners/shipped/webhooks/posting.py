@@ -1,4 +1,4 @@
-"""Post one signed event to its receiver, and interpret the response."""
+"""Post a signed event to a webhook's receiver, and interpret the response."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from job_runners import clock
-from job_runners.shipped.webhooks.pinned_https import Answer, Target, post
+from job_runners.shipped.webhooks.pinned_https import ResponseHead, Target, post
 from job_runners.shipped.webhooks.public_address import resolve
-from job_runners.shipped.webhooks.signature import signed_headers
+from job_runners.shipped.webhooks.signature import signature_headers
 from job_runners.shipped.webhooks.signing_secrets import webhook_keys
 from job_runners.shipped.webhooks.url import parse
 from job_runners.store.blobs import compact_json
 
-TIME_LIMIT = 15.0  # seconds from connecting to the head of the response
+TIME_LIMIT = 15.0  # seconds, from connecting to the response's status and headers
 
 EventId = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")
@@ -44,7 +44,7 @@ class Webhook(BaseModel):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parse(url)
+        parse(url)  # raises an error if the URL isn't allowed
         return url
 
     @property
@@ -53,8 +53,8 @@ class Webhook(BaseModel):
         return parse(self.url).host
 
 
-def post_event(webhook: Webhook, event_id: str) -> Answer:
-    """Send the event once, and return the response's head.
+def post_event(webhook: Webhook, event_id: str) -> ResponseHead:
+    """Send the event once, and return the response's status and Retry-After.
 
     Raises WebhookFailed if there is no response, and DoNotRetry for an unusable secret or host.
     """
@@ -64,38 +64,42 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "job-runners",
-        **signed_headers(event_id, clock.now() // clock.SECOND, body, keys),
+        **signature_headers(event_id, clock.now() // clock.SECOND, body, keys),
     }
     address = "127.0.0.1" if url.is_loopback else resolve(url.host, url.port)
     target = Target(url.host, address, url.port, has_tls=not url.is_loopback)
     return post(target, url.path, body, headers, TIME_LIMIT)
 
 
-def why_not_accepted(answer: Answer) -> str | None:
-    """Return the problem as words that follow the receiver's name, or None if it accepted the
-    event."""
-    status = answer.status
+def refusal_reason(response: ResponseHead) -> str | None:
+    """Return why the receiver didn't accept the event, such as "answered 500", or None if it did.
+
+    Errors put the receiver's name before this text.
+    """
+    status = response.status
     if 200 <= status < 300:
         return None
     if status == 410:
         return "answered 410, so it accepts no more events"
-    return f"answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
+    if 300 <= status < 400:
+        return f"answered {status}; redirects are not followed"
+    return f"answered {status}"
 
 
-def requested_wait(answer: Answer) -> float | None:
-    """Return the seconds in the Retry-After header, in either of its forms.
+def requested_wait(response: ResponseHead) -> float | None:
+    """Return the seconds in the Retry-After header, which is a number or a date.
 
     Return None if there is no such header or it can't be read.
     """
-    retry_after = answer.retry_after
+    retry_after = response.retry_after
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])
+        return float(retry_after[:9])  # 30 years: more digits could overflow a float
     try:
-        at = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError):  # the second for a year of many digits
+        retry_at = parsedate_to_datetime(retry_after)
+    except (ValueError, OverflowError):  # OverflowError means a year of many digits
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, at.timestamp() - clock.now() / clock.SECOND)
+    if retry_at.tzinfo is None:
+        retry_at = retry_at.replace(tzinfo=UTC)
+    return max(0.0, retry_at.timestamp() - clock.now() / clock.SECOND)

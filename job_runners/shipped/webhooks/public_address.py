@@ -13,10 +13,10 @@ from job_runners.errors import DoNotRetry
 from job_runners.shipped.webhooks.errors import WebhookFailed
 
 _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 addresses that the internet routes
-# Python treats these addresses as public, but webhook receivers don't have them.
-_SPECIAL = [
-    ipaddress.ip_network(each)
-    for each in (
+# Python treats these networks as public, but no webhook receiver is in them.
+_SPECIAL_NETWORKS = [
+    ipaddress.ip_network(network)
+    for network in (
         "192.0.0.0/24",  # assigned to protocols of the IETF
         "192.31.196.0/24",  # AS112
         "192.52.193.0/24",  # AMT
@@ -39,12 +39,12 @@ def resolve(host: str, port: int) -> str:
     Raises WebhookFailed if it has no address now.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise WebhookFailed(host, f"has no address: {error.strerror}") from error
     except UnicodeError as error:  # raised by the resolver for a label that is empty or too long
         raise DoNotRetry(f"{host!r} is not a host name") from error
-    addresses = [str(each[4][0]) for each in found]
+    addresses = [str(socket_address[0]) for *_, socket_address in results]
     for address in addresses:
         if not is_public(address):
             raise DoNotRetry(f"the webhook at {host} is not on the public internet: {address}")
@@ -63,7 +63,7 @@ def is_public(address: str) -> bool:
 
 
 def _is_special(ip: IPv4Address | IPv6Address) -> bool:
-    return any(ip in each for each in _SPECIAL)
+    return any(ip in network for network in _SPECIAL_NETWORKS)
 
 
 def _ipv4_target(ip: IPv6Address) -> IPv4Address | None:

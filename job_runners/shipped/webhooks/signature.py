@@ -1,4 +1,4 @@
-"""Sign webhooks by the Standard Webhooks specification, for which receivers have libraries."""
+"""Sign webhooks as in the Standard Webhooks specification, for which receivers have libraries."""
 
 import base64
 import binascii
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from job_runners.errors import DoNotRetry
 
 _PREFIX = "whsec_"
-_SHORTEST, _LONGEST = 24, 64  # bytes of a key, by the specification
+_MIN_KEY, _MAX_KEY = 24, 64  # bytes, by the specification
 
 
-def signed_headers(
+def signature_headers(
     webhook_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """Return the headers that identify the sender, the time (seconds since 1970) and the event.
+    """Return the headers with the event's id, the time (seconds since 1970) and the signatures.
 
-    They have one signature per key, and a receiver accepts any of them.
+    There is one signature for each key. A receiver accepts any of them.
     """
     content = f"{webhook_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key, content, "sha256") for key in keys)
@@ -29,12 +29,13 @@ def signed_headers(
     }
 
 
-def secret_keys(written: str, name: str) -> list[bytes]:
-    """Return the keys in the text of a secret: one, or two during a rotation.
+def secret_keys(text: str, name: str) -> list[bytes]:
+    """Return the keys in a secret's text: one, or two during a rotation.
 
-    Each is base64 after whsec_, and a space separates two of them. Raises DoNotRetry.
+    Each key is whsec_ and base64, and a space separates two of them. `name` is the secret's name in
+    errors. Raises DoNotRetry.
     """
-    parts = re.split(r"[\s,]+", written.strip())
+    parts = re.split(r"[\s,]+", text.strip())
     if len(parts) > 2:
         raise DoNotRetry(
             f"The webhook secret {name!r} has more than two keys. Store one, or two while the "
@@ -51,14 +52,14 @@ def how_to_set(name: str) -> str:
     )
 
 
-def _key(written: str, name: str) -> bytes:
+def _key(text: str, name: str) -> bytes:
     try:
-        key = base64.b64decode(written.removeprefix(_PREFIX), validate=True)
+        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not _SHORTEST <= len(key) <= _LONGEST:
+    if not _MIN_KEY <= len(key) <= _MAX_KEY:
         raise DoNotRetry(
-            f"The webhook secret {name!r} is not whsec_ and {_SHORTEST} to {_LONGEST} base64 "
+            f"The webhook secret {name!r} is not whsec_ and {_MIN_KEY} to {_MAX_KEY} base64 "
             f"bytes. {how_to_set(name)}"
         )
     return key

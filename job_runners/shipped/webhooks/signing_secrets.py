@@ -1,4 +1,4 @@
-"""Read webhook secrets from SSM's parameter store. Payloads have only their names."""
+"""Read webhook secrets from SSM's Parameter Store. Payloads contain only their names."""
 
 import time
 
@@ -12,7 +12,7 @@ from job_runners.shipped.webhooks.signature import how_to_set, secret_keys
 
 _MAX_AGE = 60.0  # seconds; a rotated secret takes effect within this time
 
-_keys: dict[str, tuple[float, list[bytes]]] = {}
+_keys: dict[str, tuple[float, list[bytes]]] = {}  # by parameter, with the time of reading
 caches.register(_keys.clear)
 
 
@@ -31,12 +31,12 @@ def webhook_keys(name: str) -> list[bytes]:
 
 def _read(parameter: str, name: str) -> str:
     try:
-        answer = clients.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
+        response = clients.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ParameterNotFound":
             raise DoNotRetry(
                 f"The webhook secret {name!r} doesn't exist. {how_to_set(name)}"
             ) from error
         raise
-    value: str = answer["Parameter"]["Value"]
+    value: str = response["Parameter"]["Value"]
     return value

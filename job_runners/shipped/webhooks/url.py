@@ -10,8 +10,8 @@ from job_runners.shipped.webhooks.public_address import is_public
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
-# Top-level domains that the internet doesn't have.
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+# Top-level domains that the internet doesn't have.
 _PRIVATE_DOMAINS = frozenset({"internal", "invalid", "local", "localhost", "test"})
 
 
@@ -55,10 +55,9 @@ def parse(url: str) -> WebhookUrl:
 
 
 def _may_be_public(host: str) -> bool:
-    """Return False for an address that isn't public, however it is written, and for a name that
-    the internet's DNS can't have."""
+    """Return False for a private address, and for a name that the internet's DNS can't have."""
     try:
-        # The form that the resolver accepts, such as 0x7f.1. It makes no request.
+        # inet_aton also reads unusual forms of addresses, such as 0x7f.1, as the resolver does.
         return is_public(socket.inet_ntoa(socket.inet_aton(host)))
     except OSError:
         _, dot, domain = host.rpartition(".")

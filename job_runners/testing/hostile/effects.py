@@ -5,18 +5,19 @@ from typing import Any
 
 
 class Effects:
-    """A recorder for the fake services of a test. Each effect is something that can't be undone.
+    """A recorder for the fake services of a test. An effect is something that can't be undone.
 
     It treats idempotency keys as a real service does: under the same key, an effect happens only
-    once. A process may be killed right after it records an effect. Then the service has done its
-    part, but the job never got the answer.
+    once. A process may be killed right after it records an effect: the service has then done its
+    part, but the job never got the response.
     """
 
     def __init__(self) -> None:
         self._seen: list[Any] = []
         self._outside_steps: list[Any] = []
         self._keys: set[str] = set()
-        # Returns the step or task that is running now, or None in a job outside its steps.
+        # The simulated Lambda (scripted_lambda.py) replaces these functions. The first one returns
+        # the step or task that is running, or None in a job outside its steps.
         self.current_step: Callable[[], str | None] = lambda: None
         self.before_recording: Callable[[], None] = lambda: None
         self.on_recorded: Callable[[], None] = lambda: None

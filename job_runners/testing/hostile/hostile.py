@@ -1,7 +1,7 @@
 """Play a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
 
-A play is one run of the job. The same job, payload and code give the same plays. A play never waits
-in real time, and takes a few hundredths of a second.
+A play is one run of the job with one mishap, such as a killed worker. The same job, payload and
+code give the same plays. A play never waits in real time, and takes a few hundredths of a second.
 """
 
 import json
@@ -40,11 +40,11 @@ from job_runners.testing.saved_jobs import SavedJob, assert_succeeded
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
 from job_runners.work import waiting
 
-_OURS = ("dynamodb", "lambda", "s3", "sqs")
-# Seconds between two checkpoints of a working job, so that each checkpoint is written. A job that
-# takes no time writes few of its checkpoints, so it repeats more of its work after an interruption.
+_OUR_SERVICES = ("dynamodb", "lambda", "s3", "sqs")  # FaultInjector intercepts them anyway
+# The pace of a play is the time between two checkpoints, in seconds. At this pace, each checkpoint
+# is written. A quick job writes few of its checkpoints, so it repeats more after an interruption.
 _PACE = 6.0
-_IN_TIME = 30 * 86_400.0  # seconds
+_SIGNAL_TIMEOUT = 30 * 86_400.0  # seconds
 _CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
 
 
@@ -89,15 +89,15 @@ class Hostile:
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         registry().new_job_payload(job_type, data.payload)
-        stop_at = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         stage = _Stage(data, self.effects, effects, before_each, signals or {})
         with stage.set_up():
             undisturbed, planned = stage.plan()
             if only:
                 names = [only] if isinstance(only, str) else only
-                planned = [_named(name, planned) for name in names]
+                planned = [_find_mishap(name, planned) for name in names]
             chosen = _evenly_spread(planned, most)
-            plays = stage.play_all(chosen, stop_at)
+            plays = stage.play_all(chosen, deadline)
         if len(plays) < len(chosen):
             warnings.warn(
                 f"hostile did {len(plays)} of {len(chosen)} runs of {job_type} in {seconds} "
@@ -130,18 +130,19 @@ class _Stage:
         # A job of a declared schedule would add its effects to those of the tested job.
         no_declarations = patch.object(declared_schedules, "sync", bool)
         with process_settings(SETTINGS), quietly(), no_declarations:
-            runners.get_job_runner()
+            runners.get_job_runner()  # imports the runner
             try:
                 yield
             finally:
                 self._clear()
 
     def plan(self) -> tuple[Play, list[tuple[Mishap, float]]]:
-        """Return the undisturbed play and all mishaps, each with the pace of its play.
+        """Return the undisturbed play, and all mishaps with the pace of each one's play.
 
         Raises AssertionError if the job doesn't succeed undisturbed.
         """
-        self.play(NONE, pace=0)  # creates the clients, so that the next plays intercept their calls
+        # This play creates the clients whose calls the next plays intercept.
+        self.play(NONE, pace=0)
         undisturbed, world = self.play(NONE, _PACE)
         _check_succeeded(undisturbed.job)
         planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
@@ -158,49 +159,55 @@ class _Stage:
         ]
         return undisturbed, planned
 
-    def play_all(self, chosen: list[tuple[Mishap, float]], stop_at: float) -> tuple[Play, ...]:
-        """Play each of these, until the time is over. Those played by then are evenly spread."""
+    def play_all(self, chosen: list[tuple[Mishap, float]], deadline: float) -> tuple[Play, ...]:
+        """Play each of these until the deadline, in an order that spreads the plays evenly."""
         plays: dict[int, Play] = {}
-        for number in sorted(range(len(chosen)), key=_bits_reversed):
-            if time.monotonic() > stop_at:
+        for number in sorted(range(len(chosen)), key=_reverse_bits):
+            if time.monotonic() > deadline:
                 break
-            plays[number] = self.play(*chosen[number])[0]
+            mishap, pace = chosen[number]
+            plays[number], _ = self.play(mishap, pace)
         return tuple(plays[number] for number in sorted(plays))
 
     def play(self, mishap: Mishap, pace: float) -> tuple[Play, ScriptedLambda]:
-        """Play the job once."""
+        """Play the job once. Return the play and its simulated Lambda."""
         self._clear()
         if self._before_each is not None:
             self._before_each()
         world = ScriptedLambda(mishap, seconds=pace)
-        more_services = [each for each in clients.services() if each not in _OURS]
-        accepted: list[str] = []
+        more_services = [name for name in clients.services() if name not in _OUR_SERVICES]
+        job_ids: list[str] = []
         with (
             world.running(),
             ScriptedInjector(world, more_services).intercepting(),
             fixed_randomness(),
             world.playing(self._recorder),
-            _in_time(self._signals),
+            _patient_waits(self._signals),
         ):
-            world.invoke("api", lambda: accepted.append(runners.dispatch_job(self._data).id))
+            world.invoke("api", lambda: job_ids.append(runners.dispatch_job(self._data).id))
             if mishap is IN_ONE_GO:
                 for name in self._signals:
-                    self._send(world, accepted[0], name)
-            world.run_without_faults(_unfinished, each_round=lambda: self._answer_waits(world))
-            row = queries.read(accepted[0])
+                    self._send(world, job_ids[0], name)
+            world.run_without_faults(
+                _unfinished_due_times, each_round=lambda: self._answer_waits(world)
+            )
+            row = queries.read(job_ids[0])
             assert row is not None
             world.has_waited = bool(row.wait_count)
             job = SavedJob.of(row)
-        seen = self._recorder.seen if self._test_effects is None else list(self._test_effects)
-        return Play(mishap.name, job, tuple(seen), tuple(self._recorder.outside_steps)), world
+        effects = self._recorder.seen if self._test_effects is None else self._test_effects
+        outside_steps = tuple(self._recorder.outside_steps)
+        return Play(mishap.name, job, tuple(effects), outside_steps), world
 
     def _answer_waits(self, world: ScriptedLambda) -> None:
         """Send each job the first signal of the test for which it waits."""
-        for row in moto_direct.rows("jobs") if self._signals else []:
-            names = json.loads(row.get("current_wait") or "{}").get("names", [])
-            name = next((each for each in names if each in self._signals), None)
-            if row["status"] == "waiting" and name is not None:
-                self._send(world, row["id"], name)
+        if not self._signals:
+            return
+        for row in moto_direct.rows("jobs"):
+            awaited_names = json.loads(row.get("current_wait") or "{}").get("names", [])
+            names = [name for name in awaited_names if name in self._signals]
+            if row["status"] == "waiting" and names:
+                self._send(world, row["id"], names[0])
 
     def _send(self, world: ScriptedLambda, job_id: str, name: str) -> None:
         def send() -> None:
@@ -218,17 +225,20 @@ class _Stage:
 
 
 @contextmanager
-def _in_time(signals: Mapping[str, Any]) -> Iterator[None]:
-    """Make waits for these signals so long that the signals come in time, even if a worker freezes
-    for longer than the job's own timeout."""
+def _patient_waits(signals: Mapping[str, Any]) -> Iterator[None]:
+    """Extend the timeouts of waits for these signals.
+
+    Otherwise a wait could time out while a worker is frozen.
+    """
     wait_for, wait_for_any = waiting.wait_for, waiting.wait_for_any
 
     def wait(job: Any, name: str, timeout: float) -> Any:
-        return wait_for(job, name, max(timeout, _IN_TIME) if name in signals else timeout)
+        return wait_for(job, name, max(timeout, _SIGNAL_TIMEOUT) if name in signals else timeout)
 
     def wait_any(job: Any, names: Sequence[str], timeout: float, label: str) -> tuple[str, Any]:
-        longer = max(timeout, _IN_TIME) if set(names) & set(signals) else timeout
-        return wait_for_any(job, names, longer, label)
+        if set(names) & set(signals):
+            timeout = max(timeout, _SIGNAL_TIMEOUT)
+        return wait_for_any(job, names, timeout, label)
 
     with (
         patch.object(waiting, "wait_for", wait),
@@ -241,19 +251,16 @@ def _check_succeeded(job: SavedJob) -> None:
     try:
         assert_succeeded(job)
     except AssertionError as error:
-        timed_out = job.error is not None and job.error.kind == "WaitTimedOut"
-        cure = (
-            "\n\nPass the signals that the job waits for: signals={name: value}"
-            if timed_out
-            else ""
-        )
+        advice = ""
+        if job.error is not None and job.error.kind == "WaitTimedOut":
+            advice = "\n\nPass the signals that the job waits for: signals={name: value}"
         raise AssertionError(
             f"Undisturbed, the job must succeed. {error}\n\nEvery play starts with empty tables "
-            f"and an empty bucket: use before_each= to put there what the job needs{cure}"
+            f"and an empty bucket: use before_each= to put there what the job needs{advice}"
         ) from None
 
 
-def _unfinished() -> list[int]:
+def _unfinished_due_times() -> list[int]:
     return [
         row["due_at"]
         for row in moto_direct.rows("jobs")
@@ -261,17 +268,19 @@ def _unfinished() -> list[int]:
     ]
 
 
-def _named(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, float]:
+def _find_mishap(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, float]:
     names = [mishap.name for mishap, _ in planned]
     if only in names:
         return planned[names.index(only)]
-    near = get_close_matches(only, names, n=1, cutoff=0)
-    raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {near[0]!r}?")
+    similar = get_close_matches(only, names, n=1, cutoff=0)
+    raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {similar[0]!r}?")
 
 
-def _bits_reversed(number: int) -> int:
-    """Return the bits of a number in reverse. Sorted by this, each start of 0, 1, 2, ... is evenly
-    spread: 0, 8, 4, 12, 2, ..."""
+def _reverse_bits(number: int) -> int:
+    """Reverse a number's 32 bits.
+
+    If the numbers up to 15 are sorted by this, any first few are evenly spread: 0, 8, 4, 12, 2, ...
+    """
     return int(f"{number:032b}"[::-1], 2)
 
 

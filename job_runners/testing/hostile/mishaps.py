@@ -1,7 +1,7 @@
 """List what can go wrong with a job, one thing at a time.
 
-At each moment, the simulated Lambda asks a question, such as whether it kills the job now. A mishap
-is one harmful answer, at one moment. All other answers are harmless.
+The simulated Lambda asks a question at each moment that matters, such as whether to kill the job
+now. A mishap is one harmful answer, at one moment. All other answers are harmless.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,37 +20,31 @@ HOW_STALE = "how stale a read is"
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment in a job. All plays reach the same moments until the mishap.
+    """A moment in a job. All plays reach the same moments until the mishap."""
 
-    `number` counts the moments of the same kind.
-    """
-
-    kind: str
-    number: int  # from 1
-    about: str = ""
+    kind: str  # the question
+    number: int  # among the moments of the same kind, from 1
+    about: str = ""  # the call or the effect, in words
 
 
 @dataclass(frozen=True)
 class Mishap:
-    """What happens at a moment, and for how many `seconds`.
-
-    `answer` counts from the end of the possible answers: -1 is the last. `throughout` maps other
-    questions to the answers that they get in the whole play.
-    """
+    """One thing that goes wrong in a play."""
 
     name: str
     moment: Moment | None = None
-    answer: int = 0
+    answer: int = 0  # to the moment's question, counted from the end: -1 is the last possible one
+    # the answers to other questions in the whole play
     throughout: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    seconds: int = 0
+    seconds: int = 0  # how long the mishap lasts
 
 
 NONE = Mishap("nothing went wrong")
 IN_ONE_GO = Mishap("nothing went wrong, and no wait ended an invocation")
 WAITED = Mishap("each wait ended its invocation")
-_TWICE = {SENT: -2}
 MISSES_ALL = 5  # an answer to HOW_STALE: a read misses every recent write
-_OVERTAKEN = {"overtaken": -1, "thaw": -1}
+_TWICE = {SENT: -2}  # each message is delivered twice
+_OVERTAKEN = {"overtaken": -1, "thaw": -1}  # another worker takes over, and the first one resumes
 
 
 def mishaps(moments: list[Moment]) -> Iterator[Mishap]:

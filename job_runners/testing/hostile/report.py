@@ -1,15 +1,16 @@
 """Report the plays of a job in words: how each play ended, and what went wrong."""
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from job_runners.testing.hostile.mishaps import WAITED
 from job_runners.testing.saved_jobs import SavedJob
 
-_SHOWN = 3  # plays that a report lists for each finding
-# The errors with which an interrupted job without a retry policy fails. They aren't its fault.
-_CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
+_MAX_LISTED = 3  # plays that a report lists for each finding
+# A job without a retry policy fails with these errors if it is interrupted. That is no finding.
+_INTERRUPTION_ERRORS = ("Interrupted", "TimedOut", "NeverStarted")
 
 
 @dataclass(frozen=True)
@@ -62,29 +63,30 @@ class Report:
     _findings: dict[str, list[Play]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        found: dict[str, list[Play]] = {}
+        plays_by_finding: dict[str, list[Play]] = {}
         for play in self.plays:
-            for finding in _findings(play, self.undisturbed):
-                found.setdefault(finding, []).append(play)
-        object.__setattr__(self, "_findings", found)
+            for finding in _find_problems(play, self.undisturbed):
+                plays_by_finding.setdefault(finding, []).append(play)
+        object.__setattr__(self, "_findings", plays_by_finding)
 
     @property
     def findings(self) -> dict[str, list[str]]:
         """What went wrong, in words, each with the mishaps that caused it."""
-        return {what: [play.mishap for play in plays] for what, plays in self._findings.items()}
+        return {
+            finding: [play.mishap for play in plays] for finding, plays in self._findings.items()
+        }
 
     @property
     def done_twice(self) -> list[Any]:
         """The effects that a play had more often than the undisturbed one, each listed once."""
-        found: dict[str, Any] = {}
+        effects: dict[str, Any] = {}
         for play in self.plays:
-            for effect in _more(play, self.undisturbed):
-                found.setdefault(repr(effect), effect)
-        return list(found.values())
+            for effect in _repeated_effects(play, self.undisturbed):
+                effects.setdefault(repr(effect), effect)
+        return list(effects.values())
 
     def assert_done_once(self) -> None:
-        """Raise AssertionError unless `assert_went_well` passes and the undisturbed play had
-        effects."""
+        """Raise AssertionError if the undisturbed play had no effects, or as `assert_went_well`."""
         __tracebackhide__ = True
         if not self.undisturbed.effects:
             raise AssertionError(
@@ -105,23 +107,32 @@ class Report:
             raise AssertionError(str(self))
 
     def __str__(self) -> str:
-        wrong = [play for found in self._findings.values() for play in found]
-        plays = {play.mishap for play in wrong}
-        ends = Counter(play.ending for play in self.plays)
-        counted = ", ".join(f"{n} {ending}" for ending, n in ends.most_common())
-        problems = f"{len(plays)} of {len(self.plays)} runs had problems"
-        lines = [f"{self.job_type!r}: {problems} (status: {counted})."]
-        for finding, found in self._findings.items():
+        mishaps = {play.mishap for plays in self._findings.values() for play in plays}
+        endings = Counter(play.ending for play in self.plays)
+        status = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
+        problems = f"{len(mishaps)} of {len(self.plays)} runs had problems"
+        lines = [f"{self.job_type!r}: {problems} (status: {status})."]
+        for finding, plays in self._findings.items():
             lines += ["", finding]
-            lines += [f"  {play.mishap}; {play.outcome}" for play in found[:_SHOWN]]
-            if len(found) > _SHOWN:
-                lines.append(f"  and in {len(found) - _SHOWN} more runs")
+            lines += [f"  {play.mishap}; {play.outcome}" for play in plays[:_MAX_LISTED]]
+            if len(plays) > _MAX_LISTED:
+                lines.append(f"  and in {len(plays) - _MAX_LISTED} more runs")
         if self._findings:
-            first = next(iter(self._findings.values()))[0]
+            first_play = next(iter(self._findings.values()))[0]
             lines += [
                 "",
-                f"Repeat one run: hostile.run({self.job_type!r}, …, only={first.mishap!r})",
+                f"Repeat one run: hostile.run({self.job_type!r}, …, only={first_play.mishap!r})",
             ]
+        lines += self._advice(mishaps)
+        if self.left_out:
+            lines.append(
+                f"{self.left_out} more runs were left out. Raise most= or seconds= for more."
+            )
+        return "\n".join(lines)
+
+    def _advice(self, mishaps: Set[str]) -> list[str]:
+        """Return advice about the kinds of findings, and about the mishaps that caused them."""
+        lines = []
         if any(finding.startswith(_TWICE) for finding in self._findings):
             lines.append(
                 "A job may be interrupted anywhere, and starts again at its last checkpoint. If an "
@@ -134,61 +145,58 @@ class Report:
                 "effect each time it starts again, so the real system must take keys and remember "
                 "them. Put the effect into a job.step."
             )
-        if WAITED.name in plays:
+        if WAITED.name in mishaps:
             lines.append(
                 "After each wait, a job's function runs again from its start. Put each effect that "
                 "comes before a wait into a job.step."
             )
-        # A finding of the play that only waits has nothing to do with messages.
-        not_by_waits = [
-            play
-            for found in self._findings.values()
-            if WAITED.name not in [each.mishap for each in found]
-            for play in found
-        ]
+        # A finding that waits alone cause has nothing to do with messages.
         message_mishaps = ("every message was delivered twice", "message ")
-        if any(play.mishap.startswith(message_mishaps) for play in not_by_waits):
+        if any(
+            mishap.startswith(message_mishaps)
+            for causes in self.findings.values()
+            if WAITED.name not in causes
+            for mishap in causes
+        ):
             lines.append(
                 "A task exists only as a message, which may be lost or delivered twice. If its "
                 "work must be done exactly once, dispatch a job (job.dispatch), or give it an "
                 "idempotency key."
             )
-        if self.left_out:
-            lines.append(
-                f"{self.left_out} more runs were left out. Raise most= or seconds= for more."
-            )
-        return "\n".join(lines)
+        return lines
 
 
 _TWICE = "Done twice: "
 _OUTSIDE = "Repeated outside a step: "
 
 
-def _findings(play: Play, undisturbed: Play) -> list[str]:
-    twice = set(map(repr, _more(play, undisturbed)))
-    found = [f"{_TWICE}{effect!r}" for effect in _more(play, undisturbed)]
+def _find_problems(play: Play, undisturbed: Play) -> list[str]:
+    """Return in words how a play went worse than the undisturbed one."""
+    repeated = list(map(repr, _repeated_effects(play, undisturbed)))
+    problems = [f"{_TWICE}{effect}" for effect in repeated]
     outside = Counter(map(repr, play.outside_steps))
     outside -= Counter(map(repr, undisturbed.outside_steps))
-    found += [f"{_OUTSIDE}{effect}" for effect in outside if effect not in twice]
+    problems += [f"{_OUTSIDE}{effect}" for effect in outside if effect not in repeated]
     if not play.job.status.finished:
-        return [*found, "The job never ended"]
+        return [*problems, "The job never ended"]
     if play.has_succeeded:
-        missing = _counted(undisturbed) - _counted(play)
-        found += [f"Missing, though the job succeeded: {effect}" for effect in missing]
+        missing = _count_effects(undisturbed) - _count_effects(play)
+        problems += [f"Missing, though the job succeeded: {effect}" for effect in missing]
         if play.job.result != undisturbed.job.result:
-            found.append(
+            problems.append(
                 f"Wrong result: {play.job.result!r}, undisturbed {undisturbed.job.result!r}"
             )
-    elif play.job.error is not None and play.job.error.kind not in _CUT_OFF:
-        found.append(f"The job {play.job.status} with {play.job.error}")
-    return found
+    elif play.job.error is not None and play.job.error.kind not in _INTERRUPTION_ERRORS:
+        problems.append(f"The job {play.job.status} with {play.job.error}")
+    return problems
 
 
-def _more(play: Play, undisturbed: Play) -> list[Any]:
+def _repeated_effects(play: Play, undisturbed: Play) -> list[Any]:
     """Return the effects that a play had more often than the undisturbed one, each once."""
-    more = _counted(play) - _counted(undisturbed)
-    return list({repr(each): each for each in play.effects if repr(each) in more}.values())
+    additional = _count_effects(play) - _count_effects(undisturbed)
+    by_repr = {repr(effect): effect for effect in play.effects}
+    return [effect for text, effect in by_repr.items() if text in additional]
 
 
-def _counted(play: Play) -> Counter[str]:
+def _count_effects(play: Play) -> Counter[str]:
     return Counter(map(repr, play.effects))

@@ -1,4 +1,4 @@
-"""A simulated Lambda with one mishap, and otherwise harmless. It records the moments of a job."""
+"""A simulated Lambda for one play: it causes one mishap, and records the moments of the job."""
 
 import json
 from collections import Counter
@@ -35,22 +35,22 @@ from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 from job_runners.work import waiting
 from job_runners.work.running_job import RunningJob
 
-_INVOCATION = 900  # seconds that an invocation has
-_LITTLE_TIME = (
-    20  # seconds, so few that an invocation with this time left ends at its next checkpoint
-)
-# Only questions about the job's own worker count. Those about another function or worker don't.
-_OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
+_INVOCATION_SECONDS = 900
+# With so few seconds left, an invocation ends at its next checkpoint.
+_LITTLE_TIME = 20
+# These questions are moments only if they are about the job's own worker.
+_WORKER_QUESTIONS = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
 
 
 class ScriptedLambda(SimulatedLambda):
-    """The world of one play. `moments` are those that the job's workers reached.
+    """The simulated Lambda of one play.
 
-    `seconds` pass between two checkpoints. With more than 5, each checkpoint is written.
+    `moments` has the moments that the job's workers have reached. `seconds` pass between two
+    checkpoints. With more than 5, each checkpoint is written.
     """
 
     def __init__(self, mishap: Mishap, *, seconds: float) -> None:
-        super().__init__(self._answer, worker_timeout=_INVOCATION)
+        super().__init__(self._answer, worker_timeout=_INVOCATION_SECONDS)
         self.moments: list[Moment] = []
         self.about = ""  # the call or effect that the question is about
         self.has_waited = False  # whether the job has waited in its function
@@ -70,37 +70,33 @@ class ScriptedLambda(SimulatedLambda):
         """Report checkpoints and effects of jobs to this world."""
         original = RunningJob.checkpoint
 
-        def checkpoint(job: RunningJob, *arguments: Any, **named: Any) -> None:
+        def checkpoint(job: RunningJob, *args: Any, **kwargs: Any) -> None:
             self._before_checkpoint()
-            original(job, *arguments, **named)
+            original(job, *args, **kwargs)
             self.about = ""
             self._ask_whether_to_kill(AFTER_CHECKPOINT)
 
-        def recorded() -> None:
+        def on_recorded() -> None:
             self.about = repr(effects.seen[-1]) if effects.seen else ""
             self._ask_whether_to_kill(AFTER_EFFECT)
 
-        step = RunningJob.step
+        original_step = RunningJob.step
 
-        def noted_step(job: RunningJob, name: str, function: Callable[[], Any]) -> Any:
-            return step(job, name, lambda: self._in_step(f"{job.id} {name}", function))
+        def step(job: RunningJob, name: str, function: Callable[[], Any]) -> Any:
+            return original_step(job, name, lambda: self._in_step(f"{job.id} {name}", function))
 
         with ExitStack() as stack:
-            stack.enter_context(patch.object(RunningJob, "step", noted_step))
-            stack.enter_context(patch.object(effects, "current_step", self._current_step))
+            for target, name, replacement in (
+                (RunningJob, "step", step),
+                (RunningJob, "checkpoint", checkpoint),
+                (effects, "current_step", self._current_step),
+                (effects, "before_recording", lambda: self.check_alive("at an effect")),
+                (effects, "on_recorded", on_recorded),
+            ):
+                stack.enter_context(patch.object(target, name, replacement))
             if self._mishap is IN_ONE_GO:
                 for name in ("_sleep", "_raise_signal_wait"):
                     stack.enter_context(patch.object(waiting, name, lambda *_: None))
-            stack.enter_context(self._reporting(checkpoint, effects, recorded))
-            yield
-
-    @contextmanager
-    def _reporting(self, checkpoint: Any, effects: Effects, recorded: Any) -> Iterator[None]:
-        with (
-            patch.object(RunningJob, "checkpoint", checkpoint),
-            patch.object(effects, "before_recording", lambda: self.check_alive("at an effect")),
-            patch.object(effects, "on_recorded", recorded),
-        ):
             yield
 
     def _in_step(self, step: str, function: Callable[[], Any]) -> Any:
@@ -133,7 +129,8 @@ class ScriptedLambda(SimulatedLambda):
             self.kill(what)
 
     def _answer(self, what: str, n: int) -> int:
-        if what == HOW_STALE:  # without a mishap, reads see all: other plays are compared with that
+        if what == HOW_STALE:
+            # Reads of an undisturbed play miss no writes.
             return 0 if self._mishap in (NONE, IN_ONE_GO, WAITED) else MISSES_ALL
         default = self._mishap.throughout.get(what, 0) % n
         if not self._is_moment(what):
@@ -153,7 +150,7 @@ class ScriptedLambda(SimulatedLambda):
     def _is_moment(self, what: str) -> bool:
         if len(self.stack) != 1:
             return False
-        return what == SENT or (what in _OF_WORKER and self.stack[0].name == "worker")
+        return what == SENT or (what in _WORKER_QUESTIONS and self.stack[0].name == "worker")
 
     def _sleep(self, seconds: float) -> None:
         self.time += int(seconds * clock.SECOND)
@@ -171,13 +168,13 @@ class ScriptedInjector(FaultInjector):
     ) -> Any:
         name = _name(service, operation, call)
 
-        def carried_out() -> Any:
+        def carry_out_and_name() -> Any:
             answer = carry_out()
-            self._scripted.about = name  # other calls have changed it
+            self._scripted.about = name  # calls of other invocations may have changed it
             return answer
 
         self._scripted.about = name
-        return super()._exchange(service, operation, call, carried_out)
+        return super()._exchange(service, operation, call, carry_out_and_name)
 
     def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
         """Intercept the calls of clients that the job's own code has made, such as boto3's."""
@@ -185,16 +182,17 @@ class ScriptedInjector(FaultInjector):
             return None
         service, operation = event_name.split(".")[1:]
         call = boundary.call_of(request.body) if service == "dynamodb" else {}
-        found = self._exchange(
+        answer = self._exchange(
             service, operation, call, lambda: boundary.answered(event_name, request)
         )
-        answer = found if isinstance(found, AWSResponse) else boundary.response(*found)
-        match self._scripted.pick(AFTER_CALL, 24) if answer.status_code < 300 else 0:
-            case 22:
-                self._scripted.kill(AFTER_CALL)
-            case 23:
-                raise ReadTimeoutError(endpoint_url=request.url)
-        return answer
+        response = answer if isinstance(answer, AWSResponse) else boundary.response(*answer)
+        if response.status_code < 300:
+            match self._scripted.pick(AFTER_CALL, 24):
+                case 22:
+                    self._scripted.kill(AFTER_CALL)
+                case 23:
+                    raise ReadTimeoutError(endpoint_url=request.url)
+        return response
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
         if _is_for_another_queue(request, event_name):

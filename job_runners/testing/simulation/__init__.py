@@ -1,1 +1,1 @@
-"""A simulated hostile Lambda. The checkers that watch it are in tests/support/histories."""
+"""A simulated hostile Lambda, for the fixture `hostile` and for tests/support/histories."""

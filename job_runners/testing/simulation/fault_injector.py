@@ -1,8 +1,8 @@
-"""The boundary between code and AWS, where a hostile Lambda does most of its harm.
+"""Intercept calls to AWS, where a simulated Lambda does most of its harm.
 
 Before a call, the Lambda may kill the invocation, throttle the call, or freeze the invocation while
-the world continues. A call has landed once AWS has carried it out. After that, the Lambda may kill
-the invocation or lose the response.
+the world continues. (The world is the simulated Lambda with its time and events.) A call has landed
+once AWS has carried it out. After that, the Lambda may kill the invocation or lose the response.
 """
 
 import json
@@ -31,7 +31,7 @@ _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 
 Answer = tuple[int, Any]
 """The status and the body of a response."""
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class FaultInjector:
@@ -39,25 +39,24 @@ class FaultInjector:
 
     def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
         self._world = world
-        self._more_services = more_services  # further services that moto answers
-        self._response_was_lost = False  # whether the response of the current call was lost once
-        self._last_intercepted: Any = None  # the last request that was intercepted
+        self._more_services = more_services
+        self._response_was_lost = False  # the response of the current call, once
+        self._last_intercepted: Any = None  # the last request
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
         """Intercept every call that is made in the block."""
         self._reads = ReadView(self._world)
-        hooks = [
-            (clients.client(service).meta.events, f"{event}.{service}", hook)
-            for service in (*_SERVICES, *self._more_services)
-            for event, hook in (
-                ("before-send", self._before_send),
-                ("before-call", self._note_call),
-                ("needs-retry", self._after_response),
-                ("choose-signer", _choose_signer),
-            )
-            if (service, event) != ("dynamodb", "before-send")
-        ]
+        hooks = []
+        for service in (*_SERVICES, *self._more_services):
+            events = clients.client(service).meta.events
+            hooks += [
+                (events, f"before-call.{service}", self._note_call),
+                (events, f"needs-retry.{service}", self._after_response),
+                (events, f"choose-signer.{service}", _choose_signer),
+            ]
+            if service != "dynamodb":  # boundary.intercepted does this for DynamoDB
+                hooks.append((events, f"before-send.{service}", self._before_send))
         for events, event, hook in hooks:
             events.register_first(event, hook)
         try:
@@ -74,7 +73,7 @@ class FaultInjector:
                 events.unregister(event, hook)
 
     def _view(self, table: Table, consistency: Consistency) -> Overlay:
-        """Return the items of a table that a read doesn't see as they are."""
+        """Return older versions of the items whose recent writes a read misses."""
         return self._reads.view(table, consistency)
 
     def _retries(self, _call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
@@ -93,14 +92,16 @@ class FaultInjector:
 
     def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
         service, operation = event_name.split(".")[1:]
-        found = self._exchange(service, operation, {}, lambda: self._carry_out(request, event_name))
+        answer = self._exchange(
+            service, operation, {}, lambda: self._carry_out(request, event_name)
+        )
         # Set this last, because other requests were intercepted in between.
         self._last_intercepted = request
-        return found if isinstance(found, AWSResponse) else response(*found)
+        return answer if isinstance(answer, AWSResponse) else response(*answer)
 
     def _exchange(
-        self, service: str, operation: str, call: Call, carry_out: Callable[[], Found]
-    ) -> Found | Answer:
+        self, service: str, operation: str, call: Call, carry_out: Callable[[], Result]
+    ) -> Result | Answer:
         """Carry out a call, unless a fault prevents that, and return its answer.
 
         `call` has the parameters of a request to DynamoDB. May raise botocore's errors.
@@ -113,11 +114,12 @@ class FaultInjector:
         """Return an answer that refuses a call before it lands, or None."""
         world = self._world
         # Most choices are harmless, because otherwise no job would progress. Workers get most of
-        # the faults, above all a worker that runs while another is frozen. The frozen one may then
-        # find the row that its killed successor left.
-        is_worker = bool(world.stack) and world.stack[-1].name == "worker"
-        harmless = (7 if len(world.stack) == 1 else 3) if is_worker else 21
-        match world.pick("before a call", harmless + 3) - harmless:
+        # the faults, above all a worker that runs while another is frozen: when the frozen one
+        # continues, it then finds the row of a killed successor.
+        harmless_count = 21
+        if world.stack and world.stack[-1].name == "worker":
+            harmless_count = 7 if len(world.stack) == 1 else 3
+        match world.pick("before a call", harmless_count + 3) - harmless_count:
             case 0:
                 world.kill("before a call")
             case 1 if len(world.stack) < 3:
@@ -159,8 +161,10 @@ class FaultInjector:
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Sign only calls to S3, because only moto's S3 reads signatures. Signing every call would use
-    a tenth of the total time."""
+    """Sign only calls to S3, because signing all calls would take a tenth of the total time.
+
+    moto reads no other signatures.
+    """
     return None if ".s3." in event_name else UNSIGNED
 
 

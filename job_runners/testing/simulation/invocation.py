@@ -1,16 +1,16 @@
-"""The events that will arrive in a simulated Lambda, and its invocations."""
+"""The pending events of a simulated Lambda, and its invocations."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-WELL = "well"
+WELL = "well"  # Invocation.ended of an invocation that succeeded
 
 Message = dict[str, Any]
 """One of our messages, in the form in which it is sent."""
 
 
 class Killed(BaseException):
-    """The invocation was killed. Its code doesn't catch this error, so it does nothing more."""
+    """The invocation was killed. No code catches this error, so the invocation does no more."""
 
 
 @dataclass
@@ -19,12 +19,12 @@ class Invocation:
 
     name: str
     deadline: int
-    message: Message  # the message that it was invoked with, if it was ours
+    message: Message  # empty if the invocation was started by something else
     dead: bool = False
-    zombie: bool = False  # frozen past its deadline and thawed again
-    ended: str | None = None  # how it ended, once it has
-    is_reported: bool = True  # if it fails, whether its failure record may arrive
-    cause: "Invocation | None" = None  # the invocation whose failure record it received
+    zombie: bool = False  # frozen past its deadline, and then resumed
+    ended: str | None = None  # WELL or the error, once it has ended
+    is_reported: bool = True  # whether its failure record may arrive if it fails
+    cause: "Invocation | None" = None  # the failed invocation whose record it handles
 
 
 @dataclass(order=True)

@@ -1,6 +1,6 @@
-"""Helpers for histories and for the fixture `hostile`, which run jobs on a simulated Lambda.
+"""Settings, silence and repeatable random choices for jobs on a simulated Lambda.
 
-They provide settings, suppress output, and make random choices repeatable.
+The fixture `hostile` and the histories in tests/support/histories use them.
 """
 
 import os
@@ -46,15 +46,15 @@ def quietly() -> Iterator[None]:
     """Print nothing in this block, and use one thread and one shard."""
     telemetry.logger.setLevel("CRITICAL")
     with (
-        ExitStack() as after,
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(nowhere),  # metrics
+        ExitStack() as cleanup,
+        Path(os.devnull).open("w") as devnull,
+        redirect_stdout(devnull),  # metrics
         # Powertools warns about timer runs that were killed
         warnings.catch_warnings(action="ignore"),
         # A timer run queries every shard. With one shard, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
-        # To write tracebacks down takes a seventh of a history's time.
+        # Formatting tracebacks would take a seventh of a history's time.
         patch.object(tracebacks, "format_error", repr),
         # With one thread, the same choices give the same history.
         patch.object(bulk, "THREADS", 1),
@@ -68,18 +68,19 @@ def quietly() -> Iterator[None]:
         patch.object(group_ends, "PAGE_LIMIT", 1),
         patch.object(leftover_markers, "_PAGE_SIZE", 1),
     ):
-        after.callback(telemetry.logger.setLevel, "INFO")
+        cleanup.callback(telemetry.logger.setLevel, "INFO")
         yield
 
 
 @contextmanager
 def fixed_randomness() -> Iterator[None]:
     """Draw the same ids and delays in every replay."""
-    source, pauses_between_tries = random.Random(0), random.Random(0)  # noqa: S311
+    source = random.Random(0)  # noqa: S311
+    source_of_retry_delays = random.Random(0)  # noqa: S311
     with (
         patch.object(retry, "_RANDOM", source),
-        # These delays decide whether another try would begin in time.
-        patch.object(job_runners.aws.errors, "SystemRandom", lambda: pauses_between_tries),
+        # The delays before retries of a call to AWS decide whether a retry begins in time.
+        patch.object(job_runners.aws.errors, "SystemRandom", lambda: source_of_retry_delays),
         # A job may put a link into its effects, which must be the same in each play.
         patch.object(
             answer_links,

@@ -1,4 +1,4 @@
-"""How reads see the tables: recent writes perhaps not at all."""
+"""Decide which recent writes an eventually consistent read misses."""
 
 from zlib import crc32
 
@@ -9,8 +9,8 @@ from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.fake_dynamodb.tables import Key, Overlay, Table
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
-_MOST = 12  # writes that a read may miss
-_LONGEST = 2 * clock.MINUTE  # how late a read may see a write
+_MAX_WRITES = 12  # that a read may miss
+_MAX_LAG = 2 * clock.MINUTE  # after this time, all reads see a write
 
 
 class ReadView:
@@ -19,24 +19,27 @@ class ReadView:
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
         self._recent = RecentWrites(
-            database(), most=_MOST, longest=_LONGEST, now=lambda: world.time
+            database(), max_writes=_MAX_WRITES, max_age=_MAX_LAG, now=lambda: world.time
         )
 
     def view(self, table: Table, consistency: Consistency) -> Overlay:
-        """Return the items of a table that a read doesn't see as they are."""
+        """Return older versions of the items whose recent writes a read misses."""
         if consistency is Consistency.CONSISTENT:
             return {}
         kind = self._world.pick("how stale a read is", 8)
         if kind < 4:
             return {}
-        overlay = self._recent.before_them(table, lambda age, key: _sees(kind, age, key))
+        overlay = self._recent.overlay(table, lambda age, key: _sees(kind, age, key))
         self._world.figures["stale reads"] += bool(overlay)
         return overlay
 
 
 def _sees(kind: int, age: int, key: Key) -> bool:
-    """Return whether a stale read sees a write: it may miss the last one, all, or those of some
-    items."""
+    """Return whether a stale read sees a write.
+
+    Kind 4 misses the last write, kind 5 all recent ones, and kinds 6 and 7 those of half the items.
+    `age` counts newer writes: it is 0 for the last one.
+    """
     match kind:
         case 4:
             return age > 0

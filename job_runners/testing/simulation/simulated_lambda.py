@@ -1,11 +1,11 @@
-"""A simulated Lambda that may be as hostile as the real one. It uses one process and one thread.
+"""A simulated Lambda that can be as hostile as the real one. It uses one process and one thread.
 
 It delivers events twice or not at all, and kills an invocation at its deadline. It may let a frozen
-invocation continue after its deadline, alongside its successor. Such an invocation is called a
-zombie. Calls to AWS go through `fault_injector`.
+invocation continue after its deadline, alongside its successor: a zombie. Calls to AWS go through
+fault_injector.py.
 
-The simulation is deterministic. `choose` decides each step, and the same answers give the same
-history.
+The simulation is deterministic: it calls `choose` for each decision, and the same choices give the
+same history.
 """
 
 import itertools
@@ -33,8 +33,10 @@ from job_runners.testing.simulation.invocation import (
 from job_runners.work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
-"""Takes a description of the choice and a number n. Returns a number from 0 to n - 1. 0 is the
-harmless choice."""
+"""Takes a description of the choice and a number n. Returns a number from 0 to n - 1.
+
+0 is the harmless choice.
+"""
 
 
 class SimulatedLambda:
@@ -60,8 +62,8 @@ class SimulatedLambda:
     def running(self) -> Iterator["SimulatedLambda"]:
         """Use the world's time everywhere in this block.
 
-        The alarm that interrupts a job is off. It counts real time, and could interrupt any of the
-        workers that this process simulates.
+        The alarm that interrupts a job at its timeout is off: it counts real time, and could
+        interrupt any of the workers that this process simulates.
         """
         with (
             patch.object(clock, "now", self.now),
@@ -76,19 +78,18 @@ class SimulatedLambda:
         return self.time
 
     def spend(self, seconds: float) -> None:
-        """Let time pass in the current invocation, as if a job worked. The invocation may be killed
-        when its time is over."""
+        """Let time pass in the current invocation, as if a job worked. Its deadline may kill it."""
         self.time += int(seconds * clock.SECOND)
         self.check_alive("working")
 
     def step(self) -> None:
-        """Let one thing happen: an event arrives, or the timer runs."""
-        ready = [event for event in self.events if event.at <= self.time]
-        if ready:
-            self.events.remove(ready[0])
-            self._deliver(ready[0])
-        else:
-            self.tick()
+        """Deliver the first event that is due, or run the timer if there is none."""
+        for event in self.events:
+            if event.at <= self.time:
+                self.events.remove(event)
+                self._deliver(event)
+                return
+        self.tick()
 
     def tick(self) -> None:
         """Run the timer."""
@@ -99,16 +100,15 @@ class SimulatedLambda:
     ) -> None:
         """Deliver events and run the timer until every job is finished.
 
-        It gives up after 400 rounds, because jobs that are unfinished then never end. `unfinished`
-        returns the due times of unfinished rows. `each_round` runs before each round.
+        Stop after 400 rounds, because jobs that are unfinished then never end. `unfinished` returns
+        the due times of unfinished rows. `each_round` is called before each round.
         """
         for _ in range(400):
             each_round()
-            awaited = unfinished() + [event.at for event in self.events]
-            if not awaited:
+            due_times = unfinished() + [event.at for event in self.events]
+            if not due_times:
                 return
-            soonest = min(awaited)
-            self.time = max(self.time + clock.SECOND, soonest)
+            self.time = max(self.time + clock.SECOND, min(due_times))
             self._deliver_ready()
             self._tick_if_due(unfinished())
 
@@ -206,10 +206,8 @@ class SimulatedLambda:
         self._switch_to(invocation)
         self._has_batch_failures = False
         try:
-            answer = handler(
-                body if isinstance(body, bytes) else json.loads(json.dumps(body)),
-                self._context(invocation),
-            )
+            event_body = body if isinstance(body, bytes) else json.loads(json.dumps(body))
+            result = handler(event_body, self._context(invocation))
         except Killed:
             invocation.ended = "killed"
         except Exception as error:  # noqa: BLE001 - Lambda records any error
@@ -217,7 +215,7 @@ class SimulatedLambda:
             invocation.ended = f"{type(error).__name__}: {error}"
         else:
             invocation.ended = WELL
-            self._has_batch_failures = bool(answer and answer["batchItemFailures"])
+            self._has_batch_failures = bool(result and result["batchItemFailures"])
         finally:
             self.stack.pop()
             self._switch_to(self.stack[-1] if self.stack else None)
@@ -226,7 +224,7 @@ class SimulatedLambda:
         return None if invocation.ended == WELL else invocation.ended
 
     def _context(self, invocation: Any) -> Context:
-        """Return what Lambda tells a function about its invocation."""
+        """Return the context object that the function gets."""
         return Context(milliseconds_left=lambda: invocation.deadline - self.time)
 
     def _new_invocation(self, name: str, deadline: int, event: Event | None) -> Any:
@@ -234,7 +232,7 @@ class SimulatedLambda:
         return Invocation(name, deadline, event.message if event else {}, cause=cause)
 
     def _switch_to(self, invocation: Any) -> None:
-        """Use the machine and the code of an invocation."""
+        """Prepare this process to run an invocation's code. Subclasses may override it."""
 
     # --- called by the fault injector -------------------------------------------------------------
 
@@ -245,7 +243,8 @@ class SimulatedLambda:
         if self.pick("overtaken", 2) == 1:
             self._overtake()
         self._happen_while_frozen(invocation)
-        for _ in range(1 + self.pick("how much happens", 6)):
+        step_count = 1 + self.pick("how much happens", 6)
+        for _ in range(step_count):
             self.step()
         if invocation and self.time > invocation.deadline and self.pick("thaw", 4):
             invocation.zombie = True
@@ -253,7 +252,7 @@ class SimulatedLambda:
         self.check_alive("after a freeze")
 
     def _happen_while_frozen(self, invocation: Any) -> None:
-        """Do further harm while an invocation is frozen."""
+        """Do further harm while an invocation is frozen. Subclasses may override it."""
 
     def _overtake(self) -> None:
         """Let the lease run out, and let the timer notice. Then deliver the timer's message."""
@@ -264,10 +263,11 @@ class SimulatedLambda:
 
     def _deliver_ready(self) -> None:
         """Deliver all events that are due by now, in order, and due events that they cause."""
-        until = self.time
-        while ready := [event for event in self.events if event.at <= until]:
-            self.events.remove(min(ready))
-            self._deliver(min(ready))
+        end = self.time
+        while due_events := [event for event in self.events if event.at <= end]:
+            event = min(due_events)
+            self.events.remove(event)
+            self._deliver(event)
 
     def check_alive(self, when: str) -> None:
         """Raise Killed if the current invocation is dead, or its time is up."""
@@ -326,5 +326,5 @@ class SimulatedLambda:
         return 0 if self.is_harmless else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:
-        # The real delay between botocore's retries is random, so it isn't used here.
+        # Ignore the delay, because botocore's delays between retries are random.
         self.time += clock.SECOND

@@ -21,7 +21,7 @@ from job_runners.engine.running.failure_records import handle_record
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.engine.wire.sending import CANNOT_SEND
 from job_runners.shipped.jobs import post_webhook
-from job_runners.shipped.webhooks.pinned_https import Answer
+from job_runners.shipped.webhooks.pinned_https import ResponseHead
 from job_runners.store import blobs, limits, pauses, transitions, webhooks
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
@@ -45,9 +45,9 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, An
     """Return the events that receivers got: URL, id and body."""
     found: list[tuple[str, str, dict[str, Any]]] = []
 
-    def post(webhook: post_webhook.PostWebhook, event_id: str) -> Answer:
+    def post(webhook: post_webhook.PostWebhook, event_id: str) -> ResponseHead:
         found.append((webhook.url, event_id, webhook.body))
-        return Answer(200, None)
+        return ResponseHead(200, None)
 
     monkeypatch.setattr(post_webhook, "post_event", post)
     return found

@@ -53,7 +53,7 @@ from job_runners.runners.base import JobData
 from job_runners.shipped.jobs import post_webhook, table
 from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks.errors import WebhookFailed
-from job_runners.shipped.webhooks.pinned_https import Answer
+from job_runners.shipped.webhooks.pinned_https import ResponseHead
 from job_runners.store import blobs, job_request, steps
 from job_runners.store.job_request import Outcome, derived_id
 from job_runners.testing import moto_direct
@@ -627,14 +627,14 @@ class History:
         self._perhaps_fail("a follow-up", 20, job.id)
         self.checker.note_returned(job.id)
 
-    def receive(self, webhook: PostWebhook, event_id: str) -> Answer:
+    def receive(self, webhook: PostWebhook, event_id: str) -> ResponseHead:
         """Answer a webhook as its receiver, which may be unavailable."""
         if self.checker.follow_ups:
             self.checker.follow_ups.check_posted(event_id, webhook.body)
         self.world.spend(1)
         if not self.world.is_harmless and self.choose("a receiver", 4) == 3:
             raise WebhookFailed(webhook.host, "is unavailable")
-        return Answer(204, None)
+        return ResponseHead(204, None)
 
     def run_errand(self, payload: Errand) -> None:
         """Do the work of a task in this history."""

@@ -19,7 +19,7 @@ from job_runners.fake_dynamodb.checks import Call
 from job_runners.fake_dynamodb.database import Consistency
 from job_runners.fake_dynamodb.tables import Overlay, Table
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.fault_injector import Answer, FaultInjector, Found, refusal_of
+from job_runners.testing.simulation.fault_injector import Answer, FaultInjector, Result, refusal_of
 from moto_items import plain
 
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
@@ -68,12 +68,12 @@ class HostileInjector(FaultInjector):
             self._world.stack[-1].saved = None
 
     def _exchange(
-        self, service: str, operation: str, call: Call, carry_out: Callable[[], Found]
-    ) -> Found | Answer:
+        self, service: str, operation: str, call: Call, carry_out: Callable[[], Result]
+    ) -> Result | Answer:
         self._world.check_alive("before a call")
         with self._recording_answer() as caller:
 
-            def land() -> Found:
+            def land() -> Result:
                 if service == "dynamodb":
                     self._world.before_landing(operation, call)
                 with self._torn.settling(operation, call):
