@@ -1,1 +1,1 @@
-"""A DynamoDB in memory, for tests, the simulation and `hostile`."""
+"""A DynamoDB in memory, for tests, for the fixture `hostile` and for the local AWS."""

@@ -1,6 +1,8 @@
-"""The tables behind moto's DynamoDB. Moto knows their names and keys, and we have their items.
+"""Keep the items of moto's DynamoDB tables in our own database.
 
-For a request that moto must answer, the items that it may touch are lent to moto.
+Moto has the tables' names, keys and indexes, and our database has their items. If only moto can
+handle a request, the items that the request may touch are lent to moto: they are moved to its table
+for the time of the request.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +21,8 @@ from job_runners.fake_dynamodb.tables import Item, Key, Table
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 _CHANGES_OF_TABLES = ("UpdateTable", "CreateTable")
-_ATTRIBUTE = "_in_memory"  # of moto's backend: it forgets this whenever it forgets its tables
+# An attribute of moto's backend has our state, so a reset of moto also resets our state.
+_ATTRIBUTE = "_in_memory"
 
 
 def database() -> Database:
@@ -66,18 +69,20 @@ class _State:
         return self.tables.get(name) or self.describe(name)
 
     def describe(self, name: str) -> Table:
-        """Return a table with the keys, the indexes and the items that moto has. Raises
-        Unsupported."""
-        theirs = self._backend.tables.get(name)
-        table = self.tables[name] = _described(name, theirs)
-        for item in theirs.all_items():
+        """Create our table with the keys, the indexes and the items of moto's.
+
+        Raises Unsupported.
+        """
+        moto_table = self._backend.tables.get(name)
+        table = self.tables[name] = _empty_table(name, moto_table)
+        for item in moto_table.all_items():
             attributes = _attributes(item)
             table.put(table.key_of(attributes), Item(attributes))
-        theirs.items.clear()
+        moto_table.items.clear()
         return table
 
     def find_all(self) -> list[str]:
-        """Return the names of all tables that are ours."""
+        """Return the names of all tables that we support."""
         for name in self._backend.tables:
             with suppress(Unsupported):
                 self.find(name)
@@ -90,42 +95,49 @@ def _backend() -> Any:
 
 def _state() -> _State:
     backend = _backend()
-    found: _State | None = vars(backend).get(_ATTRIBUTE)
-    if found is None:
-        found = _State(backend)
-        setattr(backend, _ATTRIBUTE, found)
-    return found
+    state: _State | None = vars(backend).get(_ATTRIBUTE)
+    if state is None:
+        state = _State(backend)
+        setattr(backend, _ATTRIBUTE, state)
+    return state
 
 
-def _described(name: str, theirs: Any) -> Table:
+def _empty_table(name: str, moto_table: Any) -> Table:
     """Return an empty table with the keys and indexes of moto's. Raises Unsupported."""
-    if theirs is None or theirs.indexes or theirs.stream_shard is not None:
+    if moto_table is None or moto_table.indexes or moto_table.stream_shard is not None:
         raise Unsupported  # there is no such table, or it has local indexes or a stream
-    keys = _names(theirs.schema)
-    kinds = {each["AttributeName"]: each["AttributeType"] for each in theirs.attr}
+    keys = _key_names(moto_table.schema)
+    kinds = {
+        attribute["AttributeName"]: attribute["AttributeType"] for attribute in moto_table.attr
+    }
     indexes = {}
-    for index in theirs.global_indexes or ():
-        names = _names(index.schema)
+    for index in moto_table.global_indexes or ():
+        index_keys = _key_names(index.schema)
         projection = index.projection or {}
-        more = projection.get("NonKeyAttributes", [])
-        is_whole = projection.get("ProjectionType", "ALL") == "ALL"
-        indexes[index.name] = names, None if is_whole else frozenset([*keys, *names, *more])
-    if any(len(names) > 2 for names in (keys, *(each for each, _ in indexes.values()))):
+        projected = None  # all attributes
+        if projection.get("ProjectionType", "ALL") != "ALL":
+            others = projection.get("NonKeyAttributes", [])
+            projected = frozenset([*keys, *index_keys, *others])
+        indexes[index.name] = index_keys, projected
+        if len(index_keys) > 2:
+            raise Unsupported
+    if len(keys) > 2:
         raise Unsupported
     return Table(name, keys, kinds, indexes)
 
 
-def _names(schema: list[dict[str, str]]) -> tuple[str, ...]:
-    by_type = sorted(schema, key=lambda each: each["KeyType"])  # HASH before RANGE
-    return tuple(each["AttributeName"] for each in by_type)
+def _key_names(schema: list[dict[str, str]]) -> tuple[str, ...]:
+    """Return the names of the partition key and of the sort key, if there is one."""
+    hash_first = sorted(schema, key=lambda key: key["KeyType"])  # HASH before RANGE
+    return tuple(key["AttributeName"] for key in hash_first)
 
 
 @contextmanager
-def items_of(operation: str, call: Call) -> Iterator[None]:
+def lend_items(operation: str, call: Call) -> Iterator[None]:
     """Lend moto the items that a request may touch in this block, and take them back after it."""
     state, backend = _state(), _backend()
     with state.database.locked():
-        lent = _touched(operation, call)
+        lent = _find_keys(operation, call)
         for name, keys in lent.items():
             table = state.tables[name]
             _lend(table, table.items if keys is None else keys, backend.tables[name])
@@ -141,32 +153,34 @@ def items_of(operation: str, call: Call) -> Iterator[None]:
                     _take_back(state, name, keys, backend.tables[name])
 
 
-def _lend(table: Table, keys: Any, theirs: Any) -> None:
-    theirs.items.clear()
+def _lend(table: Table, keys: Any, moto_table: Any) -> None:
+    moto_table.items.clear()
     for key in keys:
         item = table.items.get(key)
         if item is None:
             continue
         parts = [DynamoType(item.attributes[name]) for name in table.keys]
-        made = MotoItem(parts[0], parts[1] if len(parts) > 1 else None, item.attributes)
+        moto_item = MotoItem(parts[0], parts[1] if len(parts) > 1 else None, item.attributes)
         if len(parts) > 1:
-            theirs.items[parts[0]][parts[1]] = made
+            moto_table.items[parts[0]][parts[1]] = moto_item
         else:
-            theirs.items[parts[0]] = made
+            moto_table.items[parts[0]] = moto_item
 
 
-def _take_back(state: _State, name: str, keys: list[Key] | None, theirs: Any) -> None:
+def _take_back(state: _State, name: str, keys: list[Key] | None, moto_table: Any) -> None:
     table = state.tables[name]
-    found = {}
-    for item in theirs.all_items():
+    returned = {}
+    for item in moto_table.all_items():
         attributes = _attributes(item)
-        found[table.key_of(attributes)] = attributes
-    theirs.items.clear()
-    for key in [*(table.items if keys is None else keys), *found]:
-        before = table.items.get(key)
-        after = found.get(key)
-        if (before.attributes if before else None) != after:
-            state.database.store(table, key, after)
+        returned[table.key_of(attributes)] = attributes
+    moto_table.items.clear()
+    lent_keys = table.items if keys is None else keys
+    for key in [*lent_keys, *returned]:
+        old_item = table.items.get(key)
+        old = old_item.attributes if old_item else None
+        new = returned.get(key)
+        if old != new:
+            state.database.store(table, key, new)
 
 
 def _attributes(item: Any) -> Attributes:
@@ -178,43 +192,43 @@ def items_named(operation: str, call: Call) -> Iterator[tuple[str, Attributes]]:
     yield from _PARTS[operation](call)
 
 
-def _touched(operation: str, call: Call) -> dict[str, list[Key] | None]:
+def _find_keys(operation: str, call: Call) -> dict[str, list[Key] | None]:
     """Return the keys of the items that a request names, by table. None stands for all items."""
     state = _state()
     parts = _PARTS.get(operation)
     if parts is None:
         return dict.fromkeys(state.find_all())
-    found: dict[str, list[Key]] = {}
+    keys: dict[str, list[Key]] = {}
     for name, item in parts(call):
         with suppress(Unsupported):  # moto refuses a wrong table and a wrong key
             table = state.find(name)
-            found.setdefault(name, []).append(table.key_of(item))
-    return dict(found)
+            keys.setdefault(name, []).append(table.key_of(item))
+    return dict(keys)
 
 
-def _single(call: Call) -> Iterator[tuple[str, Attributes]]:
+def _single_item(call: Call) -> Iterator[tuple[str, Attributes]]:
     yield call["TableName"], call.get("Key") or call.get("Item") or {}
 
 
-def _of_transaction(call: Call) -> Iterator[tuple[str, Attributes]]:
-    for each in call["TransactItems"]:
-        for part in each.values():
-            yield from _single(part)
+def _transaction_items(call: Call) -> Iterator[tuple[str, Attributes]]:
+    for item in call["TransactItems"]:
+        for part in item.values():
+            yield from _single_item(part)
 
 
-def _of_batch(call: Call) -> Iterator[tuple[str, Attributes]]:
-    for name, asked in call["RequestItems"].items():
-        if isinstance(asked, dict):
-            for key in asked["Keys"]:
+def _batch_items(call: Call) -> Iterator[tuple[str, Attributes]]:
+    for name, request in call["RequestItems"].items():
+        if isinstance(request, dict):  # reads
+            for key in request["Keys"]:
                 yield name, key
         else:
-            for request in asked:
-                for part in request.values():
+            for write in request:
+                for part in write.values():
                     yield name, part.get("Key") or part["Item"]
 
 
 _PARTS: dict[str, Callable[[Call], Iterator[tuple[str, Attributes]]]] = {
-    **dict.fromkeys(("GetItem", "PutItem", "UpdateItem", "DeleteItem"), _single),
-    **dict.fromkeys(("TransactGetItems", "TransactWriteItems"), _of_transaction),
-    **dict.fromkeys(("BatchGetItem", "BatchWriteItem"), _of_batch),
+    **dict.fromkeys(("GetItem", "PutItem", "UpdateItem", "DeleteItem"), _single_item),
+    **dict.fromkeys(("TransactGetItems", "TransactWriteItems"), _transaction_items),
+    **dict.fromkeys(("BatchGetItem", "BatchWriteItem"), _batch_items),
 }

@@ -1,8 +1,8 @@
-"""Where requests to AWS reach the DynamoDB in memory. Moto answers everything else.
+"""Pass calls to AWS on to the DynamoDB in memory, or to moto for everything else.
 
-A client of this project is answered before botocore writes its request down, so a call costs a
-fifth. If a test listens to what botocore sends and receives, or the client is another's, botocore
-does all that it does with AWS, and the answer is given where it would send the request.
+A call of one of our own clients is handled before botocore builds a request, which takes only a
+fifth of the time. If a test listens to botocore's events, or the client isn't ours, botocore does
+everything as usual, and the call is handled where botocore would send the request.
 """
 
 import base64
@@ -24,12 +24,12 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 
 from job_runners.fake_dynamodb import behind_moto
 from job_runners.fake_dynamodb.behind_moto import REGION
-from job_runners.fake_dynamodb.checks import Call, Refused
+from job_runners.fake_dynamodb.checks import Call, RequestRefused
 from job_runners.fake_dynamodb.expressions import Unsupported
 
 _ERRORS = "com.amazonaws.dynamodb.v20120810#"
 
-# The originals, before anything is patched.
+# The original methods of moto and botocore, before they are patched.
 _STUBBER = BotocoreStubber.__call__
 _MAKE_API_CALL: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # its stubs lack it
 SIGN = RequestSigner.handler
@@ -47,31 +47,31 @@ _interceptor: Interceptor | None = None
 def mocked_aws() -> Iterator[None]:
     """Do what moto's mock_aws does, with the DynamoDB in memory. AWS is new and empty.
 
-    Moto's patterns for the library `requests` are made only once. They are 1,300, and moto makes
-    them again for each test.
+    Moto would register its 1,300 patterns for the library `requests` again for each test. Here,
+    they are registered only once.
     """
-    known = models.responses_mock.registered()
+    is_registered = models.responses_mock.registered()
     with ExitStack() as stack:
-        for owner, name, ours in (
-            (models, "RESPONSES_METHODS", [] if known else models.RESPONSES_METHODS),
+        for owner, name, replacement in (
+            (models, "RESPONSES_METHODS", [] if is_registered else models.RESPONSES_METHODS),
             (models, "reset_responses_mock", lambda mock: mock.calls.reset()),
             (BotocoreStubber, "__call__", _answer_request),
             (BaseClient, "_make_api_call", _answer_call),
             (RequestSigner, "handler", _sign),
         ):
-            stack.enter_context(patch.object(owner, name, ours))
+            stack.enter_context(patch.object(owner, name, replacement))
         stack.enter_context(models.MockAWS())
         yield
 
 
 def answered(event_name: str, request: Any) -> AWSResponse:
-    """Return the answer to a request that botocore would send."""
+    """Return the response to a request that botocore would send."""
     return cast(AWSResponse, _answer_request(botocore_stubber, event_name, request))
 
 
 def call_of(body: bytes) -> Call:
     """Return the parameters in the body of a request to DynamoDB."""
-    call: Call = json.loads(body, object_hook=_bytes_decoded)
+    call: Call = json.loads(body, object_hook=_decode_bytes)
     return call
 
 
@@ -79,22 +79,20 @@ def answer_to(operation: str, call: Call) -> tuple[int, Call]:
     """Return the status and the body that answer a request to DynamoDB. Raises Unsupported."""
     try:
         return 200, behind_moto.database().answer(operation, call)
-    except Refused as refused:
-        # Only transactions have a capital letter there.
-        name = "Message" if refused.code == "TransactionCanceledException" else "message"
-        return 400, {"__type": _ERRORS + refused.code, name: refused.message, **refused.fields}
+    except RequestRefused as error:
+        # DynamoDB capitalizes this name only for transactions.
+        name = "Message" if error.code == "TransactionCanceledException" else "message"
+        return 400, {"__type": _ERRORS + error.code, name: error.message, **error.fields}
 
 
 def response(status: int, body: Any) -> AWSResponse:
     """Return a response in the form that botocore gets. The body may be None, or bytes."""
-    raw = (
-        body
-        if isinstance(body, bytes)
-        else b""
-        if body is None
-        else dynamo_json_dump(body).encode()
-    )
-    return AWSResponse("", status, HTTPHeaders(), MockRawResponse(raw))
+    content = b""
+    if isinstance(body, bytes):
+        content = body
+    elif body is not None:
+        content = dynamo_json_dump(body).encode()
+    return AWSResponse("", status, HTTPHeaders(), MockRawResponse(content))
 
 
 def _answer_request(
@@ -108,23 +106,23 @@ def _answer_request(
     try:
         return response(*answer_to(operation, call))
     except Unsupported:
-        with behind_moto.items_of(operation, call):
+        with behind_moto.lend_items(operation, call):
             return _STUBBER(stubber, event_name, request, **named)
 
 
 @contextmanager
-def intercepted(by: Interceptor) -> Iterator[None]:
+def intercepted(interceptor: Interceptor) -> Iterator[None]:
     """Let a function answer the requests of this project's clients in this block.
 
     Its answers go through botocore's own rules for retries. It may raise what botocore raises when
     it sends a request.
     """
     global _interceptor
-    before, _interceptor = _interceptor, by
+    previous, _interceptor = _interceptor, interceptor
     try:
         yield
     finally:
-        _interceptor = before
+        _interceptor = previous
 
 
 def _answer_call(client: Any, operation: str, call: Call) -> Any:
@@ -135,11 +133,11 @@ def _answer_call(client: Any, operation: str, call: Call) -> Any:
     context = {"client_region": REGION, "client_config": client.meta.config}
     params = client._emit_api_params(call, model, context)
     events, request = client.meta.events, Request(params)
-    given = events.emit_until_response(
+    _handler, handler_response = events.emit_until_response(
         f"before-call.dynamodb.{operation}", model=model, params=request, context=context
-    )[1]
+    )
     try:
-        http, answer = given or _sent(client, model, request, context)
+        http, answer = handler_response or _send(client, model, request, context)
     except Unsupported:
         return _MAKE_API_CALL(client, operation, call)
     events.emit(
@@ -154,17 +152,17 @@ def _answer_call(client: Any, operation: str, call: Call) -> Any:
     return answer
 
 
-def _sent(client: Any, model: Any, request: "Request", context: Call) -> Any:
-    """Return the response to a request and its content, as botocore's endpoint does."""
+def _send(client: Any, model: Any, request: "Request", context: Call) -> Any:
+    """Return the response to a request and its content. Retry as botocore's endpoint does."""
     if _interceptor is None:
-        return _parsed(*answer_to(model.name, request.call))
+        return _parse(*answer_to(model.name, request.call))
     endpoint, attempts = client._endpoint, 1
     context["retries"] = {"invocation-id": "x"}
     while True:
         outcome: Any = None
         error: Exception | None = None
         try:
-            outcome = _parsed(*_interceptor(model.name, request.call))
+            outcome = _parse(*_interceptor(model.name, request.call))
         except Unsupported:
             raise
         except Exception as raised:  # noqa: BLE001 - botocore decides what is repeated
@@ -177,8 +175,8 @@ def _sent(client: Any, model: Any, request: "Request", context: Call) -> Any:
     return outcome
 
 
-def _parsed(status: int, body: Call) -> tuple[AWSResponse, Call]:
-    """Return a response and its content in the form that botocore gives to callers."""
+def _parse(status: int, body: Call) -> tuple[AWSResponse, Call]:
+    """Return a response, and its content in the form that botocore's callers get."""
     answer = dict(body)
     if status >= 300:
         code = answer.pop("__type").rpartition("#")[2]
@@ -191,7 +189,7 @@ def _parsed(status: int, body: Call) -> tuple[AWSResponse, Call]:
 
 
 def _may_answer(client: Any, operation: str) -> bool:
-    """Return whether nothing would notice that botocore sends no request."""
+    """Return whether the call can be handled without a request, because no code would notice."""
     meta = client.meta
     if meta.service_model.service_name != "dynamodb" or meta.region_name != REGION:
         return False
@@ -217,7 +215,7 @@ def _is_foreign(handler: Any) -> bool:
 
 
 class Request(dict[str, Any]):
-    """A request in the form that listeners get. Its body is written down only if one reads it."""
+    """A request as event handlers get it. The body is built only if a handler reads it."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -234,7 +232,7 @@ def _sign(signer: Any, operation_name: Any = None, request: Any = None, **named:
         SIGN(signer, operation_name, request, **named)
 
 
-def _bytes_decoded(part: Call) -> Call:
+def _decode_bytes(part: Call) -> Call:
     match part:
         case {"B": str(text)}:
             return {"B": base64.b64decode(text)}

@@ -1,7 +1,6 @@
-"""Checks of requests. What DynamoDB may refuse raises Unsupported, so that moto refuses it."""
+"""Check requests. If DynamoDB might refuse one, raise Unsupported, so that moto decides."""
 
 import re
-from itertools import chain
 from typing import Any
 
 from job_runners.fake_dynamodb.expressions import Attributes, Unsupported, Value
@@ -10,9 +9,9 @@ from job_runners.fake_dynamodb.tables import Item, Key, Partitions, Table
 Call = dict[str, Any]
 """The parameters of a request."""
 
-_LARGEST_ITEM = 400_000  # bytes; moto decides above this
+_MAX_ITEM_SIZE = 400_000  # bytes
 _NUMBER = re.compile(r"-?\d{1,19}(\.\d{1,18})?")
-_KEY_SIZES = (2048, 1024)  # bytes of a partition key and of a sort key
+_MAX_KEY_SIZES = (2048, 1024)  # bytes of a partition key and of a sort key
 _EXPRESSIONS = {"ExpressionAttributeNames", "ExpressionAttributeValues"}
 _WRITE = {"TableName", "ConditionExpression", "ReturnValuesOnConditionCheckFailure", *_EXPRESSIONS}
 _PARAMETERS = {
@@ -35,7 +34,7 @@ _PARAMETERS = {
 }
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """DynamoDB's refusal of a request: its code, its message and its further fields."""
 
     def __init__(self, code: str, message: str, **fields: Any) -> None:
@@ -54,10 +53,13 @@ def check_parameters(operation: str, call: Call) -> None:
 
 
 def check_placeholders(call: Call, *expressions: Any) -> None:
-    """Refuse to answer a call with placeholders that are missing or unused."""
-    used = [each for each in expressions if each is not None]
-    names = set(chain.from_iterable(each.names for each in used))
-    values = set(chain.from_iterable(each.values for each in used))
+    """Raise Unsupported for a call with placeholders that are missing or unused."""
+    names: set[str] = set()
+    values: set[str] = set()
+    for expression in expressions:
+        if expression is not None:
+            names |= expression.names
+            values |= expression.values
     if set(call.get("ExpressionAttributeNames", ())) != names:
         raise Unsupported
     if set(call.get("ExpressionAttributeValues", ())) != values:
@@ -72,15 +74,16 @@ def exact_key(table: Table, attributes: Attributes) -> Key:
 
 def checked_item(table: Table, key: Key, attributes: Attributes) -> Item:
     """Return an item that DynamoDB accepts. Raises Unsupported."""
-    for part, most in zip(key, _KEY_SIZES, strict=False):
-        if isinstance(part, str | bytes) and len(part) > most // 4:
+    for part, max_size in zip(key, _MAX_KEY_SIZES, strict=False):
+        # A character has up to four bytes. If the size is in doubt, moto decides.
+        if isinstance(part, str | bytes) and len(part) > max_size // 4:
             raise Unsupported
     for value in attributes.values():
         _check_value(value)
     for index in table.indexes.values():
         _check_index_key(table, index, attributes)
     item = Item(attributes)
-    if item.size > _LARGEST_ITEM:
+    if item.size > _MAX_ITEM_SIZE:
         raise Unsupported
     return item
 
@@ -102,11 +105,11 @@ def _check_value(value: Value) -> None:
         case "N", str() if _NUMBER.fullmatch(content):
             return
         case "L", list():
-            for each in content:
-                _check_value(each)
+            for inner_value in content:
+                _check_value(inner_value)
         case "M", dict():
-            for each in content.values():
-                _check_value(each)
+            for inner_value in content.values():
+                _check_value(inner_value)
         case (("SS" | "NS" | "BS"), [_, *_]) if len(set(content)) == len(content):
             return
         case _:

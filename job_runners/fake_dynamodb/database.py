@@ -1,8 +1,8 @@
 """A DynamoDB in memory: the operations that read and write items, with sorted indexes.
 
-An operation takes a request and returns an answer, both in DynamoDB's own form. It raises Refused
-if a condition fails, and Unsupported for anything that isn't an ordinary, correct request. Then
-nothing has changed, and moto answers instead.
+An operation takes a call and returns an answer, both in the form of DynamoDB's JSON. It raises
+RequestRefused if a condition fails. It raises Unsupported, without any change, for anything that
+isn't an ordinary, correct request: moto then handles the call instead.
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from job_runners.fake_dynamodb.checks import (
     Call,
-    Refused,
+    RequestRefused,
     check_parameters,
     check_placeholders,
     checked_item,
@@ -31,13 +31,13 @@ from job_runners.fake_dynamodb.query import Query, projected, projected_names
 from job_runners.fake_dynamodb.tables import Item, Key, Overlay, Table
 from job_runners.fake_dynamodb.units import size as size_of
 
-_LARGEST_PAGE = 1_000_000  # bytes of the items that one query examines
+_MAX_PAGE_SIZE = 1_000_000  # bytes of the items that one query examines
 _DUPLICATES = "Provided list of item keys contains duplicates"
-_MOST_IN_BATCH = {"BatchGetItem": 100, "BatchWriteItem": 25, "TransactWriteItems": 100}
+_MAX_BATCH_ITEMS = {"BatchGetItem": 100, "BatchWriteItem": 25, "TransactWriteItems": 100}
 
 
 class Write(NamedTuple):
-    """A write of one item. If its condition failed or it only checks one, `after` is `before`."""
+    """A write of one item. If nothing was written, `after` is `before`."""
 
     table: Table
     key: Key
@@ -67,7 +67,7 @@ class Database:
 
     - `find_table` returns a table by its name. It raises Unsupported.
     - `on_write` and `on_read` are called for each write and read.
-    - `view` returns how a read sees a table's items, if not as they are.
+    - `view` returns older versions of items that a read sees instead, or nothing.
     """
 
     def __init__(self, find_table: Callable[[str], Table]) -> None:
@@ -89,7 +89,7 @@ class Database:
         }
 
     def answer(self, operation: str, call: Call) -> Call:
-        """Carry out an operation, and return its answer. Raises Refused and Unsupported."""
+        """Carry out an operation, and return its answer. Raises RequestRefused and Unsupported."""
         carry_out = self._operations.get(operation)
         if carry_out is None:
             raise Unsupported
@@ -127,32 +127,32 @@ class Database:
         if set(names) != set(projection or ()):
             raise Unsupported
         consistent = call.get("ConsistentRead", False)
-        found = self._seen(table, key, consistent)
-        return {"Item": projected(found.attributes, projection, names)} if found else {}
+        item = self._read_item(table, key, consistent)
+        return {"Item": projected(item.attributes, projection, names)} if item else {}
 
     def _batch_get(self, call: Call) -> Call:
-        wanted: list[tuple[Table, list[Key], bool]] = []
-        for name, asked in call["RequestItems"].items():
-            if not set(asked) <= {"Keys", "ConsistentRead"}:
+        reads: list[tuple[Table, list[Key], bool]] = []
+        for name, request in call["RequestItems"].items():
+            if not set(request) <= {"Keys", "ConsistentRead"}:
                 raise Unsupported
             table = self.find_table(name)
-            keys = [exact_key(table, each) for each in asked["Keys"]]
-            wanted.append((table, keys, asked.get("ConsistentRead", False)))
-        _check_number("BatchGetItem", {table.name: len(keys) for table, keys, _ in wanted})
-        if any(len(set(keys)) < len(keys) for _, keys, _ in wanted):
+            keys = [exact_key(table, key) for key in request["Keys"]]
+            reads.append((table, keys, request.get("ConsistentRead", False)))
+        _check_key_counts("BatchGetItem", {table.name: len(keys) for table, keys, _ in reads})
+        if any(len(set(keys)) < len(keys) for _, keys, _ in reads):
             raise _invalid(_DUPLICATES)
         responses: Call = {}
-        for table, keys, consistent in wanted:
-            found = [self._seen(table, key, consistent) for key in keys]
-            responses[table.name] = [dict(item.attributes) for item in found if item]
+        for table, keys, consistent in reads:
+            items = [self._read_item(table, key, consistent) for key in keys]
+            responses[table.name] = [dict(item.attributes) for item in items if item]
         return {"Responses": responses, "UnprocessedKeys": {}}
 
-    def _seen(self, table: Table, key: Key, consistent: bool) -> Item | None:
+    def _read_item(self, table: Table, key: Key, consistent: bool) -> Item | None:
         kind = Consistency.CONSISTENT if consistent else Consistency.EVENTUAL
         overlay = self.view(table, kind) if self.view else {}
-        found = overlay[key] if key in overlay else table.items.get(key)
-        self._note_read(table, found.size if found else 0, consistent)
-        return found
+        item = overlay[key] if key in overlay else table.items.get(key)
+        self._note_read(table, item.size if item else 0, consistent)
+        return item
 
     def _note_read(self, table: Table, size: int, consistent: bool) -> None:
         for listener in self.on_read:
@@ -167,73 +167,78 @@ class Database:
         items, has_more = query.select(overlay)
         has_more = has_more and len(items) == query.limit
         size = 0
-        found: list[Attributes] = []
+        page: list[Attributes] = []
         for item in items:
             attributes = query.project(item.attributes)
             size += item.size if query.index.projected is None else size_of(attributes)
-            if found and size > _LARGEST_PAGE:
-                items, has_more = items[: len(found)], True
+            if page and size > _MAX_PAGE_SIZE:
+                items, has_more = items[: len(page)], True
                 break
-            found.append(attributes)
+            page.append(attributes)
         self._note_read(query.table, size, query.consistent)
         last = items[-1].attributes if has_more else None
-        return query.answer(list(filter(query.keeps, found)), len(found), last)
+        matches = [attributes for attributes in page if query.keeps(attributes)]
+        return query.answer(matches, len(page), last)
 
     # --- writes -----------------------------------------------------------------------------------
 
     def _put(self, call: Call) -> Call:
-        write = self._planned("Put", call, returns=("NONE", "ALL_OLD"))
+        write = self._check_write("Put", call, returns=("NONE", "ALL_OLD"))
         self._apply([write])
-        return _old(call, write)
+        return _old_item_answer(call, write)
 
     def _update(self, call: Call) -> Call:
-        write = self._planned("Update", call, returns=("NONE", "ALL_OLD", "ALL_NEW"))
+        write = self._check_write("Update", call, returns=("NONE", "ALL_OLD", "ALL_NEW"))
         self._apply([write])
         if call.get("ReturnValues") == "ALL_NEW" and write.after:
             return {"Attributes": dict(write.after.attributes)}
-        return _old(call, write)
+        return _old_item_answer(call, write)
 
     def _delete(self, call: Call) -> Call:
-        write = self._planned("Delete", call, returns=("NONE", "ALL_OLD"))
+        write = self._check_write("Delete", call, returns=("NONE", "ALL_OLD"))
         self._apply([write])
-        return _old(call, write)
+        return _old_item_answer(call, write)
 
-    def _planned(self, how: str, call: Call, *, returns: tuple[str, ...]) -> Write:
-        """Return a single write whose condition holds. Raises Refused and Unsupported."""
+    def _check_write(self, kind: str, call: Call, *, returns: tuple[str, ...]) -> Write:
+        """Plan a write outside a transaction, whose condition must hold.
+
+        Raises RequestRefused and Unsupported.
+        """
         if call.get("ReturnValues", "NONE") not in returns:
             raise Unsupported
-        write, holds = self._plan(how, call, in_transaction=False)
+        write, holds = self._plan(kind, call, in_transaction=False)
         if holds:
             return write
         self._note_write(write._replace(after=write.before))
-        raise Refused(
+        raise RequestRefused(
             "ConditionalCheckFailedException",
             "The conditional request failed",
-            **_item_of_refusal(call, write),
+            **_refusal_fields(call, write),
         )
 
-    def _plan(self, how: str, call: Call, *, in_transaction: bool) -> tuple[Write, bool]:
+    def _plan(self, kind: str, call: Call, *, in_transaction: bool) -> tuple[Write, bool]:
         """Plan a write: return it, and whether its condition holds. Raises Unsupported."""
         table = self.find_table(call["TableName"])
-        key = table.key_of(call["Item"]) if how == "Put" else exact_key(table, call["Key"])
+        key = table.key_of(call["Item"]) if kind == "Put" else exact_key(table, call["Key"])
         before = table.items.get(key)
         names: Names = call.get("ExpressionAttributeNames", {})
         values: Values = call.get("ExpressionAttributeValues", {})
         stored = before.attributes if before else {}
         text = call.get("ConditionExpression")
         condition = condition_of(text) if text is not None else None
-        update = update_of(call["UpdateExpression"]) if how == "Update" else None
+        update = update_of(call["UpdateExpression"]) if kind == "Update" else None
         check_placeholders(call, condition, update)
         holds = condition is None or condition.holds(stored, names, values)
         after = before
-        if how == "Put":
+        if kind == "Put":
             after = checked_item(table, key, call["Item"])
-        elif how == "Delete":
+        elif kind == "Delete":
             after = None
         elif update is not None:
             targets = update.targets(names)
-            if len({*targets, *table.keys}) < len(targets) + len(table.keys):
-                raise Unsupported  # a key, or an attribute that is changed twice
+            changes_key = not set(table.keys).isdisjoint(targets)
+            if changes_key or len(set(targets)) < len(targets):  # or changes an attribute twice
+                raise Unsupported
             if holds:
                 after = checked_item(table, key, update.apply(stored or call["Key"], names, values))
         return Write(table, key, before, after, in_transaction), holds
@@ -248,16 +253,18 @@ class Database:
                     case {"PutRequest": {"Item": attributes}}:
                         key = table.key_of(attributes)
                         item = checked_item(table, key, attributes)
-                        puts.append(Write(table, key, table.items.get(key), item, False))
+                        before = table.items.get(key)
+                        puts.append(Write(table, key, before, item, in_transaction=False))
                     case {"DeleteRequest": {"Key": key_attributes}}:
                         key = exact_key(table, key_attributes)
-                        deletes.append(Write(table, key, table.items.get(key), None, False))
+                        before = table.items.get(key)
+                        deletes.append(Write(table, key, before, None, in_transaction=False))
                     case _:
                         raise Unsupported
         writes = [*puts, *deletes]
-        if len(writes) > _MOST_IN_BATCH["BatchWriteItem"]:  # moto has no limit
+        if len(writes) > _MAX_BATCH_ITEMS["BatchWriteItem"]:  # moto has no limit
             raise _invalid("Too many items requested for the BatchWriteItem call")
-        if _hits_twice(writes):
+        if _has_duplicates(writes):
             raise _invalid(_DUPLICATES)
         self._apply(writes)
         return {"UnprocessedItems": {}}
@@ -265,23 +272,23 @@ class Database:
     def _transact_write(self, call: Call) -> Call:
         items, token = call["TransactItems"], call.get("ClientRequestToken")
         if token is not None and self._tokens.get(token) == items:
-            return {}  # DynamoDB has carried out this very request, and does nothing
+            return {}  # DynamoDB doesn't carry out the same request twice
         if token in self._tokens:
             raise Unsupported
         plans: list[tuple[Write, bool]] = []
         reasons: list[Call] = []
-        for each in items:
-            ((how, write_call),) = each.items()
-            check_parameters(how, write_call)
-            write, holds = self._plan(how, write_call, in_transaction=True)
+        for item in items:
+            ((kind, write_call),) = item.items()
+            check_parameters(kind, write_call)
+            write, holds = self._plan(kind, write_call, in_transaction=True)
             plans.append((write, holds))
             reasons.append(_reason(write_call, write, holds))
-        if len(items) > _MOST_IN_BATCH["TransactWriteItems"]:
+        if len(items) > _MAX_BATCH_ITEMS["TransactWriteItems"]:
             raise _invalid(
                 "1 validation error detected at 'transactItems' failed to satisfy constraint: "
                 "Member must have length less than or equal to 100."
             )
-        if _hits_twice(write for write, _ in plans):
+        if _has_duplicates(write for write, _ in plans):
             raise _invalid("Transaction request cannot include multiple operations on one item")
         if not all(holds for _, holds in plans):
             for write, _ in plans:
@@ -305,18 +312,20 @@ class Database:
             listener(write)
 
 
-def _old(call: Call, write: Write) -> Call:
+def _old_item_answer(call: Call, write: Write) -> Call:
     if call.get("ReturnValues") == "ALL_OLD" and write.before:
         return {"Attributes": dict(write.before.attributes)}
     return {}
 
 
-def _item_of_refusal(call: Call, write: Write) -> Call:
-    """Return the item that a refusal names, if the call asks for it."""
-    wanted = call.get("ReturnValuesOnConditionCheckFailure", "NONE")
-    if wanted not in ("NONE", "ALL_OLD"):
+def _refusal_fields(call: Call, write: Write) -> Call:
+    """Return the fields of a refusal: the stored item, if the call asks for it."""
+    choice = call.get("ReturnValuesOnConditionCheckFailure", "NONE")
+    if choice not in ("NONE", "ALL_OLD"):
         raise Unsupported
-    return {"Item": write.before.attributes} if wanted == "ALL_OLD" and write.before else {}
+    if choice == "ALL_OLD" and write.before:
+        return {"Item": write.before.attributes}
+    return {}
 
 
 def _reason(call: Call, write: Write, holds: bool) -> Call:
@@ -324,35 +333,35 @@ def _reason(call: Call, write: Write, holds: bool) -> Call:
     if holds:
         return {"Code": "None"}
     refusal = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
-    return refusal | _item_of_refusal(call, write)
+    return refusal | _refusal_fields(call, write)
 
 
-def _canceled(reasons: list[Call]) -> Refused:
-    codes = ", ".join(each["Code"] for each in reasons)
-    return Refused(
+def _canceled(reasons: list[Call]) -> RequestRefused:
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    return RequestRefused(
         "TransactionCanceledException",
         f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
         CancellationReasons=reasons,
     )
 
 
-def _invalid(message: str) -> Refused:
-    return Refused("ValidationException", message)
+def _invalid(message: str) -> RequestRefused:
+    return RequestRefused("ValidationException", message)
 
 
-def _check_number(operation: str, keys: dict[str, int]) -> None:
-    """Refuse a batch of reads with too many keys, whose number `keys` has by table."""
-    for name, number in keys.items():
-        if number > _MOST_IN_BATCH[operation]:
+def _check_key_counts(operation: str, keys: dict[str, int]) -> None:
+    """Refuse a batch of reads with too many keys. `keys` has their count for each table."""
+    for name, count in keys.items():
+        if count > _MAX_BATCH_ITEMS[operation]:
             raise _invalid(
                 f"1 validation error detected: Value at 'requestItems.{name}.member.keys' failed "
                 "to satisfy constraint: Member must have length less than or equal to 100"
             )
-    if sum(keys.values()) > _MOST_IN_BATCH[operation]:
+    if sum(keys.values()) > _MAX_BATCH_ITEMS[operation]:
         raise _invalid(f"Too many items requested for the {operation} call")
 
 
-def _hits_twice(writes: Iterable[Write]) -> bool:
+def _has_duplicates(writes: Iterable[Write]) -> bool:
     """Return whether two writes are of the same item."""
     keys = [(write.table.name, write.key) for write in writes]
     return len(set(keys)) < len(keys)

@@ -1,8 +1,8 @@
-"""DynamoDB's expressions, compiled once for each text.
+"""Compile DynamoDB's expressions to functions, once for each text.
 
 Only the forms that pynamodb and ordinary requests use are compiled: top-level attributes with
-placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. Everything
-else raises Unsupported, and moto answers the request.
+placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. Anything else
+raises Unsupported, and moto handles the request.
 """
 
 import operator
@@ -35,7 +35,7 @@ _ORDERED_KINDS = ("S", "N", "B")
 
 
 class Unsupported(Exception):
-    """Moto must answer this request: it has a rare form, or it is wrong."""
+    """The request is wrong or has a rare form, so moto must handle it."""
 
 
 class Condition(NamedTuple):
@@ -74,7 +74,7 @@ class Update(NamedTuple):
         """Return the names of the attributes that the update changes."""
         placeholders = [*(name for name, _ in self.sets), *self.removals]
         placeholders += [name for name, _ in self.addends]
-        return [names[each] for each in placeholders]
+        return [names[placeholder] for placeholder in placeholders]
 
 
 class KeyCondition(NamedTuple):
@@ -107,11 +107,11 @@ def update_of(text: str) -> Update:
     while parser.tokens:
         match parser.take():
             case "SET":
-                sets += parser.several(parser.assignment)
+                sets += parser.comma_separated(parser.assignment)
             case "REMOVE":
-                removals += parser.several(parser.name)
+                removals += parser.comma_separated(parser.name)
             case "ADD":
-                addends += parser.several(lambda: (parser.name(), parser.value()))
+                addends += parser.comma_separated(lambda: (parser.name(), parser.value()))
             case _:
                 raise Unsupported
     return Update(frozenset(parser.names), frozenset(parser.values), sets, removals, addends)
@@ -125,21 +125,24 @@ def key_condition_of(text: str) -> KeyCondition:
     hash_name = parser.name()
     parser.expect("=")
     hash_value = parser.value()
-    of_range: tuple[str | None, str | None, tuple[str, ...]] = None, None, ()
+    range_name: str | None = None
+    comparison: str | None = None
+    bounds: tuple[str, ...] = ()
     if parser.skip("AND"):
-        of_range = parser.range_condition()
+        range_name, comparison, bounds = parser.range_condition()
     if has_parenthesis:
         parser.expect(")")
     parser.expect_end()
     names, values = frozenset(parser.names), frozenset(parser.values)
-    return KeyCondition(names, values, (hash_name, hash_value), *of_range)
+    hash_key = hash_name, hash_value
+    return KeyCondition(names, values, hash_key, range_name, comparison, bounds)
 
 
 @cache
 def projection_of(text: str) -> tuple[str, ...]:
     """Return the placeholders of a projection. Raises Unsupported."""
     parser = _Parser(text)
-    found = tuple(parser.several(parser.name))
+    found = tuple(parser.comma_separated(parser.name))
     parser.expect_end()
     return found
 
@@ -148,7 +151,8 @@ class _Parser:
     """Parses one expression by recursive descent."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = _TOKENS.findall(text)[::-1]  # the next one is last
+        self.tokens = _TOKENS.findall(text)
+        self.tokens.reverse()  # so that pop() returns the next token
         self.names: set[str] = set()
         self.values: set[str] = set()
         if _TOKENS.sub("", text):
@@ -175,7 +179,7 @@ class _Parser:
         if self.tokens:
             raise Unsupported
 
-    def several(self, part: Callable[[], Any]) -> list[Any]:
+    def comma_separated(self, part: Callable[[], Any]) -> list[Any]:
         """Parse parts that are separated by commas."""
         found = [part()]
         while self.skip(","):
@@ -209,13 +213,13 @@ class _Parser:
         tests = [self._all()]
         while self.skip("OR"):
             tests.append(self._all())
-        return _any_of(tests)
+        return _either(tests)
 
     def _all(self) -> Test:
         tests = [self._single()]
         while self.skip("AND"):
             tests.append(self._single())
-        return _all_of(tests)
+        return _both(tests)
 
     def _single(self) -> Test:
         if self.skip("NOT"):
@@ -249,7 +253,7 @@ class _Parser:
                 return _test_of(_is_in, [left, *self._arguments()])
             case symbol if symbol in _COMPARISONS:
                 compare = _COMPARISONS[symbol]
-                return _test_of(lambda a, b: _ordered(a, b, compare), [left, self.operand()])
+                return _test_of(lambda a, b: _compare(a, b, compare), [left, self.operand()])
         raise Unsupported
 
     def _exists(self) -> Test:
@@ -260,7 +264,7 @@ class _Parser:
 
     def _arguments(self, count: int | None = None) -> list[Operand]:
         self.expect("(")
-        found = self.several(self.operand)
+        found = self.comma_separated(self.operand)
         self.expect(")")
         if count not in (None, len(found)):
             raise Unsupported
@@ -316,13 +320,13 @@ def _sum_of(left: Operand, right: Operand, compute: Callable[[Any, Any], Any]) -
     return lambda *given: _sum(left(*given), right(*given), compute)
 
 
-def _any_of(tests: list[Test]) -> Test:
+def _either(tests: list[Test]) -> Test:
     if len(tests) == 1:
         return tests[0]
     return lambda *given: any(test(*given) for test in tests)
 
 
-def _all_of(tests: list[Test]) -> Test:
+def _both(tests: list[Test]) -> Test:
     if len(tests) == 1:
         return tests[0]
     return lambda *given: all(test(*given) for test in tests)
@@ -332,17 +336,20 @@ def _test_of(compare: Callable[..., bool], operands: list[Operand]) -> Test:
     return lambda *given: compare(*(operand(*given) for operand in operands))
 
 
-def _kinds(left: Value, right: Value) -> tuple[str, Any, str, Any]:
-    return *next(iter(left.items())), *next(iter(right.items()))
+def _split(left: Value, right: Value) -> tuple[str, Any, str, Any]:
+    """Return the types and the contents of two values."""
+    ((left_kind, left_content),) = left.items()
+    ((right_kind, right_content),) = right.items()
+    return left_kind, left_content, right_kind, right_content
 
 
 def _equal(left: Value | None, right: Value | None) -> bool:
     if left is None or right is None:
-        found = left or right
-        if found is None or "NULL" in found:
-            raise Unsupported  # moto takes a missing attribute for a null
+        present = left or right
+        if present is None or "NULL" in present:
+            raise Unsupported  # moto treats a missing attribute as a null
         return False
-    kind, content, other_kind, other = _kinds(left, right)
+    kind, content, other_kind, other = _split(left, right)
     if kind == other_kind and kind in ("S", "B", "BOOL"):
         return bool(content == other)
     if kind not in _ORDERED_KINDS or other_kind not in _ORDERED_KINDS:
@@ -352,10 +359,10 @@ def _equal(left: Value | None, right: Value | None) -> bool:
     return content == other or Decimal(content) == Decimal(other)
 
 
-def _ordered(left: Value | None, right: Value | None, compare: Callable[[Any, Any], bool]) -> bool:
+def _compare(left: Value | None, right: Value | None, compare: Callable[[Any, Any], bool]) -> bool:
     if left is None or right is None:
         return False
-    kind, content, other_kind, other = _kinds(left, right)
+    kind, content, other_kind, other = _split(left, right)
     if kind != other_kind or kind not in _ORDERED_KINDS:
         raise Unsupported
     if kind == "N":
@@ -366,17 +373,17 @@ def _ordered(left: Value | None, right: Value | None, compare: Callable[[Any, An
 def _between(value: Value | None, low: Value | None, high: Value | None) -> bool:
     if low is None or high is None:
         raise Unsupported
-    return _ordered(low, value, operator.le) and _ordered(value, high, operator.le)
+    return _compare(low, value, operator.le) and _compare(value, high, operator.le)
 
 
 def _is_in(value: Value | None, *others: Value | None) -> bool:
-    return any(_equal(value, each) for each in others)
+    return any(_equal(value, other) for other in others)
 
 
 def _begins_with(value: Value | None, prefix: Value | None) -> bool:
     if value is None or prefix is None:
         return False
-    kind, content, other_kind, other = _kinds(value, prefix)
+    kind, content, other_kind, other = _split(value, prefix)
     if kind != "S" or other_kind != "S":
         raise Unsupported
     return bool(content.startswith(other))

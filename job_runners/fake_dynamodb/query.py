@@ -1,6 +1,6 @@
-"""A query of a table or of one of its indexes."""
+"""Check a Query call of DynamoDB, and build its answer."""
 
-from job_runners.fake_dynamodb.checks import Call, Refused
+from job_runners.fake_dynamodb.checks import Call, RequestRefused
 from job_runners.fake_dynamodb.expressions import (
     Attributes,
     Names,
@@ -14,9 +14,10 @@ from job_runners.fake_dynamodb.tables import Entry, Item, Overlay, Range, Table
 
 
 class Query:
-    """A query that was checked. Raises Unsupported."""
+    """A query of a table or of one of its indexes."""
 
     def __init__(self, table: Table, call: Call) -> None:
+        """Check the query. Raises Unsupported."""
         self.table = table
         index_name = call.get("IndexName")
         if index_name is not None and index_name not in table.indexes:
@@ -38,10 +39,12 @@ class Query:
         self._projection = projected_names(call, self._names)
         if self._counts and self._projection:
             raise Unsupported
-        used = {*condition.names, *(self._projection or ())}
-        used |= self._filter.names if self._filter else set()
-        filtered = self._filter.values if self._filter else frozenset[str]()
-        if set(self._names) != used or set(self._values) != condition.values | filtered:
+        used_names = {*condition.names, *(self._projection or ())}
+        used_values = set(condition.values)
+        if self._filter:
+            used_names |= self._filter.names
+            used_values |= self._filter.values
+        if set(self._names) != used_names or set(self._values) != used_values:
             raise Unsupported
         name, value = condition.hash_key
         if self._names[name] != self.index.hash_name:
@@ -59,10 +62,10 @@ class Query:
         range_name = self.index.range_name
         if range_name is None or self._names[name] != range_name:
             raise Unsupported
-        values = [self._values[each] for each in bounds]
-        plain = tuple(self.table.plain(range_name, each) for each in values)
+        values = [self._values[bound] for bound in bounds]
+        plain = tuple(self.table.plain(range_name, value) for value in values)
         if comparison == "BETWEEN" and plain[0] > plain[1]:
-            raise Refused(  # moto returns an empty result
+            raise RequestRefused(  # moto returns an empty result
                 "ValidationException",
                 "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be "
                 f"greater than or equal to lower bound; lower bound operand: AttributeValue: "
@@ -74,22 +77,24 @@ class Query:
 
     def _entry_of(self, start: Attributes) -> Entry:
         key = self.table.key_of(start)
-        found = self.table.entry(self.index, key, Item(start))
-        wanted = {*self.table.keys, self.index.hash_name, self.index.range_name} - {None}
-        if found is None or set(start) != wanted or found[0] != self._partition:
+        key_names = {*self.table.keys, self.index.hash_name, self.index.range_name} - {None}
+        position = self.table.entry(self.index, key, Item(start))
+        if position is None or set(start) != key_names:
             raise Unsupported
-        return found[1]
+        partition, entry = position
+        if partition != self._partition:
+            raise Unsupported
+        return entry
 
     def select(self, overlay: Overlay) -> tuple[list[Item], bool]:
-        """Return the items that the query examines, and whether its partition has
-        more after them."""
+        """Return the items that the query examines, and whether its partition has more."""
         return self.table.select(
             self.index,
             self._partition,
             self._range,
             after=self._after,
             forward=self._forward,
-            most=self.limit,
+            limit=self.limit,
             overlay=overlay,
         )
 
@@ -104,13 +109,15 @@ class Query:
         """Return whether the filter lets an item through."""
         return self._filter is None or self._filter.holds(attributes, self._names, self._values)
 
-    def answer(self, found: list[Attributes], examined: int, last: Attributes | None) -> Call:
-        """Return the answer. `last` is the last item of a page that isn't the last page."""
-        answer: Call = {"Count": len(found), "ScannedCount": examined}
+    def answer(
+        self, matches: list[Attributes], examined_count: int, last: Attributes | None
+    ) -> Call:
+        """Return the answer. `last` is the last examined item if there are more, or None."""
+        answer: Call = {"Count": len(matches), "ScannedCount": examined_count}
         if not self._counts:
-            answer["Items"] = found
-            if self._projection is not None:
-                answer["Items"] = [projected(each, self._projection, self._names) for each in found]
+            answer["Items"] = [
+                projected(attributes, self._projection, self._names) for attributes in matches
+            ]
         if last is not None:
             names = dict.fromkeys([*self.table.keys, self.index.hash_name, self.index.range_name])
             answer["LastEvaluatedKey"] = {name: last[name] for name in names if name is not None}
@@ -122,10 +129,10 @@ def projected_names(call: Call, names: Names) -> tuple[str, ...] | None:
     text = call.get("ProjectionExpression")
     if text is None:
         return None
-    found = projection_of(text)
-    if not set(found) <= set(names) or len(set(found)) < len(found):
+    placeholders = projection_of(text)
+    if not set(placeholders) <= set(names) or len(set(placeholders)) < len(placeholders):
         raise Unsupported
-    return found
+    return placeholders
 
 
 def projected(
@@ -134,5 +141,5 @@ def projected(
     """Return a copy of an item with only the attributes of a projection."""
     if placeholders is None:
         return dict(attributes)
-    wanted = (names[each] for each in placeholders)
-    return {name: attributes[name] for name in wanted if name in attributes}
+    projected_names = (names[placeholder] for placeholder in placeholders)
+    return {name: attributes[name] for name in projected_names if name in attributes}

@@ -1,4 +1,4 @@
-"""The two tables of template.yaml, with the keys that tests/build/test_template.py requires."""
+"""Create the two tables of template.yaml. tests/build/test_template.py compares their keys."""
 
 from job_runners.fake_dynamodb import behind_moto
 
@@ -22,7 +22,9 @@ def create(jobs: str, coordination: str) -> None:
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
     """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
-    types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
+    types = dict(keys)
+    for index_keys in indexes.values():
+        types |= index_keys
     behind_moto.create_table(
         name,
         attributes=[
@@ -32,10 +34,10 @@ def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) ->
         indexes=[
             {
                 "IndexName": index,
-                "KeySchema": _key_schema(its_keys),
+                "KeySchema": _key_schema(index_keys),
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
-            for index, its_keys in indexes.items()
+            for index, index_keys in indexes.items()
         ],
     )
 

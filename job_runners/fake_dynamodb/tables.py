@@ -1,4 +1,4 @@
-"""A table: its items by key, and its partitions and indexes in order."""
+"""A table: its items by key, and the sorted entries of its partitions and indexes."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
@@ -13,8 +13,7 @@ from job_runners.fake_dynamodb.units import size
 Key = tuple[Any, ...]
 """The values of a table's key attributes: its partition, and its sort key if it has one."""
 Entry = tuple[Any, ...]
-"""What a partition sorts an item by: its sort key there, and then the table's key if it is an
-index."""
+"""What a partition sorts an item by: its sort key, and in an index then the table's key."""
 
 _FIRST = itemgetter(0)
 
@@ -44,8 +43,7 @@ class Range(NamedTuple):
 
 
 Overlay = Mapping[Key, Item | None]
-"""Items of a table as a read sees them if it doesn't see them as they are. None stands for an item
-that doesn't exist."""
+"""Older versions of items, which a stale read sees. None stands for an item that didn't exist."""
 
 
 class Partitions:
@@ -60,11 +58,11 @@ class Partitions:
         self._entries: dict[Any, list[Entry]] = {}
 
     def add(self, partition: Any, entry: Entry) -> None:
-        """Add an entry. It isn't there yet."""
+        """Add an entry, which must be new."""
         insort(self._entries.setdefault(partition, []), entry)
 
     def remove(self, partition: Any, entry: Entry) -> None:
-        """Remove an entry. It must be there."""
+        """Remove an entry, which must exist."""
         entries = self._entries[partition]
         del entries[bisect_left(entries, entry)]
         if not entries:
@@ -78,8 +76,8 @@ class Partitions:
 class Table:
     """A table with its items.
 
-    `keys` and the keys of each index are the names of one or two attributes, and `kinds` has the
-    types of all of them.
+    `keys` names one or two key attributes, as does each index. `kinds` has the types of all key
+    attributes.
     """
 
     def __init__(
@@ -108,8 +106,10 @@ class Table:
             raise Unsupported from None
 
     def plain(self, name: str, value: Value) -> Any:
-        """Return the value of a key attribute in a form that sorts. Raises Unsupported if it is
-        empty or has another type."""
+        """Return the value of a key attribute in a form that can be sorted.
+
+        Raises Unsupported if it is empty or has another type.
+        """
         content = value.get(self.kinds[name])
         if not content:
             raise Unsupported
@@ -137,7 +137,8 @@ class Table:
 
     def _index(self, key: Key, before: Item | None, after: Item | None) -> None:
         for index in self.indexes.values():
-            old, new = (self.entry(index, key, item) for item in (before, after))
+            old = self.entry(index, key, before)
+            new = self.entry(index, key, after)
             if old != new:
                 if old is not None:
                     index.remove(*old)
@@ -150,62 +151,67 @@ class Table:
             return None
         if index is self.partitions:
             return key[0], key[1:]
-        found = []
+        values = []
         for name in (index.hash_name, index.range_name):
             if name is not None:
                 value = item.attributes.get(name)
                 if value is None or self.kinds[name] not in value:
                     return None
-                found.append(self.plain(name, value))
-        return found[0], (*found[1:], *key)
+                values.append(self.plain(name, value))
+        partition, *sort_key = values
+        return partition, (*sort_key, *key)
 
     def select(
         self,
         index: Partitions,
         partition: Any,
-        wanted: Range | None,
+        key_range: Range | None,
         *,
         after: Entry | None,
         forward: bool,
-        most: int | None,
+        limit: int | None,
         overlay: Overlay,
     ) -> tuple[list[Item], bool]:
-        """Return the items of a partition that a query selects, in order, and whether the partition
-        has more after them.
+        """Return the items of a partition that a query selects, in order, and whether there are
+        more.
 
-        `after` is the entry of the item that the page before ended with. `most` limits the items.
+        `after` is the entry of the last item on the previous page. `limit` is a number of items.
         """
         entries = self._entries(index, partition, overlay)
-        first, end = _bounds(entries, wanted) if wanted else (0, len(entries))
+        first, end = _bounds(entries, key_range) if key_range else (0, len(entries))
         if after is not None and forward:
             first = max(first, bisect_right(entries, after))
         elif after is not None:
             end = min(end, bisect_left(entries, after))
-        if most is not None and most < end - first:
-            first, end = (first, first + most) if forward else (end - most, end)
-        found = self._found(index, partition, entries[first:end], overlay)
-        has_more = end < len(entries) if forward else first > 0
-        return (found if forward else found[::-1]), has_more
+        if limit is not None and limit < end - first:
+            if forward:
+                end = first + limit
+            else:
+                first = end - limit
+        items = self._items(index, partition, entries[first:end], overlay)
+        if forward:
+            return items, end < len(entries)
+        return items[::-1], first > 0
 
-    def _found(
+    def _items(
         self, index: Partitions, partition: Any, entries: list[Entry], overlay: Overlay
     ) -> list[Item]:
-        keys = [self._key(index, partition, each) for each in entries]
+        keys = [self._key(index, partition, entry) for entry in entries]
         if not overlay:
             return [self.items[key] for key in keys]
-        seen = (overlay[key] if key in overlay else self.items[key] for key in keys)
-        return [item for item in seen if item is not None]
+        items = (overlay[key] if key in overlay else self.items[key] for key in keys)
+        return [item for item in items if item is not None]
 
     def _entries(self, index: Partitions, partition: Any, overlay: Overlay) -> list[Entry]:
         entries = index.of(partition)
         if not overlay:
             return entries
-        kept = [each for each in entries if self._key(index, partition, each) not in overlay]
+        visible = [entry for entry in entries if self._key(index, partition, entry) not in overlay]
         for key, item in overlay.items():
-            found = self.entry(index, key, item)
-            if found is not None and found[0] == partition:
-                kept.append(found[1])
-        return sorted(kept)
+            position = self.entry(index, key, item)
+            if position is not None and position[0] == partition:
+                visible.append(position[1])
+        return sorted(visible)
 
     def _key(self, index: Partitions, partition: Any, entry: Entry) -> Key:
         if index is self.partitions:
@@ -213,10 +219,10 @@ class Table:
         return entry[-len(self.keys) :]
 
 
-def _bounds(entries: list[Entry], wanted: Range) -> tuple[int, int]:
+def _bounds(entries: list[Entry], key_range: Range) -> tuple[int, int]:
     """Return the positions of the first entry that is in a range, and of the first one after it."""
-    low, high = wanted.bounds[0], wanted.bounds[-1]
-    match wanted.comparison:
+    low, high = key_range.bounds[0], key_range.bounds[-1]
+    match key_range.comparison:
         case "<":
             return 0, bisect_left(entries, high, key=_FIRST)
         case "<=":
@@ -227,7 +233,7 @@ def _bounds(entries: list[Entry], wanted: Range) -> tuple[int, int]:
             return bisect_left(entries, low, key=_FIRST), len(entries)
         case "begins_with":
             start = bisect_left(entries, low, key=_FIRST)
-            end = bisect_right(entries, low, start, key=lambda each: each[0][: len(low)])
+            end = bisect_right(entries, low, start, key=lambda entry: entry[0][: len(low)])
             return start, end
     return bisect_left(entries, low, key=_FIRST), bisect_right(entries, high, key=_FIRST)
 

@@ -1,4 +1,4 @@
-"""The sizes of items, by DynamoDB's documentation."""
+"""Compute the sizes of items as DynamoDB's documentation defines them."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ def _value_size(value: Value) -> int:
         case "BOOL" | "NULL":
             return 1
         case "L":
-            return 3 + sum(1 + _value_size(each) for each in content)
+            return 3 + sum(1 + _value_size(item) for item in content)
         case "M":
             return 3 + len(content) + size(content)
         case "SS" | "NS" | "BS":
-            return sum(_value_size({kind[0]: each}) for each in content)
+            return sum(_value_size({kind[0]: member}) for member in content)
     return _length(content)
 
 

@@ -89,7 +89,7 @@ def _dynamodb(
     try:
         status, content = boundary.answer_to(operation, call)
     except Unsupported:
-        with behind_moto.items_of(operation, call):
+        with behind_moto.lend_items(operation, call):
             return call_moto("dynamodb", method, target, headers, body)
     return status, _JSON, dynamo_json_dump(content).encode()
 

@@ -42,7 +42,8 @@ def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
     monkeypatch.setattr(local_aws, "running_stack", lambda: stack)
     monkeypatch.setattr(local_aws, "outdated_message", lambda: None)
-    monkeypatch.setattr(organization, "_LAG", 0)  # the index of this AWS lags behind nothing
+    # The index of this AWS lags behind nothing.
+    monkeypatch.setattr(organization, "_SECONDS_BETWEEN_PASSES", 0)
     monkeypatch.setattr(organization, "_THREADS", 1)  # moto lists no versions beside a delete
     monkeypatch.delenv("JOBS_API_URL", raising=False)
     monkeypatch.setattr(clients, "_session", None)  # until the command sets its own

@@ -100,7 +100,7 @@ def test_more_members_than_messages_may_run_otherwise(
 ) -> None:
     from job_runners.testing import held_runner
 
-    monkeypatch.setattr(held_runner, "_PATIENCE", 10)
+    monkeypatch.setattr(held_runner, "_MAX_MESSAGES", 10)
     job = counting.run("count_all", {"texts": ["one"] * 12})
     assert assert_succeeded(job) == {"words": 12}
 

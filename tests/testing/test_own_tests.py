@@ -155,7 +155,7 @@ def test_task(job_runner):
 def test_failures_say_what_happened(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_runners.testing.held_runner._PATIENCE", 20)
+    monkeypatch.setattr("job_runners.testing.held_runner._MAX_MESSAGES", 20)
     result = run(pytester, FAILING)
     result.assert_outcomes(failed=11)
     result.stdout.fnmatch_lines_random(
