@@ -1,4 +1,4 @@
-"""The app `job_runners.django`. It is optional: it adds a check of the stack to check --deploy."""
+"""The optional app `job_runners.django`, which adds a check of the stack to check --deploy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,16 +18,15 @@ class JobRunnersConfig(AppConfig):
     def ready(self) -> None:
         """Register the check for --deploy only, because it calls the API.
 
-        Also import Django's tasks, which registers Django's own check of TASKS. Without this, the
-        check is left out until some module has imported them.
+        Also import Django's tasks, because Django registers its own check of TASKS at that import.
         """
         check_django()
         checks.register(check_stacks, deploy=True)
 
 
 def check_stacks(**_: Any) -> Iterator[checks.CheckMessage]:
-    """Yield what the stacks of the backends lack."""
-    # Imported here because the apps are loaded before the backends may be.
+    """Yield a message for everything that the backends' stacks lack."""
+    # Imported here because Django loads apps before backends can be imported.
     from django.tasks import task_backends
 
     from job_runners.django.backend import JobRunnersBackend

@@ -1,4 +1,4 @@
-"""The backend: it enqueues Django's tasks as jobs, and shows jobs as results."""
+"""The backend for Django's tasks: it enqueues tasks as jobs, and returns jobs as task results."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,9 @@ from django.utils.crypto import get_random_string
 from django.utils.module_loading import import_string
 
 from job_runners.django import MAX_ATTEMPTS, current_options
-from job_runners.django.calls import call_of
+from job_runners.django.calls import build_call
 from job_runners.django.current import current_job
-from job_runners.django.results import TaskJob, local, result_of
+from job_runners.django.results import TaskJob, build_result, local
 from job_runners.django.transports import InProcess, OverHttp, transport_for
 
 OPTIONS: dict[str, Any] = {
@@ -35,11 +35,11 @@ OPTIONS: dict[str, Any] = {
     "ORGANIZATION_ID": None,
     "SIGN": True,  # with SECRET_KEY, so that only a process that has it can call tasks
 }
-_LONGEST_WAIT = timedelta(days=30)
+_MAX_DELAY = timedelta(days=30)
 
 
 class TaskNotFound(InvalidTask):
-    """A path names no task that this process may run. The next deploy may have it."""
+    """A path names no task that this process may run. A later deploy may have it."""
 
 
 class JobRunnersBackend(BaseTaskBackend):
@@ -64,15 +64,15 @@ class JobRunnersBackend(BaseTaskBackend):
     def job_types(self) -> set[str]:
         """Return the names of the job types that the backend dispatches."""
         per_task = self.settings["PER_TASK"].values()
-        own = {each["JOB_TYPE"] for each in per_task if "JOB_TYPE" in each}
-        return own | {self.settings["JOB_TYPE"]}
+        job_types = {options["JOB_TYPE"] for options in per_task if "JOB_TYPE" in options}
+        return job_types | {self.settings["JOB_TYPE"]}
 
     def validate_task(self, task: Task) -> None:
         """Raise InvalidTask for a task that can't become a job."""
         super().validate_task(task)
         if apps.ready:
             self._check_module(task.func.__module__)
-        latest = datetime.now(UTC) + _LONGEST_WAIT
+        latest = datetime.now(UTC) + _MAX_DELAY
         if task.run_after is not None and _aware(task.run_after) > latest:
             raise InvalidTask("run_after may be at most 30 days from now.")
 
@@ -83,17 +83,17 @@ class JobRunnersBackend(BaseTaskBackend):
         job, and the errors of `job_runners.Client.dispatch`.
         """
         self.validate_task(task)
-        self.task_at(task.module_path)  # as the worker will do
-        fields = self._fields(task, call_of(task, args, kwargs, sign=self.settings["SIGN"]))
+        self.task_at(task.module_path)  # raises what the worker would raise
+        fields = self._fields(task, build_call(task, args, kwargs, sign=self.settings["SIGN"]))
         alias = self.settings["ON_COMMIT"]
         if alias is None or not transaction.get_connection(alias).in_atomic_block:
             return self._dispatch(task, fields)
         key = fields.setdefault("idempotency_key", get_random_string(32))
         result_id = self.transport.id_under(key, fields.get("organization_id"))
-        later = TaskJob(result_id, fields["job_type"], "queued")
-        result = result_of(later, task, fields["payload"], self.alias)
+        future_job = TaskJob(result_id, fields["job_type"], "queued")
+        result = build_result(future_job, task, fields["payload"], self.alias)
 
-        def send() -> None:  # not a lambda, because Django logs the name of a robust callback
+        def send() -> None:  # not a lambda, because Django logs the callback's name if it fails
             dispatched = self._dispatch(task, fields)
             object.__setattr__(result, "enqueued_at", dispatched.enqueued_at)
 
@@ -101,19 +101,19 @@ class JobRunnersBackend(BaseTaskBackend):
         return result
 
     async def aenqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Enqueue in a thread. With ON_COMMIT, that is the thread that has the connection."""
-        call = partial(self.enqueue, task, args, kwargs)
-        sensitive = self.settings["ON_COMMIT"] is not None
-        return await sync_to_async(call, thread_sensitive=sensitive)()
+        """Enqueue in a thread. With ON_COMMIT, use the thread with the database connection."""
+        enqueue = partial(self.enqueue, task, args, kwargs)
+        uses_connection = self.settings["ON_COMMIT"] is not None
+        return await sync_to_async(enqueue, thread_sensitive=uses_connection)()
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Return the result of a task. Raise TaskResultDoesNotExist for other jobs too."""
+        """Return a task's result. Raises TaskResultDoesNotExist, also for jobs of other types."""
         organization = self.settings["ORGANIZATION_ID"]
         job = self.transport.get(str(result_id))
         if (
             job is None
             or job.job_type not in self.job_types
-            or job.payload is None  # not for this caller
+            or job.payload is None  # this caller may not read it
             or organization not in (None, job.organization_id)
         ):
             raise TaskResultDoesNotExist(result_id)
@@ -124,23 +124,23 @@ class JobRunnersBackend(BaseTaskBackend):
             raise TaskResultDoesNotExist(result_id) from error
         run_after = local(job.run_at) if call["deferred"] else None
         task = task.using(queue_name=call["queue"], run_after=run_after, backend=self.alias)
-        return result_of(job, task, call, self.alias)
+        return build_result(job, task, call, self.alias)
 
     async def aget_result(self, result_id: str) -> TaskResult:
-        """Do as get_result, in a thread."""
+        """Call get_result in a thread."""
         return await sync_to_async(self.get_result, thread_sensitive=False)(result_id)
 
     def check(self, **_: Any) -> Iterator[CheckMessage]:
-        """Yield what is wrong with the settings. This calls no API, because each start runs it."""
+        """Yield what is wrong with the settings. This calls no API, because each start does it."""
         from job_runners.django.checks import check_settings
 
         return check_settings(self, OPTIONS)
 
     def task_at(self, path: str) -> Task:
-        """Return the task with this path. Raise TaskNotFound if this process may run no such task.
+        """Return the task with this path. Raises TaskNotFound if this process may not run it.
 
-        The module is checked before it is imported, because an import runs code. Then the path must
-        be that of a Task, so that a payload can't name any other function.
+        The module's name is checked before the import, because an import runs code. The path must
+        lead to a Task, so that a payload can't name any other function.
         """
         self._check_module(path.rpartition(".")[0])
         try:
@@ -156,7 +156,7 @@ class JobRunnersBackend(BaseTaskBackend):
     def _check_module(self, module: str) -> None:
         allowed = {f"{app.name}.tasks" for app in apps.get_app_configs()}
         allowed |= {*self.settings["MODULES"]}
-        if not any(module == each or module.startswith(f"{each}.") for each in allowed):
+        if not any(module == name or module.startswith(f"{name}.") for name in allowed):
             raise TaskNotFound(
                 f"The settings allow no tasks of {module}. Put the task into the module `tasks` of "
                 f"an installed app, or add the module to TASKS[{self.alias!r}]['OPTIONS']"
@@ -164,8 +164,10 @@ class JobRunnersBackend(BaseTaskBackend):
             )
 
     def _fields(self, task: Task, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of the dispatch. What the caller asks for wins over what a task that is
-        running passes on."""
+        """Return the fields of the dispatch.
+
+        Options of the caller (`job_options`) replace those that a running task passes on.
+        """
         fields = {
             "job_type": self._option(task, "JOB_TYPE"),
             "payload": payload,
@@ -184,24 +186,31 @@ class JobRunnersBackend(BaseTaskBackend):
 
     def _dispatch(self, task: Task, fields: Mapping[str, Any]) -> TaskResult:
         job = self.transport.dispatch(fields)
-        result = result_of(job, task, fields["payload"], self.alias)
+        result = build_result(job, task, fields["payload"], self.alias)
         task_enqueued.send(type(self), task_result=result)
         return result
 
     def _queue(self, task: Task) -> str | None:
         """Return the job's queue, or None for the queue of the job type."""
-        steps: Mapping[int, str] = self.settings["PRIORITY_QUEUES"] or {}
-        reached = [step for step in steps if 0 < step <= task.priority or task.priority <= step < 0]
-        if reached:
-            return steps[max(reached, key=abs)]
-        renamed: str | None = self.settings["QUEUE_NAMES"].get(task.queue_name)
-        return renamed or (None if task.queue_name == "default" else task.queue_name)
+        queues: Mapping[int, str] = self.settings["PRIORITY_QUEUES"] or {}
+        # A positive key is for its priority and all higher ones, a negative one for all lower ones.
+        priorities = [
+            priority
+            for priority in queues
+            if 0 < priority <= task.priority or task.priority <= priority < 0
+        ]
+        if priorities:
+            return queues[max(priorities, key=abs)]
+        new_name: str | None = self.settings["QUEUE_NAMES"].get(task.queue_name)
+        if new_name:
+            return new_name
+        return None if task.queue_name == "default" else task.queue_name
 
     def _attempts(self, task: Task) -> int:
         return int(getattr(task.func, MAX_ATTEMPTS, None) or self._option(task, "MAX_ATTEMPTS"))
 
     def _option(self, task: Task, name: str) -> Any:
-        """Return an option of a task: that of the longest prefix in PER_TASK, or the backend's."""
+        """Return a task's option, from the longest prefix in PER_TASK or from the backend."""
         per_task: Mapping[str, Mapping[str, Any]] = self.settings["PER_TASK"]
         prefixes = [
             prefix

@@ -1,4 +1,7 @@
-"""The payload of a job that calls a task: checked arguments, and a signature."""
+"""Build and check the call of a task, which is the payload of the task's job.
+
+The call is signed with SECRET_KEY, so that only a process that has the key can call tasks.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,28 +15,33 @@ from django.utils.json import normalize_json
 
 from job_runners.errors import PayloadTooLarge
 
-# Bytes of JSON. The API accepts a body that is a little larger.
-_LIMIT = 2_500_000
+_MAX_BYTES = 2_500_000  # of JSON. The API accepts a body that is a little larger.
 
 _signer = partial(Signer, salt="job_runners.django")
-# The fields that decide what is called.
-_SIGNED = ("task", "args", "keywords", "backend")
+# The fields that determine which function is called, and how.
+_SIGNED_FIELDS = ("task", "args", "keywords", "backend")
 
 
-def call_of(
+def build_call(
     task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], *, sign: bool
 ) -> dict[str, Any]:
     """Return the payload of a job that calls a task.
 
     Raises TypeError and ValueError for arguments that JSON can't hold, and PayloadTooLarge.
     """
-    what = f"The call of {task.module_path}"
-    advice = "Pass the id of a row or the name of a file instead."
-    arguments = json_of({"args": [*args], "keywords": dict(kwargs)}, what, advice)
+    arguments = to_json_values(
+        {"args": [*args], "keywords": dict(kwargs)},
+        f"The call of {task.module_path}",
+        "Pass the id of a row or the name of a file instead.",
+    )
     call = {"task": task.module_path, **arguments, "backend": task.backend}
     signature = {"signature": _signer().signature(_signed_text(call))} if sign else {}
-    deferred = task.run_after is not None
-    return {**call, "queue": task.queue_name, "deferred": deferred, **signature}
+    return {
+        **call,
+        "queue": task.queue_name,
+        "deferred": task.run_after is not None,
+        **signature,
+    }
 
 
 def check_signature(call: Mapping[str, Any]) -> None:
@@ -48,16 +56,16 @@ def check_signature(call: Mapping[str, Any]) -> None:
         ) from None
 
 
-def json_of(value: Any, what: str, advice: str) -> Any:
+def to_json_values(value: Any, what: str, advice: str) -> Any:
     """Return a value as JSON's types, by Django's rules.
 
-    Raises TypeError and ValueError if JSON would change the value or can't hold it, and
-    PayloadTooLarge with this advice.
+    `what` names the value in errors. Raises TypeError and ValueError if JSON would change the value
+    or can't hold it, and PayloadTooLarge with this advice.
     """
     try:
-        normal = normalize_json(value)
-        text = json.dumps(normal, allow_nan=False)
-        json.dumps(normal, ensure_ascii=False).encode()
+        normalized = normalize_json(value)
+        text = json.dumps(normalized, allow_nan=False)
+        json.dumps(normalized, ensure_ascii=False).encode()  # finds half of a surrogate pair
     except RecursionError:
         raise ValueError(f"{what} has a value that is nested too deeply or in itself.") from None
     except UnicodeEncodeError:
@@ -65,12 +73,12 @@ def json_of(value: Any, what: str, advice: str) -> Any:
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{what} has a value that JSON can't hold: {error}") from None
-    if json.loads(text) != normal:
+    if json.loads(text) != normalized:
         raise TypeError(f"{what} has a dict whose keys aren't text. JSON has only text as keys.")
-    if len(text) > _LIMIT:
-        raise PayloadTooLarge(what, len(text), _LIMIT, advice)
-    return normal
+    if len(text) > _MAX_BYTES:
+        raise PayloadTooLarge(what, len(text), _MAX_BYTES, advice)
+    return normalized
 
 
 def _signed_text(call: Mapping[str, Any]) -> str:
-    return json.dumps([call.get(name) for name in _SIGNED], sort_keys=True)
+    return json.dumps([call.get(name) for name in _SIGNED_FIELDS], sort_keys=True)

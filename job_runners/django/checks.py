@@ -1,4 +1,4 @@
-"""What can be wrong with a backend: with its settings, and with the stack that it calls."""
+"""Django's system checks of a backend: of its settings, and of the stack that it calls."""
 
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -43,7 +43,7 @@ def check_stack(backend: Any) -> Iterator[CheckMessage]:
         transport = backend.transport
         if not isinstance(transport, OverHttp):
             return
-        types = {each["name"]: each for each in transport.client.job_types().jobs}
+        types = {job_type["name"]: job_type for job_type in transport.client.job_types().jobs}
     except JobRunnersError as error:
         yield Warning(f"{place}: its stack can't be checked. {error}", id="job_runners.W101")
         return
@@ -61,10 +61,10 @@ def check_stack(backend: Any) -> Iterator[CheckMessage]:
 
 
 def _queues(backend: Any) -> set[str]:
-    """Return the names of the backend's queues in the stack, without that of the job type."""
-    renamed = backend.settings["QUEUE_NAMES"]
-    queues = {renamed.get(each, each) for each in backend.queues - {"default"}}
-    return queues | {*renamed.values(), *(backend.settings["PRIORITY_QUEUES"] or {}).values()}
+    """Return the stack's names of the backend's queues, except the job type's default queue."""
+    new_names = backend.settings["QUEUE_NAMES"]
+    queues = {new_names.get(queue, queue) for queue in backend.queues - {"default"}}
+    return queues | {*new_names.values(), *(backend.settings["PRIORITY_QUEUES"] or {}).values()}
 
 
 def _exists(module: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a task enqueues: jobs with the organization of its job, and with keys derived from it."""
+"""Choose the organization and the idempotency keys of jobs that a running task enqueues."""
 
 import json
 from collections import Counter
@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 
 
 class CurrentJob:
-    """The job whose task is running. It counts how often the task has enqueued each call."""
+    """The job whose task is running.
+
+    It counts how often the task has enqueued each call: the third one has the same idempotency key
+    in each attempt.
+    """
 
     def __init__(self, job: "RunningJob") -> None:
         self._job = job
         self._counts: Counter[str] = Counter()
 
     def fields_for(self, payload: Mapping[str, Any]) -> dict[str, str]:
-        """Return the organization and the idempotency key of a task that this task enqueues.
-
-        Another attempt of this task that enqueues the same calls gets the same keys. The signature
-        is left out, because a new SECRET_KEY changes it.
-        """
+        """Return the organization and the idempotency key of a call that this task enqueues."""
+        # The signature is left out, because it changes with the SECRET_KEY.
         call = {name: value for name, value in payload.items() if name != "signature"}
         digest = sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()[:32]
         self._counts[digest] += 1
@@ -32,8 +33,8 @@ class CurrentJob:
             "idempotency_key": f"{self._prefix}{digest}/{self._counts[digest]}",
         }
 
-    def derived(self, key: object) -> bool:
-        """Return whether `fields_for` has made this idempotency key."""
+    def has_derived(self, key: object) -> bool:
+        """Return whether `fields_for` has returned this idempotency key."""
         return isinstance(key, str) and key.startswith(self._prefix)
 
     @property

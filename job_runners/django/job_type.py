@@ -1,4 +1,4 @@
-"""The job types that run Django's tasks. The API checks payloads with them, without Django."""
+"""Define job types that run Django's tasks. The API, which has no Django, imports this module."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from job_runners.work.running_job import RunningJob
 
 _PATH = r"^[^\W\d]\w*(\.[^\W\d]\w*)+$"
-# How often a task may ask to be attempted, if `django_task` gets no `retry`.
+# The most attempts that @max_attempts can set if `django_task` gets no `retry`.
 _MAX_ATTEMPTS = 20
 
 
@@ -23,7 +23,7 @@ class NoArguments(BaseModel):
 
 
 class TaskCall(NoArguments):
-    """A call of a task. A worker makes it only if the backend's settings allow it."""
+    """The payload of a job that calls a task. The worker's backend checks it before the call."""
 
     task: Annotated[str, Field(max_length=500, pattern=_PATH)]
     args: list[Any] = []
@@ -35,12 +35,15 @@ class TaskCall(NoArguments):
 
 
 class DjangoTask(Job):
-    """A job type that runs Django's tasks. With `fixed_call`, its payload is empty, and it always
-    makes this call, as schedules need."""
+    """A job type that runs Django's tasks.
+
+    With `fixed_call`, its payload is empty, and it always makes this call, for example on a
+    schedule.
+    """
 
     fixed_call: TaskCall | None = None
 
-    # A queue that only the site knows has neither limits nor a name in the stack.
+    # Refuse a queue that only the site's settings have: in the stack, it would have no limits.
     only_allowed_queues: ClassVar[bool] = True
 
     def run(self, running: "RunningJob", payload: BaseModel) -> Any:
@@ -70,8 +73,10 @@ def django_task(
         options.setdefault("retry", Retry(max_attempts=_MAX_ATTEMPTS))
         job = DjangoTask("job_runners.django.worker:run_task", **options)
     else:
-        names = {"task": task, "args": list(args), "keywords": dict(kwargs or {})}
-        call = TaskCall.model_validate({**names, "backend": backend})
+        fields = {"task": task, "args": list(args), "keywords": dict(kwargs or {})}
+        call = TaskCall.model_validate({**fields, "backend": backend})
         job = DjangoTask("job_runners.django.worker:run_fixed_task", fixed_call=call, **options)
-    vars(job)["_declared_in"] = entries.caller_outside(__file__)  # for errors: not this file
+    vars(job)["_declared_in"] = entries.caller_outside(
+        __file__
+    )  # errors then name the app's file, not this one
     return job

@@ -1,4 +1,4 @@
-"""Show jobs as results of Django's tasks."""
+"""Convert jobs to the results of Django's tasks."""
 
 import builtins
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _STATUS = {
 
 
 class Failure(NamedTuple):
-    """The error of an attempt: what a result shows of `job_runners.JobError`."""
+    """The error of an attempt, with the fields of `job_runners.JobError` that a result needs."""
 
     kind: str
     message: str
@@ -36,7 +36,10 @@ class Failure(NamedTuple):
 
 
 class TaskJob(NamedTuple):
-    """A job where the client isn't installed: what a result shows of `job_runners.Job`."""
+    """A job, with the fields of `job_runners.Job` that a result needs.
+
+    `job_runners.Job` itself exists only where the client is installed.
+    """
 
     id: str
     job_type: str
@@ -54,10 +57,10 @@ class TaskJob(NamedTuple):
     earlier_errors: Sequence[Failure] = ()
 
 
-def result_of(job: "TaskJob | Job", task: Task, call: dict[str, Any], alias: str) -> TaskResult:
-    """Return a job as the result of a task. `call` is the payload of the job."""
+def build_result(job: "TaskJob | Job", task: Task, call: dict[str, Any], alias: str) -> TaskResult:
+    """Return a task's result for its job. `call` is the job's payload, `alias` the backend's."""
     attempt = job.attempt or 1
-    begun = attempt if job.attempt_started_at else attempt - 1
+    attempt_count = attempt if job.attempt_started_at else attempt - 1
     result = TaskResult(
         task=task,
         id=job.id,
@@ -70,8 +73,8 @@ def result_of(job: "TaskJob | Job", task: Task, call: dict[str, Any], alias: str
         kwargs=call["keywords"],
         backend=alias,
         errors=_errors(job),
-        # A name for the worker of each attempt, because `TaskResult.attempts` counts these.
-        worker_ids=[f"{job.id}/{number}" for number in range(1, begun + 1)],
+        # `TaskResult.attempts` is the number of these ids, so each attempt has one.
+        worker_ids=[f"{job.id}/{number}" for number in range(1, attempt_count + 1)],
     )
     object.__setattr__(result, "_return_value", job.result)
     return result
@@ -90,18 +93,22 @@ def _errors(job: "TaskJob | Job") -> list[TaskError]:
         failures.append(job.error)
     return [
         TaskError(
-            exception_class_path=_path_of(each),
-            traceback=each.traceback or f"{each.kind}: {each.message}\n",
+            exception_class_path=_class_path(failure),
+            traceback=failure.traceback or f"{failure.kind}: {failure.message}\n",
         )
-        for each in failures
+        for failure in failures
     ]
 
 
-def _path_of(failure: "Failure | JobError") -> str:
-    """Return the path of the error's class. A class of Python or of ours is recorded without its
-    module; of our own internal classes, which have no path, only the traceback has the name."""
-    kind, module = failure.kind or "Exception", failure.module
-    if module is None:
-        modules = (builtins, errors, work_errors, own_errors)
-        module = next((each.__name__ for each in modules if hasattr(each, kind)), None)
-    return f"{module}.{kind}" if module else "builtins.Exception"
+def _class_path(failure: "Failure | JobError") -> str:
+    """Return the path of the error's class, or that of Exception if the class can't be found.
+
+    The engine records no module for Python's own classes and for ours, so they are searched for.
+    """
+    kind = failure.kind or "Exception"
+    if failure.module is not None:
+        return f"{failure.module}.{kind}" if failure.module else "builtins.Exception"
+    for module in (builtins, errors, work_errors, own_errors):
+        if hasattr(module, kind):
+            return f"{module.__name__}.{kind}"
+    return "builtins.Exception"

@@ -1,4 +1,4 @@
-"""How a backend reaches the engine: with the API's client, or directly in a worker's process."""
+"""Dispatch and read jobs for a backend: over the API's client, or in a worker's own process."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,11 +15,11 @@ from job_runners.settings import has_engine
 if TYPE_CHECKING:
     from job_runners import Client, Job
 
-_UNDER_KEY = "key:"  # begins the id of a result that is found by its job's idempotency key
+_KEY_PREFIX = "key:"  # of a result's id that contains an idempotency key instead of a job's id
 
 
 class OverHttp:
-    """The client of the API, for a site anywhere."""
+    """Calls the API with the client, for a site on any machine."""
 
     def __init__(self, client: "Client") -> None:
         self.client = client
@@ -33,24 +33,26 @@ class OverHttp:
         from job_runners import InvalidRequest, NotFound
 
         try:
-            if result_id.startswith(_UNDER_KEY):
-                organization_id, _, key = result_id.removeprefix(_UNDER_KEY).partition("/")
-                found = self.client.find(
-                    idempotency_key=key, organization_id=organization_id or None
-                )
-                return found and self.client.get(found.id)
+            if result_id.startswith(_KEY_PREFIX):
+                organization_id, _, key = result_id.removeprefix(_KEY_PREFIX).partition("/")
+                job = self.client.find(idempotency_key=key, organization_id=organization_id or None)
+                return self.client.get(job.id) if job else None
             return self.client.get(result_id)
-        except (NotFound, InvalidRequest, ValueError):  # the last two: the text can't be an id
+        except (InvalidRequest, ValueError):  # the text can't be an id
+            return None
+        except NotFound:
             return None
 
     def id_under(self, key: str, organization_id: str | None) -> str:
-        """Return the id of a result whose job will have an idempotency key. It has the key itself,
-        because only the engine can derive the job's id from it."""
-        return f"{_UNDER_KEY}{organization_id or ''}/{key}"
+        """Return the id of a result whose job will have an idempotency key.
+
+        The id contains the key, because only the engine can derive the job's id.
+        """
+        return f"{_KEY_PREFIX}{organization_id or ''}/{key}"
 
 
 class InProcess:
-    """The engine itself, in a worker and in any other process that has JOB_RUNNER set."""
+    """Calls the engine directly, in a worker or in another process with JOB_RUNNER set."""
 
     def dispatch(self, fields: Mapping[str, Any]) -> TaskJob:
         """Dispatch a job, unless an earlier attempt of the current task has made the same call.
@@ -69,15 +71,16 @@ class InProcess:
             )
         try:
             row = runners.dispatch_job(runners.JobData(**fields))
-        except IdempotencyConflict as conflict:  # the same call at another time, such as in an hour
+        except IdempotencyConflict as conflict:
+            # An earlier attempt has made the same call, perhaps with another time (run_at).
             current = current_job.get()
-            if current is None or not current.derived(fields.get("idempotency_key")):
+            if current is None or not current.has_derived(fields.get("idempotency_key")):
                 raise
-            found = self.get(conflict.job_id)
-            if found is None:
+            job = self.get(conflict.job_id)
+            if job is None:
                 raise
-            return found
-        return _of_row(row, payload=fields["payload"])
+            return job
+        return _from_row(row, payload=fields["payload"])
 
     def get(self, result_id: str) -> TaskJob | None:
         """Return a job by the id of its result, or None if there is none."""
@@ -87,7 +90,7 @@ class InProcess:
         if row is None:
             return None
         payload = blobs.get(row.payload, row.payload_key)
-        return _of_row(row, payload=payload, result=blobs.get(row.result, row.result_key))
+        return _from_row(row, payload=payload, result=blobs.get(row.result, row.result_key))
 
     def id_under(self, key: str, organization_id: str | None) -> str:
         """Return the id that the job with an idempotency key will have."""
@@ -96,7 +99,7 @@ class InProcess:
         return id_under_key(organization_id or "default", key)
 
 
-# Django makes a backend for each thread. They share one client, and so its connections.
+# Django creates a backend for each thread. They share one client with its connections.
 _clients: dict[str, OverHttp] = {}
 caches.register(_clients.clear)
 
@@ -116,22 +119,26 @@ def transport_for(client_options: Mapping[str, Any]) -> OverHttp | InProcess:
     return _clients[key]
 
 
-def _of_row(row: Any, payload: Any, result: Any = None) -> TaskJob:
+def _from_row(row: Any, payload: Any, result: Any = None) -> TaskJob:
     def time(milliseconds: int | None) -> datetime | None:
         return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
     def failure(error: Mapping[str, Any]) -> Failure:
         return Failure._make(map(error.get, Failure._fields))
 
-    same = ("id", "job_type", "organization_id", "attempt")
-    times = ("created_at", "started_at", "attempt_started_at", "finished_at", "run_at")
-    fields: dict[str, Any] = {name: getattr(row, name) for name in same}
-    fields |= {name: time(getattr(row, name)) for name in times}
     return TaskJob(
-        **fields,
+        id=row.id,
+        job_type=row.job_type,
         status=str(row.status),
+        organization_id=row.organization_id,
+        attempt=row.attempt,
+        created_at=time(row.created_at),
+        started_at=time(row.started_at),
+        attempt_started_at=time(row.attempt_started_at),
+        finished_at=time(row.finished_at),
+        run_at=time(row.run_at),
         payload=payload,
         result=result,
         error=failure(row.error) if row.error else None,
-        earlier_errors=[failure(each) for each in row.earlier_errors or ()],
+        earlier_errors=[failure(error) for error in row.earlier_errors or ()],
     )

@@ -14,7 +14,7 @@ def run_task(job: RunningJob, payload: TaskCall) -> Any:
 
 
 def run_fixed_task(job: RunningJob, payload: NoArguments) -> Any:
-    """Make a job type's fixed call, which `DjangoTask` passes in place of the job's payload."""
+    """Make a job type's fixed call. `DjangoTask` passes it instead of the job's payload."""
     return _execute(job, cast(TaskCall, payload), is_from_payload=False)
 
 
@@ -36,11 +36,11 @@ def _set_up() -> None:
     from django.conf import settings
 
     if not apps.ready:
-        settings.LOGGING_CONFIG = None  # the worker's own log has each line, and each only once
+        settings.LOGGING_CONFIG = None  # the worker's log already has each line
         try:
             django.setup()
         except BaseException:
-            # Otherwise Django would refuse the next try in this process without saying why.
+            # Otherwise the next attempt in this process would fail without naming the cause.
             apps.app_configs.clear()
             apps.loading = False
             raise

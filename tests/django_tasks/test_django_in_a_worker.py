@@ -74,9 +74,9 @@ def test_a_task_enqueues_others_once_whatever_happens(hostile: Hostile, tasks: A
 
 def enqueued_call(task: Any) -> dict[str, Any]:
     """Return the payload of a job that calls a task."""
-    from job_runners.django.calls import call_of
+    from job_runners.django.calls import build_call
 
-    return call_of(task, (), {}, sign=True)
+    return build_call(task, (), {}, sign=True)
 
 
 def test_the_jobs_of_a_task_have_its_organization_unless_it_names_another(

@@ -16,7 +16,7 @@ from job_runners import (
     JobRunnersError,
     NoAnswer,
 )
-from job_runners.django.calls import call_of
+from job_runners.django.calls import build_call
 from job_runners.django.errors import TaskRefused
 from job_runners.errors import PayloadTooLarge
 from job_runners.testing.job_runner import InlineRunner
@@ -51,7 +51,7 @@ def run(stack: Any, client: Client, payload: dict[str, Any]) -> Job:
 
 
 class Path:
-    """Passes for a task in `call_of`, so that a test can sign any path."""
+    """Passes for a task in `build_call`, so that a test can sign any path."""
 
     run_after = None
     queue_name = "default"
@@ -62,7 +62,7 @@ class Path:
 
 
 def signed(path: str, *args: Any, backend: str = "default", sign: bool = True) -> dict[str, Any]:
-    return call_of(Path(path, backend), args, {}, sign=sign)
+    return build_call(Path(path, backend), args, {}, sign=sign)
 
 
 # --- the signature --------------------------------------------------------------------------------
