@@ -1,9 +1,9 @@
 """Run the tests that changed files can affect: `make test-changed`.
 
-The files are those that differ from a commit (HEAD unless one is given), and those that git doesn't
-know yet. A changed test runs itself. A file of tests/support runs the tests that use it. Any
-other file runs the test folders that FOLDERS gives for it. Tests on the local AWS, tests of `make
-test-more`, and tests that take a second or more run only if their own file has changed.
+Changed files are untracked, or differ from a commit (by default HEAD). For a changed test file, run
+that file. For a file of tests/support, run the tests that use it. For any other file, run its test
+folders in FOLDERS. Tests on the local AWS, tests of `make test-more`, and tests that take a second
+or more run only if their own file has changed.
 """
 
 import json
@@ -20,7 +20,7 @@ SMOKE = (
     "tests/store/test_transitions.py",
     "tests/runners/test_sending.py",
 )
-# The first pattern that fits a path decides.
+# The test folders for a changed file. The first pattern that matches its path counts.
 FOLDERS = {
     r"job_runners/engine/(wire/|\w+\.py)": ("tests/engine", "tests/runners"),
     r"job_runners/engine/(\w+)/": (r"tests/engine/\1",),
@@ -46,31 +46,31 @@ FOLDERS = {
 }
 
 
-def changed(base: str) -> list[str]:
-    """Return the paths that differ from a commit, and the new ones."""
+def changed_paths(base: str) -> list[str]:
+    """Return the paths of files that differ from a commit or are untracked."""
     commands = (["diff", "--name-only", base], ["ls-files", "--others", "--exclude-standard"])
-    return [
-        path
-        for command in commands
-        for path in subprocess.run(
+    paths: list[str] = []
+    for command in commands:
+        process = subprocess.run(
             ["git", *command], cwd=CODE, capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-    ]
+        )
+        paths += process.stdout.splitlines()
+    return paths
 
 
-def chosen_for(path: str) -> set[str]:
+def tests_for(path: str) -> set[str]:
     """Return the folders and files of tests that a changed file can affect."""
     if re.fullmatch(r"tests/support/\w+\.py", path):
-        return _using(path)
+        return _tests_using(path)
     if re.fullmatch(r"tests/.*/test_\w+\.py", path):
         return {path} if (CODE / path).exists() else set()
     for pattern, folders in FOLDERS.items():
-        if found := re.match(pattern, path):
-            return {found.expand(each) for each in folders}
+        if match := re.match(pattern, path):
+            return {match.expand(folder) for folder in folders}
     return set()
 
 
-def _using(support: str) -> set[str]:
+def _tests_using(support: str) -> set[str]:
     """Return the test files that import a module of tests/support, or name a fixture of it."""
     if not (CODE / support).exists():
         return set()
@@ -84,17 +84,21 @@ def _using(support: str) -> set[str]:
 
 def main(base: str = "HEAD") -> int:
     """Run pytest. Return its exit code."""
-    paths = changed(base)
-    own = {path for path in paths if path.startswith("tests/") and chosen_for(path) == {path}}
-    found = set(SMOKE).union(*map(chosen_for, paths)) - own
-    long = list(json.loads((TESTS / "durations.json").read_text()))
-    options = [word for name in long for word in ("--deselect", name)]
-    quick = ["-m", "not e2e and not more", *options, *sorted(found)]
+    paths = changed_paths(base)
+    changed_tests = {
+        path for path in paths if path.startswith("tests/") and tests_for(path) == {path}
+    }
+    affected_tests = set(SMOKE).union(*map(tests_for, paths)) - changed_tests
+    options = ["-m", "not e2e and not more"]
+    for slow_test in json.loads((TESTS / "durations.json").read_text()):
+        options += ["--deselect", slow_test]
     pytest = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "2"]
-    print(" ".join(sorted(found | own)))
-    codes = [subprocess.run([*pytest, *quick], cwd=CODE, check=False).returncode]
-    if own:
-        codes.append(subprocess.run([*pytest, *sorted(own)], cwd=CODE, check=False).returncode)
+    print(" ".join(sorted(affected_tests | changed_tests)))
+    command = [*pytest, *options, *sorted(affected_tests)]
+    codes = [subprocess.run(command, cwd=CODE, check=False).returncode]
+    if changed_tests:
+        command = [*pytest, *sorted(changed_tests)]
+        codes.append(subprocess.run(command, cwd=CODE, check=False).returncode)
     return max(codes)
 
 

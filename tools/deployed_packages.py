@@ -11,7 +11,7 @@ from job_runners.errors import JobRunnersError
 
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-_LICENSES = {  # of packages whose metadata names no license
+_LICENSES = {  # the licenses of packages whose metadata names none
     "cronsim": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }
@@ -32,17 +32,17 @@ class Package:
 
 
 def packages(pins: str, environment: Sequence[str]) -> list[Package]:
-    """Return the packages that a text in the format of a lock pins, sorted by name.
+    """Return the packages in the text of a lock, sorted by name.
 
     `environment` lists the folders in which they are installed, like sys.path. Raises NotInstalled.
     """
-    pinned = dict(_pins(pins))
-    installed = {
-        canonicalize_name(each.name): each for each in distributions(path=list(environment))
+    distributions_by_name = {
+        canonicalize_name(distribution.name): distribution
+        for distribution in distributions(path=list(environment))
     }
-    found = []
-    for name, (version, entry) in sorted(pinned.items()):
-        distribution = installed.get(name)
+    result = []
+    for name, (version, entry) in sorted(dict(_pins(pins)).items()):
+        distribution = distributions_by_name.get(name)
         if distribution is None or distribution.version != version:
             raise NotInstalled(f"{name} {version} is not installed. To install it, run make dev")
         package = Package(
@@ -51,23 +51,23 @@ def packages(pins: str, environment: Sequence[str]) -> list[Package]:
             hashes=tuple(_HASH.findall(entry)),
             license=_license(name, distribution),
         )
-        found.append(package)
-    return found
+        result.append(package)
+    return result
 
 
 def _pins(pins: str) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
     """Yield the name, the version and the lines of each package."""
     for entry in re.split(r"\n(?=\w)", pins):
-        if found := _PINNED.match(entry):
-            yield canonicalize_name(found[1]), (found[2], entry)
+        if match := _PINNED.match(entry):
+            yield canonicalize_name(match[1]), (match[2], entry)
 
 
 def _license(name: str, distribution: Distribution) -> str:
     def values(field: str) -> list[str]:
         return distribution.metadata.get_all(field) or []
 
-    prefix = "License :: "
-    kinds = [each.split(" :: ")[-1] for each in values("Classifier") if each.startswith(prefix)]
-    first_line = "".join(values("License")).partition("\n")[0]
+    classifiers = [text for text in values("Classifier") if text.startswith("License :: ")]
+    names = [classifier.split(" :: ")[-1] for classifier in classifiers]
+    first_line, _, _ = "".join(values("License")).partition("\n")
     expression = "".join(values("License-Expression")) or _LICENSES.get(name)
-    return expression or first_line or " OR ".join(kinds) or "unknown"
+    return expression or first_line or " OR ".join(names) or "unknown"

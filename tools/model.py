@@ -1,7 +1,7 @@
-"""Check the models in model/, and that each of their safeguards is needed: `make model`.
+"""Check the TLA+ models in model/, and that each of their safeguards is needed: `make model`.
 
-model/runs.toml lists the runs. A run of an unchanged module must find no violation. A twin is the
-module without one safeguard. Its run must find that the promise behind that safeguard is broken.
+model/runs.toml lists the runs of the model checker TLC. A run of an unchanged module must find no
+violation. A twin is a module without one safeguard: its run must find that a promise is broken.
 """
 
 import argparse
@@ -33,12 +33,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a run. `complaint` is None if it came out as expected."""
+    """The result of a run."""
 
     run: Run
     states: int
     seconds: float
-    complaint: str | None = None
+    problem: str | None = None  # None if the run had the expected outcome
 
 
 def main() -> int:
@@ -48,16 +48,16 @@ def main() -> int:
     parser.add_argument("--alone", action="store_true", help="skip the runs of the lower levels")
     parser.add_argument("--only", default="", help="only runs whose module or name contains this")
     options = parser.parse_args()
-    if absent := tlc.missing():
-        print(absent, file=sys.stderr)
+    if message := tlc.missing():
+        print(message, file=sys.stderr)
         return 1
     results = []
-    began = time.monotonic()
-    for result in play(list(runs(options.level, options.only, alone=options.alone))):
+    started_at = time.monotonic()
+    for result in execute(list(runs(options.level, options.only, alone=options.alone))):
         print(describe(result), flush=True)
         results.append(result)
-    print(summary(results, time.monotonic() - began))
-    return 1 if any(result.complaint for result in results) or not results else 0
+    print(summary(results, time.monotonic() - started_at))
+    return 1 if any(result.problem for result in results) or not results else 0
 
 
 def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
@@ -71,8 +71,7 @@ def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
 
 
 def _bounds(module: str, settings: dict[str, Any]) -> Iterator[Run]:
-    """Yield the runs of the unchanged module. Each has its own `constants`, which
-    bound the model's size."""
+    """Yield the runs of the unchanged module, each with `constants` that bound its size."""
     for bound in settings["bounds"]:
         config = _config(settings, {"Broken": '"none"'} | bound["constants"], bound)
         yield Run(module, bound["name"], bound["level"], config)
@@ -101,7 +100,7 @@ def _config(settings: dict[str, Any], constants: dict[str, Any], run: dict[str, 
     )
 
 
-def play(selected: list[Run]) -> Iterator[Result]:
+def execute(selected: list[Run]) -> Iterator[Result]:
     """Run the small runs two at a time, then the large ones. Yield the results in that order."""
     small = [run for run in selected if run.level != "chaos"]
     with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -110,42 +109,42 @@ def play(selected: list[Run]) -> Iterator[Result]:
 
 
 def _check(run: Run) -> Result:
-    began = time.monotonic()
+    started_at = time.monotonic()
     large = run.level == "chaos"
     try:
-        found = tlc.check(
+        outcome = tlc.check(
             tlc.MODEL / f"{run.module}.tla", run.config, seconds=_TIMEOUTS[run.level], large=large
         )
-    except tlc.TlcFailed as failed:
-        return Result(run, 0, time.monotonic() - began, f"TLC could not check it: {failed}")
-    return Result(run, found.states, time.monotonic() - began, _complaint(run, found))
+    except tlc.TlcFailed as error:
+        return Result(run, 0, time.monotonic() - started_at, f"TLC could not check it: {error}")
+    return Result(run, outcome.states, time.monotonic() - started_at, _problem(run, outcome))
 
 
-def _complaint(run: Run, found: tlc.Outcome) -> str | None:
-    if found.violated == run.expected:
+def _problem(run: Run, outcome: tlc.Outcome) -> str | None:
+    if outcome.violated == run.expected:
         return None
-    if found.violated is None:
+    if outcome.violated is None:
         return f"the safeguard isn't needed: {run.expected} still holds without it"
-    wanted = f", not {run.expected}" if run.expected else ""
-    return f"{found.violated} is broken{wanted}:\n{found.counterexample}"
+    expected = f", not {run.expected}" if run.expected else ""
+    return f"{outcome.violated} is broken{expected}:\n{outcome.counterexample}"
 
 
 def describe(result: Result) -> str:
     """Describe a run in one line, or in more if it failed."""
     run = result.run
-    if result.complaint:
-        return f"WRONG  {run.module}, {run.name}: {result.complaint}"
-    how = f"breaks {run.expected}" if run.expected else "holds"
+    if result.problem:
+        return f"WRONG  {run.module}, {run.name}: {result.problem}"
+    result_text = f"breaks {run.expected}" if run.expected else "holds"
     figures = f"{result.states:,} states, {result.seconds:.0f} s"
-    return f"{run.module}, {run.name}: {how} ({figures})"
+    return f"{run.module}, {run.name}: {result_text} ({figures})"
 
 
 def summary(results: list[Result], seconds: float) -> str:
     """Summarize the results in a sentence."""
     twins = [result for result in results if result.run.expected]
-    caught = sum(not result.complaint for result in twins)
+    caught = sum(not result.problem for result in twins)
     unchanged = [result for result in results if not result.run.expected]
-    held = sum(not result.complaint for result in unchanged)
+    held = sum(not result.problem for result in unchanged)
     states = sum(result.states for result in unchanged)
     return (
         f"model: {held} of {len(unchanged)} runs of unchanged modules hold ({states:,} states), "

@@ -43,8 +43,8 @@ def bill(shipped: list[Package]) -> str:
         bom_ref="job-runners",
         licenses=[LicenseFactory().make_from_string("MIT")],
     )
-    for each in shipped:
-        bom.components.add(_component(each))
+    for package in shipped:
+        bom.components.add(_component(package))
     text: str = JsonV1Dot6(bom).output_as_string(indent=2)
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise ValueError(f"not a bill of materials: {error}")
@@ -53,7 +53,7 @@ def bill(shipped: list[Package]) -> str:
 
 def _component(package: Package) -> Component:
     url = PackageURL("pypi", name=package.name, version=package.version)
-    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=each) for each in package.hashes]
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in package.hashes]
     return Component(
         name=package.name,
         version=package.version,

@@ -32,8 +32,8 @@ def test_the_model_holds_and_each_twin_is_caught(
     bounds = [run for run in runs if not run.expected]
     twins = [run for run in runs if run.expected]
     runs = bounds[: by_size(1, 9)] + twins[: by_size(1, 99)]
-    results = list(model.play(runs))
-    assert [model.describe(result) for result in results if result.complaint] == []
+    results = list(model.execute(runs))
+    assert [model.describe(result) for result in results if result.problem] == []
     record_property(
         "figures", f"{module}: {model.summary(results, sum(r.seconds for r in results))}"
     )
@@ -55,32 +55,32 @@ def test_a_safeguard_that_is_not_missed_is_noticed() -> None:
         ),
         expected="NotEarly",
     )
-    (result,) = model.play([whole])
-    assert result.complaint == "the safeguard isn't needed: NotEarly still holds without it"
+    (result,) = model.execute([whole])
+    assert result.problem == "the safeguard isn't needed: NotEarly still holds without it"
 
 
 def test_a_promise_that_is_broken_is_noticed_with_its_counterexample() -> None:
     run = a_run("claim_waits")
-    (result,) = model.play([model.Run(run.module, run.name, run.level, run.config)])
-    assert result.complaint is not None
-    assert result.complaint.startswith("NotEarly is broken:\n")
-    assert 'do |-> "claim"' in result.complaint
+    (result,) = model.execute([model.Run(run.module, run.name, run.level, run.config)])
+    assert result.problem is not None
+    assert result.problem.startswith("NotEarly is broken:\n")
+    assert 'do |-> "claim"' in result.problem
 
 
 def test_another_promise_than_the_expected_is_not_taken_for_it() -> None:
     run = a_run("claim_waits")
-    (result,) = model.play([model.Run(run.module, run.name, run.level, run.config, "Due")])
-    assert result.complaint is not None
-    assert result.complaint.startswith("NotEarly is broken, not Due:")
+    (result,) = model.execute([model.Run(run.module, run.name, run.level, run.config, "Due")])
+    assert result.problem is not None
+    assert result.problem.startswith("NotEarly is broken, not Due:")
 
 
 def test_a_module_that_can_not_be_checked_is_noticed() -> None:
     run = a_run("claim_waits")
     lacking = tlc.Config(constants={"Broken": '"none"'})
-    (result,) = model.play([model.Run(run.module, run.name, run.level, lacking)])
-    assert result.complaint is not None
-    assert result.complaint.startswith("TLC could not check it:")
-    assert "is not assigned a value" in result.complaint
+    (result,) = model.execute([model.Run(run.module, run.name, run.level, lacking)])
+    assert result.problem is not None
+    assert result.problem.startswith("TLC could not check it:")
+    assert "is not assigned a value" in result.problem
 
 
 def test_every_safeguard_in_the_modules_has_its_twin() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tools.mutants.generated import generate
 from tools.mutants.live import LiveFunctions
-from tools.mutants.mutation import DoesNotApply, Mutation, replaced
+from tools.mutants.mutation import DoesNotApply, Mutation, replace_text
 from tools.mutants.noticing import Noticing, read_last, write_last
 
 SAMPLE = """
@@ -118,7 +118,7 @@ def test_a_mutation_that_no_longer_applies_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sample.py").write_text("def f():\n    one\n    two\n    one\n\nfour\n")
 
     def change(file: str, find: str) -> tuple[str, tuple[int, int]]:
-        made = replaced(tmp_path, file, find=find, replace="x", function="f", what="w")
+        made = replace_text(tmp_path, file, find=find, replace="x", function="f", what="w")
         return made.source, made.lines
 
     assert change("sample.py", "two") == (

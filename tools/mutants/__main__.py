@@ -17,7 +17,7 @@ from job_runners.places import CODE
 from tools.mutants.collected import ENGINE, Collected, Executed, Recorded
 from tools.mutants.generated import generate
 from tools.mutants.histories_run import noticed_by_history
-from tools.mutants.mutation import DoesNotApply, Mutation, replaced
+from tools.mutants.mutation import DoesNotApply, Mutation, replace_text
 from tools.mutants.noticing import Noticing, read_last, write_last
 from tools.mutants.sandbox import Sandbox, Work
 
@@ -118,7 +118,7 @@ def _mutations(only: list[str] | None) -> list[Mutation]:
     """Return the listed mutations, which must all apply, and the generated ones."""
     listed = tomllib.loads((HERE / "listed.toml").read_text())["mutation"]
     mutations = [
-        replaced(
+        replace_text(
             CODE,
             each["file"],
             find=each["find"],

@@ -1,4 +1,4 @@
-"""Collect tests once, in a process that is then forked each time the tests run."""
+"""Collect tests once with pytest, in a process that is then forked for each run of tests."""
 
 import sys
 import time
@@ -13,8 +13,8 @@ import pytest
 from tools.mutants.live import LiveFunctions
 from tools.mutants.mutation import Mutation
 
-ENGINE = tuple(f"job_runners/{each}" for each in ("store", "engine", "runners", "work", "handlers"))
-# Without pytest's cache.
+ENGINE = tuple(f"job_runners/{name}" for name in ("store", "engine", "runners", "work", "handlers"))
+# pytest's options: quiet, and without its cache.
 _OPTIONS = ["-q", "-p", "no:cacheprovider", "-m", "not e2e"]
 _TOOL = 4  # a free tool id of sys.monitoring
 
@@ -76,10 +76,10 @@ class Collected:
 def collect(files: Iterable[str], copy: Path, use: Callable[[Collected], None]) -> None:
     """Collect the tests of these files, and call `use` with them."""
     options = [*_OPTIONS, f"--basetemp={copy.with_suffix('.tmp')}"]
-    pytest.main([*options, *files], plugins=[_UseCollected(copy, use)])
+    pytest.main([*options, *files], plugins=[_RunPlugin(copy, use)])
 
 
-class _UseCollected:
+class _RunPlugin:
     """Calls `use` with the collected tests when pytest would run them."""
 
     def __init__(self, copy: Path, use: Callable[[Collected], None]) -> None:
@@ -106,8 +106,8 @@ class _Recorder:
 
     def __init__(self, copy: Path) -> None:
         self.tests: dict[str, Executed] = {}
-        self._folders = tuple(f"{copy}/{each}/" for each in ENGINE)
-        self._cut = len(f"{copy}/")
+        self._folders = tuple(f"{copy}/{folder}/" for folder in ENGINE)
+        self._prefix_length = len(f"{copy}/")
         self._lines: dict[str, set[int]] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -131,5 +131,5 @@ class _Recorder:
 
     def _record_line(self, code: CodeType, line: int) -> Any:
         if code.co_filename.startswith(self._folders):
-            self._lines.setdefault(code.co_filename[self._cut :], set()).add(line)
+            self._lines.setdefault(code.co_filename[self._prefix_length :], set()).add(line)
         return sys.monitoring.DISABLE  # type: ignore[attr-defined,unused-ignore]

@@ -1,4 +1,4 @@
-"""Apply a mutation in a process that has imported the mutated file."""
+"""Apply a mutation in a process that has already imported the mutated file."""
 
 import gc
 import sys
@@ -14,19 +14,19 @@ _Place = tuple[str, str, int]  # file, qualified name, line
 class LiveFunctions:
     """The existing functions of some folders, by the place where each is defined.
 
-    Every mutation is inside a function, so it is enough to replace the code of the function object.
-    Every module that has imported the function then has the mutation. Functions inside the function
-    are created from the new code.
+    Every mutation is inside a function. So it is enough to replace the function object's code: all
+    modules that have imported the function then use the new code. Inner functions are created from
+    the new code when the outer function runs.
     """
 
     def __init__(self, root: Path, folders: tuple[str, ...]) -> None:
         self._root = root
-        self._found: dict[_Place, list[FunctionType]] = {}
-        inside = tuple(f"{root}/{each}/" for each in folders)
-        gc.unfreeze()  # gc does not list frozen objects
-        for each in gc.get_objects():
-            if type(each) is FunctionType and each.__code__.co_filename.startswith(inside):
-                self._found.setdefault(_place(each.__code__), []).append(each)
+        self._functions: dict[_Place, list[FunctionType]] = {}
+        prefixes = tuple(f"{root}/{folder}/" for folder in folders)
+        gc.unfreeze()  # get_objects() doesn't list frozen objects
+        for value in gc.get_objects():
+            if type(value) is FunctionType and value.__code__.co_filename.startswith(prefixes):
+                self._functions.setdefault(_place(value.__code__), []).append(value)
         gc.freeze()
 
     def replace(self, mutation: Mutation) -> None:
@@ -37,7 +37,7 @@ class LiveFunctions:
         file = str(self._root / mutation.file)
         has_replaced = False
         for code in _codes(compile(mutation.source, file, "exec", dont_inherit=True)):
-            for function in self._found.get(_place(code), ()):
+            for function in self._functions.get(_place(code), ()):
                 if function.__code__ != code and _can_replace(code, function):
                     function.__code__ = code
                     has_replaced = True
@@ -48,10 +48,11 @@ class LiveFunctions:
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield each
-            yield from _codes(each)
+    """Yield the code of the functions in a module or a function."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)
 
 
 def _can_replace(code: CodeType, function: FunctionType) -> bool:

@@ -36,7 +36,7 @@ class Mutation:
         return f"{self.file}:{self.lines[0]}"
 
 
-def replaced(
+def replace_text(
     root: Path, file: str, *, find: str, replace: str, function: str, what: str
 ) -> Mutation:
     """Return the mutation that replaces one text with another. Raises DoesNotApply."""
@@ -51,7 +51,7 @@ def replaced(
         )
     first = source[: source.index(find)].count("\n") + 1
     lines = (first, first + find.rstrip("\n").count("\n"))
-    functions = (each for each in ast.walk(ast.parse(source)) if isinstance(each, _FUNCTIONS))
-    if not any(each.lineno <= first <= (each.end_lineno or 0) for each in functions):
+    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, _FUNCTIONS))
+    if not any(node.lineno <= first <= (node.end_lineno or 0) for node in functions):
         raise DoesNotApply(f"{file} has this text outside a function: {find!r}, for: {what}")
     return Mutation(file, function, what, source.replace(find, replace), lines)

@@ -1,7 +1,7 @@
-"""Run work on copies of the project. Each copy has a process that has collected the tests.
+"""Run pieces of work, such as tests under a mutation, on copies of the project.
 
-The process forks for each piece of work. So the work starts with all imports done, and can't affect
-later work.
+Each copy has a server: a process that has collected the tests, and forks for each piece of work. So
+the work starts with all imports done, and can't affect later work.
 """
 
 import importlib
@@ -24,7 +24,7 @@ from tools.mutants.collected import Collected, collect
 from tools.mutants.mutation import DoesNotApply, Mutation
 
 # Third-party packages that are slow to import. The first process imports them for all forked ones.
-_HEAVY = (
+_SLOW_IMPORTS = (
     "aws_lambda_powertools.event_handler",
     "aws_lambda_powertools.metrics",
     "boto3",
@@ -35,7 +35,7 @@ _HEAVY = (
     "pynamodb.models",
     "pytest",
 )
-_NOT_COPIED = shutil.ignore_patterns(
+_IGNORED_FILES = shutil.ignore_patterns(
     "__pycache__",
     "node_modules",
     *(".git", ".venv", ".venv-aws", ".venv-scan", ".venv-model", ".build", ".aws-sam", ".local"),
@@ -59,17 +59,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a piece of work.
-
-    `result` is None if the process died, or if it `hung` and was killed when its time was over.
-    `why_not` says why the mutation could not be applied.
-    """
+    """The outcome of a piece of work."""
 
     index: int
-    result: Any
+    result: Any  # None if the process died or hung
     seconds: float
-    hung: bool
-    why_not: str | None = None
+    hung: bool  # its time was over, so it was killed
+    why_not: str | None = None  # why the mutation could not be applied
 
 
 @dataclass
@@ -89,7 +85,7 @@ class Sandbox:
         self._servers: list[_Server] = []
 
     def __enter__(self) -> Self:
-        for name in _HEAVY:
+        for name in _SLOW_IMPORTS:
             importlib.import_module(name)
         shutil.rmtree(self._home, ignore_errors=True)
         try:
@@ -117,9 +113,9 @@ class Sandbox:
         busy: dict[Any, _Server] = {}
         free = [*self._servers]
         while True:
-            while free and (following := next(waiting, None)) is not None:
+            while free and (next_work := next(waiting, None)) is not None:
                 server = free.pop()
-                server.pipe.send(following)
+                server.pipe.send(next_work)
                 busy[server.pipe] = server
             if not busy:
                 return
@@ -154,14 +150,14 @@ def _receive(server: _Server) -> Any:
 
 
 def _start(copy: Path, sandbox: Sandbox) -> _Server:
-    ours, child_pipe = Pipe()
+    server_pipe, child_pipe = Pipe()
     pid = os.fork()
     if pid:
         child_pipe.close()
-        return _Server(pid, ours)
+        return _Server(pid, server_pipe)
     output = copy.with_suffix(".output")
     try:
-        ours.close()
+        server_pipe.close()
         os.setsid()
         signal.signal(signal.SIGTERM, _end)
         os.chdir(copy)
@@ -183,8 +179,8 @@ def _mutated_file(copy: Path, mutation: Mutation | None, index: int) -> Iterator
     path = copy / mutation.file
     before, original = path.stat(), path.read_bytes()
     path.write_text(mutation.source)
-    # Python recognizes outdated bytecode by the source's size and its time in seconds. Two
-    # mutations could have the same, so each gets a time of its own.
+    # Python recognizes outdated bytecode by the source's size and its time in seconds. Mutations
+    # could have the same ones, so each gets another time.
     os.utime(path, (index, index))
     try:
         yield
@@ -194,16 +190,16 @@ def _mutated_file(copy: Path, mutation: Mutation | None, index: int) -> Iterator
 
 
 def _run_in_child(index: int, work: Work, tests: Collected) -> Outcome:
-    answer = tests.copy.with_suffix(".json")
-    answer.unlink(missing_ok=True)
+    result_file = tests.copy.with_suffix(".json")
+    result_file.unlink(missing_ok=True)
     started = time.monotonic()
     pid = os.fork()
     if not pid:
         try:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            answer.write_text(json.dumps(_run_work(work, tests)))
-        except BaseException:  # noqa: BLE001 - the error is in the output, and there is no answer
+            result_file.write_text(json.dumps(_run_work(work, tests)))
+        except BaseException:  # noqa: BLE001 - the error is in the output, and there is no result
             traceback.print_exc()
         finally:
             os._exit(0)
@@ -216,9 +212,9 @@ def _run_in_child(index: int, work: Work, tests: Collected) -> Outcome:
     if not ended:
         os.waitpid(pid, 0)
     seconds = time.monotonic() - started
-    if not ended or not answer.exists():
+    if not ended or not result_file.exists():
         return Outcome(index, None, seconds, hung=not ended)
-    return Outcome(index, seconds=seconds, hung=False, **json.loads(answer.read_text()))
+    return Outcome(index, seconds=seconds, hung=False, **json.loads(result_file.read_text()))
 
 
 def _kill(pid: int) -> None:
@@ -250,17 +246,17 @@ def _import_from(copy: Path) -> None:
     Keep the modules of this package, because they are in use.
     """
     here = Path(sys.modules[__name__].__file__ or "").parents[2]
-    ours = {each.stem for each in here.iterdir() if not each.name.startswith(".")}
+    ours = {path.stem for path in here.iterdir() if not path.name.startswith(".")}
     for name in [*sys.modules]:
         if name.partition(".")[0] in ours and not f"{name}.".startswith("tools.mutants."):
             del sys.modules[name]
-    others = (each for each in sys.path if Path(each or ".").resolve() != here)
+    others = (path for path in sys.path if Path(path or ".").resolve() != here)
     sys.path[:] = [str(copy), str(copy / "tests" / "support"), *others]
 
 
 def _copy(root: Path, to: Path) -> Path:
     """Copy the project without generated files. Environments are linked."""
-    shutil.copytree(root, to, ignore=_NOT_COPIED, symlinks=True)
+    shutil.copytree(root, to, ignore=_IGNORED_FILES, symlinks=True)
     for name in (".venv", ".venv-aws", ".venv-model"):
         if (root / name).exists():
             (to / name).symlink_to(root / name)
