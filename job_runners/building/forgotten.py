@@ -27,7 +27,9 @@ def check_requirements(app: AppFolder) -> None:
     failure the code handles, nor those in tests.
     """
     provided = sys.stdlib_module_names | our_names() | app.sources.keys()
-    imports = [(module, file, line) for module, file, line in _imports(app) if module not in provided]
+    imports = [
+        (module, file, line) for module, file, line in _imports(app) if module not in provided
+    ]
     if not imports:
         return
     providers = packages_distributions()
