@@ -75,8 +75,8 @@ def move_to_cache(folder: Path, cached: Path) -> None:
 def trim(data: Path, services: Set[str]) -> None:
     """Reduce botocore's folder `data` to these services.
 
-    Write descriptions with only OPERATIONS to the folder REDUCED_FOLDER next to it. Decompress all files,
-    because reading 10 KB more takes less time than decompressing.
+    Write descriptions with only OPERATIONS to the folder REDUCED_FOLDER next to it. Decompress all
+    files, because reading 10 KB more takes less time than decompressing.
     """
     endpoint_names: set[str] = set()
     for service in [entry for entry in data.iterdir() if entry.is_dir()]:
