@@ -98,13 +98,15 @@ def requeue(
     since it was read. Raises RaceLost if one of `more_writes` is refused. Raises KeyTaken if
     another job has the key, and MissingObject if the payload is gone.
     """
+    # Nothing that the requeue causes may be older than the act, not even by a millisecond.
+    act_write = acts.retry_write(job, by)
     # The bucket's lifecycle deletes an object some time after its last write. Write a large payload
     # again, so that it outlives the row.
     new_payload = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, object_key = blobs.put(f"payloads/{job.created_key}", new_payload)
     actions = [
         *conditional_write.queue_actions(job, Lane.QUEUED),
-        *_reset_actions(max_attempts),
+        *_reset_actions(job, max_attempts),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
@@ -115,8 +117,6 @@ def requeue(
     if counted:  # batches have an index key of their own
         key = unfinished_key(job.organization_id, job.batch_total)
         actions.append(JobRequest.unfinished_organization.set(key))
-    if job.error:
-        actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
         actions += conditional_write.restart_actions(job)
         # The next claim determines the concurrency key of the new payload.
@@ -135,7 +135,7 @@ def requeue(
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
-            more_writes=[*more_writes, *key_writes, acts.retry_write(job, by)],
+            more_writes=[*more_writes, *key_writes, act_write],
             needs_message=True,
         )
 
@@ -167,14 +167,17 @@ _FIELDS_OF_LAST_RUN = (
 )
 
 
-def _reset_actions(max_attempts: int) -> list[Action]:
-    """Return the actions that clear what a row has stored about the last run."""
-    return [
+def _reset_actions(job: JobRequest, max_attempts: int) -> list[Action]:
+    """Return the actions that clear what a row has stored about the last run, but its errors."""
+    actions = [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
         JobRequest.invocations.set(0),
         *(getattr(JobRequest, name).remove() for name in _FIELDS_OF_LAST_RUN),
     ]
+    if job.error:
+        actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
+    return actions
 
 
 def _unique_key_actions(unique_key: str | None) -> list[Action]:

@@ -308,6 +308,26 @@ def test_who_canceled_and_retried_it_and_when_stays_known(
     assert [(each["what"], each["by"], each["at"]) for each in found] == expected
 
 
+def test_a_retry_comes_before_what_it_causes(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the clock moves on while the retry is written."""
+    row = still.claim(still.dispatch())
+    call("POST", f"/jobs/{row.id}/cancel")
+    transitions.stop(still.read(row.id))
+    real = clock.now
+
+    def move_on() -> int:
+        still.advance(0.001)
+        return real()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "now", move_on)
+        call("POST", f"/jobs/{row.id}/retry")
+    still.claim(still.read(row.id))
+    (_, again) = records(row, "invocation")
+    (retried,) = (each for each in timeline(row)["acts"] if each["what"] == "retried")
+    assert retried["at"] <= again["ready_at"]
+
+
 def test_a_cancel_is_shown_when_it_was_first_asked_for(still: Bench) -> None:
     row = still.claim(still.dispatch())
     shown = []
