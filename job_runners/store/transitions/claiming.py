@@ -85,17 +85,8 @@ def claim(
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.unchanged(entrance.row)
-        if entrance.grant is not None:
-            # Imported here because most queues have no limits.
-            from job_runners.store.transitions import holding
-
-            slot_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
-            actions += slot_actions
-            actions += holding.starts_under_rate_actions(entrance.row, entrance.grant)
-        if not _is_checked_in_time(entrance.row.due_at, lease_until):
-            actions += conditional_write.due_actions(job, lease_until, Lane.PROMPT)
-        if entrance.concurrency_key is not None:
-            actions.append(JobRequest.concurrency_key.set(entrance.concurrency_key))
+        entrance_actions, more_writes = _entrance_changes(entrance, lease_until)
+        actions += entrance_actions
 
     def has_this_claim(row: JobRequest) -> bool:
         # The token alone doesn't suffice: a rescue of the job ends the claim, but leaves the token.
@@ -157,6 +148,26 @@ def _claim_actions(token: str, send_id: str, lease_until: int, now: int) -> list
         JobRequest.admitted_at.remove(),
         JobRequest.updated_at.set(now),
     ]
+
+
+def _entrance_changes(
+    entrance: Entrance, lease_until: int
+) -> tuple[list[Action], Sequence[RecordWrite]]:
+    """Return the actions and the other writes that a claim needs because of its entrance."""
+    actions: list[Action] = []
+    more_writes: Sequence[RecordWrite] = ()
+    if entrance.grant is not None:
+        # Imported here because most queues have no limits.
+        from job_runners.store.transitions import holding
+
+        slot_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
+        actions += slot_actions
+        actions += holding.starts_under_rate_actions(entrance.row, entrance.grant)
+    if not _is_checked_in_time(entrance.row.due_at, lease_until):
+        actions += conditional_write.due_actions(entrance.row, lease_until, Lane.PROMPT)
+    if entrance.concurrency_key is not None:
+        actions.append(JobRequest.concurrency_key.set(entrance.concurrency_key))
+    return actions, more_writes
 
 
 def _claim_without_unique_key(
