@@ -27,7 +27,7 @@ def test_a_job_runs_and_its_output_is_shown_as_it_happens(supervised: Run) -> No
     job_id = supervised.dispatch("greet", {"text": "world"})
     assert supervised.reach(job_id, *ENDED)["result"]["text"] == "world"
     until(lambda: f"greet {job_id[:4]}  started" in supervised.shown)
-    assert "| hello world" in supervised.shown
+    until(lambda: "| hello world" in supervised.shown)
     lines = supervised.api.get(f"/jobs/{job_id}/logs?organization_id=default").json["lines"]
     assert "hello world" in [each["message"] for each in lines]
 
