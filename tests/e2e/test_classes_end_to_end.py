@@ -89,7 +89,7 @@ def test_the_default_worker_forwards_what_older_code_sends_it(stack: Classes) ->
     job_id = stack.dispatch("large", delay=100_000)
     stack.start_now(job_id)
     FORWARDED.add(job_id)
-    message = JobMessage(id=job_id, job_type="large", send_id="older")
+    message = JobMessage(id=job_id, job_type="large", send_id="older", queue_name="default")
     task = TaskMessage("older-task", "tiny_errand", {"kind": "older"})
     for each in (message, task):
         stack.client("lambda").invoke(

@@ -151,6 +151,7 @@ def test_a_delayed_message_reaches_the_worker_through_the_timer(local: Local) ->
         "id": job["id"],
         "send_id": uuid.uuid4().hex,
         "job_type": job["job_type"],
+        "queue_name": job["queue_name"],
         "request_id": None,
     }
     sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)

@@ -222,6 +222,7 @@ def test_dead_letters_are_sent_again_and_none_is_left(local: Local) -> None:
     name = json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]
     dead = sqs.get_queue_url(QueueName=name)["QueueUrl"]
     event = {"v": 1, "kind": "job", "id": "0" * 32, "job_type": "x", "send_id": "s"}
+    event["queue_name"] = "default"
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"requestPayload": event}))
     assert resend(sqs, local.stack.failures_queue_url) == 1
     assert resend(sqs, local.stack.failures_queue_url) == 0

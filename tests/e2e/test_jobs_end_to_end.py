@@ -127,6 +127,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     )["Attributes"]["RedrivePolicy"]
     dead = sqs.get_queue_url(QueueName=json.loads(policy)["deadLetterTargetArn"].split(":")[-1])
     event = {"v": 1, "kind": "job", "id": "0" * 32, "job_type": "x", "send_id": "s"}
+    event["queue_name"] = "default"
     body = json.dumps({"requestPayload": event})  # of a job that is gone: settled by ignoring it
     sqs.send_message(QueueUrl=dead["QueueUrl"], MessageBody=body)
     found = jobs("doctor")

@@ -167,6 +167,7 @@ def test_under_sam_local_it_is_the_same(local: Local, tmp_path: Path) -> None:
         "job_runners.handlers.worker.handler", local.tree, given, log
     ) as emulator:
         event = {"v": 1, "kind": "job", "id": job_id, "job_type": FUNCTION, "send_id": "s"}
+        event["queue_name"] = "default"
         for _ in range(2):  # attempts
             assert emulator.invoke(event) is None
     text = log.read_text().splitlines()

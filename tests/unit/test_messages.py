@@ -31,7 +31,7 @@ json_values = st.recursive(
 
 
 def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
-    job = JobMessage(id="i", job_type="t", send_id="s", request_id="r")
+    job = JobMessage(id="i", job_type="t", send_id="s", queue_name="default", request_id="r")
     task = TaskMessage(id="i", name="n", payload={"a": 1}, attempt=2)
     assert json.loads(encode(job)) == {
         "v": 1,
@@ -39,6 +39,7 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
         "id": "i",
         "job_type": "t",
         "send_id": "s",
+        "queue_name": "default",
         "request_id": "r",
     }
     assert json.loads(encode(task)) == {
@@ -71,7 +72,7 @@ def test_a_job_in_a_queue_names_it_and_a_message_about_a_line_names_both() -> No
 def test_a_message_of_a_trace_has_one_field_more_and_no_other_version() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     for message in (
-        JobMessage(id="i", job_type="t", send_id="s", traceparent=trace),
+        JobMessage(id="i", job_type="t", send_id="s", queue_name="default", traceparent=trace),
         TaskMessage(id="i", name="n", payload={}, traceparent=trace),
     ):
         wire = json.loads(encode(message))
@@ -112,7 +113,7 @@ def test_the_next_attempt_of_a_task_has_its_payload_unless_the_error_brings_anot
 @pytest.mark.parametrize(
     "message",
     [
-        JobMessage(id="i", job_type="t", send_id="s"),
+        JobMessage(id="i", job_type="t", send_id="s", queue_name="default"),
         TaskMessage(id="i", name="n", payload={}, redrives="former", send_id="s"),
         QueueMessage(queue_name="q", concurrency_key="k"),
     ],

@@ -114,13 +114,10 @@ def _may_have_gates(message: JobMessage) -> bool:
     """Return whether the job's start needs more checks than a plain claim.
 
     A pause or a limit may prevent the start, or the job may give up its unique key when it starts.
-    If the message names no queue, an older deploy has sent it. Then only the row shows the queue,
-    so the answer is yes.
     """
     unique = registry().job(message.job_type).unique
     return (
         pauses.current().may_hold(message.job_type)
-        or message.queue_name is None
         or limits_of(message.queue_name) is not None
         or (unique is not None and unique.until == "started")
     )

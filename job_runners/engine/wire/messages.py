@@ -26,12 +26,12 @@ class JobMessage(NamedTuple):
     # The id of this message. A worker that claims the job records it, so that the row shows which
     # message led to the claim.
     send_id: str
+    # The job's queue and key, so that the worker needs no read to see whether the queue has limits.
+    queue_name: str
+    concurrency_key: str | None = None
     request_id: str | None = None
     # The span in which it is sent: see job_runners.engine.telemetry.tracing.
     traceparent: str | None = None
-    # The job's queue and key, so that the worker needs no read to see whether the queue has limits.
-    queue_name: str | None = None
-    concurrency_key: str | None = None
 
     @staticmethod
     def about(job: JobRequest) -> "JobMessage":
@@ -43,10 +43,10 @@ class JobMessage(NamedTuple):
             id=job.id,
             job_type=job.job_type,
             send_id=new_id(),
-            request_id=job.request_id,
-            traceparent=tracing.of_message_about(job.id),
             queue_name=job.queue_name,
             concurrency_key=job.concurrency_key,
+            request_id=job.request_id,
+            traceparent=tracing.of_message_about(job.id),
         )
 
     @property
@@ -148,7 +148,7 @@ def encode(message: Message) -> bytes:
             optional_fields: tuple[str, ...] = ()
         case JobMessage():
             kind = "job"
-            optional_fields = ("traceparent", "queue_name", "concurrency_key")
+            optional_fields = ("traceparent", "concurrency_key")
         case TaskMessage():
             kind = "task"
             optional_fields = ("traceparent", "redrives", "send_id")
@@ -182,10 +182,10 @@ def decode(event: object) -> Message:
                 id=_text(event, "id"),
                 job_type=_text(event, "job_type"),
                 send_id=_text(event, "send_id"),
+                queue_name=_text(event, "queue_name"),
+                concurrency_key=event.get("concurrency_key"),
                 request_id=event.get("request_id"),
                 traceparent=_traceparent(event),
-                queue_name=event.get("queue_name"),
-                concurrency_key=event.get("concurrency_key"),
             )
         case "queue":
             return QueueMessage(

@@ -183,10 +183,10 @@ def test_where_a_job_is_gone_its_message_tells_its_line(bench: Bench) -> None:
     assert held() == [waiting.id]
 
 
-def test_where_its_message_is_of_an_older_deploy_its_row_does(bench: Bench) -> None:
+def test_where_the_job_has_moved_to_another_queue_its_row_does(bench: Bench) -> None:
     limits.put(QUEUE, slots=1)
     row, (waiting,) = dispatch(bench), held_rows(bench, 1)
-    has_failed(bench, row, queue_name=None, concurrency_key=None)
+    has_failed(bench, row, queue_name="its queue before")
     assert held() == [waiting.id]
 
 

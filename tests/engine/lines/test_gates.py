@@ -17,7 +17,6 @@ from job_runners.store import lines as store_lines
 from job_runners.store.job_request import Status
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from job_runners.testing.aws import forget
 from limited_queue import QUEUE, dispatch, during, held, hold_in_order, items
 from outage import Outage
 from sample_work import script
@@ -89,18 +88,6 @@ def test_a_message_that_comes_twice_begins_one_run(bench: Bench, gate: str) -> N
     assert bench.run(row).status is Status.SUCCEEDED
     assert len(script.jobs_run) == 1
     assert bench.sent == []
-
-
-def test_a_message_that_names_no_queue_takes_no_key_from_a_job_that_keeps_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As those of an older deploy are: the job is unique until it has ended."""
-    monkeypatch.setenv("JOBS_PACKAGES", "sample_work,unique_sample")
-    forget()
-    row, keys = bench.dispatch("unique_return", payload={"lot": "a"}), []
-    script.job = lambda job, payload: keys.append(bench.read(job.id).unique_key)
-    bench.run_message(JobMessage(id=row.id, job_type=row.job_type, send_id="old"))
-    assert keys == [row.unique_key]
 
 
 def test_a_message_that_comes_late_or_early_has_nobody_wait_where_there_is_no_room(

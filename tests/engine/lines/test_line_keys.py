@@ -15,7 +15,6 @@ from job_runners.aws import clients
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing, sweeping
 from job_runners.engine.running import gates
-from job_runners.engine.wire.messages import JobMessage
 from job_runners.store import blobs, limits, lines, pauses, transitions, used_keys
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.pauses import Kind
@@ -119,16 +118,6 @@ def test_a_start_neither_fails_nor_waits_where_keys_can_t_be_noted(bench: Bench)
     bench.advance(clock.DAY / 1000)
     bench.run(dispatch(bench, queue_name="sample_texts"))
     assert len(used_keys.used_in_queue("sample_texts", 10)) == 1
-
-
-def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot: Bench) -> None:
-    first, second = dispatch(one_slot), dispatch(one_slot)
-
-    def arrive() -> None:
-        one_slot.run_message(JobMessage(id=second.id, job_type=second.job_type, send_id="old"))
-
-    during(one_slot, arrive, first)
-    assert held() == [second.id]
 
 
 def with_limits(monkeypatch: pytest.MonkeyPatch, **queues: Queue) -> None:

@@ -154,7 +154,8 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
             case "settle":
                 claimed = one_slot.read(row)
                 message = {"v": 1, "kind": "job", "id": row.id, "job_type": row.job_type}
-                record = {"requestPayload": message | {"send_id": claimed.send_id}}
+                message |= {"send_id": claimed.send_id, "queue_name": row.queue_name}
+                record = {"requestPayload": message}
                 failure_records.handle_record(record, one_slot.send)
             case "expire":
                 end_invocation(one_slot, job, 1)

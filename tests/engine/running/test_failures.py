@@ -65,7 +65,8 @@ def give(*bodies: str) -> list[str]:
 
 
 def job_event(job_id: str, send_id: str = "send") -> dict[str, Any]:
-    return {"v": 1, "kind": "job", "id": job_id, "job_type": "sample_again", "send_id": send_id}
+    fields = {"job_type": "sample_again", "send_id": send_id, "queue_name": "default"}
+    return {"v": 1, "kind": "job", "id": job_id, **fields}
 
 
 def task_event(name: str, attempt: int = 1) -> dict[str, Any]:

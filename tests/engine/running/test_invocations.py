@@ -53,7 +53,7 @@ def run(row: JobRequest, seconds: float, sent: list[Message] | None = None) -> J
     """One invocation of so many seconds."""
     messages: list[Message] = [] if sent is None else sent
     execution.run(
-        JobMessage(id=row.id, job_type="sample_again", send_id="s"),
+        JobMessage(id=row.id, job_type="sample_again", send_id="s", queue_name="default"),
         deadline=clock.now() + int(seconds * 1000),
         send=lambda message, delay=0: messages.append(message),
     )
@@ -210,7 +210,7 @@ def test_a_message_that_comes_too_early_is_sent_again_for_its_time() -> None:
     job_rows.retry(row, after=60_000)
     sent: list[float] = []
     execution.run(
-        JobMessage(id=row.id, job_type="sample_again", send_id="s"),
+        JobMessage(id=row.id, job_type="sample_again", send_id="s", queue_name="default"),
         deadline=clock.now() + 1000,
         send=lambda message, delay=0: sent.append(delay),
     )

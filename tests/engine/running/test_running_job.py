@@ -34,7 +34,7 @@ def running(row: JobRequest | None = None, seconds: int = 900) -> RunningJob:
 
 
 def run(row: JobRequest) -> None:
-    message = JobMessage(id=row.id, job_type="sample_again", send_id="s")
+    message = JobMessage(id=row.id, job_type="sample_again", send_id="s", queue_name="default")
     execution.run(message, deadline=clock.now() + 900_000, send=CANNOT_SEND)
 
 

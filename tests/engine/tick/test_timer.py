@@ -324,7 +324,7 @@ def test_a_tick_ends_in_time_and_at_its_cap(
 
 def test_an_unknown_job_type_is_left_queued_and_sent_again(time: Clock, post: Post) -> None:
     row = job_rows.saved()
-    message = JobMessage(id=row.id, job_type="from_a_newer_deploy", send_id="s")
+    message = JobMessage.about(row)._replace(job_type="from_a_newer_deploy")
     execution.run(message, deadline=clock.now() + 1000, send=post)
     assert read(row).status is Status.QUEUED
     time.pass_(61_000)
@@ -356,7 +356,7 @@ def test_a_delayed_message_that_can_not_be_sent_goes_back_to_its_queue(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     on_lambda.refuse = 429
-    body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
+    body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s","queue_name":"q"}'
     records = {"Records": [{"messageId": "m1", "body": body}]}
     answer = job_runners.handlers.timer.handler(records, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
@@ -367,7 +367,7 @@ def test_a_delayed_message_that_can_not_be_sent_goes_back_to_its_queue(
 
 
 def test_of_a_batch_only_what_failed_goes_back(on_lambda: FakeLambda) -> None:
-    good = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
+    good = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s","queue_name":"q"}'
     records = [
         {"messageId": "m1", "body": "not a message"},
         {"messageId": "m2", "body": good},
@@ -391,7 +391,7 @@ def test_delayed_messages_that_there_is_no_time_for_go_back_and_those_sent_do_no
     events = clients.client("lambda").meta.events
     events.unregister("before-send.lambda.Invoke", on_lambda._answer)
     events.register_first("before-send.lambda.Invoke", slowly)
-    body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
+    body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s","queue_name":"q"}'
     records = [{"messageId": f"m{number}", "body": body} for number in range(10)]
     context = Context(seconds=60)
     answer = job_runners.handlers.timer.handler({"Records": records}, context)  # type: ignore[arg-type]
@@ -410,6 +410,7 @@ def test_the_lease_ends_with_the_invocation(time: Clock) -> None:
     seen: list[int | None] = []
     script.job = lambda job, payload: seen.append(read(row).lease_until)
     event = {"v": 1, "kind": "job", "id": row.id, "job_type": "sample_again", "send_id": "s9"}
+    event["queue_name"] = "default"
     job_runners.handlers.worker.handler(event, Context(seconds=30))  # type: ignore[arg-type]
     assert seen == [clock.now() + 30_000 + transitions.SKEW]
     assert read(row).send_id == "s9"
