@@ -58,7 +58,7 @@ def changed_paths(base: str) -> list[str]:
     return paths
 
 
-def tests_for(path: str) -> set[str]:
+def paths_to_test(path: str) -> set[str]:
     """Return the folders and files of tests that a changed file can affect."""
     if re.fullmatch(r"tests/support/\w+\.py", path):
         return _tests_using(path)
@@ -86,9 +86,9 @@ def main(base: str = "HEAD") -> int:
     """Run pytest. Return its exit code."""
     paths = changed_paths(base)
     changed_tests = {
-        path for path in paths if path.startswith("tests/") and tests_for(path) == {path}
+        path for path in paths if path.startswith("tests/") and paths_to_test(path) == {path}
     }
-    affected_tests = set(SMOKE).union(*map(tests_for, paths)) - changed_tests
+    affected_tests = set(SMOKE).union(*map(paths_to_test, paths)) - changed_tests
     options = ["-m", "not e2e and not more"]
     for slow_test in json.loads((TESTS / "durations.json").read_text()):
         options += ["--deselect", slow_test]

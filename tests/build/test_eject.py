@@ -91,8 +91,8 @@ def test_a_parameter_that_the_template_lacks_is_refused_before_a_build(project: 
 @pytest.mark.parametrize("example", ["campaign", "shop", "sqs_runner"])
 def test_the_examples_set_only_parameters_that_the_template_has(example: str) -> None:
     code = (
-        "from job_runners.building.sam_folder import check_parameters, template\n"
-        "check_parameters(template())"
+        "from job_runners.building.sam_folder import check_parameters, source_template\n"
+        "check_parameters(source_template())"
     )
     folder = CODE / "examples" / example
     assert python(folder, "-c", code, project=folder).stderr == ""

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from job_runners.places import ROOT
-from tools.changed_tests import FOLDERS, SMOKE, tests_for
+from tools.changed_tests import FOLDERS, SMOKE, paths_to_test
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ from tools.changed_tests import FOLDERS, SMOKE, tests_for
     ],
 )
 def test_a_changed_file_runs_the_tests_that_it_can_affect(path: str, runs: set[str]) -> None:
-    assert tests_for(path) == runs
+    assert paths_to_test(path) == runs
 
 
 def test_every_file_of_the_package_runs_some_tests() -> None:
     files = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("job_runners/**/*.py")]
     assert len(files) > 100
-    assert [path for path in files if not tests_for(path)] == []
-    chosen = {each for path in files for each in tests_for(path)}
+    assert [path for path in files if not paths_to_test(path)] == []
+    chosen = {each for path in files for each in paths_to_test(path)}
     assert [each for each in chosen if not (ROOT / each).exists()] == []
 
 
