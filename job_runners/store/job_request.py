@@ -149,12 +149,12 @@ class JobRequest(
 
     @property
     def holds_nothing(self) -> bool:
-        """Return whether the job's end changes only its row, as for most jobs.
+        """Return whether the end of this running job changes only its row, as for most jobs.
 
-        Such a job has no slot, waiting entry or unique key to free, and no follow-ups to save.
+        Such a job has no slot or unique key to free, and no follow-ups to save. A job that waits in
+        a line doesn't run.
         """
-        frees_nothing = self.slot is None and self.held_by is None and self.unique_key is None
-        return frees_nothing and not self.has_follow_ups
+        return self.slot is None and self.unique_key is None and not self.has_follow_ups
 
     @property
     def past_ttl(self) -> bool:
