@@ -53,6 +53,14 @@ def key_puts() -> list[str]:
     return puts
 
 
+def test_a_process_lists_a_key_once_a_day_for_organizations_that_take_turns(bench: Bench) -> None:
+    """The line only shows the last of them."""
+    puts = key_puts()
+    for whose in "ABAB":
+        bench.run(dispatch(bench, queue_name="sample_texts", organization_id=whose))
+    assert sorted(puts) == ["keys#sample_texts", "keys_of#A", "keys_of#B"]
+
+
 def test_a_key_that_organizations_share_is_listed_once_a_day_for_each(bench: Bench) -> None:
     puts = key_puts()
     lists = ["keys#sample_texts", "keys_of#A", "keys_of#B"]
