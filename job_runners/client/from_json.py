@@ -11,7 +11,7 @@ from job_runners.values import REQUIRED, Value
 class FromJson(Value):
     """The base class of the models that the client returns.
 
-    A field that an older API lacks has its default. A field that this version doesn't know is only
+    A field that the API leaves out has its default. A field that this version doesn't know is only
     in `raw`, which is the API's JSON.
     """
 

@@ -207,16 +207,6 @@ def test_what_the_api_refuses_is_not_repeated_and_says_why(
     assert len(server.seen) == 1
 
 
-def test_an_api_that_names_the_job_in_the_way_only_in_words_leaves_its_id_out(
-    server: BadServer,
-) -> None:
-    body = {"type": "urn:job-runners:unique-conflict", "status": 409, "detail": "Job 7 has it."}
-    server.then = answer(409, body)
-    with pytest.raises(UniqueConflict, match="Job 7 has it") as caught:
-        client(server).dispatch("sync")
-    assert caught.value.job_id is None
-
-
 def test_wrong_fields_are_listed(server: BadServer) -> None:
     fields = [{"field": "payload.list", "why": "must be a number"}]
     server.then = answer(422, {"title": "Wrong", "status": 422, "detail": "d", "errors": fields})

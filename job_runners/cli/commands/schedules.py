@@ -189,10 +189,9 @@ def _state(schedule: dict[str, Any]) -> str:
 
 
 def _origin(schedule: dict[str, Any]) -> str:
-    """Return the origin of a schedule in words. An older API doesn't return `declared`."""
     if schedule["origin"] == "code":
-        return "code of another version" if schedule.get("declared") is False else "code"
-    return "api, overrides the code" if schedule.get("declared") else "api"
+        return "code" if schedule["declared"] else "code of another version"
+    return "api, overrides the code" if schedule["declared"] else "api"
 
 
 def _last_status(last: dict[str, Any]) -> str:
@@ -208,7 +207,7 @@ def _next_in_words(schedule: dict[str, Any]) -> str:
 
 
 def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
-    is_override = schedule["origin"] == "api" and schedule.get("declared")
+    is_override = schedule["origin"] == "api" and schedule["declared"]
     counts = (
         f"{schedule['started']} started, {schedule['skipped']} skipped, {schedule['failed']} failed"
     )
@@ -234,7 +233,7 @@ def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _definition(schedule: dict[str, Any]) -> str:
     if schedule["origin"] == "code":
-        return _OF_ANOTHER_VERSION if schedule.get("declared") is False else "in code"
+        return "in code" if schedule["declared"] else _OF_ANOTHER_VERSION
     return _time_and_caller(schedule["updated_at"], schedule["updated_by"])
 
 
