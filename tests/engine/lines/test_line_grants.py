@@ -124,7 +124,7 @@ def test_a_job_is_admitted_up_to_a_second_before_it_may_start(
 def test_the_rate_alone_keeps_the_next_from_starting_only_where_a_slot_is_free(
     holder: str | None, paid_ahead: int, waits: bool
 ) -> None:
-    """Who ends lets on the next where there is none: a wake-up would come for nobody."""
+    """Who ends admits the next where there is none: a wake-up would come for nobody."""
     now = clock.now()
     rate = LineItem(PLACE, "rate", since=now, tat=(now + paid_ahead) * 1000)
     limited = limits.Limits(slots=1, rate=Rate(1, seconds=10))

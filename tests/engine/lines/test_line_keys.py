@@ -231,7 +231,7 @@ def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
     assert used_keys.used_in_queue(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
 
 
-def test_wider_limits_let_on_who_waits_under_any_key(
+def test_wider_limits_admit_who_waits_under_any_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As far as one tick comes, and on from there in the next."""
@@ -289,7 +289,7 @@ def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
     assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
 
 
-def test_a_resumed_queue_lets_on_who_waits_in_its_lines(bench: Bench) -> None:
+def test_a_resumed_queue_admits_who_waits_in_its_lines(bench: Bench) -> None:
     rows = wait_under_keys(bench, 3)
     pausing.pause(Kind.QUEUE, BY_CAMPAIGN)
     pausing.resume(Kind.QUEUE, BY_CAMPAIGN, bench.send)
