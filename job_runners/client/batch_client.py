@@ -5,9 +5,7 @@ from typing import Any
 
 from job_runners.client.base_client import PAGE, BaseClient, part
 from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
-from job_runners.client.connections import Response
 from job_runners.client.errors import ApiError, NoAnswer
-from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
 
 
@@ -46,7 +44,7 @@ class BatchClient(BaseClient):
         }
         body = {name: value for name, value in fields.items() if value is not None}
         try:
-            batch = self._batch(self._api.call("POST", "/batches", body))
+            batch = self._with_headers(Batch, self._api.call("POST", "/batches", body))
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
@@ -54,7 +52,7 @@ class BatchClient(BaseClient):
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch, with the counts of its members. Raises NotFound."""
-        return self._batch(self._api.read(_path(batch_id)))
+        return self._with_headers(Batch, self._api.read(_path(batch_id)))
 
     def batch_members(
         self, batch_id: str, *, status: str | None = None, page_size: int = PAGE
@@ -73,7 +71,7 @@ class BatchClient(BaseClient):
         True, and is canceled once all members have ended. Raises WrongState.
         """
         query = "?members=true" if members else ""
-        return self._batch(self._api.call("DELETE", f"{_path(batch_id)}{query}"))
+        return self._with_headers(Batch, self._api.call("DELETE", f"{_path(batch_id)}{query}"))
 
     def groups(self, job_id: str) -> tuple[Group, ...]:
         """Return the groups of a job, with the counts of their members."""
@@ -98,14 +96,6 @@ class BatchClient(BaseClient):
             if on_progress is not None:
                 on_progress(state)
         return state
-
-    def _batch(self, response: Response) -> Batch:
-        replayed = response.headers.get("Idempotent-Replayed") == "true"
-        value = self._object(response)
-        try:
-            return Batch.of(value, retry_after=retry_after(response), replayed=replayed)
-        except (KeyError, TypeError, ValueError):
-            raise self._unexpected(response) from None
 
 
 def _path(batch_id: str) -> str:

@@ -13,16 +13,12 @@ from job_runners.client.base_client import PAGE, part, trace_headers
 from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Response
-from job_runners.client.error_group_client import ErrorGroupClient
-from job_runners.client.errors import ApiError, ConfigurationError, NoAnswer, NotFound
-from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
+from job_runners.client.errors import ApiError, ConfigurationError, NoAnswer
+from job_runners.client.models import Child, Job, JobTypes, JobUnfinished, Timeline
+from job_runners.client.organization_client import OrganizationClient
 from job_runners.client.queue_client import QueueClient
-from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
-from job_runners.client.schedule_client import ScheduleClient
 from job_runners.client.task_client import TaskClient
-from job_runners.client.timeline_models import Timeline
-from job_runners.client.webhook_client import WebhookClient
 
 
 class Client(
@@ -30,9 +26,7 @@ class Client(
     BatchClient,
     TaskClient,
     QueueClient,
-    ScheduleClient,
-    ErrorGroupClient,
-    WebhookClient,
+    OrganizationClient,
 ):
     """A client for the API of one stack.
 
@@ -120,7 +114,7 @@ class Client(
         If the job type is unique, the returned job may have existed before, as with `dispatch`.
         Raises NotFound.
         """
-        path = self._schedule_path(name, organization_id, "/run")
+        path = self._path("schedules", name, organization_id, "/run")
         return self._dispatch_with_key(path, None, idempotency_key, None)
 
     def upload(
@@ -276,11 +270,7 @@ class Client(
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job, its payload, result and files. Raises WrongState, NotFound."""
-        try:
-            self._api.call("DELETE", _path(job_id))
-        except NotFound as error:
-            if not error.repeated:  # otherwise, an earlier attempt of this call has deleted it
-                raise
+        self._delete(_path(job_id))
 
     # --- internal ---------------------------------------------------------------------------------
 
@@ -306,25 +296,11 @@ class Client(
             raise
         # With a new key, an existing job was dispatched by an earlier attempt of this call. For the
         # caller, that isn't a replay.
-        return job if idempotency_key else _not_replayed(job)
+        return job if idempotency_key else job.__replace__(replayed=False)
 
     def _job(self, response: Response) -> Job:
-        replayed = response.headers.get("Idempotent-Replayed") == "true"
         outcome = response.headers.get("Unique-Outcome")
-        value = self._object(response)
-        try:
-            return Job.of(
-                value,
-                retry_after=retry_after(response),
-                replayed=replayed,
-                unique_outcome=outcome,
-            )
-        except (KeyError, TypeError, ValueError):
-            raise self._unexpected(response) from None
-
-
-def _not_replayed(job: Job) -> Job:
-    return job.__replace__(replayed=False) if job.replayed else job
+        return self._with_headers(Job, response, unique_outcome=outcome)
 
 
 def _path(job_id: str) -> str:
