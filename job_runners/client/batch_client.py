@@ -64,15 +64,6 @@ class BatchClient(BaseClient):
         parameters = {"limit": page_size, "status": status}
         return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
 
-    def cancel_batch(self, batch_id: str, *, members: bool = False) -> Batch:
-        """Cancel a batch, so that the job in `then` isn't dispatched. Its members continue.
-
-        With `members`, the open members are canceled too. The batch then has `cancel_requested`
-        True, and is canceled once all members have ended. Raises WrongState.
-        """
-        query = "?members=true" if members else ""
-        return self._with_headers(Batch, self._api.call("DELETE", f"{_path(batch_id)}{query}"))
-
     def groups(self, job_id: str) -> tuple[Group, ...]:
         """Return the groups of a job, with the counts of their members."""
         body = self._object(self._api.read(f"/jobs/{part(job_id)}/groups"))

@@ -152,15 +152,6 @@ _route(
     ("job-not-found", "payload-gone"),
 )
 _route(
-    "DELETE /batches/<job_id>",
-    "batches.cancel_batch",
-    Role.OPERATOR,
-    ok("Canceled", "Batch")
-    | accepted("It stops soon, or once its members have ended", "Batch", POLL_HEADERS),
-    (*CHANGE_PROBLEMS, "payload-gone"),
-    parameters=WITH_MEMBERS,
-)
-_route(
     "GET /batches/<job_id>/members",
     "batches.list_batch_members",
     Role.VIEWER,
