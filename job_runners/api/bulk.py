@@ -94,34 +94,28 @@ def _job(row: JobRequest | None) -> dict[str, Any] | None:
 
 RESULT: Fields[_Result] = {
     "index": ViewField(
-        {**NUMBER, "description": "Its index among all jobs under the idempotency key"},
-        lambda result: result.position,
+        NUMBER, lambda result: result.position, "Its index among all jobs under the idempotency key"
     ),
     "status": ViewField(
-        {
-            **NUMBER,
-            "description": "202 if the job is saved. 503 if there was no time to save it: repeat "
-            "the request. 409 or 500 as for POST /jobs",
-        },
+        NUMBER,
         lambda result: result.status,
+        "202 if the job is saved. 503 if there was no time to save it: repeat the request. "
+        "409 or 500 as for POST /jobs",
     ),
     "job": ViewField(
-        {
-            "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "The job, if it is saved. A long error or message is shortened",
-        },
+        {"anyOf": [ref("JobSummary"), {"type": "null"}]},
         lambda result: _job(result.row),
+        "The job, if it is saved. A long error or message is shortened",
     ),
     "replayed": ViewField(
-        {"type": "boolean", "description": "Whether an earlier request saved the job"},
+        {"type": "boolean"},
         lambda result: result.accepted is not None and views.is_repeated(result.accepted),
+        "Whether an earlier request saved the job",
     ),
     "unique_outcome": ViewField(
-        {
-            "enum": [None, *map(str, Outcome)],
-            "description": "As the header Unique-Outcome of POST /jobs",
-        },
+        {"enum": [None, *map(str, Outcome)]},
         lambda result: _outcome(result.accepted),
+        "As the header Unique-Outcome of POST /jobs",
     ),
     "problem": ViewField(
         {
@@ -135,9 +129,9 @@ RESULT: Fields[_Result] = {
                 }
             ),
             "type": ["object", "null"],
-            "description": "Null if the job is saved. `job_id` is as in other problems",
         },
         lambda result: result.problem,
+        "Null if the job is saved. `job_id` is as in other problems",
     ),
 }
 

@@ -28,33 +28,25 @@ ERROR_GROUP: Fields[ErrorGroup] = {
     "job_type": Field(TEXT),
     "error_kind": Field(TEXT),
     "frame": Field(
-        {
-            **nullable(TEXT),
-            "description": "The innermost function of your own code, as `module:function`. Only "
-            "operators and services see it",
-        },
+        nullable(TEXT),
         lambda group: _visible_code(group.frame),
+        "The innermost function of your own code, as `module:function`. Only operators and "
+        "services see it",
     ),
     "state": Field(
-        {
-            "type": "string",
-            "enum": ["new", "known", "resolved", "regressed"],
-            "description": "`new` for a day. `regressed` if it failed again after it was resolved",
-        },
+        {"type": "string", "enum": ["new", "known", "resolved", "regressed"]},
         _state,
+        "`new` for a day. `regressed` if it failed again after it was resolved",
     ),
-    "failures": Field({**NUMBER, "description": "The approximate number of failures"}),
+    "failures": Field(NUMBER, about="The approximate number of failures"),
     "first_seen_at": Field(TIME),
     "last_seen_at": Field(TIME),
     "first_build": Field(
-        {
-            **nullable(TEXT),
-            "description": "A hash of the build that saw the first failure. Only operators and "
-            "services see it",
-        },
+        nullable(TEXT),
         lambda group: _visible_code(group.first_build),
+        "A hash of the build that saw the first failure. Only operators and services see it",
     ),
-    "sample_job_id": Field({**ID, "description": "A recent job"}),
+    "sample_job_id": Field(ID, about="A recent job"),
     "note": Field(nullable(TEXT)),
     "resolved_at": Field(nullable(TIME)),
     "resolved_by": Field(AUTHOR, lambda group: visible_author(group.resolved_by)),
