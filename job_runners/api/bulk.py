@@ -10,7 +10,7 @@ from pydantic import Field
 
 from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.errors import InvalidFields, InvalidJobs
 from job_runners.api.json_schema import (
     ID,
@@ -136,7 +136,7 @@ RESULT: Fields[_Result] = {
 }
 
 
-def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
+def dispatch(event: Event, caller: Caller) -> Response:
     """Return the response to a request for many jobs.
 
     Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
@@ -156,7 +156,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     return respond(200, {"jobs": job_views}, _RETRY_AFTER if must_repeat else {})
 
 
-def _read(event: Mapping[str, Any]) -> tuple[BulkData, str]:
+def _read(event: Event) -> tuple[BulkData, str]:
     """Return the request's fields, and its key."""
     data = requests.validate(BulkData, requests.add_key(event, body.read_object(event)))
     return data, requests.required_key(data.idempotency_key)

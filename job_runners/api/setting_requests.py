@@ -3,11 +3,11 @@
 This module is separate from `requests` because most processes of the API serve no such request.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from job_runners.api.access import Event
 from job_runners.api.errors import InvalidFields
 from job_runners.api.requests import RequestBody, is_whole_number, read
 from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
@@ -176,7 +176,7 @@ class ScheduleData(RequestBody):
         )
 
 
-def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
+def webhook_data(event: Event, organization_id: str) -> WebhookData:
     """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
     UnknownJobType."""
     data = read(WebhookData, event)
@@ -188,7 +188,7 @@ def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
     return data
 
 
-def error_group_data(event: Mapping[str, Any]) -> FailureData:
+def error_group_data(event: Event) -> FailureData:
     """Return the change of an error group. Raises UnreadableBody, PayloadTooLarge,
     InvalidFields."""
     data = read(FailureData, event)
@@ -197,7 +197,7 @@ def error_group_data(event: Mapping[str, Any]) -> FailureData:
     return data
 
 
-def limits_data(event: Mapping[str, Any]) -> LimitsData:
+def limits_data(event: Event) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     limits = read(LimitsData, event)
     if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):

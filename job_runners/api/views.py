@@ -24,7 +24,12 @@ from job_runners.api.json_schema import (
     ref,
     time_of,
 )
-from job_runners.api.visibility import AUTHOR, visible_author, visible_payload_value
+from job_runners.api.visibility import (
+    AUTHOR,
+    visible_author,
+    visible_code,
+    visible_payload_value,
+)
 from job_runners.api.wait_views import WAITS_FOR, wait_view
 from job_runners.engine.registry.registry import class_of_job, class_of_task, registry
 from job_runners.engine.wire.sending import Accepted
@@ -80,13 +85,18 @@ def failed_task_view(record: "FailedTask") -> dict[str, Any]:
 def accepted_response(accepted: Accepted, jobs_path: str) -> responses.Response:
     """Return the response to a dispatch: the new job, the job of an earlier identical request, or
     an existing job that does the same work."""
-    row = accepted.row
-    headers = {"Location": f"{jobs_path}/{row.id}"}
+    headers = accepted_headers(accepted, jobs_path)
+    return responses.respond(202, summary_view(accepted.row), headers)
+
+
+def accepted_headers(accepted: Accepted, path: str) -> dict[str, str]:
+    """Return the headers of the response to a dispatch. `path` is that of all jobs or batches."""
+    headers = {"Location": f"{path}/{accepted.row.id}", **retry_after_header(accepted.row)}
     if accepted.duplicate is not None:
         headers["Unique-Outcome"] = str(accepted.duplicate.outcome)
     if is_repeated(accepted):
         headers["Idempotent-Replayed"] = "true"
-    return responses.respond(202, summary_view(row), headers | retry_after_header(row))
+    return headers
 
 
 def is_repeated(accepted: Accepted) -> bool:
@@ -200,10 +210,6 @@ def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
     return wait_view(row) if row.held_by or row.current_wait else None
 
 
-def _visible_traceback_value(value: str | None) -> str | None:
-    return value if access.current_caller.get().sees_tracebacks else None
-
-
 def _expiry(row: JobRequest) -> str | None:
     if row.expires_at is None:
         return None
@@ -287,7 +293,7 @@ _EARLIER: Fields[dict[str, Any]] = {
     "message": Field(TEXT, lambda error: error.get("message")),
     "module": Field(
         nullable(TEXT),
-        lambda error: _visible_traceback_value(error.get("module")),
+        lambda error: visible_code(error.get("module")),
         "The module of its class. Null for classes of Python and of Job Runners, and for "
         "callers who don't see tracebacks",
     ),

@@ -1,11 +1,9 @@
 """The endpoints of batches: dispatch one, and show it and its members."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from job_runners.api import views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.query import members_query
 from job_runners.api.responses import Response, respond
 from job_runners.api.routes import jobs
@@ -13,8 +11,6 @@ from job_runners.errors import InvalidCursor, JobNotFound
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import cursors
 from job_runners.store.job_request import JobRequest
-
-Event = Mapping[str, Any]
 
 _CURSOR_KIND = "b"  # so that cursors of other lists are refused
 
@@ -27,12 +23,8 @@ def dispatch_batch(event: Event, caller: Caller) -> Response:
     from job_runners.api import batch_views, batches
 
     accepted = batches.dispatch(event, caller)
-    row = accepted.row
-    path = event["requestContext"]["http"]["path"]
-    headers = {"Location": f"{path}/{row.id}", **views.retry_after_header(row)}
-    if views.is_repeated(accepted):
-        headers["Idempotent-Replayed"] = "true"
-    return respond(202, batch_views.batch_view(row), headers)
+    headers = views.accepted_headers(accepted, event["requestContext"]["http"]["path"])
+    return respond(202, batch_views.batch_view(accepted.row), headers)
 
 
 def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
