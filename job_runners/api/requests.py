@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", bound=BaseModel)
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured field (RFC 9651)
-
 MAX_KEY_LENGTH = 255  # characters of an idempotency key, the same as in JobData
 
 KeyInBody = Annotated[
@@ -181,7 +179,7 @@ def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
 
 def read_key(event: Event) -> str | None:
     """Return the idempotency key of a request without a body. Raises InvalidFields."""
-    key = _idempotency_key(event)
+    key = body.header(event, "idempotency-key")
     if key is not None and not (len(key) <= MAX_KEY_LENGTH and re.match(names.KEY, key)):
         why = f"must be 1 to {MAX_KEY_LENGTH} characters, without control characters"
         raise InvalidFields([{"field": "idempotency_key", "why": why}])
@@ -198,23 +196,13 @@ def required_key(key: str | None) -> str:
 
 def add_key(event: Event, fields: dict[str, Any]) -> dict[str, Any]:
     """Add the idempotency key from the request's header, if there is one, and return the fields."""
-    key = _idempotency_key(event)
+    key = body.header(event, "idempotency-key")
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):
             why = "differs from the header Idempotency-Key"
             raise InvalidFields([{"field": "idempotency_key", "why": why}])
         fields["idempotency_key"] = key
     return fields
-
-
-def _idempotency_key(event: Event) -> str | None:
-    """Return the value of the header Idempotency-Key, without quotes. The IETF's draft requires
-    quotes, as in a structured field, but most clients omit them. Both forms mean the same key."""
-    key = body.header(event, "idempotency-key")
-    quoted = _QUOTED.fullmatch(key or "")
-    if quoted is None:
-        return key
-    return re.sub(r"\\(.)", r"\1", quoted[1])  # without the escapes
 
 
 def check_name(name: str) -> None:

@@ -129,7 +129,9 @@ class BaseClient:
         while True:
             query = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
             # Encode spaces as %20. With +, the signature would not match.
-            page = self._object(self._api.read(f"{path}?{urlencode(query, quote_via=quote)}"))
+            page = self._object(
+                self._api.call("GET", f"{path}?{urlencode(query, quote_via=quote)}")
+            )
             for item in page[name]:
                 yield parse(item)
             cursor = page.get(cursor_name)

@@ -52,7 +52,7 @@ class BatchClient(BaseClient):
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch, with the counts of its members. Raises NotFound."""
-        return self._with_headers(Batch, self._api.read(_path(batch_id)))
+        return self._with_headers(Batch, self._api.call("GET", _path(batch_id)))
 
     def batch_members(
         self, batch_id: str, *, status: str | None = None, page_size: int = PAGE
@@ -66,7 +66,7 @@ class BatchClient(BaseClient):
 
     def groups(self, job_id: str) -> tuple[Group, ...]:
         """Return the groups of a job, with the counts of their members."""
-        body = self._object(self._api.read(f"/jobs/{part(job_id)}/groups"))
+        body = self._object(self._api.call("GET", f"/jobs/{part(job_id)}/groups"))
         return tuple(Group.of(group) for group in body["groups"])
 
     def wait_batch(

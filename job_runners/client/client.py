@@ -144,16 +144,21 @@ class Client(
                 "The client doesn't know the bucket, because it has only the API's URL.",
                 "Use Client(url=..., bucket=...) with the stack's output BucketName.",
             )
-        bucket = self._bucket or self._stack_outputs().bucket_name
-        region = self._region or region_for(self._url)
-        uploads.Uploads(bucket, region, self._credentials, self._timeout).put(source, key)
+        uploads.put(
+            source,
+            key,
+            bucket=self._bucket or self._stack_outputs().bucket_name,
+            region=self._region or region_for(self._url),
+            credentials=self._credentials,
+            timeout=self._timeout,
+        )
         return key
 
     # --- read -------------------------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job:
         """Return a job with its payload, result and errors. Raises NotFound."""
-        return self._job(self._api.read(_path(job_id)))
+        return self._job(self._api.call("GET", _path(job_id)))
 
     def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
         """Return the job that was dispatched with a key, without payload and result.
@@ -208,11 +213,11 @@ class Client(
     def timeline(self, job: Job | str) -> Timeline:
         """Return what a job did and waited for, and what callers did with it, with the times."""
         job_id = job if isinstance(job, str) else job.id
-        return Timeline.of(self._object(self._api.read(f"{_path(job_id)}/timeline")))
+        return Timeline.of(self._object(self._api.call("GET", f"{_path(job_id)}/timeline")))
 
     def job_types(self) -> JobTypes:
         """Return the job types and tasks of the stack, with the schemas of their payloads."""
-        return JobTypes.of(self._object(self._api.read("/job-types")))
+        return JobTypes.of(self._object(self._api.call("GET", "/job-types")))
 
     def wait(
         self,
@@ -283,12 +288,16 @@ class Client(
     ) -> Job:
         """Dispatch with this idempotency key, or with a new one."""
         key = idempotency_key or new_key()
-        headers = {"Idempotency-Key": _header_value(key)}
-        if not key.isascii():
-            if body is None or "from_step" in body:
-                raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
-            body, headers = {**body, "idempotency_key": key}, {}
-        headers |= trace_headers(traceparent)
+        headers = trace_headers(traceparent)
+        if key.isascii() and key == key.strip():
+            headers["Idempotency-Key"] = key
+        elif path == "/jobs":
+            body = {**(body or {}), "idempotency_key": key}
+        else:
+            raise ValueError(
+                "The idempotency key of a rerun or of run_schedule must be ASCII, without spaces "
+                "around it."
+            )
         try:
             job = self._job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
@@ -305,11 +314,3 @@ class Client(
 
 def _path(job_id: str) -> str:
     return f"/jobs/{part(job_id)}"
-
-
-def _header_value(key: str) -> str:
-    """Return a key as a header's value, quoted (RFC 9651) if it can't be sent unchanged."""
-    if key == key.strip() and not key.startswith('"'):
-        return key
-    escaped = key.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'

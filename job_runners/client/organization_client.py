@@ -24,7 +24,7 @@ class OrganizationClient(BaseClient):
     def schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Return a schedule with its payload. Raises NotFound."""
         path = self._path("schedules", name, organization_id)
-        return Schedule.of(self._object(self._api.read(path)))
+        return Schedule.of(self._object(self._api.call("GET", path)))
 
     def put_schedule(
         self,
@@ -87,13 +87,13 @@ class OrganizationClient(BaseClient):
 
     def webhooks(self, *, organization_id: str | None = None) -> tuple[Webhook, ...]:
         """Return the organization's webhooks, ordered by name."""
-        body = self._object(self._api.read(self._path("webhooks", None, organization_id)))
+        body = self._object(self._api.call("GET", self._path("webhooks", None, organization_id)))
         return tuple(Webhook.of(webhook) for webhook in body["webhooks"])
 
     def webhook(self, name: str, *, organization_id: str | None = None) -> Webhook:
         """Return a webhook. Raises NotFound."""
         path = self._path("webhooks", name, organization_id)
-        return Webhook.of(self._object(self._api.read(path)))
+        return Webhook.of(self._object(self._api.call("GET", path)))
 
     def put_webhook(
         self,
@@ -137,7 +137,7 @@ class OrganizationClient(BaseClient):
     def error_groups(self, *, organization_id: str | None = None) -> tuple[ErrorGroup, ...]:
         """Return at most 500 of the organization's error groups, most recently seen first."""
         path = self._path("error-groups", None, organization_id)
-        groups = self._object(self._api.read(path))["error_groups"]
+        groups = self._object(self._api.call("GET", path))["error_groups"]
         return tuple(ErrorGroup.of(group) for group in groups)
 
     def note_error_group(
