@@ -4,22 +4,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import click
 
 from job_runners.cli import output
 from job_runners.cli.output import Job
-
-
-class Screen(Protocol):
-    """Shows the jobs that a command follows."""
-
-    def show(self, job: Job) -> None:
-        """Show a job in its current state."""
-
-    def note(self, text: str) -> None:
-        """Show a note about the polling itself."""
 
 
 class Lines:
@@ -101,6 +91,9 @@ class Bars:
     def note(self, text: str) -> None:
         """Print a note above the bars."""
         self._progress.console.print(output.plain(text), style="dim")
+
+
+Screen = Lines | Bars  # shows the jobs that a command follows
 
 
 def open_screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:

@@ -137,7 +137,7 @@ def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) ->
     api.on("GET", f"/jobs/{ID}", 200, running)
     shown = jobs("show", ID).stdout
     assert shown.index("Refused: full") < shown.index("Timeout: slow\ufffd")
-    assert "attempt 2, 2026-11-24 " in shown
+    assert "attempt 2, 2026-11-24T12:05" in shown
     assert OTHER in shown
     assert "manual retry" not in shown
 

@@ -58,17 +58,15 @@ def put(
     name: str,
     url: str,
     secret: str,
-    statuses: tuple[str, ...],
-    job_types: tuple[str, ...],
+    **only_for: tuple[str, ...],  # statuses and job_types
 ) -> None:
     """Subscribe a webhook, or replace it. It is called for jobs that are dispatched later.
 
     \b
     job-runners webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
     """
-    webhook = target.api.put_webhook(
-        name, url, secret, statuses=statuses or None, job_types=job_types or None
-    )
+    filters: dict[str, Any] = {name: values for name, values in only_for.items() if values}
+    webhook = target.api.put_webhook(name, url, secret, **filters)
     print_done(target, target.printable(webhook), f"Put: webhook {name}")
 
 
