@@ -217,19 +217,6 @@ def refuse_fields(event: Event) -> None:
     read_optional(NoFields, event)
 
 
-def is_whole_number(value: Any) -> bool:
-    """Return whether a value from JSON is a whole number, such as 60 or 60.0. Without this check,
-    pydantic would also accept "60" and true."""
-    return type(value) in (int, float) and value % 1 == 0
-
-
-def checked_whole_number(value: Any) -> Any:
-    """Return a value from JSON. Raises ValueError if it isn't a whole number."""
-    if not is_whole_number(value):
-        raise ValueError("must be a whole number")
-    return value
-
-
 def validate(model: type[_M], fields: dict[str, Any]) -> _M:
     """Return the fields as an instance of the model. Raises InvalidFields."""
     try:

@@ -157,6 +157,13 @@ def group(*, lists_by_default: bool = False) -> Callable[[Callable[[], None]], C
     return decorate
 
 
+watch = click.option(
+    "--watch",
+    is_flag=True,
+    help="Follow the work until it ends. Exit codes as in job-runners watch.",
+)
+
+
 def require_one(names: str, *values: object) -> None:
     """Check that exactly one of the values isn't None. Raises UsageError with their names."""
     count = sum(value is not None for value in values)

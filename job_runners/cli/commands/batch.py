@@ -46,7 +46,7 @@ _MEMBER_PREFIX = re.compile(r"^members\.\d+\.?")
     metavar="KEY",
     help="Key that makes a repeated request return the same batch.",
 )
-@click.option("--watch", is_flag=True, help="Follow the batch. Exit codes as in job-runners watch.")
+@options.watch
 def command(
     target: Target,
     file: str,

@@ -53,11 +53,7 @@ from job_runners.client import models
     metavar="KEY",
     help="Key that makes a repeated request return the same job.",
 )
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="Follow the job until it finishes. Exit codes as in job-runners watch.",
-)
+@options.watch
 def command(
     target: Target,
     job_type: str,
