@@ -69,7 +69,7 @@ def test_a_job_that_is_unique_and_refused_names_the_one_that_has_its_place(
     with pytest.raises(UniqueConflict, match="is unique") as refused:
         client.dispatch("unique_refuse")
     assert refused.value.job_id == first.id
-    with pytest.raises(Conflict):  # as code has it that is older than UniqueConflict
+    with pytest.raises(Conflict):  # it is a Conflict too
         client.dispatch("unique_refuse")
     client.cancel(first.id)
     second = client.dispatch("unique_refuse", delay=3600)
