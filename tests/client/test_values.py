@@ -107,7 +107,7 @@ def test_a_value_refuses_wrong_arguments(args: Any, named: Any, why: str) -> Non
 
 def test_a_job_is_made_by_names_alone() -> None:
     with pytest.raises(TypeError, match="Job takes 0 positional arguments"):
-        Job("j1", "sync", "queued")  # type: ignore[call-arg]
+        Job("j1", "sync", "queued")  # type: ignore[call-arg,arg-type]
 
 
 def test_a_value_can_be_copied_kept_and_matched() -> None:

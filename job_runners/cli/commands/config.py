@@ -12,10 +12,10 @@ from job_runners.cli.listing import print_entries
 from job_runners.cli.target import Target
 
 
-@options.group()
+@options.group
 def command() -> None:
     """Manage the settings and secrets that your code reads with app_setting("NAME"), and the
-    secrets that sign webhooks.
+    secrets that sign webhooks. Without a subcommand, list them.
 
     They are stored in SSM Parameter Store. A change takes effect within a minute, without a
     deploy."""

@@ -17,7 +17,7 @@ from job_runners.cli.target import Target
 _HEADINGS = ("QUEUE", "KEY OR TYPE", "IN USE", "WAITING", "OLDEST WAIT", "LAST START", "", "LIMITS")
 
 
-@options.group(lists_by_default=True)
+@options.group
 def command() -> None:
     """Show and limit queues. Without a subcommand, list the queues.
 

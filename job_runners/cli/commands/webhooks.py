@@ -15,7 +15,7 @@ _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks pu
 _STATUSES = ("succeeded", "failed", "canceled")
 
 
-@options.group(lists_by_default=True)
+@options.group
 def command() -> None:
     """Subscribe webhooks, which get an event when a job has ended. Without a subcommand, list
     them."""
@@ -30,7 +30,7 @@ def list_webhooks(target: Target) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=webhook_names())
+@click.argument("name", shell_complete=webhook_names)
 @click.argument("url")
 @click.option(
     "--secret",
@@ -71,7 +71,7 @@ def put(
 
 
 @options.command()
-@click.argument("name", shell_complete=webhook_names())
+@click.argument("name", shell_complete=webhook_names)
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(target: Target, name: str, yes: bool) -> None:
     """Delete a webhook. Events that it has not accepted yet are not sent again."""
@@ -81,7 +81,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=webhook_names())
+@click.argument("name", shell_complete=webhook_names)
 def test(target: Target, name: str) -> None:
     """Send a test event to a webhook. Print the id of the job that delivers it."""
     job = target.printable(target.api.test_webhook(name))
