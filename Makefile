@@ -91,7 +91,6 @@ mutants: dev aws ## Remove each condition of the engine in turn: a test or a his
 	@MORE=1 $(PY) -m tools.mutants
 
 bench: dev ## Measure costs, and compare them with boto3; fail above a limit
-	@$(PY) -m benchmarks.client --at-most 0.25
 	@JOBS_PROJECT= $(PY) -m benchmarks.cold_start --bounded
 	@JOBS_PROJECT= $(PY) -m benchmarks.overheads --bounded
 
