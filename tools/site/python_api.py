@@ -30,7 +30,11 @@ _PARTS = (
         "job_runners.testing.plugin",
         ("job_runner", "saved_jobs", "movable_clock"),
     ),
-    ("Tests: the fixture job_runner", "job_runners.testing.job_runner", ("InlineRunner",)),
+    (
+        "Tests: the fixture job_runner",
+        "job_runners.testing.job_runner",
+        ("InlineRunner", "inline_runner"),
+    ),
     ("Tests: the fixture movable_clock", "job_runners.testing.movable_clock", ("MovableClock",)),
     (
         "Tests: saved jobs",
@@ -39,7 +43,6 @@ _PARTS = (
     ),
     ("Tests: files", "job_runners.testing.files", ("upload", "read_file")),
     ("Tests: hostile", "job_runners.testing.hostile", ("Hostile",)),
-    ("Tests: without pytest", "job_runners.testing.inline", ("inline", "saved_only", "drain")),
 )
 
 
