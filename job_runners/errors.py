@@ -33,8 +33,6 @@ class MissingSetting(JobRunnersError):
 
     def __init__(self, variable: str, needed_by: str) -> None:
         super().__init__(f"{variable} is not set, but {needed_by} needs it. Set it.")
-        self.variable = variable
-        self.needed_by = needed_by
 
 
 class InvalidSetting(JobRunnersError):
@@ -42,8 +40,6 @@ class InvalidSetting(JobRunnersError):
 
     def __init__(self, variable: str, value: str, expected: str) -> None:
         super().__init__(f"{variable}={value!r} is invalid. Use {expected}.")
-        self.variable = variable
-        self.value = value
 
 
 class InvalidDefinition(JobRunnersError):
@@ -61,11 +57,9 @@ class UnknownName(JobRunnersError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches  # imported here because only this error needs it
 
-        self.name = name
-        self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
         hint = "List the names with `job-runners types` or GET /job-types."
-        if self.nearest:
-            hint = f"Did you mean {self.nearest!r}?"
+        for nearest in get_close_matches(name, list(known), n=1, cutoff=0.5):
+            hint = f"Did you mean {nearest!r}?"
         super().__init__(f"No {self.kind} is named {name!r}. {hint}")
 
 
@@ -85,8 +79,6 @@ class InternalJobType(UnknownJobType):
             "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To "
             "repeat a failed job of this type, retry it without a payload.",
         )
-        self.name = name
-        self.nearest = None
 
 
 class UnknownTask(UnknownName):
@@ -104,7 +96,6 @@ class InvalidPayload(JobRunnersError):
         if len(problems) > 1:
             description += f" (and {len(problems) - 1} more)"
         super().__init__(f"The payload of {name} doesn't match its model: {description}.")
-        self.name = name
         self.problems = problems
 
 
@@ -121,8 +112,6 @@ class PayloadTooLarge(JobRunnersError):
 
     def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
         super().__init__(f"{what} has {size:,} bytes. The limit is {limit:,}. {advice}")
-        self.size = size
-        self.limit = limit
 
 
 class QueueFull(JobRunnersError):
@@ -131,19 +120,10 @@ class QueueFull(JobRunnersError):
     retry_after = 10  # seconds: waiting jobs are counted again only after this time
 
     def __init__(self, queue_name: str, limit: int, requested: int = 1) -> None:
-        if requested == 1:
-            message = (
-                f"Queue {queue_name!r} is full: {limit:,} jobs are waiting. "
-                "Dispatch again after some of them have started."
-            )
-        else:
-            message = (
-                f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more "
-                "would exceed that. Dispatch fewer at once, or dispatch again after some have "
-                "started."
-            )
-        super().__init__(message)
-        self.queue_name = queue_name
+        super().__init__(
+            f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more would "
+            "exceed that. Dispatch fewer at once, or dispatch again after some have started."
+        )
 
 
 class QuotaReached(JobRunnersError):
@@ -152,19 +132,11 @@ class QuotaReached(JobRunnersError):
     retry_after = 10  # seconds: unfinished jobs are counted again only after this time
 
     def __init__(self, organization_id: str, quota: int, requested: int = 1) -> None:
-        if requested == 1:
-            message = (
-                f"Organization {organization_id!r} has reached its quota of {quota:,} unfinished "
-                "jobs. Dispatch again after some of them have ended."
-            )
-        else:
-            message = (
-                f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
-                f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
-                "after some have ended."
-            )
-        super().__init__(message)
-        self.organization_id = organization_id
+        super().__init__(
+            f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
+            f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
+            "after some have ended."
+        )
 
 
 class InvalidCursor(JobRunnersError):
@@ -249,7 +221,6 @@ class WrongState(JobRunnersError):
         # Such as: "Only a job that has ended can be deleted."
         super().__init__(f"Job {job_id} is {status}. Only a job {required} can be {change}.")
         self.job_id = job_id
-        self.status = status
 
 
 class RerunRefused(JobRunnersError):
@@ -296,7 +267,6 @@ class UnknownMessageVersion(JobRunnersError):
 
     def __init__(self, version: object) -> None:
         super().__init__(f"This code can't read message version {version!r}.")
-        self.version = version
 
 
 class NotReached(JobRunnersError):
@@ -318,9 +288,7 @@ class PreconditionFailed(JobRunnersError):
 
     def __init__(self, transition: str, job_id: str, found: str, row: Any = None) -> None:
         super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {found}.")
-        self.transition = transition
         self.job_id = job_id
-        self.found = found
         self.row = row
 
 
@@ -329,7 +297,6 @@ class MissingObject(JobRunnersError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The object {key!r} is missing from the bucket.")
-        self.key = key
 
 
 class ObjectChanged(JobRunnersError):
@@ -337,7 +304,6 @@ class ObjectChanged(JobRunnersError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The object {key!r} was replaced while it was being read.")
-        self.key = key
 
 
 class UploadGone(JobRunnersError):
@@ -345,7 +311,6 @@ class UploadGone(JobRunnersError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The upload of {key!r} is no longer open.")
-        self.key = key
 
 
 class Interrupted(JobRunnersError):
@@ -401,7 +366,6 @@ class JobTypeRemoved(JobRunnersError):
 
     def __init__(self, job_type: str, days: float) -> None:
         super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")
-        self.job_type = job_type
 
 
 class PauseExpired(JobRunnersError):
