@@ -6,12 +6,10 @@ code is measured. Compare the ratios, because the times depend on this machine.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -92,16 +90,11 @@ def measure(rounds: int, size: int, *, instructions: bool = True) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cpu = [[each.cpu(size, folder) for each in OVERHEADS] for _ in range(rounds)]
-        counted = [each for each in OVERHEADS if instructions and each.at_most is not None]
-        # Counting may run at the same time, because that doesn't change the numbers.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found = dict(
-                zip(
-                    (each.title for each in counted),
-                    threads.map(lambda each: each.instructions(folder), counted),
-                    strict=True,
-                )
-            )
+        found = {
+            each.title: each.instructions(folder)
+            for each in OVERHEADS
+            if instructions and each.at_most is not None
+        }
     print(" 1.00  bare boto3 that makes the same calls")
     above = []
     for overhead, ratios in zip(OVERHEADS, zip(*cpu, strict=True), strict=True):
