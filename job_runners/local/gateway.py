@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local.function_pools import Functions
-from job_runners.local.function_settings import API_ID, OPEN_ROUTES, STAGE, FunctionSettings
+from job_runners.local.function_settings import API_ID, STAGE, FunctionSettings
 from job_runners.local.guard import Head
 from job_runners.local.services import Response
 from job_runners.local.tokens import InvalidToken, Issuer
@@ -22,7 +22,7 @@ class Gateway:
 
     def __init__(self, settings: FunctionSettings, functions: Functions) -> None:
         """Prepare the routes. Raises LocalProblem if JwtIssuer is set without JwtAudience."""
-        self._key, self._authorization = settings.protected_route()
+        self._routes = settings.routes()
         issuer = settings.parameter("JwtIssuer")
         self._issuer = Issuer(issuer, settings.parameter("JwtAudience")) if issuer else None
         self._functions = functions
@@ -35,17 +35,11 @@ class Gateway:
 
     def _route(self, method: str, path: str) -> tuple[str, str]:
         """Return the key and the authorization type of the route for a path."""
-        for key in OPEN_ROUTES:
+        for key, kind in self._routes.items():
             route_method, _, route_path = key.partition(" ")
-            if method == route_method and _matches(route_path, path):
-                return key, "NONE"
-        return self._key, self._authorization
-
-    def routes(self) -> list[dict[str, str]]:
-        """Return all routes as API Gateway's call GetRoutes lists them."""
-        pairs = [(key, "NONE") for key in OPEN_ROUTES]
-        pairs.append((self._key, self._authorization))
-        return [{"routeKey": key, "authorizationType": kind} for key, kind in pairs]
+            if kind == "NONE" and method == route_method and _matches(route_path, path):
+                return key, kind
+        return next(route for route in self._routes.items() if route[1] != "NONE")
 
     async def respond(
         self, head: Head, headers: dict[str, str], body: bytes, *, is_signed: bool

@@ -6,7 +6,6 @@ parameters of our template.
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 
 from job_runners.building.app_config import UnusableAppFolder
 from job_runners.building.app_stack import OUR_STACK_NAME, override_values
-from job_runners.building.template_file import read_template
+from job_runners.building.template_file import Resolver, Unresolved, read_template
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
-from job_runners.local.function_settings import PARAMETERS, FunctionSettings
+from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.problem import LocalProblem
 
 # The types of resources that moto can create from a template, and its classes for them.
@@ -30,17 +29,6 @@ _MODELS = {
 }
 # The types that don't count as missing. Most are permissions, which the local AWS doesn't check.
 _IGNORED_TYPES = re.compile(r"AWS::IAM::|.*(Policy|Permission)$|AWS::Logs::LogGroup$")
-_PSEUDO_PARAMETERS = {
-    "AWS::AccountId": ACCOUNT,
-    "AWS::Region": REGION,
-    "AWS::Partition": "aws",
-    "AWS::URLSuffix": "amazonaws.com",
-    "AWS::NoValue": None,
-}
-
-
-class _Unresolved(Exception):
-    """The local AWS doesn't have a value. The message names the part of the template."""
 
 
 class AppTemplate:
@@ -58,17 +46,22 @@ class AppTemplate:
             raise LocalProblem(f"{path} can't be read as a template: {error}") from None
         config = path.with_name("own.samconfig.toml")
         values = override_values(tomllib.loads(config.read_text())) if config.exists() else {}
-        parameters = self._template.get("Parameters") or {}
-        defaults = {name: parameter.get("Default") for name, parameter in parameters.items()}
-        self._values = _PSEUDO_PARAMETERS | defaults | values | {OUR_STACK_NAME: settings.name}
-        self._values["AWS::StackName"] = f"{settings.name}-app"
+        values |= {
+            "AWS::AccountId": ACCOUNT,
+            "AWS::Region": REGION,
+            "AWS::StackName": f"{settings.name}-app",
+            "AWS::URLSuffix": "amazonaws.com",
+            OUR_STACK_NAME: settings.name,
+        }
+        self._resolver = Resolver(self._template, values, self._attribute_of)
         self._settings = settings
         self._models: dict[str, Any] = {}  # moto's objects, by the names of the resources
         self.missing: list[str] = []
         for name, resource in self._resources.items():
             try:
-                self._create(name)
-            except _Unresolved as error:
+                if self._resolver.exists(resource):
+                    self._create(name)
+            except Unresolved as error:
                 if not _IGNORED_TYPES.match(resource["Type"]):
                     self.missing.append(f"{name} ({error})")
 
@@ -77,32 +70,32 @@ class AppTemplate:
 
         Parameters that samconfig.toml sets don't change.
         """
-        outputs = {name: value for name, value in self.outputs().items() if name in PARAMETERS}
+        names = self._settings.parameter_names
+        outputs = {name: value for name, value in self.outputs().items() if name in names}
         return replace(self._settings, parameters=outputs | dict(self._settings.parameters))
 
     def outputs(self) -> dict[str, str]:
-        """Return the outputs that can be resolved."""
+        """Return the outputs that exist and can be resolved."""
         values = {}
         for name, output in (self._template.get("Outputs") or {}).items():
             try:
-                values[name] = str(self._resolve(output["Value"]))
-            except _Unresolved:
+                if self._resolver.exists(output):
+                    values[name] = str(self._resolver.resolve(output["Value"]))
+            except Unresolved:
                 continue
         return values
 
     def _create(self, name: str) -> Any:
         """Create a resource and those that it refers to, unless they exist. Return moto's object.
 
-        Raises _Unresolved.
+        Raises Unresolved.
         """
         if name not in self._models:
             resource = self._resources.get(name, {"Type": name})
             kind = resource["Type"]
             if kind not in _MODELS:
-                raise _Unresolved(kind)
-            if "Condition" in resource:
-                raise _Unresolved(f"condition {resource['Condition']}, which isn't evaluated here")
-            properties = self._resolve(resource.get("Properties") or {})
+                raise Unresolved(kind)
+            properties = self._resolver.resolve(resource.get("Properties") or {})
             module, _, class_name = _MODELS[kind].partition(":")
             model = getattr(import_module(module), class_name)
             physical_name = properties.get(model.cloudformation_name_type())
@@ -114,56 +107,16 @@ class AppTemplate:
             )
         return self._models[name]
 
-    def _resolve(self, value: Any) -> Any:
-        """Return a value of the template without functions. Raises _Unresolved."""
-        match value:
-            case {"Ref": str(name)}:
-                return self._reference(name)
-            case dict() if len(value) == 1 and next(iter(value)).startswith("Fn::"):
-                return self._call_function(value)
-            case dict():
-                pairs = ((name, self._resolve(inner)) for name, inner in value.items())
-                return {name: inner for name, inner in pairs if inner is not None}
-            case list():
-                items = map(self._resolve, value)
-                return [item for item in items if item is not None]
-        return value
-
-    def _call_function(self, call: Any) -> Any:
-        match call:
-            case {"Fn::GetAtt": [str(name), str(attribute)]}:
-                return self._attribute(name, attribute)
-            case {"Fn::Sub": str(text)}:
-                return self._substitute(text, {})
-            case {"Fn::Sub": [str(text), dict(variables)]}:
-                return self._substitute(text, self._resolve(variables))
-            case {"Fn::Join": [str(separator), parts]}:
-                return separator.join(map(str, self._resolve(parts)))
-        raise _Unresolved(next(iter(call)))
-
-    def _reference(self, name: str) -> Any:
-        if name in self._values:
-            return self._values[name]
+    def _attribute_of(self, name: str, attribute: str) -> Any:
         model = self._create(name)
-        if self._resources[name]["Type"] == "AWS::SQS::Queue":
-            return self._settings.queue_url(model.name)
-        return getattr(model, "physical_resource_id", None) or model.name
-
-    def _attribute(self, name: str, attribute: str) -> Any:
-        model = self._create(name)
+        if not attribute:
+            if self._resources[name]["Type"] == "AWS::SQS::Queue":
+                return self._settings.queue_url(model.name)
+            return getattr(model, "physical_resource_id", None) or model.name
         if attribute in ("QueueName", "TopicName", "Name"):
             return model.name
         if attribute == "Arn":
             for moto_name in ("arn", "queue_arn", "table_arn"):
                 if value := getattr(model, moto_name, None):
                     return value
-        raise _Unresolved(f"{name}.{attribute}")
-
-    def _substitute(self, text: str, variables: Mapping[str, Any]) -> str:
-        def replacement(match: re.Match[str]) -> str:
-            name, _, attribute = match[1].partition(".")
-            if name in variables:
-                return str(variables[name])
-            return str(self._attribute(name, attribute) if attribute else self._reference(name))
-
-        return re.sub(r"\$\{([^!}]+)\}", replacement, text).replace("${!", "${")
+        raise Unresolved(f"{name}.{attribute}")

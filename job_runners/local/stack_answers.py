@@ -1,4 +1,4 @@
-"""Handle AWS calls about the local stack itself: CloudFormation, API Gateway and Lambda."""
+"""Handle AWS calls about the local stack itself: CloudFormation and Lambda."""
 
 import asyncio
 import json
@@ -12,7 +12,6 @@ from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_pools import Functions
 from job_runners.local.function_process import kind_of
 from job_runners.local.function_settings import FunctionSettings
-from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Head
 from job_runners.local.services import Response
 
@@ -23,8 +22,8 @@ _JSON = {"Content-Type": "application/json"}
 class StackCalls:
     """Handles calls about the local stack and its functions."""
 
-    def __init__(self, settings: FunctionSettings, functions: Functions, gateway: Gateway) -> None:
-        self._settings, self._functions, self._gateway = settings, functions, gateway
+    def __init__(self, settings: FunctionSettings, functions: Functions) -> None:
+        self._settings, self._functions = settings, functions
         self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._by_name = {settings.physical_name(name): name for name in settings.functions}
 
@@ -35,8 +34,6 @@ class StackCalls:
         parts = [unquote(part) for part in head.path.split("/")]
         if service == "cloudformation":
             return self._cloudformation(dict(parse_qsl(body.decode())))
-        if service == "apigateway":
-            return 200, _JSON, json.dumps({"items": self._gateway.routes()}).encode()
         if service != "lambda":
             return None
         match parts:
@@ -46,10 +43,6 @@ class StackCalls:
                 return 200, _JSON, json.dumps(self._configuration(function)).encode()
             case ["", _, "functions", name, "aliases", alias] if self._function(name):
                 content = {"Name": alias, "FunctionVersion": "1", "RoutingConfig": {}}
-                return 200, _JSON, json.dumps(content).encode()
-            case ["", _, "event-source-mappings", name]:
-                response_types = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
-                content = {"UUID": name, "State": "Enabled", **response_types}
                 return 200, _JSON, json.dumps(content).encode()
         return _not_found(head.path)
 

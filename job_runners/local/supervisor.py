@@ -75,7 +75,7 @@ class Supervisor:
             lambda record: services.put(FAILURES, record),
         )
         self._gateway = Gateway(settings, self.functions)
-        self._stack_calls = StackCalls(settings, self.functions, self._gateway)
+        self._stack_calls = StackCalls(settings, self.functions)
         secrets = {credentials.access_key_id: credentials.secret_access_key}
         guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)

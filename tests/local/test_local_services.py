@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from job_runners.local import screen
+from job_runners.local import screen, services
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.log_groups import MAX_LINES, LogGroups
 from job_runners.local.own_template import AppTemplate
@@ -80,6 +80,7 @@ Parameters:
   Size: {Type: String, Default: large}
 Conditions:
   IsBlue: !Equals [!Ref Color, blue]
+  IsRed: !Or [!Not [!Condition IsBlue], !And [!Condition IsBlue, !Equals [!Ref Size, small]]]
 Resources:
   Bus: {Type: AWS::Events::EventBus, Properties: {Name: !Sub '${AWS::StackName}-bus'}}
   Files: {Type: AWS::S3::Bucket}
@@ -88,10 +89,15 @@ Resources:
   Small: {Type: AWS::SQS::Queue, Condition: IsBlue}
   Role: {Type: AWS::IAM::Role}
   Cluster: {Type: AWS::ECS::Cluster}
+  Red: {Type: AWS::SQS::Queue, Condition: IsRed}
+  Odd: {Type: AWS::SQS::Queue, Condition: IsOdd}
 Outputs:
   EventBusName: {Value: !Ref Bus}
   OutcomeTopicArn: {Value: !Ref Ends}
   Unknown: {Value: !ImportValue elsewhere}
+  Red: {Condition: IsRed, Value: red}
+  Wrong: {Value: !Select [7, !Split [',', 'a,b']]}
+  Second: {Value: !Select [1, !Split [',', 'a,b']]}
   Role: {Value: !GetAtt Role.Arn}
   Words: {Value: !Join ['-', [!Ref Color, !Ref Size]]}
   Choice: {Value: !If [IsBlue, !Ref Files, !Ref Work]}
@@ -105,14 +111,15 @@ Outputs:
         "EventBusName": "local-tests-app-bus",
         "OutcomeTopicArn": "arn:aws:sns:us-east-1:123456789012:local-tests-app-Ends",
         "Words": "blue-large",
+        "Choice": "local-tests-app-files",
+        "Second": "b",
         "Url": f"http://127.0.0.1:4566/123456789012/{work}",
         "Arn": f"arn:aws:sqs:us-east-1:123456789012:{work}",
         "Text": f"local-tests-app-files/{work}",
     }
-    assert template.missing == [
-        "Small (condition IsBlue, which isn't evaluated here)",
-        "Cluster (AWS::ECS::Cluster)",
-    ]
+    assert template.missing == ["Cluster (AWS::ECS::Cluster)", "Odd (IsOdd)"]
+    sqs = services.backend("sqs")
+    assert {work, "local-tests-app-Small"} == set(sqs.queues)
     settings = template.add_outputs()
     assert settings.parameter("EventBusName") == "local-tests-app-bus"
     given = FunctionSettings("local-tests", 4566, {"EventBusName": "mine"})
