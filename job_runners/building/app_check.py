@@ -67,7 +67,7 @@ def import_problem(
     """
     output, _ = process.communicate()
     if not output:  # import_check.py prints at least null, unless it ends early
-        return "Your code can't be imported: the process that imported it ended, or took over 60 s"
+        return "Your code can't be imported: the process that imported it ended"
     problem: dict[str, Any] | None = json.loads(output)
     return None if problem is None else problem_text(problem, tree, sources, requirements)
 

@@ -14,14 +14,28 @@ import traceback
 from difflib import get_close_matches
 from typing import Any
 
-_TIMEOUT = 60  # seconds
+_TIME_LIMIT = 60.0  # seconds
 # Mistakes in the line that raises them. Other errors may be due to a missing setting or service.
 _MISTAKES = (SyntaxError, NameError, AttributeError, TypeError, ImportError)
 
 
+class ImportTimeout(BaseException):
+    """An import takes too long. Code that handles each Exception doesn't handle this one."""
+
+
+def limit_time(seconds: float) -> None:
+    """Raise ImportTimeout in the main thread after this time. 0 removes the limit."""
+
+    def stop(*_: object) -> None:
+        raise ImportTimeout(f"The import has not ended after {seconds:g} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
 def main() -> None:
     """Print the problem, and end the process together with its threads."""
-    signal.alarm(_TIMEOUT)
+    limit_time(_TIME_LIMIT)
     tree, *modules = sys.argv[1:]
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # anything that the imported code prints goes to standard error
@@ -33,6 +47,7 @@ def main() -> None:
         importlib.import_module("job_runners.engine.registry.registry").registry().resolve_all()
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
         problem = describe(error)
+    limit_time(0)
     json.dump(problem, output)
     output.flush()
     os._exit(0)

@@ -9,6 +9,7 @@ if it is killed, the socket closes. Then the template process ends all processes
 created, and itself.
 """
 
+import fcntl
 import json
 import os
 import select
@@ -19,10 +20,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NoReturn
+
+from job_runners.building.import_check import describe, limit_time
 
 FUNCTIONS = ("api", "worker", "timer", "failures")
 _SERVE = "serve"
@@ -60,16 +63,15 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     with control.makefile("rb", buffering=0) as lines:
         start = json.loads(lines.readline())  # see function_pools.TemplateProcess
-    watch = _ImportWatch(control, start["import_seconds"])
     try:
-        functions = load(FUNCTIONS)
+        with _ending_with(control):
+            limit_time(start["import_seconds"])
+            functions = load(FUNCTIONS)
+            limit_time(0)
     except BaseException as error:  # noqa: BLE001 - a module may also end the process
-        from job_runners.building.import_check import describe
-
-        watch.stop()
+        limit_time(0)
         _report(control, problem=describe(error))
         return
-    watch.stop()
     threads = [thread.name for thread in threading.enumerate()[1:]]
     creates = start["creates"]
     if creates == "auto":  # a fork doesn't copy threads, and is safe only on Linux
@@ -119,36 +121,20 @@ def _own_names() -> dict[str, list[str]]:
     return {"jobs": own_names(registry().jobs), "tasks": own_names(registry().tasks)}
 
 
-class _ImportWatch:
-    """Ends this process if the import takes too long, or if the supervisor ends during it."""
+@contextmanager
+def _ending_with(control: socket.socket) -> Iterator[None]:
+    """If the supervisor ends inside the block, end this process and the programs that it started.
 
-    def __init__(self, control: socket.socket, seconds: float) -> None:
-        self._control, self._seconds = control, seconds
-        self._import_thread = threading.get_ident()
-        self._stop_read, self._stop_write = os.pipe()  # `stop` writes to this pipe
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop watching. No thread may be left when this process forks."""
-        os.write(self._stop_write, b".")
-        self._thread.join()
-        os.close(self._stop_read)
-        os.close(self._stop_write)
-
-    def _run(self) -> None:
-        sources: list[Any] = [self._control, self._stop_read]
-        ready, _, _ = select.select(sources, [], [], self._seconds)
-        if self._stop_read in ready:
-            return
-        if not ready:
-            frame = sys._current_frames()[self._import_thread]
-            stack = traceback.extract_stack(frame)
-            places = [(summary.filename, summary.lineno) for summary in stack]
-            text = f"The import has not ended after {self._seconds:g} s"
-            problem = {"kind": "TimeoutError", "text": text, "places": places, "is_ours": False}
-            _report(self._control, problem=problem | {"missing": None, "may_be_setting": False})
-        os.killpg(0, signal.SIGKILL)  # also ends programs that the import has started
+    A thread could watch the socket too, but it might still run when this process forks.
+    """
+    signal.signal(signal.SIGIO, lambda *_: os.killpg(0, signal.SIGKILL))
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(control, fcntl.F_SETFL, flags)
 
 
 def _report(control: socket.socket, **fields: Any) -> None:

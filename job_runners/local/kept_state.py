@@ -6,22 +6,21 @@ Each save replaces the whole file of JSON lines.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from moto.dynamodb.models.utilities import dynamo_json_dump
 
 from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.local.function_pools import Functions, failure_record
 from job_runners.local.function_settings import FAILURES
+from job_runners.local.problem import LocalProblem
 from job_runners.local.run_folder import KEPT_STATE
 from job_runners.local.services import Services, backend, call_moto, put
 from job_runners.places import COMMAND
@@ -30,7 +29,6 @@ _FORMAT = 1
 _SAVE_SECONDS = 10.0
 _MAX_LOG_LINES = 5_000  # of each log group
 _FILES = "files"  # the folder with the contents of files
-_CHANGED = "changed-since"  # exists while changes aren't saved, with the time of the first one
 
 ABOUT_KEPT_DATA = (
     "Jobs, tables, files, parameters, queues and logs are kept, every 10 seconds and at Ctrl-C. A "
@@ -42,54 +40,24 @@ ABOUT_KEPT_DATA = (
 Line = dict[str, Any]
 
 
-class _File(NamedTuple):
-    """An object in a bucket."""
-
-    bucket: str
-    key: Any  # moto's object, with the content
-
-    def line(self, digest: str) -> Line:
-        key = self.key
-        return {
-            "kind": "file",
-            "bucket": self.bucket,
-            "name": key.name,
-            "digest": digest,
-            "etag": key.etag.strip('"'),
-            "version": key.version_id,
-            "metadata": dict(key.metadata),
-        }
-
-
-class _Snapshot(NamedTuple):
-    """The data at one moment. It doesn't change, so a thread can write it."""
-
-    tables: dict[str, list[Any]]
-    files: list[_File]
-    other_lines: list[Line]
-
-
 class KeptState:
     """The folder of the kept data."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        """Read the last run's data, or move the folder away if that fails. `say` shows messages."""
+        """Read the last run's data. `say` shows messages. Raises LocalProblem if that fails."""
         self._folder, self._say = folder, say
         self._digests: dict[str, str] = {}  # the hashes of files, by their ETags
         self._is_changed = False  # since the last save
-        self._has_failed = False  # whether the last save failed, or no save is possible
+        self._has_failed = False  # whether the last save failed
         self._lines: list[Line] = []
         try:
             if folder.exists() and any(folder.iterdir()):
                 self._lines = self._read()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._move_aside(error)
-        if (folder / _CHANGED).exists():
-            since = datetime.fromtimestamp((folder / _CHANGED).stat().st_mtime).astimezone()
-            say(
-                "The last run was killed. Its changes since "
-                f"{since.isoformat(sep=' ', timespec='seconds')} may be lost."
-            )
+            raise LocalProblem(
+                f"The kept data in {folder} can't be read: {error}. To start without this data, "
+                "rename or remove the folder."
+            ) from None
 
     def _read(self) -> list[Line]:
         with (self._folder / KEPT_STATE).open(encoding="utf-8") as file:
@@ -104,16 +72,6 @@ class KeptState:
     def _file(self, digest: str) -> Path:
         return self._folder / _FILES / digest
 
-    def _move_aside(self, error: Exception) -> None:
-        new_folder = self._folder.with_name(f"{self._folder.name}.unreadable-{int(time.time())}")
-        try:
-            self._folder.rename(new_folder)
-            result = f"It is in {new_folder} now, and this run starts empty."
-        except OSError as rename_error:
-            result = f"It can't be moved away ({rename_error.strerror}), so this run keeps nothing."
-            self._has_failed = True
-        self._say(f"The kept data can't be read: {error}. {result}")
-
     # --- loading ----------------------------------------------------------------------------------
 
     def load(self, services: Services, functions: Functions, work_function: str) -> None:
@@ -125,7 +83,7 @@ class KeptState:
         for line in self._lines:
             try:
                 self._load_line(line, services, functions, work_function)
-            except Exception:  # noqa: BLE001 - kept data must never prevent a start
+            except Exception:  # noqa: BLE001 - one line must not prevent a start
                 failed_count += 1
         if failed_count:
             self._say(f"{failed_count} rows, files or messages of the kept data can't be used.")
@@ -148,8 +106,9 @@ class KeptState:
                 key._version_id = line["version"]
                 self._digests[key.etag] = line["digest"]
             case "parameter":
-                if not backend("ssm")._parameters.get(line["name"]):
-                    _put_parameter(line)
+                if not backend("ssm")._parameters.get(line["call"]["Name"]):
+                    headers = {"x-amz-target": "AmazonSSM.PutParameter", "host": ""}
+                    call_moto("ssm", "POST", "/", headers, json.dumps(line["call"]).encode())
             case "message":
                 sqs = backend("sqs")
                 if line["queue"] not in sqs.queues:
@@ -171,11 +130,7 @@ class KeptState:
 
     def note_change(self) -> None:
         """Remember that something has changed since the last save."""
-        if not self._is_changed and not self._has_failed:
-            self._is_changed = True
-            with contextlib.suppress(OSError):
-                self._folder.mkdir(mode=0o700, exist_ok=True)  # it has personal data
-                (self._folder / _CHANGED).touch()
+        self._is_changed = True
 
     async def save_regularly(self, services: Services, functions: Functions, port: int) -> None:
         """Save changes every few seconds, until canceled."""
@@ -185,20 +140,45 @@ class KeptState:
             if self._is_changed:
                 started_at = time.monotonic()
                 self._is_changed = False
-                snapshot = _take_snapshot(services, functions)
-                await asyncio.shield(asyncio.to_thread(self._write, snapshot, port))
+                # The items and files in this list don't change, so a thread can write them.
+                lines = [*self._lines_of(services, functions)]
+                await asyncio.shield(asyncio.to_thread(self._write, lines, port))
                 # A long save slows down everything else, so save large data less often.
                 pause = max(_SAVE_SECONDS, 20 * (time.monotonic() - started_at))
 
     def save(self, services: Services, functions: Functions, port: int) -> None:
         """Save everything, at the end of the run."""
-        self._is_changed = False
-        self._write(_take_snapshot(services, functions), port)
+        self._write([*self._lines_of(services, functions)], port)
 
-    def _write(self, snapshot: _Snapshot, port: int) -> None:
+    def _lines_of(self, services: Services, functions: Functions) -> Iterator[Line]:
+        database = behind_moto.database()
+        for name in behind_moto.table_names():
+            for item in database.find_table(name).items.values():
+                yield {"kind": "item", "table": name, "item": item.attributes}
+        for bucket in backend("s3").buckets.values():
+            for _, key in bucket.keys.items():
+                if hasattr(key, "value"):  # a delete marker has none
+                    yield {"kind": "file", "bucket": bucket.name, "key": key}
+        for name, versions in backend("ssm")._parameters.items():
+            if versions:
+                new = versions[-1]
+                call = {"Name": name, "Type": new.parameter_type, "Value": new.decrypt(new.value)}
+                yield {"kind": "parameter", "call": call | {"Description": new.description}}
+        for name, queue in backend("sqs").queues.items():
+            for message in queue._messages:
+                fields = {"body": message.body, "visible_at": message.visible_at}
+                yield {"kind": "message", "queue": name, **fields}
+        for group, lines in services.logs.lines.items():
+            for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
+                yield {"kind": "log", "group": group, "time": time_ms, "text": text}
+        for state, function, event in functions.unfinished():  # the state is waiting or running
+            yield {"kind": state, "function": function, "event": event}
+
+    def _write(self, lines: list[Line], port: int) -> None:
         """Write the data. If the disk is full, say so once, and leave the old data in place."""
         try:
-            self._write_all(snapshot, port)
+            self._write_all(lines, port)
+            self._has_failed = False
         except OSError as error:
             self._is_changed = True
             if not self._has_failed:
@@ -207,36 +187,29 @@ class KeptState:
                     "before stays as it was, and this run tries again."
                 )
             self._has_failed = True
-            return
-        self._has_failed = False
-        if not self._is_changed:
-            (self._folder / _CHANGED).unlink(missing_ok=True)
 
-    def _write_all(self, snapshot: _Snapshot, port: int) -> None:
+    def _write_all(self, lines: list[Line], port: int) -> None:
         (self._folder / _FILES).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        file_lines = [file.line(self._write_file(file.key)) for file in snapshot.files]
+        self._folder.chmod(0o700)  # it has personal data
         new_state = self._folder / f"{KEPT_STATE}.new"
         new_state.unlink(missing_ok=True)
         new_state.touch(mode=0o600)
+        digests = set()
         with new_state.open("w", encoding="utf-8") as output:
-            output.write(json.dumps({"format": _FORMAT, "port": port}) + "\n")
-            for name, items in snapshot.tables.items():
-                for item in items:
-                    line = {"kind": "item", "table": name, "item": item.attributes}
-                    output.write(dynamo_json_dump(line) + "\n")
-            for line in (*file_lines, *snapshot.other_lines, {"kind": "end"}):
-                output.write(json.dumps(line) + "\n")
+            for line in ({"format": _FORMAT, "port": port}, *lines, {"kind": "end"}):
+                if "key" in line:
+                    line = self._write_file(line.pop("key"), line)
+                    digests.add(line["digest"])
+                output.write(dynamo_json_dump(line) + "\n")
             output.flush()
             os.fsync(output.fileno())
         new_state.replace(self._folder / KEPT_STATE)
-        digests = {line["digest"] for line in file_lines}
         for path in (self._folder / _FILES).iterdir():
             if path.name not in digests:
                 path.unlink()
 
-    def _write_file(self, key: Any) -> str:
-        """Write the content of an object, unless its file exists. Return its hash."""
+    def _write_file(self, key: Any, line: Line) -> Line:
+        """Write the content of moto's object, unless its file exists. Return the whole line."""
         digest = self._digests.get(key.etag)
         if digest is None or not self._file(digest).exists():
             content = key.value
@@ -245,44 +218,10 @@ class KeptState:
             new_file = self._file(f"{digest}.new")
             new_file.write_bytes(content)
             new_file.replace(self._file(digest))
-        return digest
-
-
-def _put_parameter(line: Line) -> None:
-    call = {name.title(): line[name] for name in ("name", "description", "value", "type")}
-    headers = {"x-amz-target": "AmazonSSM.PutParameter", "host": ""}
-    status, _, body = call_moto("ssm", "POST", "/", headers, json.dumps(call).encode())
-    if status != 200:
-        raise ValueError(body)
-
-
-def _take_snapshot(services: Services, functions: Functions) -> _Snapshot:
-    database = behind_moto.database()
-    tables = {
-        name: list(database.find_table(name).items.values()) for name in behind_moto.table_names()
-    }
-    files = [
-        _File(bucket.name, key)
-        for bucket in backend("s3").buckets.values()
-        for _, key in bucket.keys.items()
-        if hasattr(key, "value")  # a delete marker has none
-    ]
-    return _Snapshot(tables, files, [*_other_lines(services, functions)])
-
-
-def _other_lines(services: Services, functions: Functions) -> Iterator[Line]:
-    for name, versions in list(backend("ssm")._parameters.items()):
-        if versions:
-            newest = versions[-1]
-            value = newest.decrypt(newest.value)
-            fields = {"type": newest.parameter_type, "description": newest.description}
-            yield {"kind": "parameter", "name": name, "value": value, **fields}
-    for name, queue in backend("sqs").queues.items():
-        for message in queue._messages:
-            fields = {"body": message.body, "visible_at": message.visible_at}
-            yield {"kind": "message", "queue": name, **fields}
-    for group, lines in services.logs.lines.items():
-        for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
-            yield {"kind": "log", "group": group, "time": time_ms, "text": text}
-    for state, function, event in functions.unfinished():  # the state is waiting or running
-        yield {"kind": state, "function": function, "event": event}
+        return line | {
+            "name": key.name,
+            "digest": digest,
+            "etag": key.etag.strip('"'),
+            "version": key.version_id,
+            "metadata": dict(key.metadata),
+        }
