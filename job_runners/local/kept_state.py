@@ -141,38 +141,14 @@ class KeptState:
                 started_at = time.monotonic()
                 self._is_changed = False
                 # The items and files in this list don't change, so a thread can write them.
-                lines = [*self._lines_of(services, functions)]
+                lines = [*_lines_of(services, functions)]
                 await asyncio.shield(asyncio.to_thread(self._write, lines, port))
                 # A long save slows down everything else, so save large data less often.
                 pause = max(_SAVE_SECONDS, 20 * (time.monotonic() - started_at))
 
     def save(self, services: Services, functions: Functions, port: int) -> None:
         """Save everything, at the end of the run."""
-        self._write([*self._lines_of(services, functions)], port)
-
-    def _lines_of(self, services: Services, functions: Functions) -> Iterator[Line]:
-        database = behind_moto.database()
-        for name in behind_moto.table_names():
-            for item in database.find_table(name).items.values():
-                yield {"kind": "item", "table": name, "item": item.attributes}
-        for bucket in backend("s3").buckets.values():
-            for _, key in bucket.keys.items():
-                if hasattr(key, "value"):  # a delete marker has none
-                    yield {"kind": "file", "bucket": bucket.name, "key": key}
-        for name, versions in backend("ssm")._parameters.items():
-            if versions:
-                new = versions[-1]
-                call = {"Name": name, "Type": new.parameter_type, "Value": new.decrypt(new.value)}
-                yield {"kind": "parameter", "call": call | {"Description": new.description}}
-        for name, queue in backend("sqs").queues.items():
-            for message in queue._messages:
-                fields = {"body": message.body, "visible_at": message.visible_at}
-                yield {"kind": "message", "queue": name, **fields}
-        for group, lines in services.logs.lines.items():
-            for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
-                yield {"kind": "log", "group": group, "time": time_ms, "text": text}
-        for state, function, event in functions.unfinished():  # the state is waiting or running
-            yield {"kind": state, "function": function, "event": event}
+        self._write([*_lines_of(services, functions)], port)
 
     def _write(self, lines: list[Line], port: int) -> None:
         """Write the data. If the disk is full, say so once, and leave the old data in place."""
@@ -225,3 +201,32 @@ class KeptState:
             "version": key.version_id,
             "metadata": dict(key.metadata),
         }
+
+
+def _lines_of(services: Services, functions: Functions) -> Iterator[Line]:
+    yield from _lines_of_rows_and_files()
+    for name, versions in backend("ssm")._parameters.items():
+        if versions:
+            new = versions[-1]
+            call = {"Name": name, "Type": new.parameter_type, "Value": new.decrypt(new.value)}
+            yield {"kind": "parameter", "call": call | {"Description": new.description}}
+    for name, queue in backend("sqs").queues.items():
+        for message in queue._messages:
+            fields = {"body": message.body, "visible_at": message.visible_at}
+            yield {"kind": "message", "queue": name, **fields}
+    for group, lines in services.logs.lines.items():
+        for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
+            yield {"kind": "log", "group": group, "time": time_ms, "text": text}
+    for state, function, event in functions.unfinished():  # the state is waiting or running
+        yield {"kind": state, "function": function, "event": event}
+
+
+def _lines_of_rows_and_files() -> Iterator[Line]:
+    database = behind_moto.database()
+    for name in behind_moto.table_names():
+        for item in database.find_table(name).items.values():
+            yield {"kind": "item", "table": name, "item": item.attributes}
+    for bucket in backend("s3").buckets.values():
+        for _, key in bucket.keys.items():
+            if hasattr(key, "value"):  # a delete marker has none
+                yield {"kind": "file", "bucket": bucket.name, "key": key}
