@@ -121,6 +121,7 @@ audit: scan ## Check the locked versions against published advisories (needs the
 	done; [ -z "$$failed" ]
 
 build: dev aws ## Build for AWS, as samconfig.toml says
+	@$(PY) -m job_runners.building.build
 	@template=$$($(PY) -m job_runners.building.sam_folder) && \
 		$(AWS)/sam build --template-file "$$template"
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,9 @@ def _advice(
     if missing and missing.partition(".")[0] in sources:
         return "Your package has no such module: correct the import, or add the file"
     if missing:
+        for name in packages_distributions().get(missing.partition(".")[0], ()):
+            add = how_to_add(name, requirements, name)
+            return f"This environment has it, but no lock pins it for the functions. {add}"
         add = how_to_add(f"the package that provides {missing}", requirements)
         return f"{add}. If your lock has it already, install what the lock pins"
     if problem["kind"] == "NameTakenTwice":

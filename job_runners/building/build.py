@@ -36,13 +36,11 @@ from job_runners.building.bytecode import (
     compile_sources,
     first_mistake,
 )
-from job_runners.building.forgotten import check_requirements
 from job_runners.building.function_files import HANDLERS, SHIPPED
 from job_runners.building.install_problems import with_advice
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
 from job_runners.building.uv import uv
-from job_runners.building.work_parameters import work_variables
 from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
@@ -65,25 +63,20 @@ class DependenciesNotInstalled(JobRunnersError):
 def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
-    The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages can't be imported, and UnusableTarget if the target needs another version of Python.
+    The tree includes the app's packages and their requirements. Raises UnusableTarget if the target
+    needs another version of Python.
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
-    build_id = _add_sources(folder, app)
-    if app and target.native:
-        check_imports(folder, app)
-    elif app:
-        # This machine can't import code for another one, so check a tree for this machine.
-        _check_once(app, build_id)
+    _add_sources(folder, app)
 
 
 def check(app: AppFolder) -> None:
-    """Build a temporary tree for this machine, and raise the same errors as `build`.
+    """Build a temporary tree for this machine, and import the app's code from it.
 
-    Also raise UnusableAppFolder if the code imports a package that no lock pins.
+    Raises the same errors as `build`, and UnusableAppFolder if the code can't be imported, or
+    imports a package that no lock pins.
     """
-    check_requirements(app)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         link(Path(scratch), app)
@@ -100,8 +93,8 @@ def link(folder: Path, app: AppFolder | None) -> None:
     _add_sources(folder, app)
 
 
-def _add_sources(folder: Path, app: AppFolder | None) -> str:
-    """Add our sources and the app's, compiled. Return the id of the build."""
+def _add_sources(folder: Path, app: AppFolder | None) -> None:
+    """Add our sources and the app's, compiled."""
     _add_entry_points(folder)
     sources = {name: CODE / name for name in SHIPPED}
     if app:
@@ -120,7 +113,6 @@ def _add_sources(folder: Path, app: AppFolder | None) -> str:
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{name}\n" for name in packages))
     build_id = _build_id(folder, list(sources), app)
     (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
-    return build_id
 
 
 def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
@@ -148,16 +140,6 @@ def _add_entry_points(folder: Path) -> None:
         text = f"from job_runners.handlers.{name} import handler as handler\n"
         (handlers / f"{name}.py").write_text(text)
     compile_sources(folder, handlers)
-
-
-def _check_once(app: AppFolder, build_id: str) -> None:
-    """Run `check`, but only once for the same code, because sam builds each function separately."""
-    settings = sorted(work_variables().items())
-    digest = hashlib.sha256(f"{build_id} {sys.version} {settings}".encode()).hexdigest()
-    marker = CACHE / f"imported-{digest[:16]}"
-    if not marker.exists():
-        check(app)
-        marker.touch()
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:

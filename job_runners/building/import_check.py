@@ -1,9 +1,11 @@
-"""Import the code in a folder as a function would: python -I -S import_check.py TREE MODULE...
+"""Import the code in a folder as a function would: python -I -S import_check.py TREE PACKAGE...
 
-The process can import only the standard library and the folder TREE. It imports the modules, and
-then the code of each job and task that they define. It prints the first problem as JSON, or null.
+The process can import only the standard library and the folder TREE. It imports the packages, and
+then the code of each job and task that they define. At last, it looks for imports that run later,
+such as those inside functions. It prints the first problem as JSON, or null.
 """
 
+import ast
 import importlib
 import json
 import os
@@ -11,10 +13,14 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 _TIME_LIMIT = 60.0  # seconds
+_IMPORT_ERRORS = re.compile(r"\b(ImportError|ModuleNotFoundError)\b")
 # Mistakes in the line that raises them. Other errors may be due to a missing setting or service.
 _MISTAKES = (SyntaxError, NameError, AttributeError, TypeError, ImportError)
 
@@ -36,15 +42,16 @@ def limit_time(seconds: float) -> None:
 def main() -> None:
     """Print the problem, and end the process together with its threads."""
     limit_time(_TIME_LIMIT)
-    tree, *modules = sys.argv[1:]
+    tree, *packages = sys.argv[1:]
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # anything that the imported code prints goes to standard error
     sys.path.insert(0, tree)
     problem = None
     try:
-        for name in modules:
+        for name in packages:
             importlib.import_module(name)
         importlib.import_module("job_runners.engine.registry.registry").registry().resolve_all()
+        problem = find_missing(Path(tree), packages)
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
         problem = describe(error)
     limit_time(0)
@@ -88,6 +95,52 @@ def describe(error: BaseException) -> dict[str, Any]:
         "is_ours": is_ours,
         "may_be_setting": not is_ours and not isinstance(error, _MISTAKES),
     }
+
+
+def find_missing(tree: Path, packages: Sequence[str]) -> dict[str, Any] | None:
+    """Describe the first import of a module that neither Python nor the tree has, or return None.
+
+    Imports inside functions count. Imports for type checkers don't, and neither do those whose
+    failure the code handles, nor those in tests.
+    """
+    for package in packages:
+        for file in sorted((tree / package).rglob("*.py")):
+            path = file.relative_to(tree)
+            is_test = path.name == "conftest.py" or path.name.startswith("test_")
+            if is_test or "tests" in path.parts:
+                continue
+            for name, line in _required_imports(ast.parse(file.read_bytes())):
+                if name not in sys.stdlib_module_names and find_spec(name) is None:
+                    error = ModuleNotFoundError(f"No module named {name!r}", name=name)
+                    return describe(error) | {"places": [(str(file), line)]}
+    return None
+
+
+def _required_imports(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield the top-level module and the line of each import below a node that must succeed."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module.partition(".")[0], node.lineno
+    optional = _optional_parts(node)
+    for child in ast.iter_child_nodes(node):
+        if child not in optional:
+            yield from _required_imports(child)
+
+
+def _optional_parts(node: ast.AST) -> Sequence[ast.AST]:
+    """Return a node's children that never run, or in which a failed import is handled."""
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        return node.orelse if isinstance(node.test, ast.UnaryOp) else node.body
+    if isinstance(node, ast.Try) and any(_handles_imports(each.type) for each in node.handlers):
+        return [*node.body, *node.handlers]
+    if isinstance(node, ast.With) and any(_handles_imports(i.context_expr) for i in node.items):
+        return node.body
+    return []
+
+
+def _handles_imports(error_type: ast.expr | None) -> bool:
+    return error_type is None or bool(_IMPORT_ERRORS.search(ast.unparse(error_type)))
 
 
 if __name__ == "__main__":

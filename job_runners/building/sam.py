@@ -10,7 +10,7 @@ from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import check_version, project_pins
 from job_runners.building.app_stack import check_policies
 from job_runners.building.environments import make_tools, tools_folder
-from job_runners.building.forgotten import check_requirements
+from job_runners.building.build import check
 from job_runners.building.lint import lint
 from job_runners.building.sam_folder import check_parameters, source_template, write_sam_folder
 from job_runners.errors import JobRunnersError
@@ -34,10 +34,10 @@ def main() -> int:
             check_policies(app.template, template)
             templates.append(app.template)
         make_tools()
-        if app:
-            check_requirements(app)
         for path in templates:
             lint(path)
+        if app:
+            check(app)
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1

@@ -11,7 +11,7 @@ import pytest
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.build import DoesNotCompile, Target, _dependencies, build
+from job_runners.building.build import DoesNotCompile, Target, _dependencies, build, check
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
 _RUN = """
@@ -74,13 +74,10 @@ def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
     assert not (tree / "tests").exists()
 
 
-@pytest.mark.parametrize(
-    "target", [Target("arm64", Target.this_machine().python_runtime), Target.this_machine()]
-)
-def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Target) -> None:
+def test_work_that_does_not_import_fails_the_check_of_a_build(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
     with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
-        build(target, tmp_path / "tree", app)
+        check(app)
 
 
 @pytest.mark.parametrize(

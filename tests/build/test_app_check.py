@@ -10,6 +10,7 @@ from job_runners.building import build
 from job_runners.building.app_check import check_imports
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder
 from job_runners.building.target import Target
+from newcomers import Newcomer
 
 LISTS = """
 from pydantic import BaseModel
@@ -214,3 +215,76 @@ def test_a_file_below_the_current_folder_is_named_from_there(
     app = write_app(tmp_path / "app", {"acme/__init__.py": "x = (\n"})
     with pytest.raises(UnusableAppFolder, match=r"^app/acme/__init__\.py:1: SyntaxError"):
         checked(tree, app)
+
+
+# --- packages that this environment has by chance, and the functions don't get --------------------
+
+LATER = "\n\ndef read_list(job, payload):\n    import yaml\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import yaml",
+        "import json, yaml.nodes",
+        "from yaml import safe_load",
+        LATER,
+        "try:\n    import yaml\nexcept ValueError:\n    pass",
+        "if not TYPE_CHECKING:\n    import yaml",
+        "with open('x'):\n    import yaml",
+    ],
+)
+def test_a_forgotten_package_is_named_with_the_line_and_the_command(
+    tree: Path, tmp_path: Path, text: str
+) -> None:
+    line = text[: text.index("yaml")].count("\n") + 1
+    files = {"acme/__init__.py": DIRECT, "acme/lists.py": LISTS, "acme/deep/later.py": text}
+    with pytest.raises(UnusableAppFolder) as refused:
+        checked(tree, write_app(tmp_path, files))
+    assert str(refused.value) == (
+        f"{tmp_path}/acme/deep/later.py:{line}: ModuleNotFoundError: No module named 'yaml'. This "
+        "environment has it, but no lock pins it for the functions. Add PyYAML to "
+        f"{tmp_path}/requirements.txt, then run uv pip compile --universal --generate-hashes "
+        "requirements.txt -o requirements.lock"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pydantic, botocore.session, winreg",  # the last one is in Python, on Windows
+        "import json, acme.lists, job_runners.work",
+        "from . import lists\nfrom .yaml import load",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import yaml",
+        "import typing as t\nif not t.TYPE_CHECKING:\n    pass\nelse:\n    import yaml",
+        "try:\n    import yaml\nexcept ImportError:\n    yaml = None",
+        "try:\n    import yaml\nexcept (KeyError, ModuleNotFoundError):\n    import moto",
+        "from contextlib import suppress\nwith suppress(ImportError):\n    import yaml",
+    ],
+)
+def test_other_imports_pass(tree: Path, tmp_path: Path, text: str) -> None:
+    files = {"acme/__init__.py": DIRECT, "acme/lists.py": LISTS, "acme/fine.py": text}
+    checked(tree, write_app(tmp_path, files))
+
+
+@pytest.mark.parametrize("name", ["test_lists.py", "conftest.py", "tests/helpers.py"])
+def test_tests_inside_the_package_may_use_what_only_tests_have(
+    tree: Path, tmp_path: Path, name: str
+) -> None:
+    files = {"acme/__init__.py": DIRECT, "acme/lists.py": LISTS, f"acme/{name}": "import pytest\n"}
+    checked(tree, write_app(tmp_path, files))
+
+
+@pytest.mark.more
+def test_the_command_test_finds_it_and_uv_add_mends_it(newcomer: Newcomer) -> None:
+    newcomer.jobs("init", "acme")
+    project = newcomer.inside("acme")
+    work = "def sections():\n    import iniconfig\n"
+    (project.folder / "acme" / "sections.py").write_text(work)
+    refused = project.run("test")
+    assert refused.returncode == 1
+    said = "acme/sections.py:2: ModuleNotFoundError: No module named 'iniconfig'. This environment"
+    assert said in refused.stderr
+    assert "run uv add iniconfig" in refused.stderr
+    project.uv("add", "--no-sync", "iniconfig")
+    assert "iniconfig" not in project.run("test").stderr
