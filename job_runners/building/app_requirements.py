@@ -15,11 +15,15 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from job_runners import __version__
-from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
-from job_runners.building.install_problems import with_advice
-from job_runners.building.package_files import PIP_LOCK, uses_uv
+from job_runners.building.app_folder import (
+    PIP_LOCK,
+    AppFolder,
+    UnusableAppFolder,
+    find_app_folder,
+    uses_uv,
+)
 from job_runners.building.target import Target
-from job_runners.building.uv import uv, uv_command
+from job_runners.building.uv import uv, uv_command, with_advice
 from job_runners.errors import JobRunnersError
 from job_runners.places import DATA, ROOT
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.app_folder import UnusableAppFolder
 from job_runners.building.template_file import parameter_names, section_names
 
 # The app's template may have this parameter. Its value is the name of our stack.

@@ -6,6 +6,7 @@ FOLDER
 """
 
 import argparse
+import compileall
 import hashlib
 import os
 import shutil
@@ -15,8 +16,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
-from job_runners.building.app_check import check_imports
+from job_runners.building.app_check import HANDLERS, SHIPPED, check_imports
 from job_runners.building.app_folder import (
     AppFolder,
     UnusableAppFolder,
@@ -31,18 +33,11 @@ from job_runners.building.app_requirements import (
     project_pins,
 )
 from job_runners.building.botocore_data import SERVICES, move_to_cache, services_in
-from job_runners.building.bytecode import (
-    DoesNotCompile,
-    compile_sources,
-    first_mistake,
-)
-from job_runners.building.function_files import HANDLERS, SHIPPED
-from job_runners.building.install_problems import with_advice
 from job_runners.building.prune import prune
 from job_runners.building.target import ROOT, Target
-from job_runners.building.uv import uv
+from job_runners.building.uv import uv, with_advice
 from job_runners.errors import JobRunnersError
-from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE
+from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, relative_path
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
 __all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
@@ -51,8 +46,7 @@ CACHE = BUILD_CACHE
 LOCK = OUR_LOCK
 # How dependencies are installed depends on these files, so a change of one needs new folders.
 _INSTALLERS = tuple(
-    Path(__file__).with_name(f"{name}.py")
-    for name in ("botocore_data", "build", "bytecode", "prune", "target")
+    Path(__file__).with_name(f"{name}.py") for name in ("botocore_data", "build", "prune", "target")
 )
 
 
@@ -248,6 +242,50 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+_TASK_ROOT = "/var/task"  # where functions find their code
+
+
+class DoesNotCompile(JobRunnersError):
+    """A file can't be compiled."""
+
+
+def compile_sources(tree: Path, path: Path) -> None:
+    """Compile a file or a folder of a tree.
+
+    Raises DoesNotCompile if a file doesn't compile, after compiling the others. The bytecode is
+    unchecked: Python would otherwise compare it with the sources' times, which zipping changes.
+    """
+    compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
+    is_compiled = compile_path(
+        path,
+        quiet=2,  # the caller reports the file
+        stripdir=str(tree),  # so that builds of the same sources are equal
+        prependdir=_TASK_ROOT,
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not is_compiled:
+        raise DoesNotCompile(f"{path} does not compile")
+
+
+def first_mistake(source: Path) -> str | None:
+    """Return the file, the line and the error of the first file that doesn't compile.
+
+    Return None if all files compile on this Python.
+    """
+    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+    for file in files:
+        try:
+            compile(file.read_bytes(), file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            place = relative_path(file)
+            if line:
+                place = f"{place}:{line}"
+            return f"{place}: {type(error).__name__}: {reason}. Correct that line"
+    return None
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 """Create the folder of a new project that runs jobs with Job Runners, for `job-runners new`."""
 
+import json
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
 
+from job_runners import __version__
 from job_runners.building.app_folder import UnusableAppFolder, package_name_problem
-from job_runners.building.install_problems import with_advice
-from job_runners.building.installed_source import installed_source
 from job_runners.building.new_job import fill_template, new_job
 from job_runners.building.target import this_python
-from job_runners.building.uv import uv, uv_command
+from job_runners.building.uv import uv, uv_command, with_advice
+from job_runners.places import CODE
 
 _FILES = {
     "pyproject.toml": "pyproject.toml.in",
@@ -95,3 +99,53 @@ def project_name(folder: Path) -> str:
     if not name:
         return "jobs"
     return name if name[0].isalpha() else f"jobs-{name}"
+
+
+@dataclass(frozen=True)
+class InstalledSource:
+    """How a project's pyproject.toml requires the installed Job Runners."""
+
+    requirement: str
+    entry: str = ""  # in [tool.uv.sources]; empty for a package index
+    wheel: Path | None = None  # a file that the project needs a copy of
+
+    @property
+    def in_pyproject(self) -> str:
+        """The table for pyproject.toml, or "" for a package index."""
+        return f"\n[tool.uv.sources]\njob-runners = {{ {self.entry} }}\n" if self.entry else ""
+
+
+def installed_source() -> InstalledSource:
+    """Return where Job Runners was installed from, which direct_url.json records (PEP 610).
+
+    Raises UnusableAppFolder if it was installed from a wheel that no longer exists.
+    """
+    exact_requirement = f"job-runners[app]=={__version__}"
+    try:
+        text = distribution("job-runners").read_text("direct_url.json")
+    except PackageNotFoundError:  # this is a checkout
+        return InstalledSource("job-runners[app]", _in_folder(CODE))
+    if text is None:
+        return InstalledSource(exact_requirement)
+    origin = json.loads(text)
+    url = urldefrag(origin["url"]).url
+    if repository := origin.get("vcs_info"):
+        commit = repository["commit_id"]
+        return InstalledSource(
+            "job-runners[app]", f'{repository["vcs"]} = "{url}", rev = "{commit}"'
+        )
+    if not url.startswith("file:"):
+        return InstalledSource("job-runners[app]", f'url = "{url}"')
+    path = Path(unquote(urlsplit(url).path))
+    if "dir_info" in origin:
+        return InstalledSource("job-runners[app]", _in_folder(path))
+    if not path.is_file():
+        raise UnusableAppFolder(
+            f"Job Runners was installed from {path}, which no longer exists. A project needs a "
+            "copy of it. Put the wheel there again, and repeat the command"
+        )
+    return InstalledSource(exact_requirement, f'path = "wheels/{path.name}"', path)
+
+
+def _in_folder(path: Path) -> str:
+    return f'path = "{path.as_posix()}", editable = true'

@@ -5,19 +5,21 @@ version. A project's own template.yaml replaces our template. A checkout without
 files in its top folder. python -m job_runners.building.sam_folder prints the template's path.
 """
 
+import hashlib
 import shutil
 import sys
 import tomllib
 from collections.abc import Mapping
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
-from job_runners.building import ejected
-from job_runners.building.app_config import CONFIG, UnusableAppFolder, class_place, read_workers
+from job_runners import __version__
+from job_runners.building.app_folder import CONFIG, UnusableAppFolder, class_place, read_workers
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import Target
 from job_runners.building.template_file import parameter_names
-from job_runners.places import CODE, DATA, PROJECT, ROOT, variables
+from job_runners.places import CODE, COMMAND, DATA, PROJECT, ROOT, variables
 
 # A build reads these parameters, even if the template lacks them.
 _BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})
@@ -35,8 +37,8 @@ FORCE: ;
 
 def source_template() -> Path:
     """Return the project's own template if it has one, or else the template of Job Runners."""
-    if ejected.PROJECT_TEMPLATE.exists():
-        return ejected.PROJECT_TEMPLATE
+    if PROJECT_TEMPLATE.exists():
+        return PROJECT_TEMPLATE
     return DATA / "template.yaml"
 
 
@@ -116,6 +118,49 @@ def main() -> int:
         return 1
     print(folder / "template.yaml")
     return 0
+
+
+PROJECT_TEMPLATE = ROOT / "template.yaml"
+_OUR_TEMPLATE = DATA / "template.yaml"
+_FIRST_LINE = "# Copied from the template of Job Runners "  # then the version and a hash
+
+
+def eject() -> str | None:
+    """Write template.yaml, and return None.
+
+    If the file exists, leave it unchanged, and return a unified diff from it to our template.
+    """
+    if not PROJECT_TEMPLATE.exists():
+        PROJECT_TEMPLATE.write_text(_copy(), encoding="utf-8")
+        return None
+    project_lines = PROJECT_TEMPLATE.read_text("utf-8").splitlines(keepends=True)
+    our_lines = _copy().splitlines(keepends=True)
+    our_name = f"the template of Job Runners {__version__}"
+    return "".join(unified_diff(project_lines, our_lines, PROJECT_TEMPLATE.name, our_name))
+
+
+def template_warning() -> str | None:
+    """Return a warning if template.yaml was copied from another template, else None."""
+    if not PROJECT_TEMPLATE.exists():
+        return None
+    first_line, _, _ = PROJECT_TEMPLATE.read_text(encoding="utf-8").partition("\n")
+    new_first_line, _, _ = _copy().partition("\n")
+    if not first_line.startswith(_FIRST_LINE) or first_line == new_first_line:
+        return None
+    old = first_line.removeprefix(_FIRST_LINE)
+    new = new_first_line.removeprefix(_FIRST_LINE)
+    return (
+        f"template.yaml was copied from the template of Job Runners {old}. The installed version "
+        f"has another template: {new}. To see the difference, run {COMMAND} eject again. Copy "
+        "the changes that you need, and the first line."
+    )
+
+
+def _copy() -> str:
+    """Return the text of template.yaml as `eject` writes it."""
+    text = _OUR_TEMPLATE.read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{_FIRST_LINE}{__version__} ({digest})\n{text}"
 
 
 if __name__ == "__main__":

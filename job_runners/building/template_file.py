@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.app_folder import UnusableAppFolder
 
 # The parser in C is 30 times as fast. PyYAML's wheels have it.
 _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

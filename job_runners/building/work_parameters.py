@@ -5,7 +5,7 @@ The local AWS, the import check of a build and the tests of your own code also a
 
 import tomllib
 
-from job_runners.building.app_config import CONFIG, read_workers
+from job_runners.building.app_folder import CONFIG, read_workers
 from job_runners.building.app_stack import override_values
 from job_runners.building.target import ROOT
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from job_runners.building.app_config import UnusableAppFolder, Workers
+from job_runners.building.app_folder import UnusableAppFolder, Workers
 from job_runners.building.template_file import read_template
 from job_runners.places import DATA
 

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from stat import S_ISDIR
 
-from job_runners.building.app_check import problem_text
+from job_runners.building.app_check import SHIPPED, problem_text
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
-from job_runners.building.function_files import SHIPPED
 from job_runners.cli.local_aws import OUTDATED_FILE
 from job_runners.local.function_pools import BrokenCode
 from job_runners.places import CODE, COMMAND, ROOT, UPGRADED_FILE, relative_path

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from job_runners.building.app_config import Workers
+from job_runners.building.app_folder import Workers
 from job_runners.building.template_file import Resolver, Unresolved, read_template
 from job_runners.building.worker_classes import add_worker_functions
 from job_runners.cli.local_aws import REGION

@@ -10,13 +10,209 @@ rebinding). The guard also refuses a browser's requests from pages of other orig
 are signed.
 """
 
+import hmac
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
-from job_runners.local.signatures import BodyCheck, Request, RequestRefused, check_head, is_signed
+from job_runners.client.signing import ALGORITHM, canonical_request, sha256, signature_of
+
+_MAX_CLOCK_SKEW = timedelta(minutes=15)
+_MAX_LIFETIME_DIGITS = 6  # 7 days are 604,800 seconds
+_MAX_LIFETIME = timedelta(days=7)
+_FORM = "application/x-www-form-urlencoded"
+_UNRESERVED = "-_.~"
+_HASH_DIGITS = 64  # hexadecimal digits of a SHA-256
+
+
+class RequestRefused(Exception):
+    """A request is not signed as required."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it arrived: the original path and query, and header names in lower case.
+
+    `check_head` does not need the body.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class _Signature:
+    credential: str
+    signed_headers: str
+    signature: str
+    date: str  # the time of signing
+    lifetime: timedelta
+    is_presigned: bool  # in a URL
+
+
+def is_signed(authorization: str, query: str) -> bool:
+    """Return whether a request claims to be signed, in its header or in its query.
+
+    `authorization` is "" if the request has no Authorization header.
+    """
+    return authorization.startswith(("AWS4-", "AWS ")) or "Signature=" in query
+
+
+def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
+    """Raise RequestRefused unless the request is signed with the secret of its access key."""
+    check_head(request, secret_of).check(request.body)
+
+
+class BodyCheck(NamedTuple):
+    """The check that remains once a request's body is read."""
+
+    service: str  # for which the request is signed, such as s3
+    # Whether the signature is already checked. It can't be before the body is read if it covers the
+    # body and the head doesn't contain the body's hash.
+    is_signature_checked: bool
+    check: Callable[[bytes], None]  # raises RequestRefused unless this body was signed
+
+
+def check_head(request: Request, secret_of: Callable[[str], str | None]) -> BodyCheck:
+    """Check everything that can be checked before the body is read. Raises RequestRefused."""
+    signature = _parse(request)
+    key_id, _, scope = signature.credential.partition("/")
+    secret = secret_of(key_id)
+    if secret is None:
+        problem = f"The access key {key_id!r} is unknown here."
+        raise RequestRefused("UnrecognizedClientException", problem)
+    signed_headers = signature.signed_headers.split(";")
+    if len(scope.split("/")) != 4 or "host" not in signed_headers:
+        problem = "The signature lacks its scope or the header Host."
+        raise RequestRefused("IncompleteSignature", problem)
+    _check_headers(request, signature, scope)
+    _check_time(signature)
+    service = scope.split("/")[2]
+
+    def check_signature(body_hash: str) -> None:
+        headers = {name: request.headers.get(name, "") for name in signed_headers}
+        query = _canonical_query(request.query)
+        text = canonical_request(request.method, request.path, query, headers, body_hash, service)
+        expected = signature_of(text, secret, signature.date, scope)
+        if not hmac.compare_digest(expected.encode(), signature.signature.encode()):
+            problem = "The signature was not made with this key's secret."
+            raise RequestRefused("SignatureDoesNotMatch", problem)
+
+    declared_hash = _declared_hash(request, signature, scope)
+    if declared_hash is None:
+        return BodyCheck(
+            service,
+            is_signature_checked=False,
+            check=lambda body: check_signature(sha256(body)),
+        )
+    check_signature(declared_hash)
+    return BodyCheck(service, is_signature_checked=True, check=partial(_check_body, request))
+
+
+def _check_headers(request: Request, signature: _Signature, scope: str) -> None:
+    """Check that no unsigned header or form can lead the request to another service.
+
+    A form can name an action of another service, and a file's presigned URL doesn't sign its body.
+    """
+    signed = signature.signed_headers.split(";")
+    unsigned = [
+        name for name in request.headers if name.startswith("x-amz-") and name not in signed
+    ]
+    if unsigned:
+        raise RequestRefused(
+            "AccessDenied", f"These headers must be signed: {', '.join(unsigned)}."
+        )
+    is_form = request.headers.get("content-type", "").strip().lower().startswith(_FORM)
+    if signature.is_presigned and _is_for_file(scope) and is_form:
+        raise RequestRefused("AccessDenied", "A form can't be sent to the presigned URL of a file.")
+
+
+def _parse(request: Request) -> _Signature:
+    """Return the signature in a request's header or in its query."""
+    header = request.headers.get("authorization", "")
+    if header:
+        algorithm = header.partition(" ")[0]
+        fields = _parse_pairs(header.removeprefix(ALGORITHM).replace(" ", "").split(","))
+        prefix = ""
+        date = request.headers.get("x-amz-date", "")
+        lifetime = _MAX_CLOCK_SKEW
+    else:
+        pairs = _parse_pairs(request.query.split("&"))
+        fields = {name: unquote(value) for name, value in pairs.items()}
+        algorithm = fields.get("X-Amz-Algorithm", "")
+        prefix = "X-Amz-"
+        date = fields.get("X-Amz-Date", "")
+        seconds = fields.get("X-Amz-Expires", "")
+        is_number = seconds.isdecimal() and len(seconds) <= _MAX_LIFETIME_DIGITS
+        lifetime = timedelta(seconds=int(seconds) if is_number else 0)
+    credential = fields.get(f"{prefix}Credential")
+    signed_headers = fields.get(f"{prefix}SignedHeaders")
+    signature = fields.get(f"{prefix}Signature")
+    if algorithm != ALGORITHM or not (credential and signed_headers and signature):
+        problem = f"The signature must be a complete {ALGORITHM} one."
+        raise RequestRefused("IncompleteSignature", problem)
+    return _Signature(
+        credential, signed_headers, signature, date, lifetime, is_presigned=not header
+    )
+
+
+def _parse_pairs(parts: list[str]) -> dict[str, str]:
+    pairs = (part.partition("=") for part in parts)
+    return {name: value for name, _, value in pairs}
+
+
+def _check_time(signature: _Signature) -> None:
+    try:
+        signed_at = datetime.strptime(signature.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        start = signed_at - _MAX_CLOCK_SKEW
+        end = signed_at + min(signature.lifetime, _MAX_LIFETIME)
+    except (ValueError, OverflowError):
+        raise RequestRefused("IncompleteSignature", "The signature has no time.") from None
+    if not start <= datetime.now(UTC) <= end:
+        problem = "The signature has expired, or its time is wrong."
+        raise RequestRefused("RequestTimeTooSkewed", problem)
+
+
+def _check_body(request: Request, body: bytes) -> None:
+    """Check the hash of the body, if the request has one. Some clients send none."""
+    declared_hash = request.headers.get("x-amz-content-sha256", "")
+    if len(declared_hash) == _HASH_DIGITS and declared_hash != sha256(body):
+        problem = "The body is not the one that was signed."
+        raise RequestRefused("XAmzContentSHA256Mismatch", problem)
+
+
+def _declared_hash(request: Request, signature: _Signature, scope: str) -> str | None:
+    """Return what the head contains as the body's hash, or None."""
+    if signature.is_presigned and _is_for_file(scope):
+        return "UNSIGNED-PAYLOAD"
+    return request.headers.get("x-amz-content-sha256") or None
+
+
+def _is_for_file(scope: str) -> bool:
+    return scope.split("/")[2] == "s3"
+
+
+def _canonical_query(query: str) -> str:
+    """Return the parameters in the order and the encoding that a signature covers."""
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    encoded = sorted(
+        (quote(unquote(name), safe=_UNRESERVED), quote(unquote(value), safe=_UNRESERVED))
+        for name, _, value in pairs
+    )
+    return "&".join(f"{name}={value}" for name, value in encoded if name != "X-Amz-Signature")
+
 
 NAMES = ("127.0.0.1", "localhost", "host.docker.internal")
 

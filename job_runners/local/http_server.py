@@ -5,9 +5,15 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
-from job_runners.local.guard import MAX_UNCHECKED, Guard, Head, body_too_large, error_response
+from job_runners.local.guard import (
+    MAX_UNCHECKED,
+    Guard,
+    Head,
+    RequestRefused,
+    body_too_large,
+    error_response,
+)
 from job_runners.local.services import Response
-from job_runners.local.signatures import RequestRefused
 
 _MAX_BODY = 5 * 2**30  # bytes of a body, as in S3
 _MAX_HEAD = 2**16

@@ -20,7 +20,7 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.local.function_pools import Functions, failure_record
 from job_runners.local.function_settings import FAILURES
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
 from job_runners.local.run_folder import KEPT_STATE
 from job_runners.local.services import Services, backend, call_moto, put
 from job_runners.places import COMMAND

@@ -11,12 +11,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.app_config import UnusableAppFolder
+from job_runners.building.app_folder import UnusableAppFolder
 from job_runners.building.app_stack import OUR_STACK_NAME, override_values
 from job_runners.building.template_file import Resolver, Unresolved, read_template
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_settings import FunctionSettings
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
 
 # The types of resources that moto can create from a template, and its classes for them.
 _MODELS = {

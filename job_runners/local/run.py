@@ -42,9 +42,8 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def _run_with_errors_shown() -> int:
     # Imported here, because these imports take a second, and `main` handles signals during them.
     from job_runners.building.app_folder import UnusableAppFolder
-    from job_runners.local.options import Options
-    from job_runners.local.problem import LocalProblem
-    from job_runners.local.screen import console
+    from job_runners.local.job_stream import console
+    from job_runners.local.options import LocalProblem, Options
 
     status = console.status("Importing your code")
     try:
@@ -62,10 +61,9 @@ def _run(options: "Options", status: "Status") -> None:
     from job_runners.building.app_folder import find_app_folder
     from job_runners.building.work_parameters import work_parameters
     from job_runners.cli.target import configured_name
-    from job_runners.local.containers import bridge_addresses
-    from job_runners.local.credentials import Credentials
     from job_runners.local.function_settings import FunctionSettings
-    from job_runners.local.run_folder import exclusive_folder, kept_port
+    from job_runners.local.options import bridge_addresses
+    from job_runners.local.run_folder import Credentials, exclusive_folder, kept_port
     from job_runners.places import ROOT
 
     addresses = [options.listen] if options.listen else bridge_addresses()
@@ -125,7 +123,7 @@ def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.soc
 
 
 def _bind(sock: "socket.socket", address: str, port: int) -> None:
-    from job_runners.local.problem import LocalProblem
+    from job_runners.local.options import LocalProblem
 
     try:
         sock.bind((address, port))

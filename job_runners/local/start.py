@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from job_runners.local.credentials import Credentials
 from job_runners.local.function_pools import TemplateProcess
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.options import Options
+from job_runners.local.run_folder import Credentials
 from job_runners.places import variables
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,19 @@ from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from job_runners.client.credentials import Credentials as ClientCredentials
 from job_runners.client.signing import Signer
+from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local import services
 from job_runners.local.code_changes import CodeChanges, describe
-from job_runners.local.credentials import Credentials
-from job_runners.local.event_sources import run_timer, start_pollers
 from job_runners.local.function_pools import BrokenCode, Functions, TemplateProcess
-from job_runners.local.function_settings import FAILURES, STAGE, FunctionSettings
+from job_runners.local.function_settings import DELAY, FAILURES, STAGE, FunctionSettings
 from job_runners.local.gateway import Gateway
 from job_runners.local.guard import Guard, Head
 from job_runners.local.http_server import HttpServer
-from job_runners.local.job_stream import JobStream
+from job_runners.local.job_stream import JobStream, console, suggest
 from job_runners.local.kept_state import ABOUT_KEPT_DATA, KeptState
-from job_runners.local.options import Options
+from job_runners.local.options import LocalProblem, Options
 from job_runners.local.own_template import AppTemplate
-from job_runners.local.problem import LocalProblem
-from job_runners.local.run_folder import KEPT_FOLDER, announce
-from job_runners.local.screen import console, suggest
+from job_runners.local.run_folder import KEPT_FOLDER, Credentials, announce
 from job_runners.local.services import Response, Services
 from job_runners.local.stack_answers import StackCalls
 from job_runners.local.start import TemplateLauncher
@@ -254,3 +252,63 @@ def _stop_event() -> asyncio.Event:
     for number in END_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+_POLL_SECONDS = 0.1
+
+
+async def run_timer(functions: Functions) -> None:
+    """Run the timer at once, and at each full minute."""
+    while True:
+        minute = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime())
+        functions.send("timer", {"time": minute})
+        await asyncio.sleep(60 - time.time() % 60)
+
+
+def start_pollers(settings: FunctionSettings, functions: Functions) -> list["asyncio.Task[None]"]:
+    """Start a task for each queue that calls a function, and return the tasks."""
+    function_of_queue = {DELAY: "timer", FAILURES: "failures"}
+    if work_queue := settings.parameter("WorkQueueName"):
+        function_of_queue[work_queue] = "worker"
+    return [
+        asyncio.create_task(_poll(functions, queue, function))
+        for queue, function in function_of_queue.items()
+    ]
+
+
+async def _poll(functions: Functions, queue: str, function: str) -> None:
+    """Pass the messages of a queue to a function, in batches of ten."""
+    while True:
+        started_at = time.monotonic()
+        messages = services.receive(queue)
+        if messages:
+            await _deliver(functions, queue, function, messages)
+        else:
+            # Searching thousands of delayed messages takes long, so search less often.
+            await asyncio.sleep(max(_POLL_SECONDS, 20 * (time.monotonic() - started_at)))
+
+
+async def _deliver(functions: Functions, queue: str, function: str, messages: list[Any]) -> None:
+    """Pass a batch to a function. Messages that it doesn't accept go back to the queue."""
+    records = [_record(queue, message) for message in messages]
+    reply = await functions.invoke(function, {"Records": records})
+    if "errorType" in reply:
+        return
+    failures = (reply["result"] or {}).get("batchItemFailures", [])
+    failed_ids = {failure["itemIdentifier"] for failure in failures}
+    for message in messages:
+        if message.id not in failed_ids:
+            services.delete(queue, message)
+
+
+def _record(queue: str, message: Any) -> dict[str, Any]:
+    return {
+        "messageId": message.id,
+        "receiptHandle": message.receipt_handle,
+        "body": message.body,
+        "attributes": {"ApproximateReceiveCount": str(message.approximate_receive_count)},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
+        "awsRegion": REGION,
+    }

@@ -14,9 +14,9 @@ import pytest
 
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
+from job_runners.building.app_check import SHIPPED
 from job_runners.building.botocore_data import SERVICES
 from job_runners.building.build import ROOT, Target, build
-from job_runners.building.function_files import SHIPPED
 from job_runners.building.target import UnusableTarget, this_python
 
 # Bytes of the zip: what a cold start downloads.

@@ -12,8 +12,13 @@ from botocore.client import BaseClient
 
 from job_runners.building import deploy
 from job_runners.building.build import ROOT
-from job_runners.building.code_size import CodeTooLarge
-from job_runners.building.deploy import Deploy, UnusableEnvironment, app_template, main
+from job_runners.building.deploy import (
+    CodeTooLarge,
+    Deploy,
+    UnusableEnvironment,
+    app_template,
+    main,
+)
 from job_runners.building.template_file import parameter_names
 
 REGION = "us-east-1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from installed import run
-from job_runners.local.credentials import credentials
+from job_runners.local.run_folder import credentials
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e

@@ -16,7 +16,7 @@ from job_runners.cli.doctor.checks import examine
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
-from job_runners.local.credentials import credentials
+from job_runners.local.run_folder import credentials
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
 from stack_clients import session, stack_api

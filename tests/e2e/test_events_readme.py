@@ -23,8 +23,8 @@ from emulated_aws.emulator import stop_group
 from fake_docker import FakeDocker, fake_docker
 from following import upload_few
 from job_runners.building.build import ROOT, Target
-from job_runners.local import containers, env_file
-from job_runners.local.credentials import credentials
+from job_runners.local import options, run_folder
+from job_runners.local.run_folder import credentials
 from local_stack import BRIDGE, Local
 from runtime_emulator import runtime_emulator
 
@@ -73,7 +73,7 @@ def checkout(local: Local, tmp_path: Path) -> Iterator[Checkout]:
         config = re.sub(rf"{what}=[\w.]+", f"{what}={value}", config)
     (tmp_path / "samconfig.toml").write_text(config)
     (tmp_path / ".local").mkdir()
-    env_file.save(local.stack, tmp_path / ".local")
+    run_folder._save_env_files(local.stack, tmp_path / ".local")
     (tmp_path / ".aws-sam").mkdir()
     (tmp_path / ".aws-sam" / "build").symlink_to(local.tree.parent)
     with fake_docker() as docker:
@@ -90,7 +90,7 @@ def check(container: dict[str, Any], local: Local) -> None:
     assert container["HostConfig"]["ExtraHosts"] == ["host.docker.internal:host-gateway"]
     assert container["Image"].endswith(Target.this_machine().architecture)
     given = variables(container)
-    wanted = env_file.variables(local.stack) | credentials(local.stack).variables
+    wanted = run_folder.env_variables(local.stack) | credentials(local.stack).variables
     assert {name: given.get(name) for name in wanted} == wanted
     assert given["AWS_REGION"] == given["AWS_DEFAULT_REGION"] == local.stack.region
 
@@ -179,13 +179,13 @@ def _curl_of_the_readme(url: str) -> str:
 
 @pytest.mark.skipif(not BRIDGE, reason="Linux alone")
 def test_a_container_network_of_this_machine_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "_BRIDGES", ("lo", "none-of-this-name"))
-    assert containers.bridge_addresses() == ["127.0.0.1"]
+    monkeypatch.setattr(options, "_BRIDGES", ("lo", "none-of-this-name"))
+    assert options.bridge_addresses() == ["127.0.0.1"]
 
 
 def test_elsewhere_containers_reach_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    assert containers.bridge_addresses() == []
+    assert options.bridge_addresses() == []
 
 
 def _free_port() -> int:

@@ -18,8 +18,7 @@ import chatty_work
 from chatty_work import ANSWER, FORGED, SAID
 from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
-from job_runners.local.credentials import credentials
-from job_runners.local.env_file import variables
+from job_runners.local.run_folder import credentials, env_variables
 from jobs_command import PATIENCE, jobs
 from local_stack import Local
 from runtime_emulator import runtime_emulator
@@ -80,7 +79,7 @@ def dispatch(local: Local, code: str) -> str:
     """Run code that dispatches; return the id that it prints."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-        **variables(local.stack, host="127.0.0.1"),
+        **env_variables(local.stack, host="127.0.0.1"),
         **credentials(local.stack).variables,
         "AWS_DEFAULT_REGION": local.stack.region,
         "JOB_RUNNER": "lambda-async",
@@ -159,7 +158,7 @@ def test_a_tasks_lines_are_found_by_its_id(local: Local, worker: str) -> None:
 
 
 def test_under_sam_local_it_is_the_same(local: Local, tmp_path: Path) -> None:
-    given = variables(local.stack, host="127.0.0.1") | credentials(local.stack).variables
+    given = env_variables(local.stack, host="127.0.0.1") | credentials(local.stack).variables
     given |= {"JOBS_PACKAGES": WORK.stem, "PYTHONPATH": f"{local.tree}:{WORK.parent}"}
     job_id = dispatch(local, SAVED)
     log = tmp_path / "worker.log"

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 from browser import ARGUMENTS, Complaints, executable
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.guarded_app import HEALTH
-from job_runners.local.credentials import Credentials
+from job_runners.local.run_folder import Credentials
 from local_stack import BRIDGE, Enforcing, Local, roomy_home
 from stack_clients import session
 

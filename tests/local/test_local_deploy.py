@@ -13,7 +13,7 @@ from emulated_aws.deploy import STACK_NAME
 from fake_stack import OUTPUTS
 from job_runners.building import work_parameters as parameters
 from job_runners.building.build import ROOT
-from job_runners.local.credentials import Credentials
+from job_runners.local.run_folder import Credentials
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
 NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from job_runners.local import screen, services
+from job_runners.local import job_stream, services
 from job_runners.local.function_settings import FunctionSettings
-from job_runners.local.log_groups import MAX_LINES, LogGroups
+from job_runners.local.options import LocalProblem
 from job_runners.local.own_template import AppTemplate
-from job_runners.local.problem import LocalProblem
+from job_runners.local.services import MAX_LINES, LogGroups
 
 SETTINGS = FunctionSettings("local-tests", 4566)
 
@@ -140,11 +140,11 @@ def test_without_a_job_the_first_screen_says_how_to_write_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stack = SETTINGS.stack("key", "secret", {})
-    screen.suggest(stack, "http://page", [], {"jobs": [], "tasks": []}, keeps=False)
+    job_stream.suggest(stack, "http://page", [], {"jobs": [], "tasks": []}, keeps=False)
     shown = capsys.readouterr().out
     assert "has no jobs yet" in shown
     assert "job-runners new NAME" in shown
-    screen.suggest(stack, "http://page", [], {"jobs": ["read_list"], "tasks": []}, keeps=True)
+    job_stream.suggest(stack, "http://page", [], {"jobs": ["read_list"], "tasks": []}, keeps=True)
     shown = capsys.readouterr().out
     assert "job-runners types read_list" in shown
     assert "job-runners new NAME" not in shown

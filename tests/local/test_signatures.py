@@ -10,7 +10,7 @@ import botocore.auth
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4QueryAuth
 
-from job_runners.local.signatures import Request, RequestRefused, check, is_signed
+from job_runners.local.guard import Request, RequestRefused, check, is_signed
 from signed_requests import KEY, SECRET, signed
 
 

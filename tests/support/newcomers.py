@@ -113,7 +113,7 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
 
 def give_downloads(found: Newcomer) -> None:
     """Give a person what the first build and run would download."""
-    code = "from job_runners.building.environments import tools_folder; print(tools_folder())"
+    code = "from job_runners.building.sam import tools_folder; print(tools_folder())"
     words = [str(found.python), "-P", "-c", code]
     said = subprocess.check_output(words, env=found.environment, cwd=found.folder, text=True)
     tools = Path(said.strip()).parent

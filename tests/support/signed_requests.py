@@ -6,7 +6,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from job_runners.local.signatures import Request
+from job_runners.local.guard import Request
 
 KEY, SECRET = "LOCALKEY", "secret"
 HOST = "127.0.0.1:4566"

@@ -20,8 +20,8 @@ from job_runners.building.sam_folder import write_sam_folder
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import configured_name
-from job_runners.local.credentials import Credentials
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
+from job_runners.local.run_folder import Credentials
 from stack_clients import session
 
 # The same name as on AWS, so that a product calls both stacks with the same code.

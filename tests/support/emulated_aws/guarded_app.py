@@ -7,8 +7,14 @@ port.
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from job_runners.local.guard import MAX_UNCHECKED, Guard, Head, body_too_large, error_response
-from job_runners.local.signatures import RequestRefused
+from job_runners.local.guard import (
+    MAX_UNCHECKED,
+    Guard,
+    Head,
+    RequestRefused,
+    body_too_large,
+    error_response,
+)
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
