@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks.environment import PROGRAMS
 from benchmarks.fresh_process import Cost, Program, compare
-from job_runners.building.build import Target, build
+from job_runners.building.build import build
+from job_runners.building.samconfig import Target
 from job_runners.places import CODE
 
 _CLIENTS = "from job_runners.aws.clients import client; client('dynamodb'); client('lambda')"

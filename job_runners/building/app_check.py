@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, how_to_add
-from job_runners.building.work_parameters import work_variables
+from job_runners.building.samconfig import work_variables
 from job_runners.places import relative_path
 
 # The folder of a function's code on AWS. Tracebacks of compiled code have paths in this folder.

@@ -22,7 +22,7 @@ from job_runners.building.app_folder import (
     find_app_folder,
     uses_uv,
 )
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from job_runners.building.uv import uv, uv_command, with_advice
 from job_runners.errors import JobRunnersError
 from job_runners.places import DATA, ROOT

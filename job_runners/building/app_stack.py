@@ -5,8 +5,6 @@ the workers' permissions. It is deployed first. If our template has a parameter 
 output, such as WorkerPolicyArn, the output becomes the parameter's value.
 """
 
-import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import UnusableAppFolder
+from job_runners.building.samconfig import DEFAULT, SamConfig, config_env_option, overrides_option
 from job_runners.building.template_file import parameter_names, section_names
 
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
 _CONFIG = "own.samconfig.toml"
 _POLICY = "WorkerPolicyArn"  # the names of the parameters for workers' policies end in this
-_OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # one NAME=VALUE of a string with several
-DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
 
@@ -49,9 +46,9 @@ class AppStack:
         it has none for our environment.
         """
         file = self.template.with_name(_CONFIG)
-        config = tomllib.loads(file.read_text()) if file.exists() else {}
-        environment = self.environment if self.environment in config else DEFAULT
-        options = ["--config-file", str(file)] if config else []
+        config = SamConfig(file)
+        environment = self.environment if self.environment in config.environments() else DEFAULT
+        options = ["--config-file", str(file)] if config.content else []
         options += config_env_option(environment)
         sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *options])
         options += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
@@ -60,7 +57,7 @@ class AppStack:
         if OUR_STACK_NAME in parameter_names(self.template):
             # The option replaces the file's parameters, so it must repeat them.
             our_parameter = f"{OUR_STACK_NAME}={self.our_name}"
-            options += overrides_option([our_parameter, *overrides(config, environment)])
+            options += overrides_option([our_parameter, *config.overrides(environment)])
         sam(["deploy", *options])
         (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         return stack_outputs(stack)
@@ -99,34 +96,3 @@ def check_policies(template: Path, our_template: Path) -> None:
         raise UnusableAppFolder(
             f"{template}: the output {output} is the policy of no worker. {hint}"
         )
-
-
-def overrides(config: Mapping[str, Any], environment: str = DEFAULT) -> list[str]:
-    """Return the parameters that a samconfig sets for a deploy, each as NAME=VALUE."""
-    all_overrides: list[str] = []
-    for command in ("global", "deploy"):
-        table = config.get(environment, {}).get(command, {}).get("parameters", {})
-        match table.get("parameter_overrides", []):
-            case str(text):
-                all_overrides += _OVERRIDE.findall(text)
-            case dict(pairs):
-                all_overrides += [f"{name}={value}" for name, value in pairs.items()]
-            case items:
-                all_overrides += items
-    return all_overrides
-
-
-def override_values(config: Mapping[str, Any], environment: str = DEFAULT) -> dict[str, str]:
-    """Return the same parameters as a dictionary, whose values have no quotes."""
-    pairs = (override.partition("=") for override in overrides(config, environment))
-    return {name: value.strip('"') for name, _, value in pairs}
-
-
-def config_env_option(environment: str) -> list[str]:
-    """Return sam's option for an environment of its configuration file."""
-    return [] if environment == DEFAULT else ["--config-env", environment]
-
-
-def overrides_option(parameters: Sequence[str]) -> list[str]:
-    """Return sam's option for parameters. It replaces those of the configuration file."""
-    return ["--parameter-overrides", *parameters] if parameters else []

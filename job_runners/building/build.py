@@ -6,19 +6,17 @@ FOLDER
 """
 
 import argparse
-import compileall
 import hashlib
 import os
+import py_compile
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
-from py_compile import PycInvalidationMode
 
-from job_runners.building.app_check import HANDLERS, SHIPPED, check_imports
+from job_runners.building.app_check import HANDLERS, SHIPPED, TASK_ROOT, check_imports
 from job_runners.building.app_folder import (
     AppFolder,
     UnusableAppFolder,
@@ -34,20 +32,19 @@ from job_runners.building.app_requirements import (
 )
 from job_runners.building.botocore_data import SERVICES, move_to_cache, services_in
 from job_runners.building.prune import prune
-from job_runners.building.target import ROOT, Target
+from job_runners.building.samconfig import SAMCONFIG, Target
 from job_runners.building.uv import uv, with_advice
 from job_runners.errors import JobRunnersError
-from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, relative_path
+from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, ROOT, relative_path
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
-__all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
-
 CACHE = BUILD_CACHE
-LOCK = OUR_LOCK
 # How dependencies are installed depends on these files, so a change of one needs new folders.
-_INSTALLERS = tuple(
-    Path(__file__).with_name(f"{name}.py") for name in ("botocore_data", "build", "prune", "target")
-)
+_INSTALLERS = ("botocore_data.py", "build.py", "prune.py", "samconfig.py")
+
+
+class DoesNotCompile(JobRunnersError):
+    """A file of the app can't be compiled. The message has the line and the mistake."""
 
 
 class DependenciesNotInstalled(JobRunnersError):
@@ -99,20 +96,44 @@ def _add_sources(folder: Path, app: AppFolder | None) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
-        try:
-            compile_sources(folder, folder / name)
-        except DoesNotCompile as error:
-            raise DoesNotCompile(first_mistake(source) or str(error)) from None
+        _compile(folder, folder / name, source)
     packages = app.packages if app else ()
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{name}\n" for name in packages))
     build_id = _build_id(folder, list(sources), app)
     (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
 
 
+def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
+    """Compile a file or a folder of a tree, which was copied from `source`.
+
+    Raises DoesNotCompile for a mistake in the source. Without a source, such files stay without
+    bytecode, as with pip: some packages have files for other Pythons. The bytecode is unchecked:
+    Python would otherwise compare it with the sources' times, which zipping changes.
+    """
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    for file in filter(Path.is_file, files):
+        try:
+            py_compile.compile(
+                str(file),
+                dfile=f"{TASK_ROOT}/{file.relative_to(tree)}",  # builds of equal sources are equal
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+        except py_compile.PyCompileError as problem:
+            if source:
+                error = problem.exc_value
+                place = relative_path(source / file.relative_to(path))
+                line = getattr(error, "lineno", None)
+                raise DoesNotCompile(
+                    f"{place}:{line}: {type(error).__name__}: {getattr(error, 'msg', error)}. "
+                    "Correct that line"
+                ) from None
+
+
 def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
     """Return a hash of these files and folders of a tree, and of the locks of its dependencies."""
     digest = hashlib.sha256()
-    for lock in (LOCK, app.lock if app else None):
+    for lock in (OUR_LOCK, app.lock if app else None):
         digest.update(lock.read_bytes() if lock and lock.exists() else b"\0")
     for name in sorted(names):
         source = folder / name
@@ -133,7 +154,7 @@ def _add_entry_points(folder: Path) -> None:
     for name in HANDLERS:
         text = f"from job_runners.handlers.{name} import handler as handler\n"
         (handlers / f"{name}.py").write_text(text)
-    compile_sources(folder, handlers)
+    _compile(folder, handlers)
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
@@ -144,7 +165,7 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
         services = SERVICES | app.services | services_in(app.sources.values())
     digest = hashlib.sha256(pins.encode())
     for file in _INSTALLERS:
-        digest.update(file.read_bytes())
+        digest.update(Path(__file__).with_name(file).read_bytes())
     digest.update(f"{target} {sys.version} {sorted(services)} {app is None}".encode())
     cached = CACHE / f"{target.architecture}-{target.python_runtime}-{digest.hexdigest()[:16]}"
     if not cached.exists():
@@ -153,9 +174,7 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
             folder = Path(scratch) / "tree"
             _install(target, folder, pins, app)
             prune(folder, services, has_app=app is not None)
-            # Some packages have files for other Pythons. They stay without bytecode, as with pip.
-            with suppress(DoesNotCompile):
-                compile_sources(folder, folder)
+            _compile(folder, folder)
             move_to_cache(folder, cached)
     if app:
         _check_names(cached, app)
@@ -198,7 +217,7 @@ def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> 
     if process.returncode != 0:
         output = with_advice(process.stderr, platform=target.description)
         raise DependenciesNotInstalled(
-            f"The packages in {app.lock if app else LOCK} can't be installed for "
+            f"The packages in {app.lock if app else OUR_LOCK} can't be installed for "
             f"{target.description}:\n{output}"
         )
 
@@ -224,7 +243,7 @@ def main() -> int:
         "folder", type=Path, nargs="?", help="where to build; without it, only check your code"
     )
     parser.add_argument("--for", dest="target", choices=["samconfig", "machine"])
-    parser.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
+    parser.add_argument("--samconfig", type=Path, default=SAMCONFIG)
     options = parser.parse_args()
     try:
         app = find_app_folder()
@@ -242,50 +261,6 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-_TASK_ROOT = "/var/task"  # where functions find their code
-
-
-class DoesNotCompile(JobRunnersError):
-    """A file can't be compiled."""
-
-
-def compile_sources(tree: Path, path: Path) -> None:
-    """Compile a file or a folder of a tree.
-
-    Raises DoesNotCompile if a file doesn't compile, after compiling the others. The bytecode is
-    unchecked: Python would otherwise compare it with the sources' times, which zipping changes.
-    """
-    compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
-    is_compiled = compile_path(
-        path,
-        quiet=2,  # the caller reports the file
-        stripdir=str(tree),  # so that builds of the same sources are equal
-        prependdir=_TASK_ROOT,
-        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not is_compiled:
-        raise DoesNotCompile(f"{path} does not compile")
-
-
-def first_mistake(source: Path) -> str | None:
-    """Return the file, the line and the error of the first file that doesn't compile.
-
-    Return None if all files compile on this Python.
-    """
-    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
-    for file in files:
-        try:
-            compile(file.read_bytes(), file, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None)
-            reason = error.msg if isinstance(error, SyntaxError) else str(error)
-            place = relative_path(file)
-            if line:
-                place = f"{place}:{line}"
-            return f"{place}: {type(error).__name__}: {reason}. Correct that line"
-    return None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import argparse
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +19,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from job_runners.building.app_folder import CONFIG, UnusableAppFolder, find_app_folder, read_workers
 from job_runners.building.app_stack import (
-    DEFAULT,
     AppStack,
-    config_env_option,
     outputs_for_our_template,
-    override_values,
-    overrides,
-    overrides_option,
     stack_outputs,
 )
-from job_runners.building.build import ROOT
 from job_runners.building.sam import tools_folder
+from job_runners.building.samconfig import (
+    DEFAULT,
+    SAMCONFIG,
+    SamConfig,
+    config_env_option,
+    overrides_option,
+)
 from job_runners.errors import JobRunnersError
+from job_runners.places import ROOT
 
 _BUILD_PARAMETERS = ("Architecture", "PythonRuntime")
 
@@ -46,7 +47,7 @@ class Deploy:
 
     sam: Path
     region: str
-    config: Path = ROOT / "samconfig.toml"
+    config: Path = SAMCONFIG
     built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"  # our template
     app_folder: Path = ROOT / ".aws-sam" / "app"  # the build of the app's template
     environment: str = DEFAULT  # sam reads the tables of this environment in `config`
@@ -58,16 +59,15 @@ class Deploy:
         """
         if self.environment == DEFAULT:
             return
-        config = tomllib.loads(self.config.read_text())
+        config = SamConfig(self.config)
         table = f"[{self.environment}.global.parameters]"
-        if "stack_name" not in _global_parameters(config, self.environment):
+        if not config.stack_name(self.environment):
             raise UnusableEnvironment(
                 f"{self.config} has no table {table} with a stack_name. Copy "
                 f"[{DEFAULT}.global.parameters] and [{DEFAULT}.deploy.parameters] into this table, "
                 "and change what differs."
             )
-        build_values = override_values(config)
-        values = override_values(config, self.environment)
+        build_values, values = config.values(), config.values(self.environment)
         for name in _BUILD_PARAMETERS:
             if build_values.get(name) != values.get(name):
                 raise UnusableEnvironment(
@@ -94,11 +94,9 @@ class Deploy:
 
     def _warn_of_removed_classes(self) -> None:
         """Warn if this deploy deletes the functions of worker classes."""
-        config = tomllib.loads(self.config.read_text())
-        name = _global_parameters(config, self.environment).get("stack_name", "")
-        cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
+        name = SamConfig(self.config).stack_name(self.environment)
         try:
-            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+            (stack,) = self._cloudformation().describe_stacks(StackName=name)["Stacks"]
         except (BotoCoreError, ClientError):  # the stack is new, or sam will explain the error
             return
         deployed_classes = stack_outputs(stack).get("WorkerClasses", "").split(",")
@@ -118,24 +116,25 @@ class Deploy:
         The list is empty if our stack uses none of the outputs. sam then reads all parameters from
         samconfig.toml.
         """
-        config = tomllib.loads(self.config.read_text())
-        our_name = _global_parameters(config, self.environment)["stack_name"]
-        app = AppStack(template, our_name, self.environment)
+        config = SamConfig(self.config)
+        app = AppStack(template, config.stack_name(self.environment), self.environment)
         _say(f"Deploying {template} as {app.name} first")
-        cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
-        outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
-        configured = override_values(config, self.environment)
+        outputs = app.deploy(self._run, self._cloudformation(), self.app_folder, ["--resolve-s3"])
+        configured = config.values(self.environment)
         for name in sorted(configured.keys() & outputs.keys()):
             value, unused_value = configured[name], outputs[name]
             _say(f"Using {name}={value} from samconfig.toml, not {unused_value} from {app.name}")
         new_parameters = outputs_for_our_template(outputs, self.built, configured)
         if not new_parameters:
             return []
-        parameters = overrides(config, self.environment)
+        parameters = config.overrides(self.environment)
         for name, value in new_parameters.items():
             _say(f"Using {name}={value} from {app.name}")
             parameters.append(f'{name}="{value}"')
         return parameters
+
+    def _cloudformation(self) -> Any:
+        return boto3.Session(region_name=self.region).client("cloudformation")
 
     def _run(self, arguments: Sequence[str]) -> None:
         # sam finds the tools that build the app's own functions in its own folder.
@@ -146,11 +145,6 @@ class Deploy:
             env={"SAM_CLI_TELEMETRY": "0", **os.environ, "PATH": path},
             check=True,
         )
-
-
-def _global_parameters(config: dict[str, Any], environment: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = config.get(environment, {}).get("global", {}).get("parameters", {})
-    return parameters
 
 
 def _say(text: str) -> None:

@@ -55,8 +55,8 @@ def _write(folder: Path, package: str, name: str) -> NewJob:
     entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
     values = {
         "name": name,
-        "model": _camel_case(name),
-        "title": _title(name),
+        "model": "".join(part.capitalize() for part in name.split("_")),
+        "title": name.replace("_", " ").strip().capitalize(),
         "entry": entry,
         "test": f"{COMMAND} test",
     }
@@ -109,61 +109,48 @@ def _default_package(folder: Path) -> str:
     return _DEFAULT_PACKAGE if package_name_problem(folder_name) else folder_name
 
 
-def _camel_case(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").strip().capitalize()
-
-
-_INDENT = "    "
-
-
 def add_entry(source: str, entry: str) -> str | None:
     """Return the source with the line `entry` as the first entry of JOBS.
 
     Return None if that isn't safe, because JOBS isn't one literal dictionary or the file doesn't
     import the classes in the entry.
     """
-    statements = list(re.finditer(r"^JOBS\b[^=\n]*=\s*", source, re.MULTILINE))
+    table = _table(source)
     classes = set(re.findall(r"\b[A-Z]\w+(?=\()", entry))
-    if len(statements) != 1 or not classes <= _imported_names(source):
+    if table is None or not classes <= _imported_names(source):
         return None
-    after_brace = statements[0].end() + 1
-    before, after = source[:after_brace], source[after_brace:]
-    rest_of_line, line_break, below = after.partition("\n")
-    code, _, _comment = rest_of_line.partition("#")
-    if line_break and not code.strip():
-        changed = f"{before}{rest_of_line}\n{_INDENT}{entry}\n{below}"
+    lines = source.splitlines(keepends=True)
+    line = lines[table.lineno - 1].encode()
+    brace_end = table.col_offset + 1  # in bytes
+    before, after = line[:brace_end].decode(), line[brace_end:].decode()
+    new_line = f"    {entry}\n"
+    if not after.partition("#")[0].strip():
+        lines[table.lineno - 1] += new_line
     else:
-        indent = "" if after.startswith("}") else _INDENT
-        changed = f"{before}\n{_INDENT}{entry}\n{indent}{after}"
-    # If the new source is wrong in any way, it has no additional key.
-    return changed if len(_keys(changed)) == len(_keys(source)) + 1 else None
+        indent = "" if after.startswith("}") else "    "
+        lines[table.lineno - 1] = f"{before}\n{new_line}{indent}{after}"
+    return "".join(lines)
 
 
 def literal_keys(source: str) -> set[str]:
     """Return the keys of JOBS that are literals."""
-    return {str(key.value) for key in _keys(source) if isinstance(key, ast.Constant)}
+    table = _table(source)
+    keys = table.keys if table else []
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
 
 
-def _keys(source: str) -> list[ast.expr | None]:
-    keys: list[ast.expr | None] = []
-    for statement in _statements(source):
-        if not isinstance(statement, ast.Assign | ast.AnnAssign):
-            continue
-        if isinstance(statement.value, ast.Dict) and ast.unparse(statement).startswith("JOBS"):
-            keys += statement.value.keys
-    return keys
+def _table(source: str) -> ast.Dict | None:
+    """Return the dictionary JOBS, or None unless one statement alone defines it as a literal."""
+    statements = [each for each in _statements(source) if re.match(r"JOBS\b", ast.unparse(each))]
+    match statements:
+        case [ast.Assign(value=ast.Dict() as table) | ast.AnnAssign(value=ast.Dict() as table)]:
+            return table
+    return None
 
 
 def _imported_names(source: str) -> set[str]:
-    names: set[str] = set()
-    for statement in _statements(source):
-        if isinstance(statement, ast.ImportFrom):
-            names |= {alias.asname or alias.name for alias in statement.names}
-    return names
+    imports = [each for each in _statements(source) if isinstance(each, ast.ImportFrom)]
+    return {alias.asname or alias.name for each in imports for alias in each.names}
 
 
 def _statements(source: str) -> list[ast.stmt]:

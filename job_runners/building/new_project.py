@@ -12,7 +12,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 from job_runners import __version__
 from job_runners.building.app_folder import UnusableAppFolder, package_name_problem
 from job_runners.building.new_job import fill_template, new_job
-from job_runners.building.target import this_python
+from job_runners.building.samconfig import this_python
 from job_runners.building.uv import uv, uv_command, with_advice
 from job_runners.places import CODE
 

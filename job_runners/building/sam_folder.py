@@ -8,16 +8,12 @@ files in its top folder. python -m job_runners.building.sam_folder prints the te
 import hashlib
 import shutil
 import sys
-import tomllib
-from collections.abc import Mapping
 from difflib import unified_diff
 from pathlib import Path
-from typing import Any
 
 from job_runners import __version__
 from job_runners.building.app_folder import CONFIG, UnusableAppFolder, class_place, read_workers
-from job_runners.building.app_stack import override_values
-from job_runners.building.target import Target
+from job_runners.building.samconfig import SAMCONFIG, SamConfig, Target
 from job_runners.building.template_file import parameter_names
 from job_runners.places import CODE, COMMAND, DATA, PROJECT, ROOT, variables
 
@@ -48,34 +44,29 @@ def check_parameters(template: Path) -> None:
     Raises UnusableTarget if the file names no target. Raises UnusableAppFolder if the template
     lacks a parameter that the file sets, or if a stack's name is too long.
     """
-    file = ROOT / "samconfig.toml"
-    Target.from_samconfig(file)
-    config = tomllib.loads(file.read_text(encoding="utf-8"))
-    _check_stack_names(file, config)
+    Target.from_samconfig()
+    config = SamConfig()
+    _check_stack_names(config)
     names: set[str] = set()
-    for environment, table in config.items():
-        if isinstance(table, dict):
-            names |= override_values(config, environment).keys()
+    for environment in config.environments():
+        names |= config.values(environment).keys()
     if unknown := sorted(names - parameter_names(template) - _BUILD_PARAMETERS):
         raise UnusableAppFolder(
-            f"{file} sets {', '.join(unknown)}, which the template doesn't have. Remove it: Job "
-            "Runners never changes this file"
+            f"{SAMCONFIG} sets {', '.join(unknown)}, which the template doesn't have. Remove it: "
+            "Job Runners never changes this file"
         )
 
 
-def _check_stack_names(file: Path, config: Mapping[str, Any]) -> None:
+def _check_stack_names(config: SamConfig) -> None:
     workers = read_workers(ROOT / CONFIG)
-    for table in config.values():
-        if not isinstance(table, dict):
-            continue
-        stack = table.get("global", {}).get("parameters", {}).get("stack_name", "")
+    for environment in config.environments():
         for name in workers:
-            function = f"{stack}-worker-{name}"
+            function = f"{config.stack_name(environment)}-worker-{name}"
             if len(function) > _MAX_FUNCTION_NAME:
                 raise UnusableAppFolder(
                     f"{class_place(ROOT / CONFIG, name)}: the function of this worker class would "
                     f"be named {function}, which has {len(function)} characters. Lambda allows "
-                    f"{_MAX_FUNCTION_NAME}. Shorten the class's name, or stack_name in {file}"
+                    f"{_MAX_FUNCTION_NAME}. Shorten the class's name, or stack_name in {SAMCONFIG}"
                 )
 
 

@@ -6,12 +6,10 @@ project or checkout where the command runs.
 
 import os
 import shutil
-import tomllib
 from pathlib import Path
 
-from job_runners.building.app_stack import override_values
+from job_runners.building.samconfig import SAMCONFIG, SamConfig, Target
 from job_runners.building.smoke_work import MEMORY_MB, TIMEOUT
-from job_runners.building.target import ROOT, Target
 from job_runners.settings import BUILD_ID_FILE
 
 TAG = "job-runners-smoke"  # the stack's. `job-runners smoke --remove` removes only tagged stacks
@@ -36,17 +34,17 @@ tags = "{tag}=true"
 """
 
 
-def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -> None:
+def write(folder: Path, stack: str, samconfig: Path = SAMCONFIG) -> None:
     """Write the project into an existing folder. `stack` is its stack's name.
 
     Raises UnusableTarget.
     """
     target = Target.from_samconfig(samconfig)
-    config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
+    config = SamConfig(samconfig)
     parameters = [*target.parameter_overrides, "DeletionProtection=false"]
-    if boundary := override_values(config).get("PermissionsBoundary"):
+    if boundary := config.values().get("PermissionsBoundary"):
         parameters.append(f"PermissionsBoundary={boundary}")
-    bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")
+    bucket = config.parameters("default", "deploy").get("s3_bucket")
     if url := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator, which the functions call too
         parameters.append(f"AwsEndpointUrl={url}")
     text = _SAMCONFIG.format(

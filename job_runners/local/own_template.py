@@ -5,14 +5,14 @@ parameters of our template.
 """
 
 import re
-import tomllib
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.app_stack import OUR_STACK_NAME, override_values
+from job_runners.building.app_stack import OUR_STACK_NAME
+from job_runners.building.samconfig import SamConfig
 from job_runners.building.template_file import Resolver, Unresolved, read_template
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_settings import FunctionSettings
@@ -44,9 +44,7 @@ class AppTemplate:
             self._resources: dict[str, Any] = dict(self._template["Resources"])
         except (UnusableAppFolder, TypeError, KeyError, ValueError) as error:
             raise LocalProblem(f"{path} can't be read as a template: {error}") from None
-        config = path.with_name("own.samconfig.toml")
-        values = override_values(tomllib.loads(config.read_text())) if config.exists() else {}
-        values |= {
+        values = SamConfig(path.with_name("own.samconfig.toml")).values() | {
             "AWS::AccountId": ACCOUNT,
             "AWS::Region": REGION,
             "AWS::StackName": f"{settings.name}-app",

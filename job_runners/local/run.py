@@ -59,7 +59,7 @@ def _run_with_errors_shown() -> int:
 
 def _run(options: "Options", status: "Status") -> None:
     from job_runners.building.app_folder import find_app_folder
-    from job_runners.building.work_parameters import work_parameters
+    from job_runners.building.samconfig import work_parameters
     from job_runners.cli.target import configured_name
     from job_runners.local.function_settings import FunctionSettings
     from job_runners.local.options import bridge_addresses

@@ -4,18 +4,15 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_pools import Functions
-from job_runners.local.function_process import kind_of
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.guard import Head
 from job_runners.local.services import Response
 
-_RUNTIME = {"CodeSha256": "local", "Runtime": "python3", "Architectures": ["local"], "Version": "1"}
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -31,19 +28,13 @@ class StackCalls:
         self, service: str, head: Head, headers: Mapping[str, str], body: bytes
     ) -> Response | None:
         """Return the response to a call, or None if the call is for another service."""
-        parts = [unquote(part) for part in head.path.split("/")]
         if service == "cloudformation":
             return self._cloudformation(dict(parse_qsl(body.decode())))
         if service != "lambda":
             return None
-        match parts:
+        match head.path.split("/"):
             case ["", _, "functions", name, "invocations"]:
-                return await self._invoke(name, headers, body)
-            case ["", _, "functions", name, "configuration"] if function := self._function(name):
-                return 200, _JSON, json.dumps(self._configuration(function)).encode()
-            case ["", _, "functions", name, "aliases", alias] if self._function(name):
-                content = {"Name": alias, "FunctionVersion": "1", "RoutingConfig": {}}
-                return 200, _JSON, json.dumps(content).encode()
+                return await self._invoke(unquote(name), headers, body)
         return _not_found(head.path)
 
     def _function(self, name: str) -> str | None:
@@ -64,21 +55,6 @@ class StackCalls:
         if "errorType" in reply:
             return 200, {**_JSON, "X-Amz-Function-Error": "Unhandled"}, json.dumps(reply).encode()
         return 200, _JSON, json.dumps(reply["result"]).encode()
-
-    def _configuration(self, function: str) -> dict[str, Any]:
-        settings = self._settings
-        group = {"LogFormat": "JSON", "LogGroup": settings.log_group(function)}
-        return {
-            **_RUNTIME,
-            "FunctionName": settings.physical_name(function),
-            "FunctionArn": settings.arn(function),
-            "Handler": f"handlers.{kind_of(function)}.handler",
-            "Timeout": settings.timeout(function),
-            "MemorySize": settings.memory(function),
-            "Environment": {"Variables": settings.environment(function)},
-            "LoggingConfig": group,
-            "State": "Active",
-        }
 
     def _cloudformation(self, call: Mapping[str, str]) -> Response:
         operation, name = call.get("Action", ""), call.get("StackName", "")

@@ -11,7 +11,8 @@ import pytest
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
 from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.build import DoesNotCompile, Target, _dependencies, build, check
+from job_runners.building.build import DoesNotCompile, _dependencies, build, check
+from job_runners.building.samconfig import SAMCONFIG, Target
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
 _RUN = """
@@ -123,7 +124,7 @@ def test_the_command_says_it_without_a_traceback(
 ) -> None:
     write_app(tmp_path / "app", {"requirements.txt": "iniconfig\n"})
     monkeypatch.setenv("JOBS_PROJECT", str(tmp_path / "app"))
-    options = ["--samconfig", str(job_runners.building.build.ROOT / "samconfig.toml")]
+    options = ["--samconfig", str(SAMCONFIG)]
     shown = subprocess.run(
         [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree"), *options],
         capture_output=True,

@@ -9,7 +9,7 @@ from app_folders import TABLE, write_app
 from job_runners.building import build
 from job_runners.building.app_check import check_imports
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from newcomers import Newcomer
 
 LISTS = """

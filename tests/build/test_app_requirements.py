@@ -15,7 +15,8 @@ from in_project import jobs
 from job_runners.building import build
 from job_runners.building.app_folder import AppFolder
 from job_runners.building.app_requirements import OUR_LOCK, function_pins, project_pins, split_pins
-from job_runners.building.target import ROOT, Target
+from job_runners.building.samconfig import Target
+from job_runners.places import ROOT
 from package_index import PASSWORD, USER, PackageIndex, package_index, write_wheel
 
 ARM = Target("arm64", "python3.13")

@@ -11,7 +11,6 @@ import pytest
 from botocore.client import BaseClient
 
 from job_runners.building import deploy
-from job_runners.building.build import ROOT
 from job_runners.building.deploy import (
     CodeTooLarge,
     Deploy,
@@ -20,6 +19,7 @@ from job_runners.building.deploy import (
     main,
 )
 from job_runners.building.template_file import parameter_names
+from job_runners.places import ROOT
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"

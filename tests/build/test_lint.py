@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from job_runners.building import sam
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from newcomers import Newcomer
 
 BAD = "Resources:\n  Reports:\n    Type: AWS::SQS::Queue\n    Properties: {Nmae: reports}\n"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from expanded_template import deployed_from
-from job_runners.building import work_parameters
+from job_runners.building import samconfig
 from job_runners.building.worker_classes import add_worker_functions
 from job_runners.local import services
 from job_runners.local.function_settings import VISIBILITY_SECONDS, FunctionSettings
@@ -101,5 +101,5 @@ def test_the_queues_are_those_of_the_template() -> None:
 
 
 def test_a_run_follows_only_parameters_of_the_template() -> None:
-    followed = {*work_parameters._VARIABLES, *work_parameters._ONLY_FOR_STACKS}
+    followed = {*samconfig._VARIABLES, *samconfig._ONLY_FOR_STACKS}
     assert followed <= FunctionSettings(NAME, PORT).parameter_names

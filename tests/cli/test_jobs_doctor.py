@@ -62,7 +62,6 @@ def test_with_legacy_it_looks_at_the_api_function_for_what_it_asks_of_a_worker(
 ) -> None:
     api = WORKER_ALIAS.replace("worker", "api")
     everywhere("JOB_RUNNER", "legacy")(account)
-    everywhere("API_RUNS_WORK", "true")(account)
     everywhere("WORKER_LAMBDA_FUNCTION_NAME", api)(account)
     account.outputs["WorkerFunctionArn"] = api
     account.event_configs["api:live"] = account.event_configs.pop("worker:live")

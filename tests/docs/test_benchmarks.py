@@ -9,7 +9,7 @@ import pytest
 from benchmarks.bounds import exceeds
 from benchmarks.cold_start import AT_MOST, above
 from benchmarks.fresh_process import Cost
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 
 @pytest.mark.more

@@ -8,8 +8,8 @@ import pytest
 
 from emulated_aws.emulator import tool
 from following import follow
-from job_runners.building.build import Target as Machine
 from job_runners.building.deploy import Deploy
+from job_runners.building.samconfig import Target as Machine
 from job_runners.cli.app_config import AppConfig
 from job_runners.cli.doctor.check import Verdict
 from job_runners.cli.doctor.checks import examine

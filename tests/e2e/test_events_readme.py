@@ -22,9 +22,10 @@ import pytest
 from emulated_aws.emulator import stop_group
 from fake_docker import FakeDocker, fake_docker
 from following import upload_few
-from job_runners.building.build import ROOT, Target
+from job_runners.building.samconfig import Target
 from job_runners.local import options, run_folder
 from job_runners.local.run_folder import credentials
+from job_runners.places import ROOT
 from local_stack import BRIDGE, Local
 from runtime_emulator import runtime_emulator
 

@@ -16,9 +16,9 @@ import pytest
 
 import chatty_work
 from chatty_work import ANSWER, FORGED, SAID
-from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
 from job_runners.local.run_folder import credentials, env_variables
+from job_runners.places import ROOT
 from jobs_command import PATIENCE, jobs
 from local_stack import Local
 from runtime_emulator import runtime_emulator

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from emulated_aws.emulator import Emulator, emulator
-from job_runners.building.build import Target
+from job_runners.building.samconfig import Target
 from job_runners.places import CODE
 from newcomers import Newcomer
 from stack_clients import session

@@ -16,7 +16,7 @@ import pytest
 from emulated_aws.deploy import build, deploy
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import restore_settings
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack

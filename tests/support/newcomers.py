@@ -15,7 +15,8 @@ import pytest
 from installed import build_wheel, pip
 from job_runners import __version__
 from job_runners.building.app_folder import AppFolder
-from job_runners.building.build import CACHE, Target, _dependencies
+from job_runners.building.build import CACHE, _dependencies
+from job_runners.building.samconfig import Target
 from job_runners.places import CODE as ROOT
 from package_index import index_of_this_environment
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from emulated_aws.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from job_runners.building.app_stack import AppStack, outputs_for_our_template
-from job_runners.building.build import ROOT, Target
 from job_runners.building.sam_folder import write_sam_folder
+from job_runners.building.samconfig import Target
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import configured_name
 from job_runners.local.options import LocalProblem
 from job_runners.local.run_folder import Credentials
+from job_runners.places import ROOT
 from stack_clients import session
 
 # The same name as on AWS, so that a product calls both stacks with the same code.
