@@ -18,9 +18,15 @@ import sys
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from job_runners.local.function_settings import FunctionSettings
+from job_runners.local.options import Options
+from job_runners.local.run_folder import Credentials
+from job_runners.places import variables
 
 _MAX_REPLY = 2**26  # bytes
 _MAX_LINE = 2**20  # bytes of a log line, as in CloudWatch
@@ -156,11 +162,6 @@ class TemplateProcess:
     def _end_error(self) -> _ProcessEnded:
         return _ProcessEnded("Runtime.ExitError", "The template process has ended")
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the template process has ended."""
-        return self.ended.done()
-
     def retire(self) -> None:
         """End the template process as soon as the processes that it created have ended."""
         self._is_retired = True
@@ -180,6 +181,44 @@ class TemplateProcess:
             self._process.wait()
 
 
+def template_launcher(
+    settings: FunctionSettings,
+    credentials: Credentials,
+    options: Options,
+    folder: Path,
+    home: Path,
+) -> Callable[[], TemplateProcess]:
+    """Return a function that starts importing the code as it is then.
+
+    The processes run in `folder`, and write temporary files only below `home`.
+    """
+    environments = {
+        function: settings.environment(function) | settings.lambda_environment(function)
+        for function in settings.functions
+    }
+    # The import runs with the variables of all functions. A function's process then gets the values
+    # of its function. A variable that this function lacks is empty, which is like a missing one.
+    all_variables: dict[str, str] = {}
+    for environment in environments.values():
+        all_variables |= environment
+    no_values = dict.fromkeys(all_variables, "")
+    start = {
+        "environments": {name: no_values | values for name, values in environments.items()},
+        "creates": options.processes,
+        "import_seconds": options.import_seconds,
+    }
+    # As in a build, no module can read the app settings when it is imported.
+    del all_variables["APP_SETTINGS_PATH"]
+    temporary = home / "tmp"
+    temporary.mkdir()
+    local = {"TMPDIR": str(temporary), "WORKER_CLASSES": ",".join(settings.workers)}
+    if options.loopback_webhooks:
+        local["LOOPBACK_WEBHOOKS"] = "true"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = inherited | variables() | local | credentials.variables | all_variables
+    return partial(TemplateProcess, start, environment, str(folder))
+
+
 _NO_DETAILS = {"missing": None, "is_ours": False, "may_be_setting": False}
 
 
@@ -196,38 +235,31 @@ class _Output:
         protocol = asyncio.StreamReaderProtocol(reader)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb"))
-        unfinished_line = b""
-        while data := await reader.read(2**16):
+        unfinished_line, has_ended = b"", False
+        while not has_ended:
+            data = await reader.read(2**16)
+            has_ended = not data
             *lines, unfinished_line = (unfinished_line + data).split(b"\n")
-            if len(unfinished_line) > _MAX_LINE:
+            if unfinished_line and (has_ended or len(unfinished_line) > _MAX_LINE):
                 lines.append(unfinished_line)
                 unfinished_line = b""
-            self._show_lines(lines)
-        if unfinished_line:
-            self._show_lines([unfinished_line])
+            if lines:
+                texts = [line.decode(errors="replace") for line in lines]
+                self.last_line = texts[-1]
+                self._show(self._name, texts)
         transport.close()
 
-    def _show_lines(self, lines: list[bytes]) -> None:
-        if lines:
-            texts = [line.decode(errors="replace") for line in lines]
-            self.last_line = texts[-1]
-            self._show(self._name, texts)
 
-
+@dataclass(eq=False)
 class _Process:
     """A process of a function. It runs one invocation at a time."""
 
-    def __init__(
-        self,
-        template: TemplateProcess,
-        pid: int,
-        exit_status: "asyncio.Future[int]",
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        output: _Output,
-    ) -> None:
-        self.template, self.pid, self._exit_status = template, pid, exit_status
-        self._reader, self._writer, self._output = reader, writer, output
+    template: TemplateProcess
+    pid: int
+    _exit_status: "asyncio.Future[int]"
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+    _output: _Output
 
     async def call(self, event: Any, arn: str, seconds: float) -> Reply:
         """Run an invocation. Raises _ProcessEnded if it ends the process or takes too long."""
@@ -281,14 +313,14 @@ class _Process:
         self._writer.close()
 
 
+@dataclass(eq=False)
 class _Pool:
     """The processes of one function, and the events that wait for one of them."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.idle: list[_Process] = []
-        self.busy = 0
-        self.waiting: deque[tuple[Any, asyncio.Future[Reply]]] = deque()
+    limit: int
+    idle: list[_Process] = field(default_factory=list)
+    busy: int = 0
+    waiting: "deque[tuple[Any, asyncio.Future[Reply]]]" = field(default_factory=deque)
 
 
 class Functions:
@@ -329,7 +361,7 @@ class Functions:
     async def activate(self, template: TemplateProcess) -> None:
         """Run this process's code in all further invocations."""
         old, self.template = self.template, template
-        self._templates = [running for running in self._templates if not running.has_ended]
+        self._templates = [running for running in self._templates if not running.ended.done()]
         self._templates.append(template)
         for name, pool in self._pools.items():
             for process in pool.idle:

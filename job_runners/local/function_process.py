@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NoReturn
@@ -148,7 +148,7 @@ class _ProcessFactory:
     def __init__(
         self,
         control: socket.socket,
-        environments: Mapping[str, Mapping[str, str | None]],
+        environments: Mapping[str, Mapping[str, str]],
         functions: Mapping[str, Any],  # empty if processes are spawned
     ) -> None:
         self._control, self._environments, self._functions = control, environments, functions
@@ -229,11 +229,9 @@ class _ProcessFactory:
 
     def _spawn(self, name: str, connection: int, output: int) -> int:
         command = [sys.executable, "-P", "-m", __spec__.name, _SERVE, name, str(connection)]
-        variables = dict(os.environ)
-        _set_environment(variables, self._environments[name])
         return subprocess.Popen(
             command,
-            env=variables,
+            env=os.environ | self._environments[name],
             pass_fds=[connection],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -247,25 +245,14 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _act_as_restored(environment: Mapping[str, str | None]) -> None:
+def _act_as_restored(environment: Mapping[str, str]) -> None:
     """Act as a restored process of a function with these environment variables."""
     from job_runners import settings
     from job_runners.handlers import snapshot
 
-    _set_environment(os.environ, environment)
+    os.environ.update(environment)
     settings.forget()
     snapshot.after_restore()
-
-
-def _set_environment(
-    variables: MutableMapping[str, str], environment: Mapping[str, str | None]
-) -> None:
-    """Set a function's variables. A variable that only other functions have is None: remove it."""
-    for name, value in environment.items():
-        if value is None:
-            variables.pop(name, None)
-        else:
-            variables[name] = value
 
 
 def _serve(module: Any, connection: int) -> NoReturn:

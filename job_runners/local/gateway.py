@@ -43,17 +43,15 @@ class Gateway:
                 return key, kind
         return next(route for route in self._routes.items() if route[1] != "NONE")
 
-    async def respond(
-        self, head: Head, headers: dict[str, str], body: bytes, *, is_signed: bool
-    ) -> Response:
+    async def respond(self, head: Head, body: bytes, *, is_signed: bool) -> Response:
         """Return the response to a request of the stage that the guard has admitted."""
         path = head.path.removeprefix(STAGE)
         key, authorization = self._route(head.method, unquote(path))
-        event = _event(head, path, key, headers, body)
+        event = _event(head, path, key, body)
         if authorization == "JWT":
             assert self._issuer is not None  # noqa: S101 - with an issuer, the type is JWT
             try:
-                claims = await self._issuer.claims(headers.get("authorization", ""))
+                claims = await self._issuer.claims(head.headers.get("authorization", ""))
             except InvalidToken:
                 return _message(401, "Unauthorized")
             event["requestContext"]["authorizer"] = {"jwt": {"claims": claims, "scopes": None}}
@@ -86,7 +84,7 @@ def _message(status: int, text: str) -> Response:
     return status, {"Content-Type": "application/json"}, json.dumps({"message": text}).encode()
 
 
-def _event(head: Head, path: str, key: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+def _event(head: Head, path: str, key: str, body: bytes) -> dict[str, Any]:
     """Return the event for the function, in payload format 2.0."""
     now = time.time()
     decoded_path = unquote(path)
@@ -95,17 +93,17 @@ def _event(head: Head, path: str, key: str, headers: dict[str, str], body: bytes
         "routeKey": key,
         "rawPath": decoded_path,
         "rawQueryString": head.query,
-        "headers": headers,
+        "headers": head.headers,
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": API_ID,
-            "domainName": headers.get("host", ""),
+            "domainName": head.headers.get("host", ""),
             "http": {
                 "method": head.method,
                 "path": decoded_path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
-                "userAgent": headers.get("user-agent", ""),
+                "userAgent": head.headers.get("user-agent", ""),
             },
             "requestId": str(uuid.uuid4()),
             "routeKey": key,
@@ -119,7 +117,7 @@ def _event(head: Head, path: str, key: str, headers: dict[str, str], body: bytes
     if head.query:
         event["queryStringParameters"] = dict(parse_qsl(head.query, keep_blank_values=True))
     if body:
-        is_text = headers.get("content-type", "text/plain").startswith(_TEXT_TYPES)
+        is_text = head.headers.get("content-type", "text/plain").startswith(_TEXT_TYPES)
         try:
             event["body"] = body.decode() if is_text else base64.b64encode(body).decode()
             event["isBase64Encoded"] = not is_text

@@ -12,7 +12,7 @@ are signed.
 
 import hmac
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -39,17 +39,27 @@ class RequestRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request as it arrived: the original path and query, and header names in lower case.
-
-    `check_head` does not need the body.
-    """
+class Head:
+    """A request without its body, as it arrived. The path and the query are still encoded."""
 
     method: str
     path: str
     query: str
-    headers: Mapping[str, str]
-    body: bytes = b""
+    headers: dict[str, str]  # by their names in lower case
+    repeated: frozenset[str] = frozenset()  # the names of headers that occur more than once
+
+    @staticmethod
+    def of(method: str, path: str, query: str, raw_headers: list[tuple[bytes, bytes]]) -> "Head":
+        """Return the head with these headers. Commas join the values of a repeated one."""
+        headers: dict[str, str] = {}
+        repeated = set()
+        for raw_name, raw_value in raw_headers:
+            name, value = raw_name.decode("latin-1").lower(), _decode(raw_value)
+            if name in headers:
+                repeated.add(name)
+                value = f"{headers[name]},{value}"
+            headers[name] = value
+        return Head(method, path, query, headers, frozenset(repeated))
 
 
 @dataclass(frozen=True)
@@ -70,11 +80,6 @@ def is_signed(authorization: str, query: str) -> bool:
     return authorization.startswith(("AWS4-", "AWS ")) or "Signature=" in query
 
 
-def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
-    """Raise RequestRefused unless the request is signed with the secret of its access key."""
-    check_head(request, secret_of).check(request.body)
-
-
 class BodyCheck(NamedTuple):
     """The check that remains once a request's body is read."""
 
@@ -85,9 +90,9 @@ class BodyCheck(NamedTuple):
     check: Callable[[bytes], None]  # raises RequestRefused unless this body was signed
 
 
-def check_head(request: Request, secret_of: Callable[[str], str | None]) -> BodyCheck:
+def check_head(head: Head, secret_of: Callable[[str], str | None]) -> BodyCheck:
     """Check everything that can be checked before the body is read. Raises RequestRefused."""
-    signature = _parse(request)
+    signature = _parse(head)
     key_id, _, scope = signature.credential.partition("/")
     secret = secret_of(key_id)
     if secret is None:
@@ -97,20 +102,20 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
     if len(scope.split("/")) != 4 or "host" not in signed_headers:
         problem = "The signature lacks its scope or the header Host."
         raise RequestRefused("IncompleteSignature", problem)
-    _check_headers(request, signature, scope)
+    _check_headers(head, signature, scope)
     _check_time(signature)
     service = scope.split("/")[2]
 
     def check_signature(body_hash: str) -> None:
-        headers = {name: request.headers.get(name, "") for name in signed_headers}
-        query = _canonical_query(request.query)
-        text = canonical_request(request.method, request.path, query, headers, body_hash, service)
+        headers = {name: head.headers.get(name, "") for name in signed_headers}
+        query = _canonical_query(head.query)
+        text = canonical_request(head.method, head.path, query, headers, body_hash, service)
         expected = signature_of(text, secret, signature.date, scope)
         if not hmac.compare_digest(expected.encode(), signature.signature.encode()):
             problem = "The signature was not made with this key's secret."
             raise RequestRefused("SignatureDoesNotMatch", problem)
 
-    declared_hash = _declared_hash(request, signature, scope)
+    declared_hash = _declared_hash(head, signature, scope)
     if declared_hash is None:
         return BodyCheck(
             service,
@@ -118,38 +123,36 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
             check=lambda body: check_signature(sha256(body)),
         )
     check_signature(declared_hash)
-    return BodyCheck(service, is_signature_checked=True, check=partial(_check_body, request))
+    return BodyCheck(service, is_signature_checked=True, check=partial(_check_body, head))
 
 
-def _check_headers(request: Request, signature: _Signature, scope: str) -> None:
+def _check_headers(head: Head, signature: _Signature, scope: str) -> None:
     """Check that no unsigned header or form can lead the request to another service.
 
     A form can name an action of another service, and a file's presigned URL doesn't sign its body.
     """
     signed = signature.signed_headers.split(";")
-    unsigned = [
-        name for name in request.headers if name.startswith("x-amz-") and name not in signed
-    ]
+    unsigned = [name for name in head.headers if name.startswith("x-amz-") and name not in signed]
     if unsigned:
         raise RequestRefused(
             "AccessDenied", f"These headers must be signed: {', '.join(unsigned)}."
         )
-    is_form = request.headers.get("content-type", "").strip().lower().startswith(_FORM)
+    is_form = head.headers.get("content-type", "").strip().lower().startswith(_FORM)
     if signature.is_presigned and _is_for_file(scope) and is_form:
         raise RequestRefused("AccessDenied", "A form can't be sent to the presigned URL of a file.")
 
 
-def _parse(request: Request) -> _Signature:
+def _parse(head: Head) -> _Signature:
     """Return the signature in a request's header or in its query."""
-    header = request.headers.get("authorization", "")
+    header = head.headers.get("authorization", "")
     if header:
         algorithm = header.partition(" ")[0]
         fields = _parse_pairs(header.removeprefix(ALGORITHM).replace(" ", "").split(","))
         prefix = ""
-        date = request.headers.get("x-amz-date", "")
+        date = head.headers.get("x-amz-date", "")
         lifetime = _MAX_CLOCK_SKEW
     else:
-        pairs = _parse_pairs(request.query.split("&"))
+        pairs = _parse_pairs(head.query.split("&"))
         fields = {name: unquote(value) for name, value in pairs.items()}
         algorithm = fields.get("X-Amz-Algorithm", "")
         prefix = "X-Amz-"
@@ -185,19 +188,19 @@ def _check_time(signature: _Signature) -> None:
         raise RequestRefused("RequestTimeTooSkewed", problem)
 
 
-def _check_body(request: Request, body: bytes) -> None:
+def _check_body(head: Head, body: bytes) -> None:
     """Check the hash of the body, if the request has one. Some clients send none."""
-    declared_hash = request.headers.get("x-amz-content-sha256", "")
+    declared_hash = head.headers.get("x-amz-content-sha256", "")
     if len(declared_hash) == _HASH_DIGITS and declared_hash != sha256(body):
         problem = "The body is not the one that was signed."
         raise RequestRefused("XAmzContentSHA256Mismatch", problem)
 
 
-def _declared_hash(request: Request, signature: _Signature, scope: str) -> str | None:
+def _declared_hash(head: Head, signature: _Signature, scope: str) -> str | None:
     """Return what the head contains as the body's hash, or None."""
     if signature.is_presigned and _is_for_file(scope):
         return "UNSIGNED-PAYLOAD"
-    return request.headers.get("x-amz-content-sha256") or None
+    return head.headers.get("x-amz-content-sha256") or None
 
 
 def _is_for_file(scope: str) -> bool:
@@ -220,29 +223,10 @@ _ADVICE = "Each run of the local AWS has its own credentials, in .local/env.sh."
 _ACCESS_DENIED = "AccessDenied"
 _READ_METHODS = frozenset({"GET", "HEAD"})
 _ALLOWED_SITES = frozenset({"same-origin", "none"})
-_UNREPEATABLE_HEADERS = (b"host", b"origin", b"authorization")
+_UNREPEATABLE_HEADERS = {"host", "origin", "authorization"}
 # The largest body that is read before its signature can be checked. The largest call contains a
 # function's code, which is 50 MB as base64.
 MAX_UNCHECKED = 70_000_000
-
-
-class Head(NamedTuple):
-    """A request without its body, as it arrived. The path and the query are still encoded."""
-
-    method: str
-    path: str
-    query: str
-    raw_headers: list[tuple[bytes, bytes]]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers by their names in lower case. Commas join the values of a repeated header."""
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in self.raw_headers:
-            name = raw_name.decode("latin-1").lower()
-            value = _decode(raw_value)
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
-        return headers
 
 
 class Guard:
@@ -264,22 +248,22 @@ class Guard:
         self._authorization_of = authorization_of
         self._hosts = frozenset(f"{name}:{port}" for name in (*NAMES, *addresses))
 
-    def admit(self, head: Head, headers: dict[str, str]) -> BodyCheck | None:
+    def admit(self, head: Head) -> BodyCheck | None:
         """Check everything but the body. Raises RequestRefused.
 
         Return the check of the body, or None if the call isn't signed.
         """
-        self._check_browser(head, headers)
-        if is_signed(headers.get("authorization", ""), head.query):
-            return check_head(Request(head.method, head.path, head.query, headers), self._secret_of)
+        self._check_browser(head)
+        if is_signed(head.headers.get("authorization", ""), head.query):
+            return check_head(head, self._secret_of)
         if self._authorization_of(head.method, unquote(head.path)) not in ("NONE", "JWT"):
             raise RequestRefused("MissingAuthenticationToken", "The call is not signed.")
         return None
 
-    def _check_browser(self, head: Head, headers: dict[str, str]) -> None:
+    def _check_browser(self, head: Head) -> None:
         """Refuse a browser's requests from pages of other origins, or to other host names."""
-        names = [name.lower() for name, _ in head.raw_headers]
-        if any(names.count(name) > 1 for name in _UNREPEATABLE_HEADERS):
+        headers = head.headers
+        if head.repeated & _UNREPEATABLE_HEADERS:
             raise RequestRefused(
                 _ACCESS_DENIED, "The request repeats Host, Origin or Authorization."
             )
@@ -309,10 +293,10 @@ def body_too_large() -> RequestRefused:
     )
 
 
-def error_response(error: RequestRefused, headers: dict[str, str]) -> tuple[str, bytes]:
+def error_response(error: RequestRefused, head: Head) -> tuple[str, bytes]:
     """Return a response's content type and body, in the format of the called service."""
     message = str(error) if error.code == _ACCESS_DENIED else f"{error} {_ADVICE}"
-    if _expects_xml(headers):
+    if _expects_xml(head.headers):
         text = f"<Code>{error.code}</Code><Message>{escape(message)}</Message>"
         return "text/xml", f"<ErrorResponse><Error>{text}</Error></ErrorResponse>".encode()
     body = json.dumps({"__type": error.code, "message": message})

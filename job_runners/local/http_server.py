@@ -19,7 +19,7 @@ _MAX_BODY = 5 * 2**30  # bytes of a body, as in S3
 _MAX_HEAD = 2**16
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "server", "date"})
 
-Respond = Callable[[Head, dict[str, str], bytes, str], Awaitable[Response]]
+Respond = Callable[[Head, bytes, str], Awaitable[Response]]
 """Takes an admitted request, and the service for which it is signed (or ""). Returns a response."""
 
 
@@ -72,7 +72,7 @@ class HttpServer:
         headers = head.headers
         length = _body_length(headers)
         try:
-            check = self._guard.admit(head, headers)
+            check = self._guard.admit(head)
             is_checked = check is not None and check.is_signature_checked
             if length > (_MAX_BODY if is_checked else MAX_UNCHECKED):
                 raise body_too_large()
@@ -82,13 +82,13 @@ class HttpServer:
             if check is not None:
                 check.check(body)
         except RequestRefused as error:
-            content_type, content = error_response(error, headers)
+            content_type, content = error_response(error, head)
             response_headers = {"Content-Type": content_type, "Connection": "close"}
             _write(writer, head.method, (403, response_headers, content))
             await writer.drain()
             return False  # the rest of the body isn't read
         service = check.service if check is not None else ""
-        _write(writer, head.method, await self._respond(head, headers, body, service))
+        _write(writer, head.method, await self._respond(head, body, service))
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
 
@@ -101,7 +101,7 @@ def _parse_head(text: bytes) -> Head:
         raise _BadRequest(400) from None
     path, _, query = target.partition("?")
     pairs = (line.partition(b":") for line in header_lines)
-    return Head(method, path, query, [(name, value.strip()) for name, _, value in pairs])
+    return Head.of(method, path, query, [(name, value.strip()) for name, _, value in pairs])
 
 
 def _body_length(headers: dict[str, str]) -> int:

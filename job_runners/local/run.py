@@ -84,18 +84,20 @@ def _run(options: "Options", status: "Status") -> None:
             app_template = AppTemplate(app.template, settings)
             settings = app_template.add_outputs()
         credentials = Credentials.random()
-        from job_runners.local.start import TemplateLauncher
+        from job_runners.local.function_pools import template_launcher
 
         # Another process imports the project's code. Start it before the imports below, which take
         # a second too.
-        launcher = TemplateLauncher(settings, credentials, options, app.path if app else ROOT, home)
-        template_process = launcher.launch()
+        launch_template = template_launcher(
+            settings, credentials, options, app.path if app else ROOT, home
+        )
+        template_process = launch_template()
         import asyncio
 
         from job_runners.local.supervisor import Supervisor, supervise
 
         supervisor = Supervisor(settings, credentials, options, addresses, app_template)
-        asyncio.run(supervise(supervisor, launcher, template_process, sockets, home, status))
+        asyncio.run(supervise(supervisor, launch_template, template_process, sockets, home, status))
 
 
 def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.socket]":

@@ -28,6 +28,7 @@ from job_runners.local.function_settings import (
     VISIBILITY_SECONDS,
     FunctionSettings,
 )
+from job_runners.local.guard import Head
 
 Response = tuple[int, dict[str, str], bytes]
 """The status, the headers and the body of a response."""
@@ -65,10 +66,10 @@ class Services:
                 name, None, RedrivePolicy=json.dumps(redrive), VisibilityTimeout=timeout
             )
 
-    async def respond(
-        self, service: str, method: str, target: str, headers: dict[str, str], body: bytes
-    ) -> Response:
-        """Return the response to an admitted call. `target` is the path with the query."""
+    async def respond(self, service: str, head: Head, body: bytes) -> Response:
+        """Return the response to an admitted call."""
+        target = f"{head.path}?{head.query}" if head.query else head.path
+        method, headers = head.method, head.headers
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         if service == "dynamodb":
             return _dynamodb(operation, method, target, headers, body)

@@ -24,9 +24,7 @@ class StackCalls:
         self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._by_name = {settings.physical_name(name): name for name in settings.functions}
 
-    async def respond(
-        self, service: str, head: Head, headers: Mapping[str, str], body: bytes
-    ) -> Response | None:
+    async def respond(self, service: str, head: Head, body: bytes) -> Response | None:
         """Return the response to a call, or None if the call is for another service."""
         if service == "cloudformation":
             return self._cloudformation(dict(parse_qsl(body.decode())))
@@ -34,7 +32,7 @@ class StackCalls:
             return None
         match head.path.split("/"):
             case ["", _, "functions", name, "invocations"]:
-                return await self._invoke(unquote(name), headers, body)
+                return await self._invoke(unquote(name), head.headers, body)
         return _not_found(head.path)
 
     def _function(self, name: str) -> str | None:

@@ -31,7 +31,6 @@ from job_runners.local.own_template import AppTemplate
 from job_runners.local.run_folder import KEPT_FOLDER, Credentials, announce
 from job_runners.local.services import Response, Services
 from job_runners.local.stack_answers import StackCalls
-from job_runners.local.start import TemplateLauncher
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_SECONDS = 0.03
@@ -155,20 +154,17 @@ class Supervisor:
         if template is self.functions.template and self.reload:
             self.reload("the process that had imported your code was killed")
 
-    async def _respond(
-        self, head: Head, headers: dict[str, str], body: bytes, service: str
-    ) -> Response:
+    async def _respond(self, head: Head, body: bytes, service: str) -> Response:
         try:
             if head.path.startswith(f"{STAGE}/"):
                 is_signed = service == "execute-api"
-                return await self._gateway.respond(head, headers, body, is_signed=is_signed)
+                return await self._gateway.respond(head, body, is_signed=is_signed)
             if head.path == "/_local/sms-messages":
                 return services.sms_messages()
-            response = await self._stack_calls.respond(service, head, headers, body)
+            response = await self._stack_calls.respond(service, head, body)
             if response is not None:
                 return response
-            target = f"{head.path}?{head.query}" if head.query else head.path
-            return await self.services.respond(service, head.method, target, headers, body)
+            return await self.services.respond(service, head, body)
         except Exception as error:  # noqa: BLE001 - a call must not end the server
             self.note(f"The local AWS can't answer a call of {service}: {error!r}")
             return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
@@ -197,7 +193,7 @@ def signer(stack: Stack) -> Signer:
 
 async def supervise(
     supervisor: Supervisor,
-    launcher: TemplateLauncher,
+    launch_template: Callable[[], TemplateProcess],
     template: TemplateProcess,
     sockets: list[socket.socket],
     home: Path,
@@ -205,10 +201,10 @@ async def supervise(
 ) -> None:
     """Run the stack until a signal stops it. Raises LocalProblem if the code can't be imported.
 
-    `template` is already importing the code. `launcher` starts later template processes.
+    `template` is already importing the code. `launch_template` starts later template processes.
     """
     stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
-    changes = CodeChanges(home, lambda: supervisor.load(launcher.launch()), supervisor.note)
+    changes = CodeChanges(home, lambda: supervisor.load(launch_template()), supervisor.note)
     tasks: list[asyncio.Task[Any]] = []
     try:
         await supervisor.server.start(sockets)
