@@ -9,17 +9,15 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, how_to_add
 from job_runners.building.samconfig import work_variables
-from job_runners.places import relative_path
+from job_runners.places import CODE, relative_path
 
-# The folder of a function's code on AWS. Tracebacks of compiled code have paths in this folder.
-TASK_ROOT = "/var/task"
 _IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 # Settings that every function has on AWS. The app's own settings are left out on purpose: tests and
 # other functions don't have them either, so a module that reads one at import must fail the check.
@@ -29,58 +27,37 @@ _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
 def check_imports(tree: Path, app: AppFolder) -> None:
     """Import the app's packages, and the code of each job and task that they define.
 
-    `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
-    advice if an import fails.
+    `tree` has all that the packages may import, for this machine. Raises UnusableAppFolder with the
+    file, the line and advice if an import fails.
     """
-    process = start_import(tree, app.packages, {**_ENVIRONMENT, **work_variables()})
-    if problem := import_problem(process, tree, app.sources, app.requirements):
-        raise UnusableAppFolder(problem)
-
-
-def start_import(
-    tree: Path, modules: Collection[str], variables: Mapping[str, str]
-) -> subprocess.Popen[str]:
-    """Start a process that imports these modules of a tree, with these environment variables."""
+    sources = json.dumps({name: str(folder) for name, folder in app.sources.items()})
     # -I and -S hide this environment's packages from the process. With -B, it writes no bytecode.
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), *modules],
-        env=variables,
-        cwd=tree,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), sources],
+        env={**_ENVIRONMENT, **work_variables()},
+        cwd=app.path,
+        capture_output=True,
         text=True,
         errors="replace",
         start_new_session=True,  # so that Ctrl-C doesn't reach it
+        check=False,
     )
-
-
-def import_problem(
-    process: subprocess.Popen[str],
-    tree: Path,
-    sources: Mapping[str, Path],
-    requirements: Path | None,
-) -> str | None:
-    """Wait for the process, and return the first problem as file, line, error and advice.
-
-    `sources` maps the name of each package in the tree to the folder that it was copied from.
-    """
-    output, _ = process.communicate()
-    if not output:  # import_check.py prints at least null, unless it ends early
-        return "Your code can't be imported: the process that imported it ended"
-    problem: dict[str, Any] | None = json.loads(output)
-    return None if problem is None else problem_text(problem, tree, sources, requirements)
+    if not process.stdout:  # import_check.py prints at least null, unless it ends early
+        raise UnusableAppFolder("Your code can't be imported: the process that imported it ended")
+    if problem := json.loads(process.stdout):
+        raise UnusableAppFolder(problem_text(problem, app.sources, app.requirements))
 
 
 def problem_text(
-    problem: Mapping[str, Any], tree: Path, sources: Mapping[str, Path], requirements: Path | None
+    problem: Mapping[str, Any], sources: Mapping[str, Path], requirements: Path | None
 ) -> str:
     """Return the text of a problem, with its file, its line and advice.
 
-    `problem` is what import_check.describe returned. The other arguments are those of
-    `import_problem`.
+    `problem` is what import_check.describe returned. `sources` has the packages and modules whose
+    lines may have caused it.
     """
-    text = _with_source_paths(problem["text"], tree, sources)
-    place = _place(problem, tree, sources)
+    text = problem["text"]
+    place = _place(problem, sources)
     if place is None and problem["is_ours"]:
         place = _entry_place(text, sources)
     message = f"{place}: {text}" if place else text
@@ -91,26 +68,16 @@ def problem_text(
     return f"{sentence} {advice}"
 
 
-def _with_source_paths(text: str, tree: Path, sources: Mapping[str, Path]) -> str:
-    """Replace the paths of built files in an error's text with those of their sources."""
-    for name, source in sources.items():
-        # on AWS, in the tree, or relative
-        root = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.]))"
-        text = re.sub(rf"{root}{name}(?=(/[\w/.-]+)?\.py)", relative_path(source), text)
-    return text
-
-
-def _place(problem: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) -> str | None:
+def _place(problem: Mapping[str, Any], sources: Mapping[str, Path]) -> str | None:
     """Return the source file and line that are nearest to an error, or None."""
     # If Job Runners refuses a definition, the mistake is in the line that calls Job Runners.
     skips_ours = problem["is_ours"] or problem["kind"] == "TypeError"
     for file, line in reversed(problem["places"]):
-        place = file.removeprefix(f"{TASK_ROOT}/").removeprefix(f"{tree}/")
-        if skips_ours and place.startswith("job_runners/"):
+        path = Path(file)
+        if skips_ours and path.is_relative_to(CODE / "job_runners"):
             continue
-        source = source_of(place, sources)
-        if source:
-            return f"{relative_path(source)}:{line}"
+        if any(path.is_relative_to(source) for source in sources.values()):
+            return f"{relative_path(path)}:{line}"
     return None
 
 
@@ -190,16 +157,3 @@ SHIPPED = (
 # deploy updates a function's code and its settings in two calls. Between them, the function would
 # have a name that its code lacks.
 HANDLERS = ("api", "worker", "timer", "failures")
-
-
-def source_of(path: str, sources: Mapping[str, Path]) -> Path | None:
-    """Return the file or folder that a relative path in a build was copied from, or None.
-
-    `sources` maps paths in the build to the folders and files that they were copied from.
-    """
-    for copy, source in sources.items():
-        if path == copy:
-            return source
-        if path.startswith(f"{copy}/"):
-            return source / path.removeprefix(f"{copy}/")
-    return None

@@ -12,11 +12,11 @@ import py_compile
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
-from job_runners.building.app_check import HANDLERS, SHIPPED, TASK_ROOT, check_imports
+from job_runners.building.app_check import HANDLERS, SHIPPED, check_imports
 from job_runners.building.app_folder import (
     AppFolder,
     UnusableAppFolder,
@@ -39,6 +39,7 @@ from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, ROOT, relative_
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
 CACHE = BUILD_CACHE
+_TASK_ROOT = "/var/task"  # the folder of a function's code on AWS
 # How dependencies are installed depends on these files, so a change of one needs new folders.
 _INSTALLERS = ("botocore_data.py", "build.py", "prune.py", "samconfig.py")
 
@@ -59,48 +60,38 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
-    _add_sources(folder, app)
+    packages, sources = (app.packages, app.sources) if app else ((), {})
+    _add_sources(folder, packages, sources)
+    build_id = _build_id(folder, [*SHIPPED, *sources], app)
+    (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
 
 
 def check(app: AppFolder) -> None:
-    """Build a temporary tree for this machine, and import the app's code from it.
+    """Import the app's code with only what its functions will have.
 
-    Raises the same errors as `build`, and UnusableAppFolder if the code can't be imported, or
-    imports a package that no lock pins.
+    Raises UnusableAppFolder if the code can't be imported, or imports a package that no lock pins.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        link(Path(scratch), app)
-        check_imports(Path(scratch), app)
+        tree = Path(scratch)
+        # To copy the dependencies would take most of a build's time.
+        for entry in _dependencies(Target.this_machine(), app).iterdir():
+            (tree / entry.name).symlink_to(entry)
+        _add_sources(tree, app.packages, {})
+        check_imports(tree, app)
 
 
-def link(folder: Path, app: AppFolder | None) -> None:
-    """Fill `folder` with links to the dependencies for this machine, and copies of the sources.
-
-    To copy the dependencies too would take most of a build's time.
-    """
-    for entry in _dependencies(Target.this_machine(), app).iterdir():
-        (folder / entry.name).symlink_to(entry)
-    _add_sources(folder, app)
-
-
-def _add_sources(folder: Path, app: AppFolder | None) -> None:
-    """Add our sources and the app's, compiled."""
+def _add_sources(folder: Path, packages: Sequence[str], app_sources: Mapping[str, Path]) -> None:
+    """Add our sources and the app's, compiled. `packages` are the names of the app's packages."""
     _add_entry_points(folder)
-    sources = {name: CODE / name for name in SHIPPED}
-    if app:
-        sources |= app.sources
-    for name, source in sources.items():
+    for name, source in ({name: CODE / name for name in SHIPPED} | dict(app_sources)).items():
         (folder / name).parent.mkdir(exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
         _compile(folder, folder / name, source)
-    packages = app.packages if app else ()
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{name}\n" for name in packages))
-    build_id = _build_id(folder, list(sources), app)
-    (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
 
 
 def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
@@ -115,7 +106,7 @@ def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
         try:
             py_compile.compile(
                 str(file),
-                dfile=f"{TASK_ROOT}/{file.relative_to(tree)}",  # builds of equal sources are equal
+                dfile=f"{_TASK_ROOT}/{file.relative_to(tree)}",  # builds of equal sources are equal
                 doraise=True,
                 invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
             )

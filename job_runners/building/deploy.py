@@ -23,7 +23,7 @@ from job_runners.building.app_stack import (
     outputs_for_our_template,
     stack_outputs,
 )
-from job_runners.building.sam import tools_folder
+from job_runners.building.sam import sam_environment, tools_folder
 from job_runners.building.samconfig import (
     DEFAULT,
     SAMCONFIG,
@@ -137,12 +137,10 @@ class Deploy:
         return boto3.Session(region_name=self.region).client("cloudformation")
 
     def _run(self, arguments: Sequence[str]) -> None:
-        # sam finds the tools that build the app's own functions in its own folder.
-        path = f"{self.sam.absolute().parent}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
             [str(self.sam), *arguments, "--region", self.region],
             cwd=ROOT,
-            env={"SAM_CLI_TELEMETRY": "0", **os.environ, "PATH": path},
+            env=sam_environment(self.sam.absolute().parent),
             check=True,
         )
 

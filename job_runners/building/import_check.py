@@ -1,8 +1,9 @@
-"""Import the code in a folder as a function would: python -I -S import_check.py TREE PACKAGE...
+"""Import the code in a folder as a function would: python -I -S import_check.py TREE SOURCES
 
-The process can import only the standard library and the folder TREE. It imports the packages, and
-then the code of each job and task that they define. At last, it looks for imports that run later,
-such as those inside functions. It prints the first problem as JSON, or null.
+SOURCES is JSON: the folder of each package to check, by its name. The process can import only these
+packages, the standard library and the folder TREE. It imports the packages, and then the code of
+each job and task that they define. At last, it looks for imports that run later, such as those
+inside functions. It prints the first problem as JSON, or null.
 """
 
 import ast
@@ -13,9 +14,10 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +44,17 @@ def limit_time(seconds: float) -> None:
 def main() -> None:
     """Print the problem, and end the process together with its threads."""
     limit_time(_TIME_LIMIT)
-    tree, *packages = sys.argv[1:]
+    tree, sources = sys.argv[1], json.loads(sys.argv[2])
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # anything that the imported code prints goes to standard error
     sys.path.insert(0, tree)
+    sys.meta_path.insert(0, _Finder(sources))
     problem = None
     try:
-        for name in packages:
+        for name in sources:
             importlib.import_module(name)
         importlib.import_module("job_runners.engine.registry.registry").registry().resolve_all()
-        problem = find_missing(Path(tree), packages)
+        problem = find_missing(sources)
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
         problem = describe(error)
     limit_time(0)
@@ -97,19 +100,34 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
 
 
-def find_missing(tree: Path, packages: Sequence[str]) -> dict[str, Any] | None:
-    """Describe the first import of a module that neither Python nor the tree has, or return None.
+class _Finder:
+    """Finds packages in these folders, by their names."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._sources = sources
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """Return how to import a package, or None if it is not one of these."""
+        if name not in self._sources:
+            return None
+        folder = self._sources[name]
+        file = Path(folder, "__init__.py")
+        return spec_from_file_location(name, file, submodule_search_locations=[folder])
+
+
+def find_missing(sources: Mapping[str, str]) -> dict[str, Any] | None:
+    """Describe the first import of a module that this process can't find, or return None.
 
     Imports inside functions count. Imports for type checkers don't, and neither do those whose
     failure the code handles, nor those in tests.
     """
-    for package in packages:
-        for file in sorted((tree / package).rglob("*.py")):
-            path = file.relative_to(tree)
+    for folder in sources.values():
+        for file in sorted(Path(folder).rglob("*.py")):
+            path = file.relative_to(folder)
             is_test = path.name == "conftest.py" or path.name.startswith("test_")
             if is_test or "tests" in path.parts:
                 continue
-            for name, line in _required_imports(ast.parse(file.read_bytes())):
+            for name, line in _required_imports(ast.parse(file.read_bytes(), file)):
                 if name not in sys.stdlib_module_names and find_spec(name) is None:
                     error = ModuleNotFoundError(f"No module named {name!r}", name=name)
                     return describe(error) | {"places": [(str(file), line)]}

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from job_runners.building.app_folder import find_app_folder
@@ -48,17 +49,18 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     tools = tools_folder()
-    environment = {
-        "SAM_CLI_TELEMETRY": "0",
-        **os.environ,
-        "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-    }
     command = [str(tools / "sam"), *sys.argv[1:]]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=sam_environment(tools), stdout=subprocess.PIPE, text=True
     ) as process:
         _print_output(process.stdout or ())
     return process.returncode
+
+
+def sam_environment(tools: Path) -> dict[str, str]:
+    """Return the variables for sam. It finds the tools that build functions in its own folder."""
+    path = f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {"SAM_CLI_TELEMETRY": "0", **os.environ, "PATH": path}
 
 
 def _print_output(lines: Iterable[str]) -> None:
@@ -89,25 +91,15 @@ def lint(template: Path) -> None:
     command += ["--template", str(template)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode != 0:
-        problems = list(_errors(process.stdout)) or [process.stderr.strip()]
+        errors = re.findall(r"^(.*?:\d+):\d+:\d+:\d+:(E\w+):(.*)$", process.stdout, re.MULTILINE)
+        problems = [f"  {place}: {text.strip()} ({rule})" for place, rule, text in errors]
+        problems = problems or [process.stderr.strip()]
         raise BadTemplate(
             "\n".join([f"{template} has errors:", *problems])
             + "\nTo ignore a rule, name it under Metadata, cfn-lint, config, ignore_checks."
         )
     BUILD_CACHE.mkdir(parents=True, exist_ok=True)
     marker.touch()
-
-
-def _errors(output: str) -> Iterator[str]:
-    """Yield the errors in cfn-lint's output, and none of its warnings."""
-    for problem in output.splitlines():
-        fields = problem.split(":", 6)
-        if len(fields) < 6:
-            continue
-        file, line, _column, _end_line, _end_column, rule = fields[:6]
-        text = fields[6] if len(fields) == 7 else ""
-        if rule.startswith("E"):
-            yield f"  {file}:{line}: {text.strip()} ({rule})"
 
 
 _REQUIREMENTS = DATA / "requirements" / "aws.txt"

@@ -12,14 +12,13 @@ from difflib import unified_diff
 from pathlib import Path
 
 from job_runners import __version__
-from job_runners.building.app_folder import CONFIG, UnusableAppFolder, class_place, read_workers
+from job_runners.building.app_folder import CONFIG, UnusableAppFolder, read_workers
 from job_runners.building.samconfig import SAMCONFIG, SamConfig, Target
 from job_runners.building.template_file import parameter_names
 from job_runners.places import CODE, COMMAND, DATA, PROJECT, ROOT, variables
 
 # A build reads these parameters, even if the template lacks them.
 _BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})
-_MAX_FUNCTION_NAME = 64  # characters
 _MAKEFILE = """\
 # Written by job-runners, for sam build.
 {exports}export WORKER_CLASSES := {classes}
@@ -42,11 +41,10 @@ def check_parameters(template: Path) -> None:
     """Check samconfig.toml for mistakes that CloudFormation would find only after the build.
 
     Raises UnusableTarget if the file names no target. Raises UnusableAppFolder if the template
-    lacks a parameter that the file sets, or if a stack's name is too long.
+    lacks a parameter that the file sets.
     """
     Target.from_samconfig()
     config = SamConfig()
-    _check_stack_names(config)
     names: set[str] = set()
     for environment in config.environments():
         names |= config.values(environment).keys()
@@ -55,19 +53,6 @@ def check_parameters(template: Path) -> None:
             f"{SAMCONFIG} sets {', '.join(unknown)}, which the template doesn't have. Remove it: "
             "Job Runners never changes this file"
         )
-
-
-def _check_stack_names(config: SamConfig) -> None:
-    workers = read_workers(ROOT / CONFIG)
-    for environment in config.environments():
-        for name in workers:
-            function = f"{config.stack_name(environment)}-worker-{name}"
-            if len(function) > _MAX_FUNCTION_NAME:
-                raise UnusableAppFolder(
-                    f"{class_place(ROOT / CONFIG, name)}: the function of this worker class would "
-                    f"be named {function}, which has {len(function)} characters. Lambda allows "
-                    f"{_MAX_FUNCTION_NAME}. Shorten the class's name, or stack_name in {SAMCONFIG}"
-                )
 
 
 def write_sam_folder() -> Path:

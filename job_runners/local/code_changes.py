@@ -30,7 +30,7 @@ def describe(broken: BrokenCode) -> str:
         app = find_app_folder()
         sources = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
         requirements = Path(relative_path(app.requirements)) if app else None
-        return problem_text(broken.problem, app.path if app else CODE, sources, requirements)
+        return problem_text(broken.problem, sources, requirements)
     return str(broken)
 
 

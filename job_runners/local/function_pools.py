@@ -17,7 +17,7 @@ import subprocess
 import sys
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -388,7 +388,10 @@ class Functions:
 
     def send(self, function: str, event: Any) -> None:
         """Run a function in the background. If it runs jobs and tasks and fails, record that."""
-        task = asyncio.create_task(self._run_event(function, event))
+        self._start(self._run_event(function, event))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -422,9 +425,7 @@ class Functions:
             process = pool.idle.pop() if pool.idle else None
             event, reply = pool.waiting.popleft()
             pool.busy += 1
-            task = asyncio.create_task(self._run(function, process, event, reply))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._run(function, process, event, reply))
 
     async def _run(
         self,

@@ -7,11 +7,11 @@ import time
 import urllib.request
 import uuid
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local.function_pools import Functions
-from job_runners.local.function_settings import API_ID, STAGE, FunctionSettings
+from job_runners.local.function_settings import STAGE, FunctionSettings
 from job_runners.local.guard import Head
 from job_runners.local.options import LocalProblem
 from job_runners.local.services import Response
@@ -85,8 +85,7 @@ def _message(status: int, text: str) -> Response:
 
 
 def _event(head: Head, path: str, key: str, body: bytes) -> dict[str, Any]:
-    """Return the event for the function, in payload format 2.0."""
-    now = time.time()
+    """Return the event for the function, in payload format 2.0, with the fields that it reads."""
     decoded_path = unquote(path)
     event: dict[str, Any] = {
         "version": "2.0",
@@ -95,27 +94,12 @@ def _event(head: Head, path: str, key: str, body: bytes) -> dict[str, Any]:
         "rawQueryString": head.query,
         "headers": head.headers,
         "requestContext": {
-            "accountId": ACCOUNT,
-            "apiId": API_ID,
-            "domainName": head.headers.get("host", ""),
-            "http": {
-                "method": head.method,
-                "path": decoded_path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": head.headers.get("user-agent", ""),
-            },
+            "http": {"method": head.method, "path": decoded_path},
             "requestId": str(uuid.uuid4()),
-            "routeKey": key,
             "stage": "$default",
-            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
-            "timeEpoch": int(now * 1000),
         },
-        "pathParameters": {"proxy": decoded_path.lstrip("/")},
         "isBase64Encoded": False,
     }
-    if head.query:
-        event["queryStringParameters"] = dict(parse_qsl(head.query, keep_blank_values=True))
     if body:
         is_text = head.headers.get("content-type", "text/plain").startswith(_TEXT_TYPES)
         try:

@@ -3,6 +3,7 @@
 OPTIONS is JSON: see options.py.
 """
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -107,33 +108,23 @@ def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.soc
     """
     import socket
 
-    loopback = socket.socket()
-    loopback.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        loopback.bind(("127.0.0.1", preferred_port))
-    except OSError:
-        # Only links in kept data need the preferred port.
-        _bind(loopback, "127.0.0.1", 0)
-    port = loopback.getsockname()[1]
-    sockets = [loopback]
-    for address in addresses:
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _bind(sock, address, port)
-        sockets.append(sock)
-    return sockets
-
-
-def _bind(sock: "socket.socket", address: str, port: int) -> None:
     from job_runners.local.options import LocalProblem
 
     try:
-        sock.bind((address, port))
-    except OSError as error:
-        raise LocalProblem(
-            f"The local AWS can't listen on {address}: {error.strerror}. Pass an address of "
-            "this machine to --listen, or leave it out."
-        ) from None
+        sockets = [socket.create_server(("127.0.0.1", preferred_port))]
+    except OSError:
+        # Only links in kept data need the preferred port.
+        sockets = [socket.create_server(("127.0.0.1", 0))]
+    port = sockets[0].getsockname()[1]
+    for address in addresses:
+        try:
+            sockets.append(socket.create_server((address, port)))
+        except OSError as error:
+            raise LocalProblem(
+                f"The local AWS can't listen on {address}: {os.strerror(error.errno or 0)}. Pass "
+                "an address of this machine to --listen, or leave it out."
+            ) from None
+    return sockets
 
 
 if __name__ == "__main__":

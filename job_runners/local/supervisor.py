@@ -1,7 +1,6 @@
 """Run a local stack: start its services and functions, show their output, and stop them."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import socket
@@ -203,13 +202,13 @@ async def supervise(
 
     `template` is already importing the code. `launch_template` starts later template processes.
     """
-    stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
+    stack, options = supervisor.stack, supervisor.options
     changes = CodeChanges(home, lambda: supervisor.load(launch_template()), supervisor.note)
     tasks: list[asyncio.Task[Any]] = []
+    _cancel_on_signals(asyncio.current_task())
     try:
         await supervisor.server.start(sockets)
-        if not await _run_until(stop, supervisor.load(template)):
-            return
+        await supervisor.load(template)
         status.stop()
         supervisor.load_kept_data()
         tasks += supervisor.start_tasks()
@@ -217,7 +216,9 @@ async def supervise(
         supervisor.reload = changes.reload
         with signing_proxy(stack.api_url, signer(stack)) as dashboard, announce(stack, home):
             suggest(stack, dashboard, supervisor.addresses, template.ready, keeps=options.keep)
-            await stop.wait()
+            await asyncio.Event().wait()  # for a signal
+    except asyncio.CancelledError:
+        return
     except BrokenCode as error:
         raise LocalProblem(describe(error)) from None
     finally:
@@ -227,27 +228,11 @@ async def supervise(
         template.end()
 
 
-async def _run_until(stop: asyncio.Event, coroutine: Any) -> bool:
-    """Run a coroutine. If the event is set first, cancel the coroutine and return False."""
-    task = asyncio.ensure_future(coroutine)
-    stop_task = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([task, stop_task], return_when=asyncio.FIRST_COMPLETED)
-    stop_task.cancel()
-    if task.done():
-        await task
-        return True
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return False
-
-
-def _stop_event() -> asyncio.Event:
-    """Return an event that a signal sets. Further signals don't interrupt the cleanup."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+def _cancel_on_signals(task: "asyncio.Task[Any] | None") -> None:
+    """Let signals cancel a task. They don't interrupt the cleanup, which awaits nothing."""
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in END_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    return stop
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 _POLL_SECONDS = 0.1
