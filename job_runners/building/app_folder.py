@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from job_runners import settings
-from job_runners.building.botocore_data import known_services
+from job_runners.building.prune import known_services
 from job_runners.errors import JobRunnersError
 from job_runners.places import COMMAND, PROJECT_VARIABLE, find_project
 

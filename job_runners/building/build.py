@@ -30,8 +30,7 @@ from job_runners.building.app_requirements import (
     function_pins,
     project_pins,
 )
-from job_runners.building.botocore_data import SERVICES, move_to_cache, services_in
-from job_runners.building.prune import prune
+from job_runners.building.prune import SERVICES, move_to_cache, prune, services_in
 from job_runners.building.samconfig import SAMCONFIG, Target
 from job_runners.building.uv import uv, with_advice
 from job_runners.errors import JobRunnersError
@@ -41,7 +40,7 @@ from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 CACHE = BUILD_CACHE
 _TASK_ROOT = "/var/task"  # the folder of a function's code on AWS
 # How dependencies are installed depends on these files, so a change of one needs new folders.
-_INSTALLERS = ("botocore_data.py", "build.py", "prune.py", "samconfig.py")
+_INSTALLERS = ("build.py", "prune.py", "samconfig.py")
 
 
 class DoesNotCompile(JobRunnersError):

@@ -9,7 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,26 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from job_runners.building.app_folder import CONFIG, UnusableAppFolder, find_app_folder, read_workers
-from job_runners.building.app_stack import (
-    AppStack,
-    outputs_for_our_template,
-    stack_outputs,
-)
 from job_runners.building.sam import sam_environment, tools_folder
 from job_runners.building.samconfig import (
     DEFAULT,
+    OUR_STACK_NAME,
     SAMCONFIG,
     SamConfig,
     config_env_option,
     overrides_option,
 )
+from job_runners.building.template_file import parameter_names
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
 _BUILD_PARAMETERS = ("Architecture", "PythonRuntime")
+# Lambda's limit for the unzipped code of a function and its layers, in bytes.
+MAX_SIZE = 250 * 1024 * 1024
+WARNING_SHARE = 0.8  # of MAX_SIZE: larger code gets a warning
+_MB = 1024 * 1024
+_LISTED_PARTS = 3  # the largest files and folders, which a message lists
+_CONFIG = "own.samconfig.toml"
 
 
 class UnusableEnvironment(JobRunnersError):
@@ -155,6 +158,90 @@ def app_template() -> Path | None:
     return folder.template if folder and folder.template.is_file() else None
 
 
+class CodeTooLarge(JobRunnersError):
+    """The code exceeds Lambda's limit."""
+
+
+def check_size(tree: Path) -> str | None:
+    """Return a warning if the code is near the limit, or None if it isn't. Raises CodeTooLarge."""
+    sizes = {
+        entry.name: sum(
+            file.stat().st_size for file in (entry, *entry.rglob("*")) if file.is_file()
+        )
+        for entry in tree.iterdir()
+    }
+    size = sum(sizes.values())
+    if size < WARNING_SHARE * MAX_SIZE:
+        return None
+    largest = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:_LISTED_PARTS]
+    parts = ", ".join(f"{name} {sizes[name] // _MB} MB" for name in largest)
+    text = (
+        f"The code of each function has {size // _MB} MB. Lambda's limit is {MAX_SIZE // _MB} MB. "
+        f"The largest parts: {parts}. Every function contains all packages in your requirements, "
+        "so remove those that your code doesn't need"
+    )
+    if size > MAX_SIZE:
+        raise CodeTooLarge(text)
+    return text
+
+
+Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
+
+
+@dataclass(frozen=True)
+class AppStack:
+    """The app's template, and the name of the Job Runners stack that runs the app's code."""
+
+    template: Path
+    our_name: str
+    environment: str = DEFAULT  # of our samconfig.toml
+
+    @property
+    def name(self) -> str:
+        """The name of the app's stack."""
+        return f"{self.our_name}-app"
+
+    def deploy(
+        self, sam: Sam, cloudformation: Any, folder: Path, artifacts: Sequence[str]
+    ) -> dict[str, str]:
+        """Build the template into `folder`, deploy it, and return the stack's outputs.
+
+        `artifacts` are sam's options for where to upload the build. sam also reads
+        own.samconfig.toml next to the template: our environment's tables, or the default ones if
+        it has none for our environment.
+        """
+        file = self.template.with_name(_CONFIG)
+        config = SamConfig(file)
+        environment = self.environment if self.environment in config.environments() else DEFAULT
+        options = ["--config-file", str(file)] if config.content else []
+        options += config_env_option(environment)
+        sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *options])
+        options += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
+        options += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
+        options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+        if OUR_STACK_NAME in parameter_names(self.template):
+            # The option replaces the file's parameters, so it must repeat them.
+            our_parameter = f"{OUR_STACK_NAME}={self.our_name}"
+            options += overrides_option([our_parameter, *config.overrides(environment)])
+        sam(["deploy", *options])
+        (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
+        return stack_outputs(stack)
+
+
+def stack_outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return a stack's outputs by name. `stack` is as CloudFormation describes it."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def outputs_for_our_template(
+    outputs: Mapping[str, str], our_template: Path, already_set: Collection[str]
+) -> dict[str, str]:
+    """Return the outputs that are parameters of our template, except those in `already_set`."""
+    names = parameter_names(our_template) - set(already_set)
+    # sam accepts no empty values
+    return {name: value for name, value in sorted(outputs.items()) if name in names and value}
+
+
 def main() -> int:
     """Deploy. Return 0, sam's exit code if it fails, or 1 if the app's folder can't be used."""
     parser = argparse.ArgumentParser(
@@ -176,40 +263,6 @@ def main() -> int:
         _say(str(error))
         return 1
     return 0
-
-
-# Lambda's limit for the unzipped code of a function and its layers, in bytes.
-MAX_SIZE = 250 * 1024 * 1024
-WARNING_SHARE = 0.8  # of MAX_SIZE: larger code gets a warning
-_MB = 1024 * 1024
-_LISTED_PARTS = 3  # the largest files and folders, which a message lists
-
-
-class CodeTooLarge(JobRunnersError):
-    """The code exceeds Lambda's limit."""
-
-
-def check_size(tree: Path) -> str | None:
-    """Return a warning if the code is near the limit, or None if it isn't. Raises CodeTooLarge."""
-    sizes = {entry.name: _size(entry) for entry in tree.iterdir()}
-    size = sum(sizes.values())
-    if size < WARNING_SHARE * MAX_SIZE:
-        return None
-    largest = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:_LISTED_PARTS]
-    parts = ", ".join(f"{name} {sizes[name] // _MB} MB" for name in largest)
-    text = (
-        f"The code of each function has {size // _MB} MB. Lambda's limit is {MAX_SIZE // _MB} MB. "
-        f"The largest parts: {parts}. Every function contains all packages in your requirements, "
-        "so remove those that your code doesn't need"
-    )
-    if size > MAX_SIZE:
-        raise CodeTooLarge(text)
-    return text
-
-
-def _size(entry: Path) -> int:
-    files = entry.rglob("*") if entry.is_dir() else [entry]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import check_version, project_pins
-from job_runners.building.app_stack import check_policies
 from job_runners.building.build import check
 from job_runners.building.sam_folder import (
     check_parameters,
+    check_policies,
     source_template,
     template_warning,
     write_sam_folder,
@@ -23,38 +23,8 @@ from job_runners.building.uv import environment
 from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, CACHE, DATA, ROOT, TOOLS
 
-
-def main() -> int:
-    """Prepare what sam needs, run it, and return its exit code."""
-    try:
-        app = find_app_folder()
-        project_pins(app)  # raises an error if the lock is missing or outdated
-        check_version(ROOT)
-        if warning := template_warning():
-            print(warning, file=sys.stderr)
-        template = write_sam_folder() / "template.yaml"
-        check_parameters(template)
-        templates = [source_template()]
-        if app and app.workers:
-            templates.append(template)  # differs from its source by the functions of the classes
-        if app and app.template.exists():
-            check_policies(app.template, template)
-            templates.append(app.template)
-        make_tools()
-        for path in templates:
-            lint(path)
-        if app:
-            check(app)
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
-    tools = tools_folder()
-    command = [str(tools / "sam"), *sys.argv[1:]]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=sam_environment(tools), stdout=subprocess.PIPE, text=True
-    ) as process:
-        _print_output(process.stdout or ())
-    return process.returncode
+_REQUIREMENTS = DATA / "requirements" / "aws.txt"
+_FINISHED_MARKER = "made"  # an empty file that is created last
 
 
 def sam_environment(tools: Path) -> dict[str, str]:
@@ -102,10 +72,6 @@ def lint(template: Path) -> None:
     marker.touch()
 
 
-_REQUIREMENTS = DATA / "requirements" / "aws.txt"
-_FINISHED_MARKER = "made"  # an empty file that is created last
-
-
 class ToolsNotInstalled(JobRunnersError):
     """sam could not be installed, or make is missing."""
 
@@ -144,6 +110,39 @@ def make_tools() -> None:
                 "once: later builds work offline."
             )
     (folder / _FINISHED_MARKER).touch()
+
+
+def main() -> int:
+    """Prepare what sam needs, run it, and return its exit code."""
+    try:
+        app = find_app_folder()
+        project_pins(app)  # raises an error if the lock is missing or outdated
+        check_version(ROOT)
+        if warning := template_warning():
+            print(warning, file=sys.stderr)
+        template = write_sam_folder() / "template.yaml"
+        check_parameters(template)
+        templates = [source_template()]
+        if app and app.workers:
+            templates.append(template)  # differs from its source by the functions of the classes
+        if app and app.template.exists():
+            check_policies(app.template, template)
+            templates.append(app.template)
+        make_tools()
+        for path in templates:
+            lint(path)
+        if app:
+            check(app)
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    tools = tools_folder()
+    command = [str(tools / "sam"), *sys.argv[1:]]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=sam_environment(tools), stdout=subprocess.PIPE, text=True
+    ) as process:
+        _print_output(process.stdout or ())
+    return process.returncode
 
 
 if __name__ == "__main__":

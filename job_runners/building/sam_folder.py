@@ -8,13 +8,13 @@ files in its top folder. python -m job_runners.building.sam_folder prints the te
 import hashlib
 import shutil
 import sys
-from difflib import unified_diff
+from difflib import get_close_matches, unified_diff
 from pathlib import Path
 
 from job_runners import __version__
 from job_runners.building.app_folder import CONFIG, UnusableAppFolder, read_workers
 from job_runners.building.samconfig import SAMCONFIG, SamConfig, Target
-from job_runners.building.template_file import parameter_names
+from job_runners.building.template_file import parameter_names, section_names
 from job_runners.places import CODE, COMMAND, DATA, PROJECT, ROOT, variables
 
 # A build reads these parameters, even if the template lacks them.
@@ -28,6 +28,10 @@ build-%: FORCE
 \t@"$(JOBS_PYTHON)" -P -m job_runners.building.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)
 FORCE: ;
 """
+PROJECT_TEMPLATE = ROOT / "template.yaml"
+_OUR_TEMPLATE = DATA / "template.yaml"
+_FIRST_LINE = "# Copied from the template of Job Runners "  # then the version and a hash
+_POLICY = "WorkerPolicyArn"  # the names of the parameters for workers' policies end in this
 
 
 def source_template() -> Path:
@@ -81,26 +85,6 @@ def write_sam_folder() -> Path:
     return folder
 
 
-def main() -> int:
-    """Print the path of the template for a build of this checkout, and return the exit code.
-
-    The checkout's own template lacks the functions of worker classes, so with classes in app.toml
-    the path is in the written folder.
-    """
-    try:
-        folder = write_sam_folder() if read_workers(ROOT / CONFIG) else CODE
-    except UnusableAppFolder as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(folder / "template.yaml")
-    return 0
-
-
-PROJECT_TEMPLATE = ROOT / "template.yaml"
-_OUR_TEMPLATE = DATA / "template.yaml"
-_FIRST_LINE = "# Copied from the template of Job Runners "  # then the version and a hash
-
-
 def eject() -> str | None:
     """Write template.yaml, and return None.
 
@@ -137,6 +121,42 @@ def _copy() -> str:
     text = _OUR_TEMPLATE.read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return f"{_FIRST_LINE}{__version__} ({digest})\n{text}"
+
+
+def check_policies(template: Path, our_template: Path) -> None:
+    """Raise UnusableAppFolder if an output seems to be a worker's policy under a wrong name.
+
+    The worker would lack the policy's permissions.
+    """
+    outputs = section_names(template, "Outputs")
+    policies = {name for name in parameter_names(our_template) if name.endswith(_POLICY)}
+    unused = {name.casefold(): name for name in policies - outputs}
+    for output in sorted(outputs - policies):
+        similar = get_close_matches(output.casefold(), unused, n=1, cutoff=0.9)
+        if similar:
+            hint = f"Did you mean {unused[similar[0]]}?"
+        elif output.casefold().endswith(_POLICY.casefold()):
+            hint = f"Use {', '.join(sorted(policies))}"
+        else:
+            continue
+        raise UnusableAppFolder(
+            f"{template}: the output {output} is the policy of no worker. {hint}"
+        )
+
+
+def main() -> int:
+    """Print the path of the template for a build of this checkout, and return the exit code.
+
+    The checkout's own template lacks the functions of worker classes, so with classes in app.toml
+    the path is in the written folder.
+    """
+    try:
+        folder = write_sam_folder() if read_workers(ROOT / CONFIG) else CODE
+    except UnusableAppFolder as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(folder / "template.yaml")
+    return 0
 
 
 if __name__ == "__main__":

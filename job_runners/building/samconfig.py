@@ -17,6 +17,8 @@ from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
 SAMCONFIG = ROOT / "samconfig.toml"
+# The app's template may have this parameter. Its value is the name of our stack.
+OUR_STACK_NAME = "JobsStackName"
 DEFAULT = "default"  # the environment of a samconfig.toml that sam reads without --config-env
 _OVERRIDE = re.compile(r'\S+?=(?:"[^"]*"|\S*)')  # one NAME=VALUE of a string with several
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}

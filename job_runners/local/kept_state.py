@@ -1,12 +1,11 @@
 """Save and load the data that `run --keep` keeps: tables, files, parameters, queues and logs.
 
 The data is one file of JSON lines, and a folder with the contents of files, which are named by
-their hashes. While anything changes, the data is saved every few seconds, and once more at the end.
-Each save replaces the whole file of JSON lines.
+their ETags, S3's hashes. While anything changes, the data is saved every few seconds, and once more
+at the end. Each save replaces the whole file of JSON lines.
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import time
@@ -46,7 +45,6 @@ class KeptState:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         """Read the last run's data. `say` shows messages. Raises LocalProblem if that fails."""
         self._folder, self._say = folder, say
-        self._digests: dict[str, str] = {}  # the hashes of files, by their ETags
         self._is_changed = False  # since the last save
         self._has_failed = False  # whether the last save failed
         self._lines: list[Line] = []
@@ -65,12 +63,12 @@ class KeptState:
         if first.get("format") != _FORMAT or lines[-1:] != [{"kind": "end"}]:
             raise ValueError("it is of another version of Job Runners")
         for line in lines:
-            if line["kind"] == "file" and not self._file(line["digest"]).exists():
+            if line["kind"] == "file" and not self._file(line["etag"]).exists():
                 raise ValueError(f"the content of {line['name']} is missing")
         return lines
 
-    def _file(self, digest: str) -> Path:
-        return self._folder / _FILES / digest
+    def _file(self, etag: str) -> Path:
+        return self._folder / _FILES / etag
 
     # --- loading ----------------------------------------------------------------------------------
 
@@ -98,13 +96,12 @@ class KeptState:
                 table = database.find_table(line["table"])
                 database.store(table, table.key_of(line["item"]), line["item"])
             case "file":
-                content = self._file(line["digest"]).read_bytes()
+                content = self._file(line["etag"]).read_bytes()
                 key = backend("s3").put_object(
                     line["bucket"], line["name"], content, etag=line["etag"]
                 )
                 key.set_metadata(line["metadata"])
                 key._version_id = line["version"]
-                self._digests[key.etag] = line["digest"]
             case "parameter":
                 if not backend("ssm")._parameters.get(line["call"]["Name"]):
                     headers = {"x-amz-target": "AmazonSSM.PutParameter", "host": ""}
@@ -170,37 +167,26 @@ class KeptState:
         new_state = self._folder / f"{KEPT_STATE}.new"
         new_state.unlink(missing_ok=True)
         new_state.touch(mode=0o600)
-        digests = set()
+        etags = set()
         with new_state.open("w", encoding="utf-8") as output:
             for line in ({"format": _FORMAT, "port": port}, *lines, {"kind": "end"}):
-                if "key" in line:
-                    line = self._write_file(line.pop("key"), line)
-                    digests.add(line["digest"])
+                if line.get("kind") == "file":
+                    etags.add(line["etag"])
+                    self._write_file(line["etag"], line.pop("key"))
                 output.write(dynamo_json_dump(line) + "\n")
             output.flush()
             os.fsync(output.fileno())
         new_state.replace(self._folder / KEPT_STATE)
         for path in (self._folder / _FILES).iterdir():
-            if path.name not in digests:
+            if path.name not in etags:
                 path.unlink()
 
-    def _write_file(self, key: Any, line: Line) -> Line:
-        """Write the content of moto's object, unless its file exists. Return the whole line."""
-        digest = self._digests.get(key.etag)
-        if digest is None or not self._file(digest).exists():
-            content = key.value
-            digest = hashlib.sha256(content).hexdigest()
-            self._digests[key.etag] = digest
-            new_file = self._file(f"{digest}.new")
-            new_file.write_bytes(content)
-            new_file.replace(self._file(digest))
-        return line | {
-            "name": key.name,
-            "digest": digest,
-            "etag": key.etag.strip('"'),
-            "version": key.version_id,
-            "metadata": dict(key.metadata),
-        }
+    def _write_file(self, etag: str, key: Any) -> None:
+        """Write the content of moto's object, unless its file exists."""
+        if not self._file(etag).exists():
+            new_file = self._file(f"{etag}.new")
+            new_file.write_bytes(key.value)
+            new_file.replace(self._file(etag))
 
 
 def _lines_of(services: Services, functions: Functions) -> Iterator[Line]:
@@ -229,4 +215,6 @@ def _lines_of_rows_and_files() -> Iterator[Line]:
     for bucket in backend("s3").buckets.values():
         for _, key in bucket.keys.items():
             if hasattr(key, "value"):  # a delete marker has none
-                yield {"kind": "file", "bucket": bucket.name, "key": key}
+                names = {"bucket": bucket.name, "name": key.name, "etag": key.etag.strip('"')}
+                attributes = {"version": key.version_id, "metadata": dict(key.metadata)}
+                yield {"kind": "file", "key": key, **names, **attributes}

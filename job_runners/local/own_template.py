@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.app_stack import OUR_STACK_NAME
-from job_runners.building.samconfig import SamConfig
+from job_runners.building.samconfig import OUR_STACK_NAME, SamConfig
 from job_runners.building.template_file import Resolver, Unresolved, read_template
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local.function_settings import FunctionSettings

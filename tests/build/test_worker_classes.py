@@ -24,7 +24,7 @@ from expanded_template import (
 )
 from in_project import jobs, python
 from job_runners.building.app_folder import CLASS_SETTINGS, UnusableAppFolder, read_workers
-from job_runners.building.app_stack import outputs_for_our_template
+from job_runners.building.deploy import outputs_for_our_template
 from job_runners.building.sam_folder import write_sam_folder
 from job_runners.building.worker_classes import _PARAMETERS, add_worker_functions
 from job_runners.places import CODE, ROOT

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emulated_aws.emulator import Emulator, start_group, stop_group, tool, tool_environment
-from job_runners.building.app_stack import AppStack, outputs_for_our_template
+from job_runners.building.deploy import AppStack, outputs_for_our_template
 from job_runners.building.sam_folder import write_sam_folder
 from job_runners.building.samconfig import Target
 from job_runners.cli.local_aws import REGION
