@@ -22,6 +22,30 @@ _IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 # Settings that every function has on AWS. The app's own settings are left out on purpose: tests and
 # other functions don't have them either, so a module that reads one at import must fail the check.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
+# The deployed sources. A function's zip contains nothing else of Job Runners.
+SHIPPED = (
+    "job_runners/__init__.py",
+    "job_runners/api",
+    "job_runners/aws",
+    "job_runners/caches.py",
+    "job_runners/clock.py",
+    "job_runners/dashboard",
+    "job_runners/django",
+    "job_runners/engine",
+    "job_runners/errors.py",
+    "job_runners/handlers",
+    "job_runners/names.py",
+    "job_runners/runners",
+    "job_runners/settings.py",
+    "job_runners/shipped",
+    "job_runners/store",
+    "job_runners/values.py",
+    "job_runners/work",
+)
+# The entry points that the template names, such as handlers.worker.handler. Don't rename them: a
+# deploy updates a function's code and its settings in two calls. Between them, the function would
+# have a name that its code lacks.
+HANDLERS = ("api", "worker", "timer", "failures")
 
 
 def check_imports(tree: Path, app: AppFolder) -> None:
@@ -131,29 +155,3 @@ def _advice(
             "function that needs it"
         )
     return ""
-
-
-# The deployed sources. A function's zip contains nothing else of Job Runners.
-SHIPPED = (
-    "job_runners/__init__.py",
-    "job_runners/api",
-    "job_runners/aws",
-    "job_runners/caches.py",
-    "job_runners/clock.py",
-    "job_runners/dashboard",
-    "job_runners/django",
-    "job_runners/engine",
-    "job_runners/errors.py",
-    "job_runners/handlers",
-    "job_runners/names.py",
-    "job_runners/runners",
-    "job_runners/settings.py",
-    "job_runners/shipped",
-    "job_runners/store",
-    "job_runners/values.py",
-    "job_runners/work",
-)
-# The entry points that the template names, such as handlers.worker.handler. Don't rename them: a
-# deploy updates a function's code and its settings in two calls. Between them, the function would
-# have a name that its code lacks.
-HANDLERS = ("api", "worker", "timer", "failures")

@@ -30,6 +30,8 @@ CLASS_SETTINGS = {
 
 Workers = dict[str, dict[str, int]]
 """The settings of each worker class, by its name."""
+# Pins requirements.txt with hashes, for each platform.
+PIP_LOCK = "uv pip compile --universal --generate-hashes requirements.txt -o requirements.lock"
 
 
 class UnusableAppFolder(JobRunnersError):
@@ -146,9 +148,6 @@ def _hint(name: str, value: object) -> str:
     if isinstance(value, dict) and value.keys() <= CLASS_SETTINGS.keys():
         return f"Did you mean [workers.{name}]?"
     return f"Did you mean {similar[0]}?" if similar else "Use services and [workers.NAME]"
-
-
-__all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
 
 
 @dataclass(frozen=True)
@@ -300,7 +299,3 @@ def how_to_add(package: str, requirements: Path | None, name: str = "NAME") -> s
     if requirements is None or requirements.name == "pyproject.toml":
         return f"To add {package}, run uv add {name}"
     return f"Add {package} to {requirements}, then run {PIP_LOCK}"
-
-
-# Pins requirements.txt with hashes, for each platform.
-PIP_LOCK = "uv pip compile --universal --generate-hashes requirements.txt -o requirements.lock"

@@ -45,6 +45,31 @@ OPERATIONS: Mapping[str, Set[str]] = {
 SERVICES = frozenset({*OPERATIONS, "events", "logs", "s3", "sns", "sqs", "ssm", "sts"})
 # A call that creates a client of boto3, of botocore or of job_runners.aws.clients.
 _CLIENT = re.compile(r"""(?:client|resource)\(\s*(?:service_name\s*=\s*)?["']([a-z0-9-]+)["']""")
+# Patterns of files and folders that no code uses.
+_NEVER_USED = (
+    "bin",  # console scripts
+    ".lock",  # uv's
+    "*.dist-info/uv_cache.json",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",  # scripts and styles
+    "**/*.pyi",
+    "pydantic/mypy.py",
+    "*.dist-info/sboms",
+    "tzdata/zoneinfo/*.tab",
+    "tzdata/zoneinfo/tzdata.zi",
+    "tzdata/zoneinfo/leapseconds",
+)
+_POWERTOOLS = (
+    "auth_alpha",
+    "batch",
+    "circuit_breaker",
+    "data_masking",
+    "feature_flags",
+    "idempotency",
+    "kafka",
+    "parser",
+    "streaming",
+    "validation",
+)
 
 
 @cache
@@ -191,31 +216,6 @@ def _write(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
-# Patterns of files and folders that no code uses.
-_NEVER_USED = (
-    "bin",  # console scripts
-    ".lock",  # uv's
-    "*.dist-info/uv_cache.json",
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",  # scripts and styles
-    "**/*.pyi",
-    "pydantic/mypy.py",
-    "*.dist-info/sboms",
-    "tzdata/zoneinfo/*.tab",
-    "tzdata/zoneinfo/tzdata.zi",
-    "tzdata/zoneinfo/leapseconds",
-)
-_POWERTOOLS = (
-    "auth_alpha",
-    "batch",
-    "circuit_breaker",
-    "data_masking",
-    "feature_flags",
-    "idempotency",
-    "kafka",
-    "parser",
-    "streaming",
-    "validation",
-)
 # Patterns of modules that our code doesn't import but an app's code may.
 _USED_BY_APPS = (
     "pydantic/v1",

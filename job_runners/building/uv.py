@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 # uv doesn't read pip's variables for package indexes. These are its own, the current name first.
@@ -20,10 +20,8 @@ _SYSTEM_CERTS = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
 def uv(
     arguments: Sequence[str],
     folder: Path,
-    variables: Mapping[str, str] | None = None,
     *,
     stdin: str | None = None,
-    quiet: bool = True,
     installs: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run uv in a folder, with the settings in its pyproject.toml, and return the ended process.
@@ -31,11 +29,10 @@ def uv(
     Pass installs=False if the command only reads a lock. Otherwise uv would get the indexes in
     pip's variables, and would call a lock outdated that was created with other indexes.
     """
-    options = ["--quiet"] if quiet else []
     return subprocess.run(
-        [sys.executable, "-m", "uv", *options, *arguments],
+        [sys.executable, "-m", "uv", "--quiet", *arguments],
         cwd=folder,
-        env={**environment(installs=installs), **(variables or {})},
+        env=environment(installs=installs),
         input=stdin,
         capture_output=True,
         text=True,
@@ -45,24 +42,18 @@ def uv(
 
 def environment(*, installs: bool = True) -> dict[str, str]:
     """Return the variables for uv. If it installs packages, it uses the same indexes as pip."""
-    indexes = _pip_indexes(os.environ) if installs else {}
-    return {**os.environ, **_SYSTEM_CERTS, **indexes}
+    variables = {**os.environ, **_SYSTEM_CERTS}
+    for pip_name, uv_names in _UV_VARIABLES.items() if installs else ():
+        url = os.environ.get(pip_name)
+        if url and not any(map(os.environ.get, uv_names)):
+            variables[uv_names[0]] = url
+    return variables
 
 
 def uv_command(arguments: str) -> str:
     """Return a command of uv for a person to type."""
     program = "uv" if shutil.which("uv") else f"{sys.executable} -m uv"
     return f"{program} {arguments}"
-
-
-def _pip_indexes(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the indexes in pip's variables as variables of uv, unless these are set already."""
-    indexes = {}
-    for pip_name, uv_names in _UV_VARIABLES.items():
-        url = environment.get(pip_name)
-        if url and not any(environment.get(name) for name in uv_names):
-            indexes[uv_names[0]] = url
-    return indexes
 
 
 _NO_NETWORK = re.compile(

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from job_runners.building.import_check import describe
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.options import Options
 from job_runners.local.run_folder import Credentials
@@ -113,8 +114,8 @@ class TemplateProcess:
         except BaseException:
             self.end()
             raise
-        problem = {"kind": "", "text": "The process that imported your code ended", "places": []}
-        report = json.loads(line) if line else {"problem": problem | _NO_DETAILS}
+        ended = _ProcessEnded("Runtime.ExitError", "The process that imported your code ended")
+        report = json.loads(line) if line else {"problem": describe(ended)}
         if "problem" in report:
             self.end()
             raise BrokenCode(report["problem"])
@@ -217,9 +218,6 @@ def template_launcher(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = inherited | variables() | local | credentials.variables | all_variables
     return partial(TemplateProcess, start, environment, str(folder))
-
-
-_NO_DETAILS = {"missing": None, "is_ours": False, "may_be_setting": False}
 
 
 class _Output:

@@ -12,11 +12,12 @@ from urllib.parse import unquote
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT
 from job_runners.local.function_pools import Functions
 from job_runners.local.function_settings import STAGE, FunctionSettings
-from job_runners.local.guard import Head
+from job_runners.local.guard import Head, Response
 from job_runners.local.options import LocalProblem
-from job_runners.local.services import Response
 
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
+_TIMEOUT_SECONDS = 5
+_MAX_RESPONSE = 1_000_000  # bytes
 
 
 class Gateway:
@@ -108,10 +109,6 @@ def _event(head: Head, path: str, key: str, body: bytes) -> dict[str, Any]:
         except UnicodeDecodeError:
             event |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     return event
-
-
-_TIMEOUT_SECONDS = 5
-_MAX_RESPONSE = 1_000_000  # bytes
 
 
 class InvalidToken(Exception):

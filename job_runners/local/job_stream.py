@@ -25,6 +25,15 @@ from job_runners.cli.stack import Stack
 from job_runners.places import COMMAND
 
 Fields = Mapping[str, Any]
+_MAX_PRINTED = 200  # lines printed by jobs that one call shows, so that a flood stays readable
+_MAX_LINE = 1_000  # characters of a line that are shown
+# Characters of an id that are shown, which are usually enough for `job-runners show` and
+# `job-runners logs`. A task's id begins with the time.
+_JOB_ID_LENGTH, _TASK_ID_LENGTH = 4, 14
+_LEVEL_COLORS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
+_BAR = "| "
+_REMOVAL_NOTE = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
+_MAX_NAMES = 5  # of jobs, and of tasks
 
 
 class Event(NamedTuple):
@@ -149,15 +158,6 @@ _EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Event | Callable[[Field
     "task done": (_is_logged_by("run_task"), Event("done", "green")),
     "task failed": (_is_logged_by("give_up_task"), _describe_failure),
 }
-
-
-_MAX_PRINTED = 200  # lines printed by jobs that one call shows, so that a flood stays readable
-_MAX_LINE = 1_000  # characters of a line that are shown
-# Characters of an id that are shown, which are usually enough for `job-runners show` and
-# `job-runners logs`. A task's id begins with the time.
-_JOB_ID_LENGTH, _TASK_ID_LENGTH = 4, 14
-_LEVEL_COLORS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
-_BAR = "| "
 
 
 class JobStream:
@@ -304,9 +304,6 @@ def _error_line(traceback: Sequence[str]) -> str:
 def _one_line(text: str) -> str:
     return " ".join(plain(text).split())
 
-
-_REMOVAL_NOTE = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
-_MAX_NAMES = 5  # of jobs, and of tasks
 
 console = Console(highlight=False, soft_wrap=True)
 

@@ -17,7 +17,7 @@ from typing import Any
 from moto.dynamodb.models.utilities import dynamo_json_dump
 
 from job_runners.fake_dynamodb import behind_moto, boundary
-from job_runners.local.function_pools import Functions, failure_record
+from job_runners.local.function_pools import failure_record
 from job_runners.local.function_settings import FAILURES
 from job_runners.local.options import LocalProblem
 from job_runners.local.run_folder import KEPT_STATE
@@ -42,9 +42,9 @@ Line = dict[str, Any]
 class KeptState:
     """The folder of the kept data."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None], services: Services) -> None:
         """Read the last run's data. `say` shows messages. Raises LocalProblem if that fails."""
-        self._folder, self._say = folder, say
+        self._folder, self._say, self._services = folder, say, services
         self._is_changed = False  # since the last save
         self._has_failed = False  # whether the last save failed
         self._lines: list[Line] = []
@@ -72,24 +72,20 @@ class KeptState:
 
     # --- loading ----------------------------------------------------------------------------------
 
-    def load(self, services: Services, functions: Functions, work_function: str) -> None:
-        """Add the kept data to the services, and send the unfinished events again.
-
-        `work_function` is the function that runs jobs and tasks.
-        """
+    def load(self) -> None:
+        """Add the kept data to the services, and send the unfinished events again."""
         failed_count = 0
         for line in self._lines:
             try:
-                self._load_line(line, services, functions, work_function)
+                self._load_line(line)
             except Exception:  # noqa: BLE001 - one line must not prevent a start
                 failed_count += 1
         if failed_count:
             self._say(f"{failed_count} rows, files or messages of the kept data can't be used.")
         self._lines.clear()
 
-    def _load_line(
-        self, line: Line, services: Services, functions: Functions, work_function: str
-    ) -> None:
+    def _load_line(self, line: Line) -> None:
+        work_function = self._services.settings.work_function
         match line["kind"]:
             case "item":
                 database = behind_moto.database()
@@ -113,11 +109,12 @@ class KeptState:
                 message = sqs.send_message(line["queue"], line["body"])
                 message.visible_at = line["visible_at"]
             case "log":
-                services.logs.write(line["group"], [line["text"]], line["time"])
+                self._services.logs.write(line["group"], [line["text"]], line["time"])
             case "waiting":
                 # A function is missing if its worker class was removed.
-                exists = line["function"] in functions.names
-                functions.send(line["function"] if exists else work_function, line["event"])
+                exists = line["function"] in self._services.functions.names
+                function = line["function"] if exists else work_function
+                self._services.functions.send(function, line["event"])
             case "running" if line["function"].startswith(work_function):
                 text = "The local AWS was stopped while the job ran"
                 reply = {"errorType": "Runtime.ExitError", "errorMessage": text}
@@ -129,7 +126,7 @@ class KeptState:
         """Remember that something has changed since the last save."""
         self._is_changed = True
 
-    async def save_regularly(self, services: Services, functions: Functions, port: int) -> None:
+    async def save_regularly(self) -> None:
         """Save changes every few seconds, until canceled."""
         pause = _SAVE_SECONDS
         while True:
@@ -138,19 +135,19 @@ class KeptState:
                 started_at = time.monotonic()
                 self._is_changed = False
                 # The items and files in this list don't change, so a thread can write them.
-                lines = [*_lines_of(services, functions)]
-                await asyncio.shield(asyncio.to_thread(self._write, lines, port))
+                lines = [*_lines_of(self._services)]
+                await asyncio.shield(asyncio.to_thread(self._write, lines))
                 # A long save slows down everything else, so save large data less often.
                 pause = max(_SAVE_SECONDS, 20 * (time.monotonic() - started_at))
 
-    def save(self, services: Services, functions: Functions, port: int) -> None:
+    def save(self) -> None:
         """Save everything, at the end of the run."""
-        self._write([*_lines_of(services, functions)], port)
+        self._write([*_lines_of(self._services)])
 
-    def _write(self, lines: list[Line], port: int) -> None:
+    def _write(self, lines: list[Line]) -> None:
         """Write the data. If the disk is full, say so once, and leave the old data in place."""
         try:
-            self._write_all(lines, port)
+            self._write_all(lines)
             self._has_failed = False
         except OSError as error:
             self._is_changed = True
@@ -161,7 +158,7 @@ class KeptState:
                 )
             self._has_failed = True
 
-    def _write_all(self, lines: list[Line], port: int) -> None:
+    def _write_all(self, lines: list[Line]) -> None:
         (self._folder / _FILES).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)  # it has personal data
         new_state = self._folder / f"{KEPT_STATE}.new"
@@ -169,7 +166,8 @@ class KeptState:
         new_state.touch(mode=0o600)
         etags = set()
         with new_state.open("w", encoding="utf-8") as output:
-            for line in ({"format": _FORMAT, "port": port}, *lines, {"kind": "end"}):
+            first = {"format": _FORMAT, "port": self._services.settings.port}
+            for line in (first, *lines, {"kind": "end"}):
                 if line.get("kind") == "file":
                     etags.add(line["etag"])
                     self._write_file(line["etag"], line.pop("key"))
@@ -189,7 +187,7 @@ class KeptState:
             new_file.replace(self._file(etag))
 
 
-def _lines_of(services: Services, functions: Functions) -> Iterator[Line]:
+def _lines_of(services: Services) -> Iterator[Line]:
     yield from _lines_of_rows_and_files()
     for name, versions in backend("ssm")._parameters.items():
         if versions:
@@ -203,7 +201,11 @@ def _lines_of(services: Services, functions: Functions) -> Iterator[Line]:
     for group, lines in services.logs.lines.items():
         for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
             yield {"kind": "log", "group": group, "time": time_ms, "text": text}
-    for state, function, event in functions.unfinished():  # the state is waiting or running
+    for (
+        state,
+        function,
+        event,
+    ) in services.functions.unfinished():  # the state is waiting or running
         yield {"kind": state, "function": function, "event": event}
 
 

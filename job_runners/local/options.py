@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+_BRIDGES = ("docker0", "podman0", "cni-podman0")
+_GET_ADDRESS = 0x8915  # Linux: SIOCGIFADDR
+
 
 @dataclass(frozen=True)
 class Options:
@@ -37,10 +40,6 @@ class Options:
 
 class LocalProblem(Exception):
     """The local AWS can't do this. The message says why, and what to do."""
-
-
-_BRIDGES = ("docker0", "podman0", "cni-podman0")
-_GET_ADDRESS = 0x8915  # Linux: SIOCGIFADDR
 
 
 def bridge_addresses() -> list[str]:

@@ -62,7 +62,7 @@ def _run(options: "Options", status: "Status") -> None:
     from job_runners.building.app_folder import find_app_folder
     from job_runners.building.samconfig import work_parameters
     from job_runners.cli.target import configured_name
-    from job_runners.local.function_settings import FunctionSettings
+    from job_runners.local.function_settings import AppTemplate, FunctionSettings
     from job_runners.local.options import bridge_addresses
     from job_runners.local.run_folder import Credentials, exclusive_folder, kept_port
     from job_runners.places import ROOT
@@ -80,8 +80,6 @@ def _run(options: "Options", status: "Status") -> None:
         )
         app_template = None
         if app and app.template.exists():
-            from job_runners.local.own_template import AppTemplate  # most apps have no template
-
             app_template = AppTemplate(app.template, settings)
             settings = app_template.add_outputs()
         credentials = Credentials.random()

@@ -18,6 +18,9 @@ from job_runners.places import DATA
 
 KEPT_FOLDER = HOME.with_name(f"{HOME.name}.kept")  # for `job-runners run --keep`
 KEPT_STATE = "state.jsonl"  # a file in this folder, whose first line has the port
+# The name by which a container reaches its host.
+CONTAINER_HOST = "host.docker.internal"
+_ENV_FILES = ("env.json", "env.sh")
 
 
 def kept_port() -> int:
@@ -102,12 +105,6 @@ class Credentials:
 def credentials(stack: Stack) -> Credentials:
     """Return the credentials of a stack on the local AWS."""
     return Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
-
-
-# The name by which a container reaches its host.
-CONTAINER_HOST = "host.docker.internal"
-
-_ENV_FILES = ("env.json", "env.sh")
 
 
 def env_variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:

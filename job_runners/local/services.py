@@ -8,8 +8,11 @@ import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
@@ -20,6 +23,7 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from job_runners.fake_dynamodb import behind_moto, boundary, stack_tables
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.fake_dynamodb.expressions import Unsupported
+from job_runners.local.function_pools import Functions
 from job_runners.local.function_settings import (
     BUCKET,
     COORDINATION_TABLE,
@@ -28,15 +32,15 @@ from job_runners.local.function_settings import (
     VISIBILITY_SECONDS,
     FunctionSettings,
 )
-from job_runners.local.guard import Head
-
-Response = tuple[int, dict[str, str], bytes]
-"""The status, the headers and the body of a response."""
+from job_runners.local.guard import Head, Response
 
 _MAX_RECEIVES = 100
 _POLL_SECONDS = 0.1
 _JSON = {"Content-Type": "application/x-amz-json-1.0"}
 _stubber = BotocoreStubber()
+MAX_LINES = 20_000  # in one log group; the oldest lines are dropped
+_MAX_EVENTS = 10_000  # in one response, as in CloudWatch
+_MAX_CHARACTERS = 5_000_000  # in one response, so that it doesn't take long
 
 
 def backend(service: str) -> Any:
@@ -48,7 +52,10 @@ def backend(service: str) -> Any:
 class Services:
     """The services, with the resources of template.yaml."""
 
-    def __init__(self, settings: FunctionSettings) -> None:
+    def __init__(self, settings: FunctionSettings, functions: Functions) -> None:
+        self.settings, self.functions = settings, functions
+        self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._by_name = {settings.physical_name(name): name for name in settings.functions}
         self.logs = LogGroups(
             name for kind, name in settings.resources().values() if kind == "AWS::Logs::LogGroup"
         )
@@ -71,6 +78,12 @@ class Services:
         target = f"{head.path}?{head.query}" if head.query else head.path
         method, headers = head.method, head.headers
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if head.path == "/_local/sms-messages":
+            return sms_messages()
+        if service == "cloudformation":
+            return self._cloudformation(dict(parse_qsl(body.decode())))
+        if service == "lambda":
+            return await self._lambda(head, body)
         if service == "dynamodb":
             return _dynamodb(operation, method, target, headers, body)
         if service == "logs" and operation == "FilterLogEvents":
@@ -82,6 +95,63 @@ class Services:
         if method not in ("GET", "HEAD"):
             self.on_change()
         return call_moto(service, method, target, headers, body)
+
+    def _function(self, name: str) -> str | None:
+        """Find a function by its name or its ARN, which may have an alias."""
+        parts = name.split(":")
+        is_arn = len(parts) > 6
+        return self._by_name.get(parts[6] if is_arn else parts[0])
+
+    async def _lambda(self, head: Head, body: bytes) -> Response:
+        function = None
+        match head.path.split("/"):
+            case ["", _, "functions", name, "invocations"]:
+                function = self._function(unquote(name))
+        if function is None:
+            problem = {"Message": f"The local AWS has no {head.path}.", "Type": "User"}
+            not_found = {**_JSON, "X-Amzn-Errortype": "ResourceNotFoundException"}
+            return 404, not_found, json.dumps(problem).encode()
+        event = json.loads(body or b"{}")
+        if head.headers.get("x-amz-invocation-type") == "Event":
+            self.functions.send(function, event)
+            return 202, {}, b""
+        reply = await asyncio.ensure_future(self.functions.invoke(function, event))
+        if "errorType" in reply:
+            return 200, {**_JSON, "X-Amz-Function-Error": "Unhandled"}, json.dumps(reply).encode()
+        return 200, _JSON, json.dumps(reply["result"]).encode()
+
+    def _cloudformation(self, call: Mapping[str, str]) -> Response:
+        own_name = self.settings.name
+        operation, name = call.get("Action", ""), call.get("StackName", own_name)
+        if name != own_name:
+            return _xml_error("ValidationError", f"Stack with id {name} does not exist")
+        if operation == "DescribeStacks":
+            outputs = _member_elements(
+                {"OutputKey": key, "OutputValue": value}
+                for key, value in self.settings.outputs().items()
+            )
+            stack_id = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{own_name}/local"
+            stack = {"StackName": own_name, "StackStatus": "CREATE_COMPLETE", "StackId": stack_id}
+            stack["CreationTime"] = self._created
+            text = (
+                f"<Stacks><member>{_elements(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"
+            )
+        elif operation == "ListStackResources":
+            resources = _member_elements(
+                {
+                    "LogicalResourceId": logical,
+                    "PhysicalResourceId": physical,
+                    "ResourceType": kind,
+                    "ResourceStatus": "CREATE_COMPLETE",
+                    "LastUpdatedTimestamp": self._created,
+                }
+                for logical, (kind, physical) in self.settings.resources().items()
+            )
+            text = f"<StackResourceSummaries>{resources}</StackResourceSummaries>"
+        else:
+            problem = "The local AWS answers only DescribeStacks and ListStackResources."
+            return _xml_error("InvalidAction", problem)
+        return _xml(200, f"<{operation}Result>{text}</{operation}Result>", f"{operation}Response")
 
 
 def _dynamodb(
@@ -155,10 +225,6 @@ def sms_messages() -> Response:
     return 200, {"Content-Type": "application/json"}, body
 
 
-MAX_LINES = 20_000  # in one log group; the oldest lines are dropped
-_MAX_EVENTS = 10_000  # in one response, as in CloudWatch
-_MAX_CHARACTERS = 5_000_000  # in one response, so that it doesn't take long
-
 Line = tuple[int, int, str]
 """The number of a line, the time in milliseconds since 1970, and the text."""
 
@@ -209,3 +275,21 @@ def _phrases(pattern: str) -> list[str]:
         except ValueError:
             return [pattern[1:-1]]
     return pattern.split()
+
+
+def _elements(values: Mapping[str, str]) -> str:
+    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+
+
+def _member_elements(members: Iterable[Mapping[str, str]]) -> str:
+    return "".join(f"<member>{_elements(member)}</member>" for member in members)
+
+
+def _xml_error(code: str, problem: str) -> Response:
+    text = _elements({"Code": code, "Message": problem})
+    return _xml(400, f"<Error>{text}</Error>", "ErrorResponse")
+
+
+def _xml(status: int, text: str, root: str) -> Response:
+    namespace = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"'
+    return status, {"Content-Type": "text/xml"}, f"<{root} {namespace}>{text}</{root}>".encode()

@@ -19,21 +19,25 @@ from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local import services
 from job_runners.local.code_changes import CodeChanges, describe
 from job_runners.local.function_pools import BrokenCode, Functions, TemplateProcess
-from job_runners.local.function_settings import DELAY, FAILURES, STAGE, FunctionSettings
+from job_runners.local.function_settings import (
+    DELAY,
+    FAILURES,
+    STAGE,
+    AppTemplate,
+    FunctionSettings,
+)
 from job_runners.local.gateway import Gateway
-from job_runners.local.guard import Guard, Head
-from job_runners.local.http_server import HttpServer
+from job_runners.local.guard import Guard, Head, HttpServer, Response
 from job_runners.local.job_stream import JobStream, console, suggest
 from job_runners.local.kept_state import ABOUT_KEPT_DATA, KeptState
 from job_runners.local.options import LocalProblem, Options
-from job_runners.local.own_template import AppTemplate
 from job_runners.local.run_folder import KEPT_FOLDER, Credentials, announce
-from job_runners.local.services import Response, Services
-from job_runners.local.stack_answers import StackCalls
+from job_runners.local.services import Services
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_SECONDS = 0.03
 _ID_LENGTH = 4  # characters of a job's id that are shown
+_POLL_SECONDS = 0.1
 
 
 class Supervisor:
@@ -60,7 +64,6 @@ class Supervisor:
             credentials.secret_access_key,
             app_template.outputs() if app_template else {},
         )
-        self.services = Services(settings)
         self.kept: KeptState | None = None
         self.reload: Callable[[str], None] | None = None  # set while CodeChanges watches the files
         self.functions = Functions(
@@ -71,7 +74,7 @@ class Supervisor:
             lambda record: services.put(FAILURES, record),
         )
         self._gateway = Gateway(settings, self.functions)
-        self._stack_calls = StackCalls(settings, self.functions)
+        self.services = Services(settings, self.functions)
         secrets = {credentials.access_key_id: credentials.secret_access_key}
         guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)
@@ -110,8 +113,8 @@ class Supervisor:
         """Add the data of the last run, if --keep asks for it, and show what is missing."""
         if self.options.keep:
             self.note(ABOUT_KEPT_DATA)
-            self.kept = KeptState(KEPT_FOLDER, self.note)
-            self.kept.load(self.services, self.functions, self.settings.work_function)
+            self.kept = KeptState(KEPT_FOLDER, self.note, self.services)
+            self.kept.load()
             self.services.on_change = self.kept.note_change
         if self.app_template and self.app_template.missing:
             names = ", ".join(self.app_template.missing)
@@ -122,9 +125,7 @@ class Supervisor:
         tasks = start_pollers(self.settings, self.functions)
         tasks.append(asyncio.create_task(run_timer(self.functions)))
         if self.kept:
-            port = self.settings.port
-            saving = self.kept.save_regularly(self.services, self.functions, port)
-            tasks.append(asyncio.create_task(saving))
+            tasks.append(asyncio.create_task(self.kept.save_regularly()))
         return tasks
 
     def end(self) -> None:
@@ -132,7 +133,7 @@ class Supervisor:
         self.reload = None
         self.server.close()
         if self.kept:
-            self.kept.save(self.services, self.functions, self.settings.port)
+            self.kept.save()
         self.functions.end()
         self._flush()
 
@@ -158,11 +159,6 @@ class Supervisor:
             if head.path.startswith(f"{STAGE}/"):
                 is_signed = service == "execute-api"
                 return await self._gateway.respond(head, body, is_signed=is_signed)
-            if head.path == "/_local/sms-messages":
-                return services.sms_messages()
-            response = await self._stack_calls.respond(service, head, body)
-            if response is not None:
-                return response
             return await self.services.respond(service, head, body)
         except Exception as error:  # noqa: BLE001 - a call must not end the server
             self.note(f"The local AWS can't answer a call of {service}: {error!r}")
@@ -233,9 +229,6 @@ def _cancel_on_signals(task: "asyncio.Task[Any] | None") -> None:
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in END_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-
-
-_POLL_SECONDS = 0.1
 
 
 async def run_timer(functions: Functions) -> None:

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from job_runners.local import job_stream, services
-from job_runners.local.function_settings import FunctionSettings
+from job_runners.local.function_settings import AppTemplate, FunctionSettings
 from job_runners.local.options import LocalProblem
-from job_runners.local.own_template import AppTemplate
 from job_runners.local.services import MAX_LINES, LogGroups
 
 SETTINGS = FunctionSettings("local-tests", 4566)
