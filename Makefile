@@ -149,9 +149,9 @@ clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .venv-django dist .build .aws-sam .local .local.kept* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-# Also installs the packages that the project's lock pins.
+# Also installs the packages that the project's requirements.lock pins.
 dev: environment
-	@$(if $(if $(PROJECT),$(wildcard $(addprefix $(PROJECT)/,uv.lock requirements.*))),$(PY) -m job_runners.building.app_requirements)
+	@$(if $(PROJECT),$(if $(wildcard $(PROJECT)/requirements.lock),$(PY) -m uv pip install --quiet --python $(PY) --no-deps --require-hashes --requirement $(PROJECT)/requirements.lock))
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt

@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from job_runners.building.app_folder import CONFIG, UnusableAppFolder, find_app_folder, read_workers
 from job_runners.building.sam import sam_environment, tools_folder
 from job_runners.building.samconfig import (
+    BUILD_PARAMETERS,
     DEFAULT,
     OUR_STACK_NAME,
     SAMCONFIG,
@@ -31,7 +32,6 @@ from job_runners.building.template_file import parameter_names
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
-_BUILD_PARAMETERS = ("Architecture", "PythonRuntime")
 # Lambda's limit for the unzipped code of a function and its layers, in bytes.
 MAX_SIZE = 250 * 1024 * 1024
 WARNING_SHARE = 0.8  # of MAX_SIZE: larger code gets a warning
@@ -71,7 +71,7 @@ class Deploy:
                 "and change what differs."
             )
         build_values, values = config.values(), config.values(self.environment)
-        for name in _BUILD_PARAMETERS:
+        for name in BUILD_PARAMETERS:
             if build_values.get(name) != values.get(name):
                 raise UnusableEnvironment(
                     f"{self.config} sets {name}={build_values.get(name)} for the build, and "

@@ -6,19 +6,17 @@ files in its top folder. python -m job_runners.building.sam_folder prints the te
 """
 
 import hashlib
-import shutil
 import sys
 from difflib import get_close_matches, unified_diff
 from pathlib import Path
 
 from job_runners import __version__
 from job_runners.building.app_folder import CONFIG, UnusableAppFolder, read_workers
-from job_runners.building.samconfig import SAMCONFIG, SamConfig, Target
+from job_runners.building.samconfig import BUILD_PARAMETERS, SAMCONFIG, SamConfig, Target
 from job_runners.building.template_file import parameter_names, section_names
+from job_runners.building.worker_classes import add_worker_functions
 from job_runners.places import CODE, COMMAND, DATA, PROJECT, ROOT, variables
 
-# A build reads these parameters, even if the template lacks them.
-_BUILD_PARAMETERS = frozenset({"Architecture", "PythonRuntime"})
 _MAKEFILE = """\
 # Written by job-runners, for sam build.
 {exports}export WORKER_CLASSES := {classes}
@@ -52,7 +50,7 @@ def check_parameters(template: Path) -> None:
     names: set[str] = set()
     for environment in config.environments():
         names |= config.values(environment).keys()
-    if unknown := sorted(names - parameter_names(template) - _BUILD_PARAMETERS):
+    if unknown := sorted(names - parameter_names(template) - {*BUILD_PARAMETERS}):
         raise UnusableAppFolder(
             f"{SAMCONFIG} sets {', '.join(unknown)}, which the template doesn't have. Remove it: "
             "Job Runners never changes this file"
@@ -69,15 +67,8 @@ def write_sam_folder() -> Path:
     folder = ROOT / ".jobs"
     folder.mkdir(exist_ok=True)
     workers = read_workers(ROOT / CONFIG)
-    template = source_template()
-    if workers:
-        # imported here because most projects have no worker classes
-        from job_runners.building.worker_classes import add_worker_functions
-
-        text = add_worker_functions(template.read_text("utf-8"), workers)
-        (folder / "template.yaml").write_text(text)
-    else:
-        shutil.copyfile(template, folder / "template.yaml")
+    text = add_worker_functions(source_template().read_text("utf-8"), workers)
+    (folder / "template.yaml").write_text(text)
     exports = "".join(f"export {name} := {value}\n" for name, value in variables().items())
     makefile = _MAKEFILE.format(python=sys.executable, exports=exports, classes=",".join(workers))
     (folder / "Makefile").write_text(makefile)

@@ -16,6 +16,10 @@ from job_runners.building.app_folder import CONFIG, read_workers
 from job_runners.errors import JobRunnersError
 from job_runners.places import ROOT
 
+BUILD_PARAMETERS = (
+    "Architecture",
+    "PythonRuntime",
+)  # a build reads them, and no template needs them
 SAMCONFIG = ROOT / "samconfig.toml"
 # The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
@@ -111,7 +115,7 @@ class Target:
         if not path.exists():
             raise UnusableTarget(f"{path} doesn't exist, so nothing names a target")
         values = SamConfig(path).values()
-        missing = [name for name in ("Architecture", "PythonRuntime") if not values.get(name)]
+        missing = [name for name in BUILD_PARAMETERS if not values.get(name)]
         if missing:
             raise UnusableTarget(
                 f"{path} doesn't set {' and '.join(missing)}, which a build needs. In "

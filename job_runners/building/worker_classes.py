@@ -34,17 +34,12 @@ _COPIED_PARTS = {
 }
 # The functions that send jobs and tasks to workers.
 _SENDERS = ("ApiFunction", "TimerFunction", "FailuresFunction")
-# The parameters that set the worker's settings, and the properties of a function that have them.
-_PARAMETERS = {
-    "memory": "WorkerMemory",
-    "timeout": "WorkerTimeout",
-    "storage": "WorkerEphemeralStorage",
-}
+# For each setting of a class: the property of a function, and the parameter of the worker, if any.
 _PROPERTIES = {
-    "memory": "MemorySize",
-    "timeout": "Timeout",
-    "storage": "EphemeralStorage",
-    "concurrency": "ReservedConcurrentExecutions",
+    "memory": ("MemorySize", "WorkerMemory"),
+    "timeout": ("Timeout", "WorkerTimeout"),
+    "storage": ("EphemeralStorage", "WorkerEphemeralStorage"),
+    "concurrency": ("ReservedConcurrentExecutions", None),
 }
 _MAX_SNAPSTART_STORAGE = 512  # megabytes
 
@@ -142,11 +137,10 @@ def _add_class(
 
 def _parameter_values(class_settings: Mapping[str, int]) -> dict[str, str]:
     """Return the values of the worker's parameters that a class replaces."""
-    values = {
-        parameter: str(class_settings[setting])
-        for setting, parameter in _PARAMETERS.items()
-        if setting in class_settings
-    }
+    values: dict[str, str] = {}
+    for setting, value in class_settings.items():
+        if parameter := _PROPERTIES[setting][1]:
+            values[parameter] = str(value)
     if class_settings.get("storage", 0) > _MAX_SNAPSTART_STORAGE:
         values["SnapStart"] = "false"
     return values
@@ -160,7 +154,7 @@ def _set_properties(
     for key in ("ProvisionedConcurrencyConfig", "ReservedConcurrentExecutions"):
         function.pop(key, None)
     for setting, value in class_settings.items():
-        key = _PROPERTIES[setting]
+        key = _PROPERTIES[setting][0]
         function[key] = {"Size": value} if setting == "storage" else value
     if class_settings.get("storage", 0) > _MAX_SNAPSTART_STORAGE:
         function["SnapStart"] = {"ApplyOn": "None"}

@@ -35,15 +35,10 @@ _SERVICES = ("dynamodb", "lambda", "sqs", "s3")  # their clients are created bef
 class Context:
     """The parts of Lambda's context that functions read."""
 
-    function_version = "1"
-
     def __init__(self, call: Mapping[str, Any]) -> None:
         self.aws_request_id = call["request_id"]
         self.invoked_function_arn = call["arn"]
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
-        self.memory_limit_in_mb = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
-        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
-        self.log_stream_name = "local"
         self._deadline = time.time() + call["seconds"]
 
     def get_remaining_time_in_millis(self) -> int:

@@ -278,7 +278,7 @@ class Guard:
         host = headers.get("host", "")
         if host not in self._hosts:
             raise RequestRefused(
-                _ACCESS_DENIED, f"Use {_join(self._hosts)} as the host, not {host!r}."
+                _ACCESS_DENIED, f"Use {' or '.join(sorted(self._hosts))} as the host, not {host!r}."
             )
         origins = {f"http://{host}"}
         if headers.get("sec-fetch-site") == "same-origin":
@@ -321,10 +321,6 @@ def _decode(value: bytes) -> str:
 def _expects_xml(headers: dict[str, str]) -> bool:
     is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     return is_form or "/s3/aws4_request" in headers.get("authorization", "")
-
-
-def _join(hosts: Iterable[str]) -> str:
-    return " or ".join(sorted(hosts))
 
 
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "server", "date"})

@@ -130,8 +130,7 @@ class Services:
                 {"OutputKey": key, "OutputValue": value}
                 for key, value in self.settings.outputs().items()
             )
-            stack_id = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{own_name}/local"
-            stack = {"StackName": own_name, "StackStatus": "CREATE_COMPLETE", "StackId": stack_id}
+            stack = {"StackName": own_name, "StackStatus": "CREATE_COMPLETE"}
             stack["CreationTime"] = self._created
             text = (
                 f"<Stacks><member>{_elements(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"

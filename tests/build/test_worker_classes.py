@@ -26,7 +26,7 @@ from in_project import jobs, python
 from job_runners.building.app_folder import CLASS_SETTINGS, UnusableAppFolder, read_workers
 from job_runners.building.deploy import outputs_for_our_template
 from job_runners.building.sam_folder import write_sam_folder
-from job_runners.building.worker_classes import _PARAMETERS, add_worker_functions
+from job_runners.building.worker_classes import _PROPERTIES, add_worker_functions
 from job_runners.places import CODE, ROOT
 
 TEXT = (CODE / "template.yaml").read_text()
@@ -133,7 +133,9 @@ def test_workers_must_be_tables(tmp_path: Path) -> None:
 
 def test_a_class_has_the_limits_of_the_template() -> None:
     declared = expanded_from(CODE / "template.yaml")["Parameters"]
-    for setting, name in _PARAMETERS.items():
+    for setting, (_, name) in _PROPERTIES.items():
+        if name is None:
+            continue
         limits = (declared[name]["MinValue"], declared[name]["MaxValue"])
         assert CLASS_SETTINGS[setting] == limits
 
