@@ -34,6 +34,10 @@ Workers = dict[str, dict[str, int]]
 PIP_LOCK = "uv pip compile --universal --generate-hashes requirements.txt -o requirements.lock"
 
 
+class BuildProblem(JobRunnersError):
+    """A build or a deploy can't go on. The message says why and what to do."""
+
+
 class UnusableAppFolder(JobRunnersError):
     """The app's folder has a mistake. The message says where it is and how to fix it."""
 

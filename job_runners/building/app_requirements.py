@@ -10,12 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from job_runners import __version__
-from job_runners.building.app_folder import (
-    PIP_LOCK,
-    AppFolder,
-    UnusableAppFolder,
-    uses_uv,
-)
+from job_runners.building.app_folder import PIP_LOCK, AppFolder, UnusableAppFolder, uses_uv
 from job_runners.building.samconfig import Target
 from job_runners.building.uv import uv, uv_command, with_advice
 from job_runners.places import DATA

@@ -19,6 +19,7 @@ from pathlib import Path
 from job_runners.building.app_check import HANDLERS, SHIPPED, check_imports
 from job_runners.building.app_folder import (
     AppFolder,
+    BuildProblem,
     UnusableAppFolder,
     find_app_folder,
     our_names,
@@ -30,7 +31,7 @@ from job_runners.building.app_requirements import (
     function_pins,
     project_pins,
 )
-from job_runners.building.prune import SERVICES, move_to_cache, prune, services_in
+from job_runners.building.prune import SERVICES, prune, services_in
 from job_runners.building.samconfig import SAMCONFIG, Target
 from job_runners.building.uv import uv, with_advice
 from job_runners.errors import JobRunnersError
@@ -41,14 +42,6 @@ CACHE = BUILD_CACHE
 _TASK_ROOT = "/var/task"  # the folder of a function's code on AWS
 # How dependencies are installed depends on these files, so a change of one needs new folders.
 _INSTALLERS = ("build.py", "prune.py", "samconfig.py")
-
-
-class DoesNotCompile(JobRunnersError):
-    """A file of the app can't be compiled. The message has the line and the mistake."""
-
-
-class DependenciesNotInstalled(JobRunnersError):
-    """The packages of a lock file couldn't be installed. The message has uv's output."""
 
 
 def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
@@ -96,7 +89,7 @@ def _add_sources(folder: Path, packages: Sequence[str], app_sources: Mapping[str
 def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
     """Compile a file or a folder of a tree, which was copied from `source`.
 
-    Raises DoesNotCompile for a mistake in the source. Without a source, such files stay without
+    Raises BuildProblem for a mistake in the source. Without a source, such files stay without
     bytecode, as with pip: some packages have files for other Pythons. The bytecode is unchecked:
     Python would otherwise compare it with the sources' times, which zipping changes.
     """
@@ -114,7 +107,7 @@ def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
                 error = problem.exc_value
                 place = relative_path(source / file.relative_to(path))
                 line = getattr(error, "lineno", None)
-                raise DoesNotCompile(
+                raise BuildProblem(
                     f"{place}:{line}: {type(error).__name__}: {getattr(error, 'msg', error)}. "
                     "Correct that line"
                 ) from None
@@ -165,7 +158,11 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
             _install(target, folder, pins, app)
             prune(folder, services, has_app=app is not None)
             _compile(folder, folder)
-            move_to_cache(folder, cached)
+            try:
+                folder.rename(cached)  # so that this path never has a half-filled folder
+            except OSError:
+                if not cached.is_dir():  # another process was faster
+                    raise
     if app:
         _check_names(cached, app)
     return cached
@@ -206,7 +203,7 @@ def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> 
     process = uv([*words, "--requirement", "-"], project, stdin=pins)
     if process.returncode != 0:
         output = with_advice(process.stderr, platform=target.description)
-        raise DependenciesNotInstalled(
+        raise BuildProblem(
             f"The packages in {app.lock if app else OUR_LOCK} can't be installed for "
             f"{target.description}:\n{output}"
         )

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from job_runners.building.app_folder import CONFIG, UnusableAppFolder, find_app_folder, read_workers
+from job_runners.building.app_folder import CONFIG, BuildProblem, find_app_folder, read_workers
 from job_runners.building.sam import sam_environment, tools_folder
 from job_runners.building.samconfig import (
     BUILD_PARAMETERS,
@@ -40,10 +40,6 @@ _LISTED_PARTS = 3  # the largest files and folders, which a message lists
 _CONFIG = "own.samconfig.toml"
 
 
-class UnusableEnvironment(JobRunnersError):
-    """samconfig.toml has no tables for an environment, or they don't fit the build."""
-
-
 @dataclass(frozen=True)
 class Deploy:
     """A deploy of both stacks to one environment."""
@@ -58,14 +54,14 @@ class Deploy:
     def check_environment(self) -> None:
         """Check that samconfig.toml sets what a deploy to the environment needs.
 
-        The build reads the parameters of the default environment. Raises UnusableEnvironment.
+        The build reads the parameters of the default environment. Raises BuildProblem.
         """
         if self.environment == DEFAULT:
             return
         config = SamConfig(self.config)
         table = f"[{self.environment}.global.parameters]"
         if not config.stack_name(self.environment):
-            raise UnusableEnvironment(
+            raise BuildProblem(
                 f"{self.config} has no table {table} with a stack_name. Copy "
                 f"[{DEFAULT}.global.parameters] and [{DEFAULT}.deploy.parameters] into this table, "
                 "and change what differs."
@@ -73,7 +69,7 @@ class Deploy:
         build_values, values = config.values(), config.values(self.environment)
         for name in BUILD_PARAMETERS:
             if build_values.get(name) != values.get(name):
-                raise UnusableEnvironment(
+                raise BuildProblem(
                     f"{self.config} sets {name}={build_values.get(name)} for the build, and "
                     f"{name}={values.get(name)} in {table}. Set the same value in both."
                 )
@@ -81,7 +77,7 @@ class Deploy:
     def run(self, app_template: Path | None) -> None:
         """Deploy the stack of `app_template`, if there is one, and then the Job Runners stack.
 
-        Raises CalledProcessError if sam fails (sam has printed the reason), and CodeTooLarge.
+        Raises CalledProcessError if sam fails (sam has printed the reason), and BuildProblem.
         """
         for function in self.built.parent.glob("*Function"):
             if warning := check_size(function):
@@ -158,12 +154,8 @@ def app_template() -> Path | None:
     return folder.template if folder and folder.template.is_file() else None
 
 
-class CodeTooLarge(JobRunnersError):
-    """The code exceeds Lambda's limit."""
-
-
 def check_size(tree: Path) -> str | None:
-    """Return a warning if the code is near the limit, or None if it isn't. Raises CodeTooLarge."""
+    """Return a warning if the code is near the limit, or None if it isn't. Raises BuildProblem."""
     sizes = {
         entry.name: sum(
             file.stat().st_size for file in (entry, *entry.rglob("*")) if file.is_file()
@@ -181,7 +173,7 @@ def check_size(tree: Path) -> str | None:
         "so remove those that your code doesn't need"
     )
     if size > MAX_SIZE:
-        raise CodeTooLarge(text)
+        raise BuildProblem(text)
     return text
 
 
@@ -259,7 +251,7 @@ def main() -> int:
             deploy.run(app_template())
     except subprocess.CalledProcessError as error:
         return error.returncode
-    except (CodeTooLarge, UnusableAppFolder, UnusableEnvironment) as error:
+    except JobRunnersError as error:
         _say(str(error))
         return 1
     return 0

@@ -88,18 +88,6 @@ def services_in(sources: Iterable[Path]) -> Set[str]:
     return names & known_services()
 
 
-def move_to_cache(folder: Path, cached: Path) -> None:
-    """Rename a finished folder to `cached`, so that this path never has a half-filled folder.
-
-    If another process was faster, keep its folder, which has the same contents.
-    """
-    try:
-        folder.rename(cached)
-    except OSError:
-        if not cached.is_dir():
-            raise
-
-
 def trim(data: Path, services: Set[str]) -> None:
     """Reduce botocore's folder `data` to these services.
 

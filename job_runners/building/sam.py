@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from job_runners.building.app_folder import find_app_folder
+from job_runners.building.app_folder import BuildProblem, find_app_folder
 from job_runners.building.app_requirements import check_version, project_pins
 from job_runners.building.build import check
 from job_runners.building.sam_folder import (
@@ -43,12 +43,8 @@ def _print_output(lines: Iterable[str]) -> None:
             print(line, end="", flush=True)
 
 
-class BadTemplate(JobRunnersError):
-    """cfn-lint found an error in a template. The message has its output."""
-
-
 def lint(template: Path) -> None:
-    """Raise BadTemplate if CloudFormation would refuse the template.
+    """Raise BuildProblem if CloudFormation would refuse the template.
 
     Linting takes seconds, so a template that has passed isn't linted again until it changes.
     """
@@ -64,16 +60,12 @@ def lint(template: Path) -> None:
         errors = re.findall(r"^(.*?:\d+):\d+:\d+:\d+:(E\w+):(.*)$", process.stdout, re.MULTILINE)
         problems = [f"  {place}: {text.strip()} ({rule})" for place, rule, text in errors]
         problems = problems or [process.stderr.strip()]
-        raise BadTemplate(
+        raise BuildProblem(
             "\n".join([f"{template} has errors:", *problems])
             + "\nTo ignore a rule, name it under Metadata, cfn-lint, config, ignore_checks."
         )
     BUILD_CACHE.mkdir(parents=True, exist_ok=True)
     marker.touch()
-
-
-class ToolsNotInstalled(JobRunnersError):
-    """sam could not be installed, or make is missing."""
 
 
 def tools_folder() -> Path:
@@ -86,11 +78,11 @@ def tools_folder() -> Path:
 
 
 def make_tools() -> None:
-    """Create the environment unless it exists. Raises ToolsNotInstalled."""
+    """Create the environment unless it exists. Raises BuildProblem."""
     if TOOLS:
         return
     if shutil.which("make") is None:
-        raise ToolsNotInstalled(
+        raise BuildProblem(
             "sam builds the functions with make, which is not installed. Install it with your "
             "system's packages, such as apt install make, or on macOS with xcode-select --install."
         )
@@ -105,7 +97,7 @@ def make_tools() -> None:
     for arguments in (create, install):
         command = [sys.executable, "-m", "uv", "--quiet", *arguments]
         if subprocess.run(command, env=environment(), check=False).returncode != 0:
-            raise ToolsNotInstalled(
+            raise BuildProblem(
                 "sam can't be installed. The output above says why. Without a network, connect "
                 "once: later builds work offline."
             )

@@ -254,7 +254,7 @@ class _Process:
 
     template: TemplateProcess
     pid: int
-    _exit_status: "asyncio.Future[int]"
+    exit_status: "asyncio.Future[int]"
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
     _output: _Output
@@ -266,12 +266,12 @@ class _Process:
         line = asyncio.ensure_future(self._reader.readline())
         # Also wait for the exit: after it, a program that the process has started may still hold
         # the connection open.
-        futures: list[asyncio.Future[Any]] = [line, self._exit_status]
+        futures: list[asyncio.Future[Any]] = [line, self.exit_status]
         await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if line.done() and line.exception() is None and line.result():
             reply: Reply = json.loads(line.result())
             return reply
-        timed_out = not line.done() and not self._exit_status.done()
+        timed_out = not line.done() and not self.exit_status.done()
         line.cancel()
         await self._kill()
         if timed_out:
@@ -285,26 +285,21 @@ class _Process:
         # A process that has closed its connection is probably ending.
         patience = 0.2 if self._reader.at_eof() else 0
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._exit_status), patience)
-        if not self._exit_status.done():
+            await asyncio.wait_for(asyncio.shield(self.exit_status), patience)
+        if not self.exit_status.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        futures: list[asyncio.Future[Any]] = [self._exit_status, self._output.end]
+        futures: list[asyncio.Future[Any]] = [self.exit_status, self._output.end]
         await asyncio.wait(futures, timeout=0.5)
         self._writer.close()
 
     def _exit_text(self) -> str:
-        if not self._exit_status.done():
+        if not self.exit_status.done():
             return "it closed its connection"
-        code = os.waitstatus_to_exitcode(self._exit_status.result())
+        code = os.waitstatus_to_exitcode(self.exit_status.result())
         if code < 0:
             return f"signal: {signal.Signals(-code).name}"
         return f"exit status {code}"
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the process has ended."""
-        return self._exit_status.done()
 
     def close(self) -> None:
         """Let the process end. It must be idle."""
@@ -418,7 +413,7 @@ class Functions:
     def _start_waiting(self, function: str) -> None:
         """Run waiting events, as many as there are processes for."""
         pool = self._pools[function]
-        pool.idle = [process for process in pool.idle if not process.has_ended]
+        pool.idle = [process for process in pool.idle if not process.exit_status.done()]
         while self.template and pool.waiting and (pool.idle or pool.busy < pool.limit):
             process = pool.idle.pop() if pool.idle else None
             event, reply = pool.waiting.popleft()

@@ -1,7 +1,8 @@
 """The functions' environment, timeout and memory, and the stack's routes, outputs and resources.
 
 All of this comes from template.yaml, whose functions are resolved with the names that resources
-have on the local AWS.
+have on the local AWS. The project's own template (own.template.yaml) is resolved in the same way,
+and moto creates its resources.
 """
 
 import re

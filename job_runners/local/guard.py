@@ -1,4 +1,4 @@
-"""Protect the local AWS from other programs and from web pages.
+"""Serve HTTP on the local AWS, and protect it from other programs and from web pages.
 
 A caller can make the local AWS run code. So a web page that could call it could run any code on
 this machine.
@@ -304,7 +304,8 @@ def body_too_large() -> RequestRefused:
 def error_response(error: RequestRefused, head: Head) -> tuple[str, bytes]:
     """Return a response's content type and body, in the format of the called service."""
     message = str(error) if error.code == _ACCESS_DENIED else f"{error} {_ADVICE}"
-    if _expects_xml(head.headers):
+    is_form = head.headers.get("content-type", "").startswith(_FORM)
+    if is_form or "/s3/aws4_request" in head.headers.get("authorization", ""):  # XML is expected
         text = f"<Code>{error.code}</Code><Message>{escape(message)}</Message>"
         return "text/xml", f"<ErrorResponse><Error>{text}</Error></ErrorResponse>".encode()
     body = json.dumps({"__type": error.code, "message": message})
@@ -316,11 +317,6 @@ def _decode(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-def _expects_xml(headers: dict[str, str]) -> bool:
-    is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    return is_form or "/s3/aws4_request" in headers.get("authorization", "")
 
 
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "server", "date"})

@@ -1,4 +1,4 @@
-"""Show in the terminal what jobs and tasks do on the local AWS, as it happens.
+"""Show in the terminal the addresses of a local run, and then what jobs and tasks do in it.
 
 A line begins with the time, the job's type and its id, unless the line before is about the same
 job: then it is indented. What a job's own code prints follows a bar, so that it can't look like a
@@ -293,12 +293,8 @@ def _lines(text: object) -> list[str]:
 
 def _error_line(traceback: Sequence[str]) -> str:
     """Return the line that names the error: the first unindented one after the last frame."""
-    frames = [number for number, line in enumerate(traceback) if line.startswith('  File "')]
-    if frames:
-        for line in traceback[frames[-1] :]:
-            if not line.startswith(" "):
-                return line
-    return traceback[-1]
+    _, *after_frame = "\n".join(traceback).rpartition('\n  File "')[2].split("\n")
+    return next((line for line in after_frame if not line.startswith(" ")), traceback[-1])
 
 
 def _one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The options of `job-runners run`."""
+"""The options of `job-runners run`, and the addresses at which containers reach this machine."""
 
 import fcntl
 import json

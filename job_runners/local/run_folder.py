@@ -1,4 +1,8 @@
-"""Manage the folder .local, which exists only while a local AWS runs. Only one run can use it."""
+"""Manage the folder .local, which exists only while a local AWS runs. Only one run can use it.
+
+Its files let other programs use the local AWS: env.json is for sam local, and env.sh is for shells
+and the AWS tools in them.
+"""
 
 import contextlib
 import fcntl

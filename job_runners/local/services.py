@@ -1,4 +1,6 @@
-"""The AWS services of the local stack: our own DynamoDB in memory, and moto for the others.
+"""The AWS services of the local stack: our own DynamoDB in memory, and moto for most others.
+
+Calls of CloudFormation and Lambda are about the stack itself, so they are handled here.
 
 One thread handles all calls, so each is atomic. Signatures are checked before, by guard.py.
 """

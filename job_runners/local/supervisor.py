@@ -75,8 +75,8 @@ class Supervisor:
         )
         self._gateway = Gateway(settings, self.functions)
         self.services = Services(settings, self.functions)
-        secrets = {credentials.access_key_id: credentials.secret_access_key}
-        guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
+        secret_of = {credentials.access_key_id: credentials.secret_access_key}.get
+        guard = Guard(settings.port, secret_of, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)
 
     def _show(self, function: str, lines: list[str]) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
-from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.build import DoesNotCompile, _dependencies, build, check
+from job_runners.building.app_folder import BuildProblem, UnusableAppFolder
+from job_runners.building.build import _dependencies, build, check
 from job_runners.building.samconfig import SAMCONFIG, Target
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
@@ -112,7 +112,7 @@ def test_a_build_with_a_dependency_named_like_ours_fails(
 
 def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import json\nnames = (\n"})
-    with pytest.raises(DoesNotCompile) as refused:
+    with pytest.raises(BuildProblem) as refused:
         build(Target.this_machine(), tmp_path / "tree", app)
     assert str(refused.value) == (
         f"{tmp_path}/app/acme/lists.py:2: SyntaxError: '(' was never closed. Correct that line"

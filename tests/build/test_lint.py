@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from job_runners.building import sam
+from job_runners.building.app_folder import BuildProblem
 from job_runners.places import ROOT
 from newcomers import Newcomer
 
@@ -23,7 +24,7 @@ def test_an_error_is_shown_with_its_line_until_it_is_mended(tmp_path: Path) -> N
     template = tmp_path / "own.template.yaml"
     template.write_text(BAD)
     for _ in range(2):  # a failure is not remembered
-        with pytest.raises(sam.BadTemplate) as raised:
+        with pytest.raises(BuildProblem) as raised:
             sam.lint(template)
         first, line, advice = str(raised.value).splitlines()
         assert first == f"{template} has errors:"
