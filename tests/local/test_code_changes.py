@@ -44,6 +44,7 @@ class Watched:
                 async with asyncio.timeout(PATIENCE):
                     while len(self.said) == before:
                         await asyncio.sleep(0.02)
+            await asyncio.sleep(0.5)  # several checks, which may say or load more
             watching.cancel()
 
         with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
