@@ -11,7 +11,12 @@ from difflib import get_close_matches, unified_diff
 from pathlib import Path
 
 from job_runners import __version__
-from job_runners.building.app_folder import CONFIG, UnusableAppFolder, read_workers
+from job_runners.building.app_folder import (
+    CONFIG,
+    UnusableAppFolder,
+    class_place,
+    read_workers,
+)
 from job_runners.building.samconfig import BUILD_PARAMETERS, SAMCONFIG, SamConfig, Target
 from job_runners.building.template_file import parameter_names, section_names
 from job_runners.building.worker_classes import add_worker_functions
@@ -31,6 +36,8 @@ _OUR_TEMPLATE = DATA / "template.yaml"
 _FIRST_LINE = "# Copied from the template of Job Runners "  # then the version and a hash
 _POLICY = "WorkerPolicyArn"  # the names of the parameters for workers' policies end in this
 
+_MAX_FUNCTION_NAME = 64  # characters
+
 
 def source_template() -> Path:
     """Return the project's own template if it has one, or else the template of Job Runners."""
@@ -43,7 +50,8 @@ def check_parameters(template: Path) -> None:
     """Check samconfig.toml for mistakes that CloudFormation would find only after the build.
 
     Raises UnusableTarget if the file names no target. Raises UnusableAppFolder if the template
-    lacks a parameter that the file sets.
+    lacks a parameter that the file sets, or if the function of a worker class would have too long a
+    name.
     """
     Target.from_samconfig()
     config = SamConfig()
@@ -55,6 +63,16 @@ def check_parameters(template: Path) -> None:
             f"{SAMCONFIG} sets {', '.join(unknown)}, which the template doesn't have. Remove it: "
             "Job Runners never changes this file"
         )
+    for class_name in read_workers(ROOT / CONFIG):
+        for environment in config.environments():
+            function = f"{config.stack_name(environment)}-worker-{class_name}"
+            if len(function) > _MAX_FUNCTION_NAME:
+                raise UnusableAppFolder(
+                    f"{class_place(ROOT / CONFIG, class_name)}: the function of this worker class "
+                    f"would be named {function}, which has {len(function)} characters. Lambda "
+                    f"allows {_MAX_FUNCTION_NAME}. Shorten the class's name, or stack_name in "
+                    f"{SAMCONFIG}"
+                )
 
 
 def write_sam_folder() -> Path:

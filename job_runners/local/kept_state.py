@@ -43,7 +43,10 @@ class KeptState:
     """The folder of the kept data."""
 
     def __init__(self, folder: Path, say: Callable[[str], None], services: Services) -> None:
-        """Read the last run's data. `say` shows messages. Raises LocalProblem if that fails."""
+        """Read the last run's data, or move it aside if that fails. `say` shows messages.
+
+        Raises LocalProblem if it can't be moved either.
+        """
         self._folder, self._say, self._services = folder, say, services
         self._is_changed = False  # since the last save
         self._has_failed = False  # whether the last save failed
@@ -52,10 +55,18 @@ class KeptState:
             if folder.exists() and any(folder.iterdir()):
                 self._lines = self._read()
         except (OSError, ValueError, KeyError, TypeError) as error:
+            self._move_aside(error)
+
+    def _move_aside(self, error: Exception) -> None:
+        new_folder = self._folder.with_name(f"{self._folder.name}.unreadable-{int(time.time())}")
+        message = f"The kept data can't be read: {error}."
+        try:
+            self._folder.rename(new_folder)
+        except OSError as rename_error:
             raise LocalProblem(
-                f"The kept data in {folder} can't be read: {error}. To start without this data, "
-                "rename or remove the folder."
+                f"{message} It can't be moved to {new_folder} either: {rename_error.strerror}."
             ) from None
+        self._say(f"{message} It is in {new_folder} now, and this run starts empty.")
 
     def _read(self) -> list[Line]:
         with (self._folder / KEPT_STATE).open(encoding="utf-8") as file:

@@ -169,6 +169,15 @@ def test_a_test_of_the_project_refuses_an_undeclared_class(project: Path) -> Non
     assert "1 passed" in done.stdout, done.stdout
 
 
+def test_the_name_of_a_class_and_of_the_stack_must_fit_lambda(project: Path) -> None:
+    config = project / "samconfig.toml"
+    config.write_text(config.read_text().replace('"acme"', f'"{"a" * 52}"'))
+    done = jobs(project, "build", project=project)
+    assert done.returncode == 1
+    assert f"{project / 'app.toml'}:1: the function of this worker class would be" in done.stderr
+    assert "has 65 characters. Lambda allows 64. Shorten" in done.stderr
+
+
 # --- the folder that sam reads --------------------------------------------------------------------
 
 

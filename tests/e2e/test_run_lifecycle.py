@@ -414,14 +414,16 @@ def test_a_killed_run_keeps_what_it_had_seconds_before(project: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}\n", '{"format": 0}\n', "\0\0", '{"format": 1,'])
-def test_kept_data_that_can_t_be_read_is_never_replaced(project: Path, content: str) -> None:
+def test_kept_data_that_can_t_be_read_is_put_aside(project: Path, content: str) -> None:
     folder = project / ".local.kept"
     folder.mkdir()
     (folder / "state.jsonl").write_text(content)
-    said = fails(project, "--keep")
-    assert "can't be read" in said
-    assert "rename or remove the folder" in said
-    assert (folder / "state.jsonl").read_text() == content
+    with running(project, "--keep") as run:
+        assert "The kept data can't be read" in run.shown
+        assert run.result("greet")
+    (aside,) = project.glob(".local.kept.unreadable-*")
+    assert (aside / "state.jsonl").read_text() == content
+    assert len(kept_lines(project)) > 2
 
 
 def test_the_port_of_kept_data_may_be_taken(project: Path) -> None:
