@@ -26,7 +26,7 @@ from job_runners.building.samconfig import Target
 from job_runners.local import options, run_folder
 from job_runners.local.run_folder import credentials
 from job_runners.places import ROOT
-from local_stack import BRIDGE, Local
+from local_stack import BRIDGE, Deployed, Local
 from runtime_emulator import runtime_emulator
 
 README = (ROOT / "events" / "README.md").read_text()
@@ -41,6 +41,7 @@ class Checkout:
     folder: Path
     docker: FakeDocker
     local: Local
+    built: Path  # what a function runs
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Run a line of the README, after the line that takes the credentials."""
@@ -64,8 +65,8 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(local: Local, tmp_path: Path) -> Iterator[Checkout]:
-    """One made of this checkout's files and of the stack that the tests share."""
+def checkout(local: Local, deployed: Deployed, tmp_path: Path) -> Iterator[Checkout]:
+    """One made of this checkout's files, with what `make build` makes and `job-runners run`."""
     for name in ("events", ".venv-aws"):
         (tmp_path / name).symlink_to(ROOT / name)
     config = (ROOT / "samconfig.toml").read_text()
@@ -76,9 +77,9 @@ def checkout(local: Local, tmp_path: Path) -> Iterator[Checkout]:
     (tmp_path / ".local").mkdir()
     run_folder._save_env_files(local.stack, tmp_path / ".local")
     (tmp_path / ".aws-sam").mkdir()
-    (tmp_path / ".aws-sam" / "build").symlink_to(local.tree.parent)
+    (tmp_path / ".aws-sam" / "build").symlink_to(deployed.tree.parent)
     with fake_docker() as docker:
-        yield Checkout(tmp_path, docker, local)
+        yield Checkout(tmp_path, docker, local, deployed.tree)
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
@@ -144,7 +145,7 @@ def test_what_the_container_is_given_imports_a_file_and_its_url_works_here(
     }
     (handler,) = re.findall(r"AWS_LAMBDA_FUNCTION_HANDLER=(.*)", "\n".join(container["Env"]))
     began = time.monotonic()
-    with runtime_emulator(handler, checkout.local.tree, there, tmp_path / "log") as function:
+    with runtime_emulator(handler, checkout.built, there, tmp_path / "log") as function:
         for name in ("import", "assign", "first_messages", "export"):
             event = json.loads((ROOT / f"events/api_post_job_{name}.json").read_text())
             accepted = function.invoke(event)

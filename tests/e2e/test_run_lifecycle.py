@@ -19,7 +19,7 @@ import pytest
 from job_runners.cli.stack import Stack
 from machine_speed import seconds_to_start_python
 from stack_clients import stack_api
-from supervised import ENDED, Run, environment, is_alive, running, start, until, write_project
+from supervised import Run, environment, is_alive, running, start, until, write_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run lifecycle")]
 
@@ -93,7 +93,7 @@ def test_a_running_job_ends_on_the_code_that_it_began_with(project: Path, proces
         save(project, GREET.format(version="new"))
         wait_for_version(run, "new")
         go.touch()
-        assert run.reach(job_id, *ENDED)["result"] == "old"
+        assert run.reach(job_id)["result"] == "old"
         until(lambda: not any(map(is_alive, old)))
 
 
@@ -289,7 +289,7 @@ def test_an_invocation_that_takes_too_long_is_killed_and_recorded(
 ) -> None:
     options = ["--processes", processes, "--parameter", "WorkerTimeout=5", "--workers", "1"]
     with running(project, *options) as run:
-        job = run.reach(run.dispatch("stuck"), *ENDED)
+        job = run.reach(run.dispatch("stuck"))
         assert "Task timed out after 5.00 seconds" in str(job["error"])
         assert run.result("greet")  # by a new worker
 
@@ -297,7 +297,7 @@ def test_an_invocation_that_takes_too_long_is_killed_and_recorded(
 def test_work_that_waits_is_done_in_turn_by_the_workers(project: Path) -> None:
     with running(project, "--workers", "2") as run:
         jobs = [run.dispatch("greet") for _ in range(12)]
-        results = [run.reach(each, *ENDED)["result"]["process"] for each in jobs]
+        results = [run.reach(each)["result"]["process"] for each in jobs]
         assert len(set(results)) <= 2
 
 
