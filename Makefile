@@ -33,7 +33,7 @@ test: check tlc ## Run all checks and tests, including end to end
 	@sh tools/test_django.sh newest -m "not more"
 
 test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
-	@MORE=1 $(PYTEST) -m "more or sized"
+	@MORE=1 $(PYTEST) -m "(more or sized) and not nightly"
 	@sh tools/test_django.sh newest -m more
 	@sh tools/test_django.sh 6.0
 
@@ -86,6 +86,7 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 	@$(PY) -m tools.model --level chaos
 	@PYTHONPATH=tests/support $(PY) -m histories --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
+	@$(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 -m nightly
 
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@MORE=1 $(PY) -m tools.mutants

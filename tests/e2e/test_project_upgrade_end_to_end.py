@@ -15,6 +15,7 @@ from newcomers import NEXT, Newcomer, new_newcomer
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.more,
+    pytest.mark.nightly,
     pytest.mark.xdist_group("local AWS, enforcing"),
     pytest.mark.timeout(1200),
 ]

@@ -1,7 +1,7 @@
 """`job-runners run` with a project: everything that its jobs and tasks can do, on the local AWS.
 
-Every test runs twice: with processes of functions that are forked, and with others that import the
-code themselves.
+Every test runs with processes of functions that are forked, and in `make test-more` also with
+others that import the code themselves.
 """
 
 import json
@@ -75,13 +75,6 @@ def test_a_delayed_job_starts_when_it_is_due(supervised: Run) -> None:
     assert 1.9 < started - began < 20
 
 
-def test_a_schedule_that_the_code_declares_starts_jobs(supervised: Run) -> None:
-    path = "/schedules?organization_id=default"
-    (found,) = until(lambda: supervised.api.get(path).json["schedules"], 30)
-    assert found["name"] == "minutely"
-    until(lambda: "| hello from a schedule" in supervised.shown, 90)
-
-
 def test_a_task_runs_and_a_failed_one_is_recorded_and_sent_again(supervised: Run) -> None:
     assert supervised.command("task", "ping", "text=pong").returncode == 0
     until(lambda: "| ping pong" in supervised.shown)
@@ -153,3 +146,11 @@ def test_a_poll_that_waits_for_messages_delays_nobody(supervised: Run) -> None:
     answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
     assert "Messages" not in answer
     assert time.monotonic() - began > 0.9
+
+
+def test_a_schedule_that_the_code_declares_starts_jobs(supervised: Run) -> None:
+    """The last test here, because the schedule is due a minute after the start."""
+    path = "/schedules?organization_id=default"
+    (found,) = until(lambda: supervised.api.get(path).json["schedules"], 30)
+    assert found["name"] == "minutely"
+    until(lambda: "| hello from a schedule" in supervised.shown, 90)

@@ -19,11 +19,11 @@ import pytest
 from job_runners.cli.stack import Stack
 from machine_speed import seconds_to_start_python
 from stack_clients import stack_api
-from supervised import Run, environment, is_alive, running, start, until, write_project
+from supervised import WAYS, Run, environment, is_alive, running, start, until, write_project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run lifecycle")]
+pytestmark = pytest.mark.e2e
 
-WAYS = pytest.mark.parametrize("processes", ["fork", "spawn"])
+EACH_WAY = pytest.mark.parametrize("processes", WAYS)
 SAMPLES = 3
 
 GREET = """
@@ -64,7 +64,7 @@ def wait_for_version(run: Run, version: str) -> float:
 # --- saved changes ----------------------------------------------------------------------------
 
 
-@WAYS
+@EACH_WAY
 def test_a_saved_change_runs_within_moments(
     project: Path, processes: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_saved_change_runs_within_moments(
     assert median(took) < 1 + 20 * median(peers)
 
 
-@WAYS
+@EACH_WAY
 def test_a_running_job_ends_on_the_code_that_it_began_with(project: Path, processes: str) -> None:
     save(project, GREET.format(version="old"))
     go = project / "go"
@@ -197,7 +197,10 @@ def test_code_that_starts_threads_is_imported_by_each_process(project: Path) -> 
 # --- ends -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5])
+@pytest.mark.parametrize(
+    "moment",
+    [0.0, 0.2, 0.5, 1.0, *(pytest.param(n, marks=pytest.mark.more) for n in (0.1, 0.35, 0.7, 2.5))],
+)
 def test_ctrl_c_ends_a_start_at_each_moment_and_leaves_nothing(
     project: Path, moment: float
 ) -> None:
@@ -210,7 +213,7 @@ def test_ctrl_c_ends_a_start_at_each_moment_and_leaves_nothing(
     assert "Traceback" not in run.shown or moment < 0.2
 
 
-@WAYS
+@EACH_WAY
 def test_a_killed_run_leaves_no_process_and_the_next_one_starts(
     project: Path, processes: str
 ) -> None:
@@ -283,7 +286,7 @@ def test_a_run_whose_output_is_read_no_more_ends(project: Path) -> None:
 # --- what Lambda does -------------------------------------------------------------------------
 
 
-@WAYS
+@EACH_WAY
 def test_an_invocation_that_takes_too_long_is_killed_and_recorded(
     project: Path, processes: str
 ) -> None:
@@ -413,7 +416,16 @@ def test_a_killed_run_keeps_what_it_had_seconds_before(project: Path) -> None:
         assert following.job(job_id)["status"] == "succeeded"
 
 
-@pytest.mark.parametrize("content", ["", "{}\n", '{"format": 0}\n', "\0\0", '{"format": 1,'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"format": 1,',
+        *(
+            pytest.param(each, marks=pytest.mark.more)
+            for each in ("", "{}\n", '{"format": 0}\n', "\0\0")
+        ),
+    ],
+)
 def test_kept_data_that_can_t_be_read_is_put_aside(project: Path, content: str) -> None:
     folder = project / ".local.kept"
     folder.mkdir()
@@ -439,6 +451,7 @@ def test_the_port_of_kept_data_may_be_taken(project: Path) -> None:
             assert run.result("steps") == 42  # which needs the delay queue
 
 
+@pytest.mark.more
 def test_a_full_disk_is_said_and_leaves_what_was_kept(project: Path) -> None:
     with running(project, "--keep") as run:
         job_id = run.dispatch("greet")

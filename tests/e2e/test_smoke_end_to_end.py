@@ -157,6 +157,7 @@ def first_hour(account: Account, file: Path, *words: str) -> subprocess.Popen[st
     return start(account, *command, PYTHONPATH=str(tools))
 
 
+@pytest.mark.nightly
 def test_the_first_hour_is_measured_and_everything_is_removed(
     account: Account, tmp_path: Path
 ) -> None:

@@ -49,7 +49,7 @@ def work(job: RunningJob, payload: What) -> str:
     if payload.kind == "fails" and job.attempt == 1:
         raise RetryAfter(1, "busy")
     if payload.kind == "sleeps":
-        job.sleep("a moment", 8)
+        job.sleep("a moment", 5)
     if payload.kind == "parent":
         for job_type in ("default", "large", "tiny"):
             job.dispatch(job_type, {}, key=job_type)

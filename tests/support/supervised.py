@@ -217,6 +217,8 @@ def start(project: Path, *options: str, **variables: str) -> Run:
     return run
 
 
+# The ways in which processes of functions begin.
+WAYS = ["fork", pytest.param("spawn", marks=pytest.mark.more)]
 _started: list[Run] = []  # by `start` alone
 
 
@@ -243,7 +245,7 @@ def running(project: Path, *options: str, **variables: str) -> Iterator[Run]:
     assert code == 0, run.shown
 
 
-@pytest.fixture(scope="session", params=["fork", "spawn"])
+@pytest.fixture(scope="session", params=WAYS)
 def supervised(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Run]:
     """Yield a run that tests share, with each way in which processes of functions begin."""
     project = write_project(tmp_path_factory.mktemp(f"run-{request.param}") / "project")
