@@ -82,9 +82,7 @@ def stack(enforcing: Enforcing, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for variable, value in variables.items():
             patch.setenv(variable, value)
         deploy.run(folder / "app" / "own.template.yaml")
-    cloudformation = session(enforcing.stack).client(
-        "cloudformation", endpoint_url=enforcing.stack.endpoint_url
-    )
+    cloudformation = enforcing.client("cloudformation")
     (found,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
     yield replace(

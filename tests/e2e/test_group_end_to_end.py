@@ -21,7 +21,6 @@ from job_runners.cli.polling import FINISHED
 from job_runners.client.errors import NoAnswer
 from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import Deployed, worker_timeout
-from stack_clients import session
 from worker_killer import killer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more]
@@ -84,7 +83,7 @@ def own_work(deployed: Deployed, folder: Path) -> Iterator[None]:
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)  # it is a link to the deployed file
         path.write_text(text)
-    functions = session(deployed.stack).client("lambda", endpoint_url=deployed.stack.endpoint_url)
+    functions = deployed.client("lambda")
     code = home / CODE_FOLDER
     for each in functions.list_functions()["Functions"]:
         activate(code, base64.b64decode(each["CodeSha256"]).hex(), tree)
@@ -223,4 +222,4 @@ def open_markers(deployed: Deployed) -> list[str]:
 
 
 def dynamodb(deployed: Deployed) -> Any:
-    return session(deployed.stack).client("dynamodb", endpoint_url=deployed.stack.endpoint_url)
+    return deployed.client("dynamodb")

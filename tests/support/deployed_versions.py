@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from emulated_aws.deploy import build, deploy
+from emulated_aws.deploy import build, deploy, stack_of
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import restore_settings
 from job_runners.building.samconfig import Target
@@ -24,7 +24,6 @@ from job_runners.settings import APP_PACKAGES_FILE
 from local_stack import roomy_home
 from newcomers import Newcomer
 from released_code import TEMPLATE
-from stack_clients import session
 from supervised import StackUnderTest
 
 PATIENCE = 60  # seconds
@@ -94,18 +93,8 @@ class DeployedVersions(StackUnderTest):
         began = time.monotonic()
         project.jobs("deploy", timeout=600)
         self.seconds = time.monotonic() - began
-        aws = session(self.running.credentials)
-        cloudformation = aws.client("cloudformation", endpoint_url=self.running.endpoint_url)
-        name = project.folder.name
-        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
-        stack = replace(
-            Stack.from_outputs(name, REGION, outputs, self.running.endpoint_url),
-            aws_access_key_id=self.running.credentials.access_key_id,
-            aws_secret_access_key=self.running.credentials.secret_access_key,
-        )
-        restore_settings(stack)
-        self.stack = stack
+        self.stack = stack_of(self.running, project.folder.name)
+        restore_settings(self.stack)
 
     # --- its jobs ---
 

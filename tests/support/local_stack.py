@@ -112,6 +112,7 @@ class Enforcing(Deployed):
     """A stack whose callers carry tokens, and whose functions are held to their roles' policies."""
 
     issuer: TokenIssuer
+    organization = "acme"
 
     @property
     def api(self) -> StackApi:

@@ -107,12 +107,15 @@ def deploy(
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
     _sam(arguments, home, "deploy", emulator.credentials, **endpoint)
-    (stack,) = _cloudformation(emulator).describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return replace(stack_of(emulator, STACK_NAME), own_outputs=own)
+
+
+def stack_of(emulator: Emulator, name: str) -> Stack:
+    """Return a stack that is deployed."""
+    (stack,) = _cloudformation(emulator).describe_stacks(StackName=name)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-    found = Stack.from_outputs(STACK_NAME, REGION, outputs, emulator.endpoint_url)
     return replace(
-        found,
-        own_outputs=own,
+        Stack.from_outputs(name, REGION, outputs, emulator.endpoint_url),
         aws_access_key_id=emulator.credentials.access_key_id,
         aws_secret_access_key=emulator.credentials.secret_access_key,
     )
