@@ -6,7 +6,6 @@ from playwright.sync_api import Page, Route, expect
 
 from browser import Complaints
 from faked_answers import JOB, answer
-from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
 
@@ -40,16 +39,6 @@ def test_a_stack_with_tokens_asks_for_one_and_forgets_it(
     assert "good" not in page.url
     page.reload()
     expect(page.get_by_label("Token")).to_have_value("")
-
-
-def test_a_stack_with_signatures_says_how_to_look_at_it(
-    page: Page, local: Local, complaints: Complaints
-) -> None:
-    complaints.expected.append("403")
-    page.goto(f"{local.stack.api_url}/")
-    alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("accepts only signed requests")
-    expect(alert).to_contain_text("Not retrying automatically.")
 
 
 # --- politeness ---------------------------------------------------------------------------------

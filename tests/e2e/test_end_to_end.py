@@ -17,8 +17,8 @@ from local_stack import Local
 from stack_clients import StackApi
 from supervised import until
 
-# In `job-runners run`. This gives up the functions as they are built, and their permissions:
-# test_policies_end_to_end.py runs the same jobs with both.
+# In `job-runners run`. This gives up the functions as they are built, their permissions, and the
+# template's queues: test_policies_end_to_end.py runs the same jobs with all of them.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local run")]
 
 PATIENCE = 120  # seconds
@@ -75,21 +75,26 @@ def test_an_export_is_a_file_that_its_url_downloads(local: Local, imported: Impo
     }
 
 
-def test_a_job_that_fails_says_why(local: Local) -> None:
-    missing = f"uploads/{ORGANIZATION}/missing.csv"
-    job = run_job(local.api, "import_contacts", {"key": missing})
-    assert job["status"] == "failed"
-    assert missing in job["error"]["message"]
-
-
-def test_jobs_are_listed_newest_first_page_by_page(local: Local, imported: Imported) -> None:
-    job = run_job(local.api, "export_contacts", {})
-    first = local.api.get(f"/jobs?organization_id={ORGANIZATION}&limit=1").json
-    assert [each["id"] for each in first["jobs"]] == [job["id"]]
-    second = local.api.get(
-        f"/jobs?organization_id={ORGANIZATION}&limit=1&cursor={first['cursor']}"
-    ).json
-    assert [each["id"] for each in second["jobs"]] != [job["id"]]
+def test_a_running_job_stops_when_it_is_canceled_and_runs_again_with_another_payload(
+    local: Local,
+) -> None:
+    # It takes seconds to read, because no row has a number.
+    rows = b"first_name,last_name,cell\n" + 300_000 * b"Ada,Lovelace,555\n"
+    job_id = local.dispatch(
+        "import_contacts", {"campaign": "canceled", "key": local.upload("many.csv", rows)}
+    )
+    local.reach(job_id, "running")
+    answer = local.api.post(f"/jobs/{job_id}/cancel", b"")
+    assert (answer.status, answer.json["cancel_requested"]) == (202, True)
+    stopped = local.reach(job_id, "canceled")
+    assert stopped["progress"] < 100
+    assert stopped["result"] is None
+    small = local.upload("one.csv", b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n")
+    payload = {"campaign": "small", "key": small}
+    answer = local.api.post(f"/jobs/{job_id}/retry", {"payload": payload})
+    assert (answer.status, answer.json["status"]) == (202, "queued")
+    job = local.reach(job_id, "succeeded")
+    assert (job["result"]["imported"], job["payload"]["key"]) == (1, small)
 
 
 # --- tasks ------------------------------------------------------------------------------------

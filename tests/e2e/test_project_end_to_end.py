@@ -11,7 +11,7 @@ import pytest
 
 from newcomers import Newcomer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.more]
 
 
 @contextmanager

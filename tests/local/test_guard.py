@@ -283,5 +283,7 @@ def test_the_apis_own_page_works_in_a_browser(
 ) -> None:
     complaints.expected.append("403")  # what it asks for jobs is not signed
     page.goto(f"{local.stack.api_url}/")
-    expect(page.get_by_role("alert")).to_contain_text("accepts only signed requests")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("accepts only signed requests")
+    expect(alert).to_contain_text("Not retrying automatically.")
     assert page.evaluate("async () => (await fetch('health')).status") == 200
