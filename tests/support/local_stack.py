@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from unittest.mock import patch
 
 import pytest
 
-from emulated_aws.local_stack import local_stack
+from emulated_aws.deploy import build, deploy
+from emulated_aws.emulator import emulator
+from emulated_aws.emulator_fixes import settle
 from job_runners.cli.stack import Stack
 from job_runners.client.signing import Bearer
 from job_runners.places import CODE
@@ -76,14 +78,19 @@ def roomy_home() -> Iterator[Path]:
 
 
 @contextmanager
-def project_stack(home: Path, parameters: dict[str, str], **more: Any) -> Iterator[Stack]:
-    """Yield a local AWS with the project. Only its build and its deploy know the project."""
-    with ExitStack() as running:
+def project_stack(
+    home: Path, parameters: dict[str, str], *, enforcing: bool = False
+) -> Iterator[Stack]:
+    """Build the project and deploy it to an emulator, with all files under `home`, and yield its
+    stack. Only the build and the deploy know the project.
+
+    With `enforcing`, functions are limited to the policies of their roles.
+    """
+    with emulator(home, enforcing=enforcing) as running:
         with patch.dict(os.environ, JOBS_PROJECT=str(PROJECT)):
             template = PROJECT / "own.template.yaml"
-            stack = running.enter_context(
-                local_stack(home, parameters, app_template=template, **more)
-            )
+            stack = deploy(running, home, build(running, home), parameters, template)
+        settle(stack)
         yield stack
 
 
