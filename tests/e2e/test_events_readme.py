@@ -2,6 +2,7 @@
 
 SAM's own code reads the commands, samconfig.toml and the files, and asks for a container. What the
 container would be given is then run under SAM's Runtime Interface Emulator, which is in its image.
+The functions are those of the real template, and reach `job-runners run`, as the page says.
 """
 
 import json

@@ -46,7 +46,10 @@ def executable() -> str | None:
 
 @pytest.fixture(scope="session")
 def dashboard(local: Local) -> Iterator[str]:
-    """Where the dashboard of the local stack is, as make run serves it."""
+    """Where the dashboard of the local stack is, as `job-runners run` serves it.
+
+    This gives up API Gateway in front of the page: test_contract.py calls a deployed API.
+    """
     with signing_proxy(local.stack.api_url, signer(local.stack)) as url:
         yield url
 

@@ -96,7 +96,11 @@ def project_stack(
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    """Yield the project as `job-runners run` runs it."""
+    """Yield the project as `job-runners run` runs it.
+
+    A test that uses this, and not `deployed`, gives up the template, the functions as they are
+    built, and their permissions. tests/build/test_local_settings.py compares the settings.
+    """
     project = tmp_path_factory.mktemp("local") / "campaign"
     shutil.copytree(PROJECT, project)
     options = ["--parameter", "WebhookSubscriptions=true"]

@@ -78,11 +78,12 @@ class StackUnderTest:
 
     def reach(self, job_id: str, *statuses: str) -> dict[str, Any]:
         """Return a job once it has one of these statuses, or has ended if none is given."""
-        deadline = time.monotonic() + PATIENCE
+        pause, deadline = 0.02, time.monotonic() + PATIENCE
         while (found := self.job(job_id))["status"] not in (statuses or ENDED):
             assert found["status"] not in ENDED, found
             assert time.monotonic() < deadline, found
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(0.2, 1.2 * pause)
         return found
 
     def result(self, job_type: str, payload: Any = None, **more: Any) -> Any:
