@@ -24,6 +24,7 @@ import boto3
 import pytest
 
 from job_runners import Client
+from job_runners.cli.stack import Stack
 from job_runners.client.signing import Bearer
 from local_stack import Deployed, roomy_home
 from runtime_emulator import RuntimeEmulator, runtime_emulator
@@ -307,8 +308,11 @@ def test_sam_deploys_a_clone_that_runs_a_job_and_a_task_through_api_gateway(
     for name, value in clone.aws.items():
         monkeypatch.setenv(name, value)
     (stack,) = clone.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    (url,) = (o["OutputValue"] for o in stack["Outputs"] if o["OutputKey"] == "ApiUrl")
-    assert StackApi(url, Bearer("")).get("/jobs", signed=False).status == 403
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    here = Stack.from_outputs(
+        STACK, clone.aws["AWS_REGION"], outputs, clone.aws["AWS_ENDPOINT_URL"]
+    )
+    assert StackApi(here.api_url, Bearer("")).get("/jobs", signed=False).status == 403
     client = Client(stack=STACK)
     result = client.wait(client.dispatch("greet", {"name": "Ada"}), timeout=PATIENCE).get_result()
     assert result == {"greeting": "Hello, Ada", "function": clone.resource("WorkerFunction")}
