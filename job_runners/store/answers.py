@@ -47,9 +47,8 @@ class FoundAnswer(NamedTuple):
 
 def find(job_id: str) -> FoundAnswer | None:
     """Return the answer to the request whose job would have this id, if there is one."""
-    try:
-        answer = Answer.get(_record_id(job_id), "job", consistent_read=True)
-    except Answer.DoesNotExist:
+    answer = Answer.find(_record_id(job_id), "job")
+    if answer is None:
         return None
     row = read(job_id_of(answer.job))
     if row is not None and row.created_key != answer.job:
@@ -76,7 +75,7 @@ def answer_writes(
         job=row.created_key,
         outcome=outcome,
         request_hash=request_hash,
-        expires_at=(clock.now() + _lifetime()) // clock.SECOND,
+        expires_at=clock.expiry(_lifetime()),
     )
     has_no_job = JobRequest.id.does_not_exist()
     has_no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND

@@ -103,7 +103,7 @@ def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
         set_or_remove(ErrorGroup.frame, fingerprint.frame),
         ErrorGroup.last_seen_at.set(now),
         ErrorGroup.sample_job_id.set(job.id),
-        ErrorGroup.expires_at.set((now + _lifetime()) // clock.SECOND),
+        ErrorGroup.expires_at.set(clock.expiry(_lifetime())),
         ErrorGroup.failures.add(failures),
     ]
     group.update(actions)

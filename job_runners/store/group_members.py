@@ -71,7 +71,7 @@ class Reader:
         if self._done.total is not None:
             return self._done.total
         chunk = len(self._done.sizes)
-        keys = group_chunks.find_keys(self._group.id, chunk) or []
+        keys = group_chunks.find_keys(self._group.id, chunk)
         members = self._read(list(enumerate(keys, chunk * group_chunks.SIZE)))
         return self.dispatched + sum(member.is_dispatched for member in members)
 

@@ -173,7 +173,7 @@ def renew_marker(member: JobRequest) -> str:
 
 def find_marker(member: JobRequest) -> GroupItem | None:
     """Return the marker of a member, or None if it has none."""
-    return _find(_partition(str(member.member_of)), f"{_OPEN}{member.id}")
+    return GroupItem.find(_partition(str(member.member_of)), f"{_OPEN}{member.id}")
 
 
 def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
@@ -285,7 +285,7 @@ def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
     """
     partition = _partition(group.member_of(member_id))
     for kind in (_EXISTING, _FAILED):
-        item = _find(partition, f"{kind}{member_id}")
+        item = GroupItem.find(partition, f"{kind}{member_id}")
         if item is not None:
             return item
     return None
@@ -354,7 +354,7 @@ def _item(member_of: str, sk: str, **fields: Any) -> GroupItem:
 
 def expiry() -> int:
     """Return when an item of a group that is put now expires, in seconds since 1970."""
-    return (clock.now() + steps.LIFETIME) // clock.SECOND
+    return clock.expiry(steps.LIFETIME)
 
 
 def _partition(name: str) -> str:
@@ -384,10 +384,3 @@ def _count(partition: str, kind: str) -> int:
     return GroupItem.count_up_to(
         _MAX_MEMBERS, partition, GroupItem.sk.startswith(kind), consistent=True
     )
-
-
-def _find(partition: str, sk: str) -> GroupItem | None:
-    try:
-        return GroupItem.get(partition, sk, consistent_read=True)
-    except GroupItem.DoesNotExist:
-        return None

@@ -50,7 +50,7 @@ def _entry(partition_key: str, sk: str, job: JobRequest) -> LineItem:
     return LineItem(
         partition_key,
         sk,
-        expires_at=(clock.now() + LIFETIME) // clock.SECOND,
+        expires_at=clock.expiry(LIFETIME),
         organization_id=job.organization_id,
         version=new_id(),
     )

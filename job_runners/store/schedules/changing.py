@@ -132,12 +132,11 @@ def delete(schedule: Schedule) -> None:
     The stub keeps the last occurrence, and the id of its job, which may still be running. If the
     code declared the schedule, the stub also keeps its pause.
     """
-    now = clock.now()
     actions = [
         *(field.remove() for field in _FIELDS_NOT_IN_STUB),
         *writing.next_actions(schedule, None, None),
-        Schedule.deleted_at.set(now),
-        Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),
+        Schedule.deleted_at.set(clock.now()),
+        Schedule.expires_at.set(clock.expiry(_STUB_LIFETIME)),
     ]
     if schedule.origin != "code":
         actions += _END_PAUSE_ACTIONS

@@ -12,10 +12,7 @@ _MARK = "s"  # the first letter of this list's cursors: see job_runners.store.cu
 
 def read(organization_id: str, name: str) -> Schedule | None:
     """Read a schedule or its stub consistently. Return None if there is neither."""
-    try:
-        return Schedule.get(partition_of(organization_id), name, consistent_read=True)
-    except Schedule.DoesNotExist:
-        return None
+    return Schedule.find(partition_of(organization_id), name)
 
 
 def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
