@@ -39,8 +39,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
         job,
         [
             *conditional_write.finish_actions(end),
-            *_set_if_missing(JobRequest.canceled_by, by),
-            conditional_write.cancel_asked_action(),
+            *conditional_write.cancel_actions(by),
             JobRequest.cancel_members.remove(),
         ],
         _same_organization(job)
@@ -64,8 +63,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
         job,
         [
             JobRequest.cancel_requested.set(True),
-            conditional_write.cancel_asked_action(),
-            *_set_if_missing(JobRequest.canceled_by, by),
+            *conditional_write.cancel_actions(by),
         ],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
         # While the job runs, the condition still holds after this write. So after a refusal, the
@@ -123,7 +121,7 @@ def requeue(
         actions.append(JobRequest.concurrency_key.remove())
 
     def write(key_writes: list[RecordWrite]) -> Change:
-        return conditional_write.write_with(
+        return conditional_write.write(
             "requeue",
             job,
             actions,
@@ -245,13 +243,6 @@ def delete_records(job: JobRequest) -> dict[str, int]:
         deleted["group records"] = groups.delete(job)
         deleted["signals"] = answer_links.delete(job) + signals.delete(job)
     return {**deleted, "steps": steps.delete(job)}
-
-
-def _set_if_missing(attribute: Any, caller: str | None) -> list[Action]:
-    """Return the action that stores a caller in an attribute that has no value yet."""
-    if caller is None:
-        return []
-    return [attribute.set(attribute | caller)]  # pynamodb writes `|` as `if_not_exists`
 
 
 def _same_organization(job: JobRequest) -> Condition:

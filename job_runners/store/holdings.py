@@ -107,7 +107,7 @@ def write_and_free(
 
     If a write of `release` is refused, for example because another job already has the slot, the
     row still changes, without that write. Raises RaceLost if one of `more_writes` was refused. The
-    other arguments and errors are those of `conditional_write.write_with`.
+    other arguments and errors are those of `conditional_write.write`.
     """
     if release.follow_ups and release.end is not None:
         # Imported here because most jobs have no follow-ups.
@@ -117,7 +117,7 @@ def write_and_free(
         condition &= follow_ups.condition(job)
     for _ in range(_MAX_TRIES):
         try:
-            change = conditional_write.write_with(
+            change = conditional_write.write(
                 transition,
                 job,
                 actions,

@@ -148,15 +148,6 @@ class JobRequest(
         return not (self.on_end is None and self.on_failure is None and self.announcement is None)
 
     @property
-    def holds_nothing(self) -> bool:
-        """Return whether the job's end changes only its row, as for most jobs.
-
-        Such a job has no slot, waiting entry or unique key to free, and no follow-ups to save.
-        """
-        frees_nothing = self.slot is None and self.held_by is None and self.unique_key is None
-        return frees_nothing and not self.has_follow_ups
-
-    @property
     def past_ttl(self) -> bool:
         """Return whether DynamoDB's TTL may delete the row. Readers treat such a row as gone."""
         return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()

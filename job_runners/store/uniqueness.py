@@ -266,7 +266,7 @@ def admit_follower(key: str, follower: JobRequest, free_key: FreeKey) -> conditi
     Raises PreconditionFailed, or RaceLost if another job has taken the key.
     """
     actions, still_follows = _admission(follower)
-    return conditional_write.write_with(
+    return conditional_write.write(
         "admit",
         follower,
         actions,

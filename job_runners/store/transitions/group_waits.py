@@ -106,9 +106,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     else:
         transition = "request_cancel"
         request = JobRequest.cancel_requested.set(True)
-    actions: list[Action] = [request, conditional_write.cancel_asked_action()]
-    if by is not None:  # pynamodb writes `|` as `if_not_exists`
-        actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
+    actions: list[Action] = [request, *conditional_write.cancel_actions(by)]
     if job.status is Status.RUNNING:
         release = holdings.Release.nothing(job)
     else:

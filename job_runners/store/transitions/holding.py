@@ -6,8 +6,6 @@ in its line. Each transition changes the job's row and its entry. A *grant* is t
 job in a line gets: a slot, or a start under the queue's rate.
 """
 
-from collections.abc import Callable
-
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
@@ -45,13 +43,7 @@ def hold(
         *past.end_actions(job, past.PAUSED),
         *(unrecorded_actions(job, checkpoint) if checkpoint else []),
     ]
-    return _hold(
-        job,
-        actions,
-        entry=held_entry(pause.sk, job, since),
-        shows_this_write=lambda row: row.held_by == pause.sk,
-        checkpoint=checkpoint,
-    )
+    return _hold(job, actions, pause.sk, held_entry(pause.sk, job, since), checkpoint)
 
 
 def hold_in_line(
@@ -84,40 +76,27 @@ def hold_in_line(
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, checkpoint, has_passed=True) if checkpoint else []),
     ]
-    return _hold(
-        job,
-        actions,
-        entry=entry,
-        shows_this_write=lambda row: row.wait_key == entry.sk,
-        checkpoint=checkpoint,
-    )
+    return _hold(job, actions, partition_key, entry, checkpoint, wait_key=entry.sk)
 
 
 def _hold(
     job: JobRequest,
     actions: list[Action],
-    *,
+    held_by: str,
     entry: Table,
-    shows_this_write: Callable[[JobRequest], bool],
     checkpoint: Checkpoint | None,
+    wait_key: str | None = None,
 ) -> Change:
-    """Hold a job if its row hasn't changed, or stop it if a caller has asked it to stop.
-
-    `shows_this_write` returns whether a row waits because of this write.
-    """
-    actions = [*actions, *(checkpoint_actions(checkpoint) if checkpoint else [])]
+    """Hold a job if its row hasn't changed, or stop it if a caller has asked it to stop."""
     return write_or_stop(
+        "hold",
         job,
-        lambda: holdings.write_and_free(
-            "hold",
-            job,
-            actions,
-            conditional_write.unchanged(job) & conditional_write.no_cancel_requested(),
-            already_applied=shows_this_write,
-            release=holdings.Release.all_but_key(job),
-            more_writes=[RecordWrite(entry, "put")],
-        ),
+        [*actions, *checkpoint_actions(checkpoint)],
+        conditional_write.unchanged(job) & conditional_write.no_cancel_requested(),
+        already_applied=lambda row: (row.held_by, row.wait_key) == (held_by, wait_key),
+        release=holdings.Release.all_but_key(job),
         checkpoint=checkpoint,
+        more_writes=[RecordWrite(entry, "put")],
     )
 
 
@@ -128,7 +107,7 @@ def restore_entry(job: JobRequest, *, due_at: int) -> Change:
     the row no longer names that entry, or if its due time has changed. Raises RaceLost if the entry
     already exists.
     """
-    return conditional_write.write_with(
+    return conditional_write.write(
         "postpone",
         job,
         conditional_write.due_actions(job, due_at, Lane.HELD),
@@ -149,7 +128,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
     """
     slot_actions, grant_writes = grant_changes(job, grant)
     now = clock.now()
-    return conditional_write.write_with(
+    return conditional_write.write(
         "admit",
         job,
         [*admit_actions(job, grant, now), *slot_actions],

@@ -20,6 +20,7 @@ from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Ou
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import replacing
 from job_runners.store.transitions.claiming import Entrance, claim
+from job_runners.store.transitions.saving import NewJob
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Job, Retry, Unique
@@ -439,16 +440,9 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     assert (second.id == first.id) == (outcome is Outcome.RETURNED)
 
 
-def wanted(text: str) -> replacing.Replacement:
+def wanted(text: str) -> NewJob:
     """Return what a request asks for that is to start at once."""
-    return replacing.Replacement(
-        payload={"lot": "a", "text": text},
-        concurrency_key=None,
-        max_attempts=1,
-        run_at=None,
-        due_at=None,
-        first_run_at=clock.now(),
-    )
+    return NewJob("unique_replace", "default", "org", {"lot": "a", "text": text}, max_attempts=1)
 
 
 def test_a_job_that_has_begun_is_given_no_other_payload(bench: Bench) -> None:
