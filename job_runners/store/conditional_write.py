@@ -274,7 +274,9 @@ def waited_actions(job: JobRequest) -> list[Action]:
 def cancel_actions(by: str | None) -> list[Action]:
     """Return the actions that record when and by which caller the job was first canceled."""
     # pynamodb writes `|` as `if_not_exists`.
-    actions: list[Action] = [JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())]
+    actions: list[Action] = [
+        JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())
+    ]
     if by is not None:
         actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
     return actions

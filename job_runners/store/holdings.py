@@ -141,8 +141,7 @@ def writes_to_free_slot(job: JobRequest) -> list[RecordWrite]:
         return []
     from job_runners.store import lines  # imported here because most jobs have no slot
 
-    item, actions, condition = lines.slot_release(job)
-    return [RecordWrite(item, "change", actions, condition)]
+    return [lines.write_that_frees_slot(job)]
 
 
 def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:

@@ -14,7 +14,6 @@ from histories.invariant_checker import Violation
 from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.store import (
-    line_entries,
     line_items,
     lines,
     pauses,
@@ -133,7 +132,7 @@ def and_keeps_expiring(
 
 
 TWINS: list[tuple[Script, Any, str, Any, str]] = [
-    (a_line, line_entries, "LIFETIME", clock.DAY, "wait#"),
+    (a_line, lines, "LIFETIME", clock.DAY, "wait#"),
     (a_line, line_items, "LIFETIME", clock.DAY, "slot#001"),
     (a_line, used_keys, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
     (a_key, used_keys, "LIFETIME", clock.DAY, "keys_of#"),

@@ -20,7 +20,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, UnknownJobType
-from job_runners.store import blobs, line_rates, lines, pauses, transitions, used_keys
+from job_runners.store import blobs, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change, refusal_error
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
@@ -169,7 +169,7 @@ def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInL
             return WaitInLine(row, line, due_at, position_time=row.admitted_at)
         now = clock.now()
         start_at = max(opens_at, now)
-        if not line_rates.count_start(current, rate, job.token, start_at):
+        if not lines.count_start(current, rate, job.token, start_at):
             continue  # another process has changed the line: read it again
         _wait_for_start(job, current, line.key, start_at)
         if clock.now() <= start_at + _MAX_START_LATENESS or start_at == now:

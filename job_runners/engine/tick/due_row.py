@@ -32,7 +32,7 @@ from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import Interrupted, JobRunnersError
-from job_runners.store import line_entries, pauses, transitions
+from job_runners.store import lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.store.limits import Limits
@@ -191,7 +191,7 @@ def _hold_in_line(
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     # Put the job's entry back if the line lacks it, for example because it was quarantined.
-    if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
+    if row.row_version <= ROW_VERSION and not lines.has_entry(row):
         transitions.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.HELD

@@ -12,9 +12,8 @@ from job_runners import clock
 from job_runners.store import conditional_write, holdings, past
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
-from job_runners.store.line_entries import entry_from_row, new_entry
 from job_runners.store.line_items import LineItem
-from job_runners.store.lines import Grant
+from job_runners.store.lines import Grant, entry_from_row, new_entry
 from job_runners.store.pauses import Pause, held_entry
 from job_runners.store.table import Table
 from job_runners.store.transactions import RecordWrite
@@ -193,8 +192,4 @@ def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], l
     row_actions: list[Action] = []
     if grant.slot is not None:
         row_actions.append(JobRequest.slot.set(grant.slot.number))
-    writes = [
-        RecordWrite(item, "change", actions, unchanged)
-        for item, actions, unchanged in grant.writes_for(job)
-    ]
-    return row_actions, writes
+    return row_actions, grant.writes_for(job)

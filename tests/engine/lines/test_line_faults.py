@@ -12,7 +12,7 @@ from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
 from job_runners.engine.tick import due_decision
 from job_runners.errors import NeverStarted
-from job_runners.store import limits, line_entries, lines, pauses, transitions, used_keys
+from job_runners.store import limits, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
@@ -64,7 +64,7 @@ def test_a_job_that_was_held_unheard_while_the_slot_came_free_is_let_on(
 ) -> None:
     limits.put(QUEUE, slots=1)
     first, second = dispatch(bench), dispatch(bench)
-    new_entry = line_entries.new_entry
+    new_entry = lines.new_entry
 
     def first_ends(*args: Any) -> Any:
         monkeypatch.setattr("job_runners.store.transitions.holding.new_entry", new_entry)
@@ -133,7 +133,7 @@ def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorde
     def broken(*_: object) -> None:
         raise ValueError("of newer code")
 
-    monkeypatch.setattr(line_entries, "next_entry", broken)
+    monkeypatch.setattr(lines, "next_entry", broken)
     assert bench.run(dispatch(bench)).status is Status.SUCCEEDED
     assert wake_ups(bench) == []  # to try again would be of no use
 
