@@ -77,13 +77,10 @@ class LineAdmissions:
         self._handled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def admit_waiting(self, queue_name: str, concurrency_key: str, *, again: bool = False) -> None:
-        """Admit the waiting jobs of a line, unless this run has already done so.
-
-        Pass `again=True` if the run has just freed capacity, to make another pass in any case.
-        """
+    def admit_waiting(self, queue_name: str, concurrency_key: str) -> None:
+        """Admit the waiting jobs of a line, unless this run has already done so."""
         with self._lock:
-            if (queue_name, concurrency_key) in self._handled and not again:
+            if (queue_name, concurrency_key) in self._handled:
                 return
             self._handled.add((queue_name, concurrency_key))
         admit_waiting(queue_name, concurrency_key, self._send, until=self._until, thorough=True)

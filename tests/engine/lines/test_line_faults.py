@@ -10,7 +10,7 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
-from job_runners.engine.tick import due_decision
+from job_runners.engine.tick import due_row
 from job_runners.errors import NeverStarted
 from job_runners.store import limits, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change
@@ -149,7 +149,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
         transitions.end_invocation(claimed, transitions.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
-        monkeypatch.setattr(due_decision, "_expiry_error", lambda *_: NeverStarted(1))
+        monkeypatch.setattr(due_row, "_expiry_error", lambda *_: NeverStarted(1))
     if how == "hold":
         pausing.pause(Kind.JOB_TYPE, row.job_type)
     bench.advance(200)
