@@ -103,8 +103,8 @@ def _try_once(
                     return _write_claim(message, invocation, token, entrance)
                 case gates.AlreadyStarted(row):
                     return row
-                case wait:
-                    settle(wait.hold(), send)
+                case gates.Wait(hold):
+                    settle(hold(), send)
                     return None
         except RaceLost as lost:  # another job took the slot or the start: decide again
             telemetry.race_lost(lost)

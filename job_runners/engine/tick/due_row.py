@@ -11,7 +11,6 @@ from enum import Enum, auto
 from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.engine.lines.admission import LineAdmissions
-from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
 from job_runners.engine.running.retrying import error_record, record_failed_attempt
@@ -193,7 +192,7 @@ def _send_unclaimed(
     now = clock.now()
     is_known = row.job_type in registry().jobs
     pause = pauses.current().on(row)
-    limits = limits_of(row.queue_name) if _is_long_unclaimed(row, now) else None
+    line = gates.line_of(row) if _is_long_unclaimed(row, now) else None
     if row.starts_in > transitions.CLAIM_TOLERANCE:
         transitions.postpone(row, (row.run_at or 0) + early_by, Lane.PROMPT)
         return Disposition.EARLY
@@ -206,9 +205,8 @@ def _send_unclaimed(
         settle.transition(lambda: pausing.hold_under_pause(pause, row), row, send)
         return Disposition.HELD
     # Hold the job even if this deploy doesn't know its type, because other jobs need its slot.
-    if can_change and limits is not None:
-        key = gates.line_key(row)
-        settle.transition(lambda: gates.hold_in_line(row, key, limits), row, send)
+    if can_change and line is not None:
+        settle.transition(lambda: gates.hold_in_line(row, line), row, send)
         return Disposition.HELD
     next_check_at = _next_check_at(row, now) + early_by
     if not can_start:  # no worker of this deploy could claim it, so don't spend a message on it
