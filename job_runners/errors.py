@@ -340,14 +340,6 @@ class ObjectChanged(JobRunnersError):
         self.key = key
 
 
-class UploadGone(JobRunnersError):
-    """A multipart upload was already completed or aborted."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"The upload of {key!r} is no longer open.")
-        self.key = key
-
-
 class Interrupted(JobRunnersError):
     """An attempt ended before it could report: its worker was killed or ran out of memory.
 

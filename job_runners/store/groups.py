@@ -42,7 +42,7 @@ _OPEN = "open#"  # a marker
 _FAILED = "failed#"  # the member failed, was refused, or was canceled
 _EXISTING = "existing#"  # another job does the work of this unique member
 _DELETED = "deleted#"  # the member's row was deleted after its end
-_KINDS_WITHOUT_ROW = (_DELETED, _FAILED, _EXISTING)  # the member may have no row
+_KINDS_WITHOUT_ROW = (_EXISTING, _FAILED, _DELETED)  # the member may have no row
 _RETRIED = "retried-"  # the prefix of the marks of members that were retried manually
 
 
@@ -131,7 +131,7 @@ def awaited_group(parent: JobRequest) -> Group:
     return Group(group_id, int((parent.current_wait or {})["shards"]))
 
 
-def id_of(member: JobRequest) -> str:
+def group_id_of(member: JobRequest) -> str:
     """Return the id of a member's group."""
     return str(member.member_of).rpartition("#")[0]
 
@@ -164,7 +164,11 @@ def renew_marker(member: JobRequest) -> str:
     is_of_retry = GroupItem.mark.startswith(_RETRIED)
     is_of_another_retry = is_of_retry & (GroupItem.mark != member.member_mark)
     can_be_put = GroupItem.pk.does_not_exist() | ~is_of_another_retry
-    if try_write(lambda: retry_on_conflict(lambda: marker.save(can_be_put))):
+
+    def save() -> None:
+        retry_on_conflict(lambda: marker.save(can_be_put))
+
+    if try_write(save):
         return mark
     # Return the mark of the other retry. If only the response to the write was lost, it is ours.
     current_marker = find_marker(member)
@@ -188,7 +192,7 @@ def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
     return RecordWrite(marker, "check", condition=GroupItem.mark == mark)
 
 
-def write_that_deletes(marker: GroupItem) -> RecordWrite:
+def write_to_delete_marker(marker: GroupItem) -> RecordWrite:
     """Return the write that deletes a leftover marker, unless it was replaced since."""
     return RecordWrite(marker, "delete", condition=GroupItem.mark == marker.mark)
 
@@ -278,33 +282,28 @@ def is_retried(member: JobRequest) -> bool:
     return (member.member_mark or "").startswith(_RETRIED)
 
 
-def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
-    """Return the item that tells why a member has no row.
-
-    Either another job does the member's work, or the member was refused with an error.
-    """
-    partition = _partition(group.member_of(member_id))
-    for kind in (_EXISTING, _FAILED):
-        item = GroupItem.find(partition, f"{kind}{member_id}")
-        if item is not None:
-            return item
-    return None
-
-
-def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
+def reasons_without_rows(shards: Mapping[str, str]) -> dict[str, GroupItem]:
     """Return the items that tell why members have no row, by the members' ids.
 
-    `members` maps each member's id to its `member_of`. Unlike with `reason_without_row`, a row may
-    also have been deleted.
+    `shards` maps each member's id to its `member_of`. Another job does the member's work, or the
+    member was refused with an error, or its row was deleted after its end. If a member has several
+    items, the first of these reasons takes precedence.
     """
     keys = [
         (_partition(member_of), f"{kind}{member_id}")
-        for member_id, member_of in members.items()
+        for member_id, member_of in shards.items()
         for kind in _KINDS_WITHOUT_ROW
     ]
-    items = GroupItem.batch_get(keys, consistent_read=True)
-    items_by_kind = sorted(items, key=lambda item: _KINDS_WITHOUT_ROW.index(item.kind))
-    return {item.member_id: item for item in items_by_kind}  # the last kind takes precedence
+    reasons: dict[str, GroupItem] = {}
+    for item in GroupItem.batch_get(keys, consistent_read=True):
+        earlier = reasons.get(item.member_id)
+        if earlier is None or _precedence(item) < _precedence(earlier):
+            reasons[item.member_id] = item
+    return reasons
+
+
+def _precedence(item: GroupItem) -> int:
+    return _KINDS_WITHOUT_ROW.index(item.kind)
 
 
 # --- all items of a job ---------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         is_unchanged = JobRequest.finished_at == row.finished_at  # a retry removes `finished_at`
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=is_unchanged)
     try:
-        write_all([groups.write_that_deletes(marker), row_check])
+        write_all([groups.write_to_delete_marker(marker), row_check])
     except RaceLost as lost:
         telemetry.race_lost(lost)
         return False

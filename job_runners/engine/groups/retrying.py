@@ -79,7 +79,7 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     If the parent is done with the group, check that it still is. Otherwise change its
     `gather_epoch`, and check that it still waits.
     """
-    group_id = groups.id_of(member)
+    group_id = groups.group_id_of(member)
     row = JobRequest(id=str(member.parent_id))
     final_statuses = [status for status in Status if status.finished]
     has_ended = JobRequest.status.is_in(*final_statuses)

@@ -6,7 +6,7 @@ or task, which is imported together with its payload model when the work is firs
 class* is a Lambda function of its own, which runs the work that names it with `worker=`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +42,8 @@ _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 
 # The tables that a module of the app may define.
 TABLE_NAMES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
+
+_BUILT_IN = ("job_runners.shipped.jobs.table", "job_runners.shipped.tasks.table")
 
 
 class Registry(Value):
@@ -306,19 +308,13 @@ def registry() -> Registry:
     Raises NameTakenTwice, InvalidDefinition, and any error that importing the app's packages
     raises.
     """
-    tables = [
-        _built_in("job_runners.shipped.jobs.table", "JOBS"),
-        _built_in("job_runners.shipped.tasks.table", "TASKS"),
-    ]
+    built_in_modules = {name: import_module(name) for name in _BUILT_IN}
     app_modules = {name: import_app_module(name) for name in settings().app_packages}
-    app_tables = [
-        (name, table_name, getattr(module, table_name))
-        for name, module in app_modules.items()
-        for table_name in TABLE_NAMES
-        if hasattr(module, table_name)
-    ]
     # One package with a table is enough. The others may have only code, like most Django apps.
-    if app_modules and not app_tables:
+    has_table = any(
+        hasattr(module, name) for module in app_modules.values() for name in TABLE_NAMES
+    )
+    if app_modules and not has_table:
         packages = " and ".join(app_modules)
         subject = f"{packages} define"
         if len(app_modules) == 1:
@@ -326,13 +322,21 @@ def registry() -> Registry:
         raise InvalidDefinition(
             f"{subject} none of {', '.join(TABLE_NAMES[:-1])} and {TABLE_NAMES[-1]}"
         )
-    tables += app_tables
+    modules = built_in_modules | app_modules
+
+    def tables(table_name: str) -> _Tables:
+        return {
+            f"{name}.{table_name}": getattr(module, table_name)
+            for name, module in modules.items()
+            if hasattr(module, table_name)
+        }
+
     return Registry(
-        _merge("job", "JOBS", Job, tables),
-        _merge("task", "TASKS", Task, tables),
-        _around(tables),
-        _queues(tables),
-        _recurring(tables),
+        _merge("job", Job, tables("JOBS")),
+        _merge("task", Task, tables("TASKS")),
+        _around(tables("AROUND")),
+        _merge("queue", Queue, tables("QUEUES"), is_valid=names.is_name),
+        _recurring(tables("RECURRING")),
     )
 
 
@@ -364,66 +368,50 @@ def _report_undeclared(worker: str) -> None:
     telemetry.undeclared_class(worker)
 
 
-def _queues(tables: "list[_Table]") -> dict[str, Queue]:
-    _check_names("QUEUES", tables)
-    return _merge("queue", "QUEUES", Queue, tables)
+_Tables = dict[str, Any]  # the tables of one name, by the place that defines each
 
 
-def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
-    if not any(table for _, table_name, table in tables if table_name == "RECURRING"):
+def _recurring(tables: _Tables) -> "dict[str, Recurring]":
+    if not any(tables.values()):
         return {}
     # Imported here because many apps have no schedules.
     from job_runners.work.recurring import Recurring
 
-    _check_names("RECURRING", tables)
-    return _merge("schedule", "RECURRING", Recurring, tables)
+    return _merge("schedule", Recurring, tables, is_valid=names.is_name)
 
 
-def _check_names(wanted_table: str, tables: "list[_Table]") -> None:
-    """Raise InvalidDefinition if a key of one of these tables isn't a valid name."""
-    for module, table_name, table in tables:
-        if table_name != wanted_table:
-            continue
-        for name in table:
-            if isinstance(name, str) and not names.is_name(name):
-                raise InvalidDefinition(f"{module}.{table_name}: {name!r} must be {names.RULE}")
-
-
-_Table = tuple[str, str, Any]  # the name of the module, the name of the table, and the table
-
-
-def _built_in(module: str, table_name: str) -> _Table:
-    return module, table_name, getattr(import_module(module), table_name)
-
-
-def _around(tables: list[_Table]) -> tuple[Around, ...]:
+def _around(tables: _Tables) -> tuple[Around, ...]:
     """Return the context managers of every AROUND, in the order of the tables."""
     arounds: list[Around] = []
-    for module, table_name, table in tables:
-        if table_name != "AROUND":
-            continue
+    for place, table in tables.items():
         if not isinstance(table, list | tuple):
-            raise InvalidDefinition(f"{module}.AROUND must be a list or a tuple")
-        arounds += [Around(entry, f"{module}.AROUND[{n}]") for n, entry in enumerate(table)]
+            raise InvalidDefinition(f"{place} must be a list or a tuple")
+        arounds += [Around(entry, f"{place}[{n}]") for n, entry in enumerate(table)]
     return tuple(arounds)
 
 
 def _merge(
-    kind: str, wanted_table: str, definition_class: type[_E], tables: list[_Table]
+    kind: str,
+    definition_class: type[_E],
+    tables: _Tables,
+    *,
+    is_valid: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, _E]:
-    """Return the definitions of all tables with this name. `kind` is for error messages."""
+    """Return the definitions of all these tables. `kind` is for error messages.
+
+    `is_valid` returns whether a key of a table is a valid name.
+    """
     merged: dict[str, _E] = {}
     places: dict[str, str] = {}  # where each name is defined
-    for module, table_name, table in tables:
-        if table_name != wanted_table:
-            continue
-        place = f"{module}.{table_name}"
-        class_name = definition_class.__name__
+    class_name = definition_class.__name__
+    for place, table in tables.items():
         if not isinstance(table, Mapping):
             raise InvalidDefinition(f"{place} must map names to {class_name}s")
         for name, definition in table.items():
             if not isinstance(name, str) or not isinstance(definition, definition_class):
                 raise InvalidDefinition(f"{place}: {name!r} must map to a {class_name}")
+            if not is_valid(name):
+                raise InvalidDefinition(f"{place}: {name!r} must be {names.RULE}")
             if name in merged:
                 raise NameTakenTwice(kind, str(name), places[name], place)
             merged[str(name)] = definition

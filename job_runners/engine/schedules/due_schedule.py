@@ -21,9 +21,8 @@ from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
 from job_runners.engine.telemetry import schedule_log, telemetry, tracing
-from job_runners.engine.wire.messages import Message
-from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
-from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
+from job_runners.engine.wire.sending import Accepted, Send, StoppingSender, send_if_unclaimed
+from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.job_request import Outcome as DuplicateAnswer
@@ -42,7 +41,6 @@ _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # queue or quota may have capacity again.
 _RETRY_TIME = clock.HOUR
 # After this many failed calls to AWS in a row, the other schedules wait for the next timer run.
-# After this many failed sends in a row, no further message is sent.
 _MAX_CONSECUTIVE_FAILURES = 3
 
 
@@ -66,7 +64,7 @@ class Starter:
 
     def __init__(self, send: Send, until: int) -> None:
         self.counts: Counter[Outcome] = Counter()
-        self._send = _Sender(send)
+        self._send = StoppingSender(send)
         self._until = until
         self._lock = threading.Lock()
         self._failures = 0
@@ -253,26 +251,3 @@ def _progress_before(progress: Progress, at: int) -> Progress:
     if progress.last_at == at:
         return progress
     return progress._replace(skips=None, failed=())
-
-
-class _Sender:
-    """Sends messages until several in a row have failed.
-
-    After that, the worker probably can't be reached, and another try would only take time. The
-    timer sends the jobs when their rows are due.
-    """
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._failures = 0
-
-    def __call__(self, message: Message, delay: float = 0) -> None:
-        """Send a message. Raises SendFailed."""
-        if self._failures >= _MAX_CONSECUTIVE_FAILURES:
-            raise SendFailed(message.title, "several messages before it could not be sent")
-        try:
-            self._send(message, delay)
-        except SendFailed:
-            self._failures += 1
-            raise
-        self._failures = 0

@@ -81,7 +81,7 @@ def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
         return
     group = groups.awaited_group(parent)
     stop_after = _stop_after(parent)
-    if stop_after is None or group.id != groups.id_of(row):
+    if stop_after is None or group.id != groups.group_id_of(row):
         return
     if group_failures.add_failure(group) >= stop_after:
         _stop_members(parent, settle)
