@@ -11,19 +11,10 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from job_runners import names
+from job_runners import errors, names
 from job_runners.engine.registry.app_modules import import_app_module
 from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
 from job_runners.engine.telemetry import telemetry
-from job_runners.errors import (
-    InternalJobType,
-    InvalidDefinition,
-    InvalidFollowUp,
-    InvalidPayload,
-    PayloadTooLarge,
-    UnknownJobType,
-    UnknownTask,
-)
 from job_runners.settings import settings
 from job_runners.values import Value, field
 from job_runners.work.around import Around
@@ -61,13 +52,13 @@ class Registry(Value):
         Raises UnknownJobType, which suggests the nearest name.
         """
         if name not in self.jobs:
-            raise UnknownJobType(name, self.jobs)
+            raise errors.UnknownJobType(name, self.jobs)
         return self.jobs[name]
 
     def task(self, name: str) -> Task:
         """Return the task with this name. Raises UnknownTask, which suggests the nearest name."""
         if name not in self.tasks:
-            raise UnknownTask(name, self.tasks)
+            raise errors.UnknownTask(name, self.tasks)
         return self.tasks[name]
 
     def load(self, work: Job | Task) -> None:
@@ -111,7 +102,7 @@ class Registry(Value):
         for table_name, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
             for name, work in definitions.items():
                 if declared is not None and work.worker not in (None, *declared):
-                    raise InvalidDefinition(
+                    raise errors.InvalidDefinition(
                         f"{table_name}: {name!r} ({work.declared_in}): app.toml has no "
                         f"[workers.{work.worker}]. {_hint_for_class(str(work.worker), declared)}"
                     )
@@ -129,12 +120,12 @@ class Registry(Value):
             for job_type, job in jobs_of_queue.items():
                 misfit = queue.misfit(job.payload_model)
                 if misfit:
-                    raise InvalidDefinition(
+                    raise errors.InvalidDefinition(
                         f"QUEUES: {name!r}: {misfit} (the job {job_type!r}, {job.declared_in})"
                     )
             models = [job.payload_model for job in jobs_of_queue.values()]
             if models and not any(map(queue.can_have_per_value, models)):
-                raise InvalidDefinition(
+                raise errors.InvalidDefinition(
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
                     "field in its payload"
                 )
@@ -144,7 +135,7 @@ class Registry(Value):
         for name, job in self.jobs.items():
             misfit = job.unique.misfit(job.payload_model) if job.unique else None
             if misfit:
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {misfit}")
+                raise errors.InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {misfit}")
 
     def _check_follow_ups(self) -> None:
         """Raise InvalidDefinition for a job whose follow-ups can't be dispatched."""
@@ -152,8 +143,10 @@ class Registry(Value):
             try:
                 for kind, job_type in job.follow_ups.items():
                     self.check_follow_up(kind, job_type)
-            except InvalidFollowUp as error:
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {error}") from None
+            except errors.InvalidFollowUp as error:
+                raise errors.InvalidDefinition(
+                    f"JOBS: {name!r} ({job.declared_in}): {error}"
+                ) from None
 
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
@@ -168,7 +161,7 @@ class Registry(Value):
             (recurring.organization_id, name) for name, recurring in self.recurring.items()
         )
         if size > schedule_marks.MAX_BYTES:
-            raise InvalidDefinition(
+            raise errors.InvalidDefinition(
                 f"RECURRING: {len(self.recurring):,} schedules are declared; their names and "
                 f"organizations take {size:,} bytes, and the limit is "
                 f"{schedule_marks.MAX_BYTES:,}: "
@@ -177,8 +170,13 @@ class Registry(Value):
         for name, recurring in self.recurring.items():
             try:
                 self._check_one_recurring(recurring)
-            except (InvalidDefinition, UnknownJobType, InvalidPayload, PayloadTooLarge) as error:
-                raise InvalidDefinition(
+            except (
+                errors.InvalidDefinition,
+                errors.UnknownJobType,
+                errors.InvalidPayload,
+                errors.PayloadTooLarge,
+            ) as error:
+                raise errors.InvalidDefinition(
                     f"RECURRING: {name!r} ({recurring.declared_in}): {error}"
                 ) from None
 
@@ -192,7 +190,7 @@ class Registry(Value):
         try:
             check_payload(payload)
         except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
+            raise errors.InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
 
     def loadable(self) -> "Registry":
         """Return a registry of the entries that can be loaded, and log the others.
@@ -224,7 +222,7 @@ class Registry(Value):
         """
         job = self.job(name)
         if isinstance(job, InternalJob) and dispatched_by not in job.dispatched_by:
-            raise InternalJobType(name)
+            raise errors.InternalJobType(name)
 
     def check_new_job(
         self, name: str, payload: Any, dispatched_by: str | None = None
@@ -246,10 +244,10 @@ class Registry(Value):
             self.refuse_internal(job_type)
             for sample in job_ended.samples(kind):
                 self.job_payload(job_type, sample)
-        except (UnknownJobType, InvalidPayload) as error:
-            raise InvalidFollowUp(kind, job_type, str(error)) from None
+        except (errors.UnknownJobType, errors.InvalidPayload) as error:
+            raise errors.InvalidFollowUp(kind, job_type, str(error)) from None
         if job.unique is not None:
-            raise InvalidFollowUp(
+            raise errors.InvalidFollowUp(
                 kind, job_type, "It is unique, so a follow-up could be dropped as a duplicate."
             )
         return job
@@ -319,7 +317,7 @@ def registry() -> Registry:
         subject = f"{packages} define"
         if len(app_modules) == 1:
             subject = f"the package {packages} defines"
-        raise InvalidDefinition(
+        raise errors.InvalidDefinition(
             f"{subject} none of {', '.join(TABLE_NAMES[:-1])} and {TABLE_NAMES[-1]}"
         )
     modules = built_in_modules | app_modules
@@ -385,7 +383,7 @@ def _around(tables: _Tables) -> tuple[Around, ...]:
     arounds: list[Around] = []
     for place, table in tables.items():
         if not isinstance(table, list | tuple):
-            raise InvalidDefinition(f"{place} must be a list or a tuple")
+            raise errors.InvalidDefinition(f"{place} must be a list or a tuple")
         arounds += [Around(entry, f"{place}[{n}]") for n, entry in enumerate(table)]
     return tuple(arounds)
 
@@ -406,12 +404,12 @@ def _merge(
     class_name = definition_class.__name__
     for place, table in tables.items():
         if not isinstance(table, Mapping):
-            raise InvalidDefinition(f"{place} must map names to {class_name}s")
+            raise errors.InvalidDefinition(f"{place} must map names to {class_name}s")
         for name, definition in table.items():
             if not isinstance(name, str) or not isinstance(definition, definition_class):
-                raise InvalidDefinition(f"{place}: {name!r} must map to a {class_name}")
+                raise errors.InvalidDefinition(f"{place}: {name!r} must map to a {class_name}")
             if not is_valid(name):
-                raise InvalidDefinition(f"{place}: {name!r} must be {names.RULE}")
+                raise errors.InvalidDefinition(f"{place}: {name!r} must be {names.RULE}")
             if name in merged:
                 raise NameTakenTwice(kind, str(name), places[name], place)
             merged[str(name)] = definition

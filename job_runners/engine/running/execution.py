@@ -38,19 +38,11 @@ from job_runners.errors import InvalidPayload, MissingObject, NotDeployed, Timed
 from job_runners.settings import settings
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
+from job_runners.work import interrupts
 from job_runners.work.alarm import alarm
 from job_runners.work.around import CurrentWork, run_inside
 from job_runners.work.definitions import Job
 from job_runners.work.errors import AroundFailed
-from job_runners.work.interrupts import (
-    CancelInterrupt,
-    ClaimLostInterrupt,
-    InvocationOverInterrupt,
-    PauseInterrupt,
-    TimeOverInterrupt,
-    WaitInterrupt,
-    YieldInterrupt,
-)
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
@@ -224,19 +216,19 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
             )
     except (AroundFailed, NotDeployed) as error:
         return _ending_before_work(claimed, error)
-    except ClaimLostInterrupt as interrupt:
+    except interrupts.ClaimLostInterrupt as interrupt:
         return ClaimLostEnding(interrupt)
-    except CancelInterrupt:
+    except interrupts.CancelInterrupt:
         return CancelEnding()
-    except InvocationOverInterrupt:
+    except interrupts.InvocationOverInterrupt:
         return fail_if_last(claimed, InvocationOverEnding())
-    except YieldInterrupt:
+    except interrupts.YieldInterrupt:
         return _yield_ending(claimed)
-    except PauseInterrupt as interrupt:
+    except interrupts.PauseInterrupt as interrupt:
         return PauseEnding(interrupt.pause)
-    except WaitInterrupt as interrupt:
+    except interrupts.WaitInterrupt as interrupt:
         return _wait_ending(claimed, interrupt)
-    except TimeOverInterrupt:
+    except interrupts.TimeOverInterrupt:
         timed_out = TimedOut(
             claimed.job.timeout or 0,
             own_timeout=claimed.budget.by_timeout,
@@ -281,7 +273,7 @@ def _yield_ending(claimed: ClaimedJob) -> Ending:
     return fail_if_last(claimed, ending)
 
 
-def _wait_ending(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
+def _wait_ending(claimed: ClaimedJob, interrupt: interrupts.WaitInterrupt) -> Ending:
     # Imported here because most jobs don't wait.
     from job_runners.engine.running import wait_endings
 

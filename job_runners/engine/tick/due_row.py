@@ -8,7 +8,7 @@ queue's rate.
 
 from enum import Enum, auto
 
-from job_runners import clock
+from job_runners import clock, errors
 from job_runners.engine.lines import pausing
 from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.registry.registry import registry
@@ -19,14 +19,6 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import (
-    GroupExpired,
-    Interrupted,
-    JobRunnersError,
-    JobTypeRemoved,
-    NeverStarted,
-    PauseExpired,
-)
 from job_runners.store import lines, pauses, transitions
 from job_runners.store.conditional_write import GRACE, Change
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
@@ -106,7 +98,7 @@ def _check_lease(row: JobRequest, send: Send) -> Disposition:
     if row.lease_until is not None and row.lease_until >= clock.now():
         transitions.postpone(row, row.lease_until, Lane.PROMPT)
         return Disposition.LEASED
-    error = Interrupted("its worker stopped without reporting an outcome")
+    error = errors.Interrupted("its worker stopped without reporting an outcome")
 
     def record() -> Change:
         change = record_failed_attempt(row, error, send, rescue=True)
@@ -132,7 +124,7 @@ def _check_wait(row: JobRequest, send: Send, admissions: LineAdmissions) -> Disp
         return Disposition.ADMITTED
     if row.awaits_group:
         if now >= wait.get("until", 0) and not row.cancel_members:
-            error = GroupExpired((now - wait.get("since", 0)) // clock.DAY)
+            error = errors.GroupExpired((now - wait.get("since", 0)) // clock.DAY)
             return _expire(row, error, send)
         return _check_group(row, send)
     if now - (row.waiting_since or 0) > MAX_WAIT * clock.SECOND:
@@ -177,9 +169,11 @@ def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     return Disposition.HELD
 
 
-def _waited_too_long(row: JobRequest) -> JobRunnersError:
+def _waited_too_long(row: JobRequest) -> errors.JobRunnersError:
     days = MAX_WAIT / DAY_IN_SECONDS
-    return PauseExpired(days, in_line=row.wait_key is not None, is_follower=row.follows is not None)
+    return errors.PauseExpired(
+        days, in_line=row.wait_key is not None, is_follower=row.follows is not None
+    )
 
 
 # --- unclaimed jobs -------------------------------------------------------------------------------
@@ -222,7 +216,7 @@ def _send_unclaimed(
     return Disposition.SENT
 
 
-def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
+def _expire(row: JobRequest, error: errors.JobRunnersError, send: Send) -> Disposition:
     """Fail a job with this error."""
 
     def expire() -> Change:
@@ -234,17 +228,19 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     return Disposition.EXPIRED
 
 
-def _expiry_error(row: JobRequest, now: int, is_known: bool) -> JobRunnersError | None:
+def _expiry_error(row: JobRequest, now: int, is_known: bool) -> errors.JobRunnersError | None:
     """Return the error with which an unclaimed job expires, or None if it may still start.
 
     A job that has not begun expires after its `start_within`. A job that has begun expires if this
     deploy doesn't know its type, and MAX_WAIT has passed since it was last queued or claimed.
     """
     if row.invocations == 0 and now > _start_deadline(row):
-        return NeverStarted(_start_within(row), missing_type=None if is_known else row.job_type)
+        return errors.NeverStarted(
+            _start_within(row), missing_type=None if is_known else row.job_type
+        )
     since = max(row.could_run_at, row.started_at or 0)
     if not is_known and now - since > MAX_WAIT * clock.SECOND:
-        return JobTypeRemoved(row.job_type, MAX_WAIT / DAY_IN_SECONDS)
+        return errors.JobTypeRemoved(row.job_type, MAX_WAIT / DAY_IN_SECONDS)
     return None
 
 
