@@ -13,6 +13,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import due_schedule, recurring
 from job_runners.settings import forget
 from job_runners.store import schedules
+from job_runners.store.schedule import Schedule
 from job_runners.store.schedules import ScheduleChanged
 from job_runners.work import Recurring, occurrences
 from sample_work import script
@@ -255,7 +256,7 @@ def test_one_whose_zone_is_gone_is_not_resumed_and_can_be_put_again() -> None:
     on("PUT", "/nightly/paused")
     there = schedules.read("acme", "nightly")
     assert there is not None
-    there.update([schedules.Schedule.timezone.set("Europe/Atlantis")])
+    there.update([Schedule.timezone.set("Europe/Atlantis")])
     answer = on("DELETE", "/nightly/paused")
     refused(answer, 422, "invalid-request")
     (problem,) = answer.json["errors"]

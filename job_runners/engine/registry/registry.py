@@ -182,7 +182,7 @@ class Registry(Value):
 
     def _check_one_recurring(self, recurring: "Recurring") -> None:
         # Imported here because only a build needs it.
-        from job_runners.store.schedules import check_payload
+        from job_runners.store.schedule import check_payload
 
         recurring.check()
         payload = dict(recurring.payload)

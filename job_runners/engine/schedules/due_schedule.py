@@ -26,7 +26,8 @@ from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.job_request import Outcome as DuplicateAnswer
-from job_runners.store.schedules import Progress, Schedule, ScheduleChanged
+from job_runners.store.schedule import VERSION, Schedule
+from job_runners.store.schedules import Progress, ScheduleChanged
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
 from job_runners.work import context
 
@@ -93,7 +94,7 @@ class Starter:
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
                 self.note(Outcome.MOVED)  # the index lagged behind the table
-            elif schedule.version > schedule_store.VERSION:
+            elif schedule.version > VERSION:
                 # Only newer code can handle it.
                 schedule_store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
                 self.note(Outcome.MOVED)

@@ -20,8 +20,9 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.store import queries, schedule_marks
 from job_runners.store import schedules as schedule_store
+from job_runners.store.schedule import Schedule
+from job_runners.store.schedule import shards as all_shards
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
@@ -57,7 +58,7 @@ def start_due(
         if not declared_schedules.sync(marks):
             return Counter()
     starter = Starter(send, until)
-    _ShardRun(starter, threads).run(shards or schedule_store.shards(), delegate)
+    _ShardRun(starter, threads).run(shards or all_shards(), delegate)
     return starter.counts
 
 

@@ -24,8 +24,8 @@ from job_runners.store import (
     group_chunks,
     groups,
     job_request,
+    schedule,
 )
-from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import WORKER
 from job_runners.work import gathering, retry

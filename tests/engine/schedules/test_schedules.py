@@ -23,8 +23,9 @@ from job_runners.engine.schedules import schedules
 from job_runners.errors import InvalidCursor, InvalidPayload, PayloadTooLarge, UnknownJobType
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as store
+from job_runners.store.schedule import Schedule
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Schedule, ScheduleChanged
+from job_runners.store.schedules import ScheduleChanged
 from job_runners.store.transactions import RaceLost
 from job_runners.work import context
 from job_runners.work.context import Author
