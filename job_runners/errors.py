@@ -33,8 +33,6 @@ class MissingSetting(JobRunnersError):
 
     def __init__(self, variable: str, needed_by: str) -> None:
         super().__init__(f"{variable} is not set, but {needed_by} needs it. Set it.")
-        self.variable = variable
-        self.needed_by = needed_by
 
 
 class InvalidSetting(JobRunnersError):
@@ -42,8 +40,6 @@ class InvalidSetting(JobRunnersError):
 
     def __init__(self, variable: str, value: str, expected: str) -> None:
         super().__init__(f"{variable}={value!r} is invalid. Use {expected}.")
-        self.variable = variable
-        self.value = value
 
 
 class InvalidDefinition(JobRunnersError):
@@ -61,7 +57,6 @@ class UnknownName(JobRunnersError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches  # imported here because only this error needs it
 
-        self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
         hint = "List the names with `job-runners types` or GET /job-types."
         if self.nearest:
@@ -85,7 +80,6 @@ class InternalJobType(UnknownJobType):
             "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To "
             "repeat a failed job of this type, retry it without a payload.",
         )
-        self.name = name
         self.nearest = None
 
 
@@ -104,7 +98,6 @@ class InvalidPayload(JobRunnersError):
         if len(problems) > 1:
             description += f" (and {len(problems) - 1} more)"
         super().__init__(f"The payload of {name} doesn't match its model: {description}.")
-        self.name = name
         self.problems = problems
 
 
@@ -121,8 +114,6 @@ class PayloadTooLarge(JobRunnersError):
 
     def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
         super().__init__(f"{what} has {size:,} bytes. The limit is {limit:,}. {advice}")
-        self.size = size
-        self.limit = limit
 
 
 class QueueFull(JobRunnersError):
@@ -143,7 +134,6 @@ class QueueFull(JobRunnersError):
                 "started."
             )
         super().__init__(message)
-        self.queue_name = queue_name
 
 
 class QuotaReached(JobRunnersError):
@@ -164,7 +154,6 @@ class QuotaReached(JobRunnersError):
                 "after some have ended."
             )
         super().__init__(message)
-        self.organization_id = organization_id
 
 
 class InvalidCursor(JobRunnersError):
@@ -249,7 +238,6 @@ class WrongState(JobRunnersError):
         # Such as: "Only a job that has ended can be deleted."
         super().__init__(f"Job {job_id} is {status}. Only a job {required} can be {change}.")
         self.job_id = job_id
-        self.status = status
 
 
 class RerunRefused(JobRunnersError):
@@ -296,7 +284,6 @@ class UnknownMessageVersion(JobRunnersError):
 
     def __init__(self, version: object) -> None:
         super().__init__(f"This code can't read message version {version!r}.")
-        self.version = version
 
 
 class NotReached(JobRunnersError):
@@ -318,9 +305,7 @@ class PreconditionFailed(JobRunnersError):
 
     def __init__(self, transition: str, job_id: str, found: str, row: Any = None) -> None:
         super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {found}.")
-        self.transition = transition
         self.job_id = job_id
-        self.found = found
         self.row = row
 
 
@@ -329,7 +314,6 @@ class MissingObject(JobRunnersError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The object {key!r} is missing from the bucket.")
-        self.key = key
 
 
 class ObjectChanged(JobRunnersError):
@@ -337,7 +321,6 @@ class ObjectChanged(JobRunnersError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The object {key!r} was replaced while it was being read.")
-        self.key = key
 
 
 class Interrupted(JobRunnersError):
@@ -393,7 +376,6 @@ class JobTypeRemoved(JobRunnersError):
 
     def __init__(self, job_type: str, days: float) -> None:
         super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")
-        self.job_type = job_type
 
 
 class PauseExpired(JobRunnersError):
