@@ -146,8 +146,7 @@ def writes_to_free_slot(job: JobRequest) -> list[RecordWrite]:
 
 def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:
     """Return the write that deletes a held row's entry in its line or under its pause, if any."""
-    has_no_entry = job.follows is not None or job.awaits_signal or job.awaits_group
-    if job.held_by is None or has_no_entry:
+    if job.held_by is None or job.follows is not None or job.awaits_signal or job.awaits_group:
         return []
     entry: Model
     if job.wait_key is not None:

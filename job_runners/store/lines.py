@@ -206,25 +206,22 @@ class Line(Value):
         return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
 
     def _admissions_until(self, rate: Rate) -> int:
-        """Return the end of the last interval that an admission took, in microseconds.
-
-        The stored end may come from an earlier, slower rate. So the result is at most `burst`
-        intervals after the last admission.
-        """
-        if self.rate is None:
-            return 0
-        last_admission = (self.rate.since or 0) * MILLISECOND
-        return min(self.rate.tat or 0, last_admission + rate.burst * rate.interval)
+        """Return the end of the last interval that an admission took, in microseconds."""
+        return _used_until(rate, self.rate.tat, self.rate.since) if self.rate else 0
 
     def started_until(self, rate: Rate) -> int:
-        """Return the end of the last interval that a start took, in microseconds.
+        """Return the end of the last interval that a start took, in microseconds."""
+        return _used_until(rate, self.rate.started_tat, self.rate.started_at) if self.rate else 0
 
-        The result is at most `burst` intervals after the last start.
-        """
-        if self.rate is None:
-            return 0
-        last_start = (self.rate.started_at or 0) * MILLISECOND
-        return min(self.rate.started_tat or 0, last_start + rate.burst * rate.interval)
+
+def _used_until(rate: Rate, stored_end: int | None, last_use: int | None) -> int:
+    """Return the end of the last interval of a rate that is taken, in microseconds.
+
+    The stored end may come from an earlier, slower rate. So the result is at most `burst` intervals
+    after the last use, which is in milliseconds.
+    """
+    latest_end = (last_use or 0) * MILLISECOND + rate.burst * rate.interval
+    return min(stored_end or 0, latest_end)
 
 
 def partition_key_of(queue_name: str, concurrency_key: str) -> str:

@@ -5,6 +5,7 @@ is to undo the claim of a job whose function wasn't called. A job with *gates* m
 the end of a pause, or for capacity of its queue, before it starts.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from job_runners import clock
@@ -90,8 +91,16 @@ def _try_once(
     message: JobMessage, invocation: Invocation, token: str, send: Send
 ) -> JobRequest | None:
     """Claim the job if it may start now. Otherwise hold it. Raises PreconditionFailed."""
+    write_claim = partial(
+        transitions.claim,
+        message.id,
+        job_type=message.job_type,
+        send_id=message.send_id,
+        deadline=invocation.deadline,
+        token=token,
+    )
     if not _may_have_gates(message):
-        return _write_claim(message, invocation, token)
+        return write_claim().after
     # Imported here because most jobs have no gates.
     from job_runners.engine.running import gates
 
@@ -100,7 +109,7 @@ def _try_once(
         try:
             match gates.decide(message, token, send, wait_until=wait_until):
                 case gates.StartNow(entrance):
-                    return _write_claim(message, invocation, token, entrance)
+                    return write_claim(entrance=entrance).after
                 case gates.AlreadyStarted(row):
                     return row
                 case gates.Wait(hold):
@@ -121,23 +130,6 @@ def _may_have_gates(message: JobMessage) -> bool:
         or limits_of(message.queue_name) is not None
         or (unique is not None and unique.until == "started")
     )
-
-
-def _write_claim(
-    message: JobMessage,
-    invocation: Invocation,
-    token: str,
-    entrance: transitions.Entrance | None = None,
-) -> JobRequest:
-    """Write the claim, and take or use the entrance's capacity. Raises PreconditionFailed."""
-    return transitions.claim(
-        message.id,
-        job_type=message.job_type,
-        send_id=message.send_id,
-        deadline=invocation.deadline,
-        token=token,
-        entrance=entrance,
-    ).after
 
 
 def _load_function(message: JobMessage) -> bool:

@@ -97,9 +97,8 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
         return
     try:
         telemetry.payload_given(payload)
-        _run_in_context_managers(
-            call=lambda: task.run(payload), describe_work=lambda: _current_task(message)
-        )
+        work = CurrentWork("task", message.name, message.id, None, message.attempt)
+        _run_in_context_managers(work, lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
@@ -208,14 +207,20 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
     # Imported here because it imports pydantic. Reading the payload has already imported both.
     from job_runners.work.payloads import as_json
 
+    row = claimed.row
+    work = CurrentWork(
+        "job", row.job_type, row.id, row.organization_id, row.attempt, row.invocations
+    )
     try:
         with alarm(claimed.budget.left()):
             result = _run_in_context_managers(
-                call=lambda: as_json(claimed.job.run(claimed.running, payload)),
-                describe_work=lambda: _current_job(claimed.row),
+                work, lambda: as_json(claimed.job.run(claimed.running, payload))
             )
-    except (AroundFailed, NotDeployed) as error:
-        return _ending_before_work(claimed, error)
+    except (AroundFailed, NotDeployed) as error:  # the function didn't begin its work
+        tracebacks.begin_at_work(error)
+        waits_for_deploy = isinstance(error, NotDeployed)
+        max_wait = _MAX_DEPLOY_WAIT if waits_for_deploy else claimed.job.start_within
+        return _release_or_fail(claimed, error, max_wait)
     except interrupts.ClaimLostInterrupt as interrupt:
         return ClaimLostEnding(interrupt)
     except interrupts.CancelInterrupt:
@@ -239,14 +244,6 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
         tracebacks.begin_at_work(error)
         return FailureEnding(error)
     return SuccessEnding(result)
-
-
-def _ending_before_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) -> Ending:
-    """Return the ending of an invocation that ended before the function began its work."""
-    if isinstance(error, AroundFailed):
-        return _release_or_fail(claimed, error, claimed.job.start_within)
-    tracebacks.begin_at_work(error)
-    return _release_or_fail(claimed, error, _MAX_DEPLOY_WAIT)
 
 
 def _release_or_fail(claimed: ClaimedJob, error: Exception, max_wait: float) -> Ending:
@@ -287,35 +284,9 @@ def _raise_if_ctrl_c(error: BaseException) -> None:
         raise error
 
 
-def _current_task(message: TaskMessage) -> CurrentWork:
-    return CurrentWork(
-        kind="task",
-        name=message.name,
-        id=message.id,
-        organization_id=None,
-        attempt=message.attempt,
-    )
-
-
-def _current_job(row: JobRequest) -> CurrentWork:
-    return CurrentWork(
-        kind="job",
-        name=row.job_type,
-        id=row.id,
-        organization_id=row.organization_id,
-        attempt=row.attempt,
-        invocation=row.invocations,
-    )
-
-
-def _run_in_context_managers(
-    *, call: Callable[[], _T], describe_work: Callable[[], CurrentWork]
-) -> _T:
-    """Call `call` inside the context managers that the app defines in AROUND, if it has any.
-
-    The context managers get the description of the work: see `job_runners.work.around`.
-    """
+def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
+    """Call `call` inside the context managers that the app defines in AROUND, if it has any."""
     context_managers = registry().around
     if not context_managers:
         return call()
-    return run_inside(context_managers, describe_work(), call, telemetry.around_failed)
+    return run_inside(context_managers, work, call, telemetry.around_failed)
