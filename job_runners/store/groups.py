@@ -38,11 +38,11 @@ _SHARDS = 8  # the number of shards of a large group, which lets 1,000 members e
 MAX_LISTED = 100  # groups of one job
 _MAX_MEMBERS = 100_000
 # The kinds of items, with which their sort keys begin. The id of the member comes after them.
-_OPEN = "open#"  # a marker
-_FAILED = "failed#"  # the member failed, was refused, or was canceled
-_EXISTING = "existing#"  # another job does the work of this unique member
+MARKER = "open#"  # a marker
+FAILURE = "failed#"  # the member failed, was refused, or was canceled
+EXISTING_JOB = "existing#"  # another job does the work of this unique member
 _DELETED = "deleted#"  # the member's row was deleted after its end
-_KINDS_WITHOUT_ROW = (_EXISTING, _FAILED, _DELETED)  # the member may have no row
+_KINDS_WITHOUT_ROW = (EXISTING_JOB, FAILURE, _DELETED)  # the member may have no row
 _RETRIED = "retried-"  # the prefix of the marks of members that were retried manually
 
 
@@ -146,7 +146,7 @@ def put_marker(member_of: str, member_id: str) -> str:
     one.
     """
     mark = _new_mark()
-    retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
+    retry_on_conflict(lambda: _item(member_of, f"{MARKER}{member_id}", mark=mark).save())
     return mark
 
 
@@ -158,7 +158,7 @@ def renew_marker(member: JobRequest) -> str:
     mark. Both retries then use the same marker, and either of them may queue the member.
     """
     mark = f"{_RETRIED}{_new_mark()}"
-    marker = _item(str(member.member_of), f"{_OPEN}{member.id}", mark=mark)
+    marker = _item(str(member.member_of), f"{MARKER}{member.id}", mark=mark)
     # The stored marker belongs to another retry, unless it is the marker of the member's last run,
     # which the row names. That run may have been a retry too.
     is_of_retry = GroupItem.mark.startswith(_RETRIED)
@@ -177,18 +177,18 @@ def renew_marker(member: JobRequest) -> str:
 
 def find_marker(member: JobRequest) -> GroupItem | None:
     """Return the marker of a member, or None if it has none."""
-    return GroupItem.find(_partition(str(member.member_of)), f"{_OPEN}{member.id}")
+    return GroupItem.find(_partition(str(member.member_of)), f"{MARKER}{member.id}")
 
 
 def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
     """Delete the marker of a member that has ended, if it has this mark."""
-    marker = _item(member_of, f"{_OPEN}{member_id}")
+    marker = _item(member_of, f"{MARKER}{member_id}")
     try_write(lambda: retry_on_conflict(lambda: marker.delete(GroupItem.mark == mark)))
 
 
 def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
     """Return the check that the marker of a member has this mark."""
-    marker = _item(member_of, f"{_OPEN}{member_id}")
+    marker = _item(member_of, f"{MARKER}{member_id}")
     return RecordWrite(marker, "check", condition=GroupItem.mark == mark)
 
 
@@ -209,8 +209,8 @@ def is_finished(group: Group) -> bool:
 
 def first_markers(partition: str, limit: int, after: str = "") -> list[GroupItem]:
     """Return up to `limit` markers of a shard, ordered by member id, from after the id `after`."""
-    start = {"pk": {"S": partition}, "sk": {"S": f"{_OPEN}{after}"}} if after else None
-    return list(_query(partition, _OPEN, limit=limit, start=start))
+    start = {"pk": {"S": partition}, "sk": {"S": f"{MARKER}{after}"}} if after else None
+    return list(items_of_kind(partition, MARKER, limit=limit, start=start))
 
 
 # --- failures, and members without a row ----------------------------------------------------------
@@ -218,17 +218,17 @@ def first_markers(partition: str, limit: int, after: str = "") -> list[GroupItem
 
 def note_failed(member_of: str, member_id: str, error: dict[str, Any] | None = None) -> None:
     """Record that a member failed, or was refused with this error."""
-    _item(member_of, f"{_FAILED}{member_id}", error=error).save()
+    _item(member_of, f"{FAILURE}{member_id}", error=error).save()
 
 
 def note_canceled(member_of: str, member_id: str) -> None:
     """Record that a member was canceled. Apart from its outcome, it counts as failed."""
-    _item(member_of, f"{_FAILED}{member_id}", canceled=True).save()
+    _item(member_of, f"{FAILURE}{member_id}", canceled=True).save()
 
 
 def note_existing(member_of: str, member_id: str, job_id: str) -> None:
     """Record which existing job does the work of a unique member."""
-    _item(member_of, f"{_EXISTING}{member_id}", job_id=job_id).save()
+    _item(member_of, f"{EXISTING_JOB}{member_id}", job_id=job_id).save()
 
 
 def note_deleted(member_of: str, member_id: str) -> None:
@@ -240,37 +240,33 @@ def note_deleted(member_of: str, member_id: str) -> None:
     _item(member_of, f"{_DELETED}{member_id}").save()
 
 
-def failed_ids(partition: str, limit: int | None = None) -> Iterator[str]:
-    """Yield the ids of up to `limit` members of a shard that have failed.
+def items_of_kind(
+    partition: str, kind: str, limit: int | None = None, start: dict[str, Any] | None = None
+) -> Iterator[GroupItem]:
+    """Yield up to `limit` items of a kind in a shard. Each is about one member.
 
-    A member stays among them even if a manual retry succeeds.
+    A member stays among the FAILURE ones even if a manual retry succeeds.
     """
-    return (item.member_id for item in _query(partition, _FAILED, limit))
+    return iter(
+        GroupItem.query(
+            partition,
+            GroupItem.sk.startswith(kind),
+            limit=limit,
+            last_evaluated_key=start,
+            consistent_read=True,
+        )
+    )
 
 
-def failure_items(partition: str) -> Iterator[GroupItem]:
-    """Yield the items of the members that `failed_ids` yields."""
-    return _query(partition, _FAILED)
-
-
-def existing_ids(partition: str, limit: int | None = None) -> Iterator[str]:
-    """Yield the ids of up to `limit` members of a shard whose work existing jobs do."""
-    return (item.member_id for item in _query(partition, _EXISTING, limit))
-
-
-def count_open(partition: str) -> int:
-    """Count the markers of a shard."""
-    return _count(partition, _OPEN)
-
-
-def count_existing(partition: str) -> int:
-    """Count the unique members of a shard whose work existing jobs do."""
-    return _count(partition, _EXISTING)
+def count(partition: str, kind: str) -> int:
+    """Count the items of a kind in a shard."""
+    is_of_kind = GroupItem.sk.startswith(kind)
+    return GroupItem.count_up_to(_MAX_MEMBERS, partition, is_of_kind, consistent=True)
 
 
 def count_failed(group: Group, limit: int) -> int:
     """Count the members that have failed, up to `limit`."""
-    is_failure = GroupItem.sk.startswith(_FAILED)
+    is_failure = GroupItem.sk.startswith(FAILURE)
     count = 0
     for partition in group.partitions:
         count += GroupItem.count_up_to(limit - count, partition, is_failure, consistent=True)
@@ -361,25 +357,5 @@ def _partition(name: str) -> str:
 
 
 def _has_marker(partition: str) -> bool:
-    first_marker = next(_query(partition, _OPEN, limit=1), None)
+    first_marker = next(items_of_kind(partition, MARKER, limit=1), None)
     return first_marker is not None
-
-
-def _query(
-    partition: str, kind: str, limit: int | None = None, start: dict[str, Any] | None = None
-) -> Iterator[GroupItem]:
-    return iter(
-        GroupItem.query(
-            partition,
-            GroupItem.sk.startswith(kind),
-            limit=limit,
-            last_evaluated_key=start,
-            consistent_read=True,
-        )
-    )
-
-
-def _count(partition: str, kind: str) -> int:
-    return GroupItem.count_up_to(
-        _MAX_MEMBERS, partition, GroupItem.sk.startswith(kind), consistent=True
-    )

@@ -8,7 +8,7 @@ hasn't continued yet, also waits for the retried member.
 from collections.abc import Sequence
 from typing import Protocol
 
-from job_runners.engine.groups import finishing, leftover_markers
+from job_runners.engine.groups import markers
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
 from job_runners.store import groups
@@ -65,9 +65,9 @@ def drop_marker(member: JobRequest) -> Change | None:
         marker = groups.find_marker(member)
         if marker is None:
             return None
-        if not leftover_markers.delete_if_ended(marker, read(member.id)):
+        if not markers.delete_if_ended(marker, read(member.id)):
             return None
-        return finishing.finish(str(member.parent_id))
+        return markers.finish(str(member.parent_id))
     except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
         telemetry.crashed(error)
     return None

@@ -144,14 +144,14 @@ def _check_wait(row: JobRequest, send: Send, admissions: LineAdmissions) -> Disp
 def _check_group(row: JobRequest, send: Send) -> Disposition:
     """Admit a job if all members of its group have ended. Otherwise store their counts."""
     # Imported here because most timer runs find no group.
-    from job_runners.engine.groups import leftover_markers, progress
+    from job_runners.engine.groups import markers, progress
 
-    leftover_markers.sweep(row)
+    markers.sweep(row)
     if settle.check_group(row, send):
         return Disposition.ADMITTED
     counts = progress.actions_that_store_counts(row)
     # If another process has admitted the job, this raises PreconditionFailed.
-    transitions.postpone(row, leftover_markers.next_check(row), Lane.WAITS, counts)
+    transitions.postpone(row, markers.next_check(row), Lane.WAITS, counts)
     return Disposition.HELD
 
 
