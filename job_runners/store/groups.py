@@ -23,12 +23,14 @@ from pynamodb.attributes import (
     JSONAttribute,
     UnicodeAttribute,
 )
+from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.aws.errors import retry_on_conflict, try_write
-from job_runners.store import steps
+from job_runners.store import conditional_write, steps
+from job_runners.store.current_wait import GROUP, Wait
 from job_runners.store.job_fields import GROUP_PREFIX
-from job_runners.store.job_request import JobRequest, Status, derived_id
+from job_runners.store.job_request import JobRequest, Lane, Status, derived_id
 from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
@@ -333,6 +335,29 @@ def delete(parent: JobRequest) -> int:
         _, group = _name_and_group(step)
         partitions += [_partition(group.id), *group.partitions]
     return GroupItem.delete_partitions(partitions)
+
+
+def wait_actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -> list[Action]:
+    """Return the actions that make a row wait for a group.
+
+    Once `stop_after` members have failed, those that haven't started are canceled.
+    """
+    now = clock.now()
+    due_at = now + conditional_write.GRACE
+    group_fields = {"shards": group.shards, "stop_after": stop_after}
+    return [
+        *conditional_write.hold_actions(job, group.held_by, now, due_at, lane=Lane.WAITS),
+        JobRequest.current_wait.set(wait.stored_form() | group_fields),
+    ]
+
+
+def member_wait_actions(job: JobRequest) -> list[Action]:
+    """Return the actions that make a canceled job wait until the members of its group end."""
+    name, group = last_group(job)
+    now = clock.now()
+    # By the end of this wait, even the markers of the members have expired.
+    wait = Wait(GROUP, name, now, now + steps.LIFETIME)
+    return wait_actions(job, wait, group, stop_after=None)
 
 
 def _name_and_group(step: steps.Step) -> tuple[str, Group]:

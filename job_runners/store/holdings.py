@@ -87,7 +87,9 @@ class Release(Value):
         key = self.key
         tries = self.follower_tries
         if any(contains(refused, write) for write in key):
-            key = _writes_to_pass_key_on(self.job) if tries else []
+            from job_runners.store import uniqueness  # already imported by the job's key
+
+            key = uniqueness.writes_to_pass_key_on(self.job) if tries else []
             tries -= 1
         return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
 
@@ -173,9 +175,3 @@ def _writes_to_save_follow_ups(job: JobRequest, end: JobEnd) -> list[RecordWrite
     from job_runners.store import follow_ups  # imported here because most jobs have no follow-ups
 
     return follow_ups.writes(job, end)
-
-
-def _writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
-    from job_runners.store import uniqueness  # imported here because most jobs have no key
-
-    return uniqueness.writes_to_pass_key_on(job)

@@ -105,8 +105,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     job = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "must be sent to a worker again")
     if payload is not None:
-        registry().refuse_internal(row.job_type)
-        registry().new_job_payload(row.job_type, payload)  # validates it
+        registry().check_new_job(row.job_type, payload)
         if _has_payload(row, payload):
             payload = None
     if payload is None and _waits_may_expire(row):

@@ -140,7 +140,7 @@ def refuse_if_too_many(
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
     """Return a task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
-    registry().new_task_payload(task_name, payload)
+    registry().task(task_name).validate_new(task_name, payload)
     size = len(compact_json(payload))
     if size > TASK_PAYLOAD_LIMIT:
         raise PayloadTooLarge(

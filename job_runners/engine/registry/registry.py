@@ -207,14 +207,6 @@ class Registry(Value):
                 modules.add(around.entry.partition(":")[0])
         return sorted(modules)
 
-    def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a job to dispatch, as an instance of its model.
-
-        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
-        field that the model doesn't define.
-        """
-        return self.job(name).validate_new(name, payload)
-
     def refuse_internal(self, name: str, dispatched_by: str | None = None) -> None:
         """Raise InternalJobType for an internal job that `dispatched_by` may not dispatch.
 
@@ -227,10 +219,13 @@ class Registry(Value):
     def check_new_job(
         self, name: str, payload: Any, dispatched_by: str | None = None
     ) -> "BaseModel":
-        """Return a payload as `new_job_payload` does. Raises the errors of `refuse_internal` and
-        `new_job_payload`."""
+        """Return the payload of a job to dispatch, as an instance of its model.
+
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
+        field that the model doesn't define. For `dispatched_by`, see `refuse_internal`.
+        """
         self.refuse_internal(name, dispatched_by)
-        return self.new_job_payload(name, payload)
+        return self.job(name).validate_new(name, payload)
 
     def check_follow_up(self, kind: str, job_type: str) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
@@ -251,14 +246,6 @@ class Registry(Value):
                 kind, job_type, "It is unique, so a follow-up could be dropped as a duplicate."
             )
         return job
-
-    def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a task to dispatch, as an instance of its model.
-
-        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
-        field that the model doesn't define.
-        """
-        return self.task(name).validate_new(name, payload)
 
     def job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job that a worker has received, as an instance of its model.

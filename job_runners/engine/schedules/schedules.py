@@ -43,16 +43,6 @@ def get(organization_id: str, name: str) -> Schedule:
     return schedule
 
 
-def page(
-    organization_id: str, *, limit: int, cursor: str | None = None
-) -> tuple[list[Schedule], str | None]:
-    """Return an organization's schedules by name, and a cursor if there are more.
-
-    Raises InvalidCursor.
-    """
-    return schedule_store.page(organization_id, limit=limit, cursor=cursor)
-
-
 def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
     """Create or change a schedule. Return it, and whether it is new.
 

@@ -41,22 +41,19 @@ if TYPE_CHECKING:
     from job_runners.store.transitions.saving import save as save
 
 # A process imports only the modules of the transitions that it uses.
-_MODULES = {
-    **dict.fromkeys(("expire", "postpone", "set_aside"), "checking"),
-    **dict.fromkeys(
-        ("CLAIM_TOLERANCE", "SKEW", "Entrance", "checkpoint", "claim", "renew"), "claiming"
-    ),
-    **dict.fromkeys(
-        ("Checkpoint", "end_invocation", "fail", "release", "retry", "stop", "succeed"), "ending"
-    ),
-    **dict.fromkeys(("admit", "hold", "hold_in_line", "restore_entry"), "holding"),
-    **dict.fromkeys(("NewJob", "save"), "saving"),
+_NAMES = {
+    "checking": ("expire", "postpone", "set_aside"),
+    "claiming": ("CLAIM_TOLERANCE", "SKEW", "Entrance", "checkpoint", "claim", "renew"),
+    "ending": ("Checkpoint", "end_invocation", "fail", "release", "retry", "stop", "succeed"),
+    "holding": ("admit", "hold", "hold_in_line", "restore_entry"),
+    "saving": ("NewJob", "save"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value  # Python calls __getattr__ only for names that the module lacks
-    return value
+    for module, names in _NAMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value  # Python calls __getattr__ only for names that the module lacks
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -138,12 +138,12 @@ def stop(
         if row is None or not row.cancel_members:
             raise
     # Once all members have ended, `group_waits.cancel_parent` cancels the job.
-    from job_runners.store import group_holds  # imported here because most jobs have no group
+    from job_runners.store import groups  # imported here because most jobs have no group
 
     return holdings.write_and_free(
         "wait_for_members",
         row,
-        [*group_holds.cancel_actions(row), *actions],
+        [*groups.member_wait_actions(row), *actions],
         _may_end(row, rescue) & (JobRequest.cancel_members == True),  # noqa: E712
         already_applied=Status.WAITING,
         release=holdings.Release.all_but_key(row),

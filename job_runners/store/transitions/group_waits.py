@@ -11,7 +11,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, current_wait, group_holds, groups, holdings
+from job_runners.store import conditional_write, current_wait, groups, holdings
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
@@ -67,7 +67,7 @@ def gather(
     has asked it to stop, it is stopped instead.
     """
     wait = current_wait.Wait(current_wait.GROUP, name, since, until)
-    actions = group_holds.hold_actions(job, wait, group, stop_after)
+    actions = groups.wait_actions(job, wait, group, stop_after)
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, checkpoint)
 
 
@@ -110,7 +110,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     if job.status is Status.RUNNING:
         release = holdings.Release.nothing(job)
     else:
-        actions += group_holds.cancel_actions(job)
+        actions += groups.member_wait_actions(job)
         release = holdings.Release.all_but_key(job)
     same = conditional_write.same
     return holdings.write_and_free(
