@@ -33,7 +33,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
 
     Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
     """
-    end = JobEnd.now(Status.CANCELED, job.error)
+    end = JobEnd(Status.CANCELED, job.error)
     return holdings.write_and_free(
         "cancel",
         job,

@@ -31,7 +31,7 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, s
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite, write_all
-from job_runners.values import Value
+from job_runners.values import Value, field
 
 # When a row has been queued for this long, the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
@@ -70,23 +70,13 @@ class Change(Value):
 
 
 class JobEnd(Value):
-    """How and when a job ends."""
+    """How and when a job ends: by default now."""
 
     status: Status
-    at: int  # in milliseconds since 1970
     error: dict[str, Any] | None = None  # the error of the last attempt, if it failed
     # The counts by outcome of the members of a group, if the last invocation waited for one.
     group: dict[str, int] | None = None
-
-    @classmethod
-    def now(
-        cls,
-        status: Status,
-        error: dict[str, Any] | None = None,
-        group: dict[str, int] | None = None,
-    ) -> Self:
-        """Return an end at the current time."""
-        return cls(status, clock.now(), error, group)
+    at: int = field(default_factory=lambda: clock.now())  # in milliseconds since 1970
 
 
 AlreadyApplied = Status | Callable[[JobRequest], bool] | None

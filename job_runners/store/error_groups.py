@@ -23,7 +23,6 @@ from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_
 # failure updates the group's item, so the last update may be older than the last failed job.
 _EXTRA_LIFETIME = 7 * clock.DAY
 MAX_LISTED = 500  # groups of one organization
-MAX_NOTE_LENGTH = 500  # characters
 _MAX_LENGTH = 200  # characters of an error's class name, and of a function's name
 
 

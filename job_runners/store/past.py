@@ -76,11 +76,6 @@ def end_actions(job: JobRequest, outcome: str) -> list[Action]:
     return [JobRequest.past.set(_make_room(job) + _pack(job, outcome))]
 
 
-def of_row(job: JobRequest) -> list[PastInvocation]:
-    """Return the past invocations that the row has."""
-    return unpack(job.past)
-
-
 def unpack(entries: bytes | None) -> list[PastInvocation]:
     """Return the invocations in packed entries."""
     invocations = []

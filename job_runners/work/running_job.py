@@ -217,7 +217,7 @@ class RunningJob(JobFiles, JobWaits):
         if self._can_start_invocation and cursor is not None and self._budget.invocation_over():
             raise self._interrupt(interrupts.InvocationOverInterrupt())
         if durable:
-            self._write_with_retries()
+            self._keep_trying(self._write)
         elif clock.now() - self._written_at >= self._gap:
             self._try_to_write()
 
@@ -235,7 +235,7 @@ class RunningJob(JobFiles, JobWaits):
         self._note_checkpoint(cursor, progress, message)
         if self._can_start_invocation:
             raise self._interrupt(interrupts.YieldInterrupt())
-        self._write_with_retries()
+        self._keep_trying(self._write)
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Call `function` once for this job, and return its result as JSON values.
@@ -409,9 +409,6 @@ class RunningJob(JobFiles, JobWaits):
         except AWS_ERRORS as error:
             if not is_temporary(error):
                 raise
-
-    def _write_with_retries(self) -> None:
-        self._keep_trying(self._write)
 
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
         """Return a call's result. Retry the call until the job's time is over if AWS fails.

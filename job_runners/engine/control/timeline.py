@@ -123,7 +123,7 @@ def _invocations(
     `claims_at_retries` has the number of claims before each manual retry. `last_step_times` has the
     time of each claim's last step.
     """
-    ended = past.of_row(row)
+    ended = past.unpack(row.past)
     for item in moved_invocations:
         ended += past.unpack(item.value)
     ended = past.merge(ended)

@@ -42,7 +42,7 @@ def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = Non
     If a caller has canceled the job and its members, the job is stopped instead: see `stop`.
     """
     inline, key = blobs.put(job.result_folder, result)
-    end = JobEnd.now(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
+    end = JobEnd(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.finish_actions(end),
         *past.end_actions(job, past.SUCCEEDED),
@@ -77,7 +77,7 @@ def fail(
     whose worker is gone: the write is refused unless the lease is over, and is the same as when the
     row was read.
     """
-    end = JobEnd.now(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
+    end = JobEnd(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.fail_actions(job, end),
         *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
@@ -116,7 +116,7 @@ def stop(
         *checkpoint_actions(checkpoint),
         *([JobRequest.error.set(error)] if error else []),
     ]
-    end = JobEnd.now(
+    end = JobEnd(
         Status.CANCELED, error or job.error, group=checkpoint.group if checkpoint else None
     )
     condition = (

@@ -133,7 +133,7 @@ def cancel_parent(job: JobRequest) -> Change:
     Raises PreconditionFailed if the job no longer waits under the same claim, or if a member was
     retried in the meantime.
     """
-    end = JobEnd.now(Status.CANCELED, job.error)
+    end = JobEnd(Status.CANCELED, job.error)
     return holdings.write_and_free(
         "cancel_parent",
         job,
