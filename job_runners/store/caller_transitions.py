@@ -108,8 +108,15 @@ def requeue(
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
-        *_unique_key_actions(unique_key),
     ]
+    if unique_key is not None:
+        actions += [
+            JobRequest.unique_key.set(unique_key),
+            # A later request for the same work may postpone the job, but only so far after this.
+            JobRequest.first_run_at.set(clock.now()),
+            # If such a request replaces the payload, the job must start over.
+            JobRequest.resumes.set(True),
+        ]
     if member_mark is not None:
         actions.append(JobRequest.member_mark.set(member_mark))
     if counted:  # batches have an index key of their own
@@ -176,19 +183,6 @@ def _reset_actions(job: JobRequest, max_attempts: int) -> list[Action]:
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     return actions
-
-
-def _unique_key_actions(unique_key: str | None) -> list[Action]:
-    """Return the actions that set a row's unique key, if the work is unique."""
-    if unique_key is None:
-        return []
-    return [
-        JobRequest.unique_key.set(unique_key),
-        # A later request for the same work may postpone the job, but only so far after this time.
-        JobRequest.first_run_at.set(clock.now()),
-        # If such a request replaces the payload, the job must start over.
-        JobRequest.resumes.set(True),
-    ]
 
 
 def delete(job: JobRequest) -> None:

@@ -488,9 +488,7 @@ def _json_copy(cursor: Any) -> Any:
 
 
 def _json_payload(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
-    # Imported here because it takes half of a cold start. The job's own module has imported it.
-    from pydantic import BaseModel
+    # Imported here because pydantic takes half of a cold start. The job's module has imported it.
+    from job_runners.work.payloads import as_object
 
-    if isinstance(payload, BaseModel):
-        return payload.model_dump(mode="json")
-    return dict(payload or {})
+    return as_object(payload)

@@ -134,7 +134,7 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"cron": None, "timezone": "UTC", "every": "15m"}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": 31_622_401}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": [60]}, "every", SPAN),
-        ({"cron": "cron(0 2 * * ? *)"}, "cron", "write * for ?: '0 2 * * *'"),
+        ({"cron": "cron(0 2 * * ? *)"}, "cron", "no year and no ?. '0 2 * * *' is every day"),
         ({"cron": None, "every": 60}, "timezone", "only with cron"),
         ({"missed": 2}, "missed", 'more than one needs overlap "allow"'),
         ({"missed": "all"}, "missed", 'must be "skip", "one", or a whole number, 1 to 100'),
