@@ -231,7 +231,7 @@ def derived_id(kind: str, *parts: str) -> str:
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
-def id_under_key(organization_id: str, idempotency_key: str) -> str:
+def id_for_idempotency_key(organization_id: str, idempotency_key: str) -> str:
     """Return the id of the job that an organization dispatched under an idempotency key."""
     return derived_id("idempotency", organization_id, idempotency_key)
 

@@ -82,7 +82,7 @@ def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "id_under_key", lambda *_: new_id())
+    monkeypatch.setattr(checking, "id_for_idempotency_key", lambda *_: new_id())
     assert "created more than one job" in broken_promise()
 
 

@@ -130,7 +130,7 @@ def _invocations(
     errors = _errors_by_claim(row)
     invocations = []
     for index, invocation in enumerate(ended):
-        has_failed = invocation.outcome in (past.FAILED, past.LOST)
+        has_failed = invocation.outcome in (past.Outcome.FAILED, past.Outcome.LOST)
         error = (errors.get(invocation.claim) if has_failed else None) or {}
         # A lost invocation lived at least until its last step was done, or the next one began.
         lived_until = last_step_times.get(invocation.claim, 0)

@@ -11,7 +11,7 @@ from job_runners.engine.wire.sending import Send, can_send, next_due_at, require
 from job_runners.settings import settings
 from job_runners.store import transitions
 from job_runners.store.blobs import canonical_json
-from job_runners.store.job_request import id_under_key
+from job_runners.store.job_request import id_for_idempotency_key
 from job_runners.work import Job, Unique, context
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def check_new_job(
     )
     line = _line(job, job_data, payload, send)
     if job_data.idempotency_key is not None:
-        job_id = id_under_key(job_data.organization_id, job_data.idempotency_key)
+        job_id = id_for_idempotency_key(job_data.organization_id, job_data.idempotency_key)
     organization_id = job_data.organization_id
     unique_key = None
     if job.unique is not None:

@@ -45,7 +45,7 @@ def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = Non
     end = JobEnd(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.finish_actions(end),
-        *past.end_actions(job, past.SUCCEEDED),
+        *past.end_actions(job, past.Outcome.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # the row may have the error of an earlier attempt
@@ -80,7 +80,7 @@ def fail(
     end = JobEnd(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.fail_actions(job, end),
-        *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, rescue)),
         *unrecorded_actions(job, checkpoint),
     ]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
@@ -111,7 +111,7 @@ def stop(
     `rescue` is as in `fail`.
     """
     actions = [
-        *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.CANCELED, error, rescue)),
         *unrecorded_actions(job, checkpoint),
         *checkpoint_actions(checkpoint),
         *([JobRequest.error.set(error)] if error else []),
@@ -177,7 +177,7 @@ def retry(
         *conditional_write.clear_capacity_actions(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
-        *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, rescue)),
         *unrecorded_actions(job, checkpoint),
         *checkpoint_actions(checkpoint),
     ]
@@ -208,7 +208,7 @@ def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Actio
     """
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
-        *past.end_actions(job, past.CONTINUED),
+        *past.end_actions(job, past.Outcome.CONTINUED),
         *checkpoint_actions(checkpoint),
         *unrecorded_actions(job, checkpoint),
         *_keep_capacity_actions(job),
@@ -243,7 +243,7 @@ def release(
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.invocations.set(job.invocations - 1),
-        *past.end_actions(job, past.RELEASED),
+        *past.end_actions(job, past.Outcome.RELEASED),
         *_keep_capacity_actions(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
@@ -325,12 +325,12 @@ def unrecorded_actions(
     return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
-def _lost_or(outcome: str, error: dict[str, Any] | None, rescue: bool) -> str:
+def _lost_or(outcome: past.Outcome, error: dict[str, Any] | None, rescue: bool) -> past.Outcome:
     """Return `outcome`, or LOST if the invocation's worker was killed."""
     error = error or {}
     # An error without a module is one of Job Runners' own, not one that the app raised.
     is_interrupted = error.get("kind") == Interrupted.__name__ and "module" not in error
-    return past.LOST if rescue or is_interrupted else outcome
+    return past.Outcome.LOST if rescue or is_interrupted else outcome
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:

@@ -39,7 +39,7 @@ def hold(
     since = job.waiting_since or clock.now()
     actions = [
         *conditional_write.hold_actions(job, pause.sk, since, due_at),
-        *past.end_actions(job, past.PAUSED),
+        *past.end_actions(job, past.Outcome.PAUSED),
         *(unrecorded_actions(job, checkpoint) if checkpoint else []),
     ]
     return _hold(job, actions, pause.sk, held_entry(pause.sk, job, since), checkpoint)
@@ -71,7 +71,7 @@ def hold_in_line(
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
         *conditional_write.hold_actions(job, partition_key, since, due_at, wait_key=entry.sk),
-        *past.end_actions(job, past.YIELDED),
+        *past.end_actions(job, past.Outcome.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, checkpoint, has_passed=True) if checkpoint else []),
     ]

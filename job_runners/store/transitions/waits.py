@@ -30,7 +30,11 @@ from job_runners.store.transitions.ending import (
 from job_runners.store.transitions.holding import admit_actions
 
 # How the invocation ended, by transition.
-_OUTCOMES = {"sleep": past.SLEPT, "wait": past.WAITED, "gather": past.GATHERED}
+_OUTCOMES = {
+    "sleep": past.Outcome.SLEPT,
+    "wait": past.Outcome.WAITED,
+    "gather": past.Outcome.GATHERED,
+}
 
 
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Checkpoint) -> Change:
