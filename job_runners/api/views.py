@@ -92,7 +92,7 @@ def accepted_response(accepted: Accepted, jobs_path: str) -> responses.Response:
 def is_repeated(accepted: Accepted) -> bool:
     """Return whether an earlier identical request was answered with this job."""
     if accepted.duplicate is not None:
-        return accepted.duplicate.before
+        return accepted.duplicate.is_repeated
     return accepted.row.request_id != context.request_id.get()
 
 

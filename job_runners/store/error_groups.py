@@ -92,6 +92,7 @@ def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
     fingerprint, now = fingerprint_of(job), clock.now()
     group = ErrorGroup(partition_of(job.organization_id), fingerprint.key)
     build = build_id() or "unknown"
+    lifetime = settings().retention_days * clock.DAY + _EXTRA_LIFETIME
     actions: list[Action] = [
         # pynamodb writes `|` as `if_not_exists`: a value that is already stored stays.
         ErrorGroup.id.set(ErrorGroup.id | group_id),
@@ -102,7 +103,7 @@ def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
         set_or_remove(ErrorGroup.frame, fingerprint.frame),
         ErrorGroup.last_seen_at.set(now),
         ErrorGroup.sample_job_id.set(job.id),
-        ErrorGroup.expires_at.set(clock.expiry(_lifetime())),
+        ErrorGroup.expires_at.set(clock.expiry(lifetime)),
         ErrorGroup.failures.add(failures),
     ]
     group.update(actions)
@@ -160,7 +161,3 @@ def change(
         actions.append(set_or_remove(ErrorGroup.resolved_by, by if is_resolved else None))
         actions.append(ErrorGroup.regressed_at.remove())
     return try_write(lambda: group.update(actions, ErrorGroup.id == group.id))
-
-
-def _lifetime() -> int:
-    return settings().retention_days * clock.DAY + _EXTRA_LIFETIME

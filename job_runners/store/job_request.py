@@ -39,7 +39,7 @@ class DuplicateOutcome(NamedTuple):
     """The outcome of a request for a unique job when another job already had the key."""
 
     outcome: Outcome
-    before: bool = False  # whether an earlier try of the request had the same outcome
+    is_repeated: bool = False  # whether an earlier try of the request had the same outcome
     is_sent: bool = True  # False if a message about the job still has to be sent
 
 

@@ -228,6 +228,6 @@ def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: A
     row, duplicate = accepted.row, accepted.duplicate
     # If this request has just been answered with an existing unique job, that job's row has the
     # hash of another request, which says nothing about this key.
-    row_has_key = duplicate is None or duplicate.before
+    row_has_key = duplicate is None or duplicate.is_repeated
     if key is not None and row_has_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

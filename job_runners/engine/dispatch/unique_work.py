@@ -101,14 +101,11 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
             telemetry.race_lost(lost)
         else:
             return True
-    transitions.postpone(row, next_check(row), Lane.HELD)
+    now = clock.now()
+    waited = now - (row.waiting_since or now)
+    next_check = now + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
+    transitions.postpone(row, next_check, Lane.HELD)
     return False
-
-
-def next_check(row: JobRequest) -> int:
-    """Return when the timer next checks a follower."""
-    waited = clock.now() - (row.waiting_since or clock.now())
-    return clock.now() + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
 
 
 # --- one try --------------------------------------------------------------------------------------
@@ -260,12 +257,12 @@ def _writes_for_answer(
 def _answered_before(row: JobRequest, answer: Answer) -> Accepted:
     """Return the existing job that the same request was answered with before."""
     row.request_hash = answer.request_hash
-    return Accepted(row, DuplicateOutcome(answer.outcome, before=True))
+    return Accepted(row, DuplicateOutcome(answer.outcome, is_repeated=True))
 
 
 def _saved_before(row: JobRequest) -> Accepted:
     """Return the job that the same request has created before."""
-    follows = DuplicateOutcome(Outcome.FOLLOWS, before=True)
+    follows = DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True)
     return Accepted(row, follows if row.is_follower else None)
 
 

@@ -76,7 +76,10 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
         telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
-        _send_again_if_early(refused.row, send)
+        # If the message came before the job's start time, send it again with the remaining delay.
+        # After another refusal, the timer sends the job when its row is due.
+        if refused.row is not None and refused.row.starts_in:
+            send_or_leave_due(refused.row, send, refused.row.starts_in / clock.SECOND)
         # An earlier try may have held the job, and failed before it settled the consequences.
         settle_unknown(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
@@ -172,12 +175,3 @@ def _release_if_claimed(
         retry_until(invocation.may_release_until, release)
     except (PreconditionFailed, *AWS_ERRORS) as error:
         telemetry.crashed(error)
-
-
-def _send_again_if_early(row: JobRequest | None, send: Send) -> None:
-    """If the message arrived before the job's start time, send it again with the remaining delay.
-
-    If the claim was refused for another reason, the timer sends the job when its row is due.
-    """
-    if row is not None and row.starts_in:
-        send_or_leave_due(row, send, row.starts_in / clock.SECOND)

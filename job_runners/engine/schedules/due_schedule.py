@@ -175,7 +175,7 @@ class Starter:
             self._retry_or_give_up(schedule, at, progress, error)
             return None
         row, duplicate = accepted.row, accepted.duplicate
-        if duplicate is not None and duplicate.before:
+        if duplicate is not None and duplicate.is_repeated:
             # An earlier call found the other job, and recorded the outcome of this occurrence.
             return self._advance(schedule, progress)
         if duplicate is not None and duplicate.outcome is DuplicateAnswer.RETURNED:

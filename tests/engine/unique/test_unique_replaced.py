@@ -197,7 +197,7 @@ def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) ->
     again = ask(bench, "2", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         first.id,
-        DuplicateOutcome(Outcome.REPLACED, before=True),
+        DuplicateOutcome(Outcome.REPLACED, is_repeated=True),
     )
     bench.run(first)
     assert script.texts_run == ["3"]
@@ -222,7 +222,7 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     again = ask(bench, "2", "unique_follow", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         second.id,
-        DuplicateOutcome(Outcome.FOLLOWS, before=True),
+        DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True),
     )
 
 
@@ -238,7 +238,7 @@ def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> No
         again = ask(bench, "2", "unique_follow", idempotency_key="k")
         assert (again.id, bench.duplicate(again)) == (
             asked[0].id,
-            DuplicateOutcome(Outcome.FOLLOWS, before=True),
+            DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True),
         )
         bench.run(again)
     assert script.texts_run == ["1", "2"]
