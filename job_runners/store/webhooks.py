@@ -101,6 +101,5 @@ def delete(organization_id: str, name: str) -> bool:
     return try_write(lambda: webhook.delete(Webhook.url.exists()))
 
 
-Cache = dict[str, tuple[int, Iterable[Webhook]]]
-_cache: Cache = {}
+_cache: dict[str, tuple[int, Iterable[Webhook]]] = {}  # by organization: the time of the read
 caches.register(_cache.clear)

@@ -5,8 +5,7 @@ item of its own in the table. The retry gives the member a new marker, so that t
 hasn't continued yet, also waits for the retried member.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from job_runners.engine.groups import markers
 from job_runners.engine.telemetry import telemetry
@@ -20,19 +19,12 @@ from job_runners.store.transactions import RaceLost, RecordWrite
 _TRIES = 5  # how often to try if the parent changes between the read and the write
 
 
-class WriteRetry(Protocol):
-    """A function that writes the retry of a job."""
-
-    def __call__(self, *, member_mark: str, more_writes: Sequence[RecordWrite]) -> Change:
-        """Queue the job, and make `more_writes` in the same transaction.
-
-        `member_mark` identifies the job's new marker. Raises RaceLost if one of `more_writes` is
-        refused.
-        """
-
-
-def requeue(member: JobRequest, write_retry: WriteRetry) -> Change:
+def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
     """Queue a member again with a new marker, in a transaction that checks its parent.
+
+    `write_retry` writes the retry. It gets `member_mark`, which identifies the new marker, and
+    `more_writes`, which must be in the same transaction. It raises RaceLost if one of these is
+    refused.
 
     The marker is written first, and the transaction checks that it still exists. Another process
     may have read the markers before, and be about to let the parent continue. To prevent that, the
