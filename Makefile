@@ -58,6 +58,7 @@ lint:
 	@said=$$(.venv/bin/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 	@$(PY) -m tools.mutants --list > /dev/null
 	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix job_runners/dashboard/assets tools/site
+	@said=$$(.venv/bin/zizmor --offline --quiet --min-severity medium .github) || { echo "$$said"; exit 1; }
 
 template: .venv-scan/template-scanned
 	@$(AWS)/cfn-lint --include-checks I --template template.yaml

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from job_runners.client.bulk_client import Dispatched
     from job_runners.client.client import Client
     from job_runners.client.credentials import Credentials
-    from job_runners.client.error_group_models import ErrorGroup
     from job_runners.client.errors import (
         AccessDenied,
         ApiBusy,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         WrongState,
     )
     from job_runners.client.models import (
+        Act,
         Child,
         FailedTask,
         FollowUp,
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
         JobTypes,
         JobUnfinished,
         Pause,
+        Timeline,
+        TimelineRecord,
         WaitsFor,
     )
+    from job_runners.client.organization_models import ErrorGroup, Occurrence, Schedule, Webhook
     from job_runners.client.queue_models import ConcurrencyKey, Holder, Limits, Place, Queue, Rate
-    from job_runners.client.schedule_models import Occurrence, Schedule
-    from job_runners.client.timeline_models import Act, Timeline, TimelineRecord
-    from job_runners.client.webhook_models import Webhook
 
 __version__ = "0.3.0"
 
@@ -109,8 +109,8 @@ __all__ = [
 # The modules of the public names, those that are cheap to import first. They are imported on first
 # use, so that the command's help doesn't have to import HTTP and TLS.
 _HOMES = (
-    *("errors", "models", "batch_models", "queue_models", "error_group_models", "schedule_models"),
-    *("webhook_models", "timeline_models", "credentials", "bulk_client", "client"),
+    *("errors", "models", "batch_models", "queue_models", "organization_models", "credentials"),
+    *("bulk_client", "client"),
 )
 
 

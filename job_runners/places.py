@@ -15,11 +15,12 @@ _PROJECT_FILE = "samconfig.toml"
 
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
-IS_INSTALLED = _INSTALLED_DATA.is_dir()
-IS_CHECKOUT = not IS_INSTALLED
+IS_CHECKOUT = not _INSTALLED_DATA.is_dir()
+# A file that an upgrade of the installed package replaces. A checkout's code changes file by file.
+UPGRADED_FILE = None if IS_CHECKOUT else CODE / "job_runners" / "__init__.py"
 # The package's files other than code: template.yaml, two of events/, and requirements/ with the
 # locks.
-DATA = _INSTALLED_DATA if IS_INSTALLED else CODE
+DATA = CODE if IS_CHECKOUT else _INSTALLED_DATA
 
 
 def find_project() -> Path | None:

@@ -11,6 +11,8 @@ from job_runners.api.errors import NotAllowed
 from job_runners.settings import settings
 from job_runners.work import context
 
+Event = Mapping[str, Any]  # a request, as an HTTP API passes it to Lambda
+
 
 class Role(IntEnum):
     """What a caller may do. Each role includes the roles before it."""
@@ -81,7 +83,7 @@ NO_CALLER = Caller(Role.VIEWER)
 current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NO_CALLER)
 
 
-def identify_caller(event: Mapping[str, Any]) -> Caller:
+def identify_caller(event: Event) -> Caller:
     """Return the caller of a request. The setting `access_mode` decides how callers are identified.
 
     Raises NotAllowed for a token without a role or an organization, and for a request that no
@@ -97,7 +99,7 @@ def identify_caller(event: Mapping[str, Any]) -> Caller:
     return Caller(role, organization_id, name)
 
 
-def is_from_service(event: Mapping[str, Any]) -> bool:
+def is_from_service(event: Event) -> bool:
     """Return whether the caller of a request is a service."""
     try:
         return identify_caller(event).is_service

@@ -26,19 +26,17 @@ def backlog_view(sample: Sample) -> dict[str, Any]:
 BACKLOG: Fields[Backlog] = {
     "queue_name": Field(TEXT),
     "job_type": Field(TEXT),
-    "waiting": Field(
-        {**NUMBER, "description": "Jobs that could run, and that no worker has started"}
-    ),
+    "waiting": Field(NUMBER, about="Jobs that could run, and that no worker has started"),
     "running": Field(NUMBER),
     "oldest_waiting_since": Field(nullable(TIME), lambda backlog: time_of(backlog.oldest_since)),
     "oldest_waiting_id": Field(nullable(ID), lambda backlog: backlog.oldest_id),
     "last_started_at": Field(
-        {
-            **nullable(TIME),
-            "description": "The latest start among the jobs that were read: the counted ones and, "
-            "if none of the type runs, some that were created before and after the oldest. A type "
-            "without waiting jobs may have started some since",
-        }
+        nullable(TIME),
+        about=(
+            "The latest start among the jobs that were read: the counted ones and, if none of "
+            "the type runs, some that were created before and after the oldest. A type without "
+            "waiting jobs may have started some since"
+        ),
     ),
 }
 MORE: Schema = {

@@ -65,32 +65,26 @@ _COUNT: Schema = {**NUMBER, "minimum": 0}
 
 COUNTS: Fields[GroupProgress] = {
     "total": Field(_COUNT, lambda group: group.counts.total),
-    "open": Field(
-        {**_COUNT, "description": "Members that have not ended"}, lambda group: group.counts.open
-    ),
+    "open": Field(_COUNT, lambda group: group.counts.open, "Members that have not ended"),
     "succeeded": Field(_COUNT, lambda group: group.counts.succeeded),
     "failed": Field(_COUNT, lambda group: group.counts.failed),
     "canceled": Field(_COUNT, lambda group: group.counts.canceled),
     "existing": Field(
-        {**_COUNT, "description": "Unique members for which another job does the same work"},
+        _COUNT,
         lambda group: group.counts.existing,
+        "Unique members for which another job does the same work",
     ),
     "progress": Field(
-        {
-            "type": "number",
-            "minimum": 0,
-            "maximum": 100,
-            "description": "The percentage of members that have ended, even if some were retried "
-            "since. It never goes back",
-        }
+        {"type": "number", "minimum": 0, "maximum": 100},
+        about=(
+            "The percentage of members that have ended, even if some were retried since. It "
+            "never goes back"
+        ),
     ),
     "as_of": Field(
-        {
-            **nullable(TIME),
-            "description": "When the members were counted. Null if that is now, as for a batch of "
-            "up to 1,000 members",
-        },
+        nullable(TIME),
         lambda group: time_of(group.at),
+        "When the members were counted. Null if that is now, as for a batch of up to 1,000 members",
     ),
 }
 
@@ -99,16 +93,13 @@ COUNTS: Fields[GroupProgress] = {
 BATCH: Fields[JobRequest] = {
     "id": Field(ID),
     "state": Field(
-        {
-            **STATUS,
-            "description": "The status of the batch's job. It succeeds even if members fail",
-        },
+        STATUS,
         lambda row: str(row.status),
+        "The status of the batch's job. It succeeds even if members fail",
     ),
     "cancel_requested": views.SUMMARY["cancel_requested"],
     "then_id": Field(
-        {**nullable(ID), "description": "The job that was dispatched after all members had ended"},
-        _then_id,
+        nullable(ID), _then_id, "The job that was dispatched after all members had ended"
     ),
     **{
         name: views.SUMMARY[name]
@@ -118,17 +109,16 @@ BATCH: Fields[JobRequest] = {
 
 MEMBER: Fields[GroupMember] = {
     "key": Field(
-        {**nullable(TEXT), "description": "Its key in the batch. Null for viewers"},
+        nullable(TEXT),
         lambda member: visible_payload_value(member.key),
+        "Its key in the batch. Null for viewers",
     ),
-    "id": Field({**ID, "description": "Its job, or the existing job that does the same work"}),
+    "id": Field(ID, about="Its job, or the existing job that does the same work"),
     "status": Field(OUTCOME, lambda member: member.outcome),
     "error": Field(views.ERROR, _error),
     "job": Field(
-        {
-            "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "Null if the job was deleted, or was never saved",
-        },
+        {"anyOf": [ref("JobSummary"), {"type": "null"}]},
         lambda member: views.summary_view(member.row) if member.row else None,
+        "Null if the job was deleted, or was never saved",
     ),
 }

@@ -1,19 +1,19 @@
 """POST /batches: check a batch and its members, the jobs that it waits for, and save it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from job_runners import clock, runners
 from job_runners.api import body, requests, strict_json
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.bulk import invalid_fields
 from job_runners.api.errors import InvalidFields, InvalidMembers
 from job_runners.aws import bucket
 from job_runners.engine.dispatch import quota
-from job_runners.engine.dispatch.checking import check_job, check_new_job
+from job_runners.engine.dispatch.checking import check_job
 from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
 from job_runners.engine.job_data import JobData, Name
 from job_runners.engine.wire.sending import Accepted, Send
@@ -24,7 +24,6 @@ from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import id_for_idempotency_key
 from job_runners.work.batch_ended import SAMPLE
-from job_runners.work.definitions import InternalJob
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -41,11 +40,6 @@ _MEMBER_ERRORS = (
     NameNotText,
     NameTooLong,
 )
-
-
-_FailureCount = Annotated[
-    int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole_number)
-]
 
 
 class ThenData(requests.RequestBody):
@@ -70,8 +64,11 @@ class BatchData(requests.RequestBody):
     )
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The organization of the batch")
-    stop_after_failures: _FailureCount | None = Field(
+    stop_after_failures: int | None = Field(
         default=None,
+        ge=1,
+        le=MAX_MEMBERS,
+        strict=True,
         description="Cancel the members that have not started after this number of failures",
     )
     idempotency_key: requests.KeyInBody = None
@@ -100,7 +97,7 @@ class _MemberInput(NamedTuple):
     problem: str | None = None  # the reason why a line can't be read
 
 
-def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
+def dispatch(event: Event, caller: Caller) -> Accepted:
     """Save a batch and send it. Return it, or the batch of an identical earlier request.
 
     Nothing is saved if the request is refused. Raises InvalidMembers with every invalid member.
@@ -120,14 +117,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
         organization_id=data.organization_id,
         idempotency_key=key,
     )
-    checked = check_new_job(
-        job,
-        send,
-        job_id=None,
-        parent_id=None,
-        idempotency_key=key,
-        dispatched_by=InternalJob.API,
-    )
+    checked = requests.check_internal_job(job, send)
     total = payload["total"]
     new_job = checked.new_job._replace(request_hash=request_hash, batch_total=total)
     checked = checked._replace(new_job=new_job)
@@ -136,7 +126,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Accepted:
     return dispatch_checked(checked)
 
 
-def _read(event: Mapping[str, Any], caller: Caller) -> tuple[BatchData, str]:
+def _read(event: Event, caller: Caller) -> tuple[BatchData, str]:
     """Return the request's fields, and its idempotency key."""
     fields = requests.add_key(event, body.read_object(event))
     organization_id = caller.organization_for(fields.get("organization_id"))

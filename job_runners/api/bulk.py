@@ -10,7 +10,7 @@ from pydantic import Field
 
 from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.errors import InvalidFields, InvalidJobs
 from job_runners.api.json_schema import (
     ID,
@@ -94,34 +94,28 @@ def _job(row: JobRequest | None) -> dict[str, Any] | None:
 
 RESULT: Fields[_Result] = {
     "index": ViewField(
-        {**NUMBER, "description": "Its index among all jobs under the idempotency key"},
-        lambda result: result.position,
+        NUMBER, lambda result: result.position, "Its index among all jobs under the idempotency key"
     ),
     "status": ViewField(
-        {
-            **NUMBER,
-            "description": "202 if the job is saved. 503 if there was no time to save it: repeat "
-            "the request. 409 or 500 as for POST /jobs",
-        },
+        NUMBER,
         lambda result: result.status,
+        "202 if the job is saved. 503 if there was no time to save it: repeat the request. "
+        "409 or 500 as for POST /jobs",
     ),
     "job": ViewField(
-        {
-            "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "The job, if it is saved. A long error or message is shortened",
-        },
+        {"anyOf": [ref("JobSummary"), {"type": "null"}]},
         lambda result: _job(result.row),
+        "The job, if it is saved. A long error or message is shortened",
     ),
     "replayed": ViewField(
-        {"type": "boolean", "description": "Whether an earlier request saved the job"},
+        {"type": "boolean"},
         lambda result: result.accepted is not None and views.is_repeated(result.accepted),
+        "Whether an earlier request saved the job",
     ),
     "unique_outcome": ViewField(
-        {
-            "enum": [None, *map(str, Outcome)],
-            "description": "As the header Unique-Outcome of POST /jobs",
-        },
+        {"enum": [None, *map(str, Outcome)]},
         lambda result: _outcome(result.accepted),
+        "As the header Unique-Outcome of POST /jobs",
     ),
     "problem": ViewField(
         {
@@ -135,14 +129,14 @@ RESULT: Fields[_Result] = {
                 }
             ),
             "type": ["object", "null"],
-            "description": "Null if the job is saved. `job_id` is as in other problems",
         },
         lambda result: result.problem,
+        "Null if the job is saved. `job_id` is as in other problems",
     ),
 }
 
 
-def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
+def dispatch(event: Event, caller: Caller) -> Response:
     """Return the response to a request for many jobs.
 
     Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
@@ -162,7 +156,7 @@ def dispatch(event: Mapping[str, Any], caller: Caller) -> Response:
     return respond(200, {"jobs": job_views}, _RETRY_AFTER if must_repeat else {})
 
 
-def _read(event: Mapping[str, Any]) -> tuple[BulkData, str]:
+def _read(event: Event) -> tuple[BulkData, str]:
     """Return the request's fields, and its key."""
     data = requests.validate(BulkData, requests.add_key(event, body.read_object(event)))
     return data, requests.required_key(data.idempotency_key)

@@ -2,9 +2,8 @@
 error in one function."""
 
 from job_runners import clock
-from job_runners.api import access
 from job_runners.api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable
-from job_runners.api.visibility import AUTHOR, visible_author
+from job_runners.api.visibility import AUTHOR, visible_author, visible_code
 from job_runners.store.error_groups import ErrorGroup
 
 _NEW_TIME = clock.DAY  # in which a group counts as new
@@ -18,43 +17,30 @@ def _state(group: ErrorGroup) -> str:
     return "new" if clock.now() - group.first_seen_at < _NEW_TIME else "known"
 
 
-def _visible_code(value: str | None) -> str | None:
-    """Return a value that reveals the code, or None if the caller may not see it."""
-    return value if access.current_caller.get().sees_tracebacks else None
-
-
 ERROR_GROUP: Fields[ErrorGroup] = {
     "id": Field(ID),
     "job_type": Field(TEXT),
     "error_kind": Field(TEXT),
     "frame": Field(
-        {
-            **nullable(TEXT),
-            "description": "The innermost function of your own code, as `module:function`. Only "
-            "operators and services see it",
-        },
-        lambda group: _visible_code(group.frame),
+        nullable(TEXT),
+        lambda group: visible_code(group.frame),
+        "The innermost function of your own code, as `module:function`. Only operators and "
+        "services see it",
     ),
     "state": Field(
-        {
-            "type": "string",
-            "enum": ["new", "known", "resolved", "regressed"],
-            "description": "`new` for a day. `regressed` if it failed again after it was resolved",
-        },
+        {"type": "string", "enum": ["new", "known", "resolved", "regressed"]},
         _state,
+        "`new` for a day. `regressed` if it failed again after it was resolved",
     ),
-    "failures": Field({**NUMBER, "description": "The approximate number of failures"}),
+    "failures": Field(NUMBER, about="The approximate number of failures"),
     "first_seen_at": Field(TIME),
     "last_seen_at": Field(TIME),
     "first_build": Field(
-        {
-            **nullable(TEXT),
-            "description": "A hash of the build that saw the first failure. Only operators and "
-            "services see it",
-        },
-        lambda group: _visible_code(group.first_build),
+        nullable(TEXT),
+        lambda group: visible_code(group.first_build),
+        "A hash of the build that saw the first failure. Only operators and services see it",
     ),
-    "sample_job_id": Field({**ID, "description": "A recent job"}),
+    "sample_job_id": Field(ID, about="A recent job"),
     "note": Field(nullable(TEXT)),
     "resolved_at": Field(nullable(TIME)),
     "resolved_by": Field(AUTHOR, lambda group: visible_author(group.resolved_by)),

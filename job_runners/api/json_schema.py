@@ -21,6 +21,7 @@ class Field(NamedTuple, Generic[_T]):
     # Returns the value. Without it, the value is the source's attribute of the same name, in the
     # API's format if it is a time.
     read: Callable[[_T], Any] | None = None
+    about: str = ""  # the description in the schema
 
 
 Fields = Mapping[str, Field[_T]]  # by their names in JSON
@@ -85,4 +86,7 @@ def time_of(milliseconds: int | None) -> str | None:
 
 def properties(fields: Fields[Any]) -> Schema:
     """Return the properties of the JSON object's schema."""
-    return {name: field.schema for name, field in fields.items()}
+    return {
+        name: {**field.schema, "description": field.about} if field.about else field.schema
+        for name, field in fields.items()
+    }

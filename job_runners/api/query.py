@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from job_runners import clock, names
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.errors import InvalidQuery
 from job_runners.api.json_schema import TIME, Schema
 from job_runners.api.specification import (
@@ -77,29 +77,29 @@ class PageQuery(NamedTuple):
     cursor: str | None = None
 
 
-def page_query(event: Mapping[str, Any]) -> PageQuery:
+def page_query(event: Event) -> PageQuery:
     """Return the checked parameters of a request for a page. Raises InvalidQuery."""
     return PageQuery(**_parameters(event, PAGE_PARAMETERS))
 
 
-def members_query(event: Mapping[str, Any]) -> tuple[str | None, PageQuery]:
+def members_query(event: Event) -> tuple[str | None, PageQuery]:
     """Return the outcome and the page of a request for members. Raises InvalidQuery."""
     parameters = _parameters(event, MEMBER_PARAMETERS)
     return parameters.pop("status", None), PageQuery(**parameters)
 
 
-def includes_members(event: Mapping[str, Any]) -> bool:
+def includes_members(event: Event) -> bool:
     """Return whether a request is about a job's members too. Raises InvalidQuery."""
     return "true" in _parameters(event, WITH_MEMBERS).values()
 
 
-def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
+def organization_query(event: Event, caller: Caller) -> str:
     """Return the organization that a request acts for. The query string may have no other
     parameter. Raises InvalidQuery, NotAllowed."""
     return _checked_organization(_parameters(event, ORGANIZATION_PARAMETER), caller)
 
 
-def optional_organization(event: Mapping[str, Any], caller: Caller) -> str | None:
+def optional_organization(event: Event, caller: Caller) -> str | None:
     """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
     NotAllowed."""
     parameters = _parameters(event, ORGANIZATION_OR_ALL)
@@ -108,7 +108,7 @@ def optional_organization(event: Mapping[str, Any], caller: Caller) -> str | Non
     return _checked_organization(parameters, caller)
 
 
-def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
+def organization_page_query(event: Event, caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
     parameters = _parameters(event, (*ORGANIZATION_PARAMETER, *PAGE_PARAMETERS))
     organization = {ORGANIZATION: parameters.pop(ORGANIZATION, None)}
@@ -131,7 +131,7 @@ def _checked_organization(parameters: Mapping[str, Any], caller: Caller) -> str:
     return organization_id
 
 
-def list_query(event: Mapping[str, Any]) -> ListQuery:
+def list_query(event: Event) -> ListQuery:
     """Return the checked parameters of a request for a list of jobs. Raises InvalidQuery."""
     parameters = _parameters(event, JOB_LIST_PARAMETERS)
     if _IDEMPOTENCY_KEY in parameters:
@@ -147,7 +147,7 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
     return query._replace(status=Status(query.status) if query.status else None)
 
 
-def _parameters(event: Mapping[str, Any], declared: tuple[Schema, ...]) -> dict[str, Any]:
+def _parameters(event: Event, declared: tuple[Schema, ...]) -> dict[str, Any]:
     """Return the parameters of a request by name, checked against their declarations in the OpenAPI
     document. A number is an int, and a time is in milliseconds since 1970."""
     schemas = {parameter["name"]: parameter["schema"] for parameter in declared}

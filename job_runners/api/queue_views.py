@@ -125,11 +125,9 @@ PAUSE: Fields[PauseWithCount] = {
     "paused_at": Field(TIME, lambda source: time_of(source.pause.changed_at)),
     "paused_by": Field(AUTHOR, lambda source: visible_author(source.pause.changed_by)),
     "waiting": Field(
-        {
-            **nullable(COUNT),
-            "description": "Number of jobs that the pause holds. Only services see it",
-        },
+        nullable(COUNT),
         lambda source: source.waiting.count if source.waiting else None,
+        "Number of jobs that the pause holds. Only services see it",
     ),
     "more_waiting": Field(MORE, lambda source: source.waiting is not None and source.waiting.more),
     "oldest_waiting_since": Field(
@@ -137,12 +135,10 @@ PAUSE: Fields[PauseWithCount] = {
         lambda source: time_of(source.waiting.oldest) if source.waiting else None,
     ),
     "oldest_queued_at": Field(
-        {
-            **nullable(TIME),
-            "description": "Since when the oldest of these jobs could have run. If that is before "
-            "the pause, no worker had started it by then. Null if one had",
-        },
+        nullable(TIME),
         _oldest_queued_at,
+        "Since when the oldest of these jobs could have run. If that is before the pause, "
+        "no worker had started it by then. Null if one had",
     ),
 }
 
@@ -159,60 +155,52 @@ def _last_start(key: KeyUsage) -> int | None:
 
 QUEUE_KEY: Fields[KeyUsage] = {
     "key": Field(
-        {
-            **TEXT,
-            "description": "`*` is the key of a queue without `per`, and of jobs without a value "
-            "in the field that `per` names",
-        }
+        TEXT,
+        about=(
+            "`*` is the key of a queue without `per`, and of jobs without a value in the field "
+            "that `per` names"
+        ),
     ),
     "slots_in_use": Field(
-        {**NUMBER, "description": f"Number of `holders`. {_OWN_JOBS_ONLY}"},
-        lambda key: len(key.holders),
+        NUMBER, lambda key: len(key.holders), f"Number of `holders`. {_OWN_JOBS_ONLY}"
     ),
     "holders": Field(
         {"type": "array", "items": object_of(properties(_HOLDER))},
         lambda key: [build_view(_HOLDER, holder) for holder in key.holders],
     ),
     "waiting": Field(
-        {**COUNT, "description": f"Number of waiting jobs. {_OWN_JOBS_ONLY}"},
-        lambda key: key.waiting.count,
+        COUNT, lambda key: key.waiting.count, f"Number of waiting jobs. {_OWN_JOBS_ONLY}"
     ),
     "more_waiting": Field(MORE, lambda key: key.waiting.more),
     "oldest_waiting_since": Field(nullable(TIME), lambda key: time_of(key.waiting.oldest)),
     "oldest_waiting_id": Field(
-        {
-            **nullable(ID),
-            "description": "The first job in line. Null in a fair queue, and if it belongs to "
-            "another organization",
-        },
+        nullable(ID),
         lambda key: key.oldest_id,
+        "The first job in line. Null in a fair queue, and if it belongs to another organization",
     ),
     "last_started_at": Field(
-        {**nullable(TIME), "description": "When the newest of `holders` got its slot"},
+        nullable(TIME),
         lambda key: time_of(_last_start(key)),
+        "When the newest of `holders` got its slot",
     ),
-    "next_start_at": Field(
-        {**nullable(TIME), "description": "Earliest time at which the rate allows a start"}
-    ),
+    "next_start_at": Field(nullable(TIME), about="Earliest time at which the rate allows a start"),
 }
 
 QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT),
     "limits": Field(
-        nullable(LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"),
+        nullable(LIMITS),
         lambda limits: _limits_object(limits.current),
+        "Active limits; a change takes up to 10 seconds. Null if there are none",
     ),
     "declared_limits": Field(
-        nullable(LIMITS, "Limits declared in code"),
-        lambda limits: _limits_object(limits.declared),
+        nullable(LIMITS), lambda limits: _limits_object(limits.declared), "Limits declared in code"
     ),
     "changed_at": Field(
-        {
-            **nullable(TIME),
-            "description": "Time at which the limits declared in code were last overridden. Null "
-            "if they aren't overridden",
-        },
+        nullable(TIME),
         lambda limits: time_of(limits.changed.changed_at) if limits.changed else None,
+        "Time at which the limits declared in code were last overridden. Null if they "
+        "aren't overridden",
     ),
     "changed_by": Field(
         AUTHOR,
@@ -223,22 +211,20 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
 # The fields of a queue in addition to those of its limits.
 QUEUE: Fields[QueueUsage] = {
     "may_limit": Field(
-        {"type": "boolean", "description": "Whether the caller may change its limits"},
+        {"type": "boolean"},
         lambda _: access.current_caller.get().is_service,
+        "Whether the caller may change its limits",
     ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},
         lambda queue: pause_view(queue.pause, queue.held) if queue.pause else None,
     ),
     "keys": Field(
-        {
-            **list_of("ConcurrencyKey"),
-            "description": "Keys in use, by key. Viewers don't see keys that are payload values",
-        },
+        list_of("ConcurrencyKey"),
         lambda queue: [build_view(QUEUE_KEY, key) for key in queue.keys],
+        "Keys in use, by key. Viewers don't see keys that are payload values",
     ),
     "keys_cursor": Field(
-        {**nullable(TEXT), "description": "Cursor of this queue's next page of keys"},
-        lambda queue: queue.cursor,
+        nullable(TEXT), lambda queue: queue.cursor, "Cursor of this queue's next page of keys"
     ),
 }

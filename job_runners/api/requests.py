@@ -1,23 +1,25 @@
 """Read the bodies of requests, and check their fields and what the caller may do with them."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from job_runners import names
 from job_runners.api import body
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.errors import InvalidFields
 from job_runners.engine.job_data import JobData, RerunData
 from job_runners.engine.registry.registry import registry
 from job_runners.store.job_request import JobRequest
+from job_runners.work.definitions import InternalJob
 from job_runners.work.payloads import problems
 
-_M = TypeVar("_M", bound=BaseModel)
+if TYPE_CHECKING:
+    from job_runners.engine.dispatch.checking import CheckedJob
+    from job_runners.engine.wire.sending import Send
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # a string in a structured field (RFC 9651)
+_M = TypeVar("_M", bound=BaseModel)
 
 MAX_KEY_LENGTH = 255  # characters of an idempotency key, the same as in JobData
 
@@ -79,17 +81,17 @@ class NoFields(RequestBody):
     """An empty object."""
 
 
-def read(model: type[_M], event: Mapping[str, Any]) -> _M:
+def read(model: type[_M], event: Event) -> _M:
     """Return the body of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     return validate(model, body.read_object(event))
 
 
-def read_optional(model: type[_M], event: Mapping[str, Any]) -> _M:
+def read_optional(model: type[_M], event: Event) -> _M:
     """Return the body of a request that may have none. Raises the errors of `read`."""
     return validate(model, body.read_optional_object(event))
 
 
-def read_job(event: Mapping[str, Any], caller: Caller) -> JobData:
+def read_job(event: Event, caller: Caller) -> JobData:
     """Return the job of a request.
 
     Raises UnreadableBody, PayloadTooLarge and UnknownJobType; InvalidFields for wrong fields or a
@@ -126,8 +128,23 @@ def _check_queue(data: JobData, caller: Caller) -> None:
     raise InvalidFields([{"field": "queue_name", "why": f"{why}; {advice}"}])
 
 
+def check_internal_job(job: JobData, send: "Send") -> "CheckedJob":
+    """Return an internal job that the API dispatches itself, checked. Raises the errors of
+    `check_new_job`."""
+    from job_runners.engine.dispatch.checking import check_new_job  # few requests need it
+
+    return check_new_job(
+        job,
+        send,
+        job_id=None,
+        parent_id=None,
+        idempotency_key=job.idempotency_key,
+        dispatched_by=InternalJob.API,
+    )
+
+
 def copy_job(
-    event: Mapping[str, Any], row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
+    event: Event, row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
 ) -> JobData:
     """Return a new job with the fields, queue, follow-ups and limit of attempts of an earlier
     job. With `rerun_of`, the new job continues the earlier one from a step. Raises InvalidFields if
@@ -160,9 +177,9 @@ def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
     return existing | webhooks
 
 
-def read_key(event: Mapping[str, Any]) -> str | None:
+def read_key(event: Event) -> str | None:
     """Return the idempotency key of a request without a body. Raises InvalidFields."""
-    key = _idempotency_key(event)
+    key = body.header(event, "idempotency-key")
     if key is not None and not (len(key) <= MAX_KEY_LENGTH and re.match(names.KEY, key)):
         why = f"must be 1 to {MAX_KEY_LENGTH} characters, without control characters"
         raise InvalidFields([{"field": "idempotency_key", "why": why}])
@@ -177,9 +194,9 @@ def required_key(key: str | None) -> str:
     return key
 
 
-def add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def add_key(event: Event, fields: dict[str, Any]) -> dict[str, Any]:
     """Add the idempotency key from the request's header, if there is one, and return the fields."""
-    key = _idempotency_key(event)
+    key = body.header(event, "idempotency-key")
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):
             why = "differs from the header Idempotency-Key"
@@ -188,33 +205,16 @@ def add_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _idempotency_key(event: Mapping[str, Any]) -> str | None:
-    """Return the value of the header Idempotency-Key, without quotes. The IETF's draft requires
-    quotes, as in a structured field, but most clients omit them. Both forms mean the same key."""
-    key = body.header(event, "idempotency-key")
-    quoted = _QUOTED.fullmatch(key or "")
-    if quoted is None:
-        return key
-    return re.sub(r"\\(.)", r"\1", quoted[1])  # without the escapes
+def check_name(name: str) -> None:
+    """Raise InvalidFields for a name in a path that isn't valid."""
+    if not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
 
 
-def refuse_fields(event: Mapping[str, Any]) -> None:
+def refuse_fields(event: Event) -> None:
     """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     read_optional(NoFields, event)
-
-
-def is_whole_number(value: Any) -> bool:
-    """Return whether a value from JSON is a whole number, such as 60 or 60.0. Without this check,
-    pydantic would also accept "60" and true."""
-    return type(value) in (int, float) and value % 1 == 0
-
-
-def checked_whole_number(value: Any) -> Any:
-    """Return a value from JSON. Raises ValueError if it isn't a whole number."""
-    if not is_whole_number(value):
-        raise ValueError("must be a whole number")
-    return value
 
 
 def validate(model: type[_M], fields: dict[str, Any]) -> _M:

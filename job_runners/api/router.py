@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from job_runners.api import access, problems
-from job_runners.api.access import Role
+from job_runners.api.access import Event, Role
 from job_runners.api.errors import MethodNotAllowed, PathNotFound
 from job_runners.api.responses import Response
 from job_runners.api.specification import Operation
@@ -54,7 +54,7 @@ class Router:
             log_name = path.translate(str.maketrans("<>", "{}"))
             self._routes.setdefault(len(parts), []).append((parts, log_name, endpoints))
 
-    def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, event: Event) -> dict[str, Any]:
         """Return the response to an event of an HTTP API, and log the request.
 
         Exceptions become responses. An unknown path is 404, and an unknown method of a path is 405.
@@ -123,7 +123,7 @@ def _path_values(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, st
 
 
 @contextmanager
-def request_context(event: Mapping[str, Any]) -> Iterator[None]:
+def request_context(event: Event) -> Iterator[None]:
     """In the with statement, add this request's id to everything that is logged and dispatched. At
     the end, reset the author and the caller."""
     request_id = event["requestContext"]["requestId"]
@@ -140,7 +140,7 @@ def request_context(event: Mapping[str, Any]) -> Iterator[None]:
         context.request_id.reset(token)
 
 
-def _path(event: Mapping[str, Any]) -> str:
+def _path(event: Event) -> str:
     """Return the path of a request without the stage, decoded once.
 
     A named stage is part of the path, unless a custom domain maps to the stage. API Gateway and SAM
@@ -161,7 +161,7 @@ def _with_role_check(route: Route) -> Endpoint:
     if min_role is OPEN:
         return lambda event, **path: route.endpoint(event, **path)
 
-    def check_role(event: Mapping[str, Any], **path: str) -> Response:
+    def check_role(event: Event, **path: str) -> Response:
         caller = access.identify_caller(event)
         context.author.set(caller.author)
         access.require_role(caller, min_role)

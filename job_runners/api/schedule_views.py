@@ -116,8 +116,9 @@ _LAST = object_of(
 # The fields of a schedule that a list of schedules leaves out.
 WHOLE: Fields[Schedule] = {
     "payload": Field(
-        {"type": ["object", "null"], "description": "Null for viewers"},
+        {"type": ["object", "null"]},
         lambda schedule: schedule.payload if access.current_caller.get().sees_payloads else None,
+        "Null for viewers",
     ),
 }
 
@@ -125,77 +126,54 @@ SCHEDULE: Fields[Schedule] = {
     "name": Field(TEXT),
     "organization_id": Field(TEXT),
     "origin": Field(
-        {
-            "type": "string",
-            "enum": ["code", "api"],
-            "description": "`code`: declared in code. `api`: added over the API",
-        }
+        {"type": "string", "enum": ["code", "api"]},
+        about="`code`: declared in code. `api`: added over the API",
     ),
     "declared": Field(
-        {
-            "type": "boolean",
-            "description": "True if this version of the code declares a schedule with this name. "
-            "If true and `origin` is `api`, this schedule overrides the declared one. If false and "
-            "`origin` is `code`, another version declares it, and it is removed 15 minutes after "
-            "that version is gone",
-        },
+        {"type": "boolean"},
         lambda schedule: is_declared(schedule.organization_id, schedule.name),
+        "True if this version of the code declares a schedule with this name. If true and "
+        "`origin` is `api`, this schedule overrides the declared one. If false and "
+        "`origin` is `code`, another version declares it, and it is removed 15 minutes "
+        "after that version is gone",
     ),
     "job_type": Field(TEXT),
     "cron": Field(nullable(TEXT)),
-    "every": Field({**nullable(NUMBER), "description": "Seconds"}),
+    "every": Field(nullable(NUMBER), about="Seconds"),
     "timezone": Field(TEXT),
     "words": Field(
-        {**TEXT, "description": "Its times in words, such as `at 02:00 every day, Europe/Berlin`"},
-        _in_words,
+        TEXT, _in_words, "Its times in words, such as `at 02:00 every day, Europe/Berlin`"
     ),
     "missed": Field(
-        {
-            "type": ["string", "integer"],
-            "description": "Missed occurrences to start late: `skip`, `one`, or a number",
-        },
+        {"type": ["string", "integer"]},
         _missed,
+        "Missed occurrences to start late: `skip`, `one`, or a number",
     ),
     "overlap": Field({"type": "string", "enum": ["skip", "queue", "allow"]}),
     "next": Field(
-        {
-            "type": "array",
-            "items": TIME,
-            "maxItems": occurrences.UPCOMING_COUNT,
-            "description": "Its next occurrences; only the first in a list of schedules. Empty "
-            "while the schedule is paused",
-        },
+        {"type": "array", "items": TIME, "maxItems": occurrences.UPCOMING_COUNT},
         _next,
+        "Its next occurrences; only the first in a list of schedules. Empty while the "
+        "schedule is paused",
     ),
     "waits": Field(
-        {
-            "type": "boolean",
-            "description": "True if the first occurrence in `next` is due and waits for the "
-            "previous job to end",
-        },
+        {"type": "boolean"},
         lambda schedule: bool(schedule.waits),
+        "True if the first occurrence in `next` is due and waits for the previous job to end",
     ),
-    "last_skipped_at": Field({**nullable(TIME), "description": "The last skipped occurrence"}),
+    "last_skipped_at": Field(nullable(TIME), about="The last skipped occurrence"),
     "last_skipped_why": Field(nullable(TEXT)),
-    "last_failed_at": Field(
-        {**nullable(TIME), "description": "The last occurrence that failed to start"}
-    ),
+    "last_failed_at": Field(nullable(TIME), about="The last occurrence that failed to start"),
     "retrying": Field(
-        {
-            "type": "boolean",
-            "description": "True if the next occurrence is due, failed to start, and is retried",
-        }
+        {"type": "boolean"},
+        about="True if the next occurrence is due, failed to start, and is retried",
     ),
     "error": Field(
-        {
-            **_ERROR,
-            "type": ["object", "null"],
-            "description": "The error of the occurrence that is retried, or of the last one that "
-            "failed to start",
-        },
+        {**_ERROR, "type": ["object", "null"]},
         _error,
+        "The error of the occurrence that is retried, or of the last one that failed to start",
     ),
-    "started": Field({**NUMBER, "description": "Number of occurrences that started"}),
+    "started": Field(NUMBER, about="Number of occurrences that started"),
     "skipped": Field(NUMBER),
     "failed": Field(NUMBER),
     "paused_at": Field(nullable(TIME)),

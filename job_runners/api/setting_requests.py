@@ -3,13 +3,13 @@
 This module is separate from `requests` because most processes of the API serve no such request.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from job_runners.api.access import Event
 from job_runners.api.errors import InvalidFields
-from job_runners.api.requests import RequestBody, is_whole_number, read
+from job_runners.api.requests import RequestBody, read
 from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
 from job_runners.engine.registry.registry import registry
 from job_runners.store.rate import MAX_PERIOD, MAX_STARTS, MIN_STORED_PERIOD, Rate
@@ -54,10 +54,16 @@ class LimitsData(RequestBody):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
+def _is_whole_number(value: Any) -> bool:
+    """Return whether a value from JSON is a whole number, such as 60 or 60.0. Without this check,
+    pydantic would also accept "60" and true."""
+    return type(value) in (int, float) and value % 1 == 0
+
+
 def _checked_seconds(value: Any) -> Any:
     """Return a number of seconds. Raises ValueError if it isn't allowed."""
     is_allowed = (
-        is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL
+        _is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL
     )
     if not is_allowed:
         raise ValueError(
@@ -70,7 +76,7 @@ def _checked_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
     maximum = occurrences.MAX_LATE_STARTS
-    if not is_whole_number(value) or not 1 <= value <= maximum:
+    if not _is_whole_number(value) or not 1 <= value <= maximum:
         raise ValueError(f'must be "skip", "one", or a whole number, 1 to {maximum}')
     return int(value)
 
@@ -176,7 +182,7 @@ class ScheduleData(RequestBody):
         )
 
 
-def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
+def webhook_data(event: Event, organization_id: str) -> WebhookData:
     """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
     UnknownJobType."""
     data = read(WebhookData, event)
@@ -188,7 +194,7 @@ def webhook_data(event: Mapping[str, Any], organization_id: str) -> WebhookData:
     return data
 
 
-def error_group_data(event: Mapping[str, Any]) -> FailureData:
+def error_group_data(event: Event) -> FailureData:
     """Return the change of an error group. Raises UnreadableBody, PayloadTooLarge,
     InvalidFields."""
     data = read(FailureData, event)
@@ -197,7 +203,7 @@ def error_group_data(event: Mapping[str, Any]) -> FailureData:
     return data
 
 
-def limits_data(event: Mapping[str, Any]) -> LimitsData:
+def limits_data(event: Event) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     limits = read(LimitsData, event)
     if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):

@@ -104,8 +104,7 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": names.KEY},
-    "description": "Key that makes a repeated request of one organization return the same job. A "
-    "key in quotes (a string of RFC 9651) equals the key without them",
+    "description": "Key that makes a repeated request of one organization return the same job",
 }
 REQUIRED_KEY = IDEMPOTENCY_KEY | {"required": True}
 _LIMIT_SCHEMA: Schema = {

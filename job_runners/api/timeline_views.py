@@ -40,46 +40,37 @@ _OUTCOMES = dict.fromkeys(
 RECORD: Fields[Record] = {
     "kind": Field({"type": "string", "enum": list(timeline.KINDS)}),
     "name": Field(
-        {
-            **nullable(TEXT),
-            "description": "The name of the step, signal, wait or group, or the key of the child. "
-            "For a failed invocation, the step that raised the error. Null for viewers",
-        },
+        nullable(TEXT),
         lambda record: visible_payload_value(record.name),
+        "The name of the step, signal, wait or group, or the key of the child. For a "
+        "failed invocation, the step that raised the error. Null for viewers",
     ),
     "claim": Field(
-        {
-            **nullable(NUMBER),
-            "description": "The number of the invocation, or of the one in which it began. "
-            "It is 0 for what a rerun copied",
-        }
+        nullable(NUMBER),
+        about=(
+            "The number of the invocation, or of the one in which it began. It is 0 for what a "
+            "rerun copied"
+        ),
     ),
     "attempt": Field(nullable(NUMBER)),
-    "run": Field(
-        {**nullable(NUMBER), "description": "1, plus the manual retries before the invocation"}
-    ),
-    "ready_at": Field(
-        {**nullable(TIME), "description": "When a worker could have begun the invocation"}
-    ),
+    "run": Field(nullable(NUMBER), about="1, plus the manual retries before the invocation"),
+    "ready_at": Field(nullable(TIME), about="When a worker could have begun the invocation"),
     "began_at": Field(TIME),
-    "until": Field({**nullable(TIME), "description": "When a wait ends at the latest"}),
+    "until": Field(nullable(TIME), about="When a wait ends at the latest"),
     "ended_at": Field(nullable(TIME)),
     "outcome": Field({"enum": [*_OUTCOMES, None]}),
-    "error": Field({**nullable(TEXT), "description": "The kind of the error of a failed attempt"}),
+    "error": Field(nullable(TEXT), about="The kind of the error of a failed attempt"),
     "by": Field(
-        {**AUTHOR, "description": "The caller that sent the signal"},
-        lambda record: visible_author(record.by),
+        AUTHOR, lambda record: visible_author(record.by), "The caller that sent the signal"
     ),
-    "id": Field({**nullable(ID), "description": "The child's id"}),
+    "id": Field(nullable(ID), about="The child's id"),
 }
 
 ACT: Fields[Act] = {
     "at": Field(TIME),
     "what": Field({"type": "string", "enum": ["dispatched", "replaced", "canceled", "retried"]}),
     "by": Field(AUTHOR, lambda act: visible_author(act.by)),
-    "rerun_of": Field(
-        {**nullable(ID), "description": "The job that this one continues from a step"}
-    ),
+    "rerun_of": Field(nullable(ID), about="The job that this one continues from a step"),
 }
 
 TIMELINE = {

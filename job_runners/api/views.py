@@ -24,7 +24,12 @@ from job_runners.api.json_schema import (
     ref,
     time_of,
 )
-from job_runners.api.visibility import AUTHOR, visible_author, visible_payload_value
+from job_runners.api.visibility import (
+    AUTHOR,
+    visible_author,
+    visible_code,
+    visible_payload_value,
+)
 from job_runners.api.wait_views import WAITS_FOR, wait_view
 from job_runners.engine.registry.registry import class_of_job, class_of_task, registry
 from job_runners.engine.wire.sending import Accepted
@@ -80,13 +85,18 @@ def failed_task_view(record: "FailedTask") -> dict[str, Any]:
 def accepted_response(accepted: Accepted, jobs_path: str) -> responses.Response:
     """Return the response to a dispatch: the new job, the job of an earlier identical request, or
     an existing job that does the same work."""
-    row = accepted.row
-    headers = {"Location": f"{jobs_path}/{row.id}"}
+    headers = accepted_headers(accepted, jobs_path)
+    return responses.respond(202, summary_view(accepted.row), headers)
+
+
+def accepted_headers(accepted: Accepted, path: str) -> dict[str, str]:
+    """Return the headers of the response to a dispatch. `path` is that of all jobs or batches."""
+    headers = {"Location": f"{path}/{accepted.row.id}", **retry_after_header(accepted.row)}
     if accepted.duplicate is not None:
         headers["Unique-Outcome"] = str(accepted.duplicate.outcome)
     if is_repeated(accepted):
         headers["Idempotent-Replayed"] = "true"
-    return responses.respond(202, summary_view(row), headers | retry_after_header(row))
+    return headers
 
 
 def is_repeated(accepted: Accepted) -> bool:
@@ -200,10 +210,6 @@ def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
     return wait_view(row) if row.held_by or row.current_wait else None
 
 
-def _visible_traceback_value(value: str | None) -> str | None:
-    return value if access.current_caller.get().sees_tracebacks else None
-
-
 def _expiry(row: JobRequest) -> str | None:
     if row.expires_at is None:
         return None
@@ -235,16 +241,13 @@ SUMMARY: Fields[JobRequest] = {
     "organization_id": Field(TEXT),
     "queue_name": Field(TEXT),
     "concurrency_key": Field(
-        {
-            **nullable(TEXT),
-            "description": "Its key in a queue that has limits. Null for viewers, because it may "
-            "be a payload's value",
-        },
+        nullable(TEXT),
         lambda row: visible_payload_value(row.concurrency_key),
+        "Its key in a queue that has limits. Null for viewers, because it may be a payload's value",
     ),
     "attempt": Field(NUMBER),
     "max_attempts": Field(NUMBER),
-    "invocations": Field({**NUMBER, "description": "Lambda invocations so far"}),
+    "invocations": Field(NUMBER, about="Lambda invocations so far"),
     "created_at": Field(TIME),
     "queued_at": Field(nullable(TIME)),
     "run_at": Field(nullable(TIME)),
@@ -258,34 +261,27 @@ SUMMARY: Fields[JobRequest] = {
     "request_id": Field(nullable(TEXT)),
     "created_by": Field(AUTHOR, lambda row: visible_author(row.created_by)),
     "requeued_by": Field(
-        {**AUTHOR, "description": "The caller that retried the job last"},
-        lambda row: visible_author(row.requeued_by),
+        AUTHOR, lambda row: visible_author(row.requeued_by), "The caller that retried the job last"
     ),
     "canceled_by": Field(
-        {**AUTHOR, "description": "The caller that canceled the job"},
-        lambda row: visible_author(row.canceled_by),
+        AUTHOR, lambda row: visible_author(row.canceled_by), "The caller that canceled the job"
     ),
-    "parent_id": Field({**nullable(ID), "description": "The job that dispatched this one"}),
+    "parent_id": Field(nullable(ID), about="The job that dispatched this one"),
     "group": Field(
-        {**nullable(TEXT), "description": "The parent's group that this job is in"},
-        lambda row: row.group_of,
+        nullable(TEXT), lambda row: row.group_of, "The parent's group that this job is in"
     ),
-    "follow_up_of": Field({**nullable(ID), "description": "The job whose end dispatched this one"}),
+    "follow_up_of": Field(nullable(ID), about="The job whose end dispatched this one"),
     "on_end": Field(
-        {
-            **nullable(TEXT),
-            "description": "The job type that is dispatched when the job ends. "
-            "It is `announce` if a webhook is called",
-        },
+        nullable(TEXT),
         lambda row: _follow_up_type(row, "on_end"),
+        "The job type that is dispatched when the job ends. It is `announce` if a webhook "
+        "is called",
     ),
     "on_failure": Field(
-        {
-            **nullable(TEXT),
-            "description": "The job type that is dispatched when the job fails. "
-            "It is `announce` if a webhook is called",
-        },
+        nullable(TEXT),
         lambda row: _follow_up_type(row, "on_failure"),
+        "The job type that is dispatched when the job fails. It is `announce` if a webhook "
+        "is called",
     ),
 }
 
@@ -296,26 +292,20 @@ _EARLIER: Fields[dict[str, Any]] = {
     "kind": Field(TEXT, lambda error: error.get("kind")),
     "message": Field(TEXT, lambda error: error.get("message")),
     "module": Field(
-        {
-            **nullable(TEXT),
-            "description": "The module of its class. Null for classes of Python and of Job "
-            "Runners, and for callers who don't see tracebacks",
-        },
-        lambda error: _visible_traceback_value(error.get("module")),
+        nullable(TEXT),
+        lambda error: visible_code(error.get("module")),
+        "The module of its class. Null for classes of Python and of Job Runners, and for "
+        "callers who don't see tracebacks",
     ),
 }
 
 # The fields of a whole job that its summary leaves out.
 WHOLE: Fields[_WholeJob] = {
     "earlier_errors": Field(
-        {
-            "type": "array",
-            "items": object_of(properties(_EARLIER)),
-            "maxItems": MAX_KEPT,
-            "description": "Shortened errors of the last attempts that were retried, oldest "
-            "first. After a manual retry, attempts count from 1 again",
-        },
+        {"type": "array", "items": object_of(properties(_EARLIER)), "maxItems": MAX_KEPT},
         lambda job: [build_view(_EARLIER, error) for error in job.row.earlier_errors or []],
+        "Shortened errors of the last attempts that were retried, oldest first. After a "
+        "manual retry, attempts count from 1 again",
     ),
     "follow_ups": Field(
         {
@@ -328,34 +318,29 @@ WHOLE: Fields[_WholeJob] = {
                 }
             ),
             "maxItems": 2,
-            "description": "The follow-ups that were dispatched when the job last ended. They may "
-            "have been deleted since",
         },
         lambda job: _follow_ups(job.row),
+        "The follow-ups that were dispatched when the job last ended. They may have been "
+        "deleted since",
     ),
     "unique_key": Field(
-        {
-            **nullable(TEXT),
-            "description": "The key of its unique work. While the job holds the key, no other job "
-            "of its type can have it. A job that waits for another job gets the key when that job "
-            "ends. Null for viewers, because they could guess payloads from this hash",
-        },
+        nullable(TEXT),
         lambda job: visible_payload_value(job.row.unique_key),
+        "The key of its unique work. While the job holds the key, no other job of its type "
+        "can have it. A job that waits for another job gets the key when that job ends. "
+        "Null for viewers, because they could guess payloads from this hash",
     ),
     "worker": Field(WORKER, lambda job: class_of_job(job.row.job_type)),
     "payload": Field({"type": ["object", "null"]}),
-    "result": Field({"description": "Any JSON. Each `file` has a `url` that works for 5 minutes"}),
+    "result": Field({}, about="Any JSON. Each `file` has a `url` that works for 5 minutes"),
     "notes": Field(
-        {
-            "type": "array",
-            "items": TEXT,
-            "description": "Reasons why fields aren't shown or the job can't start",
-        }
+        {"type": "array", "items": TEXT},
+        about="Reasons why fields aren't shown or the job can't start",
     ),
 }
 
 FAILED_TASK: "Fields[FailedTask]" = {
-    "id": Field({**ID, "description": "The id in its log lines"}),
+    "id": Field(ID, about="The id in its log lines"),
     "task_name": Field(TEXT),
     "worker": Field(WORKER, lambda record: class_of_task(record.task_name)),
     "failed_at": Field(TIME),
@@ -366,35 +351,27 @@ FAILED_TASK: "Fields[FailedTask]" = {
     ),
     "request_id": Field(nullable(TEXT)),
     "payload": Field(
-        {"type": ["object", "null"], "description": "Null unless the stack keeps it"},
+        {"type": ["object", "null"]},
         lambda record: None if record.payload is None else json.loads(record.payload),
+        "Null unless the stack keeps it",
     ),
     "redriven_at": Field(
-        {
-            **nullable(TIME),
-            "description": "When it was last resent. Once that starts, it isn't listed",
-        }
+        nullable(TIME), about="When it was last resent. Once that starts, it isn't listed"
     ),
-    "redriven_as": Field({**nullable(ID), "description": "The id under which it was resent"}),
+    "redriven_as": Field(nullable(ID), about="The id under which it was resent"),
 }
 
 CHILD: "Fields[Child]" = {
     "key": Field(
-        {
-            **nullable(TEXT),
-            "description": "Its key among the children of its parent. Null for viewers",
-        },
+        nullable(TEXT),
         lambda child: visible_payload_value(child.key),
+        "Its key among the children of its parent. Null for viewers",
     ),
-    "group": Field(
-        {**nullable(TEXT), "description": "The group that it is in; its key is unique there"}
-    ),
+    "group": Field(nullable(TEXT), about="The group that it is in; its key is unique there"),
     "id": Field(ID),
     "job": Field(
-        {
-            "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "Null if the job was deleted, or if another job does the same work",
-        },
+        {"anyOf": [ref("JobSummary"), {"type": "null"}]},
         lambda child: summary_view(child.row) if child.row else None,
+        "Null if the job was deleted, or if another job does the same work",
     ),
 }

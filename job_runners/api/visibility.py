@@ -22,3 +22,8 @@ def visible_author(recorded: str | None) -> str | None:
 def visible_payload_value(value: str | None) -> str | None:
     """Return a value that may come from a payload, or None for a caller who sees no payloads."""
     return value if access.current_caller.get().sees_payloads else None
+
+
+def visible_code(value: str | None) -> str | None:
+    """Return a value that reveals the code, or None if the caller may not see it."""
+    return value if access.current_caller.get().sees_tracebacks else None

@@ -85,28 +85,23 @@ def _question_objects(questions: Sequence[positions.SignalQuestion] | None) -> A
 PLACE: Fields[Place] = {
     "waits_for": Field(WAITS_FOR, lambda place: _reason_object(place.waits_for)),
     "ahead": Field(
-        {
-            **nullable(COUNT),
-            "description": "Number of jobs ahead of it. Null if the job doesn't wait. Also null "
-            "for viewers, if the key of the job's line is a payload value",
-        },
+        nullable(COUNT),
         lambda place: place.ahead.count if place.ahead else None,
+        "Number of jobs ahead of it. Null if the job doesn't wait. Also null for viewers, "
+        "if the key of the job's line is a payload value",
     ),
     "more_ahead": Field(MORE, lambda place: place.ahead is not None and place.ahead.more),
     "of_organization": Field(
-        {
-            "type": "boolean",
-            "description": "True if `ahead` counts only jobs of this job's organization",
-        }
+        {"type": "boolean"}, about="True if `ahead` counts only jobs of this job's organization"
     ),
     "questions": Field(
         {
             "type": ["array", "null"],
             "items": object_of({"name": TEXT, "text": nullable(TEXT), "choices": _TEXTS}),
-            "description": "For a job that waits for signals, each signal, with the text and "
-            "choices of its question if a link was made to answer it. Null for other jobs, and for "
-            "callers that may not send signals",
         },
         lambda place: _question_objects(place.questions),
+        "For a job that waits for signals, each signal, with the text and choices of its "
+        "question if a link was made to answer it. Null for other jobs, and for callers "
+        "that may not send signals",
     ),
 }

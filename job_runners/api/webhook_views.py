@@ -9,17 +9,12 @@ _TEXTS = {"type": ["array", "null"], "items": TEXT}
 WEBHOOK: Fields[Webhook] = {
     "name": Field(TEXT),
     "url": Field(TEXT),
-    "secret": Field({**TEXT, "description": "The name of the signing secret"}),
+    "secret": Field(TEXT, about="The name of the signing secret"),
     "statuses": Field(
-        {
-            **_TEXTS,
-            "items": {**TEXT, "enum": list(ENDS)},
-            "description": "The ends that it gets. Null means all",
-        }
+        {**_TEXTS, "items": {**TEXT, "enum": list(ENDS)}},
+        about="The ends that it gets. Null means all",
     ),
-    "job_types": Field(
-        {**_TEXTS, "description": "The job types whose ends it gets. Null means all"}
-    ),
+    "job_types": Field(_TEXTS, about="The job types whose ends it gets. Null means all"),
     "updated_at": Field(TIME),
     "updated_by": Field(AUTHOR, lambda webhook: visible_author(webhook.updated_by)),
 }

@@ -32,11 +32,11 @@ _FORMAT = ("--format", "requirements.txt", "--no-header", "--no-annotate")
 def project_pins(app: AppFolder | None) -> str:
     """Return the project's pins in pip's format with hashes, or "" if it needs no packages.
 
-    Raises UnusableAppFolder if the lock is missing, if uv's is outdated, or if it has no hashes.
+    Raises UnusableAppFolder if the lock is missing or outdated, or if it has no hashes.
     """
     if app is None:
         return ""
-    needs_packages = _needs_packages(app.requirements)
+    needs_packages = bool(_required(app.requirements))
     if uses_uv(app.path):
         return _read_uv_lock(app) if needs_packages else ""
     # A requirements.txt without packages may include another file that has some: -r base.txt.
@@ -112,20 +112,24 @@ def explicit_index_options(project: Path) -> list[str]:
     return [*options, "--index-strategy", "unsafe-best-match"] if options else []
 
 
-def _needs_packages(requirements: Path) -> bool:
-    """Return whether a project names packages other than Job Runners itself."""
+def _required(requirements: Path) -> list[Requirement | None]:
+    """Return the packages that a project names, without Job Runners itself.
+
+    None stands for a line that can't be read, such as a path.
+    """
     if not requirements.exists():
-        return False
+        return []
     if requirements.name == "pyproject.toml":
         texts = _pyproject(requirements.parent).get("project", {}).get("dependencies", [])
     else:
         lines = map(str.strip, requirements.read_text(encoding="utf-8").splitlines())
         texts = [line for line in lines if line and not line.startswith(("#", "-"))]
-    for text in texts:
-        requirement = parse_requirement(text)
-        if requirement is None or canonicalize_name(requirement.name) != OUR_PACKAGE:
-            return True
-    return False
+    required = map(parse_requirement, texts)
+    return [each for each in required if each is None or _name(each) != OUR_PACKAGE]
+
+
+def _name(requirement: Requirement) -> str:
+    return canonicalize_name(requirement.name)
 
 
 def _pyproject(project: Path) -> dict[str, Any]:
@@ -165,8 +169,29 @@ def _read_pip_lock(app: AppFolder) -> str:
             f"packages with hashes, run {PIP_LOCK}"
         )
     pins = app.lock.read_text(encoding="utf-8")
+    _check_pip_lock(app, [text for _, text in split_pins(pins)])
     our_pins = {text for name, text in split_pins(pins) if name == OUR_PACKAGE}
     return "\n".join(text for text in _split(pins) if text not in our_pins)
+
+
+def _check_pip_lock(app: AppFolder, pins: list[str]) -> None:
+    """Raise UnusableAppFolder if the lock pins another version than requirements.txt allows, or
+    none. A lock may leave out a package that has a marker, because of the machine that wrote it."""
+    pinned = [pin for pin in map(parse_requirement, pins) if pin]
+    for required in filter(None, _required(app.requirements)):
+        found = [pin for pin in pinned if _name(pin) == _name(required)]
+        versions = [specifier.version for pin in found for specifier in pin.specifier]
+        is_missing = not found and required.marker is None
+        # A package may have a version for each Python or system.
+        if is_missing or (
+            versions and not any(required.specifier.contains(each, True) for each in versions)
+        ):
+            locked = ", ".join(map(str, found)) or "no such package"
+            # Without its address, which may have a password.
+            raise UnusableAppFolder(
+                f"{app.lock} is outdated: {app.requirements.name} names {required.name}"
+                f"{required.specifier}, and the lock has {locked}. To update it, run {PIP_LOCK}"
+            )
 
 
 def main() -> int:

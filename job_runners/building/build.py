@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import distributions
 from pathlib import Path
 
 from job_runners.building.app_check import check_imports
@@ -194,10 +195,19 @@ def _check_names(dependencies: Path, app: AppFolder) -> None:
     for name in sorted((our_names() - {"tests"}) | {*app.packages}):
         if (dependencies / name).exists() or (dependencies / f"{name}.py").exists():
             owner = "your own code" if name in app.packages else "Job Runners"
+            package = _package_with(dependencies, name)
             raise UnusableAppFolder(
-                f"A package in {app.lock} has a module {name}. So has {owner}, and Python can "
-                "import only one of them. Remove the package, or rename your own"
+                f"The package {package} in {app.lock} has a module {name}. So has {owner}, and "
+                f"Python can import only one of them. Remove {package}, or rename your own module"
             )
+
+
+def _package_with(dependencies: Path, module: str) -> str:
+    """Return the name of the package that installed a module into a folder."""
+    for package in distributions(path=[str(dependencies)]):
+        if {module, f"{module}.py"} & {file.parts[0] for file in package.files or ()}:
+            return package.name
+    return "that installed it"
 
 
 def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> None:

@@ -34,11 +34,8 @@ def find_stack(session: "Session", name: str) -> Stack:
             hint="Pass another name with --stack, or change --region or --profile.",
             code=Exit.NO_ACCESS,
         ) from None
-    outputs = {
-        output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])
-    }
     try:
-        return Stack.from_outputs(name, region, outputs, url if is_local else "")
+        return Stack.from_outputs(name, region, outputs(description), url if is_local else "")
     except KeyError as missing:
         raise Problem(
             f"Stack {name} in {region} has the status {description['StackStatus']} and no output "
@@ -53,6 +50,11 @@ def describe(client: Any, name: str) -> dict[str, Any]:
     """Return CloudFormation's description of a stack. Raises ClientError if it doesn't exist."""
     (description,) = client.describe_stacks(StackName=name)["Stacks"]
     return dict(description)
+
+
+def outputs(description: dict[str, Any]) -> dict[str, str]:
+    """Return the outputs in a description of a stack."""
+    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
 
 def resources(client: Any, name: str) -> dict[str, tuple[str, str]]:

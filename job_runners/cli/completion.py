@@ -28,20 +28,6 @@ def names_of(*kinds: str) -> Completer:
     return _completer(get_names)
 
 
-def schedule_names() -> Completer:
-    """Return a function that completes names of the organization's first schedules."""
-    return _completer(
-        lambda target: [
-            schedule.name for schedule in islice(target.api.schedules(), _MAX_SCHEDULES)
-        ]
-    )
-
-
-def webhook_names() -> Completer:
-    """Return a function that completes names of the organization's webhooks."""
-    return _completer(lambda target: [webhook.name for webhook in target.api.webhooks()])
-
-
 def _completer(get_names: Callable[[Target], list[str]]) -> Completer:
     def complete(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
         target: Target = ctx.find_root().ensure_object(Target)
@@ -53,3 +39,10 @@ def _completer(get_names: Callable[[Target], list[str]]) -> Completer:
         return [name for name in names if _SAFE_NAME.fullmatch(name) and name.startswith(start)]
 
     return complete
+
+
+# These complete the names of the organization's first schedules, and of its webhooks.
+schedule_names = _completer(
+    lambda target: [schedule.name for schedule in islice(target.api.schedules(), _MAX_SCHEDULES)]
+)
+webhook_names = _completer(lambda target: [webhook.name for webhook in target.api.webhooks()])

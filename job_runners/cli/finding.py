@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
 from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
@@ -19,13 +20,10 @@ def find_job(target: Target, start: str, job_type: str | None = None) -> str:
     Raises NoMatchingId if there is none, and Problem if there are several. If `start` isn't 4 to 31
     hex digits, for example because it is a whole id, return it unchanged, and the API checks it.
     """
-    if not _ID_START.fullmatch(start):
-        return start
-    newest = islice(target.api.list(job_type=job_type), _MAX_SEARCHED)
     return _only_match(
         start,
         "jobs",
-        (job.id for job in newest),
+        islice(target.api.list(job_type=job_type), _MAX_SEARCHED),
         f"None of the newest {_MAX_SEARCHED} jobs of {target.organization_in_words} has an id that "
         f"starts with {start}.",
         "Pass the full id, or another --organization.",
@@ -37,35 +35,34 @@ def find_task(target: Target, start: str) -> str:
 
     Apart from that, this function works like `find_job`.
     """
-    if not _ID_START.fullmatch(start):
-        return start
     return _only_match(
         start,
         "failed tasks",
-        (task.id for task in target.api.failed_tasks()),
+        target.api.failed_tasks(),
         f"No task that failed in the last week has an id that starts with {start}.",
         "Pass the full id. List the failed tasks with job-runners failures tasks.",
     )
 
 
 def find_error_group(target: Target, start: str) -> str:
-    """Return the id of the only error group whose id starts with `start`. Raises NoMatchingId,
-    Problem."""
+    """Return the id of the organization's error group that starts with `start`, as `find_job`."""
     return _only_match(
         start,
         "error groups",
-        (group.id for group in target.api.error_groups()),
+        target.api.error_groups(),
         f"No error group of {target.organization_in_words} has an id that starts with {start}.",
         "List the error groups with job-runners failures, or pass another --organization.",
     )
 
 
-def _only_match(start: str, plural: str, ids: Iterable[str], if_none: str, hint: str) -> str:
-    """Return the only one of `ids` that starts with `start`.
+def _only_match(start: str, plural: str, objects: Iterable[Any], if_none: str, hint: str) -> str:
+    """Return the id of the only object whose id starts with `start`.
 
     The errors call the objects `plural`. If there is no match, the error is `if_none` with `hint`.
     """
-    matches = [full_id for full_id in ids if full_id.startswith(start)]
+    if not _ID_START.fullmatch(start):
+        return start
+    matches: list[str] = [each.id for each in objects if each.id.startswith(start)]
     if not matches:
         raise NoMatchingId(if_none, hint=hint)
     if len(matches) > 1:

@@ -9,6 +9,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.finding import find_job
+from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
@@ -37,11 +38,26 @@ Action = Callable[[str], tuple[dict[str, object], str]]
 
 
 def for_each_job(
-    target: Target, ids: Iterable[str], action: Action, rate: float = math.inf
+    target: Target,
+    ids: Iterable[str],
+    action: Action,
+    rate: float = math.inf,
+    *,
+    watch: bool = False,
 ) -> Exit:
     """Call `action` for each job and print its outcome, at most `rate` jobs per second. Each of
-    `ids` may be the start of an id."""
-    return for_each(target, ids, lambda start: action(find_job(target, start)), rate)
+    `ids` may be the start of an id. With `watch`, follow the jobs that `action` has returned."""
+    done_ids: list[str] = []
+
+    def act(start: str) -> tuple[dict[str, object], str]:
+        value, text = action(find_job(target, start))
+        done_ids.append(str(value["id"]))
+        return value, text
+
+    exit_code = for_each(target, ids, act, rate)
+    if watch and done_ids:
+        return watch_jobs(target, done_ids) or exit_code
+    return exit_code
 
 
 def for_each(target: Target, ids: Iterable[str], action: Action, rate: float = math.inf) -> Exit:

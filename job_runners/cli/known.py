@@ -57,11 +57,8 @@ def warn_of_unknown_queue(target: Target, name: str, consequence: str) -> None:
 
 def _queues(target: Target) -> set[str]:
     """Return the queues that job types use or may use."""
-    queues = set()
-    for job_type in target.printable(target.api.job_types())["jobs"]:
-        queues.add(job_type["queue_name"])
-        queues.update(job_type.get("queues", ()))  # an older API doesn't return this field
-    return queues
+    job_types = target.printable(target.api.job_types())["jobs"]
+    return {queue for job_type in job_types for queue in job_type["queues"]}
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:

@@ -8,15 +8,16 @@ import click
 from job_runners.cli import output
 from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit
-from job_runners.cli.target import HasRaw, Target
+from job_runners.cli.target import Target
 from job_runners.client import models
 from job_runners.client.batch_models import Batch
+from job_runners.client.from_json import FromJson
 
 
 def print_list(
     target: Target,
     name: str,
-    values: Iterable[HasRaw],
+    values: Iterable[FromJson],
     headings: Sequence[str],
     row: Callable[[dict[str, Any]], Sequence[str]],
     *,

@@ -140,21 +140,25 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
-def group(*, lists_by_default: bool = False) -> Callable[[Callable[[], None]], CommandGroup]:
-    """Return a decorator that makes a command with subcommands, whose help is the function's
-    docstring. With `lists_by_default`, the command calls its subcommand `list` if none is named."""
+def group(function: Callable[[], None]) -> CommandGroup:
+    """Make a command with subcommands, whose help is the function's docstring. The command calls
+    its subcommand `list` if none is named."""
 
-    def decorate(function: Callable[[], None]) -> CommandGroup:
-        @click.group(cls=CommandGroup, invoke_without_command=lists_by_default)
-        @click.pass_context
-        @wraps(function)
-        def new_group(ctx: click.Context) -> None:
-            if ctx.invoked_subcommand is None:
-                ctx.invoke(cast(CommandGroup, ctx.command).commands["list"])
+    @click.group(cls=CommandGroup, invoke_without_command=True)
+    @click.pass_context
+    @wraps(function)
+    def new_group(ctx: click.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            ctx.invoke(cast(CommandGroup, ctx.command).commands["list"])
 
-        return shared_options(new_group)
+    return shared_options(new_group)
 
-    return decorate
+
+watch = click.option(
+    "--watch",
+    is_flag=True,
+    help="Follow the work until it ends. Exit codes as in job-runners watch.",
+)
 
 
 def require_one(names: str, *values: object) -> None:

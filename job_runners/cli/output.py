@@ -204,6 +204,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 job" or "2,000 jobs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def time_of_day(milliseconds: int) -> str:
     """Return the time of day to the millisecond, for log lines."""
     local_time = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()

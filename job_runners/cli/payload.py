@@ -76,23 +76,25 @@ def _json_hint(pairs: tuple[str, ...], error: dict[str, Any]) -> str:
 
 def _read_object(payload_option: str) -> dict[str, Any]:
     if payload_option == "-":
-        name = "Standard input"
-        text = sys.stdin.read()
-    elif payload_option.startswith("@"):
-        name = payload_option[1:]
-        text = _read_file(name)
-    else:
-        name = "--payload"
-        text = payload_option
+        return parse_object(read_text("-"), "Standard input")
+    if payload_option.startswith("@"):
+        path = payload_option[1:]
+        return parse_object(read_text(path), path)
+    return parse_object(payload_option, "--payload")
+
+
+def parse_object(text: str, name: str) -> dict[str, Any]:
+    """Return a JSON object. Raises click.UsageError, which calls the text `name`."""
     value = _parse_json(text, name)
     if not isinstance(value, dict):
-        raise click.UsageError(f"{name} isn't a JSON object. A payload must be one.")
+        raise click.UsageError(f"{name} isn't a JSON object, but must be one.")
     return value
 
 
-def _read_file(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return a file's text, or that of standard input for "-". Raises click.UsageError."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"Can't read {path}: {error}") from None
 

@@ -66,8 +66,7 @@ def _resend_dead_letters(target: Target) -> None:
         output.print_json(resent)
         return
     for name, count in resent.items():
-        letters = "1 dead letter" if count == 1 else f"{count} dead letters"
-        click.echo(f"{name}: {letters} resent")
+        click.echo(f"{name}: {output.count(count, 'dead letter')} resent")
 
 
 def _resend_all(target: Target, *, yes: bool) -> Exit:
@@ -79,12 +78,12 @@ def _resend_all(target: Target, *, yes: bool) -> Exit:
     other_count = len(failed) - len(kept_ids)
     if other_count:
         click.echo(
-            f"{_count_in_words(other_count)} can't be resent, because the payload wasn't kept. To "
-            "keep future payloads, deploy with KeepTaskPayloads=true.",
+            f"{output.count(other_count, 'failed task')} can't be resent, because the payload "
+            "wasn't kept. To keep future payloads, deploy with KeepTaskPayloads=true.",
             err=True,
         )
     if kept_ids:
-        confirm(f"Resend {_count_in_words(len(kept_ids))} on {target.name}?", yes=yes)
+        confirm(f"Resend {output.count(len(kept_ids), 'failed task')} on {target.name}?", yes=yes)
     exit_code = _resend(target, kept_ids)
     return Exit.REFUSED if other_count else exit_code
 
@@ -97,10 +96,6 @@ def _resend(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
         return {"id": task_id, "status": "sent", "redriven_as": new_id}, text
 
     return for_each(target, task_ids, resend)
-
-
-def _count_in_words(count: int) -> str:
-    return "1 failed task" if count == 1 else f"{count} failed tasks"
 
 
 def _no_failed_tasks(target: Target) -> str:

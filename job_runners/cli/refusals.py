@@ -63,7 +63,7 @@ def refusal_problem(error: ApiError) -> Problem:
         return Problem(text, hint=error.hint, code=Exit.NO_ANSWER, answer=answer)
     is_denied = isinstance(error, AccessDenied) or error.location is not None
     hint = error.hint if is_denied or isinstance(error, UnexpectedAnswer) else ""
-    if isinstance(error, UniqueConflict) and error.job_id:
+    if isinstance(error, UniqueConflict):
         hint = f"To follow that job: job-runners watch {error.job_id}"
     code = Exit.NO_ACCESS if is_denied else Exit.REFUSED
     return Problem(_summary(error), hint=hint, code=code, answer=answer)

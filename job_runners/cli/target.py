@@ -5,10 +5,10 @@ don't need them start faster.
 """
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from job_runners.cli import local_aws
 from job_runners.cli.local_aws import REGION
@@ -22,17 +22,8 @@ if TYPE_CHECKING:
 
     from job_runners.cli.api import Api
     from job_runners.client.credentials import Credentials
+    from job_runners.client.from_json import FromJson
     from job_runners.client.signing import Access
-
-LOCAL = "the local AWS"
-
-
-class HasRaw(Protocol):
-    """A value that the client returns."""
-
-    @property
-    def raw(self) -> Mapping[str, Any]:
-        """The API's JSON."""
 
 
 _MAX_ATTEMPTS = 3  # for a call that can be repeated
@@ -89,7 +80,7 @@ class Target:
             max_attempts=_MAX_ATTEMPTS,
         )
 
-    def printable(self, value: "HasRaw") -> dict[str, Any]:
+    def printable(self, value: "FromJson") -> dict[str, Any]:
         """Return the JSON of a value from the API. For text output, replace characters that could
         control the terminal."""
         return dict(value.raw if self.json else plain_json(value.raw))
@@ -187,9 +178,12 @@ class Target:
     @cached_property
     def name(self) -> str:
         """The stack in words or the API's URL, for a sentence."""
-        if self.uses_api_url:
-            return self.api_url or ""
-        return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
+        return self.api_url or "" if self.uses_api_url else self.stack_in_words
+
+    @property
+    def stack_in_words(self) -> str:
+        """The stack in words, for commands that don't use the API."""
+        return "the local AWS" if self.stack.is_local else f"stack {self.stack.name}"
 
     @cached_property
     def session(self) -> "Session":

@@ -4,22 +4,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import click
 
 from job_runners.cli import output
 from job_runners.cli.output import Job
-
-
-class Screen(Protocol):
-    """Shows the jobs that a command follows."""
-
-    def show(self, job: Job) -> None:
-        """Show a job in its current state."""
-
-    def note(self, text: str) -> None:
-        """Show a note about the polling itself."""
 
 
 class Lines:
@@ -103,6 +93,9 @@ class Bars:
         self._progress.console.print(output.plain(text), style="dim")
 
 
+Screen = Lines | Bars  # shows the jobs that a command follows
+
+
 def open_screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
     """Return a context manager with the Screen that fits standard output."""
     if sys.stdout.isatty() and not as_json:
@@ -116,11 +109,7 @@ def state(job: Job) -> str:
 
 
 def wait_in_words(wait: dict[str, Any] | None) -> str | None:
-    """Return the reason for a job's wait in words.
-
-    `wait` is None if the job doesn't wait, or if the API is too old to return the reason. Then
-    return None.
-    """
+    """Return the reason for a job's wait in words, or None for None: the job doesn't wait."""
     if wait is None:
         return None
     name = wait["name"]
@@ -151,23 +140,18 @@ def counts_in_words(group: dict[str, Any]) -> str:
 
 
 def _state_in_words(job: Job) -> str:
-    error = job.get("error") or {}
+    error = job["error"] or {}
+    reason = f"{error.get('kind')}: {error.get('message')}"
     match job["status"]:
         case "failed":
-            return f"{error.get('kind')}: {error.get('message')}"
-        case "retryable" if "run_at" in job:
+            return reason
+        case "retryable":
             attempt = f"attempt {job['attempt']} of {job['max_attempts']}"
-            after = f"{error.get('kind')}: {error.get('message')}"
-            return f"{attempt} at {output.clock(job['run_at'])}, after {after}"
-        case "scheduled" if job.get("waits_for"):
+            return f"{attempt} at {output.clock(job['run_at'])}, after {reason}"
+        case "scheduled" | "waiting" if job["waits_for"]:
             return f"waits for {wait_in_words(job['waits_for'])}"
-        case "scheduled" if "run_at" in job:
+        case "scheduled":
             return f"starts at {output.clock(job['run_at'])}"
-        case "waiting":
-            reason = wait_in_words(job.get("waits_for"))
-            if reason is None:
-                return "waits (run `job-runners pause` to see what is paused)"
-            return f"waits for {reason}"
-        case "running" if job.get("cancel_requested"):
+        case "running" if job["cancel_requested"]:
             return "asked to stop when it next saves a checkpoint"
-    return job.get("result_message") or ""
+    return job["result_message"] or ""

@@ -12,27 +12,19 @@ from job_runners.client.addresses import checked, region_for
 from job_runners.client.calls import Calls
 from job_runners.client.connections import Response
 from job_runners.client.credentials import Credentials, FoundCredentials
-from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, NoAnswer
-from job_runners.client.refusals import refusal
+from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, NoAnswer, NotFound
+from job_runners.client.from_json import FromJson
+from job_runners.client.refusals import refusal, retry_after
 from job_runners.client.signing import Access, Bearer, Signer
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
+    from job_runners.client.batch_models import Batch
+    from job_runners.client.models import Job
     from job_runners.client.stack_outputs import Outputs
 
-    class _Pollable(Protocol):
-        """A job or batch to wait for. The API suggests polling again in `retry_after` seconds."""
-
-        @property
-        def finished(self) -> bool: ...
-
-        @property
-        def retry_after(self) -> float | None: ...
-
-
 _T = TypeVar("_T")
-_Polled = TypeVar("_Polled", bound="_Pollable")
+_M = TypeVar("_M", bound=FromJson)
+_Polled = TypeVar("_Polled", bound="Job | Batch")
 _MAX_SILENCE = 300.0  # seconds without a response after which `wait` gives up
 _PAUSE = 5.0  # seconds between two polls in that time
 PAGE = 100  # the default page size of lists
@@ -137,7 +129,9 @@ class BaseClient:
         while True:
             query = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
             # Encode spaces as %20. With +, the signature would not match.
-            page = self._object(self._api.read(f"{path}?{urlencode(query, quote_via=quote)}"))
+            page = self._object(
+                self._api.call("GET", f"{path}?{urlencode(query, quote_via=quote)}")
+            )
             for item in page[name]:
                 yield parse(item)
             cursor = page.get(cursor_name)
@@ -181,6 +175,34 @@ class BaseClient:
                     raise timeout_error(state, timeout)
                 pause = min(pause, remaining)  # so that the last poll is at the timeout
             time.sleep(pause)
+
+    def _path(
+        self, kind: str, name: str | None, organization_id: str | None, suffix: str = ""
+    ) -> str:
+        """Return the path of an organization's objects of a kind, or of the one with this name."""
+        organization = organization_id or self._organization
+        query = ""
+        if organization:
+            query = f"?{urlencode({'organization_id': organization}, quote_via=quote)}"
+        return f"/{kind}{'' if name is None else f'/{part(name)}'}{suffix}{query}"
+
+    def _delete(self, path: str) -> None:
+        """Delete an object. Raises NotFound, unless an earlier attempt of this call deleted it."""
+        try:
+            self._api.call("DELETE", path)
+        except NotFound as error:
+            if not error.repeated:
+                raise
+
+    def _with_headers(self, model: type[_M], response: Response, **more: Any) -> _M:
+        """Return a job or a batch, with the values that the API sends in headers."""
+        replayed = response.headers.get("Idempotent-Replayed") == "true"
+        wait = retry_after(response)
+        value = self._object(response)
+        try:
+            return model.of(value, retry_after=wait, replayed=replayed, **more)
+        except (KeyError, TypeError, ValueError):
+            raise self._unexpected(response) from None
 
     def _object(self, response: Response) -> dict[str, Any]:
         value = response.json if response.data else None

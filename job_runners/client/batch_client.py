@@ -5,9 +5,7 @@ from typing import Any
 
 from job_runners.client.base_client import PAGE, BaseClient, part
 from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
-from job_runners.client.connections import Response
 from job_runners.client.errors import ApiError, NoAnswer
-from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
 
 
@@ -46,7 +44,7 @@ class BatchClient(BaseClient):
         }
         body = {name: value for name, value in fields.items() if value is not None}
         try:
-            batch = self._batch(self._api.call("POST", "/batches", body))
+            batch = self._with_headers(Batch, self._api.call("POST", "/batches", body))
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
@@ -54,7 +52,7 @@ class BatchClient(BaseClient):
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch, with the counts of its members. Raises NotFound."""
-        return self._batch(self._api.read(_path(batch_id)))
+        return self._with_headers(Batch, self._api.call("GET", _path(batch_id)))
 
     def batch_members(
         self, batch_id: str, *, status: str | None = None, page_size: int = PAGE
@@ -66,18 +64,9 @@ class BatchClient(BaseClient):
         parameters = {"limit": page_size, "status": status}
         return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
 
-    def cancel_batch(self, batch_id: str, *, members: bool = False) -> Batch:
-        """Cancel a batch, so that the job in `then` isn't dispatched. Its members continue.
-
-        With `members`, the open members are canceled too. The batch then has `cancel_requested`
-        True, and is canceled once all members have ended. Raises WrongState.
-        """
-        query = "?members=true" if members else ""
-        return self._batch(self._api.call("DELETE", f"{_path(batch_id)}{query}"))
-
     def groups(self, job_id: str) -> tuple[Group, ...]:
         """Return the groups of a job, with the counts of their members."""
-        body = self._object(self._api.read(f"/jobs/{part(job_id)}/groups"))
+        body = self._object(self._api.call("GET", f"/jobs/{part(job_id)}/groups"))
         return tuple(Group.of(group) for group in body["groups"])
 
     def wait_batch(
@@ -98,14 +87,6 @@ class BatchClient(BaseClient):
             if on_progress is not None:
                 on_progress(state)
         return state
-
-    def _batch(self, response: Response) -> Batch:
-        replayed = response.headers.get("Idempotent-Replayed") == "true"
-        value = self._object(response)
-        try:
-            return Batch.of(value, retry_after=retry_after(response), replayed=replayed)
-        except (KeyError, TypeError, ValueError):
-            raise self._unexpected(response) from None
 
 
 def _path(batch_id: str) -> str:

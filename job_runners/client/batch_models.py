@@ -1,8 +1,6 @@
 """The models of batches and groups that the client returns."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from job_runners.client.errors import JobRunnersError
 from job_runners.client.from_json import FromJson
@@ -28,7 +26,6 @@ class Group(FromJson, kw_only=True):
     existing: int
     progress: float
     as_of: datetime | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Batch(FromJson, kw_only=True):
@@ -58,7 +55,6 @@ class Batch(FromJson, kw_only=True):
     finished_at: datetime | None = None
     replayed: bool = False
     retry_after: float | None = field(default=None, compare=False)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def finished(self) -> bool:
@@ -80,7 +76,6 @@ class BatchMember(FromJson, kw_only=True):
     status: str
     error: JobError | None = None
     job: Job | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class BatchUnfinished(JobRunnersError, TimeoutError):

@@ -31,10 +31,6 @@ class Calls:
         """Close idle connections."""
         self._connections.close()
 
-    def read(self, path: str) -> Response:
-        """GET a path."""
-        return self.call("GET", path)
-
     def call(
         self,
         method: str,

@@ -13,16 +13,12 @@ from job_runners.client.base_client import PAGE, part, trace_headers
 from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Response
-from job_runners.client.error_group_client import ErrorGroupClient
-from job_runners.client.errors import ApiError, ConfigurationError, NoAnswer, NotFound
-from job_runners.client.models import Child, Job, JobTypes, JobUnfinished
+from job_runners.client.errors import ApiError, ConfigurationError, NoAnswer
+from job_runners.client.models import Child, Job, JobTypes, JobUnfinished, Timeline
+from job_runners.client.organization_client import OrganizationClient
 from job_runners.client.queue_client import QueueClient
-from job_runners.client.refusals import retry_after
 from job_runners.client.repeating import new_key
-from job_runners.client.schedule_client import ScheduleClient
 from job_runners.client.task_client import TaskClient
-from job_runners.client.timeline_models import Timeline
-from job_runners.client.webhook_client import WebhookClient
 
 
 class Client(
@@ -30,9 +26,7 @@ class Client(
     BatchClient,
     TaskClient,
     QueueClient,
-    ScheduleClient,
-    ErrorGroupClient,
-    WebhookClient,
+    OrganizationClient,
 ):
     """A client for the API of one stack.
 
@@ -120,7 +114,7 @@ class Client(
         If the job type is unique, the returned job may have existed before, as with `dispatch`.
         Raises NotFound.
         """
-        path = self._schedule_path(name, organization_id, "/run")
+        path = self._path("schedules", name, organization_id, "/run")
         return self._dispatch_with_key(path, None, idempotency_key, None)
 
     def upload(
@@ -150,16 +144,21 @@ class Client(
                 "The client doesn't know the bucket, because it has only the API's URL.",
                 "Use Client(url=..., bucket=...) with the stack's output BucketName.",
             )
-        bucket = self._bucket or self._stack_outputs().bucket_name
-        region = self._region or region_for(self._url)
-        uploads.Uploads(bucket, region, self._credentials, self._timeout).put(source, key)
+        uploads.put(
+            source,
+            key,
+            bucket=self._bucket or self._stack_outputs().bucket_name,
+            region=self._region or region_for(self._url),
+            credentials=self._credentials,
+            timeout=self._timeout,
+        )
         return key
 
     # --- read -------------------------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job:
         """Return a job with its payload, result and errors. Raises NotFound."""
-        return self._job(self._api.read(_path(job_id)))
+        return self._job(self._api.call("GET", _path(job_id)))
 
     def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
         """Return the job that was dispatched with a key, without payload and result.
@@ -214,11 +213,11 @@ class Client(
     def timeline(self, job: Job | str) -> Timeline:
         """Return what a job did and waited for, and what callers did with it, with the times."""
         job_id = job if isinstance(job, str) else job.id
-        return Timeline.of(self._object(self._api.read(f"{_path(job_id)}/timeline")))
+        return Timeline.of(self._object(self._api.call("GET", f"{_path(job_id)}/timeline")))
 
     def job_types(self) -> JobTypes:
         """Return the job types and tasks of the stack, with the schemas of their payloads."""
-        return JobTypes.of(self._object(self._api.read("/job-types")))
+        return JobTypes.of(self._object(self._api.call("GET", "/job-types")))
 
     def wait(
         self,
@@ -276,11 +275,7 @@ class Client(
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job, its payload, result and files. Raises WrongState, NotFound."""
-        try:
-            self._api.call("DELETE", _path(job_id))
-        except NotFound as error:
-            if not error.repeated:  # otherwise, an earlier attempt of this call has deleted it
-                raise
+        self._delete(_path(job_id))
 
     # --- internal ---------------------------------------------------------------------------------
 
@@ -293,12 +288,16 @@ class Client(
     ) -> Job:
         """Dispatch with this idempotency key, or with a new one."""
         key = idempotency_key or new_key()
-        headers = {"Idempotency-Key": _header_value(key)}
-        if not key.isascii():
-            if body is None or "from_step" in body:
-                raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
-            body, headers = {**body, "idempotency_key": key}, {}
-        headers |= trace_headers(traceparent)
+        headers = trace_headers(traceparent)
+        if key.isascii() and key == key.strip():
+            headers["Idempotency-Key"] = key
+        elif path == "/jobs":
+            body = {**(body or {}), "idempotency_key": key}
+        else:
+            raise ValueError(
+                "The idempotency key of a rerun or of run_schedule must be ASCII, without spaces "
+                "around it."
+            )
         try:
             job = self._job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
@@ -306,34 +305,12 @@ class Client(
             raise
         # With a new key, an existing job was dispatched by an earlier attempt of this call. For the
         # caller, that isn't a replay.
-        return job if idempotency_key else _not_replayed(job)
+        return job if idempotency_key else job.__replace__(replayed=False)
 
     def _job(self, response: Response) -> Job:
-        replayed = response.headers.get("Idempotent-Replayed") == "true"
         outcome = response.headers.get("Unique-Outcome")
-        value = self._object(response)
-        try:
-            return Job.of(
-                value,
-                retry_after=retry_after(response),
-                replayed=replayed,
-                unique_outcome=outcome,
-            )
-        except (KeyError, TypeError, ValueError):
-            raise self._unexpected(response) from None
-
-
-def _not_replayed(job: Job) -> Job:
-    return job.__replace__(replayed=False) if job.replayed else job
+        return self._with_headers(Job, response, unique_outcome=outcome)
 
 
 def _path(job_id: str) -> str:
     return f"/jobs/{part(job_id)}"
-
-
-def _header_value(key: str) -> str:
-    """Return a key as a header's value, quoted (RFC 9651) if it can't be sent unchanged."""
-    if key == key.strip() and not key.startswith('"'):
-        return key
-    escaped = key.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'

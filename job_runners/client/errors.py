@@ -142,10 +142,9 @@ class Conflict(ApiError):
 
 class _ConflictWithJob(Conflict):
     @property
-    def job_id(self) -> str | None:
-        """The id of the conflicting job. None if the API is too old to return it."""
-        job_id: str | None = self.body.get("job_id")
-        return job_id
+    def job_id(self) -> str:
+        """The id of the conflicting job."""
+        return str(self.body["job_id"])
 
 
 class IdempotencyConflict(_ConflictWithJob, of="idempotency-conflict"):

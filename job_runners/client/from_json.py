@@ -5,15 +5,17 @@ from datetime import datetime
 from types import NoneType
 from typing import Any, Self
 
-from job_runners.values import REQUIRED, Value
+from job_runners.values import REQUIRED, Value, field
 
 
-class FromJson(Value):
+class FromJson(Value, kw_only=True):
     """The base class of the models that the client returns.
 
-    A field that an older API lacks has its default. A field that this version doesn't know is only
+    A field that the API leaves out has its default. A field that this version doesn't know is only
     in `raw`, which is the API's JSON.
     """
+
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, value: Mapping[str, Any], **more: Any) -> Self:
@@ -21,13 +23,11 @@ class FromJson(Value):
 
         Raises KeyError if a required field is missing.
         """
-        fields = dict(more)
+        fields = {"raw": value, **more}
         for name, own_field in cls.__own_fields__.items():
             if name in fields:
                 continue
-            if name == "raw":
-                fields[name] = value
-            elif value.get(name) is not None:
+            if value.get(name) is not None:
                 fields[name] = _parse(own_field.type, value[name])
             elif own_field.default is REQUIRED:
                 fields[name] = value[name]

@@ -1,4 +1,4 @@
-"""The models of jobs, tasks and pauses that the client returns."""
+"""The models of jobs, their timelines, tasks and pauses that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -75,7 +75,6 @@ class Job(FromJson, kw_only=True):
     job that `get` or `wait` returned.
     - `worker` is the job's worker class. None is the default worker.
     - `retry_after` is the number of seconds after which to poll again.
-    - `raw` is the API's JSON.
     - `replayed` is True if a dispatch found the job with the same idempotency key.
     - `unique_outcome` is set if a dispatch of a unique type found another job for the same work:
     `returned` (this is that job, unchanged), `replaced` (this is that job, with the new payload and
@@ -123,7 +122,6 @@ class Job(FromJson, kw_only=True):
     worker: str | None = None
     unique_outcome: str | None = None
     retry_after: float | None = field(default=None, compare=False)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def message(self) -> str | None:
@@ -198,7 +196,6 @@ class Child(FromJson):
     id: str
     job: Job | None
     group: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class FailedTask(FromJson):
@@ -219,7 +216,6 @@ class FailedTask(FromJson):
     redriven_at: datetime | None = None
     redriven_as: str | None = None
     worker: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, value: Mapping[str, Any], **more: Any) -> Self:
@@ -243,7 +239,6 @@ class Pause(FromJson):
     more_waiting: bool = False
     oldest_waiting_since: datetime | None = None
     oldest_queued_at: datetime | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class JobTypes(FromJson):
@@ -255,4 +250,59 @@ class JobTypes(FromJson):
 
     jobs: tuple[Mapping[str, Any], ...]
     tasks: tuple[Mapping[str, Any], ...]
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class TimelineRecord(FromJson, kw_only=True):
+    """An invocation, step, wait or child of a job, with its times.
+
+    - `kind` is `invocation`, `step`, `sleep`, `signal`, `group` or `child`.
+    - `name` is the name of the step, wait, signal or group, or the key of the child. For a failed
+    invocation, it is the step that raised the error. Callers with the role viewer get no names.
+    - `claim` is the number of the invocation, or of the invocation in which the record began. A
+    worker starts each invocation with a claim.
+    - `run` is 1 until the job is retried manually, and one higher after each such retry.
+    - `ready_at` is when a worker could have begun the invocation.
+    - `error` is the class name of the error of a failed invocation.
+    - `by` is the caller that sent the signal.
+    - `id` is the child's id.
+    - `ended_at` and `outcome` are None until the record has ended.
+    """
+
+    kind: str
+    began_at: datetime
+    name: str | None = None
+    claim: int | None = None
+    attempt: int | None = None
+    run: int | None = None
+    ready_at: datetime | None = None
+    until: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    error: str | None = None
+    by: str | None = None
+    id: str | None = None
+
+
+class Act(FromJson):
+    """An act of a caller: `what` is `dispatched`, `replaced`, `canceled` or `retried`.
+
+    `rerun_of` is the id of the finished job from whose step a dispatched job continues.
+    """
+
+    at: datetime
+    what: str
+    by: str | None = None
+    rerun_of: str | None = None
+
+
+class Timeline(FromJson):
+    """The timeline of a job: its `records` and the `acts` of callers, in chronological order.
+
+    `gaps` are the numbers of claims whose invocations weren't recorded. `complete` is False if the
+    job has more records than a response can have.
+    """
+
+    records: tuple[TimelineRecord, ...]
+    acts: tuple[Act, ...]
+    gaps: tuple[int, ...] = ()
+    complete: bool = True

@@ -24,7 +24,7 @@ class QueueClient(BaseClient):
 
         For all keys, use `concurrency_keys`. Raises NotFound.
         """
-        return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
+        return Queue.of(self._object(self._api.call("GET", f"/queues/{part(name)}")))
 
     def concurrency_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[ConcurrencyKey]:
         """Yield the keys of a queue that are in use, with slot holders and waiting jobs."""
@@ -38,7 +38,7 @@ class QueueClient(BaseClient):
         Without an organization, services get the counts of all.
         """
         query = f"?{urlencode({'organization_id': organization_id})}" if organization_id else ""
-        return Backlog.of(self._object(self._api.read(f"/backlog{query}")))
+        return Backlog.of(self._object(self._api.call("GET", f"/backlog{query}")))
 
     def limit_queue(
         self,
@@ -67,11 +67,11 @@ class QueueClient(BaseClient):
 
     def place(self, job_id: str) -> Place:
         """Return a waiting job's position, and the reason for its wait. Raises NotFound."""
-        return Place.of(self._object(self._api.read(f"/jobs/{part(job_id)}/place")))
+        return Place.of(self._object(self._api.call("GET", f"/jobs/{part(job_id)}/place")))
 
     def paused(self) -> tuple[Pause, ...]:
         """Return the paused job types and queues."""
-        pauses = self._object(self._api.read("/paused"))["paused"]
+        pauses = self._object(self._api.call("GET", "/paused"))["paused"]
         return tuple(Pause.of(pause) for pause in pauses)
 
     def pause(self, kind: str, name: str) -> Pause:

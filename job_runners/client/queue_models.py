@@ -1,12 +1,9 @@
 """The models of queues that the client returns."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from job_runners.client.from_json import FromJson
 from job_runners.client.models import Pause, WaitsFor
-from job_runners.values import field
 
 
 class Rate(FromJson):
@@ -55,7 +52,6 @@ class ConcurrencyKey(FromJson):
     oldest_waiting_id: str | None = None
     last_started_at: datetime | None = None
     next_start_at: datetime | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Queue(FromJson):
@@ -71,7 +67,6 @@ class Queue(FromJson):
     changed_by: str | None = None
     paused: Pause | None = None
     keys: tuple[ConcurrencyKey, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class QueueBacklog(FromJson):
@@ -95,7 +90,6 @@ class Backlog(FromJson):
 
     jobs: tuple[QueueBacklog, ...]
     more: bool
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Place(FromJson):
@@ -110,4 +104,3 @@ class Place(FromJson):
     ahead: int | None
     more_ahead: bool = False
     of_organization: bool = False
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -53,22 +53,12 @@ def problem_of(response: Response) -> dict[str, Any]:
 def retry_after(response: Response) -> float | None:
     """Return the seconds to wait that the header Retry-After asks for, at most a day.
 
-    The header has a number or a time. The limit is needed because `time.sleep` refuses very large
-    numbers.
+    The limit is needed because `time.sleep` refuses very large numbers.
     """
-    value = response.headers.get("Retry-After")
-    if not value:
+    value = response.headers.get("Retry-After", "")
+    if not (value.isascii() and value.isdecimal()):
         return None
-    if value.isascii() and value.isdecimal():
-        return min(float(value), _MAX_WAIT)
-    import time
-    from email.utils import parsedate_to_datetime
-
-    try:
-        wait = parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, OverflowError):  # OverflowError for a year with too many digits
-        return None
-    return min(max(0.0, wait), _MAX_WAIT)
+    return min(float(value), _MAX_WAIT)
 
 
 def refusal(url: str, response: Response, *, with_token: bool) -> ApiError:

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from job_runners.client.credentials import Credentials
@@ -15,24 +14,8 @@ _UNSIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trac
 _PORTS = {"https": 443, "http": 80}
 
 
-class Access(Protocol):
-    """A way to authorize calls."""
-
-    @property
-    def uses_token(self) -> bool:
-        """Whether calls have a token. Otherwise they are signed."""
-
-    def headers(
-        self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Return the call's headers with its authorization."""
-
-    def renew(self) -> bool:
-        """Forget the refused credentials. Return whether others are available."""
-
-
 class Signer:
-    """Signs calls to HTTP APIs in one region."""
+    """A way to authorize calls: sign them for HTTP APIs in one region."""
 
     uses_token = False
 
@@ -59,7 +42,8 @@ class Signer:
 
 
 class Bearer:
-    """Adds a bearer token. If the token is a function, the client calls it before each request."""
+    """A way to authorize calls: add a bearer token. If the token is a function, the client calls it
+    before each request."""
 
     uses_token = True
 
@@ -81,6 +65,9 @@ class Bearer:
     def renew(self) -> bool:
         """Return whether the function now returns a token other than the refused one."""
         return not isinstance(self._token, str) and self._token() != self._last
+
+
+Access = Signer | Bearer
 
 
 def sign(

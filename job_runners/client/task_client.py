@@ -24,8 +24,8 @@ class TaskClient(BaseClient):
 
         A task may be lost or delivered twice. If that matters, dispatch a job. The call is repeated
         only if the task was certainly not sent. If that is unknown, OutcomeUnknown is raised: if
-        you send the task again, it may run twice. If the API is too old to return an id, the result
-        is None.
+        you send the task again, it may run twice. The result is None if the stack's own runner
+        gives tasks no id.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
         response = self._api.call_once(

@@ -26,55 +26,51 @@ _INVALID = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
 _CHUNK = 1024 * 1024
 
 
-class Uploads:
-    """Uploads files to the bucket of a stack. It waits `timeout` seconds without any progress."""
+def put(
+    source: "str | os.PathLike[str] | bytes",
+    key: str,
+    *,
+    bucket: str,
+    region: str,
+    credentials: Callable[[], Credentials],
+    timeout: float,
+) -> None:
+    """Upload a file or bytes under a key, and replace an existing object.
 
-    def __init__(
-        self, bucket: str, region: str, credentials: Callable[[], Credentials], timeout: float
-    ) -> None:
-        self._bucket = bucket
-        self._region = region
-        self._credentials = credentials
-        self._timeout = timeout
+    An upload may take any time, but `timeout` seconds without progress are an error. Raises
+    UploadRefused, NoAnswer, and OSError for a file that can't be read.
+    """
 
-    def put(self, source: "str | os.PathLike[str] | bytes", key: str) -> None:
-        """Upload a file or bytes under a key, and replace an existing object.
+    def open_file() -> BinaryIO:
+        return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: PTH123
 
-        Raises UploadRefused, NoAnswer, and OSError for a file that can't be read.
-        """
-        if isinstance(source, bytes):
-            self._put(lambda: io.BytesIO(source), key)
-        else:
-            path = source
-            self._put(lambda: open(path, "rb"), key)  # noqa: PTH123,SIM115 - the caller closes it
+    digest, size = _measure(open_file)
+    if size > _MAX_SIZE:
+        raise UploadRefused(
+            f"The file has {size:,} bytes. The limit of one upload is {_MAX_SIZE:,}.",
+            "Upload it in parts with aws s3 cp.",
+            status=0,
+            code="EntityTooLarge",
+        )
+    url = _url(bucket, region, key)
+    plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
 
-    def _put(self, open_file: Callable[[], BinaryIO], key: str) -> None:
-        digest, size = _measure(open_file)
-        if size > _MAX_SIZE:
-            raise UploadRefused(
-                f"The file has {size:,} bytes. The limit of one upload is {_MAX_SIZE:,}.",
-                "Upload it in parts with aws s3 cp.",
-                status=0,
-                code="EntityTooLarge",
-            )
-        url = self._url(key)
-        plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
+    def send() -> Response:
+        headers = sign("PUT", url, plain, digest, credentials(), region, "s3")
+        return connections.send("PUT", url, open_file, headers)
 
-        def send() -> Response:
-            headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
-            return connections.send("PUT", url, open_file, headers)
+    with Connections(url, timeout) as connections:
+        response = repeated(send, lambda response: response.status >= 500, _MAX_TRIES)
+    if response.status != 200:
+        raise _refusal(bucket, key, response)
 
-        with Connections(url, self._timeout) as connections:
-            response = repeated(send, lambda response: response.status >= 500, _MAX_TRIES)
-        if response.status != 200:
-            raise _refusal(self._bucket, key, response)
 
-    def _url(self, key: str) -> str:
-        endpoint_url, is_local = endpoint("s3", self._region)
-        path = quote(key, safe="/~")
-        if is_local or "." in self._bucket:  # S3's certificate doesn't cover names with a dot
-            return f"{endpoint_url}/{self._bucket}/{path}"
-        return f"https://{self._bucket}.{endpoint_url.removeprefix('https://')}/{path}"
+def _url(bucket: str, region: str, key: str) -> str:
+    endpoint_url, is_local = endpoint("s3", region)
+    path = quote(key, safe="/~")
+    if is_local or "." in bucket:  # S3's certificate doesn't cover names with a dot
+        return f"{endpoint_url}/{bucket}/{path}"
+    return f"https://{bucket}.{endpoint_url.removeprefix('https://')}/{path}"
 
 
 def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:

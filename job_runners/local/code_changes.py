@@ -14,7 +14,7 @@ from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
 from job_runners.building.function_files import SHIPPED
 from job_runners.cli.local_aws import OUTDATED_FILE
 from job_runners.local.function_pools import BrokenCode
-from job_runners.places import CODE, COMMAND, IS_INSTALLED, ROOT, relative_path
+from job_runners.places import CODE, COMMAND, ROOT, UPGRADED_FILE, relative_path
 
 _CHECK_SECONDS = 0.1
 _MAX_NAMES = 3
@@ -37,7 +37,7 @@ def code_files() -> FileStates:
     """Return the files whose changes reload the code."""
     app = find_app_folder()
     paths = [*app.sources.values(), app.lock] if app else []
-    if not IS_INSTALLED:
+    if UPGRADED_FILE is None:
         paths += [CODE / name for name in SHIPPED]
     states: FileStates = {}
     for path in paths:
@@ -166,7 +166,7 @@ class CodeChanges:
 
     @property
     def _is_upgraded(self) -> bool:
-        return IS_INSTALLED and CODE / "job_runners" / "__init__.py" in self._reported_changes
+        return UPGRADED_FILE in self._reported_changes
 
     def _restart_hint(self) -> str:
         if self._is_upgraded:

@@ -12,7 +12,7 @@ from typing import Any
 from job_runners.aws.errors import retry_on_conflict
 from job_runners.errors import DoNotRetry, RerunRefused
 from job_runners.store import acts, answer_links, blobs, groups, past, signals, steps
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import JobRequest
 from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
@@ -79,7 +79,7 @@ def _why_not_from(source: JobRequest, name: str) -> str:
     for kind, what in _OTHER_KINDS.items():
         if name in names.get(kind, ()):
             return f"{name!r} is {what}, and only a step can be named"
-    if source.status is not Status.SUCCEEDED and (source.error or {}).get("step") == name:
+    if (source.error or {}).get("step") == name:  # a job that succeeded has no error
         return f"its step {name!r} failed. To continue with this step, retry the job instead"
     step_names = names.get("step", [])[:_MAX_COMPARED]
     nearest = get_close_matches(name.removeprefix("step "), step_names, n=1)

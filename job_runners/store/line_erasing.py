@@ -24,9 +24,7 @@ def erase(organization_id: str, queue_name: str, key: str, organization_key: str
         changed = sum(_clear_unless_held(item, delete=True) for item in items)
         UsedKey(partition_of_queue(queue_name), key).delete()
         return changed
-    items_with_name = [
-        item for item in items if organization_id in (item.organization_id, item.group)
-    ]
+    items_with_name = [item for item in items if item.organization_id == organization_id]
     return sum(_clear_unless_held(item, delete=False) for item in items_with_name)
 
 

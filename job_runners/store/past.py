@@ -92,9 +92,8 @@ def merge(invocations: Iterable[PastInvocation]) -> list[PastInvocation]:
 def _pack(job: JobRequest, outcome: Outcome) -> bytes:
     """Return the entry of the current invocation, which ends now."""
     began_at: Any = job.started_at
-    ended_at = clock.now()
-    if outcome is Outcome.LOST and job.updated_at is not None:
-        ended_at = job.updated_at  # the last sign of life
+    last_sign_of_life: Any = job.updated_at
+    ended_at = last_sign_of_life if outcome is Outcome.LOST else clock.now()
     waited = min(began_at - min(job.could_run_at, began_at), _MAX_32_BITS)
     return _ENTRY.pack(
         job.claims,

@@ -10,6 +10,8 @@ from job_runners import runners
 from job_runners.engine.control import caller_actions, signaling
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
+from job_runners.errors import InternalJobType as InternalJobType  # tests import it from here
+from job_runners.errors import InvalidPayload as InvalidPayload
 from job_runners.errors import JobNotFound
 from job_runners.runners.base import JobData
 from job_runners.store import failed_tasks, queries
@@ -54,7 +56,7 @@ class InlineRunner:
         """Save a job and return it, without running it. `fields` are those of JobData, such as
         queue_name.
 
-        Raises UnknownJobType, InvalidPayload and pydantic's ValidationError.
+        Raises UnknownJobType, InternalJobType, InvalidPayload and pydantic's ValidationError.
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         return SavedJob.of(runners.dispatch_job(data))

@@ -95,6 +95,11 @@ def test_a_build_with_a_dependency_named_like_ours_fails(
         data.mkdir(parents=True)
         (data / "endpoints.json").write_text('{"partitions": []}')
         (made / name).mkdir()
+        (made / name / "x.py").touch()
+        metadata = made / "acme_words-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Name: acme-words\n\n")
+        (metadata / "RECORD").write_text(f"{name}/x.py,,\n")
 
     monkeypatch.setattr(job_runners.building.build, "CACHE", tmp_path)
     monkeypatch.setattr(job_runners.building.build, "_install", install)
@@ -102,7 +107,7 @@ def test_a_build_with_a_dependency_named_like_ours_fails(
     if not whose:
         assert _dependencies(Target.this_machine(), app).exists()
         return
-    said = rf"has a module {Path(name).stem}\. So has {whose}"
+    said = rf"The package acme-words in .* has a module {Path(name).stem}\. So has {whose}"
     with pytest.raises(UnusableAppFolder, match=said):
         build(Target.this_machine(), tmp_path / "tree", app)
 

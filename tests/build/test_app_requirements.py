@@ -131,6 +131,32 @@ def test_a_lock_of_pip_is_read_if_requirements_txt_names_another_file(tmp_path: 
     assert project_pins(of_pip(tmp_path, "-r base.txt\n", pins)) == pins
 
 
+def test_a_lock_of_pip_may_lack_what_another_system_needs(tmp_path: Path) -> None:
+    pins = f"acme-words==1.0 --hash=sha256:{'0' * 64}"
+    named = 'acme-words\ncolorama; sys_platform == "win32"\n'
+    assert project_pins(of_pip(tmp_path / "a", named, pins)) == pins  # as pip-compile writes it
+    named = 'six<2; python_version < "3.12"\nsix>=2; python_version >= "3.12"\n'
+    pins = "six==1.0 ; python_version < '3.12'\nsix==2.0 ; python_version >= '3.12'"
+    assert project_pins(of_pip(tmp_path / "b", named, pins)) == pins
+
+
+@pytest.mark.parametrize(
+    ("requirements", "lock", "said"),
+    [
+        ("six @ https://a:pw@b.test/six.whl\n", "x==1", "names six, and the lock has no such"),
+        ("iniconfig\n", "six==1.0", "names iniconfig, and the lock has no such package."),
+        ("six>=2 # new\n", "six==1.0 \\\n --hash=x", "names six>=2, and the lock has six==1.0."),
+    ],
+)
+def test_a_lock_of_pip_that_pins_something_else_is_refused(
+    tmp_path: Path, requirements: str, lock: str, said: str
+) -> None:
+    line = refused(of_pip(tmp_path, requirements, lock).path)
+    assert said in line
+    assert "requirements.lock is outdated: requirements.txt names" in line
+    assert "pw" not in line
+
+
 def test_a_lock_of_pip_that_is_missing_is_refused(tmp_path: Path) -> None:
     line = refused(of_pip(tmp_path, "iniconfig\n").path)
     assert "requirements.lock is missing, and requirements.txt has no hashes." in line

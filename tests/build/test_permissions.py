@@ -536,7 +536,7 @@ def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
     killed = stack.kill()
     stack.work()
     assert stack.api("GET", waiting).json["status"] == "waiting"
-    stack.settle(killed)  # and lets on who waits
+    stack.settle(killed)  # and admits who waits
     stack.work()
     assert stack.api("GET", waiting).json["status"] == "succeeded"
 
@@ -544,7 +544,7 @@ def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
     stack.kill()
     stack.work()
     time.advance(17 * 60)
-    stack.tick()  # rescues, and lets on who waits
+    stack.tick()  # rescues, and admits who waits
     stack.work()
     assert stack.api("GET", waiting).json["status"] == "succeeded"
     stack.api("DELETE", "/queues/narrow")

@@ -50,7 +50,7 @@ def test_a_list_goes_on_over_pages_until_it_has_enough(api: FakeApi) -> None:
 def test_filters_reach_the_api(api: FakeApi) -> None:
     path = "/jobs?organization_id=a%20b&limit=100&job_type=export_contacts&queue_name=q&search=x%3A"
     api.on("GET", path, 200, page())
-    known = {"name": "export_contacts", "queue_name": "q"}
+    known = {"name": "export_contacts", "queue_name": "q", "queues": ["q"]}
     api.on("GET", "/job-types", 200, {"jobs": [known], "tasks": []})
     words = ("--type", "export_contacts", "--queue", "q", "--search", "x:")
     done = jobs("list", *words, "--organization", "a b")
@@ -137,7 +137,7 @@ def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) ->
     api.on("GET", f"/jobs/{ID}", 200, running)
     shown = jobs("show", ID).stdout
     assert shown.index("Refused: full") < shown.index("Timeout: slow\ufffd")
-    assert "attempt 2, 2026-11-24 " in shown
+    assert "attempt 2, 2026-11-24T12:05" in shown
     assert OTHER in shown
     assert "manual retry" not in shown
 
@@ -364,7 +364,11 @@ TYPES = {
             "name": "import_contacts",
             "description": "Write the contacts. Twice does no harm.",
             "queue_name": "default",
+            "queues": ["default"],
             "retry": {"max_attempts": 5},
+            "internal": False,
+            "unique": None,
+            "worker": None,
             "payload_schema": {
                 "properties": {
                     "key": {"type": "string", "description": "The file."},
@@ -474,9 +478,8 @@ def test_the_rule_of_a_type_that_is_unique_is_said_in_words(
     assert told["unique"] == RULE | changes
 
 
-@pytest.mark.parametrize("rule", [{}, {"unique": None}])
-def test_of_a_type_that_is_not_unique_nothing_is_said(api: FakeApi, rule: dict[str, Any]) -> None:
-    api.on("GET", "/job-types", 200, {"jobs": [TYPES["jobs"][0] | rule], "tasks": []})
+def test_of_a_type_that_is_not_unique_nothing_is_said(api: FakeApi) -> None:
+    api.on("GET", "/job-types", 200, TYPES)
     shown = jobs("types", "import_contacts").stdout
     assert shown.splitlines()[-1] == "queue default, up to 5 attempts"
 

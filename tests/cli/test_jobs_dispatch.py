@@ -101,53 +101,16 @@ def test_a_job_that_was_there_already_is_said_to_be(api: FakeApi) -> None:
     assert "was dispatched before" in done.stderr
 
 
-AT_NOON = {"updated_at": "2099-11-24T12:00:00.000Z"}
-
-
-@pytest.mark.parametrize(
-    ("words", "run_at", "time"),
-    [
-        (["--delay", "1h"], "2099-11-24T12:10:00.000Z", "at 2099-11-24"),
-        (["--delay", "1h", "--watch"], "2099-11-24T12:10:00.000Z", "at 2099-11-24"),
-        (["--delay", "1h"], None, "now"),
-        (["--run-at", "2099-11-24T13:00:00Z"], "2099-11-24T12:10:00.000Z", "at 2099-11-24"),
-    ],
-)
-def test_a_time_that_its_rule_has_cut_is_said(
-    api: FakeApi, words: list[str], run_at: str | None, time: str
+@pytest.mark.parametrize("outcome", ["replaced", None])
+def test_a_job_that_starts_later_says_when_even_if_its_rule_has_cut_the_time(
+    api: FakeApi, outcome: str | None
 ) -> None:
-    cut = job("scheduled", run_at=run_at, **AT_NOON)
-    api.on("POST", "/jobs", 202, cut, Unique_Outcome="replaced")
-    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    headers = {"Unique_Outcome": outcome} if outcome else {}
+    cut = job("scheduled", run_at="2099-11-24T12:10:00.000Z")
+    api.on("POST", "/jobs", 202, cut, **headers)
     jobs("dispatch", "import_contacts")  # the answer before it
-    said = jobs("dispatch", "import_contacts", *words).stderr
-    assert f"The job starts {time}" in said
-    assert "earlier than requested: its rule postpones it no further" in said
-    assert "(job-runners types import_contacts)" in said
-
-
-@pytest.mark.parametrize(
-    ("words", "run_at", "headers"),
-    [
-        ([], None, {"Unique_Outcome": "replaced"}),
-        (["--delay", "1h"], "2099-11-24T12:59:58.500Z", {"Unique_Outcome": "replaced"}),
-        (["--run-at", "2099-11-24T13:00Z"], "2099-11-24T13:00Z", {"Unique_Outcome": "replaced"}),
-        (["--run-at", "2026-11-24T13:00Z"], None, {"Unique_Outcome": "replaced"}),
-        (["--delay", "1h"], None, {"Unique_Outcome": "returned"}),
-        (["--delay", "1h"], "2099-11-24T13:00:00.000Z", {}),
-        (
-            ["--delay", "1h", "--idempotency-key", "k"],
-            "2099-11-24T12:10:00.000Z",
-            {"Unique_Outcome": "replaced", "Idempotent_Replayed": "true"},
-        ),
-    ],
-)
-def test_of_a_time_that_holds_nothing_is_said(
-    api: FakeApi, words: list[str], run_at: str | None, headers: dict[str, str]
-) -> None:
-    api.on("POST", "/jobs", 202, job("scheduled", run_at=run_at, **AT_NOON), **headers)
-    jobs("dispatch", "import_contacts")  # the answer before it
-    assert "Its time" not in jobs("dispatch", "import_contacts", *words).stderr
+    said = jobs("dispatch", "import_contacts", "--delay", "1h").stderr
+    assert ", scheduled, starts at 2099-11-24 " in said
 
 
 def test_json_is_the_job_as_the_api_shows_it() -> None:

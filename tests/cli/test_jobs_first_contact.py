@@ -14,8 +14,8 @@ from jobs_command import FakeApi, job, jobs, problem
 LIST = "/jobs?organization_id=default&limit=100"
 TYPES = {
     "jobs": [
-        {"name": "import_contacts", "queue_name": "default"},
-        {"name": "export_contacts", "queue_name": "exports"},
+        {"name": "import_contacts", "queue_name": "default", "queues": ["default"]},
+        {"name": "export_contacts", "queue_name": "exports", "queues": ["exports"]},
     ],
     "tasks": [{"name": "send_message"}],
 }

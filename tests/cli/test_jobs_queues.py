@@ -207,7 +207,7 @@ def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
 
 # --- job-runners queues limit --------------------------------------------------------------------
 
-TYPES = {"jobs": [{"name": "x", "queue_name": "imports", "queues": []}], "tasks": []}
+TYPES = {"jobs": [{"name": "x", "queue_name": "imports", "queues": ["imports"]}], "tasks": []}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ TYPES = {"jobs": [{"name": "x", "queue_name": "imports", "queues": []}], "tasks"
 def test_a_queue_is_limited(api: FakeApi, words: list[str], body: dict[str, Any]) -> None:
     api.on("GET", "/queues/a%20b", 200, queue("a b"))
     api.on("PUT", "/queues/a%20b", 200, limits("a b"))
-    types = {"jobs": [{"name": "x", "queue_name": "a b", "queues": []}], "tasks": []}
+    types = {"jobs": [{"name": "x", "queue_name": "a b", "queues": ["a b"]}], "tasks": []}
     api.on("GET", "/job-types", 200, types)
     done = jobs("queues", "limit", "a b", *words)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -236,7 +236,7 @@ def test_a_queue_is_limited(api: FakeApi, words: list[str], body: dict[str, Any]
 def test_a_queue_that_no_job_type_is_in_is_said_and_limited_all_the_same(api: FakeApi) -> None:
     api.on("GET", "/queues/export", 200, queue("export"))
     api.on("PUT", "/queues/export", 200, limits("export"))
-    types = {"jobs": [{"name": "x", "queue_name": "exports", "queues": []}], "tasks": []}
+    types = {"jobs": [{"name": "x", "queue_name": "exports", "queues": ["exports"]}], "tasks": []}
     api.on("GET", "/job-types", 200, types)
     done = jobs("queues", "limit", "export", "--slots", "3")
     assert done.exit_code == 0

@@ -63,7 +63,6 @@ def test_schedules_in_a_pipe_are_a_line_each_with_tabs(api: FakeApi, words: list
         schedule("hides", declared=True),
         schedule("of the code", origin="code", declared=True),
         schedule("removed", origin="code", declared=False),
-        {**schedule("of an older API", origin="code"), "declared": None},
     ]
     api.on("GET", LISTED, 200, {"schedules": listed, "cursor": None})
     lines = [line.split("\t") for line in jobs(*words).stdout.splitlines()]
@@ -76,7 +75,6 @@ def test_schedules_in_a_pipe_are_a_line_each_with_tabs(api: FakeApi, words: list
         ["hides", *what, AT, "failed", coming, "", "api, overrides the code"],
         ["of the code", *what, AT, "failed", coming, "", "code"],
         ["removed", *what, AT, "failed", coming, "", "code of another version"],
-        ["of an older API", *what, AT, "failed", coming, "", "code"],
     ]
     assert json.loads(jobs(*words, "--json").stdout) == {"schedules": listed}
 
@@ -147,8 +145,6 @@ def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> 
     assert f"paused        {AT} by operator:ada\n" in text
     assert "last          no occurrences yet\n" in text
     assert "next          paused\n" in text
-    del declared["declared"]  # as an older API has it
-    assert jobs("schedules", "show", "nightly").stdout == text
 
 
 def test_one_that_hides_what_the_code_declares_says_so(api: FakeApi) -> None:

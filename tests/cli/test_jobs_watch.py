@@ -115,14 +115,13 @@ def test_a_job_that_is_tried_again_says_when_and_after_which_error(api: FakeApi)
         (("line", "imports", "acme"), "waits for its turn in queue imports, acme"),
         (("line", "imports"), "waits for its turn in queue imports"),  # as viewers are told
         (("job", OTHER), f"waits for the end of job {OTHER}"),
-        ((), "waits (run `job-runners pause` to see what is paused)"),  # an older API does not say
     ],
 )
 def test_a_job_that_waits_says_what_for(
     api: FakeApi, waits_for: tuple[str, ...], words: str
 ) -> None:
     found = dict(itertools.zip_longest(("kind", "name", "key"), waits_for))
-    waiting = job("waiting", **({"waits_for": found} if waits_for else {}))
+    waiting = job("waiting", waits_for=found)
     api.on(*view(), 200, waiting, Retry_After="0")
     api.on(*view(), 200, job("succeeded"))
     assert jobs("watch", ID).stdout.splitlines()[0].split(None, 4)[4] == words

@@ -262,13 +262,13 @@ def test_children_that_failed_come_first_with_their_errors(page: Page, dashboard
 def test_a_batch_is_canceled_with_its_members(page: Page, dashboard: str) -> None:
     waiting = {**JOB, "id": PARENT, "job_type": "batch", "status": "waiting", "error": None}
     answer(page, f"/jobs/{PARENT}", waiting)
-    asked = answer(page, f"/batches/{PARENT}", {}, status=202)
+    asked = answer(page, f"/jobs/{PARENT}/cancel", {}, status=202)
     page.goto(f"{dashboard}#/job/{PARENT}")
     page.get_by_role("button", name="Cancel with members").click()
     page.get_by_role("button", name="Cancel all").click()
     expect(page.get_by_text("Canceling the members")).to_be_visible()
     assert [(each.method, each.url.rpartition("?")[2]) for each in asked] == [
-        ("DELETE", "members=true")
+        ("POST", "members=true")
     ]
 
 

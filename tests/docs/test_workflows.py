@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -306,25 +307,40 @@ def test_workflows_read_and_only_three_jobs_may_do_more() -> None:
     assert not {"aws-access-key-id", "aws-secret-access-key"} & role.keys()
 
 
-def test_actions_are_pinned_to_commits_and_keep_no_credentials() -> None:
-    """A tag can be moved to other code; the comment says which one the commit had."""
-    used = [step for _, job in jobs() for step in steps(job) if "uses" in step]
-    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines()]
-    pinned = re.findall(r"uses: ([\w-]+/[\w-]+@[0-9a-f]{40}) # v\d+\.\d+\.\d+\b", "\n".join(lines))
-    assert [step["uses"] for step in used] == pinned
-    assert len({each.partition("@")[0] for each in pinned}) == len(set(pinned))
-    for step in used:
-        if step["uses"].startswith("actions/checkout@"):
-            assert step["with"]["persist-credentials"] == "false"
+@pytest.mark.parametrize(
+    ("name", "pattern", "new", "rule"),
+    [
+        ("test", "@[0-9a-f]{40} # v", "@v", "unpinned-uses"),  # a tag can be moved to other code
+        ("deploy", "persist-credentials: false", "fetch-depth: 1", "artipacked"),
+        # Other runs write the cache, and what it holds would run with the job's rights.
+        ("deploy", "python-version:", "cache: pip\n          python-version:", "cache-poisoning"),
+    ],
+)
+def test_lint_finds_an_unsafe_workflow(
+    tmp_path: Path, name: str, pattern: str, new: str, rule: str
+) -> None:
+    (command,) = re.findall(r"\(\.venv/bin/(zizmor .*) \.github\)", (ROOT / "Makefile").read_text())
+    program, *options = command.split()
+    folder = tmp_path / ".github/workflows"
+    folder.mkdir(parents=True)
+    for path in WORKFLOWS:
+        text = path.read_text()
+        if path.stem == name:
+            assert re.search(pattern, text)
+            text = re.sub(pattern, new, text, count=1)
+        (folder / path.name).write_text(text)
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *options, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert f"[{rule}]" in done.stdout
 
 
-def test_a_job_with_rights_restores_no_cache() -> None:
-    """Other runs write the cache, and what it holds would run with the job's rights."""
-    with_rights = [job for _, job in jobs() if "write" in job.get("permissions", {}).values()]
-    assert with_rights
-    for step in [step for job in with_rights for step in steps(job)]:
-        assert "cache" not in step.get("with", {})
-        assert not step.get("uses", "").startswith("actions/cache@")
+def test_the_workflow_of_a_project_restores_no_cache() -> None:
     assert "cache" not in (ROOT / "job_runners/building/project/deploy.yml.in").read_text()
 
 

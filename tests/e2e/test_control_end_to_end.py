@@ -1,4 +1,4 @@
-"""A job scheduled, canceled, retried, held back, replayed and deleted, on the local AWS."""
+"""A job scheduled, canceled, retried, held, replayed and deleted, on the local AWS."""
 
 import time
 import uuid

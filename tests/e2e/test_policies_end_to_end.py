@@ -105,7 +105,7 @@ def queues(enforcing: Enforcing) -> tuple[str, str]:
     return paused, limited
 
 
-def test_what_is_due_is_held_back_by_the_timer_and_let_go(
+def test_what_is_due_is_held_by_the_timer_and_let_go(
     enforcing: Enforcing, campaign: str, queues: tuple[str, str]
 ) -> None:
     queue, _ = queues

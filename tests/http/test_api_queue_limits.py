@@ -80,7 +80,7 @@ def test_a_queue_that_nobody_declares_can_be_limited(worker: FakeLambda, name: s
     assert got(path)["limits"] is None
 
 
-def test_a_raised_number_lets_on_who_waits(worker: FakeLambda) -> None:
+def test_a_raised_number_admits_who_waits(worker: FakeLambda) -> None:
     """At once, those of the first keys; the timer's sweep sees to the others."""
     ids = [dispatched("sample_slots") for _ in range(4)]
 
@@ -92,7 +92,7 @@ def test_a_raised_number_lets_on_who_waits(worker: FakeLambda) -> None:
     assert while_one_runs(worker, look) == ["running", "queued", "queued", "waiting"]
 
 
-def test_limits_that_are_reset_let_on_who_waits(worker: FakeLambda) -> None:
+def test_limits_that_are_reset_admit_who_waits(worker: FakeLambda) -> None:
     call("PUT", "/queues/nobodys", body={"slots": 1})
     ids = [dispatched("nobodys") for _ in range(3)]
 
@@ -179,7 +179,7 @@ def test_more_changed_limits_than_there_may_be_are_refused(monkeypatch: pytest.M
     assert call("PUT", "/queues/one", body={"slots": 2}).status == 200
 
 
-def test_a_runner_that_can_not_let_on_may_not_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runner_that_can_not_admit_may_not_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("job_runners.runners.sender", lambda: CANNOT_SEND)
     for method, body in (("PUT", {"slots": 1}), ("DELETE", None)):
         assert "a runner with send()" in call(method, "/queues/default", body=body).json["detail"]

@@ -211,6 +211,15 @@ def test_where_organisations_take_turns_the_place_is_among_its_own(worker: FakeL
     assert [each["of_organization"] for each in places] == [False, True, True]
 
 
+def test_where_organizations_take_turns_the_next_is_not_shown_as_the_oldest(
+    worker: FakeLambda,
+) -> None:
+    for whose in ("big", "big", "small"):
+        dispatched("sample_fair", whose)
+    (key,) = while_one_runs(worker, lambda: got("/queues/sample_fair"))["keys"]
+    assert (key["waiting"], key["oldest_waiting_id"]) == (2, None)
+
+
 @pytest.mark.parametrize("held_by", ["a line", "a pause"])
 def test_a_caller_of_one_organization_counts_none_of_others_ahead(
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch, held_by: str

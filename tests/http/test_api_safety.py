@@ -103,18 +103,12 @@ def test_the_percent_sign_that_the_local_aws_leaves_encoded_is_decoded() -> None
 # --- the key of a request -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("plain", "quoted"), [("may", '"may"'), ('a"b\\c', '"a\\"b\\\\c"'), ('""', '""'), ('"', '"')]
-)
-def test_a_key_is_the_same_with_and_without_the_quotes_of_the_draft(
-    plain: str, quoted: str
-) -> None:
+def test_a_key_is_the_same_in_the_header_and_in_the_body() -> None:
     body = {"job_type": "sample_once"}
-    first = call("POST", "/jobs", body=body, headers={"idempotency-key": plain})
-    second = call("POST", "/jobs", body=body, headers={"Idempotency-Key": quoted})
-    third = call("POST", "/jobs", body={**body, "idempotency_key": plain})
-    assert [each.status for each in (first, second, third)] == [202, 202, 202]
-    assert len({each.json["id"] for each in (first, second, third)}) == 1
+    first = call("POST", "/jobs", body=body, headers={"idempotency-key": '"may"'})
+    second = call("POST", "/jobs", body={**body, "idempotency_key": '"may"'})
+    assert [each.status for each in (first, second)] == [202, 202]
+    assert first.json["id"] == second.json["id"]
     assert second.headers["idempotent-replayed"] == "true"
 
 

@@ -59,7 +59,7 @@ def counts(batch: Answer) -> dict[str, int]:
 
 def cancel(batch: Answer, *, members: bool) -> Answer:
     query = "members=true" if members else ""
-    return call("DELETE", f"/batches/{batch.json['id']}", query=query)
+    return call("POST", f"/jobs/{batch.json['id']}/cancel", query=query)
 
 
 def deliver(worker: FakeLambda, number: int = 1) -> None:

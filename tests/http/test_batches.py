@@ -278,8 +278,8 @@ def test_a_canceled_batch_dispatches_no_last_job_and_its_members_go_on(
 ) -> None:
     batch = post(numbered(3), then=THEN)
     deliver_one(worker)
-    canceled = call("DELETE", f"/batches/{batch.json['id']}")
-    assert (canceled.status, canceled.json["state"]) == (200, "canceled")
+    canceled = call("POST", f"/jobs/{batch.json['id']}/cancel")
+    assert (canceled.status, canceled.json["status"]) == (200, "canceled")
     worker.deliver()
     assert counts(batch) == (3, 0, 3, 0, 0, 0)
     assert (batch_sample.ENDED, show(batch)["then_id"]) == ([], None)
@@ -290,16 +290,13 @@ def test_a_canceled_batch_dispatches_no_last_job_and_its_members_go_on(
     assert len(script.jobs_run) == 3
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("DELETE", "/batches/{}"), ("POST", "/jobs/{}/cancel")]
-)
-def test_a_batch_is_canceled_with_its_members(worker: FakeLambda, method: str, path: str) -> None:
+def test_a_batch_is_canceled_with_its_members(worker: FakeLambda) -> None:
     batch = post(numbered(3), then=THEN)
     deliver_one(worker)
     deliver_one(worker)
-    path = path.format(batch.json["id"])
-    assert call(method, path, query="members=yes").status == 400
-    canceled = call(method, path, query="members=true")
+    path = f"/jobs/{batch.json['id']}/cancel"
+    assert call("POST", path, query="members=yes").status == 400
+    canceled = call("POST", path, query="members=true")
     assert (canceled.status, show(batch)["state"]) == (200, "canceled")
     assert counts(batch) == (3, 0, 1, 0, 2, 0)
     (one, _) = show(batch, "/members", "status=canceled")["members"]
@@ -316,13 +313,13 @@ def test_a_batch_that_is_canceled_in_its_last_invocation_dispatches_no_last_job(
     count = gathering._count
 
     def cancel_first(*arguments: Any) -> Any:
-        path = f"/batches/{batch.json['id']}"
-        answers.append(call("DELETE", path, query="members=true"))
+        path = f"/jobs/{batch.json['id']}/cancel"
+        answers.append(call("POST", path, query="members=true"))
         return count(*arguments)
 
     monkeypatch.setattr(gathering, "_count", cancel_first)
     worker.deliver()
-    assert [(each.status, each.json["state"]) for each in answers] == [(202, "running")]
+    assert [(each.status, each.json["status"]) for each in answers] == [(202, "running")]
     assert show(batch)["state"] == "canceled"
     assert (counts(batch), batch_sample.ENDED) == ((2, 0, 2, 0, 0, 0), [])
 
@@ -335,7 +332,7 @@ def test_a_cancel_after_the_last_check_of_a_batch_comes_too_late(
     canceled: list[int] = []
 
     def dispatch_late(job: RunningJob, *arguments: Any, **options: Any) -> str:
-        answer = call("DELETE", f"/batches/{batch.json['id']}", query="members=true")
+        answer = call("POST", f"/jobs/{batch.json['id']}/cancel", query="members=true")
         canceled.append(answer.status)
         return dispatch(job, *arguments, **options)
 
@@ -611,7 +608,7 @@ def test_only_its_own_request_dispatches_a_batch(
 
 def test_the_members_of_a_batch_cannot_be_changed(worker: FakeLambda) -> None:
     batch = post(numbered(1))
-    call("DELETE", f"/batches/{batch.json['id']}")
+    call("POST", f"/jobs/{batch.json['id']}/cancel")
     payload = {"total": 1, "members": numbered(1)}
     refused = call("POST", f"/jobs/{batch.json['id']}/retry", body={"payload": payload})
     assert refused.status == 422
@@ -648,7 +645,6 @@ def test_a_job_of_another_type_is_no_batch(worker: FakeLambda) -> None:
     job = call("POST", "/jobs", body={"job_type": "sample_once"}).json
     for path in ("", "/members"):
         assert call("GET", f"/batches/{job['id']}{path}").status == 404
-    assert call("DELETE", f"/batches/{job['id']}").status == 404
 
 
 def test_a_quota_counts_all_members(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -747,7 +743,7 @@ def test_a_quota_does_not_count_a_batch_that_ends_while_it_counts(
 
     def cancel(**_: Any) -> None:
         events.unregister("before-call.dynamodb.BatchGetItem", cancel)
-        assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
+        assert call("POST", f"/jobs/{batch.json['id']}/cancel").status == 200
         catch_up()
 
     events.register("before-call.dynamodb.BatchGetItem", cancel)
@@ -777,7 +773,7 @@ def test_a_retried_batch_counts_its_members_again(
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
     forget()
     batch = post(numbered(90))
-    assert call("DELETE", f"/batches/{batch.json['id']}").status == 200
+    assert call("POST", f"/jobs/{batch.json['id']}/cancel").status == 200
     caches.forget_all()
     catch_up()  # a quota's counts may lag behind
     assert quota._cached_count("default#batches", quota._count_batches, 100) == 0

@@ -122,7 +122,7 @@ def a_batch(worker: FakeLambda, state: str) -> str:
     body = {"members": [{"job_type": "sample_once"}], "idempotency_key": uuid4().hex}
     job_id: str = call("POST", "/batches", body=body).json["id"]
     if state == "canceled":
-        call("DELETE", f"/batches/{job_id}")
+        call("POST", f"/jobs/{job_id}/cancel")
     elif state != "queued":
         worker.deliver()
     return job_id

@@ -262,6 +262,8 @@ def test_a_type_whose_jobs_replace_each_other_is_refused(
     script.job = lambda job, payload: job.step("one", lambda: 1)
     row = bench.run(bench.dispatch("unique_replace", payload={"text": "a"}))
     assert "unique" in refusal(row, "one")
+    row = bench.run(bench.dispatch("unique_return", payload={"text": "a"}))
+    assert rerun(row, "one").status == 202
 
 
 @pytest.mark.parametrize("late", ["approval", "no"])

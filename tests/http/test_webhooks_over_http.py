@@ -182,6 +182,8 @@ def test_a_delivery_that_was_not_accepted_goes_to_the_new_url_and_none_after_a_d
     catch_up()
     last, first = call("GET", "/jobs", query=ACME | {"job_type": "deliver_webhook"}).json["jobs"]
     assert first["status"] == last["status"] == "retryable"
+    answered = "webhook crm: the webhook at hooks.example.com answered 503"
+    assert first["error"]["message"].startswith(answered)
     ask("PUT", "/crm", WEBHOOK)
     retry_now(worker, first["id"])
     assert [webhook.url[-5:] for webhook, _ in posted] == ["/down", "/down", "-path"]

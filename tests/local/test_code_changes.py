@@ -98,7 +98,7 @@ def test_an_upgrade_under_a_run_asks_only_for_a_new_start(
     (installed / "job_runners").mkdir(parents=True)
     version = installed / "job_runners" / "__init__.py"
     version.write_text('__version__ = "1"\n')
-    monkeypatch.setattr(code_changes, "IS_INSTALLED", True)
+    monkeypatch.setattr(code_changes, "UPGRADED_FILE", version)
     monkeypatch.setattr(code_changes, "CODE", installed)
 
     def upgrade() -> None:

@@ -45,7 +45,7 @@ def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     assert "into a pause" in broken_promise(near=48)
 
 
-def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_notices_when_a_job_is_held_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = conditional_write.hold_actions
 
     def without(*how: Any) -> Any:

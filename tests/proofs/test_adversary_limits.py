@@ -80,7 +80,7 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
     assert "(retryable) holds slot" in noticed(near=7)
 
 
-def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_notices_when_a_failure_record_admits_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure_records, "settle_unknown", lambda *_, **__: None)
     assert "failures has left" in noticed(near=944)
 

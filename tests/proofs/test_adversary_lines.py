@@ -73,14 +73,14 @@ def admitted(history: ScriptedHistory) -> str:
 
 
 def admit_another(history: ScriptedHistory, holder: str, job_id: str) -> None:
-    """Have a job hold, and be let on since the slot's holder is canceled."""
+    """Have a job hold, and be admitted since the slot's holder is canceled."""
     history.run(job_id)
     history.cancel(holder)
     assert history.row(job_id).slot == 1
 
 
 def a_stale_claim(history: ScriptedHistory) -> None:
-    """Have a worker find slot 2 free for a job, which is held then, and let on with slot 1."""
+    """Have a worker find slot 2 free for a job, which is held then, and admitted with slot 1."""
     holder, job = admitted(history), history.dispatch()
     history.limit(2)
 
@@ -93,14 +93,14 @@ def a_stale_claim(history: ScriptedHistory) -> None:
 
 
 def a_stale_hold(history: ScriptedHistory) -> None:
-    """Have a worker find no room for a job, which is held by another then, and let on."""
+    """Have a worker find no room for a job, which is held by another then, and admitted."""
     holder, job = admitted(history), history.dispatch()
     with before(transitions, "hold_in_line", lambda: admit_another(history, holder, job)):
         history.run(job)
 
 
 def a_stale_cancel(history: ScriptedHistory) -> None:
-    """Have a job canceled by its owner, which is held just then, and let on."""
+    """Have a job canceled by its owner, which is held just then, and admitted."""
     holder, job = admitted(history), history.dispatch()
     with before(caller_transitions, "cancel", lambda: admit_another(history, holder, job)):
         history.cancel(job)
@@ -181,7 +181,7 @@ def any_free_slot(line: Line) -> LineItem | None:
 
 
 def look_once(pump: admission._AdmissionPass) -> None:
-    """Pump a line, and let on one at most."""
+    """Run an admission pass, and admit one at most."""
     pump._try_step()
 
 

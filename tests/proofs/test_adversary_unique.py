@@ -106,7 +106,7 @@ def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
     assert "was given another payload" in noticed(near=384)
 
 
-def test_it_notices_when_the_one_that_follows_is_not_let_on(
+def test_it_notices_when_the_one_that_follows_is_not_admitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uniqueness, "_read_follower", lambda record: None)

@@ -46,7 +46,7 @@ def test_the_worker_process_keeps_a_rate(still: Bench) -> None:
     assert [(start - began) // 1000 for start in starts] == [0, 5, 10, 15]
 
 
-def test_the_worker_process_lets_on_who_waits_for_a_slot(still: Bench) -> None:
+def test_the_worker_process_admits_who_waits_for_a_slot(still: Bench) -> None:
     """That somebody else holds: a process beside it."""
     limits.put("a", slots=1)
     rows: list[JobRequest] = []

@@ -78,6 +78,13 @@ def test_a_success_is_final_and_leaves_the_due_index() -> None:
     assert due_ids() == []
 
 
+def test_a_message_stays_until_the_job_gives_another_one() -> None:
+    job = claimed()
+    transitions.checkpoint(job, Checkpoint(None, 50, "half"))
+    row = transitions.succeed(stored(job), None, checkpoint=Checkpoint({"at": 2}, 60, None)).after
+    assert stored(row).result_message == "half"
+
+
 @pytest.mark.views
 def test_a_failure_is_found_through_the_failed_index() -> None:
     row = transitions.fail(claimed(), ERROR).after

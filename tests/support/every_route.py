@@ -108,7 +108,6 @@ EVERY_ROUTE = {
         reaching=((Asked("POST", "/batches", {**BATCH, "organization_id": "theirs"}), 403),),
     ),
     ("/batches/<job_id>", "GET"): _on_a_batch("GET", "", "viewer"),
-    ("/batches/<job_id>", "DELETE"): _on_a_batch("DELETE", "", "operator"),
     ("/batches/<job_id>/members", "GET"): _on_a_batch("GET", "/members", "viewer"),
     ("/jobs/<job_id>", "GET"): _on_a_job("GET", "", "viewer"),
     ("/jobs/<job_id>", "DELETE"): _on_a_job("DELETE", "", "operator"),

@@ -90,6 +90,7 @@ def job(status: str, **changes: Any) -> dict[str, Any]:
         "progress": 0,
         "result_message": None,
         "error": None,
+        "waits_for": None,
         "organization_id": "default",
         "queue_name": "default",
         "attempt": 1,

@@ -27,8 +27,8 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def record_queues(this: "Recorder") -> None:
     """Record what queues with limits store.
 
-    These are rows that hold a slot, wait in a line, were let on, are between two invocations or two
-    turns; slots and entries; limits that were changed; a wake-up that is on its way.
+    These are rows that hold a slot, wait in a line, were admitted, are between two invocations or
+    two turns; slots and entries; limits that were changed; a wake-up that is on its way.
     """
     line: dict[str, Any] = {"job_type": "released_line", "payload": {"to": 1}}
     _claim_in_line(this, this.dispatch("line_running", **line))
@@ -39,7 +39,7 @@ def record_queues(this: "Recorder") -> None:
     fair: dict[str, Any] = {"job_type": "released_fair", "payload": {"to": 1}}
     _claim_in_line(this, this.dispatch("fair_running", **fair))
     this.run(this.dispatch("fair_admitted", **fair))
-    this.now += clock.SECOND  # who waits longer is let on first
+    this.now += clock.SECOND  # who waits longer is admitted first
     this.run(this.dispatch("fair_waiting", **fair))
     changing_limits.set_limits("released_fair", slots=2, rate=None, max_waiting=100, send=this.send)
 

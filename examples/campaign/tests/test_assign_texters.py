@@ -20,9 +20,8 @@ from campaign_world import (
     statuses,
     texters,
 )
-from job_runners.errors import InvalidPayload
 from job_runners.testing.hostile import Hostile
-from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.job_runner import InlineRunner, InvalidPayload
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJob, SavedJobs, assert_failed, assert_succeeded
 

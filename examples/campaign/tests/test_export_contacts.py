@@ -6,10 +6,9 @@ import pytest
 
 from campaign import export_contacts
 from campaign_world import SPRING, Files, cell, contact, contacts_of, give, keep, put, rows_of
-from job_runners.errors import InvalidPayload
 from job_runners.testing.files import read_file, upload
 from job_runners.testing.hostile import Hostile
-from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.job_runner import InlineRunner, InvalidPayload
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_succeeded
 from job_runners.work import RunningJob

@@ -24,9 +24,8 @@ from campaign_world import (
     refusal,
     statuses,
 )
-from job_runners.errors import InternalJobType, InvalidPayload
 from job_runners.testing.hostile import Hostile, Report
-from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.job_runner import InlineRunner, InternalJobType, InvalidPayload
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_succeeded
 

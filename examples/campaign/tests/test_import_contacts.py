@@ -10,9 +10,8 @@ import pytest
 from campaign import contact_rows, import_state
 from campaign.columns import columns
 from campaign_world import ANN, HEADER, SPRING, cells, contacts_of, import_file, rows_of
-from job_runners.errors import InvalidPayload
 from job_runners.testing.files import read_file, upload
-from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.job_runner import InlineRunner, InvalidPayload
 from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
 from job_runners.work import RunningJob
 

@@ -13,8 +13,7 @@ from botocore.exceptions import (
 )
 
 from campaign_world import HEADER, Answer, Sns, accepted, import_file, raising, refusal, rows_of
-from job_runners.errors import InvalidPayload
-from job_runners.testing.job_runner import InlineRunner
+from job_runners.testing.job_runner import InlineRunner, InvalidPayload
 from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
 
 US, UK, FRENCH, CANADIAN = "+12125550123", "+447400123456", "+33612345678", "+16045550123"

@@ -6,11 +6,12 @@ answer.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from job_runners import runners
 from job_runners.api import body, problems
+from job_runners.api.access import Event
 from job_runners.api.errors import InvalidFields
 from job_runners.api.responses import Response, respond
 from job_runners.work import context
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 # The functions import the other modules that they need when they run, because few requests are
 # about links.
-
-Event = Mapping[str, Any]
 
 
 def get_answer(event: Event, token: str) -> Response:

@@ -1,22 +1,16 @@
-"""The endpoints of batches: dispatch one, show it and its members, cancel it."""
+"""The endpoints of batches: dispatch one, and show it and its members."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from job_runners import runners
 from job_runners.api import views
-from job_runners.api.access import Caller
-from job_runners.api.query import includes_members, members_query
+from job_runners.api.access import Caller, Event
+from job_runners.api.query import members_query
 from job_runners.api.responses import Response, respond
-from job_runners.api.routes import job_actions, jobs
-from job_runners.engine.control import caller_actions
+from job_runners.api.routes import jobs
 from job_runners.errors import InvalidCursor, JobNotFound
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import cursors
 from job_runners.store.job_request import JobRequest
-
-Event = Mapping[str, Any]
 
 _CURSOR_KIND = "b"  # so that cursors of other lists are refused
 
@@ -29,12 +23,8 @@ def dispatch_batch(event: Event, caller: Caller) -> Response:
     from job_runners.api import batch_views, batches
 
     accepted = batches.dispatch(event, caller)
-    row = accepted.row
-    path = event["requestContext"]["http"]["path"]
-    headers = {"Location": f"{path}/{row.id}", **views.retry_after_header(row)}
-    if views.is_repeated(accepted):
-        headers["Idempotent-Replayed"] = "true"
-    return respond(202, batch_views.batch_view(row), headers)
+    headers = views.accepted_headers(accepted, event["requestContext"]["http"]["path"])
+    return respond(202, batch_views.batch_view(accepted.row), headers)
 
 
 def get_batch(_event: Event, caller: Caller, job_id: str) -> Response:
@@ -60,22 +50,6 @@ def list_batch_members(event: Event, caller: Caller, job_id: str) -> Response:
     cursor = None if page.next is None else cursors.encode(_CURSOR_KIND, str(page.next))
     members = [batch_views.member_view(member) for member in page.members]
     return respond(200, {"members": members, "cursor": cursor})
-
-
-def cancel_batch(event: Event, caller: Caller, job_id: str) -> Response:
-    """Cancel a batch. Its last job is not dispatched. Its members go on, unless `members` is true:
-    then they are canceled, and the batch once all have ended. The status is 200 if the batch is
-    canceled, and 202 if that is still to come."""
-    from job_runners.api import batch_views
-
-    row = _find_batch(caller, job_id)
-    cancel = caller_actions.cancel
-    if includes_members(event):
-        cancel = caller_actions.cancel_with_members
-    with job_actions.not_found_if_deleted():
-        row = cancel(row, runners.sender())
-    status = 200 if row.status.finished else 202
-    return respond(status, batch_views.batch_view(row), views.retry_after_header(row))
 
 
 def _find_batch(caller: Caller, job_id: str) -> JobRequest:

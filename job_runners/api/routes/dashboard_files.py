@@ -3,9 +3,9 @@
 The functions import `job_runners.dashboard.files` when they run, because few requests need it.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from job_runners.api.access import Event
 from job_runners.api.errors import PathNotFound
 from job_runners.api.responses import Response
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from job_runners.dashboard.files import Asset
 
 
-def get_page(event: Mapping[str, Any]) -> Response:
+def get_page(event: Event) -> Response:
     """Return the dashboard's page."""
     from job_runners.dashboard import files
 
     return _response(event, files.page(), immutable=False)
 
 
-def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
+def get_asset(event: Event, version: str, name: str) -> Response:
     """Return the current version of a dashboard file, even if the path names another version.
     Raises PathNotFound."""
     from job_runners.dashboard import files
@@ -31,7 +31,7 @@ def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
     return _response(event, asset, immutable=version == files.version())
 
 
-def _response(event: Mapping[str, Any], asset: "Asset", *, immutable: bool) -> Response:
+def _response(event: Event, asset: "Asset", *, immutable: bool) -> Response:
     request_headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers: dict[str, Any] = dict(asset.headers(immutable=immutable))
     if asset.etag in request_headers.get("if-none-match", ""):

@@ -1,17 +1,12 @@
 """The endpoints of error groups."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from job_runners.api import setting_requests
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.json_schema import build_view
 from job_runners.api.query import organization_query
 from job_runners.api.responses import Response, respond
 from job_runners.engine.errors import ErrorGroupNotFound
 from job_runners.work import context
-
-Event = Mapping[str, Any]
 
 
 def list_error_groups(event: Event, caller: Caller) -> Response:

@@ -3,22 +3,18 @@
 A row is a job as the table stores it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from job_runners import names, runners
+from job_runners import runners
 from job_runners.api import requests, views
-from job_runners.api.access import Caller
-from job_runners.api.errors import InvalidFields
+from job_runners.api.access import Caller, Event
 from job_runners.api.query import includes_members
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.api.routes import jobs
 from job_runners.engine.control import caller_actions
 from job_runners.errors import JobNotFound, PreconditionFailed, WrongState
 from job_runners.store import blobs
-
-Event = Mapping[str, Any]
 
 
 def cancel_job(event: Event, caller: Caller, job_id: str) -> Response:
@@ -66,8 +62,7 @@ def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response
     from job_runners.engine.control import signaling  # imported here because few requests need it
 
     row = jobs.find_job(caller, job_id)
-    if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    requests.check_name(name)
     data = requests.read(requests.SignalData, event)
     row = signaling.signal(row, name, data.value, runners.sender())
     return respond(200, views.summary_view(row), views.retry_after_header(row))

@@ -1,17 +1,12 @@
 """The endpoints that show details of a job: its place, children, groups, timeline and log lines."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from job_runners.api import views, wait_views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.query import page_query
 from job_runners.api.responses import Response, respond
 from job_runners.api.routes import jobs
 from job_runners.engine.control import positions
 from job_runners.store import children
-
-Event = Mapping[str, Any]
 
 
 def get_place(_event: Event, caller: Caller, job_id: str) -> Response:

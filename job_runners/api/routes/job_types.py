@@ -1,18 +1,17 @@
 """The endpoint that lists job types and tasks, with their descriptions and payloads."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.payload_schema import PayloadSchema
 from job_runners.api.responses import Response, respond
 from job_runners.engine.registry.registry import registry
 from job_runners.work.definitions import InternalJob, Job, Task
 
 
-def list_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
+def list_job_types(_event: Event, _caller: Caller) -> Response:
     """List job types and tasks."""
     definitions = registry().loadable()
     entries = {

@@ -4,12 +4,11 @@ A row is a job as the table stores it.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from job_runners import runners
 from job_runners.api import requests, views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.query import ListQuery, acting_organization, list_query
 from job_runners.api.responses import Response, respond
 from job_runners.engine.errors import ErrorGroupNotFound
@@ -17,8 +16,6 @@ from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobNotFound
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, id_for_idempotency_key
-
-Event = Mapping[str, Any]
 
 # The form of every job id. A text in another form isn't looked up.
 _JOB_ID = re.compile(r"[0-9a-f]{32}")

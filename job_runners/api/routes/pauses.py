@@ -1,20 +1,17 @@
 """The endpoints of pauses: list, pause, resume."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from job_runners import names, runners
-from job_runners.api import queue_views
-from job_runners.api.access import Caller
-from job_runners.api.errors import InvalidFields, PathNotFound
+from job_runners import runners
+from job_runners.api import queue_views, requests
+from job_runners.api.access import Caller, Event
+from job_runners.api.errors import PathNotFound
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.lines import pausing
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.wire.sending import require_sender
 from job_runners.store import pauses, waiting
 from job_runners.store.pauses import Kind, Pause
-
-Event = Mapping[str, Any]
 
 
 def list_paused(_event: Event, caller: Caller) -> Response:
@@ -57,6 +54,6 @@ def _checked_kind(kind: str, name: str) -> Kind:
     invalid queue name."""
     if kind not in list(Kind):
         raise PathNotFound
-    if kind == Kind.QUEUE and not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    if kind == Kind.QUEUE:
+        requests.check_name(name)
     return Kind(kind)

@@ -1,19 +1,13 @@
 """The endpoints of queues: show their use, set their limits, and reset the limits to the code's."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from job_runners import names, runners
-from job_runners.api import queue_views, setting_requests
-from job_runners.api.access import Caller
-from job_runners.api.errors import InvalidFields
+from job_runners.api import queue_views, requests, setting_requests
+from job_runners.api.access import Caller, Event
 from job_runners.api.query import optional_organization, page_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import changing_limits, queues
 from job_runners.engine.errors import QueueNotFound
 from job_runners.engine.wire.sending import require_sender
-
-Event = Mapping[str, Any]
 
 
 def list_queues(event: Event, caller: Caller) -> Response:
@@ -61,7 +55,7 @@ def get_backlog(event: Event, caller: Caller) -> Response:
 def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
     """Set the limits of a queue, whether it is declared in code or not. A limit that you omit is
     reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
-    _check_name(name)
+    requests.check_name(name)
     limits = setting_requests.limits_data(event)
     # Without send(), waiting jobs could never be admitted.
     send = require_sender(runners.sender(), name, "can't have limits")
@@ -74,7 +68,7 @@ def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
 def reset_queue(_event: Event, _caller: Caller, name: str) -> Response:
     """Reset a queue to the limits declared in code. A queue that isn't declared then has no
     limits."""
-    _check_name(name)
+    requests.check_name(name)
     send = require_sender(runners.sender(), name, "can't have other limits")
     changing_limits.reset_limits(name, send)
     return no_content()
@@ -83,8 +77,3 @@ def reset_queue(_event: Event, _caller: Caller, name: str) -> Response:
 def _visible_organization(caller: Caller) -> str | None:
     """Return the only organization whose jobs the caller sees, or None for all."""
     return None if caller.is_service else caller.organization_id
-
-
-def _check_name(name: str) -> None:
-    if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])

@@ -3,20 +3,15 @@
 The functions import the modules of schedules when they run, because few requests need them.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from job_runners import names, runners
 from job_runners.api import requests, setting_requests, views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.errors import InvalidFields
 from job_runners.api.query import organization_page_query, organization_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.errors import ScheduleNotFound
 from job_runners.engine.wire.sending import require_sender
 from job_runners.work.errors import InvalidOccurrences
-
-Event = Mapping[str, Any]
 
 
 def list_schedules(event: Event, caller: Caller) -> Response:
@@ -47,8 +42,7 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.engine.schedules import schedules
 
     organization_id = organization_query(event, caller)
-    if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    requests.check_name(name)
     recurring = requests.read(setting_requests.ScheduleData, event).to_recurring(organization_id)
     schedule, is_new = schedules.put(organization_id, name, recurring)
     return respond(201 if is_new else 200, schedule_views.schedule_view(schedule))

@@ -4,10 +4,9 @@ specification.
 An endpoint's module is imported at its first request, because a process serves few of the routes.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from job_runners.api.access import Caller, Role
+from job_runners.api.access import Caller, Event, Role
 from job_runners.api.responses import Response, respond
 from job_runners.api.router import OPEN, Route
 from job_runners.api.specification import (
@@ -34,8 +33,6 @@ from job_runners.api.specification import (
     ok,
     replaced_or_created,
 )
-
-Event = Mapping[str, Any]
 
 ROUTES: dict[str, dict[str, Route]] = {}  # by path, then by method
 
@@ -150,15 +147,6 @@ _route(
     Role.VIEWER,
     ok("The batch", "Batch", POLL_HEADERS),
     ("job-not-found", "payload-gone"),
-)
-_route(
-    "DELETE /batches/<job_id>",
-    "batches.cancel_batch",
-    Role.OPERATOR,
-    ok("Canceled", "Batch")
-    | accepted("It stops soon, or once its members have ended", "Batch", POLL_HEADERS),
-    (*CHANGE_PROBLEMS, "payload-gone"),
-    parameters=WITH_MEMBERS,
 )
 _route(
     "GET /batches/<job_id>/members",

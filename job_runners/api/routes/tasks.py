@@ -1,12 +1,11 @@
 """The endpoints of tasks: send a task, list failed tasks, resend a failed task."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from job_runners import runners
 from job_runners.api import log, requests, responses, views
-from job_runners.api.access import Caller
+from job_runners.api.access import Caller, Event
 from job_runners.api.query import page_query
 from job_runners.api.responses import Response, respond
 from job_runners.engine.control import redriving
@@ -17,7 +16,7 @@ from job_runners.store import failed_tasks
 _TASK_ID = re.compile("[0-9a-f]{32}")
 
 
-def send_task(event: Mapping[str, Any], _caller: Caller) -> Response:
+def send_task(event: Event, _caller: Caller) -> Response:
     """Send a task (not tracked). A task may be lost or run twice. Use a job if that matters. The
     task's id is in its log lines."""
     task = requests.read(requests.TaskData, event)
@@ -26,7 +25,7 @@ def send_task(event: Mapping[str, Any], _caller: Caller) -> Response:
     return respond(202, {"id": task_id, "task_name": task.task_name, "status": "sent"})
 
 
-def list_failed_tasks(event: Mapping[str, Any], _caller: Caller) -> Response:
+def list_failed_tasks(event: Event, _caller: Caller) -> Response:
     """List the tasks that failed permanently in the last week. Only services see them, because
     tasks have no organization, and their errors may name any customer."""
     query = page_query(event)
@@ -51,7 +50,7 @@ def _first_that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return tasks
 
 
-def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response:
+def redrive_task(_event: Event, _caller: Caller, task_id: str) -> Response:
     """Resend a failed task with its payload under a new id. The failed task stays listed until the
     resent one starts. It starts only once, even if you repeat this request."""
     if not _TASK_ID.fullmatch(task_id):

@@ -3,17 +3,14 @@
 The functions import the modules of webhooks when they run, because few requests need them.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from job_runners import clock, names, runners
 from job_runners.api import requests, setting_requests, views
-from job_runners.api.access import Caller
-from job_runners.api.errors import InvalidFields
+from job_runners.api.access import Caller, Event
 from job_runners.api.json_schema import build_view
 from job_runners.api.query import organization_query
 from job_runners.api.responses import Response, no_content, respond
-from job_runners.engine.dispatch.checking import check_new_job
 from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
 from job_runners.engine.errors import TooManyWebhooks, WebhookNotFound, WebhooksOff
 from job_runners.engine.job_data import JobData
@@ -23,12 +20,9 @@ from job_runners.settings import settings
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store.job_request import new_id
 from job_runners.work import context
-from job_runners.work.definitions import InternalJob
 
 if TYPE_CHECKING:
     from job_runners.store.webhooks import Webhook
-
-Event = Mapping[str, Any]
 
 
 def list_webhooks(event: Event, caller: Caller) -> Response:
@@ -56,8 +50,7 @@ def put_webhook(event: Event, caller: Caller, name: str) -> Response:
     from job_runners.store import webhooks
 
     organization_id = organization_query(event, caller)
-    if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    requests.check_name(name)
     data = setting_requests.webhook_data(event, organization_id)
     if not settings().webhook_subscriptions:
         raise WebhooksOff
@@ -102,14 +95,7 @@ def test_webhook(event: Event, caller: Caller, name: str) -> Response:
         payload={"webhook": name, "body": body, "event_id": event_id},
         organization_id=organization_id,
     )
-    checked = check_new_job(
-        data,
-        runners.sender(),
-        job_id=None,
-        parent_id=None,
-        idempotency_key=None,
-        dispatched_by=InternalJob.API,
-    )
+    checked = requests.check_internal_job(data, runners.sender())
     refuse_if_too_many([checked])
     accepted = dispatch_checked(checked)
     api_path, _, _ = event["requestContext"]["http"]["path"].rpartition("/webhooks/")

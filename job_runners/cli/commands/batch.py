@@ -2,11 +2,9 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import click
@@ -48,7 +46,7 @@ _MEMBER_PREFIX = re.compile(r"^members\.\d+\.?")
     metavar="KEY",
     help="Key that makes a repeated request return the same batch.",
 )
-@click.option("--watch", is_flag=True, help="Follow the batch. Exit codes as in job-runners watch.")
+@options.watch
 def command(
     target: Target,
     file: str,
@@ -107,13 +105,9 @@ def _read_lines(file: str) -> dict[int, dict[str, Any]]:
 
     This reads the whole file, so that a broken line stops the command before any dispatch.
     """
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"Can't read {file}: {error}") from None
     return {
-        number: _parse_object(line, number)
-        for number, line in enumerate(text.split("\n"), 1)
+        number: payload.parse_object(line, f"Line {number}")
+        for number, line in enumerate(payload.read_text(file).split("\n"), 1)
         if line.strip()
     }
 
@@ -139,13 +133,3 @@ def _naming_lines(problem: Problem, line_numbers: Sequence[int]) -> Problem:
         return problem
     text = "\n  ".join([f"{refusal.get('title')}:", *lines])
     return Problem(text, hint=problem.hint, code=problem.code, answer=refusal)
-
-
-def _parse_object(line: str, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise click.UsageError(f"Line {number} isn't JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise click.UsageError(f"Line {number} isn't a JSON object. Each line must be one.")
-    return value

@@ -9,13 +9,13 @@ from job_runners.cli import options, output
 from job_runners.cli.app_config import WEBHOOK_SECRET, AppConfig, check_name
 from job_runners.cli.for_each_job import can_ask
 from job_runners.cli.listing import print_entries
-from job_runners.cli.target import LOCAL, Target
+from job_runners.cli.target import Target
 
 
-@options.group()
+@options.group
 def command() -> None:
     """Manage the settings and secrets that your code reads with app_setting("NAME"), and the
-    secrets that sign webhooks.
+    secrets that sign webhooks. Without a subcommand, list them.
 
     They are stored in SSM Parameter Store. A change takes effect within a minute, without a
     deploy."""
@@ -51,16 +51,14 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
     _print_done(
         target,
         {"name": name, "type": kind},
-        f"Set the {kind} {name} for {_stack_in_words(target)}.",
+        f"Set the {kind} {name} for {target.stack_in_words}.",
     )
 
 
 @options.command(name="list")
 def list_settings(target: Target) -> None:
     """List names, types and times of change. Secret values aren't read."""
-    if_empty = (
-        f"No settings for {_stack_in_words(target)}. Set one with job-runners config set NAME."
-    )
+    if_empty = f"No settings for {target.stack_in_words}. Set one with job-runners config set NAME."
     headings = ("NAME", "TYPE", "CHANGED", "VALUE")
     print_entries(target, "settings", _config(target).all(), headings, _row, if_empty=if_empty)
 
@@ -71,7 +69,7 @@ def delete_setting(target: Target, name: str) -> None:
     """Delete NAME. Jobs that read it without a default will fail."""
     check_name(name)
     _config(target).delete(name)
-    _print_done(target, {"name": name}, f"Deleted {name} for {_stack_in_words(target)}.")
+    _print_done(target, {"name": name}, f"Deleted {name} for {target.stack_in_words}.")
 
 
 for subcommand in (set_setting, list_settings, delete_setting):
@@ -86,11 +84,6 @@ def _row(setting: dict[str, Any]) -> tuple[str, ...]:
 
 def _config(target: Target) -> AppConfig:
     return AppConfig(target.client("ssm"), target.stack.name)
-
-
-def _stack_in_words(target: Target) -> str:
-    """Return the stack in words. Target.name could be the API's URL, which settings don't use."""
-    return LOCAL if target.stack.is_local else f"stack {target.stack.name}"
 
 
 def _read_value(name: str, *, secret: bool) -> str:

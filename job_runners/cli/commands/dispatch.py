@@ -1,29 +1,24 @@
 """job-runners dispatch: dispatch a job by its type and payload."""
 
 import shlex
-from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from job_runners.cli import listing, options, output, payload, times
+from job_runners.cli import listing, options, payload, times
 from job_runners.cli.completion import names_of
 from job_runners.cli.known import warn_of_unknown_queue
-from job_runners.cli.output import Job
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
+from job_runners.cli.watching import state
 from job_runners.client import models
-
-# Warn only if the job starts at least this much earlier than the user requested. A slow response
-# can cause a smaller difference.
-_TOLERANCE = timedelta(seconds=10)
 
 
 @options.command(epilog=payload.HELP)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "payload_option", metavar="JSON", help=payload.OPTION_HELP)
-@click.option("--queue", metavar="NAME", help="Queue (default: the job type's own).")
+@click.option("--queue", "queue_name", metavar="NAME", help="Queue (default: the job type's own).")
 @click.option(
     "--run-at",
     metavar="TIME",
@@ -58,24 +53,16 @@ _TOLERANCE = timedelta(seconds=10)
     metavar="KEY",
     help="Key that makes a repeated request return the same job.",
 )
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="Follow the job until it finishes. Exit codes as in job-runners watch.",
-)
+@options.watch
 def command(
     target: Target,
     job_type: str,
     pairs: tuple[str, ...],
     payload_option: str | None,
-    queue: str | None,
-    run_at: str | None,
-    delay: float | None,
-    on_end: str | None,
-    on_failure: str | None,
+    queue_name: str | None,
     secret: str | None,
-    idempotency_key: str | None,
     watch: bool,
+    **request: Any,  # the other options, by their names in the API
 ) -> Exit:
     """Dispatch a job and print its id. The job is saved before it is sent to a worker.
 
@@ -83,35 +70,29 @@ def command(
     job-runners dispatch resize_image key=uploads/default/cat.png width:=300 --watch
     job-runners dispatch make_report --on-failure https://hooks.example.com/jobs --secret acme/main
     """
-    if run_at and delay is not None:
+    if request["run_at"] and request["delay"] is not None:
         raise click.UsageError("--run-at and --delay both set the start. Pass only one of them.")
-    _check_secret(secret, on_end, on_failure)
-    body = {
-        "job_type": job_type,
-        "payload": payload.read_payload(pairs, payload_option),
-        "queue_name": queue,
-        "run_at": run_at,
-        "delay": delay,
-        "on_end": _follow_up(on_end, secret),
-        "on_failure": _follow_up(on_failure, secret),
-    }
-    request = {name: value for name, value in body.items() if value is not None}
+    _check_secret(secret, request["on_end"], request["on_failure"])
+    for kind in ("on_end", "on_failure"):
+        if _is_url(request[kind]):
+            request[kind] = {"webhook": request[kind], "secret": secret}
+    request |= {"payload": payload.read_payload(pairs, payload_option), "queue_name": queue_name}
     with payload.add_hint_if_invalid(job_type, pairs):
-        job = _dispatch(target, request, idempotency_key)
+        job = _dispatch(target, job_type, request)
     result = listing.dispatch_result(target, job)
-    if queue is not None:
+    if queue_name is not None:
         warn_of_unknown_queue(
-            target, queue, "the job is in it, and only job-runners queues limit limits it"
+            target, queue_name, "the job is in it, and only job-runners queues limit limits it"
         )
-    if not target.json:
-        _warn_if_earlier(result, request)
     text = f"{job_type} {listing.outcome_in_words(job)}, {result['status']}"
+    if result["status"] == "scheduled":
+        text += f", {state(result)}"  # the rule of a unique type may limit the requested delay
     return listing.print_dispatched(target, result, text, watch=watch)
 
 
-def _dispatch(target: Target, request: dict[str, Any], key: str | None) -> models.Job:
+def _dispatch(target: Target, job_type: str, request: dict[str, Any]) -> models.Job:
     try:
-        return target.api.dispatch(**request, idempotency_key=key)
+        return target.api.dispatch(job_type, **request)
     except Problem as problem:
         # The client creates a key if the user passes none. Its errors have the key.
         sent_key = getattr(problem.__cause__, "idempotency_key", None)
@@ -133,39 +114,4 @@ def _check_secret(secret: str | None, *follow_ups: str | None) -> None:
     if secret is not None and not is_needed:
         raise click.UsageError(
             "--secret signs a webhook. Pass the webhook's URL to --on-end or --on-failure."
-        )
-
-
-def _follow_up(type_or_url: str | None, secret: str | None) -> str | dict[str, str | None] | None:
-    """Return a follow-up, which is a job type or a webhook, in the form of the API's request."""
-    if _is_url(type_or_url):
-        return {"webhook": type_or_url, "secret": secret}
-    return type_or_url
-
-
-def _warn_if_earlier(job: Job, request: dict[str, Any]) -> None:
-    """Warn if the request changed an existing job that starts earlier than the user requested.
-
-    A request for a unique job may replace the payload of a job that waits. The job type's rule then
-    limits how far the request can postpone the start.
-    """
-    if job["unique_outcome"] != "replaced" or job["replayed"]:
-        return
-    changed_at = datetime.fromisoformat(job["updated_at"])
-    if "run_at" in request:
-        requested = datetime.fromisoformat(request["run_at"])
-    else:  # the delay starts when the API receives the request, a moment before it writes the row
-        requested = changed_at + timedelta(seconds=request.get("delay", 0))
-    if job["run_at"]:
-        start = datetime.fromisoformat(job["run_at"])
-        start_in_words = f"at {output.clock(job['run_at'])}"
-    else:
-        start = changed_at
-        start_in_words = "now"
-    if requested - start > _TOLERANCE:
-        click.secho(
-            f"The job starts {start_in_words}, earlier than "
-            f"requested: its rule postpones it no further (job-runners types {job['job_type']}).",
-            fg="yellow",
-            err=True,
         )

@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding
 
-_COLORS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "bright_black"}
+_COLORS = {"ok": "green", "wrong": "red", "advice": "yellow"}  # other verdicts are gray
 
 
 @options.command()
@@ -25,7 +25,7 @@ def command(target: Target) -> Exit:
     findings: list[Finding] = []
     for finding in examine(Deployed(target)):
         findings.append(finding)
-        if not target.json and not _needs_aws(target, finding):
+        if not target.json and finding.verdict is not Verdict.SKIPPED:
             print_finding(finding)
     problem_count = sum(finding.verdict is Verdict.WRONG for finding in findings)
     if target.json:
@@ -37,33 +37,23 @@ def command(target: Target) -> Exit:
             }
         )
     else:
-        skipped = [finding.check for finding in findings if _needs_aws(target, finding)]
+        skipped = [each.check for each in findings if each.verdict is Verdict.SKIPPED]
         if skipped:
-            names = ", ".join(skipped)
-            click.echo(f"\n{len(skipped)} checks need a stack on AWS: {names}.")
+            click.echo(f"\n{len(skipped)} checks need a stack on AWS: {', '.join(skipped)}.")
         unknown_count = sum(finding.verdict is Verdict.UNKNOWN for finding in findings)
-        _print_summary(target, problem_count, unknown_count - len(skipped))
+        _print_summary(target, problem_count, unknown_count)
     return Exit.REFUSED if problem_count else Exit.DONE
-
-
-def _needs_aws(target: Target, finding: "Finding") -> bool:
-    """Return whether the check was skipped because the stack is on the local AWS."""
-    from job_runners.cli.doctor.checks import CHECKS
-
-    return target.stack.is_local and any(
-        check.name == finding.check and check.not_local_because for check in CHECKS
-    )
 
 
 def print_finding(finding: "Finding") -> None:
     """Print a finding, and below it how to fix it."""
-    verdict = click.style(f"{finding.verdict:<7}", fg=_COLORS[finding.verdict])
+    verdict = click.style(f"{finding.verdict:<7}", fg=_COLORS.get(finding.verdict, "bright_black"))
     click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
     if finding.fix:
         click.echo(f"{'':<30}{click.style('fix: ', dim=True)}{output.plain(finding.fix)}")
 
 
 def _print_summary(target: Target, problem_count: int, unknown_count: int) -> None:
-    problems = "1 problem" if problem_count == 1 else f"{problem_count or 'No'} problems"
+    problems = output.count(problem_count, "problem") if problem_count else "No problems"
     rest = f" {unknown_count} could not be checked." if unknown_count else ""
     click.echo(f"\n{problems} found with {target.name}.{rest}")

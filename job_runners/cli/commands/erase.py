@@ -43,13 +43,12 @@ def command(target: Target, yes: bool) -> None:
 
     _connect(target)
     organization = Organization(target.organization)
-    stack_in_words = "the local AWS" if target.stack.is_local else f"stack {target.stack.name}"
     try:
         with client_errors():
             job_count = organization.count_jobs()
             _refuse_unfinished(organization)
             if not yes:
-                _confirm(organization.name, job_count, stack_in_words)
+                _confirm(organization.name, job_count, target.stack_in_words)
             removed = organization.erase(_show_progress)
     except NotDeleted as error:
         hint = "Fix this and run the command again, and it will continue."
@@ -61,7 +60,7 @@ def command(target: Target, yes: bool) -> None:
         return
     counts = [f"{kind} {count:,}" for kind, count in removed.items() if count]
     summary = output.plain(", ".join(counts) or "nothing was left")
-    click.echo(f"Erased {output.plain(organization.name)} from {stack_in_words}: {summary}.")
+    click.echo(f"Erased {output.plain(organization.name)} from {target.stack_in_words}: {summary}.")
     click.echo("docs/operate/data.md lists what remains elsewhere, and for how long.", err=True)
 
 

@@ -17,7 +17,7 @@ _HEADINGS = ("ID", "TYPE", "ERROR", "IN", "FAILURES", "STATE", "LAST SEEN", "NOT
 _NO_FAILURES = "No job of {} has failed."
 
 
-@options.group(lists_by_default=True)
+@options.group
 def command() -> None:
     """List what fails: jobs of one type, with one kind of error, in one function. Counts are
     approximate. `job-runners list --error-group` lists the jobs of a group, and `job-runners retry

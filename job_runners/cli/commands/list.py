@@ -1,7 +1,7 @@
 """job-runners list: list the jobs of an organization."""
 
-from datetime import datetime
 from itertools import islice
+from typing import Any
 
 import click
 
@@ -36,7 +36,7 @@ STATUSES = (
     shell_complete=names_of("jobs"),
     help="Show only jobs of this type.",
 )
-@click.option("--queue", metavar="NAME", help="Show only jobs in this queue.")
+@click.option("--queue", "queue_name", metavar="NAME", help="Show only jobs in this queue.")
 @click.option(
     "--waits-for",
     type=click.Choice(("signal", "group", "time", "line", "queue", "job_type", "job")),
@@ -66,15 +66,12 @@ STATUSES = (
 @click.option("--all", "show_all", is_flag=True, help="Show all jobs.")
 def command(
     target: Target,
-    status: str | None,
     job_type: str | None,
-    queue: str | None,
-    waits_for: str | None,
-    search: str | None,
+    queue_name: str | None,
     error_group_id: str | None,
-    since: datetime | None,
     limit: int,
     show_all: bool,
+    **filters: Any,  # the other options, by their names in the API
 ) -> None:
     """List your organization's jobs, newest first. With --status failed, sort by failure time.
 
@@ -83,20 +80,13 @@ def command(
     progress, time and message.
     """
     error_group = find_error_group(target, error_group_id) if error_group_id else None
-    matches = target.api.list(
-        status=status,
-        job_type=job_type,
-        queue_name=queue,
-        waits_for=waits_for,
-        search=search,
-        since=since,
-        error_group=error_group,
-    )
+    filters |= {"job_type": job_type, "queue_name": queue_name, "error_group": error_group}
+    matches = target.api.list(**filters)
     jobs = list(matches if show_all else islice(matches, limit))
     if not jobs and job_type:
         check_job_type(target, job_type)
-    if not jobs and queue:
-        warn_of_unknown_queue(target, queue, "only jobs dispatched to it by name can be in it")
+    if not jobs and queue_name:
+        warn_of_unknown_queue(target, queue_name, "only jobs dispatched to it by name can be in it")
     headings = ("ID", "TYPE", "STATUS", "", "CREATED", "")
     if_empty = f"No matching jobs of {target.organization_in_words} on {target.name}."
     print_list(target, "jobs", jobs, headings, _row, if_empty=if_empty)

@@ -17,7 +17,7 @@ from job_runners.cli.target import Target
 _HEADINGS = ("QUEUE", "KEY OR TYPE", "IN USE", "WAITING", "OLDEST WAIT", "LAST START", "", "LIMITS")
 
 
-@options.group(lists_by_default=True)
+@options.group
 def command() -> None:
     """Show and limit queues. Without a subcommand, list the queues.
 
@@ -115,51 +115,36 @@ def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...
 
     `backlog` has the counts by queue and job type.
     """
-    limits = queue["limits"]
-    rows = [
-        _row(
-            queue,
-            key["key"],
-            in_use=_slots_in_words(key, limits),
-            waiting=waiting_in_words(key),
-            counts=key,
-        )
+    limits, name = queue["limits"], queue["name"]
+    usages = [
+        (key["key"], _slots_in_words(key, limits), waiting_in_words(key), key)
         for key in queue["keys"]
     ]
     at_least = "at least " if backlog["more"] else ""
     if not limits:
-        rows += [
-            _row(
-                queue,
+        usages += [
+            (
                 counts["job_type"],
-                in_use=f"{at_least}{counts['running']}",
-                waiting=f"{at_least}{counts['waiting']}",
-                counts=counts,
+                f"{at_least}{counts['running']}",
+                f"{at_least}{counts['waiting']}",
+                counts,
             )
             for counts in backlog["jobs"]
-            if counts["queue_name"] == queue["name"] and (counts["waiting"] or counts["running"])
+            if counts["queue_name"] == name and (counts["waiting"] or counts["running"])
         ]
-    if not rows:
-        rows = [(queue["name"], "", "", "", "", "", _state(queue), limits_in_words(limits))]
+    about_queue = (_state(queue), limits_in_words(limits))
+    rows: list[tuple[str, ...]] = [
+        (
+            *(name, key_or_type, in_use, waiting),
+            output.relative_time(counts["oldest_waiting_since"]),
+            output.relative_time(counts["last_started_at"]),
+            *about_queue,
+        )
+        for key_or_type, in_use, waiting, counts in usages
+    ] or [(name, "", "", "", "", "", *about_queue)]
     if queue["keys_cursor"]:
-        show_command = f"job-runners queues show {queue['name']}"
-        rows.append((queue["name"], "and more", "", "", "", "", show_command, ""))
+        rows.append((name, "and more", "", "", "", "", f"job-runners queues show {name}", ""))
     return rows
-
-
-def _row(
-    queue: dict[str, Any], key_or_type: str, *, in_use: str, waiting: str, counts: dict[str, Any]
-) -> tuple[str, ...]:
-    return (
-        queue["name"],
-        key_or_type,
-        in_use,
-        waiting,
-        output.relative_time(counts["oldest_waiting_since"]),
-        output.relative_time(counts["last_started_at"]),
-        _state(queue),
-        limits_in_words(queue["limits"]),
-    )
 
 
 def _slots_in_words(key: dict[str, Any], limits: dict[str, Any] | None) -> str:

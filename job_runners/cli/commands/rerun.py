@@ -5,7 +5,6 @@ import click
 from job_runners.cli import options
 from job_runners.cli.for_each_job import for_each_job
 from job_runners.cli.listing import dispatch_result
-from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
@@ -18,24 +17,15 @@ from job_runners.cli.target import Target
     metavar="STEP",
     help="Start with the results of the steps before this one (one job only).",
 )
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="Follow the jobs until they finish. Exit codes as in job-runners watch.",
-)
+@options.watch
 def command(target: Target, job_ids: tuple[str, ...], from_step: str | None, watch: bool) -> Exit:
     """Dispatch a copy of each finished job as a new job, and print its id. The copy has the type,
     payload and queue of the job, which doesn't change."""
     if from_step is not None and len(job_ids) != 1:
         raise click.UsageError("--from applies to one job. Pass one id.")
-    new_ids: list[str] = []
 
     def rerun(job_id: str) -> tuple[dict[str, object], str]:
         job = dispatch_result(target, target.api.rerun(job_id, from_step=from_step))
-        new_ids.append(job["id"])
         return job, str(job["id"])
 
-    exit_code = for_each_job(target, job_ids, rerun)
-    if watch and new_ids:
-        return watch_jobs(target, new_ids) or exit_code
-    return exit_code
+    return for_each_job(target, job_ids, rerun, watch=watch)

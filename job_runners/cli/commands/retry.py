@@ -8,7 +8,6 @@ from job_runners.cli.finding import find_error_group, find_job
 from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.payload import read_payload
-from job_runners.cli.polling import watch_jobs
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
@@ -38,11 +37,7 @@ from job_runners.cli.target import Target
     help='Payload to start over with (one job only): JSON, "-" or @FILE.',
 )
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="Follow the jobs until they finish. Exit codes as in job-runners watch.",
-)
+@options.watch
 def command(
     target: Target,
     job_ids: tuple[str, ...],
@@ -79,17 +74,11 @@ def command(
         elif not target.json:
             click.echo("No failed jobs.", err=True)
 
-    retried_ids: list[str] = []
-
     def retry(job_id: str) -> tuple[dict[str, object], str]:
         job = target.printable(target.api.retry(job_id, payload))
-        retried_ids.append(job["id"])
         return job, output.colored_status(job["status"])
 
-    exit_code = for_each_job(target, job_ids, retry, rate)
-    if watch and retried_ids:
-        return watch_jobs(target, retried_ids) or exit_code
-    return exit_code
+    return for_each_job(target, job_ids, retry, rate, watch=watch)
 
 
 def _failed_jobs(

@@ -35,7 +35,7 @@ _OVERRIDES = (
 _MAX_SCHEDULES = 1000  # per organization
 
 
-@options.group(lists_by_default=True)
+@options.group
 def command() -> None:
     """Dispatch jobs by cron or at an interval. Without a subcommand, list the schedules."""
 
@@ -49,7 +49,7 @@ def list_schedules(target: Target) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=schedule_names())
+@click.argument("name", shell_complete=schedule_names)
 def show(target: Target, name: str) -> None:
     """Show a schedule with its payload and next five occurrences."""
     schedule = target.printable(target.api.schedule(name))
@@ -68,7 +68,7 @@ def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str
 
 
 @options.command(epilog=payload.HELP)
-@click.argument("name", shell_complete=schedule_names())
+@click.argument("name", shell_complete=schedule_names)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "payload_option", metavar="JSON", help=payload.OPTION_HELP)
@@ -127,7 +127,7 @@ def put(
 
 
 @options.command()
-@click.argument("name", shell_complete=schedule_names())
+@click.argument("name", shell_complete=schedule_names)
 def pause(target: Target, name: str) -> None:
     """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
     schedule = target.printable(target.api.pause_schedule(name))
@@ -135,7 +135,7 @@ def pause(target: Target, name: str) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=schedule_names())
+@click.argument("name", shell_complete=schedule_names)
 def resume(target: Target, name: str) -> None:
     """Resume a paused schedule."""
     schedule = target.printable(target.api.resume_schedule(name))
@@ -143,7 +143,7 @@ def resume(target: Target, name: str) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=schedule_names())
+@click.argument("name", shell_complete=schedule_names)
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(target: Target, name: str, yes: bool) -> None:
     """Delete a schedule. Its jobs remain. A schedule declared in code can only be paused."""
@@ -153,7 +153,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=schedule_names())
+@click.argument("name", shell_complete=schedule_names)
 def run(target: Target, name: str) -> None:
     """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""
     job = target.api.run_schedule(name)
@@ -189,10 +189,9 @@ def _state(schedule: dict[str, Any]) -> str:
 
 
 def _origin(schedule: dict[str, Any]) -> str:
-    """Return the origin of a schedule in words. An older API doesn't return `declared`."""
     if schedule["origin"] == "code":
-        return "code of another version" if schedule.get("declared") is False else "code"
-    return "api, overrides the code" if schedule.get("declared") else "api"
+        return "code" if schedule["declared"] else "code of another version"
+    return "api, overrides the code" if schedule["declared"] else "api"
 
 
 def _last_status(last: dict[str, Any]) -> str:
@@ -208,7 +207,7 @@ def _next_in_words(schedule: dict[str, Any]) -> str:
 
 
 def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
-    is_override = schedule["origin"] == "api" and schedule.get("declared")
+    is_override = schedule["origin"] == "api" and schedule["declared"]
     counts = (
         f"{schedule['started']} started, {schedule['skipped']} skipped, {schedule['failed']} failed"
     )
@@ -234,7 +233,7 @@ def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _definition(schedule: dict[str, Any]) -> str:
     if schedule["origin"] == "code":
-        return _OF_ANOTHER_VERSION if schedule.get("declared") is False else "in code"
+        return "in code" if schedule["declared"] else _OF_ANOTHER_VERSION
     return _time_and_caller(schedule["updated_at"], schedule["updated_by"])
 
 

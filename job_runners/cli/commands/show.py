@@ -93,7 +93,8 @@ def _details(job: Job) -> list[tuple[str, str | None]]:
         ("worker", job.get("worker")),
         (
             "attempt",
-            f"{job['attempt']} of {job['max_attempts']}, {_invocations(job['invocations'])}",
+            f"{job['attempt']} of {job['max_attempts']}, "
+            f"{output.count(job['invocations'], 'invocation')}",
         ),
         ("request", job.get("request_id")),
         ("parent", _parent(job)),
@@ -103,7 +104,7 @@ def _details(job: Job) -> list[tuple[str, str | None]]:
         ("created by", job.get("created_by")),
         ("retried by", job.get("requeued_by")),
         ("canceled by", job.get("canceled_by")),
-        *((label, _time_in_words(job.get(name))) for name, label in _TIMES.items()),
+        *((label, output.time_and_age(job.get(name))) for name, label in _TIMES.items()),
     ]
 
 
@@ -134,14 +135,6 @@ def _position(target: Target, job: Job) -> list[tuple[str, str]]:
     return [("ahead of it", text)]
 
 
-def _invocations(count: int) -> str:
-    return "1 invocation" if count == 1 else f"{count} invocations"
-
-
-def _time_in_words(iso: str | None) -> str:
-    return f"{output.clock(iso)}  {output.relative_time(iso)}" if iso else ""
-
-
 def _print_value(value: Any) -> None:
     text = output.as_json(value, indent=2)
     click.echo("\n".join(f"  {line}" for line in text.splitlines()))
@@ -170,7 +163,7 @@ def _print_earlier_errors(job: Job) -> None:
         if error["attempt"] >= later_attempt:  # a manual retry counts attempts from 1 again
             click.echo("  before the manual retry:")
         later_attempt = error["attempt"]
-        text = f"attempt {error['attempt']}, {_time_in_words(error['at'])}"
+        text = f"attempt {error['attempt']}, {output.time_and_age(error['at'])}"
         click.secho(f"  {text}", dim=True)
         click.echo(output.indent_lines(f"{error['kind']}: {error['message']}", 4))
 

@@ -50,17 +50,17 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     else:
         click.echo(f"\njob-runners {verb} {name} {arguments}".rstrip())
     details = _queue_and_attempts(entry) if kind == "job" else []
-    if entry.get("worker"):
+    if entry["worker"]:
         details.append(f"worker {entry['worker']}")
     if details:
         click.echo(click.style(", ".join(details), dim=True))
-    if entry.get("unique"):  # missing in the response of an older API
+    if kind == "job" and entry["unique"]:
         click.echo(click.style(_unique_in_words(entry["unique"]), dim=True))
 
 
 def _queue_and_attempts(entry: dict[str, Any]) -> list[str]:
     queue = f"queue {entry['queue_name']}"
-    other_queues = entry.get("queues", [])[1:]  # the first is the default
+    other_queues = entry["queues"][1:]  # the first is the default
     if other_queues:
         queue += f" (or {', '.join(other_queues)})"
     retry = entry["retry"]

@@ -15,7 +15,7 @@ _NO_WEBHOOKS = "No webhooks of {}. To subscribe one, see job-runners webhooks pu
 _STATUSES = ("succeeded", "failed", "canceled")
 
 
-@options.group(lists_by_default=True)
+@options.group
 def command() -> None:
     """Subscribe webhooks, which get an event when a job has ended. Without a subcommand, list
     them."""
@@ -30,7 +30,7 @@ def list_webhooks(target: Target) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=webhook_names())
+@click.argument("name", shell_complete=webhook_names)
 @click.argument("url")
 @click.option(
     "--secret",
@@ -58,22 +58,20 @@ def put(
     name: str,
     url: str,
     secret: str,
-    statuses: tuple[str, ...],
-    job_types: tuple[str, ...],
+    **only_for: tuple[str, ...],  # statuses and job_types
 ) -> None:
     """Subscribe a webhook, or replace it. It is called for jobs that are dispatched later.
 
     \b
     job-runners webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
     """
-    webhook = target.api.put_webhook(
-        name, url, secret, statuses=statuses or None, job_types=job_types or None
-    )
+    filters: dict[str, Any] = {name: values for name, values in only_for.items() if values}
+    webhook = target.api.put_webhook(name, url, secret, **filters)
     print_done(target, target.printable(webhook), f"Put: webhook {name}")
 
 
 @options.command()
-@click.argument("name", shell_complete=webhook_names())
+@click.argument("name", shell_complete=webhook_names)
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(target: Target, name: str, yes: bool) -> None:
     """Delete a webhook. Events that it has not accepted yet are not sent again."""
@@ -83,7 +81,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
 
 
 @options.command()
-@click.argument("name", shell_complete=webhook_names())
+@click.argument("name", shell_complete=webhook_names)
 def test(target: Target, name: str) -> None:
     """Send a test event to a webhook. Print the id of the job that delivers it."""
     job = target.printable(target.api.test_webhook(name))

@@ -16,7 +16,8 @@ class Verdict(StrEnum):
     OK = "ok"
     WRONG = "wrong"  # jobs may be lost, repeated or delayed
     ADVICE = "advice"  # the stack works, but could be safer
-    UNKNOWN = "unknown"  # can't be checked here
+    UNKNOWN = "unknown"  # can't be checked now, or with these credentials
+    SKIPPED = "skipped"  # can't be checked on the local AWS
 
 
 @dataclass(frozen=True)

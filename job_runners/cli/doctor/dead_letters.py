@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from job_runners.cli import output
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
 
@@ -20,9 +21,8 @@ def check_dead_letters(deployed: Deployed) -> Iterator[Issue]:
             continue
         count = int(deployed.queue(dlq_url)["ApproximateNumberOfMessages"])
         if count:
-            letters = "1 dead letter" if count == 1 else f"{count} dead letters"
             yield Issue(
-                f"The {name} queue has {letters}.",
+                f"The {name} queue has {output.count(count, 'dead letter')}.",
                 "Find the cause in job-runners logs or the function's log, and fix it. Then resend "
                 "them: job-runners failures redrive --dead-letters",
             )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.output import count
 
 _DAY = 24 * 60 * 60  # seconds
 _PAUSES = "paused"  # the partition key of all pauses in the coordination table
@@ -31,6 +32,4 @@ def days_in_words(since: str) -> str:
     `since` is in milliseconds since 1970, as DynamoDB returns numbers.
     """
     days = int((time.time() - int(since) / 1000) // _DAY)
-    if days < 1:
-        return ""
-    return "1 day" if days == 1 else f"{days} days"
+    return count(days, "day") if days else ""

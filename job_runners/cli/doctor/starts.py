@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed, Item
-from job_runners.cli.output import duration
+from job_runners.cli.output import count, duration
 
 # The lanes of jobs that a worker could not start, with the reason if the lane tells it. The timer
 # has sent the jobs of the first lane again, and doesn't send those of the second.
@@ -46,8 +46,7 @@ def check_starts(deployed: Deployed) -> Iterator[Issue]:
             ids_by_problem[job.job_type, why].append(job.id)
     for (job_type, why), ids in list(ids_by_problem.items())[:_MAX_ISSUES]:
         yield Issue(
-            f"{_count_in_words(len(ids))} of the type {job_type} can't start: {why} One is "
-            f"{ids[0]}.",
+            f"{count(len(ids), 'job')} of the type {job_type} can't start: {why} One is {ids[0]}.",
             "Fix the code or its settings, and deploy again. The timer sends the jobs again within "
             f"an hour. The worker's log has the error: {log_command}",
         )
@@ -57,7 +56,7 @@ def check_starts(deployed: Deployed) -> Iterator[Issue]:
     waited = time.time() - oldest.since / 1000
     if waited > _MAX_WAIT:
         yield Issue(
-            f"{_count_in_words(len(others))} can't get a worker. The oldest, {oldest.id}, has "
+            f"{count(len(others), 'job')} can't get a worker. The oldest, {oldest.id}, has "
             f"waited for {duration(waited)}.",
             f"All workers may be busy, or can't be loaded: {log_command}",
             Verdict.ADVICE,
@@ -105,7 +104,3 @@ def _find_reasons(deployed: Deployed, log_group: str) -> dict[str, str]:
 
 def _with_period(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def _count_in_words(count: int) -> str:
-    return "1 job" if count == 1 else f"{count:,} jobs"

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
 
-from job_runners.cli.cloudformation import describe, resources
+from job_runners.cli.cloudformation import describe, outputs, resources
 from job_runners.cli.problem import Problem
 
 TAG = "job-runners-smoke"  # building/smoke_project.py tags the stack with it
@@ -115,9 +115,6 @@ def _remove_uploads(get_client: GetClient, stack: str) -> None:
         sam_stack = describe(get_client("cloudformation"), _SAM_STACK)
     except ClientError:
         return
-    outputs = {
-        output["OutputKey"]: output["OutputValue"] for output in sam_stack.get("Outputs", [])
-    }
-    bucket = outputs.get("SourceBucket")
+    bucket = outputs(sam_stack).get("SourceBucket")
     if bucket:
         _ignore_missing(_empty, get_client, bucket, f"{stack}/")

@@ -33,7 +33,7 @@ export async function cancelJob(job) {
 export async function cancelBatch(job) {
   const words = "Members that run are asked to stop. The batch is canceled once all members have ended.";
   if (!(await ask("Cancel the batch with its members?", words, "Cancel all", { danger: true, no: "Keep them" }))) return false;
-  await call("DELETE", `batches/${encodeURIComponent(job.id)}?members=true`);
+  await call("POST", path(job, "/cancel?members=true"));
   say("Canceling the members");
   return true;
 }

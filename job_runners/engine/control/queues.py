@@ -197,7 +197,7 @@ class _Keys:
         if first is not None:
             group = self._seen_by if is_fair else None
             waiting_jobs = waiting.count_in_line(line.partition_key, self._seen_by, group)
-            if waiting_jobs.count and not is_fair and self._may_see(first.organization_id):
+            if not is_fair and self._may_see(first.organization_id):
                 oldest_id = first.job_id
         opens_at = line.opens_at()
         next_start_at = opens_at if opens_at > clock.now() else None

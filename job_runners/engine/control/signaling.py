@@ -16,7 +16,7 @@ from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import JobNotFound, PreconditionFailed
 from job_runners.store import answer_links, blobs, queries, signals
 from job_runners.store.answer_links import AnswerLink
-from job_runners.store.job_request import JobRequest, Status, job_id_of
+from job_runners.store.job_request import JobRequest, job_id_of
 from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
 from job_runners.store.transitions import waits
@@ -49,7 +49,8 @@ def signal(
         if stored is not None:
             _refuse_other_value(current, stored, value)
             # An earlier try may have stored the signal and queued the job, but without a response.
-            if is_retry and current.status is Status.QUEUED:
+            # If the job isn't queued, no worker claims it because of the message.
+            if is_retry:
                 send_or_leave_due(current, send)
             return current
         _refuse_if_not_accepted(current, name)

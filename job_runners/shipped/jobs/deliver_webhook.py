@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from job_runners.errors import DoNotRetry
+from job_runners.errors import DoNotRetry, JobRunnersError
 from job_runners.shipped.jobs.post_webhook import PostWebhook, post_webhook
 from job_runners.shipped.webhooks.posting import EventId
 from job_runners.store import webhooks
@@ -37,4 +37,9 @@ def deliver_webhook(job: RunningJob, payload: Delivery) -> dict[str, Any]:
     if webhook is None:
         raise DoNotRetry(f"the webhook {payload.webhook!r} was deleted")
     event = {"url": webhook.url, "secret": webhook.secret, "body": payload.body}
-    return post_webhook(job, PostWebhook(**event, event_id=payload.event_id))
+    try:
+        return post_webhook(job, PostWebhook(**event, event_id=payload.event_id))
+    except JobRunnersError as error:
+        # Lists show a failed attempt's error, which only names the host, instead of its message.
+        error.args = (f"webhook {payload.webhook}: {error}",)
+        raise

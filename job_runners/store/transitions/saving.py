@@ -104,7 +104,7 @@ def _new_row(new_job: NewJob, follows: "HeldKey | None") -> JobRequest:
     if run_at is not None and run_at <= now:
         run_at = None
     status, lane = _first_status(run_at, follows)
-    copied_signals = (new_job.rerun_of or {}).get("signals") or None
+    copied_signals = (new_job.rerun_of or {}).get("signals")
     inline, payload_key = blobs.put(f"payloads/{sort_key(now, job_id)}", new_job.payload)
     return JobRequest(
         **{name: getattr(new_job, name) for name in _COPIED_FIELDS},

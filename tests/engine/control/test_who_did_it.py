@@ -1,4 +1,4 @@
-"""Who did what, in the rows and in the log; and what is held back from whom."""
+"""Who did what, in the rows and in the log; and what is hidden from whom."""
 
 from typing import Any
 
@@ -173,7 +173,7 @@ def test_the_lines_of_the_worker_are_about_the_job_and_not_about_a_caller(
     assert "caller" not in line
 
 
-# --- what is held back ----------------------------------------------------------------------------
+# --- what is hidden -------------------------------------------------------------------------------
 
 
 class Refused(Exception):

@@ -432,6 +432,21 @@ def test_a_retry_gives_up_if_its_job_keeps_changing(
     assert gathering.member(0).status is Status.FAILED
 
 
+def test_a_refused_retry_lets_the_job_continue_if_all_others_have_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = failing(bench, 2, 0)
+    gathering.run_member(0)
+    gone = groups.marker_check(str(gathering.member(0).member_of), "x", "x")
+    monkeypatch.setattr(groups, "marker_check", lambda *_: gone)
+    before(monkeypatch, caller_transitions, "requeue", lambda: gathering.run_member(1))
+    with pytest.raises(PreconditionFailed):
+        retry(bench, gathering.member(0))
+    assert items("open#") == []
+    assert gathering.read().status is Status.QUEUED
+    assert [message.id for message, _ in bench.sent] == [gathering.row.id]
+
+
 @pytest.mark.parametrize("retried", [False, True])
 def test_a_job_that_is_canceled_during_a_retry_of_a_member_is_not_changed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, retried: bool

@@ -1,5 +1,5 @@
-"""What a pump of a line does about those who wait there and about slots that nobody has: it lets on
-as many as there is room for, whatever happens around it."""
+"""What an admission pass of a line does about those who wait there and about slots that nobody has:
+it admits as many as there is room for, whatever happens around it."""
 
 import io
 from collections.abc import Callable
@@ -41,15 +41,15 @@ def held_rows(bench: Bench, number: int, groups: str = "") -> list[JobRequest]:
 
 
 def admitted(bench: Bench, rows: list[JobRequest]) -> list[bool]:
-    """Return of each whether it was let on."""
+    """Return of each whether it was admitted."""
     return [bench.read(row).status is Status.QUEUED for row in rows]
 
 
 # --- what happens around it -----------------------------------------------------------------------
 
 
-def test_a_runner_that_can_not_send_lets_nobody_on(one_slot: Bench) -> None:
-    """Who is let on has the slot, and would have no message: the timer lets it on instead."""
+def test_a_runner_that_can_not_send_admits_nobody(one_slot: Bench) -> None:
+    """Who is admitted has the slot, and would have no message: the timer admits it instead."""
     row, waiting = dispatch(one_slot, job_type="sample_once"), dispatch(one_slot)
     script.job = lambda job, payload: one_slot.run(waiting)
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=CANNOT_SEND)
@@ -92,7 +92,7 @@ def test_a_pump_whose_time_is_over_goes_on_by_a_message(bench: Bench) -> None:
     assert admitted(bench, rows) == [True, True, True]
 
 
-def happens_before_it_is_let_on(
+def happens_before_it_is_admitted(
     monkeypatch: pytest.MonkeyPatch, happens: Callable[[JobRequest], Any]
 ) -> None:
     """Have something happen between the look at the line and the write."""
@@ -118,18 +118,18 @@ def test_a_pump_that_meets_another_write_looks_again_at_once(
         cause = ClientError({"Error": {"Code": code}}, "TransactWriteItems")
         raise TransactWriteError("not written", cause)
 
-    happens_before_it_is_let_on(monkeypatch, refuse)
+    happens_before_it_is_admitted(monkeypatch, refuse)
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert len(bench.sent_jobs) == at_once
     assert [delay for _, delay in wake_ups(bench)] == [60] * (1 - at_once)
 
 
-def test_one_that_is_canceled_as_it_is_let_on_keeps_nobody_waiting(
+def test_one_that_is_canceled_as_it_is_admitted_keeps_nobody_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
     first, second = held_rows(bench, 2)
-    happens_before_it_is_let_on(monkeypatch, caller_actions.cancel)
+    happens_before_it_is_admitted(monkeypatch, caller_actions.cancel)
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert bench.read(first).status is Status.CANCELED
     assert bench.sent_jobs == [second.id]
@@ -150,7 +150,7 @@ def test_who_loses_a_slot_to_another_has_the_next(
             other.id, job_type=other.job_type, send_id="s", deadline=deadline, entrance=entrance
         )
 
-    happens_before_it_is_let_on(monkeypatch, claim)
+    happens_before_it_is_admitted(monkeypatch, claim)
     admission.admit_waiting(QUEUE, "*", bench.send)
     assert held() == [other.id, row.id]
 

@@ -59,7 +59,7 @@ def test_a_resume_that_is_cut_off_has_asked_for_the_sweep(
     assert limits.current(fresh=True)[QUEUE].sweep_from == ""
 
 
-def test_a_job_that_was_held_unheard_while_the_slot_came_free_is_let_on(
+def test_a_job_that_was_held_unheard_while_the_slot_came_free_is_admitted(
     bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
@@ -86,7 +86,7 @@ def test_a_job_that_was_held_unheard_while_the_slot_came_free_is_let_on(
     assert bench.read(second).slot == 1
 
 
-def test_a_job_whose_worker_never_hears_of_its_hold_is_let_on(
+def test_a_job_whose_worker_never_hears_of_its_hold_is_admitted(
     bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
@@ -108,7 +108,7 @@ def test_a_job_whose_worker_never_hears_of_its_hold_is_let_on(
 
 
 def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
-    """The first of a day may be let on by a pump, never by its own claim."""
+    """The first of a day may be admitted by a pump, never by its own claim."""
     limits.put(QUEUE, slots=1)
     first, second = dispatch(bench), dispatch(bench)
 
@@ -164,7 +164,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     assert bench.read(waiting).slot == 1
 
 
-def test_an_outcome_that_was_written_unheard_and_moved_on_lets_on_the_next(
+def test_an_outcome_that_was_written_unheard_and_moved_on_admits_the_next(
     bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits.put(QUEUE, slots=1)
@@ -200,7 +200,7 @@ class Heard(list[str]):
         self._outage.end()
 
 
-def test_a_job_is_let_on_whose_hold_landed_unheard_at_an_earlier_try(
+def test_a_job_is_admitted_whose_hold_landed_unheard_at_an_earlier_try(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The slot came free just before the hold, so nobody else looks at the line."""

@@ -79,11 +79,12 @@ def test_what_was_given_since_it_was_read_is_not_given_again(
         ({1: (7, 100, "b"), 2: (8, 200, "a")}, "a"),
         ({1: (8, 100, "b"), 2: (7, 200, "a")}, "b"),  # clocks differ, and turns tell
         ({1: (8, 100, "b"), 2: (8, 200, "a")}, "a"),  # both decided by the line as it was before
+        ({1: (8, 100, None)}, ""),  # its organization was erased
         ({}, ""),
     ],
 )
 def test_the_organisation_that_was_served_last_is_that_of_the_last_turn(
-    slots: dict[int, tuple[int, int, str]], served: str
+    slots: dict[int, tuple[int, int, str | None]], served: str
 ) -> None:
     found = {
         number: slot(number, turn=turn, since=since, group=group)
@@ -123,7 +124,7 @@ def test_a_job_is_admitted_up_to_a_second_before_it_may_start(
 def test_the_rate_alone_keeps_the_next_from_starting_only_where_a_slot_is_free(
     holder: str | None, paid_ahead: int, waits: bool
 ) -> None:
-    """Who ends lets on the next where there is none: a wake-up would come for nobody."""
+    """Who ends admits the next where there is none: a wake-up would come for nobody."""
     now = clock.now()
     rate = LineItem(PLACE, "rate", since=now, tat=(now + paid_ahead) * 1000)
     limited = limits.Limits(slots=1, rate=Rate(1, seconds=10))

@@ -53,6 +53,14 @@ def key_puts() -> list[str]:
     return puts
 
 
+def test_a_process_lists_a_key_once_a_day_for_organizations_that_take_turns(bench: Bench) -> None:
+    """The line only shows the last of them."""
+    puts = key_puts()
+    for whose in "ABAB":
+        bench.run(dispatch(bench, queue_name="sample_texts", organization_id=whose))
+    assert sorted(puts) == ["keys#sample_texts", "keys_of#A", "keys_of#B"]
+
+
 def test_a_key_that_organizations_share_is_listed_once_a_day_for_each(bench: Bench) -> None:
     puts = key_puts()
     lists = ["keys#sample_texts", "keys_of#A", "keys_of#B"]
@@ -223,7 +231,7 @@ def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
     assert used_keys.used_in_queue(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
 
 
-def test_wider_limits_let_on_who_waits_under_any_key(
+def test_wider_limits_admit_who_waits_under_any_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As far as one tick comes, and on from there in the next."""
@@ -281,7 +289,7 @@ def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
     assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
 
 
-def test_a_resumed_queue_lets_on_who_waits_in_its_lines(bench: Bench) -> None:
+def test_a_resumed_queue_admits_who_waits_in_its_lines(bench: Bench) -> None:
     rows = wait_under_keys(bench, 3)
     pausing.pause(Kind.QUEUE, BY_CAMPAIGN)
     pausing.resume(Kind.QUEUE, BY_CAMPAIGN, bench.send)

@@ -91,7 +91,7 @@ def test_a_rate_of_many_a_second_is_kept_up_by_one_wake_up(still: Bench) -> None
     assert all(later - earlier >= 50 for earlier, later in pairwise(starts[1:]))
 
 
-def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_invocations(still: Bench) -> None:
+def test_a_job_that_was_admitted_at_a_rate_pays_once_whatever_its_invocations(still: Bench) -> None:
     limits.put(QUEUE, rate=Rate(1, seconds=100))
     script.job = lambda job, payload: end_invocation(still, job, 1, 2)
     row = dispatch(still)

@@ -43,7 +43,7 @@ def three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("three_hours")
-def test_a_job_that_is_let_on_again_and_again_fails_as_never_started(one_slot: Bench) -> None:
+def test_a_job_that_is_admitted_again_and_again_fails_as_never_started(one_slot: Bench) -> None:
     row, other = dispatch(one_slot), dispatch(one_slot)
     during(one_slot, lambda: hold_in_order(one_slot, row, other))
     hours(one_slot, 4)
@@ -54,7 +54,7 @@ def test_a_job_that_is_let_on_again_and_again_fails_as_never_started(one_slot: B
     assert holder() is None
 
 
-def test_one_that_is_let_on_and_never_started_gives_its_slot_to_the_next_as_it_fails(
+def test_one_that_is_admitted_and_never_started_gives_its_slot_to_the_next_as_it_fails(
     one_slot: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due_row, "_start_within", lambda row: 600.0)
@@ -127,7 +127,7 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
     assert one_slot.read(begun).error["kind"] == "JobTypeRemoved"
 
 
-def test_a_job_that_was_let_on_is_sent_again_though_its_queue_has_no_limits_any_more(
+def test_a_job_that_was_admitted_is_sent_again_though_its_queue_has_no_limits_any_more(
     one_slot: Bench,
 ) -> None:
     row = dispatch(one_slot)
@@ -240,7 +240,7 @@ def test_one_of_newer_code_that_was_set_aside_is_looked_at_in_an_hour(one_slot: 
     assert one_slot.read(row).due_at == pytest.approx(clock.now() + clock.HOUR, abs=clock.MINUTE)
 
 
-def test_one_of_newer_code_that_was_let_on_keeps_its_slot(one_slot: Bench) -> None:
+def test_one_of_newer_code_that_was_admitted_keeps_its_slot(one_slot: Bench) -> None:
     """What else its row means, this code does not know: it may not hold it."""
     row = dispatch(one_slot)
     during(one_slot, lambda: hold_in_order(one_slot, row))

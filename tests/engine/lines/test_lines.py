@@ -42,7 +42,7 @@ def test_a_job_has_a_slot_while_it_runs_and_none_afterwards(one_slot: Bench) -> 
     assert held() == []
 
 
-def test_who_finds_no_room_waits_and_is_let_on_when_there_is(one_slot: Bench) -> None:
+def test_who_finds_no_room_waits_and_is_admitted_when_there_is(one_slot: Bench) -> None:
     second = dispatch(one_slot)
     waited = []
     during(one_slot, lambda: waited.append(one_slot.run(second)))
@@ -57,7 +57,7 @@ def test_who_finds_no_room_waits_and_is_let_on_when_there_is(one_slot: Bench) ->
     assert (items("wait#"), held()) == ([], [])
 
 
-def test_who_waits_is_let_on_in_the_order_of_holding(one_slot: Bench) -> None:
+def test_who_waits_is_admitted_in_the_order_of_holding(one_slot: Bench) -> None:
     rows = [dispatch(one_slot) for _ in range(4)]
     ran: list[str] = []
 
@@ -81,7 +81,7 @@ def test_who_comes_while_somebody_waits_does_not_pass(one_slot: Bench) -> None:
     transitions.hold_in_line(second, "line#texts#*", "*", group="", due_at=clock.now())
     one_slot.advance(0.001)  # in the same millisecond, either could be the first
     assert one_slot.run(third).status is Status.WAITING
-    assert one_slot.read(second).status is Status.QUEUED  # let on by the third's second look
+    assert one_slot.read(second).status is Status.QUEUED  # admitted by the third's second look
     assert held() == [second.id]
 
 
@@ -184,7 +184,7 @@ def test_a_canceled_job_that_waits_leaves_no_entry(one_slot: Bench) -> None:
 
 
 @pytest.mark.parametrize("was_read_before", [False, True])
-def test_a_job_that_was_let_on_and_is_canceled_gives_its_slot_to_the_next(
+def test_a_job_that_was_admitted_and_is_canceled_gives_its_slot_to_the_next(
     one_slot: Bench, was_read_before: bool
 ) -> None:
     second, third = dispatch(one_slot), dispatch(one_slot)
@@ -244,7 +244,7 @@ def test_a_slot_whose_holder_does_not_name_it_is_freed_after_a_minute(one_slot: 
     assert held() == [waiting.id]
 
 
-def test_a_job_let_on_and_unclaimed_for_an_hour_goes_to_the_end_of_its_line(
+def test_a_job_admitted_and_unclaimed_for_an_hour_goes_to_the_end_of_its_line(
     one_slot: Bench,
 ) -> None:
     second, third = dispatch(one_slot), dispatch(one_slot)
@@ -273,7 +273,7 @@ def test_a_worker_killed_after_it_freed_its_slot_leaves_nobody_waiting(
     assert held() == [waiting.id]
 
 
-def test_the_timer_lets_on_who_waits_beside_a_free_slot(
+def test_the_timer_admits_who_waits_beside_a_free_slot(
     one_slot: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, waiting = dispatch(one_slot), [dispatch(one_slot) for _ in range(3)]
@@ -292,7 +292,7 @@ def test_the_timer_lets_on_who_waits_beside_a_free_slot(
     counts = one_slot.tick().counts
     assert counts[timer.Disposition.HELD] + counts[timer.Disposition.MOVED] == 3
     assert len(held()) == 1
-    assert looked == [QUEUE] * 2  # once in a tick: it lets one on, and looks again
+    assert looked == [QUEUE] * 2  # once in a tick: it admits one, and looks again
 
 
 def test_a_queue_that_has_no_limits_any_more_lets_all_on(one_slot: Bench) -> None:
@@ -322,7 +322,7 @@ def test_what_ran_before_its_queue_had_limits_is_not_counted(bench: Bench) -> No
 
 
 def test_a_job_that_began_without_a_slot_takes_one_for_its_next_invocation(bench: Bench) -> None:
-    """Its queue had a rate alone when it was let on, and has slots by now."""
+    """Its queue had a rate alone when it was admitted, and has slots by now."""
     limits.put(QUEUE, rate=Rate(1, seconds=100))
     row, other = dispatch(bench), dispatch(bench, job_type="sample_once")
 
@@ -341,7 +341,7 @@ def test_a_job_that_began_without_a_slot_takes_one_for_its_next_invocation(bench
     assert bench.run(row).status is Status.SUCCEEDED
 
 
-def test_a_pause_lets_nobody_on_and_its_end_does(one_slot: Bench) -> None:
+def test_a_pause_admits_nobody_and_its_end_does(one_slot: Bench) -> None:
     first, waits, comes = (dispatch(one_slot) for _ in range(3))
 
     def pause() -> None:

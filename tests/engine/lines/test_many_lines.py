@@ -57,10 +57,10 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
     assert world.late["rescue"] <= 2 * clock.MINUTE
 
 
-def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_keys(
+def test_what_a_failure_record_admits_costs_the_same_whatever_the_number_of_keys(
     bench: Bench,
 ) -> None:
-    """A worker was killed after it had freed its slot: its record lets on who waits there."""
+    """A worker was killed after it had freed its slot: its record admits who waits there."""
     requests: list[str] = []
     events = JobRequest.connection().client.meta.events
     events.register("before-call.dynamodb", lambda model, **_: requests.append(model.name))
@@ -92,7 +92,7 @@ def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Be
     served: list[str] = []
     for comes in ("few", "many", "many"):
         admission.admit_waiting("sample_fair", "*", bench.send)
-        served.append(end_the_one_that_was_let_on(bench))
+        served.append(end_the_one_that_was_admitted(bench))
         hold_fairly(bench, comes)
     assert served == ["many", "few", "many"]
 
@@ -103,8 +103,8 @@ def hold_fairly(bench: Bench, organization_id: str) -> None:
     transitions.hold_in_line(row, place, "*", group=organization_id, due_at=later)
 
 
-def end_the_one_that_was_let_on(bench: Bench) -> str:
-    """End it as a worker that was killed before it let on the next one; return whose it was."""
+def end_the_one_that_was_admitted(bench: Bench) -> str:
+    """End it as a worker that was killed before it admitted the next one; return whose it was."""
     (job_id,) = bench.sent_jobs
     bench.sent.clear()
     row = bench.read(job_id)

@@ -1,4 +1,4 @@
-"""Who holds a job, or lets it on, does that to the row as it was read, and once."""
+"""Who holds a job, or admits it, does that to the row as it was read, and once."""
 
 from collections.abc import Callable
 from itertools import count
@@ -133,14 +133,14 @@ def test_a_job_that_waits_by_now_is_not_held_elsewhere(
     assert job_rows.stored(seen).held_by == there.held_by
 
 
-def test_a_job_that_runs_is_not_let_on(bench: Bench) -> None:
+def test_a_job_that_runs_is_not_admitted(bench: Bench) -> None:
     running = job_rows.stored(job_rows.claimed())
     with pytest.raises(PreconditionFailed):
         transitions.admit(running)
     assert job_rows.stored(running).status is Status.RUNNING
 
 
-def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this(
+def test_a_job_that_another_admitted_and_that_has_run_since_was_not_admitted_by_this(
     bench: Bench,
 ) -> None:
     seen = held()
@@ -173,7 +173,7 @@ def test_a_job_that_has_moved_on_is_not_listed_at_its_old_place(
         restore_entry(seen)
 
 
-def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still: Bench) -> None:
+def test_a_job_that_is_admitted_in_another_slot_takes_that_to_no_end_unseen(still: Bench) -> None:
     """It gave back the slot that it had, and got another, all in one millisecond: who knows of the
     first alone would end the job, and leave it the second."""
     two = Limits(slots=2)

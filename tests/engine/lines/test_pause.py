@@ -184,9 +184,7 @@ def test_the_timer_holds_back_what_becomes_due(bench: Bench) -> None:
     assert {bench.read(each).status for each in (queued, scheduled)} == {Status.WAITING}
 
 
-def test_time_held_back_counts_against_no_limit(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_held_counts_against_no_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     row = bench.claim(bench.dispatch())
     started = row.attempt_started_at or 0
     pauses.pause(Kind.JOB_TYPE, "sample_again")
@@ -204,7 +202,7 @@ def test_time_held_back_counts_against_no_limit(
     assert bench.read(never_started).status is Status.SUCCEEDED
 
 
-def test_what_is_held_back_for_more_than_30_days_fails_and_says_why(bench: Bench) -> None:
+def test_what_is_held_for_more_than_30_days_fails_and_says_why(bench: Bench) -> None:
     pausing.pause(Kind.JOB_TYPE, "sample_again")
     row = bench.run(bench.dispatch())
     bench.advance(30 * 24 * 3600 + 3600)

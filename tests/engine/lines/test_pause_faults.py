@@ -177,7 +177,7 @@ def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_
     assert tick.lag > 500_000
 
 
-def test_looks_at_what_is_held_back_grow_rare(bench: Bench) -> None:
+def test_looks_at_what_is_held_grow_rare(bench: Bench) -> None:
     (row,) = held(bench)
     looks = 0
     for _ in range(29 * 6):
@@ -200,7 +200,7 @@ def test_a_pause_that_can_not_be_read_at_a_checkpoint_stops_no_job(
     assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
 
 
-def test_a_running_job_that_can_not_be_held_back_goes_on_in_its_next_invocation(
+def test_a_running_job_that_can_not_be_held_goes_on_in_its_next_invocation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:

@@ -188,7 +188,7 @@ def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, uni
     assert units.spent() == 2 * (6 + 15 + 1) + 3
 
 
-def test_each_more_that_one_wake_up_lets_on_costs_no_other_and_no_mark(
+def test_each_more_that_one_wake_up_admits_costs_no_other_and_no_mark(
     still: Bench, units: Units
 ) -> None:
     limits.put("a", rate=Rate(1))

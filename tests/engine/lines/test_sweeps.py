@@ -62,7 +62,7 @@ def test_where_no_sweep_is_due_a_tick_makes_no_request_for_one(bench: Bench) -> 
 
 
 def test_a_key_at_which_the_time_ran_out_is_come_to_again(bench: Bench, two_changed: None) -> None:
-    """Not all may have been let on there that have room."""
+    """Not all may have been admitted there that have room."""
     assert swept(bench, seconds=61) == ["acme:B"]
     assert swept(bench) == ["acme:B"]
     assert swept(bench) == []

@@ -75,7 +75,7 @@ def test_each_turn_begins_at_the_end_of_the_line(bench: Bench, turns: list[Any])
     first, second = (row.id for row in rows)
     assert [(who, done) for who, done, _ in turns] == [
         (first, 1),
-        (first, 2),  # it was let on again before the second one came
+        (first, 2),  # it was admitted again before the second one came
         (second, 1),
         (first, 3),
         (second, 2),
@@ -83,7 +83,7 @@ def test_each_turn_begins_at_the_end_of_the_line(bench: Bench, turns: list[Any])
     ]
 
 
-def test_a_turn_has_waited_since_it_was_let_on_and_not_since_the_one_before_began(
+def test_a_turn_has_waited_since_it_was_admitted_and_not_since_the_one_before_began(
     bench: Bench, turns: list[Any], lines: io.StringIO
 ) -> None:
     count = script.job
@@ -158,7 +158,7 @@ def test_turns_are_invocations_and_are_bounded_as_they_are(
 def test_a_turn_ends_well_when_the_table_does_not_answer(
     bench: Bench, turns: list[Any], outage: Outage, kind: str, queue: str
 ) -> None:
-    """What it did is recorded, and it waits in its line or has been let on: it does not run on
+    """What it did is recorded, and it waits in its line or has been admitted: it does not run on
     without having paid, and is not lost."""
     row = bench.dispatch(queue_name=queue)
     count = script.job

@@ -104,7 +104,7 @@ def test_a_job_writes_into_its_own_folders_alone(run: Any) -> None:
         with pytest.raises(MissingObject):
             read_file(written[-1])
     for key_of in (
-        lambda job: f"{job.result_folder}/photo.jpg",  # as before there was result_file
+        lambda job: f"{job.result_folder}/photo.jpg",
         lambda job: job.work_file("seen"),
     ):
         assert write(key_of).status is Status.SUCCEEDED

@@ -204,7 +204,7 @@ def test_one_that_was_answered_before_under_its_name_is_passed_over(
     put(job_type=job_type, payload={"lot": "a"})
     go_to(NOON)
     assert look(bench) == {outcome: 1}
-    get().delete()  # the item itself, as if the table were an older one
+    get().delete()  # the item itself: nothing marks its time as used
     go_to(NOON - 1)
     put(job_type=job_type, payload={"lot": "a", "text": "new"})
     go_to(NOON)

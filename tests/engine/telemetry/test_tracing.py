@@ -220,7 +220,7 @@ def test_a_failed_task_that_is_sent_again_is_in_the_trace_of_who_asked_for_that(
 def test_what_goes_wrong_after_the_outcome_is_not_the_works(spans: Spans) -> None:
     with tracing.working(TaskMessage(id="t", name="n", payload={})):
         tracing.ended("task done")
-        tracing.ended("crashed", OSError("who waits next was not let on"))
+        tracing.ended("crashed", OSError("who waits next was not admitted"))
     span = spans.one("process n")
     assert (outcome(span), span.status.status_code) == ("task done", StatusCode.UNSET)
 

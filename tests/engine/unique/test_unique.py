@@ -275,7 +275,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     assert isinstance(uniqueness.find_holder(str(failed.unique_key)), uniqueness.FreeKey)
 
 
-def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_let_on(
+def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_admitted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = ask(bench, "unique_follow")

@@ -54,7 +54,7 @@ def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
 # --- how it may have changed ----------------------------------------------------------------------
 
 
-def let_on_in_its_line(bench: Bench) -> JobRequest:
+def admitted_in_its_line(bench: Bench) -> JobRequest:
     row = ask(bench)
     script.job = lambda job, payload: bench.run(row)
     bench.run(bench.dispatch("sample_once", queue_name="sample_slots"))
@@ -105,7 +105,7 @@ def another_under_the_same_id(bench: Bench) -> JobRequest:
 @pytest.mark.parametrize(
     "changed",
     [
-        let_on_in_its_line,
+        admitted_in_its_line,
         held_under_another_pause,
         put_off,
         given_another_large_payload,

@@ -1,5 +1,5 @@
 """A job that follows another, as the timer looks at it: it is a second line, seldom looked at, and
-lets on whoever was not let on."""
+admits whoever was not admitted."""
 
 import pytest
 

@@ -148,7 +148,9 @@ def test_one_that_is_replaced_in_a_backlog_has_all_its_time_to_start(bench: Benc
     assert bench.read(row).status is Status.FAILED  # in the end
 
 
-def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(bench: Bench) -> None:
+def test_one_that_is_admitted_and_replaced_keeps_its_slot_and_has_all_its_time(
+    bench: Bench,
+) -> None:
     row = ask(bench, "old", queue_name="sample_slots")
     while_one_runs(bench, "sample_slots", lambda: bench.run(row))
     admitted = bench.read(row)
@@ -164,7 +166,7 @@ def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(ben
     assert script.texts_run == ["new"]
 
 
-def test_one_that_is_let_on_and_postponed_gives_its_slot_to_the_next(bench: Bench) -> None:
+def test_one_that_is_admitted_and_postponed_gives_its_slot_to_the_next(bench: Bench) -> None:
     row = ask(bench, "old", queue_name="sample_slots")
     waiting = bench.dispatch("sample_once", queue_name="sample_slots")
     while_one_runs(bench, "sample_slots", lambda: (bench.run(row), bench.run(waiting)))

@@ -72,7 +72,7 @@ def test_one_that_is_to_start_at_once_has_one_message_however_often_it_is_replac
     assert bench.sent_jobs == [row.id]
 
 
-def test_one_that_is_held_back_and_put_off_is_sent(bench: Bench) -> None:
+def test_one_that_is_held_and_put_off_is_sent(bench: Bench) -> None:
     """Its message was used up when it was held."""
     row = ask_and_send(bench, "1")
     pausing.pause(Kind.JOB_TYPE, "unique_replace")

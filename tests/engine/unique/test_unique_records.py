@@ -78,7 +78,7 @@ def test_one_that_was_canceled_and_left_its_place_follows_no_more(bench: Bench) 
     assert record_of(third).follower == third.created_key
 
 
-def test_nor_is_it_let_on(bench: Bench) -> None:
+def test_nor_is_it_admitted(bench: Bench) -> None:
     first = ask(bench, "first")
     script.job = lambda job, payload: end_and_leave_the_record(ask(bench, "second"))
     assert bench.run(first).status is Status.SUCCEEDED
@@ -86,7 +86,7 @@ def test_nor_is_it_let_on(bench: Bench) -> None:
 
 
 def test_nor_is_one_that_is_canceled_so_just_before(bench: Bench) -> None:
-    first, second = ended_and_not_let_on(bench)
+    first, second = ended_and_not_admitted(bench)
     found = free(first)
     end_and_leave_the_record(bench.read(second))
     uniqueness.admit_follower(str(first.unique_key), second, found)
@@ -96,7 +96,7 @@ def test_nor_is_one_that_is_canceled_so_just_before(bench: Bench) -> None:
 # --- what others write meanwhile ------------------------------------------------------------------
 
 
-def ended_and_not_let_on(bench: Bench) -> tuple[JobRequest, JobRequest]:
+def ended_and_not_admitted(bench: Bench) -> tuple[JobRequest, JobRequest]:
     """Return a job that has ended and left its record, and the one that follows it."""
     first = ask(bench, "first")
     bench.claim(first)
@@ -111,8 +111,8 @@ def free(row: JobRequest) -> FreeKey:
     return found
 
 
-def test_one_that_another_has_let_on_meanwhile_is_let_on(bench: Bench) -> None:
-    first, second = ended_and_not_let_on(bench)
+def test_one_that_another_has_admitted_meanwhile_is_admitted(bench: Bench) -> None:
+    first, second = ended_and_not_admitted(bench)
     found = [free(first) for _ in range(2)]
     rows = [uniqueness.admit_follower(str(first.unique_key), second, each).after for each in found]
     assert [row.status for row in rows] == [Status.QUEUED] * 2
@@ -135,7 +135,7 @@ def test_a_key_is_not_taken_from_one_that_follows_and_could_not_be_seen(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction becomes visible item by item: its row may be later than the record."""
-    first, second = ended_and_not_let_on(bench)
+    first, second = ended_and_not_admitted(bench)
     follower = uniqueness._read_follower
     looks: list[KeyRecord] = []
 

@@ -144,7 +144,7 @@ def test_one_that_comes_into_another_line_leaves_the_first(bench: Bench) -> None
     assert script.texts_run == ["y"]
 
 
-def test_one_that_is_let_on_and_put_off_gives_back_its_slot(bench: Bench) -> None:
+def test_one_that_is_admitted_and_put_off_gives_back_its_slot(bench: Bench) -> None:
     held = bench.dispatch("sample_once", queue_name="sample_slots")
     row = ask(bench, "old", queue_name="sample_slots")
     script.job = lambda job, payload: bench.run(row)
@@ -226,7 +226,7 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     )
 
 
-def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> None:
+def test_the_same_request_again_follows_though_it_was_admitted(bench: Bench) -> None:
     first = ask(bench, "1", "unique_follow")
     script.job = lambda job, payload: asked.append(
         ask(bench, "2", "unique_follow", idempotency_key="k")
@@ -234,7 +234,7 @@ def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> No
     asked: list[JobRequest] = []
     bench.run(first)
     script.job = lambda job, payload: None
-    for _ in range(2):  # let on, then done
+    for _ in range(2):  # admitted, then done
         again = ask(bench, "2", "unique_follow", idempotency_key="k")
         assert (again.id, bench.duplicate(again)) == (
             asked[0].id,
@@ -363,7 +363,7 @@ def test_one_whose_first_ended_without_letting_it_on_is_found_by_the_timer(bench
     assert keys()[0]["holder"] == second.created_key
 
 
-def test_a_new_request_lets_on_first_the_one_that_follows(bench: Bench) -> None:
+def test_a_new_request_admits_first_the_one_that_follows(bench: Bench) -> None:
     first = ask(bench, "first", "unique_follow")
     bench.claim(first)
     second = ask(bench, "second", "unique_follow")

@@ -1,4 +1,4 @@
-"""The models of schedules that the client returns."""
+"""The models of an organization's schedules, webhooks and error groups that the client returns."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +6,6 @@ from typing import Any
 
 from job_runners.client.from_json import FromJson
 from job_runners.client.models import Job, JobError
-from job_runners.values import field
 
 
 class Occurrence(FromJson):
@@ -65,9 +64,52 @@ class Schedule(FromJson, kw_only=True):
     created_by: str | None = None
     updated_at: datetime | None = None
     updated_by: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def paused(self) -> bool:
         """Whether the schedule is paused."""
         return self.paused_at is not None
+
+
+class Webhook(FromJson, kw_only=True):
+    """A webhook that an organization has subscribed. It receives an event when a job has ended.
+
+    `secret` is the name of the secret that signs the events. With `statuses` or `job_types`, it
+    only receives events about jobs that ended with one of these statuses, or have one of these
+    types.
+    """
+
+    name: str
+    url: str
+    secret: str
+    statuses: tuple[str, ...] | None = None
+    job_types: tuple[str, ...] | None = None
+    updated_at: datetime | None = None
+    updated_by: str | None = None
+
+
+class ErrorGroup(FromJson, kw_only=True):
+    """An error group: the failed jobs of one type with one kind of error in one function.
+
+    - `state` is `new` for a day and then `known`, until it is marked as `resolved`. It is
+    `regressed` if a job has failed since.
+    - `failures` is the approximate number of failures.
+    - `frame` is the function, as `module:function`. Only operators see it.
+    - `first_build` is a hash of the build with which the first job failed. Only operators see it.
+    - `sample_job_id` is the id of a recent job.
+    """
+
+    id: str
+    job_type: str
+    error_kind: str
+    state: str
+    failures: int
+    sample_job_id: str
+    frame: str | None = None
+    first_build: str | None = None
+    note: str | None = None
+    resolved_by: str | None = None
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    resolved_at: datetime | None = None
+    regressed_at: datetime | None = None
