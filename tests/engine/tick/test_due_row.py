@@ -28,6 +28,7 @@ def due(lane: Lane = Lane.PROMPT, **changes: Any) -> JobRequest:
         "organization_id": "acme",
         "status": Status.QUEUED,
         "created_at": clock.now() - clock.MINUTE,
+        "updated_at": clock.now() - clock.MINUTE,
         "due_at": clock.now(),
         "due_shard": due_shard("job", lane),
     }
