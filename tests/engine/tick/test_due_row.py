@@ -80,6 +80,8 @@ def test_a_row_may_start_late_from_the_time_it_was_scheduled_for(
         run_at=clock.now() - minutes * clock.MINUTE,
     )
     assert handled(still, row)[0] is outcome
+    if outcome is Disposition.EXPIRED:
+        assert still.read("job").error["message"].endswith("within 3600 s of being queued.")
 
 
 def test_a_paused_row_is_held(still: Bench) -> None:
