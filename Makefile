@@ -33,7 +33,7 @@ test: check tlc ## Run all checks and tests, including end to end
 	@sh tools/test_django.sh newest -m "not more"
 
 test-more: check tlc sphinx ## Run the tests that make test leaves out, and those that do more here
-	@MORE=1 $(PYTEST) -m "more or sized"
+	@MORE=1 $(PYTEST) -m "(more or sized) and not nightly"
 	@sh tools/test_django.sh newest -m more
 	@sh tools/test_django.sh 6.0
 
@@ -86,12 +86,12 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 	@$(PY) -m tools.model --level chaos
 	@PYTHONPATH=tests/support $(PY) -m histories --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
+	@$(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 -m nightly
 
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail
 	@MORE=1 $(PY) -m tools.mutants
 
 bench: dev ## Measure costs, and compare them with boto3; fail above a limit
-	@$(PY) -m benchmarks.client --at-most 0.25
 	@JOBS_PROJECT= $(PY) -m benchmarks.cold_start --bounded
 	@JOBS_PROJECT= $(PY) -m benchmarks.overheads --bounded
 
@@ -122,6 +122,7 @@ audit: scan ## Check the locked versions against published advisories (needs the
 	done; [ -z "$$failed" ]
 
 build: dev aws ## Build for AWS, as samconfig.toml says
+	@$(PY) -m job_runners.building.build
 	@template=$$($(PY) -m job_runners.building.sam_folder) && \
 		$(AWS)/sam build --template-file "$$template"
 
@@ -149,9 +150,9 @@ clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .venv-django dist .build .aws-sam .local .local.kept* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-# Also installs the packages that the project's lock pins.
+# Also installs the packages that the project's requirements.lock pins.
 dev: environment
-	@$(if $(if $(PROJECT),$(wildcard $(addprefix $(PROJECT)/,uv.lock requirements.*))),$(PY) -m job_runners.building.app_requirements)
+	@$(if $(PROJECT),$(if $(wildcard $(PROJECT)/requirements.lock),$(PY) -m uv pip install --quiet --python $(PY) --no-deps --require-hashes --requirement $(PROJECT)/requirements.lock))
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt

@@ -1,8 +1,8 @@
 """Measure the cost of a cold start before the first request: `python -m benchmarks.cold_start`.
 
-Each function starts from a built tree. Its cost is divided by that of a process that imports boto3
-and makes two clients (see benchmarks/fresh_process.py). Compare these ratios, because the times
-depend on this machine.
+Each function starts from a built tree, and the client from this checkout. The cost is divided by
+that of a process that imports boto3 and makes two clients (see benchmarks/fresh_process.py).
+Compare these ratios, because the times depend on this machine.
 """
 
 import argparse
@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.environment import PROGRAMS
 from benchmarks.fresh_process import Cost, Program, compare
-from job_runners.building.build import Target, build
+from job_runners.building.build import build
+from job_runners.building.samconfig import Target
+from job_runners.places import CODE
 
-# This folder comes last on the path, because a real function doesn't have it.
-_INVOCATION = Path(__file__).parent / "first_line"
 _CLIENTS = "from job_runners.aws.clients import client; client('dynamodb'); client('lambda')"
 _PROGRAMS = {
     "API": f"import job_runners.handlers.api; {_CLIENTS}",
@@ -25,26 +26,37 @@ _PROGRAMS = {
     ),
     "worker, up to the first line of a job with a payload model": (
         "import os, sys; os.environ['JOBS_PACKAGES'] = 'bench_work'; "
-        f"sys.path.append({str(_INVOCATION)!r}); import bench_invocation"
+        # This folder comes last on the path, because a real function doesn't have it.
+        f"sys.path.append({str(PROGRAMS)!r}); import bench_invocation"
     ),
     "timer": f"import job_runners.handlers.timer; {_CLIENTS}",
     "failures": f"import job_runners.handlers.failures; {_CLIENTS}",
 }
-# The most that each function's start may cost, divided by boto3's cost.
-AT_MOST = dict(zip(_PROGRAMS, (1.03, 0.70, 1.03, 0.72, 0.70), strict=True))
+_CLIENT = "another program, with the client and one signed dispatch"
+# Nothing listens there, so the dispatch fails after it was signed.
+_CLIENT_CODE = """
+from job_runners import Client, NoAnswer
+try:
+    Client(url="http://127.0.0.1:9", max_attempts=1).dispatch("sync", {"list": 7})
+except NoAnswer:
+    pass
+"""
+# The most that each start may cost, divided by boto3's cost.
+AT_MOST = dict(zip([*_PROGRAMS, _CLIENT], (1.03, 0.70, 1.03, 0.72, 0.70, 0.25), strict=True))
 
 
 def measure(rounds: int, *, instructions: bool = True) -> dict[str, Cost]:
-    """Build the tree, measure each function's start on this Python, and print a table."""
+    """Build the tree, measure each start on this Python, and print a table."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         build(Target.this_machine(), tree)
         programs = {name: Program(code, (tree,)) for name, code in _PROGRAMS.items()}
+        programs[_CLIENT] = Program(_CLIENT_CODE, (CODE,))
         return compare(programs, rounds, instructions=instructions)
 
 
 def above(costs: Mapping[str, Cost]) -> list[str]:
-    """Return a line for each function whose start exceeds its bound."""
+    """Return a line for each start that exceeds its bound."""
     return [
         f"cold start, {name}: {costs[name].cpu_share:.2f} (bound {bound:.2f})"
         for name, bound in AT_MOST.items()

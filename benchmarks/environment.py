@@ -20,12 +20,6 @@ ENVIRONMENT = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "PYDANTIC_DISABLE_PLUGINS": "true",  # as in the template
 }
-# The programs that are measured. They have their own folder, so that bare boto3 can't import our
-# packages.
+# The programs that are measured, and the package with their jobs.
 PROGRAMS = CODE / "benchmarks" / "programs"
-# The measured jobs. Job Runners loads them as it loads an organization's own packages.
-PROJECT = CODE / "benchmarks" / "app"
-WORK = {
-    "PYTHONPATH": os.pathsep.join(map(str, (CODE, PROJECT, PROGRAMS))),
-    "JOBS_PROJECT": str(PROJECT),
-}
+WORK = {"PYTHONPATH": f"{CODE}:{PROGRAMS}", "JOBS_PACKAGES": "bench_work"}

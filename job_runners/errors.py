@@ -57,10 +57,9 @@ class UnknownName(JobRunnersError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches  # imported here because only this error needs it
 
-        self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
         hint = "List the names with `job-runners types` or GET /job-types."
-        if self.nearest:
-            hint = f"Did you mean {self.nearest!r}?"
+        for nearest in get_close_matches(name, list(known), n=1, cutoff=0.5):
+            hint = f"Did you mean {nearest!r}?"
         super().__init__(f"No {self.kind} is named {name!r}. {hint}")
 
 
@@ -80,7 +79,6 @@ class InternalJobType(UnknownJobType):
             "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To "
             "repeat a failed job of this type, retry it without a payload.",
         )
-        self.nearest = None
 
 
 class UnknownTask(UnknownName):
@@ -122,18 +120,10 @@ class QueueFull(JobRunnersError):
     retry_after = 10  # seconds: waiting jobs are counted again only after this time
 
     def __init__(self, queue_name: str, limit: int, requested: int = 1) -> None:
-        if requested == 1:
-            message = (
-                f"Queue {queue_name!r} is full: {limit:,} jobs are waiting. "
-                "Dispatch again after some of them have started."
-            )
-        else:
-            message = (
-                f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more "
-                "would exceed that. Dispatch fewer at once, or dispatch again after some have "
-                "started."
-            )
-        super().__init__(message)
+        super().__init__(
+            f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more would "
+            "exceed that. Dispatch fewer at once, or dispatch again after some have started."
+        )
 
 
 class QuotaReached(JobRunnersError):
@@ -142,18 +132,11 @@ class QuotaReached(JobRunnersError):
     retry_after = 10  # seconds: unfinished jobs are counted again only after this time
 
     def __init__(self, organization_id: str, quota: int, requested: int = 1) -> None:
-        if requested == 1:
-            message = (
-                f"Organization {organization_id!r} has reached its quota of {quota:,} unfinished "
-                "jobs. Dispatch again after some of them have ended."
-            )
-        else:
-            message = (
-                f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
-                f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
-                "after some have ended."
-            )
-        super().__init__(message)
+        super().__init__(
+            f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
+            f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
+            "after some have ended."
+        )
 
 
 class InvalidCursor(JobRunnersError):
@@ -321,6 +304,13 @@ class ObjectChanged(JobRunnersError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The object {key!r} was replaced while it was being read.")
+
+
+class UploadGone(JobRunnersError):
+    """A multipart upload was already completed or aborted."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The upload of {key!r} is no longer open.")
 
 
 class Interrupted(JobRunnersError):

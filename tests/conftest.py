@@ -39,8 +39,8 @@ pytest_plugins = [
     "log_lines",
     "newcomers",
     "telemetry_lines",
-    "local_stack",
     "supervised",
+    "local_stack",
     "deployed_versions",
     "iam_api",
     "browser",
@@ -91,8 +91,12 @@ def aws(environment: None, request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests together that share a local AWS, or the built site, when tests run in parallel."""
-    groups = {"local": "local AWS", "enforcing": "local AWS, enforcing", "built_site": "the site"}
+    """Keep tests together that share a deployed stack or the built site."""
+    groups = {
+        "deployed": "local AWS",
+        "enforcing": "local AWS, enforcing",
+        "built_site": "the site",
+    }
     for item in items:
         for fixture in groups.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(groups[fixture]))

@@ -2,8 +2,8 @@
 
 Changed files are untracked, or differ from a commit (by default HEAD). For a changed test file, run
 that file. For a file of tests/support, run the tests that use it. For any other file, run its test
-folders in FOLDERS. Tests on the local AWS, tests of `make test-more`, and tests that take a second
-or more run only if their own file has changed.
+folders in FOLDERS. Tests that take a second or more run only if their own file has changed. Tests
+on the local AWS and tests of `make test-more` don't run.
 """
 
 import json
@@ -84,22 +84,14 @@ def _tests_using(support: str) -> set[str]:
 
 def main(base: str = "HEAD") -> int:
     """Run pytest. Return its exit code."""
-    paths = changed_paths(base)
-    changed_tests = {
-        path for path in paths if path.startswith("tests/") and paths_to_test(path) == {path}
-    }
-    affected_tests = set(SMOKE).union(*map(paths_to_test, paths)) - changed_tests
-    options = ["-m", "not e2e and not more"]
+    chosen = set(SMOKE).union(*map(paths_to_test, changed_paths(base)))
+    command = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "2"]
+    command += ["-m", "not e2e and not more"]
     for slow_test in json.loads((TESTS / "durations.json").read_text()):
-        options += ["--deselect", slow_test]
-    pytest = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "2"]
-    print(" ".join(sorted(affected_tests | changed_tests)))
-    command = [*pytest, *options, *sorted(affected_tests)]
-    codes = [subprocess.run(command, cwd=CODE, check=False).returncode]
-    if changed_tests:
-        command = [*pytest, *sorted(changed_tests)]
-        codes.append(subprocess.run(command, cwd=CODE, check=False).returncode)
-    return max(codes)
+        if slow_test.partition("::")[0] not in chosen:
+            command += ["--deselect", slow_test]
+    print(" ".join(sorted(chosen)))
+    return subprocess.run([*command, *sorted(chosen)], cwd=CODE, check=False).returncode
 
 
 if __name__ == "__main__":

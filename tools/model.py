@@ -45,7 +45,6 @@ def main() -> int:
     """Run the checks. Return 0 if every run came out as expected."""
     parser = argparse.ArgumentParser(prog="python -m tools.model", description=__doc__)
     parser.add_argument("--level", choices=LEVELS, default="model")
-    parser.add_argument("--alone", action="store_true", help="skip the runs of the lower levels")
     parser.add_argument("--only", default="", help="only runs whose module or name contains this")
     options = parser.parse_args()
     if message := tlc.missing():
@@ -53,17 +52,17 @@ def main() -> int:
         return 1
     results = []
     started_at = time.monotonic()
-    for result in execute(list(runs(options.level, options.only, alone=options.alone))):
+    for result in execute(list(runs(options.level, options.only))):
         print(describe(result), flush=True)
         results.append(result)
     print(summary(results, time.monotonic() - started_at))
     return 1 if any(result.problem for result in results) or not results else 0
 
 
-def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
+def runs(level: str, only: str = "") -> Iterator[Run]:
     """Yield the runs of a level whose module or name contains `only`."""
     listed = tomllib.loads((tlc.MODEL / "runs.toml").read_text())
-    levels = (level,) if alone else LEVELS[: LEVELS.index(level) + 1]
+    levels = LEVELS[: LEVELS.index(level) + 1]
     for module, settings in listed.items():
         for run in (*_bounds(module, settings), *_twins(module, settings)):
             if run.level in levels and (only in run.module or only in run.name):

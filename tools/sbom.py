@@ -25,7 +25,7 @@ from packageurl import PackageURL
 from job_runners import __version__
 from job_runners.building.app_folder import find_app_folder
 from job_runners.building.app_requirements import function_pins, project_pins
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from job_runners.places import CODE
 from tools.deployed_packages import Package, packages
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 from botocore.auth import SigV4Auth
@@ -41,24 +41,11 @@ _START_SECONDS = 120
 _JOB_SECONDS = 900
 
 
-class Check(NamedTuple):
-    """A count, and what it should be."""
-
-    name: str
-    found: Any
-    expected: Any
-
-    @property
-    def is_right(self) -> bool:
-        """Whether the count is as expected."""
-        return bool(self.found == self.expected)
-
-
 class Demo:
-    """The campaign's jobs, one after another, and the checks of their counts so far."""
+    """The campaign's jobs, one after another, and whether all counts so far are right."""
 
     def __init__(self, client: Client, stack: dict[str, str]) -> None:
-        self.checks: list[Check] = []
+        self.is_right = True
         self._client = client
         self._stack = stack
 
@@ -123,7 +110,9 @@ class Demo:
         return self._client.wait(job, _JOB_SECONDS).get_result()
 
     def _check(self, name: str, found: Any, expected: Any) -> None:
-        self.checks.append(Check(name, found, expected))
+        is_right = found == expected
+        self.is_right &= is_right
+        print(f"{name:<26} {found!s:>18}{'' if is_right else f'   expected {expected}'}")
 
     def _items(self, attribute: str) -> list[dict[str, Any]]:
         """Return the items of the campaign that have an attribute."""
@@ -195,26 +184,17 @@ def _use_local_aws() -> None:
             os.environ[name] = value
 
 
-def _show(checks: list[Check]) -> None:
-    for check in checks:
-        mark = "" if check.is_right else f"   expected {check.expected}"
-        print(f"{check.name:<26} {check.found!s:>18}{mark}")
-
-
 def main() -> int:
     """Run the demonstration. Return the exit code."""
     try:
         with _local_aws():
             _use_local_aws()
             demo = Demo(Client(), json.loads(_STACK.read_text()))
-            try:
-                demo.run()
-            finally:
-                _show(demo.checks)
+            demo.run()
     except (JobRunnersError, RuntimeError) as problem:
         print(problem, file=sys.stderr)
         return 1
-    return 0 if all(check.is_right for check in demo.checks) else 1
+    return 0 if demo.is_right else 1
 
 
 if __name__ == "__main__":

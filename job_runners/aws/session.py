@@ -32,7 +32,7 @@ _REGISTER_METHODS = {
     handlers.REGISTER_LAST: "register_last",
 }
 # The folder, inside the botocore of a build, with the reduced service descriptions. See
-# job_runners/building/botocore_data.py.
+# job_runners/building/prune.py.
 REDUCED_FOLDER = "called"
 _ALL_SERVICES = ""  # stands for all services in the handlers by service
 # The first parts of the services' former names.

@@ -9,79 +9,79 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from job_runners.building.app_folder import AppFolder, UnusableAppFolder
-from job_runners.building.function_files import source_of
-from job_runners.building.package_files import how_to_add
-from job_runners.building.work_parameters import work_variables
-from job_runners.places import relative_path
+from job_runners.building.app_folder import AppFolder, UnusableAppFolder, how_to_add
+from job_runners.building.samconfig import work_variables
+from job_runners.places import CODE, relative_path
 
-# The folder of a function's code on AWS. Tracebacks of compiled code have paths in this folder.
-TASK_ROOT = "/var/task"
 _IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 # Settings that every function has on AWS. The app's own settings are left out on purpose: tests and
 # other functions don't have them either, so a module that reads one at import must fail the check.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
+# The deployed sources. A function's zip contains nothing else of Job Runners.
+SHIPPED = (
+    "job_runners/__init__.py",
+    "job_runners/api",
+    "job_runners/aws",
+    "job_runners/caches.py",
+    "job_runners/clock.py",
+    "job_runners/dashboard",
+    "job_runners/django",
+    "job_runners/engine",
+    "job_runners/errors.py",
+    "job_runners/handlers",
+    "job_runners/names.py",
+    "job_runners/runners",
+    "job_runners/settings.py",
+    "job_runners/shipped",
+    "job_runners/store",
+    "job_runners/values.py",
+    "job_runners/work",
+)
+# The entry points that the template names, such as handlers.worker.handler. Don't rename them: a
+# deploy updates a function's code and its settings in two calls. Between them, the function would
+# have a name that its code lacks.
+HANDLERS = ("api", "worker", "timer", "failures")
 
 
 def check_imports(tree: Path, app: AppFolder) -> None:
     """Import the app's packages, and the code of each job and task that they define.
 
-    `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
-    advice if an import fails.
+    `tree` has all that the packages may import, for this machine. Raises UnusableAppFolder with the
+    file, the line and advice if an import fails.
     """
-    process = start_import(tree, app.packages, {**_ENVIRONMENT, **work_variables()})
-    if problem := import_problem(process, tree, app.sources, app.requirements):
-        raise UnusableAppFolder(problem)
-
-
-def start_import(
-    tree: Path, modules: Collection[str], variables: Mapping[str, str]
-) -> subprocess.Popen[str]:
-    """Start a process that imports these modules of a tree, with these environment variables."""
+    sources = json.dumps({name: str(folder) for name, folder in app.sources.items()})
     # -I and -S hide this environment's packages from the process. With -B, it writes no bytecode.
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), *modules],
-        env=variables,
-        cwd=tree,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), sources],
+        env={**_ENVIRONMENT, **work_variables()},
+        cwd=app.path,
+        capture_output=True,
         text=True,
         errors="replace",
         start_new_session=True,  # so that Ctrl-C doesn't reach it
+        check=False,
     )
-
-
-def import_problem(
-    process: subprocess.Popen[str],
-    tree: Path,
-    sources: Mapping[str, Path],
-    requirements: Path | None,
-) -> str | None:
-    """Wait for the process, and return the first problem as file, line, error and advice.
-
-    `sources` maps the name of each package in the tree to the folder that it was copied from.
-    """
-    output, _ = process.communicate()
-    if not output:  # import_check.py prints at least null, unless it ends early
-        return "Your code can't be imported: the process that imported it ended, or took over 60 s"
-    problem: dict[str, Any] | None = json.loads(output)
-    return None if problem is None else problem_text(problem, tree, sources, requirements)
+    if not process.stdout:  # import_check.py prints at least null, unless it ends early
+        raise UnusableAppFolder("Your code can't be imported: the process that imported it ended")
+    if problem := json.loads(process.stdout):
+        raise UnusableAppFolder(problem_text(problem, app.sources, app.requirements))
 
 
 def problem_text(
-    problem: Mapping[str, Any], tree: Path, sources: Mapping[str, Path], requirements: Path | None
+    problem: Mapping[str, Any], sources: Mapping[str, Path], requirements: Path | None
 ) -> str:
     """Return the text of a problem, with its file, its line and advice.
 
-    `problem` is what import_check.describe returned. The other arguments are those of
-    `import_problem`.
+    `problem` is what import_check.describe returned. `sources` has the packages and modules whose
+    lines may have caused it.
     """
-    text = _with_source_paths(problem["text"], tree, sources)
-    place = _place(problem, tree, sources)
+    text = problem["text"]
+    place = _place(problem, sources)
     if place is None and problem["is_ours"]:
         place = _entry_place(text, sources)
     message = f"{place}: {text}" if place else text
@@ -92,26 +92,16 @@ def problem_text(
     return f"{sentence} {advice}"
 
 
-def _with_source_paths(text: str, tree: Path, sources: Mapping[str, Path]) -> str:
-    """Replace the paths of built files in an error's text with those of their sources."""
-    for name, source in sources.items():
-        # on AWS, in the tree, or relative
-        root = rf"(?:{TASK_ROOT}/|{re.escape(str(tree))}/|(?<![\w/.]))"
-        text = re.sub(rf"{root}{name}(?=(/[\w/.-]+)?\.py)", relative_path(source), text)
-    return text
-
-
-def _place(problem: Mapping[str, Any], tree: Path, sources: Mapping[str, Path]) -> str | None:
+def _place(problem: Mapping[str, Any], sources: Mapping[str, Path]) -> str | None:
     """Return the source file and line that are nearest to an error, or None."""
     # If Job Runners refuses a definition, the mistake is in the line that calls Job Runners.
     skips_ours = problem["is_ours"] or problem["kind"] == "TypeError"
     for file, line in reversed(problem["places"]):
-        place = file.removeprefix(f"{TASK_ROOT}/").removeprefix(f"{tree}/")
-        if skips_ours and place.startswith("job_runners/"):
+        path = Path(file)
+        if skips_ours and path.is_relative_to(CODE / "job_runners"):
             continue
-        source = source_of(place, sources)
-        if source:
-            return f"{relative_path(source)}:{line}"
+        if any(path.is_relative_to(source) for source in sources.values()):
+            return f"{relative_path(path)}:{line}"
     return None
 
 
@@ -147,6 +137,9 @@ def _advice(
     if missing and missing.partition(".")[0] in sources:
         return "Your package has no such module: correct the import, or add the file"
     if missing:
+        for name in packages_distributions().get(missing.partition(".")[0], ()):
+            add = how_to_add(name, requirements, name)
+            return f"This environment has it, but no lock pins it for the functions. {add}"
         add = how_to_add(f"the package that provides {missing}", requirements)
         return f"{add}. If your lock has it already, install what the lock pins"
     if problem["kind"] == "NameTakenTwice":

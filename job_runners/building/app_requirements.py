@@ -1,11 +1,6 @@
-"""Read the packages that the project's lock file pins, and add those that Job Runners needs.
-
-python -m job_runners.building.app_requirements installs the project's packages into this
-environment, which a checkout of Job Runners needs.
-"""
+"""Read the packages that the project's lock file pins, and add those that Job Runners needs."""
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +10,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from job_runners import __version__
-from job_runners.building.app_folder import AppFolder, UnusableAppFolder, find_app_folder
-from job_runners.building.install_problems import with_advice
-from job_runners.building.package_files import PIP_LOCK, uses_uv
-from job_runners.building.target import Target
-from job_runners.building.uv import uv, uv_command
-from job_runners.errors import JobRunnersError
-from job_runners.places import DATA, ROOT
+from job_runners.building.app_folder import PIP_LOCK, AppFolder, UnusableAppFolder, uses_uv
+from job_runners.building.samconfig import Target
+from job_runners.building.uv import uv, uv_command, with_advice
+from job_runners.places import DATA
 
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 OUR_PACKAGE = "job-runners"
@@ -192,24 +184,3 @@ def _check_pip_lock(app: AppFolder, pins: list[str]) -> None:
                 f"{app.lock} is outdated: {app.requirements.name} names {required.name}"
                 f"{required.specifier}, and the lock has {locked}. To update it, run {PIP_LOCK}"
             )
-
-
-def main() -> int:
-    """Install the project's packages, and return the exit code."""
-    try:
-        pins = project_pins(find_app_folder())
-        if not pins:
-            return 0
-        install = ["pip", "install", "--python", sys.executable, "--no-deps", "--require-hashes"]
-        options = [*explicit_index_options(ROOT), "--requirement", "-"]
-        process = uv([*install, *options], ROOT, stdin=pins)
-        if process.returncode != 0:
-            raise UnusableAppFolder(with_advice(process.stderr, platform="this machine"))
-    except JobRunnersError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -25,11 +25,8 @@ def run(app: AppFolder, arguments: list[str]) -> int:
         PROJECT_VARIABLE: str(app.path),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    options = ["-p", "job_runners.testing.plugin", "--quiet"]
+    options = ["-p", "job_runners.testing.plugin", "--quiet", "-o", f"testpaths={app.tests.name}"]
     command = [sys.executable, "-P", "-m", "pytest", *options, *arguments]
-    names_tests = any((app.path / word.partition("::")[0]).exists() for word in arguments)
-    if not names_tests:
-        command.append(str(app.tests))
     code = subprocess.run(command, cwd=app.path, env=environment, check=False).returncode
     return 0 if code == _NO_TESTS else code
 

@@ -8,17 +8,18 @@ FOLDER
 import argparse
 import hashlib
 import os
+import py_compile
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
-from job_runners.building.app_check import check_imports
+from job_runners.building.app_check import HANDLERS, SHIPPED, check_imports
 from job_runners.building.app_folder import (
     AppFolder,
+    BuildProblem,
     UnusableAppFolder,
     find_app_folder,
     our_names,
@@ -30,103 +31,92 @@ from job_runners.building.app_requirements import (
     function_pins,
     project_pins,
 )
-from job_runners.building.botocore_data import SERVICES, move_to_cache, services_in
-from job_runners.building.bytecode import (
-    DoesNotCompile,
-    compile_sources,
-    first_mistake,
-)
-from job_runners.building.forgotten import check_requirements
-from job_runners.building.function_files import HANDLERS, SHIPPED
-from job_runners.building.install_problems import with_advice
-from job_runners.building.prune import prune
-from job_runners.building.target import ROOT, Target
-from job_runners.building.uv import uv
-from job_runners.building.work_parameters import work_variables
+from job_runners.building.prune import SERVICES, prune, services_in
+from job_runners.building.samconfig import SAMCONFIG, Target
+from job_runners.building.uv import uv, with_advice
 from job_runners.errors import JobRunnersError
-from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE
+from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, ROOT, relative_path
 from job_runners.settings import APP_PACKAGES_FILE, BUILD_ID_FILE
 
-__all__ = ["LOCK", "ROOT", "DoesNotCompile", "Target", "build"]
-
 CACHE = BUILD_CACHE
-LOCK = OUR_LOCK
+_TASK_ROOT = "/var/task"  # the folder of a function's code on AWS
 # How dependencies are installed depends on these files, so a change of one needs new folders.
-_INSTALLERS = tuple(
-    Path(__file__).with_name(f"{name}.py")
-    for name in ("botocore_data", "build", "bytecode", "prune", "target")
-)
-
-
-class DependenciesNotInstalled(JobRunnersError):
-    """The packages of a lock file couldn't be installed. The message has uv's output."""
+_INSTALLERS = ("build.py", "prune.py", "samconfig.py")
 
 
 def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
-    The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
-    packages can't be imported, and UnusableTarget if the target needs another version of Python.
+    The tree includes the app's packages and their requirements. Raises UnusableTarget if the target
+    needs another version of Python.
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
-    build_id = _add_sources(folder, app)
-    if app and target.native:
-        check_imports(folder, app)
-    elif app:
-        # This machine can't import code for another one, so check a tree for this machine.
-        _check_once(app, build_id)
+    packages, sources = (app.packages, app.sources) if app else ((), {})
+    _add_sources(folder, packages, sources)
+    build_id = _build_id(folder, [*SHIPPED, *sources], app)
+    (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
 
 
 def check(app: AppFolder) -> None:
-    """Build a temporary tree for this machine, and raise the same errors as `build`.
+    """Import the app's code with only what its functions will have.
 
-    Also raise UnusableAppFolder if the code imports a package that no lock pins.
+    Raises UnusableAppFolder if the code can't be imported, or imports a package that no lock pins.
     """
-    check_requirements(app)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        link(Path(scratch), app)
-        check_imports(Path(scratch), app)
+        tree = Path(scratch)
+        # To copy the dependencies would take most of a build's time.
+        for entry in _dependencies(Target.this_machine(), app).iterdir():
+            (tree / entry.name).symlink_to(entry)
+        _add_sources(tree, app.packages, {})
+        check_imports(tree, app)
 
 
-def link(folder: Path, app: AppFolder | None) -> None:
-    """Fill `folder` with links to the dependencies for this machine, and copies of the sources.
-
-    To copy the dependencies too would take most of a build's time.
-    """
-    for entry in _dependencies(Target.this_machine(), app).iterdir():
-        (folder / entry.name).symlink_to(entry)
-    _add_sources(folder, app)
-
-
-def _add_sources(folder: Path, app: AppFolder | None) -> str:
-    """Add our sources and the app's, compiled. Return the id of the build."""
+def _add_sources(folder: Path, packages: Sequence[str], app_sources: Mapping[str, Path]) -> None:
+    """Add our sources and the app's, compiled. `packages` are the names of the app's packages."""
     _add_entry_points(folder)
-    sources = {name: CODE / name for name in SHIPPED}
-    if app:
-        sources |= app.sources
-    for name, source in sources.items():
+    for name, source in ({name: CODE / name for name in SHIPPED} | dict(app_sources)).items():
         (folder / name).parent.mkdir(exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
-        try:
-            compile_sources(folder, folder / name)
-        except DoesNotCompile as error:
-            raise DoesNotCompile(first_mistake(source) or str(error)) from None
-    packages = app.packages if app else ()
+        _compile(folder, folder / name, source)
     (folder / APP_PACKAGES_FILE).write_text("".join(f"{name}\n" for name in packages))
-    build_id = _build_id(folder, list(sources), app)
-    (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
-    return build_id
+
+
+def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
+    """Compile a file or a folder of a tree, which was copied from `source`.
+
+    Raises BuildProblem for a mistake in the source. Without a source, such files stay without
+    bytecode, as with pip: some packages have files for other Pythons. The bytecode is unchecked:
+    Python would otherwise compare it with the sources' times, which zipping changes.
+    """
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    for file in filter(Path.is_file, files):
+        try:
+            py_compile.compile(
+                str(file),
+                dfile=f"{_TASK_ROOT}/{file.relative_to(tree)}",  # builds of equal sources are equal
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+        except py_compile.PyCompileError as problem:
+            if source:
+                error = problem.exc_value
+                place = relative_path(source / file.relative_to(path))
+                line = getattr(error, "lineno", None)
+                raise BuildProblem(
+                    f"{place}:{line}: {type(error).__name__}: {getattr(error, 'msg', error)}. "
+                    "Correct that line"
+                ) from None
 
 
 def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
     """Return a hash of these files and folders of a tree, and of the locks of its dependencies."""
     digest = hashlib.sha256()
-    for lock in (LOCK, app.lock if app else None):
+    for lock in (OUR_LOCK, app.lock if app else None):
         digest.update(lock.read_bytes() if lock and lock.exists() else b"\0")
     for name in sorted(names):
         source = folder / name
@@ -147,17 +137,7 @@ def _add_entry_points(folder: Path) -> None:
     for name in HANDLERS:
         text = f"from job_runners.handlers.{name} import handler as handler\n"
         (handlers / f"{name}.py").write_text(text)
-    compile_sources(folder, handlers)
-
-
-def _check_once(app: AppFolder, build_id: str) -> None:
-    """Run `check`, but only once for the same code, because sam builds each function separately."""
-    settings = sorted(work_variables().items())
-    digest = hashlib.sha256(f"{build_id} {sys.version} {settings}".encode()).hexdigest()
-    marker = CACHE / f"imported-{digest[:16]}"
-    if not marker.exists():
-        check(app)
-        marker.touch()
+    _compile(folder, handlers)
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
@@ -168,7 +148,7 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
         services = SERVICES | app.services | services_in(app.sources.values())
     digest = hashlib.sha256(pins.encode())
     for file in _INSTALLERS:
-        digest.update(file.read_bytes())
+        digest.update(Path(__file__).with_name(file).read_bytes())
     digest.update(f"{target} {sys.version} {sorted(services)} {app is None}".encode())
     cached = CACHE / f"{target.architecture}-{target.python_runtime}-{digest.hexdigest()[:16]}"
     if not cached.exists():
@@ -177,10 +157,12 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
             folder = Path(scratch) / "tree"
             _install(target, folder, pins, app)
             prune(folder, services, has_app=app is not None)
-            # Some packages have files for other Pythons. They stay without bytecode, as with pip.
-            with suppress(DoesNotCompile):
-                compile_sources(folder, folder)
-            move_to_cache(folder, cached)
+            _compile(folder, folder)
+            try:
+                folder.rename(cached)  # so that this path never has a half-filled folder
+            except OSError:
+                if not cached.is_dir():  # another process was faster
+                    raise
     if app:
         _check_names(cached, app)
     return cached
@@ -221,8 +203,8 @@ def _install(target: Target, folder: Path, pins: str, app: AppFolder | None) -> 
     process = uv([*words, "--requirement", "-"], project, stdin=pins)
     if process.returncode != 0:
         output = with_advice(process.stderr, platform=target.description)
-        raise DependenciesNotInstalled(
-            f"The packages in {app.lock if app else LOCK} can't be installed for "
+        raise BuildProblem(
+            f"The packages in {app.lock if app else OUR_LOCK} can't be installed for "
             f"{target.description}:\n{output}"
         )
 
@@ -248,7 +230,7 @@ def main() -> int:
         "folder", type=Path, nargs="?", help="where to build; without it, only check your code"
     )
     parser.add_argument("--for", dest="target", choices=["samconfig", "machine"])
-    parser.add_argument("--samconfig", type=Path, default=ROOT / "samconfig.toml")
+    parser.add_argument("--samconfig", type=Path, default=SAMCONFIG)
     options = parser.parse_args()
     try:
         app = find_app_folder()

@@ -9,8 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,28 +17,27 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from job_runners.building.app_config import CONFIG, read_workers
-from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
-from job_runners.building.app_stack import (
+from job_runners.building.app_folder import CONFIG, BuildProblem, find_app_folder, read_workers
+from job_runners.building.sam import sam_environment, tools_folder
+from job_runners.building.samconfig import (
+    BUILD_PARAMETERS,
     DEFAULT,
-    AppStack,
+    OUR_STACK_NAME,
+    SAMCONFIG,
+    SamConfig,
     config_env_option,
-    outputs_for_our_template,
-    override_values,
-    overrides,
     overrides_option,
-    stack_outputs,
 )
-from job_runners.building.build import ROOT
-from job_runners.building.code_size import CodeTooLarge, check_size
-from job_runners.building.environments import tools_folder
+from job_runners.building.template_file import parameter_names
 from job_runners.errors import JobRunnersError
+from job_runners.places import ROOT
 
-_BUILD_PARAMETERS = ("Architecture", "PythonRuntime")
-
-
-class UnusableEnvironment(JobRunnersError):
-    """samconfig.toml has no tables for an environment, or they don't fit the build."""
+# Lambda's limit for the unzipped code of a function and its layers, in bytes.
+MAX_SIZE = 250 * 1024 * 1024
+WARNING_SHARE = 0.8  # of MAX_SIZE: larger code gets a warning
+_MB = 1024 * 1024
+_LISTED_PARTS = 3  # the largest files and folders, which a message lists
+_CONFIG = "own.samconfig.toml"
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Deploy:
 
     sam: Path
     region: str
-    config: Path = ROOT / "samconfig.toml"
+    config: Path = SAMCONFIG
     built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"  # our template
     app_folder: Path = ROOT / ".aws-sam" / "app"  # the build of the app's template
     environment: str = DEFAULT  # sam reads the tables of this environment in `config`
@@ -56,23 +54,22 @@ class Deploy:
     def check_environment(self) -> None:
         """Check that samconfig.toml sets what a deploy to the environment needs.
 
-        The build reads the parameters of the default environment. Raises UnusableEnvironment.
+        The build reads the parameters of the default environment. Raises BuildProblem.
         """
         if self.environment == DEFAULT:
             return
-        config = tomllib.loads(self.config.read_text())
+        config = SamConfig(self.config)
         table = f"[{self.environment}.global.parameters]"
-        if "stack_name" not in _global_parameters(config, self.environment):
-            raise UnusableEnvironment(
+        if not config.stack_name(self.environment):
+            raise BuildProblem(
                 f"{self.config} has no table {table} with a stack_name. Copy "
                 f"[{DEFAULT}.global.parameters] and [{DEFAULT}.deploy.parameters] into this table, "
                 "and change what differs."
             )
-        build_values = override_values(config)
-        values = override_values(config, self.environment)
-        for name in _BUILD_PARAMETERS:
+        build_values, values = config.values(), config.values(self.environment)
+        for name in BUILD_PARAMETERS:
             if build_values.get(name) != values.get(name):
-                raise UnusableEnvironment(
+                raise BuildProblem(
                     f"{self.config} sets {name}={build_values.get(name)} for the build, and "
                     f"{name}={values.get(name)} in {table}. Set the same value in both."
                 )
@@ -80,7 +77,7 @@ class Deploy:
     def run(self, app_template: Path | None) -> None:
         """Deploy the stack of `app_template`, if there is one, and then the Job Runners stack.
 
-        Raises CalledProcessError if sam fails (sam has printed the reason), and CodeTooLarge.
+        Raises CalledProcessError if sam fails (sam has printed the reason), and BuildProblem.
         """
         for function in self.built.parent.glob("*Function"):
             if warning := check_size(function):
@@ -96,11 +93,9 @@ class Deploy:
 
     def _warn_of_removed_classes(self) -> None:
         """Warn if this deploy deletes the functions of worker classes."""
-        config = tomllib.loads(self.config.read_text())
-        name = _global_parameters(config, self.environment).get("stack_name", "")
-        cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
+        name = SamConfig(self.config).stack_name(self.environment)
         try:
-            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+            (stack,) = self._cloudformation().describe_stacks(StackName=name)["Stacks"]
         except (BotoCoreError, ClientError):  # the stack is new, or sam will explain the error
             return
         deployed_classes = stack_outputs(stack).get("WorkerClasses", "").split(",")
@@ -120,39 +115,33 @@ class Deploy:
         The list is empty if our stack uses none of the outputs. sam then reads all parameters from
         samconfig.toml.
         """
-        config = tomllib.loads(self.config.read_text())
-        our_name = _global_parameters(config, self.environment)["stack_name"]
-        app = AppStack(template, our_name, self.environment)
+        config = SamConfig(self.config)
+        app = AppStack(template, config.stack_name(self.environment), self.environment)
         _say(f"Deploying {template} as {app.name} first")
-        cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
-        outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
-        configured = override_values(config, self.environment)
+        outputs = app.deploy(self._run, self._cloudformation(), self.app_folder, ["--resolve-s3"])
+        configured = config.values(self.environment)
         for name in sorted(configured.keys() & outputs.keys()):
             value, unused_value = configured[name], outputs[name]
             _say(f"Using {name}={value} from samconfig.toml, not {unused_value} from {app.name}")
         new_parameters = outputs_for_our_template(outputs, self.built, configured)
         if not new_parameters:
             return []
-        parameters = overrides(config, self.environment)
+        parameters = config.overrides(self.environment)
         for name, value in new_parameters.items():
             _say(f"Using {name}={value} from {app.name}")
             parameters.append(f'{name}="{value}"')
         return parameters
 
+    def _cloudformation(self) -> Any:
+        return boto3.Session(region_name=self.region).client("cloudformation")
+
     def _run(self, arguments: Sequence[str]) -> None:
-        # sam finds the tools that build the app's own functions in its own folder.
-        path = f"{self.sam.absolute().parent}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
             [str(self.sam), *arguments, "--region", self.region],
             cwd=ROOT,
-            env={"SAM_CLI_TELEMETRY": "0", **os.environ, "PATH": path},
+            env=sam_environment(self.sam.absolute().parent),
             check=True,
         )
-
-
-def _global_parameters(config: dict[str, Any], environment: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = config.get(environment, {}).get("global", {}).get("parameters", {})
-    return parameters
 
 
 def _say(text: str) -> None:
@@ -163,6 +152,86 @@ def app_template() -> Path | None:
     """Return the app's template, or None if there is none. Raises UnusableAppFolder."""
     folder = find_app_folder()
     return folder.template if folder and folder.template.is_file() else None
+
+
+def check_size(tree: Path) -> str | None:
+    """Return a warning if the code is near the limit, or None if it isn't. Raises BuildProblem."""
+    sizes = {
+        entry.name: sum(
+            file.stat().st_size for file in (entry, *entry.rglob("*")) if file.is_file()
+        )
+        for entry in tree.iterdir()
+    }
+    size = sum(sizes.values())
+    if size < WARNING_SHARE * MAX_SIZE:
+        return None
+    largest = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:_LISTED_PARTS]
+    parts = ", ".join(f"{name} {sizes[name] // _MB} MB" for name in largest)
+    text = (
+        f"The code of each function has {size // _MB} MB. Lambda's limit is {MAX_SIZE // _MB} MB. "
+        f"The largest parts: {parts}. Every function contains all packages in your requirements, "
+        "so remove those that your code doesn't need"
+    )
+    if size > MAX_SIZE:
+        raise BuildProblem(text)
+    return text
+
+
+Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
+
+
+@dataclass(frozen=True)
+class AppStack:
+    """The app's template, and the name of the Job Runners stack that runs the app's code."""
+
+    template: Path
+    our_name: str
+    environment: str = DEFAULT  # of our samconfig.toml
+
+    @property
+    def name(self) -> str:
+        """The name of the app's stack."""
+        return f"{self.our_name}-app"
+
+    def deploy(
+        self, sam: Sam, cloudformation: Any, folder: Path, artifacts: Sequence[str]
+    ) -> dict[str, str]:
+        """Build the template into `folder`, deploy it, and return the stack's outputs.
+
+        `artifacts` are sam's options for where to upload the build. sam also reads
+        own.samconfig.toml next to the template: our environment's tables, or the default ones if
+        it has none for our environment.
+        """
+        file = self.template.with_name(_CONFIG)
+        config = SamConfig(file)
+        environment = self.environment if self.environment in config.environments() else DEFAULT
+        options = ["--config-file", str(file)] if config.content else []
+        options += config_env_option(environment)
+        sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *options])
+        options += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
+        options += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
+        options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+        if OUR_STACK_NAME in parameter_names(self.template):
+            # The option replaces the file's parameters, so it must repeat them.
+            our_parameter = f"{OUR_STACK_NAME}={self.our_name}"
+            options += overrides_option([our_parameter, *config.overrides(environment)])
+        sam(["deploy", *options])
+        (stack,) = cloudformation.describe_stacks(StackName=self.name)["Stacks"]
+        return stack_outputs(stack)
+
+
+def stack_outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return a stack's outputs by name. `stack` is as CloudFormation describes it."""
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def outputs_for_our_template(
+    outputs: Mapping[str, str], our_template: Path, already_set: Collection[str]
+) -> dict[str, str]:
+    """Return the outputs that are parameters of our template, except those in `already_set`."""
+    names = parameter_names(our_template) - set(already_set)
+    # sam accepts no empty values
+    return {name: value for name, value in sorted(outputs.items()) if name in names and value}
 
 
 def main() -> int:
@@ -182,7 +251,7 @@ def main() -> int:
             deploy.run(app_template())
     except subprocess.CalledProcessError as error:
         return error.returncode
-    except (CodeTooLarge, UnusableAppFolder, UnusableEnvironment) as error:
+    except JobRunnersError as error:
         _say(str(error))
         return 1
     return 0

@@ -1,5 +1,6 @@
 """Add a working example job and its test to a project, for `job-runners new`."""
 
+import ast
 import keyword
 import re
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from string import Template
 
 from job_runners import settings
 from job_runners.building.app_folder import UnusableAppFolder, package_name_problem, project_path
-from job_runners.building.table_entry import add_entry, literal_keys
 from job_runners.places import COMMAND, PROJECT_VARIABLE
 from job_runners.shipped.jobs.names import Jobs
 
@@ -55,8 +55,8 @@ def _write(folder: Path, package: str, name: str) -> NewJob:
     entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
     values = {
         "name": name,
-        "model": _camel_case(name),
-        "title": _title(name),
+        "model": "".join(part.capitalize() for part in name.split("_")),
+        "title": name.replace("_", " ").strip().capitalize(),
         "entry": entry,
         "test": f"{COMMAND} test",
     }
@@ -109,9 +109,52 @@ def _default_package(folder: Path) -> str:
     return _DEFAULT_PACKAGE if package_name_problem(folder_name) else folder_name
 
 
-def _camel_case(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
+def add_entry(source: str, entry: str) -> str | None:
+    """Return the source with the line `entry` as the first entry of JOBS.
+
+    Return None if that isn't safe, because JOBS isn't one literal dictionary or the file doesn't
+    import the classes in the entry.
+    """
+    table = _table(source)
+    classes = set(re.findall(r"\b[A-Z]\w+(?=\()", entry))
+    if table is None or not classes <= _imported_names(source):
+        return None
+    lines = source.splitlines(keepends=True)
+    line = lines[table.lineno - 1].encode()
+    brace_end = table.col_offset + 1  # in bytes
+    before, after = line[:brace_end].decode(), line[brace_end:].decode()
+    new_line = f"    {entry}\n"
+    if not after.partition("#")[0].strip():
+        lines[table.lineno - 1] += new_line
+    else:
+        indent = "" if after.startswith("}") else "    "
+        lines[table.lineno - 1] = f"{before}\n{new_line}{indent}{after}"
+    return "".join(lines)
 
 
-def _title(name: str) -> str:
-    return name.replace("_", " ").strip().capitalize()
+def literal_keys(source: str) -> set[str]:
+    """Return the keys of JOBS that are literals."""
+    table = _table(source)
+    keys = table.keys if table else []
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+
+
+def _table(source: str) -> ast.Dict | None:
+    """Return the dictionary JOBS, or None unless one statement alone defines it as a literal."""
+    statements = [each for each in _statements(source) if re.match(r"JOBS\b", ast.unparse(each))]
+    match statements:
+        case [ast.Assign(value=ast.Dict() as table) | ast.AnnAssign(value=ast.Dict() as table)]:
+            return table
+    return None
+
+
+def _imported_names(source: str) -> set[str]:
+    imports = [each for each in _statements(source) if isinstance(each, ast.ImportFrom)]
+    return {alias.asname or alias.name for each in imports for alias in each.names}
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except SyntaxError:
+        return []

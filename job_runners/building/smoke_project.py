@@ -5,56 +5,38 @@ project or checkout where the command runs.
 """
 
 import os
+import re
 import shutil
-import tomllib
 from pathlib import Path
 
-from job_runners.building.app_stack import override_values
+from job_runners.building.new_job import fill_template
+from job_runners.building.samconfig import SAMCONFIG, SamConfig, Target
 from job_runners.building.smoke_work import MEMORY_MB, TIMEOUT
-from job_runners.building.target import ROOT, Target
 from job_runners.settings import BUILD_ID_FILE
 
 TAG = "job-runners-smoke"  # the stack's. `job-runners smoke --remove` removes only tagged stacks
 _WORK = Path(__file__).with_name("smoke_work.py")
-_SAMCONFIG = """\
-version = 0.1
-
-[default.global.parameters]
-stack_name = "{stack}"
-parameter_overrides = [{parameters}]
-
-[default.build.parameters]
-template_file = ".jobs/template.yaml"
-build_in_source = true
-
-[default.deploy.parameters]
-capabilities = "CAPABILITY_IAM"
-{bucket}
-s3_prefix = "{stack}"
-confirm_changeset = false
-tags = "{tag}=true"
-"""
 
 
-def write(folder: Path, stack: str, samconfig: Path = ROOT / "samconfig.toml") -> None:
+def write(folder: Path, stack: str, samconfig: Path = SAMCONFIG) -> None:
     """Write the project into an existing folder. `stack` is its stack's name.
 
     Raises UnusableTarget.
     """
     target = Target.from_samconfig(samconfig)
-    config = tomllib.loads(samconfig.read_text(encoding="utf-8"))
+    config = SamConfig(samconfig)
     parameters = [*target.parameter_overrides, "DeletionProtection=false"]
-    if boundary := override_values(config).get("PermissionsBoundary"):
+    if boundary := config.values().get("PermissionsBoundary"):
         parameters.append(f"PermissionsBoundary={boundary}")
-    bucket = config["default"].get("deploy", {}).get("parameters", {}).get("s3_bucket")
+    bucket = config.parameters("default", "deploy").get("s3_bucket")
     if url := os.environ.get("AWS_ENDPOINT_URL"):  # an emulator, which the functions call too
         parameters.append(f"AwsEndpointUrl={url}")
-    text = _SAMCONFIG.format(
-        stack=stack,
-        parameters=", ".join(f'"{parameter}"' for parameter in parameters),
-        bucket=f's3_bucket = "{bucket}"' if bucket else "resolve_s3 = true",
-        tag=TAG,
-    )
+    text = fill_template("samconfig.toml.in", {"name": stack, "python": target.python})
+    listing = ", ".join(f'"{parameter}"' for parameter in parameters)
+    text = re.sub(r"(?<=parameter_overrides = \[).*(?=\])", lambda _: listing, text)
+    text = text.replace("confirm_changeset", f'tags = "{TAG}=true"\nconfirm_changeset')
+    if bucket:
+        text = text.replace("resolve_s3 = true", f's3_bucket = "{bucket}"')
     (folder / "samconfig.toml").write_text(text)
     (folder / "app.toml").write_text(
         f"[workers.small]\nmemory = {MEMORY_MB}\ntimeout = {TIMEOUT}\n"

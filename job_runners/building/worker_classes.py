@@ -10,11 +10,10 @@ parameter, a deploy keeps its old value, even if the default has changed.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from job_runners.building.app_config import UnusableAppFolder, Workers
+from job_runners.building.app_folder import UnusableAppFolder, Workers
 from job_runners.building.template_file import read_template
 from job_runners.places import DATA
 
@@ -35,17 +34,12 @@ _COPIED_PARTS = {
 }
 # The functions that send jobs and tasks to workers.
 _SENDERS = ("ApiFunction", "TimerFunction", "FailuresFunction")
-# The parameters that set the worker's settings, and the properties of a function that have them.
-_PARAMETERS = {
-    "memory": "WorkerMemory",
-    "timeout": "WorkerTimeout",
-    "storage": "WorkerEphemeralStorage",
-}
+# For each setting of a class: the property of a function, and the parameter of the worker, if any.
 _PROPERTIES = {
-    "memory": "MemorySize",
-    "timeout": "Timeout",
-    "storage": "EphemeralStorage",
-    "concurrency": "ReservedConcurrentExecutions",
+    "memory": ("MemorySize", "WorkerMemory"),
+    "timeout": ("Timeout", "WorkerTimeout"),
+    "storage": ("EphemeralStorage", "WorkerEphemeralStorage"),
+    "concurrency": ("ReservedConcurrentExecutions", None),
 }
 _MAX_SNAPSTART_STORAGE = 512  # megabytes
 
@@ -115,17 +109,14 @@ def _name_for(class_name: str, part: str) -> str:
 def _add_class(
     template: dict[str, Any], class_name: str, class_settings: Mapping[str, int]
 ) -> None:
-    new_names: dict[str, str] = {}  # of each part of the template; most keep their names
-    for section in (*_COPIED_PARTS, "Mappings"):
-        new_names |= {part: part for part in template.get(section, {})}
     parts = [
         (section, part)
         for section, names in _COPIED_PARTS.items()
         for part in names
-        if part in new_names
+        if part in template[section]
     ]
-    new_names |= {part: _name_for(class_name, part) for _, part in parts}
-    copier = _Copier(new_names, _parameter_values(class_settings))
+    new_names = {part: _name_for(class_name, part) for _, part in parts}
+    literals = _parameter_values(class_settings)
     for section, part in parts:
         copy_name = new_names[part]
         if copy_name in template[section]:
@@ -133,7 +124,7 @@ def _add_class(
                 f"template.yaml has {copy_name}, which a build makes for the worker class "
                 f"{class_name} in app.toml. Remove or rename it"
             )
-        template[section][copy_name] = copier.copy(template[section][part])
+        template[section][copy_name] = _copy(template[section][part], new_names, literals)
     resources = template["Resources"]
     function_name = new_names[_FUNCTION]
     _set_properties(resources[function_name]["Properties"], class_name, class_settings)
@@ -146,11 +137,10 @@ def _add_class(
 
 def _parameter_values(class_settings: Mapping[str, int]) -> dict[str, str]:
     """Return the values of the worker's parameters that a class replaces."""
-    values = {
-        parameter: str(class_settings[setting])
-        for setting, parameter in _PARAMETERS.items()
-        if setting in class_settings
-    }
+    values: dict[str, str] = {}
+    for setting, value in class_settings.items():
+        if parameter := _PROPERTIES[setting][1]:
+            values[parameter] = str(value)
     if class_settings.get("storage", 0) > _MAX_SNAPSTART_STORAGE:
         values["SnapStart"] = "false"
     return values
@@ -164,7 +154,7 @@ def _set_properties(
     for key in ("ProvisionedConcurrencyConfig", "ReservedConcurrentExecutions"):
         function.pop(key, None)
     for setting, value in class_settings.items():
-        key = _PROPERTIES[setting]
+        key = _PROPERTIES[setting][0]
         function[key] = {"Size": value} if setting == "storage" else value
     if class_settings.get("storage", 0) > _MAX_SNAPSTART_STORAGE:
         function["SnapStart"] = {"ApplyOn": "None"}
@@ -173,55 +163,16 @@ def _set_properties(
     variables["WORKER_LAMBDA_FUNCTION_NAME"] = {"Ref": f"{_FUNCTION}.Alias"}
 
 
-class _Copier:
-    """Copies parts of the template, and makes the copies refer to each other.
+def _copy(part: Any, new_names: Mapping[str, str], literals: Mapping[str, str]) -> Any:
+    """Return a copy of a part of the template that refers to other copies by their new names.
 
-    `names` maps the name of each part of the template to the name that copies refer to. `literals`
-    has values of parameters. They replace the parameters in strings (Fn::Sub), such as a version's
-    description, which would otherwise show the worker's values.
+    `literals` has values of parameters. They replace the parameters in strings (Fn::Sub), such as a
+    version's description, which would otherwise show the worker's values.
     """
-
-    def __init__(self, names: Mapping[str, str], literals: Mapping[str, str]) -> None:
-        self._names, self._literals = names, literals
-
-    def copy(self, value: Any) -> Any:
-        """Return a copy of a part. Raises UnusableAppFolder if it refers to a missing part."""
-        match value:
-            case {"Ref": str(reference)}:
-                return {"Ref": self._name(reference)}
-            case {"Fn::GetAtt": [str(reference), *rest]}:
-                return {"Fn::GetAtt": [self._name(reference), *rest]}
-            case {"Fn::Sub": str(text)}:
-                return {"Fn::Sub": self._text(text)}
-            case {"Fn::Sub": [str(text), variables]}:
-                return {"Fn::Sub": [self._text(text, variables), self.copy(variables)]}
-            case {"Fn::If": [str(condition), *rest]}:
-                return {"Fn::If": [self._name(condition), *self.copy(rest)]}
-            case {"Condition": str(condition), **others}:
-                return {"Condition": self._name(condition), **self.copy(others)}
-            case dict():
-                return {key: self.copy(inner) for key, inner in value.items()}
-            case list():
-                return [self.copy(inner) for inner in value]
-        return deepcopy(value)
-
-    def _name(self, reference: str, variables: Iterable[str] = ()) -> str:
-        """Return the new form of a reference such as WorkerFunction.Arn.
-
-        `variables` are names that the Fn::Sub around it defines.
-        """
-        head, dot, attribute = reference.partition(".")
-        if not (head in self._names or head in variables or head.startswith("AWS::")):
-            raise _missing_part(head)
-        return f"{self._names.get(head, head)}{dot}{attribute}"
-
-    def _text(self, text: str, variables: Iterable[str] = ()) -> str:
-        def replacement(match: re.Match[str]) -> str:
-            reference = match[1]
-            literal = self._literals.get(reference)
-            return literal or f"${{{self._name(reference, variables)}}}"
-
-        return re.sub(r"\$\{([\w.]+)\}", replacement, text)
+    text = json.dumps(part)
+    for parameter, value in literals.items():
+        text = text.replace(f"${{{parameter}}}", value)
+    return json.loads(re.sub(r"\w+", lambda word: new_names.get(word[0], word[0]), text))
 
 
 def _is_worker_policy(resource: Mapping[str, Any]) -> bool:

@@ -1,1 +1,1 @@
-"""The local AWS: build it, start it, deploy the real template to it, use it, and stop it."""
+"""The local AWS that `job-runners run` starts, with the functions that it runs."""

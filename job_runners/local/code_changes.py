@@ -6,18 +6,19 @@ import importlib.util
 import os
 import sysconfig
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from stat import S_ISDIR
 
-from job_runners.building.app_check import problem_text
+from job_runners.building.app_check import SHIPPED, problem_text
 from job_runners.building.app_folder import UnusableAppFolder, find_app_folder
-from job_runners.building.function_files import SHIPPED
 from job_runners.cli.local_aws import OUTDATED_FILE
 from job_runners.local.function_pools import BrokenCode
 from job_runners.places import CODE, COMMAND, ROOT, UPGRADED_FILE, relative_path
 
 _CHECK_SECONDS = 0.1
 _MAX_NAMES = 3
+_VERSION_FILE = CODE / "job_runners" / "__init__.py"
 
 FileStates = dict[str, tuple[int, int]]
 """The modification time and the size of each file, by its path."""
@@ -29,7 +30,7 @@ def describe(broken: BrokenCode) -> str:
         app = find_app_folder()
         sources = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
         requirements = Path(relative_path(app.requirements)) if app else None
-        return problem_text(broken.problem, app.path if app else CODE, sources, requirements)
+        return problem_text(broken.problem, sources, requirements)
     return str(broken)
 
 
@@ -39,51 +40,42 @@ def code_files() -> FileStates:
     paths = [*app.sources.values(), app.lock] if app else []
     if UPGRADED_FILE is None:
         paths += [CODE / name for name in SHIPPED]
-    states: FileStates = {}
-    for path in paths:
-        _add_states(states, str(path))
+    states = _file_states(paths)
     packages = sysconfig.get_path("purelib")
-    with contextlib.suppress(OSError):
-        # The folder's time changes when a package is installed.
-        states[packages] = (Path(packages).stat().st_mtime_ns, 0)
+    # The folder's time changes when a package is installed.
+    states[packages] = (Path(packages).stat().st_mtime_ns, 0)
     return states
 
 
 def restart_files() -> FileStates:
     """Return the files whose changes need a restart."""
     app = find_app_folder()
+    own_files = [app.template, app.config] if app else []  # app.config has the worker classes
+    return _file_states([ROOT / "samconfig.toml", _VERSION_FILE, *own_files])
+
+
+def _file_states(paths: Iterable[Path]) -> FileStates:
+    """Return the states of files, and of all files in folders."""
     states: FileStates = {}
-    for path in (ROOT / "samconfig.toml", CODE / "job_runners" / "__init__.py"):
+    for path in paths:
         _add_states(states, str(path))
-    if app:
-        _add_states(states, str(app.template))
-        _add_states(states, str(app.config))  # the worker classes
     return states
 
 
 def _add_states(states: FileStates, path: str) -> None:
     """Add a file, or all files in a folder. Keep this fast: it runs several times a second."""
-    try:
-        for entry in os.scandir(path):
-            if entry.is_dir():
-                if entry.name != "__pycache__":
-                    _add_states(states, entry.path)
-            else:
-                status = entry.stat()
-                states[entry.path] = (status.st_mtime_ns, status.st_size)
-    except NotADirectoryError:
-        with contextlib.suppress(OSError):
-            status = Path(path).stat()
+    with contextlib.suppress(OSError):  # it was just removed
+        status = Path(path).stat()
+        if not S_ISDIR(status.st_mode):
             states[path] = (status.st_mtime_ns, status.st_size)
-    except OSError:  # it was just removed
-        return
+            return
+        for entry in os.scandir(path):
+            if entry.name != "__pycache__":
+                _add_states(states, entry.path)
 
 
 def _changed_paths(before: FileStates, now: FileStates) -> list[Path]:
-    if before == now:
-        return []
-    paths = before.keys() | now.keys()
-    return sorted(Path(path) for path in paths if before.get(path) != now.get(path))
+    return sorted({Path(path) for path, _ in before.items() ^ now.items()})
 
 
 class CodeChanges:
@@ -124,17 +116,17 @@ class CodeChanges:
 
     def _check_restart_files(self) -> None:
         changed = _changed_paths(self._restart_files, restart_files())
-        if changed == self._reported_changes:
-            return
-        self._reported_changes = changed
-        self._update_file()
-        if changed:
-            self._say(self._restart_hint())
+        if changed != self._reported_changes:
+            self._reported_changes = changed
+            self._update_file()
+            if changed:
+                self._say(self._restart_hint())
 
     async def _check_code(self) -> None:
         files = code_files()
         changed = _changed_paths(self._code_files, files)
-        if not changed or self._is_upgraded:
+        is_upgraded = UPGRADED_FILE in self._reported_changes
+        if not changed or is_upgraded:  # this process can't run another version's functions
             return
         await asyncio.sleep(_CHECK_SECONDS / 2)
         if code_files() != files:
@@ -164,17 +156,9 @@ class CodeChanges:
             self._say(f"Reloaded: {reason} ({time.monotonic() - started_at:.1f} s)")
         self._update_file()
 
-    @property
-    def _is_upgraded(self) -> bool:
-        return UPGRADED_FILE in self._reported_changes
-
     def _restart_hint(self) -> str:
-        if self._is_upgraded:
-            return (
-                "Job Runners has another version now. Press Ctrl-C in the terminal of "
-                f"`{COMMAND} run`, and start it again. Until then, your changes don't reload"
-            )
-        names = [relative_path(path) for path in self._reported_changes]
+        names = ["The version of Job Runners"] if _VERSION_FILE in self._reported_changes else []
+        names += [relative_path(path) for path in self._reported_changes if path != _VERSION_FILE]
         verb = "have" if len(names) > 1 else "has"
         return (
             f"{' and '.join(names)} {verb} changed. "

@@ -17,10 +17,17 @@ import subprocess
 import sys
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from job_runners.building.import_check import describe
 from job_runners.local.function_settings import FunctionSettings
+from job_runners.local.options import Options
+from job_runners.local.run_folder import Credentials
+from job_runners.places import variables
 
 _MAX_REPLY = 2**26  # bytes
 _MAX_LINE = 2**20  # bytes of a log line, as in CloudWatch
@@ -107,8 +114,8 @@ class TemplateProcess:
         except BaseException:
             self.end()
             raise
-        problem = {"kind": "", "text": "The process that imported your code ended", "places": []}
-        report = json.loads(line) if line else {"problem": problem | _NO_DETAILS}
+        ended = _ProcessEnded("Runtime.ExitError", "The process that imported your code ended")
+        report = json.loads(line) if line else {"problem": describe(ended)}
         if "problem" in report:
             self.end()
             raise BrokenCode(report["problem"])
@@ -156,11 +163,6 @@ class TemplateProcess:
     def _end_error(self) -> _ProcessEnded:
         return _ProcessEnded("Runtime.ExitError", "The template process has ended")
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the template process has ended."""
-        return self.ended.done()
-
     def retire(self) -> None:
         """End the template process as soon as the processes that it created have ended."""
         self._is_retired = True
@@ -180,7 +182,42 @@ class TemplateProcess:
             self._process.wait()
 
 
-_NO_DETAILS = {"missing": None, "is_ours": False, "may_be_setting": False}
+def template_launcher(
+    settings: FunctionSettings,
+    credentials: Credentials,
+    options: Options,
+    folder: Path,
+    home: Path,
+) -> Callable[[], TemplateProcess]:
+    """Return a function that starts importing the code as it is then.
+
+    The processes run in `folder`, and write temporary files only below `home`.
+    """
+    environments = {
+        function: settings.environment(function) | settings.lambda_environment(function)
+        for function in settings.functions
+    }
+    # The import runs with the variables of all functions. A function's process then gets the values
+    # of its function. A variable that this function lacks is empty, which is like a missing one.
+    all_variables: dict[str, str] = {}
+    for environment in environments.values():
+        all_variables |= environment
+    no_values = dict.fromkeys(all_variables, "")
+    start = {
+        "environments": {name: no_values | values for name, values in environments.items()},
+        "creates": options.processes,
+        "import_seconds": options.import_seconds,
+    }
+    # As in a build, no module can read the app settings when it is imported.
+    del all_variables["APP_SETTINGS_PATH"]
+    temporary = home / "tmp"
+    temporary.mkdir()
+    local = {"TMPDIR": str(temporary), "WORKER_CLASSES": ",".join(settings.workers)}
+    if options.loopback_webhooks:
+        local["LOOPBACK_WEBHOOKS"] = "true"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = inherited | variables() | local | credentials.variables | all_variables
+    return partial(TemplateProcess, start, environment, str(folder))
 
 
 class _Output:
@@ -196,38 +233,31 @@ class _Output:
         protocol = asyncio.StreamReaderProtocol(reader)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb"))
-        unfinished_line = b""
-        while data := await reader.read(2**16):
+        unfinished_line, has_ended = b"", False
+        while not has_ended:
+            data = await reader.read(2**16)
+            has_ended = not data
             *lines, unfinished_line = (unfinished_line + data).split(b"\n")
-            if len(unfinished_line) > _MAX_LINE:
+            if unfinished_line and (has_ended or len(unfinished_line) > _MAX_LINE):
                 lines.append(unfinished_line)
                 unfinished_line = b""
-            self._show_lines(lines)
-        if unfinished_line:
-            self._show_lines([unfinished_line])
+            if lines:
+                texts = [line.decode(errors="replace") for line in lines]
+                self.last_line = texts[-1]
+                self._show(self._name, texts)
         transport.close()
 
-    def _show_lines(self, lines: list[bytes]) -> None:
-        if lines:
-            texts = [line.decode(errors="replace") for line in lines]
-            self.last_line = texts[-1]
-            self._show(self._name, texts)
 
-
+@dataclass(eq=False)
 class _Process:
     """A process of a function. It runs one invocation at a time."""
 
-    def __init__(
-        self,
-        template: TemplateProcess,
-        pid: int,
-        exit_status: "asyncio.Future[int]",
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        output: _Output,
-    ) -> None:
-        self.template, self.pid, self._exit_status = template, pid, exit_status
-        self._reader, self._writer, self._output = reader, writer, output
+    template: TemplateProcess
+    pid: int
+    exit_status: "asyncio.Future[int]"
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+    _output: _Output
 
     async def call(self, event: Any, arn: str, seconds: float) -> Reply:
         """Run an invocation. Raises _ProcessEnded if it ends the process or takes too long."""
@@ -236,12 +266,12 @@ class _Process:
         line = asyncio.ensure_future(self._reader.readline())
         # Also wait for the exit: after it, a program that the process has started may still hold
         # the connection open.
-        futures: list[asyncio.Future[Any]] = [line, self._exit_status]
+        futures: list[asyncio.Future[Any]] = [line, self.exit_status]
         await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if line.done() and line.exception() is None and line.result():
             reply: Reply = json.loads(line.result())
             return reply
-        timed_out = not line.done() and not self._exit_status.done()
+        timed_out = not line.done() and not self.exit_status.done()
         line.cancel()
         await self._kill()
         if timed_out:
@@ -255,40 +285,35 @@ class _Process:
         # A process that has closed its connection is probably ending.
         patience = 0.2 if self._reader.at_eof() else 0
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._exit_status), patience)
-        if not self._exit_status.done():
+            await asyncio.wait_for(asyncio.shield(self.exit_status), patience)
+        if not self.exit_status.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        futures: list[asyncio.Future[Any]] = [self._exit_status, self._output.end]
+        futures: list[asyncio.Future[Any]] = [self.exit_status, self._output.end]
         await asyncio.wait(futures, timeout=0.5)
         self._writer.close()
 
     def _exit_text(self) -> str:
-        if not self._exit_status.done():
+        if not self.exit_status.done():
             return "it closed its connection"
-        code = os.waitstatus_to_exitcode(self._exit_status.result())
+        code = os.waitstatus_to_exitcode(self.exit_status.result())
         if code < 0:
             return f"signal: {signal.Signals(-code).name}"
         return f"exit status {code}"
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the process has ended."""
-        return self._exit_status.done()
 
     def close(self) -> None:
         """Let the process end. It must be idle."""
         self._writer.close()
 
 
+@dataclass(eq=False)
 class _Pool:
     """The processes of one function, and the events that wait for one of them."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.idle: list[_Process] = []
-        self.busy = 0
-        self.waiting: deque[tuple[Any, asyncio.Future[Reply]]] = deque()
+    limit: int
+    idle: list[_Process] = field(default_factory=list)
+    busy: int = 0
+    waiting: "deque[tuple[Any, asyncio.Future[Reply]]]" = field(default_factory=deque)
 
 
 class Functions:
@@ -329,7 +354,7 @@ class Functions:
     async def activate(self, template: TemplateProcess) -> None:
         """Run this process's code in all further invocations."""
         old, self.template = self.template, template
-        self._templates = [running for running in self._templates if not running.has_ended]
+        self._templates = [running for running in self._templates if not running.ended.done()]
         self._templates.append(template)
         for name, pool in self._pools.items():
             for process in pool.idle:
@@ -356,7 +381,10 @@ class Functions:
 
     def send(self, function: str, event: Any) -> None:
         """Run a function in the background. If it runs jobs and tasks and fails, record that."""
-        task = asyncio.create_task(self._run_event(function, event))
+        self._start(self._run_event(function, event))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -385,14 +413,12 @@ class Functions:
     def _start_waiting(self, function: str) -> None:
         """Run waiting events, as many as there are processes for."""
         pool = self._pools[function]
-        pool.idle = [process for process in pool.idle if not process.has_ended]
+        pool.idle = [process for process in pool.idle if not process.exit_status.done()]
         while self.template and pool.waiting and (pool.idle or pool.busy < pool.limit):
             process = pool.idle.pop() if pool.idle else None
             event, reply = pool.waiting.popleft()
             pool.busy += 1
-            task = asyncio.create_task(self._run(function, process, event, reply))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._run(function, process, event, reply))
 
     async def _run(
         self,

@@ -9,6 +9,7 @@ if it is killed, the socket closes. Then the template process ends all processes
 created, and itself.
 """
 
+import fcntl
 import json
 import os
 import select
@@ -19,10 +20,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NoReturn
+
+from job_runners.building.import_check import describe, limit_time
 
 FUNCTIONS = ("api", "worker", "timer", "failures")
 _SERVE = "serve"
@@ -32,15 +35,10 @@ _SERVICES = ("dynamodb", "lambda", "sqs", "s3")  # their clients are created bef
 class Context:
     """The parts of Lambda's context that functions read."""
 
-    function_version = "1"
-
     def __init__(self, call: Mapping[str, Any]) -> None:
         self.aws_request_id = call["request_id"]
         self.invoked_function_arn = call["arn"]
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
-        self.memory_limit_in_mb = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
-        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
-        self.log_stream_name = "local"
         self._deadline = time.time() + call["seconds"]
 
     def get_remaining_time_in_millis(self) -> int:
@@ -60,16 +58,15 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     with control.makefile("rb", buffering=0) as lines:
         start = json.loads(lines.readline())  # see function_pools.TemplateProcess
-    watch = _ImportWatch(control, start["import_seconds"])
     try:
-        functions = load(FUNCTIONS)
+        with _ending_with(control):
+            limit_time(start["import_seconds"])
+            functions = load(FUNCTIONS)
+            limit_time(0)
     except BaseException as error:  # noqa: BLE001 - a module may also end the process
-        from job_runners.building.import_check import describe
-
-        watch.stop()
+        limit_time(0)
         _report(control, problem=describe(error))
         return
-    watch.stop()
     threads = [thread.name for thread in threading.enumerate()[1:]]
     creates = start["creates"]
     if creates == "auto":  # a fork doesn't copy threads, and is safe only on Linux
@@ -119,36 +116,20 @@ def _own_names() -> dict[str, list[str]]:
     return {"jobs": own_names(registry().jobs), "tasks": own_names(registry().tasks)}
 
 
-class _ImportWatch:
-    """Ends this process if the import takes too long, or if the supervisor ends during it."""
+@contextmanager
+def _ending_with(control: socket.socket) -> Iterator[None]:
+    """If the supervisor ends inside the block, end this process and the programs that it started.
 
-    def __init__(self, control: socket.socket, seconds: float) -> None:
-        self._control, self._seconds = control, seconds
-        self._import_thread = threading.get_ident()
-        self._stop_read, self._stop_write = os.pipe()  # `stop` writes to this pipe
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop watching. No thread may be left when this process forks."""
-        os.write(self._stop_write, b".")
-        self._thread.join()
-        os.close(self._stop_read)
-        os.close(self._stop_write)
-
-    def _run(self) -> None:
-        sources: list[Any] = [self._control, self._stop_read]
-        ready, _, _ = select.select(sources, [], [], self._seconds)
-        if self._stop_read in ready:
-            return
-        if not ready:
-            frame = sys._current_frames()[self._import_thread]
-            stack = traceback.extract_stack(frame)
-            places = [(summary.filename, summary.lineno) for summary in stack]
-            text = f"The import has not ended after {self._seconds:g} s"
-            problem = {"kind": "TimeoutError", "text": text, "places": places, "is_ours": False}
-            _report(self._control, problem=problem | {"missing": None, "may_be_setting": False})
-        os.killpg(0, signal.SIGKILL)  # also ends programs that the import has started
+    A thread could watch the socket too, but it might still run when this process forks.
+    """
+    signal.signal(signal.SIGIO, lambda *_: os.killpg(0, signal.SIGKILL))
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(control, fcntl.F_SETFL, flags)
 
 
 def _report(control: socket.socket, **fields: Any) -> None:
@@ -162,7 +143,7 @@ class _ProcessFactory:
     def __init__(
         self,
         control: socket.socket,
-        environments: Mapping[str, Mapping[str, str | None]],
+        environments: Mapping[str, Mapping[str, str]],
         functions: Mapping[str, Any],  # empty if processes are spawned
     ) -> None:
         self._control, self._environments, self._functions = control, environments, functions
@@ -243,11 +224,9 @@ class _ProcessFactory:
 
     def _spawn(self, name: str, connection: int, output: int) -> int:
         command = [sys.executable, "-P", "-m", __spec__.name, _SERVE, name, str(connection)]
-        variables = dict(os.environ)
-        _set_environment(variables, self._environments[name])
         return subprocess.Popen(
             command,
-            env=variables,
+            env=os.environ | self._environments[name],
             pass_fds=[connection],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -261,25 +240,14 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _act_as_restored(environment: Mapping[str, str | None]) -> None:
+def _act_as_restored(environment: Mapping[str, str]) -> None:
     """Act as a restored process of a function with these environment variables."""
     from job_runners import settings
     from job_runners.handlers import snapshot
 
-    _set_environment(os.environ, environment)
+    os.environ.update(environment)
     settings.forget()
     snapshot.after_restore()
-
-
-def _set_environment(
-    variables: MutableMapping[str, str], environment: Mapping[str, str | None]
-) -> None:
-    """Set a function's variables. A variable that only other functions have is None: remove it."""
-    for name, value in environment.items():
-        if value is None:
-            variables.pop(name, None)
-        else:
-            variables[name] = value
 
 
 def _serve(module: Any, connection: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Show in the terminal what jobs and tasks do on the local AWS, as it happens.
+"""Show in the terminal the addresses of a local run, and then what jobs and tasks do in it.
 
 A line begins with the time, the job's type and its id, unless the line before is about the same
 job: then it is indented. What a job's own code prints follows a bar, so that it can't look like a
@@ -11,17 +11,20 @@ line of this program:
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from rich.cells import chop_cells
 from rich.console import Console
 from rich.text import Text
 
-from job_runners.cli.output import plain
-from job_runners.local.job_events import Event, event_of
+from job_runners.cli.output import duration, plain
+from job_runners.cli.stack import Stack
+from job_runners.places import COMMAND
 
+Fields = Mapping[str, Any]
 _MAX_PRINTED = 200  # lines printed by jobs that one call shows, so that a flood stays readable
 _MAX_LINE = 1_000  # characters of a line that are shown
 # Characters of an id that are shown, which are usually enough for `job-runners show` and
@@ -29,6 +32,132 @@ _MAX_LINE = 1_000  # characters of a line that are shown
 _JOB_ID_LENGTH, _TASK_ID_LENGTH = 4, 14
 _LEVEL_COLORS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 _BAR = "| "
+_REMOVAL_NOTE = f"removes all its data. To keep the data, start with `{COMMAND} run --keep`."
+_MAX_NAMES = 5  # of jobs, and of tasks
+
+
+class Event(NamedTuple):
+    """Something that happened to a job or task."""
+
+    words: str  # empty for an event that isn't shown
+    color: str | None = None
+    begins: bool = False  # whether an attempt or invocation begins
+    failed: bool = False
+
+
+_HIDDEN = Event("")
+
+
+def event_of(fields: Fields) -> Event | None:
+    """Return the event that a log line reports, or None if the engine didn't write the line."""
+    message = fields.get("message")
+    if not isinstance(message, str) or message not in _EVENTS or "stream" in fields:
+        return None
+    marker, event = _EVENTS[message]
+    is_from_engine = marker(fields) if callable(marker) else marker in fields
+    if not is_from_engine:
+        return None
+    return event if isinstance(event, Event) else event(fields)
+
+
+def _describe_acceptance(fields: Fields) -> Event:
+    return Event("scheduled") if fields["status"] == "scheduled" else _HIDDEN
+
+
+def _describe_claim(fields: Fields) -> Event:
+    attempt, invocation = fields.get("attempt", 1), fields.get("invocation", 1)
+    words = "started"
+    if attempt != 1:
+        words = f"started attempt {attempt}"
+    elif invocation != 1:
+        words = f"continues, invocation {invocation}"
+    return Event(words, begins=True)
+
+
+def _describe_wait(fields: Fields) -> Event:
+    wait = fields["waits_for"] or {}
+    if wait.get("kind") != "time":
+        names = ", ".join(wait.get("names") or [str(wait.get("name"))])
+        return Event(f"waits for {wait.get('kind')} {names}")
+    until = datetime.fromtimestamp(wait["until"] / 1000).astimezone()
+    return Event(f"sleeps until {until:%H:%M:%S} ({wait.get('name')})")
+
+
+def _describe_pause(fields: Fields) -> Event:
+    return Event(f"waits: {str(fields['paused']).replace('_', ' ')} is paused", "yellow")
+
+
+def _describe_failure(fields: Fields) -> Event:
+    return Event(f"failed {_run_time(fields)}".rstrip(), "red", failed=True)
+
+
+def _describe_retry(fields: Fields) -> Event:
+    when = "now" if fields["delay_s"] < 1 else f"in {duration(fields['delay_s'])}"
+    return Event(f"failed, retries {when}", "yellow", failed=True)
+
+
+def _describe_settlement(fields: Fields) -> Event:
+    status = fields.get("status")
+    words = "failed" if status == "failed" else f"lost its worker, and is {status}"
+    return Event(f"{words}: {fields.get('why')}", "red", failed=True)
+
+
+def _describe_cancel(fields: Fields) -> Event:
+    has_ended = fields.get("status") == "canceled"
+    return Event("canceled" if has_ended else "was asked to stop", "yellow")
+
+
+def _run_time(fields: Fields) -> str:
+    milliseconds = fields.get("run_ms")
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 120 else duration(seconds)
+
+
+def _is_logged_by(function: str) -> Callable[[Fields], bool]:
+    return lambda fields: str(fields.get("location", "")).startswith(f"{function}:")
+
+
+_FAILED_AGAIN = Event("has failed as others did, although this was resolved", "red", failed=True)
+
+# For each message: a field that only the engine's line has, or a check that the engine wrote it;
+# and the event, or a function that returns the event. A job's own code can log the same messages.
+_EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Event | Callable[[Fields], Event]]] = {
+    "accepted": ("status", _describe_acceptance),
+    "claimed": ("queue_wait_ms", _describe_claim),
+    "invocation over": ("progress", _HIDDEN),
+    "admitted": ("slot", _HIDDEN),
+    "released": ("status", _HIDDEN),
+    "not claimed": ("why", _HIDDEN),
+    "race lost": ("why", _HIDDEN),
+    "answered with an existing job": ("status", _HIDDEN),
+    "failure record ignored": ("job_is", _HIDDEN),
+    "occurrence started": ("occurrence", _HIDDEN),
+    "deleted": ("status", _HIDDEN),
+    "waits": ("waits_for", _describe_wait),
+    "signal": ("signal", lambda fields: Event(f"got signal {fields['signal']}")),
+    "waits for capacity": (
+        "status",
+        lambda fields: Event(f"waits for capacity in queue {fields['queue_name']}"),
+    ),
+    "waits for resume": ("paused", _describe_pause),
+    "succeeded": ("run_ms", lambda fields: Event(f"succeeded {_run_time(fields)}", "green")),
+    "failed": ("run_ms", _describe_failure),
+    "canceled": ("run_ms", lambda fields: Event(f"canceled {_run_time(fields)}", "yellow")),
+    "attempt failed, will retry": ("delay_s", _describe_retry),
+    "new error group": ("error_group_id", _HIDDEN),
+    "resolved error group is back": ("error_group_id", _FAILED_AGAIN),
+    "settled": ("status", _describe_settlement),
+    "cancel": ("status", _describe_cancel),
+    "queued again": ("status", Event("queued again")),
+    "task accepted": (_is_logged_by("task_accepted"), _HIDDEN),
+    "task redriven": (_is_logged_by("task_redriven"), _HIDDEN),
+    "task done": (_is_logged_by("run_task"), Event("done", "green")),
+    "task failed": (_is_logged_by("give_up_task"), _describe_failure),
+}
 
 
 class JobStream:
@@ -164,13 +293,77 @@ def _lines(text: object) -> list[str]:
 
 def _error_line(traceback: Sequence[str]) -> str:
     """Return the line that names the error: the first unindented one after the last frame."""
-    frames = [number for number, line in enumerate(traceback) if line.startswith('  File "')]
-    if frames:
-        for line in traceback[frames[-1] :]:
-            if not line.startswith(" "):
-                return line
-    return traceback[-1]
+    _, *after_frame = "\n".join(traceback).rpartition('\n  File "')[2].split("\n")
+    return next((line for line in after_frame if not line.startswith(" ")), traceback[-1])
 
 
 def _one_line(text: str) -> str:
     return " ".join(plain(text).split())
+
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def suggest(
+    stack: Stack,
+    dashboard: str,
+    addresses: Sequence[str],
+    names: Mapping[str, Sequence[str]],
+    *,
+    keeps: bool,
+) -> None:
+    """Show the stack's addresses, and commands to try.
+
+    `dashboard` is its URL. `names` has the names of the project's `jobs` and `tasks`. `keeps` says
+    whether the data is kept after the end.
+    """
+    port = urlsplit(stack.endpoint_url).port
+    containers = "".join(f", for containers at http://{address}:{port}" for address in addresses)
+    lines = f"""
+  Dashboard    {dashboard} (signs your browser's requests; only for this machine)
+  API          {stack.api_url}
+  AWS          {stack.endpoint_url}{containers}; takes only signed requests
+  Credentials  .local/env.sh, new in each run; after `. .local/env.sh` AWS clients use this AWS
+  All details  .local/stack.json
+  Your code    {_list_names(names)}; reloads when you save; mistakes are shown here
+  Not here     IAM and the template: `{COMMAND} build` checks the template, a deploy uses both
+
+Try, in another terminal
+{_first_steps(names)}
+  {COMMAND} doctor
+
+After `. .local/env.sh` in that terminal, also try
+  {_curl("execute-api")} \\
+    '{stack.api_url}/jobs?organization_id=default'
+
+Ctrl-C stops it and {"keeps its data." if keeps else _REMOVAL_NOTE}"""
+    console.print(lines, markup=False)
+
+
+def _list_names(names: Mapping[str, Sequence[str]]) -> str:
+    """Return the first names of the jobs and tasks, and the number of the others."""
+    parts = []
+    for kind in ("jobs", "tasks"):
+        if names[kind]:
+            part = f"{kind} {', '.join(names[kind][:_MAX_NAMES])}"
+            if len(names[kind]) > _MAX_NAMES:
+                part += f" and {len(names[kind]) - _MAX_NAMES} more"
+            parts.append(part)
+    return "; ".join(parts) or "has no jobs yet"
+
+
+def _first_steps(names: Mapping[str, Sequence[str]]) -> str:
+    """Return commands for the first job, or for creating one."""
+    if not names["jobs"]:
+        return f"""\
+  {COMMAND} new NAME    writes a job of your own, which is loaded at once
+  {COMMAND} types"""
+    return f"""\
+  {COMMAND} types {names["jobs"][0]}    shows its fields, and how to dispatch it
+  {COMMAND} logs ID"""
+
+
+def _curl(service: str) -> str:
+    """Return a curl command that signs with the credentials of env.sh."""
+    user = '"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
+    return f"curl -s --aws-sigv4 aws:amz:us-east-1:{service} --user {user}"

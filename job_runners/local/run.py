@@ -3,6 +3,7 @@
 OPTIONS is JSON: see options.py.
 """
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -42,9 +43,8 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def _run_with_errors_shown() -> int:
     # Imported here, because these imports take a second, and `main` handles signals during them.
     from job_runners.building.app_folder import UnusableAppFolder
-    from job_runners.local.options import Options
-    from job_runners.local.problem import LocalProblem
-    from job_runners.local.screen import console
+    from job_runners.local.job_stream import console
+    from job_runners.local.options import LocalProblem, Options
 
     status = console.status("Importing your code")
     try:
@@ -60,12 +60,11 @@ def _run_with_errors_shown() -> int:
 
 def _run(options: "Options", status: "Status") -> None:
     from job_runners.building.app_folder import find_app_folder
-    from job_runners.building.work_parameters import work_parameters
+    from job_runners.building.samconfig import work_parameters
     from job_runners.cli.target import configured_name
-    from job_runners.local.containers import bridge_addresses
-    from job_runners.local.credentials import Credentials
-    from job_runners.local.function_settings import FunctionSettings
-    from job_runners.local.run_folder import exclusive_folder, kept_port
+    from job_runners.local.function_settings import AppTemplate, FunctionSettings
+    from job_runners.local.options import bridge_addresses
+    from job_runners.local.run_folder import Credentials, exclusive_folder, kept_port
     from job_runners.places import ROOT
 
     addresses = [options.listen] if options.listen else bridge_addresses()
@@ -81,23 +80,23 @@ def _run(options: "Options", status: "Status") -> None:
         )
         app_template = None
         if app and app.template.exists():
-            from job_runners.local.own_template import AppTemplate  # most apps have no template
-
             app_template = AppTemplate(app.template, settings)
             settings = app_template.add_outputs()
         credentials = Credentials.random()
-        from job_runners.local.start import TemplateLauncher
+        from job_runners.local.function_pools import template_launcher
 
         # Another process imports the project's code. Start it before the imports below, which take
         # a second too.
-        launcher = TemplateLauncher(settings, credentials, options, app.path if app else ROOT, home)
-        template_process = launcher.launch()
+        launch_template = template_launcher(
+            settings, credentials, options, app.path if app else ROOT, home
+        )
+        template_process = launch_template()
         import asyncio
 
         from job_runners.local.supervisor import Supervisor, supervise
 
         supervisor = Supervisor(settings, credentials, options, addresses, app_template)
-        asyncio.run(supervise(supervisor, launcher, template_process, sockets, home, status))
+        asyncio.run(supervise(supervisor, launch_template, template_process, sockets, home, status))
 
 
 def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.socket]":
@@ -107,33 +106,23 @@ def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.soc
     """
     import socket
 
-    loopback = socket.socket()
-    loopback.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    from job_runners.local.options import LocalProblem
+
     try:
-        loopback.bind(("127.0.0.1", preferred_port))
+        sockets = [socket.create_server(("127.0.0.1", preferred_port))]
     except OSError:
         # Only links in kept data need the preferred port.
-        _bind(loopback, "127.0.0.1", 0)
-    port = loopback.getsockname()[1]
-    sockets = [loopback]
+        sockets = [socket.create_server(("127.0.0.1", 0))]
+    port = sockets[0].getsockname()[1]
     for address in addresses:
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _bind(sock, address, port)
-        sockets.append(sock)
+        try:
+            sockets.append(socket.create_server((address, port)))
+        except OSError as error:
+            raise LocalProblem(
+                f"The local AWS can't listen on {address}: {os.strerror(error.errno or 0)}. Pass "
+                "an address of this machine to --listen, or leave it out."
+            ) from None
     return sockets
-
-
-def _bind(sock: "socket.socket", address: str, port: int) -> None:
-    from job_runners.local.problem import LocalProblem
-
-    try:
-        sock.bind((address, port))
-    except OSError as error:
-        raise LocalProblem(
-            f"The local AWS can't listen on {address}: {error.strerror}. Pass an address of "
-            "this machine to --listen, or leave it out."
-        ) from None
 
 
 if __name__ == "__main__":

@@ -1,13 +1,20 @@
-"""The AWS services of the local stack: our own DynamoDB in memory, and moto for the others.
+"""The AWS services of the local stack: our own DynamoDB in memory, and moto for most others.
+
+Calls of CloudFormation and Lambda are about the stack itself, so they are handled here.
 
 One thread handles all calls, so each is atomic. Signatures are checked before, by guard.py.
 """
 
 import asyncio
+import itertools
 import json
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
@@ -18,6 +25,7 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from job_runners.fake_dynamodb import behind_moto, boundary, stack_tables
 from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.fake_dynamodb.expressions import Unsupported
+from job_runners.local.function_pools import Functions
 from job_runners.local.function_settings import (
     BUCKET,
     COORDINATION_TABLE,
@@ -26,15 +34,15 @@ from job_runners.local.function_settings import (
     VISIBILITY_SECONDS,
     FunctionSettings,
 )
-from job_runners.local.log_groups import LogGroups
-
-Response = tuple[int, dict[str, str], bytes]
-"""The status, the headers and the body of a response."""
+from job_runners.local.guard import Head, Response
 
 _MAX_RECEIVES = 100
 _POLL_SECONDS = 0.1
 _JSON = {"Content-Type": "application/x-amz-json-1.0"}
 _stubber = BotocoreStubber()
+MAX_LINES = 20_000  # in one log group; the oldest lines are dropped
+_MAX_EVENTS = 10_000  # in one response, as in CloudWatch
+_MAX_CHARACTERS = 5_000_000  # in one response, so that it doesn't take long
 
 
 def backend(service: str) -> Any:
@@ -46,7 +54,10 @@ def backend(service: str) -> Any:
 class Services:
     """The services, with the resources of template.yaml."""
 
-    def __init__(self, settings: FunctionSettings) -> None:
+    def __init__(self, settings: FunctionSettings, functions: Functions) -> None:
+        self.settings, self.functions = settings, functions
+        self._created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._by_name = {settings.physical_name(name): name for name in settings.functions}
         self.logs = LogGroups(
             name for kind, name in settings.resources().values() if kind == "AWS::Logs::LogGroup"
         )
@@ -64,11 +75,17 @@ class Services:
                 name, None, RedrivePolicy=json.dumps(redrive), VisibilityTimeout=timeout
             )
 
-    async def respond(
-        self, service: str, method: str, target: str, headers: dict[str, str], body: bytes
-    ) -> Response:
-        """Return the response to an admitted call. `target` is the path with the query."""
+    async def respond(self, service: str, head: Head, body: bytes) -> Response:
+        """Return the response to an admitted call."""
+        target = f"{head.path}?{head.query}" if head.query else head.path
+        method, headers = head.method, head.headers
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if head.path == "/_local/sms-messages":
+            return sms_messages()
+        if service == "cloudformation":
+            return self._cloudformation(dict(parse_qsl(body.decode())))
+        if service == "lambda":
+            return await self._lambda(head, body)
         if service == "dynamodb":
             return _dynamodb(operation, method, target, headers, body)
         if service == "logs" and operation == "FilterLogEvents":
@@ -80,6 +97,62 @@ class Services:
         if method not in ("GET", "HEAD"):
             self.on_change()
         return call_moto(service, method, target, headers, body)
+
+    def _function(self, name: str) -> str | None:
+        """Find a function by its name or its ARN, which may have an alias."""
+        parts = name.split(":")
+        is_arn = len(parts) > 6
+        return self._by_name.get(parts[6] if is_arn else parts[0])
+
+    async def _lambda(self, head: Head, body: bytes) -> Response:
+        function = None
+        match head.path.split("/"):
+            case ["", _, "functions", name, "invocations"]:
+                function = self._function(unquote(name))
+        if function is None:
+            problem = {"Message": f"The local AWS has no {head.path}.", "Type": "User"}
+            not_found = {**_JSON, "X-Amzn-Errortype": "ResourceNotFoundException"}
+            return 404, not_found, json.dumps(problem).encode()
+        event = json.loads(body or b"{}")
+        if head.headers.get("x-amz-invocation-type") == "Event":
+            self.functions.send(function, event)
+            return 202, {}, b""
+        reply = await asyncio.ensure_future(self.functions.invoke(function, event))
+        if "errorType" in reply:
+            return 200, {**_JSON, "X-Amz-Function-Error": "Unhandled"}, json.dumps(reply).encode()
+        return 200, _JSON, json.dumps(reply["result"]).encode()
+
+    def _cloudformation(self, call: Mapping[str, str]) -> Response:
+        own_name = self.settings.name
+        operation, name = call.get("Action", ""), call.get("StackName", own_name)
+        if name != own_name:
+            return _xml_error("ValidationError", f"Stack with id {name} does not exist")
+        if operation == "DescribeStacks":
+            outputs = _member_elements(
+                {"OutputKey": key, "OutputValue": value}
+                for key, value in self.settings.outputs().items()
+            )
+            stack = {"StackName": own_name, "StackStatus": "CREATE_COMPLETE"}
+            stack["CreationTime"] = self._created
+            text = (
+                f"<Stacks><member>{_elements(stack)}<Outputs>{outputs}</Outputs></member></Stacks>"
+            )
+        elif operation == "ListStackResources":
+            resources = _member_elements(
+                {
+                    "LogicalResourceId": logical,
+                    "PhysicalResourceId": physical,
+                    "ResourceType": kind,
+                    "ResourceStatus": "CREATE_COMPLETE",
+                    "LastUpdatedTimestamp": self._created,
+                }
+                for logical, (kind, physical) in self.settings.resources().items()
+            )
+            text = f"<StackResourceSummaries>{resources}</StackResourceSummaries>"
+        else:
+            problem = "The local AWS answers only DescribeStacks and ListStackResources."
+            return _xml_error("InvalidAction", problem)
+        return _xml(200, f"<{operation}Result>{text}</{operation}Result>", f"{operation}Response")
 
 
 def _dynamodb(
@@ -151,3 +224,73 @@ def sms_messages() -> Response:
         messages.setdefault(phone_number, []).append(text)
     body = json.dumps({"sms_messages": messages}).encode()
     return 200, {"Content-Type": "application/json"}, body
+
+
+Line = tuple[int, int, str]
+"""The number of a line, the time in milliseconds since 1970, and the text."""
+
+
+class LogGroups:
+    """The lines of each log group."""
+
+    def __init__(self, groups: Iterable[str]) -> None:
+        self.lines: dict[str, deque[Line]] = {group: deque(maxlen=MAX_LINES) for group in groups}
+        self._numbers = itertools.count(1)
+
+    def write(self, group: str, texts: Iterable[str], time_ms: int | None = None) -> None:
+        """Append lines, with the current time by default."""
+        if time_ms is None:
+            time_ms = int(time.time() * 1000)
+        self.lines[group].extend((next(self._numbers), time_ms, text) for text in texts)
+
+    def filter(self, call: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the response to FilterLogEvents, or None for an unknown log group.
+
+        A filter pattern is a quoted phrase, or words that must all occur in a line.
+        """
+        lines = self.lines.get(call.get("logGroupName") or call.get("logGroupIdentifier") or "")
+        if lines is None:
+            return None
+        start, end = call.get("startTime", 0), call.get("endTime", 2**63)
+        phrases = _phrases(call.get("filterPattern") or "")
+        last_number = int(call.get("nextToken") or 0)  # of the previous response
+        limit = min(call.get("limit", _MAX_EVENTS), _MAX_EVENTS)
+        events: list[dict[str, Any]] = []
+        size = 0
+        for number, time_ms, text in lines:
+            if number <= last_number or not start <= time_ms < end:
+                continue
+            if all(phrase in text for phrase in phrases):
+                if len(events) == limit or size > _MAX_CHARACTERS:
+                    return {"events": events, "nextToken": events[-1]["eventId"]}
+                size += len(text)
+                event = {"timestamp": time_ms, "ingestionTime": time_ms, "message": text}
+                events.append({"logStreamName": "local", "eventId": str(number), **event})
+        return {"events": events}
+
+
+def _phrases(pattern: str) -> list[str]:
+    if pattern.startswith('"') and pattern.endswith('"') and len(pattern) > 1:
+        try:
+            return [str(json.loads(pattern))]
+        except ValueError:
+            return [pattern[1:-1]]
+    return pattern.split()
+
+
+def _elements(values: Mapping[str, str]) -> str:
+    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
+
+
+def _member_elements(members: Iterable[Mapping[str, str]]) -> str:
+    return "".join(f"<member>{_elements(member)}</member>" for member in members)
+
+
+def _xml_error(code: str, problem: str) -> Response:
+    text = _elements({"Code": code, "Message": problem})
+    return _xml(400, f"<Error>{text}</Error>", "ErrorResponse")
+
+
+def _xml(status: int, text: str, root: str) -> Response:
+    namespace = 'xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"'
+    return status, {"Content-Type": "text/xml"}, f"<{root} {namespace}>{text}</{root}>".encode()

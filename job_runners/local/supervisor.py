@@ -1,10 +1,10 @@
 """Run a local stack: start its services and functions, show their output, and stop them."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,29 +15,29 @@ from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from job_runners.client.credentials import Credentials as ClientCredentials
 from job_runners.client.signing import Signer
+from job_runners.fake_dynamodb.behind_moto import ACCOUNT, REGION
 from job_runners.local import services
 from job_runners.local.code_changes import CodeChanges, describe
-from job_runners.local.credentials import Credentials
-from job_runners.local.event_sources import run_timer, start_pollers
 from job_runners.local.function_pools import BrokenCode, Functions, TemplateProcess
-from job_runners.local.function_settings import FAILURES, STAGE, FunctionSettings
+from job_runners.local.function_settings import (
+    DELAY,
+    FAILURES,
+    STAGE,
+    AppTemplate,
+    FunctionSettings,
+)
 from job_runners.local.gateway import Gateway
-from job_runners.local.guard import Guard, Head
-from job_runners.local.http_server import HttpServer
-from job_runners.local.job_stream import JobStream
+from job_runners.local.guard import Guard, Head, HttpServer, Response
+from job_runners.local.job_stream import JobStream, console, suggest
 from job_runners.local.kept_state import ABOUT_KEPT_DATA, KeptState
-from job_runners.local.options import Options
-from job_runners.local.own_template import AppTemplate
-from job_runners.local.problem import LocalProblem
-from job_runners.local.run_folder import KEPT_FOLDER, announce
-from job_runners.local.screen import console, suggest
-from job_runners.local.services import Response, Services
-from job_runners.local.stack_answers import StackCalls
-from job_runners.local.start import TemplateLauncher
+from job_runners.local.options import LocalProblem, Options
+from job_runners.local.run_folder import KEPT_FOLDER, Credentials, announce
+from job_runners.local.services import Services
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_SECONDS = 0.03
 _ID_LENGTH = 4  # characters of a job's id that are shown
+_POLL_SECONDS = 0.1
 
 
 class Supervisor:
@@ -64,7 +64,6 @@ class Supervisor:
             credentials.secret_access_key,
             app_template.outputs() if app_template else {},
         )
-        self.services = Services(settings)
         self.kept: KeptState | None = None
         self.reload: Callable[[str], None] | None = None  # set while CodeChanges watches the files
         self.functions = Functions(
@@ -75,9 +74,9 @@ class Supervisor:
             lambda record: services.put(FAILURES, record),
         )
         self._gateway = Gateway(settings, self.functions)
-        self._stack_calls = StackCalls(settings, self.functions, self._gateway)
-        secrets = {credentials.access_key_id: credentials.secret_access_key}
-        guard = Guard(settings.port, secrets.get, self._gateway.authorization_of, addresses)
+        self.services = Services(settings, self.functions)
+        secret_of = {credentials.access_key_id: credentials.secret_access_key}.get
+        guard = Guard(settings.port, secret_of, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)
 
     def _show(self, function: str, lines: list[str]) -> None:
@@ -114,8 +113,8 @@ class Supervisor:
         """Add the data of the last run, if --keep asks for it, and show what is missing."""
         if self.options.keep:
             self.note(ABOUT_KEPT_DATA)
-            self.kept = KeptState(KEPT_FOLDER, self.note)
-            self.kept.load(self.services, self.functions, self.settings.work_function)
+            self.kept = KeptState(KEPT_FOLDER, self.note, self.services)
+            self.kept.load()
             self.services.on_change = self.kept.note_change
         if self.app_template and self.app_template.missing:
             names = ", ".join(self.app_template.missing)
@@ -126,9 +125,7 @@ class Supervisor:
         tasks = start_pollers(self.settings, self.functions)
         tasks.append(asyncio.create_task(run_timer(self.functions)))
         if self.kept:
-            port = self.settings.port
-            saving = self.kept.save_regularly(self.services, self.functions, port)
-            tasks.append(asyncio.create_task(saving))
+            tasks.append(asyncio.create_task(self.kept.save_regularly()))
         return tasks
 
     def end(self) -> None:
@@ -136,7 +133,7 @@ class Supervisor:
         self.reload = None
         self.server.close()
         if self.kept:
-            self.kept.save(self.services, self.functions, self.settings.port)
+            self.kept.save()
         self.functions.end()
         self._flush()
 
@@ -157,20 +154,12 @@ class Supervisor:
         if template is self.functions.template and self.reload:
             self.reload("the process that had imported your code was killed")
 
-    async def _respond(
-        self, head: Head, headers: dict[str, str], body: bytes, service: str
-    ) -> Response:
+    async def _respond(self, head: Head, body: bytes, service: str) -> Response:
         try:
             if head.path.startswith(f"{STAGE}/"):
                 is_signed = service == "execute-api"
-                return await self._gateway.respond(head, headers, body, is_signed=is_signed)
-            if head.path == "/_local/sms-messages":
-                return services.sms_messages()
-            response = await self._stack_calls.respond(service, head, headers, body)
-            if response is not None:
-                return response
-            target = f"{head.path}?{head.query}" if head.query else head.path
-            return await self.services.respond(service, head.method, target, headers, body)
+                return await self._gateway.respond(head, body, is_signed=is_signed)
+            return await self.services.respond(service, head, body)
         except Exception as error:  # noqa: BLE001 - a call must not end the server
             self.note(f"The local AWS can't answer a call of {service}: {error!r}")
             return 500, {}, b'{"message": "The local AWS has failed. Its terminal says why."}'
@@ -199,7 +188,7 @@ def signer(stack: Stack) -> Signer:
 
 async def supervise(
     supervisor: Supervisor,
-    launcher: TemplateLauncher,
+    launch_template: Callable[[], TemplateProcess],
     template: TemplateProcess,
     sockets: list[socket.socket],
     home: Path,
@@ -207,15 +196,15 @@ async def supervise(
 ) -> None:
     """Run the stack until a signal stops it. Raises LocalProblem if the code can't be imported.
 
-    `template` is already importing the code. `launcher` starts later template processes.
+    `template` is already importing the code. `launch_template` starts later template processes.
     """
-    stop, stack, options = _stop_event(), supervisor.stack, supervisor.options
-    changes = CodeChanges(home, lambda: supervisor.load(launcher.launch()), supervisor.note)
+    stack, options = supervisor.stack, supervisor.options
+    changes = CodeChanges(home, lambda: supervisor.load(launch_template()), supervisor.note)
     tasks: list[asyncio.Task[Any]] = []
+    _cancel_on_signals(asyncio.current_task())
     try:
         await supervisor.server.start(sockets)
-        if not await _run_until(stop, supervisor.load(template)):
-            return
+        await supervisor.load(template)
         status.stop()
         supervisor.load_kept_data()
         tasks += supervisor.start_tasks()
@@ -223,7 +212,9 @@ async def supervise(
         supervisor.reload = changes.reload
         with signing_proxy(stack.api_url, signer(stack)) as dashboard, announce(stack, home):
             suggest(stack, dashboard, supervisor.addresses, template.ready, keeps=options.keep)
-            await stop.wait()
+            await asyncio.Event().wait()  # for a signal
+    except asyncio.CancelledError:
+        return
     except BrokenCode as error:
         raise LocalProblem(describe(error)) from None
     finally:
@@ -233,24 +224,65 @@ async def supervise(
         template.end()
 
 
-async def _run_until(stop: asyncio.Event, coroutine: Any) -> bool:
-    """Run a coroutine. If the event is set first, cancel the coroutine and return False."""
-    task = asyncio.ensure_future(coroutine)
-    stop_task = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([task, stop_task], return_when=asyncio.FIRST_COMPLETED)
-    stop_task.cancel()
-    if task.done():
-        await task
-        return True
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return False
-
-
-def _stop_event() -> asyncio.Event:
-    """Return an event that a signal sets. Further signals don't interrupt the cleanup."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+def _cancel_on_signals(task: "asyncio.Task[Any] | None") -> None:
+    """Let signals cancel a task. They don't interrupt the cleanup, which awaits nothing."""
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
     for number in END_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    return stop
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+async def run_timer(functions: Functions) -> None:
+    """Run the timer at once, and at each full minute."""
+    while True:
+        minute = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime())
+        functions.send("timer", {"time": minute})
+        await asyncio.sleep(60 - time.time() % 60)
+
+
+def start_pollers(settings: FunctionSettings, functions: Functions) -> list["asyncio.Task[None]"]:
+    """Start a task for each queue that calls a function, and return the tasks."""
+    function_of_queue = {DELAY: "timer", FAILURES: "failures"}
+    if work_queue := settings.parameter("WorkQueueName"):
+        function_of_queue[work_queue] = "worker"
+    return [
+        asyncio.create_task(_poll(functions, queue, function))
+        for queue, function in function_of_queue.items()
+    ]
+
+
+async def _poll(functions: Functions, queue: str, function: str) -> None:
+    """Pass the messages of a queue to a function, in batches of ten."""
+    while True:
+        started_at = time.monotonic()
+        messages = services.receive(queue)
+        if messages:
+            await _deliver(functions, queue, function, messages)
+        else:
+            # Searching thousands of delayed messages takes long, so search less often.
+            await asyncio.sleep(max(_POLL_SECONDS, 20 * (time.monotonic() - started_at)))
+
+
+async def _deliver(functions: Functions, queue: str, function: str, messages: list[Any]) -> None:
+    """Pass a batch to a function. Messages that it doesn't accept go back to the queue."""
+    records = [_record(queue, message) for message in messages]
+    reply = await functions.invoke(function, {"Records": records})
+    if "errorType" in reply:
+        return
+    failures = (reply["result"] or {}).get("batchItemFailures", [])
+    failed_ids = {failure["itemIdentifier"] for failure in failures}
+    for message in messages:
+        if message.id not in failed_ids:
+            services.delete(queue, message)
+
+
+def _record(queue: str, message: Any) -> dict[str, Any]:
+    return {
+        "messageId": message.id,
+        "receiptHandle": message.receipt_handle,
+        "body": message.body,
+        "attributes": {"ApproximateReceiveCount": str(message.approximate_receive_count)},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
+        "awsRegion": REGION,
+    }

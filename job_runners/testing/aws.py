@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from job_runners import caches, settings
 from job_runners.aws import clients
 from job_runners.building.app_folder import project_path
-from job_runners.building.work_parameters import work_variables
+from job_runners.building.samconfig import work_variables
 from job_runners.engine.configured import get_job_runner, sender
 from job_runners.engine.registry.registry import registry
 from job_runners.fake_dynamodb import boundary, stack_tables

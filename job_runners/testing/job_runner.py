@@ -153,9 +153,10 @@ def plain_payload(payload: Payload) -> dict[str, Any]:
 
 @contextmanager
 def inline_runner(
-    movable_clock: MovableClock, environment: Mapping[str, str] | None = None
+    movable_clock: MovableClock | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[InlineRunner]:
     """Yield a runner on a simulated AWS in this process, with these additional settings."""
+    movable_clock = movable_clock or MovableClock()
     messages = HeldMessages(movable_clock)
     variables = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
     with mocked_aws(variables), movable_clock.in_use(), quiet_log():

@@ -10,8 +10,9 @@ import pytest
 
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
-from job_runners.building.app_folder import UnusableAppFolder
-from job_runners.building.build import DoesNotCompile, Target, _dependencies, build
+from job_runners.building.app_folder import BuildProblem, UnusableAppFolder
+from job_runners.building.build import _dependencies, build, check
+from job_runners.building.samconfig import SAMCONFIG, Target
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
 _RUN = """
@@ -74,13 +75,10 @@ def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
     assert not (tree / "tests").exists()
 
 
-@pytest.mark.parametrize(
-    "target", [Target("arm64", Target.this_machine().python_runtime), Target.this_machine()]
-)
-def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Target) -> None:
+def test_work_that_does_not_import_fails_the_check_of_a_build(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
     with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
-        build(target, tmp_path / "tree", app)
+        check(app)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +112,7 @@ def test_a_build_with_a_dependency_named_like_ours_fails(
 
 def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import json\nnames = (\n"})
-    with pytest.raises(DoesNotCompile) as refused:
+    with pytest.raises(BuildProblem) as refused:
         build(Target.this_machine(), tmp_path / "tree", app)
     assert str(refused.value) == (
         f"{tmp_path}/app/acme/lists.py:2: SyntaxError: '(' was never closed. Correct that line"
@@ -126,7 +124,7 @@ def test_the_command_says_it_without_a_traceback(
 ) -> None:
     write_app(tmp_path / "app", {"requirements.txt": "iniconfig\n"})
     monkeypatch.setenv("JOBS_PROJECT", str(tmp_path / "app"))
-    options = ["--samconfig", str(job_runners.building.build.ROOT / "samconfig.toml")]
+    options = ["--samconfig", str(SAMCONFIG)]
     shown = subprocess.run(
         [sys.executable, "-m", "job_runners.building.build", str(tmp_path / "tree"), *options],
         capture_output=True,

@@ -8,8 +8,9 @@ import pytest
 from app_folders import TABLE, write_app
 from job_runners.building import build
 from job_runners.building.app_check import check_imports
-from job_runners.building.app_folder import AppFolder, UnusableAppFolder
-from job_runners.building.target import Target
+from job_runners.building.app_folder import UnusableAppFolder
+from job_runners.building.samconfig import Target
+from newcomers import Newcomer
 
 LISTS = """
 from pydantic import BaseModel
@@ -31,22 +32,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = Target.this_machine()
     for entry in build._dependencies(target).iterdir():
         (folder / entry.name).symlink_to(entry)
-    build._add_sources(folder, None)
+    build._add_sources(folder, ["acme"], {})
     return folder
 
 
-def checked(tree: Path, app: AppFolder) -> None:
-    package = tree / "acme"
-    package.symlink_to(app.path / "acme")
-    (tree / "app_packages.txt").write_text("acme\n")
-    try:
-        check_imports(tree, app)
-    finally:
-        package.unlink()
-
-
 def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
-    checked(tree, write_app(tmp_path, {"acme/lists.py": f'print("hello")\n{LISTS}'}))
+    check_imports(tree, write_app(tmp_path, {"acme/lists.py": f'print("hello")\n{LISTS}'}))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +75,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/lists.py": SETTING},
-            "{app}/acme/lists.py, line 3: AppSettingMissing: The setting API_KEY doesn't exist. A "
+            "acme/lists.py, line 3: AppSettingMissing: The setting API_KEY doesn't exist. A "
             "module is imported at build time too, with no settings and no AWS",
         ),
         (
@@ -121,8 +112,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
                 + "RECURRING = {\n'nightly': Recurring('read_lists', every=60, "
                 "organization_id='a'),\n}\n",
             },
-            "{app}/acme/__init__.py, line 6): No job is named 'read_lists'. Did you mean "
-            "'read_list'?",
+            "acme/__init__.py, line 6): No job is named 'read_lists'. Did you mean 'read_list'?",
         ),
         (
             {
@@ -166,8 +156,8 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/lists.py": "\nimport no_such_thing\n"},
-            "'acme.lists:read_list' ({app}/acme/__init__.py, line 4) can't be loaded: "
-            "{app}/acme/lists.py, line 2: ModuleNotFoundError: No module named 'no_such_thing'. ",
+            "'acme.lists:read_list' (acme/__init__.py, line 4) can't be loaded: "
+            "acme/lists.py, line 2: ModuleNotFoundError: No module named 'no_such_thing'. ",
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
@@ -200,7 +190,7 @@ def test_what_does_not_import_is_said_in_plain_words(
 ) -> None:
     app = write_app(tmp_path, {"acme/lists.py": LISTS, **files})
     with pytest.raises(UnusableAppFolder) as refused:
-        checked(tree, app)
+        check_imports(tree, app)
     text = str(refused.value)
     assert says.format(app=tmp_path) in text
     assert "Traceback" not in text
@@ -213,4 +203,77 @@ def test_a_file_below_the_current_folder_is_named_from_there(
     monkeypatch.chdir(tmp_path)
     app = write_app(tmp_path / "app", {"acme/__init__.py": "x = (\n"})
     with pytest.raises(UnusableAppFolder, match=r"^app/acme/__init__\.py:1: SyntaxError"):
-        checked(tree, app)
+        check_imports(tree, app)
+
+
+# --- packages that this environment has by chance, and the functions don't get --------------------
+
+LATER = "\n\ndef read_list(job, payload):\n    import yaml\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import yaml",
+        "import json, yaml.nodes",
+        "from yaml import safe_load",
+        LATER,
+        "try:\n    import yaml\nexcept ValueError:\n    pass",
+        "if not TYPE_CHECKING:\n    import yaml",
+        "with open('x'):\n    import yaml",
+    ],
+)
+def test_a_forgotten_package_is_named_with_the_line_and_the_command(
+    tree: Path, tmp_path: Path, text: str
+) -> None:
+    line = text[: text.index("yaml")].count("\n") + 1
+    files = {"acme/__init__.py": DIRECT, "acme/lists.py": LISTS, "acme/deep/later.py": text}
+    with pytest.raises(UnusableAppFolder) as refused:
+        check_imports(tree, write_app(tmp_path, files))
+    assert str(refused.value) == (
+        f"{tmp_path}/acme/deep/later.py:{line}: ModuleNotFoundError: No module named 'yaml'. This "
+        "environment has it, but no lock pins it for the functions. Add PyYAML to "
+        f"{tmp_path}/requirements.txt, then run uv pip compile --universal --generate-hashes "
+        "requirements.txt -o requirements.lock"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pydantic, botocore.session, winreg",  # the last one is in Python, on Windows
+        "import json, acme.lists, job_runners.work",
+        "from . import lists\nfrom .yaml import load",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import yaml",
+        "import typing as t\nif not t.TYPE_CHECKING:\n    pass\nelse:\n    import yaml",
+        "try:\n    import yaml\nexcept ImportError:\n    yaml = None",
+        "try:\n    import yaml\nexcept (KeyError, ModuleNotFoundError):\n    import moto",
+        "from contextlib import suppress\nwith suppress(ImportError):\n    import yaml",
+    ],
+)
+def test_other_imports_pass(tree: Path, tmp_path: Path, text: str) -> None:
+    files = {"acme/__init__.py": DIRECT, "acme/lists.py": LISTS, "acme/fine.py": text}
+    check_imports(tree, write_app(tmp_path, files))
+
+
+@pytest.mark.parametrize("name", ["test_lists.py", "conftest.py", "tests/helpers.py"])
+def test_tests_inside_the_package_may_use_what_only_tests_have(
+    tree: Path, tmp_path: Path, name: str
+) -> None:
+    files = {"acme/__init__.py": DIRECT, "acme/lists.py": LISTS, f"acme/{name}": "import pytest\n"}
+    check_imports(tree, write_app(tmp_path, files))
+
+
+@pytest.mark.more
+def test_the_command_test_finds_it_and_uv_add_mends_it(newcomer: Newcomer) -> None:
+    newcomer.jobs("init", "acme")
+    project = newcomer.inside("acme")
+    work = "def sections():\n    import iniconfig\n"
+    (project.folder / "acme" / "sections.py").write_text(work)
+    refused = project.run("test")
+    assert refused.returncode == 1
+    said = "acme/sections.py:2: ModuleNotFoundError: No module named 'iniconfig'. This environment"
+    assert said in refused.stderr
+    assert "run uv add iniconfig" in refused.stderr
+    project.uv("add", "--no-sync", "iniconfig")
+    assert "iniconfig" not in project.run("test").stderr

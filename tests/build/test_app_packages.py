@@ -10,9 +10,10 @@ from job_runners import settings
 from job_runners.engine.registry.errors import NameTakenTwice
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import InvalidSetting
-from job_runners.runners import JobData, dispatch_job, get_job_runner
+from job_runners.runners import get_job_runner
 from job_runners.testing.aws import forget
-from job_runners.testing.inline import drain, result_of, saved_only
+from job_runners.testing.job_runner import inline_runner
+from job_runners.testing.saved_jobs import assert_succeeded
 
 TABLE = """
 from pydantic import BaseModel
@@ -55,10 +56,8 @@ def test_a_checkout_knows_the_packages_of_the_folder(app: Path) -> None:
 
 
 def test_its_work_runs_in_a_checkout(app: Path) -> None:
-    with saved_only():
-        dispatch_job(JobData(job_type="acme_one_job"))
-        (row,) = drain()
-    assert result_of(row) == "done in acme_one"
+    with inline_runner() as job_runner:
+        assert assert_succeeded(job_runner.run("acme_one_job")) == "done in acme_one"
 
 
 def test_a_name_that_is_taken_names_both_places(app: Path) -> None:

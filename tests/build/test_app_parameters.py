@@ -8,7 +8,7 @@ import pytest
 
 from app_folders import write_app
 from job_runners import settings
-from job_runners.building import work_parameters
+from job_runners.building import samconfig
 from job_runners.testing.aws import forget
 from job_runners.testing.job_runner import inline_runner
 from job_runners.testing.movable_clock import MovableClock
@@ -21,7 +21,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "samconfig.toml").write_text(
         '[default.deploy.parameters]\nparameter_overrides = "RetentionDays=3 WorkerTimeout=60"\n'
     )
-    monkeypatch.setattr(work_parameters, "ROOT", tmp_path)
+    monkeypatch.setattr(samconfig, "ROOT", tmp_path)
     monkeypatch.setenv("JOBS_PROJECT", str(tmp_path / "app"))
     monkeypatch.syspath_prepend(tmp_path / "app")
     forget()

@@ -13,9 +13,10 @@ import pytest
 from app_folders import write_app
 from in_project import jobs
 from job_runners.building import build
-from job_runners.building.app_folder import AppFolder
+from job_runners.building.app_folder import AppFolder, BuildProblem
 from job_runners.building.app_requirements import OUR_LOCK, function_pins, project_pins, split_pins
-from job_runners.building.target import ROOT, Target
+from job_runners.building.samconfig import Target
+from job_runners.places import ROOT
 from package_index import PASSWORD, USER, PackageIndex, package_index, write_wheel
 
 ARM = Target("arm64", "python3.13")
@@ -203,13 +204,13 @@ def test_a_pin_for_another_platform_leaves_ours(marker: str, target: Target, tak
 
 def test_pins_that_do_not_fit_ours_are_refused_in_words(tmp_path: Path) -> None:
     app = of_pip(tmp_path, f"typing-extensions==3.7.4 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(build.DependenciesNotInstalled, match=r"you require typing-extensions==3.7"):
+    with pytest.raises(BuildProblem, match=r"you require typing-extensions==3.7"):
         build._dependencies(ARM, app)
 
 
 def test_a_file_with_another_hash_is_not_installed(app: AppFolder) -> None:
     write_wheel(app.path / "wheels", "acme-words", code="CHANGED = True\n")
-    with pytest.raises(build.DependenciesNotInstalled, match="Hash mismatch"):
+    with pytest.raises(BuildProblem, match="Hash mismatch"):
         build._dependencies(ARM, app)
 
 
@@ -219,7 +220,7 @@ def test_a_pin_without_a_hash_is_not_installed(tmp_path: Path, named: str) -> No
     app = of_pip(tmp_path, "", f"{named}\n")
     (tmp_path / "requirements.txt").write_text("acme-words\n" if "==" in named else f"{named}\n")
     (tmp_path / "pyproject.toml").write_text('[tool.uv]\nfind-links = ["wheels"]\n')
-    with pytest.raises(build.DependenciesNotInstalled, match="only files that match a hash"):
+    with pytest.raises(BuildProblem, match="only files that match a hash"):
         build._dependencies(ARM, app)
 
 
@@ -227,7 +228,7 @@ def test_a_package_without_a_wheel_for_lambda_is_refused(tmp_path: Path, app: Ap
     write_wheel(tmp_path / "wheels", "onlymac", tag="cp313-cp313-macosx_11_0_arm64")
     app.requirements.write_text(pyproject("onlymac", tag="cp313-cp313-macosx_11_0_arm64"))
     assert uv(tmp_path, "lock").returncode == 0
-    with pytest.raises(build.DependenciesNotInstalled) as problem:
+    with pytest.raises(BuildProblem) as problem:
         build._dependencies(ARM, app)
     said = str(problem.value)
     assert f"The packages in {app.lock} can't be installed for Lambda on arm64" in said
@@ -291,7 +292,7 @@ def test_an_index_that_refuses_the_password_is_not_called_unknown(
     for given in ({}, password | {"UV_INDEX_PRIVATE_PASSWORD": "expired"}):
         for name, value in given.items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(build.DependenciesNotInstalled, match="has refused your password"):
+        with pytest.raises(BuildProblem, match="has refused your password"):
             only_theirs(app, monkeypatch)
 
 
@@ -324,7 +325,7 @@ def test_a_refused_password_is_not_shown(
     app = of_pip(tmp_path, f"acme-secrets==1.0 --hash=sha256:{'0' * 64}\n")
     for wrong in ("wr0ng-word", PASSWORD):
         monkeypatch.setenv("PIP_INDEX_URL", index.url_with_password.replace(PASSWORD, wrong))
-        with pytest.raises(build.DependenciesNotInstalled) as problem:
+        with pytest.raises(BuildProblem) as problem:
             only_theirs(app, monkeypatch)
         assert wrong not in str(problem.value)
         assert "acme-secrets" in str(problem.value)
@@ -343,22 +344,6 @@ def assert_installs(app: AppFolder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- a checkout -----------------------------------------------------------------------------------
-
-
-def test_a_checkout_installs_the_project_s_packages_into_its_environment(app: AppFolder) -> None:
-    environment = app.path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = environment / "bin" / "python"
-    [packages] = environment.glob("lib/python3*/site-packages")
-    [site] = {each for each in sys.path if each.endswith("site-packages")}
-    (packages / "others.pth").write_text(site)
-    subprocess.run(
-        [python, "-m", "job_runners.building.app_requirements"],
-        env={"PYTHONPATH": str(ROOT), "JOBS_PROJECT": str(app.path), "PATH": "/usr/bin:/bin"},
-        check=True,
-    )
-    assert (packages / "acme_words.py").exists()
-    assert not (packages / "acme_tool.py").exists()
 
 
 def commands(target: str, folder: Path, *words: str) -> str:
@@ -393,4 +378,4 @@ def test_make_installs_what_the_project_needs(
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "requirements.lock").touch()
     dev = commands("dev", tmp_path, *words)
-    assert ("job_runners.building.app_requirements" in dev) == installs
+    assert ("--require-hashes --requirement" in dev) == installs

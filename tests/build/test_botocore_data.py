@@ -32,8 +32,9 @@ from moto.core.serialize import get_serializer_class
 from app_folders import write_app
 from job_runners.aws.session import REDUCED_FOLDER as REDUCED
 from job_runners.aws.session import Session
-from job_runners.building.botocore_data import OPERATIONS, SERVICES
-from job_runners.building.build import Target, _dependencies, build
+from job_runners.building.build import _dependencies, build
+from job_runners.building.prune import OPERATIONS, SERVICES
+from job_runners.building.samconfig import Target
 
 BUCKETS: tuple[dict[str, Any], ...] = (
     {"Bucket": "a-bucket"},

@@ -14,10 +14,11 @@ import pytest
 
 import job_runners.building.build
 from app_folders import REQUIREMENTS, write_app
-from job_runners.building.botocore_data import SERVICES
-from job_runners.building.build import ROOT, Target, build
-from job_runners.building.function_files import SHIPPED
-from job_runners.building.target import UnusableTarget, this_python
+from job_runners.building.app_check import SHIPPED
+from job_runners.building.build import build
+from job_runners.building.prune import SERVICES
+from job_runners.building.samconfig import Target, UnusableTarget, this_python
+from job_runners.places import ROOT
 
 # Bytes of the zip: what a cold start downloads.
 ZIP_LIMIT = 9_000_000

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from benchmarks.environment import ENVIRONMENT
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from job_runners.shipped.jobs.table import JOBS
 from job_runners.shipped.tasks.table import TASKS
 

@@ -11,10 +11,14 @@ import pytest
 from botocore.client import BaseClient
 
 from job_runners.building import deploy
-from job_runners.building.build import ROOT
-from job_runners.building.code_size import CodeTooLarge
-from job_runners.building.deploy import Deploy, UnusableEnvironment, app_template, main
+from job_runners.building.app_folder import BuildProblem
+from job_runners.building.deploy import (
+    Deploy,
+    app_template,
+    main,
+)
 from job_runners.building.template_file import parameter_names
+from job_runners.places import ROOT
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"
@@ -209,7 +213,7 @@ def test_code_that_lambda_hardly_takes_or_not_at_all_is_said_before_it_is_deploy
     (built / "ApiFunction" / "small.py").write_text("")
     deploy = replace(world.deploy, built=built / "template.yaml")
     if megabytes > 250:
-        with pytest.raises(CodeTooLarge, match=r"has 251 MB\. Lambda's limit is 250 MB"):
+        with pytest.raises(BuildProblem, match=r"has 251 MB\. Lambda's limit is 250 MB"):
             deploy.run(None)
         assert not (world.folder / "calls").exists()
         return
@@ -258,7 +262,7 @@ def test_an_environment_that_can_not_be_deployed_is_refused_before_the_build(
 ) -> None:
     with world.config.open("a") as config:
         config.write(written)
-    with pytest.raises(UnusableEnvironment) as refused:
+    with pytest.raises(BuildProblem) as refused:
         replace(world.deploy, environment="production").check_environment()
     assert said in str(refused.value)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from needed_packages import needed
 from newcomers import Newcomer, give_downloads
 from package_index import index_of_this_environment, repacked

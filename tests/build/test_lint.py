@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building import lint
-from job_runners.building.build import ROOT
+from job_runners.building import sam
+from job_runners.building.app_folder import BuildProblem
+from job_runners.places import ROOT
 from newcomers import Newcomer
 
 BAD = "Resources:\n  Reports:\n    Type: AWS::SQS::Queue\n    Properties: {Nmae: reports}\n"
@@ -15,7 +16,7 @@ ACCEPTED = "Metadata:\n  cfn-lint:\n    config:\n      ignore_checks: [E3002]\n"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Remember nothing of templates that have passed before."""
-    monkeypatch.setattr(lint, "BUILD_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(sam, "BUILD_CACHE", tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -23,27 +24,27 @@ def test_an_error_is_shown_with_its_line_until_it_is_mended(tmp_path: Path) -> N
     template = tmp_path / "own.template.yaml"
     template.write_text(BAD)
     for _ in range(2):  # a failure is not remembered
-        with pytest.raises(lint.BadTemplate) as raised:
-            lint.lint(template)
+        with pytest.raises(BuildProblem) as raised:
+            sam.lint(template)
         first, line, advice = str(raised.value).splitlines()
         assert first == f"{template} has errors:"
         assert line.startswith(f"  {template}:4: Additional properties are not allowed ('Nmae'")
         assert line.endswith("(E3002)")
         assert advice.startswith("To ignore a rule, name it under Metadata, cfn-lint")
     template.write_text(ACCEPTED + BAD)
-    lint.lint(template)
+    sam.lint(template)
     warned = "Parameters:\n  Unused: {Type: String}\n"  # a warning, which stops nothing
     template.write_text(warned + BAD.replace("Nmae", "QueueName"))
-    lint.lint(template)
+    sam.lint(template)
 
 
 def test_our_template_passes_and_is_linted_once(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lint.lint(ROOT / "template.yaml")
+    sam.lint(ROOT / "template.yaml")
     assert len(list(cache.iterdir())) == 1
-    monkeypatch.setattr(lint.subprocess, "run", None)  # type: ignore[attr-defined]
-    lint.lint(ROOT / "template.yaml")
+    monkeypatch.setattr(sam.subprocess, "run", None)  # type: ignore[attr-defined]
+    sam.lint(ROOT / "template.yaml")
 
 
 @pytest.mark.more

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emulated_aws.emulator import emulator
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 NOBODYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 

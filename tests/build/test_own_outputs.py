@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from in_project import jobs
-from job_runners.building.app_stack import check_policies
+from job_runners.building.sam_folder import check_policies
 
 OUTPUT = "Outputs:\n  %s:\n    Value: !Ref Policy\n"
 

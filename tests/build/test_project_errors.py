@@ -86,7 +86,7 @@ def tools(project: Path, sam: str = "") -> dict[str, str]:
     """
     given = {"XDG_CACHE_HOME": str(project / "cache")}
     code = (
-        "from job_runners.building.environments import tools_folder\n"
+        "from job_runners.building.sam import tools_folder\n"
         "folder = tools_folder()\nfolder.mkdir(parents=True)\n"
         "(folder.parent / 'made').touch()\nprint(folder / 'sam')"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from job_runners import __version__
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from package_index import PASSWORD, USER, PackageIndex, package_index
 
 pytestmark = [pytest.mark.more, pytest.mark.e2e, pytest.mark.timeout(1200)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job_runners.building.table_entry import add_entry, literal_keys
+from job_runners.building.new_job import add_entry, literal_keys
 
 ENTRY = '"new": Job("acme.new:new"),'
 IMPORT = "from job_runners.work import Job\n"

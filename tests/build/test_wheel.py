@@ -13,8 +13,8 @@ import pytest
 from api_server import ApiServer
 from fake_stack import OUTPUTS
 from installed import run, run_in
-from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
+from job_runners.places import ROOT
 from needed_packages import needed
 
 DISPATCH = """\

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from jobs_command import ID, FakeApi, job, jobs, problem
 
 OTHER = "7b21" + "0" * 28

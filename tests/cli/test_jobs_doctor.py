@@ -62,7 +62,6 @@ def test_with_legacy_it_looks_at_the_api_function_for_what_it_asks_of_a_worker(
 ) -> None:
     api = WORKER_ALIAS.replace("worker", "api")
     everywhere("JOB_RUNNER", "legacy")(account)
-    everywhere("API_RUNS_WORK", "true")(account)
     everywhere("WORKER_LAMBDA_FUNCTION_NAME", api)(account)
     account.outputs["WorkerFunctionArn"] = api
     account.event_configs["api:live"] = account.event_configs.pop("worker:live")
@@ -357,9 +356,9 @@ def test_what_only_aws_can_show_is_one_line_on_the_local_aws(
     monkeypatch.setattr(Stack, "is_local", True)
     shown = jobs("doctor").stdout
     assert "unknown" not in shown
-    assert "\n6 checks need a stack on AWS: async retries, failure destination, " in shown
+    assert "\n7 checks need a stack on AWS: async retries, failure destination, " in shown
     assert shown.endswith("No problems found with the local AWS.\n")
-    assert len(findings()) == 6
+    assert len(findings()) == 7
 
 
 def test_what_was_deleted_manually_is_wrong(account: Account) -> None:

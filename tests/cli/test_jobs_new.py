@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from job_runners.building.app_folder import read_app_folder
-from job_runners.building.build import ROOT, check
+from job_runners.building.build import check
+from job_runners.places import ROOT
 from jobs_command import jobs
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from job_runners import places
-from job_runners.building import ejected
+from job_runners.building import sam_folder
 from job_runners.cli import account, project_tools
 from job_runners.cli.problem import Exit
 from jobs_command import jobs
@@ -31,7 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.delenv("JOBS_PROJECT")
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
     monkeypatch.setattr(account, "check_account", lambda _: "eu-west-1")
-    monkeypatch.setattr(ejected, "eject", lambda: start("eject"))
+    monkeypatch.setattr(sam_folder, "eject", lambda: start("eject"))
     for name in ("call", "run", "replace_process"):
         monkeypatch.setattr(project_tools, name, start)
     return found

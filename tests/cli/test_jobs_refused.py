@@ -11,10 +11,10 @@ import pytest
 
 from fake_account import Account
 from fake_stack import OUTPUTS
-from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack, write_private
 from job_runners.local.run_folder import exclusive_folder
+from job_runners.places import ROOT
 from jobs_command import ID, FakeApi, RawText, job, jobs, problem
 
 LIST = "/jobs?organization_id=default&limit=100"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from jobs_command import FakeApi
 
 LAUNCHER = ROOT / "bin" / "job-runners"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
-from job_runners.building.build import ROOT
 from job_runners.cli import polling
 from job_runners.cli.watching import Bars
+from job_runners.places import ROOT
 from jobs_command import ID, FakeApi, Terminal, job, jobs, problem
 
 OTHER = "7b21" + "0" * 28

@@ -13,7 +13,7 @@ from api_server import ApiServer
 from bad_server import BadServer, answer
 from example_apps import EXAMPLES, FastApiApp
 from job_runners import Client, __version__
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from job_runners.work import Job, RunningJob
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there

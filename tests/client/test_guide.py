@@ -17,8 +17,8 @@ import sample_work
 from api_server import ApiServer
 from example_apps import FastApiApp
 from job_runners import Client
-from job_runners.building.build import ROOT
 from job_runners.client import stack_outputs
+from job_runners.places import ROOT
 from job_runners.work import Job, RunningJob
 from stale_reads import catch_up
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browser import Complaints, dispatch, opened, row
+from browser import Complaints, opened, row
 from dashboard_pages import serious
 from following import follow
 from local_stack import Local
@@ -27,7 +27,7 @@ def failed(local: Local, organization: str) -> str:
     """Return a job that failed, whose every text is hostile."""
     key = f"uploads/{organization}/{HOSTILE}.csv"
     payload = {"campaign": "spring", "key": key}
-    job_id = dispatch(local, "import_contacts", payload, organization)
+    job_id = local.dispatch("import_contacts", payload, organization_id=organization)
     assert follow(local.api, job_id)["status"] == "failed"
     return job_id
 
@@ -35,7 +35,7 @@ def failed(local: Local, organization: str) -> str:
 @pytest.fixture(scope="module")
 def succeeded(local: Local, organization: str) -> str:
     """Return a job with a file for its result."""
-    job_id = dispatch(local, "export_contacts", {"campaign": "spring"}, organization)
+    job_id = local.dispatch("export_contacts", {"campaign": "spring"}, organization_id=organization)
     assert follow(local.api, job_id)["status"] == "succeeded"
     return job_id
 
@@ -121,7 +121,7 @@ def test_back_from_a_job_leads_to_the_list_as_it_was(
 def test_pages_of_a_list_follow_one_another(page: Page, dashboard: str, local: Local) -> None:
     many = f"many-{uuid.uuid4().hex[:8]}"
     ids = [
-        dispatch(local, "export_contacts", {"campaign": "spring"}, many, delay=3600)
+        local.dispatch("export_contacts", {"campaign": "spring"}, organization_id=many, delay=3600)
         for _ in range(26)
     ]
     page.goto(f"{dashboard}#/?org={many}")

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser import Complaints, dispatch, row
+from browser import Complaints, row
 from dashboard_pages import serious
 from following import follow
 from hostile_files import write_contacts
 from local_stack import Local
-from stack_clients import session
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 
@@ -30,7 +29,7 @@ def contacts(local: Local, organization: str, tmp_path: Path) -> str:
     """Return the key of a file that can be imported."""
     write_contacts(tmp_path / "contacts.csv", ROWS)
     key = f"uploads/{organization}/contacts.csv"
-    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
+    s3 = local.client("s3")
     s3.upload_file(str(tmp_path / "contacts.csv"), local.stack.bucket_name, key)
     return key
 
@@ -38,14 +37,16 @@ def contacts(local: Local, organization: str, tmp_path: Path) -> str:
 def failing(local: Local, organization: str) -> str:
     """Return a job that has failed, for there is no such file."""
     payload = {"campaign": "spring", "key": f"uploads/{organization}/missing.csv"}
-    job_id = dispatch(local, "import_contacts", payload, organization)
+    job_id = local.dispatch("import_contacts", payload, organization_id=organization)
     assert follow(local.api, job_id)["status"] == "failed"
     return job_id
 
 
 def later(local: Local, organization: str) -> str:
     """Return a job that starts in an hour."""
-    return dispatch(local, "export_contacts", {"campaign": "spring"}, organization, delay=3600)
+    return local.dispatch(
+        "export_contacts", {"campaign": "spring"}, organization_id=organization, delay=3600
+    )
 
 
 # --- dispatch -----------------------------------------------------------------------------------

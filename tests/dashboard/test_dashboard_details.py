@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from browser import Complaints, dispatch, opened, row
+from browser import Complaints, opened, row
 from dashboard_pages import serious
 from faked_answers import JOB, answer
 from following import follow
@@ -60,7 +60,7 @@ def organization() -> str:
 def failed(local: Local, organization: str) -> str:
     """Return a job that failed because its file is not there."""
     payload = {"campaign": "spring", "key": f"uploads/{organization}/missing.csv"}
-    job_id = dispatch(local, "import_contacts", payload, organization)
+    job_id = local.dispatch("import_contacts", payload, organization_id=organization)
     assert follow(local.api, job_id)["status"] == "failed"
     return job_id
 
@@ -68,7 +68,7 @@ def failed(local: Local, organization: str) -> str:
 @pytest.fixture(scope="module")
 def succeeded(local: Local, organization: str) -> str:
     """Return a job that did its work."""
-    job_id = dispatch(local, "export_contacts", {"campaign": "spring"}, organization)
+    job_id = local.dispatch("export_contacts", {"campaign": "spring"}, organization_id=organization)
     assert follow(local.api, job_id)["status"] == "succeeded"
     return job_id
 

@@ -19,7 +19,7 @@ from django.test.utils import get_runner
 os.environ["JOBS_PACKAGES"] = "djangos_own_process"
 
 from job_runners.django import JobRunnersBackend, django_task
-from job_runners.testing import inline
+from job_runners.testing.job_runner import InlineRunner, inline_runner
 
 # The queues that the tests use.
 JOBS = {"django_task": django_task(queues=("queue_1", "high", "bulk"))}
@@ -48,10 +48,12 @@ class Storing(JobRunnersBackend):
 class Running(Storing):
     """In place of ImmediateBackend: a worker runs each job before `enqueue` returns."""
 
+    runner: InlineRunner
+
     def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
         """Enqueue, and let the worker run everything."""
         result = super().enqueue(task, args, kwargs)
-        inline.drain()
+        self.runner.drain()
         result.refresh()
         return result
 
@@ -89,7 +91,8 @@ def main() -> None:
         LOGGING_CONFIG=None,
     )
     logging.disable(logging.NOTSET)
-    with inline.saved_only(JOBS_PACKAGES="djangos_own_process"):
+    environment = {"JOBS_PACKAGES": "djangos_own_process"}
+    with inline_runner(environment=environment) as Running.runner:
         django.setup()
         runner = get_runner(settings)(verbosity=0, interactive=False)
         suite = runner.build_suite(["tasks"])

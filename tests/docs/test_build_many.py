@@ -20,10 +20,8 @@ from job_runners.client import stack_outputs
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import recurring
 from job_runners.places import ROOT
-from job_runners.runners import get_job_runner, sender
-from job_runners.runners.base import JobData
-from job_runners.store.job_request import Status
-from job_runners.testing.inline import drain, saved_only
+from job_runners.runners import sender
+from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
@@ -112,11 +110,10 @@ def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.M
     declared, mail, *_ = snippets("queues")
     monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
     module("acme.mail", mail, monkeypatch)
-    with saved_only(JOBS_PACKAGES="acme"):
+    with inline_runner(environment={"JOBS_PACKAGES": "acme"}) as job_runner:
         registry().resolve_all()
         mailing = {"addresses": [f"{number}@example.com" for number in range(250)]}
-        get_job_runner().dispatch_job(JobData(job_type="mail_list", payload=mailing))
-        (row,) = drain()
+        row = JobRequest.get(job_runner.run("mail_list", mailing).id)
         assert (row.status, row.invocations, row.attempt) == (Status.SUCCEEDED, 3, 1)
         waited = (row.finished_at or 0) - row.created_at
         assert waited > 4000  # two more turns, at one in 2 s
@@ -124,7 +121,7 @@ def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.M
 
 def test_the_requests_about_limits_are_answered_as_the_page_says() -> None:
     page = (ROOT / "docs/build/queues.md").read_text()
-    with saved_only(JOBS_PACKAGES="sample_work"):
+    with inline_runner(environment={"JOBS_PACKAGES": "sample_work"}):
         assert answer_requests(page) == 4
 
 
@@ -183,7 +180,7 @@ def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
     module("acme.reports", reports, monkeypatch)
     text = (ROOT / "docs/build/schedules.md").read_text()
     (request,) = re.findall(r"curl -X (PUT) \"\$API(\S+)\" -d '(.*?)'", text, re.DOTALL)
-    with saved_only(JOBS_PACKAGES="acme"):
+    with inline_runner(environment={"JOBS_PACKAGES": "acme"}) as job_runner:
         registry().resolve_all()
         send = sender()
         assert send is not None
@@ -196,7 +193,8 @@ def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
         }
         names = ("nightly_report", "sync")
         asked = [call("POST", f"/schedules/{each}/run", query=whose).json["id"] for each in names]
-        ended = {row.id: row.status for row in drain()}  # and an occurrence, if one has come
+        job_runner.run_due()
+        ended = {job.id: job.status for job in SavedJobs()}  # and an occurrence, if one has come
         assert [ended[each] for each in asked] == [Status.SUCCEEDED] * 2
         method, path, body = request
         put = call(method, path, raw=body, query={"organization_id": "other"})
@@ -216,10 +214,10 @@ def test_one_schedule_bills_every_customer_once(monkeypatch: pytest.MonkeyPatch)
 
     bill.__annotations__["payload"] = billing.Month
     billing.JOBS = {"bill_all": Job(billing.bill_all), "bill": Job(bill)}
-    with saved_only(JOBS_PACKAGES="acme.billing"):
+    with inline_runner(environment={"JOBS_PACKAGES": "acme.billing"}) as job_runner:
         for _ in range(2):
-            get_job_runner().dispatch_job(JobData(job_type="bill_all", payload={"month": "May"}))
-            assert {row.status for row in drain()} == {Status.SUCCEEDED}
+            job_runner.run("bill_all", {"month": "May"})
+            assert {job.status for job in SavedJobs()} == {Status.SUCCEEDED}
     assert sorted(billed) == ["ada", "grace"]
 
 

@@ -14,12 +14,7 @@ from botocore.validate import ParamValidator
 
 from job_runners.engine.registry.registry import registry
 from job_runners.places import ROOT
-from job_runners.runners import get_job_runner
-from job_runners.runners.base import JobData
-from job_runners.store import blobs
-from job_runners.store.job_request import Status
 from job_runners.testing.files import upload
-from job_runners.testing.inline import drain, saved_only
 from job_runners.testing.job_runner import inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
@@ -45,15 +40,13 @@ def test_a_job_reads_the_settings_of_the_page(monkeypatch: pytest.MonkeyPatch) -
     table = ModuleType("greetings")
     table.JOBS = {"greet": Job(guide.greet)}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "greetings", table)
-    with saved_only(JOBS_PACKAGES="greetings", APP_SETTING_API_KEY="k"):
-        get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
-        (row,) = drain()
-        assert blobs.get(row.result, row.result_key) == {"said": "Hello, Ada", "signed": True}
-    with saved_only(JOBS_PACKAGES="greetings"):
-        get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
-        (row,) = drain()
-        assert row.status is Status.FAILED
-        assert "The setting API_KEY doesn't exist" in row.error["message"]
+    environment = {"JOBS_PACKAGES": "greetings"}
+    with inline_runner(environment=environment | {"APP_SETTING_API_KEY": "k"}) as job_runner:
+        greeted = assert_succeeded(job_runner.run("greet", {"name": "Ada"}))
+        assert greeted == {"said": "Hello, Ada", "signed": True}
+    with inline_runner(environment=environment) as job_runner:
+        error = assert_failed(job_runner.run("greet", {"name": "Ada"}))
+        assert "The setting API_KEY doesn't exist" in error.message
 
 
 # --- writing_jobs.md ------------------------------------------------------------------------------
@@ -65,15 +58,14 @@ def test_the_jobs_of_the_page_run_with_what_it_puts_around_them(
     letters, entries, around = blocks(page("writing_jobs"))
     module("acme", entries + around, monkeypatch)
     module("acme.letters", letters, monkeypatch)
-    with saved_only(JOBS_PACKAGES="acme"):
+    with inline_runner(environment={"JOBS_PACKAGES": "acme"}) as job_runner:
         registry().resolve_all()
         words = {"words": ["one", "three"]}
-        row = get_job_runner().dispatch_job(JobData(job_type="tally_letters", payload=words))
-        get_job_runner().dispatch_task("note_letters", words)
-        (found,) = drain()
-        assert blobs.get(found.result, found.result_key) == {"letters": 8}
+        job = job_runner.run("tally_letters", words)
+        assert assert_succeeded(job) == {"letters": 8}
+        job_runner.run_task("note_letters", words)
     printed = capsys.readouterr().out
-    assert f"begins job tally_letters {row.row.id} default 1" in printed
+    assert f"begins job tally_letters {job.id} default 1" in printed
     assert "begins task note_letters" in printed
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.table_entry import add_entry
+from job_runners.building.new_job import add_entry
 from job_runners.places import ROOT
 
 # Tests that look at every job, or at the jobs that pages show.

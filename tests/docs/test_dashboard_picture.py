@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from browser import NOT_INSTALLED, executable
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 PNG_SIZE = slice(16, 24)  # width and height, in the header
 

@@ -12,11 +12,8 @@ from click import Context, Group
 from job_runners.cli.app import jobs
 from job_runners.cli.problem import Exit
 from job_runners.places import ROOT
-from job_runners.runners import get_job_runner
-from job_runners.runners.base import JobData
-from job_runners.store import blobs
-from job_runners.store.job_request import Status
-from job_runners.testing.inline import assert_dispatched, drain, inline, saved_only
+from job_runners.testing.job_runner import inline_runner
+from job_runners.testing.saved_jobs import assert_succeeded
 from job_runners.work.definitions import Job
 from job_runners.work.retry import Retry
 from recording_job import RecordingJob
@@ -40,12 +37,9 @@ def count_letters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_job_of_the_readme_runs(count_letters: None) -> None:
-    with saved_only(JOBS_PACKAGES="readme_jobs"):
-        words = {"words": ["one", "three"]}
-        get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload=words))
-        (row,) = drain()
-        assert row.status is Status.SUCCEEDED
-        assert blobs.get(row.result, row.result_key) == {"letters": 8}
+    with inline_runner(environment={"JOBS_PACKAGES": "readme_jobs"}) as job_runner:
+        job = job_runner.run(LETTERS, {"words": ["one", "three"]})
+        assert assert_succeeded(job) == {"letters": 8}
 
 
 def test_the_job_of_the_readme_goes_on_where_it_left_off(count_letters: None) -> None:
@@ -53,22 +47,6 @@ def test_the_job_of_the_readme_goes_on_where_it_left_off(count_letters: None) ->
     payload = sys.modules["count_letters"].CountLetters(words=["one", "three", "nine"])
     assert sys.modules["count_letters"].count_letters(job, payload) == {"letters": 12}
     assert job.cursors == [[3, 5, 4]]
-
-
-def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:
-    with saved_only(JOBS_PACKAGES="readme_jobs"):
-        get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
-        with pytest.raises(AssertionError, match=f"All types dispatched: {LETTERS}"):
-            assert_dispatched("post_webhook")
-        with pytest.raises(AssertionError, match="1 jobs have that type"):
-            assert_dispatched(LETTERS, organization_id="other")
-
-
-def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
-    with inline(JOBS_PACKAGES="readme_jobs"):
-        job = JobData(job_type=LETTERS, payload={"words": ["a"]})
-        row = get_job_runner().dispatch_job(job)
-        assert assert_dispatched(LETTERS, id=row.row.id).status is Status.SUCCEEDED
 
 
 # --- docs/reference/commands.md ------------------------------------------------------------------

@@ -10,12 +10,11 @@ import pytest
 import yaml
 
 from expanded_template import actions, expanded, expanded_from
-from job_runners.building.app_stack import overrides
-from job_runners.building.build import ROOT
 from job_runners.building.deploy import Deploy
-from job_runners.building.target import Target
+from job_runners.building.samconfig import SamConfig, Target
 from job_runners.building.template_file import parameter_names
 from job_runners.cli.app import COMMANDS
+from job_runners.places import ROOT
 from operator_files import policy
 
 PAGE = (ROOT / "docs/operate/deploying.md").read_text()
@@ -75,8 +74,8 @@ def test_the_table_of_an_environment_is_complete(environment: str, tmp_path: Pat
     default, shown = read["default"], read[environment]["global"]["parameters"]
     needed = default["global"]["parameters"] | default["deploy"]["parameters"]
     assert needed.keys() - shown.keys() == {"confirm_changeset"}  # false is sam's default
-    given = overrides(read, environment)
-    assert set(overrides(read)) <= set(given)
+    given = SamConfig(config).overrides(environment)
+    assert set(SamConfig(config).overrides()) <= set(given)
     assert {each.partition("=")[0] for each in given} <= parameter_names(ROOT / "template.yaml")
 
 

@@ -13,8 +13,8 @@ import pytest
 import sample_work
 from api_server import ApiServer
 from job_runners import Client, Conflict
-from job_runners.building.app_config import read_workers
-from job_runners.building.app_stack import check_policies
+from job_runners.building.app_folder import read_workers
+from job_runners.building.sam_folder import check_policies
 from job_runners.building.worker_classes import add_worker_functions
 from job_runners.client import stack_outputs
 from job_runners.errors import InvalidPayload

@@ -10,13 +10,13 @@ import job_runners.handlers.timer
 from bench import Bench
 from expanded_template import deployed, of_type
 from job_runners import clock
-from job_runners.building.build import ROOT
 from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch.dispatch import accept_task
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution
 from job_runners.engine.schedules import schedules
 from job_runners.engine.telemetry import telemetry
+from job_runners.places import ROOT
 from job_runners.store.line_items import LineItem
 from job_runners.testing.aws import forget
 from job_runners.testing.lambda_context import Context

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.build import ROOT
-from job_runners.building.function_files import SHIPPED
+from job_runners.building.app_check import SHIPPED
+from job_runners.places import ROOT
 
 PACKAGE = ROOT / "job_runners"
 PACKAGE = ROOT / "job_runners"

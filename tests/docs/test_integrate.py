@@ -19,14 +19,10 @@ from api_server import ApiServer
 from job_runners import Client, NoAnswer
 from job_runners.client import stack_outputs
 from job_runners.places import ROOT
-from job_runners.runners import get_job_runner
-from job_runners.runners.base import JobData
-from job_runners.store import blobs
-from job_runners.testing.inline import drain, saved_only
 from job_runners.testing.job_runner import inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.plain_clients import full_client
-from job_runners.testing.saved_jobs import assert_failed, assert_succeeded
+from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.work import DoNotRetry, Job, JobEnded, RunningJob
 from job_runners.work.job_ended import samples
 from shown_code import blocks, module
@@ -56,7 +52,7 @@ def test_the_requests_of_the_page_are_answered_as_it_says(monkeypatch: pytest.Mo
     table.JOBS = {"invite": Job(invite)}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "invitations", table)
     page = (ROOT / "docs/integrate/client.md").read_text()
-    with saved_only(JOBS_PACKAGES="invitations"):
+    with inline_runner(environment={"JOBS_PACKAGES": "invitations"}):
         assert answer_requests(page) == 9
 
 
@@ -71,12 +67,11 @@ def test_the_follow_up_of_the_guide_is_told_of_a_failure(monkeypatch: pytest.Mon
     guide = module("told_guide", code, monkeypatch)
     failing = guide.JOBS["import_orders"].__replace__(function=no_luck)
     monkeypatch.setitem(guide.JOBS, "import_orders", failing)
-    with saved_only(JOBS_PACKAGES="told_guide"):
+    with inline_runner(environment={"JOBS_PACKAGES": "told_guide"}) as job_runner:
         (payload,) = samples("on_failure")
-        get_job_runner().dispatch_job(JobData(job_type="import_orders", payload=payload))
-        job, told = sorted(drain(), key=lambda row: row.job_type)
-        text = f"import_orders {job.id} failed (ValueError: no luck)"
-        assert blobs.get(told.result, told.result_key) == text
+        failed = job_runner.run("import_orders", payload)
+        (told,) = [job for job in SavedJobs() if job.id != failed.id]
+        assert told.result == f"import_orders {failed.id} failed (ValueError: no luck)"
 
 
 # --- databases.md ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from job_runners import __version__
 from job_runners.building.app_requirements import function_pins
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from job_runners.places import ROOT
 from tools.deployed_packages import NotInstalled, Package, packages
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import job_runners
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 from job_runners.work.payloads import validate, validate_new
 from released_code import RELEASED, VERSIONS
 

@@ -8,7 +8,6 @@ import pytest
 from every_route import EVERY_ROUTE, Asked, Entry
 from job_runners.client.connections import Response
 from local_stack import Enforcing
-from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 
@@ -27,8 +26,8 @@ def asked(stack: Enforcing, request: Asked, token: str | None) -> Response:
 
 
 def rows(stack: Enforcing) -> int:
-    dynamodb = session(stack.stack).client("dynamodb", endpoint_url=stack.stack.endpoint_url)
-    return dynamodb.scan(TableName=stack.stack.table_name, Select="COUNT")["Count"]
+    found = stack.client("dynamodb").scan(TableName=stack.stack.table_name, Select="COUNT")
+    return int(found["Count"])
 
 
 @EACH

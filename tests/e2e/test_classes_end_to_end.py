@@ -42,47 +42,44 @@ def ended(stack: Classes, job_id: str, status: str = "succeeded") -> dict[str, A
 # --- every sender ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", EVERY)
-def test_the_api_reaches_the_class_of_a_job_and_of_a_task(kind: str, stack: Classes) -> None:
-    job = ended(stack, stack.dispatch(kind))
-    assert job["result"] == stack.function(kind)
-    assert job["worker"] == (None if kind == "default" else kind)
-    task = {"task_name": f"{kind}_errand", "payload": {"kind": f"errand-{kind}"}}
-    assert stack.api.post("/tasks", task).status == 202
-    until(lambda: stack.runs(f"errand-{kind}") == {stack.function(kind): 1})
+def test_the_api_reaches_the_class_of_a_job_and_of_a_task(stack: Classes) -> None:
+    for kind, job_id in {each: stack.dispatch(each) for each in EVERY}.items():
+        job = ended(stack, job_id)
+        assert job["result"] == stack.function(kind)
+        assert job["worker"] == (None if kind == "default" else kind)
+        task = {"task_name": f"{kind}_errand", "payload": {"kind": f"errand-{kind}"}}
+        assert stack.api.post("/tasks", task).status == 202
+    wanted = [{stack.function(each): 1} for each in EVERY]
+    until(lambda: [stack.runs(f"errand-{each}") for each in EVERY] == wanted)
 
 
-@pytest.mark.parametrize("kind", EVERY)
-def test_children_reach_their_classes_from_each_class(kind: str, stack: Classes) -> None:
-    job_id = stack.dispatch(kind, "parent")
-    ended(stack, job_id)
-    children = stack.api.get(f"/jobs/{job_id}/children").json["children"]
-    found = {each["key"]: ended(stack, each["id"])["result"] for each in children}
-    assert found == {each: stack.function(each) for each in EVERY}
+def test_children_reach_their_classes_from_each_class(stack: Classes) -> None:
+    for job_id in [stack.dispatch(each, "parent") for each in EVERY]:
+        ended(stack, job_id)
+        children = stack.api.get(f"/jobs/{job_id}/children").json["children"]
+        found = {each["key"]: ended(stack, each["id"])["result"] for each in children}
+        assert found == {each: stack.function(each) for each in EVERY}
 
 
-@pytest.mark.parametrize("kind", EVERY)
-@pytest.mark.parametrize("what", ["fails", "dies", "sleeps"])
-def test_a_job_stays_in_its_class_after_a_retry_a_kill_and_a_sleep(
-    what: str, kind: str, stack: Classes
-) -> None:
+def test_a_job_stays_in_its_class_after_a_retry_a_kill_and_a_sleep(stack: Classes) -> None:
     """Through the delay queue and the timer, or through the failures function."""
-    job_id = stack.dispatch(kind, what)
-    job = ended(stack, job_id)
-    assert job["result"] == stack.function(kind)
-    assert stack.runs(job_id) == {stack.function(kind): 2}
-    assert job["attempt"] == (1 if what == "sleeps" else 2)
+    ways = [(what, kind) for what in ("sleeps", "fails", "dies") for kind in EVERY]
+    for (what, kind), job_id in {way: stack.dispatch(way[1], way[0]) for way in ways}.items():
+        job = ended(stack, job_id)
+        assert job["result"] == stack.function(kind)
+        assert stack.runs(job_id) == {stack.function(kind): 2}
+        assert job["attempt"] == (1 if what == "sleeps" else 2)
 
 
-@pytest.mark.parametrize("kind", EVERY)
-def test_the_timer_reaches_the_class_of_a_job_whose_message_was_lost(
-    kind: str, stack: Classes
-) -> None:
-    job_id = stack.dispatch(kind, delay=100_000)  # longer than the delay queue takes
-    stack.start_now(job_id)
+def test_the_timer_reaches_the_class_of_a_job_whose_message_was_lost(stack: Classes) -> None:
+    # Longer than the delay queue takes.
+    jobs = {each: stack.dispatch(each, delay=100_000) for each in EVERY}
+    for job_id in jobs.values():
+        stack.start_now(job_id)
     stack.tick()
-    assert ended(stack, job_id)["result"] == stack.function(kind)
-    assert stack.runs(job_id) == {stack.function(kind): 1}
+    for kind, job_id in jobs.items():
+        assert ended(stack, job_id)["result"] == stack.function(kind)
+        assert stack.runs(job_id) == {stack.function(kind): 1}
 
 
 def test_the_default_worker_forwards_what_older_code_sends_it(stack: Classes) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from installed import run
-from job_runners.local.credentials import credentials
+from job_runners.local.run_folder import credentials
 from local_stack import Local
 
-pytestmark = pytest.mark.e2e
+# In `job-runners run`. This gives up a deployed stack's outputs, which test_contract.py has.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local run")]
 
 SCRIPT = """\
 from job_runners import Client

@@ -24,8 +24,10 @@ import boto3
 import pytest
 
 from job_runners import Client
-from local_stack import Local, roomy_home
+from job_runners.client.signing import Bearer
+from local_stack import Deployed, roomy_home
 from runtime_emulator import RuntimeEmulator, runtime_emulator
+from stack_clients import StackApi
 
 pytestmark = pytest.mark.e2e
 
@@ -109,7 +111,7 @@ class Clone:
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
 
-def make_clone(folder: Path, local: Local) -> Clone:
+def make_clone(folder: Path, deployed: Deployed) -> Clone:
     """Copy all files that git tracks, or would, and prepare the clone as its user does."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.check_output(listing, cwd=CHECKOUT, text=True).rstrip("\0").split("\0")
@@ -133,16 +135,16 @@ def make_clone(folder: Path, local: Local) -> Clone:
     add_built_in(folder, "job", "job, ")
     add_built_in(folder, "task", "")
     variables = {
-        "AWS_ACCESS_KEY_ID": local.stack.aws_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": local.stack.aws_secret_access_key,
-        "AWS_ENDPOINT_URL": local.stack.endpoint_url,
-        "AWS_REGION": local.stack.region,
-        "AWS_DEFAULT_REGION": local.stack.region,
+        "AWS_ACCESS_KEY_ID": deployed.stack.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": deployed.stack.aws_secret_access_key,
+        "AWS_ENDPOINT_URL": deployed.stack.endpoint_url,
+        "AWS_REGION": deployed.stack.region,
+        "AWS_DEFAULT_REGION": deployed.stack.region,
     }
     overrides = [
         f"Architecture={platform.machine().replace('aarch64', 'arm64')}",
         f"PythonRuntime=python3.{sys.version_info.minor}",
-        f"AwsEndpointUrl={local.stack.endpoint_url}",
+        f"AwsEndpointUrl={deployed.stack.endpoint_url}",
         "DeletionProtection=false",
     ]
     config = (folder / "samconfig.toml").read_text()
@@ -153,10 +155,10 @@ def make_clone(folder: Path, local: Local) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def clone(local: Local) -> Iterator[Clone]:
+def clone(deployed: Deployed) -> Iterator[Clone]:
     """Yield the clone after SAM's plain commands."""
     with roomy_home() as home:
-        clone = make_clone(home.resolve() / "clone", local)
+        clone = make_clone(home.resolve() / "clone", deployed)
         clone.run("sam", "build")
         clone.run("sam", "deploy", SAM_CLI_POLL_DELAY="0.3")
         yield clone
@@ -304,6 +306,9 @@ def test_sam_deploys_a_clone_that_runs_a_job_and_a_task_through_api_gateway(
 ) -> None:
     for name, value in clone.aws.items():
         monkeypatch.setenv(name, value)
+    (stack,) = clone.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    (url,) = (o["OutputValue"] for o in stack["Outputs"] if o["OutputKey"] == "ApiUrl")
+    assert StackApi(url, Bearer("")).get("/jobs", signed=False).status == 403
     client = Client(stack=STACK)
     result = client.wait(client.dispatch("greet", {"name": "Ada"}), timeout=PATIENCE).get_result()
     assert result == {"greeting": "Hello, Ada", "function": clone.resource("WorkerFunction")}

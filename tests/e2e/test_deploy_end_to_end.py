@@ -8,15 +8,15 @@ import pytest
 
 from emulated_aws.emulator import tool
 from following import follow
-from job_runners.building.build import Target as Machine
 from job_runners.building.deploy import Deploy
+from job_runners.building.samconfig import Target as Machine
 from job_runners.cli.app_config import AppConfig
 from job_runners.cli.doctor.check import Verdict
 from job_runners.cli.doctor.checks import examine
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
-from job_runners.local.credentials import credentials
+from job_runners.local.run_folder import credentials
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
 from stack_clients import session, stack_api
@@ -82,9 +82,7 @@ def stack(enforcing: Enforcing, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for variable, value in variables.items():
             patch.setenv(variable, value)
         deploy.run(folder / "app" / "own.template.yaml")
-    cloudformation = session(enforcing.stack).client(
-        "cloudformation", endpoint_url=enforcing.stack.endpoint_url
-    )
+    cloudformation = enforcing.client("cloudformation")
     (found,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
     yield replace(

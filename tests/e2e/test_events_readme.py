@@ -22,10 +22,11 @@ import pytest
 from emulated_aws.emulator import stop_group
 from fake_docker import FakeDocker, fake_docker
 from following import upload_few
-from job_runners.building.build import ROOT, Target
-from job_runners.local import containers, env_file
-from job_runners.local.credentials import credentials
-from local_stack import BRIDGE, Local
+from job_runners.building.samconfig import Target
+from job_runners.local import options, run_folder
+from job_runners.local.run_folder import credentials
+from job_runners.places import ROOT
+from local_stack import BRIDGE, Deployed, Local
 from runtime_emulator import runtime_emulator
 
 README = (ROOT / "events" / "README.md").read_text()
@@ -40,6 +41,7 @@ class Checkout:
     folder: Path
     docker: FakeDocker
     local: Local
+    built: Path  # what a function runs
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Run a line of the README, after the line that takes the credentials."""
@@ -63,8 +65,8 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(local: Local, tmp_path: Path) -> Iterator[Checkout]:
-    """One made of this checkout's files and of the stack that the tests share."""
+def checkout(local: Local, deployed: Deployed, tmp_path: Path) -> Iterator[Checkout]:
+    """One made of this checkout's files, with what `make build` makes and `job-runners run`."""
     for name in ("events", ".venv-aws"):
         (tmp_path / name).symlink_to(ROOT / name)
     config = (ROOT / "samconfig.toml").read_text()
@@ -73,11 +75,11 @@ def checkout(local: Local, tmp_path: Path) -> Iterator[Checkout]:
         config = re.sub(rf"{what}=[\w.]+", f"{what}={value}", config)
     (tmp_path / "samconfig.toml").write_text(config)
     (tmp_path / ".local").mkdir()
-    env_file.save(local.stack, tmp_path / ".local")
+    run_folder._save_env_files(local.stack, tmp_path / ".local")
     (tmp_path / ".aws-sam").mkdir()
-    (tmp_path / ".aws-sam" / "build").symlink_to(local.tree.parent)
+    (tmp_path / ".aws-sam" / "build").symlink_to(deployed.tree.parent)
     with fake_docker() as docker:
-        yield Checkout(tmp_path, docker, local)
+        yield Checkout(tmp_path, docker, local, deployed.tree)
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
@@ -90,7 +92,7 @@ def check(container: dict[str, Any], local: Local) -> None:
     assert container["HostConfig"]["ExtraHosts"] == ["host.docker.internal:host-gateway"]
     assert container["Image"].endswith(Target.this_machine().architecture)
     given = variables(container)
-    wanted = env_file.variables(local.stack) | credentials(local.stack).variables
+    wanted = run_folder.env_variables(local.stack) | credentials(local.stack).variables
     assert {name: given.get(name) for name in wanted} == wanted
     assert given["AWS_REGION"] == given["AWS_DEFAULT_REGION"] == local.stack.region
 
@@ -143,7 +145,7 @@ def test_what_the_container_is_given_imports_a_file_and_its_url_works_here(
     }
     (handler,) = re.findall(r"AWS_LAMBDA_FUNCTION_HANDLER=(.*)", "\n".join(container["Env"]))
     began = time.monotonic()
-    with runtime_emulator(handler, checkout.local.tree, there, tmp_path / "log") as function:
+    with runtime_emulator(handler, checkout.built, there, tmp_path / "log") as function:
         for name in ("import", "assign", "first_messages", "export"):
             event = json.loads((ROOT / f"events/api_post_job_{name}.json").read_text())
             accepted = function.invoke(event)
@@ -179,13 +181,13 @@ def _curl_of_the_readme(url: str) -> str:
 
 @pytest.mark.skipif(not BRIDGE, reason="Linux alone")
 def test_a_container_network_of_this_machine_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "_BRIDGES", ("lo", "none-of-this-name"))
-    assert containers.bridge_addresses() == ["127.0.0.1"]
+    monkeypatch.setattr(options, "_BRIDGES", ("lo", "none-of-this-name"))
+    assert options.bridge_addresses() == ["127.0.0.1"]
 
 
 def test_elsewhere_containers_reach_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    assert containers.bridge_addresses() == []
+    assert options.bridge_addresses() == []
 
 
 def _free_port() -> int:

@@ -18,7 +18,7 @@ import pytest
 
 from emulated_aws.emulator import CODE_FOLDER, emulator
 from emulated_aws.function_code import activate
-from job_runners.building.build import Target
+from job_runners.building.samconfig import Target
 from stack_clients import session
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("function processes")]

@@ -20,8 +20,7 @@ from following import ORGANIZATION
 from job_runners.cli.polling import FINISHED
 from job_runners.client.errors import NoAnswer
 from job_runners.settings import APP_PACKAGES_FILE
-from local_stack import Local, worker_timeout
-from stack_clients import session
+from local_stack import Deployed, worker_timeout
 from worker_killer import killer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more]
@@ -73,18 +72,18 @@ JOBS = {
 
 
 @contextmanager
-def own_work(local: Local, folder: Path) -> Iterator[None]:
+def own_work(deployed: Deployed, folder: Path) -> Iterator[None]:
     """Have the functions run WORK too, as an organization's own package."""
-    home = local.tree.parent.parent
+    home = deployed.tree.parent.parent
     tree = home / "own-work"
-    shutil.copytree(local.tree, tree, symlinks=True, copy_function=os.link)
+    shutil.copytree(deployed.tree, tree, symlinks=True, copy_function=os.link)
     imported = f"import pathlib\nFOLDER, MEMBERS = pathlib.Path({str(folder)!r}), {MEMBERS}\n"
     for name, text in ((APP_PACKAGES_FILE, "acme\n"), ("acme/__init__.py", imported + WORK)):
         path = tree / name
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)  # it is a link to the deployed file
         path.write_text(text)
-    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
+    functions = deployed.client("lambda")
     code = home / CODE_FOLDER
     for each in functions.list_functions()["Functions"]:
         activate(code, base64.b64decode(each["CodeSha256"]).hex(), tree)
@@ -97,18 +96,18 @@ def own_work(local: Local, folder: Path) -> Iterator[None]:
 
 @pytest.mark.timeout(2 * PATIENCE)
 def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
-    local: Local, tmp_path: Path, record_property: Callable[[str, object], None]
+    deployed: Deployed, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     began = time.monotonic()
-    with own_work(local, tmp_path), worker_timeout(local, 30):
-        parent = dispatch(local)
-        kill_while_it_dispatches(local, parent, tmp_path)
-        wait_until(local, parent, lambda job, *_: job["status"] == "waiting")
+    with own_work(deployed, tmp_path), worker_timeout(deployed, 30):
+        parent = dispatch(deployed)
+        kill_while_it_dispatches(deployed, parent, tmp_path)
+        wait_until(deployed, parent, lambda job, *_: job["status"] == "waiting")
         chance, may_kill = random.Random(2026), has_begun(tmp_path)
-        with killer(local, chance, KILLS, gap=(0.1, 0.3), may_kill=may_kill) as kills:
-            wait_until(local, parent, lambda *_: len(kills) == KILLS)
+        with killer(deployed, chance, KILLS, gap=(0.1, 0.3), may_kill=may_kill) as kills:
+            wait_until(deployed, parent, lambda *_: len(kills) == KILLS)
         (tmp_path / "go").touch()
-        job, found = wait_until(local, parent, lambda *jobs: all(map(is_finished, jobs)))
+        job, found = wait_until(deployed, parent, lambda *jobs: all(map(is_finished, jobs)))
     assert job["status"] == "succeeded", job
     assert job["result"] == {
         "values": [2 * each for each in range(MEMBERS)],
@@ -118,9 +117,9 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
         "existing": 0,
     }
     assert Counter(each["job_type"] for each in found) == {"double": MEMBERS, "report": 1}
-    row = stored(local, parent)
+    row = stored(deployed, parent)
     assert row["wait_count"] == {"N": "1"}  # it was held once, and so has continued once
-    assert open_markers(local) == []
+    assert open_markers(deployed) == []
     attempts = sum(each["attempt"] for each in found)
     record_property(
         "figures",
@@ -129,24 +128,24 @@ def test_a_group_whose_workers_are_killed_is_counted_and_reported_once(
     )
 
 
-def dispatch(local: Local) -> str:
+def dispatch(deployed: Deployed) -> str:
     """Dispatch the parent once the functions run its code, and return its id."""
     until = time.monotonic() + PATIENCE
     while True:
-        answer = local.api.post("/jobs", {"job_type": "add_up", "organization_id": ORGANIZATION})
+        answer = deployed.api.post("/jobs", {"job_type": "add_up", "organization_id": ORGANIZATION})
         if answer.status == 202:
             return str(answer.json["id"])
         assert time.monotonic() < until, answer.text
         time.sleep(0.2)
 
 
-def kill_while_it_dispatches(local: Local, parent: str, folder: Path) -> None:
+def kill_while_it_dispatches(deployed: Deployed, parent: str, folder: Path) -> None:
     """Kill the parent's worker once it has dispatched some members, and not all."""
-    while next(children(local, parent), None) is None:
+    while next(children(deployed, parent), None) is None:
         time.sleep(0.1)
     (pid,) = (int(each.name.removeprefix("parent-")) for each in folder.glob("parent-*"))
     os.kill(pid, signal.SIGKILL)
-    assert len(list(children(local, parent))) < MEMBERS
+    assert len(list(children(deployed, parent))) < MEMBERS
 
 
 def has_begun(folder: Path) -> Callable[[int], bool]:
@@ -155,7 +154,7 @@ def has_begun(folder: Path) -> Callable[[int], bool]:
 
 
 def wait_until(
-    local: Local, parent: str, holds: Callable[..., bool]
+    deployed: Deployed, parent: str, holds: Callable[..., bool]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the parent and the jobs that it has dispatched, once this holds of all of them.
 
@@ -164,7 +163,7 @@ def wait_until(
     """
     until = time.monotonic() + PATIENCE
     while True:
-        job, found = get(local, f"/jobs/{parent}"), list(children(local, parent))
+        job, found = get(deployed, f"/jobs/{parent}"), list(children(deployed, parent))
         if holds(job, *found):
             return job, found
         assert not is_finished(job) or job["status"] == "succeeded", job
@@ -172,8 +171,8 @@ def wait_until(
         left = [each for each in (job, *found) if not is_finished(each)]
         if not any(each["status"] == "running" for each in left):
             for each in left[:20]:  # the parent and some members: they may only wait for a worker
-                local.make_due(each["id"])
-        local.tick()
+                deployed.make_due(each["id"])
+        deployed.tick()
         time.sleep(3)
 
 
@@ -181,40 +180,40 @@ def is_finished(job: dict[str, Any]) -> bool:
     return job["status"] in FINISHED
 
 
-def children(local: Local, parent: str) -> Iterator[dict[str, Any]]:
+def children(deployed: Deployed, parent: str) -> Iterator[dict[str, Any]]:
     """Yield the jobs that a job has dispatched."""
     cursor: str | None = ""
     while cursor is not None:
         after = f"&cursor={cursor}" if cursor else ""
-        page = get(local, f"/jobs/{parent}/children?limit=100{after}")
+        page = get(deployed, f"/jobs/{parent}/children?limit=100{after}")
         yield from (each["job"] for each in page["children"] if each["job"])
         cursor = page["cursor"]
 
 
-def get(local: Local, path: str) -> Any:
+def get(deployed: Deployed, path: str) -> Any:
     """GET a path, again while a busy machine doesn't answer in time."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         with suppress(NoAnswer):
-            return local.api.get(path).json
+            return deployed.api.get(path).json
     raise AssertionError(f"{path} had no answer")
 
 
-def stored(local: Local, job_id: str) -> dict[str, Any]:
+def stored(deployed: Deployed, job_id: str) -> dict[str, Any]:
     """Return a row as it is stored."""
     key = {"id": {"S": job_id}}
-    answer = dynamodb(local).get_item(TableName=local.stack.table_name, Key=key)
+    answer = dynamodb(deployed).get_item(TableName=deployed.stack.table_name, Key=key)
     found: dict[str, Any] = answer["Item"]
     return found
 
 
-def open_markers(local: Local) -> list[str]:
+def open_markers(deployed: Deployed) -> list[str]:
     """Return the keys of the markers of members that may be unfinished, of all groups."""
     pages = (
-        dynamodb(local)
+        dynamodb(deployed)
         .get_paginator("scan")
         .paginate(
-            TableName=local.stack.coordination_table_name,
+            TableName=deployed.stack.coordination_table_name,
             FilterExpression="begins_with(sk, :open)",
             ExpressionAttributeValues={":open": {"S": "open#"}},
         )
@@ -222,5 +221,5 @@ def open_markers(local: Local) -> list[str]:
     return [item["sk"]["S"] for page in pages for item in page["Items"]]
 
 
-def dynamodb(local: Local) -> Any:
-    return session(local.stack).client("dynamodb", endpoint_url=local.stack.endpoint_url)
+def dynamodb(deployed: Deployed) -> Any:
+    return deployed.client("dynamodb")

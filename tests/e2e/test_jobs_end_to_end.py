@@ -1,7 +1,6 @@
-"""The `jobs` command against the local AWS: the real API, CloudFormation and logs."""
+"""The `jobs` command against the local AWS: the real API and logs."""
 
 import json
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ import pytest
 
 from following import ORGANIZATION
 from job_runners.cli import local_aws
-from jobs_command import PATIENCE, jobs
+from jobs_command import jobs
 from local_stack import Local
-from stack_clients import session
+from supervised import until
 
-pytestmark = pytest.mark.e2e
+# In `job-runners run`. This gives up what doctor finds in a deployed stack, which
+# test_deploy_end_to_end.py has, and the stack's outputs of CloudFormation.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local run")]
 
 KEY = f"uploads/{ORGANIZATION}/command.csv"
 
@@ -29,9 +30,7 @@ def make_run_is_up(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def upload(local: Local) -> None:
     """Upload a file of one row."""
-    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
-    body = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n"
-    s3.put_object(Bucket=local.stack.bucket_name, Key=KEY, Body=body)
+    local.upload("command.csv", b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n")
 
 
 def printed(*words: str) -> Any:
@@ -48,10 +47,8 @@ def test_a_job_is_dispatched_watched_shown_and_looked_up_in_the_logs(upload: Non
     job_id = done.stdout.split()[1]
     assert printed("show", job_id[:12])["result"]["imported"] == 1
     assert job_id in [each["id"] for each in printed("list")["jobs"]]
-    deadline = time.monotonic() + PATIENCE
-    while "succeeded" not in (logged := jobs("logs", job_id).stdout):
-        assert time.monotonic() < deadline, logged
-        time.sleep(0.2)
+    until(lambda: "succeeded" in jobs("logs", job_id).stdout)
+    logged = jobs("logs", job_id).stdout
     assert logged.index("accepted") < logged.index("claimed") < logged.index("succeeded")
     assert jobs("retry", job_id).exit_code == 1  # it has succeeded
     assert jobs("delete", job_id, "--yes").exit_code == 0
@@ -102,10 +99,7 @@ def test_a_scheduled_job_of_a_paused_type_is_canceled() -> None:
 def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
     satellite = {"cell": "+881612345678", "text": "Polls close at 8."}  # is never texted
     task_id = printed("task", "send_message", "--payload", json.dumps(satellite))["id"]
-    deadline = time.monotonic() + PATIENCE
-    while task_id not in {each["id"] for each in printed("failures", "tasks")["tasks"]}:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: task_id in {each["id"] for each in printed("failures", "tasks")["tasks"]})
     (line,) = [each for each in jobs("failures", "tasks").stdout.splitlines() if task_id in each]
     assert line.split("\t")[1] == "send_message"
     assert "TextRefused: the message was not sent: the number belongs to no country" in line
@@ -121,7 +115,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     seen = {check for check, verdict in verdicts.items() if verdict == "ok"}
     assert seen == {"timer", "starts", "schedules", "pauses", "dead letters", "code"}
     assert set(verdicts.values()) == {"ok", "skipped"}  # what the local AWS can't show
-    sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)
+    sqs = local.client("sqs")
     policy = sqs.get_queue_attributes(
         QueueUrl=local.stack.failures_queue_url, AttributeNames=["RedrivePolicy"]
     )["Attributes"]["RedrivePolicy"]

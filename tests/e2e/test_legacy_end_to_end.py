@@ -57,20 +57,11 @@ def legacy(enforcing: Enforcing) -> Iterator[Enforcing]:
         yield replace(enforcing, stack=stack)
 
 
-def dispatch(legacy: Enforcing, job_type: str, payload: Any, **fields: Any) -> str:
-    """Return the id of a job that was accepted."""
-    body = {"job_type": job_type, "organization_id": "acme", "payload": payload, **fields}
-    answer = legacy.api.post("/jobs", body)
-    assert answer.status == 202, answer.text
-    return str(answer.json["id"])
-
-
 def test_requests_run_their_work_and_the_timer_has_the_api_function_run_the_rest(
     legacy: Enforcing,
 ) -> None:
-    s3 = session(legacy.stack).client("s3", endpoint_url=legacy.stack.endpoint_url)
-    s3.put_object(Bucket=legacy.stack.bucket_name, Key=KEY, Body=FILE)
-    job_id = dispatch(legacy, "import_contacts", {"campaign": "legacy", "key": KEY})
+    legacy.upload("legacy.csv", FILE)
+    job_id = legacy.dispatch("import_contacts", {"campaign": "legacy", "key": KEY})
     job = legacy.api.get(f"/jobs/{job_id}").json
     assert (job["status"], job["result"]["imported"]) == ("succeeded", 1)
 
@@ -80,6 +71,6 @@ def test_requests_run_their_work_and_the_timer_has_the_api_function_run_the_rest
     failed = legacy.api.get("/tasks/failed?limit=100").json["tasks"]
     assert task.json["id"] in {each["id"] for each in failed}
 
-    soon = dispatch(legacy, "export_contacts", {"campaign": "legacy"}, delay=1)
+    soon = legacy.dispatch("export_contacts", {"campaign": "legacy"}, delay=1)
     assert legacy.api.get(f"/jobs/{soon}").json["status"] == "scheduled"
     assert follow(legacy.api, soon, patience=30)["status"] == "succeeded"

@@ -93,7 +93,7 @@ def project(
 
 def result_after_deploy(project: Newcomer, versions: DeployedVersions) -> dict[str, str]:
     versions.deploy_project(project)
-    ended = versions.ended(versions.dispatch("letter", {"text": "<b>"}))
+    ended = versions.reach(versions.dispatch("letter", {"text": "<b>"}))
     found_result: dict[str, str] = ended["result"]
     return found_result
 

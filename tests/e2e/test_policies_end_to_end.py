@@ -16,7 +16,6 @@ from job_runners.client.connections import Response
 from job_runners.store.limits import CACHE_TIME
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
-from stack_clients import session
 
 pytestmark = pytest.mark.e2e
 
@@ -28,26 +27,18 @@ FILE = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\nGrace,Hopper,(2
 @pytest.fixture(scope="module")
 def campaign(enforcing: Enforcing) -> str:
     """Return a campaign of two contacts, imported by a job."""
-    s3 = session(enforcing.stack).client("s3", endpoint_url=enforcing.stack.endpoint_url)
-    s3.put_object(Bucket=enforcing.stack.bucket_name, Key=KEY, Body=FILE)
+    enforcing.upload("contacts.csv", FILE)
     name = f"campaign-{uuid.uuid4()}"
     job = ended(enforcing, "import_contacts", {"campaign": name, "key": KEY})
     assert job["result"]["imported"] == 2
     return name
 
 
-def dispatched(enforcing: Enforcing, job_type: str, payload: Any, **fields: Any) -> str:
-    """Return the id of a job that was accepted."""
-    body = {"job_type": job_type, "organization_id": "acme", "payload": payload, **fields}
-    job_id: str = done(enforcing.api.post("/jobs", body)).json["id"]
-    return job_id
-
-
 def ended(
     enforcing: Enforcing, job_type: str, payload: Any, status: str = "succeeded", **fields: Any
 ) -> dict[str, Any]:
     """Return the job once it is finished, as it had to be."""
-    job = follow(enforcing.api, dispatched(enforcing, job_type, payload, **fields), patience=30)
+    job = follow(enforcing.api, enforcing.dispatch(job_type, payload, **fields), patience=30)
     assert job["status"] == status, job
     return job
 
@@ -89,8 +80,8 @@ def test_a_job_that_failed_is_listed_and_retried(enforcing: Enforcing, campaign:
 def test_a_scheduled_job_is_canceled_or_runs_at_its_time(
     enforcing: Enforcing, campaign: str
 ) -> None:
-    later = dispatched(enforcing, "export_contacts", {"campaign": campaign}, delay=600)
-    soon = dispatched(enforcing, "export_contacts", {"campaign": campaign}, delay=2)
+    later = enforcing.dispatch("export_contacts", {"campaign": campaign}, delay=600)
+    soon = enforcing.dispatch("export_contacts", {"campaign": campaign}, delay=2)
     assert done(enforcing.api.post(f"/jobs/{later}/cancel", b"")).json["status"] == "canceled"
     assert follow(enforcing.api, soon, patience=30)["status"] == "succeeded"
 
@@ -110,10 +101,8 @@ def test_what_is_due_is_held_by_the_timer_and_let_go(
 ) -> None:
     queue, _ = queues
     fields = {"queue_name": queue, "delay": 600}
-    job_id = dispatched(enforcing, "export_contacts", {"campaign": campaign}, **fields)
-    dynamodb = session(enforcing.stack).client(
-        "dynamodb", endpoint_url=enforcing.stack.endpoint_url
-    )
+    job_id = enforcing.dispatch("export_contacts", {"campaign": campaign}, **fields)
+    dynamodb = enforcing.client("dynamodb")
     dynamodb.update_item(
         TableName=enforcing.stack.table_name,
         Key={"id": {"S": job_id}},
@@ -133,7 +122,7 @@ def test_jobs_of_a_limited_queue_take_turns(
 ) -> None:
     _, queue = queues
     job = ("export_contacts", {"campaign": campaign})
-    ids = [dispatched(enforcing, *job, queue_name=queue) for _ in range(4)]
+    ids = [enforcing.dispatch(*job, queue_name=queue) for _ in range(4)]
     done(enforcing.api.get(f"/jobs/{ids[-1]}/place"))
     for job_id in ids:
         assert follow(enforcing.api, job_id, patience=30)["status"] == "succeeded"
@@ -193,7 +182,7 @@ def test_a_role_may_do_what_its_policies_say_and_nothing_else(
 
 
 def test_only_the_worker_texts_phones_and_it_publishes_to_no_topic(enforcing: Enforcing) -> None:
-    sns = session(enforcing.stack).client("sns", endpoint_url=enforcing.stack.endpoint_url)
+    sns = enforcing.client("sns")
     topic = sns.create_topic(Name="owners")["TopicArn"]
     names = role_names(enforcing.stack)
     for function in FUNCTIONS:
@@ -208,7 +197,7 @@ def test_only_the_worker_texts_phones_and_it_publishes_to_no_topic(enforcing: En
 
 
 def test_only_the_worker_reads_the_secrets_of_webhooks(enforcing: Enforcing) -> None:
-    ssm = session(enforcing.stack).client("ssm", endpoint_url=enforcing.stack.endpoint_url)
+    ssm = enforcing.client("ssm")
     ours, other = f"/{enforcing.stack.name}/webhook-secrets/acme", "/another/secret"
     for name in (ours, other):
         ssm.put_parameter(Name=name, Value="s3cret", Type="SecureString")

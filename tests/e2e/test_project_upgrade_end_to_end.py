@@ -15,6 +15,7 @@ from newcomers import NEXT, Newcomer, new_newcomer
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.more,
+    pytest.mark.nightly,
     pytest.mark.xdist_group("local AWS, enforcing"),
     pytest.mark.timeout(1200),
 ]
@@ -87,7 +88,7 @@ def in_flight(versions: DeployedVersions, go: Path, nap: float) -> dict[str, str
         "slot": versions.dispatch("posted", held),
     }
     for name in ("running", "slot"):
-        versions.wait_until(jobs[name], "running")
+        versions.reach(jobs[name], "running")
     jobs["in line"] = versions.dispatch("posted", held)
     waits_for(versions, jobs["in line"], "line")
     waits_for(versions, jobs["in a group"], "group")
@@ -103,19 +104,19 @@ def check_deploy(
     nap = 2 * versions.seconds + 60  # longer than the deploy
     jobs = in_flight(versions, go, nap)
     asleep = time.monotonic()
-    table = versions.local.stack.table_name
+    table = versions.stack.table_name
     project.add_wheel(wanted)
     versions.deploy_project(project)
-    assert versions.local.stack.table_name == table  # it is the same stack
+    assert versions.stack.table_name == table  # it is the same stack
     for name in ("sleeping", "in line", "in a group", "scheduled"):
         assert versions.job(jobs[name])["status"] in ("waiting", "scheduled"), name
     go.touch()
     versions.as_if_earlier(jobs["scheduled"], clock.HOUR)
     time.sleep(max(0.0, nap - (time.monotonic() - asleep)))
-    versions.local.tick()
+    versions.tick()
 
     def result(name: str) -> Any:
-        return versions.ended(jobs[name])["result"]
+        return versions.reach(jobs[name])["result"]
 
     assert result("running") == result("slot") == {"by": old}
     assert result("in line") == result("scheduled") == {"by": new}

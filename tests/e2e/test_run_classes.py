@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from supervised import ENDED, Run, running, until, write_project
+from supervised import Run, running, until, write_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run classes")]
 
@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def reach(run: Run, job_id: str) -> dict[str, Any]:
     """Return a job once it has ended."""
-    return run.reach(job_id, *ENDED)
+    return run.reach(job_id)
 
 
 def test_a_job_runs_in_the_processes_of_its_class(run: Run) -> None:

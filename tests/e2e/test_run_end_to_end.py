@@ -1,7 +1,7 @@
 """`job-runners run` with a project: everything that its jobs and tasks can do, on the local AWS.
 
-Every test runs twice: with processes of functions that are forked, and with others that import the
-code themselves.
+Every test runs with processes of functions that are forked, and in `make test-more` also with
+others that import the code themselves.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervised import ENDED, Run, until
+from supervised import Run, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("supervised")]
 
@@ -25,7 +25,7 @@ def test_the_first_screen_says_where_to_look_and_what_to_do_next(supervised: Run
 
 def test_a_job_runs_and_its_output_is_shown_as_it_happens(supervised: Run) -> None:
     job_id = supervised.dispatch("greet", {"text": "world"})
-    assert supervised.reach(job_id, *ENDED)["result"]["text"] == "world"
+    assert supervised.reach(job_id)["result"]["text"] == "world"
     until(lambda: f"greet {job_id[:4]}  started" in supervised.shown)
     until(lambda: "| hello world" in supervised.shown)
     lines = supervised.api.get(f"/jobs/{job_id}/logs?organization_id=default").json["lines"]
@@ -50,7 +50,7 @@ def test_a_signal_wakes_a_job(supervised: Run) -> None:
     supervised.reach(job_id, "waiting")
     answer = supervised.api.put(f"/jobs/{job_id}/signals/approved", {"value": {"ok": 1}})
     assert answer.status < 300, answer.text
-    assert supervised.reach(job_id, *ENDED)["result"] == {"ok": 1}
+    assert supervised.reach(job_id)["result"] == {"ok": 1}
 
 
 def test_a_group_is_gathered(supervised: Run) -> None:
@@ -66,20 +66,13 @@ def test_another_job_follows(supervised: Run) -> None:
         return [each for each in found if each["follow_up_of"] == job_id]
 
     (found,) = until(follower)
-    assert supervised.reach(found["id"], *ENDED)["result"] == "succeeded"
+    assert supervised.reach(found["id"])["result"] == "succeeded"
 
 
 def test_a_delayed_job_starts_when_it_is_due(supervised: Run) -> None:
     began = time.time()
     started = supervised.result("greet", delay=2)["started"]
     assert 1.9 < started - began < 20
-
-
-def test_a_schedule_that_the_code_declares_starts_jobs(supervised: Run) -> None:
-    path = "/schedules?organization_id=default"
-    (found,) = until(lambda: supervised.api.get(path).json["schedules"], 30)
-    assert found["name"] == "minutely"
-    until(lambda: "| hello from a schedule" in supervised.shown, 90)
 
 
 def test_a_task_runs_and_a_failed_one_is_recorded_and_sent_again(supervised: Run) -> None:
@@ -108,7 +101,7 @@ def test_the_death_of_a_worker_is_noticed_at_once_and_said(supervised: Run) -> N
 
 def test_a_job_that_fails_shows_its_line(supervised: Run) -> None:
     job_id = supervised.dispatch("wrong")
-    assert "no such number" in str(supervised.reach(job_id, *ENDED)["error"])
+    assert "no such number" in str(supervised.reach(job_id)["error"])
     until(lambda: "ValueError: no such number" in supervised.shown)
     assert '|   File "my_work/__init__.py", line ' in supervised.shown
 
@@ -153,3 +146,11 @@ def test_a_poll_that_waits_for_messages_delays_nobody(supervised: Run) -> None:
     answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
     assert "Messages" not in answer
     assert time.monotonic() - began > 0.9
+
+
+def test_a_schedule_that_the_code_declares_starts_jobs(supervised: Run) -> None:
+    """The last test here, because the schedule is due a minute after the start."""
+    path = "/schedules?organization_id=default"
+    (found,) = until(lambda: supervised.api.get(path).json["schedules"], 30)
+    assert found["name"] == "minutely"
+    until(lambda: "| hello from a schedule" in supervised.shown, 90)

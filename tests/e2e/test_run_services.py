@@ -24,7 +24,7 @@ from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.client.signing import Bearer
 from job_runners.local.supervisor import signer
 from stack_clients import StackApi
-from supervised import ENDED, Run, environment, running, start, until, write_project
+from supervised import Run, environment, running, start, until, write_project
 from token_issuer import AUDIENCE, token_issuer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("run services")]
@@ -195,7 +195,7 @@ def test_a_request_that_can_t_be_read_is_refused(run: Run, sent: bytes, status_l
 
 def test_the_dashboard_shows_a_job(run: Run, page: Page) -> None:
     job_id = run.dispatch("greet", {"text": "in a browser"})
-    run.reach(job_id, *ENDED)
+    run.reach(job_id)
     with signing_proxy(run.stack.api_url, signer(run.stack)) as url:
         page.goto(f"{url}#/job/{job_id}")
         expect(page.locator("body")).to_contain_text("in a browser")

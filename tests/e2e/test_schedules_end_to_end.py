@@ -1,17 +1,16 @@
 """A schedule on the local AWS: put over HTTP, started by the timer, run now, paused, deleted."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from job_runners.cli.polling import FINISHED
 from local_stack import Local
-from stack_clients import session
 
-pytestmark = pytest.mark.e2e
+# In `job-runners run`. This gives up the template's schedule of the timer, which
+# test_timer_schedule.py has.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local run")]
 
 NAME, WHOSE = "every minute", "tidy"
 PATH, QUERY = f"/schedules/{quote(NAME)}", f"?organization_id={WHOSE}"
@@ -34,19 +33,9 @@ def shown(local: Local) -> dict[str, Any]:
     return found
 
 
-def ended(local: Local, job_id: str) -> dict[str, Any]:
-    until = time.monotonic() + 120
-    while (job := local.api.get(f"/jobs/{job_id}").json)["status"] not in FINISHED:
-        assert time.monotonic() < until, job
-        time.sleep(0.2)
-    found: dict[str, Any] = job
-    return found
-
-
 def a_minute_earlier(local: Local) -> None:
     """As if a minute had passed since it was put: its next occurrence has come."""
-    dynamodb = session(local.stack).client("dynamodb", endpoint_url=local.stack.endpoint_url)
-    dynamodb.update_item(
+    local.client("dynamodb").update_item(
         TableName=local.stack.coordination_table_name,
         Key={"pk": {"S": f"schedules#{WHOSE}"}, "sk": {"S": NAME}},
         UpdateExpression="ADD next_at :minute, since :minute, due_at :minute",
@@ -62,7 +51,7 @@ def test_a_schedule_starts_its_job_once_and_when_it_is_told_to(
     for _ in range(2):  # the second finds nothing due
         local.tick()
     last = shown(local)["last"]
-    job = ended(local, last["job_id"])
+    job = local.reach(last["job_id"])
     assert job["status"] == "succeeded", job["error"]
     assert job["result"]["rows"] == 0
     assert (job["created_by"], job["organization_id"]) == (f"schedule:{NAME}", WHOSE)
@@ -70,7 +59,7 @@ def test_a_schedule_starts_its_job_once_and_when_it_is_told_to(
 
     run = local.api.post(f"{PATH}/run{QUERY}", None)
     assert run.status == 202, run.text
-    assert ended(local, run.json["id"])["status"] == "succeeded"
+    assert local.reach(run.json["id"], "succeeded")
 
     assert local.api.put(f"{PATH}/paused{QUERY}", None).status == 200
     started = shown(local)["started"]

@@ -50,7 +50,7 @@ def test_a_refund_is_paid_back_after_a_deploy_and_a_killed_worker(
     work = SOURCE + SERVICES.format(file=str(file))
     versions.deploy("before", {"acme/__init__.py": work})
     job_id = versions.dispatch("refund", REFUND)
-    versions.wait_until(job_id, "waiting")
+    versions.reach(job_id, "waiting")
     versions.deploy("after", {"acme/__init__.py": work.replace("Refund {cents}", "Pay {cents}")})
     [(_, approver, text, _)] = requests(file)
     assert (approver, text.split(" http")[0]) == (
@@ -61,12 +61,12 @@ def test_a_refund_is_paid_back_after_a_deploy_and_a_killed_worker(
     choices = ("approve", "reject", "approve")
     assert [answer(link, choice) for choice in choices] == [200, 409, 200]
     pid = int(once(lambda: [each for each in requests(file) if each[0] == "pay back"])[0][2])
-    assert pid in workers(versions.local)
+    assert pid in workers(versions.tree)
     os.kill(pid, signal.SIGKILL)
-    versions.wait_until(job_id, "retryable")
-    versions.local.make_due(job_id)
-    versions.local.tick()
-    job = versions.ended(job_id)
+    versions.reach(job_id, "retryable")
+    versions.make_due(job_id)
+    versions.tick()
+    job = versions.reach(job_id)
     assert (job["status"], job["result"], job["attempt"]) == ("succeeded", "refunded", 2), job
     done = [(what, key.removeprefix(job_id)) for what, _, _, key in requests(file)]
     paid = ("pay back", "/pay back")  # twice, under one key

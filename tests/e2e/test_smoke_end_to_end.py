@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from emulated_aws.emulator import Emulator, emulator
-from job_runners.building.build import Target
+from job_runners.building.samconfig import Target
 from job_runners.places import CODE
 from newcomers import Newcomer
 from stack_clients import session
@@ -157,6 +157,7 @@ def first_hour(account: Account, file: Path, *words: str) -> subprocess.Popen[st
     return start(account, *command, PYTHONPATH=str(tools))
 
 
+@pytest.mark.nightly
 def test_the_first_hour_is_measured_and_everything_is_removed(
     account: Account, tmp_path: Path
 ) -> None:

@@ -10,8 +10,8 @@ import pytest
 from emulated_aws.deploy import build, deploy
 from emulated_aws.emulator import emulator
 from following import follow
-from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
+from job_runners.places import ROOT
 from local_stack import roomy_home
 from stack_clients import session, stack_api
 

@@ -120,45 +120,45 @@ def test_a_stack_is_updated_and_taken_back_while_its_jobs_run(
 ) -> None:
     versions.deploy("before", WORK_BEFORE)
     go, go_back = tmp_path / "go", tmp_path / "go-back"
-    assert versions.local.api.put("/paused/job_type/paused_letters", {}).status == 200
+    assert versions.api.put("/paused/job_type/paused_letters", {}).status == 200
     paused = versions.dispatch("paused_letters")
-    done = versions.ended(versions.dispatch("letters"))
+    done = versions.reach(versions.dispatch("letters"))
     running = [posted_letter(versions, go), posted_letter(versions, go)]
     for each in running:
-        versions.wait_until(each, "running")
+        versions.reach(each, "running")
     waiting = posted_letter(versions, go)
-    versions.wait_until(waiting, "waiting")
+    versions.reach(waiting, "waiting")
     scheduled = versions.dispatch("letters", delay=3600)
     failing = versions.dispatch("letters", {"fails": True})
-    versions.wait_until(failing, "retryable")
-    versions.wait_until(paused, "waiting")
+    versions.reach(failing, "retryable")
+    versions.reach(paused, "waiting")
 
     versions.deploy("next", WORK_NEXT)
     assert versions.job(done["id"])["result"] == {"by": "before"}
     for each in (scheduled, failing):
         versions.as_if_earlier(each, clock.HOUR)
-        assert versions.ended(each)["result"] == {"by": "next"}
+        assert versions.reach(each)["result"] == {"by": "next"}
     assert versions.job(failing)["attempt"] == 2
     go.touch()
     for each in running:
-        assert versions.ended(each)["result"] == {"by": "before"}  # the code that it began on
-    assert versions.ended(waiting)["result"] == {"by": "next"}
-    assert versions.local.api.delete("/paused/job_type/paused_letters").status == 204
-    assert versions.ended(paused)["result"] == {"by": "next"}
+        assert versions.reach(each)["result"] == {"by": "before"}  # the code that it began on
+    assert versions.reach(waiting)["result"] == {"by": "next"}
+    assert versions.api.delete("/paused/job_type/paused_letters").status == 204
+    assert versions.reach(paused)["result"] == {"by": "next"}
     holders = [posted_letter(versions, go_back), posted_letter(versions, go_back)]
     for each in holders:
-        versions.wait_until(each, "running")
+        versions.reach(each, "running")
     limited = posted_letter(versions, go_back)
-    versions.wait_until(limited, "waiting")
+    versions.reach(limited, "waiting")
     later = versions.dispatch("letters", delay=3600)
 
     versions.deploy("back", WORK_BEFORE)
     versions.as_if_earlier(later, clock.HOUR)
-    assert versions.ended(later)["result"] == {"by": "before"}
+    assert versions.reach(later)["result"] == {"by": "before"}
     go_back.touch()
     for each in holders:
-        assert versions.ended(each)["result"] == {"by": "next"}
-    assert versions.ended(limited)["result"] == {"by": "before"}
+        assert versions.reach(each)["result"] == {"by": "next"}
+    assert versions.reach(limited)["result"] == {"by": "before"}
 
 
 @pytest.mark.more
@@ -169,9 +169,9 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     gates = [tmp_path / f"go-{number}" for number in range(3)]
     posted = [posted_letter(versions, go) for go in gates[:2]]
     for each in posted:
-        versions.wait_until(each, "running")
+        versions.reach(each, "running")
     posted.append(posted_letter(versions, gates[2]))  # now, for three messages may overtake
-    versions.wait_until(posted[2], "waiting")
+    versions.reach(posted[2], "waiting")
     moved = versions.dispatch("letters", delay=3600)
     survey = versions.dispatch("survey", delay=3600)
     card, bill = (versions.dispatch(name, {"to": "Ann"}, delay=3600) for name in ("card", "bill"))
@@ -179,23 +179,23 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     deploy_after(versions)
     for each in (moved, survey, card, bill):
         versions.as_if_earlier(each, clock.HOUR)
-    assert versions.ended(moved)["result"] == {"by": "after"}
+    assert versions.reach(moved)["result"] == {"by": "after"}
     # The first work of a new process is traced too, although its own code sets OpenTelemetry up.
     spans_with_attempts(versions.home / "spans", moved, 1)
-    assert versions.ended(card)["result"] == {"to": "Ann", "style": "plain"}
+    assert versions.reach(card)["result"] == {"to": "Ann", "style": "plain"}
 
     # The bill was claimed and given back, for a deploy that can read it: nothing is counted.
-    given_back = versions.wait_until(bill, "queued")
+    given_back = versions.reach(bill, "queued")
     assert (given_back["attempt"], given_back["invocations"], given_back["error"]) == (1, 0, None)
     versions.as_if_earlier(bill, clock.HOUR)
-    refused = versions.ended(bill)
+    refused = versions.reach(bill)
     assert (refused["status"], refused["error"]["kind"]) == ("failed", "InvalidPayload")
     assert "amount" in refused["error"]["message"]
 
     # Nobody has tried the survey. Its owner may dispatch no other, and may cancel this one.
     assert versions.job(survey)["status"] == "scheduled"
     versions.as_if_earlier(survey, clock.DAY)
-    never = versions.ended(survey)
+    never = versions.reach(survey)
     assert (never["status"], never["error"]["kind"], never["invocations"]) == (
         "failed",
         "NeverStarted",
@@ -205,14 +205,14 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
 
     for each, go in zip(posted, gates, strict=True):
         go.touch()
-        versions.ended(each)
+        versions.reach(each)
     assert [versions.job(each)["result"]["by"] for each in posted] == ["before", "before", "after"]
     go = tmp_path / "go-on"
     first = posted_letter(versions, go)
-    versions.wait_until(first, "running")
-    versions.wait_until(posted_letter(versions, go), "waiting")  # the queue has one slot now
+    versions.reach(first, "running")
+    versions.reach(posted_letter(versions, go), "waiting")  # the queue has one slot now
     go.touch()
-    versions.ended(first)
+    versions.reach(first)
 
 
 def deploy_after(versions: DeployedVersions) -> None:
@@ -228,11 +228,11 @@ def test_a_deploy_has_switched_traces_on_and_one_leads_from_a_request_to_the_att
     trace_id = f"{time.time_ns():032x}"
     body = {"job_type": "letters", "organization_id": ORGANIZATION, "payload": {"fails": True}}
     traceparent = f"00-{trace_id}-00f067aa0ba902b7-01"
-    answer = versions.local.api.post("/jobs", body, headers={"traceparent": traceparent})
+    answer = versions.api.post("/jobs", body, headers={"traceparent": traceparent})
     job_id = answer.json["id"]
-    versions.wait_until(job_id, "retryable")
+    versions.reach(job_id, "retryable")
     versions.as_if_earlier(job_id, clock.HOUR)
-    versions.ended(job_id)
+    versions.reach(job_id)
     spans = spans_with_attempts(versions.home / "spans", job_id, 2)
     ours = [each for each in spans if each["context"]["trace_id"] == f"0x{trace_id}"]
     assert {each["name"] for each in ours} == {"send letters", "POST /jobs", "process letters"}

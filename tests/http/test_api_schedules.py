@@ -430,7 +430,7 @@ def test_why_an_occurrence_can_not_be_started_is_said(
     found = on("GET", "/hourly").json
     assert (found["retrying"], found["last"], found["last_failed_at"]) == (True, None, None)
     assert found["error"]["kind"] == "QuotaReached"
-    assert "reached its quota of 1 unfinished jobs" in found["error"]["message"]
+    assert "may have 1 unfinished jobs" in found["error"]["message"]
 
 
 # --- whose they are ---------------------------------------------------------------------------

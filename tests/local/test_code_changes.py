@@ -44,6 +44,7 @@ class Watched:
                 async with asyncio.timeout(PATIENCE):
                     while len(self.said) == before:
                         await asyncio.sleep(0.02)
+            await asyncio.sleep(0.5)  # several checks, which may say or load more
             watching.cancel()
 
         with ThreadPoolExecutor(1) as pool:  # Playwright's loop may run in the tests' thread
@@ -99,7 +100,7 @@ def test_an_upgrade_under_a_run_asks_only_for_a_new_start(
     version = installed / "job_runners" / "__init__.py"
     version.write_text('__version__ = "1"\n')
     monkeypatch.setattr(code_changes, "UPGRADED_FILE", version)
-    monkeypatch.setattr(code_changes, "CODE", installed)
+    monkeypatch.setattr(code_changes, "_VERSION_FILE", version)
 
     def upgrade() -> None:
         version.write_text('__version__ = "22"\n')
@@ -107,7 +108,7 @@ def test_an_upgrade_under_a_run_asks_only_for_a_new_start(
 
     watched.while_it_is_watched(upgrade)
     (said,) = watched.said
-    assert said.startswith("Job Runners has another version now. Press Ctrl-C")
+    assert said.startswith("The version of Job Runners has changed. To apply this, press Ctrl-C")
     assert watched.loads == 0
     assert (watched.home / local_aws.OUTDATED_FILE).read_text() == said
 

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 from browser import ARGUMENTS, Complaints, executable
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.guarded_app import HEALTH
-from job_runners.local.credentials import Credentials
+from job_runners.local.run_folder import Credentials
 from local_stack import BRIDGE, Enforcing, Local, roomy_home
 from stack_clients import session
 
@@ -185,7 +185,7 @@ def test_open_routes_are_open_and_the_others_need_a_signature(local: Local) -> N
     for site, status in (("same-origin", 404), ("cross-site", 403)):  # 404 is the function's
         form = ask(answer, "POST", {}, Origin="null", Sec_Fetch_Site=site)  # without a referrer
         assert form.status == status, form.text
-    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
+    functions = local.client("lambda")
     worker = functions.get_function_configuration(FunctionName=local.stack.worker_function_arn)
     assert worker["Environment"]["Variables"]["PUBLIC_URL"] == api
     for token in ("", "Bearer abc", "AWS a:b", "Basic YTpi", "AWS4-HMAC-SHA256"):

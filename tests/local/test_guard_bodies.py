@@ -10,8 +10,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 
 from emulated_aws import guarded_app
 from emulated_aws.guarded_app import GuardedApp, Message, Receive, Scope, Send
-from job_runners.local.signatures import Request
-from signed_requests import HOST, KEY, SECRET, signed
+from signed_requests import HOST, KEY, SECRET, Request, signed
 
 PORT = int(HOST.partition(":")[2])
 

@@ -11,9 +11,9 @@ import pytest
 from emulated_aws import deploy as emulated_deploy
 from emulated_aws.deploy import STACK_NAME
 from fake_stack import OUTPUTS
-from job_runners.building import work_parameters as parameters
-from job_runners.building.build import ROOT
-from job_runners.local.credentials import Credentials
+from job_runners.building import samconfig as parameters
+from job_runners.local.run_folder import Credentials
+from job_runners.places import ROOT
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
 NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)

@@ -17,10 +17,10 @@ from botocore.exceptions import BotoCoreError
 
 from emulated_aws.emulator import emulator, start_group, stop_group
 from fake_stack import OUTPUTS
-from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
 from job_runners.local.run_folder import announce, exclusive_folder
+from job_runners.places import ROOT
 from stack_clients import session
 
 # --- the interpreter --------------------------------------------------------------------------

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from job_runners.local import screen
-from job_runners.local.function_settings import FunctionSettings
-from job_runners.local.log_groups import MAX_LINES, LogGroups
-from job_runners.local.own_template import AppTemplate
-from job_runners.local.problem import LocalProblem
+from job_runners.local import job_stream, services
+from job_runners.local.function_settings import AppTemplate, FunctionSettings
+from job_runners.local.options import LocalProblem
+from job_runners.local.services import MAX_LINES, LogGroups
 
 SETTINGS = FunctionSettings("local-tests", 4566)
 
@@ -80,6 +79,7 @@ Parameters:
   Size: {Type: String, Default: large}
 Conditions:
   IsBlue: !Equals [!Ref Color, blue]
+  IsRed: !Or [!Not [!Condition IsBlue], !And [!Condition IsBlue, !Equals [!Ref Size, small]]]
 Resources:
   Bus: {Type: AWS::Events::EventBus, Properties: {Name: !Sub '${AWS::StackName}-bus'}}
   Files: {Type: AWS::S3::Bucket}
@@ -88,10 +88,15 @@ Resources:
   Small: {Type: AWS::SQS::Queue, Condition: IsBlue}
   Role: {Type: AWS::IAM::Role}
   Cluster: {Type: AWS::ECS::Cluster}
+  Red: {Type: AWS::SQS::Queue, Condition: IsRed}
+  Odd: {Type: AWS::SQS::Queue, Condition: IsOdd}
 Outputs:
   EventBusName: {Value: !Ref Bus}
   OutcomeTopicArn: {Value: !Ref Ends}
   Unknown: {Value: !ImportValue elsewhere}
+  Red: {Condition: IsRed, Value: red}
+  Wrong: {Value: !Select [7, !Split [',', 'a,b']]}
+  Second: {Value: !Select [1, !Split [',', 'a,b']]}
   Role: {Value: !GetAtt Role.Arn}
   Words: {Value: !Join ['-', [!Ref Color, !Ref Size]]}
   Choice: {Value: !If [IsBlue, !Ref Files, !Ref Work]}
@@ -105,14 +110,15 @@ Outputs:
         "EventBusName": "local-tests-app-bus",
         "OutcomeTopicArn": "arn:aws:sns:us-east-1:123456789012:local-tests-app-Ends",
         "Words": "blue-large",
+        "Choice": "local-tests-app-files",
+        "Second": "b",
         "Url": f"http://127.0.0.1:4566/123456789012/{work}",
         "Arn": f"arn:aws:sqs:us-east-1:123456789012:{work}",
         "Text": f"local-tests-app-files/{work}",
     }
-    assert template.missing == [
-        "Small (condition IsBlue, which isn't evaluated here)",
-        "Cluster (AWS::ECS::Cluster)",
-    ]
+    assert template.missing == ["Cluster (AWS::ECS::Cluster)", "Odd (IsOdd)"]
+    sqs = services.backend("sqs")
+    assert {work, "local-tests-app-Small"} == set(sqs.queues)
     settings = template.add_outputs()
     assert settings.parameter("EventBusName") == "local-tests-app-bus"
     given = FunctionSettings("local-tests", 4566, {"EventBusName": "mine"})
@@ -133,11 +139,11 @@ def test_without_a_job_the_first_screen_says_how_to_write_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stack = SETTINGS.stack("key", "secret", {})
-    screen.suggest(stack, "http://page", [], {"jobs": [], "tasks": []}, keeps=False)
+    job_stream.suggest(stack, "http://page", [], {"jobs": [], "tasks": []}, keeps=False)
     shown = capsys.readouterr().out
     assert "has no jobs yet" in shown
     assert "job-runners new NAME" in shown
-    screen.suggest(stack, "http://page", [], {"jobs": ["read_list"], "tasks": []}, keeps=True)
+    job_stream.suggest(stack, "http://page", [], {"jobs": ["read_list"], "tasks": []}, keeps=True)
     shown = capsys.readouterr().out
     assert "job-runners types read_list" in shown
     assert "job-runners new NAME" not in shown

@@ -10,15 +10,15 @@ import botocore.auth
 import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4QueryAuth
 
-from job_runners.local.signatures import Request, RequestRefused, check, is_signed
-from signed_requests import KEY, SECRET, signed
+from job_runners.local.guard import RequestRefused, check_head, is_signed
+from signed_requests import KEY, SECRET, Request, signed
 
 
 def refusal(request: Request) -> str | None:
     """Return the code of the refusal of a request, if it is refused."""
     assert is_signed(request.headers.get("authorization", ""), request.query)
     try:
-        check(request, {KEY: SECRET}.get)
+        check_head(request, {KEY: SECRET}.get).check(request.body)
     except RequestRefused as refused:
         return refused.code
     return None

@@ -27,8 +27,10 @@ from job_runners.store import conditional_write
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import running_job
+from sizes import by_size
 
-HISTORIES = 100  # in a part: each has a bound of its own, and parts are played at the same time
+# In a part: each has a bound of its own, and parts are played at the same time.
+HISTORIES = by_size(40, 100)
 PARTS = 5
 EXAMPLES = 10  # of hypothesis, which plays two histories or more until it has one
 SEEDS = st.integers(0, 2**32)
@@ -85,6 +87,7 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.sized
 @pytest.mark.parametrize(
     "part", [0, *(pytest.param(part, marks=pytest.mark.more) for part in range(1, PARTS))]
 )

@@ -119,7 +119,7 @@ def test_a_rescue_that_does_not_wait_for_the_lease_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rescue_early(monkeypatch)
-    assert 'who |-> "timer"' in words_about(29, tmp_path)
+    assert 'who |-> "timer"' in words_about(33, tmp_path)
 
 
 def words_about(seed: int, folder: Path, faults: frozenset[Fault] = WITHOUT_LIMITS) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from following import ORGANIZATION
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.local.supervisor import signer
 from local_stack import Local
@@ -100,17 +99,6 @@ def page(browser: Browser, complaints: Complaints) -> Iterator[Page]:
     """Yield a page as wide as a laptop's."""
     with opened(browser, complaints) as page:
         yield page
-
-
-def dispatch(
-    local: Local, job_type: str, payload: Any, organization_id: str = ORGANIZATION, **more: Any
-) -> str:
-    """Dispatch a job over the API; its id."""
-    body = {"job_type": job_type, "organization_id": organization_id, "payload": payload, **more}
-    answer = local.api.post("/jobs", body)
-    assert answer.status == 202, answer.text
-    job_id: str = answer.json["id"]
-    return job_id
 
 
 def row(page: Page, job_id: str) -> Locator:

@@ -14,8 +14,7 @@ from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import settle
 from job_runners.cli.stack import Stack
 from job_runners.places import CODE
-from local_stack import Local
-from stack_clients import session
+from local_stack import Deployed
 from supervised import write_project
 
 WORK = '''
@@ -50,7 +49,7 @@ def work(job: RunningJob, payload: What) -> str:
     if payload.kind == "fails" and job.attempt == 1:
         raise RetryAfter(1, "busy")
     if payload.kind == "sleeps":
-        job.sleep("a moment", 8)
+        job.sleep("a moment", 5)
     if payload.kind == "parent":
         for job_type in ("default", "large", "tiny"):
             job.dispatch(job_type, {}, key=job_type)
@@ -86,8 +85,10 @@ TASKS = {
 CLASSES = "[workers.large]\nmemory = 2048\ntimeout = 60\n[workers.tiny]\ntimeout = 30\n"
 
 
-class Classes(Local):
+class Classes(Deployed):
     """The deployed stack of a project with worker classes."""
+
+    organization = "acme"
 
     def function(self, worker_class: str) -> str:
         """Return the name of the function of a class, or of the default worker."""
@@ -104,16 +105,9 @@ class Classes(Local):
         found = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
         return str(found["WorkerLogGroupName"])
 
-    def client(self, service: Any) -> Any:
-        """Return a client of an AWS service."""
-        return session(self.stack).client(service, endpoint_url=self.stack.endpoint_url)
-
-    def dispatch(self, job_type: str, kind: str = "", **more: Any) -> str:
-        """Dispatch a job and return its id."""
-        body = {"job_type": job_type, "organization_id": "acme", "payload": {"kind": kind}}
-        answer = self.api.post("/jobs", body | more)
-        assert answer.status in (200, 202), answer.text
-        return str(answer.json["id"])
+    def dispatch(self, job_type: str, payload: Any = "", **more: Any) -> str:
+        """Dispatch a job of this kind and return its id."""
+        return super().dispatch(job_type, {"kind": payload}, **more)
 
     def runs(self, what: str) -> Counter[str]:
         """Return how often the function of each class ran a job or a task."""

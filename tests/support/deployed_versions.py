@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from emulated_aws.deploy import build, deploy
+from emulated_aws.deploy import build, deploy, stack_of
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import restore_settings
-from job_runners.building.target import Target
+from job_runners.building.samconfig import Target
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
 from job_runners.settings import APP_PACKAGES_FILE
-from local_stack import Local, roomy_home
+from local_stack import roomy_home
 from newcomers import Newcomer
 from released_code import TEMPLATE
-from stack_clients import session
+from supervised import StackUnderTest
 
 PATIENCE = 60  # seconds
 ORGANIZATION = "acme"
@@ -32,13 +32,15 @@ _FUNCTION = "ApiFunction"  # whose tree they all run
 
 
 @dataclass
-class DeployedVersions:
+class DeployedVersions(StackUnderTest):
     """The stack, and what it is deployed from."""
 
+    organization = ORGANIZATION
     running: Emulator
     home: Path
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    local: Local = field(init=False)  # as it is deployed now
+    stack: Stack = field(init=False)  # as it is deployed now
+    tree: Path = field(init=False)
     seconds: float = field(init=False)  # that the last deploy of a project took
 
     @cached_property
@@ -63,7 +65,7 @@ class DeployedVersions:
         shutil.copy(self._built / TEMPLATE, folder / TEMPLATE)
         stack = deploy(self.running, self.home, folder, parameters)
         restore_settings(stack)
-        self.local = Local(stack, tree)
+        self.stack, self.tree = stack, tree
 
     def new_project(self, newcomer: Newcomer, name: str, work: str, **variables: str) -> Newcomer:
         """Return a person in a new project with this work, whose deploys reach the local AWS."""
@@ -91,32 +93,10 @@ class DeployedVersions:
         began = time.monotonic()
         project.jobs("deploy", timeout=600)
         self.seconds = time.monotonic() - began
-        aws = session(self.running.credentials)
-        cloudformation = aws.client("cloudformation", endpoint_url=self.running.endpoint_url)
-        name = project.folder.name
-        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
-        stack = replace(
-            Stack.from_outputs(name, REGION, outputs, self.running.endpoint_url),
-            aws_access_key_id=self.running.credentials.access_key_id,
-            aws_secret_access_key=self.running.credentials.secret_access_key,
-        )
-        restore_settings(stack)
-        self.local = Local(stack, project.folder)
+        self.stack = stack_of(self.running, project.folder.name)
+        restore_settings(self.stack)
 
     # --- its jobs ---
-
-    def dispatch(self, job_type: str, payload: Any = None, **fields: Any) -> str:
-        """Return the id of a new job."""
-        body = {"job_type": job_type, "organization_id": ORGANIZATION, "payload": payload or {}}
-        answer = self.local.api.post("/jobs", body | fields)
-        assert answer.status == 202, answer.text
-        return str(answer.json["id"])
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        """Return a job as the API shows it."""
-        found: dict[str, Any] = self.local.api.get(f"/jobs/{job_id}").json
-        return found
 
     def wait_for(self, job_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return a job once this holds of it, which it must before it ends otherwise."""
@@ -127,19 +107,11 @@ class DeployedVersions:
             time.sleep(0.1)
         return job
 
-    def wait_until(self, job_id: str, *statuses: str) -> dict[str, Any]:
-        """Return a job once it has one of these statuses."""
-        return self.wait_for(job_id, lambda job: job["status"] in statuses)
-
-    def ended(self, job_id: str) -> dict[str, Any]:
-        """Return a job once it has ended."""
-        return self.wait_until(job_id, *FINISHED)
-
     def row(self, job_id: str) -> dict[str, Any]:
         """Return a row as it is stored."""
         key = {"id": {"S": job_id}}
         found: dict[str, Any] = self.client("dynamodb").get_item(
-            TableName=self.local.stack.table_name, Key=key, ConsistentRead=True
+            TableName=self.stack.table_name, Key=key, ConsistentRead=True
         )["Item"]
         return found
 
@@ -152,17 +124,12 @@ class DeployedVersions:
             if name in ("created_at", "queued_at", "run_at", "updated_at")
         } | {"due_at": {"N": str(now - 1000)}}
         self.client("dynamodb").update_item(
-            TableName=self.local.stack.table_name,
+            TableName=self.stack.table_name,
             Key={"id": {"S": job_id}},
             UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in times),
             ExpressionAttributeValues={f":{name}": value for name, value in times.items()},
         )
-        self.local.tick()
-
-    def client(self, service: str) -> Any:
-        """Return a client of the local AWS."""
-        client: Callable[..., Any] = session(self.local.stack).client
-        return client(service, endpoint_url=self.local.stack.endpoint_url)
+        self.tick()
 
 
 @pytest.fixture(scope="module")

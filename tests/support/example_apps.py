@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api_events import request
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 EXAMPLES = ROOT / "examples"
 CONTEXT = object()  # what Lambda hands over beside the event

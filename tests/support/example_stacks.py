@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from example_apps import EXAMPLES
-from job_runners.building.build import ROOT
 from job_runners.cli.stack import Stack
+from job_runners.places import ROOT
 from stack_clients import session
 
 _BUCKET = "examples"

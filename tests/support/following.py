@@ -63,7 +63,9 @@ def follow(api: StackApi, job_id: str, *, patience: float = _PATIENCE_SECONDS) -
 
 def contacts_table(stack: Stack) -> str:
     """Return the name of the project's own table."""
-    return stack.own_outputs["ContactsTableName"]
+    ssm = session(stack).client("ssm", endpoint_url=stack.endpoint_url)
+    found = ssm.get_parameter(Name=f"/{stack.name}/app/CONTACTS_TABLE")
+    return found["Parameter"]["Value"]
 
 
 def contacts(stack: Stack, organization_campaign: str) -> list[dict[str, Any]]:

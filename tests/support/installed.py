@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 
 def pip(*words: str, python: Path | str = sys.executable) -> None:

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from job_runners.building.build import ROOT
 from job_runners.cli import local_aws
 from job_runners.cli.app import jobs as command
+from job_runners.places import ROOT
 
 PATIENCE = 120  # seconds, for a process to say or do something on a busy machine
 ID = "3f9a" + "0" * 28

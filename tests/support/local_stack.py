@@ -1,6 +1,5 @@
-"""Fixtures for tests on the local AWS: the real template, built and deployed once for all.
-
-The stack runs the project `examples/campaign`, which has a stack of its own.
+"""Stacks of examples/campaign that tests share: one of `job-runners run`, and two of the real
+template, deployed to an emulator.
 """
 
 import json
@@ -8,7 +7,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +21,8 @@ from job_runners.cli.stack import Stack
 from job_runners.client.signing import Bearer
 from job_runners.places import CODE
 from role_probes import role_names
-from stack_clients import StackApi, session, stack_api
+from stack_clients import StackApi, session
+from supervised import StackUnderTest, running
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 MEMORY = Path("/dev/shm")
@@ -33,48 +32,30 @@ PROJECT = CODE / "examples" / "campaign"
 ROOM = 8 * 2**30  # bytes; both stacks together were seen to take 2 of it
 
 
-@dataclass(frozen=True)
-class Local:
-    """A deployed stack and what it was built from."""
+@dataclass
+class Local(StackUnderTest):
+    """A stack on this machine."""
 
     stack: Stack
+
+
+@dataclass
+class Deployed(Local):
+    """A stack that was deployed to the emulator, and what it was built from."""
+
     tree: Path  # what every function runs
-    ticks: list[str] = field(default_factory=list)  # request ids of those that tests asked for
-
-    @property
-    def api(self) -> StackApi:
-        """The stack's API, called as a service would."""
-        return stack_api(self.stack)
-
-    def make_due(self, job_id: str) -> bool:
-        """As if the minute, or more, that a row is left alone had passed; False if the job is
-        finished, and will never be due."""
-        dynamodb = session(self.stack).client("dynamodb", endpoint_url=self.stack.endpoint_url)
-        try:
-            dynamodb.update_item(
-                TableName=self.stack.table_name,
-                Key={"id": {"S": job_id}},
-                UpdateExpression="SET due_at = :now",
-                ConditionExpression="attribute_exists(due_at)",
-                ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+    ticks: int = field(default=0, kw_only=True)  # those of tests
 
     def tick(self) -> None:
-        """Run the timer now, and not at the next minute."""
-        functions = session(self.stack).client("lambda", endpoint_url=self.stack.endpoint_url)
-        answer = functions.invoke(FunctionName=self.stack.timer_function_name, Payload=b"{}")
-        assert answer["Payload"].read() == b"null"  # and not an error
-        self.ticks.append(answer["ResponseMetadata"]["RequestId"])
+        super().tick()
+        self.ticks += 1
 
 
 @contextmanager
-def worker_timeout(local: Local, seconds: int) -> Iterator[None]:
+def worker_timeout(deployed: Deployed, seconds: int) -> Iterator[None]:
     """Yield a worker whose invocations are this short."""
-    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
-    worker = local.stack.worker_function_arn.removesuffix(":live")
+    functions = deployed.client("lambda")
+    worker = deployed.stack.worker_function_arn.removesuffix(":live")
     functions.update_function_configuration(FunctionName=worker, Timeout=seconds)
     try:
         yield
@@ -107,18 +88,31 @@ def project_stack(home: Path, parameters: dict[str, str], **more: Any) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def local() -> Iterator[Local]:
-    """Yield the stack that the end-to-end tests share."""
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """Yield the project as `job-runners run` runs it."""
+    project = tmp_path_factory.mktemp("local") / "campaign"
+    shutil.copytree(PROJECT, project)
+    options = ["--parameter", "WebhookSubscriptions=true"]
+    if BRIDGE:
+        options += ["--listen", *BRIDGE]
+    with running(project, *options) as run:
+        yield Local(run.stack)
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[Deployed]:
+    """Yield the stack that the tests of the real template share."""
     parameters = {"WebhookSubscriptions": "true"}
-    with roomy_home() as home, project_stack(home, parameters, addresses=BRIDGE) as stack:
-        yield Local(stack, home / "build" / "ApiFunction")
+    with roomy_home() as home, project_stack(home, parameters) as stack:
+        yield Deployed(stack, home / "build" / "ApiFunction")
 
 
-@dataclass(frozen=True)
-class Enforcing(Local):
+@dataclass
+class Enforcing(Deployed):
     """A stack whose callers carry tokens, and whose functions are held to their roles' policies."""
 
-    issuer: TokenIssuer = field(kw_only=True)
+    issuer: TokenIssuer
+    organization = "acme"
 
     @property
     def api(self) -> StackApi:
@@ -153,4 +147,4 @@ def enforcing() -> Iterator[Enforcing]:
             s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
             s3.delete_bucket_policy(Bucket=stack.bucket_name)
             allow_settings(stack)
-            yield Enforcing(stack, home / "build" / "ApiFunction", issuer=issuer)
+            yield Enforcing(stack, home / "build" / "ApiFunction", issuer)

@@ -15,7 +15,8 @@ import pytest
 from installed import build_wheel, pip
 from job_runners import __version__
 from job_runners.building.app_folder import AppFolder
-from job_runners.building.build import CACHE, Target, _dependencies
+from job_runners.building.build import CACHE, _dependencies
+from job_runners.building.samconfig import Target
 from job_runners.places import CODE as ROOT
 from package_index import index_of_this_environment
 
@@ -113,7 +114,7 @@ def new_newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
 
 def give_downloads(found: Newcomer) -> None:
     """Give a person what the first build and run would download."""
-    code = "from job_runners.building.environments import tools_folder; print(tools_folder())"
+    code = "from job_runners.building.sam import tools_folder; print(tools_folder())"
     words = [str(found.python), "-P", "-c", code]
     said = subprocess.check_output(words, env=found.environment, cwd=found.folder, text=True)
     tools = Path(said.strip()).parent

@@ -23,7 +23,7 @@ sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 import moto_uploads  # noqa: E402
 from job_runners import clock  # noqa: E402
 from job_runners.aws import bucket  # noqa: E402
-from job_runners.building.function_files import SHIPPED  # noqa: E402
+from job_runners.building.app_check import SHIPPED  # noqa: E402
 from job_runners.engine.control import caller_actions, signaling  # noqa: E402
 from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
 from job_runners.engine.groups import progress  # noqa: E402

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emulated_aws.emulator import start_group, stop_group
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 _START_SECONDS = 60
 

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from job_runners.building.build import ROOT
+from job_runners.places import ROOT
 
 
 @cache

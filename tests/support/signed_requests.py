@@ -1,15 +1,23 @@
 """Requests as they arrive at the local AWS, signed as clients sign: by botocore."""
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from job_runners.local.signatures import Request
+from job_runners.local.guard import Head
 
 KEY, SECRET = "LOCALKEY", "secret"
 HOST = "127.0.0.1:4566"
+
+
+@dataclass(frozen=True)
+class Request(Head):
+    """A request with its body."""
+
+    body: bytes = b""
 
 
 def signed(
@@ -28,7 +36,7 @@ def signed(
     sent = request.prepare()
     url = urlsplit(sent.url)
     names = {name.lower(): _text(value) for name, value in sent.headers.items()}
-    return Request(method, url.path, url.query, {"host": HOST, **names}, body)
+    return Request(method, url.path, url.query, {"host": HOST, **names}, body=body)
 
 
 def _text(value: str | bytes) -> str:

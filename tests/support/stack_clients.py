@@ -11,7 +11,7 @@ from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.client.connections import Connections, Response
 from job_runners.client.signing import Access
-from job_runners.local.credentials import Credentials, credentials
+from job_runners.local.run_folder import Credentials, credentials
 from job_runners.local.supervisor import signer
 
 

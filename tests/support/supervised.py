@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,35 +49,95 @@ def until(look: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return found
 
 
+class StackUnderTest:
+    """What tests do with a stack, over its API and over AWS."""
+
+    stack: Stack
+    organization = "default"  # whose jobs `dispatch` makes
+
+    @property
+    def api(self) -> StackApi:
+        """The API, called as a service would."""
+        return stack_api(self.stack)
+
+    def client(self, service: Any) -> Any:
+        """Return a client of an AWS service."""
+        return session(self.stack).client(service, endpoint_url=self.stack.endpoint_url)
+
+    def dispatch(self, job_type: str, payload: Any = None, **more: Any) -> str:
+        """Dispatch a job and return its id."""
+        body = {"job_type": job_type, "organization_id": self.organization} | more
+        answer = self.api.post("/jobs", {"payload": payload or {}} | body)
+        assert answer.status in (200, 202), answer.text
+        return str(answer.json["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job."""
+        found: dict[str, Any] = self.api.get(f"/jobs/{job_id}").json
+        return found
+
+    def reach(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        """Return a job once it has one of these statuses, or has ended if none is given."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.job(job_id))["status"] not in (statuses or ENDED):
+            assert found["status"] not in ENDED, found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+        return found
+
+    def result(self, job_type: str, payload: Any = None, **more: Any) -> Any:
+        """Run a job to its success, and return its result."""
+        job = self.reach(self.dispatch(job_type, payload, **more))
+        assert job["status"] == "succeeded", job
+        return job.get("result")
+
+    def upload(self, name: str, content: bytes) -> str:
+        """Upload a file of the organization, and return its key."""
+        key = f"uploads/{self.organization}/{name}"
+        self.client("s3").put_object(Bucket=self.stack.bucket_name, Key=key, Body=content)
+        return key
+
+    def make_due(self, job_id: str) -> bool:
+        """As if the minute, or more, that a row is left alone had passed. Return False if the job
+        is finished, and will never be due."""
+        dynamodb = self.client("dynamodb")
+        try:
+            dynamodb.update_item(
+                TableName=self.stack.table_name,
+                Key={"id": {"S": job_id}},
+                UpdateExpression="SET due_at = :now",
+                ConditionExpression="attribute_exists(due_at)",
+                ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def tick(self) -> None:
+        """Run the timer now, and not at the next minute."""
+        timer = self.stack.timer_function_name
+        answer = self.client("lambda").invoke(FunctionName=timer, Payload=b"{}")
+        assert answer["Payload"].read() == b"null"  # and not an error
+
+
 @dataclass
-class Run:
+class Run(StackUnderTest):
     """A running local AWS, or one that is starting."""
 
     project: Path
     process: "subprocess.Popen[bytes]"
     output: Path
-    _api: StackApi | None = field(default=None, repr=False)
+    stack: Stack = field(init=False)  # once it is ready
 
     @property
     def shown(self) -> str:
         """What the terminal has shown."""
         return self.output.read_text(errors="replace")
 
-    @property
-    def stack(self) -> Stack:
-        """The stack."""
-        return Stack.load(self.project / ".local" / "stack.json")
-
-    @property
+    @cached_property
     def api(self) -> StackApi:
         """The API, called with the credentials of the run."""
-        if self._api is None:
-            self._api = stack_api(self.stack)
-        return self._api
-
-    def client(self, service: Any) -> Any:
-        """Return a client of an AWS service."""
-        return session(self.stack).client(service, endpoint_url=self.stack.endpoint_url)
+        return stack_api(self.stack)
 
     def wait_until_ready(self) -> None:
         """Wait until the first screen is shown."""
@@ -86,6 +147,7 @@ class Run:
             return "Ctrl-C stops it" in self.shown  # the end of the first screen
 
         until(is_ready)
+        self.stack = Stack.load(self.project / ".local" / "stack.json")
 
     def command(
         self, *words: str, code: int | None = 0, **variables: str
@@ -102,34 +164,6 @@ class Run:
         )
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return done
-
-    def dispatch(self, job_type: str, payload: Any = None, **more: Any) -> str:
-        """Dispatch a job and return its id."""
-        body = {"job_type": job_type, "organization_id": "default", "payload": payload or {}}
-        answer = self.api.post("/jobs", body | more)
-        assert answer.status in (200, 202), answer.text
-        return str(answer.json["id"])
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        """Return a job."""
-        found: dict[str, Any] = self.api.get(f"/jobs/{job_id}").json
-        return found
-
-    def reach(self, job_id: str, *statuses: str) -> dict[str, Any]:
-        """Return a job once it has one of these statuses."""
-
-        def reached() -> dict[str, Any] | None:
-            found = self.job(job_id)
-            return found if found["status"] in statuses else None
-
-        found: dict[str, Any] = until(reached)
-        return found
-
-    def result(self, job_type: str, payload: Any = None, **more: Any) -> Any:
-        """Run a job to its success, and return its result."""
-        job = self.reach(self.dispatch(job_type, payload, **more), *ENDED)
-        assert job["status"] == "succeeded", job
-        return job.get("result")
 
     def processes(self) -> list[int]:
         """Return the ids of the processes that the run has started, and of those they have."""
@@ -183,6 +217,8 @@ def start(project: Path, *options: str, **variables: str) -> Run:
     return run
 
 
+# The ways in which processes of functions begin.
+WAYS = ["fork", pytest.param("spawn", marks=pytest.mark.more)]
 _started: list[Run] = []  # by `start` alone
 
 
@@ -209,7 +245,7 @@ def running(project: Path, *options: str, **variables: str) -> Iterator[Run]:
     assert code == 0, run.shown
 
 
-@pytest.fixture(scope="session", params=["fork", "spawn"])
+@pytest.fixture(scope="session", params=WAYS)
 def supervised(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Run]:
     """Yield a run that tests share, with each way in which processes of functions begin."""
     project = write_project(tmp_path_factory.mktemp(f"run-{request.param}") / "project")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emulated_aws.emulator import PROCESS_FILE
-from local_stack import Local
+from local_stack import Deployed
 
 
 def old(pid: int) -> bool:
@@ -24,7 +24,7 @@ def old(pid: int) -> bool:
 
 @contextmanager
 def killer(
-    local: Local,
+    deployed: Deployed,
     chance: random.Random,
     at_most: int,
     *,
@@ -39,7 +39,7 @@ def killer(
 
     def kill() -> None:
         while len(killed) < at_most and not done.wait(chance.uniform(*gap)):
-            left = [pid for pid in workers(local) if pid not in killed]
+            left = [pid for pid in workers(deployed.tree) if pid not in killed]
             if alive := [pid for pid in left if may_kill(pid)]:
                 killed.append(chance.choice(alive))
                 os.kill(killed[-1], signal.SIGKILL)
@@ -53,10 +53,10 @@ def killer(
         thread.join()
 
 
-def workers(local: Local) -> list[int]:
+def workers(tree: Path) -> list[int]:
     """Return the processes that the local AWS runs our worker in: its own children, by their
     variables."""
-    parent = (local.tree.parent.parent / PROCESS_FILE).read_text()
+    parent = (tree.parent.parent / PROCESS_FILE).read_text()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

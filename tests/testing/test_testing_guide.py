@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import job_runners.testing.hostile
-import job_runners.testing.inline
 import job_runners.testing.job_runner  # noqa: F401 - pytester takes away what only inner tests have imported
 from job_runners.places import ROOT
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from job_runners.building.build import ROOT
 from job_runners.errors import InvalidDefinition
+from job_runners.places import ROOT
 from job_runners.work import Job, Queue, Rate, Retry, Task, Unique
 
 JOB = Job("acme.letters:send", Retry(max_attempts=3), "letters", timeout=60.0)

@@ -11,7 +11,7 @@ from botocore.hooks import EventAliaser
 from botocore.utils import EVENT_ALIASES
 
 from job_runners.aws.session import Session
-from job_runners.building.botocore_data import SERVICES as OURS
+from job_runners.building.prune import SERVICES as OURS
 
 # What we call, and services whose handlers botocore names in several ways.
 SERVICES = (*sorted(OURS), "cognito-identity", "iot-data", "route53", "sagemaker-runtime")

@@ -30,7 +30,11 @@ _PARTS = (
         "job_runners.testing.plugin",
         ("job_runner", "saved_jobs", "movable_clock"),
     ),
-    ("Tests: the fixture job_runner", "job_runners.testing.job_runner", ("InlineRunner",)),
+    (
+        "Tests: the fixture job_runner",
+        "job_runners.testing.job_runner",
+        ("InlineRunner", "inline_runner"),
+    ),
     ("Tests: the fixture movable_clock", "job_runners.testing.movable_clock", ("MovableClock",)),
     (
         "Tests: saved jobs",
@@ -39,7 +43,6 @@ _PARTS = (
     ),
     ("Tests: files", "job_runners.testing.files", ("upload", "read_file")),
     ("Tests: hostile", "job_runners.testing.hostile", ("Hostile",)),
-    ("Tests: without pytest", "job_runners.testing.inline", ("inline", "saved_only", "drain")),
 )
 
 
@@ -155,22 +158,12 @@ def _signature(value: Any) -> str:
     text = str(shown)
     if len(text) <= _WIDTH:
         return text
-    lines = [str(shown.replace(parameters=[each]))[1:].rpartition(")")[0] for each in parameters]
-    inner = "".join(f"    {line},\n" for line in _without_end(lines))
+    lines = list(map(str, parameters))
+    named = [each.kind is inspect.Parameter.KEYWORD_ONLY for each in parameters]
+    if True in named and not any(line.startswith("*") for line in lines[: named.index(True)]):
+        lines.insert(named.index(True), "*")
+    inner = "".join(f"    {line},\n" for line in lines)
     return f"(\n{inner}){text.rpartition(')')[2] if '->' in text else ''}"
-
-
-def _without_end(lines: list[str]) -> Iterator[str]:
-    """Yield the lines, with one star before the first keyword-only parameter."""
-    starred = False
-    for line in lines:
-        if line.startswith("*, "):
-            if not starred:
-                yield "*"
-            starred = True
-            yield line.removeprefix("*, ")
-        else:
-            yield line
 
 
 def _doc(value: Any) -> str:

@@ -12,6 +12,7 @@ the earlier one ended, and even if the earlier one is still running.
 import math
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Annotated, Any, NamedTuple
 
@@ -24,7 +25,6 @@ from campaign.contacts import (
     assignments,
     organization_campaign,
 )
-from campaign.throttled_writer import ThrottledWriter
 from job_runners.work import RunningJob
 
 # Number of contacts in memory at a time. After an interruption, the work on them may be repeated.
@@ -122,8 +122,8 @@ class _Assigning:
         self._checkpoint(durable=True)  # the run's name must be saved before it assigns anything
         if self._contacts is None:
             self._count()
-        with ThrottledWriter(_THREADS, self._job.time_left) as writer:
-            self._deal(writer)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            self._deal(pool)
         assigned = sum(self._quotas.dealt)
         counts = zip(self._ids, self._quotas.kept, self._quotas.dealt, strict=True)
         return {
@@ -146,7 +146,7 @@ class _Assigning:
         self._contacts, self._read_count, self._last_cell = self._read_count, 0, None
         self._checkpoint()
 
-    def _deal(self, writer: ThrottledWriter) -> None:
+    def _deal(self, pool: Executor) -> None:
         choices: list[_Choice] = []
         for cell, found in assignments(self._campaign, self._last_cell):
             if found is None:
@@ -159,24 +159,20 @@ class _Assigning:
                 self._quotas.dealt[self._index_of[found.texter]] += 1
             self._advance(cell)
             if self._read_count % CHUNK == 0:
-                self._assign(choices, writer)
+                self._assign(choices, pool)
                 self._checkpoint()
                 choices = []
-        self._assign(choices, writer)
+        self._assign(choices, pool)
         if choices:
             self._checkpoint()
 
-    def _assign(self, choices: list[_Choice], writer: ThrottledWriter) -> None:
-        already_assigned: list[tuple[_Choice, Assignment]] = []
+    def _assign(self, choices: list[_Choice], pool: Executor) -> None:
+        def write(choice: _Choice) -> Assignment | None:
+            return assign(self._campaign, choice.cell, self._ids[choice.texter_index], self._run)
 
-        def write(choice: _Choice) -> None:
-            texter = self._ids[choice.texter_index]
-            found = assign(self._campaign, choice.cell, texter, self._run)
-            if found is not None:
-                already_assigned.append((choice, found))
-
-        writer.each(write, choices)
-        for choice, found in already_assigned:
+        for choice, found in zip(choices, pool.map(write, choices), strict=True):
+            if found is None:
+                continue
             self._quotas.take_back(choice.texter_index)
             if found.run == self._run:
                 self._quotas.dealt[self._index_of[found.texter]] += 1

@@ -6,7 +6,7 @@ import of the contact doesn't change. Its sort key comes directly after the cont
 Query reads both.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -22,6 +22,7 @@ CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Item = Mapping[str, Mapping[str, Any]]  # as DynamoDB's own JSON has it
 
 _SUFFIX = "#assignment"  # `#` is in no phone number, and sorts before every digit
+_BATCH = 25  # items, DynamoDB's limit
 _KEYS = {"#campaign": "organization_campaign", "#cell": "cell"}
 # The attributes of an assignment. A Query is billed for whole items, but needs to return only
 # these.
@@ -97,7 +98,8 @@ def dynamodb() -> Any:
     import boto3  # imported here because the API, which imports this module, never calls it
 
     # boto3's own defaults would let one call outlast the job: 60 seconds, and up to ten times.
-    retries: Any = {"mode": "standard", "total_max_attempts": 4}
+    # Throttled calls are repeated too, after a backoff.
+    retries: Any = {"mode": "standard", "total_max_attempts": 6}
     return boto3.client(
         "dynamodb", config=Config(connect_timeout=3, read_timeout=5, retries=retries)
     )
@@ -129,6 +131,15 @@ def contacts(
     assignment. `campaign` is the hash key."""
     for contact, found in _pairs(_query(campaign, after, last)):
         yield Contact.from_item(contact), found
+
+
+def write(contacts: Sequence[Contact]) -> None:
+    """Write all contacts. Each number may occur only once."""
+    for start in range(0, len(contacts), _BATCH):
+        batch = contacts[start : start + _BATCH]
+        left: Any = {table(): [{"PutRequest": {"Item": each.item()}} for each in batch]}
+        while left:
+            left = dynamodb().batch_write_item(RequestItems=left).get("UnprocessedItems")
 
 
 def assignments(campaign: str, after: str | None = None) -> Iterator[tuple[str, Assignment | None]]:

@@ -1,87 +1,107 @@
-"""Read a contacts file in the bucket: its header, and its rows from any position."""
+"""Read a contacts file in the bucket: the names of its columns, and its rows from any position."""
 
+import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
-from campaign.columns import MOST_COLUMNS, columns, count_recognized
-from campaign.csv_records import (
-    BLOCK,
-    Position,
-    Record,
-    Source,
-    UnreadableRecord,
-    records,
-)
 from campaign.errors import UnusableFile
 from job_runners.work import MissingObject, ObjectChanged, RunningJob
 
-DELIMITERS = (",", ";", "\t")
-LONGEST_HEADER = 64 * 1024  # bytes; each contact stores the names of its custom fields
-_CHANGED = "the file was replaced during the import; import the new one"
+REQUIRED = ("first_name", "last_name", "cell")
+LONGEST_HEADER = 8 * 1024  # bytes; each contact stores the names of its custom fields
+LONGEST_ROW = 1024 * 1024  # bytes; a longer row most likely has an open quote
+csv.field_size_limit(LONGEST_ROW)
+
+# One chunk is in memory at a time, and may be repeated after an interruption. After each chunk, the
+# job checks whether it was canceled. A chunk of any file takes only seconds.
+CHUNK_ROWS = 1000
+CHUNK_BYTES = 256 * 1024  # with empty rows
+
+
+class Position(NamedTuple):
+    """A position between two rows: the number of bytes and of rows before it."""
+
+    offset: int = 0
+    row: int = 0
+
+
+class Row(NamedTuple):
+    """A row of the file: its values (none if all are empty), and the position after it."""
+
+    values: list[str]
+    end: Position
 
 
 class ContactsFile:
     """One version of the file, with its `columns` and the position of its `first_row`.
 
-    `etag` is the version that an earlier invocation read. Raises UnusableFile or MissingColumns if
-    the file has a mistake that its author must fix.
+    `etag` is the version that an earlier invocation read. Raises UnusableFile if the file has a
+    mistake that its author must fix. Its message quotes nothing from the file, because errors are
+    logged, and a file without a header has a person's name and number in its first row.
     """
 
     def __init__(self, job: RunningJob, key: str, etag: str | None) -> None:
         self.key = key
-        with _as_unusable_file(key):
+        with self._errors():
             self._file = job.open_file(key, etag=etag)
             self.size, self.etag = self._file.size, self._file.etag
-            self._delimiter, header = self._header()
-        _check_size(key, header)
-        self.columns = columns(header.fields)
+            header = next((row for row in self._rows(Position()) if row.values), None)
+        if header is None:
+            raise UnusableFile(key, "the file has no rows, not even a header")
+        self.columns = [name.strip() for name in header.values]
         self.first_row = header.end
+        missing = [name for name in REQUIRED if name not in self.columns]
+        if missing:
+            raise UnusableFile(key, f"the first row names no column {', '.join(missing)}")
+        if header.end.offset > LONGEST_HEADER:
+            raise UnusableFile(key, f"the first row is longer than {LONGEST_HEADER:,} bytes")
+        if len(set(self.columns) - {""}) < len(self.columns):
+            raise UnusableFile(key, "the first row needs a different name for each column")
 
-    def rows(self, start: Position) -> Iterator[Record]:
-        """Yield the rows from `start` to the end. A row without any value has no fields."""
-        with _as_unusable_file(self.key):
-            yield from records(Source(self.size, self._read), self._delimiter, start)
+    def chunks(self, start: Position) -> Iterator[list[Row]]:
+        """Yield the rows from `start` to the end in chunks of bounded size, none of them empty."""
+        chunk: list[Row] = []
+        with self._errors():
+            for row in self._rows(start):
+                chunk.append(row)
+                if len(chunk) == CHUNK_ROWS or row.end.offset - start.offset >= CHUNK_BYTES:
+                    yield chunk
+                    chunk, start = [], row.end
+        if chunk:
+            yield chunk
 
-    def _header(self) -> tuple[str, Record]:
-        """Return the delimiter that yields the most known columns, and the first record that it
-        yields."""
-        if not self.size:
-            raise UnusableFile(self.key, "the file is empty")
-        head = self._read(0, min(BLOCK, self.size))
-        source = Source(len(head), lambda start, end: head[start:end])
-        first = {each: _first_record(records(source, each, Position())) for each in DELIMITERS}
-        headers = [(each, record) for each, record in first.items() if record is not None]
-        if not headers:
-            raise UnusableFile(self.key, "the file has no rows, not even a header")
-        return max(
-            headers, key=lambda pair: (count_recognized(pair[1].fields), len(pair[1].fields))
-        )
+    def _rows(self, end: Position) -> Iterator[Row]:
+        start = end
+        self._file.seek(start.offset)
 
-    def _read(self, start: int, end: int) -> bytes:
-        self._file.seek(start)
-        return self._file.read(end - start)
+        def lines() -> Iterator[str]:
+            """Yield the lines that the csv module asks for. It never reads ahead of a row."""
+            nonlocal end
+            while line := self._file.readline(LONGEST_ROW + 1):
+                encoding = "utf-8" if end.offset else "utf-8-sig"
+                end = Position(end.offset + len(line), start.row + 1)
+                if end.offset - start.offset > LONGEST_ROW:
+                    raise csv.Error(f"longer than {LONGEST_ROW:,} bytes; it may have an open quote")
+                yield line.decode(encoding)
 
+        try:
+            for values in csv.reader(lines(), strict=True):
+                yield Row(values if any(map(str.strip, values)) else [], end)
+                start = end
+        except UnicodeDecodeError:
+            why = f"row {start.row + 1:,} isn't UTF-8; save the file as CSV UTF-8"
+            raise UnusableFile(self.key, why) from None
+        except csv.Error as error:
+            raise UnusableFile(self.key, f"row {start.row + 1:,}: {error}") from error
 
-def _first_record(found: Iterator[Record]) -> Record | None:
-    return next((record for record in found if record.fields), None)
-
-
-def _check_size(key: str, header: Record) -> None:
-    size, count = header.end.offset - header.start.offset, len(header.fields)
-    if count > MOST_COLUMNS:
-        raise UnusableFile(key, f"its first row has {count:,} columns (limit {MOST_COLUMNS:,})")
-    if size > LONGEST_HEADER:
-        raise UnusableFile(key, f"its first row has {size:,} bytes (limit {LONGEST_HEADER:,})")
-
-
-@contextmanager
-def _as_unusable_file(key: str) -> Iterator[None]:
-    """Convert errors of the bucket and of the reader into UnusableFile."""
-    try:
-        yield
-    except MissingObject as error:
-        raise UnusableFile(key, "the file doesn't exist; upload it first") from error
-    except ObjectChanged as error:
-        raise UnusableFile(key, _CHANGED) from error
-    except UnreadableRecord as error:
-        raise UnusableFile(key, str(error)) from error
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Convert errors of the bucket into UnusableFile."""
+        try:
+            yield
+        except MissingObject as error:
+            raise UnusableFile(self.key, "the file doesn't exist; upload it first") from error
+        except ObjectChanged as error:
+            why = "the file was replaced during the import; import the new one"
+            raise UnusableFile(self.key, why) from error

@@ -1,7 +1,5 @@
 """The errors of the campaign's jobs and tasks, which a retry wouldn't mend."""
 
-from collections.abc import Mapping
-
 from job_runners.work import DoNotRetry
 
 
@@ -10,22 +8,6 @@ class UnusableFile(DoNotRetry):
 
     def __init__(self, key: str, why: str) -> None:
         super().__init__(f"{key}: {why}")
-        self.key = key
-
-
-class MissingColumns(DoNotRetry):
-    """A file lacks required columns. `nearest` maps each to the most similar column, or None."""
-
-    def __init__(
-        self, nearest: Mapping[str, str | None], columns: int, *, has_header: bool = True
-    ) -> None:
-        self.nearest = dict(nearest)
-        self.columns = columns
-        missing = ", ".join(
-            f"{name} (did you mean {like!r}?)" if like else name for name, like in nearest.items()
-        )
-        found = f"it has {columns:,}" if has_header else "its first row has no known column name"
-        super().__init__(f"the file has no column {missing}; {found}")
 
 
 class TextRefused(DoNotRetry):

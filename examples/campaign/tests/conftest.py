@@ -6,12 +6,10 @@ from typing import Any
 import boto3
 import pytest
 
-from campaign import throttled_writer
 from campaign.contacts import dynamodb
 from campaign_world import Sns
 from job_runners.testing.hostile import Hostile
 from job_runners.testing.job_runner import InlineRunner
-from job_runners.work import Retry
 
 TABLE = "contacts"
 
@@ -22,8 +20,7 @@ def job_settings() -> Mapping[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def contacts_table(job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(throttled_writer, "_BACKOFF", Retry(base=0.001, cap=0.002))
+def contacts_table(job_runner: InlineRunner) -> Iterator[None]:
     dynamodb.cache_clear()
     keys = {"organization_campaign": "HASH", "cell": "RANGE"}
     dynamodb().create_table(

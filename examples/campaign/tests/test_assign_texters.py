@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from campaign import assign_texters
 from campaign.contacts import assign, assignments, dynamodb
@@ -23,7 +22,7 @@ from campaign_world import (
 from job_runners.testing.hostile import Hostile
 from job_runners.testing.job_runner import InlineRunner, InvalidPayload
 from job_runners.testing.movable_clock import MovableClock
-from job_runners.testing.saved_jobs import SavedJob, SavedJobs, assert_failed, assert_succeeded
+from job_runners.testing.saved_jobs import SavedJob, SavedJobs, assert_succeeded
 
 
 def listed(*ids: str, **most: int) -> dict[str, Any]:
@@ -177,20 +176,14 @@ def test_a_contact_that_another_program_assigns_stays_with_its_texter(
     assert (result["kept"], result["assigned"]) == (1, 5)
 
 
-@pytest.mark.parametrize("refusals", [0, 2])
-def test_repeated_and_throttled_writes_count_once(
-    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch, refusals: int
+def test_repeated_writes_count_once(
+    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(range(6))
-    client, asked = dynamodb(), Counter[str]()
+    client = dynamodb()
     real = client.put_item
 
     def put_item(**call: Any) -> Any:
-        number = call["Item"]["cell"]["S"]
-        asked[number] += 1
-        if asked[number] <= refusals:
-            error: Any = {"Error": {"Code": "ProvisionedThroughputExceededException"}}
-            raise ClientError(error, "PutItem")
         real(**call)
         return real(**call)  # as botocore does after a timeout
 
@@ -297,21 +290,3 @@ def test_a_thousand_texters_fit_into_the_cursor(
     keep(range(3))
     split(job_runner, *(f"texter-{number}" for number in range(1000)))
     assert len(str(saved_jobs.only("assign_texters").cursor).replace(" ", "")) < 5000
-
-
-def test_a_table_that_refuses_until_the_end_is_left_alone_for_a_while(
-    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch, movable_clock: MovableClock
-) -> None:
-    keep(range(1))
-
-    def refuse(**_: Any) -> Any:
-        movable_clock.advance(300)
-        error: Any = {"Error": {"Code": "ThrottlingException"}}
-        raise ClientError(error, "PutItem")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dynamodb(), "put_item", refuse)
-        job = job_runner.run("assign_texters", listed("ada"))
-    assert "the contacts table is throttled" in str(assert_failed(job))
-    assert (job.attempt, texters()) == (5, [None])
-    assert assign("default#spring", cell(0), "ada", "later") is None

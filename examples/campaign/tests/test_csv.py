@@ -1,4 +1,4 @@
-"""Reading CSV from any record on, and writing it safely: against Python's own csv, on any text."""
+"""Reading CSV from any row on, and writing it safely: against Python's own csv, on any text."""
 
 import csv
 import io
@@ -6,17 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign import csv_records
-from campaign.csv_records import Position, Record, Source, UnreadableRecord, records
+from campaign.contacts_file import ContactsFile, Position, Row
 from campaign.csv_text import CsvText, escaped
+from campaign.errors import UnusableFile
+from campaign_world import HEADER
 
-TEXTS = st.text(alphabet='a",;\t\r\n \u00e9\u20ac', max_size=40)
-DELIMITERS = st.sampled_from([",", ";", "\t"])
+TEXTS = st.text(alphabet='a",\r\n \u00e9\u20ac', max_size=40)
 
 
 @pytest.fixture(autouse=True)
@@ -24,54 +25,40 @@ def contacts_table() -> None:
     """Replace the fixture that creates the table, which no test here needs."""
 
 
-def read(data: bytes, delimiter: str = ",", start: Position | None = None) -> list[Record]:
-    source = Source(len(data), lambda start, end: data[start:end])
-    return [record for record in records(source, delimiter, start or Position()) if record.fields]
+class File(io.BytesIO):
+    """A job whose only file is this one."""
+
+    size, etag = 0, "1"
+
+    def open_file(self, *_: Any, **__: Any) -> Any:
+        return self
 
 
-def pythons(text: str, delimiter: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+def opened(text: str) -> ContactsFile:
+    job: Any = File((HEADER + text).encode())
+    return ContactsFile(job, "contacts.csv", None)
+
+
+def rows(file: ContactsFile, start: Position | None = None) -> list[Row]:
+    return [row for chunk in file.chunks(start or file.first_row) for row in chunk]
+
+
+def pythons(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline="")))
 
 
 @settings(max_examples=300)
-@given(text=TEXTS, delimiter=DELIMITERS, block=st.integers(1, 20))
-def test_records_are_those_that_pythons_csv_reads(text: str, delimiter: str, block: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "BLOCK", block)
-        try:
-            found = [record.fields for record in read(text.encode(), delimiter)]
-        except UnreadableRecord:
-            # csv takes the rest of the file for part of the field.
-            assert pythons(text + "\nX", delimiter)[-1] != ["X"]
-            return
-    expected = pythons(text, delimiter)
-    assert found == [each for each in expected if any(field.strip('",;\t\r\n ') for field in each)]
-
-
-@settings(max_examples=150)
-@given(text=TEXTS, delimiter=DELIMITERS)
-def test_reading_from_any_records_start_gives_the_rest(text: str, delimiter: str) -> None:
-    data = text.encode()
+@given(text=TEXTS)
+def test_rows_are_those_that_pythons_csv_reads_from_any_row_on(text: str) -> None:
+    file = opened(text)
     try:
-        whole = read(data, delimiter)
-    except UnreadableRecord:
+        whole = rows(file)
+    except UnusableFile:
         return
-    for place, record in enumerate(whole):
-        assert read(data, delimiter, record.start) == whole[place:]
-        assert read(data, delimiter, record.end) == whole[place + 1 :]
-
-
-def test_rows_and_lines_are_counted_as_a_spreadsheet_and_an_editor_do() -> None:
-    first, second = read(b'\r\na,"x\r\ny\nz"\r\n\r\nb,2')
-    assert (first.start, first.end) == (Position(2, 1, 1), Position(14, 2, 4))
-    assert (second.start, second.end) == (Position(16, 3, 5), Position(19, 4, 6))
-    (last,) = read(b"\n\r\n\r" * 100_000 + b"c,d\n")
-    assert last.start.row == 200_001
-
-
-def test_quotes_count_at_a_fields_start_and_odd_bytes_spoil_one_field() -> None:
-    fields = [record.fields for record in read(b'5" pipe,6" pipe\n"a"b"c,d\n\x81\xff,x\n')]
-    assert fields == [['5" pipe', '6" pipe'], ['ab"c', "d"], ["\ufffd\u00ff", "x"]]
+    expected = [each for each in pythons(text) if any(map(str.strip, each))]
+    assert [row.values for row in whole if row.values] == expected
+    for place, row in enumerate(whole):
+        assert rows(file, row.end) == whole[place + 1 :]
 
 
 @pytest.mark.parametrize("value", ["+12125550123", "-5", "+3.5", "-1,25", "0", "", "a=b", "'=1"])
@@ -115,7 +102,7 @@ def test_what_is_written_is_read_again_with_its_apostrophes(rows: list[list[str]
         text.add(row)
     written = text.take().decode()
     assert text.take() == b""
-    assert pythons(written, ",") == [[escaped(value) for value in row] for row in rows]
+    assert pythons(written) == [[escaped(value) for value in row] for row in rows]
 
 
 @pytest.mark.parametrize("module", ["phonenumbers", "boto3"])

@@ -1,19 +1,21 @@
 """An import that is interrupted anywhere leaves the same as one that was not."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from campaign import csv_records, import_state, pieces
-from campaign.import_state import ContactImport
+from campaign import contacts_file, import_contacts, pieces
+from campaign.contacts import write
 from campaign.pieces import Pieces
-from campaign.throttled_writer import ContactWriter
 from campaign_world import HEADER, SPRING, Files, cells, contacts_of, rows_of
 from job_runners.testing.files import read_file, upload
 from job_runners.testing.hostile import Hostile
 from job_runners.testing.job_runner import InlineRunner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
+
+Write = Callable[[Any], None]
 
 # Numbers that repeat, fields that span lines, rows that are too short, a blank line.
 ROWS = (
@@ -25,35 +27,34 @@ CONTACTS = ["Ann", "two\r\nlines", "Cy", "Eve"]
 
 
 @pytest.fixture(autouse=True)
-def _many_chunks_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_state, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(csv_records, "BLOCK", 50)
+def _many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contacts_file, "CHUNK_ROWS", 3)
 
 
 @pytest.fixture
-def slow_writes(monkeypatch: pytest.MonkeyPatch, movable_clock: MovableClock) -> None:
+def slow_writes(monkeypatch: pytest.MonkeyPatch, movable_clock: MovableClock) -> Write:
     """Let each chunk of contacts take half a minute."""
-    write = ContactWriter.write
 
-    def slowly(writer: ContactWriter, contacts: Any) -> None:
-        write(writer, contacts)
+    def slowly(contacts: Any) -> None:
+        write(contacts)
         movable_clock.advance(30)
 
-    monkeypatch.setattr(ContactWriter, "write", slowly)
+    monkeypatch.setattr(import_contacts, "write", slowly)
+    return slowly
 
 
 def test_whatever_dies_the_contacts_and_the_rejected_rows_are_the_same(
     hostile: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = ContactImport.finish
+    run = import_contacts._Import.run
 
-    def recorded(work: ContactImport) -> Any:
-        result = finish(work)
+    def recorded(work: Any) -> Any:
+        result = run(work)
         rejected = read_file(result["rejected"]["file"])
         hostile.effects.record((str(contacts_of()), rejected))
         return result
 
-    monkeypatch.setattr(ContactImport, "finish", recorded)
+    monkeypatch.setattr(import_contacts._Import, "run", recorded)
     payload = {**SPRING, "key": "uploads/default/contacts.csv"}
     report = hostile.run(
         "import_contacts", payload, before_each=lambda: upload("contacts.csv", FILE), most=40
@@ -78,17 +79,14 @@ def test_an_import_goes_on_in_many_invocations(
     assert [each["first_name"] for each in contacts_of()] == CONTACTS
 
 
-@pytest.mark.usefixtures("slow_writes")
 def test_a_file_replaced_between_two_invocations_is_not_mixed_with_the_old_one(
-    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+    job_runner: InlineRunner, monkeypatch: pytest.MonkeyPatch, slow_writes: Write
 ) -> None:
-    write = ContactWriter.write
-
-    def replace_then_write(writer: ContactWriter, contacts: Any) -> None:
+    def replace_then_write(contacts: Any) -> None:
         upload("contacts.csv", FILE.replace(b"Eve", b"Ida"))
-        write(writer, contacts)
+        slow_writes(contacts)
 
-    monkeypatch.setattr(ContactWriter, "write", replace_then_write)
+    monkeypatch.setattr(import_contacts, "write", replace_then_write)
     job = job_runner.dispatch("import_contacts", {**SPRING, "key": upload("contacts.csv", FILE)})
     job_runner.drain(seconds=50)
     assert "replaced during the import" in str(assert_failed(job, "UnusableFile"))
@@ -100,14 +98,12 @@ def test_a_canceled_import_stops_at_its_next_chunk(
     monkeypatch: pytest.MonkeyPatch,
     movable_clock: MovableClock,
 ) -> None:
-    write = ContactWriter.write
-
-    def write_and_cancel(writer: ContactWriter, contacts: Any) -> None:
-        write(writer, contacts)
+    def write_and_cancel(contacts: Any) -> None:
+        write(contacts)
         movable_clock.advance(5)
         job_runner.cancel(job)
 
-    monkeypatch.setattr(ContactWriter, "write", write_and_cancel)
+    monkeypatch.setattr(import_contacts, "write", write_and_cancel)
     job = job_runner.dispatch("import_contacts", {**SPRING, "key": upload("contacts.csv", FILE)})
     job_runner.drain()
     assert saved_jobs.get(job.id).status == "canceled"

@@ -17,11 +17,11 @@ def command(target: Target) -> None:
     again, and copy the changes that you need.
     """
     project_tools.require_project()
-    from job_runners.building import ejected
+    from job_runners.building.sam_folder import PROJECT_TEMPLATE, eject
 
-    difference = ejected.eject()
+    difference = eject()
     if target.json:
-        files = [] if difference is not None else [str(ejected.PROJECT_TEMPLATE)]
+        files = [] if difference is not None else [str(PROJECT_TEMPLATE)]
         print_json({"files": files, "version": __version__, "difference": difference})
     elif difference is not None:
         click.echo(difference or "Your template is the installed one.", nl=not difference)

@@ -48,7 +48,7 @@ def _next_steps(name: str, new_files: "NewJob") -> str:
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
             f"    {new_files.entry}",
         ]
-    from job_runners.building.package_files import how_to_add, requirements_file
+    from job_runners.building.app_folder import how_to_add, requirements_file
 
     requirements = requirements_file(new_files.table.parents[1])
     how_to_add_package = how_to_add("a package", Path(relative_path(requirements)))

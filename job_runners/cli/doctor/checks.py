@@ -52,7 +52,12 @@ CHECKS = (
         deploys.check_drift,
         "the local AWS doesn't detect drift",
     ),
-    Check("code", "all functions run the same", deploys.check_code),
+    Check(
+        "code",
+        "all functions run the same",
+        deploys.check_code,
+        "the local AWS runs one version of your code",
+    ),
 )
 
 

@@ -153,8 +153,7 @@ class Deployed:
     def job_function(self) -> str:
         """The logical id of the function that runs jobs without a worker class. With
         JobRunner=legacy, this is the API function."""
-        variables = self.functions[API].get("Environment", {}).get("Variables", {})
-        return API if variables.get("API_RUNS_WORK") == "true" else WORKER
+        return API if self.id(API) in self.stack.worker_function_arn.split(":") else WORKER
 
     def _queue(self, url: str) -> dict[str, str]:
         """Return a queue's attributes."""

@@ -15,7 +15,7 @@ CHECKPOINT = "a checkpoint"
 AFTER_CHECKPOINT = "after a checkpoint"
 AFTER_EFFECT = "after an effect"
 SENT = "an event"
-HOW_STALE = "how stale a read is"
+STALE = "a stale read"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ class Mishap:
 NONE = Mishap("nothing went wrong")
 IN_ONE_GO = Mishap("nothing went wrong, and no wait ended an invocation")
 WAITED = Mishap("each wait ended its invocation")
-MISSES_ALL = 5  # an answer to HOW_STALE: a read misses every recent write
 _TWICE = {SENT: -2}  # each message is delivered twice
 _OVERTAKEN = {"overtaken": -1, "thaw": -1}  # another worker takes over, and the first one resumes
 

@@ -20,11 +20,10 @@ from job_runners.testing.hostile.mishaps import (
     AFTER_EFFECT,
     BEFORE_CALL,
     CHECKPOINT,
-    HOW_STALE,
     IN_ONE_GO,
-    MISSES_ALL,
     NONE,
     SENT,
+    STALE,
     WAITED,
     Mishap,
     Moment,
@@ -129,9 +128,9 @@ class ScriptedLambda(SimulatedLambda):
             self.kill(what)
 
     def _answer(self, what: str, n: int) -> int:
-        if what == HOW_STALE:
+        if what == STALE:
             # Reads of an undisturbed play miss no writes.
-            return 0 if self._mishap in (NONE, IN_ONE_GO, WAITED) else MISSES_ALL
+            return int(self._mishap not in (NONE, IN_ONE_GO, WAITED))
         default = self._mishap.throughout.get(what, 0) % n
         if not self._is_moment(what):
             return default

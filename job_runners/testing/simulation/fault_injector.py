@@ -16,14 +16,15 @@ from botocore.awsrequest import AWSResponse
 from botocore.retries.quota import RetryQuota
 from moto.core.botocore_stubber import BotocoreStubber
 
+from job_runners import clock
 from job_runners.aws import clients
 from job_runners.fake_dynamodb import boundary
 from job_runners.fake_dynamodb.behind_moto import database
 from job_runners.fake_dynamodb.boundary import response
 from job_runners.fake_dynamodb.checks import Call
 from job_runners.fake_dynamodb.database import Consistency
+from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.fake_dynamodb.tables import Overlay, Table
-from job_runners.testing.simulation.read_view import ReadView
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
@@ -46,7 +47,10 @@ class FaultInjector:
     @contextmanager
     def intercepting(self) -> Iterator[None]:
         """Intercept every call that is made in the block."""
-        self._reads = ReadView(self._world)
+        # The writes that a read may miss.
+        self._recent = RecentWrites(
+            database(), max_writes=12, max_age=2 * clock.MINUTE, now=lambda: self._world.time
+        )
         hooks = []
         for service in (*_SERVICES, *self._more_services):
             events = clients.client(service).meta.events
@@ -74,7 +78,9 @@ class FaultInjector:
 
     def _view(self, table: Table, consistency: Consistency) -> Overlay:
         """Return older versions of the items whose recent writes a read misses."""
-        return self._reads.view(table, consistency)
+        if consistency is Consistency.CONSISTENT or not self._world.pick("a stale read", 2):
+            return {}
+        return self._recent.overlay(table)
 
     def _retries(self, _call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
         """Return a method of botocore's retry quota that never refuses a retry."""

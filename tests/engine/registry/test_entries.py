@@ -16,12 +16,12 @@ from entry_files import GOOD, Outfit
 from histories.faults import Fault
 from histories.history import play_seed, simulated_aws
 from job_runners import clock
-from job_runners.building.build import ROOT
 from job_runners.engine.registry.errors import BrokenEntries
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.errors import InvalidDefinition
+from job_runners.places import ROOT
 from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import ENVIRONMENT, WORKER

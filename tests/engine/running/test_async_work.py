@@ -14,10 +14,10 @@ from async_bench import LONG, kind, run
 from async_work import AsyncScript
 from bench import Bench
 from job_runners import clock
-from job_runners.building.build import ROOT
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
+from job_runners.places import ROOT
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import Job, RunningJob, definitions

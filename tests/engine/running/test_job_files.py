@@ -10,9 +10,9 @@ import pytest
 from api_events import call
 from bench import Bench
 from job_runners.aws import bucket, multipart
+from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.testing.files import read_file, upload
-from job_runners.testing.inline import result_of
 from job_runners.work import MissingObject, ObjectChanged, RunningJob
 from sample_work import script
 
@@ -47,7 +47,10 @@ def test_a_job_turns_an_uploaded_file_into_a_result_file(run: Any) -> None:
 @pytest.mark.parametrize("name", ["photo.jpg", "pages/1.png", "Größe 5.csv", "...", "x" * 255])
 def test_a_file_has_a_name_in_the_folder_of_its_job(run: Any, name: str) -> None:
     row = run(lambda job: [job.result_file(name), job.work_file(name)])
-    assert result_of(row) == [f"{row.result_folder}/{name}", f"{row.work_folder}/{name}"]
+    assert blobs.get(row.result, row.result_key) == [
+        f"{row.result_folder}/{name}",
+        f"{row.work_folder}/{name}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,8 @@ def test_a_file_that_is_replaced_is_not_mixed_with_the_old_one(
             job.read_file("uploads/acme/none")
         return "done"
 
-    assert result_of(run(work)) == "done"
+    row = run(work)
+    assert blobs.get(row.result, row.result_key) == "done"
 
 
 def test_a_file_is_written_in_parts_and_only_as_a_whole(
@@ -197,4 +201,5 @@ def test_a_file_is_written_in_parts_and_only_as_a_whole(
         job.write_file(key, "Größe", content_type="text/plain; charset=utf-8")
         return job.read_file(key).decode()
 
-    assert result_of(run(work)) == "Größe"
+    row = run(work)
+    assert blobs.get(row.result, row.result_key) == "Größe"

@@ -18,8 +18,7 @@ from job_runners.engine.lines import pausing
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.local.job_events import _EVENTS
-from job_runners.local.job_stream import JobStream
+from job_runners.local.job_stream import _EVENTS, JobStream
 from job_runners.store import limits
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.pauses import Kind

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from emulated_aws.emulator import Emulator, start_group, stop_group, tool, tool_environment
-from job_runners.building.app_stack import AppStack, outputs_for_our_template
-from job_runners.building.build import ROOT, Target
+from job_runners.building.deploy import AppStack, outputs_for_our_template
 from job_runners.building.sam_folder import write_sam_folder
+from job_runners.building.samconfig import Target
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import configured_name
-from job_runners.local.credentials import Credentials
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
+from job_runners.local.run_folder import Credentials
+from job_runners.places import ROOT
 from stack_clients import session
 
 # The same name as on AWS, so that a product calls both stacks with the same code.
@@ -106,12 +107,15 @@ def deploy(
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
     _sam(arguments, home, "deploy", emulator.credentials, **endpoint)
-    (stack,) = _cloudformation(emulator).describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return replace(stack_of(emulator, STACK_NAME), own_outputs=own)
+
+
+def stack_of(emulator: Emulator, name: str) -> Stack:
+    """Return a stack that is deployed."""
+    (stack,) = _cloudformation(emulator).describe_stacks(StackName=name)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-    found = Stack.from_outputs(STACK_NAME, REGION, outputs, emulator.endpoint_url)
     return replace(
-        found,
-        own_outputs=own,
+        Stack.from_outputs(name, REGION, outputs, emulator.endpoint_url),
         aws_access_key_id=emulator.credentials.access_key_id,
         aws_secret_access_key=emulator.credentials.secret_access_key,
     )

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from job_runners.building.environments import tools_folder
+from job_runners.building.sam import tools_folder
 from job_runners.cli.local_aws import REGION
-from job_runners.local.credentials import Credentials
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
+from job_runners.local.run_folder import Credentials
 
 PROCESS_FILE = "ministack.pid"
 CODE_FOLDER = "code"  # the code that functions run

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
-from job_runners.local.problem import LocalProblem
+from job_runners.local.options import LocalProblem
 from stack_clients import session
 
 if TYPE_CHECKING:

@@ -7,8 +7,14 @@ port.
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from job_runners.local.guard import MAX_UNCHECKED, Guard, Head, body_too_large, error_response
-from job_runners.local.signatures import RequestRefused
+from job_runners.local.guard import (
+    MAX_UNCHECKED,
+    Guard,
+    Head,
+    RequestRefused,
+    body_too_large,
+    error_response,
+)
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -50,10 +56,9 @@ class GuardedApp:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, query = (scope[name].decode("latin-1") for name in ("raw_path", "query_string"))
-        head = Head(scope["method"], path, query, list(scope["headers"]))
-        headers = head.headers
+        head = Head.of(scope["method"], path, query, list(scope["headers"]))
         try:
-            check = self._guard.admit(head, headers)
+            check = self._guard.admit(head)
             if check is not None:
                 limit = None if check.is_signature_checked else MAX_UNCHECKED
                 body = await _read(receive, limit)
@@ -62,7 +67,7 @@ class GuardedApp:
                 check.check(body)
                 receive = _replay(body, receive)
         except RequestRefused as refused:
-            kind, content = error_response(refused, headers)
+            kind, content = error_response(refused, head)
             answer = [
                 (b"content-type", kind.encode()),
                 (b"content-length", str(len(content)).encode()),

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from zlib import crc32
 
 from botocore.awsrequest import AWSResponse
 
@@ -17,7 +18,7 @@ from histories.torn_transactions import TornTransactions
 from job_runners.fake_dynamodb.boundary import response
 from job_runners.fake_dynamodb.checks import Call
 from job_runners.fake_dynamodb.database import Consistency
-from job_runners.fake_dynamodb.tables import Overlay, Table
+from job_runners.fake_dynamodb.tables import Key, Overlay, Table
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.fault_injector import Answer, FaultInjector, Result, refusal_of
 from moto_items import plain
@@ -40,8 +41,12 @@ class HostileInjector(FaultInjector):
         self._quotas: dict[tuple[object, int], int] = {}
 
     def _view(self, table: Table, consistency: Consistency) -> Overlay:
-        stale = Fault.STALE_READS in self._world.faults
-        recent = super()._view(table, consistency) if stale else {}
+        recent: Overlay = {}
+        if Fault.STALE_READS in self._world.faults and consistency is not Consistency.CONSISTENT:
+            kind = self._world.pick("how stale a read is", 8)
+            if kind >= 4:
+                recent = self._recent.overlay(table, lambda age, key: _sees(kind, age, key))
+            self._world.figures["stale reads"] += bool(recent)
         return {**recent, **self._torn.seen(table)}
 
     def _retries(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
@@ -198,6 +203,20 @@ class HostileInjector(FaultInjector):
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation
         self._world.on_write(invocation, row)
+
+
+def _sees(kind: int, age: int, key: Key) -> bool:
+    """Return whether a stale read sees a write.
+
+    Kind 4 misses the last write, kind 5 all recent ones, and kinds 6 and 7 those of half the items.
+    `age` counts newer writes: it is 0 for the last one.
+    """
+    match kind:
+        case 4:
+            return age > 0
+        case 5:
+            return False
+    return crc32(repr(key).encode()) % 2 == kind % 2
 
 
 def _conflict(operation: str, call: Call) -> Answer:

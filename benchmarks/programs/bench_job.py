@@ -1,4 +1,4 @@
-"""A job with a payload model. Measuring stops at its first line, which ends the process."""
+"""The measured jobs and the measured task."""
 
 import os
 
@@ -17,3 +17,12 @@ class Greeting(BaseModel):
 def typed(job: RunningJob, payload: Greeting) -> None:
     """End the process, with exit code 0 only if the job got the dispatched payload."""
     os._exit(0 if (job.id, payload.times) == ("0" * 32, 3) else 1)
+
+
+def note(job: RunningJob, payload: Greeting) -> dict[str, str]:  # noqa: ARG001
+    """Return the name."""
+    return {"name": payload.name}
+
+
+def take(payload: Greeting) -> None:
+    """Do nothing."""
