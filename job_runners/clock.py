@@ -14,6 +14,14 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def expiry(lifetime: int) -> int:
+    """Return when an item that is written now expires, in seconds since 1970, as TTL requires.
+
+    `lifetime` is in milliseconds.
+    """
+    return (now() + lifetime) // SECOND
+
+
 def sleep(seconds: float) -> None:
     """Wait for this many seconds."""
     time.sleep(seconds)

@@ -306,13 +306,6 @@ class ObjectChanged(JobRunnersError):
         super().__init__(f"The object {key!r} was replaced while it was being read.")
 
 
-class UploadGone(JobRunnersError):
-    """A multipart upload was already completed or aborted."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"The upload of {key!r} is no longer open.")
-
-
 class Interrupted(JobRunnersError):
     """An attempt ended before it could report: its worker was killed or ran out of memory.
 

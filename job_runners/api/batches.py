@@ -22,7 +22,7 @@ from job_runners.shipped.jobs.batch import MAX_LINE, lines
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
-from job_runners.store.job_request import id_under_key
+from job_runners.store.job_request import id_for_idempotency_key
 from job_runners.work.batch_ended import SAMPLE
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
@@ -104,7 +104,7 @@ def dispatch(event: Event, caller: Caller) -> Accepted:
     """
     data, key = _read(event, caller)
     request_hash = _hash(data)
-    earlier = queries.read(id_under_key(data.organization_id, key))
+    earlier = queries.read(id_for_idempotency_key(data.organization_id, key))
     if earlier is not None:  # its members may be in a file that is gone by now
         if earlier.request_hash != request_hash:
             raise IdempotencyConflict(key, earlier.id)

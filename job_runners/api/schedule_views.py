@@ -22,7 +22,7 @@ from job_runners.api.visibility import AUTHOR, visible_author
 from job_runners.engine.schedules.schedules import is_declared
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule
 from job_runners.work import occurrences
 from job_runners.work.errors import InvalidOccurrences
 from job_runners.work.occurrences import When

@@ -102,7 +102,7 @@ def accepted_headers(accepted: Accepted, path: str) -> dict[str, str]:
 def is_repeated(accepted: Accepted) -> bool:
     """Return whether an earlier identical request was answered with this job."""
     if accepted.duplicate is not None:
-        return accepted.duplicate.before
+        return accepted.duplicate.is_repeated
     return accepted.row.request_id != context.request_id.get()
 
 

@@ -35,9 +35,17 @@ def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stre
     clients.client("s3").put_object(Bucket=name(), Key=key, Body=data, ContentType=content_type)
 
 
-def get_bytes(key: str) -> bytes:
-    """Return the content of an object. Raises MissingObject."""
-    return _get(key)
+def get_bytes(key: str, **options: str) -> bytes:
+    """Return the content of an object. Raises MissingObject.
+
+    `options` are those of S3's GetObject.
+    """
+    try:
+        response = clients.client("s3").get_object(Bucket=name(), Key=key, **options)
+    except ClientError as error:
+        raise _translate(error, key) from error
+    data: bytes = response["Body"].read()
+    return data
 
 
 def version(key: str) -> Version:
@@ -55,7 +63,7 @@ def get_range(key: str, start: int, end: int, etag: str) -> bytes:
     The range must have at least one byte. Raises ObjectChanged if the object no longer has this
     ETag, and MissingObject if it is gone.
     """
-    return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+    return get_bytes(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 
 
 def delete(key: str) -> None:
@@ -72,15 +80,6 @@ def delete_all(folder: str) -> None:
             clients.client("s3").delete_objects(
                 Bucket=name(), Delete={"Objects": keys, "Quiet": True}
             )
-
-
-def _get(key: str, **options: str) -> bytes:
-    try:
-        response = clients.client("s3").get_object(Bucket=name(), Key=key, **options)
-    except ClientError as error:
-        raise _translate(error, key) from error
-    data: bytes = response["Body"].read()
-    return data
 
 
 def _translate(error: ClientError, key: str) -> Exception:

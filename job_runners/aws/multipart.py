@@ -2,75 +2,46 @@
 
 from base64 import b64encode
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from zlib import crc32
 
-from botocore.exceptions import ClientError
-
 from job_runners.aws import bucket, clients
-from job_runners.errors import UploadGone
+from job_runners.aws.errors import AWS_ERRORS
 
 # S3 refuses parts under 5 MiB, except the last one, and more than 10,000 parts.
 PART_SIZE = 8 * 1024 * 1024
 
 
-class Upload:
-    """An upload in parts. The object exists only after `complete`.
+class _Upload:
+    """An upload in parts. The object exists only after `complete`."""
 
-    Another invocation can continue the upload with `id` and `parts`, which can be stored as JSON.
-    Each of the `parts` is a text with the part's ETag and checksum, separated by a space. So if
-    another invocation has overwritten a part, `complete` fails instead of putting the wrong part
-    into the object.
-    """
-
-    def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
-        self.key = key
-        self.id = upload_id
-        self.parts = list(parts)
-
-    @classmethod
-    def start(cls, key: str, content_type: str) -> "Upload":
-        """Start the upload of a new object, and return the upload."""
+    def __init__(self, key: str, content_type: str) -> None:
+        self._s3 = clients.client("s3")
+        self._upload = {"Bucket": bucket.name(), "Key": key}
+        self._parts: list[dict[str, Any]] = []
         # S3 refuses parts with checksums unless the upload names the algorithm from the start.
-        response = clients.client("s3").create_multipart_upload(
-            Bucket=bucket.name(), Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"
+        response = self._s3.create_multipart_upload(
+            **self._upload, ContentType=content_type, ChecksumAlgorithm="CRC32"
         )
-        return cls(key, response["UploadId"], [])
+        self._upload["UploadId"] = response["UploadId"]
 
     def add(self, data: bytes) -> None:
-        """Write the next part, which must have at least PART_SIZE bytes unless it is the last.
-
-        Raises UploadGone.
-        """
+        """Write the next part, which must have at least PART_SIZE bytes unless it is the last."""
         checksum = b64encode(crc32(data).to_bytes(4)).decode()
-        number = len(self.parts) + 1
-        response = self._call("upload_part", PartNumber=number, Body=data, ChecksumCRC32=checksum)
-        etag = response["ETag"].strip('"')
-        self.parts.append(f"{etag} {checksum}")
+        part = {"PartNumber": len(self._parts) + 1, "ChecksumCRC32": checksum}
+        response = self._s3.upload_part(**self._upload, **part, Body=data)
+        self._parts.append({**part, "ETag": response["ETag"]})
 
     def complete(self) -> None:
-        """Make the object from the parts so far. There must be at least one. Raises UploadGone."""
-        parts = []
-        for number, part in enumerate(self.parts, start=1):
-            etag, checksum = part.split(" ")
-            parts.append({"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum})
-        self._call("complete_multipart_upload", MultipartUpload={"Parts": parts})
+        """Make the object from the parts so far. There must be at least one."""
+        parts = {"Parts": self._parts}
+        self._s3.complete_multipart_upload(**self._upload, MultipartUpload=parts)
 
     def abort(self) -> None:
-        """Abandon the upload and delete its parts, if they still exist."""
-        try:
-            self._call("abort_multipart_upload")
-        except UploadGone:
-            return
-
-    def _call(self, operation: str, **parameters: Any) -> Any:
-        call = getattr(clients.client("s3"), operation)
-        try:
-            return call(Bucket=bucket.name(), Key=self.key, UploadId=self.id, **parameters)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchUpload":
-                raise UploadGone(self.key) from error
-            raise
+        """Delete the parts. If that fails, the bucket's lifecycle deletes them."""
+        with suppress(*AWS_ERRORS):
+            self._s3.abort_multipart_upload(**self._upload)
 
 
 def write(key: str, pieces: Iterable[bytes], content_type: str) -> None:
@@ -84,7 +55,7 @@ def write(key: str, pieces: Iterable[bytes], content_type: str) -> None:
         for piece in pieces:
             data += piece
             if len(data) >= PART_SIZE:
-                upload = upload or Upload.start(key, content_type)
+                upload = upload or _Upload(key, content_type)
                 upload.add(data)
                 data = b""
         if upload is None:

@@ -94,9 +94,9 @@ class InProcess:
 
     def id_under(self, key: str, organization_id: str | None) -> str:
         """Return the id that the job with an idempotency key will have."""
-        from job_runners.store.job_request import id_under_key
+        from job_runners.store.job_request import id_for_idempotency_key
 
-        return id_under_key(organization_id or "default", key)
+        return id_for_idempotency_key(organization_id or "default", key)
 
 
 # Django creates a backend for each thread. They share one client with its connections.

@@ -112,7 +112,6 @@ class QueueNotFound(JobRunnersError):
         super().__init__(
             f"No queue is named {name!r}. List the queues with `job-runners queues` or GET /queues."
         )
-        self.name = name
 
 
 class ErrorGroupNotFound(JobRunnersError):
@@ -165,7 +164,6 @@ class ScheduleNotFound(JobRunnersError):
             message = f"Schedule {name!r} is declared in code but not stored yet. "
             advice = "The timer stores it within a minute of a deploy."
         super().__init__(message + advice)
-        self.name = name
 
 
 class ScheduleDeclared(JobRunnersError):
@@ -182,7 +180,6 @@ class ScheduleDeclared(JobRunnersError):
                 "It is removed 15 minutes after that version is gone. Until then you can pause it."
             )
         super().__init__(message)
-        self.name = name
 
 
 class TooManySchedules(JobRunnersError):
@@ -202,4 +199,3 @@ class ScheduleBusy(JobRunnersError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Other requests are changing schedule {name!r}. Try again.")
-        self.name = name

@@ -53,7 +53,7 @@ def new(job: JobRequest, name: str, text: str, choices: Sequence[str], until: in
         choices=list(choices),
         until=until,
         # No job can wait for an answer for as long as this.
-        expires_at=(clock.now() + steps.LIFETIME) // clock.SECOND,
+        expires_at=clock.expiry(steps.LIFETIME),
     )
 
 
@@ -64,13 +64,8 @@ def _token(_job: JobRequest, _name: str) -> str:
 
 def find(token: str) -> AnswerLink | None:
     """Return the link with this token, or None."""
-    if not _TOKEN.fullmatch(token):
-        return None
-    try:
-        link = AnswerLink.get(_partition(token), "link", consistent_read=True)
-    except AnswerLink.DoesNotExist:
-        return None
-    return link if link.expires_at * clock.SECOND > clock.now() else None
+    link = AnswerLink.find(_partition(token), "link") if _TOKEN.fullmatch(token) else None
+    return link if link and link.expires_at * clock.SECOND > clock.now() else None
 
 
 def of_job(job: JobRequest, name: str) -> AnswerLink | None:

@@ -47,9 +47,8 @@ class FoundAnswer(NamedTuple):
 
 def find(job_id: str) -> FoundAnswer | None:
     """Return the answer to the request whose job would have this id, if there is one."""
-    try:
-        answer = Answer.get(_record_id(job_id), "job", consistent_read=True)
-    except Answer.DoesNotExist:
+    answer = Answer.find(_record_id(job_id), "job")
+    if answer is None:
         return None
     row = read(job_id_of(answer.job))
     if row is not None and row.created_key != answer.job:
@@ -76,7 +75,9 @@ def answer_writes(
         job=row.created_key,
         outcome=outcome,
         request_hash=request_hash,
-        expires_at=(clock.now() + _lifetime()) // clock.SECOND,
+        # There may be a hundred new answers in a second, so keep them only as long as the row of
+        # the job may exist.
+        expires_at=clock.expiry((_MAX_JOB_LIFE + settings().retention_days) * clock.DAY),
     )
     has_no_job = JobRequest.id.does_not_exist()
     has_no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
@@ -91,14 +92,6 @@ def _has_no_answer_but(stale: Answer | None) -> Condition:
     if stale is not None:
         condition |= Answer.job == stale.job
     return condition
-
-
-def _lifetime() -> int:
-    """Return how long to keep an answer, in milliseconds: as long as its job's row may exist.
-
-    There may be a hundred new answers in a second, so they aren't kept longer.
-    """
-    return (_MAX_JOB_LIFE + settings().retention_days) * clock.DAY
 
 
 def _record_id(job_id: str) -> str:

@@ -33,14 +33,13 @@ def cancel(job: JobRequest, *, by: str | None = None) -> Change:
 
     Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
     """
-    end = JobEnd.now(Status.CANCELED, job.error)
+    end = JobEnd(Status.CANCELED, job.error)
     return holdings.write_and_free(
         "cancel",
         job,
         [
             *conditional_write.finish_actions(end),
-            *_set_if_missing(JobRequest.canceled_by, by),
-            conditional_write.cancel_asked_action(),
+            *conditional_write.cancel_actions(by),
             JobRequest.cancel_members.remove(),
         ],
         _same_organization(job)
@@ -64,8 +63,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
         job,
         [
             JobRequest.cancel_requested.set(True),
-            conditional_write.cancel_asked_action(),
-            *_set_if_missing(JobRequest.canceled_by, by),
+            *conditional_write.cancel_actions(by),
         ],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
         # While the job runs, the condition still holds after this write. So after a refusal, the
@@ -110,8 +108,15 @@ def requeue(
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
-        *_unique_key_actions(unique_key),
     ]
+    if unique_key is not None:
+        actions += [
+            JobRequest.unique_key.set(unique_key),
+            # A later request for the same work may postpone the job, but only so far after this.
+            JobRequest.first_run_at.set(clock.now()),
+            # If such a request replaces the payload, the job must start over.
+            JobRequest.resumes.set(True),
+        ]
     if member_mark is not None:
         actions.append(JobRequest.member_mark.set(member_mark))
     if counted:  # batches have an index key of their own
@@ -123,7 +128,7 @@ def requeue(
         actions.append(JobRequest.concurrency_key.remove())
 
     def write(key_writes: list[RecordWrite]) -> Change:
-        return conditional_write.write_with(
+        return conditional_write.write(
             "requeue",
             job,
             actions,
@@ -180,19 +185,6 @@ def _reset_actions(job: JobRequest, max_attempts: int) -> list[Action]:
     return actions
 
 
-def _unique_key_actions(unique_key: str | None) -> list[Action]:
-    """Return the actions that set a row's unique key, if the work is unique."""
-    if unique_key is None:
-        return []
-    return [
-        JobRequest.unique_key.set(unique_key),
-        # A later request for the same work may postpone the job, but only so far after this time.
-        JobRequest.first_run_at.set(clock.now()),
-        # If such a request replaces the payload, the job must start over.
-        JobRequest.resumes.set(True),
-    ]
-
-
 def delete(job: JobRequest) -> None:
     """Delete a finished job: its row, then its records and objects.
 
@@ -245,13 +237,6 @@ def delete_records(job: JobRequest) -> dict[str, int]:
         deleted["group records"] = groups.delete(job)
         deleted["signals"] = answer_links.delete(job) + signals.delete(job)
     return {**deleted, "steps": steps.delete(job)}
-
-
-def _set_if_missing(attribute: Any, caller: str | None) -> list[Action]:
-    """Return the action that stores a caller in an attribute that has no value yet."""
-    if caller is None:
-        return []
-    return [attribute.set(attribute | caller)]  # pynamodb writes `|` as `if_not_exists`
 
 
 def _same_organization(job: JobRequest) -> Condition:

@@ -31,7 +31,7 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shard, s
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite, write_all
-from job_runners.values import Value
+from job_runners.values import Value, field
 
 # When a row has been queued for this long, the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
@@ -70,23 +70,13 @@ class Change(Value):
 
 
 class JobEnd(Value):
-    """How and when a job ends."""
+    """How and when a job ends: by default now."""
 
     status: Status
-    at: int  # in milliseconds since 1970
     error: dict[str, Any] | None = None  # the error of the last attempt, if it failed
     # The counts by outcome of the members of a group, if the last invocation waited for one.
     group: dict[str, int] | None = None
-
-    @classmethod
-    def now(
-        cls,
-        status: Status,
-        error: dict[str, Any] | None = None,
-        group: dict[str, int] | None = None,
-    ) -> Self:
-        """Return an end at the current time."""
-        return cls(status, clock.now(), error, group)
+    at: int = field(default_factory=lambda: clock.now())  # in milliseconds since 1970
 
 
 AlreadyApplied = Status | Callable[[JobRequest], bool] | None
@@ -106,57 +96,32 @@ def write(
     condition: Condition,
     *,
     already_applied: AlreadyApplied,
+    more_writes: Sequence[RecordWrite] = (),
     needs_message: bool = False,
 ) -> Change:
     """Change a row if the condition holds. `job` is the row as it was read, and isn't changed.
 
-    `transition` is the name of the transition, for error messages. Raises PreconditionFailed if
-    DynamoDB refuses the write, unless `already_applied` shows that the row contains it.
+    `transition` is the name of the transition, for error messages. `more_writes` are writes of
+    other records in the same transaction, which costs an additional read, because a transaction's
+    response doesn't contain the row. Raises PreconditionFailed if DynamoDB refuses the write of the
+    row, unless `already_applied` shows that the row contains it. Raises RaceLost if only conditions
+    of other records failed.
     """
-    after = JobRequest(id=job.id)
+    updated = JobRequest(id=job.id)
+    after: JobRequest | None = updated
     try:
-        # pynamodb fills the fields of `after` from the response.
-        retry_on_conflict(lambda: after.update(actions, condition))
-    except UpdateError as error:
+        if more_writes:
+            row_write = RecordWrite(job, "change", actions, condition)
+            write_all([row_write, *more_writes], first_is_row=True)
+            after = read(job.id)
+        else:
+            # pynamodb fills the fields of the row from the response.
+            retry_on_conflict(lambda: updated.update(actions, condition))
+    except (UpdateError, TransactWriteError) as error:
         after = _row_if_applied(transition, job, error, already_applied)
-    return Change(job, after, needs_message=needs_message)
-
-
-def write_with(
-    transition: str,
-    job: JobRequest,
-    actions: list[Action],
-    condition: Condition,
-    *,
-    already_applied: AlreadyApplied,
-    more_writes: Sequence[RecordWrite],
-    needs_message: bool = False,
-) -> Change:
-    """Change a row in one transaction with `more_writes`, which are writes of other records.
-
-    If `more_writes` is empty, this is the same as `write`. A transaction costs an additional read,
-    because its response doesn't contain the row. Raises PreconditionFailed if the row's condition
-    failed, and RaceLost if only conditions of other records failed.
-    """
-    if not more_writes:
-        return write(
-            transition,
-            job,
-            actions,
-            condition,
-            already_applied=already_applied,
-            needs_message=needs_message,
-        )
-
-    try:
-        write_all([RecordWrite(job, "change", actions, condition), *more_writes], first_is_row=True)
-    except TransactWriteError as error:
-        after = _row_if_applied(transition, job, error, already_applied)
-        return Change(job, after, needs_message=needs_message)
-    row = read(job.id)
-    if row is None:
+    if after is None:
         raise refusal_error(transition, job.id, None)
-    return Change(job, row, needs_message=needs_message)
+    return Change(job, after, needs_message=needs_message)
 
 
 def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
@@ -296,11 +261,15 @@ def waited_actions(job: JobRequest) -> list[Action]:
     return [] if job.has_waited else [JobRequest.has_waited.set(True)]
 
 
-def cancel_asked_action() -> Action:
-    """Return the action that records when a caller first asked to cancel the job."""
+def cancel_actions(by: str | None) -> list[Action]:
+    """Return the actions that record when and by which caller the job was first canceled."""
     # pynamodb writes `|` as `if_not_exists`.
-    action: Action = JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())
-    return action
+    actions: list[Action] = [
+        JobRequest.cancel_asked_at.set(JobRequest.cancel_asked_at | clock.now())
+    ]
+    if by is not None:
+        actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
+    return actions
 
 
 def restart_actions(job: JobRequest) -> list[Action]:

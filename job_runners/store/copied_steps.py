@@ -127,7 +127,7 @@ def _before_step(rerun_of: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
         for step in steps.query(work_id, None, _MAX_READ + 1)
         if not step.sk.startswith((acts.PREFIX, past.PREFIX))
         and step.sk not in (_MARK, rerun_of["step"])
-        and _is_before(step, claim, began_at)
+        and (step.claim < claim or (step.claim == claim and step.done_at <= began_at))
     ]
     awaited = set()
     for step in earlier_steps:
@@ -141,7 +141,3 @@ def _before_step(rerun_of: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
         if signal.sk in awaited or signal.sent_at <= began_at
     ]
     return earlier_steps, earlier_signals
-
-
-def _is_before(step: Step, claim: int, began_at: int) -> bool:
-    return step.claim < claim or (step.claim == claim and step.done_at <= began_at)

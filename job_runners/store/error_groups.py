@@ -23,7 +23,6 @@ from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_
 # failure updates the group's item, so the last update may be older than the last failed job.
 _EXTRA_LIFETIME = 7 * clock.DAY
 MAX_LISTED = 500  # groups of one organization
-MAX_NOTE_LENGTH = 500  # characters
 _MAX_LENGTH = 200  # characters of an error's class name, and of a function's name
 
 
@@ -93,6 +92,7 @@ def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
     fingerprint, now = fingerprint_of(job), clock.now()
     group = ErrorGroup(partition_of(job.organization_id), fingerprint.key)
     build = build_id() or "unknown"
+    lifetime = settings().retention_days * clock.DAY + _EXTRA_LIFETIME
     actions: list[Action] = [
         # pynamodb writes `|` as `if_not_exists`: a value that is already stored stays.
         ErrorGroup.id.set(ErrorGroup.id | group_id),
@@ -103,7 +103,7 @@ def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
         set_or_remove(ErrorGroup.frame, fingerprint.frame),
         ErrorGroup.last_seen_at.set(now),
         ErrorGroup.sample_job_id.set(job.id),
-        ErrorGroup.expires_at.set((now + _lifetime()) // clock.SECOND),
+        ErrorGroup.expires_at.set(clock.expiry(lifetime)),
         ErrorGroup.failures.add(failures),
     ]
     group.update(actions)
@@ -161,7 +161,3 @@ def change(
         actions.append(set_or_remove(ErrorGroup.resolved_by, by if is_resolved else None))
         actions.append(ErrorGroup.regressed_at.remove())
     return try_write(lambda: group.update(actions, ErrorGroup.id == group.id))
-
-
-def _lifetime() -> int:
-    return settings().retention_days * clock.DAY + _EXTRA_LIFETIME

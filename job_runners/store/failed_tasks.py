@@ -77,7 +77,7 @@ def record(
         error_message=error_message[:_MAX_MESSAGE_LENGTH],
         request_id=request_id,
         payload=None if payload is None else blobs.compact_json(payload),
-        expires_at=(clock.now() + RETENTION) // clock.SECOND,
+        expires_at=clock.expiry(RETENTION),
     )
     return try_write(lambda: task.save(FailedTask.pk.does_not_exist()))
 
@@ -118,7 +118,7 @@ def redrive(task_id: str) -> str | None:
         # pynamodb writes `|` as `if_not_exists`: an id that is already stored stays.
         FailedTask.redriven_as.set(FailedTask.redriven_as | new_task_id()),
         FailedTask.redriven_at.set(clock.now()),
-        FailedTask.expires_at.set((clock.now() + RETENTION) // clock.SECOND),
+        FailedTask.expires_at.set(clock.expiry(RETENTION)),
     ]
     task = FailedTask(sk=task_id)
     try_write(lambda: task.update(actions, _has_not_begun()))

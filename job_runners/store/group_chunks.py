@@ -69,17 +69,18 @@ def record_dispatched(group_id: str, chunk: int, size: int, total: int | None) -
 
 def read_keys(group_id: str, chunk: int) -> list[str]:
     """Return the keys of a chunk in order. Raises GroupItem.DoesNotExist if it isn't stored."""
-    packed = _get(group_id, chunk).member_keys
-    keys: list[str] = json.loads(zlib.decompress(packed or b""))
+    return _keys_in(_get(group_id, chunk))
+
+
+def find_keys(group_id: str, chunk: int) -> list[str]:
+    """Return the keys of a chunk in order. There are none if the chunk isn't stored."""
+    item = GroupItem.find(_partition(group_id), _sort_key(_CHUNK, chunk))
+    return [] if item is None else _keys_in(item)
+
+
+def _keys_in(item: GroupItem) -> list[str]:
+    keys: list[str] = json.loads(zlib.decompress(item.member_keys or b""))
     return keys
-
-
-def find_keys(group_id: str, chunk: int) -> list[str] | None:
-    """Return the keys of a chunk in order, or None if it isn't stored."""
-    try:
-        return read_keys(group_id, chunk)
-    except GroupItem.DoesNotExist:
-        return None
 
 
 def _get(group_id: str, chunk: int) -> GroupItem:

@@ -74,9 +74,9 @@ def count_dispatched(
     for partition in group.partitions:
         # Count the markers before the failures. When a member fails, its failure is put before its
         # marker is deleted. So if it fails during these reads, at least one of them finds it.
-        counts[OPEN] += call(lambda: groups.count_open(partition))  # noqa: B023
-        counts[EXISTING] += call(lambda: groups.count_existing(partition))  # noqa: B023
-        failures += call(lambda: list(groups.failure_items(partition)))  # noqa: B023
+        counts[OPEN] += call(lambda: groups.count(partition, groups.MARKER))  # noqa: B023
+        counts[EXISTING] += call(lambda: groups.count(partition, groups.EXISTING_JOB))  # noqa: B023
+        failures += call(lambda: list(groups.items_of_kind(partition, groups.FAILURE)))  # noqa: B023
     failed_once = _count_failed_once(
         failures, _MAX_ROWS_READ if max_rows is None else max_rows, call
     )

@@ -31,7 +31,7 @@ def is_limit_reached(group: Group, limit: int) -> bool:
     If it is, this records that the group is stopped. Otherwise, it corrects the estimate.
     """
     for _ in range(_MAX_COUNTS):
-        item = _read(group)
+        item = GroupItem.find(_partition(group), _SORT_KEY)
         if item is not None and item.stopped:
             return True
         count = groups.count_failed(group, limit)
@@ -57,15 +57,6 @@ def _update(group: Group, action: Action, condition: Condition | None = None) ->
     actions: list[Action] = [action, GroupItem.expires_at.set(expiry())]
     retry_on_conflict(lambda: item.update(actions, condition))
     return item
-
-
-def _read(group: Group) -> GroupItem | None:
-    # This read isn't consistent. If it misses a recent write, the correction of the estimate is
-    # refused, and the failures are counted once more.
-    try:
-        return GroupItem.get(_partition(group), _SORT_KEY)
-    except GroupItem.DoesNotExist:
-        return None
 
 
 def _partition(group: Group) -> str:

@@ -71,7 +71,7 @@ class Reader:
         if self._done.total is not None:
             return self._done.total
         chunk = len(self._done.sizes)
-        keys = group_chunks.find_keys(self._group.id, chunk) or []
+        keys = group_chunks.find_keys(self._group.id, chunk)
         members = self._read(list(enumerate(keys, chunk * group_chunks.SIZE)))
         return self.dispatched + sum(member.is_dispatched for member in members)
 
@@ -114,10 +114,11 @@ class Reader:
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
-        list_ids = groups.existing_ids if outcome == EXISTING else groups.failed_ids
+        kind = groups.EXISTING_JOB if outcome == EXISTING else groups.FAILURE
         ids: set[str] = set()
         for partition in self._group.partitions:
-            ids.update(list_ids(partition, MAX_CANDIDATES + 1 - len(ids)))
+            items = groups.items_of_kind(partition, kind, MAX_CANDIDATES + 1 - len(ids))
+            ids.update(item.member_id for item in items)
             if len(ids) > MAX_CANDIDATES:
                 return None
         return ids

@@ -23,12 +23,14 @@ from pynamodb.attributes import (
     JSONAttribute,
     UnicodeAttribute,
 )
+from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.aws.errors import retry_on_conflict, try_write
-from job_runners.store import steps
+from job_runners.store import conditional_write, steps
+from job_runners.store.current_wait import GROUP, Wait
 from job_runners.store.job_fields import GROUP_PREFIX
-from job_runners.store.job_request import JobRequest, Status, derived_id
+from job_runners.store.job_request import JobRequest, Lane, Status, derived_id
 from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
@@ -38,11 +40,11 @@ _SHARDS = 8  # the number of shards of a large group, which lets 1,000 members e
 MAX_LISTED = 100  # groups of one job
 _MAX_MEMBERS = 100_000
 # The kinds of items, with which their sort keys begin. The id of the member comes after them.
-_OPEN = "open#"  # a marker
-_FAILED = "failed#"  # the member failed, was refused, or was canceled
-_EXISTING = "existing#"  # another job does the work of this unique member
+MARKER = "open#"  # a marker
+FAILURE = "failed#"  # the member failed, was refused, or was canceled
+EXISTING_JOB = "existing#"  # another job does the work of this unique member
 _DELETED = "deleted#"  # the member's row was deleted after its end
-_KINDS_WITHOUT_ROW = (_DELETED, _FAILED, _EXISTING)  # the member may have no row
+_KINDS_WITHOUT_ROW = (EXISTING_JOB, FAILURE, _DELETED)  # the member may have no row
 _RETRIED = "retried-"  # the prefix of the marks of members that were retried manually
 
 
@@ -131,7 +133,7 @@ def awaited_group(parent: JobRequest) -> Group:
     return Group(group_id, int((parent.current_wait or {})["shards"]))
 
 
-def id_of(member: JobRequest) -> str:
+def group_id_of(member: JobRequest) -> str:
     """Return the id of a member's group."""
     return str(member.member_of).rpartition("#")[0]
 
@@ -146,7 +148,7 @@ def put_marker(member_of: str, member_id: str) -> str:
     one.
     """
     mark = _new_mark()
-    retry_on_conflict(lambda: _item(member_of, f"{_OPEN}{member_id}", mark=mark).save())
+    retry_on_conflict(lambda: _item(member_of, f"{MARKER}{member_id}", mark=mark).save())
     return mark
 
 
@@ -158,13 +160,17 @@ def renew_marker(member: JobRequest) -> str:
     mark. Both retries then use the same marker, and either of them may queue the member.
     """
     mark = f"{_RETRIED}{_new_mark()}"
-    marker = _item(str(member.member_of), f"{_OPEN}{member.id}", mark=mark)
+    marker = _item(str(member.member_of), f"{MARKER}{member.id}", mark=mark)
     # The stored marker belongs to another retry, unless it is the marker of the member's last run,
     # which the row names. That run may have been a retry too.
     is_of_retry = GroupItem.mark.startswith(_RETRIED)
     is_of_another_retry = is_of_retry & (GroupItem.mark != member.member_mark)
     can_be_put = GroupItem.pk.does_not_exist() | ~is_of_another_retry
-    if try_write(lambda: retry_on_conflict(lambda: marker.save(can_be_put))):
+
+    def save() -> None:
+        retry_on_conflict(lambda: marker.save(can_be_put))
+
+    if try_write(save):
         return mark
     # Return the mark of the other retry. If only the response to the write was lost, it is ours.
     current_marker = find_marker(member)
@@ -173,22 +179,22 @@ def renew_marker(member: JobRequest) -> str:
 
 def find_marker(member: JobRequest) -> GroupItem | None:
     """Return the marker of a member, or None if it has none."""
-    return _find(_partition(str(member.member_of)), f"{_OPEN}{member.id}")
+    return GroupItem.find(_partition(str(member.member_of)), f"{MARKER}{member.id}")
 
 
 def drop_marker(member_of: str, member_id: str, mark: str | None) -> None:
     """Delete the marker of a member that has ended, if it has this mark."""
-    marker = _item(member_of, f"{_OPEN}{member_id}")
+    marker = _item(member_of, f"{MARKER}{member_id}")
     try_write(lambda: retry_on_conflict(lambda: marker.delete(GroupItem.mark == mark)))
 
 
 def marker_check(member_of: str, member_id: str, mark: str) -> RecordWrite:
     """Return the check that the marker of a member has this mark."""
-    marker = _item(member_of, f"{_OPEN}{member_id}")
+    marker = _item(member_of, f"{MARKER}{member_id}")
     return RecordWrite(marker, "check", condition=GroupItem.mark == mark)
 
 
-def write_that_deletes(marker: GroupItem) -> RecordWrite:
+def write_to_delete_marker(marker: GroupItem) -> RecordWrite:
     """Return the write that deletes a leftover marker, unless it was replaced since."""
     return RecordWrite(marker, "delete", condition=GroupItem.mark == marker.mark)
 
@@ -205,8 +211,8 @@ def is_finished(group: Group) -> bool:
 
 def first_markers(partition: str, limit: int, after: str = "") -> list[GroupItem]:
     """Return up to `limit` markers of a shard, ordered by member id, from after the id `after`."""
-    start = {"pk": {"S": partition}, "sk": {"S": f"{_OPEN}{after}"}} if after else None
-    return list(_query(partition, _OPEN, limit=limit, start=start))
+    start = {"pk": {"S": partition}, "sk": {"S": f"{MARKER}{after}"}} if after else None
+    return list(items_of_kind(partition, MARKER, limit=limit, start=start))
 
 
 # --- failures, and members without a row ----------------------------------------------------------
@@ -214,17 +220,17 @@ def first_markers(partition: str, limit: int, after: str = "") -> list[GroupItem
 
 def note_failed(member_of: str, member_id: str, error: dict[str, Any] | None = None) -> None:
     """Record that a member failed, or was refused with this error."""
-    _item(member_of, f"{_FAILED}{member_id}", error=error).save()
+    _item(member_of, f"{FAILURE}{member_id}", error=error).save()
 
 
 def note_canceled(member_of: str, member_id: str) -> None:
     """Record that a member was canceled. Apart from its outcome, it counts as failed."""
-    _item(member_of, f"{_FAILED}{member_id}", canceled=True).save()
+    _item(member_of, f"{FAILURE}{member_id}", canceled=True).save()
 
 
 def note_existing(member_of: str, member_id: str, job_id: str) -> None:
     """Record which existing job does the work of a unique member."""
-    _item(member_of, f"{_EXISTING}{member_id}", job_id=job_id).save()
+    _item(member_of, f"{EXISTING_JOB}{member_id}", job_id=job_id).save()
 
 
 def note_deleted(member_of: str, member_id: str) -> None:
@@ -236,37 +242,33 @@ def note_deleted(member_of: str, member_id: str) -> None:
     _item(member_of, f"{_DELETED}{member_id}").save()
 
 
-def failed_ids(partition: str, limit: int | None = None) -> Iterator[str]:
-    """Yield the ids of up to `limit` members of a shard that have failed.
+def items_of_kind(
+    partition: str, kind: str, limit: int | None = None, start: dict[str, Any] | None = None
+) -> Iterator[GroupItem]:
+    """Yield up to `limit` items of a kind in a shard. Each is about one member.
 
-    A member stays among them even if a manual retry succeeds.
+    A member stays among the FAILURE ones even if a manual retry succeeds.
     """
-    return (item.member_id for item in _query(partition, _FAILED, limit))
+    return iter(
+        GroupItem.query(
+            partition,
+            GroupItem.sk.startswith(kind),
+            limit=limit,
+            last_evaluated_key=start,
+            consistent_read=True,
+        )
+    )
 
 
-def failure_items(partition: str) -> Iterator[GroupItem]:
-    """Yield the items of the members that `failed_ids` yields."""
-    return _query(partition, _FAILED)
-
-
-def existing_ids(partition: str, limit: int | None = None) -> Iterator[str]:
-    """Yield the ids of up to `limit` members of a shard whose work existing jobs do."""
-    return (item.member_id for item in _query(partition, _EXISTING, limit))
-
-
-def count_open(partition: str) -> int:
-    """Count the markers of a shard."""
-    return _count(partition, _OPEN)
-
-
-def count_existing(partition: str) -> int:
-    """Count the unique members of a shard whose work existing jobs do."""
-    return _count(partition, _EXISTING)
+def count(partition: str, kind: str) -> int:
+    """Count the items of a kind in a shard."""
+    is_of_kind = GroupItem.sk.startswith(kind)
+    return GroupItem.count_up_to(_MAX_MEMBERS, partition, is_of_kind, consistent=True)
 
 
 def count_failed(group: Group, limit: int) -> int:
     """Count the members that have failed, up to `limit`."""
-    is_failure = GroupItem.sk.startswith(_FAILED)
+    is_failure = GroupItem.sk.startswith(FAILURE)
     count = 0
     for partition in group.partitions:
         count += GroupItem.count_up_to(limit - count, partition, is_failure, consistent=True)
@@ -278,33 +280,28 @@ def is_retried(member: JobRequest) -> bool:
     return (member.member_mark or "").startswith(_RETRIED)
 
 
-def reason_without_row(group: Group, member_id: str) -> GroupItem | None:
-    """Return the item that tells why a member has no row.
-
-    Either another job does the member's work, or the member was refused with an error.
-    """
-    partition = _partition(group.member_of(member_id))
-    for kind in (_EXISTING, _FAILED):
-        item = _find(partition, f"{kind}{member_id}")
-        if item is not None:
-            return item
-    return None
-
-
-def reasons_without_rows(members: Mapping[str, str]) -> dict[str, GroupItem]:
+def reasons_without_rows(shards: Mapping[str, str]) -> dict[str, GroupItem]:
     """Return the items that tell why members have no row, by the members' ids.
 
-    `members` maps each member's id to its `member_of`. Unlike with `reason_without_row`, a row may
-    also have been deleted.
+    `shards` maps each member's id to its `member_of`. Another job does the member's work, or the
+    member was refused with an error, or its row was deleted after its end. If a member has several
+    items, the first of these reasons takes precedence.
     """
     keys = [
         (_partition(member_of), f"{kind}{member_id}")
-        for member_id, member_of in members.items()
+        for member_id, member_of in shards.items()
         for kind in _KINDS_WITHOUT_ROW
     ]
-    items = GroupItem.batch_get(keys, consistent_read=True)
-    items_by_kind = sorted(items, key=lambda item: _KINDS_WITHOUT_ROW.index(item.kind))
-    return {item.member_id: item for item in items_by_kind}  # the last kind takes precedence
+    reasons: dict[str, GroupItem] = {}
+    for item in GroupItem.batch_get(keys, consistent_read=True):
+        earlier = reasons.get(item.member_id)
+        if earlier is None or _precedence(item) < _precedence(earlier):
+            reasons[item.member_id] = item
+    return reasons
+
+
+def _precedence(item: GroupItem) -> int:
+    return _KINDS_WITHOUT_ROW.index(item.kind)
 
 
 # --- all items of a job ---------------------------------------------------------------------------
@@ -340,6 +337,29 @@ def delete(parent: JobRequest) -> int:
     return GroupItem.delete_partitions(partitions)
 
 
+def wait_actions(job: JobRequest, wait: Wait, group: Group, stop_after: int | None) -> list[Action]:
+    """Return the actions that make a row wait for a group.
+
+    Once `stop_after` members have failed, those that haven't started are canceled.
+    """
+    now = clock.now()
+    due_at = now + conditional_write.GRACE
+    group_fields = {"shards": group.shards, "stop_after": stop_after}
+    return [
+        *conditional_write.hold_actions(job, group.held_by, now, due_at, lane=Lane.WAITS),
+        JobRequest.current_wait.set(wait.stored_form() | group_fields),
+    ]
+
+
+def member_wait_actions(job: JobRequest) -> list[Action]:
+    """Return the actions that make a canceled job wait until the members of its group end."""
+    name, group = last_group(job)
+    now = clock.now()
+    # By the end of this wait, even the markers of the members have expired.
+    wait = Wait(GROUP, name, now, now + steps.LIFETIME)
+    return wait_actions(job, wait, group, stop_after=None)
+
+
 def _name_and_group(step: steps.Step) -> tuple[str, Group]:
     return step.sk.removeprefix(STEP), Group(step.result["id"], step.result["shards"])
 
@@ -354,7 +374,7 @@ def _item(member_of: str, sk: str, **fields: Any) -> GroupItem:
 
 def expiry() -> int:
     """Return when an item of a group that is put now expires, in seconds since 1970."""
-    return (clock.now() + steps.LIFETIME) // clock.SECOND
+    return clock.expiry(steps.LIFETIME)
 
 
 def _partition(name: str) -> str:
@@ -362,32 +382,5 @@ def _partition(name: str) -> str:
 
 
 def _has_marker(partition: str) -> bool:
-    first_marker = next(_query(partition, _OPEN, limit=1), None)
+    first_marker = next(items_of_kind(partition, MARKER, limit=1), None)
     return first_marker is not None
-
-
-def _query(
-    partition: str, kind: str, limit: int | None = None, start: dict[str, Any] | None = None
-) -> Iterator[GroupItem]:
-    return iter(
-        GroupItem.query(
-            partition,
-            GroupItem.sk.startswith(kind),
-            limit=limit,
-            last_evaluated_key=start,
-            consistent_read=True,
-        )
-    )
-
-
-def _count(partition: str, kind: str) -> int:
-    return GroupItem.count_up_to(
-        _MAX_MEMBERS, partition, GroupItem.sk.startswith(kind), consistent=True
-    )
-
-
-def _find(partition: str, sk: str) -> GroupItem | None:
-    try:
-        return GroupItem.get(partition, sk, consistent_read=True)
-    except GroupItem.DoesNotExist:
-        return None

@@ -87,7 +87,9 @@ class Release(Value):
         key = self.key
         tries = self.follower_tries
         if any(contains(refused, write) for write in key):
-            key = _writes_to_pass_key_on(self.job) if tries else []
+            from job_runners.store import uniqueness  # already imported by the job's key
+
+            key = uniqueness.writes_to_pass_key_on(self.job) if tries else []
             tries -= 1
         return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
 
@@ -107,7 +109,7 @@ def write_and_free(
 
     If a write of `release` is refused, for example because another job already has the slot, the
     row still changes, without that write. Raises RaceLost if one of `more_writes` was refused. The
-    other arguments and errors are those of `conditional_write.write_with`.
+    other arguments and errors are those of `conditional_write.write`.
     """
     if release.follow_ups and release.end is not None:
         # Imported here because most jobs have no follow-ups.
@@ -117,7 +119,7 @@ def write_and_free(
         condition &= follow_ups.condition(job)
     for _ in range(_MAX_TRIES):
         try:
-            change = conditional_write.write_with(
+            change = conditional_write.write(
                 transition,
                 job,
                 actions,
@@ -141,14 +143,12 @@ def writes_to_free_slot(job: JobRequest) -> list[RecordWrite]:
         return []
     from job_runners.store import lines  # imported here because most jobs have no slot
 
-    item, actions, condition = lines.slot_release(job)
-    return [RecordWrite(item, "change", actions, condition)]
+    return [lines.write_that_frees_slot(job)]
 
 
 def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:
     """Return the write that deletes a held row's entry in its line or under its pause, if any."""
-    has_no_entry = job.follows is not None or job.awaits_signal or job.awaits_group
-    if job.held_by is None or has_no_entry:
+    if job.held_by is None or job.follows is not None or job.awaits_signal or job.awaits_group:
         return []
     entry: Model
     if job.wait_key is not None:
@@ -175,9 +175,3 @@ def _writes_to_save_follow_ups(job: JobRequest, end: JobEnd) -> list[RecordWrite
     from job_runners.store import follow_ups  # imported here because most jobs have no follow-ups
 
     return follow_ups.writes(job, end)
-
-
-def _writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
-    from job_runners.store import uniqueness  # imported here because most jobs have no key
-
-    return uniqueness.writes_to_pass_key_on(job)

@@ -39,7 +39,7 @@ class DuplicateOutcome(NamedTuple):
     """The outcome of a request for a unique job when another job already had the key."""
 
     outcome: Outcome
-    before: bool = False  # whether an earlier try of the request had the same outcome
+    is_repeated: bool = False  # whether an earlier try of the request had the same outcome
     is_sent: bool = True  # False if a message about the job still has to be sent
 
 
@@ -148,15 +148,6 @@ class JobRequest(
         return not (self.on_end is None and self.on_failure is None and self.announcement is None)
 
     @property
-    def holds_nothing(self) -> bool:
-        """Return whether the end of this running job changes only its row, as for most jobs.
-
-        Such a job has no slot or unique key to free, and no follow-ups to save. A job that waits in
-        a line doesn't run.
-        """
-        return self.slot is None and self.unique_key is None and not self.has_follow_ups
-
-    @property
     def past_ttl(self) -> bool:
         """Return whether DynamoDB's TTL may delete the row. Readers treat such a row as gone."""
         return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()
@@ -240,7 +231,7 @@ def derived_id(kind: str, *parts: str) -> str:
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
-def id_under_key(organization_id: str, idempotency_key: str) -> str:
+def id_for_idempotency_key(organization_id: str, idempotency_key: str) -> str:
     """Return the id of the job that an organization dispatched under an idempotency key."""
     return derived_id("idempotency", organization_id, idempotency_key)
 

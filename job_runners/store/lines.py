@@ -12,20 +12,21 @@ items haven't changed since they were read. If two processes decide at once, Dyn
 the transactions, and that process reads the line again.
 """
 
-from collections.abc import Iterator
 from zlib import crc32
 
-from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.aws.errors import try_write
-from job_runners.store.job_request import JobRequest
+from job_runners.store import conditional_write
+from job_runners.store.job_request import JobRequest, new_id, sort_key
 from job_runners.store.limits import Limits
 from job_runners.store.line_items import (
+    LIFETIME,
     MILLISECOND,
     RATE,
     SLOT,
+    WAITING,
     LineItem,
     new_expiry,
     same_starts,
@@ -33,6 +34,7 @@ from job_runners.store.line_items import (
     start_actions,
 )
 from job_runners.store.rate import Rate
+from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
 # If a slot was taken longer ago than this, but its holder's row doesn't name it, the slot has
@@ -58,11 +60,11 @@ class Grant(Value):
     # `Rate.end_of_next_interval`. GCRA calls this the theoretical arrival time.
     tat: int = 0
     # The same for the start. None for a job that is admitted but doesn't start yet: the worker that
-    # claims the job later counts its start. See `line_rates.count_start`.
+    # claims the job later counts its start. See `lines.count_start`.
     started_tat: int | None = None
 
-    def writes_for(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
-        """Yield the writes that give the capacity to a job.
+    def writes_for(self, job: JobRequest) -> list[RecordWrite]:
+        """Return the writes that give the capacity to a job.
 
         Each is refused if its item has changed since it was read.
         """
@@ -75,15 +77,18 @@ class Grant(Value):
             # A large burst can use up a rate for a long time. Keep the item until then.
             LineItem.expires_at.set(new_expiry(max(self.tat, self.started_tat or 0))),
         ]
+        writes = []
         if self.slot is not None:
-            yield self.slot, [*actions, LineItem.holder.set(job.id)], same_turn(self.slot)
+            taken = [*actions, LineItem.holder.set(job.id)]
+            writes.append(RecordWrite(self.slot, "change", taken, same_turn(self.slot)))
         if self.rate is not None:
             actions.append(LineItem.tat.set(self.tat))
             unchanged = same_turn(self.rate)
             if self.started_tat is not None:
                 actions += start_actions(self.started_tat, now, job.id)
                 unchanged &= same_starts(self.rate)
-            yield self.rate, actions, unchanged
+            writes.append(RecordWrite(self.rate, "change", actions, unchanged))
+        return writes
 
 
 class Line(Value):
@@ -201,25 +206,22 @@ class Line(Value):
         return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
 
     def _admissions_until(self, rate: Rate) -> int:
-        """Return the end of the last interval that an admission took, in microseconds.
-
-        The stored end may come from an earlier, slower rate. So the result is at most `burst`
-        intervals after the last admission.
-        """
-        if self.rate is None:
-            return 0
-        last_admission = (self.rate.since or 0) * MILLISECOND
-        return min(self.rate.tat or 0, last_admission + rate.burst * rate.interval)
+        """Return the end of the last interval that an admission took, in microseconds."""
+        return _used_until(rate, self.rate.tat, self.rate.since) if self.rate else 0
 
     def started_until(self, rate: Rate) -> int:
-        """Return the end of the last interval that a start took, in microseconds.
+        """Return the end of the last interval that a start took, in microseconds."""
+        return _used_until(rate, self.rate.started_tat, self.rate.started_at) if self.rate else 0
 
-        The result is at most `burst` intervals after the last start.
-        """
-        if self.rate is None:
-            return 0
-        last_start = (self.rate.started_at or 0) * MILLISECOND
-        return min(self.rate.started_tat or 0, last_start + rate.burst * rate.interval)
+
+def _used_until(rate: Rate, stored_end: int | None, last_use: int | None) -> int:
+    """Return the end of the last interval of a rate that is taken, in microseconds.
+
+    The stored end may come from an earlier, slower rate. So the result is at most `burst` intervals
+    after the last use, which is in milliseconds.
+    """
+    latest_end = (last_use or 0) * MILLISECOND + rate.burst * rate.interval
+    return min(stored_end or 0, latest_end)
 
 
 def partition_key_of(queue_name: str, concurrency_key: str) -> str:
@@ -271,15 +273,131 @@ def is_past_grace(slot: LineItem) -> bool:
     return clock.now() - (slot.since or 0) > _GRACE
 
 
-def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition]:
+def write_that_frees_slot(job: JobRequest) -> RecordWrite:
     """Return the write that frees the slot that a row names, unless another job has it."""
     # While a row names a slot, its concurrency key doesn't change.
     partition_key = partition_key_of(job.queue_name, str(job.concurrency_key))
     item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")
-    return item, [LineItem.holder.remove()], LineItem.holder == job.id
+    return RecordWrite(item, "change", [LineItem.holder.remove()], LineItem.holder == job.id)
 
 
 def free_slot(slot: LineItem) -> bool:
     """Free a leaked slot. Return False if it was granted again since it was read."""
     unchanged = (LineItem.holder == slot.holder) & same_turn(slot)
     return try_write(lambda: slot.update([LineItem.holder.remove()], unchanged))
+
+
+# --- the rate item --------------------------------------------------------------------------------
+
+
+def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
+    """Count an admitted job's start, at the time `at`, against the rate of its line.
+
+    The caller must not start the job before `at`, which may be later than now. Because starts are
+    reserved in advance, waiting workers don't compete for the moment when the rate opens.
+
+    Return False if another start was counted since the line was read. `token` is the claim's token.
+    If an earlier try of the same claim counted its start and then failed, that start is moved to
+    `at`, because the job starts only then.
+    """
+    item = line.rate or LineItem(line.partition_key, RATE)
+    if item.started_by == token:
+        delay = max(0, at - (item.started_at or at))
+        started_tat = (item.started_tat or 0) + delay * MILLISECOND
+    else:
+        started_tat = rate.end_of_next_interval(line.started_until(rate), at * MILLISECOND)
+    actions = [
+        *start_actions(started_tat, at, token),
+        LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
+    ]
+    return try_write(lambda: item.update(actions, same_starts(item)))
+
+
+def mark_wake_up(line: Line, wake_at: int) -> bool:
+    """Record when a wake-up message will arrive, or when the pass that paces the line will end.
+
+    Return False if another process has recorded that, or has admitted a job under the rate, since
+    the line was read.
+    """
+    rate = line.rate
+    if rate is None:
+        return False
+    unchanged = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
+    return try_write(lambda: rate.update([LineItem.wake_at.set(wake_at)], unchanged))
+
+
+def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
+    """Undo `mark_wake_up`. Return False if a different wake-up is recorded now."""
+    item = LineItem(partition_key, RATE)
+    same_wake_up = LineItem.wake_at == wake_at
+    return try_write(lambda: item.update([LineItem.wake_at.remove()], same_wake_up))
+
+
+# --- entries --------------------------------------------------------------------------------------
+
+
+def next_entry(line: Line) -> LineItem | None:
+    """Return the entry of the next job to admit, or None if no job waits.
+
+    The next group is the one that sorts after the group that was served last, or the first one if
+    that was the last. Within a group, jobs are in the order in which they were held.
+    """
+    if line.first is None:
+        return None
+    # The sort key of an entry is f"{WAITING}{group}#...", and WAITING ends in "#". "$" comes right
+    # after "#", so these keys sort right after all entries of the group, and of the line.
+    after_group = f"{WAITING}{line.last_served}$"
+    after_all = f"{WAITING.removesuffix('#')}$"
+    later = LineItem.query(
+        line.partition_key,
+        LineItem.sk.between(after_group, after_all),
+        consistent_read=True,
+        limit=1,
+    )
+    return next(iter(later), line.first)
+
+
+def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> LineItem:
+    """Return an entry for a job that is about to be held.
+
+    The entries of a group are sorted by `since`, the time at which the job is held.
+    """
+    return _entry(partition_key, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
+
+
+def entry_from_row(job: JobRequest) -> LineItem:
+    """Return a new copy of the entry that a waiting job's row names, to restore the entry."""
+    return _entry(str(job.held_by), str(job.wait_key), job)
+
+
+def _entry(partition_key: str, sk: str, job: JobRequest) -> LineItem:
+    return LineItem(
+        partition_key,
+        sk,
+        expires_at=clock.expiry(LIFETIME),
+        organization_id=job.organization_id,
+        version=new_id(),
+    )
+
+
+def has_entry(job: JobRequest) -> bool:
+    """Return whether the entry that a waiting job's row names exists."""
+    entries = LineItem.query(
+        str(job.held_by), LineItem.sk == job.wait_key, consistent_read=True, limit=1
+    )
+    return next(iter(entries), None) is not None
+
+
+def count_waiting(queue_name: str, concurrency_key: str, limit: int) -> int:
+    """Count the jobs that wait in a line, up to `limit`.
+
+    The read isn't consistent, so the latest changes may be missing. It costs one read unit for each
+    40 to 80 entries.
+    """
+    partition_key = partition_key_of(queue_name, concurrency_key)
+    return LineItem.count_up_to(limit, partition_key, LineItem.sk.startswith(WAITING))
+
+
+def drop_entry(entry: LineItem) -> None:
+    """Delete an entry whose job no longer waits, unless a newer entry has replaced it."""
+    try_write(lambda: entry.delete(LineItem.version == entry.version))

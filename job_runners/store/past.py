@@ -6,6 +6,7 @@ entries move to an item among the job's steps.
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -17,32 +18,27 @@ from job_runners.store.job_request import JobRequest, Status
 
 PREFIX = "invocations "  # the prefix of the names of items with moved entries
 
-# How an invocation ended.
-SUCCEEDED = "succeeded"
-FAILED = "failed"  # the attempt failed
-CANCELED = "canceled"
-CONTINUED = "continued"  # its time was nearly over, and the job continues in another invocation
-SLEPT = "slept"  # the job waits for a time
-WAITED = "waited"  # the job waits for a signal
-GATHERED = "gathered"  # the job waits for a group
-PAUSED = "paused"  # a pause holds the job
-YIELDED = "yielded"  # the job went to the end of its line
-RELEASED = "released"  # the function was not called
-LOST = "lost"  # the worker was killed
-# A stored entry has the index of its outcome, so append new outcomes at the end.
-OUTCOMES = (
-    SUCCEEDED,
-    FAILED,
-    CANCELED,
-    CONTINUED,
-    SLEPT,
-    WAITED,
-    GATHERED,
-    PAUSED,
-    YIELDED,
-    RELEASED,
-    LOST,
-)
+
+class Outcome(StrEnum):
+    """How an invocation ended.
+
+    A stored entry has the index of its outcome, so append new outcomes at the end.
+    """
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the attempt failed
+    CANCELED = "canceled"
+    CONTINUED = "continued"  # its time was nearly over, and the job continues in another invocation
+    SLEPT = "slept"  # the job waits for a time
+    WAITED = "waited"  # the job waits for a signal
+    GATHERED = "gathered"  # the job waits for a group
+    PAUSED = "paused"  # a pause holds the job
+    YIELDED = "yielded"  # the job went to the end of its line
+    RELEASED = "released"  # the function was not called
+    LOST = "lost"  # the worker was killed
+
+
+OUTCOMES = tuple(Outcome)
 
 _FULL = 4  # with this many entries, the attribute is full
 _MAX_ENTRIES = 12  # entries that the row keeps if they can't be moved
@@ -59,13 +55,13 @@ class PastInvocation(NamedTuple):
 
     claim: int  # the number of its claim
     attempt: int
-    outcome: str
+    outcome: Outcome
     ready_at: int  # when a worker could have begun it
     began_at: int
     ended_at: int
 
 
-def end_actions(job: JobRequest, outcome: str) -> list[Action]:
+def end_actions(job: JobRequest, outcome: Outcome) -> list[Action]:
     """Return the action that adds the current invocation of a running job to its past ones.
 
     A job that isn't running has no invocation, and needs no action. If the attribute is full, this
@@ -74,11 +70,6 @@ def end_actions(job: JobRequest, outcome: str) -> list[Action]:
     if job.status is not Status.RUNNING:
         return []
     return [JobRequest.past.set(_make_room(job) + _pack(job, outcome))]
-
-
-def of_row(job: JobRequest) -> list[PastInvocation]:
-    """Return the past invocations that the row has."""
-    return unpack(job.past)
 
 
 def unpack(entries: bytes | None) -> list[PastInvocation]:
@@ -98,11 +89,11 @@ def merge(invocations: Iterable[PastInvocation]) -> list[PastInvocation]:
     return sorted({invocation.claim: invocation for invocation in invocations}.values())
 
 
-def _pack(job: JobRequest, outcome: str) -> bytes:
+def _pack(job: JobRequest, outcome: Outcome) -> bytes:
     """Return the entry of the current invocation, which ends now."""
     began_at: Any = job.started_at
     last_sign_of_life: Any = job.updated_at
-    ended_at = last_sign_of_life if outcome == LOST else clock.now()
+    ended_at = last_sign_of_life if outcome is Outcome.LOST else clock.now()
     waited = min(began_at - min(job.could_run_at, began_at), _MAX_32_BITS)
     return _ENTRY.pack(
         job.claims,

@@ -152,13 +152,12 @@ def forget(ended: Pause) -> None:
 
 def held_entry(pause_sk: str, job: JobRequest, since: int) -> HeldEntry:
     """Return the entry of a job for the pause with this sort key, to be put or deleted."""
-    expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
     return HeldEntry(
         f"held#{pause_sk}",
         job.created_key,
         since=since,
         organization_id=job.organization_id,
-        expires_at=expires_at,
+        expires_at=clock.expiry(_ENTRY_LIFETIME),
     )
 
 

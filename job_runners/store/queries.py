@@ -16,11 +16,8 @@ PAGE_LIMIT = 100  # the maximum number of rows that BatchGetItem can read
 
 def read(job_id: str) -> JobRequest | None:
     """Read a row consistently. Return None if it is gone or past its TTL."""
-    try:
-        row = JobRequest.get(job_id, consistent_read=True)
-    except JobRequest.DoesNotExist:
-        return None
-    return None if row.past_ttl else row
+    row = JobRequest.find(job_id)
+    return None if row is None or row.past_ttl else row
 
 
 def unfinished(job_ids: list[str]) -> set[str]:

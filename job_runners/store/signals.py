@@ -51,10 +51,7 @@ def find(job: JobRequest, name: str) -> Signal | None:
 
 def find_of_work(work_id: str, name: str) -> Signal | None:
     """Return the signal with this name for a `work_id`, or None. The job may be gone."""
-    try:
-        return Signal.get(_partition(work_id), name, consistent_read=True)
-    except Signal.DoesNotExist:
-        return None
+    return Signal.find(_partition(work_id), name)
 
 
 def all_of_work(work_id: str) -> list[Signal]:
@@ -94,9 +91,9 @@ def delete(job: JobRequest) -> int:
 
 
 def _new(job: JobRequest, name: str, **fields: Any) -> Signal:
-    now = clock.now()
-    expires_at = (now + steps.LIFETIME) // clock.SECOND
-    return Signal(_partition(job.work_id), name, sent_at=now, expires_at=expires_at, **fields)
+    expires_at = clock.expiry(steps.LIFETIME)
+    partition = _partition(job.work_id)
+    return Signal(partition, name, sent_at=clock.now(), expires_at=expires_at, **fields)
 
 
 def _partition(work_id: str) -> str:

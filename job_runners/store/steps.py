@@ -46,10 +46,7 @@ class Step(CoordinationItem):
 
 def find(job: JobRequest, name: str) -> Step | None:
     """Return the step with this name, or None if it isn't done."""
-    try:
-        return Step.get(_partition(job.work_id), name, consistent_read=True)
-    except Step.DoesNotExist:
-        return None
+    return Step.find(_partition(job.work_id), name)
 
 
 def record(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
@@ -77,7 +74,7 @@ def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) ->
         done_at=now,
         claim=job.claims,
         attempt=job.attempt,
-        expires_at=(now + LIFETIME) // clock.SECOND,
+        expires_at=clock.expiry(LIFETIME),
     )
 
 
@@ -87,7 +84,7 @@ def new_job_record(job: JobRequest, name: str, value: bytes) -> Step:
     It is stored with the job's first `work_id`, so it can still be found after the job has started
     over.
     """
-    expires_at = (clock.now() + LIFETIME) // clock.SECOND
+    expires_at = clock.expiry(LIFETIME)
     return Step(_partition(job.work_ids[0]), name, value=value, expires_at=expires_at)
 
 

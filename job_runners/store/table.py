@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import cache, cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from botocore.exceptions import ClientError
 from pynamodb.attributes import Attribute
@@ -113,6 +113,14 @@ class Table(Model, metaclass=_TableMeta):
             table.connection = _DirectConnection(table.connection.get_meta_table(table.table_name))
         table.connection._client = clients.client("dynamodb")
         return table
+
+    @classmethod
+    def find(cls, hash_key: Any, range_key: Any = None) -> Self | None:
+        """Read an item consistently. Return None if there is none."""
+        try:
+            return cls.get(hash_key, range_key, consistent_read=True)
+        except cls.DoesNotExist:
+            return None
 
     @classmethod
     def count_up_to(

@@ -113,10 +113,7 @@ def has_key(row: JobRequest, record: KeyRecord) -> bool:
 
 
 def _read_record(key: str) -> KeyRecord | None:
-    try:
-        return KeyRecord.get(_record_id(key), "holder", consistent_read=True)
-    except KeyRecord.DoesNotExist:
-        return None
+    return KeyRecord.find(_record_id(key), "holder")
 
 
 def _read_follower(record: KeyRecord) -> JobRequest | None:
@@ -138,7 +135,7 @@ def writes_to_take_key(
     `old_record` is the record of a job that has ended, or None if the key has no record. The writes
     are refused if the key's record has changed in the meantime.
     """
-    record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=_expiry())
+    record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=clock.expiry(_LIFETIME))
     writes = [RecordWrite(record, "put", condition=_unchanged(old_record))]
     if old_record is None:
         return writes
@@ -269,7 +266,7 @@ def admit_follower(key: str, follower: JobRequest, free_key: FreeKey) -> conditi
     Raises PreconditionFailed, or RaceLost if another job has taken the key.
     """
     actions, still_follows = _admission(follower)
-    return conditional_write.write_with(
+    return conditional_write.write(
         "admit",
         follower,
         actions,
@@ -302,7 +299,7 @@ def _holder_actions(follower: JobRequest) -> list[Action]:
     """Return the actions that make the follower in a record its holder."""
     return [
         KeyRecord.holder.set(follower.created_key),
-        KeyRecord.expires_at.set(_expiry()),
+        KeyRecord.expires_at.set(clock.expiry(_LIFETIME)),
         KeyRecord.follower.remove(),
     ]
 
@@ -319,7 +316,3 @@ def _unchanged(record: KeyRecord | None) -> Condition:
 
 def _record_id(key: str) -> str:
     return f"unique#{key}"
-
-
-def _expiry() -> int:
-    return (clock.now() + _LIFETIME) // clock.SECOND

@@ -88,10 +88,9 @@ def partition_of_queue(queue_name: str) -> str:
 def _add(partition: str, sort_key: str, today: int) -> None:
     if _day_put.get((partition, sort_key)) == today:
         return
-    expires_at = (clock.now() + LIFETIME) // clock.SECOND
     try:
         with clients.without_retries():
-            UsedKey(partition, sort_key, expires_at=expires_at).save()
+            UsedKey(partition, sort_key, expires_at=clock.expiry(LIFETIME)).save()
     except AWS_ERRORS:
         return  # a later start adds it, usually the next day
     if len(_day_put) >= _MAX_CACHED:

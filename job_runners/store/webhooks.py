@@ -78,10 +78,7 @@ def announced_ends(organization_id: str, job_type: str) -> list[str]:
 
 def find(organization_id: str, name: str) -> Webhook | None:
     """Return the webhook with this name, or None."""
-    try:
-        return Webhook.get(partition_of(organization_id), name, consistent_read=True)
-    except Webhook.DoesNotExist:
-        return None
+    return Webhook.find(partition_of(organization_id), name)
 
 
 def put(organization_id: str, name: str, *, by: str | None, **subscription: Any) -> Webhook:
@@ -104,6 +101,5 @@ def delete(organization_id: str, name: str) -> bool:
     return try_write(lambda: webhook.delete(Webhook.url.exists()))
 
 
-Cache = dict[str, tuple[int, Iterable[Webhook]]]
-_cache: Cache = {}
+_cache: dict[str, tuple[int, Iterable[Webhook]]] = {}  # by organization: the time of the read
 caches.register(_cache.clear)

@@ -32,7 +32,6 @@ class StepNameTaken(DoNotRetry):
             f"This invocation already has a {what} {name!r}. Give each {what} its own name, "
             "for example with the id of the item that it works on."
         )
-        self.name = name
 
 
 class WaitTooLong(DoNotRetry):
@@ -44,7 +43,6 @@ class WaitTooLong(DoNotRetry):
             "A wait lasts at most 90 days, and ends within 150 days after the job began. "
             "Dispatch another job for what comes later."
         )
-        self.name = name
 
 
 class WaitTimedOut(DoNotRetry):
@@ -55,7 +53,6 @@ class WaitTimedOut(DoNotRetry):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The signal {name!r} didn't come in time.")
-        self.name = name
 
 
 class TooManyNames(DoNotRetry):
@@ -94,7 +91,6 @@ class GatherChanged(DoNotRetry):
             "dispatch. Yield the same keys in the same order in each invocation, for example from "
             "a step."
         )
-        self.name = name
 
 
 class DuplicateMember(DoNotRetry):
@@ -139,7 +135,6 @@ class InvalidFileName(DoNotRetry):
             "without control characters, and no part between slashes is empty, '.' or '..'. "
             "Use a name such as 'photo.jpg' or 'pages/1.png'."
         )
-        self.name = name
 
 
 class FileRefused(DoNotRetry):
@@ -151,7 +146,6 @@ class FileRefused(DoNotRetry):
             f"This job can't use the file {key[:200]!a}. Its key must be below {allowed}. "
             "job.result_file(name) and job.work_file(name) return keys that the job can write."
         )
-        self.key = key
 
 
 class NameNotText(DoNotRetry):
@@ -174,7 +168,6 @@ class AppSettingMissing(DoNotRetry):
         where = f" under {path}" if path else ""
         self.without_advice = f"The setting {name} doesn't exist{where}"
         super().__init__(f"{self.without_advice}. {fix}.")
-        self.name = name
 
 
 class AppSettingsUnreadable(JobRunnersError):
@@ -207,8 +200,6 @@ class EntryNotLoaded(JobRunnersError):
 
     def __init__(self, entry: str, declared_in: object, why: str) -> None:
         super().__init__(f"{entry!r} ({declared_in}) can't be loaded: {why}")
-        self.entry = entry
-        self.why = why
 
 
 class AroundFailed(JobRunnersError):
@@ -220,4 +211,3 @@ class AroundFailed(JobRunnersError):
 
     def __init__(self, name: str, when: str, error: BaseException) -> None:
         super().__init__(f"{name} failed {when}: {type(error).__name__}: {error}")
-        self.name = name

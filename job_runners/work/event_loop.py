@@ -26,28 +26,13 @@ from types import FrameType
 from typing import Any
 
 from job_runners.work.alarm import in_main_thread, on_alarm
-from job_runners.work.interrupts import (
-    CancelInterrupt,
-    ClaimLostInterrupt,
-    InvocationOverInterrupt,
-    PauseInterrupt,
-    TimeOverInterrupt,
-    YieldInterrupt,
-)
+from job_runners.work.interrupts import Interrupt, TimeOverInterrupt
 from job_runners.work.running_job import RunningJob
 
 # How many seconds a canceled function gets to end before the loop is stopped. After that, the
 # remaining tasks get the same time. Both fit into the time reserved for recording the outcome.
 _PATIENCE = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
-_INTERRUPTS = (
-    CancelInterrupt,
-    ClaimLostInterrupt,
-    InvocationOverInterrupt,
-    PauseInterrupt,
-    TimeOverInterrupt,
-    YieldInterrupt,
-)
 _HANDLE_RUN_CODE = asyncio.Handle._run.__code__  # the loop's code that calls each callback
 
 _Work = Coroutine[Any, Any, Any]
@@ -240,7 +225,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log the exception of a task that was never awaited, as asyncio does, unless it is an
     interrupt, which isn't an error."""
-    if not isinstance(context.get("exception"), _INTERRUPTS):
+    if not isinstance(context.get("exception"), Interrupt):
         loop.default_exception_handler(context)
 
 

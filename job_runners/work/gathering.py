@@ -135,16 +135,22 @@ class GroupResults:
         ids = {key: self._group.member_id(key) for key in keys}
         read = partial(queries.read_many, list(ids.values()), fresh=True)
         rows: dict[str, JobRequest] = self._job._keep_trying(read)
+        shards = {
+            member_id: self._group.member_of(member_id)
+            for member_id in ids.values()
+            if member_id not in rows
+        }
+        reasons = self._job._keep_trying(partial(groups.reasons_without_rows, shards))
         for key, member_id in ids.items():
             row = rows.get(member_id)
             if row is not None:
                 yield MemberResult(self._job, key, member_id, str(row.status), row.error, row)
             else:
-                yield self._result_without_row(key, member_id)
+                yield self._result_without_row(key, member_id, reasons.get(member_id))
 
-    def _result_without_row(self, key: str, member_id: str) -> MemberResult:
-        read = partial(groups.reason_without_row, self._group, member_id)
-        reason = self._job._keep_trying(read)
+    def _result_without_row(
+        self, key: str, member_id: str, reason: groups.GroupItem | None
+    ) -> MemberResult:
         if reason is not None and reason.job_id is not None:
             return MemberResult(self._job, key, reason.job_id, "existing", error=None, row=None)
         if reason is not None and reason.error is not None:

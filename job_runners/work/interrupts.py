@@ -7,30 +7,34 @@ them, and botocore would retry the HTTP call that such an exception interrupts.
 from job_runners.store.pauses import Pause
 
 
-class ClaimLostInterrupt(BaseException):
+class Interrupt(BaseException):
+    """The base class of all interrupts."""
+
+
+class ClaimLostInterrupt(Interrupt):
     """This invocation lost its claim on the job: another process has changed the job's row."""
 
 
-class CancelInterrupt(BaseException):
+class CancelInterrupt(Interrupt):
     """A caller has canceled the job. Raised at a checkpoint."""
 
 
-class InvocationOverInterrupt(BaseException):
+class InvocationOverInterrupt(Interrupt):
     """Little time is left. Raised at a checkpoint, where the next invocation continues."""
 
 
-class YieldInterrupt(BaseException):
+class YieldInterrupt(Interrupt):
     """The job has yielded its slot. It continues when its queue admits it again."""
 
 
-class WaitInterrupt(BaseException):
+class WaitInterrupt(Interrupt):
     """The job waits in its function. It continues later in another invocation.
 
     Its subclasses are in `job_runners.work.waiting`, because most jobs don't wait.
     """
 
 
-class PauseInterrupt(BaseException):
+class PauseInterrupt(Interrupt):
     """The job's type or queue is paused. Raised at a checkpoint, where the job continues later."""
 
     def __init__(self, pause: Pause) -> None:
@@ -38,5 +42,5 @@ class PauseInterrupt(BaseException):
         self.pause = pause
 
 
-class TimeOverInterrupt(BaseException):
+class TimeOverInterrupt(Interrupt):
     """The job has run out of time: its attempt timed out, or the invocation is about to end."""

@@ -24,21 +24,15 @@ def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: 
     if step is None:
         # Without another invocation, the job couldn't use the answer.
         require_next_invocation(job, "asks for an answer")
-        _store_link(job, step_name, name, text, choices, wait_end(job, name, timeout))
+        address = settings().public_url
+        if address is None:
+            raise NoPublicUrl
+        link = answer_links.new(job._row, name, text, choices, wait_end(job, name, timeout))
+        # If another invocation has stored the step, this link is dropped.
+        store_once(job, steps.new(job._row, step_name, f"{address}{link.path}"), link)
         step = job._keep_trying(lambda: steps.find(job._row, step_name))
     url: str = step.result
     return url
-
-
-def _store_link(
-    job: Any, step_name: str, name: str, text: str, choices: Sequence[str], until: int
-) -> None:
-    """Store a new link, and the step that has its URL, unless the step is already stored."""
-    address = settings().public_url
-    if address is None:
-        raise NoPublicUrl
-    link = answer_links.new(job._row, name, text, choices, until)
-    store_once(job, steps.new(job._row, step_name, f"{address}{link.path}"), link)
 
 
 def _check_question(text: str, choices: Sequence[str]) -> None:

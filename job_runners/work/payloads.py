@@ -6,7 +6,7 @@ jobs, and code that needs only a job's settings doesn't import it.
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -102,6 +102,13 @@ def _validate_with(name: str, validate_payload: Callable[[], BaseModel]) -> Base
         return validate_payload()
     except ValidationError as error:
         raise InvalidPayload(name, problems(error, "payload")) from None
+
+
+def as_object(payload: Mapping[str, Any] | BaseModel | None) -> dict[str, Any]:
+    """Return a payload that a job dispatches as a JSON object."""
+    if isinstance(payload, BaseModel):
+        return payload.model_dump(mode="json")
+    return dict(payload or {})
 
 
 def as_json(result: Any) -> Any:

@@ -19,6 +19,7 @@ from job_runners.errors import JobRunnersError, PreconditionFailed
 from job_runners.names import without_surrogates
 from job_runners.store import blobs, pauses, transitions
 from job_runners.store.job_request import JobRequest
+from job_runners.work import interrupts
 from job_runners.work.alarm import defer_alarm
 from job_runners.work.errors import (
     RAISED_IN,
@@ -28,14 +29,6 @@ from job_runners.work.errors import (
     StepNameTaken,
 )
 from job_runners.work.files import JobFiles
-from job_runners.work.interrupts import (
-    CancelInterrupt,
-    ClaimLostInterrupt,
-    InvocationOverInterrupt,
-    PauseInterrupt,
-    TimeOverInterrupt,
-    YieldInterrupt,
-)
 from job_runners.work.time_budget import TimeBudget
 from job_runners.work.waits import JobWaits
 
@@ -219,12 +212,12 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._note_checkpoint(cursor, progress, message)
         if self._budget.left() == 0:
-            raise self._interrupt(TimeOverInterrupt())  # a job in a thread gets no alarm
+            raise self._interrupt(interrupts.TimeOverInterrupt())  # a job in a thread gets no alarm
         # Without a cursor, ending here would lose the work since the last cursor.
         if self._can_start_invocation and cursor is not None and self._budget.invocation_over():
-            raise self._interrupt(InvocationOverInterrupt())
+            raise self._interrupt(interrupts.InvocationOverInterrupt())
         if durable:
-            self._write_with_retries()
+            self._keep_trying(self._write)
         elif clock.now() - self._written_at >= self._gap:
             self._try_to_write()
 
@@ -241,8 +234,8 @@ class RunningJob(JobFiles, JobWaits):
         """
         self._note_checkpoint(cursor, progress, message)
         if self._can_start_invocation:
-            raise self._interrupt(YieldInterrupt())
-        self._write_with_retries()
+            raise self._interrupt(interrupts.YieldInterrupt())
+        self._keep_trying(self._write)
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Call `function` once for this job, and return its result as JSON values.
@@ -340,7 +333,7 @@ class RunningJob(JobFiles, JobWaits):
         ids: dict[str, str] = {}
         while missing := {key: payload for key, payload in payloads.items() if key not in ids}:
             if self._budget.left() == 0:
-                raise self._interrupt(TimeOverInterrupt())
+                raise self._interrupt(interrupts.TimeOverInterrupt())
             until = min(self._budget.ends, clock.now() + _MAX_DISPATCH_TIME)
             save_children = partial(
                 self._dispatch.jobs, self._row, job_type, missing, until, follow_ups
@@ -417,9 +410,6 @@ class RunningJob(JobFiles, JobWaits):
             if not is_temporary(error):
                 raise
 
-    def _write_with_retries(self) -> None:
-        self._keep_trying(self._write)
-
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
         """Return a call's result. Retry the call until the job's time is over if AWS fails.
 
@@ -435,7 +425,7 @@ class RunningJob(JobFiles, JobWaits):
             return retry_until(self._budget.ends, try_once)
         except AWS_ERRORS as error:
             if is_temporary(error):
-                raise self._interrupt(TimeOverInterrupt()) from error
+                raise self._interrupt(interrupts.TimeOverInterrupt()) from error
             raise
 
     def _write(self) -> None:
@@ -448,11 +438,11 @@ class RunningJob(JobFiles, JobWaits):
                 if self._may_be_paused and self.cursor is not None:
                     pause = self._current_pause()
         except PreconditionFailed as refused:
-            raise self._interrupt(ClaimLostInterrupt(str(refused))) from refused
+            raise self._interrupt(interrupts.ClaimLostInterrupt(str(refused))) from refused
         if self._row.cancel_requested or self._row.cancel_members:
-            raise self._interrupt(CancelInterrupt())
+            raise self._interrupt(interrupts.CancelInterrupt())
         if pause is not None:
-            raise self._interrupt(PauseInterrupt(pause))
+            raise self._interrupt(interrupts.PauseInterrupt(pause))
         self._gap = min(_MAX_GAP, self._gap * 2)
         self._written_at = clock.now()
 
@@ -498,9 +488,7 @@ def _json_copy(cursor: Any) -> Any:
 
 
 def _json_payload(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
-    # Imported here because it takes half of a cold start. The job's own module has imported it.
-    from pydantic import BaseModel
+    # Imported here because pydantic takes half of a cold start. The job's module has imported it.
+    from job_runners.work.payloads import as_object
 
-    if isinstance(payload, BaseModel):
-        return payload.model_dump(mode="json")
-    return dict(payload or {})
+    return as_object(payload)

@@ -13,6 +13,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import due_schedule, recurring
 from job_runners.settings import forget
 from job_runners.store import schedules
+from job_runners.store.schedule import Schedule
 from job_runners.store.schedules import ScheduleChanged
 from job_runners.work import Recurring, occurrences
 from sample_work import script
@@ -133,7 +134,7 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"cron": None, "timezone": "UTC", "every": "15m"}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": 31_622_401}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": [60]}, "every", SPAN),
-        ({"cron": "cron(0 2 * * ? *)"}, "cron", "write * for ?: '0 2 * * *'"),
+        ({"cron": "cron(0 2 * * ? *)"}, "cron", "no year and no ?. '0 2 * * *' is every day"),
         ({"cron": None, "every": 60}, "timezone", "only with cron"),
         ({"missed": 2}, "missed", 'more than one needs overlap "allow"'),
         ({"missed": "all"}, "missed", 'must be "skip", "one", or a whole number, 1 to 100'),
@@ -255,7 +256,7 @@ def test_one_whose_zone_is_gone_is_not_resumed_and_can_be_put_again() -> None:
     on("PUT", "/nightly/paused")
     there = schedules.read("acme", "nightly")
     assert there is not None
-    there.update([schedules.Schedule.timezone.set("Europe/Atlantis")])
+    there.update([Schedule.timezone.set("Europe/Atlantis")])
     answer = on("DELETE", "/nightly/paused")
     refused(answer, 422, "invalid-request")
     (problem,) = answer.json["errors"]

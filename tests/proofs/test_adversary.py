@@ -21,7 +21,7 @@ from histories.faults import ALL, OFF, Fault
 from histories.history import History, figures_text, play_seed, simulated_aws
 from histories.invariant_checker import Violation
 from job_runners.engine.running import claiming, ending, execution, failure_records, retrying
-from job_runners.engine.tick import due_decision, due_row, timer
+from job_runners.engine.tick import due_row, timer
 from job_runners.places import CODE
 from job_runners.store import conditional_write
 from job_runners.store.conditional_write import Change
@@ -239,7 +239,7 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 
 
 def test_it_notices_when_the_timer_does_not_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_decision, "MAX_CHECK_GAP", conditional_write.GRACE)
+    monkeypatch.setattr(due_row, "MAX_CHECK_GAP", conditional_write.GRACE)
     assert "was sent" in broken_promise(near=76)
 
 

@@ -82,7 +82,7 @@ def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "id_under_key", lambda *_: new_id())
+    monkeypatch.setattr(checking, "id_for_idempotency_key", lambda *_: new_id())
     assert "created more than one job" in broken_promise()
 
 
@@ -108,7 +108,7 @@ def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
 def test_it_notices_when_a_job_is_retried_manually_that_has_succeeded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write = conditional_write.write_with
+    write = conditional_write.write
 
     def without(transition: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
         return write(
@@ -118,7 +118,7 @@ def test_it_notices_when_a_job_is_retried_manually_that_has_succeeded(
     def retry(row: JobRequest, send: Any, payload: Any = None) -> Any:
         return caller_transitions.requeue(row, max_attempts=3).after
 
-    monkeypatch.setattr(conditional_write, "write_with", without)
+    monkeypatch.setattr(conditional_write, "write", without)
     monkeypatch.setattr("job_runners.engine.control.caller_actions.retry_again", retry)
     monkeypatch.setattr("histories.operators._GIVEN_UP", tuple(Status))
     assert "('succeeded', 'queued') after its outcome" in broken_promise(

@@ -14,7 +14,6 @@ from histories.invariant_checker import Violation
 from job_runners import clock
 from job_runners.engine.lines import pausing
 from job_runners.store import (
-    line_entries,
     line_items,
     lines,
     pauses,
@@ -27,7 +26,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LIFETIME, LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.rate import Rate
-from job_runners.store.schedules import Schedule, changing, writing
+from job_runners.store.schedule import Schedule
 from job_runners.store.transitions import ending
 from job_runners.work import Queue
 from scripted_history import ScriptedHistory, scripted
@@ -117,23 +116,23 @@ def a_schedule_put_again(history: ScriptedHistory) -> None:
 
 
 def and_keeps_expiring(
-    before: Schedule | None, *arguments: Any, put: Any = changing.put, **more: Any
+    before: Schedule | None, *arguments: Any, put: Any = schedules.put, **more: Any
 ) -> Schedule:
     """Put a schedule, and leave its expiry as it is."""
-    write = writing.write
+    write = schedules._write
 
     def without(schedule: Schedule, actions: Sequence[Any], condition: Any) -> Schedule:
         never = str(Schedule.expires_at.remove())
         return write(schedule, [each for each in actions if str(each) != never], condition)
 
     with pytest.MonkeyPatch.context() as here:
-        here.setattr(writing, "write", without)
+        here.setattr(schedules, "_write", without)
         written: Schedule = put(before, *arguments, **more)
     return written
 
 
 TWINS: list[tuple[Script, Any, str, Any, str]] = [
-    (a_line, line_entries, "LIFETIME", clock.DAY, "wait#"),
+    (a_line, lines, "LIFETIME", clock.DAY, "wait#"),
     (a_line, line_items, "LIFETIME", clock.DAY, "slot#001"),
     (a_line, used_keys, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
     (a_key, used_keys, "LIFETIME", clock.DAY, "keys_of#"),

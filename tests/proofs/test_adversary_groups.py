@@ -10,7 +10,7 @@ from histories.faults import Fault, of_seed
 from histories.history import History, simulated_aws
 from job_runners import clock
 from job_runners.engine.control import caller_actions
-from job_runners.engine.groups import finishing, leftover_markers, retrying
+from job_runners.engine.groups import markers, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.store import conditional_write, groups
 from job_runners.store.job_request import JobRequest
@@ -29,12 +29,12 @@ def on_stage(environment: None) -> Iterator[None]:
 def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leftover_markers, "_MAX_PAGES", 1)
+    monkeypatch.setattr(markers, "_MAX_PAGES", 1)
     assert "the timer left the marker" in broken_promise(near=110, faults=ONLY_GROUPS)
 
 
 def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftover_markers, "_MAX_GAP", 25 * clock.MINUTE)
+    monkeypatch.setattr(markers, "_MAX_GAP", 25 * clock.MINUTE)
     assert "after its last member's end" in broken_promise(near=375, faults=of_seed(346))
 
 
@@ -87,7 +87,7 @@ def test_it_notices_when_the_end_of_a_member_leaves_its_owner_to_the_timer(
 
 
 def test_it_notices_when_no_failure_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finishing, "note_failure", lambda *_: None)
+    monkeypatch.setattr(markers, "note_failure", lambda *_: None)
     assert "continued without the failure" in broken_promise(near=10, faults=ONLY_GROUPS)
 
 

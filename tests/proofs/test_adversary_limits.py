@@ -47,9 +47,7 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def write(transition: str, job: JobRequest, *arguments: Any, **more: Any) -> Change:
-        row = conditional_write.write_with(
-            transition, job, *arguments, **({"more_writes": ()} | more)
-        )
+        row = conditional_write.write(transition, job, *arguments, **({"more_writes": ()} | more))
         for freed in holdings.writes_to_free_slot(job):
             freed.record.update(list(freed.actions), freed.condition)
         return row
@@ -74,7 +72,7 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
         transition: str, job: JobRequest, actions: list[Any], *arguments: Any, **more: Any
     ) -> Change:
         kept = [each for each in actions if "slot" not in str(each)]
-        return conditional_write.write_with(
+        return conditional_write.write(
             transition, job, kept, *arguments, **({"more_writes": ()} | more)
         )
 

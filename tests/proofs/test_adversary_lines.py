@@ -17,7 +17,7 @@ from job_runners.store import (
     conditional_write,
     limits,
     line_items,
-    line_rates,
+    lines,
     transitions,
 )
 from job_runners.store.job_request import JobRequest
@@ -197,7 +197,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     ),
     (a_lowered_number, Line, "_free_slot", any_free_slot, "where there are 1"),
     (two_starts_at_once, line_items, "conditional_write", WithoutSame(), "2 were admitted in"),
-    (messages_that_lie, line_rates, "count_start", lambda *_: True, "2 started in"),
+    (messages_that_lie, lines, "count_start", lambda *_: True, "2 started in"),
     (a_raised_number, admission._AdmissionPass, "run", look_once, "has left"),
     (a_sweep_that_is_cut_off, sweeping, "_sweep", note_and_sweep, "the sweep has left"),
 ]

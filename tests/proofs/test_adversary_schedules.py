@@ -16,7 +16,8 @@ from job_runners.engine.schedules import due_schedule, occurrence, schedules
 from job_runners.engine.schedules.occurrence import Choice
 from job_runners.store import conditional_write, queries
 from job_runners.store import schedules as store
-from job_runners.store.schedules import Progress, Schedule, writing
+from job_runners.store.schedule import Schedule
+from job_runners.store.schedules import Progress
 from job_runners.store.transactions import RecordWrite
 from job_runners.work.occurrences import next_after
 from sizes import by_size
@@ -51,12 +52,12 @@ def test_every_occurrence_is_started_once_or_accounted_for(
 def test_it_notices_when_a_schedule_need_not_be_as_it_was_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    unchanged = writing.unchanged
+    unchanged = store._unchanged
 
     def whatever(schedule: Schedule | None) -> Condition:
         return unchanged(schedule) if schedule is None else Schedule.revision.exists()
 
-    monkeypatch.setattr(writing, "unchanged", whatever)
+    monkeypatch.setattr(store, "_unchanged", whatever)
     assert noticed(near=74)
 
 

@@ -32,8 +32,8 @@ def test_it_notices_when_a_claim_is_not_counted(monkeypatch: pytest.MonkeyPatch)
 def test_it_notices_when_an_end_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     real = past.end_actions
 
-    def lost(job: JobRequest, outcome: str) -> list[Any]:
-        return [] if outcome == past.LOST else real(job, outcome)
+    def lost(job: JobRequest, outcome: past.Outcome) -> list[Any]:
+        return [] if outcome == past.Outcome.LOST else real(job, outcome)
 
     monkeypatch.setattr(past, "end_actions", lost)
     assert "isn't in its past" in broken_promise()

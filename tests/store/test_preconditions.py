@@ -457,8 +457,8 @@ def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench)
         bench.send,
         None,
         LineAdmissions(bench.send, until=now),
-        until=now + clock.HOUR,
-        ahead=clock.HOUR,
+        until=now,
+        early_by=clock.HOUR,
     )
     assert counts is timer.Disposition.MOVED
     assert bench.read(running).due_at == running.due_at

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench import Bench
-from job_runners.engine.groups import finishing, leftover_markers
+from job_runners.engine.groups import markers
 from job_runners.engine.settling.settle import check_group, settle
 from job_runners.engine.wire.sending import Send
 from job_runners.store import steps
@@ -80,13 +80,13 @@ class Gathering:
 
 def look(parent: JobRequest, send: Send) -> bool:
     """Check the group of a waiting job as the timer does. Return whether the job continues."""
-    leftover_markers.sweep(parent)
+    markers.sweep(parent)
     return check_group(parent, send)
 
 
 def finish(parent: JobRequest, send: Send) -> bool:
     """Continue a job if no member of its group is left. Return whether it continues."""
-    change = finishing.finish(parent.id)
+    change = markers.finish(parent.id)
     if change is not None:
         settle(change, send)
     return change is not None

@@ -11,7 +11,7 @@ from job_runners import caches, clock
 from job_runners.aws import clients
 from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.schedules.recurring import Outcome
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule
 from job_runners.testing import moto_direct
 from job_runners.work.recurring import Recurring
 
@@ -30,7 +30,7 @@ def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Set every clock to ten minutes before noon, where no schedules are known so far."""
     Time.now = NOON - 10 * MINUTE
     monkeypatch.setattr(clock, "now", lambda: Time.now)
-    monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 2)
+    monkeypatch.setattr("job_runners.store.schedule.SHARDS", 2)
     caches.forget_all()
     yield
     caches.forget_all()

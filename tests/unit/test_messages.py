@@ -49,7 +49,6 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
         "name": "n",
         "payload": {"a": 1},
         "attempt": 2,
-        "request_id": None,
     }
 
 

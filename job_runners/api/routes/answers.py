@@ -28,9 +28,9 @@ def get_answer(event: Event, token: str) -> Response:
     mail scanners and previews open links."""
 
     def show() -> Response:
-        from job_runners.engine.control import answering
+        from job_runners.engine.control import signaling
 
-        return _page_of(answering.find(token))
+        return _page_of(signaling.find_link(token))
 
     return _respond(event, show, as_page=True)
 
@@ -41,11 +41,11 @@ def answer_question(event: Event, token: str) -> Response:
     as_page = "text/html" in (body.header(event, "accept") or "")
 
     def answer() -> Response:
-        from job_runners.engine.control import answering
+        from job_runners.engine.control import signaling
 
-        link = answering.find(token)
+        link = signaling.find_link(token)
         context.author.set(context.Author("link", link.name))
-        answering.answer(link, _value(event, link), runners.sender())
+        signaling.answer(link, _value(event, link), runners.sender())
         return _page_of(link) if as_page else respond(200, {"status": "answered"})
 
     return _respond(event, answer, as_page=as_page)
@@ -74,9 +74,9 @@ def _respond(event: Event, call: Callable[[], Response], *, as_page: bool) -> Re
 def _page_of(link: "AnswerLink") -> Response:
     """Return the page of a link. Raises LinkOver."""
     from job_runners.api import answer_page
-    from job_runners.engine.control import answering
+    from job_runners.engine.control import signaling
 
-    answer = answering.find_answer(link)
+    answer = signaling.find_answer(link)
     if answer is None:
         return answer_page.question_page(link.text, link.choices)
     # An answer that isn't one of the choices came from a program, and may be only for the job.

@@ -16,9 +16,9 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     place = positions.place_of(row, organization_id)
     waits_for = place.waits_for
     if waits_for is not None and waits_for.names and caller.may_signal:
-        from job_runners.engine.control import answering  # here because few jobs wait for signals
+        from job_runners.engine.control import signaling  # here because few jobs wait for signals
 
-        place = place._replace(questions=answering.questions(row, waits_for.names))
+        place = place._replace(questions=signaling.questions(row, waits_for.names))
     return respond(200, wait_views.place_view(place, row), views.retry_after_header(row))
 
 

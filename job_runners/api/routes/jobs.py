@@ -15,7 +15,7 @@ from job_runners.engine.errors import ErrorGroupNotFound
 from job_runners.engine.registry.registry import registry
 from job_runners.errors import JobNotFound
 from job_runners.store import queries
-from job_runners.store.job_request import JobRequest, id_under_key
+from job_runners.store.job_request import JobRequest, id_for_idempotency_key
 
 # The form of every job id. A text in another form isn't looked up.
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -91,7 +91,7 @@ def find_job(caller: Caller, job_id: str) -> JobRequest:
 def _find_by_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
     """Return the job that was dispatched with this idempotency key. If that request returned an
     existing unique job instead, return that job. If neither exists, return None."""
-    job_id = id_under_key(organization_id, idempotency_key)
+    job_id = id_for_idempotency_key(organization_id, idempotency_key)
     row = queries.read(job_id)
     if row is None and any(job.unique for job in registry().jobs.values()):
         # Imported here because stacks without unique jobs don't need it.

@@ -17,7 +17,7 @@ from job_runners.work.errors import InvalidOccurrences
 def list_schedules(event: Event, caller: Caller) -> Response:
     """List an organization's schedules by name, each with its last occurrence and its next one."""
     from job_runners.api import schedule_views
-    from job_runners.engine.schedules import schedules
+    from job_runners.store import schedules
 
     organization_id, page = organization_page_query(event, caller)
     listed, cursor = schedules.page(organization_id, limit=page.limit, cursor=page.cursor)

@@ -37,27 +37,7 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
 
     Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
     """
-    for _ in range(_TRIES):
-        if row.status is Status.CANCELED:
-            return row
-        if row.status.finished:
-            raise WrongState(row.id, str(row.status), "canceled", "that has not ended")
-        try:
-            return transition(partial(_cancel, row), row, send)
-        except PreconditionFailed as refused:
-            if refused.row is None:
-                raise
-            row, last_error = refused.row, refused
-    raise last_error
-
-
-def _cancel(row: JobRequest) -> Change:
-    if row.status is Status.RUNNING:
-        change = caller_transitions.request_cancel(row, by=context.recorded_author())
-    else:
-        change = caller_transitions.cancel(row, by=context.recorded_author())
-    telemetry.canceled_by_caller(change.after)
-    return change
+    return _cancel(row, send, with_members=False)
 
 
 def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
@@ -69,23 +49,38 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
 
     Raises the errors of `cancel`.
     """
-    # Imported here because most jobs have no group.
-    from job_runners.store.transitions import group_waits
+    canceled = _cancel(row, send, with_members=True)
+    return read(row.id) or canceled  # settling may have canceled the job already
 
+
+def _cancel(row: JobRequest, send: Send, *, with_members: bool) -> JobRequest:
     for _ in range(_TRIES):
-        if row.status.finished or not (row.has_open_group or row.status is Status.RUNNING):
-            return cancel(row, send)
+        if row.status is Status.CANCELED:
+            return row
+        if row.status.finished:
+            raise WrongState(row.id, str(row.status), "canceled", "that has not ended")
         try:
-            change = group_waits.cancel_members(row, by=context.recorded_author())
+            return transition(partial(_write_cancel, row, with_members), row, send)
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
             row, last_error = refused.row, refused
-            continue
-        telemetry.canceled_by_caller(change.after)
-        settle(change, send)
-        return read(row.id) or change.after  # settling may have canceled the job already
     raise last_error
+
+
+def _write_cancel(row: JobRequest, with_members: bool) -> Change:
+    author = context.recorded_author()
+    if with_members and (row.has_open_group or row.status is Status.RUNNING):
+        # Imported here because most jobs have no group.
+        from job_runners.store.transitions import group_waits
+
+        change = group_waits.cancel_members(row, by=author)
+    elif row.status is Status.RUNNING:
+        change = caller_transitions.request_cancel(row, by=author)
+    else:
+        change = caller_transitions.cancel(row, by=author)
+    telemetry.canceled_by_caller(change.after)
+    return change
 
 
 def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
@@ -105,8 +100,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     job = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "must be sent to a worker again")
     if payload is not None:
-        registry().refuse_internal(row.job_type)
-        registry().new_job_payload(row.job_type, payload)  # validates it
+        registry().check_new_job(row.job_type, payload)
         if _has_payload(row, payload):
             payload = None
     if payload is None and _waits_may_expire(row):

@@ -5,7 +5,7 @@ used (see `job_runners.store.used_keys`). A caller that may not see payloads see
 a payload's value. In this module, `seen_by` is the caller's organization, or None for a service.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from job_runners import clock
@@ -16,7 +16,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.errors import InvalidCursor
 from job_runners.names import MAX_LENGTH
 from job_runners.store import cursors, limits, lines, pauses, used_keys, waiting
-from job_runners.store.limits import LimitChange, Limits
+from job_runners.store.limits import Limits
 from job_runners.store.lines import Line
 from job_runners.store.pauses import Kind, Pause
 from job_runners.store.waiting import WaitingCount
@@ -75,11 +75,10 @@ def list_queues(
     The queues are those that this code declares, or that its job types use or allow. A service also
     gets queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
-    changes = _Changes.read()
-    viewer = _Viewer(seen_by, sees_payloads)
+    view = _View(seen_by, sees_payloads)
     after = _decode(cursor, MAX_LENGTH)
-    names = [name for name in sorted(changes.queue_names(seen_by)) if name > after]
-    page = [_queue_usage(changes, name, viewer, limit=SHOWN_KEYS) for name in names[:limit]]
+    names = [name for name in sorted(view.queue_names()) if name > after]
+    page = [view.usage(name, limit=SHOWN_KEYS) for name in names[:limit]]
     next_cursor = cursors.encode(_CURSOR_MARK, names[limit - 1]) if len(names) > limit else None
     return page, next_cursor
 
@@ -97,70 +96,56 @@ def describe(
     A page may be short, or even empty, and still have a cursor. Raises InvalidCursor, and
     QueueNotFound if there is no such queue or the caller isn't allowed to see it.
     """
-    changes = _Changes.read()
-    if seen_by is not None and name not in changes.queue_names(seen_by):
+    view = _View(seen_by, sees_payloads)
+    if seen_by is not None and name not in view.queue_names():
         raise QueueNotFound(name)
-    viewer = _Viewer(seen_by, sees_payloads)
-    after = _decode(cursor, MAX_KEY_LENGTH)
-    return _queue_usage(changes, name, viewer, limit=limit, after=after)
+    return view.usage(name, limit=limit, after=_decode(cursor, MAX_KEY_LENGTH))
 
 
 # --- read -----------------------------------------------------------------------------------------
 
 
-class _Changes(NamedTuple):
-    """What callers have changed about queues: their limits, and whether they are paused."""
+class _View:
+    """The queues as a caller may see them, with the callers' changes of limits, and the pauses."""
 
-    limit_changes: Mapping[str, LimitChange]
-    pauses: pauses.Pauses
+    def __init__(self, seen_by: str | None, sees_payloads: bool) -> None:
+        self._seen_by = seen_by
+        self._sees_payloads = sees_payloads
+        self._changes = limits.current(fresh=True)
+        self._pauses = pauses.current(fresh=True)
 
-    @classmethod
-    def read(cls) -> "_Changes":
-        return cls(limits.current(fresh=True), pauses.current(fresh=True))
-
-    def queue_names(self, seen_by: str | None) -> set[str]:
+    def queue_names(self) -> set[str]:
         """Return the names of the queues that the caller is allowed to see."""
         definitions = registry()
         names = set(definitions.queues)
         for job in definitions.jobs.values():
             names |= {job.queue_name, *job.queues}
-        if seen_by is not None:
+        if self._seen_by is not None:
             return names
-        paused = {pause.name for pause in self.pauses.paused() if pause.kind is Kind.QUEUE}
-        changed = {
-            name for name, change in self.limit_changes.items() if not change.changes_nothing
-        }
+        paused = {pause.name for pause in self._pauses.paused() if pause.kind is Kind.QUEUE}
+        changed = {name for name, change in self._changes.items() if not change.changes_nothing}
         return names | paused | changed
 
-    def limits(self, name: str) -> QueueLimits:
-        """Return the limits of a queue."""
-        return QueueLimits.of(name, self.limit_changes.get(name))
-
-
-class _Viewer(NamedTuple):
-    """The caller's organization (None for a service), and whether the caller may see payloads."""
-
-    seen_by: str | None
-    sees_payloads: bool
-
-
-def _queue_usage(
-    changes: _Changes, name: str, viewer: _Viewer, *, limit: int, after: str = ""
-) -> QueueUsage:
-    queue_limits = changes.limits(name)
-    pause = changes.pauses.find(Kind.QUEUE, name)
-    held = waiting.count_under_pause(pause.sk) if pause and viewer.seen_by is None else None
-    keys, cursor = _Keys(name, queue_limits.current, viewer).page(limit, after)
-    return QueueUsage(queue_limits, pause, held, keys, cursor)
+    def usage(self, name: str, *, limit: int, after: str = "") -> QueueUsage:
+        """Return a queue, with a page of its keys that are in use."""
+        queue_limits = QueueLimits.of(name, self._changes.get(name))
+        pause = self._pauses.find(Kind.QUEUE, name)
+        held = waiting.count_under_pause(pause.sk) if pause and self._seen_by is None else None
+        keys = _Keys(name, queue_limits.current, self._seen_by, self._sees_payloads)
+        page, cursor = keys.page(limit, after)
+        return QueueUsage(queue_limits, pause, held, page, cursor)
 
 
 class _Keys:
     """The keys of a queue that the caller may see."""
 
-    def __init__(self, name: str, current_limits: Limits | None, viewer: _Viewer) -> None:
+    def __init__(
+        self, name: str, current_limits: Limits | None, seen_by: str | None, sees_payloads: bool
+    ) -> None:
         self._name = name
         self._limits = current_limits
-        self._seen_by, self._sees_payloads = viewer
+        self._seen_by = seen_by
+        self._sees_payloads = sees_payloads
         self._per = current_limits.per if current_limits else None
 
     def page(self, limit: int, after: str) -> tuple[list[KeyUsage], str | None]:

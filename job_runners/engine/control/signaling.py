@@ -1,20 +1,23 @@
-"""Send a signal to a job: a named value for which the job's function may wait."""
+"""Send a signal to a job: a named value for which the job's function may wait.
 
+A person or another system can also answer a job's question through a link, whose token is the
+caller's only credential. The answer becomes one of the job's signals.
+"""
+
+from collections.abc import Iterable
 from typing import Any
 
-from job_runners.engine.errors import (
-    SignalBusy,
-    SignalConflict,
-    SignalTooLarge,
-    SignalTooLate,
-    TooManySignals,
-)
+from job_runners import clock
+from job_runners.engine import errors
+from job_runners.engine.control.positions import SignalQuestion
 from job_runners.engine.settling.settle import settle
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.errors import JobNotFound, PreconditionFailed
-from job_runners.store import blobs, queries, signals
-from job_runners.store.job_request import JobRequest
+from job_runners.store import answer_links, blobs, queries, signals
+from job_runners.store.answer_links import AnswerLink
+from job_runners.store.job_request import JobRequest, job_id_of
+from job_runners.store.signals import Signal
 from job_runners.store.transactions import RaceLost
 from job_runners.store.transitions import waits
 from job_runners.work import context
@@ -36,12 +39,12 @@ def signal(
     """
     size = len(blobs.compact_json(value))
     if size > signals.MAX_VALUE_BYTES:
-        raise SignalTooLarge(size, signals.MAX_VALUE_BYTES)
+        raise errors.SignalTooLarge(size, signals.MAX_VALUE_BYTES)
     for attempt in range(_TRIES):
         is_retry = attempt > 0
         current = _read_again(row) if is_retry else row
         if work_id is not None and work_id != current.work_id:
-            raise SignalTooLate(row.id, name, "began again with another payload")
+            raise errors.SignalTooLate(row.id, name, "began again with another payload")
         stored = signals.find(current, name)
         if stored is not None:
             _refuse_other_value(current, stored, value)
@@ -55,7 +58,7 @@ def signal(
             return _store(current, name, value, send)
         except (PreconditionFailed, RaceLost) as lost:
             telemetry.race_lost(lost)
-    raise SignalBusy
+    raise errors.SignalBusy
 
 
 def _store(row: JobRequest, name: str, value: Any, send: Send) -> JobRequest:
@@ -76,14 +79,81 @@ def _read_again(row: JobRequest) -> JobRequest:
 def _refuse_other_value(row: JobRequest, stored: signals.Signal, value: Any) -> None:
     """Raise SignalTooLate or SignalConflict, unless the stored signal has this value."""
     if stored.timed_out:
-        raise SignalTooLate(row.id, stored.sk, "no longer waits for it")
+        raise errors.SignalTooLate(row.id, stored.sk, "no longer waits for it")
     if blobs.canonical_json(stored.result) != blobs.canonical_json(value):
-        raise SignalConflict(row.id, stored.sk)
+        raise errors.SignalConflict(row.id, stored.sk)
 
 
 def _refuse_if_not_accepted(row: JobRequest, name: str) -> None:
     """Raise SignalTooLate or TooManySignals if the job accepts no new signal."""
     if row.status.finished:
-        raise SignalTooLate(row.id, name, f"is {row.status}")
+        raise errors.SignalTooLate(row.id, name, f"is {row.status}")
     if (row.signals or 0) >= signals.MAX_PER_JOB:
-        raise TooManySignals(row.id, signals.MAX_PER_JOB)
+        raise errors.TooManySignals(row.id, signals.MAX_PER_JOB)
+
+
+# --- answers through links ------------------------------------------------------------------------
+
+
+def find_link(token: str) -> AnswerLink:
+    """Return the link with this token. Raises LinkNotFound."""
+    link = answer_links.find(token)
+    if link is None:
+        raise errors.LinkNotFound
+    return link
+
+
+def find_answer(link: AnswerLink) -> Signal | None:
+    """Return the signal that answers a link's question, or None if the link still takes an answer.
+
+    An operator or another job may also have sent the signal. Raises LinkOver.
+    """
+    stored = signals.find_of_work(link.work_id, link.name)
+    if stored is None:
+        row = _read_job(link)
+        if row.status.finished or link.until <= clock.now():
+            raise errors.LinkOver
+    elif stored.timed_out:
+        raise errors.LinkOver
+    return stored
+
+
+def answer(link: AnswerLink, value: Any, send: Send) -> None:
+    """Send a link's signal to its job with this value.
+
+    If the same value was sent before, do nothing. Raises AlreadyAnswered if another value was sent,
+    and LinkOver if the job no longer accepts an answer. Raises SignalTooLarge and SignalBusy.
+    """
+    earlier = find_answer(link)
+    if earlier is not None:
+        if blobs.canonical_json(earlier.result) != blobs.canonical_json(value):
+            raise errors.AlreadyAnswered
+        return
+    try:
+        signal(_read_job(link), link.name, value, send, work_id=link.work_id)
+    except errors.SignalConflict as error:
+        raise errors.AlreadyAnswered from error
+    except (errors.SignalTooLate, errors.TooManySignals, JobNotFound) as error:
+        raise errors.LinkOver from error
+
+
+def questions(row: JobRequest, names: Iterable[str]) -> list[SignalQuestion]:
+    """Return the questions that these signals of a job answer."""
+    found = []
+    for name in names:
+        link = answer_links.of_job(row, name)
+        found.append(
+            SignalQuestion(name, link.text, link.choices) if link else SignalQuestion(name)
+        )
+    return found
+
+
+def _read_job(link: AnswerLink) -> JobRequest:
+    """Return the row of a link's job.
+
+    Raises LinkOver if it was deleted, or was retried with another payload.
+    """
+    row = queries.read(job_id_of(link.job))
+    if row is None or row.work_id != link.work_id:
+        raise errors.LinkOver
+    return row

@@ -123,14 +123,14 @@ def _invocations(
     `claims_at_retries` has the number of claims before each manual retry. `last_step_times` has the
     time of each claim's last step.
     """
-    ended = past.of_row(row)
+    ended = past.unpack(row.past)
     for item in moved_invocations:
         ended += past.unpack(item.value)
     ended = past.merge(ended)
     errors = _errors_by_claim(row)
     invocations = []
     for index, invocation in enumerate(ended):
-        has_failed = invocation.outcome in (past.FAILED, past.LOST)
+        has_failed = invocation.outcome in (past.Outcome.FAILED, past.Outcome.LOST)
         error = (errors.get(invocation.claim) if has_failed else None) or {}
         # A lost invocation lived at least until its last step was done, or the next one began.
         lived_until = last_step_times.get(invocation.claim, 0)

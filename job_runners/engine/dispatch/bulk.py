@@ -16,13 +16,11 @@ from job_runners.aws.errors import is_temporary, retry_until
 from job_runners.engine.dispatch.checking import CheckedJob
 from job_runners.engine.dispatch.dispatch import refuse_if_too_many, save_checked
 from job_runners.engine.telemetry import telemetry, tracing
-from job_runners.engine.wire.messages import Message
-from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
+from job_runners.engine.wire.sending import Accepted, Send, StoppingSender, send_if_unclaimed
 from job_runners.errors import (
     IdempotencyConflict,
     NotReached,
     PreconditionFailed,
-    SendFailed,
     UniqueConflict,
 )
 from job_runners.store.job_request import JobRequest
@@ -30,7 +28,6 @@ from job_runners.store.job_request import JobRequest
 MAX_JOBS = 1_000  # in one request
 THREADS = 32  # the number of connections that a client keeps open
 _MAX_CALL_TIME = 5.0  # seconds after `until` by which the calls in progress must have ended
-_MAX_FAILED_SENDS = 3  # after this many failures in a row, the timer sends the other messages
 
 _T = TypeVar("_T")
 
@@ -82,12 +79,11 @@ class _BulkDispatch:
     ) -> None:
         self._save = save
         self._jobs = jobs
-        self._send = send
+        self._send = StoppingSender(send)
         self._until = until
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
         self._remaining_groups = iter(_grouped_by_unique_key(jobs))
-        self._failed_sends = 0  # how many sends have failed in a row
 
     def run(self) -> list[Result]:
         """Dispatch the jobs, and return the results. Don't wait for a call that hangs."""
@@ -135,19 +131,8 @@ class _BulkDispatch:
                 return Result(error=NotReached() if is_temporary(error) else error)
             self._results[index] = Result(accepted)  # it is saved, even if its message is lost
             if clock.now() < self._until:
-                send_if_unclaimed(accepted, self._send_unless_failing)
+                send_if_unclaimed(accepted, self._send)
         return Result(accepted)
-
-    def _send_unless_failing(self, message: Message, delay: float = 0) -> None:
-        """Send a message. After a few failures in a row, raise SendFailed without trying."""
-        if self._failed_sends >= _MAX_FAILED_SENDS:
-            raise SendFailed(message.title, "the messages before it could not be sent")
-        try:
-            self._send(message, delay)
-        except SendFailed:
-            self._failed_sends += 1
-            raise
-        self._failed_sends = 0
 
 
 def _grouped_by_unique_key(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:

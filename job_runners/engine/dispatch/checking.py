@@ -11,7 +11,7 @@ from job_runners.engine.wire.sending import Send, can_send, next_due_at, require
 from job_runners.settings import settings
 from job_runners.store import transitions
 from job_runners.store.blobs import canonical_json
-from job_runners.store.job_request import id_under_key
+from job_runners.store.job_request import id_for_idempotency_key
 from job_runners.work import Job, Unique, context
 
 if TYPE_CHECKING:
@@ -57,14 +57,32 @@ def check_new_job(
     )
     line = _line(job, job_data, payload, send)
     if job_data.idempotency_key is not None:
-        job_id = id_under_key(job_data.organization_id, job_data.idempotency_key)
-    new_job = _new_job(
-        job, job_data, payload, line, job_id=job_id, parent_id=parent_id, run_at=run_at, send=send
+        job_id = id_for_idempotency_key(job_data.organization_id, job_data.idempotency_key)
+    organization_id = job_data.organization_id
+    unique_key = None
+    if job.unique is not None:
+        unique_key = job.unique.key_of(job_data.job_type, organization_id, payload)
+    new_job = transitions.NewJob(
+        job_id=job_id,
+        job_type=job_data.job_type,
+        queue_name=job_data.queue_name or job.queue_name,
+        concurrency_key=line.key if line else None,
+        organization_id=organization_id,
+        payload=job_data.payload,
+        max_attempts=job.attempts(job_data.max_attempts),
+        attempt_limit=job_data.max_attempts,
+        run_at=run_at,
+        due_at=next_due_at(run_at, send) if run_at > clock.now() else None,
+        unique_key=unique_key,
+        request_id=context.request_id.get(),
+        request_hash=None if idempotency_key is None else _hash(job_data),
+        parent_id=parent_id,
+        created_by=context.recorded_author(),
+        rerun_of=getattr(job_data, "rerun_of", None),
+        counted=settings().max_unfinished_jobs > 0,
+        follow_up_of=follow_up_of,
+        **({} if follow_up_of is not None else _follow_ups(job, job_data, send)),
     )
-    follow_ups = _follow_ups(job, job_data, send) if follow_up_of is None else {}
-    new_job = new_job._replace(follow_up_of=follow_up_of, **follow_ups)
-    if idempotency_key is not None:
-        new_job = new_job._replace(request_hash=_hash(job_data))
     return CheckedJob(new_job, payload, line, job.unique, idempotency_key, send)
 
 
@@ -128,41 +146,6 @@ def _line(job: Job, job_data: "JobData", payload: "BaseModel", send: Send) -> Li
     if line is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
     return line
-
-
-def _new_job(
-    job: Job,
-    job_data: "JobData",
-    payload: "BaseModel",
-    line: LimitedLine | None,
-    *,
-    job_id: str | None,
-    parent_id: str | None,
-    run_at: int,
-    send: Send,
-) -> transitions.NewJob:
-    """Return the job to save."""
-    job_type = job_data.job_type
-    organization_id = job_data.organization_id
-    unique = job.unique
-    return transitions.NewJob(
-        job_id=job_id,
-        job_type=job_type,
-        queue_name=job_data.queue_name or job.queue_name,
-        concurrency_key=line.key if line else None,
-        organization_id=organization_id,
-        payload=job_data.payload,
-        max_attempts=job.attempts(job_data.max_attempts),
-        attempt_limit=job_data.max_attempts,
-        run_at=run_at,
-        due_at=next_due_at(run_at, send) if run_at > clock.now() else None,
-        unique_key=(unique.key_of(job_type, organization_id, payload) if unique else None),
-        request_id=context.request_id.get(),
-        parent_id=parent_id,
-        created_by=context.recorded_author(),
-        rerun_of=getattr(job_data, "rerun_of", None),
-        counted=settings().max_unfinished_jobs > 0,
-    )
 
 
 def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def refuse_if_too_many(
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
     """Return a task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
-    registry().new_task_payload(task_name, payload)
+    registry().task(task_name).validate_new(task_name, payload)
     size = len(compact_json(payload))
     if size > TASK_PAYLOAD_LIMIT:
         raise PayloadTooLarge(
@@ -228,6 +228,6 @@ def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: A
     row, duplicate = accepted.row, accepted.duplicate
     # If this request has just been answered with an existing unique job, that job's row has the
     # hash of another request, which says nothing about this key.
-    row_has_key = duplicate is None or duplicate.before
+    row_has_key = duplicate is None or duplicate.is_repeated
     if key is not None and row_has_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

@@ -11,7 +11,7 @@ from job_runners import caches, clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.errors import QueueFull
 from job_runners.store.limits import Limits
-from job_runners.store.line_entries import count_waiting
+from job_runners.store.lines import count_waiting
 
 _CACHE_TIME = QueueFull.retry_after * clock.SECOND
 _MAX_COUNTED = 10_000  # entries of a line that a process counts in that time

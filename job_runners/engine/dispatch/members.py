@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel
-
 from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
 from job_runners.engine.dispatch.dispatch import save_checked
@@ -22,6 +20,7 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import PAGE_LIMIT, read, read_many
 from job_runners.store.transactions import RaceLost, RowExists
 from job_runners.store.uniqueness import lost_race_error
+from job_runners.work.payloads import as_object
 
 
 def check(
@@ -31,35 +30,27 @@ def check(
 
     Raises UnknownJobType, InvalidPayload and pydantic's ValidationError.
     """
-    return {key: _check(parent, group, name, key, member, send) for key, member in members.items()}
-
-
-def _check(
-    parent: JobRequest, group: Group, name: str, key: str, member: Any, send: Send
-) -> CheckedJob:
-    data = JobData(
-        job_type=member.job_type,
-        payload=_as_dict(member.payload),
-        organization_id=parent.organization_id,
-        queue_name=member.queue_name,
-    )
-    member_id = group.member_id(key)
-    checked = check_new_job(
-        data,
-        send,
-        job_id=member_id,
-        parent_id=parent.id,
-        idempotency_key=None,
-        dispatched_by=parent.job_type,
-    )
-    member_of = group.member_of(member_id)
-    return checked._replace(new_job=checked.new_job._replace(group_of=name, member_of=member_of))
-
-
-def _as_dict(payload: Any) -> dict[str, Any]:
-    if isinstance(payload, BaseModel):
-        return payload.model_dump(mode="json")
-    return dict(payload or {})
+    jobs = {}
+    for key, member in members.items():
+        data = JobData(
+            job_type=member.job_type,
+            payload=as_object(member.payload),
+            organization_id=parent.organization_id,
+            queue_name=member.queue_name,
+        )
+        member_id = group.member_id(key)
+        checked = check_new_job(
+            data,
+            send,
+            job_id=member_id,
+            parent_id=parent.id,
+            idempotency_key=None,
+            dispatched_by=parent.job_type,
+        )
+        member_of = group.member_of(member_id)
+        new_job = checked.new_job._replace(group_of=name, member_of=member_of)
+        jobs[key] = checked._replace(new_job=new_job)
+    return jobs
 
 
 def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:

@@ -21,7 +21,6 @@ from job_runners.store.answers import Answer
 from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from job_runners.store.transitions import replacing
-from job_runners.store.transitions.replacing import Replacement
 from job_runners.store.transitions.saving import NewJob
 from job_runners.store.uniqueness import FreeKey, HeldKey, KeyTaken
 from job_runners.work import Unique
@@ -102,14 +101,11 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
             telemetry.race_lost(lost)
         else:
             return True
-    transitions.postpone(row, next_check(row), Lane.HELD)
+    now = clock.now()
+    waited = now - (row.waiting_since or now)
+    next_check = now + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
+    transitions.postpone(row, next_check, Lane.HELD)
     return False
-
-
-def next_check(row: JobRequest) -> int:
-    """Return when the timer next checks a follower."""
-    waited = clock.now() - (row.waiting_since or clock.now())
-    return clock.now() + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
 
 
 # --- one try --------------------------------------------------------------------------------------
@@ -205,7 +201,7 @@ def _replace_existing(
     return Accepted(row, DuplicateOutcome(Outcome.REPLACED, is_sent=is_sent))
 
 
-def _replacement(request: UniqueRequest, existing: JobRequest) -> Replacement:
+def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
     """Return the payload, time and options that the existing job gets from the request.
 
     Requests can postpone the job again and again, but to no more than `at_most` seconds after the
@@ -216,23 +212,15 @@ def _replacement(request: UniqueRequest, existing: JobRequest) -> Replacement:
     max_delay = MAX_WAIT if rule.at_most is None else rule.at_most
     run_at = min(new_job.run_at or 0, first_run_at + int(max_delay * clock.SECOND))
     is_delayed = run_at > clock.now()
-    return Replacement(
-        payload=new_job.payload,
+    return new_job._replace(
         concurrency_key=current_key(
             existing.concurrency_key,
             existing.queue_name,
             new_job.organization_id,
             request.payload,
         ),
-        max_attempts=new_job.max_attempts,
-        attempt_limit=new_job.attempt_limit,
         run_at=run_at if is_delayed else None,
         due_at=next_due_at(run_at, request.send) if is_delayed else None,
-        first_run_at=first_run_at,
-        on_end=new_job.on_end,
-        on_failure=new_job.on_failure,
-        announcement=new_job.announcement,
-        by=new_job.created_by,
     )
 
 
@@ -269,12 +257,12 @@ def _writes_for_answer(
 def _answered_before(row: JobRequest, answer: Answer) -> Accepted:
     """Return the existing job that the same request was answered with before."""
     row.request_hash = answer.request_hash
-    return Accepted(row, DuplicateOutcome(answer.outcome, before=True))
+    return Accepted(row, DuplicateOutcome(answer.outcome, is_repeated=True))
 
 
 def _saved_before(row: JobRequest) -> Accepted:
     """Return the job that the same request has created before."""
-    follows = DuplicateOutcome(Outcome.FOLLOWS, before=True)
+    follows = DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True)
     return Accepted(row, follows if row.is_follower else None)
 
 

@@ -5,10 +5,9 @@ item of its own in the table. The retry gives the member a new marker, so that t
 hasn't continued yet, also waits for the retried member.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable
 
-from job_runners.engine.groups import finishing, leftover_markers
+from job_runners.engine.groups import markers
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
 from job_runners.store import groups
@@ -20,19 +19,12 @@ from job_runners.store.transactions import RaceLost, RecordWrite
 _TRIES = 5  # how often to try if the parent changes between the read and the write
 
 
-class WriteRetry(Protocol):
-    """A function that writes the retry of a job."""
-
-    def __call__(self, *, member_mark: str, more_writes: Sequence[RecordWrite]) -> Change:
-        """Queue the job, and make `more_writes` in the same transaction.
-
-        `member_mark` identifies the job's new marker. Raises RaceLost if one of `more_writes` is
-        refused.
-        """
-
-
-def requeue(member: JobRequest, write_retry: WriteRetry) -> Change:
+def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
     """Queue a member again with a new marker, in a transaction that checks its parent.
+
+    `write_retry` writes the retry. It gets `member_mark`, which identifies the new marker, and
+    `more_writes`, which must be in the same transaction. It raises RaceLost if one of these is
+    refused.
 
     The marker is written first, and the transaction checks that it still exists. Another process
     may have read the markers before, and be about to let the parent continue. To prevent that, the
@@ -65,9 +57,9 @@ def drop_marker(member: JobRequest) -> Change | None:
         marker = groups.find_marker(member)
         if marker is None:
             return None
-        if not leftover_markers.delete_if_ended(marker, read(member.id)):
+        if not markers.delete_if_ended(marker, read(member.id)):
             return None
-        return finishing.finish(str(member.parent_id))
+        return markers.finish(str(member.parent_id))
     except Exception as error:  # noqa: BLE001 - the caller gets the error of the retry
         telemetry.crashed(error)
     return None
@@ -79,7 +71,7 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     If the parent is done with the group, check that it still is. Otherwise change its
     `gather_epoch`, and check that it still waits.
     """
-    group_id = groups.id_of(member)
+    group_id = groups.group_id_of(member)
     row = JobRequest(id=str(member.parent_id))
     final_statuses = [status for status in Status if status.finished]
     has_ended = JobRequest.status.is_in(*final_statuses)

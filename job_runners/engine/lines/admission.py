@@ -24,7 +24,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import QueueMessage
 from job_runners.engine.wire.sending import Send, can_send, send_or_leave_due
 from job_runners.errors import PreconditionFailed
-from job_runners.store import line_entries, lines, pauses, transitions, used_keys
+from job_runners.store import lines, pauses, transitions, used_keys
 from job_runners.store.job_request import ROW_VERSION, Lane
 from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
@@ -77,13 +77,10 @@ class LineAdmissions:
         self._handled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def admit_waiting(self, queue_name: str, concurrency_key: str, *, again: bool = False) -> None:
-        """Admit the waiting jobs of a line, unless this run has already done so.
-
-        Pass `again=True` if the run has just freed capacity, to make another pass in any case.
-        """
+    def admit_waiting(self, queue_name: str, concurrency_key: str) -> None:
+        """Admit the waiting jobs of a line, unless this run has already done so."""
         with self._lock:
-            if (queue_name, concurrency_key) in self._handled and not again:
+            if (queue_name, concurrency_key) in self._handled:
                 return
             self._handled.add((queue_name, concurrency_key))
         admit_waiting(queue_name, concurrency_key, self._send, until=self._until, thorough=True)
@@ -161,7 +158,7 @@ class _AdmissionPass:
         if self._is_paused():
             return NextStep.END
         line = lines.read_line(self._queue_name, self._concurrency_key, limits_of(self._queue_name))
-        entry = line_entries.next_entry(line)
+        entry = lines.next_entry(line)
         if entry is None:
             self._wake_ups.take_over_mark(line)
             return NextStep.END
@@ -188,7 +185,7 @@ class _AdmissionPass:
 
         The timer puts the job back at its old position once its row is due and can be read.
         """
-        line_entries.drop_entry(entry)
+        lines.drop_entry(entry)
         telemetry.entry_quarantined(entry, reason)
         self._quarantined_count += 1
 
@@ -206,7 +203,7 @@ class _AdmissionPass:
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)
         if row is None or row.held_by != line.partition_key or row.wait_key != entry.sk:
-            line_entries.drop_entry(entry)
+            lines.drop_entry(entry)
             return
         if row.row_version > ROW_VERSION:
             transitions.postpone(row, clock.now() + clock.HOUR, Lane.HELD)

@@ -20,7 +20,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import QueueMessage
 from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY, Send
 from job_runners.errors import PreconditionFailed, SendFailed
-from job_runners.store import line_entries, line_rates, lines, transitions
+from job_runners.store import lines, transitions
 from job_runners.store.conditional_write import GRACE
 from job_runners.store.job_request import JobRequest, Lane
 from job_runners.store.line_items import LineItem
@@ -81,7 +81,7 @@ class WakeUps:
 
     def _start_pacing(self, line: Line, wait: int) -> NextStep:
         """Mark the line as paced by this pass, and wait for `wait` milliseconds."""
-        if not line_rates.mark_wake_up(line, self._until):
+        if not lines.mark_wake_up(line, self._until):
             return NextStep.READ_AGAIN
         self._own_mark = self._until
         return _sleep(wait)
@@ -92,7 +92,7 @@ class WakeUps:
         # Make the job due before the mark is set, in case this process is killed in between.
         if not _ensure_due(line, entry, arrives_at):
             return NextStep.READ_AGAIN
-        if not line_rates.mark_wake_up(line, arrives_at):
+        if not lines.mark_wake_up(line, arrives_at):
             return NextStep.READ_AGAIN
         send_wake_up_or_make_first_due(self._message, self._send, wait / clock.SECOND)
         return NextStep.END
@@ -116,7 +116,7 @@ class WakeUps:
         if self._own_mark is None:
             return NextStep.END
         line_key = lines.partition_key_of(self._message.queue_name, self._message.concurrency_key)
-        was_marked = line_rates.unmark_wake_up(line_key, self._own_mark)
+        was_marked = lines.unmark_wake_up(line_key, self._own_mark)
         self._own_mark = None
         return NextStep.READ_AGAIN if was_marked else NextStep.END
 
@@ -186,7 +186,7 @@ def make_first_due(message: QueueMessage, delay: float) -> None:
         line = lines.read_line(
             message.queue_name, message.concurrency_key, limits_of(message.queue_name)
         )
-        entry = line_entries.next_entry(line)
+        entry = lines.next_entry(line)
         row = _waiting_row(line, entry) if entry is not None else None
         if row is not None:
             transitions.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.HELD)
@@ -223,7 +223,7 @@ def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
     """
     row = _waiting_row(line, entry)
     if row is None:
-        line_entries.drop_entry(entry)
+        lines.drop_entry(entry)
         return False
     if not arrives_at <= (row.due_at or 0) <= arrives_at + GRACE:
         transitions.postpone(row, arrives_at + GRACE, Lane.HELD)

@@ -16,7 +16,6 @@ class UnknownRunner(JobRunnersError):
             f"JOB_RUNNER={name!r} is not a runner: {why}. "
             f"Use one of {', '.join(sorted(built_in))}, or the dotted path of your own module"
         )
-        self.name = name
 
 
 class IncompleteRunner(JobRunnersError):
@@ -28,7 +27,6 @@ class IncompleteRunner(JobRunnersError):
         super().__init__(
             f"JOB_RUNNER={name!r} is not a runner: its module does not define {functions}"
         )
-        self.name = name
 
 
 class RunnerNotConfigured(JobRunnersError):
@@ -36,7 +34,6 @@ class RunnerNotConfigured(JobRunnersError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
-        self.name = name
 
 
 class BrokenEntries(JobRunnersError):
@@ -46,7 +43,6 @@ class BrokenEntries(JobRunnersError):
     """
 
     def __init__(self, broken: Sequence[str]) -> None:
-        self.broken = broken
         count = f"{len(broken)} entries" if len(broken) > 1 else "1 entry"
         super().__init__(
             "\n  ".join([f"{count} of JOBS, TASKS and AROUND can't be loaded:", *broken])
@@ -58,7 +54,6 @@ class NameTakenTwice(JobRunnersError):
 
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
-        self.name = name
 
 
 class FailedTaskNotFound(JobRunnersError):

@@ -6,24 +6,15 @@ or task, which is imported together with its payload model when the work is firs
 class* is a Lambda function of its own, which runs the work that names it with `worker=`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from job_runners import names
+from job_runners import errors, names
 from job_runners.engine.registry.app_modules import import_app_module
 from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
 from job_runners.engine.telemetry import telemetry
-from job_runners.errors import (
-    InternalJobType,
-    InvalidDefinition,
-    InvalidFollowUp,
-    InvalidPayload,
-    PayloadTooLarge,
-    UnknownJobType,
-    UnknownTask,
-)
 from job_runners.settings import settings
 from job_runners.values import Value, field
 from job_runners.work.around import Around
@@ -43,6 +34,8 @@ _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 # The tables that a module of the app may define.
 TABLE_NAMES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
+_BUILT_IN = ("job_runners.shipped.jobs.table", "job_runners.shipped.tasks.table")
+
 
 class Registry(Value):
     """Every job and task of this process, every queue with limits, and every declared schedule."""
@@ -59,13 +52,13 @@ class Registry(Value):
         Raises UnknownJobType, which suggests the nearest name.
         """
         if name not in self.jobs:
-            raise UnknownJobType(name, self.jobs)
+            raise errors.UnknownJobType(name, self.jobs)
         return self.jobs[name]
 
     def task(self, name: str) -> Task:
         """Return the task with this name. Raises UnknownTask, which suggests the nearest name."""
         if name not in self.tasks:
-            raise UnknownTask(name, self.tasks)
+            raise errors.UnknownTask(name, self.tasks)
         return self.tasks[name]
 
     def load(self, work: Job | Task) -> None:
@@ -109,7 +102,7 @@ class Registry(Value):
         for table_name, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
             for name, work in definitions.items():
                 if declared is not None and work.worker not in (None, *declared):
-                    raise InvalidDefinition(
+                    raise errors.InvalidDefinition(
                         f"{table_name}: {name!r} ({work.declared_in}): app.toml has no "
                         f"[workers.{work.worker}]. {_hint_for_class(str(work.worker), declared)}"
                     )
@@ -127,12 +120,12 @@ class Registry(Value):
             for job_type, job in jobs_of_queue.items():
                 misfit = queue.misfit(job.payload_model)
                 if misfit:
-                    raise InvalidDefinition(
+                    raise errors.InvalidDefinition(
                         f"QUEUES: {name!r}: {misfit} (the job {job_type!r}, {job.declared_in})"
                     )
             models = [job.payload_model for job in jobs_of_queue.values()]
             if models and not any(map(queue.can_have_per_value, models)):
-                raise InvalidDefinition(
+                raise errors.InvalidDefinition(
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
                     "field in its payload"
                 )
@@ -142,7 +135,7 @@ class Registry(Value):
         for name, job in self.jobs.items():
             misfit = job.unique.misfit(job.payload_model) if job.unique else None
             if misfit:
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {misfit}")
+                raise errors.InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {misfit}")
 
     def _check_follow_ups(self) -> None:
         """Raise InvalidDefinition for a job whose follow-ups can't be dispatched."""
@@ -150,8 +143,10 @@ class Registry(Value):
             try:
                 for kind, job_type in job.follow_ups.items():
                     self.check_follow_up(kind, job_type)
-            except InvalidFollowUp as error:
-                raise InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {error}") from None
+            except errors.InvalidFollowUp as error:
+                raise errors.InvalidDefinition(
+                    f"JOBS: {name!r} ({job.declared_in}): {error}"
+                ) from None
 
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
@@ -166,7 +161,7 @@ class Registry(Value):
             (recurring.organization_id, name) for name, recurring in self.recurring.items()
         )
         if size > schedule_marks.MAX_BYTES:
-            raise InvalidDefinition(
+            raise errors.InvalidDefinition(
                 f"RECURRING: {len(self.recurring):,} schedules are declared; their names and "
                 f"organizations take {size:,} bytes, and the limit is "
                 f"{schedule_marks.MAX_BYTES:,}: "
@@ -175,14 +170,19 @@ class Registry(Value):
         for name, recurring in self.recurring.items():
             try:
                 self._check_one_recurring(recurring)
-            except (InvalidDefinition, UnknownJobType, InvalidPayload, PayloadTooLarge) as error:
-                raise InvalidDefinition(
+            except (
+                errors.InvalidDefinition,
+                errors.UnknownJobType,
+                errors.InvalidPayload,
+                errors.PayloadTooLarge,
+            ) as error:
+                raise errors.InvalidDefinition(
                     f"RECURRING: {name!r} ({recurring.declared_in}): {error}"
                 ) from None
 
     def _check_one_recurring(self, recurring: "Recurring") -> None:
         # Imported here because only a build needs it.
-        from job_runners.store.schedules import check_payload
+        from job_runners.store.schedule import check_payload
 
         recurring.check()
         payload = dict(recurring.payload)
@@ -190,7 +190,7 @@ class Registry(Value):
         try:
             check_payload(payload)
         except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
+            raise errors.InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
 
     def loadable(self) -> "Registry":
         """Return a registry of the entries that can be loaded, and log the others.
@@ -207,14 +207,6 @@ class Registry(Value):
                 modules.add(around.entry.partition(":")[0])
         return sorted(modules)
 
-    def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a job to dispatch, as an instance of its model.
-
-        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
-        field that the model doesn't define.
-        """
-        return self.job(name).validate_new(name, payload)
-
     def refuse_internal(self, name: str, dispatched_by: str | None = None) -> None:
         """Raise InternalJobType for an internal job that `dispatched_by` may not dispatch.
 
@@ -222,15 +214,18 @@ class Registry(Value):
         """
         job = self.job(name)
         if isinstance(job, InternalJob) and dispatched_by not in job.dispatched_by:
-            raise InternalJobType(name)
+            raise errors.InternalJobType(name)
 
     def check_new_job(
         self, name: str, payload: Any, dispatched_by: str | None = None
     ) -> "BaseModel":
-        """Return a payload as `new_job_payload` does. Raises the errors of `refuse_internal` and
-        `new_job_payload`."""
+        """Return the payload of a job to dispatch, as an instance of its model.
+
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
+        field that the model doesn't define. For `dispatched_by`, see `refuse_internal`.
+        """
         self.refuse_internal(name, dispatched_by)
-        return self.new_job_payload(name, payload)
+        return self.job(name).validate_new(name, payload)
 
     def check_follow_up(self, kind: str, job_type: str) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
@@ -244,21 +239,13 @@ class Registry(Value):
             self.refuse_internal(job_type)
             for sample in job_ended.samples(kind):
                 self.job_payload(job_type, sample)
-        except (UnknownJobType, InvalidPayload) as error:
-            raise InvalidFollowUp(kind, job_type, str(error)) from None
+        except (errors.UnknownJobType, errors.InvalidPayload) as error:
+            raise errors.InvalidFollowUp(kind, job_type, str(error)) from None
         if job.unique is not None:
-            raise InvalidFollowUp(
+            raise errors.InvalidFollowUp(
                 kind, job_type, "It is unique, so a follow-up could be dropped as a duplicate."
             )
         return job
-
-    def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a task to dispatch, as an instance of its model.
-
-        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
-        field that the model doesn't define.
-        """
-        return self.task(name).validate_new(name, payload)
 
     def job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job that a worker has received, as an instance of its model.
@@ -306,33 +293,35 @@ def registry() -> Registry:
     Raises NameTakenTwice, InvalidDefinition, and any error that importing the app's packages
     raises.
     """
-    tables = [
-        _built_in("job_runners.shipped.jobs.table", "JOBS"),
-        _built_in("job_runners.shipped.tasks.table", "TASKS"),
-    ]
+    built_in_modules = {name: import_module(name) for name in _BUILT_IN}
     app_modules = {name: import_app_module(name) for name in settings().app_packages}
-    app_tables = [
-        (name, table_name, getattr(module, table_name))
-        for name, module in app_modules.items()
-        for table_name in TABLE_NAMES
-        if hasattr(module, table_name)
-    ]
     # One package with a table is enough. The others may have only code, like most Django apps.
-    if app_modules and not app_tables:
+    has_table = any(
+        hasattr(module, name) for module in app_modules.values() for name in TABLE_NAMES
+    )
+    if app_modules and not has_table:
         packages = " and ".join(app_modules)
         subject = f"{packages} define"
         if len(app_modules) == 1:
             subject = f"the package {packages} defines"
-        raise InvalidDefinition(
+        raise errors.InvalidDefinition(
             f"{subject} none of {', '.join(TABLE_NAMES[:-1])} and {TABLE_NAMES[-1]}"
         )
-    tables += app_tables
+    modules = built_in_modules | app_modules
+
+    def tables(table_name: str) -> _Tables:
+        return {
+            f"{name}.{table_name}": getattr(module, table_name)
+            for name, module in modules.items()
+            if hasattr(module, table_name)
+        }
+
     return Registry(
-        _merge("job", "JOBS", Job, tables),
-        _merge("task", "TASKS", Task, tables),
-        _around(tables),
-        _queues(tables),
-        _recurring(tables),
+        _merge("job", Job, tables("JOBS")),
+        _merge("task", Task, tables("TASKS")),
+        _around(tables("AROUND")),
+        _merge("queue", Queue, tables("QUEUES"), is_valid=names.is_name),
+        _recurring(tables("RECURRING")),
     )
 
 
@@ -364,66 +353,50 @@ def _report_undeclared(worker: str) -> None:
     telemetry.undeclared_class(worker)
 
 
-def _queues(tables: "list[_Table]") -> dict[str, Queue]:
-    _check_names("QUEUES", tables)
-    return _merge("queue", "QUEUES", Queue, tables)
+_Tables = dict[str, Any]  # the tables of one name, by the place that defines each
 
 
-def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
-    if not any(table for _, table_name, table in tables if table_name == "RECURRING"):
+def _recurring(tables: _Tables) -> "dict[str, Recurring]":
+    if not any(tables.values()):
         return {}
     # Imported here because many apps have no schedules.
     from job_runners.work.recurring import Recurring
 
-    _check_names("RECURRING", tables)
-    return _merge("schedule", "RECURRING", Recurring, tables)
+    return _merge("schedule", Recurring, tables, is_valid=names.is_name)
 
 
-def _check_names(wanted_table: str, tables: "list[_Table]") -> None:
-    """Raise InvalidDefinition if a key of one of these tables isn't a valid name."""
-    for module, table_name, table in tables:
-        if table_name != wanted_table:
-            continue
-        for name in table:
-            if isinstance(name, str) and not names.is_name(name):
-                raise InvalidDefinition(f"{module}.{table_name}: {name!r} must be {names.RULE}")
-
-
-_Table = tuple[str, str, Any]  # the name of the module, the name of the table, and the table
-
-
-def _built_in(module: str, table_name: str) -> _Table:
-    return module, table_name, getattr(import_module(module), table_name)
-
-
-def _around(tables: list[_Table]) -> tuple[Around, ...]:
+def _around(tables: _Tables) -> tuple[Around, ...]:
     """Return the context managers of every AROUND, in the order of the tables."""
     arounds: list[Around] = []
-    for module, table_name, table in tables:
-        if table_name != "AROUND":
-            continue
+    for place, table in tables.items():
         if not isinstance(table, list | tuple):
-            raise InvalidDefinition(f"{module}.AROUND must be a list or a tuple")
-        arounds += [Around(entry, f"{module}.AROUND[{n}]") for n, entry in enumerate(table)]
+            raise errors.InvalidDefinition(f"{place} must be a list or a tuple")
+        arounds += [Around(entry, f"{place}[{n}]") for n, entry in enumerate(table)]
     return tuple(arounds)
 
 
 def _merge(
-    kind: str, wanted_table: str, definition_class: type[_E], tables: list[_Table]
+    kind: str,
+    definition_class: type[_E],
+    tables: _Tables,
+    *,
+    is_valid: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, _E]:
-    """Return the definitions of all tables with this name. `kind` is for error messages."""
+    """Return the definitions of all these tables. `kind` is for error messages.
+
+    `is_valid` returns whether a key of a table is a valid name.
+    """
     merged: dict[str, _E] = {}
     places: dict[str, str] = {}  # where each name is defined
-    for module, table_name, table in tables:
-        if table_name != wanted_table:
-            continue
-        place = f"{module}.{table_name}"
-        class_name = definition_class.__name__
+    class_name = definition_class.__name__
+    for place, table in tables.items():
         if not isinstance(table, Mapping):
-            raise InvalidDefinition(f"{place} must map names to {class_name}s")
+            raise errors.InvalidDefinition(f"{place} must map names to {class_name}s")
         for name, definition in table.items():
             if not isinstance(name, str) or not isinstance(definition, definition_class):
-                raise InvalidDefinition(f"{place}: {name!r} must map to a {class_name}")
+                raise errors.InvalidDefinition(f"{place}: {name!r} must map to a {class_name}")
+            if not is_valid(name):
+                raise errors.InvalidDefinition(f"{place}: {name!r} must be {names.RULE}")
             if name in merged:
                 raise NameTakenTwice(kind, str(name), places[name], place)
             merged[str(name)] = definition

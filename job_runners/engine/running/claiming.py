@@ -5,6 +5,7 @@ is to undo the claim of a job whose function wasn't called. A job with *gates* m
 the end of a pause, or for capacity of its queue, before it starts.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from job_runners import clock
@@ -75,7 +76,10 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
         telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
-        _send_again_if_early(refused.row, send)
+        # If the message came before the job's start time, send it again with the remaining delay.
+        # After another refusal, the timer sends the job when its row is due.
+        if refused.row is not None and refused.row.starts_in:
+            send_or_leave_due(refused.row, send, refused.row.starts_in / clock.SECOND)
         # An earlier try may have held the job, and failed before it settled the consequences.
         settle_unknown(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
@@ -90,8 +94,16 @@ def _try_once(
     message: JobMessage, invocation: Invocation, token: str, send: Send
 ) -> JobRequest | None:
     """Claim the job if it may start now. Otherwise hold it. Raises PreconditionFailed."""
+    write_claim = partial(
+        transitions.claim,
+        message.id,
+        job_type=message.job_type,
+        send_id=message.send_id,
+        deadline=invocation.deadline,
+        token=token,
+    )
     if not _may_have_gates(message):
-        return _write_claim(message, invocation, token)
+        return write_claim().after
     # Imported here because most jobs have no gates.
     from job_runners.engine.running import gates
 
@@ -100,11 +112,11 @@ def _try_once(
         try:
             match gates.decide(message, token, send, wait_until=wait_until):
                 case gates.StartNow(entrance):
-                    return _write_claim(message, invocation, token, entrance)
+                    return write_claim(entrance=entrance).after
                 case gates.AlreadyStarted(row):
                     return row
-                case wait:
-                    settle(wait.hold(), send)
+                case gates.Wait(hold):
+                    settle(hold(), send)
                     return None
         except RaceLost as lost:  # another job took the slot or the start: decide again
             telemetry.race_lost(lost)
@@ -121,23 +133,6 @@ def _may_have_gates(message: JobMessage) -> bool:
         or limits_of(message.queue_name) is not None
         or (unique is not None and unique.until == "started")
     )
-
-
-def _write_claim(
-    message: JobMessage,
-    invocation: Invocation,
-    token: str,
-    entrance: transitions.Entrance | None = None,
-) -> JobRequest:
-    """Write the claim, and take or use the entrance's capacity. Raises PreconditionFailed."""
-    return transitions.claim(
-        message.id,
-        job_type=message.job_type,
-        send_id=message.send_id,
-        deadline=invocation.deadline,
-        token=token,
-        entrance=entrance,
-    ).after
 
 
 def _load_function(message: JobMessage) -> bool:
@@ -180,12 +175,3 @@ def _release_if_claimed(
         retry_until(invocation.may_release_until, release)
     except (PreconditionFailed, *AWS_ERRORS) as error:
         telemetry.crashed(error)
-
-
-def _send_again_if_early(row: JobRequest | None, send: Send) -> None:
-    """If the message arrived before the job's start time, send it again with the remaining delay.
-
-    If the claim was refused for another reason, the timer sends the job when its row is due.
-    """
-    if row is not None and row.starts_in:
-        send_or_leave_due(row, send, row.starts_in / clock.SECOND)

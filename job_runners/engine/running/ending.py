@@ -103,9 +103,7 @@ class YieldEnding(Ending):
     def write(self, claimed: ClaimedJob) -> Change:
         from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
-        return gates.hold_in_line(
-            claimed.row, self.line.key, self.line.limits, claimed.running.last_checkpoint
-        )
+        return gates.hold_in_line(claimed.row, self.line, claimed.running.last_checkpoint)
 
 
 class PauseEnding(Ending):

@@ -38,19 +38,11 @@ from job_runners.errors import InvalidPayload, MissingObject, NotDeployed, Timed
 from job_runners.settings import settings
 from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
+from job_runners.work import interrupts
 from job_runners.work.alarm import alarm
 from job_runners.work.around import CurrentWork, run_inside
 from job_runners.work.definitions import Job
 from job_runners.work.errors import AroundFailed
-from job_runners.work.interrupts import (
-    CancelInterrupt,
-    ClaimLostInterrupt,
-    InvocationOverInterrupt,
-    PauseInterrupt,
-    TimeOverInterrupt,
-    WaitInterrupt,
-    YieldInterrupt,
-)
 from job_runners.work.running_job import RunningJob
 from job_runners.work.time_budget import TimeBudget
 
@@ -105,9 +97,8 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
         return
     try:
         telemetry.payload_given(payload)
-        _run_in_context_managers(
-            call=lambda: task.run(payload), describe_work=lambda: _current_task(message)
-        )
+        work = CurrentWork("task", message.name, message.id, None, message.attempt)
+        _run_in_context_managers(work, lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
@@ -216,27 +207,33 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
     # Imported here because it imports pydantic. Reading the payload has already imported both.
     from job_runners.work.payloads import as_json
 
+    row = claimed.row
+    work = CurrentWork(
+        "job", row.job_type, row.id, row.organization_id, row.attempt, row.invocations
+    )
     try:
         with alarm(claimed.budget.left()):
             result = _run_in_context_managers(
-                call=lambda: as_json(claimed.job.run(claimed.running, payload)),
-                describe_work=lambda: _current_job(claimed.row),
+                work, lambda: as_json(claimed.job.run(claimed.running, payload))
             )
-    except (AroundFailed, NotDeployed) as error:
-        return _ending_before_work(claimed, error)
-    except ClaimLostInterrupt as interrupt:
+    except (AroundFailed, NotDeployed) as error:  # the function didn't begin its work
+        tracebacks.begin_at_work(error)
+        waits_for_deploy = isinstance(error, NotDeployed)
+        max_wait = _MAX_DEPLOY_WAIT if waits_for_deploy else claimed.job.start_within
+        return _release_or_fail(claimed, error, max_wait)
+    except interrupts.ClaimLostInterrupt as interrupt:
         return ClaimLostEnding(interrupt)
-    except CancelInterrupt:
+    except interrupts.CancelInterrupt:
         return CancelEnding()
-    except InvocationOverInterrupt:
+    except interrupts.InvocationOverInterrupt:
         return fail_if_last(claimed, InvocationOverEnding())
-    except YieldInterrupt:
+    except interrupts.YieldInterrupt:
         return _yield_ending(claimed)
-    except PauseInterrupt as interrupt:
+    except interrupts.PauseInterrupt as interrupt:
         return PauseEnding(interrupt.pause)
-    except WaitInterrupt as interrupt:
+    except interrupts.WaitInterrupt as interrupt:
         return _wait_ending(claimed, interrupt)
-    except TimeOverInterrupt:
+    except interrupts.TimeOverInterrupt:
         timed_out = TimedOut(
             claimed.job.timeout or 0,
             own_timeout=claimed.budget.by_timeout,
@@ -247,14 +244,6 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
         tracebacks.begin_at_work(error)
         return FailureEnding(error)
     return SuccessEnding(result)
-
-
-def _ending_before_work(claimed: ClaimedJob, error: AroundFailed | NotDeployed) -> Ending:
-    """Return the ending of an invocation that ended before the function began its work."""
-    if isinstance(error, AroundFailed):
-        return _release_or_fail(claimed, error, claimed.job.start_within)
-    tracebacks.begin_at_work(error)
-    return _release_or_fail(claimed, error, _MAX_DEPLOY_WAIT)
 
 
 def _release_or_fail(claimed: ClaimedJob, error: Exception, max_wait: float) -> Ending:
@@ -281,7 +270,7 @@ def _yield_ending(claimed: ClaimedJob) -> Ending:
     return fail_if_last(claimed, ending)
 
 
-def _wait_ending(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
+def _wait_ending(claimed: ClaimedJob, interrupt: interrupts.WaitInterrupt) -> Ending:
     # Imported here because most jobs don't wait.
     from job_runners.engine.running import wait_endings
 
@@ -295,35 +284,9 @@ def _raise_if_ctrl_c(error: BaseException) -> None:
         raise error
 
 
-def _current_task(message: TaskMessage) -> CurrentWork:
-    return CurrentWork(
-        kind="task",
-        name=message.name,
-        id=message.id,
-        organization_id=None,
-        attempt=message.attempt,
-    )
-
-
-def _current_job(row: JobRequest) -> CurrentWork:
-    return CurrentWork(
-        kind="job",
-        name=row.job_type,
-        id=row.id,
-        organization_id=row.organization_id,
-        attempt=row.attempt,
-        invocation=row.invocations,
-    )
-
-
-def _run_in_context_managers(
-    *, call: Callable[[], _T], describe_work: Callable[[], CurrentWork]
-) -> _T:
-    """Call `call` inside the context managers that the app defines in AROUND, if it has any.
-
-    The context managers get the description of the work: see `job_runners.work.around`.
-    """
+def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
+    """Call `call` inside the context managers that the app defines in AROUND, if it has any."""
     context_managers = registry().around
     if not context_managers:
         return call()
-    return run_inside(context_managers, describe_work(), call, telemetry.around_failed)
+    return run_inside(context_managers, work, call, telemetry.around_failed)

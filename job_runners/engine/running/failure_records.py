@@ -7,6 +7,7 @@ attempt. A worker *claims* a job before it runs it.
 from collections.abc import Mapping
 from typing import Any
 
+from job_runners import errors
 from job_runners.engine.control.redriving import may_begin
 from job_runners.engine.registry.errors import CannotBegin, NotForwarded
 from job_runners.engine.registry.registry import registry
@@ -15,24 +16,15 @@ from job_runners.engine.settling.settle import settle, settle_unknown
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessage, decode
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import (
-    Interrupted,
-    InvalidPayload,
-    MalformedMessage,
-    PreconditionFailed,
-    SendFailed,
-    UnknownMessageVersion,
-    UnknownTask,
-)
 from job_runners.store.job_request import Status
 from job_runners.store.queries import read
 from job_runners.work.errors import EntryNotLoaded
 
 # The errors that a worker raises for a task that it can't begin.
 _CANNOT_BEGIN_ERRORS = (
-    UnknownTask.__name__,
-    UnknownMessageVersion.__name__,
-    InvalidPayload.__name__,
+    errors.UnknownTask.__name__,
+    errors.UnknownMessageVersion.__name__,
+    errors.InvalidPayload.__name__,
     EntryNotLoaded.__name__,
     CannotBegin.__name__,
     NotForwarded.__name__,
@@ -61,9 +53,11 @@ def handle_record(record: object, send: Send) -> None:
     any error, the caller must keep the record.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
-        raise MalformedMessage("a failure record without the event that failed (requestPayload)")
+        raise errors.MalformedMessage(
+            "a failure record without the event that failed (requestPayload)"
+        )
     message = decode(record["requestPayload"])
-    error = Interrupted(_description(record))
+    error = errors.Interrupted(_description(record))
     with telemetry.work_context(message, "settle"):
         match message:
             case QueueMessage():
@@ -80,12 +74,14 @@ def handle_record(record: object, send: Send) -> None:
                 send(message, _RESEND_DELAY)
             # `may_begin` is false if another message has begun the task, which may still run.
             case TaskMessage() if may_begin(message):
-                could_not_send = _response(record).get("errorType") == SendFailed.__name__
-                cause = SendFailed("its next attempt", error.how) if could_not_send else error
+                could_not_send = _response(record).get("errorType") == errors.SendFailed.__name__
+                cause = (
+                    errors.SendFailed("its next attempt", error.how) if could_not_send else error
+                )
                 record_failed_task(message, cause, send)
 
 
-def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
+def _settle_job(message: JobMessage, error: errors.Interrupted, send: Send) -> None:
     """Record the outcome of a lost attempt, and settle what its worker may not have settled.
 
     The worker may have been killed after it recorded the job's end, freed its slot or held it.
@@ -96,7 +92,7 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
     else:
         try:
             change = record_failed_attempt(row, error, send)
-        except PreconditionFailed as refused:
+        except errors.PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
         else:
             telemetry.settled(change.after, error)

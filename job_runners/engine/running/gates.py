@@ -10,7 +10,9 @@ which capacity the job's claim takes or uses.
 Other modules import this one inside functions, because most jobs have no gates.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from job_runners import clock
 from job_runners.engine.lines import admission, pausing, wake_ups
@@ -20,11 +22,10 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send, can_send
 from job_runners.errors import InvalidPayload, UnknownJobType
-from job_runners.store import blobs, line_rates, lines, pauses, transitions, used_keys
+from job_runners.store import blobs, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change, refusal_error
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
-from job_runners.store.pauses import Pause
 from job_runners.store.queries import read
 from job_runners.values import Value
 from job_runners.work.errors import EntryNotLoaded
@@ -51,35 +52,10 @@ class AlreadyStarted(Value):
     row: JobRequest
 
 
-class WaitInLine(Value):
-    """The job waits in a line. For `due_at` and `position_time` see `hold_in_line`."""
+class Wait(Value):
+    """The job waits under a pause, or in a line."""
 
-    row: JobRequest
-    line: LimitedLine
-    due_at: int | None = None
-    position_time: int | None = None
-
-    def hold(self) -> Change:
-        """Hold the job. Raises PreconditionFailed."""
-        line = self.line
-        return hold_in_line(
-            self.row,
-            line.key,
-            line.limits,
-            due_at=self.due_at,
-            position_time=self.position_time,
-        )
-
-
-class WaitForResume(Value):
-    """The job's type or queue is paused."""
-
-    row: JobRequest
-    pause: Pause
-
-    def hold(self) -> Change:
-        """Hold the job. Raises PreconditionFailed."""
-        return pausing.hold_under_pause(self.pause, self.row)
+    hold: Callable[[], Change]  # holds the job; raises PreconditionFailed
 
 
 class ArrivedJob(Value):
@@ -94,32 +70,22 @@ class ArrivedJob(Value):
     send: Send
     wait_until: int
 
-    @property
-    def gives_up_unique_key(self) -> bool:
-        """Return whether the job has its unique key only until it starts."""
+    def start(self, key: str | None = None, grant: lines.Grant | None = None) -> StartNow:
+        """Let the job start with the capacity of `grant`, which it takes with its claim.
+
+        Without a grant, the job has got its capacity when it was admitted. Without the `key` of its
+        line, it needs none.
+        """
         unique = registry().job(self.row.job_type).unique
-        return unique is not None and unique.until == "started"
-
-    def start_without_limits(self) -> StartNow:
-        """Let the job start without a slot, and without counting a start under a rate."""
-        if not self.gives_up_unique_key:
+        gives_up_unique_key = unique is not None and unique.until == "started"
+        if key is None and not gives_up_unique_key:
             return StartNow(entrance=None)
-        return StartNow(transitions.Entrance(self.row, gives_up_unique_key=True))
-
-    def start_as_admitted(self, key: str) -> StartNow:
-        """Let the job start with the capacity that it got when it was admitted."""
-        return StartNow(
-            transitions.Entrance(self.row, key, gives_up_unique_key=self.gives_up_unique_key)
-        )
-
-    def start_with_grant(self, key: str, grant: lines.Grant) -> StartNow:
-        """Let the job start with capacity that it takes in the transaction of its claim."""
-        return StartNow(transitions.Entrance(self.row, key, grant, self.gives_up_unique_key))
+        return StartNow(transitions.Entrance(self.row, key, grant, gives_up_unique_key))
 
 
 def decide(
     message: JobMessage, token: str, send: Send, *, wait_until: int
-) -> StartNow | AlreadyStarted | WaitInLine | WaitForResume:
+) -> StartNow | AlreadyStarted | Wait:
     """Decide whether the job of a message may start now. See `ArrivedJob` for the arguments.
 
     Raises PreconditionFailed if the job couldn't start now even without gates. The claim also
@@ -133,16 +99,16 @@ def decide(
         raise refusal_error("claim", message.id, row)
     pause = pauses.pause_on(row)
     if pause is not None:
-        return WaitForResume(row, pause)
+        return Wait(partial(pausing.hold_under_pause, pause, row))
     return _decide_by_limits(ArrivedJob(row, token, send, wait_until))
 
 
-def _decide_by_limits(job: ArrivedJob) -> StartNow | WaitInLine:
+def _decide_by_limits(job: ArrivedJob) -> StartNow | Wait:
     """Decide whether a job that could start is within its queue's limits."""
     row = job.row
     line = line_of(row)
     if line is None:
-        return job.start_without_limits()
+        return job.start()
     if row.is_admitted:
         if row.slot is not None or line.limits.slots is None:
             return _decide_under_rate(job, line)
@@ -152,7 +118,7 @@ def _decide_by_limits(job: ArrivedJob) -> StartNow | WaitInLine:
     return _decide_in_line(job, line)
 
 
-def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInLine:
+def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
     """Let an admitted job start if its line's rate allows that now or soon, and count the start.
 
     The rate counted the job when it was admitted. But that may be long ago, and other jobs may be
@@ -160,20 +126,22 @@ def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInL
     """
     row, rate = job.row, line.limits.rate
     if rate is None or not row.starts_under_rate or not can_send(job.send):
-        return job.start_as_admitted(line.key)
+        return job.start(line.key)
     while True:
         current = lines.read_line(row.queue_name, line.key, line.limits)
         opens_at = current.start_opens_at(job.token)
         if opens_at > job.wait_until:
             due_at = wake_ups.due_after(opens_at) if current.first is None else None
-            return WaitInLine(row, line, due_at, position_time=row.admitted_at)
+            return Wait(
+                partial(hold_in_line, row, line, due_at=due_at, position_time=row.admitted_at)
+            )
         now = clock.now()
         start_at = max(opens_at, now)
-        if not line_rates.count_start(current, rate, job.token, start_at):
+        if not lines.count_start(current, rate, job.token, start_at):
             continue  # another process has changed the line: read it again
         _wait_for_start(job, current, line.key, start_at)
         if clock.now() <= start_at + _MAX_START_LATENESS or start_at == now:
-            return job.start_as_admitted(line.key)
+            return job.start(line.key)
 
 
 def _wait_for_start(job: ArrivedJob, line: lines.Line, key: str, start_at: int) -> None:
@@ -189,20 +157,20 @@ def _wait_for_start(job: ArrivedJob, line: lines.Line, key: str, start_at: int) 
         clock.sleep(wait / clock.SECOND)
 
 
-def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | WaitInLine:
+def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
     """Let a job start if its line has capacity and no job waits in it."""
     row = job.row
     current = lines.read_line(row.queue_name, line.key, line.limits)
     used_keys.note_use(current, row.organization_id)
     grant = current.grant(_fair_group(row, line.limits)) if current.first is None else None
     if grant is not None:
-        return job.start_with_grant(line.key, grant)
+        return job.start(line.key, grant)
     # A process that can't send can't admit the job later. Such a process dispatches no jobs with
     # limits, so the limits were set after it dispatched this job.
     if not can_send(job.send):
         telemetry.started_outside_limits(row)
-        return job.start_without_limits()
-    return WaitInLine(row, line, due_at=wake_ups.due_if_first(current))
+        return job.start()
+    return Wait(partial(hold_in_line, row, line, due_at=wake_ups.due_if_first(current)))
 
 
 def line_of(row: JobRequest) -> LimitedLine | None:
@@ -213,13 +181,13 @@ def line_of(row: JobRequest) -> LimitedLine | None:
 
 def hold_in_line(
     row: JobRequest,
-    key: str,
-    limits: Limits,
+    line: LimitedLine,
     checkpoint: transitions.Checkpoint | None = None,
+    *,
     due_at: int | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Hold a job in the line of a key. If a caller has asked the job to stop, cancel it instead.
+    """Hold a job in its line. If a caller has asked the job to stop, cancel it instead.
 
     Call this for a job that could start now, or that runs under this invocation's claim.
 
@@ -232,9 +200,9 @@ def hold_in_line(
     """
     change = transitions.hold_in_line(
         row,
-        lines.partition_key_of(row.queue_name, key),
-        key,
-        group=_fair_group(row, limits),
+        lines.partition_key_of(row.queue_name, line.key),
+        line.key,
+        group=_fair_group(row, line.limits),
         due_at=due_at or pausing.next_check(row),
         checkpoint=checkpoint,
         position_time=position_time,

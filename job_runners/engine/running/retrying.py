@@ -3,24 +3,12 @@
 import math
 from typing import Any
 
-from job_runners import clock
+from job_runners import clock, errors
 from job_runners.aws.errors import AWS_ERRORS, retry_until
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.engine.wire.messages import TaskMessage
 from job_runners.engine.wire.sending import Send, can_send, next_due_at
-from job_runners.errors import (
-    ChildExpired,
-    DoNotRetry,
-    GroupExpired,
-    Interrupted,
-    InvalidPayload,
-    InvocationsSpent,
-    MissingObject,
-    RetryAfter,
-    SendInDoubt,
-    TimedOut,
-)
 from job_runners.names import without_surrogates
 from job_runners.settings import settings
 from job_runners.store import transitions
@@ -31,14 +19,14 @@ from job_runners.work.errors import RAISED_IN, CursorTooLarge, EntryNotLoaded
 from job_runners.work.retry import Retry
 
 _NON_RETRYABLE = (
-    ChildExpired,
+    errors.ChildExpired,
     CursorTooLarge,
-    DoNotRetry,
+    errors.DoNotRetry,
     EntryNotLoaded,
-    GroupExpired,
-    InvalidPayload,
-    InvocationsSpent,
-    MissingObject,
+    errors.GroupExpired,
+    errors.InvalidPayload,
+    errors.InvocationsSpent,
+    errors.MissingObject,
 )
 # How many characters of each field the row stores. AWS bills each write of the row by its size.
 _MESSAGE_LIMIT = 1000
@@ -89,7 +77,7 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send) -
         return
     try:
         send(message.next_attempt(error), delay)
-    except SendInDoubt as doubt:
+    except errors.SendInDoubt as doubt:
         telemetry.task_in_doubt(doubt)
     else:
         telemetry.task_will_retry(message, error, delay)
@@ -133,9 +121,9 @@ def seconds_before_retry(
     """Return the seconds until the next attempt, or None if there is none."""
     if retry is None or attempt >= max_attempts or isinstance(error, _NON_RETRYABLE):
         return None
-    if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
+    if isinstance(error, errors.Interrupted | errors.TimedOut) and not retry.interrupted:
         return None
-    if isinstance(error, RetryAfter):
+    if isinstance(error, errors.RetryAfter):
         return min(max(0.0, error.seconds), MAX_WAIT)
     return retry.delay(attempt)
 

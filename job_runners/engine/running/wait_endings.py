@@ -19,15 +19,15 @@ MAX_WAITS = 10_000  # per job, since it was saved or last retried manually
 class SleepEnding(Ending):
     """The job waits until a time."""
 
-    name: str
-    until: int
+    interrupt: SleepInterrupt
 
     def write(self, claimed: ClaimedJob) -> Change:
+        wait = self.interrupt
         change = waits.sleep(
             claimed.row,
-            self.name,
-            until=self.until,
-            due_at=next_due_at(self.until, claimed.send),
+            wait.name,
+            until=wait.until,
+            due_at=next_due_at(wait.until, claimed.send),
             checkpoint=claimed.running.last_checkpoint,
         )
         telemetry.waits(change.after)
@@ -37,15 +37,14 @@ class SleepEnding(Ending):
 class SignalWaitEnding(Ending):
     """The job waits for a signal."""
 
-    name: str
-    signal_names: list[str]
-    until: int
+    interrupt: SignalWaitInterrupt
 
     def write(self, claimed: ClaimedJob) -> Change:
+        wait = self.interrupt
         checkpoint = claimed.running.last_checkpoint
         try:
             change = waits.wait(
-                claimed.row, self.name, self.signal_names, until=self.until, checkpoint=checkpoint
+                claimed.row, wait.name, wait.signal_names, until=wait.until, checkpoint=checkpoint
             )
             telemetry.waits(change.after)
         except RaceLost:  # a signal arrived just before the write, so the job needn't wait
@@ -79,9 +78,9 @@ def ending_of(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
     if (claimed.row.wait_count or 0) >= MAX_WAITS:
         return FailureEnding(WaitsSpent(MAX_WAITS))
     if isinstance(interrupt, SleepInterrupt):
-        return SleepEnding(interrupt.name, interrupt.until)
+        return SleepEnding(interrupt)
     if isinstance(interrupt, SignalWaitInterrupt):
-        return SignalWaitEnding(interrupt.name, interrupt.signal_names, interrupt.until)
+        return SignalWaitEnding(interrupt)
     if isinstance(interrupt, GroupWaitInterrupt):
         return GroupWaitEnding(interrupt)
     raise AssertionError(f"unknown wait: {interrupt!r}")

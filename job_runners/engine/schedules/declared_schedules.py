@@ -16,8 +16,9 @@ from job_runners.engine.telemetry import schedule_log, telemetry
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import derived_id
+from job_runners.store.schedule import Definition
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Definition, ScheduleChanged
+from job_runners.store.schedules import ScheduleChanged
 
 PRESENCE_INTERVAL = 5 * clock.MINUTE  # the time between two records of a deploy's presence
 # A deploy that hasn't recorded its presence for this long counts as gone, and its mark is removed.

@@ -21,13 +21,13 @@ from job_runners.engine.dispatch import checking, dispatch
 from job_runners.engine.running.retrying import error_record
 from job_runners.engine.schedules.occurrence import Choice, choose, with_skipped
 from job_runners.engine.telemetry import schedule_log, telemetry, tracing
-from job_runners.engine.wire.messages import Message
-from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
-from job_runners.errors import PreconditionFailed, SendFailed, UniqueConflict
+from job_runners.engine.wire.sending import Accepted, Send, StoppingSender, send_if_unclaimed
+from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.job_request import Outcome as DuplicateAnswer
-from job_runners.store.schedules import Progress, Schedule, ScheduleChanged
+from job_runners.store.schedule import VERSION, Schedule
+from job_runners.store.schedules import Progress, ScheduleChanged
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
 from job_runners.work import context
 
@@ -42,7 +42,6 @@ _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # queue or quota may have capacity again.
 _RETRY_TIME = clock.HOUR
 # After this many failed calls to AWS in a row, the other schedules wait for the next timer run.
-# After this many failed sends in a row, no further message is sent.
 _MAX_CONSECUTIVE_FAILURES = 3
 
 
@@ -66,7 +65,7 @@ class Starter:
 
     def __init__(self, send: Send, until: int) -> None:
         self.counts: Counter[Outcome] = Counter()
-        self._send = _Sender(send)
+        self._send = StoppingSender(send)
         self._until = until
         self._lock = threading.Lock()
         self._failures = 0
@@ -95,7 +94,7 @@ class Starter:
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
                 self.note(Outcome.MOVED)  # the index lagged behind the table
-            elif schedule.version > schedule_store.VERSION:
+            elif schedule.version > VERSION:
                 # Only newer code can handle it.
                 schedule_store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
                 self.note(Outcome.MOVED)
@@ -176,7 +175,7 @@ class Starter:
             self._retry_or_give_up(schedule, at, progress, error)
             return None
         row, duplicate = accepted.row, accepted.duplicate
-        if duplicate is not None and duplicate.before:
+        if duplicate is not None and duplicate.is_repeated:
             # An earlier call found the other job, and recorded the outcome of this occurrence.
             return self._advance(schedule, progress)
         if duplicate is not None and duplicate.outcome is DuplicateAnswer.RETURNED:
@@ -253,26 +252,3 @@ def _progress_before(progress: Progress, at: int) -> Progress:
     if progress.last_at == at:
         return progress
     return progress._replace(skips=None, failed=())
-
-
-class _Sender:
-    """Sends messages until several in a row have failed.
-
-    After that, the worker probably can't be reached, and another try would only take time. The
-    timer sends the jobs when their rows are due.
-    """
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._failures = 0
-
-    def __call__(self, message: Message, delay: float = 0) -> None:
-        """Send a message. Raises SendFailed."""
-        if self._failures >= _MAX_CONSECUTIVE_FAILURES:
-            raise SendFailed(message.title, "several messages before it could not be sent")
-        try:
-            self._send(message, delay)
-        except SendFailed:
-            self._failures += 1
-            raise
-        self._failures = 0

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from job_runners import clock
 from job_runners.engine.schedules.schedules import when_of
-from job_runners.store.schedules import Progress, Schedule, SkippedOccurrences
+from job_runners.store.schedule import Schedule
+from job_runners.store.schedules import Progress, SkippedOccurrences
 from job_runners.work.occurrences import When, next_after
 
 # An occurrence that starts within this time wasn't missed. A timer run may be slow, or be cut off.

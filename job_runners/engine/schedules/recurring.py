@@ -20,8 +20,9 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.sending import Send
 from job_runners.store import queries, schedule_marks
 from job_runners.store import schedules as schedule_store
+from job_runners.store.schedule import Schedule
+from job_runners.store.schedule import shards as all_shards
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
@@ -57,7 +58,7 @@ def start_due(
         if not declared_schedules.sync(marks):
             return Counter()
     starter = Starter(send, until)
-    _ShardRun(starter, threads).run(shards or schedule_store.shards(), delegate)
+    _ShardRun(starter, threads).run(shards or all_shards(), delegate)
     return starter.counts
 
 
@@ -122,40 +123,27 @@ class _ShardRun:
         if self._starter.is_over():
             return
         try:
-            schedules, unfinished = self._read(keys)
+            schedules, unfinished = _read_all(keys)
         except AWS_ERRORS as error:
             telemetry.crashed(error)
             self._starter.note_failed_call()
+            return
+        except Exception as error:  # noqa: BLE001 - a schedule or its last job can't be read
+            telemetry.crashed(error)
+            self._process_one_by_one(keys)
             return
         for schedule in schedules:
             if not self._starter.is_over():
                 self._starter.process(schedule, unfinished)
 
-    def _read(self, keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-        """Return the schedules of these keys, and the ids of their last jobs that are unfinished.
-
-        If a schedule or its last job can't be read, postpone the schedule.
-        """
-        try:
-            return _read_all(keys)
-        except AWS_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001 - an item is broken: read them one by one
-            telemetry.crashed(error)
-        schedules: list[Schedule] = []
-        unfinished: set[str] = set()
+    def _process_one_by_one(self, keys: list[Schedule]) -> None:
+        """Process the schedules of a batch of which one can't be read. Postpone that one."""
+        if len(keys) == 1:
+            schedule_store.set_aside(keys[0], clock.now() + clock.HOUR)
+            self._starter.note(Outcome.BROKEN)
+            return
         for key in keys:
-            try:
-                read_schedules, read_unfinished = _read_all([key])
-            except AWS_ERRORS:
-                raise
-            except Exception:  # noqa: BLE001 - logged above
-                schedule_store.set_aside(key, clock.now() + clock.HOUR)
-                self._starter.note(Outcome.BROKEN)
-            else:
-                schedules += read_schedules
-                unfinished |= read_unfinished
-        return schedules, unfinished
+            self._process_batch([key])
 
 
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:

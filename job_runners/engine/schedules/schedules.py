@@ -21,7 +21,8 @@ from job_runners.engine.wire.sending import Accepted, Send, send_if_unclaimed
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as schedule_store
 from job_runners.store.job_request import derived_id
-from job_runners.store.schedules import Definition, Origin, Schedule, ScheduleChanged
+from job_runners.store.schedule import Definition, Origin, Schedule, check_payload
+from job_runners.store.schedules import ScheduleChanged
 from job_runners.work import context
 from job_runners.work.occurrences import When, next_after
 
@@ -40,16 +41,6 @@ def get(organization_id: str, name: str) -> Schedule:
     if schedule is None or schedule.is_deleted:
         raise ScheduleNotFound(name, is_declared=is_declared(organization_id, name))
     return schedule
-
-
-def page(
-    organization_id: str, *, limit: int, cursor: str | None = None
-) -> tuple[list[Schedule], str | None]:
-    """Return an organization's schedules by name, and a cursor if there are more.
-
-    Raises InvalidCursor.
-    """
-    return schedule_store.page(organization_id, limit=limit, cursor=cursor)
 
 
 def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
@@ -206,7 +197,7 @@ def check(organization_id: str, definition: Definition) -> None:
         checking.new_job_data(definition.job_type, definition.payload, organization_id),
         configured.sender(),
     )
-    schedule_store.check_payload(definition.payload)
+    check_payload(definition.payload)
 
 
 def when_of(schedule: Schedule | Definition) -> When:

@@ -74,7 +74,7 @@ def _count(row: JobRequest, failures: int, group_id: str) -> None:
     if group.id == group_id:
         telemetry.failure_is_new(row, group.id)
     elif _was_resolved(group, row) and error_groups.mark_regressed(group):
-        telemetry.failure_regressed(row, group.id)
+        telemetry.failure_is_new(row, group.id, was_resolved=True)
 
 
 def _was_resolved(group: error_groups.ErrorGroup, row: JobRequest) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 
 from job_runners import clock
 from job_runners.aws.errors import retry_until
-from job_runners.engine.groups import finishing
+from job_runners.engine.groups import markers
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed
 from job_runners.store import caller_transitions, group_failures, groups
@@ -58,7 +58,7 @@ def check(parent: JobRequest, settle: Settle) -> bool:
 
 
 def _continue_parent(parent_id: str, settle: Settle) -> bool:
-    change = finishing.finish(parent_id)
+    change = markers.finish(parent_id)
     if change is None:
         return False
     settle(change)
@@ -66,7 +66,7 @@ def _continue_parent(parent_id: str, settle: Settle) -> bool:
 
 
 def _record_member_end(row: JobRequest, settle: Settle) -> None:
-    finishing.note_failure(row)
+    markers.note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
     if not groups.has_open_member(row) and _continue_parent(str(row.parent_id), settle):
         return
@@ -81,7 +81,7 @@ def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
         return
     group = groups.awaited_group(parent)
     stop_after = _stop_after(parent)
-    if stop_after is None or group.id != groups.id_of(row):
+    if stop_after is None or group.id != groups.group_id_of(row):
         return
     if group_failures.add_failure(group) >= stop_after:
         _stop_members(parent, settle)
@@ -114,12 +114,12 @@ def _cancel_members(partition: str, until: int, parent: JobRequest, settle: Sett
     """Cancel the members that have a marker in one partition of the group."""
     after = ""
     while clock.now() < until:
-        markers = groups.first_markers(partition, PAGE_LIMIT, after)
-        rows = read_many((marker.member_id for marker in markers), fresh=True).values()
+        page = groups.first_markers(partition, PAGE_LIMIT, after)
+        rows = read_many((marker.member_id for marker in page), fresh=True).values()
         _in_threads(partial(_cancel, parent=parent, settle=settle), rows)
-        if len(markers) < PAGE_LIMIT:
+        if len(page) < PAGE_LIMIT:
             return
-        after = markers[-1].member_id
+        after = page[-1].member_id
 
 
 def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) -> None:

@@ -18,23 +18,12 @@ from job_runners.engine.wire.sending import Send, send_or_leave_due
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 
-AdmitWaiting = Callable[[str, str, bool], None]
-"""Admits the jobs that wait in the line of a queue and a key. The third argument says whether the
-transition has freed capacity there."""
 
-
-def settle(
-    change: Change,
-    send: Send,
-    *,
-    thorough: bool = False,
-    admit_waiting: AdmitWaiting | None = None,
-) -> None:
+def settle(change: Change, send: Send, *, thorough: bool = False) -> None:
     """Do everything that follows from a transition. Errors are only logged.
 
     Pass `thorough=True` in a process that acts for one that was killed: the job's line is then
-    checked completely, even if the transition has freed nothing. A process that handles many jobs
-    of a line may pass its own `admit_waiting`.
+    checked completely, even if the transition has freed nothing.
 
     A *line* consists of the jobs that wait for the limits of a queue under one concurrency key.
     """
@@ -50,7 +39,7 @@ def settle(
         group_ends.record_member_end(row, partial(settle, send=send))
     if row.status is Status.WAITING:
         _settle_wait(change, send)
-    _settle_line(change, send, thorough, admit_waiting)
+    _settle_line(change, send, thorough)
     if row.status is Status.FAILED and change.is_known:
         # Imported here because most jobs succeed.
         from job_runners.engine.settling import error_groups
@@ -58,13 +47,7 @@ def settle(
         error_groups.note(row)
 
 
-def transition(
-    write: Callable[[], Change],
-    row: JobRequest,
-    send: Send,
-    *,
-    admit_waiting: AdmitWaiting | None = None,
-) -> JobRequest:
+def transition(write: Callable[[], Change], row: JobRequest, send: Send) -> JobRequest:
     """Make a transition of a row by calling `write`, settle it, and return the new row.
 
     If `write` raises an error, the row may have been written nevertheless. So settle that too, and
@@ -73,9 +56,9 @@ def transition(
     try:
         change = write()
     except Exception:
-        settle(Change.unknown(row), send, admit_waiting=admit_waiting)
+        settle(Change.unknown(row), send)
         raise
-    settle(change, send, admit_waiting=admit_waiting)
+    settle(change, send)
     return change.after
 
 
@@ -127,9 +110,7 @@ def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:
     send_or_leave_due(saved, send, max(0, (saved.run_at or 0) - clock.now()) / clock.SECOND)
 
 
-def _settle_line(
-    change: Change, send: Send, thorough: bool, admit_waiting: AdmitWaiting | None
-) -> None:
+def _settle_line(change: Change, send: Send, thorough: bool) -> None:
     """Admit the jobs that wait in the line of a job, if the transition may allow that.
 
     The transition may allow that if it has freed the job's slot, or removed the job from the line.
@@ -144,9 +125,6 @@ def _settle_line(
     frees_slot = row.slot != before.slot
     has_moved = row.wait_key != before.wait_key and row.status is not Status.FAILED
     if concurrency_key is None or not (frees_slot or has_moved or thorough or not change.is_known):
-        return
-    if admit_waiting is not None:
-        admit_waiting(row.queue_name, concurrency_key, frees_slot)
         return
     # Imported here because most jobs wait in no line.
     from job_runners.engine.lines import admission

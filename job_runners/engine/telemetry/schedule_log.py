@@ -8,7 +8,8 @@ from job_runners.engine.telemetry.log import logger
 from job_runners.store.job_request import JobRequest
 
 if TYPE_CHECKING:
-    from job_runners.store.schedules import Progress, Schedule
+    from job_runners.store.schedule import Schedule
+    from job_runners.store.schedules import Progress
 
 
 def changed(schedule: "Schedule", event: str) -> None:

@@ -270,23 +270,13 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
         metrics.emit("job_type", row.job_type, Retried=1)
 
 
-def failure_is_new(row: JobRequest, group_id: str) -> None:
-    """Log and count a job that failed in a way that is new in its organization.
+def failure_is_new(row: JobRequest, group_id: str, *, was_resolved: bool = False) -> None:
+    """Log and count a job that failed in a way that is new in its organization, or was resolved.
 
     An alarm watches this metric.
     """
-    log.write(logger.error, "new error group", **_job_fields(row), error_group_id=group_id)
-    metrics.emit_total(NewFailures=1)
-
-
-def failure_regressed(row: JobRequest, group_id: str) -> None:
-    """Log and count a job that failed in a way that was marked as resolved.
-
-    It counts as a new failure, so that the same alarm goes off.
-    """
-    log.write(
-        logger.error, "resolved error group is back", **_job_fields(row), error_group_id=group_id
-    )
+    event = "resolved error group is back" if was_resolved else "new error group"
+    log.write(logger.error, event, **_job_fields(row), error_group_id=group_id)
     metrics.emit_total(NewFailures=1)
 
 

@@ -151,8 +151,7 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     if not settings().traces:
         yield
         return
-    attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
-    with spans.start(f"send {name}", "PRODUCER", attributes) as span:
+    with spans.start(f"send {name}", "PRODUCER", _messaging("send", name)) as span:
         work = _Work(span, is_of_child=is_of_child) if span else None
         token = _current_work.set(work)
         try:
@@ -183,7 +182,6 @@ def working(message: "TracedMessage", operation: str = "process") -> Iterator[No
     name = message.destination
     attributes = {
         **_messaging(operation, name),
-        "messaging.operation.type": operation,
         "messaging.message.id": message.id,
         "faas.trigger": "pubsub",
         **_invocation.get(),
@@ -236,8 +234,8 @@ def settled(row: "JobRequest", why: Exception) -> None:
         spans.link(work.span, row.traceparent)
         ended(str(row.status), why)
         return
-    attributes = _messaging("settle", row.job_type) | {"messaging.operation.type": "settle"}
-    attributes |= _of_job(row) | {"job_runners.outcome": str(row.status)}
+    attributes = _messaging("settle", row.job_type) | _of_job(row)
+    attributes["job_runners.outcome"] = str(row.status)
     with spans.start(
         f"settle {row.job_type}", "CONSUMER", attributes, new_trace=True, linked_to=row.traceparent
     ) as span:
@@ -254,6 +252,7 @@ def _messaging(operation: str, name: str) -> dict[str, Any]:
     return {
         "messaging.system": spans.SYSTEM,
         "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
         "messaging.destination.name": name,
     }
 

@@ -64,37 +64,11 @@ class Sample(Value):
     is_full: bool
 
 
-class _Job(NamedTuple):
-    """A sampled job, or a started job that was looked for."""
-
-    queue_name: str
-    job_type: str
-    organization_id: str
-    is_running: bool
-    since: int  # when it could have run
-    id: str
-    created_at: int
-    started_at: int | None
-
-    @classmethod
-    def of(cls, row: JobRequest) -> "_Job":
-        return cls(
-            row.queue_name,
-            row.job_type,
-            row.organization_id,
-            is_running=row.status is Status.RUNNING,
-            since=row.could_run_at,
-            id=row.id,
-            created_at=row.created_at,
-            started_at=row.started_at,
-        )
-
-
 class _SampledJobs(NamedTuple):
     """The sampled jobs of all organizations, and the samples that were made from them."""
 
     read_at: int
-    jobs: list[_Job]
+    jobs: list[JobRequest]  # only those that run or wait for a worker
     is_full: bool
     samples: dict[str | None, Sample]  # by organization
 
@@ -126,26 +100,26 @@ def _sample_of(organization_id: str | None, sampled: _SampledJobs) -> Sample:
     return Sample(tuple(counts), sampled.is_full)
 
 
-def _of_organization(organization_id: str | None, jobs: list[_Job]) -> list[_Job]:
+def _of_organization(organization_id: str | None, jobs: list[JobRequest]) -> list[JobRequest]:
     if organization_id is None:
         return jobs
     return [job for job in jobs if job.organization_id == organization_id]
 
 
-_JobsByType = dict[tuple[str, str], list[_Job]]  # the keys are a queue and a job type
+_JobsByType = dict[tuple[str, str], list[JobRequest]]  # the keys are a queue and a job type
 
 
-def _by_type(jobs: Iterable[_Job]) -> _JobsByType:
+def _by_type(jobs: Iterable[JobRequest]) -> _JobsByType:
     grouped: _JobsByType = {}
     for job in jobs:
         grouped.setdefault((job.queue_name, job.job_type), []).append(job)
     return grouped
 
 
-def _count(key: tuple[str, str], jobs: list[_Job], started_jobs: list[_Job]) -> Backlog:
+def _count(key: tuple[str, str], jobs: list[JobRequest], started_jobs: list[JobRequest]) -> Backlog:
     """Return the counts of sampled jobs. `started_jobs` only contribute their start times."""
     queue_name, job_type = key
-    waiting = [(job.since, job.id) for job in jobs if not job.is_running]
+    waiting = [(job.could_run_at, job.id) for job in jobs if not _is_running(job)]
     starts = [job.started_at for job in (*jobs, *started_jobs) if job.started_at is not None]
     oldest_since, oldest_id = min(waiting, default=(None, None))
     return Backlog(
@@ -159,29 +133,29 @@ def _count(key: tuple[str, str], jobs: list[_Job], started_jobs: list[_Job]) -> 
     )
 
 
-def _first_of_stuck_types(types: _JobsByType) -> list[_Job]:
+def _first_of_stuck_types(types: _JobsByType) -> list[JobRequest]:
     """Return the longest-waiting job of each type that has no running job."""
-    stuck = (jobs for jobs in types.values() if not any(job.is_running for job in jobs))
+    stuck = (jobs for jobs in types.values() if not any(map(_is_running, jobs)))
     return [_oldest_first(jobs)[0] for jobs in stuck]
 
 
-def _first_held() -> list[_Job]:
+def _first_held() -> list[JobRequest]:
     """Return the first job that each pause holds."""
     paused = islice(pauses.current().paused(), _MAX_PAUSES)
     job_ids = (entry.job_id for pause in paused for entry in pauses.held_entries(pause, 1))
-    return [_Job.of(row) for row in queries.read_many(job_ids).values()]
+    return list(queries.read_many(job_ids).values())
 
 
-def _oldest_first(jobs: list[_Job]) -> list[_Job]:
-    return sorted(jobs, key=attrgetter("since"))
+def _oldest_first(jobs: list[JobRequest]) -> list[JobRequest]:
+    return sorted(jobs, key=attrgetter("could_run_at"))
 
 
-def _find_started(waiting_jobs: list[_Job], now: int) -> Iterator[_Job]:
+def _find_started(waiting_jobs: list[JobRequest], now: int) -> Iterator[JobRequest]:
     """Yield started jobs that were created before each late job, or after the first late job.
 
     `waiting_jobs` begins with the job that has waited longest.
     """
-    late_jobs = [job for job in waiting_jobs if now - job.since > _NORMAL_START_DELAY]
+    late_jobs = [job for job in waiting_jobs if now - job.could_run_at > _NORMAL_START_DELAY]
     for job in late_jobs[:_MAX_LATE_JOBS]:
         yield from _started_before(job.created_at, job.organization_id, _JOBS_BEFORE)
     if late_jobs:
@@ -192,10 +166,10 @@ def _find_started(waiting_jobs: list[_Job], now: int) -> Iterator[_Job]:
             yield from _started_before(until, first.organization_id, _JOBS_PER_TIME)
 
 
-def _started_before(until: int, organization_id: str, limit: int) -> Iterator[_Job]:
+def _started_before(until: int, organization_id: str, limit: int) -> Iterator[JobRequest]:
     """Read the last `limit` jobs created by `until`, and return those that have started."""
     page = queries.page(organization_id, limit=limit, until=until)
-    return (_Job.of(row) for row in page.jobs if row.started_at is not None)
+    return (row for row in page.jobs if row.started_at is not None)
 
 
 def _read_sampled() -> _SampledJobs:
@@ -205,7 +179,7 @@ def _read_sampled() -> _SampledJobs:
             return sampled
     ids, is_full = _sampled_ids(now)
     rows = queries.read_many(ids).values()
-    jobs = [_Job.of(row) for row in rows if row.status is Status.RUNNING or _could_run(row)]
+    jobs = [row for row in rows if _is_running(row) or _could_run(row)]
     sampled = _SampledJobs(now, jobs, is_full, samples={})
     _cached[:] = [sampled]
     return sampled
@@ -250,6 +224,10 @@ def _ids_of_slices(shards: list[str], start: int, now: int) -> Iterator[str]:
                 slice_shards, due_index.END_OF_TIME, slice_size, after=after
             )
         yield from (row.id for row in islice(rows, slice_size))
+
+
+def _is_running(row: JobRequest) -> bool:
+    return row.status is Status.RUNNING
 
 
 def _could_run(row: JobRequest) -> bool:

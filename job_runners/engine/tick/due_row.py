@@ -1,43 +1,58 @@
-"""Handle one due row in a timer run: read it, decide what to do with it, and do that.
+"""Handle one due row in a timer run: read it, and do what it needs.
 
-Each decision moves the row's due time into the future, or removes it. To *hold* a job is to let it
-wait, for example under a pause or in the *line* of a queue with limits. To *admit* it is to let it
-continue.
+This moves the row's due time into the future, or removes it. To *hold* a job is to let it wait,
+for example under a pause or in the *line* of a queue with limits. To *admit* it is to let it
+continue. It has *capacity* if it has a slot of its queue, or a start that was counted under the
+queue's rate.
 """
 
-from job_runners import clock
+from enum import Enum, auto
+
+from job_runners import clock, errors
 from job_runners.engine.lines import pausing
 from job_runners.engine.lines.admission import LineAdmissions
-from job_runners.engine.lines.limits import limits_of
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import gates
 from job_runners.engine.running.retrying import error_record, record_failed_attempt
 from job_runners.engine.settling import settle
 from job_runners.engine.telemetry import telemetry
-from job_runners.engine.tick.due_decision import (
-    Action,
-    Decision,
-    DecisionInput,
-    Disposition,
-    Expire,
-    Hold,
-    HoldInLine,
-    Postpone,
-    SendMessage,
-    decide,
-    is_due,
-    is_long_unclaimed,
-)
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.engine.wire.sending import Send
-from job_runners.errors import Interrupted, JobRunnersError
-from job_runners.store import line_entries, pauses, transitions
-from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
-from job_runners.store.limits import Limits
+from job_runners.store import lines, pauses, transitions
+from job_runners.store.conditional_write import GRACE, Change
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
 from job_runners.store.queries import read
-from job_runners.work.definitions import DAY_IN_SECONDS
+from job_runners.work.definitions import DAY_IN_SECONDS, MAX_WAIT
+
+# The longest gap between two checks of a row whose message was sent and that no worker has claimed.
+MAX_CHECK_GAP = clock.HOUR
+
+# If too many messages wait for workers, a due row is postponed by at least this time, even if its
+# start deadline (`_start_deadline`) has passed. It is then in the *backlog*.
+_MIN_RESEND_DELAY = 10 * clock.MINUTE
+
+# How long an admitted job, or a job between two invocations, keeps its capacity before a worker
+# claims it.
+_MAX_UNCLAIMED_TIME = clock.HOUR
+
+
+class Disposition(Enum):
+    """How a timer run handled a row."""
+
+    SENT = auto()
+    DEFERRED = auto()  # postponed, because enough messages are waiting for workers
+    # Held, or left held, because its type or queue is paused, its line has no capacity, or the job
+    # that it follows hasn't ended.
+    HELD = auto()
+    ADMITTED = auto()  # sent, because its pause or the job that it followed has ended
+    LEASED = auto()  # postponed to the end of its lease, because it is running
+    RESCUED = auto()  # recorded as interrupted, because its lease is over
+    EARLY = auto()  # postponed to its start time
+    UNKNOWN = auto()  # postponed, because this deploy doesn't know its type or row version
+    EXPIRED = auto()  # failed, because no worker could start it in time
+    BROKEN = auto()  # postponed by an hour, because it can't be read or handled
+    MOVED = auto()  # ignored, because another process changed it after the index was read
 
 
 def process_due_row(
@@ -47,113 +62,43 @@ def process_due_row(
     admissions: LineAdmissions,
     *,
     until: int,
-    ahead: int = 0,
+    early_by: int = 0,
 ) -> Disposition:
     """Handle a row that is due by `until`. Return the outcome.
 
     - `index_row` has only the attributes of the index.
     - `budget` limits the messages of this run. It is None if there is no limit, or if the caller
       has already reserved a message for this row.
-    - `admissions` admits the waiting jobs of each line once per run, and again if a slot was freed.
-    - `ahead`: the milliseconds by which unclaimed rows are handled early. `until` includes them.
+    - `admissions` admits the waiting jobs of each line once per run.
+    - `early_by`: unclaimed rows that are due up to this many milliseconds after `until` are handled
+      too.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. In both cases the row has a due time, so a later run handles
     it.
     """
     row = read(index_row.id)
-    if row is None or not is_due(row, until, ahead):
-        return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
-    decision = decide(row, _decision_input(row, ahead))
-    return _apply(decision, row, send, budget, admissions)
-
-
-def _decision_input(row: JobRequest, ahead: int) -> DecisionInput:
-    now = clock.now()
+    if row is None:
+        return Disposition.MOVED
     is_unclaimed = row.status not in (Status.RUNNING, Status.WAITING)
-    needs_limits = is_unclaimed and is_long_unclaimed(row, now)
-    return DecisionInput(
-        now=now,
-        starts_in=row.starts_in,
-        is_known=row.job_type in registry().jobs,
-        start_within=_start_within(row),
-        pause=pauses.current().on(row) if is_unclaimed else None,
-        limits=limits_of(row.queue_name) if needs_limits else None,
-        ahead=ahead,
-    )
+    if row.due_at is None or row.due_at > until + (early_by if is_unclaimed else 0):
+        return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
+    if is_unclaimed:
+        return _send_unclaimed(row, send, budget, early_by)
+    if row.status is Status.RUNNING:
+        return _check_lease(row, send)
+    return _check_wait(row, send, admissions)
 
 
-def _start_within(row: JobRequest) -> float:
-    job = registry().jobs.get(row.job_type)
-    return job.start_within if job else DAY_IN_SECONDS
+# --- running jobs ---------------------------------------------------------------------------------
 
 
-def _apply(
-    decision: Decision,
-    row: JobRequest,
-    send: Send,
-    budget: MessageBudget | None,
-    admissions: LineAdmissions,
-) -> Disposition:
-    match decision:
-        case Postpone(disposition=disposition, due_at=due_at, lane=lane):
-            transitions.postpone(row, due_at, lane)
-            return disposition
-        case SendMessage():
-            return _send(row, decision, send, budget)
-        case Action.RESCUE:
-            return _rescue(row, send)
-        case Expire(error=error):
-            return _expire(row, error, send)
-        case Hold(pause=pause):
-            settle.transition(lambda: pausing.hold_under_pause(pause, row), row, send)
-            return Disposition.HELD
-        case HoldInLine(limits=limits):
-            return _hold_in_line(row, limits, send, admissions)
-        case Action.ADMIT_LINE:
-            return _admit_line(row, admissions)
-        case Action():
-            is_admitted = _admit_outside_line(decision, row, send)
-            return Disposition.ADMITTED if is_admitted else Disposition.HELD
-
-
-def _admit_outside_line(action: Action, row: JobRequest, send: Send) -> bool:
-    """Admit a held job that isn't in a line, if it may continue. Return whether it may."""
-    if action is Action.ADMIT_FOLLOWER:
-        # Imported here because most timer runs find no job that waits for another one.
-        from job_runners.engine.dispatch import unique_work
-
-        return unique_work.admit_if_holder_ended(row, send)
-    if action is Action.CHECK_GROUP:
-        # Imported here because most timer runs find no group.
-        from job_runners.engine.groups import leftover_markers, progress
-
-        leftover_markers.sweep(row)
-        if settle.check_group(row, send):
-            return True
-        counts = progress.actions_that_store_counts(row)
-        # If another process has admitted the job, this raises PreconditionFailed.
-        transitions.postpone(row, leftover_markers.next_check(row), Lane.WAITS, counts)
-        return False
-    if action is Action.ADMIT_FROM_PAUSE:
-        return pausing.admit_or_keep(row, send)
-    send(JobMessage.about(transitions.admit(row).after))
-    return True
-
-
-def _send(
-    row: JobRequest, decision: SendMessage, send: Send, budget: MessageBudget | None
-) -> Disposition:
-    if budget is not None and not budget.take(row, even_if_empty=decision.is_first):
-        transitions.postpone(row, decision.resend_at, Lane.QUEUED)
-        return Disposition.DEFERRED
-    transitions.postpone(row, decision.next_check_at, Lane.RESENT)
-    send(JobMessage.about(row))
-    return Disposition.SENT
-
-
-def _rescue(row: JobRequest, send: Send) -> Disposition:
-    error = Interrupted("its worker stopped without reporting an outcome")
+def _check_lease(row: JobRequest, send: Send) -> Disposition:
+    """Record the attempt of a running job as interrupted if its lease is over."""
+    if row.lease_until is not None and row.lease_until >= clock.now():
+        transitions.postpone(row, row.lease_until, Lane.PROMPT)
+        return Disposition.LEASED
+    error = errors.Interrupted("its worker stopped without reporting an outcome")
 
     def record() -> Change:
         change = record_failed_attempt(row, error, send, rescue=True)
@@ -164,7 +109,116 @@ def _rescue(row: JobRequest, send: Send) -> Disposition:
     return Disposition.RESCUED
 
 
-def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
+# --- waiting jobs ---------------------------------------------------------------------------------
+
+
+def _check_wait(row: JobRequest, send: Send, admissions: LineAdmissions) -> Disposition:
+    """Admit a held job that should have been admitted, or fail one that has waited too long."""
+    now = clock.now()
+    wait = row.current_wait or {}
+    if row.awaits_signal:
+        if now < wait.get("until", 0):
+            transitions.postpone(row, wait["until"], Lane.WAITS)
+            return Disposition.HELD
+        send(JobMessage.about(transitions.admit(row).after))
+        return Disposition.ADMITTED
+    if row.awaits_group:
+        if now >= wait.get("until", 0) and not row.cancel_members:
+            error = errors.GroupExpired((now - wait.get("since", 0)) // clock.DAY)
+            return _expire(row, error, send)
+        return _check_group(row, send)
+    if now - (row.waiting_since or 0) > MAX_WAIT * clock.SECOND:
+        return _expire(row, _waited_too_long(row), send)
+    if row.follows is not None:
+        # Imported here because most timer runs find no job that waits for another one.
+        from job_runners.engine.dispatch import unique_work
+
+        is_admitted = unique_work.admit_if_holder_ended(row, send)
+    elif lines.is_line(row.held_by):
+        return _admit_line(row, admissions)
+    else:
+        is_admitted = pausing.admit_or_keep(row, send)
+    return Disposition.ADMITTED if is_admitted else Disposition.HELD
+
+
+def _check_group(row: JobRequest, send: Send) -> Disposition:
+    """Admit a job if all members of its group have ended. Otherwise store their counts."""
+    # Imported here because most timer runs find no group.
+    from job_runners.engine.groups import markers, progress
+
+    markers.sweep(row)
+    if settle.check_group(row, send):
+        return Disposition.ADMITTED
+    counts = progress.actions_that_store_counts(row)
+    # If another process has admitted the job, this raises PreconditionFailed.
+    transitions.postpone(row, markers.next_check(row), Lane.WAITS, counts)
+    return Disposition.HELD
+
+
+def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
+    """Admit the waiting jobs of a job's line."""
+    key = gates.line_key(row)
+    # Put the job's entry back if the line lacks it, for example because it was quarantined.
+    if row.row_version <= ROW_VERSION and not lines.has_entry(row):
+        transitions.restore_entry(row, due_at=pausing.next_check(row))
+        admissions.admit_waiting(row.queue_name, key)
+        return Disposition.HELD
+    admissions.admit_waiting(row.queue_name, key)
+    # If the job was just admitted, this raises PreconditionFailed, and the row needs no check.
+    transitions.postpone(row, pausing.next_check(row), Lane.HELD)
+    return Disposition.HELD
+
+
+def _waited_too_long(row: JobRequest) -> errors.JobRunnersError:
+    days = MAX_WAIT / DAY_IN_SECONDS
+    return errors.PauseExpired(
+        days, in_line=row.wait_key is not None, is_follower=row.follows is not None
+    )
+
+
+# --- unclaimed jobs -------------------------------------------------------------------------------
+
+
+def _send_unclaimed(
+    row: JobRequest, send: Send, budget: MessageBudget | None, early_by: int
+) -> Disposition:
+    """Send a job that waits for its message, unless it can't start now."""
+    now = clock.now()
+    is_known = row.job_type in registry().jobs
+    pause = pauses.current().on(row)
+    line = gates.line_of(row) if _is_long_unclaimed(row, now) else None
+    if row.starts_in > transitions.CLAIM_TOLERANCE:
+        transitions.postpone(row, (row.run_at or 0) + early_by, Lane.PROMPT)
+        return Disposition.EARLY
+    error = _expiry_error(row, now, is_known)
+    if error is not None:
+        return _expire(row, error, send)
+    can_change = row.row_version <= ROW_VERSION
+    can_start = can_change and is_known
+    if can_start and pause is not None:
+        settle.transition(lambda: pausing.hold_under_pause(pause, row), row, send)
+        return Disposition.HELD
+    # Hold the job even if this deploy doesn't know its type, because other jobs need its slot.
+    if can_change and line is not None:
+        settle.transition(lambda: gates.hold_in_line(row, line), row, send)
+        return Disposition.HELD
+    next_check_at = _next_check_at(row, now) + early_by
+    if not can_start:  # no worker of this deploy could claim it, so don't spend a message on it
+        transitions.postpone(row, next_check_at, Lane.HELD)
+        return Disposition.UNKNOWN
+    # If no message about the job was sent before, send one, however many wait for workers.
+    is_first_send = row.due_shard in due_shards(Lane.PROMPT)
+    if budget is not None and not budget.take(row, even_if_empty=is_first_send):
+        transitions.postpone(row, _resend_at(row, now), Lane.QUEUED)
+        return Disposition.DEFERRED
+    transitions.postpone(row, next_check_at, Lane.RESENT)
+    send(JobMessage.about(row))
+    return Disposition.SENT
+
+
+def _expire(row: JobRequest, error: errors.JobRunnersError, send: Send) -> Disposition:
+    """Fail a job with this error."""
+
     def expire() -> Change:
         change = transitions.expire(row, error_record(error))
         telemetry.settled(change.after, error)
@@ -174,28 +228,54 @@ def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     return Disposition.EXPIRED
 
 
-def _hold_in_line(
-    row: JobRequest, limits: Limits, send: Send, admissions: LineAdmissions
-) -> Disposition:
-    key = gates.line_key(row)
-    settle.transition(
-        lambda: gates.hold_in_line(row, key, limits),
-        row,
-        send,
-        admit_waiting=lambda queue_name, concurrency_key, frees: admissions.admit_waiting(
-            queue_name, concurrency_key, again=frees
-        ),
-    )
-    return Disposition.HELD
+def _expiry_error(row: JobRequest, now: int, is_known: bool) -> errors.JobRunnersError | None:
+    """Return the error with which an unclaimed job expires, or None if it may still start.
+
+    A job that has not begun expires after its `start_within`. A job that has begun expires if this
+    deploy doesn't know its type, and MAX_WAIT has passed since it was last queued or claimed.
+    """
+    if row.invocations == 0 and now > _start_deadline(row):
+        return errors.NeverStarted(
+            _start_within(row), missing_type=None if is_known else row.job_type
+        )
+    since = max(row.could_run_at, row.started_at or 0)
+    if not is_known and now - since > MAX_WAIT * clock.SECOND:
+        return errors.JobTypeRemoved(row.job_type, MAX_WAIT / DAY_IN_SECONDS)
+    return None
 
 
-def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
-    # Put the job's entry back if the line lacks it, for example because it was quarantined.
-    if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
-        transitions.restore_entry(row, due_at=pausing.next_check(row))
-        admissions.admit_waiting(row.queue_name, gates.line_key(row))
-        return Disposition.HELD
-    admissions.admit_waiting(row.queue_name, gates.line_key(row))
-    # If the job was just admitted, this raises PreconditionFailed, and the row needs no check.
-    transitions.postpone(row, pausing.next_check(row), Lane.HELD)
-    return Disposition.HELD
+def _start_within(row: JobRequest) -> float:
+    job = registry().jobs.get(row.job_type)
+    return job.start_within if job else DAY_IN_SECONDS
+
+
+def _start_deadline(row: JobRequest) -> int:
+    return row.could_run_at + int(_start_within(row) * clock.SECOND)
+
+
+def _is_long_unclaimed(row: JobRequest, now: int) -> bool:
+    """Return whether an admitted job has been unclaimed for so long that it loses its capacity."""
+    return row.admitted_at is not None and now - row.admitted_at >= _MAX_UNCLAIMED_TIME
+
+
+def _next_check_at(row: JobRequest, now: int) -> int:
+    """Return when to check an unclaimed row next.
+
+    The gap grows with the time that the row has waited, so that rows that wait long cost little.
+    But an admitted job is checked when it should lose its capacity. (It keeps its capacity after
+    that time if, for example, its queue no longer has limits.)
+    """
+    waited = now - row.could_run_at
+    next_check_at = now + min(waited, MAX_CHECK_GAP)
+    if row.admitted_at is not None and not _is_long_unclaimed(row, now):
+        next_check_at = min(next_check_at, row.admitted_at + _MAX_UNCLAIMED_TIME)
+    return max(next_check_at, now + GRACE)
+
+
+def _resend_at(row: JobRequest, now: int) -> int:
+    """Return when a row that goes into the backlog is due again.
+
+    This time also orders the backlog: rows with an earlier start deadline are sent first.
+    """
+    no_later_than_tomorrow = min(_start_deadline(row), now + clock.DAY)
+    return max(no_later_than_tomorrow, now + _MIN_RESEND_DELAY)

@@ -31,8 +31,7 @@ from job_runners.engine.lines.admission import LineAdmissions
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import due_index
-from job_runners.engine.tick.due_decision import MAX_CHECK_GAP, Disposition
-from job_runners.engine.tick.due_row import process_due_row
+from job_runners.engine.tick.due_row import MAX_CHECK_GAP, Disposition, process_due_row
 from job_runners.engine.tick.message_budget import MessageBudget
 from job_runners.engine.wire.sending import Send
 from job_runners.errors import PreconditionFailed, SendFailed
@@ -118,21 +117,21 @@ def tick(
     return timer_run.result
 
 
-def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
+def take_next(send: Send, *, early_by: int, page: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent. Return the counts of handled rows.
 
     This is for a worker process that polls the table instead of receiving messages. It needs no
     budget, because it sends one message and waits for that job.
 
-    Queued rows that become due within `ahead` milliseconds are handled too. Otherwise a new row
+    Queued rows that become due within `early_by` milliseconds are handled too. Otherwise a new row
     would wait for a minute, because it becomes due only if its message seems to be lost. The timer
     reads `page` rows per shard at a time, because the first may need no message.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
     timer_run.admit_held(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    rows = due_index.merge_shards(shards, clock.now() + ahead, page)
-    timer_run.process(rows, budget=None, ahead=ahead)
+    rows = due_index.merge_shards(shards, clock.now() + early_by, page)
+    timer_run.process(rows, budget=None, early_by=early_by)
     return timer_run.result.counts
 
 
@@ -221,12 +220,12 @@ class _TimerRun:
         return budget.take_for(chain([first], backlog))
 
     def process(
-        self, rows: Iterable[JobRequest], budget: MessageBudget | None, ahead: int = 0
+        self, rows: Iterable[JobRequest], budget: MessageBudget | None, early_by: int = 0
     ) -> None:
-        """Handle those rows that are due, or unclaimed and due within `ahead` milliseconds."""
+        """Handle those rows that are due, or unclaimed and due within `early_by` milliseconds."""
 
         def process(row: JobRequest) -> None:
-            self._process(row, clock.now() + ahead, budget, ahead)
+            self._process(row, clock.now(), budget, early_by)
 
         self._in_threads(iter(rows), process)
 
@@ -240,12 +239,12 @@ class _TimerRun:
         self._in_threads(iter(rows), process)
 
     def _process(
-        self, row: JobRequest, until: int, budget: MessageBudget | None, ahead: int = 0
+        self, row: JobRequest, until: int, budget: MessageBudget | None, early_by: int = 0
     ) -> None:
         """Handle a row that is due by `until`, and count the outcome."""
         try:
             disposition = process_due_row(
-                row, self._send, budget, self._lines, until=until, ahead=ahead
+                row, self._send, budget, self._lines, until=until, early_by=early_by
             )
         except PreconditionFailed:
             self.result.add(Disposition.MOVED)

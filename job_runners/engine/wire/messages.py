@@ -140,23 +140,13 @@ class QueueMessage(NamedTuple):
 Message = JobMessage | TaskMessage | QueueMessage
 
 
+_KINDS = {JobMessage: "job", TaskMessage: "task", QueueMessage: "queue"}
+
+
 def encode(message: Message) -> bytes:
-    """Return the message as JSON."""
-    match message:
-        case QueueMessage():
-            kind = "queue"
-            optional_fields: tuple[str, ...] = ()
-        case JobMessage():
-            kind = "job"
-            optional_fields = ("traceparent", "concurrency_key")
-        case TaskMessage():
-            kind = "task"
-            optional_fields = ("traceparent", "redrives", "send_id")
-    fields = {
-        name: value
-        for name, value in message._asdict().items()
-        if value is not None or name not in optional_fields
-    }
+    """Return the message as JSON. Fields without a value are left out."""
+    kind = _KINDS[type(message)]
+    fields = {name: value for name, value in message._asdict().items() if value is not None}
     return compact_json({"v": VERSION, "kind": kind, **fields})
 
 

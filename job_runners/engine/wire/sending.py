@@ -17,6 +17,8 @@ from job_runners.values import Value
 # In seconds: the limit of SQS. The timer starts jobs that must wait longer.
 MAX_MESSAGE_DELAY = 900.0
 
+_MAX_FAILED_SENDS = 3  # messages in a row after which a StoppingSender gives up
+
 
 class Send(Protocol):
     """A function that sends a message. A runner's module may export one as `send`."""
@@ -51,6 +53,29 @@ def require_sender(send: Send, name: str, reason: str) -> Send:
     if not can_send(send):
         raise RunnerCannotResend(name, reason)
     return send
+
+
+class StoppingSender:
+    """A `send` that gives up after several messages in a row could not be sent.
+
+    The worker then probably can't be reached, and another try would only take time. The timer sends
+    the jobs when their rows are due. Threads may share the sender.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._failures = 0  # in a row
+
+    def __call__(self, message: Message, delay: float = 0) -> None:
+        """Send a message. Raises SendFailed."""
+        if self._failures >= _MAX_FAILED_SENDS:
+            raise SendFailed(message.title, "the messages before it could not be sent")
+        try:
+            self._send(message, delay)
+        except SendFailed:
+            self._failures += 1
+            raise
+        self._failures = 0
 
 
 class Accepted(Value):

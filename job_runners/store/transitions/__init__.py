@@ -17,69 +17,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from job_runners.store.transitions.checking import expire, postpone, set_aside
-    from job_runners.store.transitions.claiming import (
-        CLAIM_TOLERANCE,
-        SKEW,
-        Entrance,
-        checkpoint,
-        claim,
-        renew,
-    )
-    from job_runners.store.transitions.ending import (
-        Checkpoint,
-        end_invocation,
-        fail,
-        release,
-        retry,
-        stop,
-        succeed,
-    )
-    from job_runners.store.transitions.holding import admit, hold, hold_in_line, restore_entry
-    from job_runners.store.transitions.saving import NewJob, save
-
-__all__ = [
-    "CLAIM_TOLERANCE",
-    "SKEW",
-    "Checkpoint",
-    "Entrance",
-    "NewJob",
-    "admit",
-    "checkpoint",
-    "claim",
-    "end_invocation",
-    "expire",
-    "fail",
-    "hold",
-    "hold_in_line",
-    "postpone",
-    "release",
-    "renew",
-    "restore_entry",
-    "retry",
-    "save",
-    "set_aside",
-    "stop",
-    "succeed",
-]
+    from job_runners.store.transitions.checking import expire as expire
+    from job_runners.store.transitions.checking import postpone as postpone
+    from job_runners.store.transitions.checking import set_aside as set_aside
+    from job_runners.store.transitions.claiming import CLAIM_TOLERANCE as CLAIM_TOLERANCE
+    from job_runners.store.transitions.claiming import SKEW as SKEW
+    from job_runners.store.transitions.claiming import Entrance as Entrance
+    from job_runners.store.transitions.claiming import checkpoint as checkpoint
+    from job_runners.store.transitions.claiming import claim as claim
+    from job_runners.store.transitions.claiming import renew as renew
+    from job_runners.store.transitions.ending import Checkpoint as Checkpoint
+    from job_runners.store.transitions.ending import end_invocation as end_invocation
+    from job_runners.store.transitions.ending import fail as fail
+    from job_runners.store.transitions.ending import release as release
+    from job_runners.store.transitions.ending import retry as retry
+    from job_runners.store.transitions.ending import stop as stop
+    from job_runners.store.transitions.ending import succeed as succeed
+    from job_runners.store.transitions.holding import admit as admit
+    from job_runners.store.transitions.holding import hold as hold
+    from job_runners.store.transitions.holding import hold_in_line as hold_in_line
+    from job_runners.store.transitions.holding import restore_entry as restore_entry
+    from job_runners.store.transitions.saving import NewJob as NewJob
+    from job_runners.store.transitions.saving import save as save
 
 # A process imports only the modules of the transitions that it uses.
-_MODULES = {
-    **dict.fromkeys(("expire", "postpone", "set_aside"), "checking"),
-    **dict.fromkeys(
-        ("CLAIM_TOLERANCE", "SKEW", "Entrance", "checkpoint", "claim", "renew"), "claiming"
-    ),
-    **dict.fromkeys(
-        ("Checkpoint", "end_invocation", "fail", "release", "retry", "stop", "succeed"), "ending"
-    ),
-    **dict.fromkeys(("admit", "hold", "hold_in_line", "restore_entry"), "holding"),
-    **dict.fromkeys(("NewJob", "save"), "saving"),
+_NAMES = {
+    "checking": ("expire", "postpone", "set_aside"),
+    "claiming": ("CLAIM_TOLERANCE", "SKEW", "Entrance", "checkpoint", "claim", "renew"),
+    "ending": ("Checkpoint", "end_invocation", "fail", "release", "retry", "stop", "succeed"),
+    "holding": ("admit", "hold", "hold_in_line", "restore_entry"),
+    "saving": ("NewJob", "save"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value  # Python calls __getattr__ only for names that the module lacks
-    return value
+    for module, names in _NAMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value  # Python calls __getattr__ only for names that the module lacks
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> Change:
 
     Raises PreconditionFailed if the row has changed since it was read.
     """
-    end = JobEnd.now(Status.FAILED, error)
+    end = JobEnd(Status.FAILED, error)
     return holdings.write_and_free(
         "expire",
         job,

@@ -93,7 +93,7 @@ def claim(
         return row.status is Status.RUNNING and row.claim_token == token
 
     def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> Change:
-        return conditional_write.write_with(
+        return conditional_write.write(
             "claim",
             job,
             actions,
@@ -106,7 +106,7 @@ def claim(
         change = _claim_without_unique_key(entrance.row, actions, more_writes, write)
     else:
         change = write(actions, more_writes)
-    # A transaction's response has no row, so `write_with` reads the row after it. By then, the job
+    # A transaction's response has no row, so `write` reads the row after it. By then, the job
     # may have another claim.
     if not has_this_claim(change.after):
         raise conditional_write.refusal_error("claim", job_id, change.after)

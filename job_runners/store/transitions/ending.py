@@ -8,7 +8,7 @@ rate. A *rescue* ends a job whose worker is gone. The `past` of a job lists how 
 invocations ended.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -17,8 +17,9 @@ from pynamodb.expressions.update import Action
 from job_runners import clock
 from job_runners.errors import Interrupted, PreconditionFailed
 from job_runners.store import blobs, conditional_write, earlier_errors, holdings, past
-from job_runners.store.conditional_write import Change, JobEnd
+from job_runners.store.conditional_write import AlreadyApplied, Change, JobEnd
 from job_runners.store.job_request import JobRequest, Lane, Status
+from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
 
@@ -41,10 +42,10 @@ def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = Non
     If a caller has canceled the job and its members, the job is stopped instead: see `stop`.
     """
     inline, key = blobs.put(job.result_folder, result)
-    end = JobEnd.now(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
+    end = JobEnd(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.finish_actions(end),
-        *past.end_actions(job, past.SUCCEEDED),
+        *past.end_actions(job, past.Outcome.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # the row may have the error of an earlier attempt
@@ -53,7 +54,13 @@ def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = Non
         actions.append(JobRequest.result_message.set(checkpoint.message))
     condition = conditional_write.owned_by_claim(job) & JobRequest.cancel_members.does_not_exist()
     return write_or_stop(
-        job, lambda: _end_job("succeed", job, end, actions, condition), checkpoint=checkpoint
+        "succeed",
+        job,
+        actions,
+        condition,
+        already_applied=Status.SUCCEEDED,
+        release=holdings.Release.everything(job, end),
+        checkpoint=checkpoint,
     )
 
 
@@ -70,16 +77,20 @@ def fail(
     whose worker is gone: the write is refused unless the lease is over, and is the same as when the
     row was read.
     """
-    end = JobEnd.now(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
+    end = JobEnd(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.fail_actions(job, end),
-        *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, rescue)),
         *unrecorded_actions(job, checkpoint),
     ]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
+        "fail",
         job,
-        lambda: _end_job("fail", job, end, actions, condition),
+        actions,
+        condition,
+        already_applied=Status.FAILED,
+        release=holdings.Release.everything(job, end),
         error=error,
         checkpoint=checkpoint,
         rescue=rescue,
@@ -99,28 +110,44 @@ def stop(
     canceled once all of them have ended. Pass `error` if the job failed before it could stop.
     `rescue` is as in `fail`.
     """
-    end = JobEnd.now(
-        Status.CANCELED, error or job.error, group=checkpoint.group if checkpoint else None
-    )
     actions = [
-        *conditional_write.finish_actions(end),
-        *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.CANCELED, error, rescue)),
         *unrecorded_actions(job, checkpoint),
-        *(checkpoint_actions(checkpoint) if checkpoint else []),
+        *checkpoint_actions(checkpoint),
         *([JobRequest.error.set(error)] if error else []),
     ]
+    end = JobEnd(
+        Status.CANCELED, error or job.error, group=checkpoint.group if checkpoint else None
+    )
     condition = (
         _may_end(job, rescue)
         & (JobRequest.cancel_requested == True)  # noqa: E712
         & JobRequest.cancel_members.does_not_exist()
     )
     try:
-        return _end_job("stop", job, end, actions, condition)
+        return holdings.write_and_free(
+            "stop",
+            job,
+            [*conditional_write.finish_actions(end), *actions],
+            condition,
+            already_applied=Status.CANCELED,
+            release=holdings.Release.everything(job, end),
+        )
     except PreconditionFailed as refused:
         row = _still_running(job, refused)
         if row is None or not row.cancel_members:
             raise
-        return _wait_for_members(row, error, checkpoint, rescue)
+    # Once all members have ended, `group_waits.cancel_parent` cancels the job.
+    from job_runners.store import groups  # imported here because most jobs have no group
+
+    return holdings.write_and_free(
+        "wait_for_members",
+        row,
+        [*groups.member_wait_actions(row), *actions],
+        _may_end(row, rescue) & (JobRequest.cancel_members == True),  # noqa: E712
+        already_applied=Status.WAITING,
+        release=holdings.Release.all_but_key(row),
+    )
 
 
 def retry(
@@ -150,9 +177,9 @@ def retry(
         *conditional_write.clear_capacity_actions(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
-        *past.end_actions(job, _lost_or(past.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, rescue)),
         *unrecorded_actions(job, checkpoint),
-        *(checkpoint_actions(checkpoint) if checkpoint else []),
+        *checkpoint_actions(checkpoint),
     ]
     condition = (
         _may_end(job, rescue)
@@ -160,11 +187,16 @@ def retry(
         & conditional_write.no_cancel_requested()
     )
     return write_or_stop(
+        "retry",
         job,
-        lambda: _end_attempt("retry", job, actions, condition),
+        actions,
+        condition,
+        already_applied=Status.RETRYABLE,
+        release=holdings.Release.all_but_key(job),
         error=error,
         checkpoint=checkpoint,
         rescue=rescue,
+        needs_message=True,
     )
 
 
@@ -176,18 +208,21 @@ def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Actio
     """
     actions = [
         *conditional_write.queue_actions(job, Lane.PROMPT),
-        *past.end_actions(job, past.CONTINUED),
+        *past.end_actions(job, past.Outcome.CONTINUED),
         *checkpoint_actions(checkpoint),
         *unrecorded_actions(job, checkpoint),
         *_keep_capacity_actions(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
         *more,
     ]
-    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
+        "end_invocation",
         job,
-        lambda: _queue_again("end_invocation", job, actions, condition, needs_message=True),
+        actions,
+        conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
+        already_applied=Status.QUEUED,
         checkpoint=checkpoint,
+        needs_message=True,
     )
 
 
@@ -208,36 +243,64 @@ def release(
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.invocations.set(job.invocations - 1),
-        *past.end_actions(job, past.RELEASED),
+        *past.end_actions(job, past.Outcome.RELEASED),
         *_keep_capacity_actions(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
     ]
-    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
+        "release",
         job,
-        lambda: _queue_again("release", job, actions, condition, needs_message=needs_message),
+        actions,
+        conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
+        already_applied=Status.QUEUED,
         checkpoint=checkpoint,
+        needs_message=needs_message,
     )
 
 
-def write_or_stop(job: JobRequest, write: Callable[[], Change], **stop_arguments: Any) -> Change:
-    """Call `write`. If it is refused because a caller has asked the job to stop, stop the job.
+def write_or_stop(
+    transition: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: AlreadyApplied,
+    release: holdings.Release | None = None,
+    error: dict[str, Any] | None = None,
+    checkpoint: Checkpoint | None = None,
+    rescue: bool = False,
+    more_writes: Sequence[RecordWrite] = (),
+    needs_message: bool = False,
+) -> Change:
+    """Write a row as `holdings.write_and_free` does. By default, the job keeps its holdings.
 
-    The condition of the write must include that no caller has asked the job to stop. Pass the
-    arguments of `stop` as `stop_arguments`.
+    If the write is refused because a caller has asked the job to stop, stop the job: `error`,
+    `checkpoint` and `rescue` are the arguments of `stop`. The condition of the write must include
+    that no caller has asked the job to stop.
     """
     try:
-        return write()
+        return holdings.write_and_free(
+            transition,
+            job,
+            actions,
+            condition,
+            already_applied=already_applied,
+            release=release or holdings.Release.nothing(job),
+            more_writes=more_writes,
+            needs_message=needs_message,
+        )
     except PreconditionFailed as refused:
         row = _still_running(job, refused)
         if row is not None and (row.cancel_requested or row.cancel_members):
-            return stop(job, **stop_arguments)
+            return stop(job, error=error, checkpoint=checkpoint, rescue=rescue)
         raise
 
 
-def checkpoint_actions(checkpoint: Checkpoint) -> list[Action]:
-    """Return the actions that record a job's progress."""
+def checkpoint_actions(checkpoint: Checkpoint | None) -> list[Action]:
+    """Return the actions that record a job's progress, if there is a checkpoint."""
+    if checkpoint is None:
+        return []
     actions: list[Action] = [JobRequest.progress.set(checkpoint.progress)]
     if checkpoint.cursor is not None:
         actions.append(JobRequest.cursor.set(checkpoint.cursor))
@@ -262,12 +325,12 @@ def unrecorded_actions(
     return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
-def _lost_or(outcome: str, error: dict[str, Any] | None, rescue: bool) -> str:
+def _lost_or(outcome: past.Outcome, error: dict[str, Any] | None, rescue: bool) -> past.Outcome:
     """Return `outcome`, or LOST if the invocation's worker was killed."""
     error = error or {}
     # An error without a module is one of Job Runners' own, not one that the app raised.
     is_interrupted = error.get("kind") == Interrupted.__name__ and "module" not in error
-    return past.LOST if rescue or is_interrupted else outcome
+    return past.Outcome.LOST if rescue or is_interrupted else outcome
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
@@ -282,83 +345,8 @@ def _still_running(job: JobRequest, refused: PreconditionFailed) -> JobRequest |
     return row
 
 
-def _wait_for_members(
-    job: JobRequest, error: dict[str, Any] | None, checkpoint: Checkpoint | None, rescue: bool
-) -> Change:
-    """End the invocation of a job that was canceled with its members, and make it wait for them.
-
-    Once all members have ended, `group_waits.cancel_parent` cancels the job.
-    """
-    from job_runners.store import group_holds  # imported here because most jobs have no group
-
-    actions = [
-        *group_holds.cancel_actions(job),
-        *past.end_actions(job, _lost_or(past.CANCELED, error, rescue)),
-        *unrecorded_actions(job, checkpoint),
-        *(checkpoint_actions(checkpoint) if checkpoint else []),
-        *([JobRequest.error.set(error)] if error else []),
-    ]
-    return holdings.write_and_free(
-        "wait_for_members",
-        job,
-        actions,
-        _may_end(job, rescue) & (JobRequest.cancel_members == True),  # noqa: E712
-        already_applied=Status.WAITING,
-        release=holdings.Release.all_but_key(job),
-    )
-
-
 def _keep_capacity_actions(job: JobRequest) -> list[Action]:
     """Return the action that lets a job keep its capacity, if its queue has limits."""
     if job.concurrency_key is None:
         return []
     return [JobRequest.admitted_at.set(clock.now())]
-
-
-def _end_job(
-    transition: str, job: JobRequest, end: JobEnd, actions: list[Action], condition: Condition
-) -> Change:
-    if job.holds_nothing:
-        return conditional_write.write(
-            transition, job, actions, condition, already_applied=end.status
-        )
-    return holdings.write_and_free(
-        transition,
-        job,
-        actions,
-        condition,
-        already_applied=end.status,
-        release=holdings.Release.everything(job, end),
-    )
-
-
-def _end_attempt(
-    transition: str, job: JobRequest, actions: list[Action], condition: Condition
-) -> Change:
-    return holdings.write_and_free(
-        transition,
-        job,
-        actions,
-        condition,
-        already_applied=Status.RETRYABLE,
-        release=holdings.Release.all_but_key(job),
-        needs_message=True,
-    )
-
-
-def _queue_again(
-    transition: str,
-    job: JobRequest,
-    actions: list[Action],
-    condition: Condition,
-    *,
-    needs_message: bool,
-) -> Change:
-    return conditional_write.write(
-        transition,
-        job,
-        actions,
-        condition,
-        already_applied=Status.QUEUED,
-        needs_message=needs_message,
-    )

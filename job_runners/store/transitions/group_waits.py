@@ -11,7 +11,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
-from job_runners.store import conditional_write, current_wait, group_holds, groups, holdings
+from job_runners.store import conditional_write, current_wait, groups, holdings
 from job_runners.store.conditional_write import Change, JobEnd
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
@@ -67,7 +67,7 @@ def gather(
     has asked it to stop, it is stopped instead.
     """
     wait = current_wait.Wait(current_wait.GROUP, name, since, until)
-    actions = group_holds.hold_actions(job, wait, group, stop_after)
+    actions = groups.wait_actions(job, wait, group, stop_after)
     return waits.end_invocation_in_wait("gather", job, actions, Status.WAITING, checkpoint)
 
 
@@ -106,13 +106,11 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     else:
         transition = "request_cancel"
         request = JobRequest.cancel_requested.set(True)
-    actions: list[Action] = [request, conditional_write.cancel_asked_action()]
-    if by is not None:  # pynamodb writes `|` as `if_not_exists`
-        actions.append(JobRequest.canceled_by.set(JobRequest.canceled_by | by))
+    actions: list[Action] = [request, *conditional_write.cancel_actions(by)]
     if job.status is Status.RUNNING:
         release = holdings.Release.nothing(job)
     else:
-        actions += group_holds.cancel_actions(job)
+        actions += groups.member_wait_actions(job)
         release = holdings.Release.all_but_key(job)
     same = conditional_write.same
     return holdings.write_and_free(
@@ -135,7 +133,7 @@ def cancel_parent(job: JobRequest) -> Change:
     Raises PreconditionFailed if the job no longer waits under the same claim, or if a member was
     retried in the meantime.
     """
-    end = JobEnd.now(Status.CANCELED, job.error)
+    end = JobEnd(Status.CANCELED, job.error)
     return holdings.write_and_free(
         "cancel_parent",
         job,

@@ -6,17 +6,14 @@ in its line. Each transition changes the job's row and its entry. A *grant* is t
 job in a line gets: a slot, or a start under the queue's rate.
 """
 
-from collections.abc import Callable
-
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
 from job_runners.store import conditional_write, holdings, past
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status
-from job_runners.store.line_entries import entry_from_row, new_entry
 from job_runners.store.line_items import LineItem
-from job_runners.store.lines import Grant
+from job_runners.store.lines import Grant, entry_from_row, new_entry
 from job_runners.store.pauses import Pause, held_entry
 from job_runners.store.table import Table
 from job_runners.store.transactions import RecordWrite
@@ -42,16 +39,10 @@ def hold(
     since = job.waiting_since or clock.now()
     actions = [
         *conditional_write.hold_actions(job, pause.sk, since, due_at),
-        *past.end_actions(job, past.PAUSED),
+        *past.end_actions(job, past.Outcome.PAUSED),
         *(unrecorded_actions(job, checkpoint) if checkpoint else []),
     ]
-    return _hold(
-        job,
-        actions,
-        entry=held_entry(pause.sk, job, since),
-        shows_this_write=lambda row: row.held_by == pause.sk,
-        checkpoint=checkpoint,
-    )
+    return _hold(job, actions, pause.sk, held_entry(pause.sk, job, since), checkpoint)
 
 
 def hold_in_line(
@@ -80,44 +71,31 @@ def hold_in_line(
     entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
         *conditional_write.hold_actions(job, partition_key, since, due_at, wait_key=entry.sk),
-        *past.end_actions(job, past.YIELDED),
+        *past.end_actions(job, past.Outcome.YIELDED),
         JobRequest.concurrency_key.set(concurrency_key),
         *(unrecorded_actions(job, checkpoint, has_passed=True) if checkpoint else []),
     ]
-    return _hold(
-        job,
-        actions,
-        entry=entry,
-        shows_this_write=lambda row: row.wait_key == entry.sk,
-        checkpoint=checkpoint,
-    )
+    return _hold(job, actions, partition_key, entry, checkpoint, wait_key=entry.sk)
 
 
 def _hold(
     job: JobRequest,
     actions: list[Action],
-    *,
+    held_by: str,
     entry: Table,
-    shows_this_write: Callable[[JobRequest], bool],
     checkpoint: Checkpoint | None,
+    wait_key: str | None = None,
 ) -> Change:
-    """Hold a job if its row hasn't changed, or stop it if a caller has asked it to stop.
-
-    `shows_this_write` returns whether a row waits because of this write.
-    """
-    actions = [*actions, *(checkpoint_actions(checkpoint) if checkpoint else [])]
+    """Hold a job if its row hasn't changed, or stop it if a caller has asked it to stop."""
     return write_or_stop(
+        "hold",
         job,
-        lambda: holdings.write_and_free(
-            "hold",
-            job,
-            actions,
-            conditional_write.unchanged(job) & conditional_write.no_cancel_requested(),
-            already_applied=shows_this_write,
-            release=holdings.Release.all_but_key(job),
-            more_writes=[RecordWrite(entry, "put")],
-        ),
+        [*actions, *checkpoint_actions(checkpoint)],
+        conditional_write.unchanged(job) & conditional_write.no_cancel_requested(),
+        already_applied=lambda row: (row.held_by, row.wait_key) == (held_by, wait_key),
+        release=holdings.Release.all_but_key(job),
         checkpoint=checkpoint,
+        more_writes=[RecordWrite(entry, "put")],
     )
 
 
@@ -128,7 +106,7 @@ def restore_entry(job: JobRequest, *, due_at: int) -> Change:
     the row no longer names that entry, or if its due time has changed. Raises RaceLost if the entry
     already exists.
     """
-    return conditional_write.write_with(
+    return conditional_write.write(
         "postpone",
         job,
         conditional_write.due_actions(job, due_at, Lane.HELD),
@@ -149,7 +127,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
     """
     slot_actions, grant_writes = grant_changes(job, grant)
     now = clock.now()
-    return conditional_write.write_with(
+    return conditional_write.write(
         "admit",
         job,
         [*admit_actions(job, grant, now), *slot_actions],
@@ -214,8 +192,4 @@ def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], l
     row_actions: list[Action] = []
     if grant.slot is not None:
         row_actions.append(JobRequest.slot.set(grant.slot.number))
-    writes = [
-        RecordWrite(item, "change", actions, unchanged)
-        for item, actions, unchanged in grant.writes_for(job)
-    ]
-    return row_actions, writes
+    return row_actions, grant.writes_for(job)

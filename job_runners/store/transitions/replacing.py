@@ -1,7 +1,5 @@
 """The transition `replace`, which gives a new payload and time to a job that has not begun."""
 
-from typing import Any
-
 from pynamodb.expressions.update import Action
 
 from job_runners import clock
@@ -11,31 +9,16 @@ from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Lane, Status, new_id
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RaceLost, RecordWrite
-from job_runners.store.transitions.saving import drop_duplicate
-from job_runners.values import Value
+from job_runners.store.transitions.saving import NewJob, drop_duplicate
+
+_FOLLOW_UPS = ("on_end", "on_failure", "announcement")
 
 
-class Replacement(Value):
-    """The payload, the time and the options that a job gets instead of its own.
+def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) -> Change:
+    """Give the payload, time and options of `new_job` to a job that has not begun since it was
+    saved or retried.
 
-    The fields mean the same as those of JobRequest.
-    """
-
-    payload: Any
-    concurrency_key: str | None
-    max_attempts: int
-    run_at: int | None  # None if the job starts at once
-    due_at: int | None  # when the timer checks the job, or None if it starts at once
-    first_run_at: int
-    attempt_limit: int | None = None
-    on_end: dict[str, Any] | None = None
-    on_failure: dict[str, Any] | None = None
-    announcement: dict[str, Any] | None = None
-    by: str | None = None  # the caller
-
-
-def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordWrite]) -> Change:
-    """Give a new payload and time to a job that has not begun since it was saved or retried.
+    If `new_job` starts at once, its `run_at` and `due_at` are None.
 
     If the job starts at once and belongs to the same line as before, it keeps its position and its
     capacity. A job that was retried manually, and would have resumed, starts over.
@@ -47,25 +30,27 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
     # and replacing the payload of one would delete that of the other. The id also shows which write
     # succeeded.
     write_id = new_id()
-    inline, object_key = blobs.put(f"payloads/{job.created_key}/{write_id}", replacement.payload)
+    inline, object_key = blobs.put(f"payloads/{job.created_key}/{write_id}", new_job.payload)
     actions = [
         JobRequest.replaced_by.set(write_id),
         JobRequest.replaced_at.set(clock.now()),
-        set_or_remove(JobRequest.replaced_author, replacement.by),
+        set_or_remove(JobRequest.replaced_author, new_job.created_by),
         set_or_remove(JobRequest.payload_key, object_key),
         set_or_remove(JobRequest.payload, inline),
-        set_or_remove(JobRequest.concurrency_key, replacement.concurrency_key),
-        JobRequest.max_attempts.set(replacement.max_attempts),
-        set_or_remove(JobRequest.attempt_limit, replacement.attempt_limit),
-        JobRequest.first_run_at.set(replacement.first_run_at),
-        *_follow_up_actions(replacement),
+        set_or_remove(JobRequest.concurrency_key, new_job.concurrency_key),
+        JobRequest.max_attempts.set(new_job.max_attempts),
+        set_or_remove(JobRequest.attempt_limit, new_job.attempt_limit),
+        JobRequest.first_run_at.set(job.first_run_at or job.created_at),
+        set_or_remove(JobRequest.run_at, new_job.run_at),
+        *(set_or_remove(getattr(JobRequest, name), getattr(new_job, name)) for name in _FOLLOW_UPS),
         *_restart_actions(job),
     ]
-    if job.follows is not None or _keeps_position(job, replacement):
-        actions += _keep_position_actions(replacement)
+    if job.follows is not None or _keeps_position(job, new_job):
+        now = clock.now()  # the job keeps its position, and its time limits start again
+        actions += [JobRequest.updated_at.set(now), JobRequest.queued_at.set(now)]
         release = holdings.Release.nothing(job)
     else:
-        actions += _move_actions(job, replacement)
+        actions += _move_actions(job, new_job)
         release = holdings.Release.all_but_key(job)
     try:
         change = holdings.write_and_free(
@@ -94,38 +79,21 @@ def replace(job: JobRequest, replacement: Replacement, more_writes: list[RecordW
     return change
 
 
-def _follow_up_actions(replacement: Replacement) -> list[Action]:
-    """Return the actions that give the job the follow-ups of the request."""
-    names = ("on_end", "on_failure", "announcement")
-    return [set_or_remove(getattr(JobRequest, name), getattr(replacement, name)) for name in names]
+def _keeps_position(job: JobRequest, new_job: NewJob) -> bool:
+    waits_for_time = job.status is Status.SCHEDULED or new_job.run_at is not None
+    return not waits_for_time and new_job.concurrency_key == job.concurrency_key
 
 
-def _keeps_position(job: JobRequest, replacement: Replacement) -> bool:
-    waits_for_time = job.status is Status.SCHEDULED or replacement.run_at is not None
-    return not waits_for_time and replacement.concurrency_key == job.concurrency_key
-
-
-def _keep_position_actions(replacement: Replacement) -> list[Action]:
-    """Return the actions for a job that keeps its position, and whose time limits start again."""
-    now = clock.now()
-    return [
-        JobRequest.updated_at.set(now),
-        JobRequest.queued_at.set(now),
-        set_or_remove(JobRequest.run_at, replacement.run_at),
-    ]
-
-
-def _move_actions(job: JobRequest, replacement: Replacement) -> list[Action]:
+def _move_actions(job: JobRequest, new_job: NewJob) -> list[Action]:
     """Return the actions that let a job wait for its new time, or join its line like a new job."""
-    if replacement.due_at is None:
+    if new_job.due_at is None:
         actions = conditional_write.queue_actions(job, Lane.QUEUED)
     else:
-        actions = conditional_write.schedule_actions(job, replacement.due_at)
+        actions = conditional_write.schedule_actions(job, new_job.due_at)
     return [
         *actions,
         *conditional_write.clear_hold_actions(),
         *conditional_write.clear_capacity_actions(),
-        set_or_remove(JobRequest.run_at, replacement.run_at),
     ]
 
 

@@ -66,6 +66,10 @@ class NewJob(NamedTuple):
     rerun_of: dict[str, Any] | None = None
 
 
+_OTHER_FIELDS = {"payload", "job_id", "run_at", "due_at", "counted"}
+_COPIED_FIELDS = tuple(name for name in NewJob._fields if name not in _OTHER_FIELDS)
+
+
 def save(
     new_job: NewJob, *, follows: "HeldKey | None" = None, more_writes: Sequence[RecordWrite] = ()
 ) -> Change:
@@ -103,38 +107,18 @@ def _new_row(new_job: NewJob, follows: "HeldKey | None") -> JobRequest:
     copied_signals = (new_job.rerun_of or {}).get("signals")
     inline, payload_key = blobs.put(f"payloads/{sort_key(now, job_id)}", new_job.payload)
     return JobRequest(
+        **{name: getattr(new_job, name) for name in _COPIED_FIELDS},
         id=job_id,
-        job_type=new_job.job_type,
-        queue_name=new_job.queue_name,
-        concurrency_key=new_job.concurrency_key,
-        unique_key=new_job.unique_key,
         first_run_at=None if new_job.unique_key is None else run_at or now,
         is_follower=None if follows is None else True,
         waiting_since=None if follows is None else now,
         held_by=None if follows is None else follows.follower_held_by,
         unfinished_organization=_unfinished_key(new_job),
-        batch_total=new_job.batch_total,
-        organization_id=new_job.organization_id,
         payload=inline,
         payload_key=payload_key,
-        request_id=new_job.request_id,
-        request_hash=new_job.request_hash,
-        on_end=new_job.on_end,
-        on_failure=new_job.on_failure,
-        announcement=new_job.announcement,
-        follow_up_of=new_job.follow_up_of,
-        parent_id=new_job.parent_id,
-        group_of=new_job.group_of,
-        member_of=new_job.member_of,
-        member_mark=new_job.member_mark,
-        created_by=new_job.created_by,
-        traceparent=new_job.traceparent,
-        rerun_of=new_job.rerun_of,
         signals=copied_signals,
         has_waited=True if copied_signals else None,
         status=status,
-        max_attempts=new_job.max_attempts,
-        attempt_limit=new_job.attempt_limit,
         run_at=run_at,
         due_at=now + conditional_write.GRACE if new_job.due_at is None else new_job.due_at,
         due_shard=due_shard(job_id, lane),

@@ -5,6 +5,7 @@ of a job that waits for a group are in `group_waits`. Import both modules lazily
 never wait.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pynamodb.expressions.update import Action
@@ -29,7 +30,11 @@ from job_runners.store.transitions.ending import (
 from job_runners.store.transitions.holding import admit_actions
 
 # How the invocation ended, by transition.
-_OUTCOMES = {"sleep": past.SLEPT, "wait": past.WAITED, "gather": past.GATHERED}
+_OUTCOMES = {
+    "sleep": past.Outcome.SLEPT,
+    "wait": past.Outcome.WAITED,
+    "gather": past.Outcome.GATHERED,
+}
 
 
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Checkpoint) -> Change:
@@ -86,7 +91,7 @@ def end_invocation_in_wait(
     actions: list[Action],
     status: Status,
     checkpoint: Checkpoint,
-    checks: list[RecordWrite] | None = None,
+    checks: Sequence[RecordWrite] = (),
 ) -> Change:
     """End the invocation of a running job with `actions` that make its row wait.
 
@@ -99,20 +104,16 @@ def end_invocation_in_wait(
         *checkpoint_actions(checkpoint),
         *unrecorded_actions(job, checkpoint, has_passed=True),
     ]
-    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
+        transition,
         job,
-        lambda: holdings.write_and_free(
-            transition,
-            job,
-            actions,
-            condition,
-            already_applied=status,
-            release=holdings.Release.all_but_key(job),
-            more_writes=checks or [],
-            needs_message=status.timed,
-        ),
+        actions,
+        conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
+        already_applied=status,
+        release=holdings.Release.all_but_key(job),
         checkpoint=checkpoint,
+        more_writes=checks,
+        needs_message=status.timed,
     )
 
 
@@ -148,7 +149,7 @@ def signal(job: JobRequest, new_signal: Signal) -> Change:
         & same(JobRequest.held_by, job.held_by)
         & (JobRequest.signals.does_not_exist() | (JobRequest.signals < signals.MAX_PER_JOB))
     )
-    return conditional_write.write_with(
+    return conditional_write.write(
         "signal",
         job,
         actions,

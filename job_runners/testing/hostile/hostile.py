@@ -88,7 +88,7 @@ class Hostile:
         succeed, and ValueError if `only` names no mishap of this job.
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
-        registry().new_job_payload(job_type, data.payload)
+        registry().job(job_type).validate_new(job_type, data.payload)
         deadline = time.monotonic() + seconds
         stage = _Stage(data, self.effects, effects, before_each, signals or {})
         with stage.set_up():

@@ -16,7 +16,7 @@ import job_runners.aws.errors
 import job_runners.handlers.timer
 from job_runners import caches
 from job_runners.engine.dispatch import bulk
-from job_runners.engine.groups import leftover_markers
+from job_runners.engine.groups import markers
 from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.store import (
@@ -24,8 +24,8 @@ from job_runners.store import (
     group_chunks,
     groups,
     job_request,
+    schedule,
 )
-from job_runners.store.schedules import schedule
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import WORKER
 from job_runners.work import gathering, retry
@@ -66,7 +66,7 @@ def quietly() -> Iterator[None]:
         # Members are dispatched, canceled and swept one by one.
         patch.object(gathering, "_BATCH_SIZE", 1),
         patch.object(group_ends, "PAGE_LIMIT", 1),
-        patch.object(leftover_markers, "_PAGE_SIZE", 1),
+        patch.object(markers, "_PAGE_SIZE", 1),
     ):
         cleanup.callback(telemetry.logger.setLevel, "INFO")
         yield

@@ -348,7 +348,7 @@ def test_many_invocations_are_kept_four_in_the_row(still: Bench) -> None:
         units.spent()
         transitions.end_invocation(claimed, Checkpoint(1, 10, None))
         spent.append(units.spent())
-    assert len(past.of_row(still.read(row))) <= 4
+    assert len(past.unpack(still.read(row).past)) <= 4
     assert [each[1] for each in outcomes(row)] == list(range(1, 11))
     assert spent[1:] == [1, 1, 1, 2, 1, 1, 1, 2, 1]  # one more for each four that are moved
 

@@ -18,7 +18,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.errors import QueueFull
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
-from job_runners.store.line_entries import count_waiting
+from job_runners.store.lines import count_waiting
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Queue, Rate

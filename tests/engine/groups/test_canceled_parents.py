@@ -21,7 +21,7 @@ from job_runners.engine.running import execution, failure_records
 from job_runners.engine.settling import group_ends
 from job_runners.engine.wire.messages import JobMessage, encode
 from job_runners.errors import PreconditionFailed
-from job_runners.store import group_chunks, group_holds, groups, lines, pauses, transitions
+from job_runners.store import group_chunks, groups, lines, pauses, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Lane, Status
@@ -289,14 +289,14 @@ def test_a_job_that_is_claimed_in_between_is_asked_again(still: Bench) -> None:
 
 def before_it_waits(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let something happen once, just before the row of a job begins to wait for its group."""
-    actions = group_holds.cancel_actions
+    actions = groups.member_wait_actions
 
     def acting(job: JobRequest) -> Any:
-        monkeypatch.setattr(group_holds, "cancel_actions", actions)
+        monkeypatch.setattr(groups, "member_wait_actions", actions)
         act()
         return actions(job)
 
-    monkeypatch.setattr(group_holds, "cancel_actions", acting)
+    monkeypatch.setattr(groups, "member_wait_actions", acting)
 
 
 def test_the_wait_counts_if_only_its_answer_is_lost(

@@ -13,7 +13,7 @@ from gathering_job import Gathering, finish, items, look
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
 from job_runners.engine.control import caller_actions
-from job_runners.engine.groups import finishing, leftover_markers
+from job_runners.engine.groups import markers
 from job_runners.engine.settling import group_ends
 from job_runners.engine.telemetry import telemetry
 from job_runners.errors import PreconditionFailed, WrongState
@@ -45,7 +45,7 @@ def ended(bench: Bench) -> Gathering:
     gathering.start()
     bench.sent.clear()
     with pytest.MonkeyPatch.context() as killed:
-        killed.setattr(finishing, "finish", lambda *_: None)
+        killed.setattr(markers, "finish", lambda *_: None)
         gathering.run_member(0)
     assert gathering.read().status is Status.WAITING
     return gathering
@@ -243,7 +243,7 @@ def transaction_error(code: str) -> TransactWriteError:
 @pytest.fixture
 def leftover(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
     """Return a job that waits, with five members that ended without a wake-up. Pages have two."""
-    monkeypatch.setattr(leftover_markers, "_PAGE_SIZE", 2)
+    monkeypatch.setattr(markers, "_PAGE_SIZE", 2)
     gathering = Gathering(bench, 5)
     gathering.start()
     for number in range(5):
@@ -256,10 +256,10 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     write_all = transactions.write_all
 
     def failing(writes: Any) -> None:
-        monkeypatch.setattr(leftover_markers, "write_all", write_all)
+        monkeypatch.setattr(markers, "write_all", write_all)
         raise error
 
-    monkeypatch.setattr(leftover_markers, "write_all", failing)
+    monkeypatch.setattr(markers, "write_all", failing)
 
 
 @pytest.mark.parametrize("error", [RaceLost([]), transaction_error("TransactionConflict")])

@@ -11,7 +11,7 @@ from gathering_job import Gathering, finish, items
 from job_runners import clock
 from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import dispatch, members
-from job_runners.engine.groups import finishing, leftover_markers, retrying
+from job_runners.engine.groups import markers, retrying
 from job_runners.engine.settling import group_ends
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import caller_transitions, groups, transitions
@@ -124,7 +124,7 @@ def test_a_member_that_is_gone_keeps_the_job_waiting_while_an_invocation_could_s
 def test_many_leftover_markers_are_deleted_in_one_look(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftover_markers, "_PAGE_SIZE", 2)
+    monkeypatch.setattr(markers, "_PAGE_SIZE", 2)
     gathering = failing(bench, 7)
     for number in range(7):
         transitions.succeed(bench.claim(gathering.member(number)), number)
@@ -217,7 +217,7 @@ def test_the_timer_does_not_delete_the_marker_of_a_retry(
 ) -> None:
     gathering = failing(bench, 1)
     transitions.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
-    before(monkeypatch, leftover_markers, "write_all", lambda: retry(bench, gathering.member(0)))
+    before(monkeypatch, markers, "write_all", lambda: retry(bench, gathering.member(0)))
     bench.advance(MINUTE)
     bench.tick()
     assert len(items("open#")) == 1
@@ -234,7 +234,7 @@ def test_the_timer_does_not_delete_a_marker_whose_member_is_live_again(
     mark = groups.put_marker(str(member.member_of), member.id)
     before(
         monkeypatch,
-        leftover_markers,
+        markers,
         "write_all",
         lambda: caller_transitions.requeue(member, max_attempts=1, member_mark=mark).after,
     )
@@ -251,7 +251,7 @@ def test_the_timer_does_not_delete_the_fresh_marker_of_a_retry_that_is_under_way
     transitions.fail(bench.claim(gathering.member(0)), {"kind": "ValueError", "message": "no luck"})
     member = gathering.member(0)
     put = partial(groups.put_marker, str(member.member_of), member.id)
-    before(monkeypatch, leftover_markers, "write_all", put)
+    before(monkeypatch, markers, "write_all", put)
     bench.advance(MINUTE)
     bench.tick()
     assert len(items("open#")) == 1
@@ -363,7 +363,7 @@ def test_a_refused_retry_does_not_miss_a_marker_that_the_timer_has_deleted(
     gathering = failing(unique, members)
     caller_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
-    before(monkeypatch, groups, "find_marker", lambda: leftover_markers.sweep(gathering.read()))
+    before(monkeypatch, groups, "find_marker", lambda: markers.sweep(gathering.read()))
     with pytest.raises(UniqueConflict):
         retry(unique, gathering.member(0))
     assert len(items("open#")) == 1
@@ -374,7 +374,7 @@ def test_a_marker_that_cannot_be_deleted_is_left_to_the_timer(
 ) -> None:
     gathering = failing(unique, [Member("unique_return", {"lot": "a"})])
     with monkeypatch.context() as killed:
-        killed.setattr(finishing, "finish", lambda *_: None)
+        killed.setattr(markers, "finish", lambda *_: None)
         caller_actions.cancel(gathering.member(0), unique.send)
     unique.claim(unique.dispatch("unique_return", payload={"lot": "a"}))
     with monkeypatch.context() as killed:

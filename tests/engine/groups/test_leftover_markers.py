@@ -8,7 +8,7 @@ import pytest
 from bench import Bench
 from gathering_job import Gathering, items, look
 from job_runners import clock
-from job_runners.engine.groups import leftover_markers
+from job_runners.engine.groups import markers
 from job_runners.engine.running import failure_records
 from job_runners.engine.settling import group_ends
 from job_runners.engine.settling.settle import settle
@@ -52,7 +52,7 @@ def test_the_timer_deletes_leftover_markers_behind_those_of_unfinished_members(
     waiting: Gathering, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Otherwise, the end of the last member would find them, and the job would wait."""
-    monkeypatch.setattr(leftover_markers, "_PAGE_SIZE", page)
+    monkeypatch.setattr(markers, "_PAGE_SIZE", page)
     bench, members = waiting.bench, in_order(waiting)
     *others, killed, last = members
     for each in (*others[:3], killed):
@@ -71,12 +71,12 @@ def test_the_timer_deletes_leftover_markers_behind_those_of_unfinished_members(
 def test_a_look_reads_a_thousand_markers_of_a_shard_at_most(
     waiting: Gathering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftover_markers, "_PAGE_SIZE", 2)
+    monkeypatch.setattr(markers, "_PAGE_SIZE", 2)
     last = in_order(waiting)[-1]
     run_killed(waiting.bench, last)
     look(waiting.read(), waiting.bench.send)
     assert len(items("open#")) == 30
-    assert leftover_markers._MAX_PAGES * 100 == 1_000
+    assert markers._MAX_PAGES * 100 == 1_000
 
 
 def test_the_failures_function_records_the_end_of_a_member_whose_worker_was_killed(

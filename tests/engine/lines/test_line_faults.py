@@ -10,9 +10,9 @@ from bench import Bench
 from job_runners import clock
 from job_runners.engine.control import caller_actions
 from job_runners.engine.lines import pausing
-from job_runners.engine.tick import due_decision
+from job_runners.engine.tick import due_row
 from job_runners.errors import NeverStarted
-from job_runners.store import limits, line_entries, lines, pauses, transitions, used_keys
+from job_runners.store import limits, lines, pauses, transitions, used_keys
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import LineItem
@@ -64,7 +64,7 @@ def test_a_job_that_was_held_unheard_while_the_slot_came_free_is_admitted(
 ) -> None:
     limits.put(QUEUE, slots=1)
     first, second = dispatch(bench), dispatch(bench)
-    new_entry = line_entries.new_entry
+    new_entry = lines.new_entry
 
     def first_ends(*args: Any) -> Any:
         monkeypatch.setattr("job_runners.store.transitions.holding.new_entry", new_entry)
@@ -133,7 +133,7 @@ def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorde
     def broken(*_: object) -> None:
         raise ValueError("of newer code")
 
-    monkeypatch.setattr(line_entries, "next_entry", broken)
+    monkeypatch.setattr(lines, "next_entry", broken)
     assert bench.run(dispatch(bench)).status is Status.SUCCEEDED
     assert wake_ups(bench) == []  # to try again would be of no use
 
@@ -149,7 +149,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
         transitions.end_invocation(claimed, transitions.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
-        monkeypatch.setattr(due_decision, "_expiry_error", lambda *_: NeverStarted(1))
+        monkeypatch.setattr(due_row, "_expiry_error", lambda *_: NeverStarted(1))
     if how == "hold":
         pausing.pause(Kind.JOB_TYPE, row.job_type)
     bench.advance(200)

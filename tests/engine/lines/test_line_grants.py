@@ -9,7 +9,7 @@ from pynamodb.exceptions import DeleteError, UpdateError
 from bench import Bench
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.store import limits, line_entries, line_rates, lines, transitions
+from job_runners.store import limits, lines, transitions
 from job_runners.store.job_request import JobRequest
 from job_runners.store.line_items import LineItem
 from job_runners.store.rate import Rate
@@ -179,11 +179,11 @@ def test_of_two_who_mark_a_line_at_once_one_has(bench: Bench) -> None:
     """Each who has sends a wake-up."""
     line = paid(bench)
     others = read_line(rate=Rate(1, seconds=100))
-    assert (line_rates.mark_wake_up(line, 1), line_rates.mark_wake_up(others, 2)) == (True, False)
-    assert line_rates.unmark_wake_up(line.partition_key, 2) is False  # it is not its own
+    assert (lines.mark_wake_up(line, 1), lines.mark_wake_up(others, 2)) == (True, False)
+    assert lines.unmark_wake_up(line.partition_key, 2) is False  # it is not its own
     bench.advance(100)
     claim(bench.dispatch(queue_name=QUEUE), read_line(rate=Rate(1, seconds=100)))
-    assert line_rates.mark_wake_up(line, 3) is False  # somebody was given a start
+    assert lines.mark_wake_up(line, 3) is False  # somebody was given a start
 
 
 def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_before(
@@ -194,10 +194,10 @@ def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_befor
     waits = transitions.hold_in_line(row, PLACE, "*", group="", due_at=later).after
     entry = read_line().first
     assert entry is not None
-    line_entries.drop_entry(entry)
+    lines.drop_entry(entry)
     assert read_line().first is None
     transitions.restore_entry(waits, due_at=later + 1)
-    line_entries.drop_entry(entry)
+    lines.drop_entry(entry)
     assert read_line().first is not None
 
 
@@ -206,15 +206,15 @@ def free(line: lines.Line) -> None:
 
 
 def mark(line: lines.Line) -> None:
-    line_rates.mark_wake_up(line, 1)
+    lines.mark_wake_up(line, 1)
 
 
 def unmark(line: lines.Line) -> None:
-    line_rates.unmark_wake_up(line.partition_key, 1)
+    lines.unmark_wake_up(line.partition_key, 1)
 
 
 def drop(line: lines.Line) -> None:
-    line_entries.drop_entry(LineItem(line.partition_key, "wait##1", version="v"))
+    lines.drop_entry(LineItem(line.partition_key, "wait##1", version="v"))
 
 
 @pytest.mark.parametrize("write", [free, mark, unmark, drop])

@@ -12,7 +12,7 @@ from job_runners.engine.lines import admission, pausing
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, QueueMessage
 from job_runners.engine.wire.sending import CANNOT_SEND
-from job_runners.store import limits, line_rates, lines, transitions
+from job_runners.store import limits, lines, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.line_items import RATE, LineItem
@@ -364,7 +364,7 @@ def test_a_start_that_is_counted_slowly_is_counted_once(
     """Otherwise, the job might never start while DynamoDB is slow."""
     limits.put(QUEUE, rate=Rate(1, seconds=60))
     (late,) = admitted(still, 2, 60)
-    count, counted = line_rates.count_start, list[int]()
+    count, counted = lines.count_start, list[int]()
 
     def slowly(line: Line, rate: Rate, token: str, at: int) -> bool:
         counted.append(at)
@@ -372,6 +372,6 @@ def test_a_start_that_is_counted_slowly_is_counted_once(
         still.advance(0.2)
         return count(line, rate, token, at)
 
-    monkeypatch.setattr(line_rates, "count_start", slowly)
+    monkeypatch.setattr(lines, "count_start", slowly)
     assert still.run(late).status is Status.SUCCEEDED
     assert len(counted) == 1

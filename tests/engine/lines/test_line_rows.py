@@ -11,7 +11,7 @@ from job_rows import make_unreadable
 from job_runners import clock
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.tick import due_row
-from job_runners.store import limits, line_entries, lines, transitions
+from job_runners.store import limits, lines, transitions
 from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from job_runners.testing import moto_direct
 from job_runners.work.definitions import Job
@@ -201,7 +201,7 @@ def test_a_job_that_was_set_aside_a_moment_ago_is_put_back(one_slot: Bench) -> N
     one_slot.advance(5)
     entry = lines.read_line(QUEUE, "*", None).first
     assert entry is not None
-    line_entries.drop_entry(entry)
+    lines.drop_entry(entry)
     one_slot.tick()
     restored = lines.read_line(QUEUE, "*", None).first
     assert restored is not None

@@ -11,7 +11,7 @@ from job_runners import clock
 from job_runners.engine.lines import admission
 from job_runners.engine.running import failure_records
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.store import conditional_write, limits, line_entries, lines, pauses, transitions
+from job_runners.store import conditional_write, limits, lines, pauses, transitions
 from job_runners.store.job_request import JobRequest, Status
 
 CHAOS = bool(os.environ.get("CHAOS"))
@@ -28,7 +28,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
         admission, "admit_waiting", lambda name, key, send, **_: looked.setdefault(key, world.now)
     )
     # The table in memory has rows alone.
-    monkeypatch.setattr(line_entries, "has_entry", lambda row: True)
+    monkeypatch.setattr(lines, "has_entry", lambda row: True)
     for number in range(keys):
         row = transitions.save(
             transitions.NewJob(

@@ -13,7 +13,7 @@ from job_runners.engine.lines import admission
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.errors import PreconditionFailed
-from job_runners.store import limits, line_rates, lines, transitions
+from job_runners.store import limits, lines, transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.rate import Rate
@@ -80,7 +80,7 @@ def test_nine_tenths_of_a_rate_are_used_for_each_key_while_jobs_wait(
     monkeypatch.setattr(clock, "sleep", time.sleep)
     counted: dict[str, list[int]] = defaultdict(list)
     starts: dict[str, list[int]] = defaultdict(list)
-    count = line_rates.count_start
+    count = lines.count_start
 
     def count_start(line: lines.Line, _rate: Rate, token: str, at: int) -> bool:
         done = count(line, _rate, token, at)
@@ -92,7 +92,7 @@ def test_nine_tenths_of_a_rate_are_used_for_each_key_while_jobs_wait(
         starts[payload.text].append(time.now())
         time.sleep(0.05)
 
-    monkeypatch.setattr(line_rates, "count_start", count_start)
+    monkeypatch.setattr(lines, "count_start", count_start)
     script.job = work
     rows = [
         bench.dispatch("rated", payload={"text": f"c{key}"})
@@ -250,7 +250,7 @@ def test_a_worker_that_wakes_too_late_counts_its_start_again(
         if not slept:
             slept.append(seconds)
             line = lines.read_line(QUEUE, "*", limits.Limits(rate=Rate(5)))
-            assert line_rates.count_start(line, Rate(5), "another", line.start_opens_at())
+            assert lines.count_start(line, Rate(5), "another", line.start_opens_at())
             seconds += late / 1000
         still.advance(seconds)
 

@@ -31,7 +31,7 @@ from job_runners.store import (
     transitions,
 )
 from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import JobRequest, Status, id_under_key
+from job_runners.store.job_request import JobRequest, Status, id_for_idempotency_key
 from job_runners.store.pauses import Kind
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
@@ -442,7 +442,7 @@ def test_a_job_that_was_deleted_while_its_save_was_answered_runs_again_and_has_a
 
     def run_and_delete(**_: Any) -> None:
         client.meta.events.unregister("before-call.dynamodb.GetItem", run_and_delete)
-        first = _read(id_under_key("acme", "k"))
+        first = _read(id_for_idempotency_key("acme", "k"))
         bench.run(first)
         caller_actions.delete(_read(first.id))
 

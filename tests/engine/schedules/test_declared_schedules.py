@@ -18,7 +18,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import declared_schedules, recurring, schedules
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.store import schedule_marks
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule
 from job_runners.testing import moto_direct
 from job_runners.work import Job, RunningJob
 from job_runners.work.recurring import Recurring

@@ -18,9 +18,8 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import JobMessage, Message
 from job_runners.store import limits, pauses, schedule_marks
-from job_runners.store import schedules as store
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule, shards
 from job_runners.testing.aws import forget
 from job_runners.work.recurring import Recurring
 from stored_records import jobs, on_request, records
@@ -113,8 +112,8 @@ def test_10_000_occurrences_of_one_minute_are_all_started_within_90_seconds(
     assert len(timers.sent) == len(jobs()) == SCHEDULES
     calls = timers.calls
     assert calls["TransactWriteItems"] == SCHEDULES
-    assert calls["Invoke"] == SCHEDULES + len(store.shards()) - 1
-    assert calls["BatchGetItem"] <= SCHEDULES / recurring._BATCH_SIZE + 3 * len(store.shards())
+    assert calls["Invoke"] == SCHEDULES + len(shards()) - 1
+    assert calls["BatchGetItem"] <= SCHEDULES / recurring._BATCH_SIZE + 3 * len(shards())
     record_property(
         "figures",
         f"10,000 occurrences of one minute, the tick 59 s away (1:{SCALE}): late at most "
@@ -152,7 +151,7 @@ def test_a_tick_reads_what_is_due_and_nothing_of_the_others(timers: Timers) -> N
         Schedule(*key).update(later)
     timers.tick(NOON + 1_000)
     assert len(timers.sent) == 5
-    lanes = timers.calls["Query"] - 1 - len(store.shards())  # those of jobs
+    lanes = timers.calls["Query"] - 1 - len(shards())  # those of jobs
     assert lanes <= 6 * 8
     assert timers.calls["BatchGetItem"] == 1
     assert timers.calls["TransactWriteItems"] == 5

@@ -17,7 +17,7 @@ from job_runners.engine.schedules.recurring import Outcome
 from job_runners.store import limits
 from job_runners.store import schedules as store
 from job_runners.store.job_request import Status
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule
 from job_runners.testing.lambda_context import Context
 from job_runners.work.recurring import Each
 from sample_work import script
@@ -34,7 +34,7 @@ def test_many_that_are_due_are_shared_out_by_shard(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 3)
-    monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 4)
+    monkeypatch.setattr("job_runners.store.schedule.SHARDS", 4)
     for number in range(12):
         put(f"hourly {number}")
     go_to(NOON)
@@ -116,7 +116,7 @@ def test_nobody_is_asked_to_look_where_nothing_is_due(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recurring, "_MAX_WITHOUT_HELP", 1)
-    monkeypatch.setattr("job_runners.store.schedules.schedule.SHARDS", 16)
+    monkeypatch.setattr("job_runners.store.schedule.SHARDS", 16)
     shards = {put(f"hourly {number}").due_shard for number in range(4)}
     go_to(NOON)
     delegated: list[str] = []

@@ -18,7 +18,7 @@ from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.schedules.recurring import Outcome
 from job_runners.store import schedule_marks, transitions
 from job_runners.store import schedules as store
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule, shards
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 
@@ -263,7 +263,7 @@ def test_an_index_that_is_behind_has_nothing_done_twice_or_too_soon(
     put("paused")
     go_to(NOON)
     cast(dict[str, Any], registry().jobs).pop("sample_again")
-    seen = {shard: store.due(shard, NOON, 10) for shard in store.shards()}
+    seen = {shard: store.due(shard, NOON, 10) for shard in shards()}
     schedules.pause("acme", "paused")
     assert look(bench) == {Outcome.STARTED: 1, Outcome.REFUSED: 1}
     monkeypatch.setattr(store, "due", lambda shard, *_: seen[shard])

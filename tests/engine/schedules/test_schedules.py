@@ -23,8 +23,9 @@ from job_runners.engine.schedules import schedules
 from job_runners.errors import InvalidCursor, InvalidPayload, PayloadTooLarge, UnknownJobType
 from job_runners.store import schedule_marks
 from job_runners.store import schedules as store
+from job_runners.store.schedule import Schedule
 from job_runners.store.schedule_marks import Mark
-from job_runners.store.schedules import Schedule, ScheduleChanged
+from job_runners.store.schedules import ScheduleChanged
 from job_runners.store.transactions import RaceLost
 from job_runners.work import context
 from job_runners.work.context import Author
@@ -114,7 +115,7 @@ def test_a_deleted_schedule_is_gone_and_leaves_no_payload() -> None:
     schedules.delete("acme", "hourly")
     with pytest.raises(ScheduleNotFound):
         schedules.get("acme", "hourly")
-    assert schedules.page("acme", limit=10) == ([], None)
+    assert store.page("acme", limit=10) == ([], None)
     assert schedules.put("acme", "hourly", hourly())[1]  # it is new
     schedules.delete("acme", "hourly")
     stub = store.read("acme", "hourly")
@@ -202,13 +203,13 @@ def test_schedules_are_listed_by_name_a_page_at_a_time() -> None:
         put(name)
     schedules.delete("acme", "c")
     schedules.put("umbrella", "a", hourly(organization_id="umbrella"))
-    first, cursor = schedules.page("acme", limit=2)
-    second, end = schedules.page("acme", limit=2, cursor=cursor)
+    first, cursor = store.page("acme", limit=2)
+    second, end = store.page("acme", limit=2, cursor=cursor)
     assert [each.name for each in (*first, *second)] == ["a", "b", "d", "e"]
     assert end is None
     for broken in ("!", "bm90", "c2EjYg"):  # the last has a name that none can have
         with pytest.raises(InvalidCursor):
-            schedules.page("acme", limit=2, cursor=broken)
+            store.page("acme", limit=2, cursor=broken)
 
 
 def test_an_organisation_has_so_many_schedules_and_no_more(

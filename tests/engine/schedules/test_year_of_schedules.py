@@ -12,7 +12,7 @@ from job_runners.engine.schedules import recurring, schedules
 from job_runners.engine.telemetry import schedule_log, telemetry
 from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule
 from job_runners.testing.aws import forget
 from job_runners.work.recurring import Recurring
 from stored_records import jobs, records

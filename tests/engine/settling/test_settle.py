@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from bench import Bench
+from job_runners.engine.lines import admission
 from job_runners.engine.running import failure_records
 from job_runners.engine.settling import error_groups
 from job_runners.engine.settling.settle import settle, transition
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage
-from job_runners.engine.wire.sending import CANNOT_SEND
+from job_runners.engine.wire.sending import CANNOT_SEND, Send
 from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
@@ -107,15 +108,15 @@ def row(status: Status = Status.QUEUED, **fields: Any) -> JobRequest:
 @pytest.mark.parametrize(
     ("before", "after", "checked"),
     [
-        (row(concurrency_key="a", slot=1), row(concurrency_key="a"), ("q", "a", True)),
+        (row(concurrency_key="a", slot=1), row(concurrency_key="a"), ("q", "a")),
         # another payload moves it: the line that it leaves has a free slot
-        (row(concurrency_key="a", slot=1), row(concurrency_key="b"), ("q", "a", True)),
+        (row(concurrency_key="a", slot=1), row(concurrency_key="b"), ("q", "a")),
         # its queue had no limits when it was dispatched
-        (row(), row(Status.WAITING, concurrency_key="b", wait_key="w"), ("q", "b", False)),
+        (row(), row(Status.WAITING, concurrency_key="b", wait_key="w"), ("q", "b")),
         (
             row(concurrency_key="a", wait_key="w"),
             row(Status.CANCELED, concurrency_key="a"),
-            ("q", "a", False),
+            ("q", "a"),
         ),
         (row(concurrency_key="a", wait_key="w"), row(Status.FAILED, concurrency_key="a"), None),
         (row(concurrency_key="a", slot=1), row(concurrency_key="a", slot=1), None),
@@ -126,18 +127,26 @@ def test_a_line_is_checked_if_the_slot_or_the_position_of_its_job_has_changed(
     monkeypatch: pytest.MonkeyPatch, before: JobRequest, after: JobRequest, checked: Any
 ) -> None:
     monkeypatch.setattr(error_groups, "note", lambda _: None)
-    lines: list[tuple[str, str, bool]] = []
-    settle(Change(before, after), CANNOT_SEND, admit_waiting=lambda *line: lines.append(line))
-    assert lines == ([] if checked is None else [checked])
+    lines = checked_lines(monkeypatch)
+    settle(Change(before, after), CANNOT_SEND)
+    assert lines == ([] if checked is None else [(*checked, False)])
 
 
-def test_a_process_that_stands_in_for_a_killed_one_checks_the_line_in_any_case() -> None:
-    lines: list[tuple[str, str, bool]] = []
+def test_a_process_that_stands_in_for_a_killed_one_checks_the_line_in_any_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = checked_lines(monkeypatch)
     same = row(concurrency_key="a", slot=1)
-    settle(
-        Change(same, same),
-        CANNOT_SEND,
-        thorough=True,
-        admit_waiting=lambda *line: lines.append(line),
-    )
-    assert lines == [("q", "a", False)]
+    settle(Change(same, same), CANNOT_SEND, thorough=True)
+    assert lines == [("q", "a", True)]
+
+
+def checked_lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
+    """Return a list of the lines that are checked from now on, and whether thoroughly."""
+    lines: list[tuple[str, str, bool]] = []
+
+    def admit_waiting(queue_name: str, key: str, send: Send, *, thorough: bool) -> None:
+        lines.append((queue_name, key, thorough))
+
+    monkeypatch.setattr(admission, "admit_waiting", admit_waiting)
+    return lines

@@ -33,7 +33,7 @@ def test_a_line_names_the_function_that_said_it(bench: Bench, lines: io.StringIO
     said = locations(lines)
     assert said["accepted"] == "save_checked"
     assert said["claimed"] == "run_job"  # through a context manager
-    assert said["cancel"] == "_cancel"
+    assert said["cancel"] == "_write_cancel"
 
 
 def test_no_line_names_the_file_that_has_the_wording(

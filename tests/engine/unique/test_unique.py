@@ -305,7 +305,7 @@ def test_the_same_request_gets_the_same_answer_after_the_job_has_ended(bench: Be
     bench.run(first)
     again = ask(bench, idempotency_key="k")
     assert (met.id, again.id) == (first.id, first.id)
-    assert bench.duplicate(again) == DuplicateOutcome(Outcome.RETURNED, before=True)
+    assert bench.duplicate(again) == DuplicateOutcome(Outcome.RETURNED, is_repeated=True)
     with pytest.raises(IdempotencyConflict, match=first.id):
         ask(bench, text="another body", idempotency_key="k")
 
@@ -370,7 +370,7 @@ def test_a_job_that_follows_counts_like_any_other_new_job(
     again = ask(bench, "unique_follow", "a", text="new", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         first.id,
-        DuplicateOutcome(Outcome.REPLACED, before=True),
+        DuplicateOutcome(Outcome.REPLACED, is_repeated=True),
     )
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
     forget()

@@ -17,6 +17,7 @@ from job_runners.store.line_items import LineItem
 from job_runners.store.pauses import Kind
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.transitions import replacing
+from job_runners.store.transitions.saving import NewJob
 from job_runners.testing.aws import forget
 from large_payloads import LARGE, objects
 from sample_work import script
@@ -37,13 +38,15 @@ def ask(bench: Bench, text: str = "", **more: Any) -> JobRequest:
 def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
     """Replace a job by one with a large payload that is to start in a minute."""
     at = clock.now() + clock.MINUTE
-    wanted = replacing.Replacement(
+    wanted = NewJob(
+        job.job_type,
+        job.queue_name,
+        job.organization_id,
         payload={"lot": "a", "text": f"new {LARGE}"},
         concurrency_key=job.concurrency_key,
         max_attempts=1,
         run_at=at,
         due_at=at,
-        first_run_at=job.first_run_at or 0,
     )
     return replacing.replace(job, wanted, list(more_writes)).after
 

@@ -20,6 +20,7 @@ from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Ou
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import replacing
 from job_runners.store.transitions.claiming import Entrance, claim
+from job_runners.store.transitions.saving import NewJob
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from job_runners.work import Job, Retry, Unique
@@ -196,7 +197,7 @@ def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) ->
     again = ask(bench, "2", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         first.id,
-        DuplicateOutcome(Outcome.REPLACED, before=True),
+        DuplicateOutcome(Outcome.REPLACED, is_repeated=True),
     )
     bench.run(first)
     assert script.texts_run == ["3"]
@@ -221,7 +222,7 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     again = ask(bench, "2", "unique_follow", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         second.id,
-        DuplicateOutcome(Outcome.FOLLOWS, before=True),
+        DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True),
     )
 
 
@@ -237,7 +238,7 @@ def test_the_same_request_again_follows_though_it_was_admitted(bench: Bench) -> 
         again = ask(bench, "2", "unique_follow", idempotency_key="k")
         assert (again.id, bench.duplicate(again)) == (
             asked[0].id,
-            DuplicateOutcome(Outcome.FOLLOWS, before=True),
+            DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True),
         )
         bench.run(again)
     assert script.texts_run == ["1", "2"]
@@ -439,16 +440,9 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     assert (second.id == first.id) == (outcome is Outcome.RETURNED)
 
 
-def wanted(text: str) -> replacing.Replacement:
+def wanted(text: str) -> NewJob:
     """Return what a request asks for that is to start at once."""
-    return replacing.Replacement(
-        payload={"lot": "a", "text": text},
-        concurrency_key=None,
-        max_attempts=1,
-        run_at=None,
-        due_at=None,
-        first_run_at=clock.now(),
-    )
+    return NewJob("unique_replace", "default", "org", {"lot": "a", "text": text}, max_attempts=1)
 
 
 def test_a_job_that_has_begun_is_given_no_other_payload(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from job_runners.engine.wire.sending import send_if_unclaimed
 from job_runners.runners import JobData
 from job_runners.store import limits, pauses, schedule_marks
 from job_runners.store.job_request import JobRequest, Outcome, Status
-from job_runners.store.schedules import Schedule
+from job_runners.store.schedule import Schedule
 from job_runners.testing.aws import forget
 from job_runners.work import RunningJob
 from job_runners.work.recurring import Recurring

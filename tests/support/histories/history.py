@@ -376,7 +376,7 @@ class History:
         if self.checker.unique and duplicate is not None:
             self.world.figures[f"unique jobs {duplicate.outcome}"] += 1
             is_gone = job_id in self.checker.deleted  # while its request was on its way
-            is_new = duplicate.outcome is not Outcome.RETURNED and not duplicate.before
+            is_new = duplicate.outcome is not Outcome.RETURNED and not duplicate.is_repeated
             if is_new and not is_gone:
                 self.checker.unique.accepted(job_id, data.payload["request"])
         if request is not None:

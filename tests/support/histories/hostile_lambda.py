@@ -65,7 +65,7 @@ class HostileLambda(SimulatedLambda):
         self.after_landing: Callable[[str, Row], None] = lambda operation, call: None
         self.writes_landed = 0  # the number of writes that AWS has carried out
         # caches of pauses and limits, by machine
-        self._caches: dict[object, tuple[pauses._Cache, limits._Cache, webhooks.Cache]] = {}
+        self._caches: dict[object, tuple[pauses._Cache, limits._Cache, dict[str, Any]]] = {}
 
     @contextmanager
     def running(self) -> Iterator["HostileLambda"]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import moto_items
 from histories.hostile_lambda import HostileLambda
-from job_runners.engine.control import answering, signaling
+from job_runners.engine.control import signaling
 from job_runners.engine.errors import AlreadyAnswered, LinkOver, SignalConflict, SignalTooLate
 from job_runners.engine.wire.sending import Send
 from job_runners.store.job_request import JobRequest
@@ -38,7 +38,7 @@ class SignalChecker:
         self._sent.setdefault(key, set()).add(value)
         try:
             if token := self._tokens.get(key):
-                answering.answer(answering.find(token), value, send)
+                signaling.answer(signaling.find_link(token), value, send)
                 current = row  # a link is only for the work that got it
                 self._world.figures["answers through links"] += 1
             else:

@@ -15,21 +15,26 @@ _FINISHED = ("succeeded", "failed", "canceled")
 _MOST_IN_ROW = 12  # entries: with fewer, none was dropped
 # How an invocation may have ended, by the status after it.
 _OUTCOMES = {
-    "succeeded": {past.SUCCEEDED},
-    "failed": {past.FAILED, past.LOST},
-    "canceled": {past.CANCELED, past.LOST},
-    "retryable": {past.FAILED, past.LOST},
-    "queued": {past.CONTINUED, past.RELEASED},
-    "scheduled": {past.SLEPT},
-    "waiting": {past.WAITED, past.GATHERED, past.PAUSED, past.YIELDED},
+    "succeeded": {past.Outcome.SUCCEEDED},
+    "failed": {past.Outcome.FAILED, past.Outcome.LOST},
+    "canceled": {past.Outcome.CANCELED, past.Outcome.LOST},
+    "retryable": {past.Outcome.FAILED, past.Outcome.LOST},
+    "queued": {past.Outcome.CONTINUED, past.Outcome.RELEASED},
+    "scheduled": {past.Outcome.SLEPT},
+    "waiting": {
+        past.Outcome.WAITED,
+        past.Outcome.GATHERED,
+        past.Outcome.PAUSED,
+        past.Outcome.YIELDED,
+    },
 }
 # How it ended, by what the job is held by afterwards.
 _HOLDS = {
-    "signal": past.WAITED,
-    "group": past.GATHERED,
-    "job_type": past.PAUSED,
-    "queue": past.PAUSED,
-    "line": past.YIELDED,
+    "signal": past.Outcome.WAITED,
+    "group": past.Outcome.GATHERED,
+    "job_type": past.Outcome.PAUSED,
+    "queue": past.Outcome.PAUSED,
+    "line": past.Outcome.YIELDED,
 }
 
 
@@ -117,7 +122,7 @@ class TimelineChecker:
             is_same = ended is not None and (
                 (each.outcome, each.ended_at) == (ended.outcome, ended.ended_at)
                 # The end of a step may be a later sign of life of a lost invocation.
-                or (each.outcome == ended.outcome == past.LOST)
+                or (each.outcome == ended.outcome == past.Outcome.LOST)
             )
             if not is_same:
                 self._report(f"{job}: its timeline has {each}, not {ended}")

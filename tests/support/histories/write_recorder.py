@@ -99,9 +99,8 @@ class WriteRecorder:
 
         with ExitStack() as stack:
             stack.enter_context(patch.object(self.world, "on_landed", landed))
-            for name in ("write", "write_with"):
-                recording = self._recording_call(getattr(conditional_write, name))
-                stack.enter_context(patch.object(conditional_write, name, recording))
+            recording = self._recording_call(conditional_write.write)
+            stack.enter_context(patch.object(conditional_write, "write", recording))
             stack.enter_context(
                 patch.object(transitions, "claim", self._recording_entrance(transitions.claim))
             )

@@ -1,4 +1,4 @@
-"""Delete the leftover markers of a group, when the timer checks the group.
+"""Finish a group when all its members have ended, and delete its leftover markers.
 
 A *parent* is a job that waits for a group of jobs, its *members*. Each member that hasn't ended has
 a *marker*, an item of its own in the table. A marker is left over if a process recorded the
@@ -9,13 +9,15 @@ from pynamodb.exceptions import PynamoDBException
 
 from job_runners import clock
 from job_runners.aws.errors import is_conflict
-from job_runners.engine.groups import finishing
 from job_runners.engine.telemetry import telemetry
+from job_runners.errors import PreconditionFailed
 from job_runners.store import groups
+from job_runners.store.conditional_write import Change
 from job_runners.store.groups import GroupItem
-from job_runners.store.job_request import JobRequest
-from job_runners.store.queries import read_many
+from job_runners.store.job_request import ROW_VERSION, JobRequest, Status
+from job_runners.store.queries import read, read_many
 from job_runners.store.transactions import RaceLost, RecordWrite, write_all
+from job_runners.store.transitions import group_waits
 
 _PAGE_SIZE = 100  # markers that are read at a time
 # How many pages of each shard one check reads. If more than 1,000 members of a shard are
@@ -26,6 +28,40 @@ _GAP_AFTER_A_DAY = clock.HOUR
 # An invocation writes a member's marker first, and then its row. After this time, Lambda has
 # certainly ended that invocation, so a row that doesn't exist yet won't be written.
 _MAX_DISPATCH_TIME = 35 * clock.MINUTE
+
+
+def finish(parent_id: str) -> Change | None:
+    """Let a parent continue if no marker of its group is left. Return None if it still waits.
+
+    If a caller has canceled the parent with its members, cancel it instead.
+
+    This reads the parent before the markers. So the write is refused if a member was retried, or if
+    the parent began to wait again, after the markers were read.
+    """
+    parent = read(parent_id)
+    if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
+        return None
+    if not groups.is_finished(groups.awaited_group(parent)):
+        return None
+    try:
+        if parent.cancel_members:
+            change = group_waits.cancel_parent(parent)
+            telemetry.canceled_by_caller(change.after)
+        else:
+            change = group_waits.finish_group(parent)
+            telemetry.admitted(change.after)
+    except PreconditionFailed as lost:
+        telemetry.race_lost(lost)
+        return None
+    return change
+
+
+def note_failure(row: JobRequest) -> None:
+    """If a member failed or was canceled, record that in its group."""
+    if row.status is Status.CANCELED:
+        groups.note_canceled(str(row.member_of), row.id)
+    elif row.status is Status.FAILED:
+        groups.note_failed(str(row.member_of), row.id)
 
 
 def sweep(parent: JobRequest) -> None:
@@ -72,7 +108,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     if row is None and clock.now() < marker.put_at + _MAX_DISPATCH_TIME:
         return False
     if row is not None:
-        finishing.note_failure(row)
+        note_failure(row)
     if row is None:  # DynamoDB deletes an expired row up to days later
         now = clock.now() // clock.SECOND
         is_unchanged = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
@@ -80,7 +116,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         is_unchanged = JobRequest.finished_at == row.finished_at  # a retry removes `finished_at`
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=is_unchanged)
     try:
-        write_all([groups.write_that_deletes(marker), row_check])
+        write_all([groups.write_to_delete_marker(marker), row_check])
     except RaceLost as lost:
         telemetry.race_lost(lost)
         return False

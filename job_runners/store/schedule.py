@@ -1,8 +1,7 @@
 """The model Schedule: each schedule is one item of it.
 
 An *occurrence* is one of the times at which a schedule dispatches a job. A deleted schedule leaves
-a *stub*, an item without a definition. Only `job_runners.store.schedules.changing` and
-`job_runners.store.schedules.advancing` change schedules.
+a *stub*, an item without a definition. Only `job_runners.store.schedules` changes schedules.
 """
 
 import json
