@@ -171,3 +171,28 @@ def _organization(claims: Mapping[str, Any]) -> str:
             f"Your token doesn't name exactly one organization in its claim {claim!r}."
         )
     return organization_id
+
+
+# --- what a caller may see -----------------------------------------------------------------------
+
+
+def visible_author(recorded: str | None) -> str | None:
+    """Return a recorded author, such as `operator:user-1`, as the caller may see it.
+
+    Only services see the name of a service, which may be a person or a program of the stack's
+    owner.
+    """
+    parsed = context.Author.of_record(recorded)
+    if parsed is None or current_caller.get().is_service:
+        return recorded
+    return "service" if parsed.role == "service" else recorded
+
+
+def visible_payload_value(value: str | None) -> str | None:
+    """Return a value that may come from a payload, or None for a caller who sees no payloads."""
+    return value if current_caller.get().sees_payloads else None
+
+
+def visible_code(value: str | None) -> str | None:
+    """Return a value that reveals the code, or None if the caller may not see it."""
+    return value if current_caller.get().sees_tracebacks else None

@@ -7,6 +7,7 @@ row is a job as the table stores it.
 from typing import Any
 
 from job_runners.api import views
+from job_runners.api.access import visible_payload_value
 from job_runners.api.json_schema import (
     ID,
     NUMBER,
@@ -21,7 +22,6 @@ from job_runners.api.json_schema import (
     ref,
     time_of,
 )
-from job_runners.api.visibility import visible_payload_value
 from job_runners.engine.groups import progress
 from job_runners.engine.groups.progress import GroupProgress
 from job_runners.store import blobs

@@ -2,8 +2,8 @@
 error in one function."""
 
 from job_runners import clock
-from job_runners.api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable
-from job_runners.api.visibility import AUTHOR, visible_author, visible_code
+from job_runners.api.access import visible_author, visible_code
+from job_runners.api.json_schema import AUTHOR, ID, NUMBER, TEXT, TIME, Field, Fields, nullable
 from job_runners.store.error_groups import ErrorGroup
 
 _NEW_TIME = clock.DAY  # in which a group counts as new

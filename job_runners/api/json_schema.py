@@ -46,6 +46,11 @@ def nullable(schema: Schema, description: str | None = None) -> Schema:
     return schema if description is None else {**schema, "description": description}
 
 
+AUTHOR = nullable(
+    TEXT, "Role and name, such as `operator:user-1`. Only services see names of services"
+)
+
+
 def object_of(fields: Schema, **more: Any) -> Schema:
     """Return the schema of an object with all of these fields and no other."""
     return {

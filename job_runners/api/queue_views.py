@@ -9,7 +9,9 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from job_runners.api import access
+from job_runners.api.access import visible_author
 from job_runners.api.json_schema import (
+    AUTHOR,
     ID,
     KIND,
     NUMBER,
@@ -25,7 +27,6 @@ from job_runners.api.json_schema import (
     ref,
     time_of,
 )
-from job_runners.api.visibility import AUTHOR, visible_author
 from job_runners.api.wait_views import COUNT, MORE
 from job_runners.engine.control.changing_limits import QueueLimits
 from job_runners.engine.control.queues import Holder, KeyUsage, QueueUsage

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from job_runners.api import access, views
+from job_runners.api.access import visible_author
 from job_runners.api.json_schema import (
+    AUTHOR,
     ID,
     NUMBER,
     TEXT,
@@ -18,7 +20,6 @@ from job_runners.api.json_schema import (
     ref,
     time_of,
 )
-from job_runners.api.visibility import AUTHOR, visible_author
 from job_runners.engine.schedules.schedules import is_declared
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest

@@ -8,7 +8,9 @@ role viewer see no names.
 from typing import Any
 
 from job_runners.api import responses
+from job_runners.api.access import visible_author, visible_payload_value
 from job_runners.api.json_schema import (
+    AUTHOR,
     ID,
     NUMBER,
     TEXT,
@@ -19,7 +21,6 @@ from job_runners.api.json_schema import (
     list_of,
     nullable,
 )
-from job_runners.api.visibility import AUTHOR, visible_author, visible_payload_value
 from job_runners.engine.control import timeline
 from job_runners.engine.control.timeline import Record, Timeline
 from job_runners.store import past

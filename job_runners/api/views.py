@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from job_runners import clock
 from job_runners.api import access, responses
+from job_runners.api.access import visible_author, visible_code, visible_payload_value
 from job_runners.api.file_urls import add_urls
 from job_runners.api.json_schema import (
+    AUTHOR,
     ID,
     NUMBER,
     STATUS,
@@ -23,12 +25,6 @@ from job_runners.api.json_schema import (
     properties,
     ref,
     time_of,
-)
-from job_runners.api.visibility import (
-    AUTHOR,
-    visible_author,
-    visible_code,
-    visible_payload_value,
 )
 from job_runners.api.wait_views import WAITS_FOR, wait_view
 from job_runners.engine.registry.registry import class_of_job, class_of_task, registry

@@ -1,7 +1,7 @@
 """Show webhooks to callers. Secrets appear only by name."""
 
-from job_runners.api.json_schema import TEXT, TIME, Field, Fields
-from job_runners.api.visibility import AUTHOR, visible_author
+from job_runners.api.access import visible_author
+from job_runners.api.json_schema import AUTHOR, TEXT, TIME, Field, Fields
 from job_runners.store.webhooks import ENDS, Webhook
 
 _TEXTS = {"type": ["array", "null"], "items": TEXT}
