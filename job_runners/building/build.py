@@ -32,7 +32,7 @@ from job_runners.building.app_requirements import (
     project_pins,
 )
 from job_runners.building.prune import SERVICES, prune, services_in
-from job_runners.building.samconfig import SAMCONFIG, Target
+from job_runners.building.samconfig import SAMCONFIG, Target, work_variables
 from job_runners.building.uv import uv, with_advice
 from job_runners.errors import JobRunnersError
 from job_runners.places import BUILD_CACHE, BUILD_COMMAND, CODE, ROOT, relative_path
@@ -47,8 +47,8 @@ _INSTALLERS = ("build.py", "prune.py", "samconfig.py")
 def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
-    The tree includes the app's packages and their requirements. Raises UnusableTarget if the target
-    needs another version of Python.
+    The tree includes the app's packages and their requirements. Raises UnusableAppFolder if these
+    packages can't be imported, and UnusableTarget if the target needs another version of Python.
     """
     target.check_python()
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
@@ -56,6 +56,18 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     _add_sources(folder, packages, sources)
     build_id = _build_id(folder, [*SHIPPED, *sources], app)
     (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
+    if app:
+        _check_once(app, build_id)
+
+
+def _check_once(app: AppFolder, build_id: str) -> None:
+    """Run `check`, but only once for the same code, because sam builds each function separately."""
+    variables = sorted(work_variables().items())
+    digest = hashlib.sha256(f"{build_id} {sys.version} {variables}".encode()).hexdigest()
+    marker = CACHE / f"imported-{digest[:16]}"
+    if not marker.exists():
+        check(app)
+        marker.touch()
 
 
 def check(app: AppFolder) -> None:

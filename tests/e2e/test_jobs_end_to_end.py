@@ -113,7 +113,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     report = printed("doctor")
     verdicts = {each["check"]: each["verdict"] for each in report["findings"]}
     seen = {check for check, verdict in verdicts.items() if verdict == "ok"}
-    assert seen == {"timer", "starts", "schedules", "pauses", "dead letters", "code"}
+    assert seen == {"timer", "starts", "schedules", "pauses", "dead letters"}
     assert set(verdicts.values()) == {"ok", "skipped"}  # what the local AWS can't show
     sqs = local.client("sqs")
     policy = sqs.get_queue_attributes(
