@@ -106,15 +106,18 @@ SITE ?= dist/site
 docs: dev sphinx ## Build the documentation site, into dist/site; fail on a broken link (needs no network)
 	@JOBS_PROJECT= $(PY) -m tools.site $(SITE)
 
+LOCKS = $(wildcard requirements/*.txt $(if $(PROJECT),$(PROJECT)/requirements.lock))
 SBOM ?= dist/sbom.cdx.json
-sbom: dev scan ## List the packages that are deployed, with versions, hashes and licenses: CycloneDX, in dist/
-	@.venv-scan/bin/python -m tools.sbom "$(SBOM)"
+sbom: scan ## List the packages that are deployed, with versions and hashes: CycloneDX, in dist/
+	@mkdir -p .build "$$(dirname "$(SBOM)")"
+	@sed -n 's/^__version__ = /[project]\nname = "job-runners"\nversion = /p' job_runners/__init__.py >.build/sbom.toml
+	@cat $(filter-out requirements/%,$(LOCKS)) requirements/runtime.txt | PYTHONWARNINGS=ignore .venv-scan/bin/cyclonedx-py requirements \
+		--pyproject .build/sbom.toml --sv 1.6 --of JSON --validate --outfile "$(SBOM)" -
 
 # Advisories without a fixed version that are harmless here:
 # - GHSA-wj6h-64fc-37mp: a timing attack on signing with ecdsa. checkov depends on it, and nothing here signs.
 ACCEPTED := GHSA-wj6h-64fc-37mp
 # AUDIT=--dry-run reads the locks without the network.
-LOCKS = $(wildcard requirements/*.txt $(if $(PROJECT),$(PROJECT)/requirements.lock))
 audit: scan ## Check the locked versions against published advisories (needs the network)
 	@failed=; for lock in $(LOCKS); do \
 		.venv-scan/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
