@@ -308,9 +308,8 @@ client("ses")
 
 def test_every_operation_of_the_services_that_the_code_calls_works(tmp_path: Path) -> None:
     """And of those in app.toml. For another service, the error says what to do."""
-    app = write_app(
-        tmp_path / "app", {"acme/__init__.py": CODE, "app.toml": 'services = ["batch"]\n'}
-    )
+    files = {"acme/__init__.py": CODE, "acme/lists.py": "", "app.toml": 'services = ["batch"]\n'}
+    app = write_app(tmp_path / "app", files)
     build(Target.this_machine(), tmp_path / "tree", app)
     shown = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _RUN, str(tmp_path / "tree")],
