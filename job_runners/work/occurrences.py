@@ -42,6 +42,7 @@ _FIELDS: Mapping[str, str] = {
     "for the second",
 }
 _FORMS = "Each may be *, a range (1-5), a step (*/15) or a list (1,15) of these"
+_EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
@@ -84,8 +85,7 @@ def check_form(when: When) -> None:
             raise InvalidOccurrences(
                 "cron",
                 f"{when.cron!r} has {fields}; it must have five: minute, hour, day of the month, "
-                "month, day of the week. There are no seconds, no year and no ?. "
-                "'0 2 * * *' is every day at 02:00",
+                f"month, day of the week. {_advice(when.cron)}",
             )
     if when.every is not None:
         if not MIN_INTERVAL <= when.every <= MAX_INTERVAL:
@@ -94,6 +94,24 @@ def check_form(when: When) -> None:
             raise InvalidOccurrences(
                 "timezone", "can be given only with cron, because times of `every` are in UTC"
             )
+
+
+def _advice(cron: str) -> str:
+    """Return advice on an invalid cron expression, such as its equivalent in this notation."""
+    from job_runners.work import other_notations  # imported here because only this error needs it
+
+    hint, equivalent = other_notations.advice(cron)
+    if _is_valid_cron(equivalent):
+        return f"{hint}: {equivalent!r}"
+    return hint or _EXAMPLE
+
+
+def _is_valid_cron(cron: str | None) -> bool:
+    try:
+        check(When(cron))
+    except InvalidOccurrences:
+        return False
+    return True
 
 
 def next_after(when: When, after: int) -> int | None:

@@ -50,18 +50,36 @@ def test_times_that_there_are_not_are_refused(when: When, field: str, why: str) 
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("given", "words"),
     [
-        "cron(0 2 * * ? *)",  # EventBridge: a year
-        "rate(1 day)",
-        "0 0 2 * * ?",  # Quartz: seconds
-        "0 2 ? *",
+        # EventBridge: a year, and Sunday is 1.
+        ("cron(0 2 * * ? *)", "Leave out the year, and write * for ?: '0 2 * * *'"),
+        ("0 2 ? * MON-FRI *", "Leave out the year, and write * for ?: '0 2 * * MON-FRI'"),
+        ("cron(0 9 ? * 2-6 *)", "Leave out the year, and write * for ?: '0 9 * * 1-5'"),
+        ("0 9 ? * 6L *", "Leave out the year, and write * for ?: '0 9 * * 5L'"),
+        ("0 9 ? * 2#1 *", "Leave out the year, and write * for ?: '0 9 * * 1#1'"),
+        ("0 9 L * ? *", "Leave out the year, and write * for ?: '0 9 L * *'"),
+        ("0 9 15W * ? *", "Leave out the year, and write * for ?"),
+        ("cron(0 2 * * ? 2027)", "No year can be given here"),
+        ("rate(15 minutes)", "Give every=900 instead, which is in seconds"),
+        ("rate(1 day)", "Give every=86400 instead, which is in seconds"),
+        # Quartz: seconds, and Sunday is 1.
+        ("0 0 2 * * ?", "Leave out the seconds, and write * for ?: '0 2 * * *'"),
+        ("0 0 2 ? * 1", "Leave out the seconds, and write * for ?: '0 2 * * 0'"),
+        ("30 0 2 * * ?", "No seconds can be given here"),
+        # Neither.
+        ("0 0 2 * * *", "'0 2 * * *' is every day at 02:00"),
+        ("cron(0 2 *)", "'0 2 * * *' is every day at 02:00"),
+        ("0 2 ? *", "'0 2 * * *' is every day at 02:00"),
+        ("0 0 2 * * ? 2027", "'0 2 * * *' is every day at 02:00"),
     ],
 )
-def test_times_in_another_notation_are_refused_with_the_fields_here(given: str) -> None:
-    with pytest.raises(InvalidOccurrences, match="it must have five: minute, hour") as refused:
+def test_times_in_another_notation_are_refused_with_how_to_write_them_here(
+    given: str, words: str
+) -> None:
+    with pytest.raises(InvalidOccurrences) as refused:
         occurrences.check_form(When(given))
-    assert str(refused.value).endswith("no year and no ?. '0 2 * * *' is every day at 02:00")
+    assert str(refused.value).endswith(f"day of the week. {words}")
 
 
 @pytest.mark.parametrize("ask", [lambda when: next_after(when, NEW_YEAR), in_words])
