@@ -12,14 +12,46 @@ Both use only the HTTP API, not the code behind it. The client needs no other pa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from job_runners.client.batch_models import *
-    from job_runners.client.bulk_client import *
-    from job_runners.client.client import *
-    from job_runners.client.credentials import *
-    from job_runners.client.errors import *
-    from job_runners.client.models import *
-    from job_runners.client.organization_models import *
-    from job_runners.client.queue_models import *
+    from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
+    from job_runners.client.bulk_client import Dispatched
+    from job_runners.client.client import Client
+    from job_runners.client.credentials import Credentials
+    from job_runners.client.errors import (
+        AccessDenied,
+        ApiBusy,
+        ApiError,
+        ConfigurationError,
+        Conflict,
+        IdempotencyConflict,
+        InvalidRequest,
+        JobRunnersError,
+        NoAnswer,
+        NotFound,
+        OutcomeUnknown,
+        SignalConflict,
+        SignalTooLate,
+        UniqueConflict,
+        UploadRefused,
+        WrongState,
+    )
+    from job_runners.client.models import (
+        Act,
+        Child,
+        FailedTask,
+        FollowUp,
+        Job,
+        JobCanceled,
+        JobError,
+        JobFailed,
+        JobTypes,
+        JobUnfinished,
+        Pause,
+        Timeline,
+        TimelineRecord,
+        WaitsFor,
+    )
+    from job_runners.client.organization_models import ErrorGroup, Occurrence, Schedule, Webhook
+    from job_runners.client.queue_models import ConcurrencyKey, Holder, Limits, Place, Queue, Rate
 
 __version__ = "0.3.0"
 
@@ -81,14 +113,13 @@ _HOMES = (
     *("bulk_client", "client"),
 )
 
-if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
-    def __getattr__(name: str) -> Any:
-        from importlib import import_module
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
 
-        if name in __all__:  # and not a module of this package
-            for home in _HOMES:
-                found = vars(import_module(f"{__name__}.client.{home}"))
-                if name in found:
-                    return found[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in __all__:  # and not a module of this package
+        for home in _HOMES:
+            found = vars(import_module(f"{__name__}.client.{home}"))
+            if name in found:
+                return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
