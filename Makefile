@@ -108,11 +108,12 @@ docs: dev sphinx ## Build the documentation site, into dist/site; fail on a brok
 
 LOCKS = $(wildcard requirements/*.txt $(if $(PROJECT),$(PROJECT)/requirements.lock))
 SBOM ?= dist/sbom.cdx.json
-sbom: scan ## List the packages that are deployed, with versions and hashes: CycloneDX, in dist/
+sbom: dev scan ## List the packages that are deployed, with versions and hashes: CycloneDX, in dist/
 	@mkdir -p .build "$$(dirname "$(SBOM)")"
 	@sed -n 's/^__version__ = /[project]\nname = "job-runners"\nversion = /p' job_runners/__init__.py >.build/sbom.toml
-	@cat $(filter-out requirements/%,$(LOCKS)) requirements/runtime.txt | PYTHONWARNINGS=ignore .venv-scan/bin/cyclonedx-py requirements \
-		--pyproject .build/sbom.toml --sv 1.6 --of JSON --validate --outfile "$(SBOM)" -
+	@$(PY) -m job_runners.building.app_requirements --print >.build/sbom.txt
+	@PYTHONWARNINGS=ignore .venv-scan/bin/cyclonedx-py requirements .build/sbom.txt \
+		--pyproject .build/sbom.toml --sv 1.6 --of JSON --validate --outfile "$(SBOM)"
 
 # Advisories without a fixed version that are harmless here:
 # - GHSA-wj6h-64fc-37mp: a timing attack on signing with ecdsa. checkov depends on it, and nothing here signs.
@@ -153,9 +154,9 @@ clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws .venv-scan .venv-model .venv-docs .venv-django dist .build .aws-sam .local .local.kept* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-# Also installs the packages that the project's requirements.lock pins.
+# Also installs the packages that the project's lock pins.
 dev: environment
-	@$(if $(PROJECT),$(if $(wildcard $(PROJECT)/requirements.lock),$(PY) -m uv pip install --quiet --python $(PY) --no-deps --require-hashes --requirement $(PROJECT)/requirements.lock))
+	@$(if $(if $(PROJECT),$(wildcard $(addprefix $(PROJECT)/,uv.lock requirements.*))),$(PY) -m job_runners.building.app_requirements)
 
 environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt

@@ -120,10 +120,18 @@ class QueueFull(JobRunnersError):
     retry_after = 10  # seconds: waiting jobs are counted again only after this time
 
     def __init__(self, queue_name: str, limit: int, requested: int = 1) -> None:
-        super().__init__(
-            f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more would "
-            "exceed that. Dispatch fewer at once, or dispatch again after some have started."
-        )
+        if requested == 1:
+            message = (
+                f"Queue {queue_name!r} is full: {limit:,} jobs are waiting. "
+                "Dispatch again after some of them have started."
+            )
+        else:
+            message = (
+                f"Queue {queue_name!r} may have {limit:,} waiting jobs, and {requested:,} more "
+                "would exceed that. Dispatch fewer at once, or dispatch again after some have "
+                "started."
+            )
+        super().__init__(message)
 
 
 class QuotaReached(JobRunnersError):
@@ -132,11 +140,18 @@ class QuotaReached(JobRunnersError):
     retry_after = 10  # seconds: unfinished jobs are counted again only after this time
 
     def __init__(self, organization_id: str, quota: int, requested: int = 1) -> None:
-        super().__init__(
-            f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
-            f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
-            "after some have ended."
-        )
+        if requested == 1:
+            message = (
+                f"Organization {organization_id!r} has reached its quota of {quota:,} unfinished "
+                "jobs. Dispatch again after some of them have ended."
+            )
+        else:
+            message = (
+                f"Organization {organization_id!r} may have {quota:,} unfinished jobs, and "
+                f"{requested:,} more would exceed that. Dispatch fewer at once, or dispatch again "
+                "after some have ended."
+            )
+        super().__init__(message)
 
 
 class InvalidCursor(JobRunnersError):

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.building.app_folder import AppFolder, UnusableAppFolder, how_to_add
+from job_runners.building.import_check import TIME_LIMIT
 from job_runners.building.samconfig import work_variables
 from job_runners.places import CODE, relative_path
 
 _IMPORT_CHECK = Path(__file__).with_name("import_check.py")
+# An import that Python can't interrupt, such as one that waits in C, is ended after this time more.
+_GRACE_SECONDS = 10.0
 # Settings that every function has on AWS. The app's own settings are left out on purpose: tests and
 # other functions don't have them either, so a module that reads one at import must fail the check.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
@@ -56,16 +59,22 @@ def check_imports(tree: Path, app: AppFolder) -> None:
     """
     sources = json.dumps({name: str(folder) for name, folder in app.sources.items()})
     # -I and -S hide this environment's packages from the process. With -B, it writes no bytecode.
-    process = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), sources],
-        env={**_ENVIRONMENT, **work_variables()},
-        cwd=app.path,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # so that Ctrl-C doesn't reach it
-        check=False,
-    )
+    try:
+        process = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", str(_IMPORT_CHECK), str(tree), sources],
+            env={**_ENVIRONMENT, **work_variables()},
+            cwd=app.path,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # so that Ctrl-C doesn't reach it
+            check=False,
+            timeout=TIME_LIMIT + _GRACE_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnusableAppFolder(
+            f"Your code can't be imported: its import has not ended after {error.timeout:g} s"
+        ) from None
     if not process.stdout:  # import_check.py prints at least null, unless it ends early
         raise UnusableAppFolder("Your code can't be imported: the process that imported it ended")
     if problem := json.loads(process.stdout):

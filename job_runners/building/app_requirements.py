@@ -1,6 +1,8 @@
 """Read the packages that the project's lock file pins, and add those that Job Runners needs."""
 
+import argparse
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +12,17 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from job_runners import __version__
-from job_runners.building.app_folder import PIP_LOCK, AppFolder, UnusableAppFolder, uses_uv
+from job_runners.building.app_folder import (
+    PIP_LOCK,
+    AppFolder,
+    UnusableAppFolder,
+    find_app_folder,
+    uses_uv,
+)
 from job_runners.building.samconfig import Target
 from job_runners.building.uv import uv, uv_command, with_advice
-from job_runners.places import DATA
+from job_runners.errors import JobRunnersError
+from job_runners.places import DATA, ROOT
 
 OUR_LOCK = DATA / "requirements" / "runtime.txt"
 OUR_PACKAGE = "job-runners"
@@ -167,10 +176,15 @@ def _read_pip_lock(app: AppFolder) -> str:
 
 
 def _check_pip_lock(app: AppFolder, pins: list[str]) -> None:
-    """Raise UnusableAppFolder if the lock pins another version than requirements.txt allows, or
-    none. A lock may leave out a package that has a marker, because of the machine that wrote it."""
+    """Raise UnusableAppFolder if the lock pins another version than requirements.txt allows.
+
+    Raise it too if the lock misses a package. It may leave out a package that has a marker, because
+    of the machine that wrote it.
+    """
     pinned = [pin for pin in map(parse_requirement, pins) if pin]
     for required in filter(None, _required(app.requirements)):
+        if required.marker is not None and not required.marker.evaluate():
+            continue
         found = [pin for pin in pinned if _name(pin) == _name(required)]
         versions = [specifier.version for pin in found for specifier in pin.specifier]
         is_missing = not found and required.marker is None
@@ -184,3 +198,30 @@ def _check_pip_lock(app: AppFolder, pins: list[str]) -> None:
                 f"{app.lock} is outdated: {app.requirements.name} names {required.name}"
                 f"{required.specifier}, and the lock has {locked}. To update it, run {PIP_LOCK}"
             )
+
+
+def main() -> int:
+    """Install the project's packages, or print what a function gets: for the Makefile."""
+    parser = argparse.ArgumentParser(prog="python -m job_runners.building.app_requirements")
+    parser.add_argument("--print", action="store_true", help="print the pins that a function gets")
+    try:
+        pins = project_pins(find_app_folder())
+        if parser.parse_args().print:
+            target = Target.from_samconfig()
+            for _, text in split_pins(function_pins(pins, target)):
+                if _is_installed_on(target, text):
+                    print(text)
+        elif pins:
+            words = ["pip", "install", "--python", sys.executable, "--no-deps", "--require-hashes"]
+            options = [*explicit_index_options(ROOT), "--requirement", "-"]
+            process = uv([*words, *options], ROOT, stdin=pins)
+            if process.returncode != 0:
+                raise UnusableAppFolder(with_advice(process.stderr, platform="this machine"))
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

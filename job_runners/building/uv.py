@@ -87,17 +87,6 @@ def uv_command(arguments: str) -> str:
     return f"{program} {arguments}"
 
 
-_NO_NETWORK = re.compile(
-    r"dns error|client error \(Connect\)|network was disabled|Network is unreachable|"
-    r"operation timed out",
-    re.IGNORECASE,
-)
-_NOT_IN_INDEX = re.compile("was not found in the p")  # package registry, or provided package
-_NO_WHEEL = re.compile(
-    r"no wheels with a matching|no usable wheels|has no wheels|wheel is compatible with"
-)
-
-
 def with_advice(output: str, *, platform: str) -> str:
     """Return uv's output, followed by advice. `platform` is where the packages should run."""
     for pattern, advice in _ADVICE:

@@ -109,12 +109,13 @@ class TemplateProcess:
         try:
             time_limit = self._import_seconds + _GRACE_SECONDS
             line = await asyncio.wait_for(self._reader.readline(), time_limit)
-        except TimeoutError:  # an import that holds the interpreter's lock
-            line = b""
+            what = "The process that imported your code ended"
+        except TimeoutError:  # an import that Python can't interrupt, such as one that waits in C
+            line, what = b"", f"The import has not ended after {time_limit:g} s"
         except BaseException:
             self.end()
             raise
-        ended = _ProcessEnded("Runtime.ExitError", "The process that imported your code ended")
+        ended = _ProcessEnded("Runtime.ExitError", what)
         report = json.loads(line) if line else {"problem": describe(ended)}
         if "problem" in report:
             self.end()

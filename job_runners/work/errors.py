@@ -53,6 +53,7 @@ class WaitTimedOut(DoNotRetry):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The signal {name!r} didn't come in time.")
+        self.name = name
 
 
 class TooManyNames(DoNotRetry):

@@ -346,6 +346,22 @@ def assert_installs(app: AppFolder, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- a checkout -----------------------------------------------------------------------------------
 
 
+def test_a_checkout_installs_the_project_s_packages_into_its_environment(app: AppFolder) -> None:
+    environment = app.path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    [packages] = environment.glob("lib/python3*/site-packages")
+    [site] = {each for each in sys.path if each.endswith("site-packages")}
+    (packages / "others.pth").write_text(site)
+    subprocess.run(
+        [python, "-m", "job_runners.building.app_requirements"],
+        env={"PYTHONPATH": str(ROOT), "JOBS_PROJECT": str(app.path), "PATH": "/usr/bin:/bin"},
+        check=True,
+    )
+    assert (packages / "acme_words.py").exists()
+    assert not (packages / "acme_tool.py").exists()
+
+
 def commands(target: str, folder: Path, *words: str) -> str:
     """Return what make would run in a folder."""
     make = shutil.which("make")
@@ -378,4 +394,4 @@ def test_make_installs_what_the_project_needs(
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "requirements.lock").touch()
     dev = commands("dev", tmp_path, *words)
-    assert ("--require-hashes --requirement" in dev) == installs
+    assert ("job_runners.building.app_requirements" in dev) == installs

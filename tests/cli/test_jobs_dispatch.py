@@ -111,6 +111,7 @@ def test_a_job_that_starts_later_says_when_even_if_its_rule_has_cut_the_time(
     jobs("dispatch", "import_contacts")  # the answer before it
     said = jobs("dispatch", "import_contacts", "--delay", "1h").stderr
     assert ", scheduled, starts at 2099-11-24 " in said
+    assert ("may have limited (job-runners types import_contacts)" in said) == bool(outcome)
 
 
 def test_json_is_the_job_as_the_api_shows_it() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app_folders import write_app
 from job_runners import __version__
 from job_runners.places import ROOT
 
@@ -97,26 +98,30 @@ def _table(title: str) -> str:
 # --- the bill of materials --------------------------------------------------------------------
 
 
-def test_the_bill_has_each_package_that_ships_and_the_projects_with_version_and_hashes(
+def test_the_bill_has_what_the_functions_of_a_project_get_with_version_and_hashes(
     tmp_path: Path,
 ) -> None:
-    (click,) = re.findall(r"^click==\S+", (REQUIREMENTS / "dev.txt").read_text(), re.MULTILINE)
-    theirs = f"{click} \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements.txt\n"
-    (tmp_path / "requirements.lock").write_text(theirs)
+    dev = (REQUIREMENTS / "dev.txt").read_text()
+    (click,) = re.findall(r"^click==(\S+)", dev, re.MULTILINE)
+    hashed = f" \\\n    --hash=sha256:{'0' * 64}\n"
+    theirs = (f"click=={click}", "six==1.0", 'colorama==0.4 ; sys_platform == "win32"')
+    files = {"requirements.txt": "click\n", "requirements.lock": hashed.join([*theirs, ""])}
+    write_app(tmp_path / "app", files)
     file = tmp_path / "made here" / "sbom.json"
-    # scan is made already
-    words = ["make", "--old-file", "scan", "sbom", f"SBOM={file}", f"PROJECT={tmp_path}"]
-    subprocess.run(words, cwd=ROOT, check=True)
+    # dev and scan are made already
+    made = ["make", "--old-file", "dev", "--old-file", "scan", "sbom", f"SBOM={file}"]
+    subprocess.run([*made, f"PROJECT={tmp_path / 'app'}"], cwd=ROOT, check=True)
     bill = json.loads(file.read_text())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     assert bill["metadata"]["component"]["version"] == __version__
-    lock = (REQUIREMENTS / "runtime.txt").read_text() + theirs
-    pinned = re.findall(r"^([\w-]+)==(\S+)", lock, re.MULTILINE)
-    assert sorted((each["name"], each["version"]) for each in bill["components"]) == sorted(pinned)
+    lock = (REQUIREMENTS / "runtime.txt").read_text()
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", lock, re.MULTILINE))
+    listed = [(each["name"], each["version"]) for each in bill["components"]]
+    assert sorted(listed) == sorted((pinned | {"click": click, "six": "1.0"}).items())
     for component in bill["components"]:
         assert component["purl"] == f"pkg:pypi/{component['name']}@{component['version']}"
-    hashes = re.findall('"content": "([0-9a-f]{64})"', file.read_text())
-    assert sorted(hashes) == sorted(re.findall("--hash=sha256:([0-9a-f]{64})", lock))
+        ((files_of_release,),) = (component["externalReferences"],)
+        assert files_of_release["hashes"]
 
 
 # --- advisories -------------------------------------------------------------------------------

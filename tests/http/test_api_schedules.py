@@ -134,7 +134,7 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"cron": None, "timezone": "UTC", "every": "15m"}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": 31_622_401}, "every", SPAN),
         ({"cron": None, "timezone": "UTC", "every": [60]}, "every", SPAN),
-        ({"cron": "cron(0 2 * * ? *)"}, "cron", "no year and no ?. '0 2 * * *' is every day"),
+        ({"cron": "cron(0 2 * * ? *)"}, "cron", "write * for ?: '0 2 * * *'"),
         ({"cron": None, "every": 60}, "timezone", "only with cron"),
         ({"missed": 2}, "missed", 'more than one needs overlap "allow"'),
         ({"missed": "all"}, "missed", 'must be "skip", "one", or a whole number, 1 to 100'),
@@ -430,7 +430,7 @@ def test_why_an_occurrence_can_not_be_started_is_said(
     found = on("GET", "/hourly").json
     assert (found["retrying"], found["last"], found["last_failed_at"]) == (True, None, None)
     assert found["error"]["kind"] == "QuotaReached"
-    assert "may have 1 unfinished jobs" in found["error"]["message"]
+    assert "reached its quota of 1 unfinished jobs" in found["error"]["message"]
 
 
 # --- whose they are ---------------------------------------------------------------------------

@@ -233,7 +233,8 @@ def test_a_quota_is_checked_for_all_at_once_and_counts_only_jobs_without_a_row(
     assert statuses(post(numbered(10))) == [202] * 10  # and a longer one counts two
     refused = post(numbered(11))
     assert (refused.status, refused.headers["retry-after"]) == (429, "10")
-    assert "may have 10 unfinished jobs, and 1 more would exceed" in refused.json["detail"]
+    assert "may have 10 unfinished jobs, and 1 more" not in refused.json["detail"]
+    assert "reached its quota of 10" in refused.json["detail"]
     assert len(rows()) == 10
 
 

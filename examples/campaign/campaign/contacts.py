@@ -6,6 +6,7 @@ import of the contact doesn't change. Its sort key comes directly after the cont
 Query reads both.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,13 +17,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import StringConstraints
 
-from job_runners.work import app_setting
+from job_runners.work import Retry, RetryAfter, app_setting
 
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Item = Mapping[str, Mapping[str, Any]]  # as DynamoDB's own JSON has it
 
 _SUFFIX = "#assignment"  # `#` is in no phone number, and sorts before every digit
 _BATCH = 25  # items, DynamoDB's limit
+_BACKOFF = Retry(base=0.05, cap=5.0)
+_MAX_TRIES = 10
+_RETRY_SECONDS = 30.0  # until the job's next attempt
 _KEYS = {"#campaign": "organization_campaign", "#cell": "cell"}
 # The attributes of an assignment. A Query is billed for whole items, but needs to return only
 # these.
@@ -134,12 +138,20 @@ def contacts(
 
 
 def write(contacts: Sequence[Contact]) -> None:
-    """Write all contacts. Each number may occur only once."""
+    """Write all contacts. Each number may occur only once.
+
+    Raises RetryAfter if the table still refuses some of them after several tries.
+    """
     for start in range(0, len(contacts), _BATCH):
         batch = contacts[start : start + _BATCH]
         left: Any = {table(): [{"PutRequest": {"Item": each.item()}} for each in batch]}
-        while left:
+        for tries in range(1, _MAX_TRIES + 1):
             left = dynamodb().batch_write_item(RequestItems=left).get("UnprocessedItems")
+            if not left:
+                break
+            time.sleep(_BACKOFF.delay(tries))
+        else:
+            raise RetryAfter(_RETRY_SECONDS, "The contacts table is throttled")
 
 
 def assignments(campaign: str, after: str | None = None) -> Iterator[tuple[str, Assignment | None]]:

@@ -86,7 +86,9 @@ def command(
         )
     text = f"{job_type} {listing.outcome_in_words(job)}, {result['status']}"
     if result["status"] == "scheduled":
-        text += f", {state(result)}"  # the rule of a unique type may limit the requested delay
+        text += f", {state(result)}"
+        if result["unique_outcome"] == "replaced":  # the rule may limit the requested delay
+            text += f", which its type's rule may have limited (job-runners types {job_type})"
     return listing.print_dispatched(target, result, text, watch=watch)
 
 

@@ -82,7 +82,7 @@ def test_beyond_as_many_as_may_wait_a_job_is_refused() -> None:
 @pytest.mark.views
 def test_who_is_refused_is_told_how_many_wait() -> None:
     wait(3)
-    with pytest.raises(QueueFull, match="Queue 'mailings' may have 3 waiting jobs, and 1 more"):
+    with pytest.raises(QueueFull, match="Queue 'mailings' is full: 3 jobs are waiting"):
         refuse_if_full("mailings", "acme", LIMITS)
     refuse_if_full("mailings", "other", LIMITS)  # each key has a line of its own
 
@@ -247,7 +247,7 @@ def test_over_http_it_is_429_with_a_time_to_come_back(bench: Bench, full_queue: 
     answer = call("POST", "/jobs", body=body)
     assert (answer.status, answer.headers["retry-after"]) == (429, "10")
     assert answer.json["type"] == "urn:job-runners:queue-full"
-    assert "Queue 'mailings' may have 3 waiting jobs, and 1 more" in answer.json["detail"]
+    assert "Queue 'mailings' is full: 3 jobs are waiting" in answer.json["detail"]
     replayed = call("POST", "/jobs", body=body, headers={"idempotency-key": "new"})
     assert replayed.status == 429
 
