@@ -207,7 +207,7 @@ def main() -> int:
     try:
         pins = project_pins(find_app_folder())
         if parser.parse_args().print:
-            target = Target.from_samconfig()
+            target = Target.this_machine()
             for _, text in split_pins(function_pins(pins, target)):
                 if _is_installed_on(target, text):
                     print(text)

@@ -25,7 +25,7 @@ Item = Mapping[str, Mapping[str, Any]]  # as DynamoDB's own JSON has it
 _SUFFIX = "#assignment"  # `#` is in no phone number, and sorts before every digit
 _BATCH = 25  # items, DynamoDB's limit
 _BACKOFF = Retry(base=0.05, cap=5.0)
-_MAX_TRIES = 10
+_MAX_REFUSALS = 10  # in a row
 _RETRY_SECONDS = 30.0  # until the job's next attempt
 _KEYS = {"#campaign": "organization_campaign", "#cell": "cell"}
 # The attributes of an assignment. A Query is billed for whole items, but needs to return only
@@ -140,18 +140,20 @@ def contacts(
 def write(contacts: Sequence[Contact]) -> None:
     """Write all contacts. Each number may occur only once.
 
-    Raises RetryAfter if the table still refuses some of them after several tries.
+    Raises RetryAfter if the table refuses all that is left several times in a row.
     """
     for start in range(0, len(contacts), _BATCH):
         batch = contacts[start : start + _BATCH]
-        left: Any = {table(): [{"PutRequest": {"Item": each.item()}} for each in batch]}
-        for tries in range(1, _MAX_TRIES + 1):
-            left = dynamodb().batch_write_item(RequestItems=left).get("UnprocessedItems")
-            if not left:
-                break
-            time.sleep(_BACKOFF.delay(tries))
-        else:
-            raise RetryAfter(_RETRY_SECONDS, "The contacts table is throttled")
+        left: Any = [{"PutRequest": {"Item": each.item()}} for each in batch]
+        refusals = 0
+        while left:
+            answer = dynamodb().batch_write_item(RequestItems={table(): left})
+            tried, left = left, answer.get("UnprocessedItems", {}).get(table())
+            if left:
+                refusals = refusals + 1 if len(left) == len(tried) else 0
+                if refusals == _MAX_REFUSALS:
+                    raise RetryAfter(_RETRY_SECONDS, "The contacts table is throttled")
+                time.sleep(_BACKOFF.delay(refusals + 1))
 
 
 def assignments(campaign: str, after: str | None = None) -> Iterator[tuple[str, Assignment | None]]:
