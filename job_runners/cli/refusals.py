@@ -59,7 +59,7 @@ def refusal_problem(error: ApiError) -> Problem:
     answer = dict(error.body) or None
     if isinstance(error, ApiBusy):
         reason = error.body.get("detail") or error.body.get("message") or "it gave no reason"
-        text = f"The API answered {error.status}: {reason}."
+        text = f"The API answered {error.status}: {str(reason).rstrip('.')}."
         return Problem(text, hint=error.hint, code=Exit.NO_ANSWER, answer=answer)
     is_denied = isinstance(error, AccessDenied) or error.location is not None
     hint = error.hint if is_denied or isinstance(error, UnexpectedAnswer) else ""

@@ -17,7 +17,6 @@ from job_runners.client.errors import (
 BUSY = frozenset({429, 500, 502, 503, 504})
 
 _HINTS = {
-    "idempotency-conflict": "Use a new key for a new request.",
     "unknown-job-type": "List the types with Client.job_types() or `job-runners types`.",
     "unknown-task": "List the tasks with Client.job_types() or `job-runners types`.",
     "moved-meanwhile": "Fetch it again and retry.",

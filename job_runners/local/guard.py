@@ -359,7 +359,9 @@ class HttpServer:
                 pass
         except _BadRequest as error:
             _write(writer, "GET", (error.status, {}, f"{error}\n".encode()))
-        except (ConnectionError, asyncio.IncompleteReadError):
+        # The loop cancels open connections when it ends. Older Pythons, such as 3.11.7, would log
+        # that as an error.
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         except asyncio.LimitOverrunError:
             _write(writer, "GET", (431, {}, b""))

@@ -109,8 +109,8 @@ def _message(error: BaseException) -> str:
 def _advice(error: BaseException, missing_module: str | None) -> str:
     if missing_module:
         return (
-            f"Add the package that provides {missing_module} to requirements.txt and update the "
-            "lock, or add the missing file"
+            f"Add the package that provides {missing_module} to the project's requirements and "
+            "lock, for example with uv add, or add the missing file"
         )
     if isinstance(error, SyntaxError | ImportError | NameError):
         return "Correct that line"

@@ -55,7 +55,7 @@ def test_the_same_dispatch_is_one_job_and_is_found_by_its_key(client: Client, ke
     assert found is not None
     assert found.id == first.id == again.id
     assert client.find(idempotency_key=key, organization_id="theirs") is None
-    with pytest.raises(IdempotencyConflict, match="new key for a new request") as refused:
+    with pytest.raises(IdempotencyConflict, match="Use a new key") as refused:
         client.dispatch("sample_once", {"number": 8}, idempotency_key=key)
     assert refused.value.job_id == first.id
 
