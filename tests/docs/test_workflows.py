@@ -109,23 +109,27 @@ echo "$*" >> calls
 case "$*" in *refs/tags*) ;; *) test -f tagged ;; esac
 """
 RELEASED = "## 0.3.0 (2026-12-01)"
+ADDRESS = "https://github.com/acme/job-runners"
+UNSET_ADDRESS = ADDRESS.replace("acme", "OWNER")
 
 
 @pytest.mark.parametrize(
-    ("heading", "tagged", "is_set"),
+    ("heading", "address", "tagged", "is_set"),
     [
-        (RELEASED, False, True),
-        (RELEASED, True, False),
-        ("## 0.3.0 (unreleased)", False, False),
+        (RELEASED, ADDRESS, False, True),
+        (RELEASED, ADDRESS, True, False),
+        ("## 0.3.0 (unreleased)", ADDRESS, False, False),
+        (RELEASED, UNSET_ADDRESS, False, False),
     ],
 )
 def test_a_release_gets_its_tag_once(
-    tmp_path: Path, heading: str, tagged: bool, is_set: bool
+    tmp_path: Path, heading: str, address: str, tagged: bool, is_set: bool
 ) -> None:
     for name, text in {
         ".ci/tag_release": (ROOT / ".ci/tag_release").read_text(),
         "job_runners/__init__.py": '"""The client."""\n\n__version__ = "0.3.0"\n',
         "CHANGELOG.md": f"# Changes\n\n{heading}\n",
+        "pyproject.toml": f'Repository = "{address}"\n',
         "bin/gh": FAKE_GH,
         **({"tagged": ""} if tagged else {}),
     }.items():
@@ -137,17 +141,20 @@ def test_a_release_gets_its_tag_once(
         "GITHUB_REPOSITORY": "acme/jobs",
         "GITHUB_SHA": "a1b2",
     }
-    subprocess.run(["sh", tmp_path / ".ci/tag_release"], env=environment, check=True, timeout=120)
+    script = ["sh", str(tmp_path / ".ci/tag_release")]
+    done = subprocess.run(script, env=environment, check=False, timeout=120)
+    assert (done.returncode == 0) == (address == ADDRESS)
     calls = tmp_path / "calls"
     asked = calls.read_text().splitlines() if calls.exists() else []
     looks = "api --silent repos/acme/jobs/git/ref/tags/v0.3.0"
     sets = "api --silent repos/acme/jobs/git/refs -f ref=refs/tags/v0.3.0 -f sha=a1b2"
-    assert asked == [looks] * (heading == RELEASED) + [sets] * is_set
+    can_be_set = heading == RELEASED and address == ADDRESS
+    assert asked == [looks] * can_be_set + [sets] * is_set
 
 
 def test_a_release_is_tagged_after_the_tests() -> None:
     release = workflow("release")
-    assert release["on"]["push"] == {"branches": ["main"], "paths": ["job_runners/__init__.py"]}
+    assert release["on"]["push"] == {"branches": ["main"], "paths": ["CHANGELOG.md"]}
     assert release["jobs"]["tag"]["needs"] == "test"
     assert commands(release["jobs"]["tag"]) == [".ci/tag_release"]
 
@@ -189,7 +196,6 @@ def test_the_published_branch_has_the_files_of_the_site(tmp_path: Path) -> None:
 FAKE_PYTHON = """#!/bin/sh
 echo "python $*" | head -1 >> calls
 """
-ADDRESS = "https://github.com/acme/job-runners"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +203,7 @@ ADDRESS = "https://github.com/acme/job-runners"
     [
         (RELEASED, ADDRESS, "", True),
         ("## 0.3.0 (unreleased)", ADDRESS, "nothing is published", False),
-        (RELEASED, ADDRESS.replace("acme", "OWNER"), "Replace OWNER", False),
+        (RELEASED, UNSET_ADDRESS, "Replace OWNER", False),
     ],
 )
 def test_a_release_is_built_from_its_source_distribution_and_published(
