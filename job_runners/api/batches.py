@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from job_runners import clock, runners
 from job_runners.api import body, requests, strict_json
@@ -42,6 +42,11 @@ _MEMBER_ERRORS = (
 )
 
 
+_Failures = Annotated[
+    int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole_number)
+]
+
+
 class ThenData(requests.RequestBody):
     """The job to dispatch when all members have ended. Its payload also gets the field `batch`."""
 
@@ -64,11 +69,8 @@ class BatchData(requests.RequestBody):
     )
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The organization of the batch")
-    stop_after_failures: int | None = Field(
+    stop_after_failures: _Failures | None = Field(
         default=None,
-        ge=1,
-        le=MAX_MEMBERS,
-        strict=True,
         description="Cancel the members that have not started after this number of failures",
     )
     idempotency_key: requests.KeyInBody = None

@@ -223,3 +223,18 @@ def validate(model: type[_M], fields: dict[str, Any]) -> _M:
         return model.model_validate(fields)
     except ValidationError as error:
         raise InvalidFields(problems(error, "")) from None
+
+
+def is_whole_number(value: Any) -> bool:
+    """Return whether a value from JSON is a whole number, such as 60 or 60.0.
+
+    Without this check, pydantic would also accept "60" and true.
+    """
+    return type(value) in (int, float) and value % 1 == 0
+
+
+def checked_whole_number(value: Any) -> Any:
+    """Return a whole number from JSON. Raises ValueError for another value."""
+    if not is_whole_number(value):
+        raise ValueError("must be a whole number")
+    return value

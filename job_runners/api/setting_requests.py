@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from job_runners.api.access import Event
 from job_runners.api.errors import InvalidFields
-from job_runners.api.requests import RequestBody, read
+from job_runners.api.requests import RequestBody, is_whole_number, read
 from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
 from job_runners.engine.registry.registry import registry
 from job_runners.store.rate import MAX_PERIOD, MAX_STARTS, MIN_STORED_PERIOD, Rate
@@ -54,16 +54,10 @@ class LimitsData(RequestBody):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
-def _is_whole_number(value: Any) -> bool:
-    """Return whether a value from JSON is a whole number, such as 60 or 60.0. Without this check,
-    pydantic would also accept "60" and true."""
-    return type(value) in (int, float) and value % 1 == 0
-
-
 def _checked_seconds(value: Any) -> Any:
     """Return a number of seconds. Raises ValueError if it isn't allowed."""
     is_allowed = (
-        _is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL
+        is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL
     )
     if not is_allowed:
         raise ValueError(
@@ -76,7 +70,7 @@ def _checked_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
     maximum = occurrences.MAX_LATE_STARTS
-    if not _is_whole_number(value) or not 1 <= value <= maximum:
+    if not is_whole_number(value) or not 1 <= value <= maximum:
         raise ValueError(f'must be "skip", "one", or a whole number, 1 to {maximum}')
     return int(value)
 

@@ -347,7 +347,7 @@ def test_members_that_have_not_started_are_canceled_after_some_failures(
     worker: FakeLambda,
 ) -> None:
     fail(0, 1)
-    batch = post(numbered(5), then=THEN, stop_after_failures=2)
+    batch = post(numbered(5), then=THEN, stop_after_failures=2.0)  # a whole number in JSON Schema
     deliver_one(worker)
     for each in show(batch, "/members")["members"][:2]:
         deliver_one(worker, each["id"])

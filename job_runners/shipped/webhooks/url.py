@@ -33,7 +33,10 @@ def parse(url: str) -> WebhookUrl:
         raise ValueError(
             "may contain only visible ASCII; write an international host in its xn-- form"
         )
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address
+        raise ValueError("must name a host") from None
     query = f"?{parts.query}" if parts.query else ""
     path = (parts.path or "/") + query
     if parts.scheme == "http" and parts.hostname in _LOOPBACK and settings().loopback_webhooks:
