@@ -212,11 +212,8 @@ def _lines_of(services: Services) -> Iterator[Line]:
     for group, lines in services.logs.lines.items():
         for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
             yield {"kind": "log", "group": group, "time": time_ms, "text": text}
-    for (
-        state,
-        function,
-        event,
-    ) in services.functions.unfinished():  # the state is waiting or running
+    # An unfinished event is waiting or running.
+    for state, function, event in services.functions.unfinished():
         yield {"kind": state, "function": function, "event": event}
 
 
