@@ -123,7 +123,7 @@ def new_group(parent: JobRequest, name: str, *, is_large: bool) -> Group:
 
     Once the job has started over with a new payload, it gets another group under the same name.
     """
-    group_id = derived_id("group", parent.work_id, parent.salt or "", name)
+    group_id = derived_id("group", parent.work_id, str(parent.salt), name)
     return Group(group_id, _SHARDS if is_large else 1)
 
 

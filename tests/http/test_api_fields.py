@@ -33,6 +33,7 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"job_type": "sample_once", "organization_id": None}, "organization_id"),
         ({"job_type": "sample_once", "organization_id": ["o"]}, "organization_id"),
         ({"job_type": "sample_once", "organization_id": "a#b"}, "organization_id"),
+        ({"job_type": "sample_once", "organization_id": ".."}, "organization_id"),
         ({"job_type": "sample_once", "queue_name": "a\nb"}, "queue_name"),
         ({"job_type": "sample_once", "jobtype": "sample_once"}, "jobtype"),
     ],

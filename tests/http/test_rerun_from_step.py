@@ -156,6 +156,41 @@ def test_a_copy_that_aws_interrupts_is_continued(
     assert work.done == ["three", "four"]
 
 
+def test_a_rerun_of_a_rerun_whose_copy_is_cut_off_copies_all_later(bench: Bench) -> None:
+    Work(bench)
+    old = finished(bench)
+    first = bench.run(bench.read(rerun(old, "three").json["id"]))
+    second = bench.read(rerun(first, "four").json["id"])
+    claimed = bench.claim(second, seconds=60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps.Step, "save", cut_off_after(4, steps.Step.save))
+        with pytest.raises(KeyboardInterrupt):
+            copied_steps.copy(claimed)
+    copied_steps.copy(claimed)
+    assert all(steps.find(claimed, f"step {name}") for name in ("one", "two", "three"))
+
+
+def cut_off_after(number: int, save: Any) -> Any:
+    """Return a `save` that is interrupted after this number of calls."""
+    saved: list[None] = []
+
+    def save_or_stop(step: steps.Step) -> None:
+        if len(saved) == number:
+            raise KeyboardInterrupt
+        saved.append(None)
+        save(step)
+
+    return save_or_stop
+
+
+def test_a_step_that_took_no_time_is_done_again(still: Bench) -> None:
+    done: list[int] = []
+    script.job = lambda job, payload: job.step("at once", lambda: done.append(1))
+    row = still.run(still.dispatch("sample_once"))
+    still.run(still.read(rerun(row, "at once").json["id"]))
+    assert done == [1, 1]
+
+
 def test_another_payload_starts_from_the_beginning(bench: Bench) -> None:
     work = Work(bench)
     old = finished(bench)

@@ -16,9 +16,11 @@ from api_worker import create_delay_queue
 from distinct_times import next_millisecond
 from fake_lambda import FakeLambda
 from job_runners import clock, runners
+from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import QueueMessage, TaskMessage, decode, encode
+from job_runners.errors import InvalidDefinition
 from job_runners.runners import lambda_async
 from job_runners.runners.base import JobData
 from job_runners.store import queries
@@ -205,9 +207,28 @@ def test_work_of_an_undeclared_class_runs_in_the_default_worker_and_is_logged_on
     for _ in range(3):
         stack.dispatch("lost")
     assert stack.take_called() == [WORKER] * 3
+    stack.dispatch("default")
+    assert stack.take_called() == [WORKER]
     assert caplog.messages.count("worker class not declared") == 1
     stack.work("default", stack.fake.events.pop())
     assert stack.take_called() == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "hint"),
+    [("large,tiny", "Declare it, or correct worker="), ("large,tiny,gome", "Did you mean gome?")],
+)
+def test_a_check_names_the_work_of_an_undeclared_class(
+    stack: Stack, declared: str, hint: str
+) -> None:
+    stack.act_as(None, WORKER_CLASSES=declared)
+    with pytest.raises(InvalidDefinition) as refused:
+        registry().check_worker_classes()
+    message = str(refused.value)
+    assert message.startswith("JOBS: 'lost' (tests/support/class_work.py, line ")
+    assert message.endswith(f": app.toml has no [workers.gone]. {hint}")
+    stack.act_as(None, WORKER_CLASSES=f"{declared},gone")
+    registry().check_worker_classes()
 
 
 def test_without_classes_everything_goes_to_the_senders_own_function(stack: Stack) -> None:

@@ -153,3 +153,8 @@ def test_every_attribute_is_stored_under_its_own_name() -> None:
     for attributes_of_one in tables.values():
         for name, attribute in attributes_of_one.items():
             assert attribute.attr_name == name
+
+
+def test_a_misspelled_attribute_is_refused() -> None:
+    with pytest.raises(ValueError, match="Ours has no attribute 'payloads'"):
+        Ours(id="a", payloads=b"")

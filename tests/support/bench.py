@@ -1,5 +1,6 @@
 """Run jobs step by step: nothing is sent until a test says so, on a clock that a test moves."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -119,18 +120,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench with sample work."""
+def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Provide a bench with sample work. The test fails if an assert in the work does."""
     monkeypatch.setenv("JOBS_PACKAGES", "sample_work")
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
     forget()
     script.reset()
+    script.broken.clear()
     bench = Bench()
     monkeypatch.setattr(clock, "now", bench.clock.now)
     monkeypatch.setattr(clock, "sleep", bench.advance)
     # The timer queries every shard, so have few. tests/engine/tick/test_timer.py has all of them.
     monkeypatch.setattr(job_request, "DUE_SHARDS", 2)
-    return bench
+    yield bench
+    assert script.broken == []
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Jobs and tasks for tests. JOBS_PACKAGES names this module, as if it were a package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +22,7 @@ class Script:
     """What sample work does when it runs; tests replace it, and see what it was called with."""
 
     def __init__(self) -> None:
+        self.broken: list[AssertionError] = []
         self.reset()
 
     def reset(self) -> None:
@@ -30,6 +32,15 @@ class Script:
         self.jobs_run: list[tuple[str, int, int]] = []  # id, attempt, invocation
         self.tasks_run: list[Sample] = []
         self.texts_run: list[str] = []
+
+    @contextmanager
+    def keeping_assertions(self) -> Iterator[None]:
+        """Keep what an assert in the work raises: the engine takes it for the work's own error."""
+        try:
+            yield
+        except AssertionError as error:
+            self.broken.append(error)
+            raise
 
 
 script = Script()
@@ -43,7 +54,8 @@ def failing(payload: Sample) -> None:
 def once(job: RunningJob, payload: Sample) -> Any:
     """Do work that never runs twice."""
     script.jobs_run.append((job.id, job.attempt, job.invocation))
-    return script.job(job, payload)
+    with script.keeping_assertions():
+        return script.job(job, payload)
 
 
 def again(job: RunningJob, payload: Sample) -> Any:
@@ -54,7 +66,8 @@ def again(job: RunningJob, payload: Sample) -> Any:
 def note(payload: Sample) -> None:
     """Do a task that is not tried again."""
     script.tasks_run.append(payload)
-    script.task(payload)
+    with script.keeping_assertions():
+        script.task(payload)
 
 
 def note_again(payload: Sample) -> None:

@@ -182,7 +182,7 @@ def _save(
     new_job: NewJob, *, more_writes: list[RecordWrite], follows: HeldKey | None = None
 ) -> JobRequest:
     change = transitions.save(new_job, follows=follows, more_writes=more_writes)
-    if new_job.counted and change.is_new:
+    if new_job.counted:
         from job_runners.engine.dispatch import quota  # imported here because few stacks have one
 
         quota.note_saved(change.after)
@@ -208,9 +208,10 @@ def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
     start time in the first request.
     """
     new_job, rule = request.new_job, request.rule
-    first_run_at = existing.first_run_at or existing.created_at
     max_delay = MAX_WAIT if rule.at_most is None else rule.at_most
-    run_at = min(new_job.run_at or 0, first_run_at + int(max_delay * clock.SECOND))
+    # A job with a unique key has `first_run_at`: it gets both at once.
+    latest_run_at = (existing.first_run_at or 0) + int(max_delay * clock.SECOND)
+    run_at = min(new_job.run_at or 0, latest_run_at)
     is_delayed = run_at > clock.now()
     return new_job._replace(
         concurrency_key=current_key(

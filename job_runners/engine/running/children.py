@@ -134,7 +134,7 @@ class Children:
 
     @staticmethod
     def _child_id(parent: JobRequest, key: str) -> str:
-        return derived_id("child", parent.organization_id, parent.work_id, parent.salt or "", key)
+        return derived_id("child", parent.organization_id, parent.work_id, str(parent.salt), key)
 
     def signal(self, sender: JobRequest, job_id: str, name: str, value: Any) -> None:
         """Send a signal to another job of the sender's organization."""

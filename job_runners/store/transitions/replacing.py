@@ -40,7 +40,6 @@ def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) ->
         set_or_remove(JobRequest.concurrency_key, new_job.concurrency_key),
         JobRequest.max_attempts.set(new_job.max_attempts),
         set_or_remove(JobRequest.attempt_limit, new_job.attempt_limit),
-        JobRequest.first_run_at.set(job.first_run_at or job.created_at),
         set_or_remove(JobRequest.run_at, new_job.run_at),
         *(set_or_remove(getattr(JobRequest, name), getattr(new_job, name)) for name in _FOLLOW_UPS),
         *_restart_actions(job),

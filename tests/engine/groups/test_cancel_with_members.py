@@ -73,6 +73,21 @@ def test_what_one_process_has_no_time_for_is_left_to_the_timer(
     assert gathering.read().status is Status.CANCELED
 
 
+def test_the_timer_cancels_more_members_each_minute(bench: Bench) -> None:
+    gathering = Gathering(bench, 3)
+    gathering.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group_ends, "_CANCEL_TIME", 0)
+        stop(gathering)
+        for _ in range(5):
+            bench.advance(60)
+            bench.tick()
+    assert gathering.read().status is Status.WAITING
+    bench.advance(60)
+    bench.tick()
+    assert gathering.read().status is Status.CANCELED
+
+
 def test_a_job_that_dispatches_its_members_stops_that_and_waits_for_them(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,17 +165,17 @@ def test_a_job_that_begins_a_group_in_between_is_asked_again(
 ) -> None:
     """Otherwise, it would be stopped, and the members that it has just dispatched would go on."""
     gathering = Gathering(bench, 1)
-    begin = group_waits.begin_gather
+    begin, asked = group_waits.begin_gather, []
 
     def ask_after_a_stale_read(*arguments: Any) -> Change:
         seen = gathering.read()
         begun = begin(*arguments)
-        asked = caller_actions.cancel_with_members(seen, bench.send)
-        assert (asked.cancel_members, asked.cancel_requested) == (True, None)
+        asked.append(caller_actions.cancel_with_members(seen, bench.send))
         return begun
 
     monkeypatch.setattr(group_waits, "begin_gather", ask_after_a_stale_read)
     assert gathering.start().status is Status.CANCELED
+    assert (asked[0].cancel_members, asked[0].cancel_requested) == (True, None)
     assert items("open#") == []
 
 

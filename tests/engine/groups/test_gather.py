@@ -403,6 +403,25 @@ def test_a_member_that_was_saved_without_an_answer_keeps_its_marker(
     assert gathering.read().status is Status.QUEUED
 
 
+def test_a_member_whose_first_try_wrote_no_row_gets_it_with_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, tries = dispatch.save_checked, []
+
+    def refused_once(*arguments: Any) -> Any:
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        return save(*arguments)
+
+    monkeypatch.setattr(members, "save_checked", refused_once)
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    assert (len(tries), len(items("open#"))) == (2, 1)
+    gathering.run_member(0)
+    assert gathering.read().status is Status.QUEUED
+
+
 def half_dispatched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Gathering:
     """Return a job whose worker is gone, after it has dispatched two of four members."""
     monkeypatch.setattr(bulk, "THREADS", 1)

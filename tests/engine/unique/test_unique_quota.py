@@ -60,3 +60,14 @@ def test_so_is_one_whose_answer_is_gone(bench: Bench) -> None:
     caller_actions.delete(bench.read(first))
     with pytest.raises(QuotaReached):
         ask(bench, "a", **again)
+
+
+def test_the_same_request_for_a_job_that_has_given_up_its_key_is_counted_once(
+    bench: Bench,
+) -> None:
+    first = bench.dispatch("unique_started", payload={"lot": "a"}, idempotency_key="k")
+    bench.claim(first)
+    bench.advance(0.001)  # a request in the same millisecond would look like the first
+    again = bench.dispatch("unique_started", payload={"lot": "a"}, idempotency_key="k")
+    assert again.id == first.id
+    ask(bench, "b")
