@@ -8,7 +8,7 @@ import pytest
 from api_events import Answer, call
 from bench import Bench
 from job_runners import clock
-from job_runners.aws import clients
+from job_runners.aws import bucket, clients
 from job_runners.engine.control import caller_actions
 from job_runners.store import copied_steps, signals, steps
 from job_runners.store.job_request import JobRequest, Status
@@ -140,6 +140,17 @@ def test_a_job_whose_source_is_deleted_before_it_starts_fails_and_says_why(bench
     assert failed.status is Status.FAILED
     assert failed.error["kind"] == "CopiedStepsGone"
     assert "can't continue from them" in failed.error["message"]
+
+
+def test_a_step_whose_stored_result_is_gone_fails_the_job_and_says_why(bench: Bench) -> None:
+    Work(bench)
+    old = finished(bench)
+    new = bench.read(rerun(old, "three").json["id"])
+    step = steps.find(old, "step one")
+    assert step is not None
+    bucket.delete(step.value_key)
+    failed = bench.run(new)
+    assert (failed.status, failed.error["kind"]) == (Status.FAILED, "MissingObject")
 
 
 def test_a_copy_that_aws_interrupts_is_continued(

@@ -9,12 +9,14 @@ from botocore.exceptions import ClientError
 import job_runners.handlers.worker
 from api_events import call
 from bench import Bench
+from gathering_job import Gathering
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, condition_failed, is_temporary
 from job_runners.engine.control import caller_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage, encode
-from job_runners.store import blobs, queries
+from job_runners.store import blobs, queries, transitions
+from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.plain_clients import every_row
@@ -407,3 +409,20 @@ def test_a_claim_that_landed_and_was_not_heard_of_is_given_back(
     assert (row.status, row.invocations, row.started_at) == (Status.QUEUED, 0, None)
     assert not script.jobs_run
     assert bench.run(row).status is Status.SUCCEEDED
+
+
+def test_a_member_that_is_canceled_before_it_is_given_back_continues_its_parent(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = Gathering(bench, 1)
+    gathering.start()
+    release = transitions.release
+
+    def cancel_first(row: JobRequest) -> Change:
+        caller_actions.cancel(row)
+        return release(row)
+
+    monkeypatch.setattr(transitions, "release", cancel_first)
+    outage.begin("unheard and hanging", 38, only="UpdateItem")
+    assert bench.run(gathering.member(0), seconds=60).status is Status.CANCELED
+    assert gathering.read().status is Status.QUEUED

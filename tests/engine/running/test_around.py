@@ -273,8 +273,8 @@ def test_ctrl_c_on_the_way_in_goes_on_to_the_process(bench: Bench, put: Put) -> 
 def test_one_that_is_never_entered_fails_the_job_in_the_end(bench: Bench, put: Put) -> None:
     put(refuses)
 
-    def kept(row: JobRequest) -> JobRequest:
-        for _ in range(30):
+    def keep(row: JobRequest, hours: int) -> JobRequest:
+        for _ in range(hours):
             bench.advance(3600)
             bench.tick()
             bench.deliver()
@@ -282,7 +282,8 @@ def test_one_that_is_never_entered_fails_the_job_in_the_end(bench: Bench, put: P
 
     never = bench.dispatch("sample_once")
     assert (bench.run(never).status, never.invocations) == (Status.QUEUED, 0)
-    row = kept(never)
+    assert keep(never, 20).status is Status.QUEUED
+    row = keep(never, 10)
     assert row.status is Status.FAILED
     assert row.error is not None
     assert row.error["kind"] in ("AroundFailed", "NeverStarted")
