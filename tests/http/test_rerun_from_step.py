@@ -148,7 +148,7 @@ def test_a_step_whose_stored_result_is_gone_fails_the_job_and_says_why(bench: Be
     new = bench.read(rerun(old, "three").json["id"])
     step = steps.find(old, "step one")
     assert step is not None
-    bucket.delete(step.value_key)
+    bucket.delete(str(step.value_key))
     failed = bench.run(new)
     assert (failed.status, failed.error["kind"]) == (Status.FAILED, "MissingObject")
 

@@ -12,6 +12,7 @@ from hourly import DAY, HOUR, MINUTE, NOON, Time, get, go_to, look, put, started
 from job_runners import clock
 from job_runners.aws import clients
 from job_runners.aws.errors import AWS_ERRORS
+from job_runners.engine.control import caller_actions
 from job_runners.engine.dispatch import dispatch
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.schedules import recurring, schedules
@@ -105,6 +106,24 @@ def test_one_that_failed_until_the_next_came_is_recorded_as_failed(bench: Bench)
     assert (schedule.failed, schedule.skipped, schedule.last_failed_at) == (1, 1, NOON)
     assert schedule.error["kind"] == "UnknownJobType"
     assert started() == [NOON + 5 * MINUTE]
+
+
+def test_what_is_left_out_while_a_refused_one_waits_has_not_failed(bench: Bench) -> None:
+    put(overlap="queue")
+    go_to(NOON)
+    look(bench)
+    previous = bench.read(get().job_id(NOON))
+    go_to(NOON + HOUR)
+    assert look(bench) == {Outcome.WAITING: 1}
+    caller_actions.cancel(previous)
+    jobs = cast(dict[str, Any], registry().jobs)
+    job = jobs.pop("sample_once")
+    Time.now += 61 * clock.SECOND
+    assert look(bench) == {Outcome.REFUSED: 1}
+    jobs["sample_once"] = job
+    go_to(NOON + 2 * HOUR + MINUTE)
+    assert look(bench) == {Outcome.STARTED: 1}
+    assert (get().failed, get().skipped, get().last_skipped_at) == (0, 1, NOON + 2 * HOUR)
 
 
 @pytest.mark.parametrize(
