@@ -288,6 +288,19 @@ def test_a_job_that_the_timer_rescues_has_a_span_that_links_to_its_dispatch(
     }
 
 
+def test_without_traces_a_rescue_has_no_span(
+    sent: Sent, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRACES")
+    settings.forget()
+    job_id = post()
+    transitions.claim(job_id, job_type="sample_again", send_id="s", deadline=clock.now() + 60_000)
+    sent.clock.advance(180)
+    timer.tick(sent.send, until=clock.now() + clock.MINUTE)
+    assert read(job_id).status is Status.RETRYABLE
+    assert spans.names == []
+
+
 def test_a_lost_claim_has_a_span_that_says_so(sent: Sent, worker: FakeLambda, spans: Spans) -> None:
     def work(job: Any, payload: object) -> None:
         sent.clock.advance(3600)  # a process that was frozen
