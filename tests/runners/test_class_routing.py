@@ -439,4 +439,4 @@ def test_the_log_lines_of_a_class_name_it(stack: Stack) -> None:
             stack.work(worker, stack.fake.events.pop())
         lines = [json.loads(line) for line in stream.getvalue().splitlines()]
         (claimed,) = (each for each in lines if each["message"] == "claimed")
-        assert claimed.get("worker") == CLASSES[worker]
+        assert claimed.get("worker", "no field") == (CLASSES[worker] or "no field")

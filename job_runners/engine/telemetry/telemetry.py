@@ -35,9 +35,11 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
     This includes lines that the work itself logs or prints. `operation` is what this process does
     with the message, in the terms of OpenTelemetry.
     """
-    fields = {"request_id": message.request_id, **message.log_fields}
-    if settings().worker_class:
-        fields["worker"] = settings().worker_class
+    fields = {
+        "request_id": message.request_id,
+        **message.log_fields,
+        "worker": settings().worker_class,
+    }
     token = context.request_id.set(message.request_id)
     try:
         with (

@@ -175,7 +175,10 @@ def test_a_process_remembers_a_limited_number_of_groups(
 
 
 def test_a_new_group_is_reported_once(
-    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
     settings.cache_clear()
@@ -195,6 +198,8 @@ def test_a_new_group_is_reported_once(
     assert group.regressed_at is not None
     assert 60_000 <= clock.now() - group.regressed_at < 63_000
     assert group.failures == 5
+    events = [each for each in caplog.messages if "error group" in each]
+    assert events == ["new error group", "resolved error group is back"]
 
 
 def reported(capsys: pytest.CaptureFixture[str]) -> int:
