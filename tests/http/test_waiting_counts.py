@@ -188,6 +188,7 @@ def test_its_cost_is_bounded_however_many_jobs_wait(monkeypatch: pytest.MonkeyPa
     assert requests["Query"] <= 24 + 8 + 8 + 16 + 16 + near
     assert read_units["read"] <= MAX_SAMPLED / 2 + (4 * 50 + 4 * 25) / 2 + 100
     got("/backlog", query={"organization_id": "acme"})
+    assert got("/backlog") == found
     assert units.costs()[0] == {}  # the next ten seconds cost nothing
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from job_runners import runners
+from job_runners import runners, settings
 from job_runners.engine.control import caller_actions
 from job_runners.engine.telemetry import telemetry, tracebacks
 from job_runners.places import ROOT
@@ -74,7 +74,20 @@ def test_it_is_the_very_line_that_said_it(lines: io.StringIO, say: Callable[[], 
 
 def test_a_traceback_names_a_file_of_an_app_as_it_is_in_its_project() -> None:
     """Not as the build has copied it."""
-    code = compile("1 / 0", ROOT / "acme_built" / "lists.py", "exec")
+    names_file(ROOT / "acme_built" / "lists.py")
+
+
+def test_a_traceback_names_a_file_of_a_project_that_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_PROJECT", str(tmp_path))
+    settings.forget()
+    names_file(tmp_path / "acme_built" / "lists.py")
+
+
+def names_file(path: Path) -> None:
+    """Assert that a traceback begins the path at the project."""
+    code = compile("1 / 0", path, "exec")
     with pytest.raises(ZeroDivisionError) as raised:
         exec(code)
     place = tracebacks.format_error(raised.value).splitlines()[-2]
