@@ -1,5 +1,6 @@
 """GET /backlog: the jobs that wait for a worker, by queue and job type, at a bounded cost."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from job_rows import claimed, saved, stored
 from job_runners import caches, clock
 from job_runners.engine.tick.backlog import MAX_SAMPLED
 from job_runners.settings import forget
-from job_runners.store import pauses, transitions
+from job_runners.store import caller_transitions, pauses, queries, transitions
 from job_runners.store.job_request import JobRequest, Lane
 from job_runners.store.transitions import NewJob
 
@@ -139,6 +140,58 @@ def test_jobs_that_wait_long_say_when_one_last_started(monkeypatch: pytest.Monke
     monkeypatch.setattr(clock, "now", lambda: MINUTES + 70 * clock.MINUTE)
     (found,) = read(query={"organization_id": "org"})["jobs"]
     assert (found["waiting"], found["last_started_at"]) == (31, overtaken)
+
+
+def test_a_job_that_never_started_says_nothing_of_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = transitions.save(NewJob("sample_again", "other", "org", {"number": 1}, 3)).after
+    caller_transitions.cancel(never)
+    saved()
+    later = clock.now() + clock.HOUR
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert counts() == {("default", "sample_again"): (0, 1)}
+
+
+def test_a_job_that_ends_while_it_is_read_no_longer_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    row, read_many = saved(), queries.read_many
+
+    def end_first(ids: Iterable[str]) -> dict[str, JobRequest]:
+        caller_transitions.cancel(row)
+        return read_many(ids)
+
+    monkeypatch.setattr(queries, "read_many", end_first)
+    assert counts() == {}
+
+
+def test_a_type_of_which_one_runs_costs_no_search_for_a_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claimed(saved())
+    units = Units()
+    assert [each["waiting"] for each in read()["jobs"]] == [0]
+    cost_of_none = units.costs()[0]["Query"]
+    saved()
+    later = clock.now() + clock.HOUR
+    monkeypatch.setattr(clock, "now", lambda: later)
+    units.costs()
+    assert [each["waiting"] for each in read()["jobs"]] == [1]
+    assert units.costs()[0]["Query"] == cost_of_none
+
+
+def test_a_retry_that_is_late_is_found_before_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_at = clock.now() + clock.MINUTE
+    saved(run_at=run_at, due_at=run_at)
+    later = run_at + clock.HOUR
+    monkeypatch.setattr(clock, "now", lambda: later)
+    for _ in range(MAX_SAMPLED + 1):
+        dispatched("default", "org", job_type="sample_once")
+    assert {each["job_type"] for each in read()["jobs"]} == {"sample_once", "sample_again"}
+
+
+def test_many_jobs_that_are_not_due_are_no_backlog() -> None:
+    run_at = clock.now() + clock.MINUTE
+    for _ in range(MAX_SAMPLED + 1):
+        saved(run_at=run_at, due_at=run_at)
+    assert counts() == {}
 
 
 def test_jobs_under_a_pause_say_when_one_last_started(monkeypatch: pytest.MonkeyPatch) -> None:
