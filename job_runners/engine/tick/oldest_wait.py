@@ -19,8 +19,8 @@ _MAX_ROWS = 1000  # rows that are read from each lane, beginning with those that
 
 def measure() -> None:
     """Write a metric for the oldest wait for a signal, and one for the oldest wait in a line."""
-    signal_waits = [current_wait.of(row) for row in _first_rows(Lane.WAITS) if row.awaits_signal]
-    starts = [wait.since for wait in signal_waits if wait]
+    waits = filter(None, map(current_wait.of, _first_rows(Lane.WAITS)))
+    starts = [wait.since for wait in waits if wait.kind == current_wait.SIGNAL]
     if starts:
         telemetry.oldest_wait(clock.now() - min(starts))
     rows_in_line = [row for row in _first_rows(Lane.HELD) if is_line(row.held_by)]
