@@ -20,7 +20,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import QueueMessage, TaskMessage, decode, encode
-from job_runners.errors import InvalidDefinition
+from job_runners.errors import InvalidDefinition, SendFailed
 from job_runners.runners import lambda_async
 from job_runners.runners.base import JobData
 from job_runners.store import queries
@@ -231,10 +231,13 @@ def test_a_check_names_the_work_of_an_undeclared_class(
     registry().check_worker_classes()
 
 
-def test_without_classes_everything_goes_to_the_senders_own_function(stack: Stack) -> None:
+def test_without_classes_everything_goes_to_the_senders_own_function(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
     stack.act_as(None, WORKER_CLASSES="")
     for kind in TARGETS:
         stack.dispatch(kind)
+    assert "worker class not declared" not in caplog.messages
     assert stack.take_called() == [WORKER] * 3
     job_runners.handlers.worker.handler(stack.fake.events.pop(), Context())  # type: ignore[arg-type]
     assert stack.take_called() == []
@@ -283,7 +286,7 @@ def test_a_class_runs_what_it_gets(kind: str, stack: Stack) -> None:
 
 
 def test_a_job_that_can_not_be_forwarded_stays_due(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     row = stack.dispatch("large")
@@ -291,6 +294,7 @@ def test_a_job_that_can_not_be_forwarded_stays_due(
     stack.act_as(None)
     stack.fake.refuse = 429
     job_runners.handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    assert ("not sent, stays due" in caplog.messages, "crashed" in caplog.messages) == (True, False)
     stack.fake.refuse = None
     stack.take_called()
     monkeypatch.setattr(clock, "now", lambda: row.created_at + 61_000)
@@ -390,6 +394,20 @@ def test_a_task_whose_class_is_not_there_yet_waits_on_the_delay_queue(
     runners.dispatch_task("large_note", {})
     assert stack.waiting() == 1
     assert '"LeftForLater":[1' in capsys.readouterr().out.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("worker", "missing", "name"),
+    [("large", WORKER, "default_note"), ("large", OWN["large"], "large_note")],
+)
+def test_a_class_that_misses_its_own_function_or_the_default_one_says_so(
+    stack: Stack, worker: str, missing: str, name: str
+) -> None:
+    stack.act_as(worker)
+    stack.fake.not_there = {missing: NOT_THERE[0]}
+    with pytest.raises(SendFailed):
+        lambda_async.sender(OWN[worker])(task(name))
+    assert stack.waiting() == 0
 
 
 def test_a_missing_default_worker_is_an_error_as_before(

@@ -175,7 +175,7 @@ def decode(event: object) -> Message:
                 queue_name=_text(event, "queue_name"),
                 concurrency_key=event.get("concurrency_key"),
                 request_id=event.get("request_id"),
-                traceparent=_traceparent(event),
+                traceparent=spans.valid_traceparent(event.get("traceparent")),
             )
         case "queue":
             return QueueMessage(
@@ -190,17 +190,12 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_positive_integer(event, "attempt"),
                 request_id=event.get("request_id"),
-                traceparent=_traceparent(event),
+                traceparent=spans.valid_traceparent(event.get("traceparent")),
                 **_redrive_fields(event),
             )
     raise MalformedMessage(
         f"the message's kind is {event.get('kind')!r}; expected job, task or queue"
     )
-
-
-def _traceparent(event: Mapping[str, Any]) -> str | None:
-    traceparent = event.get("traceparent")
-    return None if traceparent is None else spans.valid_traceparent(traceparent)
 
 
 def _redrive_fields(event: Mapping[str, Any]) -> dict[str, str]:

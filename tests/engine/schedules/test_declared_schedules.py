@@ -69,6 +69,14 @@ def said(lines: io.StringIO) -> list[dict[str, Any]]:
     return [each for each in logged(lines) if each["message"] == "schedule not declared"]
 
 
+def test_the_timer_of_a_new_stack_stores_what_the_code_declares(bench: Bench) -> None:
+    cast(dict[str, Recurring], registry().recurring)["hourly"] = hourly()
+    for _ in range(3):
+        Time.now += MINUTE
+        bench.tick()
+    assert is_there()
+
+
 def test_the_first_tick_of_a_deploy_brings_it_in(bench: Bench) -> None:
     Deploy(bench, hourly=hourly(payload={"number": 3})).tick()
     schedule = get()
