@@ -44,12 +44,15 @@ _RENEW_HINT = "Renew them (aws sso login, or a new token), or pass others with -
 
 def no_answer_problem(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
     """Return the Problem for an API that can't be reached or doesn't answer."""
+    if is_local and isinstance(error.__cause__, ConnectionRefusedError):
+        return Problem(
+            f"The local AWS at {url} has stopped.",
+            hint="Start it again with job-runners run. Only run --keep keeps jobs of earlier runs.",
+            code=Exit.NO_ACCESS,
+        )
     hint = "Check that this machine is online. job-runners doctor checks the stack."
     if is_local:
-        hint = (
-            "Check that job-runners run is up. If it was killed, start it again: "
-            "it cleans up by itself."
-        )
+        hint = "See what the terminal of job-runners run shows."
     reason = str(error.__cause__ or error.problem).rstrip(".")
     return Problem(f"Can't reach the API at {url}: {reason}.", hint=hint, code=Exit.NO_ANSWER)
 

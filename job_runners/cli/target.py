@@ -70,7 +70,7 @@ class Target:
         from job_runners.cli.api import Api
 
         return Api(
-            is_local=self.api_url is None and self.stack.is_local,
+            is_local=not self.uses_api_url and self.stack.is_local,
             url=self.api_address,
             token=self.token,
             credentials=None if self.token else self._credentials,

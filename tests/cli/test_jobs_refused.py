@@ -349,6 +349,8 @@ def test_a_local_aws_that_was_killed_is_said_to_be_gone(
     monkeypatch.setattr(local_aws, "HOME", tmp_path / ".local")
     assert "job-runners run" in jobs("list", "--local").stderr
     local_stack(tmp_path, "http://127.0.0.1:9")
-    done = jobs("list")
-    assert done.exit_code == 6
-    assert "Check that bin/job-runners run is up." in done.stderr
+    for words in (["list"], ["watch", ID]):  # of which the second would wait for another API
+        done = jobs(*words)
+        assert (done.exit_code, done.stdout) == (5, "")
+        assert "The local AWS at http://127.0.0.1:9 has stopped." in done.stderr
+        assert "Start it again with bin/job-runners run." in done.stderr
