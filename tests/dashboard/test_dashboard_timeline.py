@@ -260,6 +260,30 @@ def test_manual_retries_and_gaps_are_told(page: Page, dashboard: str) -> None:
     expect(page.get_by_text("The job has more records than are shown.")).to_be_visible()
 
 
+def test_log_lines_stand_under_the_invocation_of_the_timeline(page: Page, dashboard: str) -> None:
+    records = [
+        invocation(1, 1, 2, 6, outcome="failed"),
+        invocation(2, 2, 8, 10, outcome="failed"),
+        invocation(3, 1, 20, 22, outcome="succeeded", run=2),
+    ]
+    # Each run's attempts and invocations count from 1 in the log.
+    lines: list[dict[str, Any]] = [
+        {"time": at(when), "level": "INFO", "message": "x", "exception": None, "more": {}}
+        | {"attempt": number, "invocation": number}
+        for number, when in ((1, 2.1), (2, 10.1), (1, 20.1))
+    ]
+    show(page, dashboard, records)
+    answer(page, f"{PATH}/logs", {"lines": lines, "complete": True})
+    page.get_by_role("button", name="Show lines").click()
+    expect(page.get_by_role("group", name="3 log lines").locator(".invocation")).to_have_text(
+        [
+            "Attempt 1, invocation 1",
+            "Attempt 2, invocation 2",
+            "Attempt 1, manual retry 1, invocation 3",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { age, clockTime, COUNT, count, statusMark } from "./format.js";
+import { invocationOf } from "./timeline.js";
 
 const KEPT = 5; // errors of earlier attempts that the row keeps
 
@@ -121,7 +122,7 @@ function summary(children, cursor) {
 }
 
 /** The log: its lines once the user has asked for them, and the command that prints all. */
-export function logs(job, log) {
+export function logs(job, log, life) {
   const command = `job-runners logs ${job.id}`;
   return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
     h("h2", { id: "logs" }, "Logs"),
@@ -130,7 +131,7 @@ export function logs(job, log) {
         class: "plain", type: "button", "data-do": "logs", "data-key": "read", disabled: log === "reading",
       }, log?.lines ? "Refresh" : "Show lines")),
     log?.problem && h("p", { class: "note", role: "status", "data-key": "problem" }, log.problem),
-    log?.lines && [lines(log.lines), !log.complete && h("p", { class: "help", "data-key": "more" },
+    log?.lines && [lines(log.lines, life), !log.complete && h("p", { class: "help", "data-key": "more" },
       "Only part of the log is shown. The command below prints all of it.")],
     h("p", { "data-key": "command" }, "Lines of all functions, in a terminal: ", h("code", {}, command), " ",
       h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": command },
@@ -138,14 +139,14 @@ export function logs(job, log) {
     job.request_id && h("p", { class: "quiet" }, "Dispatched by request ", h("code", {}, job.request_id)));
 }
 
-function lines(all) {
+function lines(all, life) {
   if (!all.length) {
     return h("p", { class: "quiet", "data-key": "none" },
       "No log lines yet. They appear a few seconds late.");
   }
   let before = null;
   const head = (line) => {
-    const words = line.invocation === null ? null : `Attempt ${line.attempt}, invocation ${line.invocation}`;
+    const words = line.invocation === null ? null : invocationOf(line, life);
     const changed = words !== null && words !== before;
     if (changed) before = words;
     return changed && h("li", { class: "invocation" }, words);

@@ -280,7 +280,7 @@ function page(job, { whole, place, reasons, children, log, groups, listed, bulk,
     groups.map((group) => groupOf(group, isBatch, isBatch ? listed : null)),
     bulk.element,
     childrenOf(children),
-    logs(job, log),
+    logs(job, log, life),
   ];
 }
 

@@ -130,7 +130,7 @@ const isHold = (from, to) => Date.parse(to) - Date.parse(from) >= SHORTEST_HOLD;
 
 function body(attempt, isOpen, opened, budget) {
   const { key, number, run, last } = attempt;
-  const title = number === null ? "Before the first attempt" : `Attempt ${number}${run > 1 ? `, manual retry ${run - 1}` : ""}`;
+  const title = number === null ? "Before the first attempt" : titleOf(number, run);
   const ran = attempt.axis.length > 1 ? attempt.axis.length : 0;
   const error = last?.error && `: ${last.error}${last.name ? ` in step ${last.name}` : ""}`;
   const outcome = attempt.isOver || last?.error ? `${OUTCOMES[last.outcome] ?? last.outcome}${error || ""}` : "not over";
@@ -149,6 +149,17 @@ function body(attempt, isOpen, opened, budget) {
       budget.hidden += 1;
       return null;
     }));
+}
+
+function titleOf(attempt, run) {
+  return `Attempt ${attempt}${run > 1 ? `, manual retry ${run - 1}` : ""}`;
+}
+
+/** The name of a log line's invocation. A line counts from 1 again after a manual retry, so the timeline's number is better. */
+export function invocationOf({ time, attempt, invocation }, found) {
+  const own = found?.complete && found.records.findLast((each) =>
+    each.kind === "invocation" && each.attempt === attempt && each.began_at <= time);
+  return `${titleOf(attempt, own?.run ?? 1)}, invocation ${own?.claim ?? invocation}`;
 }
 
 /** Functions that make the rows of an attempt, in the order of time. */
