@@ -88,6 +88,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
         queue("imports", changed_at=SINCE),
         queue("mails", limits=rated, keys=[crowded], keys_cursor="x"),
         queue("quiet", limits=None, keys=[], paused=held),
+        queue("empty", limits=None, keys=[], paused={**held, "waiting": 0}),
     ]
     api.on("GET", "/queues?limit=100", 200, {"queues": listed, "cursor": None})
     api.on("GET", "/backlog", 200, BACKLOG)
@@ -115,6 +116,7 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
             f"paused {SINCE}, 7 wait",
             "none",
         ],
+        ["empty", "", "", "", "", "", f"paused {SINCE}", "none"],
     ]
     assert "Only 1,000 were counted" in jobs("queues").stderr
     assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed, "backlog": BACKLOG}

@@ -74,10 +74,12 @@ def test_the_page_of_jobs_names_each_late_queue_with_its_reason(page: Page, dash
     note = page.get_by_role("note")
     expect(note.get_by_role("listitem")).to_have_text(
         [
-            "mailings: 900 queued, the oldest for 2 h. No worker starts them: none for 2 h. ",
-            "imports: 12 waiting in line, the oldest for 30 min. All slots are busy. ",
+            "mailings: 900 queued, the oldest for 2 h, the last start 2 h ago. No worker starts "
+            "them: none for 2 h. ",
+            "imports: 12 waiting in line, the oldest for 30 min, the last start 10 min ago. All "
+            "slots are busy. ",
             "reports: 7 waiting under the pause, 3 more queued (held at their next check), the "
-            "oldest for 30 min. build paused 10 min ago by service:ada. ",
+            "oldest for 30 min, the last start 2 h ago. build paused 10 min ago by service:ada. ",
         ]
     )
     link = note.get_by_role("link", name="mailings")

@@ -102,6 +102,7 @@ def job_type(name: str, queue_name: str = "default", worker: str | None = None) 
 
 
 TYPES = [job_type("count_words"), job_type("quick"), job_type("import_file", "imports")]
+USERS = {"imports": "abc", "texts": "defg"}  # a job type is a letter
 OLD = {**PAUSED, "kind": "job_type", "name": "old"}
 
 
@@ -260,6 +261,15 @@ def test_a_paused_queue_counts_what_its_pause_does_not_hold_yet(page: Page, dash
         "Paused 4 h ago by service:ada The oldest had already waited 70 min by then: no worker had "
         "started it",
     ]  # fmt: skip
+
+
+def test_a_queue_names_three_job_types_and_shows_that_there_are_more(
+    page: Page, dashboard: str
+) -> None:
+    types = [job_type(name, queue) for queue, names in USERS.items() for name in names]
+    queues_page(page, dashboard, types=types, jobs=[], paused=[])
+    for queue_name, words in (("imports", "a, b, c"), ("texts", "d, e, f, …")):
+        expect(row(page, queue_name).locator(".what .words")).to_have_text(words)
 
 
 def test_each_job_type_has_its_numbers(page: Page, dashboard: str) -> None:

@@ -163,8 +163,7 @@ def _state(queue: dict[str, Any]) -> str:
 
 def _pause_in_words(pause: dict[str, Any]) -> str:
     age = output.relative_time(pause["paused_at"])
-    waiting = waiting_in_words(pause)
-    return f"{age}, {waiting} wait" if waiting else age
+    return f"{age}, {waiting_in_words(pause)} wait" if pause["waiting"] else age
 
 
 def waiting_in_words(entry: dict[str, Any]) -> str:

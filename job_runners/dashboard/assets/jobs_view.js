@@ -145,6 +145,7 @@ function lateQueues(late) {
     h("p", {}, "Jobs wait in ", h("b", {}, count(late.length, "queue")), ":"),
     h("ul", {}, late.slice(0, MOST_LATE).map((queue) => h("li", {}, h("a", { href: toQueue(queue.name) }, queue.name), ": ",
       waitsOf(queue).map((each, index) => [index > 0 && ", ", each]), queue.since && [", the oldest for ", h("b", {}, waited(queue.since))],
+      queue.lastStart && [", the last start ", age(queue.lastStart)],
       ". ", h("span", { class: "cause" }, queue.reasons))),
     rest > 0 && h("li", {}, "and ", h("a", { href: to("queues") }, count(rest, "more queue")))));
 }

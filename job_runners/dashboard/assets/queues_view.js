@@ -12,6 +12,7 @@ import { ask, say } from "./say.js";
 
 const SECONDS = 10;
 const ROWS = 100;
+const NAMES = 3; // of a queue's job types
 const COLUMNS = ["Queue", "Running", "Not started", "Longest wait", "Last start", "Why they wait", "Limits", "Pause"];
 
 export function queuesView(root, { rest: [name] }) {
@@ -129,7 +130,8 @@ function counted({ more, jobs }) {
 /** The rows of a queue: one for the whole queue, and one for each key or job type. */
 function queueRows(queue, alone) {
   const { name, limits, paused, parts } = queue;
-  const names = queue.types.map((each) => each.job_type ?? each.name).slice(0, 3).join(", ");
+  const all = queue.types.map((each) => each.job_type ?? each.name);
+  const names = [...all.slice(0, NAMES), ...(all.length > NAMES ? ["…"] : [])].join(", ");
   return [
     row(name, null,
       cell("what", h("a", { class: "named", href: toQueue(name) }, name), !parts.length && h("span", { class: "words" }, names)),
