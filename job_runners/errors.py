@@ -57,7 +57,7 @@ class UnknownName(JobRunnersError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches  # imported here because only this error needs it
 
-        nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+        nearest = get_close_matches(name, list(known), n=1)
         hint = "List the names with `job-runners types` or GET /job-types."
         if nearest:
             hint = f"Did you mean {nearest[0]!r}?"

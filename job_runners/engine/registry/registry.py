@@ -49,10 +49,11 @@ class Registry(Value):
     def job(self, name: str) -> Job:
         """Return the job with this name.
 
-        Raises UnknownJobType, which suggests the nearest name.
+        Raises UnknownJobType, which suggests the nearest name of a job that is not internal.
         """
         if name not in self.jobs:
-            raise errors.UnknownJobType(name, self.jobs)
+            public = (each for each, job in self.jobs.items() if not isinstance(job, InternalJob))
+            raise errors.UnknownJobType(name, public)
         return self.jobs[name]
 
     def task(self, name: str) -> Task:
