@@ -204,6 +204,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def exact_duration(milliseconds: float) -> str:
+    """Return a time span to the millisecond or the tenth of a second, if it is short."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 120 else duration(seconds)
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as "1 job" or "2,000 jobs"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

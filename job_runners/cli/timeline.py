@@ -50,12 +50,12 @@ def _act_row(act: dict[str, Any]) -> list[str]:
         what += f" by {act['by']}"
     if act.get("rerun_of"):
         what += f", continues job {act['rerun_of']}"
-    return [output.clock(act["at"]), "", what, ""]
+    return [_clock(act["at"]), "", what, ""]
 
 
 def _record_row(record: dict[str, Any]) -> list[str]:
     """Return a record as a row. Records in an invocation are indented below it."""
-    started = output.clock(record["began_at"])
+    started = _clock(record["began_at"])
     ended_at = record["ended_at"]
     took = _time_between(record["began_at"], ended_at) if ended_at else "so far"
     if record["kind"] != "invocation":
@@ -72,6 +72,10 @@ def _record_row(record: dict[str, Any]) -> list[str]:
     return [started, took, what, f"{outcome}; waited {waited} for a worker"]
 
 
+def _clock(iso: str) -> str:
+    return f"{output.clock(iso)}.{datetime.fromisoformat(iso).microsecond // 1000:03}"
+
+
 def _time_between(start: str, end: str) -> str:
-    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 10 else output.duration(seconds)
+    span = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+    return output.exact_duration(span.total_seconds() * 1000)

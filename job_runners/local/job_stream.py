@@ -20,7 +20,7 @@ from rich.cells import chop_cells
 from rich.console import Console
 from rich.text import Text
 
-from job_runners.cli.output import duration, plain
+from job_runners.cli.output import duration, exact_duration, plain
 from job_runners.cli.stack import Stack
 from job_runners.places import COMMAND
 
@@ -109,12 +109,7 @@ def _describe_cancel(fields: Fields) -> Event:
 
 def _run_time(fields: Fields) -> str:
     milliseconds = fields.get("run_ms")
-    if milliseconds is None:
-        return ""
-    if milliseconds < 1000:
-        return f"{milliseconds} ms"
-    seconds = milliseconds / 1000
-    return f"{seconds:.1f} s" if seconds < 120 else duration(seconds)
+    return "" if milliseconds is None else exact_duration(milliseconds)
 
 
 def _is_logged_by(function: str) -> Callable[[Fields], bool]:
@@ -129,7 +124,7 @@ _EVENTS: dict[str, tuple[str | Callable[[Fields], bool], Event | Callable[[Field
     "accepted": ("status", _describe_acceptance),
     "claimed": ("queue_wait_ms", _describe_claim),
     "invocation over": ("progress", _HIDDEN),
-    "admitted": ("slot", _HIDDEN),
+    "admitted": ("status", _HIDDEN),
     "released": ("status", _HIDDEN),
     "not claimed": ("why", _HIDDEN),
     "race lost": ("why", _HIDDEN),

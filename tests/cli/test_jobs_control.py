@@ -192,7 +192,7 @@ def test_a_job_is_shown_with_its_timeline(api: FakeApi) -> None:
     lost = nothing | {"kind": "invocation", "claim": 1, "attempt": 1, "run": 1, "outcome": "failed"}
     lost |= {"ready_at": at(0), "began_at": at(2), "ended_at": at(7.5), "error": "Broken"}
     step = nothing | {"kind": "step", "name": "charge\x1b", "outcome": "done"}
-    step |= {"began_at": at(3), "ended_at": at(4)}
+    step |= {"began_at": at(3.25), "ended_at": at(3.287)}
     wait = nothing | {"kind": "signal", "name": "approval", "began_at": at(9)}
     acts: list[dict[str, Any]] = [{"at": at(0), "what": "dispatched", "by": "operator:ada"}]
     acts.append({"at": at(8), "what": "retried", "by": None})
@@ -200,13 +200,14 @@ def test_a_job_is_shown_with_its_timeline(api: FakeApi) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("waiting"))
     api.on("GET", f"/jobs/{ID}/timeline", 200, timeline | {"complete": False})
     shown = jobs("show", ID).stdout.partition("timeline\n")[2].splitlines()
+    assert shown[2].split("\t")[0].endswith(":00:03.250")
     assert [line.split("\t")[1:] for line in shown[:5]] == [
         ["", "dispatched by operator:ada", ""],
         [
             *("5.5 s", "invocation 1 (attempt 1)"),
             "attempt failed: Broken in step print; waited 2.0 s for a worker",
         ],
-        ["1.0 s", "step charge\ufffd", "done"],
+        ["37 ms", "step charge\ufffd", "done"],
         ["", "retried", ""],
         ["so far", "signal approval", "open"],
     ]

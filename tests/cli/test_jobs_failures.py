@@ -47,7 +47,7 @@ def test_failures_in_a_pipe_are_a_line_each_with_tabs(listed: None, words: list[
     (line,) = jobs(*words).stdout.splitlines()
     cells = line.split("\t")
     assert cells[:6] == [
-        *(FAILURE, "make_report", "KeyError", "acme.reports:total\ufffd", "about 1,200", "new")
+        *(FAILURE, "make_report", "KeyError", "acme.reports:total\ufffd", "1,200", "new")
     ]
 
 

@@ -42,8 +42,9 @@ def test_each_group_says_what_fails_and_leads_to_its_jobs(page: Page, dashboard:
     opened(page, dashboard, NEW, SOLVED)
     new, solved = page.get_by_role("row").nth(1), page.get_by_role("row").nth(2)
     expect(new).to_contain_text(
-        re.compile("make_report.*new.*KeyError.*acme.reports:<b>total</b>.*about 1,200", re.DOTALL)
+        re.compile("make_report.*new.*KeyError.*acme.reports:<b>total</b>", re.DOTALL)
     )
+    expect(new.locator(".attempts")).to_have_text("1,200")
     expect(new).to_contain_text("30 min ago")
     expect(new).to_contain_text("first 60 min ago in build 0123456789ab")
     expect(solved.get_by_role("button", name="Reopen make_report, Refused")).to_be_visible()

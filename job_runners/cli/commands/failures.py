@@ -74,7 +74,7 @@ def _row(group: dict[str, Any]) -> tuple[str, ...]:
         group["job_type"],
         group["error_kind"],
         group["frame"] or "",
-        f"about {group['failures']:,}",
+        f"{group['failures']:,}",
         group["state"],
         output.time_and_age(group["last_seen_at"]),
         group["note"] or "",

@@ -99,7 +99,7 @@ function row(group) {
     cell("why", h("span", { class: "kind" }, group.error_kind), " ",
       group.frame && h("span", { class: "words" }, group.frame),
       noteForm(group, what)),
-    cell("attempts", `about ${COUNT.format(group.failures)}`),
+    cell("attempts", COUNT.format(group.failures)),
     cell("when", age(group.last_seen_at),
       h("span", { class: "words" }, "first ", age(group.first_seen_at),
         group.first_build && group.first_build !== "unknown" ? ` in build ${group.first_build}` : "")),
