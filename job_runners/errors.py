@@ -116,7 +116,10 @@ class PayloadTooLarge(JobRunnersError):
 
 
 class QueueFull(JobRunnersError):
-    """A queue has reached its limit of waiting jobs, or the requested jobs would exceed it."""
+    """A queue has reached its limit of waiting jobs, or the requested jobs would exceed it.
+
+    `queue_name` is the queue: a program that dispatches to several may go on with the others.
+    """
 
     retry_after = 10  # seconds: waiting jobs are counted again only after this time
 
@@ -133,6 +136,7 @@ class QueueFull(JobRunnersError):
                 "started."
             )
         super().__init__(message)
+        self.queue_name = queue_name
 
 
 class QuotaReached(JobRunnersError):

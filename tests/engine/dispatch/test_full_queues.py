@@ -82,8 +82,9 @@ def test_beyond_as_many_as_may_wait_a_job_is_refused() -> None:
 @pytest.mark.views
 def test_who_is_refused_is_told_how_many_wait() -> None:
     wait(3)
-    with pytest.raises(QueueFull, match="Queue 'mailings' is full: 3 jobs are waiting"):
+    with pytest.raises(QueueFull, match="Queue 'mailings' is full: 3 jobs are waiting") as refused:
         refuse_if_full("mailings", "acme", LIMITS)
+    assert refused.value.queue_name == "mailings"
     refuse_if_full("mailings", "other", LIMITS)  # each key has a line of its own
 
 
