@@ -65,7 +65,7 @@ def region_for(url: str | None = None) -> str:
         try:
             from botocore.session import Session
         except ImportError:
-            pass
+            pass  # the client works without botocore
         else:
             region = Session().get_config_variable("region")
     if not region:

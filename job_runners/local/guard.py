@@ -359,8 +359,8 @@ class HttpServer:
                 pass
         except _BadRequest as error:
             _write(writer, "GET", (error.status, {}, f"{error}\n".encode()))
-        # The loop cancels open connections when it ends. Older Pythons, such as 3.11.7, would log
-        # that as an error.
+        # The client has closed the connection, or the loop has ended, which cancels open ones.
+        # Older Pythons, such as 3.11.7, would log that as an error.
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         except asyncio.LimitOverrunError:
