@@ -62,7 +62,7 @@ _COMMENT = re.compile(
 # spaces around these operators. No string in the modules spans several lines or has such operators.
 _SPACE = re.compile(r"^[ \n]+", re.MULTILINE)
 _LINE_END = re.compile(r"(?<=[{(\[,;])\n")
-_OPERATOR = re.compile(r" (=>|[=!]==|&&|\|\|) ")
+_OPERATOR = re.compile(r" (=>|[=!]==|&&|\|\||=) ")
 # In styles, they don't need the spaces around these either. A space before a quotation mark stays,
 # because a colon before it may be text.
 _STYLE_SPACE = re.compile(r"(?<=[{};,])[ \n]| (?=[{}])|(?<=[a-z]:) (?!\")")

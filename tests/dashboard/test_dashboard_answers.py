@@ -1,11 +1,16 @@
 """The dashboard in a browser, when the API's answers are not those of the local AWS: other access
 modes, failures, jobs in every state."""
 
+import re
+import time
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser import Complaints
 from faked_answers import JOB, answer
+from supervised import running, write_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.usefixtures("complaints")]
 
@@ -39,6 +44,22 @@ def test_a_stack_with_tokens_asks_for_one_and_forgets_it(
     assert "good" not in page.url
     page.reload()
     expect(page.get_by_label("Token")).to_have_value("")
+
+
+def test_a_person_sees_at_once_that_the_local_aws_has_stopped(
+    page: Page, complaints: Complaints, tmp_path: Path
+) -> None:
+    complaints.expected.append("ERR_CONNECTION_REFUSED")
+    with running(write_project(tmp_path / "project")) as run:
+        (address,) = re.findall(r"Dashboard +(\S+)", run.shown)
+        page.goto(f"{address}#/job/{run.dispatch('nap', {'seconds': 600})}")
+        expect(page.get_by_text("live", exact=True)).to_be_visible()
+        run.stop()
+        stopped = time.monotonic()
+        expect(page.get_by_role("alert")).to_contain_text(
+            "job-runners run or job-runners dashboard) has stopped. Start it again"
+        )
+        assert time.monotonic() - stopped < 20
 
 
 # --- politeness ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from api_events import request
 from job_runners.dashboard import files
 from job_runners.places import ROOT
 
-OPERATOR = r" (=>|[=!]==|&&|\|\|) "
+OPERATOR = r" (=>|[=!]==|&&|\|\||=) "
 SOURCES = sorted((ROOT / "job_runners/dashboard/assets").iterdir())
 
 
@@ -122,7 +122,7 @@ def test_every_module_is_in_the_one_script() -> None:
     script = files.find("app.js")
     assert script is not None
     modules = {path.stem for path in SOURCES if path.suffix == ".js"}
-    assert {*re.findall(r"const \$(\w+) = \(\(\)=>", script.body.decode())} == modules
+    assert {*re.findall(r"const \$(\w+)=\(\(\)=>", script.body.decode())} == modules
     assert not re.search(r"(^|[{;,])(import|export)\b", script.body.decode(), re.MULTILINE)
 
 

@@ -1,6 +1,10 @@
 // Calls the HTTP API at this page's own address. If the stack needs a token, the page keeps it only
 // in memory.
 
+const LOCAL = new Set(["127.0.0.1", "localhost"]);
+const STOPPED = " The command that served this page (job-runners run or job-runners dashboard) has stopped. "
+  + "Start it again, and open the new address that it shows.";
+
 let token = null;
 
 /** Use this token for all later calls. Closing or reloading the page forgets it. */
@@ -85,7 +89,7 @@ function inWords(status, body) {
   if (body?.detail) return { title: body.title ?? "Refused", words: body.detail };
   switch (status) {
     case 0:
-      return { title: "No answer", words: "Can't reach the API." };
+      return { title: "No answer", words: `Can't reach the API.${LOCAL.has(location.hostname) ? STOPPED : ""}` };
     case 401:
       return { title: "Token required", words: "Enter a valid token." };
     case 403:
