@@ -1,6 +1,7 @@
 """The jobs of the pages about fan-out, queues, schedules and unique work, run."""
 
 import re
+import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from job_runners.testing.job_runner import InlineRunner, inline_runner
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.testing.saved_jobs import SavedJobs, assert_failed, assert_succeeded
 from job_runners.work import DoNotRetry, Job, RunningJob
+from jobs_command import FakeApi, jobs
 from shown_code import blocks, module
 from shown_requests import answer_requests
 from stale_reads import catch_up
@@ -173,13 +175,15 @@ def test_a_flooding_organization_gets_its_own_slots(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
-    monkeypatch: pytest.MonkeyPatch,
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared, reports, _ = snippets("schedules")
     monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
     module("acme.reports", reports, monkeypatch)
     text = (ROOT / "docs/build/schedules.md").read_text()
-    (request,) = re.findall(r"curl -X (PUT) \"\$API(\S+)\" -d '(.*?)'", text, re.DOTALL)
+    (command,) = re.findall(r"^job-runners (schedules put .*)$", text, re.MULTILINE)
+    jobs(*shlex.split(command))
+    (request,) = api.calls
     with inline_runner(environment={"JOBS_PACKAGES": "acme"}) as job_runner:
         registry().resolve_all()
         send = sender()
@@ -196,9 +200,8 @@ def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
         job_runner.run_due()
         ended = {job.id: job.status for job in SavedJobs()}  # and an occurrence, if one has come
         assert [ended[each] for each in asked] == [Status.SUCCEEDED] * 2
-        method, path, body = request
-        put = call(method, path, raw=body, query={"organization_id": "other"})
-        assert (put.status, put.json["words"]) == (201, listed[0]["words"])
+        put = call(request.method, request.path.partition("?")[0], body=request.body, query=whose)
+        assert (put.status, put.json["words"]) == (201, "at 09:00 on Monday, Europe/Berlin")
 
 
 def test_one_schedule_bills_every_customer_once(monkeypatch: pytest.MonkeyPatch) -> None:
