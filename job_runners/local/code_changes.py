@@ -25,7 +25,7 @@ FileStates = dict[str, tuple[int, int]]
 
 
 def describe(broken: BrokenCode) -> str:
-    """Describe reason the project's code can't be imported, with the place and advice."""
+    """Say why the project's code can't be imported, with the place and advice."""
     with contextlib.suppress(UnusableAppFolder):
         app = find_app_folder()
         sources = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
@@ -169,7 +169,7 @@ class CodeChanges:
         """Write or delete the file that lists what isn't active yet."""
         lines = []
         if self._problem:
-            lines.append(f"The saved code is not active: {self._problem.splitlines()[0]}")
+            lines.append(f"The saved code is not active: {' '.join(self._problem.split())}")
         if self._reported_changes:
             lines.append(self._restart_hint())
         file = self._home / OUTDATED_FILE

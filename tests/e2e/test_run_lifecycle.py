@@ -111,10 +111,12 @@ def test_a_mistake_is_shown_with_its_line_and_the_old_code_stays(project: Path) 
             ("raise SystemExit(3)\n", r"my_work/__init__.py:\d+: SystemExit: 3"),
             ("import os\nos._exit(3)\n", "The process that imported your code ended"),
             ('JOBS["greet"] = print\n', r"JOBS: 'greet' must map to a Job"),
+            ('JOBS["greet"] = Job("my_work:gret")\n', r"does not define gret; did you mean"),
         ):
             save(project, GREET.format(version="good") + wrong)
             until(partial(shows, run, told), 30)
-            assert "The saved code is not active" in run.command("list").stderr
+            said = run.command("list").stderr
+            assert re.search(f"The saved code is not active: .*{told}", said), said
             assert run.result("greet") == "good"
         save(project, GREET.format(version="fixed"))
         wait_for_version(run, "fixed")
