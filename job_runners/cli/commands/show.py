@@ -17,7 +17,7 @@ _MAX_CHILDREN = 100
 _TIMES = {
     "created_at": "created",
     "queued_at": "queued",
-    "run_at": "earliest start",
+    "run_at": "not before",
     "started_at": "last started",
     "finished_at": "finished",
     "expires_at": "expires",
