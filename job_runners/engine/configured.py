@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from job_runners.engine.job_data import JobData
     from job_runners.engine.wire.sending import Accepted, Send
 
-_BUILT_IN = {
+_BUILT_IN_RUNNERS = {
     "legacy": "job_runners.runners.legacy",
     "lambda-async": "job_runners.runners.lambda_async",
 }
@@ -24,7 +24,7 @@ _EXPORTS = ("fully_configured", "dispatch_job", "dispatch_task")
 
 @runtime_checkable
 class JobRunner(Protocol):
-    """The functions that every runner's module exports. Callers use no others."""
+    """The functions that every runner's module must have. Callers use no others."""
 
     def fully_configured(self) -> bool:
         """Return True if this runner has everything that it needs.
@@ -33,17 +33,17 @@ class JobRunner(Protocol):
         """
 
     def dispatch_job(self, job_data: "JobData") -> "Accepted":
-        """Save the job, then send it. Return the saved row, and how it answers the request.
+        """Save the job, then send it. Return the row of the new job, or of an existing one.
 
         If the job can't be sent now, the timer sends it later. Raises UnknownJobType and
         InvalidPayload.
         """
 
     def dispatch_task(self, task_name: str, payload: Any) -> str | None:
-        """Send the task. Return its id in log lines, or None if the runner has no such id.
+        """Send the task. Return the id under which it is logged, or None if it has none.
 
-        Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if the task was not
-        sent. Tasks aren't stored, so it isn't sent later.
+        Raises UnknownTask, InvalidPayload and PayloadTooLarge. Raises SendFailed if the task wasn't
+        sent. It isn't sent later either, because tasks aren't stored.
         """
 
 
@@ -51,16 +51,17 @@ class JobRunner(Protocol):
 def get_job_runner() -> JobRunner:
     """Return the runner that JOB_RUNNER names, ready for use.
 
-    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured. Call this when a process starts,
-    so that a process with a broken runner never takes work.
+    Call this when a process starts, so that a process with a broken runner never takes work. Raises
+    UnknownRunner, IncompleteRunner or RunnerNotConfigured.
     """
     name = settings().job_runner
-    if name not in _BUILT_IN and "." not in name:
-        raise UnknownRunner(name, _BUILT_IN, "there is no built-in runner with that name")
+    if name not in _BUILT_IN_RUNNERS and "." not in name:
+        raise UnknownRunner(name, _BUILT_IN_RUNNERS, "there is no built-in runner with that name")
     try:
-        module = import_app_module(_BUILT_IN.get(name, name))
+        module = import_app_module(_BUILT_IN_RUNNERS.get(name, name))
     except ImportError as error:
-        raise UnknownRunner(name, _BUILT_IN, f"its module can't be imported ({error})") from error
+        reason = f"its module can't be imported ({error})"
+        raise UnknownRunner(name, _BUILT_IN_RUNNERS, reason) from error
     missing = [export for export in _EXPORTS if not callable(getattr(module, export, None))]
     if missing:
         raise IncompleteRunner(name, missing)
@@ -76,7 +77,7 @@ def get_job_runner() -> JobRunner:
 
 @cache
 def sender() -> "Send":
-    """Return the runner's function that only sends a message, or CANNOT_SEND if it has none."""
+    """Return the runner's `send`, which sends a message, or CANNOT_SEND if it has none."""
     from job_runners.engine.wire.sending import CANNOT_SEND
 
     return cast("Send", getattr(get_job_runner(), "send", CANNOT_SEND))

@@ -1,17 +1,17 @@
 """Errors for callers that change queues, webhooks or schedules, or send signals and answers.
 
-No worker raises them. All other errors are in job_runners/errors.py.
+Workers never raise them.
 """
 
 from job_runners.errors import JobRunnersError
 
 
 class SignalRefused(JobRunnersError):
-    """A signal can't be stored for its job."""
+    """The job doesn't accept the signal."""
 
 
 class SignalConflict(SignalRefused):
-    """The job already has another value of the signal."""
+    """The job has already received a different value for this signal."""
 
     def __init__(self, job_id: str, name: str) -> None:
         super().__init__(
@@ -21,7 +21,7 @@ class SignalConflict(SignalRefused):
 
 
 class SignalTooLate(SignalRefused):
-    """The job has ended without the signal, or its wait for the signal is over."""
+    """The job has ended, or no longer waits for the signal."""
 
     def __init__(self, job_id: str, name: str, why: str) -> None:
         super().__init__(f"The signal {name!r} comes too late, because job {job_id} {why}.")
@@ -35,7 +35,7 @@ class TooManySignals(SignalRefused):
 
 
 class SignalTooLarge(SignalRefused):
-    """The value of a signal is too large."""
+    """The signal's value is too large."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class SignalTooLarge(SignalRefused):
 
 
 class SignalBusy(JobRunnersError):
-    """Each try to store a signal failed, because the job had just changed."""
+    """The signal couldn't be stored, because the job's row kept changing."""
 
     retry_after = 1  # seconds
 
@@ -53,32 +53,32 @@ class SignalBusy(JobRunnersError):
         super().__init__("The job kept changing. Send the signal again.")
 
 
-# The errors about links reveal nothing about the job, because the caller has no role.
+# The errors about links reveal nothing about the job, because anyone may open a link.
 
 
 class LinkNotFound(JobRunnersError):
-    """No link has this token, or its job was deleted."""
+    """No link has this token, or the link's job was deleted."""
 
     def __init__(self) -> None:
         super().__init__("This link doesn't exist. Check that you have copied all of it.")
 
 
 class AlreadyAnswered(JobRunnersError):
-    """A link was used before, with another answer."""
+    """The link was already used to give a different answer."""
 
     def __init__(self) -> None:
         super().__init__("Another answer was given before. Only the first one counts.")
 
 
 class LinkOver(JobRunnersError):
-    """The job of a link no longer accepts an answer."""
+    """The link's job no longer accepts an answer."""
 
     def __init__(self) -> None:
         super().__init__("It is too late for an answer: nothing waits for it any more.")
 
 
 class TooManyPaused(JobRunnersError):
-    """The number of pauses is limited, because every worker reads all of them."""
+    """The stack has its maximum number of pauses. Every worker reads all of them."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -87,7 +87,7 @@ class TooManyPaused(JobRunnersError):
 
 
 class TooManyLimited(JobRunnersError):
-    """The number of changed limits is limited, because every worker reads all of them."""
+    """Callers have changed the limits of too many queues. Every worker reads all changes."""
 
     def __init__(self, max_queues: int) -> None:
         super().__init__(
@@ -97,7 +97,7 @@ class TooManyLimited(JobRunnersError):
 
 
 class NothingLimited(JobRunnersError):
-    """A change sets neither slots nor a rate for a queue without limits in code."""
+    """The change sets neither slots nor a rate, and the code declares no limits for the queue."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -106,7 +106,7 @@ class NothingLimited(JobRunnersError):
 
 
 class QueueNotFound(JobRunnersError):
-    """The caller can't see a queue of this name."""
+    """The caller can't see a queue with this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -115,7 +115,7 @@ class QueueNotFound(JobRunnersError):
 
 
 class ErrorGroupNotFound(JobRunnersError):
-    """An organization has no error group with this id."""
+    """The organization has no error group with this id."""
 
     def __init__(self, error_group_id: str) -> None:
         super().__init__(
@@ -125,7 +125,7 @@ class ErrorGroupNotFound(JobRunnersError):
 
 
 class WebhookNotFound(JobRunnersError):
-    """An organization has no webhook of this name."""
+    """The organization has no webhook with this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -135,7 +135,7 @@ class WebhookNotFound(JobRunnersError):
 
 
 class WebhooksOff(JobRunnersError):
-    """Organizations may not subscribe webhooks in this stack."""
+    """In this stack, organizations can't subscribe webhooks."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -145,14 +145,14 @@ class WebhooksOff(JobRunnersError):
 
 
 class TooManyWebhooks(JobRunnersError):
-    """An organization has reached its maximum number of webhooks."""
+    """The organization has reached its maximum number of webhooks."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The organization has {limit} webhooks, which is the limit. Delete one.")
 
 
 class ScheduleNotFound(JobRunnersError):
-    """An organization has no schedule of this name.
+    """The organization has no schedule with this name.
 
     If `is_declared`, this version of the code declares it, but the timer hasn't stored it yet.
     """
@@ -167,7 +167,7 @@ class ScheduleNotFound(JobRunnersError):
 
 
 class ScheduleDeclared(JobRunnersError):
-    """A schedule is declared in code, so it can only be paused, resumed and run now."""
+    """The schedule is declared in code, so callers can only pause, resume and run it."""
 
     def __init__(self, name: str, *, by_this_version: bool) -> None:
         if by_this_version:
@@ -183,7 +183,7 @@ class ScheduleDeclared(JobRunnersError):
 
 
 class TooManySchedules(JobRunnersError):
-    """An organization has reached its maximum number of schedules."""
+    """The organization has reached its maximum number of schedules."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -193,7 +193,7 @@ class TooManySchedules(JobRunnersError):
 
 
 class ScheduleBusy(JobRunnersError):
-    """Each try to change a schedule failed, because other requests were faster."""
+    """The schedule couldn't be changed, because other requests kept changing it."""
 
     retry_after = 1  # seconds
 

@@ -1,7 +1,6 @@
 """`JobData`, a request to dispatch a job, and the types of its fields.
 
-A *follow-up* is what happens when the job has ended: another job is dispatched, or a webhook is
-called.
+A *follow-up* is a job that is dispatched, or a webhook that is called, when the job has ended.
 """
 
 import re
@@ -34,15 +33,16 @@ def _refuse_dots(name: str) -> str:
 
 def _as_integer(value: object) -> object:
     """Convert 3.0 to 3, because JSON Schema counts both as integers."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
-def _refuse_timestamp(value: Any) -> Any:
-    """Refuse seconds since 1970, which pydantic accepts as a time, even as text."""
-    is_number = isinstance(value, int | float)
-    # A date begins with its year. Everything else that pydantic accepts as text is a number.
+def _refuse_unix_timestamp(value: Any) -> Any:
+    """Refuse a Unix timestamp, which pydantic would accept as a number or as text."""
+    # Text that pydantic accepts is either a date, which begins with its year, or a number.
     is_number_as_text = isinstance(value, str) and not re.match(r"\d{4}-", value)
-    if is_number or is_number_as_text:
+    if isinstance(value, int | float) or is_number_as_text:
         raise ValueError("must be a time with a time zone, such as 2026-05-04T09:30:00+02:00")
     return value
 
@@ -83,7 +83,7 @@ SecretName = Annotated[
 
 
 def secret_error(secret_name: str, organization_id: str) -> str | None:
-    """Return an error message if a secret isn't the organization's, or None if it is.
+    """Return an error message if the secret belongs to another organization, otherwise None.
 
     A secret's name begins with the id of its organization.
     """
@@ -92,7 +92,7 @@ def secret_error(secret_name: str, organization_id: str) -> str | None:
 
 
 class WebhookFollowUp(BaseModel):
-    """A webhook that is called when a job has ended. The secret signs the event."""
+    """A webhook that is called when a job has ended. The secret signs the request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -101,25 +101,25 @@ class WebhookFollowUp(BaseModel):
 
 
 def _follow_up_form(follow_up: object) -> str:
-    """Return which form a follow-up has: the name of a job type, or a webhook."""
+    """Return whether a follow-up is the name of a job type or a webhook."""
     return WEBHOOK_FORM if isinstance(follow_up, Mapping | WebhookFollowUp) else JOB_TYPE_FORM
 
 
-# pydantic validates a follow-up as the form that `_follow_up_form` returns. So its errors are only
-# about that form.
-_JobTypeFollowUp = Annotated[str, Field(min_length=1, max_length=128), Tag(JOB_TYPE_FORM)]
+# The discriminator keeps pydantic's errors to one form. Without it, an invalid webhook would also
+# be reported as an invalid name of a job type.
+_TaggedJobType = Annotated[str, Field(min_length=1, max_length=128), Tag(JOB_TYPE_FORM)]
 _TaggedWebhook = Annotated[WebhookFollowUp, Tag(WEBHOOK_FORM)]
-_FollowUp = Annotated[_JobTypeFollowUp | _TaggedWebhook, Discriminator(_follow_up_form)]
+_FollowUp = Annotated[_TaggedJobType | _TaggedWebhook, Discriminator(_follow_up_form)]
 
 
 class JobData(BaseModel):
     """A job to dispatch.
 
-    Creating an instance checks all fields except the payload. The dispatch validates the payload
-    with the model of the job type.
+    Creating an instance checks all fields except the payload. The payload is validated during the
+    dispatch, with the job type's model.
     """
 
-    # Build the validator at first use, so that the start of a process doesn't wait for it.
+    # Deferring the build of the validator shortens the cold start.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     job_type: str = Field(
@@ -133,7 +133,7 @@ class JobData(BaseModel):
     queue_name: Name | None = Field(
         default=None, description="The queue of the job; by default that of its job type"
     )
-    run_at: Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp)] | None = Field(
+    run_at: Annotated[AwareDatetime, BeforeValidator(_refuse_unix_timestamp)] | None = Field(
         default=None,
         description="The earliest start, a time with a time zone, at most 30 days from now",
     )
@@ -198,6 +198,6 @@ class JobData(BaseModel):
 
 
 class RerunData(JobData):
-    """A job that continues a finished one from a step. Only the API can create one."""
+    """A job that continues a finished job from a step. Only the API creates instances."""
 
     rerun_of: dict[str, Any]  # see job_runners.store.copied_steps

@@ -353,7 +353,7 @@ class _MemberDispatcher:
             if job._budget.left() == 0:
                 raise job._interrupt(TimeOverInterrupt())
             until = min(job._budget.ends, clock.now() + _MAX_CALL_TIME)
-            dispatched = job._keep_trying(partial(job._dispatch.add_members, jobs, until))
+            dispatched = job._keep_trying(partial(job._dispatch.dispatch_members, jobs, until))
             jobs = {key: member for key, member in jobs.items() if key not in dispatched}
             if not dispatched:
                 clock.sleep(0.1)

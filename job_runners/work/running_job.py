@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 class Dispatch(Protocol):
     """How a running job dispatches more work. The implementation depends on the runner."""
 
-    def job(
+    def dispatch_child(
         self,
         parent: JobRequest,
         job_type: str,
@@ -69,7 +69,7 @@ class Dispatch(Protocol):
         `follow_ups` has the child's `on_end` and `on_failure`.
         """
 
-    def jobs(
+    def dispatch_children(
         self,
         parent: JobRequest,
         job_type: str,
@@ -85,18 +85,18 @@ class Dispatch(Protocol):
     def check_members(
         self, parent: JobRequest, group: "Group", name: str, members: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Check members of a group, and return the jobs to save, by key."""
+        """Check members of a group. Return the checked members by key."""
 
-    def already_dispatched(self, jobs: Mapping[str, Any]) -> set[str]:
-        """Return the keys of the checked members that are already dispatched."""
+    def already_dispatched(self, checked_members: Mapping[str, Any]) -> set[str]:
+        """Return the keys of the members that are already dispatched."""
 
-    def add_members(self, jobs: Mapping[str, Any], until: int) -> set[str]:
-        """Save and send checked members. Return the keys of those dispatched before `until`."""
+    def dispatch_members(self, checked_members: Mapping[str, Any], until: int) -> set[str]:
+        """Save and send members. Return the keys of those dispatched before `until`."""
 
-    def task(self, task_name: str, payload: Any) -> None:
+    def dispatch_task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""
 
-    def signal(self, sender: JobRequest, job_id: str, name: str, value: Any) -> None:
+    def send_signal(self, sender: JobRequest, job_id: str, name: str, value: Any) -> None:
         """Send a signal to another job of the sender's organization."""
 
 
@@ -286,7 +286,12 @@ class RunningJob(JobFiles, JobWaits):
 
         follow_ups = {"on_end": on_end, "on_failure": on_failure}
         save_child = partial(
-            self._dispatch.job, self._row, job_type, _json_payload(payload), key, follow_ups
+            self._dispatch.dispatch_child,
+            self._row,
+            job_type,
+            _json_payload(payload),
+            key,
+            follow_ups,
         )
 
         def dispatch() -> str:
@@ -336,7 +341,7 @@ class RunningJob(JobFiles, JobWaits):
                 raise self._interrupt(interrupts.TimeOverInterrupt())
             until = min(self._budget.ends, clock.now() + _MAX_DISPATCH_TIME)
             save_children = partial(
-                self._dispatch.jobs, self._row, job_type, missing, until, follow_ups
+                self._dispatch.dispatch_children, self._row, job_type, missing, until, follow_ups
             )
             with self._listing_unrecorded(missing):
                 ids |= self._keep_trying(save_children)
@@ -367,7 +372,7 @@ class RunningJob(JobFiles, JobWaits):
         not be sent.
         """
         with defer_alarm():
-            self._dispatch.task(task_name, _json_payload(payload))
+            self._dispatch.dispatch_task(task_name, _json_payload(payload))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> None:
         """Send a signal to another job of the same organization. The job may wait for it now or
@@ -376,7 +381,7 @@ class RunningJob(JobFiles, JobWaits):
         Only the first signal with a name counts, so a repeated call has no effect. Raises
         SignalConflict, SignalTooLate, TooManySignals, SignalTooLarge and JobNotFound.
         """
-        self._keep_trying(lambda: self._dispatch.signal(self._row, job_id, name, value))
+        self._keep_trying(lambda: self._dispatch.send_signal(self._row, job_id, name, value))
 
     def _note_checkpoint(self, cursor: Any, progress: float | None, message: str | None) -> None:
         if cursor is not None:

@@ -239,7 +239,7 @@ def test_a_job_that_was_cut_off_is_retried_in_the_api_function(stack: Stack) -> 
         raise RuntimeError("what comes after the claim never happens")
 
     with MovableClock().in_use() as time_:
-        with patch("job_runners.engine.running.execution._begin", cut_off):
+        with patch("job_runners.engine.running.execution._prepare", cut_off):
             row = stack.job(job_type="sample_again")
         assert row.status is Status.RUNNING
         time_.advance(SECONDS + 60 + 1)

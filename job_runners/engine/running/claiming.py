@@ -1,8 +1,8 @@
 """Claim a job: make sure that no other invocation runs it at the same time.
 
-A claim is a conditional write to the job's row, which stores the claim's token. To *release* a job
-is to undo the claim of a job whose function wasn't called. A job with *gates* may have to wait for
-the end of a pause, or for capacity of its queue, before it starts.
+A claim is a conditional write that stores a token in the job's row. To *release* a job is to undo
+its claim before its function is called. A job with *gates* may have to wait for the end of a pause,
+or for capacity in its queue, before it starts.
 """
 
 from functools import partial
@@ -28,17 +28,17 @@ _MAX_CALL_TIME = 25 * clock.SECOND
 
 
 class Invocation(NamedTuple):
-    """The time of this Lambda invocation, in milliseconds since 1970."""
+    """When this Lambda invocation began and will have ended, in milliseconds since 1970."""
 
     began: int
-    deadline: int  # it will have ended by then
+    deadline: int
 
     @property
     def may_begin_until(self) -> int:
         """Return the time until which the invocation may try to begin work.
 
-        If Lambda killed the invocation during a later try, it would write a failure record, as if
-        the work had failed.
+        If it tried later, Lambda might kill it during the try, and write a failure record as if the
+        work had failed.
         """
         return self.deadline - min(2 * _MAX_CALL_TIME, self._length // 2)
 
@@ -49,7 +49,7 @@ class Invocation(NamedTuple):
 
     @property
     def has_time_to_start(self) -> bool:
-        """Return whether enough time is left to call the job's function: at least half of it."""
+        """Return whether at least half of the invocation is left for the job's function."""
         return self.deadline - clock.now() >= self._length // 2
 
     @property
@@ -60,9 +60,9 @@ class Invocation(NamedTuple):
 def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest | None:
     """Claim the message's job for this invocation. Return None if the job must not run now.
 
-    Also return None, instead of raising an error, if AWS fails: the timer sends the job again when
-    its row is due. After an exception, Lambda would write a failure record about the message. But
-    another delivery of the same message may have claimed the job, and the record would fail it.
+    If AWS fails, also return None: the timer sends the job again when its row is due. This never
+    raises an error, because Lambda would then write a failure record about the message. The record
+    would fail the job even if another delivery of the same message had claimed it.
     """
     # All tries use the same token, so that a later try recognizes a claim whose response was lost.
     token = new_id()
@@ -70,18 +70,19 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
         if not _load_function(message):
             return None
         return retry_until(
-            invocation.may_begin_until, lambda: _try_once(message, invocation, token, send)
+            invocation.may_begin_until, lambda: _claim_or_hold(message, invocation, token, send)
         )
     except UnknownJobType as unknown:
         telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
+        row = refused.row
         # If the message came before the job's start time, send it again with the remaining delay.
-        # After another refusal, the timer sends the job when its row is due.
-        if refused.row is not None and refused.row.starts_in:
-            send_or_leave_due(refused.row, send, refused.row.starts_in / clock.SECOND)
-        # An earlier try may have held the job, and failed before it settled the consequences.
-        settle_unknown(message, refused.row, send)
+        # After any other refusal, the timer sends the job when its row is due.
+        if row is not None and row.starts_in:
+            send_or_leave_due(row, send, row.starts_in / clock.SECOND)
+        # An earlier try may have held the job, and failed before it settled that.
+        settle_unknown(message, row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
@@ -90,10 +91,13 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
     return None
 
 
-def _try_once(
+def _claim_or_hold(
     message: JobMessage, invocation: Invocation, token: str, send: Send
 ) -> JobRequest | None:
-    """Claim the job if it may start now. Otherwise hold it. Raises PreconditionFailed."""
+    """Claim the job if it may start now, and return its row. Otherwise hold it, and return None.
+
+    Raises PreconditionFailed.
+    """
     write_claim = partial(
         transitions.claim,
         message.id,
@@ -118,15 +122,12 @@ def _try_once(
                 case gates.Wait(hold):
                     settle(hold(), send)
                     return None
-        except RaceLost as lost:  # another job took the slot or the start: decide again
+        except RaceLost as lost:  # another job took the capacity: decide again
             telemetry.race_lost(lost)
 
 
 def _may_have_gates(message: JobMessage) -> bool:
-    """Return whether the job's start needs more checks than a plain claim.
-
-    A pause or a limit may prevent the start, or the job may give up its unique key when it starts.
-    """
+    """Return whether the job may have gates, or gives up its unique key when it starts."""
     unique = registry().job(message.job_type).unique
     return (
         pauses.current().may_hold(message.job_type)
@@ -138,10 +139,10 @@ def _may_have_gates(message: JobMessage) -> bool:
 def _load_function(message: JobMessage) -> bool:
     """Load the function of the message's job. Return whether the job may be claimed.
 
-    Call this before the claim, so that an import that hangs or kills this process costs the job no
+    Call this before the claim, so that an import that hangs or kills this process doesn't use up an
     attempt. If the function can't be loaded, return False, so that the job waits for a newer
-    deploy. Once the job has waited for its `start_within`, return True: it then fails with the
-    import's error.
+    deploy. But once the job has waited for its `start_within`, return True: it is then claimed, and
+    fails with the import's error.
     """
     job = registry().job(message.job_type)
     try:
@@ -150,7 +151,7 @@ def _load_function(message: JobMessage) -> bool:
         row = read(message.id)
         if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
             return True
-        telemetry.left_for_later(error)  # a later deploy may be able to load it
+        telemetry.left_for_later(error)
         return False
     return True
 
@@ -158,10 +159,10 @@ def _load_function(message: JobMessage) -> bool:
 def _release_if_claimed(
     message: JobMessage, token: str, invocation: Invocation, send: Send
 ) -> None:
-    """Release a job if its claim was written although the call failed.
+    """Release the job if its claim was written although the call failed.
 
-    Otherwise the job would count as running, although it has no worker, and its attempt would fail
-    as interrupted when the claim's lease ends.
+    Otherwise, the job would count as running without a worker, and its attempt would fail as
+    interrupted when the claim's lease ends.
     """
 
     def release() -> None:

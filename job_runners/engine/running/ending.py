@@ -2,7 +2,7 @@
 
 Each way is a subclass of `Ending`. `job_runners.engine.running.execution` chooses the ending, and
 `record` writes it to the job's row. A *claim* is the right of one invocation to run the job. In a
-queue with limits, waiting jobs form a *line*, and each running job has one of its *slots*.
+queue with limits, each running job has a *slot*, and jobs wait in a *line* for a free one.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ class SuccessEnding(Ending):
 
 
 class FailureEnding(Ending):
-    """The attempt failed. The job has another one if its retry policy allows that."""
+    """The attempt failed. If the job's retry policy allows it, another attempt follows."""
 
     error: BaseException
 
@@ -95,8 +95,10 @@ class InvocationOverEnding(Ending):
 
 
 class YieldEnding(Ending):
-    """The job yielded its slot and goes to the end of its line. The first job of the line, which
-    may be this one, gets the slot."""
+    """The job yielded its slot to the first job in its line, and goes to the end of the line.
+
+    If no other job waits there, it gets the slot again.
+    """
 
     line: "LimitedLine"
 
@@ -123,10 +125,10 @@ class PauseEnding(Ending):
             return fail_if_last(claimed, InvocationOverEnding()).write(claimed)
 
 
-class ReleasedEnding(Ending):
-    """The job's function was not called. The job is sent again: now, or later by the timer."""
+class ReleaseEnding(Ending):
+    """The job's function was not called, so the job is released."""
 
-    sends_now: bool = False
+    sends_now: bool = False  # otherwise, the timer sends the job later
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.release(
@@ -147,9 +149,9 @@ class ClaimLostEnding(Ending):
 
 
 def fail_if_last(claimed: ClaimedJob, ending: Ending) -> Ending:
-    """Return `ending`, after which the job needs another invocation, or a failure.
+    """Return `ending`, after which the job needs another invocation.
 
-    Return a failure if this was the last invocation that the job may have.
+    If the job may not have another invocation, return a failure instead.
     """
     if claimed.row.counted_invocations >= claimed.job.max_invocations:
         return FailureEnding(InvocationsSpent(claimed.row.counted_invocations))
@@ -157,7 +159,7 @@ def fail_if_last(claimed: ClaimedJob, ending: Ending) -> Ending:
 
 
 def record(claimed: ClaimedJob, ending: Ending) -> Change:
-    """Write how an invocation ended. Retry until the invocation's deadline.
+    """Write how an invocation ended. If AWS fails, retry until the invocation's deadline.
 
     If another process has changed the row, drop the ending.
     """

@@ -2,8 +2,8 @@
 
 Every runner calls `run` with each message that it receives. A worker first *claims* a job, so that
 no other worker runs it at the same time. Then it reads the payload, calls the job's function and
-records the *ending*: how this invocation ended. A job that isn't finished may have further
-invocations. A job that is *released* is unclaimed again, and the timer sends it later.
+records the *ending*: how this invocation ended. An unfinished job continues in another invocation.
+To *release* a job is to undo its claim, so that another worker can run it later.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from job_runners.engine.running.ending import (
     FailureEnding,
     InvocationOverEnding,
     PauseEnding,
-    ReleasedEnding,
+    ReleaseEnding,
     SuccessEnding,
     YieldEnding,
     fail_if_last,
@@ -59,14 +59,14 @@ _MAX_DEPLOY_WAIT = 60 * 60.0
 
 
 def run(message: Message, *, deadline: int, send: Send) -> None:
-    """Handle a message. Return once the outcome is recorded. If that fails, raise an error.
+    """Handle a message, and record the outcome. Raises an error if it can't be recorded.
 
-    `deadline` is when this process will have ended, in milliseconds since 1970. `send` sends later
-    messages. If it can only refuse them (see `can_send`), the job gets no further invocation.
+    `deadline` is when this process will have ended, in milliseconds since 1970. `send` sends the
+    messages that follow. If it can't send any (see `can_send`), the job gets no further invocation.
     """
     if settings().traces:
         # The app's own code may configure OpenTelemetry, so import it before the first span begins.
-        # If the import fails, the functions below repeat it and handle the error.
+        # If the import fails, the functions below import it again and handle the error.
         with suppress(Exception):
             registry()
     with telemetry.work_context(message):
@@ -76,19 +76,19 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
             case TaskMessage():
                 run_task(message, send=send)
             case QueueMessage():
-                # Imported here because few messages are about a queue instead of a job or task.
+                # Imported here because most messages are about a job or task, not a queue.
                 from job_runners.engine.lines import admission
 
                 admission.wake_up(message, send, deadline=deadline)
 
 
 def run_task(message: TaskMessage, *, send: Send) -> None:
-    """Run a task's function. If it fails and has a retry policy, send it again.
+    """Run a task's function. If it fails and its retry policy allows it, send the task again.
 
     Do nothing if another message has already begun the task. Raises an error if the task can't
     begin: because it is unknown, can't be loaded or has an invalid payload, or because AWS fails.
-    Also raises an error if the task can't be sent again. Lambda then keeps the event, because a
-    newer deploy may be able to run the task.
+    Also raises an error if the task can't be sent again. After an error, Lambda keeps the event,
+    because a newer deploy may be able to run the task.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -114,20 +114,14 @@ def run_job(message: JobMessage, *, deadline: int, send: Send) -> None:
     if row is None:
         return
     with telemetry.claimed(row):
-        claimed = _begin(row, invocation, send)
+        claimed = _prepare(row, invocation, send)
         # Don't keep the ending in a variable. The traceback of its error refers to this frame, so
         # the frame and the ending would form a reference cycle.
         _end(claimed, _call(claimed))
 
 
-def _end(claimed: ClaimedJob, ending: Ending) -> None:
-    """Record how an invocation ended, and settle what follows."""
-    settle(record(claimed, ending), claimed.send)
-    if isinstance(ending, FailureEnding):
-        _raise_if_ctrl_c(ending.error)
-
-
-def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
+def _prepare(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
+    """Collect what this invocation needs to run the job."""
     job = registry().job(row.job_type)
     budget = TimeBudget(deadline=invocation.deadline, timeout_at=_timeout_at(job, row))
     running = RunningJob(
@@ -153,37 +147,30 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
     return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
 
 
+def _end(claimed: ClaimedJob, ending: Ending) -> None:
+    """Record how an invocation ended, and do everything that follows from it."""
+    settle(record(claimed, ending), claimed.send)
+    if isinstance(ending, FailureEnding):
+        _raise_if_ctrl_c(ending.error)
+
+
 def _call(claimed: ClaimedJob) -> Ending:
     """Read the payload of a claimed job, and call its function. Return how the invocation ended."""
     payload_or_ending = _read_payload(claimed)
     if isinstance(payload_or_ending, Ending):
         return payload_or_ending
     if claimed.row.rerun_of is not None:
-        failure = _copy_steps(claimed)
-        if failure is not None:
-            return failure
+        ending = _copy_steps(claimed)
+        if ending is not None:
+            return ending
     return _call_function(claimed, payload_or_ending)
-
-
-def _copy_steps(claimed: ClaimedJob) -> Ending | None:
-    """Copy the steps of the job that a rerun continues. Return an ending if that failed."""
-    from job_runners.store import copied_steps  # imported here because most jobs aren't reruns
-
-    row = claimed.row
-    try:
-        retry_until(claimed.invocation.may_begin_until, lambda: copied_steps.copy(row))
-    except AWS_ERRORS as error:
-        return _release_or_fail(claimed, error, claimed.job.start_within)
-    except (copied_steps.CopiedStepsGone, MissingObject) as error:
-        return FailureEnding(error)
-    return None
 
 
 def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
-    After most errors, the job is released and tried again later. If the errors last too long, the
-    attempt fails. It fails at once if a later try would raise the same error.
+    After an error that a later try may not meet, the job is released, and tried again later. If
+    such errors last too long, the attempt fails. After any other error, it fails at once.
     """
     try:
         stored = retry_until(
@@ -198,13 +185,27 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
         return FailureEnding(error)
     if not claimed.invocation.has_time_to_start:
-        return ReleasedEnding(sends_now=True)  # another invocation starts the job at once
+        return ReleaseEnding(sends_now=True)  # another invocation starts the job at once
     telemetry.payload_given(payload)
     return payload
 
 
+def _copy_steps(claimed: ClaimedJob) -> Ending | None:
+    """Copy the steps of the job that this rerun continues. Return an ending if that fails."""
+    from job_runners.store import copied_steps  # imported here because most jobs aren't reruns
+
+    row = claimed.row
+    try:
+        retry_until(claimed.invocation.may_begin_until, lambda: copied_steps.copy(row))
+    except AWS_ERRORS as error:
+        return _release_or_fail(claimed, error, claimed.job.start_within)
+    except (copied_steps.CopiedStepsGone, MissingObject) as error:
+        return FailureEnding(error)
+    return None
+
+
 def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
-    # Imported here because it imports pydantic. Reading the payload has already imported both.
+    # Imported here because it imports pydantic, which `_read_payload` has imported by now.
     from job_runners.work.payloads import as_json
 
     row = claimed.row
@@ -255,13 +256,13 @@ def _release_or_fail(claimed: ClaimedJob, error: Exception, max_wait: float) -> 
     if clock.now() - claimed.row.could_run_at > max_wait * clock.SECOND:
         return FailureEnding(error)
     telemetry.left_for_later(error)
-    return ReleasedEnding()
+    return ReleaseEnding()
 
 
 def _yield_ending(claimed: ClaimedJob) -> Ending:
-    """Return the ending of an invocation whose job yielded its slot to the next job of its line.
+    """Return the ending of an invocation whose job yielded its slot to the next job in line.
 
-    In a queue without limits, no job waits, so the job's next invocation starts at once.
+    A queue without limits has no line, so the job's next invocation starts at once.
     """
     from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
@@ -278,12 +279,11 @@ def _wait_ending(claimed: ClaimedJob, interrupt: interrupts.WaitInterrupt) -> En
 
 
 def _raise_if_ctrl_c(error: BaseException) -> None:
-    """Raise a KeyboardInterrupt again. It was recorded as a failure of the work, but the user wants
-    to stop the process too."""
+    """Raise a KeyboardInterrupt again after it was recorded, because it must end the process."""
     if isinstance(error, KeyboardInterrupt):
         raise error
 
 
 def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
-    """Call `call` inside the context managers that the app defines in AROUND, if it has any."""
+    """Call `call` inside the context managers that the app lists in AROUND, if there are any."""
     return run_inside(registry().around, work, call, telemetry.around_failed)

@@ -1,7 +1,7 @@
 """Handle the failure records that Lambda writes for events it gave up on.
 
-The job or task of such an event is *settled*: this records its outcome, or schedules its next
-attempt. A worker *claims* a job before it runs it.
+To *settle* an event's job or task is to record its outcome or to schedule its next attempt. A
+worker *claims* a job before it runs it.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from job_runners.store.job_request import Status
 from job_runners.store.queries import read
 from job_runners.work.errors import EntryNotLoaded
 
-# The errors that a worker raises for a task that it can't begin.
+# What a worker raises if it can't begin a task.
 _CANNOT_BEGIN_ERRORS = (
     errors.UnknownTask.__name__,
     errors.UnknownMessageVersion.__name__,
@@ -29,24 +29,24 @@ _CANNOT_BEGIN_ERRORS = (
     CannotBegin.__name__,
     NotForwarded.__name__,
 )
-# Lambda's errors for a handler that could not be loaded. None of our code has run.
+# What Lambda reports if it can't load the worker's handler. None of our code has run.
 _NOT_LOADED_ERRORS = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
 )
-# The event waited too long in Lambda's queue. No function has run, because Lambda tries each event
-# only once.
+# The event waited too long in Lambda's queue. The worker has not run, because Lambda tries each
+# event only once.
 _TOO_OLD = "EventAgeExceeded"
-_RESEND_DELAY = 60.0  # seconds, after which a current deploy may have finished
+_RESEND_DELAY = 60.0  # seconds, in which a deploy that is in progress may finish
 
 
 def handle_record(record: object, send: Send) -> None:
-    """Settle the work of one failure record, which Lambda has sent to the OnFailure queue.
+    """Settle the job or task of one failure record, which Lambda has sent to the OnFailure queue.
 
-    A job is settled only if this message led to its current claim, and its function may have run.
-    Otherwise, another delivery of the same message may have the claim, and its invocation may still
-    be running.
+    A job is settled only if its current claim came from this message, and its function may have
+    run. If this delivery of the message never called the function, another delivery may have the
+    claim, and may still be running.
 
     Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
     read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. After
@@ -58,15 +58,16 @@ def handle_record(record: object, send: Send) -> None:
         )
     message = decode(record["requestPayload"])
     error = errors.Interrupted(_description(record))
+    never_ran = _never_ran(record)
     with telemetry.work_context(message, "settle"):
         match message:
             case QueueMessage():
                 send(message, _RESEND_DELAY)
-            case JobMessage() if _never_ran(record):
+            case JobMessage() if never_ran:
                 telemetry.not_settled("not of this message: its invocation began nothing")
             case JobMessage():
                 _settle_job(message, error, send)
-            case TaskMessage() if _never_ran(record):
+            case TaskMessage() if never_ran:
                 # If one of these calls raises, the record is kept until a deploy has the task and
                 # accepts its payload.
                 registry().load(registry().task(message.name))
@@ -74,17 +75,16 @@ def handle_record(record: object, send: Send) -> None:
                 send(message, _RESEND_DELAY)
             # `may_begin` is false if another message has begun the task, which may still run.
             case TaskMessage() if may_begin(message):
-                could_not_send = _response(record).get("errorType") == errors.SendFailed.__name__
-                cause = (
-                    errors.SendFailed("its next attempt", error.how) if could_not_send else error
-                )
-                record_failed_task(message, cause, send)
+                could_not_send = _error_type(record) == errors.SendFailed.__name__
+                send_error = errors.SendFailed("its next attempt", error.how)
+                record_failed_task(message, send_error if could_not_send else error, send)
 
 
 def _settle_job(message: JobMessage, error: errors.Interrupted, send: Send) -> None:
-    """Record the outcome of a lost attempt, and settle what its worker may not have settled.
+    """Record the outcome of a lost attempt, and settle what its worker left unsettled.
 
-    The worker may have been killed after it recorded the job's end, freed its slot or held it.
+    The worker may have been killed after it recorded the job's end, freed the job's slot, or let
+    the job wait.
     """
     row = read(message.id)
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
@@ -107,26 +107,28 @@ def _never_ran(record: Mapping[str, Any]) -> bool:
     There are three reasons: Lambda never invoked the worker, for example because the event was too
     old; Lambda couldn't load the worker; or the worker couldn't begin the task.
     """
-    context = record.get("requestContext")
-    context = context if isinstance(context, Mapping) else {}
-    never_invoked = context.get("approximateInvokeCount") == 0
+    context = _mapping_in(record, "requestContext")
     return (
-        never_invoked
+        context.get("approximateInvokeCount") == 0
         or context.get("condition") == _TOO_OLD
-        or _response(record).get("errorType") in (*_CANNOT_BEGIN_ERRORS, *_NOT_LOADED_ERRORS)
+        or _error_type(record) in (*_CANNOT_BEGIN_ERRORS, *_NOT_LOADED_ERRORS)
     )
-
-
-def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    response = record.get("responsePayload")
-    return response if isinstance(response, Mapping) else {}
 
 
 def _description(record: Mapping[str, Any]) -> str:
     """Return Lambda's description of the failure, for people."""
-    message = _response(record).get("errorMessage")
+    message = _mapping_in(record, "responsePayload").get("errorMessage")
     if message:
         return str(message).strip()[:300]
-    context = record.get("requestContext")
-    condition = context.get("condition") if isinstance(context, Mapping) else None
+    condition = _mapping_in(record, "requestContext").get("condition")
     return f"Lambda gave up on the event ({condition or 'no reason given'})"
+
+
+def _error_type(record: Mapping[str, Any]) -> object:
+    return _mapping_in(record, "responsePayload").get("errorType")
+
+
+def _mapping_in(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a part of the record. Lambda may have left it out, or written something else."""
+    part = record.get(name)
+    return part if isinstance(part, Mapping) else {}

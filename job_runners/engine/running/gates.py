@@ -1,11 +1,11 @@
 """Decide whether a job's *gates* allow it to start now: pauses, and the limits of its queue.
 
 A job that may not start now is *held*: it waits under a pause, or in a *line*. A line consists of
-the waiting jobs of a queue that share a concurrency key. `job_runners.engine.lines.pausing`
-*admits* a held job, which means that it may start, when its pause has ended.
-`job_runners.engine.lines.admission` admits it when its line has capacity. A *grant* is the capacity
-that a line gives to a job: a slot, a start under the queue's rate, or both. An *entrance* states
-which capacity the job's claim takes or uses.
+the waiting jobs of a queue that share a concurrency key. A held job is *admitted*, so that it may
+start, when its pause ends (`job_runners.engine.lines.pausing`) or when its line has capacity
+(`job_runners.engine.lines.admission`). A *grant* is the capacity that a line gives to a job: a
+slot, a start under the queue's rate, or both. The job takes it with its claim, as the claim's
+*entrance* says.
 
 Other modules import this one inside functions, because most jobs have no gates.
 """
@@ -32,18 +32,18 @@ from job_runners.work.errors import EntryNotLoaded
 
 # How many milliseconds a worker waits for a start that the rate allows soon.
 MAX_START_WAIT = wake_ups.SHORT_WAIT
-# Roughly how many milliseconds it takes to admit a job. If a worker has more time than this before
-# its job's start, it admits the next jobs of the line.
-_ADMISSION_STEP = 100
+# Roughly how many milliseconds it takes to admit a job. A worker that waits longer than this for
+# its job's start admits the next jobs of the line in the meantime.
+_ADMISSION_TIME = 100
 # A start that is later than this many milliseconds is counted again, at its new time. Otherwise the
 # next start could follow too soon.
 _MAX_START_LATENESS = 50
 
 
 class StartNow(Value):
-    """The job may start. Its claim takes or uses the capacity of this entrance, if there is one."""
+    """The job may start."""
 
-    entrance: transitions.Entrance | None
+    entrance: transitions.Entrance | None  # None if the job needs no capacity
 
 
 class AlreadyStarted(Value):
@@ -53,16 +53,16 @@ class AlreadyStarted(Value):
 
 
 class Wait(Value):
-    """The job waits under a pause, or in a line."""
+    """The job must wait under a pause, or in a line."""
 
-    hold: Callable[[], Change]  # holds the job; raises PreconditionFailed
+    hold: Callable[[], Change]  # makes the job wait; raises PreconditionFailed
 
 
 class ArrivedJob(Value):
     """A job whose message has arrived, before its claim.
 
-    `token` is the token of the claim that will follow. If the rate allows the start by `wait_until`
-    (milliseconds since 1970), this process waits for it.
+    `token` is that of the claim. If the rate allows the job to start by `wait_until` (milliseconds
+    since 1970), this process waits for that time.
     """
 
     row: JobRequest
@@ -71,10 +71,10 @@ class ArrivedJob(Value):
     wait_until: int
 
     def start(self, key: str | None = None, grant: lines.Grant | None = None) -> StartNow:
-        """Let the job start with the capacity of `grant`, which it takes with its claim.
+        """Return that the job may start.
 
-        Without a grant, the job has got its capacity when it was admitted. Without the `key` of its
-        line, it needs none.
+        `key` is the key of its line, or None if it needs no capacity. Its claim takes the capacity
+        of `grant`. If that is None, the job already got its capacity when it was admitted.
         """
         unique = registry().job(self.row.job_type).unique
         gives_up_unique_key = unique is not None and unique.until == "started"
@@ -88,9 +88,9 @@ def decide(
 ) -> StartNow | AlreadyStarted | Wait:
     """Decide whether the job of a message may start now. See `ArrivedJob` for the arguments.
 
-    Raises PreconditionFailed if the job couldn't start now even without gates. The claim also
-    checks that, but this mustn't rely on it: if another process made the job startable before the
-    claim, the claim would start it despite a pause.
+    Raises PreconditionFailed if the job couldn't start now even without gates. The claim's own
+    check isn't enough: if another process made the job startable just before the claim, the claim
+    would start it despite a pause.
     """
     row = read(message.id)
     if row is not None and row.status is Status.RUNNING and row.claim_token == token:
@@ -104,13 +104,14 @@ def decide(
 
 
 def _decide_by_limits(job: ArrivedJob) -> StartNow | Wait:
-    """Decide whether a job that could start is within its queue's limits."""
+    """Decide whether the queue's limits allow the job to start."""
     row = job.row
     line = line_of(row)
     if line is None:
         return job.start()
     if row.is_admitted:
-        if row.slot is not None or line.limits.slots is None:
+        has_slot_if_needed = row.slot is not None or line.limits.slots is None
+        if has_slot_if_needed:
             return _decide_under_rate(job, line)
         # The rate has already counted the start of a job that is between two invocations.
         if not row.starts_under_rate:
@@ -121,10 +122,11 @@ def _decide_by_limits(job: ArrivedJob) -> StartNow | Wait:
 def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
     """Let an admitted job start if its line's rate allows that now or soon, and count the start.
 
-    The rate counted the job when it was admitted. But that may be long ago, and other jobs may be
+    The rate already counted the job's admission. But that may be long ago, and other jobs may be
     starting now. A job that can't start soon waits at its old position in the line.
     """
-    row, rate = job.row, line.limits.rate
+    row = job.row
+    rate = line.limits.rate
     if rate is None or not row.starts_under_rate or not can_send(job.send):
         return job.start(line.key)
     while True:
@@ -140,17 +142,18 @@ def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
         if not lines.count_start(current, rate, job.token, start_at):
             continue  # another process has changed the line: read it again
         _wait_for_start(job, current, line.key, start_at)
-        if clock.now() <= start_at + _MAX_START_LATENESS or start_at == now:
+        is_late = clock.now() > start_at + _MAX_START_LATENESS
+        if start_at == now or not is_late:
             return job.start(line.key)
 
 
 def _wait_for_start(job: ArrivedJob, line: lines.Line, key: str, start_at: int) -> None:
-    """Wait for the time of a start that was counted.
+    """Wait until `start_at`.
 
-    If there is enough time, and no other process paces the line, admit its next jobs first.
+    If there is enough time, and no other process is admitting the line's jobs, admit some first.
     """
-    until = start_at - _ADMISSION_STEP
-    if clock.now() + _ADMISSION_STEP < until and not wake_ups.is_paced(line):
+    until = start_at - _ADMISSION_TIME
+    if clock.now() + _ADMISSION_TIME < until and not wake_ups.is_paced(line):
         admission.admit_waiting(job.row.queue_name, key, job.send, until=until)
     wait = start_at - clock.now()
     if wait > 0:
@@ -162,11 +165,12 @@ def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
     row = job.row
     current = lines.read_line(row.queue_name, line.key, line.limits)
     used_keys.note_use(current, row.organization_id)
-    grant = current.grant(_fair_group(row, line.limits)) if current.first is None else None
-    if grant is not None:
-        return job.start(line.key, grant)
-    # A process that can't send can't admit the job later. Such a process dispatches no jobs with
-    # limits, so the limits were set after it dispatched this job.
+    if current.first is None:
+        grant = current.grant(_fair_group(row, line.limits))
+        if grant is not None:
+            return job.start(line.key, grant)
+    # A process that can't send messages can't admit the job later, so it starts the job despite the
+    # limits. It refuses to dispatch jobs with limits, so the limits are newer than this job.
     if not can_send(job.send):
         telemetry.started_outside_limits(row)
         return job.start()
@@ -187,14 +191,14 @@ def hold_in_line(
     due_at: int | None = None,
     position_time: int | None = None,
 ) -> Change:
-    """Hold a job in its line. If a caller has asked the job to stop, cancel it instead.
+    """Make a job wait in its line. If a caller has asked the job to stop, cancel it instead.
 
     Call this for a job that could start now, or that runs under this invocation's claim.
 
-    - `checkpoint` is the last one that a running job reached.
-    - `due_at` is when the timer checks the job, by default `pausing.next_check`.
-    - `position_time`: the job gets the position of one that was held at this time. By default, it
-      goes to the end of the line.
+    - `checkpoint`: the last one that a running job reached.
+    - `due_at`: when the timer checks the job, by default `pausing.next_check`.
+    - `position_time`: the job goes where it would be if it had waited since this time. By default,
+      it goes to the end of the line.
 
     Raises PreconditionFailed.
     """
@@ -212,20 +216,19 @@ def hold_in_line(
 
 
 def line_key(row: JobRequest) -> str:
-    """Return the key of the job's line.
+    """Return the key of the job's line, or the key that it would get now if its row has none.
 
-    A row has no key if the job was saved before its queue had limits, or was retried manually. For
-    such a row, return the key that the job would get now.
+    A row has none if the job was saved before its queue had limits, or was retried manually.
     """
     if row.concurrency_key is not None:
         return row.concurrency_key
     payload = blobs.get(row.payload, row.payload_key)
-    # A payload that can't be read fails the job later, so its line doesn't matter.
+    # A job whose payload can't be read fails later, so its line doesn't matter.
     with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):
         payload = registry().job_payload(row.job_type, payload)
     return key_of(row.queue_name, row.organization_id, payload)
 
 
 def _fair_group(row: JobRequest, limits: Limits) -> str:
-    """Return the job's organization if the organizations of its line take turns, otherwise ""."""
+    """Return the job's organization if organizations take turns in its line, otherwise ""."""
     return row.organization_id if limits.order == "fair" else ""

@@ -1,4 +1,4 @@
-"""After a failed attempt of a job or task, record the error, and schedule a retry or give up."""
+"""Record a failed attempt of a job or task, and schedule a retry or give up."""
 
 import math
 from typing import Any
@@ -45,11 +45,11 @@ def record_failed_attempt(
     rescue: bool = False,
     checkpoint: transitions.Checkpoint | None = None,
 ) -> Change:
-    """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
+    """Record a failed attempt. Schedule the next attempt if the job may have one, or fail the job.
 
-    If a caller has asked the job to stop, cancel it instead. `send` will send the next attempt.
-    Pass `rescue=True` if the job's worker is gone. `checkpoint` is the last one that the function
-    reached, or None if it isn't known.
+    If a caller has asked the job to stop, cancel it instead. `send` is the function that will send
+    the next attempt. Pass `rescue=True` if the job's worker is gone. `checkpoint` is the last one
+    that the function reached, or None if it isn't known.
 
     Raises PreconditionFailed if another process has changed the row.
     """
@@ -86,9 +86,8 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send) -
 def give_up_task(message: TaskMessage, error: BaseException) -> None:
     """Log, count and store that a task failed for good.
 
-    One failure may be reported twice. The metric `Failed` counts both reports, and `TasksFailed`
-    only the first. If AWS refuses the record, the failure is only logged, and `TasksFailed` still
-    counts it.
+    If one failure is reported twice, the metric `Failed` counts both reports, and `TasksFailed`
+    only the first. If AWS doesn't store the failure, both metrics still count it.
     """
     # Imported here because most tasks don't fail for good.
     from job_runners.store import failed_tasks
@@ -121,7 +120,8 @@ def seconds_before_retry(
     """Return the seconds until the next attempt, or None if there is none."""
     if retry is None or attempt >= max_attempts or isinstance(error, _NON_RETRYABLE):
         return None
-    if isinstance(error, errors.Interrupted | errors.TimedOut) and not retry.interrupted:
+    was_interrupted = isinstance(error, errors.Interrupted | errors.TimedOut)
+    if was_interrupted and not retry.interrupted:
         return None
     if isinstance(error, errors.RetryAfter):
         return min(max(0.0, error.seconds), MAX_WAIT)
@@ -129,20 +129,21 @@ def seconds_before_retry(
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return an error as a row stores it, as a dict.
+    """Return the dict with which a row stores an error.
 
     - `kind`: the name of the error's class
     - `message`
-    - `traceback`: its end
-    - `frame`: the place that raised the error, if it is in the work's own code
-    - `module`: the module of the error's class, unless the class is built in or one of Job Runners
+    - `traceback`: the end of the traceback
+    - `frame`: where the error was raised, if that is in the work's own code
+    - `module`: the module of the error's class, unless Python or Job Runners defines the class
     - `step`: the name of the step that raised the error, if a step did
     """
     kind = type(error).__name__
+    traceback = tracebacks.format_error(error)
     record = {
         "kind": kind,
         "message": without_surrogates(_message_of(error)[:_MESSAGE_LIMIT]) or kind,
-        "traceback": without_surrogates(tracebacks.format_error(error)[-_TRACEBACK_LIMIT:]),
+        "traceback": without_surrogates(traceback[-_TRACEBACK_LIMIT:]),
     }
     frame = tracebacks.work_frame(error)
     if frame is not None:
@@ -170,6 +171,6 @@ def _max_invocations(row: JobRequest) -> float:
 
 def _retry_policy(row: JobRequest) -> Retry | None:
     job = registry().jobs.get(row.job_type)
-    # If only a newer deploy has the job's type, use the default policy. The row's max_attempts
+    # If this deploy doesn't know the job type, use the default delays. The row's max_attempts still
     # limits the retries.
     return job.retry if job else Retry()

@@ -1,6 +1,6 @@
-"""Record the end of an invocation whose job waits: for a time, a signal or its group.
+"""Record the end of an invocation whose job waits: for a time, a signal or a group of jobs.
 
-This module is imported only where it is needed, because most jobs don't wait.
+Other modules import this one inside functions, because most jobs don't wait.
 """
 
 from job_runners.engine.running.ending import ClaimedJob, Ending, FailureEnding
@@ -47,14 +47,14 @@ class SignalWaitEnding(Ending):
                 claimed.row, wait.name, wait.signal_names, until=wait.until, checkpoint=checkpoint
             )
             telemetry.waits(change.after)
-        except RaceLost:  # a signal arrived just before the write, so the job needn't wait
+        except RaceLost:  # a signal arrived just before the write, so the job continues
             change = waits.continue_at_once(claimed.row, checkpoint)
             telemetry.invocation_over(change.after)
         return change
 
 
 class GroupWaitEnding(Ending):
-    """The job has dispatched a group, and waits for its members."""
+    """The job waits for the members of a group that it has dispatched."""
 
     interrupt: GroupWaitInterrupt
 
