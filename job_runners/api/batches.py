@@ -13,7 +13,7 @@ from job_runners.api.bulk import invalid_fields
 from job_runners.api.errors import InvalidFields, InvalidMembers
 from job_runners.aws import bucket
 from job_runners.engine.dispatch import quota
-from job_runners.engine.dispatch.checking import check_job
+from job_runners.engine.dispatch.checking import check_type_and_payload
 from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too_many
 from job_runners.engine.job_data import JobData, Name
 from job_runners.engine.wire.sending import Accepted, Send
@@ -280,7 +280,7 @@ class _Checker:
     def _check_fields(self, fields: dict[str, Any]) -> None:
         organization_id = self._data.organization_id
         job = requests.job_from_fields({**fields, "organization_id": organization_id}, self._caller)
-        check_job(job, self._send)
+        check_type_and_payload(job, self._send)
 
 
 def _read_members(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_MemberInput]:

@@ -1,7 +1,7 @@
 """Dispatch many checked jobs at once: save and send them in many threads.
 
-Each job is saved by its own conditional write, under an id that the request determines. So a
-request that is repeated, in part or as a whole, never resets a job and never creates it twice.
+Each job is saved by its own conditional write, under an id that the request determines. So if a
+request is repeated, in part or as a whole, it never resets a job and never creates it twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,7 +55,7 @@ def dispatch_jobs(
 
     A job that wasn't saved by `until` (milliseconds since 1970) gets the error NotReached. Jobs
     with the same unique key are saved in their order. If a job can't be sent now, the timer sends
-    it later. `save` replaces `save_checked`.
+    it later. If `save` is given, it is called instead of `save_checked`.
 
     Raises QueueFull or QuotaReached, before anything is saved, if accepting all new jobs would
     exceed a limit. Children aren't refused, because their parent would fail halfway.
@@ -83,7 +83,7 @@ class _BulkDispatch:
         self._until = until
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
-        self._remaining_groups = iter(_grouped_by_unique_key(jobs))
+        self._remaining_indexes = _indexes_by_unique_key(jobs)
 
     def run(self) -> list[Result]:
         """Dispatch the jobs, and return the results. Don't wait for a call that hangs."""
@@ -104,19 +104,21 @@ class _BulkDispatch:
 
     def _work(self) -> None:
         """Dispatch jobs until none is left, in one of the threads."""
-        # `retry_until` retries the calls instead of botocore, because it stops in time.
+        # Calls are retried by `retry_until`, because botocore wouldn't stop in time.
         with clients.without_retries():
-            while (indexes := self._next_group()) is not None:
+            while (indexes := self._next_indexes()) is not None:
                 for index in indexes:
                     result = self._dispatch(self._jobs[index], index)
                     self._results[index] = result
                     if isinstance(result.error, NotReached):
                         break  # a later job with the same unique key must not be saved before it
 
-    def _next_group(self) -> list[int] | None:
-        """Return the indexes of the jobs to dispatch next, or None if none is left."""
+    def _next_indexes(self) -> list[int] | None:
+        """Return the indexes of the jobs to dispatch next, or None if no job or time is left."""
         with self._lock:
-            return next(self._remaining_groups, None) if clock.now() < self._until else None
+            if clock.now() >= self._until:
+                return None
+            return next(self._remaining_indexes, None)
 
     def _dispatch(self, job: CheckedJob, index: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
@@ -129,22 +131,23 @@ class _BulkDispatch:
             except Exception as error:  # noqa: BLE001 - one job's error must not stop the others
                 telemetry.crashed(error)
                 return Result(error=NotReached() if is_temporary(error) else error)
-            self._results[index] = Result(accepted)  # it is saved, even if its message is lost
+            self._results[index] = Result(accepted)  # set now, because the send may hang
             if clock.now() < self._until:
                 send_if_unclaimed(accepted, self._send)
         return Result(accepted)
 
 
-def _grouped_by_unique_key(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
+def _indexes_by_unique_key(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
     """Yield lists of job indexes. Jobs with the same unique key are in one list, in their order."""
-    groups: dict[Any, list[int]] = {}
+    indexes_by_key: dict[Any, list[int]] = {}
     for index, job in enumerate(jobs):
-        groups.setdefault(job.new_job.unique_key or index, []).append(index)
-    yield from groups.values()
+        key = job.new_job.unique_key or index
+        indexes_by_key.setdefault(key, []).append(index)
+    yield from indexes_by_key.values()
 
 
 def in_threads(call: Callable[..., _T], *arguments: Iterable[Any]) -> list[_T]:
-    """Call `map` in threads, and return a list."""
+    """Return `list(map(call, *arguments))`, with the calls made in threads."""
     if THREADS == 1:
         return list(map(call, *arguments))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="dispatch") as pool:

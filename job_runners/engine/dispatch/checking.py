@@ -26,7 +26,7 @@ class CheckedJob(NamedTuple):
     new_job: transitions.NewJob
     payload: "BaseModel"
     line: LimitedLine | None  # None if its queue has no limits
-    rule: Unique | None  # None if its type isn't unique
+    rule: Unique | None  # the unique rule of its type, if there is one
     idempotency_key: str | None
     send: Send
 
@@ -43,10 +43,12 @@ def check_new_job(
 ) -> CheckedJob:
     """Check a job that `accept_job` or `bulk` is about to save.
 
-    `dispatched_by` is needed for an internal job: see `Registry.refuse_internal`. `follow_up_of` is
-    the id of the job that the new one follows up. A follow-up has no follow-ups of its own. With an
-    `idempotency_key`, which may be the key of a whole bulk request, the row stores a hash of
-    `job_data`.
+    - `idempotency_key` may be the key of a whole bulk request. If there is one, the row stores a
+      hash of `job_data`, so that another request with the same key is refused.
+    - `follow_up_of` is the id of the job that the new one follows up. A follow-up has no follow-ups
+      of its own.
+    - `dispatched_by` is the type of the job that dispatches the new one. Only some job types may
+      dispatch an internal job.
 
     Raises UnknownJobType, InvalidPayload, InvalidFollowUp, RunnerCannotResend.
     """
@@ -55,13 +57,16 @@ def check_new_job(
     payload = _checked_payload(
         job, job_data, send, starts_later=run_at > clock.now(), dispatched_by=dispatched_by
     )
-    line = _line(job, job_data, payload, send)
-    if job_data.idempotency_key is not None:
-        job_id = id_for_idempotency_key(job_data.organization_id, job_data.idempotency_key)
+    line = _checked_line(job, job_data, payload, send)
     organization_id = job_data.organization_id
+    if job_data.idempotency_key is not None:
+        job_id = id_for_idempotency_key(organization_id, job_data.idempotency_key)
     unique_key = None
     if job.unique is not None:
         unique_key = job.unique.key_of(job_data.job_type, organization_id, payload)
+    follow_ups = {}
+    if follow_up_of is None:
+        follow_ups = _checked_follow_ups(job, job_data, send)
     new_job = transitions.NewJob(
         job_id=job_id,
         job_type=job_data.job_type,
@@ -75,19 +80,19 @@ def check_new_job(
         due_at=next_due_at(run_at, send) if run_at > clock.now() else None,
         unique_key=unique_key,
         request_id=context.request_id.get(),
-        request_hash=None if idempotency_key is None else _hash(job_data),
+        request_hash=None if idempotency_key is None else _request_hash(job_data),
         parent_id=parent_id,
         created_by=context.recorded_author(),
         rerun_of=getattr(job_data, "rerun_of", None),
         counted=settings().max_unfinished_jobs > 0,
         follow_up_of=follow_up_of,
-        **({} if follow_up_of is not None else _follow_ups(job, job_data, send)),
+        **follow_ups,
     )
     return CheckedJob(new_job, payload, line, job.unique, idempotency_key, send)
 
 
-def check_job(job_data: "JobData", send: Send) -> None:
-    """Check only a job's type and payload, not limits or existing jobs.
+def check_type_and_payload(job_data: "JobData", send: Send) -> None:
+    """Check only a job's type and payload, but no limits and no existing jobs.
 
     Raises UnknownJobType, InvalidPayload, RunnerCannotResend, EntryNotLoaded.
     """
@@ -102,7 +107,7 @@ def new_job_data(
 ) -> "JobData":
     """Return the data of a job that a schedule or another job dispatches.
 
-    `follow_ups` has its `on_end` and `on_failure`.
+    `follow_ups` may contain the job's `on_end` and `on_failure`.
     """
     # Imported here because it imports pydantic, which most processes don't need.
     from job_runners.engine.job_data import JobData
@@ -125,7 +130,10 @@ def _checked_payload(
     starts_later: bool,
     dispatched_by: str | None = None,
 ) -> "BaseModel":
-    """Return the payload as an instance of its model. Raises the errors of `check_job`."""
+    """Return the payload as an instance of its model.
+
+    Raises the errors of `check_type_and_payload`.
+    """
     payload = registry().check_new_job(job_data.job_type, job_data.payload, dispatched_by)
     if job.retry:
         require_sender(send, job_data.job_type, "has a retry policy")
@@ -136,7 +144,9 @@ def _checked_payload(
     return payload
 
 
-def _line(job: Job, job_data: "JobData", payload: "BaseModel", send: Send) -> LimitedLine | None:
+def _checked_line(
+    job: Job, job_data: "JobData", payload: "BaseModel", send: Send
+) -> LimitedLine | None:
     """Return the job's line, or None if its queue has no limits or they can't be read.
 
     Raises RunnerCannotResend if the queue has limits and the runner can't send the job later.
@@ -148,11 +158,11 @@ def _line(job: Job, job_data: "JobData", payload: "BaseModel", send: Send) -> Li
     return line
 
 
-def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
-    """Return the row's fields for the job's follow-ups.
+def _checked_follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
+    """Return the fields of the row that store the job's follow-ups.
 
-    Those in the request replace those of the job type. The announcement is a built-in follow-up
-    that sends the job's end to the stack's outputs and the organization's webhooks.
+    Follow-ups in the request replace those of the job type. The announcement is a built-in
+    follow-up that sends the job's end to the stack's outputs and the organization's webhooks.
     """
     on_end = job_data.on_end or job.on_end
     on_failure = job_data.on_failure or job.on_failure
@@ -174,10 +184,10 @@ def _follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
     }
 
 
-def _hash(job_data: "JobData") -> str:
+def _request_hash(job_data: "JobData") -> str:
     """Return a hash that identifies a request, whatever the order of the keys in its objects.
 
-    Fields that have their default are left out. So it makes no difference whether a request
+    Fields with their default value are left out. So it makes no difference whether a request
     contains them, and a later version with more fields computes the same hash.
     """
     fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)

@@ -19,7 +19,7 @@ from job_runners.store.blobs import compact_json
 from job_runners.store.job_request import JobRequest, Outcome
 from job_runners.store.queries import read
 from job_runners.store.transactions import RecordWrite
-from job_runners.work import Unique, context
+from job_runners.work import context
 
 if TYPE_CHECKING:
     from job_runners.engine.job_data import JobData
@@ -29,11 +29,11 @@ TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
 def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
-    """Accept a job and send it. Return the saved row, and how it answers the request.
+    """Accept a job and send it. Return the row of the new job, or of an existing one.
 
-    If the job can't be sent now, the timer sends it later. The configured runner may delegate this
-    call to another runner, which passes its own `send` for the first message. Later messages are
-    sent by the configured runner.
+    If the job can't be sent now, the timer sends it later. `send` is used for the first message
+    only, because the configured runner may delegate this call to another runner, which passes its
+    own `send`. The configured runner sends the later messages.
     """
     with tracing.dispatching(job_data.job_type):
         accepted = accept_job(job_data, send=configured.sender())
@@ -42,7 +42,7 @@ def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
 
 
 def dispatch_task(task_name: str, payload: Any, send: Send) -> str:
-    """Check a task and send it. Return its id in log lines.
+    """Check a task and send it. Return the id under which it is logged.
 
     Raises SendFailed if the task was not sent, and SendInDoubt if it may have been sent: tasks
     aren't stored, so nothing sends it later.
@@ -67,14 +67,13 @@ def accept_job(
     """Save a job as queued, or as scheduled if it starts later.
 
     If the idempotency key or the `job_id` was used before, return the same job, as it is now. A
-    request for a unique job may also be answered with an existing job; the result's `duplicate`
-    says how.
+    request for a unique job may also be answered with an existing job; see `Accepted.duplicate`.
 
     - `send` sends the job's later messages.
-    - `parent_id` is the job that dispatches it, and `dispatched_by` that job's type.
-    - `follow_up_of` is the job that it follows up.
-    - `more_writes` are made in one transaction with the row. If one of them is refused or the row
-      exists, raises RaceLost or RowExists.
+    - `parent_id` is the job that dispatches the new one, and `dispatched_by` is that job's type.
+    - `follow_up_of` is the job that the new one follows up.
+    - `more_writes` are made in one transaction with the row. If one of them is refused, this raises
+      RaceLost. If the row exists, it raises RowExists.
     - `writes_if_existing` returns the writes to make instead if an existing job is the answer.
 
     Raises UnknownJobType, InvalidPayload, InvalidFollowUp, QueueFull, QuotaReached or
@@ -111,7 +110,7 @@ def save_checked(
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> Accepted:
     """Save a checked job. Raises errors as `accept_job` does."""
-    # The job belongs to the current span, not to the span in which it was checked.
+    # The job belongs to the current span, which may differ from the span in which it was checked.
     new_job = checked.new_job._replace(traceparent=tracing.current())
     accepted = _save(checked._replace(new_job=new_job), more_writes, writes_if_existing)
     _refuse_reused_key(checked.idempotency_key, checked.new_job, accepted)
@@ -134,12 +133,13 @@ def refuse_if_too_many(
         _check_limits(jobs)
     except (QueueFull, QuotaReached):
         # Find out which requests create a new job, and check again. This is slow, but rare.
-        existing = map_jobs(lambda job: _is_answered_with_existing(job.new_job, job.rule), jobs)
-        _check_limits([job for job, exists in zip(jobs, existing, strict=True) if not exists])
+        answered_with_existing = map_jobs(_is_answered_with_existing, jobs)
+        pairs = zip(jobs, answered_with_existing, strict=True)
+        _check_limits([job for job, is_answered in pairs if not is_answered])
 
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
-    """Return a task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
+    """Check a task, and return its message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
     registry().task(task_name).validate_new(task_name, payload)
     size = len(compact_json(payload))
     if size > TASK_PAYLOAD_LIMIT:
@@ -181,12 +181,13 @@ def _check_limits(jobs: Sequence[CheckedJob]) -> None:
             quota.refuse_if_reached(organization_id, count)
 
 
-def _is_answered_with_existing(new_job: transitions.NewJob, rule: Unique | None) -> bool:
+def _is_answered_with_existing(job: CheckedJob) -> bool:
     """Return whether an existing job answers the request.
 
     It may be the job that the same request created before, or another job with the unique key. If
     the request would create a follower of that other job, return False, because that is a new job.
     """
+    new_job, rule = job.new_job, job.rule
     if new_job.job_id is not None and read(new_job.job_id) is not None:
         return True
     if rule is None or new_job.unique_key is None:
@@ -202,7 +203,7 @@ def _save(
     more_writes: Sequence[RecordWrite],
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
 ) -> Accepted:
-    """Save the job. For unique work, another job may answer the request."""
+    """Save the job. If it is unique, an existing job may answer the request instead."""
     new_job, rule = checked.new_job, checked.rule
     key = new_job.unique_key
     if rule is None or key is None:
@@ -226,8 +227,8 @@ def _save(
 def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
     row, duplicate = accepted.row, accepted.duplicate
-    # If this request has just been answered with an existing unique job, that job's row has the
-    # hash of another request, which says nothing about this key.
+    # If this request was just answered with the existing job that has its unique key, that job was
+    # created under another idempotency key.
     row_has_key = duplicate is None or duplicate.is_repeated
     if key is not None and row_has_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

@@ -1,4 +1,7 @@
-"""Check a new job's follow-ups, the jobs to dispatch at its end, and prepare them for its row."""
+"""Check a new job's follow-ups, and convert them to the form that its row stores.
+
+A *follow-up* is a job that is dispatched when another job has ended.
+"""
 
 from typing import Any
 
@@ -10,7 +13,7 @@ from job_runners.store import follow_ups
 
 
 def to_store(kind: str, follow_up: str | WebhookFollowUp | None) -> dict[str, Any] | None:
-    """Return a follow-up in the form that the job's row stores, or None if there is none.
+    """Return a follow-up in its stored form, or None if there is none.
 
     `kind` is "on_end" or "on_failure". Raises InvalidFollowUp, EntryNotLoaded.
     """
@@ -24,8 +27,11 @@ def to_store(kind: str, follow_up: str | WebhookFollowUp | None) -> dict[str, An
 
 
 def announcement(organization_id: str, job_type: str) -> dict[str, Any] | None:
-    """Return the built-in follow-up that sends a job's end to the stack's outputs and the
-    organization's webhooks, or None if none of them gets the ends of such jobs."""
+    """Return the built-in follow-up that announces a job's end, in its stored form.
+
+    It sends the end to the stack's outputs and the organization's webhooks. Return None if none of
+    them wants the ends of jobs of this type.
+    """
     if job_type == Jobs.DELIVER_WEBHOOK:
         return None  # otherwise the end of a test delivery would be delivered too
     if settings().announces_every_end:

@@ -1,8 +1,8 @@
 """Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
-A *line* is the jobs that wait in one queue under one key. A process counts a line at most every 10
-seconds. Jobs that are dispatched between two counts may exceed `max_waiting`. Counting reads every
-entry of the line, so a line with a large `max_waiting` is counted less often.
+A *line* consists of the jobs that wait in one queue under one key. A process counts a line at most
+every 10 seconds, so jobs that are dispatched between two counts may exceed `max_waiting`. Counting
+reads every entry of the line, so a line with a large `max_waiting` is counted less often.
 """
 
 from contextlib import suppress
@@ -14,10 +14,12 @@ from job_runners.store.limits import Limits
 from job_runners.store.lines import count_waiting
 
 _CACHE_TIME = QueueFull.retry_after * clock.SECOND
-_MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
+# A process reads about this many entries of a line per _CACHE_TIME.
+_ENTRIES_PER_CACHE_TIME = 10_000
 _MAX_CACHED = 1_000  # lines
 # By queue, key and max_waiting: when the line was counted, and the number of waiting jobs.
 _counts: dict[tuple[str, str, int], tuple[int, int]] = {}
+_NEVER_COUNTED = (-clock.DAY, 0)
 caches.register(_counts.clear)
 
 
@@ -30,8 +32,8 @@ def refuse_if_full(queue_name: str, key: str, limits: Limits, new_jobs: int = 1)
 def _count(queue_name: str, key: str, max_waiting: int) -> int:
     """Return the number of jobs that wait in a line, counted up to `max_waiting`."""
     now = clock.now()
-    counted_at, waiting = _counts.get((queue_name, key, max_waiting), (-clock.DAY, 0))
-    cache_time = _CACHE_TIME * max(1, max_waiting // _MAX_COUNTED)
+    counted_at, waiting = _counts.get((queue_name, key, max_waiting), _NEVER_COUNTED)
+    cache_time = _CACHE_TIME * max(1, max_waiting // _ENTRIES_PER_CACHE_TIME)
     if 0 <= now - counted_at < cache_time:
         return waiting
     if len(_counts) >= _MAX_CACHED:

@@ -26,9 +26,10 @@ from job_runners.work.payloads import as_object
 def check(
     parent: JobRequest, group: Group, name: str, members: Mapping[str, Any], send: Send
 ) -> dict[str, CheckedJob]:
-    """Check the members with these keys, and return the jobs to save, by key. Nothing is saved.
+    """Check members, which are given by key, and return them by key. Nothing is saved.
 
-    Raises UnknownJobType, InvalidPayload and pydantic's ValidationError.
+    `name` is the group's name. Raises UnknownJobType, InvalidPayload and pydantic's
+    ValidationError.
     """
     jobs = {}
     for key, member in members.items():
@@ -56,20 +57,20 @@ def check(
 def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:
     """Return the keys of the members that are already dispatched.
 
-    Such a member has a row, or an item says why it has none: the row was deleted after the member's
-    end, or the unique rule of its type allowed no row.
+    Such a member has a row, or an item that says why it has none: the row was deleted after the
+    member's end, or the unique rule of its type allowed no row.
     """
-    keys = {str(job.new_job.job_id): key for key, job in jobs.items()}
-    ids = list(keys)
+    keys_by_id = {str(job.new_job.job_id): key for key, job in jobs.items()}
+    ids = list(keys_by_id)
     pages = [ids[start : start + PAGE_LIMIT] for start in range(0, len(ids), PAGE_LIMIT)]
     ids_with_row = {member_id for page in pages for member_id in read_many(page, fresh=True)}
     members_without_row = {
         member_id: str(jobs[key].new_job.member_of)
-        for member_id, key in keys.items()
+        for member_id, key in keys_by_id.items()
         if member_id not in ids_with_row
     }
-    reasons = groups.reasons_without_rows(members_without_row)
-    return {keys[member_id] for member_id in (*ids_with_row, *reasons)}
+    reasons_by_id = groups.reasons_without_rows(members_without_row)
+    return {keys_by_id[member_id] for member_id in (*ids_with_row, *reasons_by_id)}
 
 
 def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[str]:
@@ -80,18 +81,22 @@ def dispatch(jobs: Mapping[str, CheckedJob], send: Send, *, until: int) -> set[s
     tried_ids: set[str] = set()
     save = partial(_save, tried_ids)
     results = bulk.dispatch_jobs(list(jobs.values()), send, until=until, save=save)
-    for result in results:
-        if result.error is not None and not isinstance(result.error, NotReached | UniqueConflict):
+    dispatched = set()
+    for key, result in zip(jobs, results, strict=True):
+        if isinstance(result.error, NotReached):
+            continue
+        if result.error is not None and not isinstance(result.error, UniqueConflict):
             raise result.error
-    results_by_key = zip(jobs, results, strict=True)
-    return {key for key, result in results_by_key if not isinstance(result.error, NotReached)}
+        dispatched.add(key)
+    return dispatched
 
 
 def _save(tried_ids: set[str], job: CheckedJob) -> Accepted:
     """Write a new marker, and then the row. Return the new job, or an existing one.
 
-    If an earlier try has written the row, it has written a marker before. So don't write another
-    marker. Raises UniqueConflict.
+    If an earlier try has written the row, it has also written a marker, so don't write another one.
+    `tried_ids` are the ids of the members for which there was an earlier try. Raises
+    UniqueConflict.
     """
     member_id = str(job.new_job.job_id)
     member_of = str(job.new_job.member_of)
@@ -111,11 +116,11 @@ def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> 
     """Save a unique member if its rule allows that. Otherwise delete its marker.
 
     The transaction that saves the row checks the marker, so no process saves the row after the
-    marker was deleted.
+    marker was deleted. If an existing job is the answer, there is nothing to check.
     """
-    check = groups.marker_check(member_of, member_id, mark)
+    marker_check = groups.marker_check(member_of, member_id, mark)
     try:
-        accepted = save_checked(job, [check], lambda _row, _outcome: ())
+        accepted = save_checked(job, [marker_check], lambda _row, _outcome: ())
     except RowExists as existing:
         return Accepted(existing.row)
     except RaceLost as lost:

@@ -2,7 +2,7 @@
 
 Unfinished jobs are counted in an index that DynamoDB updates with the rows, so the count can't
 drift. A process reads the index at most every 10 seconds, and adds the jobs that it has accepted
-since then. It doesn't know of jobs that other processes accept in that time, so an organization may
+since then. It misses the jobs that other processes accept in that time, so an organization may
 exceed its quota a little.
 
 A batch is refused if its members would exceed the quota. For that check, members of unfinished
@@ -22,9 +22,10 @@ from job_runners.store.queries import count_unfinished, counted_batches
 
 _CACHE_TIME = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
-# Each key of the index `unfinished` stands for an organization, or for its batches. The values are
-# when the jobs were counted, and the count, plus the jobs accepted since then.
+# By key of the index `unfinished`, which stands for an organization or for its batches: when the
+# jobs were counted, and the count, plus the jobs accepted since then.
 _counts: dict[str, tuple[int, int]] = {}
+_NEVER_COUNTED = (-_CACHE_TIME, 0)
 caches.register(_counts.clear)
 _lock = Lock()
 
@@ -63,9 +64,9 @@ def _count(organization_id: str, quota: int) -> int:
 
 
 def _cached_count(key: str, count: Callable[[str, int], int], quota: int) -> int:
-    """Return the count under a key of the index, which is read at most every 10 seconds."""
+    """Return the count under a key of the index. Call `count` at most every 10 seconds."""
     now = clock.now()
-    counted_at, cached_count = _counts.get(key, (-_CACHE_TIME, 0))
+    counted_at, cached_count = _counts.get(key, _NEVER_COUNTED)
     if 0 <= now - counted_at < _CACHE_TIME:
         return cached_count
     if len(_counts) >= _MAX_CACHED:
@@ -78,11 +79,11 @@ def _cached_count(key: str, count: Callable[[str, int], int], quota: int) -> int
 
 
 def _count_batches(key: str, quota: int) -> int:
-    """Return the number of unfinished batches and of their members that are not dispatched yet."""
+    """Return the number of unfinished batches, plus their members that aren't dispatched yet."""
     total = 0
-    for row in counted_batches(key, quota):
-        if not row.status.finished:
-            total += 1 + _count_undispatched(row)
+    for batch in counted_batches(key, quota):
+        if not batch.status.finished:
+            total += 1 + _count_undispatched(batch)
         if total >= quota:
             break
     return total
@@ -91,7 +92,7 @@ def _count_batches(key: str, quota: int) -> int:
 def _count_undispatched(batch: JobRequest) -> int:
     """Return how many members a batch has yet to dispatch.
 
-    All members of a chunk count until the whole chunk is dispatched.
+    Members are dispatched in chunks. All members of a chunk count until the last is dispatched.
     """
     if batch.awaits_group:
         return 0

@@ -4,6 +4,9 @@ Jobs that do the same work share a *unique key*, which only one job, the *holder
 transaction that saves a job also takes the key. If another job holds it, the rule of the job type
 (`Unique`) decides: refuse the request, return the holder, replace its payload, or save a *follower*
 that waits until the holder has ended. A request that loses a race starts again.
+
+If an existing job is returned, an *answer* is stored, so that a repetition of the request gets the
+same job.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +32,7 @@ from job_runners.work.definitions import MAX_WAIT
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_TRIES = 6  # how often a request is tried if other requests keep changing the key first
+_MAX_TRIES = 6  # of a request, while other requests keep changing the key first
 # Normally a follower is admitted when the holder ends, but the timer checks it too. The gap until
 # its next check is as long as it has waited so far, within these two bounds.
 _MIN_CHECK_GAP = 10 * clock.MINUTE
@@ -43,9 +46,8 @@ class UniqueRequest(NamedTuple):
     key: str
     new_job: NewJob  # saved if the rule allows it; its `job_id` is None if any id will do
     payload: "BaseModel"
-    # Writes of other records, in one transaction with the new row.
+    # See `dispatch.accept_job` for these two.
     more_writes: Sequence[RecordWrite]
-    # A function that returns the writes of these records if the outcome is an existing job.
     writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send
 
@@ -58,14 +60,14 @@ def accept(request: UniqueRequest) -> Accepted:
     PreconditionFailed if other requests are faster at every try.
     """
     stale_answer: Answer | None = None
-    for _ in range(_TRIES - 1):
+    for _ in range(_MAX_TRIES - 1):
         with suppress(PreconditionFailed):
             return _try_once(request, stale_answer)
         # Perhaps the same request was answered before.
         job_id = request.new_job.job_id
         earlier = answers.find(job_id) if job_id is not None else None
         if earlier is not None and earlier.row is not None:
-            return _answered_before(earlier.row, earlier.answer)
+            return _repeated_answer(earlier.row, earlier.answer)
         stale_answer = earlier.answer if earlier is not None else None
     return _try_once(request, stale_answer)
 
@@ -73,7 +75,7 @@ def accept(request: UniqueRequest) -> Accepted:
 def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
-    This is the case if the request was answered so before, or if another job holds the key and the
+    It is if the same request was answered that way before, or if another job holds the key and the
     request wouldn't create a follower.
     """
     earlier = answers.find(job_id) if job_id is not None else None
@@ -114,24 +116,29 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
 def _try_once(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
     """Save a new job, or return an existing one.
 
-    `stale_answer` is the record of an earlier answer to the same request, whose job is gone. Raises
-    PreconditionFailed if another process was faster, and the errors of `accept`.
+    `stale_answer` is the stored answer to an earlier request like this one, if the job of that
+    answer is gone. Raises PreconditionFailed if another process was faster, and the errors of
+    `accept`.
     """
     try:
         return _save_or_apply_rule(request, stale_answer)
     except RowExists as existing:
         if request.more_writes:
             raise
-        return _saved_before(existing.row)
+        return _repeated_new_job(existing.row)
     except RaceLost as lost:
-        callers_records = [write.record for write in request.more_writes]
-        if any(write.record is record for write in lost.refused for record in callers_records):
+        callers_write_was_refused = any(
+            refused.record is write.record
+            for refused in lost.refused
+            for write in request.more_writes
+        )
+        if callers_write_was_refused:
             raise
         raise uniqueness.lost_race_error("accept", "(new job)") from lost
 
 
 def _save_or_apply_rule(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
-    # A request that replaces usually finds an existing job, so reading first is cheaper.
+    # With this rule, there usually is a holder, so it is cheaper to look for it first.
     if request.rule.on_conflict == "replace":
         state = uniqueness.find_holder(request.key)
         if isinstance(state, HeldKey):
@@ -148,7 +155,7 @@ def _apply_rule(request: UniqueRequest, held: HeldKey, stale_answer: Answer | No
 
     Raises RowExists if the holder or its follower has the id that the new job would get.
     """
-    holder, rule = held.holder, request.rule
+    rule, holder = request.rule, held.holder
     for row in (holder, held.follower):
         if row is not None and row.id == request.new_job.job_id:
             raise RowExists(row)
@@ -202,10 +209,10 @@ def _replace_existing(
 
 
 def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
-    """Return the payload, time and options that the existing job gets from the request.
+    """Return the payload, start time and options that the existing job gets from the request.
 
-    Requests can postpone the job again and again, but to no more than `at_most` seconds after the
-    start time in the first request.
+    Each request may postpone the job, but to no later than `at_most` seconds after the start time
+    in the first request.
     """
     new_job, rule = request.new_job, request.rule
     max_delay = MAX_WAIT if rule.at_most is None else rule.at_most
@@ -226,7 +233,7 @@ def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
 
 
 def _writes_for_new_row(request: UniqueRequest, stale_answer: Answer | None) -> list[RecordWrite]:
-    """Return the writes that go with a new row.
+    """Return the writes to make in one transaction with a new row.
 
     They are refused if the same request was answered before.
     """
@@ -240,7 +247,7 @@ def _writes_for_new_row(request: UniqueRequest, stale_answer: Answer | None) -> 
 def _writes_for_answer(
     request: UniqueRequest, row: JobRequest, outcome: Outcome, stale_answer: Answer | None
 ) -> list[RecordWrite]:
-    """Return the writes that record an existing job as the answer."""
+    """Return the writes that store an existing job as the answer."""
     if request.writes_if_existing:
         writes = [*request.writes_if_existing(row, outcome)]
     else:
@@ -252,19 +259,23 @@ def _writes_for_answer(
     return writes
 
 
-# --- earlier answers ------------------------------------------------------------------------------
+# --- repeated requests ----------------------------------------------------------------------------
 
 
-def _answered_before(row: JobRequest, answer: Answer) -> Accepted:
-    """Return the existing job that the same request was answered with before."""
-    row.request_hash = answer.request_hash
+def _repeated_answer(row: JobRequest, answer: Answer) -> Accepted:
+    """Return the existing job with which the same request was answered before."""
+    row.request_hash = answer.request_hash  # instead of that of the request that created the job
     return Accepted(row, DuplicateOutcome(answer.outcome, is_repeated=True))
 
 
-def _saved_before(row: JobRequest) -> Accepted:
-    """Return the job that the same request has created before."""
-    follows = DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True)
-    return Accepted(row, follows if row.is_follower else None)
+def _repeated_new_job(row: JobRequest) -> Accepted:
+    """Return the job that the same request created before."""
+    if not row.is_follower:
+        return Accepted(row)
+    return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True))
+
+
+# --- messages -------------------------------------------------------------------------------------
 
 
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:

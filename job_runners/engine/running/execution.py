@@ -169,8 +169,8 @@ def _call(claimed: ClaimedJob) -> Ending:
 def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
-    After an error that a later try may not meet, the job is released, and tried again later. If
-    such errors last too long, the attempt fails. After any other error, it fails at once.
+    After an error that may go away, the job is released and tried again later. If such errors last
+    too long, the attempt fails. After any other error, it fails at once.
     """
     try:
         stored = retry_until(

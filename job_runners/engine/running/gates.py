@@ -4,8 +4,8 @@ A job that may not start now is *held*: it waits under a pause, or in a *line*. 
 the waiting jobs of a queue that share a concurrency key. A held job is *admitted*, so that it may
 start, when its pause ends (`job_runners.engine.lines.pausing`) or when its line has capacity
 (`job_runners.engine.lines.admission`). A *grant* is the capacity that a line gives to a job: a
-slot, a start under the queue's rate, or both. The job takes it with its claim, as the claim's
-*entrance* says.
+slot, a start under the queue's rate, or both. An *entrance* is what the job's claim needs for this:
+the line's key, and the grant to take.
 
 Other modules import this one inside functions, because most jobs have no gates.
 """

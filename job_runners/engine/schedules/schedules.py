@@ -193,7 +193,7 @@ def definition_of(recurring: "Recurring") -> Definition:
 
 def check(organization_id: str, definition: Definition) -> None:
     """Raise the error that dispatching the schedule's job would raise, or PayloadTooLarge."""
-    checking.check_job(
+    checking.check_type_and_payload(
         checking.new_job_data(definition.job_type, definition.payload, organization_id),
         configured.sender(),
     )
