@@ -1,6 +1,6 @@
-"""Count failed jobs in their error groups. A group has the jobs that failed in the same way.
+"""Count failed jobs by error group. A group contains the jobs that failed in the same way.
 
-A job is counted after its end is recorded. Counting must not delay or fail anything else. So if AWS
+A job is counted after its end is recorded. Counting must not delay or fail anything else, so if AWS
 doesn't accept a count at once, the count is lost.
 """
 
@@ -14,7 +14,7 @@ from job_runners.values import Value
 
 _MIN_WRITE_GAP = clock.SECOND  # the shortest time between two writes of this process to a group
 _ERROR_DELAY = 10 * clock.SECOND  # how long this process writes to no group after AWS has failed
-_MAX_CACHED = 1000  # groups whose last writes this process keeps
+_MAX_CACHED = 1000  # groups whose last write this process remembers
 
 
 class _LastWrite(Value):
@@ -22,22 +22,22 @@ class _LastWrite(Value):
 
     at: int = 0
     uncounted: int = 0  # the number of failures since then
-    # The id of a group that the write may have created, although AWS sent no response.
+    # If AWS sent no response to the write: the id of the group that it may have created.
     unconfirmed_id: str | None = None
 
 
 class _State:
-    """This process's last writes, by organization and fingerprint, and the time of the next."""
+    """What this process remembers of its writes to all groups."""
 
     def __init__(self) -> None:
-        self.last_writes: dict[tuple[str, str], _LastWrite] = {}
-        self.not_before = 0
+        self.last_writes: dict[tuple[str, str], _LastWrite] = {}  # by organization and fingerprint
+        self.paused_until = 0  # no writes before this time, because AWS has failed
 
 
 _state = _State()
 
 
-def note(row: JobRequest) -> None:
+def count_failure(row: JobRequest) -> None:
     """Count a failed job in its group. Report a new group, and a resolved one that fails again."""
     key = (row.organization_id, error_groups.fingerprint_of(row).key)
     now = clock.now()
@@ -47,16 +47,16 @@ def note(row: JobRequest) -> None:
         _state.last_writes = {}
     _state.last_writes[key] = last.__replace__(uncounted=uncounted)
     has_just_written = 0 <= now - last.at < _MIN_WRITE_GAP
-    has_just_failed = now < _state.not_before <= now + _ERROR_DELAY
-    if has_just_written or has_just_failed:
+    is_paused = now < _state.paused_until <= now + _ERROR_DELAY
+    if has_just_written or is_paused:
         return
     group_id = last.unconfirmed_id or new_id()
     _state.last_writes[key] = _LastWrite(now, uncounted, group_id)
     try:
         with without_retries():
-            _count(row, uncounted, group_id)
+            _add_to_group(row, uncounted, group_id)
     except AWS_ERRORS as error:
-        _state.not_before = clock.now() + _ERROR_DELAY
+        _state.paused_until = clock.now() + _ERROR_DELAY
         telemetry.failure_not_counted(error)
     else:
         _state.last_writes[key] = _LastWrite(now)
@@ -65,10 +65,10 @@ def note(row: JobRequest) -> None:
 @caches.register
 def _forget() -> None:
     _state.last_writes = {}
-    _state.not_before = 0
+    _state.paused_until = 0
 
 
-def _count(row: JobRequest, failures: int, group_id: str) -> None:
+def _add_to_group(row: JobRequest, failures: int, group_id: str) -> None:
     """Add failures to the job's group. If the group doesn't exist, create it with this id."""
     group = error_groups.add(row, failures, group_id)
     if group.id == group_id:

@@ -1,9 +1,10 @@
 """Handle the end of a group's member, and continue the job that waits for the group.
 
 The waiting job is the *parent*. Each member that hasn't ended has a *marker*, an item in the table.
-When a member ends, the process that recorded the end records the failure, if it failed, and then
-deletes the marker. A process that finds no marker left lets the parent continue. If two processes
-do so, that does no harm, because the parent's next invocation reads its row again.
+The process that records a member's end then deletes its marker. If the member failed, the process
+first records the failure in the group. A process that finds no marker left lets the parent
+continue. If two processes do that, it does no harm, because the parent's next invocation reads its
+row again.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,8 +26,8 @@ _RETRY_TIME = 3 * clock.SECOND  # how long to retry failing calls before the tim
 _THREADS = 16  # threads that cancel members
 _CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
 
+# A function that does everything that follows from a transition: see `settle.settle`.
 Settle = Callable[[Change], None]
-"""Does everything that follows from a transition: see `job_runners.engine.settling.settle`."""
 
 
 def record_member_end(row: JobRequest, settle: Settle) -> None:
@@ -49,7 +50,7 @@ def check_new_wait(parent: JobRequest, settle: Settle) -> None:
 
 
 def check(parent: JobRequest, settle: Settle) -> bool:
-    """Cancel the members that are to be canceled. Continue the parent if no member is left.
+    """Cancel members if that is necessary, and continue the parent if all members have ended.
 
     Return whether the parent continues.
     """
@@ -75,7 +76,7 @@ def _record_member_end(row: JobRequest, settle: Settle) -> None:
 
 
 def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
-    """Cancel the other members if the parent allows no more failures than those until now."""
+    """Cancel the other members if as many have failed as the parent allows."""
     parent = read(str(row.parent_id))
     if parent is None or not parent.awaits_group or parent.cancel_members:
         return
@@ -88,16 +89,13 @@ def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
 
 
 def _stop_members(parent: JobRequest, settle: Settle) -> None:
-    """Cancel all open members of a parent that a caller has canceled with its members.
+    """Cancel members if a caller has canceled the parent with its members, or too many have failed.
 
-    For another parent, if at least `stop_after` members have failed, cancel the members that
+    In the first case, cancel all members that haven't ended. In the second, cancel those that
     haven't started, except those that were retried manually.
     """
     group = groups.awaited_group(parent)
-    stop_after = _stop_after(parent)
-    has_too_many_failures = stop_after is not None and group_failures.is_limit_reached(
-        group, stop_after
-    )
+    has_too_many_failures = _has_too_many_failures(parent, group)
     if not (parent.cancel_members or has_too_many_failures):
         return
     until = clock.now() + _CANCEL_TIME
@@ -105,21 +103,27 @@ def _stop_members(parent: JobRequest, settle: Settle) -> None:
         _cancel_members(partition, until, parent, settle)
 
 
+def _has_too_many_failures(parent: JobRequest, group: groups.Group) -> bool:
+    """Return whether too many members have failed. If so, this records that the group is stopped."""
+    stop_after = _stop_after(parent)
+    return stop_after is not None and group_failures.is_limit_reached(group, stop_after)
+
+
 def _stop_after(parent: JobRequest) -> int | None:
-    """Return the number of failures after which the parent's members are canceled."""
+    """Return the number of failures after which the parent's members are canceled, if any."""
     return (parent.current_wait or {}).get("stop_after")
 
 
 def _cancel_members(partition: str, until: int, parent: JobRequest, settle: Settle) -> None:
     """Cancel the members that have a marker in one partition of the group."""
-    after = ""
+    last_id = ""
     while clock.now() < until:
-        page = groups.first_markers(partition, PAGE_LIMIT, after)
+        page = groups.first_markers(partition, PAGE_LIMIT, last_id)
         rows = read_many((marker.member_id for marker in page), fresh=True).values()
         _in_threads(partial(_cancel, parent=parent, settle=settle), rows)
         if len(page) < PAGE_LIMIT:
             return
-        after = page[-1].member_id
+        last_id = page[-1].member_id
 
 
 def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) -> None:
@@ -138,7 +142,7 @@ def _cancel(row: JobRequest, *, parent: JobRequest, settle: Settle) -> None:
         return
     is_running = row.status is Status.RUNNING
     cancel = caller_transitions.request_cancel if is_running else caller_transitions.cancel
-    with suppress(PreconditionFailed):  # it has started or ended in the meantime
+    with suppress(PreconditionFailed):  # the member has started or ended in the meantime
         change = cancel(row, by=parent.canceled_by)
         telemetry.canceled_by_caller(change.after)
         settle(change)

@@ -1,11 +1,11 @@
 """Settle a transition: do everything that follows from a change of a job's row.
 
 Every process that ends a job, continues it or makes it wait calls `settle` with the `Change` that
-the transition returned. Nothing else sends the jobs that an end has saved or admitted, records a
-member's end in its group, admits the jobs that wait in a line, or counts a failure. To add a
-consequence of a job's end, add it to `settle`.
+the transition returned. Only `settle` sends the jobs that a job's end has saved or admitted,
+records a member's end in its group, admits the jobs that wait in a line, and counts failures. To
+add a consequence of a job's end, add it to `settle`.
 
-If a process is killed between a transition and this, the timer does the rest.
+If a process is killed before it has settled its transition, the timer does the rest.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,9 @@ from job_runners.store.job_request import JobRequest, Status
 def settle(change: Change, send: Send, *, thorough: bool = False) -> None:
     """Do everything that follows from a transition. Errors are only logged.
 
-    Pass `thorough=True` in a process that acts for one that was killed: the job's line is then
-    checked completely, even if the transition has freed nothing.
-
-    A *line* consists of the jobs that wait for the limits of a queue under one concurrency key.
+    A *line* consists of the jobs that wait for capacity in one queue, under one concurrency key.
+    Pass `thorough=True` in a process that takes over from one that was killed: the job's line is
+    then checked completely, even if the transition has freed no capacity.
     """
     row = change.after
     if change.needs_message:
@@ -33,7 +32,7 @@ def settle(change: Change, send: Send, *, thorough: bool = False) -> None:
     for saved in change.saved:
         _send_saved(saved, row, send)
     if row.member_of is not None and row.status.finished:
-        # Imported here because most jobs are in no group, and wait for none.
+        # Imported here because most jobs are in no group.
         from job_runners.engine.settling import group_ends
 
         group_ends.record_member_end(row, partial(settle, send=send))
@@ -44,14 +43,14 @@ def settle(change: Change, send: Send, *, thorough: bool = False) -> None:
         # Imported here because most jobs succeed.
         from job_runners.engine.settling import error_groups
 
-        error_groups.note(row)
+        error_groups.count_failure(row)
 
 
 def transition(write: Callable[[], Change], row: JobRequest, send: Send) -> JobRequest:
     """Make a transition of a row by calling `write`, settle it, and return the new row.
 
-    If `write` raises an error, the row may have been written nevertheless. So settle that too, and
-    raise the error again.
+    If `write` raises an error, the row may have been written anyway. So settle that too, and raise
+    the error again.
     """
     try:
         change = write()
@@ -67,12 +66,12 @@ def settle_unknown(
 ) -> None:
     """Settle a change that another process with the same message may have made.
 
-    That process may have been killed, or not have received the response to its write. `row` is the
-    current row of the message's job, or None if it couldn't be read. If another message led to the
-    row's last claim, only the job's line is checked.
+    That process may have been killed, or its write may have got no response. `row` is the current
+    row of the message's job, or None if it couldn't be read. If another message led to the row's
+    last claim, only the job's line is checked.
     """
     if row is None or row.send_id != message.send_id:
-        # Only the line matters. The row names it, or else the message.
+        # Only the queue and key of the line matter. The message has them too.
         source = message if row is None else row
         row = JobRequest(
             id=message.id,
@@ -86,7 +85,7 @@ def settle_unknown(
 def check_group(parent: JobRequest, send: Send) -> bool:
     """Continue a job if all members of its group have ended. Return whether it continues.
 
-    If its members are to be canceled, cancel them first.
+    First cancel its members if that is necessary.
     """
     from job_runners.engine.settling import group_ends
 
@@ -103,20 +102,22 @@ def _settle_wait(change: Change, send: Send) -> None:
 
 
 def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:
-    """Send a job that the end of another has saved or admitted: a follow-up, or the follower that
-    got its unique key."""
+    """Send a job that was saved or admitted when another job ended.
+
+    It is a follow-up of that job, or a follower that got its unique key.
+    """
     if saved.follow_up_of == ended.id:
         telemetry.follow_up_saved(saved)
-    send_or_leave_due(saved, send, max(0, (saved.run_at or 0) - clock.now()) / clock.SECOND)
+    delay = max(0, (saved.run_at or 0) - clock.now())
+    send_or_leave_due(saved, send, delay / clock.SECOND)
 
 
 def _settle_line(change: Change, send: Send, thorough: bool) -> None:
-    """Admit the jobs that wait in the line of a job, if the transition may allow that.
+    """Admit jobs that wait in the job's line, if the transition may have made that possible.
 
-    The transition may allow that if it has freed the job's slot, or removed the job from the line.
-    It may also if it has put the job into the line, because capacity may have been freed just
-    before. A job that fails in its line is ignored: it has waited for 30 days, and the jobs behind
-    it have their own due times.
+    It may have, if it freed the job's slot or removed the job from the line. It also may have if it
+    put the job into the line, because capacity may have become free just before. A job that fails
+    in its line is ignored: it has waited for 30 days, and the timer checks the jobs behind it too.
     """
     before, row = change.before, change.after
     concurrency_key = before.concurrency_key
@@ -124,7 +125,8 @@ def _settle_line(change: Change, send: Send, thorough: bool) -> None:
         concurrency_key = row.concurrency_key
     frees_slot = row.slot != before.slot
     has_moved = row.wait_key != before.wait_key and row.status is not Status.FAILED
-    if concurrency_key is None or not (frees_slot or has_moved or thorough or not change.is_known):
+    needs_check = frees_slot or has_moved or thorough or not change.is_known
+    if concurrency_key is None or not needs_check:
         return
     # Imported here because most jobs wait in no line.
     from job_runners.engine.lines import admission

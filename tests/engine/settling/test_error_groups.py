@@ -210,7 +210,7 @@ def test_a_job_that_failed_before_its_group_was_resolved_is_no_regression(bench:
     row = fail(bench)
     bench.advance(2)
     error_groups.change(groups()[0], {"resolved": True}, by=None)
-    counting.note(row)
+    counting.count_failure(row)
     assert (groups()[0].failures, groups()[0].regressed_at) == (2, None)
 
 
@@ -234,13 +234,13 @@ def test_an_end_does_not_depend_on_its_group(
     row = bench.dispatch("failing", payload={})
     run(bench, row)
     assert outage.calls == ["UpdateItem"]  # tried once
-    counting.note(ended[0])  # and not again for 10 s
+    counting.count_failure(ended[0])  # and not again for 10 s
     assert outage.calls == ["UpdateItem"]
     outage.end()
     assert bench.read(row).error["kind"] == "ValueError"
     assert [each.failures for each in groups()] == ([1] if kind == "unheard" else [])
     bench.advance(10)
-    counting.note(bench.read(row))
+    counting.count_failure(bench.read(row))
     assert [each.failures for each in groups()] == [4 if kind == "unheard" else 3]
     new = [record for record in caplog.records if record.message == "new error group"]
     assert len(new) == 1

@@ -40,7 +40,7 @@ def test_a_failure_that_its_worker_has_counted_is_not_counted_again(
     """The failures function can't know whether the worker was killed before it counted."""
     script.job = lambda job, payload: 1 / 0
     counted: list[str] = []
-    monkeypatch.setattr(error_groups, "note", lambda row: counted.append(row.id))
+    monkeypatch.setattr(error_groups, "count_failure", lambda row: counted.append(row.id))
     row = bench.run(bench.dispatch("sample_once"))
     failure_records.handle_record(event(row, row.send_id), bench.send)
     assert (row.status, counted) == (Status.FAILED, [row.id])
@@ -126,7 +126,7 @@ def row(status: Status = Status.QUEUED, **fields: Any) -> JobRequest:
 def test_a_line_is_checked_if_the_slot_or_the_position_of_its_job_has_changed(
     monkeypatch: pytest.MonkeyPatch, before: JobRequest, after: JobRequest, checked: Any
 ) -> None:
-    monkeypatch.setattr(error_groups, "note", lambda _: None)
+    monkeypatch.setattr(error_groups, "count_failure", lambda _: None)
     lines = checked_lines(monkeypatch)
     settle(Change(before, after), CANNOT_SEND)
     assert lines == ([] if checked is None else [(*checked, False)])
