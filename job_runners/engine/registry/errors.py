@@ -1,6 +1,6 @@
 """Errors about runners, about definitions (JOBS, TASKS, QUEUES ...), and about failed tasks.
 
-Errors about runners and definitions are raised when a process starts, never in a job.
+The errors about runners and definitions are raised when a process starts, never in a job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class UnknownRunner(JobRunnersError):
 
 
 class IncompleteRunner(JobRunnersError):
-    """The module that JOB_RUNNER names lacks functions that a runner must export."""
+    """The module that JOB_RUNNER names lacks functions that a runner must have."""
 
     def __init__(self, name: str, missing: Iterable[str]) -> None:
         self.missing = sorted(missing)
@@ -77,16 +77,16 @@ class PayloadNotKept(JobRunnersError):
 
 
 class MaybeNotRedriven(JobRunnersError):
-    """It is unknown whether a failed task was sent again. Its record stays."""
+    """It is unknown whether a failed task was sent again, so its record is kept."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
         super().__init__(f"It is unknown whether the failed task {task_id} was resent: {why}")
 
 
 class NotForwarded(JobRunnersError):
-    """The default worker received a task of another worker class, and could not send it there.
+    """The default worker received a task of a worker class, and could not send it there.
 
-    A worker class is a Lambda function of its own, which runs some of the jobs and tasks.
+    A worker class is a second worker function, which runs some of the jobs and tasks.
     """
 
     def __init__(self, task_id: str, why: Exception) -> None:
@@ -96,7 +96,7 @@ class NotForwarded(JobRunnersError):
 class CannotBegin(JobRunnersError):
     """A failed task was sent again, but its function wasn't called.
 
-    The worker couldn't record the start, so it can't know whether the task had already begun.
+    The worker couldn't record the start, so another delivery may already have begun the task.
     """
 
     def __init__(self, task_id: str, why: Exception) -> None:

@@ -1,14 +1,15 @@
 """The registry of all jobs, tasks, queues and schedules: the built-in ones and those of the app.
 
-Each package of the app may define *tables*, dicts such as JOBS, with the names and options of its
-work. *Work* means jobs and tasks. An *entry* "package.module:function" names the function of a job
-or task, which is imported together with its payload model when the work is first used. A *worker
-class* is a Lambda function of its own, which runs the work that names it with `worker=`.
+*Work* means jobs and tasks. Each package of the app may define *tables*, such as JOBS, which map
+names to definitions. An *entry* "package.module:function" names the function of a job or task. It
+is imported, together with its payload model, when the work is first used. A *worker class* is a
+Lambda function of its own, which runs the work that names it with `worker=`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from job_runners import errors, names
@@ -27,18 +28,18 @@ if TYPE_CHECKING:
 
     from job_runners.work.recurring import Recurring
 
-_D = TypeVar("_D", Job, Task)
-_E = TypeVar("_E", Job, Task, Queue, "Recurring")
-
+_Work = TypeVar("_Work", Job, Task)
+_Definition = TypeVar("_Definition", Job, Task, Queue, "Recurring")
 
 # The tables that a module of the app may define.
 TABLE_NAMES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
+_Tables = dict[str, Any]  # the tables with one of these names, by the place that defines each
 
-_BUILT_IN = ("job_runners.shipped.jobs.table", "job_runners.shipped.tasks.table")
+_BUILT_IN_MODULES = ("job_runners.shipped.jobs.table", "job_runners.shipped.tasks.table")
 
 
 class Registry(Value):
-    """Every job and task of this process, every queue with limits, and every declared schedule."""
+    """All jobs and tasks of this process, and all declared queues and schedules."""
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
@@ -69,10 +70,11 @@ class Registry(Value):
             _ = around.call  # reading this property imports the function
 
     def resolve_all(self) -> None:
-        """Import and check every entry, for a build, a test, or a long-lived process.
+        """Import every entry, and check all definitions.
 
-        Raises BrokenEntries, which names each entry that can't be loaded, with its file and line.
-        Raises InvalidDefinition for definitions that contradict each other.
+        A build, a test or a long-lived process calls this. Raises BrokenEntries, which names each
+        entry that can't be loaded, with its file and line. Raises InvalidDefinition for definitions
+        that contradict each other.
         """
         broken = []
         for kind, definitions in (("job", self.jobs), ("task", self.tasks)):
@@ -97,12 +99,14 @@ class Registry(Value):
     def check_worker_classes(self) -> None:
         """Raise InvalidDefinition for work whose worker class isn't declared in app.toml.
 
-        A process that doesn't know the declared classes checks nothing.
+        In a process that doesn't know the declared classes, do nothing.
         """
         declared = settings().worker_classes
+        if declared is None:
+            return
         for table_name, definitions in (("JOBS", self.jobs), ("TASKS", self.tasks)):
             for name, work in definitions.items():
-                if declared is not None and work.worker not in (None, *declared):
+                if work.worker not in (None, *declared):
                     raise errors.InvalidDefinition(
                         f"{table_name}: {name!r} ({work.declared_in}): app.toml has no "
                         f"[workers.{work.worker}]. {_hint_for_class(str(work.worker), declared)}"
@@ -111,8 +115,7 @@ class Registry(Value):
     def _check_queues(self) -> None:
         """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
 
-        It doesn't fit if no payload has a field that `per` names, or if a payload has such a field
-        but it must not be used.
+        It doesn't fit if it names a field that no payload has, or a field that must not be used.
         """
         for name, queue in self.queues.items():
             jobs_of_queue = {
@@ -152,8 +155,8 @@ class Registry(Value):
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
 
-        Also raise it if the schedules are too many or their names too long: one item of the table
-        lists all schedules of a deploy.
+        Also raise it if there are too many schedules, or if their names are too long: one item of
+        the table lists all schedules of a deploy.
         """
         # Imported here because only a build and a timer need it.
         from job_runners.store import schedule_marks
@@ -194,14 +197,14 @@ class Registry(Value):
             raise errors.InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
 
     def loadable(self) -> "Registry":
-        """Return a registry of the entries that can be loaded, and log the others.
+        """Return a registry of the jobs and tasks that can be loaded, and log the others.
 
         One broken entry must not hide the others from a caller that lists them.
         """
         return self.__replace__(jobs=_only_loadable(self.jobs), tasks=_only_loadable(self.tasks))
 
     def modules(self) -> list[str]:
-        """Return the names of the modules that contain the work."""
+        """Return the names of the modules that contain the app's and the built-in functions."""
         modules = {work.module for work in (*self.jobs.values(), *self.tasks.values())}
         for around in self.around:
             if isinstance(around.entry, str):
@@ -274,7 +277,7 @@ def _hint_for_class(worker: str, declared: Collection[str]) -> str:
     return f"Did you mean {nearest[0]}?" if nearest else "Declare it, or correct worker="
 
 
-def _only_loadable(definitions: Mapping[str, _D]) -> dict[str, _D]:
+def _only_loadable(definitions: Mapping[str, _Work]) -> dict[str, _Work]:
     """Return the definitions that can be loaded, and log the others."""
     loaded = {}
     for name, work in definitions.items():
@@ -294,20 +297,9 @@ def registry() -> Registry:
     Raises NameTakenTwice, InvalidDefinition, and any error that importing the app's packages
     raises.
     """
-    built_in_modules = {name: import_module(name) for name in _BUILT_IN}
+    built_in_modules = {name: import_module(name) for name in _BUILT_IN_MODULES}
     app_modules = {name: import_app_module(name) for name in settings().app_packages}
-    # One package with a table is enough. The others may have only code, like most Django apps.
-    has_table = any(
-        hasattr(module, name) for module in app_modules.values() for name in TABLE_NAMES
-    )
-    if app_modules and not has_table:
-        packages = " and ".join(app_modules)
-        subject = f"{packages} define"
-        if len(app_modules) == 1:
-            subject = f"the package {packages} defines"
-        raise errors.InvalidDefinition(
-            f"{subject} none of {', '.join(TABLE_NAMES[:-1])} and {TABLE_NAMES[-1]}"
-        )
+    _refuse_app_without_tables(app_modules)
     modules = built_in_modules | app_modules
 
     def tables(table_name: str) -> _Tables:
@@ -320,10 +312,28 @@ def registry() -> Registry:
     return Registry(
         _merge("job", Job, tables("JOBS")),
         _merge("task", Task, tables("TASKS")),
-        _around(tables("AROUND")),
+        _merge_around(tables("AROUND")),
         _merge("queue", Queue, tables("QUEUES"), is_valid=names.is_name),
-        _recurring(tables("RECURRING")),
+        _merge_recurring(tables("RECURRING")),
     )
+
+
+def _refuse_app_without_tables(app_modules: Mapping[str, ModuleType]) -> None:
+    """Raise InvalidDefinition if no package of the app defines a table.
+
+    One package with a table is enough. The others may have only code, like most Django apps.
+    """
+    has_table = any(
+        hasattr(module, name) for module in app_modules.values() for name in TABLE_NAMES
+    )
+    if app_modules and not has_table:
+        packages = " and ".join(app_modules)
+        subject = f"{packages} define"
+        if len(app_modules) == 1:
+            subject = f"the package {packages} defines"
+        raise errors.InvalidDefinition(
+            f"{subject} none of {', '.join(TABLE_NAMES[:-1])} and {TABLE_NAMES[-1]}"
+        )
 
 
 def class_of_job(job_type: str) -> str | None:
@@ -339,7 +349,7 @@ def class_of_task(name: str) -> str | None:
 def _declared_class(work: Job | Task | None) -> str | None:
     """Return the worker class of the work, or None if this process doesn't know the class.
 
-    While a deploy changes a function, it may have new code and old environment variables.
+    It may not know it during a deploy, while a function has new code but old environment variables.
     """
     if work is None or work.worker is None:
         return None
@@ -354,10 +364,7 @@ def _report_undeclared(worker: str) -> None:
     telemetry.undeclared_class(worker)
 
 
-_Tables = dict[str, Any]  # the tables of one name, by the place that defines each
-
-
-def _recurring(tables: _Tables) -> "dict[str, Recurring]":
+def _merge_recurring(tables: _Tables) -> "dict[str, Recurring]":
     if not any(tables.values()):
         return {}
     # Imported here because many apps have no schedules.
@@ -366,28 +373,30 @@ def _recurring(tables: _Tables) -> "dict[str, Recurring]":
     return _merge("schedule", Recurring, tables, is_valid=names.is_name)
 
 
-def _around(tables: _Tables) -> tuple[Around, ...]:
+def _merge_around(tables: _Tables) -> tuple[Around, ...]:
     """Return the context managers of every AROUND, in the order of the tables."""
-    arounds: list[Around] = []
+    context_managers: list[Around] = []
     for place, table in tables.items():
         if not isinstance(table, list | tuple):
             raise errors.InvalidDefinition(f"{place} must be a list or a tuple")
-        arounds += [Around(entry, f"{place}[{n}]") for n, entry in enumerate(table)]
-    return tuple(arounds)
+        context_managers += [
+            Around(entry, f"{place}[{index}]") for index, entry in enumerate(table)
+        ]
+    return tuple(context_managers)
 
 
 def _merge(
     kind: str,
-    definition_class: type[_E],
+    definition_class: type[_Definition],
     tables: _Tables,
     *,
     is_valid: Callable[[str], bool] = lambda name: True,
-) -> dict[str, _E]:
-    """Return the definitions of all these tables. `kind` is for error messages.
+) -> dict[str, _Definition]:
+    """Return the definitions of all these tables. Errors call a definition `kind`.
 
     `is_valid` returns whether a key of a table is a valid name.
     """
-    merged: dict[str, _E] = {}
+    merged: dict[str, _Definition] = {}
     places: dict[str, str] = {}  # where each name is defined
     class_name = definition_class.__name__
     for place, table in tables.items():

@@ -104,7 +104,7 @@ def _stop_members(parent: JobRequest, settle: Settle) -> None:
 
 
 def _has_too_many_failures(parent: JobRequest, group: groups.Group) -> bool:
-    """Return whether too many members have failed. If so, this records that the group is stopped."""
+    """Return whether too many members have failed. If so, record that the group is stopped."""
     stop_after = _stop_after(parent)
     return stop_after is not None and group_failures.is_limit_reached(group, stop_after)
 

@@ -1,7 +1,7 @@
-"""The messages that API and timer send to the worker: their fields, and their JSON form.
+"""The messages that the API and the timer send to the worker: their fields, and their JSON form.
 
-To *redrive* a failed task is to send it again, as for SQS messages. The *line* of a queue and key
-consists of the jobs that wait for the queue's limits.
+To *redrive* a failed task is to send it again. The *line* of a queue and a key consists of the jobs
+that wait there for capacity.
 """
 
 import json
@@ -26,11 +26,11 @@ class JobMessage(NamedTuple):
     # The id of this message. A worker that claims the job records it, so that the row shows which
     # message led to the claim.
     send_id: str
-    # The job's queue and key, so that the worker needs no read to see whether the queue has limits.
+    # With the job's queue and key, the worker sees without a read whether limits apply to the job.
     queue_name: str
     concurrency_key: str | None = None
     request_id: str | None = None
-    # The span in which it is sent: see job_runners.engine.telemetry.tracing.
+    # The span in which the message is sent: see job_runners.engine.telemetry.tracing.
     traceparent: str | None = None
 
     @staticmethod
@@ -51,7 +51,7 @@ class JobMessage(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The message's name in an error."""
+        """How errors name the message."""
         return f"job {self.id} ({self.job_type})"
 
     @property
@@ -66,7 +66,7 @@ class JobMessage(NamedTuple):
 
 
 class TaskMessage(NamedTuple):
-    """A task. The message has all data of the task, because no row stores it."""
+    """A task. The message contains all of the task's data, because no row stores it."""
 
     id: str
     name: str
@@ -80,7 +80,7 @@ class TaskMessage(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The task's name in an error."""
+        """How errors name the task."""
         return f"task {self.id} ({self.name})"
 
     @property
@@ -94,9 +94,9 @@ class TaskMessage(NamedTuple):
         return {"task_id": self.id, "task_name": self.name, "attempt": self.attempt}
 
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
-        """Return the message of the next attempt after this error.
+        """Return the message for the next attempt.
 
-        A RetryAfter may have a payload for the next attempt.
+        If the attempt failed with RetryAfter, the error may contain a new payload.
         """
         payload = self.payload
         if isinstance(error, RetryAfter) and error.payload is not None:
@@ -118,7 +118,7 @@ class QueueMessage(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The message's name in an error."""
+        """How errors name the message."""
         return f"the wake-up of the queue {self.queue_name} (key {self.concurrency_key})"
 
     @property
@@ -138,8 +138,6 @@ class QueueMessage(NamedTuple):
 
 
 Message = JobMessage | TaskMessage | QueueMessage
-
-
 _KINDS = {JobMessage: "job", TaskMessage: "task", QueueMessage: "queue"}
 
 
@@ -153,8 +151,8 @@ def encode(message: Message) -> bytes:
 def decode(event: object) -> Message:
     """Return the message in an event, which is JSON text or the value that Lambda parsed from it.
 
-    Raises UnknownMessageVersion for a message of a newer deploy, and MalformedMessage for any other
-    event that isn't a message of this project.
+    Raises UnknownMessageVersion for a message from a newer deploy, and MalformedMessage for an
+    event that isn't a message.
     """
     if isinstance(event, str | bytes):
         try:

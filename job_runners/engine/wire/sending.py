@@ -14,10 +14,10 @@ from job_runners.store import conditional_write
 from job_runners.store.job_request import DuplicateOutcome, JobRequest
 from job_runners.values import Value
 
-# In seconds: the limit of SQS. The timer starts jobs that must wait longer.
+# SQS's limit, in seconds. The timer starts jobs that must wait longer.
 MAX_MESSAGE_DELAY = 900.0
 
-_MAX_FAILED_SENDS = 3  # messages in a row after which a StoppingSender gives up
+_MAX_FAILED_SENDS = 3  # how many sends in a row may fail before a StoppingSender gives up
 
 
 class Send(Protocol):
@@ -31,7 +31,7 @@ class Send(Protocol):
 
 
 class CannotSend:
-    """The `send` of a runner whose module exports none. It raises an error."""
+    """The `send` of a runner whose module exports none. Calling it raises an error."""
 
     def __call__(self, message: Message, delay: float = 0) -> None:  # noqa: ARG002
         raise SendFailed(str(message), "the runner in JOB_RUNNER has no send()")
@@ -46,9 +46,10 @@ def can_send(send: Send) -> bool:
 
 
 def require_sender(send: Send, name: str, reason: str) -> Send:
-    """Return `send`. If the runner can't send messages, raise RunnerCannotResend.
+    """Return `send`, or raise RunnerCannotResend if the runner can't send messages.
 
-    `name` and `reason` begin the error message, such as 'send_letters' and "has a retry policy".
+    The error says which work needs the message, and why: `name` is its name, such as
+    "send_letters", and `reason` completes the sentence, such as "has a retry policy".
     """
     if not can_send(send):
         raise RunnerCannotResend(name, reason)
@@ -56,10 +57,10 @@ def require_sender(send: Send, name: str, reason: str) -> Send:
 
 
 class StoppingSender:
-    """A `send` that gives up after several messages in a row could not be sent.
+    """A `send` that gives up once several sends in a row have failed.
 
-    The worker then probably can't be reached, and another try would only take time. The timer sends
-    the jobs when their rows are due. Threads may share the sender.
+    By then, the worker probably can't be reached, and more tries would only take time. The timer
+    sends the jobs when their rows are due. Threads may share the sender.
     """
 
     def __init__(self, send: Send) -> None:
@@ -81,7 +82,7 @@ class StoppingSender:
 class Accepted(Value):
     """The result of a request for a job: the row of the new job, or of an existing one.
 
-    If another job already held the unique key, `duplicate` says how the request was handled.
+    If another job already had the job's unique key, `duplicate` says how the request was handled.
     """
 
     row: JobRequest
@@ -112,10 +113,10 @@ def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
 
 
 def next_due_at(run_at: int, send: Send) -> int:
-    """Return when the timer checks a job that may start at `run_at`.
+    """Return when the timer must check a job that may start at `run_at`.
 
-    If a delayed message can start the job, the timer only checks, GRACE after `run_at`, whether
-    that has happened. Otherwise the timer itself starts the job at `run_at`.
+    If a delayed message will start the job, the timer checks GRACE later that it has started.
+    Otherwise, the timer starts the job at `run_at`.
     """
     is_soon = run_at - clock.now() <= MAX_MESSAGE_DELAY * clock.SECOND
     if can_send(send) and is_soon:
