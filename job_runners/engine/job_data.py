@@ -33,9 +33,7 @@ def _refuse_dots(name: str) -> str:
 
 def _as_integer(value: object) -> object:
     """Convert 3.0 to 3, because JSON Schema counts both as integers."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse_unix_timestamp(value: Any) -> Any:

@@ -88,12 +88,12 @@ class _BulkDispatch:
     def run(self) -> list[Result]:
         """Dispatch the jobs, and return the results. Don't wait for a call that hangs."""
         if THREADS == 1:
-            self._work()
+            self._dispatch_jobs()
             return self._results
         count = min(THREADS, len(self._jobs))
         pool = ThreadPoolExecutor(count, thread_name_prefix="dispatch")
         try:
-            futures = [pool.submit(copy_context().run, self._work) for _ in range(count)]
+            futures = [pool.submit(copy_context().run, self._dispatch_jobs) for _ in range(count)]
             seconds_left = max(0, self._until - clock.now()) / clock.SECOND
             for future in wait(futures, seconds_left + _MAX_CALL_TIME).done:
                 future.result()  # raises the thread's error
@@ -102,13 +102,13 @@ class _BulkDispatch:
             pool.shutdown(wait=False, cancel_futures=True)
         return list(self._results)
 
-    def _work(self) -> None:
+    def _dispatch_jobs(self) -> None:
         """Dispatch jobs until none is left, in one of the threads."""
         # Calls are retried by `retry_until`, because botocore wouldn't stop in time.
         with clients.without_retries():
             while (indexes := self._next_indexes()) is not None:
                 for index in indexes:
-                    result = self._dispatch(self._jobs[index], index)
+                    result = self._dispatch_one(self._jobs[index], index)
                     self._results[index] = result
                     if isinstance(result.error, NotReached):
                         break  # a later job with the same unique key must not be saved before it
@@ -120,7 +120,7 @@ class _BulkDispatch:
                 return None
             return next(self._remaining_indexes, None)
 
-    def _dispatch(self, job: CheckedJob, index: int) -> Result:
+    def _dispatch_one(self, job: CheckedJob, index: int) -> Result:
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
                 accepted = retry_until(self._until, lambda: self._save(job))

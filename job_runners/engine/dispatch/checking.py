@@ -64,9 +64,7 @@ def check_new_job(
     unique_key = None
     if job.unique is not None:
         unique_key = job.unique.key_of(job_data.job_type, organization_id, payload)
-    follow_ups = {}
-    if follow_up_of is None:
-        follow_ups = _checked_follow_ups(job, job_data, send)
+    follow_ups = _checked_follow_ups(job, job_data, send) if follow_up_of is None else {}
     new_job = transitions.NewJob(
         job_id=job_id,
         job_type=job_data.job_type,

@@ -1,7 +1,8 @@
 """Dispatch the members of a group: check them, then write each one's marker and its row.
 
 A *marker* is an item in the table for a member that hasn't ended. It is written before the row, so
-that the *parent*, the job that waits for the group, can't continue before the member ends.
+that the *parent*, the job that waits for the group, can't continue before the member ends. Its
+random *mark* distinguishes it from earlier markers of the same member.
 """
 
 from collections.abc import Mapping

@@ -127,13 +127,9 @@ def _try_once(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
             raise
         return _repeated_new_job(existing.row)
     except RaceLost as lost:
-        callers_write_was_refused = any(
-            refused.record is write.record
-            for refused in lost.refused
-            for write in request.more_writes
-        )
-        if callers_write_was_refused:
-            raise
+        refused_ids = {id(write.record) for write in lost.refused}
+        if any(id(write.record) in refused_ids for write in request.more_writes):
+            raise  # one of the caller's own writes was refused
         raise uniqueness.lost_race_error("accept", "(new job)") from lost
 
 
@@ -259,9 +255,6 @@ def _writes_for_answer(
     return writes
 
 
-# --- repeated requests ----------------------------------------------------------------------------
-
-
 def _repeated_answer(row: JobRequest, answer: Answer) -> Accepted:
     """Return the existing job with which the same request was answered before."""
     row.request_hash = answer.request_hash  # instead of that of the request that created the job
@@ -275,9 +268,6 @@ def _repeated_new_job(row: JobRequest) -> Accepted:
     return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True))
 
 
-# --- messages -------------------------------------------------------------------------------------
-
-
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     """Return whether the job needs no new message after its payload was replaced.
 
@@ -285,15 +275,15 @@ def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     however often the job is postponed: if it arrives too early, the worker sends it again with the
     remaining delay.
     """
+    was_queued = before.status is Status.QUEUED
     if after.status is Status.QUEUED:
-        return before.status is Status.QUEUED
+        return was_queued
     if after.status is not Status.SCHEDULED:
         return True
-    run_at = after.run_at or 0
+    if before.status is not Status.SCHEDULED:
+        return was_queued
+    # If the message of a scheduled job was sent, its `due_at` is later than its start time.
+    # Otherwise they are equal.
     old_run_at = before.run_at or 0
-    if before.status is Status.SCHEDULED:
-        # If the message of a scheduled job was sent, its `due_at` is later than its start time.
-        # Otherwise they are equal.
-        was_sent = (before.due_at or 0) > old_run_at
-        return was_sent and run_at >= old_run_at
-    return before.status is Status.QUEUED
+    was_sent = (before.due_at or 0) > old_run_at
+    return was_sent and (after.run_at or 0) >= old_run_at

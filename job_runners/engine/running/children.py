@@ -122,16 +122,16 @@ class Children:
 
     def already_dispatched(self, checked_members: Mapping[str, Any]) -> set[str]:
         """Return the keys of the members that are already dispatched."""
-        from job_runners.engine.dispatch import members
+        from job_runners.engine.dispatch import members as group_members
 
-        return members.already_dispatched(checked_members)
+        return group_members.already_dispatched(checked_members)
 
     def dispatch_members(self, checked_members: Mapping[str, Any], until: int) -> set[str]:
         """Save and send members. Return the keys of those dispatched before `until`."""
-        from job_runners.engine.dispatch import members
+        from job_runners.engine.dispatch import members as group_members
 
         send = self._require_sender("a member of a group")
-        return members.dispatch(checked_members, send, until=until)
+        return group_members.dispatch(checked_members, send, until=until)
 
     def dispatch_task(self, task_name: str, payload: Any) -> None:
         """Send a task. Raises SendFailed if it was not sent."""

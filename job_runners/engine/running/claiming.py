@@ -28,10 +28,10 @@ _MAX_CALL_TIME = 25 * clock.SECOND
 
 
 class Invocation(NamedTuple):
-    """When this Lambda invocation began and will have ended, in milliseconds since 1970."""
+    """The times of this Lambda invocation, in milliseconds since 1970."""
 
     began: int
-    deadline: int
+    deadline: int  # Lambda ends it at this time
 
     @property
     def may_begin_until(self) -> int:
@@ -91,6 +91,26 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
     return None
 
 
+def _load_function(message: JobMessage) -> bool:
+    """Load the function of the message's job. Return whether the job may be claimed.
+
+    Call this before the claim, so that an import that hangs or kills this process doesn't use up an
+    attempt. If the function can't be loaded, return False, so that the job waits for a newer
+    deploy. But once the job has waited for its `start_within`, return True: it is then claimed, and
+    fails with the import's error.
+    """
+    job = registry().job(message.job_type)
+    try:
+        registry().load(job)
+    except EntryNotLoaded as error:
+        row = read(message.id)
+        if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
+            return True
+        telemetry.left_for_later(error)
+        return False
+    return True
+
+
 def _claim_or_hold(
     message: JobMessage, invocation: Invocation, token: str, send: Send
 ) -> JobRequest | None:
@@ -134,26 +154,6 @@ def _may_have_gates(message: JobMessage) -> bool:
         or limits_of(message.queue_name) is not None
         or (unique is not None and unique.until == "started")
     )
-
-
-def _load_function(message: JobMessage) -> bool:
-    """Load the function of the message's job. Return whether the job may be claimed.
-
-    Call this before the claim, so that an import that hangs or kills this process doesn't use up an
-    attempt. If the function can't be loaded, return False, so that the job waits for a newer
-    deploy. But once the job has waited for its `start_within`, return True: it is then claimed, and
-    fails with the import's error.
-    """
-    job = registry().job(message.job_type)
-    try:
-        registry().load(job)
-    except EntryNotLoaded as error:
-        row = read(message.id)
-        if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
-            return True
-        telemetry.left_for_later(error)
-        return False
-    return True
 
 
 def _release_if_claimed(

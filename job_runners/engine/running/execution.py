@@ -233,7 +233,9 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
     except interrupts.PauseInterrupt as interrupt:
         return PauseEnding(interrupt.pause)
     except interrupts.WaitInterrupt as interrupt:
-        return _wait_ending(claimed, interrupt)
+        from job_runners.engine.running import wait_endings  # imported here because few jobs wait
+
+        return wait_endings.ending_of(claimed, interrupt)
     except interrupts.TimeOverInterrupt:
         timed_out = TimedOut(
             claimed.job.timeout or 0,
@@ -269,13 +271,6 @@ def _yield_ending(claimed: ClaimedJob) -> Ending:
     line = retry_until(claimed.invocation.deadline, lambda: gates.line_of(claimed.row))
     ending = InvocationOverEnding() if line is None else YieldEnding(line)
     return fail_if_last(claimed, ending)
-
-
-def _wait_ending(claimed: ClaimedJob, interrupt: interrupts.WaitInterrupt) -> Ending:
-    # Imported here because most jobs don't wait.
-    from job_runners.engine.running import wait_endings
-
-    return wait_endings.ending_of(claimed, interrupt)
 
 
 def _raise_if_ctrl_c(error: BaseException) -> None:

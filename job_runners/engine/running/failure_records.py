@@ -75,9 +75,10 @@ def handle_record(record: object, send: Send) -> None:
                 send(message, _RESEND_DELAY)
             # `may_begin` is false if another message has begun the task, which may still run.
             case TaskMessage() if may_begin(message):
-                could_not_send = _error_type(record) == errors.SendFailed.__name__
-                send_error = errors.SendFailed("its next attempt", error.how)
-                record_failed_task(message, send_error if could_not_send else error, send)
+                cause: errors.JobRunnersError = error
+                if _error_type(record) == errors.SendFailed.__name__:
+                    cause = errors.SendFailed("its next attempt", error.how)
+                record_failed_task(message, cause, send)
 
 
 def _settle_job(message: JobMessage, error: errors.Interrupted, send: Send) -> None:

@@ -71,7 +71,7 @@ class ArrivedJob(Value):
     wait_until: int
 
     def start(self, key: str | None = None, grant: lines.Grant | None = None) -> StartNow:
-        """Return that the job may start.
+        """Return the decision that the job may start.
 
         `key` is the key of its line, or None if it needs no capacity. Its claim takes the capacity
         of `grant`. If that is None, the job already got its capacity when it was admitted.
