@@ -122,10 +122,10 @@ class Registry(Value):
                 job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
             }
             for job_type, job in jobs_of_queue.items():
-                misfit = queue.misfit(job.payload_model)
-                if misfit:
+                problem = queue.misfit(job.payload_model)
+                if problem:
                     raise errors.InvalidDefinition(
-                        f"QUEUES: {name!r}: {misfit} (the job {job_type!r}, {job.declared_in})"
+                        f"QUEUES: {name!r}: {problem} (the job {job_type!r}, {job.declared_in})"
                     )
             models = [job.payload_model for job in jobs_of_queue.values()]
             if models and not any(map(queue.can_have_per_value, models)):
@@ -137,9 +137,9 @@ class Registry(Value):
     def _check_unique(self) -> None:
         """Raise InvalidDefinition for a job that is unique by a field that its payload lacks."""
         for name, job in self.jobs.items():
-            misfit = job.unique.misfit(job.payload_model) if job.unique else None
-            if misfit:
-                raise errors.InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {misfit}")
+            problem = job.unique.misfit(job.payload_model) if job.unique else None
+            if problem:
+                raise errors.InvalidDefinition(f"JOBS: {name!r} ({job.declared_in}): {problem}")
 
     def _check_follow_ups(self) -> None:
         """Raise InvalidDefinition for a job whose follow-ups can't be dispatched."""
@@ -204,7 +204,7 @@ class Registry(Value):
         return self.__replace__(jobs=_only_loadable(self.jobs), tasks=_only_loadable(self.tasks))
 
     def modules(self) -> list[str]:
-        """Return the names of the modules that contain the app's and the built-in functions."""
+        """Return the names of the modules that JOBS, TASKS and AROUND refer to."""
         modules = {work.module for work in (*self.jobs.values(), *self.tasks.values())}
         for around in self.around:
             if isinstance(around.entry, str):
@@ -241,8 +241,8 @@ class Registry(Value):
         try:
             job = self.job(job_type)
             self.refuse_internal(job_type)
-            for sample in job_ended.samples(kind):
-                self.job_payload(job_type, sample)
+            for sample_payload in job_ended.samples(kind):
+                self.job_payload(job_type, sample_payload)
         except (errors.UnknownJobType, errors.InvalidPayload) as error:
             raise errors.InvalidFollowUp(kind, job_type, str(error)) from None
         if job.unique is not None:
