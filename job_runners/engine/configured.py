@@ -24,7 +24,7 @@ _EXPORTS = ("fully_configured", "dispatch_job", "dispatch_task")
 
 @runtime_checkable
 class JobRunner(Protocol):
-    """The functions that every runner's module must have. Callers use no others."""
+    """The functions that every runner's module must have."""
 
     def fully_configured(self) -> bool:
         """Return True if this runner has everything that it needs.
@@ -33,7 +33,7 @@ class JobRunner(Protocol):
         """
 
     def dispatch_job(self, job_data: "JobData") -> "Accepted":
-        """Save the job, then send it. Return the row of the new job, or of an existing one.
+        """Save the job, then send it. Return the new job, or an existing one.
 
         If the job can't be sent now, the timer sends it later. Raises UnknownJobType and
         InvalidPayload.

@@ -64,7 +64,7 @@ def check_new_job(
     unique_key = None
     if job.unique is not None:
         unique_key = job.unique.key_of(job_data.job_type, organization_id, payload)
-    follow_ups = _checked_follow_ups(job, job_data, send) if follow_up_of is None else {}
+    follow_up_fields = _checked_follow_ups(job, job_data, send) if follow_up_of is None else {}
     new_job = transitions.NewJob(
         job_id=job_id,
         job_type=job_data.job_type,
@@ -84,7 +84,7 @@ def check_new_job(
         rerun_of=getattr(job_data, "rerun_of", None),
         counted=settings().max_unfinished_jobs > 0,
         follow_up_of=follow_up_of,
-        **follow_ups,
+        **follow_up_fields,
     )
     return CheckedJob(new_job, payload, line, job.unique, idempotency_key, send)
 

@@ -29,7 +29,7 @@ TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
 def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
-    """Accept a job and send it. Return the row of the new job, or of an existing one.
+    """Accept a job and send it. Return the new job, or an existing one.
 
     If the job can't be sent now, the timer sends it later. `send` is used for the first message
     only, because the configured runner may delegate this call to another runner, which passes its

@@ -41,6 +41,11 @@ class ClaimedJob(Value):
         """Return the job's row as this invocation last wrote it."""
         return self.running._row
 
+    @property
+    def last_checkpoint(self) -> transitions.Checkpoint:
+        """Return the last checkpoint that the job's function reached."""
+        return self.running.last_checkpoint
+
 
 class Ending(Value):
     """How an invocation ended."""
@@ -56,9 +61,7 @@ class SuccessEnding(Ending):
     result: Any
 
     def write(self, claimed: ClaimedJob) -> Change:
-        change = transitions.succeed(
-            claimed.row, self.result, checkpoint=claimed.running.last_checkpoint
-        )
+        change = transitions.succeed(claimed.row, self.result, checkpoint=claimed.last_checkpoint)
         telemetry.succeeded(change.after)
         return change
 
@@ -70,7 +73,7 @@ class FailureEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = record_failed_attempt(
-            claimed.row, self.error, claimed.send, checkpoint=claimed.running.last_checkpoint
+            claimed.row, self.error, claimed.send, checkpoint=claimed.last_checkpoint
         )
         telemetry.attempt_failed(change.after, self.error)
         return change
@@ -80,7 +83,7 @@ class CancelEnding(Ending):
     """The job stopped because a caller had canceled it."""
 
     def write(self, claimed: ClaimedJob) -> Change:
-        change = transitions.stop(claimed.row, checkpoint=claimed.running.last_checkpoint)
+        change = transitions.stop(claimed.row, checkpoint=claimed.last_checkpoint)
         telemetry.canceled(change.after)
         return change
 
@@ -89,7 +92,7 @@ class InvocationOverEnding(Ending):
     """The invocation is nearly over. The job continues in another invocation."""
 
     def write(self, claimed: ClaimedJob) -> Change:
-        change = transitions.end_invocation(claimed.row, claimed.running.last_checkpoint)
+        change = transitions.end_invocation(claimed.row, claimed.last_checkpoint)
         telemetry.invocation_over(change.after)
         return change
 
@@ -105,7 +108,7 @@ class YieldEnding(Ending):
     def write(self, claimed: ClaimedJob) -> Change:
         from job_runners.engine.running import gates  # imported here because most jobs don't yield
 
-        return gates.hold_in_line(claimed.row, self.line, claimed.running.last_checkpoint)
+        return gates.hold_in_line(claimed.row, self.line, claimed.last_checkpoint)
 
 
 class PauseEnding(Ending):
@@ -117,9 +120,7 @@ class PauseEnding(Ending):
         from job_runners.engine.lines import pausing  # imported here because pauses are rare
 
         try:
-            return pausing.hold_under_pause(
-                self.pause, claimed.row, claimed.running.last_checkpoint
-            )
+            return pausing.hold_under_pause(self.pause, claimed.row, claimed.last_checkpoint)
         except AWS_ERRORS as error:  # end the invocation instead: the next one will hold the job
             telemetry.crashed(error)
             return fail_if_last(claimed, InvocationOverEnding()).write(claimed)
@@ -132,7 +133,7 @@ class ReleaseEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         change = transitions.release(
-            claimed.row, checkpoint=claimed.running.last_checkpoint, needs_message=self.sends_now
+            claimed.row, checkpoint=claimed.last_checkpoint, needs_message=self.sends_now
         )
         telemetry.released(change.after)
         return change

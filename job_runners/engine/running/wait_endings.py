@@ -28,7 +28,7 @@ class SleepEnding(Ending):
             wait.name,
             until=wait.until,
             due_at=next_due_at(wait.until, claimed.send),
-            checkpoint=claimed.running.last_checkpoint,
+            checkpoint=claimed.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change
@@ -41,7 +41,7 @@ class SignalWaitEnding(Ending):
 
     def write(self, claimed: ClaimedJob) -> Change:
         wait = self.interrupt
-        checkpoint = claimed.running.last_checkpoint
+        checkpoint = claimed.last_checkpoint
         try:
             change = waits.wait(
                 claimed.row, wait.name, wait.signal_names, until=wait.until, checkpoint=checkpoint
@@ -67,7 +67,7 @@ class GroupWaitEnding(Ending):
             since=wait.since,
             stop_after=wait.stop_after,
             until=wait.until,
-            checkpoint=claimed.running.last_checkpoint,
+            checkpoint=claimed.last_checkpoint,
         )
         telemetry.waits(change.after)
         return change

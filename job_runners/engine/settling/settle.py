@@ -93,7 +93,7 @@ def check_group(parent: JobRequest, send: Send) -> bool:
 
 
 def _settle_wait(change: Change, send: Send) -> None:
-    """Check the group of a job that has begun to wait for it, or that cancels its members."""
+    """Check a job's group if it has begun to wait for it, or was canceled with its members."""
     row = change.after
     if row.awaits_group and (not change.before.awaits_group or row.cancel_members):
         from job_runners.engine.settling import group_ends
