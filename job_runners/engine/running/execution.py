@@ -281,4 +281,7 @@ def _raise_if_ctrl_c(error: BaseException) -> None:
 
 def _run_in_context_managers(work: CurrentWork, call: Callable[[], _T]) -> _T:
     """Call `call` inside the context managers that the app lists in AROUND, if there are any."""
-    return run_inside(registry().around, work, call, telemetry.around_failed)
+    context_managers = registry().around
+    if not context_managers:
+        return call()
+    return run_inside(context_managers, work, call, telemetry.around_failed)

@@ -68,6 +68,8 @@ _has_begun = False
 
 def current() -> str | None:
     """Return the `traceparent` of the current span, for the rows and messages of that span."""
+    if not settings().traces:  # this runs for every log line
+        return None
     api = spans.trace_api()
     return spans.traceparent_of(api.get_current_span().get_span_context()) if api else None
 
@@ -111,7 +113,7 @@ def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) ->
     caller must not control our trace id, or whether we record. An unverified request isn't traced:
     it can't start work, and strangers could fill a trace.
     """
-    if not verified:
+    if not verified or not settings().traces:
         yield
         return
     traceparent = headers.get("traceparent")
