@@ -1,4 +1,4 @@
-"""The caller of a request: its role, and the organization that it may act for."""
+"""Identify the caller of a request: its role, and the organization that it may act for."""
 
 import re
 from collections.abc import Mapping
@@ -23,17 +23,26 @@ class Role(IntEnum):
     SERVICE = 4  # a program of the stack's owner: acts for any organization, sends tasks, pauses
 
 
-# Roles by their names in a token's roles claim. Other names in the claim are ignored.
+# By the names that a token's roles claim has. Other names in the claim are ignored.
 ROLES = {role.name.lower(): role for role in Role}
 
-_SAM_LOCAL = "sam local"  # the name of each caller under `sam local`, which has no authorizer
+_SAM_LOCAL = "sam local"  # the name of every caller under `sam local`, which has no authorizer
+
+# The errors for callers with a lower role. Only services may send tasks, because a task has no
+# organization that the API could check: its payload alone says who gets a text or a webhook call.
+# Only services may pause, because a pause affects the jobs of all organizations.
+_TOO_LOW = {
+    Role.READER: "Only readers, operators and services may do this.",
+    Role.OPERATOR: "Only operators and services may do this.",
+    Role.SERVICE: "Only services may do this, not callers of one organization.",
+}
 
 
 class Caller(NamedTuple):
     """The caller of a request."""
 
     role: Role
-    organization_id: str | None = None  # the only one that it may act for; None for a service
+    organization_id: str | None = None  # the one that it may act for; None for a service (any)
     name: str = "unknown"  # the subject of its token, or the ARN of the request's signer
 
     @property
@@ -91,10 +100,10 @@ def identify_caller(event: Event) -> Caller:
     """
     authorizer = event["requestContext"].get("authorizer") or {}
     if settings().access_mode == "iam":
-        return _signer(authorizer)
+        return _signed_caller(authorizer)
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
-    role = _role(claims)
-    organization_id = None if role is Role.SERVICE else _organization(claims)
+    role = _highest_role(claims)
+    organization_id = None if role is Role.SERVICE else _token_organization(claims)
     name = str(claims.get("sub") or claims.get("client_id") or "unknown")
     return Caller(role, organization_id, name)
 
@@ -111,24 +120,14 @@ def require_role(caller: Caller, min_role: Role) -> None:
     """Raise NotAllowed for a caller whose role is lower than `min_role`."""
     if caller.role < min_role:
         role = caller.role.name.lower()
-        raise NotAllowed(f"{_ONLY_FOR[min_role]} Your token has the role {role}.")
+        raise NotAllowed(f"{_TOO_LOW[min_role]} Your token has the role {role}.")
 
 
-# The errors for callers with a lower role. Only services may send tasks, because a task has no
-# organization that the API could check: its payload alone says who gets a text or a webhook call.
-# Only services may pause, because a pause affects the jobs of all organizations.
-_ONLY_FOR = {
-    Role.READER: "Only readers, operators and services may do this.",
-    Role.OPERATOR: "Only operators and services may do this.",
-    Role.SERVICE: "Only services may do this, not callers of one organization.",
-}
+def _signed_caller(authorizer: Mapping[str, Any]) -> Caller:
+    """Return the caller of a signed request, which is always a service.
 
-
-def _signer(authorizer: Mapping[str, Any]) -> Caller:
-    """Return the caller of a signed request, which is a service.
-
-    API Gateway adds the signer to the event. An event without a signer came through a route that
-    checks no signature, or not through API Gateway.
+    API Gateway adds the signer to the event. Without a signer, the event came through a route that
+    checks no signature, or didn't come through API Gateway at all.
     """
     signer = authorizer.get("iam")
     if signer:
@@ -140,8 +139,8 @@ def _signer(authorizer: Mapping[str, Any]) -> Caller:
     raise NotAllowed("This request was not verified. Its route must use AWS_IAM.")
 
 
-def _role(claims: Mapping[str, Any]) -> Role:
-    """Return the highest of a token's roles."""
+def _highest_role(claims: Mapping[str, Any]) -> Role:
+    """Return the highest of a token's roles. Raises NotAllowed if it has none."""
     claim = settings().jwt_roles_claim
     roles = [ROLES[name] for name in _claim_values(claims.get(claim)) if name in ROLES]
     if not roles:
@@ -156,43 +155,44 @@ def _claim_values(value: Any) -> list[str]:
     string is one value."""
     if not isinstance(value, str):
         return []
-    list_match = re.fullmatch(r"\[([^\[\]]*)\]", value)
-    return list_match[1].split(" ") if list_match else [value]
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\]", value)
+    return bracketed[1].split(" ") if bracketed else [value]
 
 
-def _organization(claims: Mapping[str, Any]) -> str:
+def _token_organization(claims: Mapping[str, Any]) -> str:
+    """Return the organization that a token names. Raises NotAllowed unless it names one."""
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
-    # The pattern excludes a list, which API Gateway writes in brackets: a caller with two
-    # organizations would have to name one in each request.
-    pattern = rf"[^#\[\]{names.UNFIT}]+"
-    if not isinstance(organization_id, str) or not re.fullmatch(pattern, organization_id):
+    # A list, which API Gateway writes in brackets, doesn't match: a caller with two organizations
+    # would have to name one in each request.
+    one_name = rf"[^#\[\]{names.UNFIT}]+"
+    if not isinstance(organization_id, str) or not re.fullmatch(one_name, organization_id):
         raise NotAllowed(
             f"Your token doesn't name exactly one organization in its claim {claim!r}."
         )
     return organization_id
 
 
-# --- what a caller may see -----------------------------------------------------------------------
-
-
 def visible_author(recorded: str | None) -> str | None:
-    """Return a recorded author, such as `operator:user-1`, as the caller may see it.
+    """Return a recorded author, such as `operator:user-1`, as the current caller may see it.
 
-    Only services see the name of a service, which may be a person or a program of the stack's
-    owner.
+    Only services see the name of a service, because it may name a person or a program of the
+    stack's owner.
     """
-    parsed = context.Author.of_record(recorded)
-    if parsed is None or current_caller.get().is_service:
-        return recorded
-    return "service" if parsed.role == "service" else recorded
+    author = context.Author.of_record(recorded)
+    is_service = author is not None and author.role == "service"
+    if is_service and not current_caller.get().is_service:
+        return "service"
+    return recorded
 
 
 def visible_payload_value(value: str | None) -> str | None:
-    """Return a value that may come from a payload, or None for a caller who sees no payloads."""
+    """Return a value that may come from a payload, or None if the current caller may not see
+    payloads."""
     return value if current_caller.get().sees_payloads else None
 
 
 def visible_code(value: str | None) -> str | None:
-    """Return a value that reveals the code, or None if the caller may not see it."""
+    """Return a value that reveals source code, such as a function's name, or None if the current
+    caller may not see tracebacks."""
     return value if current_caller.get().sees_tracebacks else None

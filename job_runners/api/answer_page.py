@@ -1,7 +1,8 @@
 """The page on which a person answers a job's question.
 
-The job sends the person a link to the page. It shows the question with a button for each choice,
-and later the answer. The page has no script, and works without credentials and cookies.
+The job sends the person a link to the page. The page shows the question with a button for each
+choice and, once there is an answer, the answer. It has no script, and works without credentials and
+cookies.
 """
 
 import re
@@ -21,7 +22,7 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# For every response of the route. The link's path has a secret token, which these headers keep from
+# Every response of the route has these headers. They keep the secret token in the link's path from
 # caches, other pages and other sites.
 HEADERS = {
     **files.SECURITY,
@@ -30,13 +31,13 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
-_BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BIDIRECTIONAL_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-_MAX_TITLE = 120  # characters; a longer first line is a paragraph
+_MAX_TITLE_LENGTH = 120  # characters; a longer first line is shown as a paragraph
 
 # The form has no action, so it is sent to the page's own address.
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{head}</title>
+<html lang="en"><head><meta charset="utf-8"><title>{browser_title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="stylesheet" href="../assets/{version}/answer.css"></head>
@@ -45,22 +46,22 @@ _PAGE = """<!doctype html>
 
 
 def question_page(text: str, choices: Sequence[str]) -> Response:
-    """Return the page of a question that takes an answer. Its title is the text's first line."""
+    """Return the page on which to answer a question. Its title is the text's first line."""
     if not choices:
         note = "A program answers this. It sends a JSON value to this address with POST."
-        return _page_about(text, _paragraph(note))
+        return _page_with_question(text, _paragraph(note))
     buttons = (
         f'<button name="choice" value="{escape(choice)}">{_to_html(choice)}</button>'
         for choice in choices
     )
-    return _page_about(text, f'<form method="post">{"".join(buttons)}</form>')
+    return _page_with_question(text, f'<form method="post">{"".join(buttons)}</form>')
 
 
 def answered_page(text: str, choice: str | None) -> Response:
-    """Return the page of an answered question. `choice` is the answer if it was one of the link's
-    choices, otherwise None."""
+    """Return the page of an answered question. `choice` is the answer, or None if it wasn't one of
+    the link's choices."""
     answer = "This has been answered." if choice is None else f"The answer is: {choice}"
-    return _page_about(text, f'<p class="given">{_to_html(answer)}</p>')
+    return _page_with_question(text, f'<p class="given">{_to_html(answer)}</p>')
 
 
 def problem_page(status: int, title: str, detail: str) -> Response:
@@ -68,20 +69,26 @@ def problem_page(status: int, title: str, detail: str) -> Response:
     return _page(status, title, [_paragraph(detail)])
 
 
-def _page_about(text: str, content: str) -> Response:
+def _page_with_question(text: str, content: str) -> Response:
     title, _, rest = text.strip().partition("\n")
-    if len(title) > _MAX_TITLE:
-        title, rest = "Your answer", text
+    if len(title) > _MAX_TITLE_LENGTH:
+        title = "Your answer"
+        rest = text
     paragraphs = map(_paragraph, rest.split("\n")) if rest else ()
     return _page(200, title, [*paragraphs, content])
 
 
 def _page(status: int, title: str, content: Sequence[str]) -> Response:
+    browser_title = title
+    team_paragraph = ""
     team = settings().team_name
+    if team:
+        browser_title = f"{title} \u00b7 {team}"
+        team_paragraph = f'<p class="team">{_to_html(team)}</p>'
     body = _PAGE.format(
-        head=_to_html(f"{title} \u00b7 {team}" if team else title),
+        browser_title=_to_html(browser_title),
         title=_to_html(title),
-        team=f'<p class="team">{_to_html(team)}</p>' if team else "",
+        team=team_paragraph,
         version=files.version(),
         content="".join(content),
     )
@@ -93,6 +100,6 @@ def _paragraph(text: str) -> str:
 
 
 def _to_html(text: str) -> str:
-    """Return text as HTML, without bidirectional control characters, which could make it read like
-    another text."""
-    return escape(_BIDIRECTIONAL.sub("\ufffd", text))
+    """Return text as HTML, without bidirectional control characters, which could make it look like
+    a different text."""
+    return escape(_BIDIRECTIONAL_CONTROLS.sub("\ufffd", text))

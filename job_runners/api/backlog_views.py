@@ -18,7 +18,7 @@ from job_runners.engine.tick.backlog import MAX_SAMPLED, Backlog, Sample
 
 
 def backlog_view(sample: Sample) -> dict[str, Any]:
-    """Return the view of the counts of jobs, by queue and job type."""
+    """Return the numbers of waiting and running jobs, by queue and job type."""
     counts = [build_view(BACKLOG, backlog) for backlog in sample.counts]
     return {"jobs": counts, "more": sample.is_full}
 

@@ -1,7 +1,7 @@
 """Show batches and groups to callers, with their members.
 
-A group is a set of jobs that another job waits for. A batch is a job that waits for one group. A
-row is a job as the table stores it.
+A group is a set of jobs that another job waits for: its members. A batch is a built-in job that
+waits for one group. A row is a job as the table stores it.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def batch_view(row: JobRequest) -> dict[str, Any]:
 
 
 def group_view(name: str, group: GroupProgress) -> dict[str, Any]:
-    """Return the view of a group of a job."""
+    """Return the view of one of a job's groups."""
     return {"name": name, **build_view(COUNTS, group)}
 
 
@@ -53,7 +53,7 @@ def _then_id(row: JobRequest) -> str | None:
     return result.get("then")
 
 
-def _error(member: GroupMember) -> dict[str, Any] | None:
+def _member_error(member: GroupMember) -> dict[str, Any] | None:
     error = member.error
     if not error and member.row is not None:
         error = member.row.error
@@ -115,7 +115,7 @@ MEMBER: Fields[GroupMember] = {
     ),
     "id": Field(ID, about="Its job, or the existing job that does the same work"),
     "status": Field(OUTCOME, lambda member: member.outcome),
-    "error": Field(views.ERROR, _error),
+    "error": Field(views.ERROR, _member_error),
     "job": Field(
         {"anyOf": [ref("JobSummary"), {"type": "null"}]},
         lambda member: views.summary_view(member.row) if member.row else None,

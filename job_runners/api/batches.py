@@ -1,6 +1,9 @@
-"""POST /batches: check a batch and its members, the jobs that it waits for, and save it."""
+"""POST /batches: check a batch, and save it.
 
-from collections.abc import Callable, Iterator
+A batch is a job that dispatches many other jobs, its members, and waits for them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 
@@ -9,8 +12,8 @@ from pydantic import BeforeValidator, Field
 from job_runners import clock, runners
 from job_runners.api import body, requests, strict_json
 from job_runners.api.access import Caller, Event
-from job_runners.api.bulk import invalid_fields
-from job_runners.api.errors import InvalidFields, InvalidMembers
+from job_runners.api.bulk import invalid_fields, problems_of_item
+from job_runners.api.errors import InvalidField, InvalidFields, InvalidMembers
 from job_runners.aws import bucket
 from job_runners.engine.dispatch import quota
 from job_runners.engine.dispatch.checking import check_type_and_payload
@@ -28,9 +31,9 @@ from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, T
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 
-MAX_INLINE = 1_000  # members in the request itself
-SECONDS = 20  # for checking a file; the function times out after 29 s
-MAX_FILE_BYTES = 50 * 1024 * 1024  # bytes
+MAX_INLINE_MEMBERS = 1_000  # in the request itself
+MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_CHECK_SECONDS = 20  # for a file; the function times out after 29 s
 _MEMBER_FIELDS = {"job_type", "payload", "key", "queue_name"}
 _MEMBER_ERRORS = (
     InvalidFields,
@@ -41,9 +44,8 @@ _MEMBER_ERRORS = (
     NameTooLong,
 )
 
-
-_Failures = Annotated[
-    int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.checked_whole_number)
+_FailureCount = Annotated[
+    int, Field(ge=1, le=MAX_MEMBERS), BeforeValidator(requests.require_whole_number)
 ]
 
 
@@ -58,7 +60,10 @@ class BatchData(requests.RequestBody):
     """Jobs to dispatch and wait for. Give `members` or `members_file`."""
 
     members: list[Any] | None = Field(
-        default=None, min_length=1, max_length=MAX_INLINE, description="The members, in order"
+        default=None,
+        min_length=1,
+        max_length=MAX_INLINE_MEMBERS,
+        description="The members, in order",
     )
     members_file: str | None = Field(
         default=None,
@@ -69,7 +74,7 @@ class BatchData(requests.RequestBody):
     )
     then: ThenData | None = None
     organization_id: Name = Field(default="default", description="The organization of the batch")
-    stop_after_failures: _Failures | None = Field(
+    stop_after_failures: _FailureCount | None = Field(
         default=None,
         description="Cancel the members that have not started after this number of failures",
     )
@@ -90,29 +95,35 @@ class MemberData(requests.RequestBody):
     queue_name: Name | None = Field(default=None, description="By default, that of the job type")
 
 
-class _MemberInput(NamedTuple):
-    """One member of a request."""
+_MEMBER_DEFAULTS = {
+    name: field.get_default(call_default_factory=True)
+    for name, field in MemberData.model_fields.items()
+}
 
-    number: int  # from 0
-    line: int | None  # in a file, from 1; None if the member is in the request itself
-    fields: Any
-    problem: str | None = None  # the reason why a line can't be read
+
+class _MemberInput(NamedTuple):
+    """A member as the caller sent it."""
+
+    position: int  # in the batch, from 0
+    fields: Any = None
+    line_number: int | None = None  # in the file, from 1; None if the request itself has the member
+    problem: str | None = None  # the reason why the line can't be read
 
 
 def dispatch(event: Event, caller: Caller) -> Accepted:
     """Save a batch and send it. Return it, or the batch of an identical earlier request.
 
-    Nothing is saved if the request is refused. Raises InvalidMembers with every invalid member.
+    Raises InvalidMembers with every invalid member. If the request is refused, nothing is saved.
     """
     data, key = _read(event, caller)
     request_hash = _hash(data)
     earlier = queries.read(id_for_idempotency_key(data.organization_id, key))
-    if earlier is not None:  # its members may be in a file that is gone by now
+    if earlier is not None:  # don't check its members again, because their file may be gone
         if earlier.request_hash != request_hash:
             raise IdempotencyConflict(key, earlier.id)
         return Accepted(earlier)
     send = runners.sender()
-    payload = _Checker(data, caller, send).checked_payload()
+    payload = _BatchChecker(data, caller, send).check()
     job = JobData(
         job_type=Jobs.BATCH,
         payload=payload,
@@ -120,10 +131,9 @@ def dispatch(event: Event, caller: Caller) -> Accepted:
         idempotency_key=key,
     )
     checked = requests.check_internal_job(job, send)
-    total = payload["total"]
-    new_job = checked.new_job._replace(request_hash=request_hash, batch_total=total)
+    new_job = checked.new_job._replace(request_hash=request_hash, batch_total=payload["total"])
     checked = checked._replace(new_job=new_job)
-    quota.refuse_batch_if_reached(data.organization_id, total)
+    quota.refuse_batch_if_reached(data.organization_id, payload["total"])
     refuse_if_too_many([checked])
     return dispatch_checked(checked)
 
@@ -135,21 +145,25 @@ def _read(event: Event, caller: Caller) -> tuple[BatchData, str]:
     if organization_id is not None:
         fields["organization_id"] = organization_id
     members = fields.get("members")
-    if isinstance(members, list) and len(members) > MAX_INLINE:
-        why = (
-            f"has {len(members):,} members. A request may have {MAX_INLINE:,}. Upload a file with "
-            "a member in each line, and give its key as members_file"
+    if isinstance(members, list) and len(members) > MAX_INLINE_MEMBERS:
+        raise InvalidField(
+            "members",
+            f"has {len(members):,} members. A request may have {MAX_INLINE_MEMBERS:,}. Upload a "
+            "file with a member in each line, and give its key as members_file",
         )
-        raise InvalidFields([{"field": "members", "why": why}])
     data = requests.validate(BatchData, fields)
-    if (data.members is None) == (data.members_file is None):
-        raise InvalidFields([{"field": "members", "why": "give either members or members_file"}])
-    return data, requests.required_key(data.idempotency_key)
+    has_list = data.members is not None
+    has_file = data.members_file is not None
+    if has_list == has_file:
+        raise InvalidField("members", "give either members or members_file")
+    return data, requests.require_key(data.idempotency_key)
 
 
 def _hash(data: BatchData) -> str:
-    """Return a hash that identifies a request. It is the same whether a request omits a default or
-    has it. It doesn't cover the content of the request's file."""
+    """Return a hash that is the same for identical requests.
+
+    Explicit default values don't change it. It doesn't cover the content of the members' file.
+    """
     fields = data.model_dump(
         mode="json", exclude={"idempotency_key", "members"}, exclude_defaults=True
     )
@@ -162,76 +176,79 @@ def _hash(data: BatchData) -> str:
 def _without_defaults(member: Any) -> Any:
     if not isinstance(member, dict):
         return member
-    defaults = _DEFAULTS.items()
-    return {name: value for name, value in member.items() if (name, value) not in defaults}
+    return {
+        name: value
+        for name, value in member.items()
+        if name not in _MEMBER_DEFAULTS or value != _MEMBER_DEFAULTS[name]
+    }
 
 
-_DEFAULTS = {
-    name: field.get_default(call_default_factory=True)
-    for name, field in MemberData.model_fields.items()
-}
-
-
-class _Checker:
+class _BatchChecker:
     """Checks the members of a batch, and the job to dispatch when they have ended."""
 
     def __init__(self, data: BatchData, caller: Caller, send: Send) -> None:
         self._data = data
         self._caller = caller
         self._send = send
-        self._deadline = clock.now() + SECONDS * clock.SECOND
+        self._deadline = clock.now() + MAX_CHECK_SECONDS * clock.SECOND
 
-    def checked_payload(self) -> dict[str, Any]:
+    def check(self) -> dict[str, Any]:
         """Return the payload of the batch's job. Raises InvalidFields and InvalidMembers."""
         data = self._data
+        payload: dict[str, Any] = {}
         if data.then is not None:
             self._check_then(data.then)
-        options: dict[str, Any] = {}
-        if data.then is not None:
-            options["then"] = data.then.model_dump()
+            payload["then"] = data.then.model_dump()
         if data.stop_after_failures is not None:
-            options["stop_after_failures"] = data.stop_after_failures
-        if data.members_file is None:
-            inputs = [
-                _MemberInput(index, line=None, fields=fields)
-                for index, fields in enumerate(data.members or ())
-            ]
-            return {"total": self._check_all(iter(inputs)), "members": data.members, **options}
-        with self._open(data.members_file) as file:
-            total = self._check_all(_read_members(file, self._check_time))
-        options |= {"members_file": data.members_file, "etag": file.etag}
-        return {"total": total, **options}
+            payload["stop_after_failures"] = data.stop_after_failures
+        if data.members_file is not None:
+            with self._open_file(data.members_file) as file:
+                total = self._check_members(_members_in(file, self._check_deadline))
+            return payload | {"total": total, "members_file": data.members_file, "etag": file.etag}
+        members = data.members or []
+        inputs = (_MemberInput(position, fields) for position, fields in enumerate(members))
+        total = self._check_members(inputs)
+        return payload | {"total": total, "members": members}
 
     def _check_then(self, then: ThenData) -> None:
-        fields = {"job_type": then.job_type, "payload": {**then.payload, "batch": SAMPLE}}
+        # When the batch ends, it adds its counts to this payload. Check it with sample counts.
+        payload = {**then.payload, "batch": SAMPLE}
         try:
-            self._check_fields(fields)
+            self._check_job({"job_type": then.job_type, "payload": payload})
         except (InvalidFields, UnknownJobType, InvalidPayload) as error:
-            raise InvalidFields(
-                [
-                    {**problem, "field": f"then.{problem['field']}"}
-                    for problem in invalid_fields(error)
-                ]
-            ) from None
+            problems = [
+                {**problem, "field": f"then.{problem['field']}"}
+                for problem in invalid_fields(error)
+            ]
+            raise InvalidFields(problems) from None
 
-    def _open(self, key: str) -> StoredFile:
+    def _open_file(self, key: str) -> StoredFile:
         folder = f"uploads/{self._data.organization_id}"
-        why = None
         if not is_in(folder, key):
-            why = f"must be the key of a file under {folder}/"
-        elif not bucket.is_configured():
-            why = "can't be read, because this stack has no bucket"
-        else:
-            try:
-                file = StoredFile.at(key)
-                if file.size <= MAX_FILE_BYTES:
-                    return file
-                why = f"has {file.size:,} bytes. The limit is {MAX_FILE_BYTES:,}. Split the file"
-            except MissingObject:
-                why = "doesn't exist"
-        raise InvalidFields([{"field": "members_file", "why": why}])
+            raise InvalidField("members_file", f"must be the key of a file under {folder}/")
+        if not bucket.is_configured():
+            raise InvalidField("members_file", "can't be read, because this stack has no bucket")
+        try:
+            file = StoredFile.at(key)
+        except MissingObject:
+            raise InvalidField("members_file", "doesn't exist") from None
+        if file.size > MAX_FILE_BYTES:
+            raise InvalidField(
+                "members_file",
+                f"has {file.size:,} bytes. The limit is {MAX_FILE_BYTES:,}. Split the file",
+            )
+        return file
 
-    def _check_all(self, members: Iterator[_MemberInput]) -> int:
+    def _check_deadline(self, line_number: int) -> None:
+        """Raise InvalidField if the time to check the file has run out at this line."""
+        if clock.now() > self._deadline:
+            raise InvalidField(
+                "members_file",
+                f"could not be checked within {MAX_CHECK_SECONDS} seconds: line {line_number:,} "
+                "was reached. Split the file",
+            )
+
+    def _check_members(self, members: Iterable[_MemberInput]) -> int:
         """Check all members, and return their count. Raises InvalidMembers with all problems."""
         keys = MemberKeys()
         total = 0
@@ -240,9 +257,9 @@ class _Checker:
         for member in members:
             total += 1
             try:
-                self._check(member, keys)
+                self._check_member(member, keys)
             except TooManyMembers as error:
-                raise InvalidFields([{"field": "members_file", "why": str(error)}]) from None
+                raise InvalidField("members_file", str(error)) from None
             except _MEMBER_ERRORS as error:
                 invalid_count += 1
                 if len(problems) < InvalidMembers.max_problems:
@@ -250,66 +267,53 @@ class _Checker:
         if problems:
             raise InvalidMembers(problems, invalid_count)
         if total == 0:
-            raise InvalidFields([{"field": "members_file", "why": "has no members"}])
+            raise InvalidField("members_file", "has no members")
         return total
 
-    def _check_time(self, line: int) -> None:
-        """Raise InvalidFields if the time for the check is over. `line` is the one read next."""
-        if clock.now() > self._deadline:
-            why = (
-                f"could not be checked within {SECONDS} seconds: line {line:,} was reached. "
-                "Split the file"
-            )
-            raise InvalidFields([{"field": "members_file", "why": why}])
-
-    def _check(self, member: _MemberInput, keys: MemberKeys) -> None:
+    def _check_member(self, member: _MemberInput, keys: MemberKeys) -> None:
         if member.problem is not None:
-            raise InvalidFields([{"field": "", "why": member.problem}])
+            raise InvalidField("", member.problem)
         fields = member.fields
         if not isinstance(fields, dict):
-            raise InvalidFields([{"field": "", "why": "must be an object"}])
+            raise InvalidField("", "must be an object")
         unknown = sorted(fields.keys() - _MEMBER_FIELDS)
         if unknown:
             raise InvalidFields([{"field": name, "why": "is unknown"} for name in unknown])
         key = fields.get("key")
         if key is not None and not isinstance(key, str):
-            raise InvalidFields([{"field": "key", "why": "must be text"}])
+            raise InvalidField("key", "must be text")
         keys.next(key)  # raises an error for a duplicate or invalid key
-        self._check_fields({name: value for name, value in fields.items() if name != "key"})
+        self._check_job({name: value for name, value in fields.items() if name != "key"})
 
-    def _check_fields(self, fields: dict[str, Any]) -> None:
+    def _check_job(self, fields: dict[str, Any]) -> None:
         organization_id = self._data.organization_id
         job = requests.job_from_fields({**fields, "organization_id": organization_id}, self._caller)
         check_type_and_payload(job, self._send)
 
 
-def _read_members(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_MemberInput]:
-    for index, (number, line) in enumerate(lines(file, check_time)):
+def _members_in(file: StoredFile, check_deadline: Callable[[int], None]) -> Iterator[_MemberInput]:
+    """Yield the members in a file, which has one in each line."""
+    for position, (line_number, line) in enumerate(lines(file, check_deadline)):
+        fields = problem = None
         if len(line) > MAX_LINE:
-            yield _MemberInput(index, number, None, f"has more than {MAX_LINE:,} bytes")
-            return
-        try:
-            yield _MemberInput(index, number, strict_json.parse(line.decode("utf-8-sig")))
-        except UnicodeDecodeError as error:
-            yield _MemberInput(index, number, None, f"isn't UTF-8: byte {error.start} is invalid")
-        except strict_json.NotStrict as error:
-            why = str(error).replace("The body", "The line").rstrip(".")
-            yield _MemberInput(index, number, None, why)
+            problem = f"has more than {MAX_LINE:,} bytes"
+        else:
+            try:
+                fields = strict_json.parse(line.decode("utf-8-sig"), source="The line")
+            except UnicodeDecodeError as error:
+                problem = f"isn't UTF-8: byte {error.start} is invalid"
+            except strict_json.NotStrict as error:
+                problem = str(error).rstrip(".")
+        yield _MemberInput(position, fields, line_number, problem)
 
 
 def _problems_of_member(member: _MemberInput, error: Exception) -> list[dict[str, Any]]:
     """Return the problems of a member, each with the member's index, or its line in the file."""
+    problems: Sequence[Mapping[str, str]]
     if isinstance(error, DuplicateMember | NameNotText | NameTooLong):
-        problems: Any = [{"field": "key", "why": str(error).rstrip(".")}]
+        problems = [{"field": "key", "why": str(error).rstrip(".")}]
     else:
         problems = invalid_fields(error)
-    if member.line is not None:
-        return [{"line": member.line, **problem} for problem in problems]
-    return [
-        {
-            "index": member.number,
-            "field": f"members.{member.number}.{problem['field']}".strip("."),
-            "why": problem["why"],
-        }
-        for problem in problems
-    ]
+    if member.line_number is not None:
+        return [{"line": member.line_number, **problem} for problem in problems]
+    return problems_of_item(problems, member.position, f"members.{member.position}")

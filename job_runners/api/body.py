@@ -10,21 +10,21 @@ from job_runners.api import strict_json
 from job_runners.api.errors import FormBody, UnreadableBody
 from job_runners.errors import PayloadTooLarge
 
-# Bytes. A Lambda event may have 6 MB, and escaping can double the length of the body in the event.
-LIMIT = 5 * 1024 * 1024 // 2
-MAX_FILE_BYTES = 4 * 1024 * 1024  # bytes; higher, because a file arrives as base64 without escapes
+# A Lambda event may have 6 MB, and escaping can double the size of the body in the event.
+MAX_BYTES = 5 * 1024 * 1024 // 2
+MAX_FILE_BYTES = 4 * 1024 * 1024  # more, because a file arrives as base64, which needs no escaping
 
 _MAX_FORM_FIELDS = 20
-_URLENCODED = "application/x-www-form-urlencoded"
-_FORM_TYPES = (_URLENCODED, "multipart/form-data")
+_URL_ENCODED = "application/x-www-form-urlencoded"
+_FORM_TYPES = (_URL_ENCODED, "multipart/form-data")
 
 
 def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge.
 
-    The content type isn't checked, because `curl -d` labels every body as a form. That is safe: a
-    browser doesn't add a signature or a bearer token by itself, so a form on another site has no
-    access. The content type only selects the error for a body that isn't JSON.
+    Bodies that are labeled as forms are accepted, because `curl -d` labels every body as a form.
+    That is safe: a browser doesn't add a signature or a bearer token on its own, so a form on
+    another site has no access. The content type only selects the error for a body that isn't JSON.
     """
     return _parse_object(event, _decode(_read_bytes(event)))
 
@@ -39,7 +39,7 @@ def read_form(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an HTML form or of a JSON object in a request's body. Raises
     UnreadableBody, PayloadTooLarge."""
     text = _decode(_read_bytes(event))
-    if text.lstrip().startswith("{") or _content_type(event) != _URLENCODED:
+    if text.lstrip().startswith("{") or _content_type(event) != _URL_ENCODED:
         return _parse_object(event, text)
     try:
         fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS)
@@ -51,7 +51,7 @@ def read_form(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON object in an optional body: an empty object if the body is empty."""
+    """Return the JSON object in a request's body, or an empty object if the body is empty."""
     text = _decode(_read_bytes(event))
     return _parse_object(event, text) if text.strip() else {}
 
@@ -81,7 +81,7 @@ def read_file(event: Mapping[str, Any]) -> bytes:
 
 def _read_bytes(
     event: Mapping[str, Any],
-    limit: int = LIMIT,
+    limit: int = MAX_BYTES,
     advice: str = "Put large data in the bucket, and its key in the payload.",
 ) -> bytes:
     body = event.get("body") or ""
@@ -111,7 +111,8 @@ def _content_type(event: Mapping[str, Any]) -> str:
 
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
-    """Return the value of a header, or None. `name` is in lowercase, and matches any case."""
+    """Return the value of a header, or None. `name` is in lowercase; the request's case doesn't
+    matter."""
     for header_name, value in (event.get("headers") or {}).items():
         if header_name.lower() == name:
             return str(value)

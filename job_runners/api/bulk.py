@@ -1,7 +1,4 @@
-"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each.
-
-A row is a job as the table stores it.
-"""
+"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +8,7 @@ from pydantic import Field
 from job_runners import clock, runners
 from job_runners.api import body, problems, requests, views
 from job_runners.api.access import Caller, Event
-from job_runners.api.errors import InvalidFields, InvalidJobs
+from job_runners.api.errors import InvalidField, InvalidFields, InvalidJobs
 from job_runners.api.json_schema import (
     ID,
     NUMBER,
@@ -30,11 +27,10 @@ from job_runners.engine.wire.sending import Accepted, Send, require_sender
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import JobRequest, Outcome, derived_id
 
-# No job is saved after this time: the function times out after 29 s, and calls that have begun may
-# take 5 s.
-_DISPATCH_SECONDS = 22
+# No job is saved later, because the function times out after 29 s, and a call may take 5 s.
+_MAX_DISPATCH_SECONDS = 22
 _MAX_INDEX = 10**9
-_MAX_CHARACTERS = 200  # of an error or message; a response may have 1,000 of each
+_MAX_CHARACTERS = 200  # of an error or message, because a response may have 1,000 of each
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -56,9 +52,9 @@ class BulkData(requests.RequestBody):
 
 
 class _Result(NamedTuple):
-    """The result of one job: either what was accepted, or a problem."""
+    """The result of one job. Either `accepted` or `problem` is None."""
 
-    position: int  # the index among all jobs under the idempotency key
+    position: int  # among all jobs under the idempotency key, from 0
     accepted: Accepted | None
     problem: dict[str, Any] | None
 
@@ -71,25 +67,24 @@ class _Result(NamedTuple):
         return 202 if self.problem is None else int(self.problem["status"])
 
 
-def _outcome(accepted: Accepted | None) -> str | None:
+def _unique_outcome(accepted: Accepted | None) -> str | None:
     if accepted is None or accepted.duplicate is None:
         return None
     return str(accepted.duplicate.outcome)
 
 
-def _short(text: str | None) -> str | None:
-    return None if text is None else text[:_MAX_CHARACTERS]
-
-
-def _job(row: JobRequest | None) -> dict[str, Any] | None:
-    """Return the view of a job, with a short error and message, because there may be 1,000 jobs."""
+def _short_job_view(row: JobRequest | None) -> dict[str, Any] | None:
     if row is None:
         return None
     view = views.summary_view(row)
-    view["result_message"] = _short(row.result_message)
+    view["result_message"] = _shortened(row.result_message)
     if view["error"]:
-        view["error"] = view["error"] | {"message": _short(view["error"]["message"])}
+        view["error"] = view["error"] | {"message": _shortened(view["error"]["message"])}
     return view
+
+
+def _shortened(text: str | None) -> str | None:
+    return None if text is None else text[:_MAX_CHARACTERS]
 
 
 RESULT: Fields[_Result] = {
@@ -104,7 +99,7 @@ RESULT: Fields[_Result] = {
     ),
     "job": ViewField(
         {"anyOf": [ref("JobSummary"), {"type": "null"}]},
-        lambda result: _job(result.row),
+        lambda result: _short_job_view(result.row),
         "The job, if it is saved. A long error or message is shortened",
     ),
     "replayed": ViewField(
@@ -114,7 +109,7 @@ RESULT: Fields[_Result] = {
     ),
     "unique_outcome": ViewField(
         {"enum": [None, *map(str, Outcome)]},
-        lambda result: _outcome(result.accepted),
+        lambda result: _unique_outcome(result.accepted),
         "As the header Unique-Outcome of POST /jobs",
     ),
     "problem": ViewField(
@@ -139,59 +134,53 @@ RESULT: Fields[_Result] = {
 def dispatch(event: Event, caller: Caller) -> Response:
     """Return the response to a request for many jobs.
 
-    Raises InvalidJobs with every invalid job, and the errors of POST /jobs that don't depend on one
-    job. Raises RunnerCannotResend if the runner has no send(). In all cases, nothing was saved.
+    Raises InvalidJobs with every invalid job, the errors of POST /jobs that don't depend on one
+    job, and RunnerCannotResend if the runner has no send(). If it raises an error, nothing was
+    saved.
     """
-    until = clock.now() + _DISPATCH_SECONDS * clock.SECOND
+    deadline = clock.now() + _MAX_DISPATCH_SECONDS * clock.SECOND
     data, key = _read(event)
     send = require_sender(runners.sender(), "POST /jobs/bulk", "sends many jobs at once")
     checked_jobs = _check_jobs(data, key, caller, send)
-    outcomes = bulk.dispatch_jobs(checked_jobs, send, until=until)
-    results = [
-        _Result(position, accepted, None if error is None else problems.job_problem(error))
-        for position, (accepted, error) in enumerate(outcomes, data.first_index)
-    ]
+    outcomes = bulk.dispatch_jobs(checked_jobs, send, until=deadline)
+    results = []
+    for position, (accepted, error) in enumerate(outcomes, data.first_index):
+        problem = None if error is None else problems.job_problem(error)
+        results.append(_Result(position, accepted, problem))
     must_repeat = any(result.status == 503 for result in results)
-    job_views = [build_view(RESULT, result) for result in results]
-    return respond(200, {"jobs": job_views}, _RETRY_AFTER if must_repeat else {})
+    result_views = [build_view(RESULT, result) for result in results]
+    return respond(200, {"jobs": result_views}, _RETRY_AFTER if must_repeat else {})
 
 
 def _read(event: Event) -> tuple[BulkData, str]:
-    """Return the request's fields, and its key."""
+    """Return the request's fields, and its idempotency key."""
     data = requests.validate(BulkData, requests.add_key(event, body.read_object(event)))
-    return data, requests.required_key(data.idempotency_key)
+    return data, requests.require_key(data.idempotency_key)
 
 
 def _check_jobs(data: BulkData, key: str, caller: Caller, send: Send) -> list[CheckedJob]:
     """Return the checked jobs. Raises InvalidJobs with the problems of all invalid jobs."""
     checked_jobs: list[CheckedJob] = []
     all_problems: list[dict[str, Any]] = []
-    for number, fields in enumerate(data.jobs):
-        index = data.first_index + number
+    for offset, fields in enumerate(data.jobs):
+        position = data.first_index + offset
         try:
-            checked_jobs.append(_check_one(fields, caller, send, key, index))
+            checked_jobs.append(_check_job(fields, caller, send, key, position))
         except (InvalidFields, UnknownJobType, InvalidPayload, InvalidFollowUp) as error:
-            all_problems += [
-                {
-                    "index": index,
-                    "field": f"jobs.{number}.{problem['field']}".strip("."),
-                    "why": problem["why"],
-                }
-                for problem in invalid_fields(error)
-            ]
+            all_problems += problems_of_item(invalid_fields(error), position, f"jobs.{offset}")
     if all_problems:
         raise InvalidJobs(all_problems)
     return checked_jobs
 
 
-def _check_one(fields: Any, caller: Caller, send: Send, key: str, index: int) -> CheckedJob:
+def _check_job(fields: Any, caller: Caller, send: Send, key: str, position: int) -> CheckedJob:
     if not isinstance(fields, dict):
-        raise InvalidFields([{"field": "", "why": "must be an object"}])
+        raise InvalidField("", "must be an object")
     if "idempotency_key" in fields:
         why = "isn't allowed here, because all jobs of the request are under its own key"
-        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+        raise InvalidField("idempotency_key", why)
     data = requests.job_from_fields(fields, caller)
-    job_id = derived_id("bulk", data.organization_id, key, str(index))
+    job_id = derived_id("bulk", data.organization_id, key, str(position))
     return check_new_job(data, send, job_id=job_id, parent_id=None, idempotency_key=key)
 
 
@@ -201,3 +190,18 @@ def invalid_fields(error: Exception) -> Sequence[Mapping[str, str]]:
         return [{"field": "job_type", "why": str(error)}]
     field_problems: Sequence[Mapping[str, str]] = getattr(error, "problems", ())
     return field_problems
+
+
+def problems_of_item(
+    field_problems: Sequence[Mapping[str, str]], position: int, path: str
+) -> list[dict[str, Any]]:
+    """Return the problems of a list's item, with its position, and its path before each field."""
+    return [
+        {
+            "index": position,
+            # A problem of the whole item has an empty field.
+            "field": f"{path}.{problem['field']}".rstrip("."),
+            "why": problem["why"],
+        }
+        for problem in field_problems
+    ]

@@ -1,12 +1,15 @@
-"""Show error groups to callers. An error group has the failed jobs of one job type with one kind of
-error in one function."""
+"""Show error groups to callers.
+
+Failed jobs are in the same error group if they have the same job type, and the same kind of error
+in the same function.
+"""
 
 from job_runners import clock
 from job_runners.api.access import visible_author, visible_code
 from job_runners.api.json_schema import AUTHOR, ID, NUMBER, TEXT, TIME, Field, Fields, nullable
 from job_runners.store.error_groups import ErrorGroup
 
-_NEW_TIME = clock.DAY  # in which a group counts as new
+_NEW_FOR = clock.DAY
 
 
 def _state(group: ErrorGroup) -> str:
@@ -14,7 +17,8 @@ def _state(group: ErrorGroup) -> str:
         return "resolved"
     if group.regressed_at is not None:
         return "regressed"
-    return "new" if clock.now() - group.first_seen_at < _NEW_TIME else "known"
+    age = clock.now() - group.first_seen_at
+    return "new" if age < _NEW_FOR else "known"
 
 
 ERROR_GROUP: Fields[ErrorGroup] = {

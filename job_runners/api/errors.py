@@ -7,7 +7,7 @@ from job_runners.errors import JobRunnersError
 
 
 class Refusal(JobRunnersError):
-    """A request is invalid. `problems` lists the wrong fields."""
+    """A request is refused. `problems` lists its wrong fields."""
 
     status: ClassVar[int] = 400
     slug: ClassVar[str]
@@ -51,6 +51,13 @@ class InvalidFields(Refusal):
         super().__init__(f"The field {first['field']} is invalid: {first['why']}.", problems)
 
 
+class InvalidField(InvalidFields):
+    """The body is JSON with one wrong field, or an empty `field` if the whole object is wrong."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__([{"field": field, "why": why}])
+
+
 class InvalidJobs(Refusal):
     """Some of the jobs of a request are invalid, so none was dispatched. Each problem has the index
     of its job."""
@@ -92,7 +99,7 @@ class InvalidMembers(Refusal):
 
 
 class InvalidQuery(Refusal):
-    """A query parameter is unknown, missing, repeated or invalid. `why` is a predicate."""
+    """A query parameter is unknown, missing, repeated or invalid. `why` follows its name."""
 
     slug = "invalid-query"
     title = "The query parameters are invalid"

@@ -11,18 +11,18 @@ from job_runners import clock
 from job_runners.aws import clients
 from job_runners.store.job_request import SORT_KEY
 
-LIFETIME = 5 * clock.MINUTE
+_LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """Add a `url` next to each `file` that holds the key of one of the organization's result files.
+    """Add a `url` next to each `file` in a result, if `file` is the key of the organization's file.
 
     The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.
     """
-    # After the organization, a path has a folder that is the same for all jobs: SORT_KEY. Without
-    # it, an organization's name could match the start of another organization's path.
-    own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY}/.+")
+    # The SORT_KEY after the organization is the same for all jobs. Without it, the organization "a"
+    # would match files of an organization "a/b".
+    key_of_own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY}/.+")
     pending = [result]
     while pending:
         value = pending.pop()
@@ -32,15 +32,15 @@ def add_urls(result: Any, organization_id: str) -> Any:
             if isinstance(key, str):
                 value.pop("url", None)
                 value.pop("url_expires_at", None)
-                if own_file.fullmatch(key):
-                    value["url"] = _url(key)
-                    value["url_expires_at"] = clock.iso(clock.now() + LIFETIME)
+                if key_of_own_file.fullmatch(key):
+                    value["url"] = _signed_url(key)
+                    value["url_expires_at"] = clock.iso(clock.now() + _LIFETIME)
         elif isinstance(value, list):
             pending += value
     return result
 
 
-def _url(key: str) -> str:
+def _signed_url(key: str) -> str:
     from job_runners.aws import bucket  # imported here because few results have files
 
     name = quote(key.rpartition("/")[2])
@@ -51,6 +51,6 @@ def _url(key: str) -> str:
             "Key": key,
             "ResponseContentDisposition": f"attachment; filename*=UTF-8''{name}",
         },
-        ExpiresIn=LIFETIME // clock.SECOND,
+        ExpiresIn=_LIFETIME // clock.SECOND,
     )
     return url

@@ -1,6 +1,7 @@
 """Read the log lines of a job from the worker's log group in CloudWatch.
 
-A row is a job as the table stores it. The worker claims it when it starts one of its invocations.
+A row is a job as the table stores it. A worker claims the row at the start of each of the job's
+invocations.
 """
 
 import json
@@ -17,19 +18,19 @@ from job_runners.aws import clients
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
-LIMIT = 500  # lines
-_MAX_CHARACTERS = 1_000_000  # of all lines together
-_MAX_TEXT = 4_000  # characters of one text
-_MAX_CALLS = 10  # CloudWatch may return no lines, only a token for the next call
-_MAX_SECONDS = 8.0  # no new call starts after this time, because the caller is waiting
-# The search begins and ends this much before and after the job: clocks differ, and lines arrive
-# late.
-_MARGIN_BEFORE, _MARGIN_AFTER = clock.MINUTE, 5 * clock.MINUTE
-_BEFORE_CLAIM = 5 * clock.SECOND  # in which the worker may log before it has claimed the job
-# Fields of a log line that the response's field `more` leaves out, because they have a response
-# field of their own, are the same in every line, or are only for machines. `caller` is the service
-# that dispatched the job. The job's organization may not see it.
-_LEFT_OUT = frozenset(
+MAX_LINES = 500
+_MAX_CHARACTERS = 1_000_000  # in all lines
+_MAX_TEXT_LENGTH = 4_000  # characters
+_MAX_CALLS = 10  # a call may return no lines, but only a token for the next call
+_MAX_SECONDS = 8.0  # no new call starts later, because the caller is waiting
+# The search begins before the job and ends after it, because clocks differ, and lines arrive late.
+_MARGIN_BEFORE = clock.MINUTE
+_MARGIN_AFTER = 5 * clock.MINUTE
+_TIME_TO_CLAIM = 5 * clock.SECOND  # a worker may log lines about a job before it has claimed it
+# Fields of a log line that aren't in the response's field `more`, because they have a field of
+# their own, are the same in every line, or are only for machines. `caller` is left out because it
+# is the service that dispatched the job, which the job's organization may not see.
+_NOT_IN_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "invocation"),
         *("job_id", "job_type", "organization_id", "request_id", "caller", "role"),
@@ -42,7 +43,7 @@ _LEFT_OUT = frozenset(
 
 
 class LogLines:
-    """Log lines, and whether they are complete."""
+    """Log lines. They aren't complete if a limit was reached."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -54,15 +55,15 @@ def read(row: JobRequest) -> LogLines:
     are too many. Raises LogsNotReadable."""
     start = row.created_at - _MARGIN_BEFORE
     end = (row.finished_at or clock.now()) + _MARGIN_AFTER
-    latest_start = start  # of the latest invocation
+    latest_invocation = start
     if row.invocations > 1:
-        latest_start = (row.started_at or start) - _BEFORE_CLAIM
+        latest_invocation = (row.started_at or start) - _TIME_TO_CLAIM
     search = _Search(row)
-    result = search.between(latest_start, end)
-    if result.complete and latest_start > start:
-        earlier = search.between(start, latest_start - 1)
+    result = search.lines_between(latest_invocation, end)
+    if result.complete and latest_invocation > start:
+        earlier = search.lines_between(start, latest_invocation - 1)
         result.complete = earlier.complete
-        if earlier.complete:  # an incomplete list would have a gap that readers can't see
+        if earlier.complete:  # otherwise the list would have a gap that readers can't see
             result.lines = earlier.lines + result.lines
     result.lines.sort(key=lambda line: str(line["time"]))
     return result
@@ -75,17 +76,14 @@ class _Search:
         self._row = row
         self._calls_left = _MAX_CALLS
         self._deadline = time.monotonic() + _MAX_SECONDS
-        self._lines_left = LIMIT
+        self._lines_left = MAX_LINES
         self._characters_left = _MAX_CHARACTERS
 
-    def between(self, start: int, end: int) -> LogLines:
-        """Return the job's lines between two times, up to the limits."""
+    def lines_between(self, start: int, end: int) -> LogLines:
+        """Return the job's lines between two times, in milliseconds, up to the limits."""
         result = LogLines()
         token = None
-        while True:
-            if self._calls_left == 0 or time.monotonic() > self._deadline:
-                result.complete = False
-                return result
+        while self._calls_left > 0 and time.monotonic() <= self._deadline:
             page = self._fetch_page(start, end, token)
             for line in self._lines_of_job(page["events"]):
                 self._lines_left -= 1
@@ -97,6 +95,8 @@ class _Search:
             token = page.get("nextToken")
             if not token:
                 return result
+        result.complete = False
+        return result
 
     def _fetch_page(self, start: int, end: int, token: str | None) -> Any:
         self._calls_left -= 1
@@ -113,64 +113,72 @@ class _Search:
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code not in _REFUSALS:
+            if code not in _WHY_NOT_READABLE:
                 raise
-            raise LogsNotReadable(_REFUSALS[code]) from error
+            raise LogsNotReadable(_WHY_NOT_READABLE[code]) from error
 
     def _lines_of_job(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the job, without those of other jobs that have this job's id in their
-        text. Leave out metrics too, because any job could print metrics that name this job."""
+        """Yield the lines of the job. The search also finds other jobs' lines that have this job's
+        id in their text, and metrics. Leave out metrics, because any job could print some that name
+        this job."""
         for event in events:
-            fields = _fields(event["message"])
-            job = (fields.get("job_id"), fields.get("organization_id"))
-            if job == (self._row.id, self._row.organization_id) and "_aws" not in fields:
-                yield _line(event["timestamp"], fields)
+            fields = _parse(event["message"])
+            is_of_job = (
+                fields.get("job_id") == self._row.id
+                and fields.get("organization_id") == self._row.organization_id
+            )
+            is_metric = "_aws" in fields
+            if is_of_job and not is_metric:
+                yield _line_view(event["timestamp"], fields)
 
 
-_REFUSALS = {
+# By the code of AWS's error.
+_WHY_NOT_READABLE = {
     "AccessDeniedException": "the API's role may not read the worker's log (logs:FilterLogEvents)",
     "ResourceNotFoundException": "the worker's log group doesn't exist",
 }
 
 
-def _fields(text: str) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except (ValueError, RecursionError):  # very deep nesting raises RecursionError
+    except (ValueError, RecursionError):  # RecursionError for very deep nesting
         return {}
     return fields if isinstance(fields, dict) else {}
 
 
-def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
+def _line_view(received_at: int, fields: dict[str, Any]) -> dict[str, Any]:
     exception = fields.get("exception")
     return {
-        "time": clock.iso(_logged_at(fields) or received),
+        "time": clock.iso(_logged_at(fields) or received_at),
         "level": str(fields.get("level") or ""),
-        "message": _text(fields.get("message")),
-        "attempt": _number(fields.get("attempt")),
-        "invocation": _number(fields.get("invocation")),
-        "exception": None if exception is None else _text(exception),
-        "more": {name: _text(value) for name, value in fields.items() if name not in _LEFT_OUT},
+        "message": _shortened(fields.get("message")),
+        "attempt": _number_or_none(fields.get("attempt")),
+        "invocation": _number_or_none(fields.get("invocation")),
+        "exception": None if exception is None else _shortened(exception),
+        "more": {
+            name: _shortened(value) for name, value in fields.items() if name not in _NOT_IN_MORE
+        },
     }
 
 
 def _logged_at(fields: dict[str, Any]) -> int | None:
-    """Return the time at which the worker logged the line, or None if the line has no such time.
+    """Return the time at which the worker logged the line, or None if the line has no valid time.
     CloudWatch's own time is less exact: all events of a batch may have the time of receipt."""
     try:
         logged_at = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
-        logged_at.astimezone(UTC)
-    except (KeyError, TypeError, ValueError, OverflowError):  # no year from 1 to 9999
+        logged_at.astimezone(UTC)  # raises OverflowError unless the year in UTC is 1 to 9999
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return int(logged_at.timestamp() * 1000)
 
 
-def _text(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) <= _MAX_TEXT:
+    if len(text) <= _MAX_TEXT_LENGTH:
         return text
-    return f"{text[: _MAX_TEXT - 1]}…"
+    return f"{text[: _MAX_TEXT_LENGTH - 1]}…"
 
 
-def _number(value: Any) -> int | None:
+def _number_or_none(value: Any) -> int | None:
     return value if isinstance(value, int) else None

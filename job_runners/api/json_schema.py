@@ -1,6 +1,6 @@
-"""Parts of the API's JSON Schemas, and `Fields`, which defines an object in a response.
+"""Parts of the API's JSON Schemas, and `Fields`, which defines the objects in responses (views).
 
-From the same `Fields`, `build_view` makes the object, called a view, and `properties` its schema.
+From the same `Fields`, `build_view` makes a view, and `properties` makes the view's schema.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,8 +18,8 @@ class Field(NamedTuple, Generic[_T]):
     """A field of a view."""
 
     schema: Schema
-    # Returns the value. Without it, the value is the source's attribute of the same name, in the
-    # API's format if it is a time.
+    # Returns the value from the object that is shown. By default, the value is the object's
+    # attribute with the field's name. A time is converted to the API's format.
     read: Callable[[_T], Any] | None = None
     about: str = ""  # the description in the schema
 
@@ -41,9 +41,11 @@ NAME: Schema = {
 
 
 def nullable(schema: Schema, description: str | None = None) -> Schema:
-    """Return the schema of a value that may be null, with a description if one is given."""
+    """Return the schema of a value that may be null."""
     schema = {**schema, "type": [schema["type"], "null"]}
-    return schema if description is None else {**schema, "description": description}
+    if description is not None:
+        schema["description"] = description
+    return schema
 
 
 AUTHOR = nullable(
@@ -52,7 +54,8 @@ AUTHOR = nullable(
 
 
 def object_of(fields: Schema, **more: Any) -> Schema:
-    """Return the schema of an object with all of these fields and no other."""
+    """Return the schema of an object with all of these fields and no others. `more` has further
+    keywords of the schema."""
     return {
         "type": "object",
         "properties": fields,
@@ -73,7 +76,7 @@ def ref(name: str) -> Schema:
 
 
 def build_view(fields: Fields[_T], source: _T) -> dict[str, Any]:
-    """Return a JSON object with the value of each field, read from `source`."""
+    """Return the JSON object that shows `source` to a caller."""
     return {name: _read_value(name, field, source) for name, field in fields.items()}
 
 
@@ -81,7 +84,8 @@ def _read_value(name: str, field: Field[_T], source: _T) -> Any:
     if field.read is not None:
         return field.read(source)
     value = getattr(source, name)
-    return time_of(value) if field.schema.get("format") == TIME["format"] else value
+    is_time = field.schema.get("format") == TIME["format"]
+    return time_of(value) if is_time else value
 
 
 def time_of(milliseconds: int | None) -> str | None:
@@ -90,8 +94,10 @@ def time_of(milliseconds: int | None) -> str | None:
 
 
 def properties(fields: Fields[Any]) -> Schema:
-    """Return the properties of the JSON object's schema."""
-    return {
-        name: {**field.schema, "description": field.about} if field.about else field.schema
-        for name, field in fields.items()
-    }
+    """Return the schema of each of a view's fields."""
+    schemas = {}
+    for name, field in fields.items():
+        schemas[name] = field.schema
+        if field.about:
+            schemas[name] = {**field.schema, "description": field.about}
+    return schemas

@@ -1,12 +1,12 @@
-"""Log the tasks that requests send, with their callers, and unexpected errors. The router logs the
-requests themselves."""
+"""Log tasks that requests send, and unexpected errors. The router logs the requests themselves."""
 
 from job_runners.engine.telemetry.log import caller_fields, logger
 from job_runners.work import context
 
 
 def task_accepted(task_name: str, task_id: str | None) -> None:
-    """Log that a task was sent. The log lines of its attempts have the same ids."""
+    """Log that a task was sent. The log lines of its attempts have the same request and task
+    ids."""
     logger.info(
         "task accepted",
         extra={
@@ -19,7 +19,7 @@ def task_accepted(task_name: str, task_id: str | None) -> None:
 
 
 def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
-    """Log that a failed task was resent, with its new id."""
+    """Log that a failed task was resent under a new id, `redriven_as`."""
     logger.info(
         "task redriven",
         extra={
@@ -33,8 +33,8 @@ def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
 
 
 def server_error(error: Exception, status: int) -> None:
-    """Log an error that the request didn't cause. The status 500 means a defect in the code or a
-    wrong setting of the stack."""
+    """Log an error that isn't the caller's fault. The status 500 means a bug or a wrong setting of
+    the stack."""
     logger.error(
         "went wrong",
         exc_info=error,

@@ -1,4 +1,8 @@
-"""Describe this stack's API, with its jobs, tasks and access mode, as an OpenAPI 3.1 document."""
+"""Describe this stack's API as an OpenAPI 3.1 document.
+
+It has a schema for the body of each job and task. A problem is a response to an error, and its slug
+is the end of its `type`.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +19,7 @@ from job_runners.api.json_schema import Schema, ref
 from job_runners.api.payload_schema import PayloadSchema
 from job_runners.api.requests import RerunFields, RetryData, SignalData, TaskData
 from job_runners.api.router import OPEN, Route, Routes
-from job_runners.api.schemas import SCHEMAS, problem
+from job_runners.api.schemas import SCHEMAS, problem_schema
 from job_runners.api.setting_requests import (
     FailureData,
     LimitsData,
@@ -36,13 +40,13 @@ from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
 from job_runners.work.definitions import InternalJob, Job, Task
 
-# For each schema name, the name of a job or task, and the job or task itself.
+# By the name of the schema of its body: the name of each job or task, and its definition.
 Definitions = dict[str, tuple[str, Job | Task]]
 
-_REF = "#/components/schemas/{model}"
+_REF_TEMPLATE = "#/components/schemas/{model}"
 _NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"
-_BASE_MODEL: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
+_BODY_MODEL: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
 _NAME_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
 _SECURITY: dict[str, Schema] = {
     "iam": {
@@ -61,6 +65,7 @@ _SECURITY: dict[str, Schema] = {
         "operator or service",
     },
 }
+# The responses of API Gateway itself. The API also has problems with the status 403.
 _GATEWAY_ERRORS = {
     401: "Missing or invalid token",
     403: "",
@@ -71,24 +76,26 @@ _GATEWAY_ERRORS = {
 def document(routes: Routes) -> dict[str, Any]:
     """Return the document for these routes."""
     mode = settings().access_mode
+    paths = {}
+    for path, methods in routes.items():
+        operations = {
+            method.lower(): _operation(path, route, route.operation)
+            for method, route in methods.items()
+            if route.operation
+        }
+        if operations:
+            paths[_openapi_path(path)] = operations
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Job Runners",
             "version": "1",
             "description": "Background jobs and tasks. Errors are `application/problem+json` "
-            f"(RFC 9457). The `type` of an error is `{problems.TYPE}` and a name. An unknown path "
-            "is `path-not-found`, and an unknown method of a path is `method-not-allowed`.",
+            f"(RFC 9457). The `type` of an error is `{problems.TYPE_PREFIX}` and a name. An "
+            "unknown path is `path-not-found`, and an unknown method of a path is "
+            "`method-not-allowed`.",
         },
-        "paths": {
-            _openapi_path(path): {
-                method.lower(): _operation(path, route, route.operation)
-                for method, route in methods.items()
-                if route.operation
-            }
-            for path, methods in routes.items()
-            if any(route.operation for route in methods.values())
-        },
+        "paths": paths,
         "components": {
             "securitySchemes": {mode: _SECURITY[mode]},
             "schemas": SCHEMAS | _body_schemas() | {"Problem": _any_problem()},
@@ -102,22 +109,24 @@ def _openapi_path(path: str) -> str:
 
 def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
     text = " ".join((route.endpoint.__doc__ or "").split())
+    path_parameters = [
+        {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
+        for name in re.findall("<(.*?)>", path)
+    ]
     entry: dict[str, Any] = {
         "operationId": route.endpoint.__name__,
         "summary": text.split(". ")[0].removesuffix("."),
         "description": text,
         "security": _security(route.role),
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
-            for name in re.findall("<(.*?)>", path)
-        ]
-        + [_parameter(parameter) for parameter in operation.parameters],
+        "parameters": [*path_parameters, *map(_parameter, operation.parameters)],
         "responses": _responses(route, operation),
     }
-    content: Schema = {"application/json": {"schema": ref(str(operation.body))}}
+    content: Schema | None = None
     if operation.takes_file:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    if operation.body or operation.takes_file:
+    elif operation.body:
+        content = {"application/json": {"schema": ref(operation.body)}}
+    if content:
         entry["requestBody"] = {"required": operation.needs_body, "content": content}
     return entry
 
@@ -127,7 +136,8 @@ def _security(role: Role | None) -> list[dict[str, list[str]]]:
     if role is OPEN:
         return []
     mode = settings().access_mode
-    return [{mode: [role.name.lower()] if mode == "jwt" else []}]
+    roles = [role.name.lower()] if mode == "jwt" else []
+    return [{mode: roles}]
 
 
 def _parameter(parameter: Schema) -> Schema:
@@ -141,7 +151,7 @@ def _responses(route: Route, operation: Operation) -> dict[str, Any]:
         for status, (description, schema, headers) in operation.responses.items()
     }
     slugs_by_status: dict[int, list[str]] = {}
-    for slug in sorted(set(_slugs(route, operation))):
+    for slug in sorted(set(_problem_slugs(route, operation))):
         slugs_by_status.setdefault(problems.kinds()[slug].status, []).append(slug)
     for status, slugs in sorted(slugs_by_status.items()):
         responses[str(status)] = _problem_response(slugs)
@@ -156,7 +166,7 @@ def _responses(route: Route, operation: Operation) -> dict[str, Any]:
     return dict(sorted(responses.items()))
 
 
-def _slugs(route: Route, operation: Operation) -> Iterator[str]:
+def _problem_slugs(route: Route, operation: Operation) -> Iterator[str]:
     """Yield the problems of the operation itself, and those of its caller, body and query."""
     yield from operation.problems
     if route.role is not OPEN:
@@ -182,7 +192,7 @@ def _success_response(
 
 def _problem_response(slugs: list[str]) -> dict[str, Any]:
     """Return the response of one status, which may have several types of problems."""
-    types = {"type": {"enum": [problems.TYPE + slug for slug in slugs]}}
+    types = {"type": {"enum": [problems.TYPE_PREFIX + slug for slug in slugs]}}
     description = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
     return {
         "description": description,
@@ -195,39 +205,39 @@ def _problem_response(slugs: list[str]) -> dict[str, Any]:
 def _any_problem() -> Schema:
     kinds = problems.kinds().values()
     description = "\n".join(f"- {kind.status} `{kind.slug}`: {kind.title}" for kind in kinds)
-    return problem([problems.TYPE + kind.slug for kind in kinds]) | {"description": description}
+    schema = problem_schema([problems.TYPE_PREFIX + kind.slug for kind in kinds])
+    return schema | {"description": description}
 
 
 def _body_schemas() -> dict[str, Schema]:
-    """Return the schemas of all request bodies, with one for each job and each task.
+    """Return the schemas of all request bodies, including one for each job and each task.
 
-    The names of these schemas start with `job.`, `task.` or `payload.`, so that they can't clash
-    with the names of other schemas.
+    The names of schemas that depend on the stack's code start with `job.`, `task.` or `payload.`,
+    so that they can't clash with other names.
     """
     known = registry().loadable()
-    definitions: Definitions = {
-        **{
-            _key("job", name): (name, job)
-            for name, job in known.jobs.items()
-            if not isinstance(job, InternalJob)
-        },
-        **{_key("task", name): (name, task) for name, task in known.tasks.items()},
-    }
+    definitions: Definitions = {}
+    for name, job in known.jobs.items():
+        if not isinstance(job, InternalJob):
+            definitions[_schema_name("job", name)] = (name, job)
+    for name, task in known.tasks.items():
+        definitions[_schema_name("task", name)] = (name, task)
     models: set[type[BaseModel]] = {
         definition.payload_model for _, definition in definitions.values()
     }
-    refs, shapes = models_json_schema(
+    payload_refs, payload_schemas = models_json_schema(
         [(model, _MODE) for model in sorted(models, key=lambda model: model.__qualname__)],
         ref_template="#/components/schemas/payload.{model}",
         schema_generator=PayloadSchema,
     )
-    schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
-    for key, (name, definition) in definitions.items():
-        schemas[key] = _body(name, definition, refs[definition.payload_model, _MODE])
-    bodies: dict[str, Schema] = _without_nul(schemas | _fixed_body_schemas())
+    schemas = {f"payload.{name}": schema for name, schema in payload_schemas["$defs"].items()}
+    for schema_name, (name, definition) in definitions.items():
+        payload_ref = payload_refs[definition.payload_model, _MODE]
+        schemas[schema_name] = _body_schema(name, definition, payload_ref)
+    bodies: dict[str, Schema] = _excluding_nul(schemas | _fixed_body_schemas())
     return bodies | {
-        "NewJob": _any_of_kind(Job, definitions),
-        "Task": _any_of_kind(Task, definitions),
+        "NewJob": _schema_of_any(Job, definitions),
+        "Task": _schema_of_any(Task, definitions),
     }
 
 
@@ -248,68 +258,71 @@ _FIXED_BODIES = (
 
 def _fixed_body_schemas() -> dict[str, Schema]:
     """Return the schemas of request bodies that are the same in every stack."""
-    _, shapes = models_json_schema(
-        [(model, _MODE) for model in _FIXED_BODIES],
-        ref_template=_REF,
+    _, generated = models_json_schema(
+        [(model, _MODE) for model in _FIXED_BODIES], ref_template=_REF_TEMPLATE
     )
-    schemas: dict[str, Schema] = shapes["$defs"]
+    schemas: dict[str, Schema] = generated["$defs"]
+    # These models check their items one by one, so the generated schemas allow any item.
     schemas["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
     members, _null = schemas["BatchData"]["properties"]["members"]["anyOf"]
     members["items"] = ref("MemberData")
     return schemas
 
 
-def _body(name: str, definition: Job | Task, payload: Schema) -> Schema:
+def _body_schema(name: str, definition: Job | Task, payload: Schema) -> Schema:
     """Return the schema of the body for one job or task. The payload is required if any of its
     fields is required."""
-    base = _BASE_MODEL[type(definition)].model_json_schema(ref_template=_REF)
-    base.pop("$defs", None)  # they are among the fixed schemas
-    field = _NAME_FIELD[type(definition)]
+    base = _BODY_MODEL[type(definition)].model_json_schema(ref_template=_REF_TEMPLATE)
+    base.pop("$defs", None)  # the fixed schemas include them
+    name_field = _NAME_FIELD[type(definition)]
     needs_payload = any(
         model_field.is_required() for model_field in definition.payload_model.model_fields.values()
     )
-    properties = {field: {"type": "string", "const": name}, "payload": payload}
-    required = [field, "payload"] if needs_payload else [field]
+    properties = {name_field: {"type": "string", "const": name}, "payload": payload}
     return base | {
         "title": name,
         "properties": base["properties"] | properties,
-        "required": required,
+        "required": [name_field, "payload"] if needs_payload else [name_field],
     }
 
 
-def _without_nul(schema: Any) -> Any:
+def _excluding_nul(schema: Any) -> Any:
     """Return the schema with a pattern that excludes NUL from every text, because the API refuses
     NUL in bodies."""
     if isinstance(schema, list):
-        return [_without_nul(item) for item in schema]
+        return [_excluding_nul(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    result = {name: _without_nul(value) for name, value in schema.items()}
-    is_restricted = not schema.keys().isdisjoint({"pattern", "const", "enum", "format"})
-    if schema.get("type") == "string" and not is_restricted:
+    result = {name: _excluding_nul(value) for name, value in schema.items()}
+    is_any_text = schema.get("type") == "string" and schema.keys().isdisjoint(
+        {"pattern", "const", "enum", "format"}
+    )
+    if is_any_text:
         result["pattern"] = _NO_NUL
     elif isinstance(schema.get("pattern"), str) and re.search(schema["pattern"], "\0"):
         result["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
     return result
 
 
-def _any_of_kind(kind: type[Job | Task], definitions: Definitions) -> Schema:
+def _schema_of_any(kind: type[Job | Task], definitions: Definitions) -> Schema:
     """Return the schema of a body for any job, or for any task. The name of the job or task in the
     body selects its schema."""
-    names = {
-        name: ref(key)
-        for key, (name, definition) in definitions.items()
+    refs = {
+        name: ref(schema_name)
+        for schema_name, (name, definition) in definitions.items()
         if isinstance(definition, kind)
     }
-    if not names:  # oneOf needs at least one schema
-        any_name: Schema = _without_nul(_BASE_MODEL[kind].model_json_schema(ref_template=_REF))
+    if not refs:  # oneOf needs at least one schema
+        any_name: Schema = _excluding_nul(
+            _BODY_MODEL[kind].model_json_schema(ref_template=_REF_TEMPLATE)
+        )
         return any_name
-    mapping = {name: reference["$ref"] for name, reference in names.items()}
+    mapping = {name: reference["$ref"] for name, reference in refs.items()}
     return {
-        "oneOf": list(names.values()),
+        "oneOf": list(refs.values()),
         "discriminator": {"propertyName": _NAME_FIELD[kind], "mapping": mapping},
     }
 
 
-def _key(kind: str, name: str) -> str:
+def _schema_name(kind: str, name: str) -> str:
     return f"{kind}.{re.sub('[^A-Za-z0-9._-]', '-', name)}"

@@ -1,11 +1,11 @@
-"""Generate the JSON Schema of a payload as a dispatch checks it."""
+"""Generate the JSON Schema of payloads, by which a dispatch checks them."""
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 
 class PayloadSchema(GenerateJsonSchema):
-    """Generates the schemas of pydantic models. If a model doesn't set `extra=`, its schema allows
+    """Generates the schemas of pydantic models. If a model doesn't set `extra`, its schema allows
     no additional fields, because a dispatch refuses them."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:

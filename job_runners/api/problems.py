@@ -1,7 +1,6 @@
-"""Turn errors into responses of the type application/problem+json (RFC 9457). The responses never
-have a traceback.
+"""Turn errors into responses of the type application/problem+json (RFC 9457), without tracebacks.
 
-Only this module maps errors to HTTP statuses.
+Only this module and the classes in `api.errors` choose HTTP statuses.
 """
 
 from typing import Any, NamedTuple
@@ -16,14 +15,14 @@ from job_runners.engine.registry.errors import FailedTaskNotFound, MaybeNotRedri
 from job_runners.work import context
 
 CONTENT_TYPE = "application/problem+json"
-TYPE = "urn:job-runners:"  # the prefix of every type
+TYPE_PREFIX = "urn:job-runners:"
 _RETRY_AFTER = "5"  # seconds
-_MAX_PROBLEMS = 20  # of one error
+_MAX_FIELD_PROBLEMS = 20  # of one error
 _MAX_CHARACTERS = 500  # of one text
 
 
 class Kind(NamedTuple):
-    """A type of problem."""
+    """A kind of problem. Its `type` in a response is the prefix and the slug."""
 
     status: int
     slug: str
@@ -35,7 +34,8 @@ _IN_DOUBT = Kind(504, "may-have-been-sent", "It is unknown whether the task was 
 _NOT_REDRIVEN = Kind(503, "not-redriven", "It is unknown whether the failed task was resent")
 _UNAVAILABLE = Kind(503, "unavailable", "An AWS service didn't answer")
 _UNEXPECTED = Kind(500, "unexpected", "Internal error")
-_SERVER_PROBLEMS = {
+# The `detail` of problems that the caller didn't cause.
+_SERVER_DETAILS = {
     _NOT_SENT: "The task was not sent, and nothing will send it later. Send it again.",
     _IN_DOUBT: "AWS didn't answer in time. If you send the task again, it may run twice.",
     _NOT_REDRIVEN: "The task is still listed. Resend it: even if it is sent twice, it runs once.",
@@ -45,11 +45,11 @@ _SERVER_PROBLEMS = {
     _UNEXPECTED: "Your request was valid. Find this request_id in the log.",
 }
 
-_CHANGED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
+_JOB_CHANGED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
 _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
 # The `detail` of problems whose error has a message that is only for the log.
 _DETAILS = {
-    _CHANGED: "Nothing was done, because the job changed. Fetch the job and retry.",
+    _JOB_CHANGED: "Nothing was done, because the job changed. Fetch the job and retry.",
     _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
     "Retry the job with a payload, or dispatch a new one.",
 }
@@ -84,7 +84,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     refusals.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
     errors.RerunRefused: Kind(409, "rerun-refused", "The job can't be rerun from this step"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
-    errors.PreconditionFailed: _CHANGED,
+    errors.PreconditionFailed: _JOB_CHANGED,
     errors.MissingObject: _PAYLOAD_GONE,
     refusals.SignalConflict: Kind(409, "signal-conflict", "The signal has another value"),
     refusals.SignalTooLate: Kind(
@@ -112,11 +112,11 @@ _WITH_RETRY_AFTER = (
 
 
 def kinds() -> dict[str, Kind]:
-    """Return all types of problems, by slug."""
-    of_refusals = [
+    """Return all kinds of problems, by slug."""
+    kinds_of_refusals = [
         Kind(refusal.status, refusal.slug, refusal.title) for refusal in Refusal.__subclasses__()
     ]
-    all_kinds = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *of_refusals]
+    all_kinds = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *kinds_of_refusals]
     return {kind.slug: kind for kind in sorted(all_kinds)}
 
 
@@ -127,28 +127,28 @@ def problem_response(error: Exception) -> Response:
         field_problems = error.problems[: error.max_problems]
         return _problem(kind, str(error), field_problems, error.headers)
     kind = _kind(error)
-    if kind in _SERVER_PROBLEMS:  # the error's own message may name tables, so only log it
+    if kind in _SERVER_DETAILS:  # the error's own message may name tables, so only log it
         log.server_error(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
-        return _problem(kind, _SERVER_PROBLEMS[kind], headers=headers)
+        return _problem(kind, _SERVER_DETAILS[kind], headers=headers)
     detail = _DETAILS.get(kind) or str(error)
-    headers, members = {}, {}
+    headers, more_fields = {}, {}
     if isinstance(error, _WITH_RETRY_AFTER):
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
-        members = {"job_id": error.job_id}
-    field_problems = getattr(error, "problems", ())[:_MAX_PROBLEMS]
-    return _problem(kind, detail, field_problems, headers, members)
+        more_fields = {"job_id": error.job_id}
+    field_problems = getattr(error, "problems", ())[:_MAX_FIELD_PROBLEMS]
+    return _problem(kind, detail, field_problems, headers, more_fields)
 
 
 def job_problem(error: Exception) -> dict[str, Any]:
     """Return the problem of one job in a request for many jobs."""
     kind = _kind(error)
     return {
-        "type": TYPE + kind.slug,
+        "type": TYPE_PREFIX + kind.slug,
         "title": kind.title,
         "status": kind.status,
-        "detail": _short(_SERVER_PROBLEMS.get(kind) or str(error)),
+        "detail": _shortened(_SERVER_DETAILS.get(kind) or str(error)),
         "job_id": getattr(error, "job_id", None),
     }
 
@@ -165,30 +165,26 @@ def _problem(
     detail: str,
     field_problems: Any = (),
     headers: dict[str, str] | None = None,
-    members: dict[str, Any] | None = None,  # more fields of the body
+    more_fields: dict[str, Any] | None = None,
 ) -> Response:
     body: dict[str, Any] = {
-        "type": TYPE + kind.slug,
+        "type": TYPE_PREFIX + kind.slug,
         "title": kind.title,
         "status": kind.status,
-        "detail": _short(detail),
+        "detail": _shortened(detail),
         "request_id": context.request_id.get(),
-        **(members or {}),
+        **(more_fields or {}),
     }
     if field_problems:
         body["errors"] = [
-            {
-                name: _short(value) if isinstance(value, str) else value
-                for name, value in field_problem.items()
-            }
+            {name: _shortened(value) for name, value in field_problem.items()}
             for field_problem in field_problems
         ]
     return respond(kind.status, body, headers, content_type=CONTENT_TYPE)
 
 
-def _short(text: str) -> str:
-    """Return the text, shortened if it is long: a caller may send a field name of two million
-    characters."""
-    if len(text) <= _MAX_CHARACTERS:
+def _shortened(text: Any) -> Any:
+    """Shorten a long text, because a caller may send a field name of two million characters."""
+    if not isinstance(text, str) or len(text) <= _MAX_CHARACTERS:
         return text
     return f"{text[: _MAX_CHARACTERS - 1]}…"

@@ -35,39 +35,37 @@ class ListQuery(NamedTuple):
     status: Status | None = None
     job_type: str | None = None
     queue_name: str | None = None
-    waits_for: str | None = None  # a kind of `positions.WaitsFor`
+    waits_for: str | None = None  # a `kind` of `positions.WaitsFor`
     search: str | None = None
-    since: int = 0  # in milliseconds since 1970
+    since: int = 0  # milliseconds since 1970
     until: int | None = None
-    error_group: str | None = None  # the id of an error group, whose jobs are all failed
-    idempotency_key: str | None = None  # excludes all parameters except organization_id
+    error_group: str | None = None  # the id of an error group; its jobs all have failed
+    idempotency_key: str | None = None  # can be combined only with organization_id
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
 
     def matches(self, row: JobRequest) -> bool:
-        """Return whether a job matches the type, the queue, the cause of its wait and the
+        """Return whether a job matches the job type, the queue, the reason to wait and the
         search."""
-        return (
-            self.job_type in (None, row.job_type)
-            and self.queue_name in (None, row.queue_name)
-            and (self.waits_for is None or _kind_of_wait(row) == self.waits_for)
-            and (self.search is None or _matches_start(row, self.search.casefold()))
-        )
+        if self.job_type not in (None, row.job_type):
+            return False
+        if self.queue_name not in (None, row.queue_name):
+            return False
+        if self.waits_for is not None:
+            reason = positions.waits_for(row)
+            if reason is None or reason.kind != self.waits_for:
+                return False
+        return self.search is None or _has_prefix(row, self.search.casefold())
 
 
-def _kind_of_wait(row: JobRequest) -> str | None:
-    reason = positions.waits_for(row)
-    return None if reason is None else reason.kind
-
-
-def _matches_start(row: JobRequest, start: str) -> bool:
-    """Return whether a job's id, message or error starts with this text. An error matches if its
-    kind or its message starts with the text."""
+def _has_prefix(row: JobRequest, prefix: str) -> bool:
+    """Return whether a job's id, message or error starts with this casefolded text. An error may
+    start with its kind or its message."""
     error = row.error or {}
     kind = str(error.get("kind", ""))
     message = str(error.get("message", ""))
     texts = (row.id, row.result_message or "", f"{kind}: {message}", message)
-    return any(text.casefold().startswith(start) for text in texts)
+    return any(text.casefold().startswith(prefix) for text in texts)
 
 
 class PageQuery(NamedTuple):
@@ -89,17 +87,17 @@ def members_query(event: Event) -> tuple[str | None, PageQuery]:
 
 
 def includes_members(event: Event) -> bool:
-    """Return whether a request is about a job's members too. Raises InvalidQuery."""
-    return "true" in _parameters(event, WITH_MEMBERS).values()
+    """Return whether a request applies to a job's members too. Raises InvalidQuery."""
+    return _parameters(event, WITH_MEMBERS).get("members") == "true"
 
 
 def organization_query(event: Event, caller: Caller) -> str:
-    """Return the organization that a request acts for. The query string may have no other
+    """Return the organization that a request acts for. The query string can't have another
     parameter. Raises InvalidQuery, NotAllowed."""
     return _checked_organization(_parameters(event, ORGANIZATION_PARAMETER), caller)
 
 
-def optional_organization(event: Event, caller: Caller) -> str | None:
+def optional_organization_query(event: Event, caller: Caller) -> str | None:
     """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
     NotAllowed."""
     parameters = _parameters(event, ORGANIZATION_OR_ALL)
@@ -111,8 +109,9 @@ def optional_organization(event: Event, caller: Caller) -> str | None:
 def organization_page_query(event: Event, caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
     parameters = _parameters(event, (*ORGANIZATION_PARAMETER, *PAGE_PARAMETERS))
-    organization = {ORGANIZATION: parameters.pop(ORGANIZATION, None)}
-    return _checked_organization(organization, caller), PageQuery(**parameters)
+    organization_id = _checked_organization(parameters, caller)
+    parameters.pop(ORGANIZATION, None)
+    return organization_id, PageQuery(**parameters)
 
 
 def acting_organization(requested: str | None, caller: Caller) -> str:
@@ -139,20 +138,24 @@ def list_query(event: Event) -> ListQuery:
             raise InvalidQuery(
                 name, f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
             )
-    query = ListQuery(**parameters)
-    if query.error_group is not None and query.status not in (None, Status.FAILED):
-        raise InvalidQuery("status", "must be failed if error_group is given")
-    if query.error_group:
-        return query._replace(status=Status.FAILED)
-    return query._replace(status=Status(query.status) if query.status else None)
+    if "error_group" in parameters:
+        status = parameters.setdefault("status", Status.FAILED)
+        if status != Status.FAILED:
+            raise InvalidQuery("status", "must be failed if error_group is given")
+    if "status" in parameters:
+        parameters["status"] = Status(parameters["status"])
+    return ListQuery(**parameters)
 
 
 def _parameters(event: Event, declared: tuple[Schema, ...]) -> dict[str, Any]:
-    """Return the parameters of a request by name, checked against their declarations in the OpenAPI
-    document. A number is an int, and a time is in milliseconds since 1970."""
+    """Return the checked parameters of a request by name.
+
+    `declared` has the parameters as the OpenAPI document declares them. Numbers are converted to
+    int, and times to milliseconds since 1970.
+    """
     schemas = {parameter["name"]: parameter["schema"] for parameter in declared}
-    # Parse the raw string. In the parsed one, API Gateway joins the values of a repeated parameter
-    # with commas, but a name may contain a comma too.
+    # Parse the raw string, because API Gateway joins the values of a repeated parameter with
+    # commas, and a single value may contain a comma too.
     try:
         pairs = parse_qsl(
             event.get("rawQueryString") or "", keep_blank_values=True, errors="strict"
@@ -165,32 +168,33 @@ def _parameters(event: Event, declared: tuple[Schema, ...]) -> dict[str, Any]:
             raise InvalidQuery(name, f"isn't one of the parameters {', '.join(schemas)}")
         if name in parameters:
             raise InvalidQuery(name, "appears twice")
-        parameters[name] = _check_value(name, value, schemas[name])
+        parameters[name] = _convert(name, value, schemas[name])
     return parameters
 
 
-def _check_value(name: str, value: str, schema: Schema) -> Any:
+def _convert(name: str, value: str, schema: Schema) -> Any:
+    """Return the value that a text stands for. Raises InvalidQuery if it doesn't fit the schema."""
     max_length = schema.get("maxLength", _MAX_CHARACTERS)
     if not 0 < len(value) <= max_length or not _has_allowed_characters(name, value):
         raise InvalidQuery(name, f"must be 1 to {max_length} printable characters")
     if "enum" in schema and value not in schema["enum"]:
         raise InvalidQuery(name, f"must be one of {', '.join(schema['enum'])}")
     if schema["type"] == "integer":
-        return _whole_number(name, value, schema["minimum"], schema["maximum"])
+        return _parse_number(name, value, schema["minimum"], schema["maximum"])
     if schema.get("format") == TIME["format"]:
-        return _time(name, value)
+        return _parse_time(name, value)
     return value
 
 
 def _has_allowed_characters(name: str, value: str) -> bool:
-    """Return whether a value has only allowed characters. An idempotency key may have a few more,
-    the same as in a dispatch."""
+    """Return whether a value has only allowed characters. An idempotency key may have any that it
+    may have in a dispatch."""
     if name == _IDEMPOTENCY_KEY:
         return re.fullmatch(names.KEY, value) is not None
     return value.isprintable()
 
 
-def _time(name: str, value: str) -> int:
+def _parse_time(name: str, value: str) -> int:
     with suppress(ValueError):
         time = datetime.fromisoformat(value)
         if time.tzinfo is not None and time.timestamp() >= 0:
@@ -198,7 +202,7 @@ def _time(name: str, value: str) -> int:
     raise InvalidQuery(name, "must be a time with its zone, such as 2026-12-01T12:00:00Z")
 
 
-def _whole_number(name: str, value: str, minimum: int, maximum: int) -> int:
+def _parse_number(name: str, value: str, minimum: int, maximum: int) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", value) or not minimum <= int(value) <= maximum:
         raise InvalidQuery(name, f"must be a whole number from {minimum} to {maximum}")
     return int(value)

@@ -1,8 +1,8 @@
 """Show queues to callers, with their limits, their pauses and the keys that are in use.
 
-A queue may be divided by a field, such as the organization. Each value of the field is a key, and
-the queue's limits apply to each key separately. A key has slots, which its running jobs hold. The
-constants such as PAUSE are explained in `json_schema`.
+A queue may be divided by a field of its jobs, such as the organization. Each value of the field is
+a key, and the queue's limits apply to each key separately. A running job holds one of its key's
+slots.
 """
 
 from dataclasses import asdict
@@ -51,11 +51,11 @@ def pause_view(pause: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
 def _oldest_queued_at(source: PauseWithCount) -> str | None:
     if source.waiting is None or not source.waiting.count:
         return None
-    pause = source.pause
-    ids = [entry.job_id for entry in pauses.held_entries(pause, 1)]
-    rows = queries.read_many(ids).values()
-    waiting = [row for row in rows if not row.has_begun]
-    return time_of(waiting[0].could_run_at) if waiting else None
+    oldest_ids = [entry.job_id for entry in pauses.held_entries(source.pause, 1)]
+    for row in queries.read_many(oldest_ids).values():
+        if not row.has_begun:
+            return time_of(row.could_run_at)
+    return None
 
 
 def queue_view(queue: QueueUsage) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def limits_view(limits: QueueLimits) -> dict[str, Any]:
     return build_view(QUEUE_LIMITS, limits)
 
 
-def _limits_object(limits: Limits | None) -> dict[str, Any] | None:
+def _limits_to_json(limits: Limits | None) -> dict[str, Any] | None:
     if limits is None:
         return None
     rate = asdict(limits.rate) if limits.rate else None
@@ -77,27 +77,27 @@ def _limits_object(limits: Limits | None) -> dict[str, Any] | None:
 
 def _in_words(limits: Limits) -> str:
     """Return limits in words, as the dashboard and `job-runners queues` show them."""
-    words = []
+    phrases = []
     if limits.slots:
-        words.append(_count(limits.slots, "slot"))
+        phrases.append(_count(limits.slots, "slot"))
     rate = limits.rate
     if rate:
-        words.append(f"{_count(rate.count, 'start')} per {rate.seconds:g} s")
+        phrases.append(f"{_count(rate.count, 'start')} per {rate.seconds:g} s")
         if rate.burst > 1:
-            words.append(f"bursts of {rate.burst:,}")
+            phrases.append(f"bursts of {rate.burst:,}")
     if limits.per:
-        words.append("per " + limits.per.replace(", ", " and "))
+        phrases.append("per " + limits.per.replace(", ", " and "))
     if limits.order == "fair":
-        words.append("fair between organizations")
-    words.append(f"at most {limits.max_waiting:,} waiting")
-    return ", ".join(words)
+        phrases.append("fair between organizations")
+    phrases.append(f"at most {limits.max_waiting:,} waiting")
+    return ", ".join(phrases)
 
 
 def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-_OWN_JOBS_ONLY = "A caller of one organization sees only that organization's jobs"
+_ONLY_OWN_JOBS = "A caller of one organization sees only that organization's jobs"
 _RATE = object_of(
     {"count": NUMBER, "seconds": {"type": "number", "exclusiveMinimum": 0}, "burst": NUMBER}
 )
@@ -163,14 +163,14 @@ QUEUE_KEY: Fields[KeyUsage] = {
         ),
     ),
     "slots_in_use": Field(
-        NUMBER, lambda key: len(key.holders), f"Number of `holders`. {_OWN_JOBS_ONLY}"
+        NUMBER, lambda key: len(key.holders), f"Number of `holders`. {_ONLY_OWN_JOBS}"
     ),
     "holders": Field(
         {"type": "array", "items": object_of(properties(_HOLDER))},
         lambda key: [build_view(_HOLDER, holder) for holder in key.holders],
     ),
     "waiting": Field(
-        COUNT, lambda key: key.waiting.count, f"Number of waiting jobs. {_OWN_JOBS_ONLY}"
+        COUNT, lambda key: key.waiting.count, f"Number of waiting jobs. {_ONLY_OWN_JOBS}"
     ),
     "more_waiting": Field(MORE, lambda key: key.waiting.more),
     "oldest_waiting_since": Field(nullable(TIME), lambda key: time_of(key.waiting.oldest)),
@@ -191,11 +191,11 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT),
     "limits": Field(
         nullable(LIMITS),
-        lambda limits: _limits_object(limits.current),
+        lambda limits: _limits_to_json(limits.current),
         "Active limits; a change takes up to 10 seconds. Null if there are none",
     ),
     "declared_limits": Field(
-        nullable(LIMITS), lambda limits: _limits_object(limits.declared), "Limits declared in code"
+        nullable(LIMITS), lambda limits: _limits_to_json(limits.declared), "Limits declared in code"
     ),
     "changed_at": Field(
         nullable(TIME),

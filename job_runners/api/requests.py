@@ -1,4 +1,4 @@
-"""Read the bodies of requests, and check their fields and what the caller may do with them."""
+"""Read the bodies of requests, check their fields, and check that the caller may use them."""
 
 import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from job_runners import names
 from job_runners.api import body
 from job_runners.api.access import Caller, Event
-from job_runners.api.errors import InvalidFields
+from job_runners.api.errors import InvalidField, InvalidFields
 from job_runners.engine.job_data import JobData, RerunData
 from job_runners.engine.registry.registry import registry
 from job_runners.store.job_request import JobRequest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from job_runners.engine.dispatch.checking import CheckedJob
     from job_runners.engine.wire.sending import Send
 
-_M = TypeVar("_M", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 MAX_KEY_LENGTH = 255  # characters of an idempotency key, the same as in JobData
 
@@ -81,13 +81,13 @@ class NoFields(RequestBody):
     """An empty object."""
 
 
-def read(model: type[_M], event: Event) -> _M:
+def read(model: type[_Model], event: Event) -> _Model:
     """Return the body of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     return validate(model, body.read_object(event))
 
 
-def read_optional(model: type[_M], event: Event) -> _M:
-    """Return the body of a request that may have none. Raises the errors of `read`."""
+def read_optional(model: type[_Model], event: Event) -> _Model:
+    """Return the body of a request, which may be empty. Raises the errors of `read`."""
     return validate(model, body.read_optional_object(event))
 
 
@@ -98,12 +98,13 @@ def read_job(event: Event, caller: Caller) -> JobData:
     queue that the caller may not use; and NotAllowed for an organization that the caller may not
     act for.
     """
-    return job_from_fields(add_key(event, body.read_object(event)), caller)
+    fields = add_key(event, body.read_object(event))
+    return job_from_fields(fields, caller)
 
 
 def job_from_fields(fields: dict[str, Any], caller: Caller) -> JobData:
-    """Return the job that these fields describe. Raises the errors of `read_job`, except those
-    about the body."""
+    """Return the job that these fields describe. Raises the errors of `read_job`, except
+    UnreadableBody and PayloadTooLarge."""
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
@@ -113,23 +114,24 @@ def job_from_fields(fields: dict[str, Any], caller: Caller) -> JobData:
 
 
 def _check_queue(data: JobData, caller: Caller) -> None:
-    """Raise InvalidFields for a queue that the job type doesn't allow this caller, because that
+    """Raise InvalidFields if the job type doesn't allow this caller to choose the queue. Another
     queue may have no limits, or may be reserved for more urgent jobs."""
     if data.queue_name is None:
         return
     job = registry().job(data.job_type)
-    if data.queue_name in job.allowed_queues or (caller.is_service and not job.only_allowed_queues):
+    if data.queue_name in job.allowed_queues:
+        return
+    if caller.is_service and not job.only_allowed_queues:
         return
     allowed = ", ".join(map(repr, job.allowed_queues))
-    why = f"must be {allowed} for a job {data.job_type!r}"
     advice = "only services may use other queues"
     if caller.is_service:
         advice = "add the queue to its definition"
-    raise InvalidFields([{"field": "queue_name", "why": f"{why}; {advice}"}])
+    raise InvalidField("queue_name", f"must be {allowed} for a job {data.job_type!r}; {advice}")
 
 
 def check_internal_job(job: JobData, send: "Send") -> "CheckedJob":
-    """Return an internal job that the API dispatches itself, checked. Raises the errors of
+    """Check an internal job that the API itself dispatches. Raises the errors of
     `check_new_job`."""
     from job_runners.engine.dispatch.checking import check_new_job  # few requests need it
 
@@ -146,21 +148,24 @@ def check_internal_job(job: JobData, send: "Send") -> "CheckedJob":
 def copy_job(
     event: Event, row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
 ) -> JobData:
-    """Return a new job with the fields, queue, follow-ups and limit of attempts of an earlier
-    job. With `rerun_of`, the new job continues the earlier one from a step. Raises InvalidFields if
-    a field is no longer valid."""
-    fields = {name: getattr(row, name) for name in _COPIED_FIELDS if getattr(row, name) is not None}
-    fields |= _follow_ups_to_copy(row)
+    """Return a new job with the type, organization, queue, follow-ups and limit of attempts of an
+    earlier job. With `rerun_of`, the new job continues the earlier one from a step. Raises
+    InvalidFields if a field is no longer valid."""
+    fields = {"payload": payload, **_follow_ups_to_copy(row)}
+    for name in _COPIED_FIELDS:
+        value = getattr(row, name)
+        if value is not None:
+            fields[name] = value
     if row.attempt_limit is not None:
         fields["max_attempts"] = row.attempt_limit
-    fields = add_key(event, {**fields, "payload": payload})
+    fields = add_key(event, fields)
     if rerun_of is not None:
         return validate(RerunData, fields | {"rerun_of": rerun_of})
     return validate(JobData, fields)
 
 
 def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
-    """Return the fields of a job that has the same follow-ups as an earlier one. A follow-up is a
+    """Return the fields that give a new job the follow-ups of an earlier one. A follow-up is a
     webhook or a job type. Job types that no longer exist are left out."""
     if not row.has_follow_ups:
         return {}
@@ -172,25 +177,27 @@ def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
         kind: {"webhook": webhook["url"], "secret": webhook["secret"]}
         for kind, webhook in follow_ups.webhooks_of(row).items()
     }
-    known = registry().jobs
-    existing = {kind: job_type for kind, job_type in job_types.items() if job_type in known}
-    return existing | webhooks
+    definitions = registry().jobs
+    known = {kind: job_type for kind, job_type in job_types.items() if job_type in definitions}
+    return known | webhooks
 
 
 def read_key(event: Event) -> str | None:
     """Return the idempotency key of a request without a body. Raises InvalidFields."""
     key = body.header(event, "idempotency-key")
-    if key is not None and not (len(key) <= MAX_KEY_LENGTH and re.match(names.KEY, key)):
+    if key is None:
+        return None
+    if len(key) > MAX_KEY_LENGTH or not re.match(names.KEY, key):
         why = f"must be 1 to {MAX_KEY_LENGTH} characters, without control characters"
-        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+        raise InvalidField("idempotency_key", why)
     return key
 
 
-def required_key(key: str | None) -> str:
-    """Return the idempotency key of a request that needs one. Raises InvalidFields."""
+def require_key(key: str | None) -> str:
+    """Return the idempotency key of a request that needs one. Raises InvalidFields if it is
+    None."""
     if key is None:
-        why = "is required; send it in the header Idempotency-Key"
-        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+        raise InvalidField("idempotency_key", "is required; send it in the header Idempotency-Key")
     return key
 
 
@@ -199,25 +206,24 @@ def add_key(event: Event, fields: dict[str, Any]) -> dict[str, Any]:
     key = body.header(event, "idempotency-key")
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):
-            why = "differs from the header Idempotency-Key"
-            raise InvalidFields([{"field": "idempotency_key", "why": why}])
+            raise InvalidField("idempotency_key", "differs from the header Idempotency-Key")
         fields["idempotency_key"] = key
     return fields
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidFields for a name in a path that isn't valid."""
+    """Raise InvalidFields for an invalid name in a path."""
     if not names.is_name(name):
-        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+        raise InvalidField("name", f"must be {names.RULE}")
 
 
 def refuse_fields(event: Event) -> None:
-    """Refuse a body with fields, because they would have no effect. Raises UnreadableBody,
+    """Refuse a body that has fields, because they would have no effect. Raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     read_optional(NoFields, event)
 
 
-def validate(model: type[_M], fields: dict[str, Any]) -> _M:
+def validate(model: type[_Model], fields: dict[str, Any]) -> _Model:
     """Return the fields as an instance of the model. Raises InvalidFields."""
     try:
         return model.model_validate(fields)
@@ -233,8 +239,8 @@ def is_whole_number(value: Any) -> bool:
     return type(value) in (int, float) and value % 1 == 0
 
 
-def checked_whole_number(value: Any) -> Any:
-    """Return a whole number from JSON. Raises ValueError for another value."""
+def require_whole_number(value: Any) -> Any:
+    """Return a value from JSON. Raises ValueError if it isn't a whole number."""
     if not is_whole_number(value):
         raise ValueError("must be a whole number")
     return value

@@ -1,12 +1,12 @@
-"""Build responses. JSON responses are never cached, because they may have signed URLs."""
+"""Build responses. Clients must not cache JSON responses, because they may have signed URLs."""
 
 import base64
 import json
 from typing import Any
 
-# Bytes that payloads and other large parts may take in a response. A Lambda response has at most
-# 6 MB.
-MAX_CONTENT = 5_500_000
+# The total size of the payloads and other large parts of a response, in bytes. Lambda allows 6 MB
+# for the whole response.
+MAX_CONTENT_BYTES = 5_500_000
 
 
 class Response:
@@ -26,8 +26,7 @@ class Response:
             self.headers.setdefault("Content-Type", content_type)
 
     def to_lambda(self) -> dict[str, Any]:
-        """Return the response as a Lambda function returns it to an HTTP API (payload format
-        2.0)."""
+        """Return the response as an HTTP API expects it from a Lambda function (format 2.0)."""
         body = self.body
         return {
             "statusCode": self.status_code,
@@ -54,14 +53,15 @@ def respond(
 
 
 def no_content() -> Response:
-    """Return the response to a request that succeeded without a result."""
+    """Return a successful response without a body."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 def size(value: Any) -> int:
-    """Return the number of bytes that a value takes in Lambda's response.
+    """Return the size of a value in Lambda's response, in bytes.
 
-    The body is a JSON string there, and older runtimes escape all characters outside ASCII.
+    The response has the body as a JSON string, in which older runtimes escape all characters
+    outside ASCII.
     """
     return len(json.dumps(_to_json(value)))
 

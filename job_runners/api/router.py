@@ -17,19 +17,19 @@ from job_runners.work import context
 
 Endpoint = Callable[..., Response]
 
-OPEN = None  # the role of routes without credentials, whose endpoints take no caller
+OPEN = None  # the role of a route that needs no credentials; its endpoint takes no caller
 
 
 class Route(NamedTuple):
     """One method of a path."""
 
-    endpoint_name: str  # a module of routes/, and a function in it
-    role: Role | None  # the lowest that may call it
-    operation: Operation | None = None  # None if the OpenAPI document leaves the route out
+    endpoint_name: str  # a function in a module of routes/, such as "jobs.get_job"
+    role: Role | None  # the lowest role that may call it, or OPEN
+    operation: Operation | None = None  # None if the route isn't in the OpenAPI document
 
     @property
     def endpoint(self) -> Endpoint:
-        """The endpoint. The first use of its module imports it."""
+        """Import the endpoint's module, and return the endpoint."""
         module_name, _, function_name = self.endpoint_name.partition(".")
         module = import_module(f"job_runners.api.routes.{module_name}")
         endpoint: Endpoint = getattr(module, function_name)
@@ -38,39 +38,39 @@ class Route(NamedTuple):
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
 
-_Parts = Sequence[str]  # the parts of a path; a parameter is in < and >
+_Parts = Sequence[str]  # the parts of a route's path; a parameter is in < and >
 
 
 class Router:
     """Finds the route of each request and calls its endpoint."""
 
     def __init__(self, routes: Routes) -> None:
-        # Routes by the number of parts of their paths. Paths with parameters come last, so that
-        # "failed" in /tasks/failed isn't taken for a parameter's value.
-        self._routes: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
-        for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
-            parts = tuple(path.split("/"))
-            endpoints = {method: _with_role_check(route) for method, route in methods.items()}
+        # By their number of parts. Paths with fewer parameters come first, so that "failed" in
+        # /tasks/failed isn't taken for a parameter's value.
+        self._paths: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
+        for path in sorted(routes, key=lambda path: path.count("<")):
+            parts = path.split("/")
             log_name = path.translate(str.maketrans("<>", "{}"))
-            self._routes.setdefault(len(parts), []).append((parts, log_name, endpoints))
+            endpoints = {method: _with_role_check(route) for method, route in routes[path].items()}
+            self._paths.setdefault(len(parts), []).append((parts, log_name, endpoints))
 
     def answer(self, event: Event) -> dict[str, Any]:
         """Return the response to an event of an HTTP API, and log the request.
 
-        Exceptions become responses. An unknown path is 404, and an unknown method of a path is 405.
-        The endpoint isn't called if the caller's role is too low.
+        Errors become responses: 404 for an unknown path, 405 for an unknown method of a path, and
+        403 if the caller's role is too low.
         """
         began_at = time.perf_counter()
         method = event["requestContext"]["http"]["method"]
         route = "none"
         try:
-            route, endpoints, values = self._find(_path(event))
+            route, endpoints, parameters = self._find(_path(event))
             if method not in endpoints:
                 raise MethodNotAllowed(frozenset(endpoints))
-            response = endpoints[method](event, **values)
+            response = endpoints[method](event, **parameters)
         except Exception as error:  # noqa: BLE001 - the caller must get an answer to any error
             response = problems.problem_response(error)
-        # Browsers must not guess another content type.
+        # Keeps browsers from guessing another content type.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         milliseconds = (time.perf_counter() - began_at) * 1000
         _log_request(method, route, response.status_code, milliseconds)
@@ -81,17 +81,17 @@ class Router:
         """Return the route of a path as the log shows it, its endpoints by method, and the values
         of its parameters. Raises PathNotFound."""
         path_parts = path.split("/")
-        for parts, log_name, endpoints in self._routes.get(len(path_parts), ()):
-            values = _path_values(parts, path_parts)
-            if values is not None:
-                return log_name, endpoints, values
+        for route_parts, log_name, endpoints in self._paths.get(len(path_parts), ()):
+            parameters = _match(route_parts, path_parts)
+            if parameters is not None:
+                return log_name, endpoints, parameters
         raise PathNotFound
 
 
 def _log_request(method: str, route: str, status: int, milliseconds: float) -> None:
-    """Log a request. `route` is the path with parameter names instead of ids.
+    """Log a request. `route` is the path with the names of its parameters instead of their values.
 
-    Bodies, query values and paths are not logged, because they are customers' data.
+    Bodies, query values and full paths aren't logged, because they are customers' data.
     """
     logger.info(
         "answered",
@@ -108,26 +108,26 @@ def _log_request(method: str, route: str, status: int, milliseconds: float) -> N
     )
 
 
-def _path_values(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, str] | None:
-    """Return the values of a route's parameters, by name, or None if the path doesn't match.
+def _match(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, str] | None:
+    """Return the values of a route's parameters by name, or None if the path doesn't match.
 
-    The path has the same number of parts as the route.
+    The route and the path have the same number of parts.
     """
-    values = {}
+    parameters = {}
     for route_part, path_part in zip(route_parts, path_parts, strict=True):
         if route_part.startswith("<") and path_part:
-            values[route_part[1:-1]] = path_part
+            parameters[route_part[1:-1]] = path_part
         elif route_part != path_part:
             return None
-    return values
+    return parameters
 
 
 @contextmanager
 def request_context(event: Event) -> Iterator[None]:
-    """In the with statement, add this request's id to everything that is logged and dispatched. At
-    the end, reset the author and the caller."""
+    """While the context is active, log lines and dispatched jobs get the request's id. At the end,
+    reset the author and the caller too."""
     request_id = event["requestContext"]["requestId"]
-    token = context.request_id.set(request_id)
+    request_id_token = context.request_id.set(request_id)
     author_token = context.author.set(None)
     caller_token = access.current_caller.set(access.NO_CALLER)
     logger.thread_safe_append_keys(request_id=request_id)
@@ -137,35 +137,36 @@ def request_context(event: Event) -> Iterator[None]:
         logger.thread_safe_remove_keys(["request_id"])
         access.current_caller.reset(caller_token)
         context.author.reset(author_token)
-        context.request_id.reset(token)
+        context.request_id.reset(request_id_token)
 
 
 def _path(event: Event) -> str:
-    """Return the path of a request without the stage, decoded once.
+    """Return the decoded path of a request without the stage.
 
-    A named stage is part of the path, unless a custom domain maps to the stage. API Gateway and SAM
-    have already decoded the path: decoding it again would turn the name "a%41" into "aA". The local
-    AWS leaves an encoded percent sign (%25) in the path.
+    API Gateway and SAM have already decoded it. Decoding it again would turn the name "a%41" into
+    "aA". Only the percent sign is decoded here, because the AWS that `job-runners run` emulates
+    leaves it encoded.
     """
     path = event["rawPath"].replace("%25", "%")
+    # A named stage is part of the path, unless a custom domain maps to the stage.
     stage = event["requestContext"].get("stage")
     if path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
-    decoded: str = path.encode(errors="replace").decode()  # replace half a surrogate pair with "?"
-    return decoded
+    valid_path: str = path.encode(errors="replace").decode()  # half a surrogate pair becomes "?"
+    return valid_path
 
 
 def _with_role_check(route: Route) -> Endpoint:
     """Return a function that checks the caller's role and then calls the route's endpoint."""
     min_role = route.role
     if min_role is OPEN:
-        return lambda event, **path: route.endpoint(event, **path)
+        return lambda event, **parameters: route.endpoint(event, **parameters)
 
-    def check_role(event: Event, **path: str) -> Response:
+    def checked_endpoint(event: Event, **parameters: str) -> Response:
         caller = access.identify_caller(event)
         context.author.set(caller.author)
         access.require_role(caller, min_role)
         access.current_caller.set(caller)
-        return route.endpoint(event, caller, **path)
+        return route.endpoint(event, caller, **parameters)
 
-    return check_role
+    return checked_endpoint

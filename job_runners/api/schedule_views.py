@@ -1,4 +1,4 @@
-"""Show schedules to callers. A schedule dispatches a job at each of its times, its occurrences."""
+"""Show schedules to callers. A schedule dispatches a job at each of its times (occurrences)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ from job_runners.work.occurrences import When
 def schedule_view(schedule: Schedule) -> dict[str, Any]:
     """Return the view of a schedule with its payload."""
     (view,) = list_view([schedule])
-    return view | build_view(WHOLE, schedule) | {"next": _next_few(schedule)}
+    return view | build_view(WHOLE, schedule) | {"next": _next_occurrences(schedule)}
 
 
 def list_view(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
@@ -42,33 +42,33 @@ def list_view(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
     Payloads are left out because they may be large. Only the next occurrence is included, because
     finding each further one takes a search.
     """
-    ids = [schedule.last_job_id for schedule in schedules if schedule.last_job_id]
-    jobs = queries.read_many(ids)
-    return [
-        build_view(SCHEDULE, schedule)
-        | {"last": _last(schedule, jobs.get(schedule.last_job_id or ""))}
-        for schedule in schedules
-    ]
+    last_job_ids = [schedule.last_job_id for schedule in schedules if schedule.last_job_id]
+    jobs = queries.read_many(last_job_ids)
+    views_of_schedules = []
+    for schedule in schedules:
+        last_job = jobs.get(schedule.last_job_id) if schedule.last_job_id else None
+        view = build_view(SCHEDULE, schedule)
+        views_of_schedules.append(view | {"last": _last_occurrence(schedule, last_job)})
+    return views_of_schedules
 
 
 def _in_words(schedule: Schedule) -> str:
-    """Return the schedule's times in words, or its cron expression if this version can't read
-    it."""
+    """Return the schedule's times in words, or its cron expression if this version of Job Runners
+    can't read it."""
     try:
         return occurrences.in_words(When(*schedule.timing))
     except InvalidOccurrences:
         return f"{schedule.cron}, {schedule.timezone}"
 
 
-def _next(schedule: Schedule) -> list[str | None]:
-    """Return a list with the stored next occurrence, or an empty list."""
+def _next_occurrence(schedule: Schedule) -> list[str | None]:
+    """Return a list with only the stored next occurrence, or an empty list."""
     if schedule.next_at is None:
         return []
     return [time_of(schedule.next_at)]
 
 
-def _next_few(schedule: Schedule) -> list[str | None]:
-    """Return the next occurrences."""
+def _next_occurrences(schedule: Schedule) -> list[str | None]:
     first = schedule.next_at
     if first is None:
         return []
@@ -80,19 +80,22 @@ def _next_few(schedule: Schedule) -> list[str | None]:
 
 
 def _missed(schedule: Schedule) -> str | int:
-    if schedule.most_missed == 0:
-        return "skip"
-    return "one" if schedule.most_missed == 1 else schedule.most_missed
+    words = {0: "skip", 1: "one"}
+    return words.get(schedule.most_missed, schedule.most_missed)
 
 
-def _last(schedule: Schedule, job: JobRequest | None) -> dict[str, Any] | None:
-    """Return the last occurrence. Its job is None if it was deleted."""
+def _last_occurrence(schedule: Schedule, job: JobRequest | None) -> dict[str, Any] | None:
+    """Return the last occurrence that started a job. Its job is None if it was deleted."""
     if schedule.last_started_at is None:
         return None
-    view = None
+    job_view = None
     if job is not None and job.organization_id == schedule.organization_id:
-        view = views.summary_view(job)
-    return {"at": time_of(schedule.last_started_at), "job_id": schedule.last_job_id, "job": view}
+        job_view = views.summary_view(job)
+    return {
+        "at": time_of(schedule.last_started_at),
+        "job_id": schedule.last_job_id,
+        "job": job_view,
+    }
 
 
 def _error(schedule: Schedule) -> dict[str, Any] | None:
@@ -153,7 +156,7 @@ SCHEDULE: Fields[Schedule] = {
     "overlap": Field({"type": "string", "enum": ["skip", "queue", "allow"]}),
     "next": Field(
         {"type": "array", "items": TIME, "maxItems": occurrences.UPCOMING_COUNT},
-        _next,
+        _next_occurrence,
         "Its next occurrences; only the first in a list of schedules. Empty while the "
         "schedule is paused",
     ),
@@ -185,5 +188,5 @@ SCHEDULE: Fields[Schedule] = {
     "updated_by": Field(AUTHOR, lambda schedule: visible_author(schedule.updated_by)),
 }
 
-# The fields of a schedule in a list. The jobs of the last occurrences are read together.
+# The fields of a schedule in a list.
 SUMMARY = properties(SCHEDULE) | {"last": nullable(_LAST, "The last occurrence that started")}

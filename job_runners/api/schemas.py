@@ -1,4 +1,4 @@
-"""The JSON Schemas of the API's responses. A contract test checks every response against them."""
+"""The JSON Schemas of the API's responses. The tests check every response against them."""
 
 from job_runners.api import (
     backlog_views,
@@ -25,7 +25,8 @@ from job_runners.api.json_schema import (
 )
 
 _RETRY: Schema = {"type": ["object", "null"], "description": "Null if it is never retried"}
-_WORK: Schema = {
+# The fields that jobs and tasks share.
+_JOB_OR_TASK: Schema = {
     "name": TEXT,
     "description": TEXT,
     "payload_schema": {"type": "object"},
@@ -96,7 +97,7 @@ SCHEMAS: Schema = {
     ),
     "JobTypes": object_of({"jobs": list_of("JobType"), "tasks": list_of("TaskType")}),
     "JobType": object_of(
-        _WORK
+        _JOB_OR_TASK
         | {
             "queue_name": TEXT,
             "queues": {
@@ -111,7 +112,7 @@ SCHEMAS: Schema = {
             "unique": _UNIQUE,
         }
     ),
-    "TaskType": object_of(_WORK),
+    "TaskType": object_of(_JOB_OR_TASK),
     "TaskSent": object_of(
         {
             "id": nullable(TEXT)
@@ -164,7 +165,7 @@ SCHEMAS: Schema = {
 }
 
 
-def problem(types: list[str]) -> Schema:
+def problem_schema(types: list[str]) -> Schema:
     """Return the schema of a problem with one of these types."""
     field_problem = object_of({"field": TEXT, "why": TEXT})
     field_problem["properties"]["index"] = {

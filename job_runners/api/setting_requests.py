@@ -1,6 +1,7 @@
 """Check the bodies of requests that change queues, error groups, schedules and webhooks.
 
-This module is separate from `requests` because most processes of the API serve no such request.
+This module is separate from `requests` because most of the API's processes serve none of these
+requests.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from job_runners.api.access import Event
-from job_runners.api.errors import InvalidFields
+from job_runners.api.errors import InvalidField
 from job_runners.api.requests import RequestBody, is_whole_number, read
 from job_runners.engine.job_data import SecretName, WebhookUrl, secret_error
 from job_runners.engine.registry.registry import registry
@@ -50,37 +51,32 @@ class LimitsData(RequestBody):
 
     def as_rate(self) -> Rate | None:
         """Return the rate, or None if the body has none."""
-        rate = self.rate
-        return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
+        if self.rate is None:
+            return None
+        return Rate(self.rate.count, self.rate.seconds, self.rate.burst)
 
 
-def _checked_seconds(value: Any) -> Any:
-    """Return a number of seconds. Raises ValueError if it isn't allowed."""
-    is_allowed = (
-        is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL
-    )
-    if not is_allowed:
-        raise ValueError(
-            f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes"
-        )
-    return value
+def _check_interval(value: Any) -> Any:
+    if is_whole_number(value) and occurrences.MIN_INTERVAL <= value <= occurrences.MAX_INTERVAL:
+        return value
+    raise ValueError(f"must be a whole number, {occurrences.ALLOWED_INTERVALS}; 900 is 15 minutes")
 
 
-def _checked_missed(value: Any) -> Any:
+def _check_missed(value: Any) -> Any:
     if value in ("skip", "one"):
         return value
     maximum = occurrences.MAX_LATE_STARTS
-    if not is_whole_number(value) or not 1 <= value <= maximum:
-        raise ValueError(f'must be "skip", "one", or a whole number, 1 to {maximum}')
-    return int(value)
+    if is_whole_number(value) and 1 <= value <= maximum:
+        return int(value)
+    raise ValueError(f'must be "skip", "one", or a whole number, 1 to {maximum}')
 
 
-_Seconds = Annotated[
+_IntervalSeconds = Annotated[
     int,
     Field(ge=occurrences.MIN_INTERVAL, le=occurrences.MAX_INTERVAL),
-    BeforeValidator(_checked_seconds),
+    BeforeValidator(_check_interval),
 ]
-_Count = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
+_LateStarts = Annotated[int, Field(ge=1, le=occurrences.MAX_LATE_STARTS)]
 
 
 class FailureData(RequestBody):
@@ -131,14 +127,14 @@ class ScheduleData(RequestBody):
         description="Minute, hour, day of the month, month and day of the week, in local time. "
         "`0 2 * * *` is every day at 02:00",
     )
-    every: _Seconds | None = Field(
+    every: _IntervalSeconds | None = Field(
         default=None,
         description="Seconds between occurrences, which are aligned to 1970-01-01 00:00 UTC",
     )
     timezone: str = Field(
         default="UTC", max_length=64, description="IANA name of the time zone of `cron`"
     )
-    missed: Annotated[Literal["skip", "one"] | _Count, BeforeValidator(_checked_missed)] = Field(
+    missed: Annotated[Literal["skip", "one"] | _LateStarts, BeforeValidator(_check_missed)] = Field(
         default="one",
         description="Missed occurrences to start late: `skip` (none), `one` (the latest), or a "
         "number N (the latest N)",
@@ -151,19 +147,19 @@ class ScheduleData(RequestBody):
 
     def to_recurring(self, organization_id: str) -> "Recurring":
         """Return the schedule as recurring work of this organization. Raises InvalidFields."""
-        from job_runners.work.recurring import (  # imported here because few requests need it
-            Each,
-            Recurring,
-            check_missed,
-        )
+        # Imported here because few requests need it.
+        from job_runners.work.recurring import Each, Recurring, check_missed
 
-        when = occurrences.When(self.cron, self.every, self.timezone)
-        missed = Each(self.missed) if isinstance(self.missed, int) else self.missed
+        missed: Any = self.missed
+        max_late_starts = 1
+        if isinstance(missed, int):
+            max_late_starts = missed
+            missed = Each(missed)
         try:
-            occurrences.check(when)
-            check_missed(self.missed if isinstance(self.missed, int) else 1, self.overlap)
+            occurrences.check(occurrences.When(self.cron, self.every, self.timezone))
+            check_missed(max_late_starts, self.overlap)
         except InvalidOccurrences as error:
-            raise InvalidFields([{"field": error.field, "why": error.why}]) from None
+            raise InvalidField(error.field, error.why) from None
         return Recurring(
             self.job_type,
             cron=self.cron,
@@ -180,11 +176,11 @@ def webhook_data(event: Event, organization_id: str) -> WebhookData:
     """Return the webhook of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields and
     UnknownJobType."""
     data = read(WebhookData, event)
-    why = secret_error(data.secret, organization_id)
-    if why is not None:
-        raise InvalidFields([{"field": "secret", "why": why}])
+    problem = secret_error(data.secret, organization_id)
+    if problem is not None:
+        raise InvalidField("secret", problem)
     for job_type in data.job_types or ():
-        registry().job(job_type)
+        registry().job(job_type)  # raises UnknownJobType
     return data
 
 
@@ -193,14 +189,14 @@ def error_group_data(event: Event) -> FailureData:
     InvalidFields."""
     data = read(FailureData, event)
     if not data.model_fields_set:
-        raise InvalidFields([{"field": "note", "why": "set note or resolved"}])
+        raise InvalidField("note", "set note or resolved")
     return data
 
 
 def limits_data(event: Event) -> LimitsData:
     """Return the limits of a request. Raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     limits = read(LimitsData, event)
-    if (limits.slots, limits.rate, limits.max_waiting) == (None, None, None):
+    if limits.slots is None and limits.rate is None and limits.max_waiting is None:
         why = "set slots, rate or max_waiting, or use DELETE to reset the limits to the code's"
-        raise InvalidFields([{"field": "slots", "why": why}])
+        raise InvalidField("slots", why)
     return limits

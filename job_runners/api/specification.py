@@ -1,4 +1,4 @@
-"""Parts of a route's OpenAPI specification that several routes share."""
+"""The parts of the OpenAPI document that several routes share, such as problems and parameters."""
 
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ DEFAULT_LIMIT = 25  # items of a page
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 CHANGE_PROBLEMS = ("job-not-found", "wrong-state", "moved-meanwhile")
-# Problems of requests that start a job, and of those that dispatch a new one.
+# Of requests that start a job, such as a retry.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "runner-cannot-resend")
+# Of requests that dispatch a new job.
 DISPATCH_PROBLEMS = (
     *RUN_PROBLEMS,
     "invalid-follow-up",
@@ -22,12 +23,12 @@ DISPATCH_PROBLEMS = (
     "quota-reached",
     "unique-conflict",
 )
-# Problems of every request that has a caller.
+# Of every request with credentials.
 COMMON_PROBLEMS = ("not-allowed", "unavailable", "unexpected")
 
 
-# The responses to a successful request by status. Each is a tuple of a description, the name of a
-# schema, and the names of headers. A class would make cold starts longer.
+# The responses to a successful request by status. Each is a tuple of a description, a schema's name
+# and the names of headers. A class instead of the tuple would make cold starts longer.
 Responses = dict[int, tuple[str, str | None, tuple[str, ...]]]
 
 
@@ -56,7 +57,7 @@ class Operation(NamedTuple):
     is its description."""
 
     responses: Responses
-    problems: tuple[str, ...] = ()  # in addition to those of its caller, body and query
+    problems: tuple[str, ...] = ()  # in addition to those of every caller, body or query string
     body: str | None = None  # the name of a schema
     needs_body: bool = True
     takes_file: bool = False  # as its body, instead of a schema's JSON
@@ -98,7 +99,7 @@ HEADERS: dict[str, Schema] = {
     },
 }
 
-_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
+_SHORT_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -113,8 +114,8 @@ _LIMIT_SCHEMA: Schema = {
     "maximum": PAGE_LIMIT,
     "default": DEFAULT_LIMIT,
 }
-CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
-ORGANIZATION = "organization_id"  # required for services, which have no organization
+CURSOR = _query("cursor", {**_SHORT_TEXT, "maxLength": 2048}, "The cursor of the previous page")
+ORGANIZATION = "organization_id"  # services must send it, because they have no organization
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), CURSOR)
 WITH_MEMBERS = (
     _query(
@@ -134,17 +135,21 @@ MEMBER_PARAMETERS = (
 ORGANIZATION_PARAMETER = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
 ORGANIZATION_OR_ALL = (_query(ORGANIZATION, NAME, "Organization (default: the token's, or all)"),)
 JOB_LIST_PARAMETERS = (
-    _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
+    _query(ORGANIZATION, _SHORT_TEXT, "Organization (default: the token's)"),
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
-    _query("job_type", _TEXT),
-    _query("queue_name", _TEXT),
+    _query("job_type", _SHORT_TEXT),
+    _query("queue_name", _SHORT_TEXT),
     _query(
         "waits_for",
         {"type": "string", "enum": list(positions.KINDS)},
         "Only the jobs that wait for this: `signal` finds those that wait for a person or an event",
     ),
     _query("error_group", ID, "Only the failed jobs of this error group; see GET /error-groups"),
-    _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
+    _query(
+        "search",
+        _SHORT_TEXT,
+        "Start of the job's id, its message or its error. Case doesn't matter",
+    ),
     _query(
         "since", TIME, "Only jobs created at this time or later. For `failed`: that failed then"
     ),
@@ -159,6 +164,6 @@ JOB_LIST_PARAMETERS = (
 )
 
 POLL_HEADERS = ("Retry-After",)
-REPEAT_HEADERS = ("Retry-After",)  # present if the request should be repeated
+REPEAT_HEADERS = ("Retry-After",)  # only if the caller should repeat the request
 BATCH_HEADERS = ("Location", "Retry-After", "Idempotent-Replayed")
 DISPATCH_HEADERS = (*BATCH_HEADERS, "Unique-Outcome")

@@ -1,8 +1,8 @@
 """Show a job's timeline to callers.
 
-A record is an invocation of the job, or something that took time in one, such as a step. An act is
-something that a caller did with the job. A claim is the number of an invocation. Callers with the
-role viewer see no names.
+A timeline has records and acts. A record is one of the job's invocations, or a part of it, such as
+a step or a wait. An act is something that a caller did with the job, such as a retry. A claim is
+the number of an invocation.
 """
 
 from typing import Any
@@ -89,17 +89,17 @@ TIMELINE = {
 }
 
 
-def timeline_view(source: Timeline) -> dict[str, Any]:
+def timeline_view(job_timeline: Timeline) -> dict[str, Any]:
     """Return the view of a timeline. If it is too large for a response, leave out its last
     records."""
-    records = [build_view(RECORD, record) for record in source.records]
-    is_complete = source.is_complete
-    while records and responses.size(records) > responses.MAX_CONTENT:
+    records = [build_view(RECORD, record) for record in job_timeline.records]
+    is_complete = job_timeline.is_complete
+    while records and responses.size(records) > responses.MAX_CONTENT_BYTES:
         records = records[: len(records) // 2]
         is_complete = False
     return {
         "records": records,
-        "acts": [build_view(ACT, act) for act in source.acts],
-        "gaps": source.gaps,
+        "acts": [build_view(ACT, act) for act in job_timeline.acts],
+        "gaps": job_timeline.gaps,
         "complete": is_complete,
     }

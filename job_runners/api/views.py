@@ -1,5 +1,8 @@
-"""Show jobs to callers. Only the fields in the constants such as SUMMARY are shown, so tokens,
-leases and cursors never leave the API. A row is a job as the table stores it."""
+"""Show jobs to callers.
+
+Constants such as SUMMARY list the fields that are shown, so that a job's claim token, lease and
+cursor never leave the API. A row is a job as the table stores it.
+"""
 
 import json
 from collections.abc import Callable
@@ -43,12 +46,12 @@ _MAX_RETRY_AFTER = 60  # seconds
 
 
 class _WholeJob(NamedTuple):
-    """A job with its payload and result, as far as the caller may see them."""
+    """A job with its payload and result, or None if they can't be shown."""
 
     row: JobRequest
     payload: Any
     result: Any
-    notes: list[str]
+    notes: list[str]  # the reasons why fields aren't shown or the job can't start
 
 
 def summary_view(row: JobRequest) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def summary_view(row: JobRequest) -> dict[str, Any]:
 def full_view(row: JobRequest) -> dict[str, Any]:
     """Return the view of a job with all fields. Files in its result get a URL. A field that can't
     be shown is null, and `notes` says why."""
-    job = _with_contents(row)
+    job = _read_contents(row)
     view = summary_view(row) | build_view(WHOLE, job)
     if access.current_caller.get().sees_tracebacks:
         view["error"] = row.error
@@ -86,7 +89,8 @@ def accepted_response(accepted: Accepted, jobs_path: str) -> responses.Response:
 
 
 def accepted_headers(accepted: Accepted, path: str) -> dict[str, str]:
-    """Return the headers of the response to a dispatch. `path` is that of all jobs or batches."""
+    """Return the headers of the response to a dispatch. `path` is the path of all jobs or of all
+    batches."""
     headers = {"Location": f"{path}/{accepted.row.id}", **retry_after_header(accepted.row)}
     if accepted.duplicate is not None:
         headers["Unique-Outcome"] = str(accepted.duplicate.outcome)
@@ -107,15 +111,15 @@ def retry_after_header(row: JobRequest) -> dict[str, str]:
     whichever is longer, from 1 to 60 seconds. Return no header for a finished job."""
     if row.status.finished:
         return {}
-    age = (clock.now() - row.created_at) // clock.SECOND
-    seconds = age // 10
+    now = clock.now()
+    wait = (now - row.created_at) // 10
     if row.status.timed:  # the job starts at `run_at`
-        seconds = max(seconds, ((row.run_at or 0) - clock.now()) // clock.SECOND)
-    seconds = min(max(seconds, 1), _MAX_RETRY_AFTER)
+        wait = max(wait, (row.run_at or 0) - now)
+    seconds = min(max(wait // clock.SECOND, 1), _MAX_RETRY_AFTER)
     return {"Retry-After": str(seconds)}
 
 
-def _with_contents(row: JobRequest) -> _WholeJob:
+def _read_contents(row: JobRequest) -> _WholeJob:
     """Return a job with its payload and result, if they fit into a response."""
     if not access.current_caller.get().sees_payloads:
         notes = ["Viewers don't see the payload and the result."]
@@ -126,24 +130,24 @@ def _with_contents(row: JobRequest) -> _WholeJob:
     result, size = _read_if_it_fits(
         "result",
         lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
-        max_size=responses.MAX_CONTENT,
+        max_size=responses.MAX_CONTENT_BYTES,
         notes=notes,
     )
     payload, _ = _read_if_it_fits(
         "payload",
         lambda: blobs.get(row.payload, row.payload_key),
-        max_size=responses.MAX_CONTENT - size,
+        max_size=responses.MAX_CONTENT_BYTES - size,
         notes=notes,
     )
     will_start = not row.status.finished and row.status is not Status.RUNNING
     if will_start and payload is not None:
-        notes += _why_not_started(row, payload)
+        notes += _notes_about_version(row, payload)
     return _WholeJob(row, payload, result, notes)
 
 
-def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
-    """Return a note if workers with this version of the code leave the job to another version.
-    Otherwise return an empty list."""
+def _notes_about_version(row: JobRequest, payload: Any) -> list[str]:
+    """Return a list with a note if only workers with another version of the code can start the
+    job. Otherwise return an empty list."""
     try:
         registry().job_payload(row.job_type, payload)
     except JobRunnersError as error:
@@ -156,8 +160,8 @@ def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
 def _read_if_it_fits(
     name: str, read: Callable[[], Any], *, max_size: int, notes: list[str]
 ) -> tuple[Any, int]:
-    """Return a stored value and its size. If it is gone or doesn't fit into a response, add a note
-    and return None."""
+    """Return a stored value and its size. If it is gone or doesn't fit into a response, add a note,
+    and return None and 0."""
     try:
         value = read()
         size = responses.size(value)
@@ -209,7 +213,9 @@ def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
 def _expiry(row: JobRequest) -> str | None:
     if row.expires_at is None:
         return None
-    return time_of(row.expires_at * clock.SECOND)  # DynamoDB needs seconds
+    return time_of(
+        row.expires_at * clock.SECOND
+    )  # the row has seconds, because DynamoDB needs them
 
 
 WORKER: Schema = {
@@ -282,7 +288,7 @@ SUMMARY: Fields[JobRequest] = {
 }
 
 # The error of an attempt that was retried.
-_EARLIER: Fields[dict[str, Any]] = {
+_EARLIER_ERROR: Fields[dict[str, Any]] = {
     "attempt": Field(NUMBER, lambda error: error.get("attempt")),
     "at": Field(TIME, lambda error: time_of(error.get("at"))),
     "kind": Field(TEXT, lambda error: error.get("kind")),
@@ -295,11 +301,11 @@ _EARLIER: Fields[dict[str, Any]] = {
     ),
 }
 
-# The fields of a whole job that its summary leaves out.
+# The fields of a job that its summary leaves out.
 WHOLE: Fields[_WholeJob] = {
     "earlier_errors": Field(
-        {"type": "array", "items": object_of(properties(_EARLIER)), "maxItems": MAX_KEPT},
-        lambda job: [build_view(_EARLIER, error) for error in job.row.earlier_errors or []],
+        {"type": "array", "items": object_of(properties(_EARLIER_ERROR)), "maxItems": MAX_KEPT},
+        lambda job: [build_view(_EARLIER_ERROR, error) for error in job.row.earlier_errors or []],
         "Shortened errors of the last attempts that were retried, oldest first. After a "
         "manual retry, attempts count from 1 again",
     ),

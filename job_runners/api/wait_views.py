@@ -1,7 +1,7 @@
-"""Show callers why a job waits, and its place, which is the number of jobs ahead of it.
+"""Show callers why a job waits, and its place: the number of jobs ahead of it.
 
-A key is the part of a queue in which the job waits, such as an organization. A row is a job as the
-table stores it.
+A queue may be divided by a field of its jobs, such as the organization. A job then waits for the
+jobs with the same value of the field, its key. A row is a job as the table stores it.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,15 @@ from job_runners.store.waiting import MAX_COUNTED
 def place_view(place: Place, row: JobRequest) -> dict[str, Any]:
     """Return the view of a waiting job's place."""
     reason = _visible_reason(place.waits_for, row)
-    if reason != place.waits_for:  # the count would let the caller infer which jobs share a key
+    is_key_hidden = reason != place.waits_for
+    if is_key_hidden:  # the count would let the caller infer which jobs share the key
         place = place._replace(ahead=None)
     return build_view(PLACE, place._replace(waits_for=reason))
 
 
 def wait_view(row: JobRequest) -> dict[str, Any] | None:
     """Return the reason why a job waits, or None if it doesn't wait."""
-    return _reason_object(_visible_reason(positions.waits_for(row), row))
+    return _reason_view(_visible_reason(positions.waits_for(row), row))
 
 
 def _visible_reason(
@@ -47,12 +48,13 @@ def _visible_reason(
     return positions.without_payload_key(reason, row)
 
 
-def _reason_object(reason: positions.WaitsFor | None) -> dict[str, Any] | None:
+def _reason_view(reason: positions.WaitsFor | None) -> dict[str, Any] | None:
     if reason is None:
         return None
     return reason._asdict() | {"since": time_of(reason.since), "until": time_of(reason.until)}
 
 
+# Jobs are counted up to a limit.
 COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
 MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
 _TEXTS: Schema = {"type": "array", "items": TEXT}
@@ -76,14 +78,14 @@ WAITS_FOR = nullable(
 )
 
 
-def _question_objects(questions: Sequence[positions.SignalQuestion] | None) -> Any:
+def _question_views(questions: Sequence[positions.SignalQuestion] | None) -> Any:
     if questions is None:
         return None
     return [question._asdict() for question in questions]
 
 
 PLACE: Fields[Place] = {
-    "waits_for": Field(WAITS_FOR, lambda place: _reason_object(place.waits_for)),
+    "waits_for": Field(WAITS_FOR, lambda place: _reason_view(place.waits_for)),
     "ahead": Field(
         nullable(COUNT),
         lambda place: place.ahead.count if place.ahead else None,
@@ -99,7 +101,7 @@ PLACE: Fields[Place] = {
             "type": ["array", "null"],
             "items": object_of({"name": TEXT, "text": nullable(TEXT), "choices": _TEXTS}),
         },
-        lambda place: _question_objects(place.questions),
+        lambda place: _question_views(place.questions),
         "For a job that waits for signals, each signal, with the text and choices of its "
         "question if a link was made to answer it. Null for other jobs, and for callers "
         "that may not send signals",

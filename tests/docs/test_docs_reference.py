@@ -7,7 +7,7 @@ import pytest
 
 from job_runners import errors, names
 from job_runners.api import batches, body, problems
-from job_runners.api.job_logs import LIMIT as LOG_LINES
+from job_runners.api.job_logs import MAX_LINES as LOG_LINES
 from job_runners.api.requests import MAX_KEY_LENGTH
 from job_runners.django import errors as django_errors
 from job_runners.engine import errors as engine_errors
@@ -63,7 +63,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
 @pytest.mark.parametrize(
     ("what", "limit"),
     [
-        ("payload of a job: the body of a request", f"{body.LIMIT / 1024 / 1024} MB"),
+        ("payload of a job: the body of a request", f"{body.MAX_BYTES / 1024 / 1024} MB"),
         ("payload of a task", f"{TASK_PAYLOAD_LIMIT // 1024} KB"),
         (
             "invocations of a job",
@@ -81,11 +81,11 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("key of a child", f"{steps.MAX_NAME_BYTES - len(children.PREFIX):,} bytes"),
         ("names of jobs, tasks, queues and organizations", f"{names.MAX_LENGTH} characters"),
         ("jobs in one request", f"{bulk.MAX_JOBS:,}"),
-        ("members of a batch in one request", f"{batches.MAX_INLINE:,}"),
+        ("members of a batch in one request", f"{batches.MAX_INLINE_MEMBERS:,}"),
         (
             "file of a batch",
             f"{member_keys.MAX_MEMBERS:,} lines, {batches.MAX_FILE_BYTES // 1024**2} MB, and "
-            f"{batches.SECONDS} seconds for the check",
+            f"{batches.MAX_CHECK_SECONDS} seconds for the check",
         ),
         ("jobs in one page of a list", str(queries.PAGE_LIMIT)),
         ("jobs that a filtered list examines for a page", str(queries.MAX_EXAMINED)),

@@ -548,7 +548,7 @@ def test_a_batch_needs_a_key() -> None:
     ("limit", "value", "why"),
     [
         ("MAX_FILE_BYTES", 10, "Split the file"),
-        ("SECONDS", -1, "line 1 was reached. Split the file"),
+        ("MAX_CHECK_SECONDS", -1, "line 1 was reached. Split the file"),
         ("MAX_LINE", 10, ""),
     ],
 )

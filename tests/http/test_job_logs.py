@@ -127,7 +127,7 @@ def test_of_too_many_lines_the_latest_invocations_are_shown(
         logged(row, f"old {number}", after=number)
     logged(row, "new", after=101)
     assert messages(row)[::5] == ["old 0", "new"]
-    monkeypatch.setattr(job_logs, "LIMIT", 3)
+    monkeypatch.setattr(job_logs, "MAX_LINES", 3)
     answer = logs(row).json
     assert [line["message"] for line in answer["lines"]] == ["new"]
     assert answer["complete"] is False

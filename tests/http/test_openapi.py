@@ -175,9 +175,11 @@ def test_it_says_how_callers_of_this_stack_are_known(monkeypatch: pytest.MonkeyP
 def test_every_type_of_problem_is_documented() -> None:
     found = document()
     listed = found["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
-    assert listed == [problems.TYPE + slug for slug in problems.kinds()]
+    assert listed == [problems.TYPE_PREFIX + slug for slug in problems.kinds()]
     shown = json.dumps(found["paths"])
-    in_no_operation = [slug for slug in problems.kinds() if f'"{problems.TYPE}{slug}"' not in shown]
+    in_no_operation = [
+        slug for slug in problems.kinds() if f'"{problems.TYPE_PREFIX}{slug}"' not in shown
+    ]
     assert in_no_operation == [
         "method-not-allowed",
         "not-reached",  # which is a problem of one job of many

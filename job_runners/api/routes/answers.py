@@ -1,8 +1,10 @@
-"""The endpoints of the links with which people and other systems answer a job.
+"""The endpoints of the links on which people and programs answer a job's question.
 
-These routes need no credentials: the token in the path is the caller's only proof. So a token must
-not get into a log or a trace, and a response says nothing about the job except the question and its
-answer.
+These routes need no credentials, because the token in the path proves that the caller has the link.
+So a token must never get into a log or a trace, and responses contain nothing about the job except
+the question and its answer.
+
+The functions import most modules when they run, because few requests are about links.
 """
 
 import json
@@ -12,15 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 from job_runners import runners
 from job_runners.api import body, problems
 from job_runners.api.access import Event
-from job_runners.api.errors import InvalidFields
+from job_runners.api.errors import InvalidField
 from job_runners.api.responses import Response, respond
 from job_runners.work import context
 
 if TYPE_CHECKING:
     from job_runners.store.answer_links import AnswerLink
-
-# The functions import the other modules that they need when they run, because few requests are
-# about links.
 
 
 def get_answer(event: Event, token: str) -> Response:
@@ -30,7 +29,7 @@ def get_answer(event: Event, token: str) -> Response:
     def show() -> Response:
         from job_runners.engine.control import signaling
 
-        return _page_of(signaling.find_link(token))
+        return _link_page(signaling.find_link(token))
 
     return _respond(event, show, as_page=True)
 
@@ -45,33 +44,38 @@ def answer_question(event: Event, token: str) -> Response:
 
         link = signaling.find_link(token)
         context.author.set(context.Author("link", link.name))
-        signaling.answer(link, _value(event, link), runners.sender())
-        return _page_of(link) if as_page else respond(200, {"status": "answered"})
+        signaling.answer(link, _read_answer(event, link), runners.sender())
+        return _link_page(link) if as_page else respond(200, {"status": "answered"})
 
     return _respond(event, answer, as_page=as_page)
 
 
-def _respond(event: Event, call: Callable[[], Response], *, as_page: bool) -> Response:
+def _respond(event: Event, endpoint: Callable[[], Response], *, as_page: bool) -> Response:
     from job_runners.api import answer_page
 
     try:
-        response = call()
+        response = endpoint()
     except Exception as error:  # noqa: BLE001 - a browser gets a page for any error
         response = problems.problem_response(error)
         if as_page:
-            problem = json.loads(str(response.body))
-            retry_after = response.headers.get("Retry-After")
-            response = answer_page.problem_page(
-                response.status_code, problem["title"], problem["detail"]
-            )
-            if retry_after is not None:
-                response.headers["Retry-After"] = retry_after
+            response = _problem_page(response)
     response.headers |= answer_page.HEADERS
-    _forget_token(event)
+    _remove_token(event)
     return response
 
 
-def _page_of(link: "AnswerLink") -> Response:
+def _problem_page(response: Response) -> Response:
+    from job_runners.api import answer_page
+
+    problem = json.loads(str(response.body))
+    page = answer_page.problem_page(response.status_code, problem["title"], problem["detail"])
+    retry_after = response.headers.get("Retry-After")
+    if retry_after is not None:
+        page.headers["Retry-After"] = retry_after
+    return page
+
+
+def _link_page(link: "AnswerLink") -> Response:
     """Return the page of a link. Raises LinkOver."""
     from job_runners.api import answer_page
     from job_runners.engine.control import signaling
@@ -79,12 +83,12 @@ def _page_of(link: "AnswerLink") -> Response:
     answer = signaling.find_answer(link)
     if answer is None:
         return answer_page.question_page(link.text, link.choices)
-    # An answer that isn't one of the choices came from a program, and may be only for the job.
+    # Don't show an answer that isn't one of the choices. A program sent it, maybe only for the job.
     choice = answer.result if answer.result in link.choices else None
     return answer_page.answered_page(link.text, choice)
 
 
-def _value(event: Event, link: "AnswerLink") -> Any:
+def _read_answer(event: Event, link: "AnswerLink") -> Any:
     """Return the answer in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge, and
     InvalidFields for another choice or another field."""
     if not link.choices:
@@ -93,16 +97,15 @@ def _value(event: Event, link: "AnswerLink") -> Any:
     choice = fields.pop("choice", None)
     if choice not in link.choices:
         choices = ", ".join(map(repr, link.choices))
-        raise InvalidFields([{"field": "choice", "why": f"must be one of {choices}"}])
+        raise InvalidField("choice", f"must be one of {choices}")
     if fields:
-        name = next(iter(fields))
-        raise InvalidFields([{"field": name, "why": "is unknown"}])
+        raise InvalidField(next(iter(fields)), "is unknown")
     return choice
 
 
-def _forget_token(event: Event) -> None:
-    """Remove the token from the event. An OpenTelemetry layer records the event's path after the
-    function has returned."""
+def _remove_token(event: Event) -> None:
+    """Remove the token from the event. After the function has returned, an OpenTelemetry layer
+    records the event's path."""
     writable_event = cast("dict[str, Any]", event)  # the type of events is read-only
     writable_event["requestContext"]["http"]["path"] = "/answers/{token}"
     writable_event["rawPath"] = "/answers/{token}"

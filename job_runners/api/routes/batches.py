@@ -1,4 +1,7 @@
-"""The endpoints of batches: dispatch one, and show it and its members."""
+"""The endpoints of batches: dispatch one, and show it and its members.
+
+The functions import the modules of batches when they run, because few requests need them.
+"""
 
 import re
 
@@ -13,8 +16,6 @@ from job_runners.store import cursors
 from job_runners.store.job_request import JobRequest
 
 _CURSOR_KIND = "b"  # so that cursors of other lists are refused
-
-# The functions import the modules of batches when they run, because few requests need them.
 
 
 def dispatch_batch(event: Event, caller: Caller) -> Response:
@@ -44,9 +45,9 @@ def list_batch_members(event: Event, caller: Caller, job_id: str) -> Response:
     from job_runners.store.group_members import Reader
 
     outcome, query = members_query(event)
-    start = _start_index(query.cursor)
+    start_index = _parse_cursor(query.cursor)
     reader = Reader(progress.group_of_batch(_find_batch(caller, job_id)))
-    page = reader.page(start, query.limit, outcome)
+    page = reader.page(start_index, query.limit, outcome)
     cursor = None if page.next is None else cursors.encode(_CURSOR_KIND, str(page.next))
     members = [batch_views.member_view(member) for member in page.members]
     return respond(200, {"members": members, "cursor": cursor})
@@ -59,10 +60,11 @@ def _find_batch(caller: Caller, job_id: str) -> JobRequest:
     return row
 
 
-def _start_index(cursor: str | None) -> int:
+def _parse_cursor(cursor: str | None) -> int:
+    """Return the index of the first member of a page. Raises InvalidCursor."""
     if cursor is None:
         return 0
-    position = cursors.decode(_CURSOR_KIND, cursor)
-    if not re.fullmatch("[0-9]{1,6}", position):
+    index = cursors.decode(_CURSOR_KIND, cursor)
+    if not re.fullmatch("[0-9]{1,6}", index):
         raise InvalidCursor
-    return int(position)
+    return int(index)

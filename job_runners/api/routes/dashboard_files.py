@@ -3,9 +3,10 @@
 The functions import `job_runners.dashboard.files` when they run, because few requests need it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from job_runners.api.access import Event
+from job_runners.api.body import header
 from job_runners.api.errors import PathNotFound
 from job_runners.api.responses import Response
 
@@ -32,12 +33,10 @@ def get_asset(event: Event, version: str, name: str) -> Response:
 
 
 def _response(event: Event, asset: "Asset", *, immutable: bool) -> Response:
-    request_headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    headers: dict[str, Any] = dict(asset.headers(immutable=immutable))
-    if asset.etag in request_headers.get("if-none-match", ""):
-        return Response(304, body="", headers=headers)
-    body: str | bytes = asset.body.decode()
-    if "gzip" in request_headers.get("accept-encoding", ""):
+    headers = asset.headers(immutable=immutable)
+    if asset.etag in (header(event, "if-none-match") or ""):
+        return Response(304, headers=headers)
+    if "gzip" in (header(event, "accept-encoding") or ""):
         headers["Content-Encoding"] = "gzip"
-        body = asset.zipped
-    return Response(200, asset.content_type, body, headers)
+        return Response(200, asset.content_type, asset.zipped, headers)
+    return Response(200, asset.content_type, asset.body.decode(), headers)

@@ -1,4 +1,7 @@
-"""The endpoints of error groups."""
+"""The endpoints of error groups.
+
+The functions import the modules of error groups when they run, because few requests need them.
+"""
 
 from job_runners.api import setting_requests
 from job_runners.api.access import Caller, Event
@@ -13,9 +16,7 @@ def list_error_groups(event: Event, caller: Caller) -> Response:
     """List an organization's error groups, most recently seen first. A group has the failed
     jobs of one type with one kind of error in one function. To list its jobs, use GET /jobs with
     `error_group`."""
-    from job_runners.api.error_group_views import (
-        ERROR_GROUP,  # imported here because few requests need it
-    )
+    from job_runners.api.error_group_views import ERROR_GROUP
     from job_runners.store import error_groups
 
     page = error_groups.of_organization(organization_query(event, caller))

@@ -50,10 +50,11 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
-    plan = None if step is None else caller_actions.rerun_plan(row, step)
-    copy = runners.get_job_runner().dispatch_job(requests.copy_job(event, row, payload, plan))
+    rerun_of = None if step is None else caller_actions.rerun_plan(row, step)
+    new_job = requests.copy_job(event, row, payload, rerun_of)
+    accepted = runners.get_job_runner().dispatch_job(new_job)
     path = event["requestContext"]["http"]["path"]
-    return views.accepted_response(copy, path.removesuffix(f"/{job_id}/rerun"))
+    return views.accepted_response(accepted, path.removesuffix(f"/{job_id}/rerun"))
 
 
 def signal_job(event: Event, caller: Caller, job_id: str, name: str) -> Response:
@@ -78,7 +79,7 @@ def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
 
 @contextmanager
 def not_found_if_deleted() -> Iterator[None]:
-    """Raise JobNotFound if the job was deleted after it was read."""
+    """Raise JobNotFound instead of PreconditionFailed if the job was deleted after it was read."""
     try:
         yield
     except PreconditionFailed as error:

@@ -1,4 +1,4 @@
-"""The endpoints that show details of a job: its place, children, groups, timeline and log lines."""
+"""The endpoints for a job's details: its place, children, groups, timeline and log lines."""
 
 from job_runners.api import views, wait_views
 from job_runners.api.access import Caller, Event

@@ -1,4 +1,4 @@
-"""The endpoints of jobs that most requests call: dispatch, list and read.
+"""The endpoints that most requests call: dispatch, list and read jobs.
 
 A row is a job as the table stores it.
 """
@@ -17,7 +17,6 @@ from job_runners.errors import JobNotFound
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, id_for_idempotency_key
 
-# The form of every job id. A text in another form isn't looked up.
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,7 +42,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
     query = list_query(event)
     organization_id = acting_organization(query.organization_id, caller)
     if query.idempotency_key is not None:
-        # A consistent read, which also finds a job that was dispatched a moment ago.
+        # The read is consistent, so it also finds a job that was dispatched a moment ago.
         row = _find_by_key(organization_id, query.idempotency_key)
         jobs = [views.summary_view(row)] if row else []
         return respond(200, {"jobs": jobs, "cursor": None})
@@ -61,7 +60,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
 
 
 def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bool]:
-    """Return the filter of a list. Raises ErrorGroupNotFound."""
+    """Return a function that selects the jobs to list. Raises ErrorGroupNotFound."""
     if query.error_group is None:
         return query.matches
     from job_runners.store import error_groups  # imported here because few requests need it
@@ -69,8 +68,11 @@ def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bo
     group = error_groups.find(organization_id, query.error_group)
     if group is None:
         raise ErrorGroupNotFound(query.error_group)
-    key = group.sk
-    return lambda row: query.matches(row) and error_groups.fingerprint_of(row).key == key
+
+    def is_in_group(row: JobRequest) -> bool:
+        return query.matches(row) and error_groups.fingerprint_of(row).key == group.sk
+
+    return is_in_group
 
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
@@ -80,8 +82,8 @@ def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def find_job(caller: Caller, job_id: str) -> JobRequest:
-    """Return the job with this id. Raises JobNotFound if it doesn't exist or the caller may not see
-    it."""
+    """Return the job with this id. Raises JobNotFound if it doesn't exist, or if the caller may not
+    see it."""
     row = queries.read(job_id) if _JOB_ID.fullmatch(job_id) else None
     if row is None or not caller.may_see(row.organization_id):
         raise JobNotFound(job_id)
@@ -93,11 +95,12 @@ def _find_by_key(organization_id: str, idempotency_key: str) -> JobRequest | Non
     existing unique job instead, return that job. If neither exists, return None."""
     job_id = id_for_idempotency_key(organization_id, idempotency_key)
     row = queries.read(job_id)
-    if row is None and any(job.unique for job in registry().jobs.values()):
-        # Imported here because stacks without unique jobs don't need it.
-        from job_runners.store import answers
+    if row is not None:
+        return row
+    has_unique_jobs = any(job.unique for job in registry().jobs.values())
+    if not has_unique_jobs:
+        return None
+    from job_runners.store import answers  # imported here because few stacks have unique jobs
 
-        answer = answers.find(job_id)
-        if answer is not None:
-            row = answer.row
-    return row
+    answer = answers.find(job_id)
+    return None if answer is None else answer.row

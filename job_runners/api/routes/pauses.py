@@ -29,7 +29,7 @@ def list_paused(_event: Event, caller: Caller) -> Response:
 def pause(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     """Pause a job type or a queue."""
     checked_kind = _checked_kind(kind, name)
-    # Without send(), a resume could not send the waiting jobs.
+    # A runner without send() couldn't send the waiting jobs when the caller resumes the work.
     require_sender(runners.sender(), name, "can't be paused")
     return respond(200, _view(pausing.pause(checked_kind, name), caller))
 
@@ -50,8 +50,8 @@ def _view(pause: Pause, caller: Caller) -> dict[str, Any]:
 
 
 def _checked_kind(kind: str, name: str) -> Kind:
-    """Return the kind of a pause. Raises PathNotFound for an unknown kind, and InvalidFields for an
-    invalid queue name."""
+    """Return the kind in a pause's path. Raises PathNotFound for an unknown kind, and InvalidFields
+    for an invalid queue name."""
     if kind not in list(Kind):
         raise PathNotFound
     if kind == Kind.QUEUE:

@@ -1,9 +1,9 @@
-"""The endpoints of queues: show their use, set their limits, and reset the limits to the code's."""
+"""The endpoints of queues: show their use, and set or reset their limits."""
 
 from job_runners import names, runners
 from job_runners.api import queue_views, requests, setting_requests
 from job_runners.api.access import Caller, Event
-from job_runners.api.query import optional_organization, page_query
+from job_runners.api.query import optional_organization_query, page_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.control import changing_limits, queues
 from job_runners.engine.errors import QueueNotFound
@@ -48,7 +48,7 @@ def get_backlog(event: Event, caller: Caller) -> Response:
     from job_runners.api import backlog_views  # imported here because few requests need it
     from job_runners.engine.tick import backlog
 
-    sample = backlog.sample(optional_organization(event, caller))
+    sample = backlog.sample(optional_organization_query(event, caller))
     return respond(200, backlog_views.backlog_view(sample))
 
 
@@ -57,7 +57,7 @@ def limit_queue(event: Event, _caller: Caller, name: str) -> Response:
     reset to the code's value. A change takes up to 10 seconds. Running jobs continue."""
     requests.check_name(name)
     limits = setting_requests.limits_data(event)
-    # Without send(), waiting jobs could never be admitted.
+    # A runner without send() could never start the waiting jobs.
     send = require_sender(runners.sender(), name, "can't have limits")
     changed = changing_limits.set_limits(
         name, slots=limits.slots, rate=limits.as_rate(), max_waiting=limits.max_waiting, send=send

@@ -6,7 +6,7 @@ The functions import the modules of schedules when they run, because few request
 from job_runners import names, runners
 from job_runners.api import requests, setting_requests, views
 from job_runners.api.access import Caller, Event
-from job_runners.api.errors import InvalidFields
+from job_runners.api.errors import InvalidField
 from job_runners.api.query import organization_page_query, organization_query
 from job_runners.api.responses import Response, no_content, respond
 from job_runners.engine.errors import ScheduleNotFound
@@ -76,7 +76,7 @@ def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
         schedule = schedules.resume(organization_query(event, caller), _checked_name(name))
     except InvalidOccurrences as error:
         why = f"{error.why}; replace the schedule with one in another time zone"
-        raise InvalidFields([{"field": error.field, "why": why}]) from None
+        raise InvalidField(error.field, why) from None
     return respond(200, schedule_views.schedule_view(schedule))
 
 

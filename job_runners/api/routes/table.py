@@ -1,7 +1,6 @@
-"""`ROUTES`: each route with its endpoint, the lowest role that may call it, and its
-specification.
+"""The table of all routes, with their endpoints, roles and OpenAPI specifications.
 
-An endpoint's module is imported at its first request, because a process serves few of the routes.
+An endpoint's module is imported at its first request, because each process serves few routes.
 """
 
 from typing import Any
@@ -43,16 +42,16 @@ def _route(
     min_role: Role | None,
     responses: Responses | None = None,
     problems: tuple[str, ...] = (),
-    **more: Any,
+    **operation_fields: Any,
 ) -> None:
-    """Add a route. The endpoint "jobs.get_job" is in routes/jobs.py, and `more` has further fields
-    of the Operation. Without responses, the OpenAPI document leaves the route out."""
+    """Add a route. The endpoint "jobs.get_job" is a function in routes/jobs.py. A route without
+    `responses` isn't in the OpenAPI document."""
     method, path = method_and_path.split()
-    operation = None if responses is None else Operation(responses, problems, **more)
+    operation = None if responses is None else Operation(responses, problems, **operation_fields)
     ROUTES.setdefault(path, {})[method] = Route(endpoint, min_role, operation)
 
 
-# The endpoints about the API itself are in this file, because one of them reads `ROUTES`.
+# The endpoints about the API itself are here, because one of them reads `ROUTES`.
 
 
 def get_openapi(_event: Event, _caller: Caller) -> Response:
@@ -68,7 +67,7 @@ def get_health(_event: Event) -> Response:
     return respond(200, {"status": "ok"})
 
 
-# Pages for browsers, and their files, are not in the OpenAPI document.
+# The OpenAPI document doesn't have the pages for browsers and their files.
 _route("GET /", "dashboard_files.get_page", OPEN)
 _route("GET /assets/<version>/<name>", "dashboard_files.get_asset", OPEN)
 _route(

@@ -31,7 +31,7 @@ def list_failed_tasks(event: Event, _caller: Caller) -> Response:
     query = page_query(event)
     if query.cursor is not None and not _TASK_ID.fullmatch(query.cursor):
         raise InvalidCursor
-    # One record more than the page shows whether there is a next page.
+    # Read one record more, to find out whether there is a next page.
     records = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
     page = records[: query.limit]
     tasks = _first_that_fit([views.failed_task_view(record) for record in page])
@@ -40,9 +40,9 @@ def list_failed_tasks(event: Event, _caller: Caller) -> Response:
 
 
 def _first_that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the first tasks, with their payloads: as many as fit into a response, but at least
+    """Return as many of the first tasks as fit into a response with their payloads, but at least
     one."""
-    bytes_left = responses.MAX_CONTENT
+    bytes_left = responses.MAX_CONTENT_BYTES
     for index, task in enumerate(tasks):
         bytes_left -= responses.size(task)
         if bytes_left < 0 and index > 0:

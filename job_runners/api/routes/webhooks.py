@@ -1,4 +1,4 @@
-"""The endpoints of the webhooks that organizations subscribe.
+"""The endpoints of the webhooks that are called when an organization's jobs end.
 
 The functions import the modules of webhooks when they run, because few requests need them.
 """
@@ -30,16 +30,19 @@ def list_webhooks(event: Event, caller: Caller) -> Response:
     from job_runners.api.webhook_views import WEBHOOK
     from job_runners.store import webhooks
 
-    listed = webhooks.of_organization(organization_query(event, caller))
-    views = [build_view(WEBHOOK, webhook) for webhook in listed]
-    return respond(200, {"webhooks": views})
+    webhook_views = [
+        build_view(WEBHOOK, webhook)
+        for webhook in webhooks.of_organization(organization_query(event, caller))
+    ]
+    return respond(200, {"webhooks": webhook_views})
 
 
 def get_webhook(event: Event, caller: Caller, name: str) -> Response:
     """Show a webhook."""
     from job_runners.api.webhook_views import WEBHOOK
 
-    return respond(200, build_view(WEBHOOK, _find(organization_query(event, caller), name)))
+    webhook = _find(organization_query(event, caller), name)
+    return respond(200, build_view(WEBHOOK, webhook))
 
 
 def put_webhook(event: Event, caller: Caller, name: str) -> Response:
@@ -55,9 +58,9 @@ def put_webhook(event: Event, caller: Caller, name: str) -> Response:
     if not settings().webhook_subscriptions:
         raise WebhooksOff
     require_sender(runners.sender(), Jobs.DELIVER_WEBHOOK, "has a retry policy")
-    existing = {webhook.name for webhook in webhooks.of_organization(organization_id)}
-    is_new = name not in existing
-    if is_new and len(existing) >= webhooks.MAX_WEBHOOKS:
+    existing_names = {webhook.name for webhook in webhooks.of_organization(organization_id)}
+    is_new = name not in existing_names
+    if is_new and len(existing_names) >= webhooks.MAX_WEBHOOKS:
         raise TooManyWebhooks(webhooks.MAX_WEBHOOKS)
     author = context.recorded_author()
     webhook = webhooks.put(organization_id, name, by=author, **data.model_dump())
@@ -103,7 +106,7 @@ def test_webhook(event: Event, caller: Caller, name: str) -> Response:
 
 
 def _find(organization_id: str, name: str) -> "Webhook":
-    """Return the webhook of this name. Raises WebhookNotFound."""
+    """Return the webhook with this name. Raises WebhookNotFound."""
     from job_runners.store import webhooks
 
     webhook = webhooks.find(organization_id, name) if names.is_name(name) else None
