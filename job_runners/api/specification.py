@@ -13,9 +13,9 @@ DEFAULT_LIMIT = 25  # items of a page
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 CHANGE_PROBLEMS = ("job-not-found", "wrong-state", "moved-meanwhile")
-# Of requests that start a job, such as a retry.
+# Problems of requests that start a job, such as a retry.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "runner-cannot-resend")
-# Of requests that dispatch a new job.
+# Problems of requests that dispatch a new job.
 DISPATCH_PROBLEMS = (
     *RUN_PROBLEMS,
     "invalid-follow-up",
@@ -23,7 +23,7 @@ DISPATCH_PROBLEMS = (
     "quota-reached",
     "unique-conflict",
 )
-# Of every request with credentials.
+# Problems of every request with credentials.
 COMMON_PROBLEMS = ("not-allowed", "unavailable", "unexpected")
 
 
@@ -99,7 +99,7 @@ HEADERS: dict[str, Schema] = {
     },
 }
 
-_SHORT_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -114,7 +114,7 @@ _LIMIT_SCHEMA: Schema = {
     "maximum": PAGE_LIMIT,
     "default": DEFAULT_LIMIT,
 }
-CURSOR = _query("cursor", {**_SHORT_TEXT, "maxLength": 2048}, "The cursor of the previous page")
+CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
 ORGANIZATION = "organization_id"  # services must send it, because they have no organization
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), CURSOR)
 WITH_MEMBERS = (
@@ -135,21 +135,17 @@ MEMBER_PARAMETERS = (
 ORGANIZATION_PARAMETER = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
 ORGANIZATION_OR_ALL = (_query(ORGANIZATION, NAME, "Organization (default: the token's, or all)"),)
 JOB_LIST_PARAMETERS = (
-    _query(ORGANIZATION, _SHORT_TEXT, "Organization (default: the token's)"),
+    _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
     _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
-    _query("job_type", _SHORT_TEXT),
-    _query("queue_name", _SHORT_TEXT),
+    _query("job_type", _TEXT),
+    _query("queue_name", _TEXT),
     _query(
         "waits_for",
         {"type": "string", "enum": list(positions.KINDS)},
         "Only the jobs that wait for this: `signal` finds those that wait for a person or an event",
     ),
     _query("error_group", ID, "Only the failed jobs of this error group; see GET /error-groups"),
-    _query(
-        "search",
-        _SHORT_TEXT,
-        "Start of the job's id, its message or its error. Case doesn't matter",
-    ),
+    _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
     _query(
         "since", TIME, "Only jobs created at this time or later. For `failed`: that failed then"
     ),

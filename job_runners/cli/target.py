@@ -225,11 +225,11 @@ def _warn_if_outdated() -> None:
 
 
 def _checked_url(url: str) -> str:
-    from job_runners.client.addresses import checked
+    from job_runners.client.addresses import check_url
     from job_runners.client.errors import ConfigurationError, InsecureAddress
 
     try:
-        return checked(url)
+        return check_url(url)
     except ConfigurationError as error:
         code = Exit.NO_ACCESS if isinstance(error, InsecureAddress) else Exit.USAGE
         raise Problem(error.problem, hint=error.hint, code=code) from None

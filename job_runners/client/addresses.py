@@ -1,4 +1,4 @@
-"""Check to which addresses credentials may be sent, and find regions and endpoints."""
+"""Check that an address may get credentials, and find regions and endpoints."""
 
 import os
 import re
@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from job_runners.client.errors import ConfigurationError, InsecureAddress
 
-# Where ECS and EKS serve credentials to a container. These addresses are local to the machine.
-_LINK_LOCAL = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
-_REGION = re.compile(r"[a-z0-9]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+# The hosts at which ECS and EKS serve credentials to a container. They are local to the machine.
+_CONTAINER_ENDPOINTS = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
+_API_GATEWAY_HOST = re.compile(r"[a-z0-9]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 
 
 def is_private(url: str) -> bool:
@@ -29,10 +29,10 @@ def is_private(url: str) -> bool:
 
 def is_container_endpoint(url: str) -> bool:
     """Return whether this machine serves credentials to its containers at the URL."""
-    return urlsplit(url).hostname in _LINK_LOCAL
+    return urlsplit(url).hostname in _CONTAINER_ENDPOINTS
 
 
-def checked(url: str) -> str:
+def check_url(url: str) -> str:
     """Return the URL of an API without a final slash.
 
     Raises ConfigurationError if it isn't a valid URL, and InsecureAddress if credentials must not
@@ -56,18 +56,15 @@ def checked(url: str) -> str:
 def region_for(url: str | None = None) -> str:
     """Return the region to sign for. Raises ConfigurationError if there is none.
 
-    The region comes from the URL, or else from the environment, or else from botocore if that is
-    installed.
+    The region comes from the URL, otherwise from the environment, and otherwise from botocore if
+    that is installed.
     """
-    region = region_of(url) if url else None
-    region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not region:
-        try:
-            from botocore.session import Session
-        except ImportError:
-            pass  # the client works without botocore
-        else:
-            region = Session().get_config_variable("region")
+    region = (
+        (region_of(url) if url else None)
+        or os.environ.get("AWS_REGION")
+        or os.environ.get("AWS_DEFAULT_REGION")
+        or _region_of_botocore()
+    )
     if not region:
         raise ConfigurationError(
             "No AWS region is set.",
@@ -77,21 +74,29 @@ def region_for(url: str | None = None) -> str:
     return region
 
 
-def endpoint(service: str, region: str) -> tuple[str, bool]:
-    """Return an AWS service's URL, and whether the environment sets it, as for a local AWS.
+def _region_of_botocore() -> str | None:
+    try:
+        from botocore.session import Session
+    except ImportError:
+        return None
+    region: str | None = Session().get_config_variable("region")
+    return region
 
-    Raises InsecureAddress if the environment sets a URL that credentials must not be sent to.
+
+def endpoint(service: str, region: str) -> tuple[str, bool]:
+    """Return an AWS service's URL, and whether it comes from the environment, as for an emulator.
+
+    Raises InsecureAddress if credentials must not be sent to the URL in the environment.
     """
-    override = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
-        "AWS_ENDPOINT_URL"
-    )
+    override = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+    override = override or os.environ.get("AWS_ENDPOINT_URL")
     if override:
-        return checked(override), True
+        return check_url(override), True
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return f"https://{service}.{region}.{domain}", False
 
 
 def region_of(url: str) -> str | None:
-    """Return the region in the host name that API Gateway gave an API, or None for another host."""
-    match = _REGION.fullmatch(urlsplit(url).hostname or "")
+    """Return the region in a host name of API Gateway, or None for another host."""
+    match = _API_GATEWAY_HOST.fullmatch(urlsplit(url).hostname or "")
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""The base class of the client, which finds the API of a stack and calls it."""
+"""The base class of the client. It finds the API of a stack, and calls it."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-from job_runners.client.addresses import checked, region_for
+from job_runners.client.addresses import check_url, region_for
 from job_runners.client.calls import Calls
 from job_runners.client.connections import Response
-from job_runners.client.credentials import Credentials, FoundCredentials
+from job_runners.client.credentials import CredentialFinder, Credentials
 from job_runners.client.errors import ApiBusy, ApiError, ConfigurationError, NoAnswer, NotFound
 from job_runners.client.from_json import FromJson
-from job_runners.client.refusals import refusal, retry_after
+from job_runners.client.refusals import error_of_response, retry_after
 from job_runners.client.signing import Access, Bearer, Signer
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from job_runners.client.stack_outputs import Outputs
 
 _T = TypeVar("_T")
-_M = TypeVar("_M", bound=FromJson)
+_Model = TypeVar("_Model", bound=FromJson)
 _Polled = TypeVar("_Polled", bound="Job | Batch")
-_MAX_SILENCE = 300.0  # seconds without a response after which `wait` gives up
-_PAUSE = 5.0  # seconds between two polls in that time
-PAGE = 100  # the default page size of lists
+_MAX_OUTAGE = 300.0  # seconds without a response after which `wait` gives up
+_OUTAGE_PAUSE = 5.0  # seconds between two polls in that time
+PAGE_SIZE = 100  # the default of lists
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -51,13 +51,15 @@ class BaseClient:
             url = os.environ.get("JOB_RUNNERS_URL") or None
             stack = None if url else os.environ.get("JOB_RUNNERS_STACK") or None
             token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
-        if (stack is None) == (url is None):
+        has_stack = stack is not None
+        has_url = url is not None
+        if has_stack == has_url:
             raise ConfigurationError(
                 "The client needs a stack or a url, and not both.",
                 'Use Client(stack="prod") or Client(url="https://..."), or set JOB_RUNNERS_URL.',
             )
         self._stack = stack
-        self._url = checked(url) if url else None
+        self._url = check_url(url) if url else None
         self._token = token
         self._region = region
         self._bucket = bucket
@@ -66,7 +68,7 @@ class BaseClient:
         if isinstance(credentials, Credentials):
             self._credentials: Callable[[], Credentials] = lambda: credentials
         else:
-            self._credentials = credentials or FoundCredentials()
+            self._credentials = credentials or CredentialFinder()
         self._organization = organization_id or (None if token else "default")
         self._lock = Lock()
         self._outputs: Outputs | None = None
@@ -94,7 +96,7 @@ class BaseClient:
     def _api(self) -> Calls:
         if self._calls is None:
             url = self.url
-            calls = Calls(checked(url), self._access(url), self._timeout, self._max_attempts)
+            calls = Calls(check_url(url), self._access(url), self._timeout, self._max_attempts)
             with self._lock:
                 self._calls = self._calls or calls
         return self._calls
@@ -117,47 +119,47 @@ class BaseClient:
                 )
             return self._outputs
 
-    def _pages(
+    def _list(
         self,
         path: str,
-        name: str,
+        items_name: str,
         parameters: Mapping[str, Any],
         parse: Callable[[Any], Any],
         cursor_name: str = "cursor",
     ) -> Iterator[Any]:
-        cursor = None
+        """Yield the parsed items of all pages. Parameters without a value are omitted."""
+        query = {name: value for name, value in parameters.items() if value}
         while True:
-            query = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
             # Encode spaces as %20. With +, the signature would not match.
-            page = self._object(
-                self._api.call("GET", f"{path}?{urlencode(query, quote_via=quote)}")
-            )
-            for item in page[name]:
+            encoded_query = urlencode(query, quote_via=quote)
+            page = self._call("GET", f"{path}?{encoded_query}")
+            for item in page[items_name]:
                 yield parse(item)
             cursor = page.get(cursor_name)
             if cursor is None:
                 return
+            query["cursor"] = cursor
 
     def _get_with_retries(self, get: Callable[[], _T], deadline: float | None) -> _T:
-        """Call `get`. While the API doesn't respond, retry until `deadline`, at most 5 minutes."""
-        give_up_at = time.monotonic() + _MAX_SILENCE
+        """Call `get`. If the API doesn't respond, retry for 5 minutes, or until `deadline`."""
+        give_up_at = time.monotonic() + _MAX_OUTAGE
         if deadline is not None:
             give_up_at = min(give_up_at, deadline)
         while True:
             try:
                 return get()
             except (NoAnswer, ApiBusy):
-                if time.monotonic() + _PAUSE > give_up_at:
+                if time.monotonic() + _OUTAGE_PAUSE > give_up_at:
                     raise
-            time.sleep(_PAUSE)
+            time.sleep(_OUTAGE_PAUSE)
 
-    def _polls(
+    def _poll(
         self,
         get: Callable[[], _Polled],
         timeout: float | None,
         timeout_error: Callable[[_Polled, float], Exception],
     ) -> Iterator[_Polled]:
-        """Yield the state that `get` returns, as often as the API suggests, until it is final.
+        """Yield the state that `get` returns, as often as the API suggests, until it is finished.
 
         After `timeout` seconds, raise the error that `timeout_error` returns. If the API doesn't
         respond, retry for five minutes.
@@ -173,18 +175,22 @@ class BaseClient:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise timeout_error(state, timeout)
-                pause = min(pause, remaining)  # so that the last poll is at the timeout
+                pause = min(pause, remaining)  # so that there is a last poll at the timeout
             time.sleep(pause)
 
-    def _path(
+    def _organization_path(
         self, kind: str, name: str | None, organization_id: str | None, suffix: str = ""
     ) -> str:
-        """Return the path of an organization's objects of a kind, or of the one with this name."""
+        """Return the path and query of an organization's objects of a kind, such as its schedules,
+        or of the one with this name."""
+        path = f"/{kind}"
+        if name is not None:
+            path += f"/{path_segment(name)}"
+        path += suffix
         organization = organization_id or self._organization
-        query = ""
         if organization:
-            query = f"?{urlencode({'organization_id': organization}, quote_via=quote)}"
-        return f"/{kind}{'' if name is None else f'/{part(name)}'}{suffix}{query}"
+            path += f"?{urlencode({'organization_id': organization}, quote_via=quote)}"
+        return path
 
     def _delete(self, path: str) -> None:
         """Delete an object. Raises NotFound, unless an earlier attempt of this call deleted it."""
@@ -194,27 +200,31 @@ class BaseClient:
             if not error.repeated:
                 raise
 
-    def _with_headers(self, model: type[_M], response: Response, **more: Any) -> _M:
-        """Return a job or a batch, with the values that the API sends in headers."""
+    def _parse(self, model: type[_Model], response: Response, **more: Any) -> _Model:
+        """Return a job or a batch, including the values that the API sends in headers."""
         replayed = response.headers.get("Idempotent-Replayed") == "true"
         wait = retry_after(response)
-        value = self._object(response)
+        value = self._json_object(response)
         try:
             return model.of(value, retry_after=wait, replayed=replayed, **more)
         except (KeyError, TypeError, ValueError):
-            raise self._unexpected(response) from None
+            raise self._unexpected_answer(response) from None
 
-    def _object(self, response: Response) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Make a call, and return the JSON object in its response."""
+        return self._json_object(self._api.call(method, path, body))
+
+    def _json_object(self, response: Response) -> dict[str, Any]:
         value = response.json if response.data else None
         if not isinstance(value, dict):
-            raise self._unexpected(response)
+            raise self._unexpected_answer(response)
         return value
 
-    def _unexpected(self, response: Response) -> ApiError:
-        return refusal(self.url, response, with_token=self._api.access.uses_token)
+    def _unexpected_answer(self, response: Response) -> ApiError:
+        return error_of_response(self.url, response, with_token=self._api.access.uses_token)
 
 
-def part(name: str) -> str:
+def path_segment(name: str) -> str:
     """Return a name encoded as one segment of a path.
 
     Raises ValueError for an empty name, `.` or `..`, which would change the path.
@@ -225,7 +235,7 @@ def part(name: str) -> str:
 
 
 def trace_headers(traceparent: str | None) -> dict[str, str]:
-    """Return the header that continues the caller's trace, or none without a trace.
+    """Return the header that continues the caller's trace, or no header without a trace.
 
     Raises ValueError if `traceparent` is invalid.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from job_runners.client.base_client import PAGE, BaseClient, part
+from job_runners.client.base_client import PAGE_SIZE, BaseClient, path_segment
 from job_runners.client.batch_models import Batch, BatchMember, BatchUnfinished, Group
 from job_runners.client.errors import ApiError, NoAnswer
 from job_runners.client.repeating import new_key
@@ -44,7 +44,7 @@ class BatchClient(BaseClient):
         }
         body = {name: value for name, value in fields.items() if value is not None}
         try:
-            batch = self._with_headers(Batch, self._api.call("POST", "/batches", body))
+            batch = self._parse(Batch, self._api.call("POST", "/batches", body))
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
@@ -52,21 +52,21 @@ class BatchClient(BaseClient):
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch, with the counts of its members. Raises NotFound."""
-        return self._with_headers(Batch, self._api.call("GET", _path(batch_id)))
+        return self._parse(Batch, self._api.call("GET", _path(batch_id)))
 
     def batch_members(
-        self, batch_id: str, *, status: str | None = None, page_size: int = PAGE
+        self, batch_id: str, *, status: str | None = None, page_size: int = PAGE_SIZE
     ) -> Iterator[BatchMember]:
         """Yield the dispatched members of a batch, in the order in which they were listed.
 
         `status` is `open`, `succeeded`, `failed`, `canceled` or `existing`.
         """
         parameters = {"limit": page_size, "status": status}
-        return self._pages(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
+        return self._list(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)
 
     def groups(self, job_id: str) -> tuple[Group, ...]:
         """Return the groups of a job, with the counts of their members."""
-        body = self._object(self._api.call("GET", f"/jobs/{part(job_id)}/groups"))
+        body = self._call("GET", f"/jobs/{path_segment(job_id)}/groups")
         return tuple(Group.of(group) for group in body["groups"])
 
     def wait_batch(
@@ -83,11 +83,11 @@ class BatchClient(BaseClient):
         doesn't respond, the client retries for five minutes.
         """
         batch_id = batch if isinstance(batch, str) else batch.id
-        for state in self._polls(lambda: self.batch(batch_id), timeout, BatchUnfinished):
+        for state in self._poll(lambda: self.batch(batch_id), timeout, BatchUnfinished):
             if on_progress is not None:
                 on_progress(state)
         return state
 
 
 def _path(batch_id: str) -> str:
-    return f"/batches/{part(batch_id)}"
+    return f"/batches/{path_segment(batch_id)}"

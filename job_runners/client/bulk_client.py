@@ -9,26 +9,20 @@ from typing import Any
 from job_runners.client.base_client import BaseClient
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer
 from job_runners.client.models import Job
-from job_runners.client.refusals import refusal_of, retry_after
-from job_runners.client.repeating import new_key, pause
+from job_runners.client.refusals import error_of_job, retry_after
+from job_runners.client.repeating import new_key, wait_seconds
 from job_runners.values import Value
 
 _MAX_JOBS = 1_000  # in one request
-_MAX_BYTES = 2_000_000  # of one request's jobs; the API accepts 2.5 MB
+_MAX_BYTES = 2_000_000  # of the jobs in one request; the API accepts 2.5 MB
 _NOT_REACHED = 503  # the status of a job that the API had no time to save
-_FIELDS = frozenset(
-    {
-        *("job_type", "payload", "organization_id", "queue_name", "run_at", "delay"),
-        *("on_end", "on_failure", "max_attempts"),
-    }
-)
 
 
 class Dispatched(Value):
     """The result of one job of `dispatch_many`.
 
-    `index` is the job's position, counted from 0. Either `job` or `error` is set. The errors
-    UniqueConflict and IdempotencyConflict have the existing job's `job_id`.
+    `index` is the job's position in `jobs`, counted from 0. Either `job` or `error` is set. The
+    errors UniqueConflict and IdempotencyConflict have the existing job's `job_id`.
     """
 
     index: int
@@ -68,44 +62,49 @@ class BulkClient(BaseClient):
     def _dispatch_all(
         self, chunks: Iterable[Sequence[Mapping[str, Any]]], key: str
     ) -> Iterator[Dispatched]:
-        first = 0
+        first_index = 0
         try:
             for chunk in chunks:
-                yield from self._dispatch_chunk(chunk, first, key)
-                first += len(chunk)
+                yield from self._dispatch_chunk(chunk, first_index, key)
+                first_index += len(chunk)
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
 
     def _dispatch_chunk(
-        self, jobs: Sequence[Mapping[str, Any]], first: int, key: str
+        self, jobs: Sequence[Mapping[str, Any]], first_index: int, key: str
     ) -> Iterator[Dispatched]:
-        """Dispatch the jobs of one request. Repeat it from the first job that was not reached."""
-        attempts = 0
-        while jobs:
-            body = {"jobs": jobs, "first_index": first, "idempotency_key": key}
+        """Dispatch the jobs of one request. If the API has no time to save all, send another
+        request with the jobs that are left."""
+        attempts_without_progress = 0
+        while True:
+            body = {"jobs": jobs, "first_index": first_index, "idempotency_key": key}
             response = self._api.call("POST", "/jobs/bulk", body)
             reached = 0
-            for value in self._object(response)["jobs"]:
-                if value["status"] == _NOT_REACHED:
+            for result in self._json_object(response)["jobs"]:
+                if result["status"] == _NOT_REACHED:
                     break
-                yield _dispatched(value)
+                yield _parse_result(result)
                 reached += 1
-            jobs, first, attempts = jobs[reached:], first + reached, 0 if reached else attempts + 1
-            if jobs and attempts >= self._max_attempts:
-                raise ApiBusy(value["problem"]["detail"], status=503, body=value["problem"])
-            if jobs:
-                time.sleep(pause(max(1, attempts), retry_after(response)))
+            jobs = jobs[reached:]
+            if not jobs:
+                return
+            first_index += reached
+            attempts_without_progress = 0 if reached else attempts_without_progress + 1
+            if attempts_without_progress >= self._max_attempts:
+                problem = result["problem"]
+                raise ApiBusy(problem["detail"], status=503, body=problem)
+            attempts = max(1, attempts_without_progress)
+            time.sleep(wait_seconds(attempts, retry_after(response)))
 
 
-def _dispatched(value: Mapping[str, Any]) -> Dispatched:
-    job, problem = value["job"], value["problem"]
-    if job is None:
-        return Dispatched(value["index"], None, refusal_of(problem))
-    outcome = value["unique_outcome"]
-    return Dispatched(
-        value["index"], Job.of(job, replayed=value["replayed"], unique_outcome=outcome)
+def _parse_result(result: Mapping[str, Any]) -> Dispatched:
+    if result["job"] is None:
+        return Dispatched(result["index"], None, error_of_job(result["problem"]))
+    job = Job.of(
+        result["job"], replayed=result["replayed"], unique_outcome=result["unique_outcome"]
     )
+    return Dispatched(result["index"], job)
 
 
 def _chunks(
@@ -113,30 +112,32 @@ def _chunks(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the bodies of the jobs, in lists that each fit into a request."""
     chunk: list[dict[str, Any]] = []
-    size = 0
+    chunk_bytes = 0
     for job in jobs:
-        body = job_body(**{"organization_id": organization_id, **_known(job)})
-        length = len(json.dumps(body))
-        if chunk and (len(chunk) == _MAX_JOBS or size + length > _MAX_BYTES):
+        _check_fields(job)
+        body = job_body(**{"organization_id": organization_id, **job})
+        job_bytes = len(json.dumps(body))
+        if chunk and (len(chunk) == _MAX_JOBS or chunk_bytes + job_bytes > _MAX_BYTES):
             yield chunk
-            chunk, size = [], 0
+            chunk = []
+            chunk_bytes = 0
         chunk.append(body)
-        size += length
+        chunk_bytes += job_bytes
     if chunk:
         yield chunk
 
 
-def _known(job: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(job.keys() - _FIELDS)
+def _check_fields(job: Mapping[str, Any]) -> None:
+    unknown = sorted(job.keys() - _JOB_FIELDS)
     if unknown or "job_type" not in job:
         what = f"has unknown fields: {', '.join(unknown)}" if unknown else "has no job_type"
-        raise ValueError(f"A job {what}. Its fields are {', '.join(sorted(_FIELDS))}.")
-    return dict(job)
+        raise ValueError(f"A job {what}. Its fields are {', '.join(sorted(_JOB_FIELDS))}.")
 
 
 def job_body(
     job_type: str,
     payload: Mapping[str, Any] | None = None,
+    *,
     organization_id: str | None = None,
     queue_name: str | None = None,
     run_at: datetime | str | None = None,
@@ -145,7 +146,7 @@ def job_body(
     on_failure: str | Mapping[str, str] | None = None,
     max_attempts: int | None = None,
 ) -> dict[str, Any]:
-    """Return a job in the form that the API accepts. Raises ValueError for a time without zone."""
+    """Return a job as the API accepts it. Raises ValueError for a time without a time zone."""
     body = {
         "job_type": job_type,
         "payload": dict(payload or {}),
@@ -158,6 +159,9 @@ def job_body(
         "max_attempts": max_attempts,
     }
     return {name: value for name, value in body.items() if value is not None}
+
+
+_JOB_FIELDS = job_body.__annotations__.keys() - {"return"}
 
 
 def _iso_time(value: datetime | str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Make calls to the API, and repeat those that failed temporarily, if that is safe."""
+"""Make calls to the API. If a call failed temporarily, repeat it if that is safe."""
 
 import json
 import time
@@ -7,18 +7,17 @@ from typing import Any
 
 from job_runners.client.connections import Connections, Response
 from job_runners.client.errors import ApiBusy, ApiError, NoAnswer, OutcomeUnknown
-from job_runners.client.refusals import refusal
-from job_runners.client.repeating import MAX_REQUESTED_WAIT, pause
+from job_runners.client.refusals import error_of_response
+from job_runners.client.repeating import MAX_REQUESTED_WAIT, wait_seconds
 from job_runners.client.signing import Access
 
-_UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
+_UNKNOWN_HINT = "The call was not repeated. Check its outcome before you repeat it."
 
 
 class Calls:
-    """Calls to the API at one URL, with a signature or a token.
+    """Makes calls to the API at one URL, with a signature or a token.
 
-    `timeout` is how many seconds a whole response may take. A call has up to `max_attempts`
-    attempts.
+    A whole response may take `timeout` seconds. A call has up to `max_attempts` attempts.
     """
 
     def __init__(self, url: str, access: Access, timeout: float, max_attempts: int) -> None:
@@ -40,7 +39,7 @@ class Calls:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Make a call that can safely be made twice. Raises ApiError, NoAnswer."""
-        return self._repeat(method, path, body, headers, None)
+        return self._call_repeatedly(method, path, body, headers, None)
 
     def call_once(
         self,
@@ -53,13 +52,13 @@ class Calls:
     ) -> Response:
         """Make a call that must not be processed twice.
 
-        It is repeated only if the API has certainly not processed it. A problem with one of
-        `not_processed_slugs` proves this. Raises OutcomeUnknown if the outcome is unknown,
-        otherwise ApiError or NoAnswer.
+        It is repeated only if the API has certainly not processed it, as the problems in
+        `not_processed_slugs` prove. Raises OutcomeUnknown if the outcome is unknown, otherwise
+        ApiError or NoAnswer.
         """
-        return self._repeat(method, path, body, headers, not_processed_slugs)
+        return self._call_repeatedly(method, path, body, headers, not_processed_slugs)
 
-    def _repeat(
+    def _call_repeatedly(
         self,
         method: str,
         path: str,
@@ -67,29 +66,33 @@ class Calls:
         headers: Mapping[str, str] | None,
         not_processed_slugs: frozenset[str] | None,
     ) -> Response:
-        """Make a call that can safely be made twice if `not_processed_slugs` is None."""
+        """Make a call. If `not_processed_slugs` is None, it can safely be made twice."""
         is_repeatable = not_processed_slugs is None
-        attempts, may_have_landed_before, renewed = 0, False, False
+        attempts = 0
+        an_attempt_may_have_landed = False
+        has_renewed = False
         while True:
             attempts += 1
-            response = self._attempt(method, path, body, headers or {}, is_repeatable)
-            if isinstance(response, Response):
-                return response
-            error, requested_wait = response, None
+            outcome = self._attempt(method, path, body, headers or {}, is_repeatable)
+            if isinstance(outcome, Response):
+                return outcome
+            error = outcome
+            requested_wait = None
             if isinstance(error, ApiError):
-                error.repeated, requested_wait = may_have_landed_before, error.retry_after
-                if not renewed and self._renew_credentials(error):
-                    renewed = True
+                error.repeated = an_attempt_may_have_landed
+                requested_wait = error.retry_after
+                if not has_renewed and self._renew_credentials(error):
+                    has_renewed = True
                     continue
                 if not isinstance(error, ApiBusy):
                     raise error
             if _may_have_landed(error, not_processed_slugs or frozenset()):
                 if not is_repeatable:
-                    raise OutcomeUnknown(error.problem, _UNKNOWN) from error
-                may_have_landed_before = True
+                    raise OutcomeUnknown(error.problem, _UNKNOWN_HINT) from error
+                an_attempt_may_have_landed = True
             if attempts >= self._max_attempts or (requested_wait or 0) > MAX_REQUESTED_WAIT:
                 raise error
-            time.sleep(pause(attempts, requested_wait))
+            time.sleep(wait_seconds(attempts, requested_wait))
 
     def _attempt(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], is_repeatable: bool
@@ -98,22 +101,23 @@ class Calls:
 
         A call that isn't repeatable doesn't reuse a connection that was idle for long.
         """
-        url, data = self._url + path, None
-        plain = {"Accept": "application/json", **headers}
+        url = self._url + path
+        data = None
+        headers = {"Accept": "application/json", **headers}
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body, allow_nan=False).encode()
-            plain = {"Content-Type": "application/json", **plain}
+            headers = {"Content-Type": "application/json", **headers}
         try:
-            signed = self.access.headers(method, url, data, plain)
-            response = self._connections.send(method, url, data, signed, repeatable=is_repeatable)
+            headers = self.access.headers(method, url, data, headers)
+            response = self._connections.send(method, url, data, headers, repeatable=is_repeatable)
         except NoAnswer as error:
             return error
         if 200 <= response.status < 300 and response.is_readable:
             return response
-        return refusal(self._url, response, with_token=self.access.uses_token)
+        return error_of_response(self._url, response, with_token=self.access.uses_token)
 
     def _renew_credentials(self, error: ApiError) -> bool:
-        """If API Gateway refused the credentials, get others. Return whether there are any."""
+        """Renew the credentials if API Gateway refused them. Return whether there are new ones."""
         is_from_gateway = error.status in (401, 403) and "status" not in error.body
         return is_from_gateway and self.access.renew()
 
@@ -122,5 +126,5 @@ def _may_have_landed(error: ApiError | NoAnswer, not_processed_slugs: frozenset[
     """Return whether the API may have processed a call despite the error."""
     if isinstance(error, NoAnswer):
         return error.may_have_landed
-    # A 429 comes from API Gateway, which passed nothing to the API.
+    # A 429 comes from API Gateway, which didn't pass the call on to the API.
     return error.status != 429 and error.slug not in not_processed_slugs

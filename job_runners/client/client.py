@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from job_runners.client.addresses import region_for
-from job_runners.client.base_client import PAGE, part, trace_headers
+from job_runners.client.base_client import PAGE_SIZE, path_segment, trace_headers
 from job_runners.client.batch_client import BatchClient
 from job_runners.client.bulk_client import BulkClient, job_body
 from job_runners.client.connections import Response
@@ -82,10 +82,16 @@ class Client(
         refuses the request, this raises UniqueConflict with the existing job's `job_id`. With
         `traceparent` (in W3C's format), the job continues that trace, if the stack records traces.
         """
-        organization = organization_id or self._organization
         body = job_body(
-            *(job_type, payload, organization, queue_name, run_at, delay),
-            *(on_end, on_failure, max_attempts),
+            job_type,
+            payload,
+            organization_id=organization_id or self._organization,
+            queue_name=queue_name,
+            run_at=run_at,
+            delay=delay,
+            on_end=on_end,
+            on_failure=on_failure,
+            max_attempts=max_attempts,
         )
         return self._dispatch_with_key("/jobs", body, idempotency_key, traceparent)
 
@@ -114,7 +120,7 @@ class Client(
         If the job type is unique, the returned job may have existed before, as with `dispatch`.
         Raises NotFound.
         """
-        path = self._path("schedules", name, organization_id, "/run")
+        path = self._organization_path("schedules", name, organization_id, "/run")
         return self._dispatch_with_key(path, None, idempotency_key, None)
 
     def upload(
@@ -158,7 +164,7 @@ class Client(
 
     def get(self, job_id: str) -> Job:
         """Return a job with its payload, result and errors. Raises NotFound."""
-        return self._job(self._api.call("GET", _path(job_id)))
+        return self._parse_job(self._api.call("GET", _path(job_id)))
 
     def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
         """Return the job that was dispatched with a key, without payload and result.
@@ -167,7 +173,8 @@ class Client(
         """
         organization = organization_id or self._organization
         parameters = {"organization_id": organization, "idempotency_key": idempotency_key}
-        return next(self._pages("/jobs", "jobs", parameters, Job.of), None)
+        jobs = self._list("/jobs", "jobs", parameters, Job.of)
+        return next(jobs, None)
 
     def list(
         self,
@@ -181,43 +188,43 @@ class Client(
         until: datetime | None = None,
         error_group: str | None = None,
         organization_id: str | None = None,
-        page_size: int = PAGE,
+        page_size: int = PAGE_SIZE,
     ) -> Iterator[Job]:
         """Yield the organization's jobs, newest first, without payload and result.
 
-        Pages are read as you iterate. The jobs were created from `since` to before `until`. With
-        `status="failed"`, that is when they failed. `search` is the start of an id, a message or an
-        error. `error_group` is the id of an error group, whose failed jobs are listed. `waits_for`
-        is a kind of WaitsFor: "signal" lists the jobs that wait for a person or an event.
+        Pages are read as you iterate. The jobs were created at `since` or later, and before
+        `until`. With `status="failed"`, these are the times at which they failed. `search` is the
+        start of an id, a message or an error. `error_group` is the id of an error group, whose
+        failed jobs are listed. `waits_for` is a kind of WaitsFor: "signal" lists the jobs that wait
+        for a person or an event.
         """
         parameters = {
             "organization_id": organization_id or self._organization,
             "limit": page_size,
-            "cursor": None,
             "status": status,
             "job_type": job_type,
             "queue_name": queue_name,
             "waits_for": waits_for,
             "search": search,
-            "since": since and since.isoformat(),
-            "until": until and until.isoformat(),
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
             "error_group": error_group,
         }
-        return self._pages("/jobs", "jobs", parameters, Job.of)
+        return self._list("/jobs", "jobs", parameters, Job.of)
 
-    def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
+    def children(self, job_id: str, *, page_size: int = PAGE_SIZE) -> Iterator[Child]:
         """Yield the children of a job, ordered by key, and then the members of its groups."""
         parameters = {"limit": page_size}
-        return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
+        return self._list(f"{_path(job_id)}/children", "children", parameters, Child.of)
 
     def timeline(self, job: Job | str) -> Timeline:
         """Return what a job did and waited for, and what callers did with it, with the times."""
         job_id = job if isinstance(job, str) else job.id
-        return Timeline.of(self._object(self._api.call("GET", f"{_path(job_id)}/timeline")))
+        return Timeline.of(self._call("GET", f"{_path(job_id)}/timeline"))
 
     def job_types(self) -> JobTypes:
         """Return the job types and tasks of the stack, with the schemas of their payloads."""
-        return JobTypes.of(self._object(self._api.call("GET", "/job-types")))
+        return JobTypes.of(self._call("GET", "/job-types"))
 
     def wait(
         self,
@@ -235,7 +242,7 @@ class Client(
         """
         job_id = job if isinstance(job, str) else job.id
         last_progress: tuple[object, ...] = ()
-        for state in self._polls(lambda: self.get(job_id), timeout, JobUnfinished):
+        for state in self._poll(lambda: self.get(job_id), timeout, JobUnfinished):
             progress = (state.status, state.progress, state.result_message)
             if on_progress is not None and progress != last_progress:
                 last_progress = progress
@@ -247,11 +254,11 @@ class Client(
     def cancel(self, job_id: str, *, members: bool = False) -> Job:
         """Cancel a job. A running job is asked to stop, and has `cancel_requested` True.
 
-        The members of its groups continue. With `members`, they are canceled too, and the job once
-        all of them have ended. Raises WrongState for a finished job.
+        The members of its groups continue. With `members`, they are canceled too, and the job is
+        canceled once all of them have ended. Raises WrongState for a finished job.
         """
         query = "?members=true" if members else ""
-        return self._job(self._api.call("POST", f"{_path(job_id)}/cancel{query}"))
+        return self._parse_job(self._api.call("POST", f"{_path(job_id)}/cancel{query}"))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> Job:
         """Send a signal to a job. Its function may wait for it now or later. The value is any JSON.
@@ -260,8 +267,8 @@ class Client(
         if the job has already received a different value. Raises SignalTooLate if the job has ended
         without the signal, or no longer waits for it.
         """
-        path = f"{_path(job_id)}/signals/{part(name)}"
-        return self._job(self._api.call("PUT", path, {"value": value}))
+        path = f"{_path(job_id)}/signals/{path_segment(name)}"
+        return self._parse_job(self._api.call("PUT", path, {"value": value}))
 
     def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
         """Retry a failed or canceled job from its last checkpoint. With `payload`, start over.
@@ -271,7 +278,7 @@ class Client(
         this raises OutcomeUnknown: get the job and check it.
         """
         body = None if payload is None else {"payload": dict(payload)}
-        return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
+        return self._parse_job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job, its payload, result and files. Raises WrongState, NotFound."""
@@ -289,7 +296,8 @@ class Client(
         """Dispatch with this idempotency key, or with a new one."""
         key = idempotency_key or new_key()
         headers = trace_headers(traceparent)
-        if key.isascii() and key == key.strip():
+        fits_in_header = key.isascii() and key == key.strip()
+        if fits_in_header:
             headers["Idempotency-Key"] = key
         elif path == "/jobs":
             body = {**(body or {}), "idempotency_key": key}
@@ -299,18 +307,18 @@ class Client(
                 "around it."
             )
         try:
-            job = self._job(self._api.call("POST", path, body, headers=headers))
+            job = self._parse_job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
-        # With a new key, an existing job was dispatched by an earlier attempt of this call. For the
+        # With a new key, only an earlier attempt of this call can have dispatched the job. For the
         # caller, that isn't a replay.
         return job if idempotency_key else job.__replace__(replayed=False)
 
-    def _job(self, response: Response) -> Job:
+    def _parse_job(self, response: Response) -> Job:
         outcome = response.headers.get("Unique-Outcome")
-        return self._with_headers(Job, response, unique_outcome=outcome)
+        return self._parse(Job, response, unique_outcome=outcome)
 
 
 def _path(job_id: str) -> str:
-    return f"/jobs/{part(job_id)}"
+    return f"/jobs/{path_segment(job_id)}"

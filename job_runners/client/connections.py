@@ -1,8 +1,8 @@
 """HTTP connections to one host, shared by all threads.
 
-A connection is used by one thread at a time, and is kept for the next call. Before a call, the
-client checks that the server hasn't closed the connection. If the server closes it later, the call
-is repeated only if that is safe. Redirects aren't followed, but returned like any other response.
+One thread at a time uses a connection, which is then kept for the next call. Before a call, the
+client checks that the server hasn't closed the connection. If the server closes it during the call,
+the call is repeated only if that is safe. Redirects are returned like any other response.
 """
 
 import os
@@ -21,14 +21,13 @@ from job_runners.client.errors import NoAnswer
 Body = bytes | Callable[[], BinaryIO] | None
 
 _MAX_KEPT = 10  # idle connections
-# How many seconds a connection may have been idle before a call. Servers and routers keep it open
-# for longer.
+# Seconds. A connection that was idle for longer isn't used. Servers and routers keep it longer.
 _MAX_IDLE = 50.0
-# The same before a call that must not be repeated. No server closes a connection this soon.
+# The limit for a call that must not be repeated. No server closes a connection this soon.
 _MAX_IDLE_IF_ONCE = 1.0
 _CONNECT_TIMEOUT = 10.0  # seconds
-# The errors of a call on a connection that the server has closed.
-_CLOSED = (ConnectionError, ssl.SSLError)
+# If the server has closed a connection, a call raises one of these.
+_CLOSED_ERRORS = (ConnectionError, ssl.SSLError)
 _MAX_BYTES = 32 * 1024 * 1024  # of a response; Lambda's maximum is 6 MB
 
 
@@ -36,7 +35,7 @@ class Response(NamedTuple):
     """An HTTP response of any status."""
 
     status: int
-    headers: Message  # names in any case
+    headers: Message  # the case of a name doesn't matter
     data: bytes
 
     @property
@@ -65,16 +64,14 @@ class _KeptConnection:
 
     def __init__(self, connection: HTTPConnection) -> None:
         self.connection = connection
-        # Seconds since 1970, because the monotonic clock of a frozen Lambda may stop.
+        # In seconds since 1970: the monotonic clock may stop while Lambda freezes the process.
         self.used_at = 0.0
 
     def is_alive(self, max_idle: float) -> bool:
-        """Return whether the connection is open, and was used in the last `max_idle` seconds.
-
-        An idle connection has data to read only if the server has closed it.
-        """
-        idle = time.time() - self.used_at
-        return 0 <= idle <= max_idle and not _has_data(self.connection)
+        """Return whether the connection is open, and was used in the last `max_idle` seconds."""
+        idle_seconds = time.time() - self.used_at
+        # An idle connection has data to read only if the server has closed it.
+        return 0 <= idle_seconds <= max_idle and not _has_data(self.connection)
 
 
 class Connections:
@@ -122,21 +119,23 @@ class Connections:
         `may_have_landed` is False if the server has certainly not received the call.
         """
         parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = parts.path or "/"
+        if parts.query:
+            target += f"?{parts.query}"
         while True:
-            kept = self._take(_MAX_IDLE if repeatable else _MAX_IDLE_IF_ONCE)
+            kept = self._take_idle(_MAX_IDLE if repeatable else _MAX_IDLE_IF_ONCE)
             if kept is None:
                 return self._exchange(self._connect(), method, target, body, headers)
             try:
                 return self._exchange(kept, method, target, body, headers)
             except NoAnswer as error:
-                # The server closed the idle connection just before the call, so try another one.
-                if not repeatable or not isinstance(error.__cause__, _CLOSED):
+                # If the server closed the idle connection just before the call, try another one.
+                if not repeatable or not isinstance(error.__cause__, _CLOSED_ERRORS):
                     raise
 
-    def _take(self, max_idle: float) -> _KeptConnection | None:
+    def _take_idle(self, max_idle: float) -> _KeptConnection | None:
         """Return an idle connection that is alive, or None."""
-        if os.getpid() != self._process:  # after a fork, the connections are the parent's
+        if os.getpid() != self._process:  # after a fork, the connections belong to the parent
             self.close()
             self._process = os.getpid()
         while True:
@@ -164,15 +163,16 @@ class Connections:
         timeout = min(_CONNECT_TIMEOUT, self._timeout)
         if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
             return HTTPConnection(self._host, self._port, timeout=timeout)
-        proxy = _proxy(self._host) if self._use_proxy else None
+        context = self._tls_context()
+        proxy = _find_proxy(self._host) if self._use_proxy else None
         if proxy is None:
-            return HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls())
-        host, port, proxy_headers = proxy
-        connection = HTTPSConnection(host, port, timeout=timeout, context=self._tls())
+            return HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
+        proxy_host, proxy_port, proxy_headers = proxy
+        connection = HTTPSConnection(proxy_host, proxy_port, timeout=timeout, context=context)
         connection.set_tunnel(self._host, self._port, proxy_headers)
         return connection
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
                 bundle = os.environ.get("AWS_CA_BUNDLE") or None
@@ -187,7 +187,8 @@ class Connections:
         body: Body,
         headers: Mapping[str, str],
     ) -> Response:
-        connection, deadline = kept.connection, time.monotonic() + self._timeout
+        connection = kept.connection
+        deadline = time.monotonic() + self._timeout
         try:
             connection.sock.settimeout(self._timeout)
             file = body() if callable(body) else None
@@ -197,14 +198,14 @@ class Connections:
                 if file is not None:
                     file.close()
             with connection.getresponse() as response:
-                data = _read(response, connection, deadline)
+                data = _read_body(response, connection, deadline)
         except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(
                 f"{self._origin} didn't answer: {_reason(error)}.",
                 "It may have processed the call.",
             ) from error
-        except BaseException:  # such as Ctrl-C: the next call must not read this response
+        except BaseException:  # after Ctrl-C, for example, the next call must not get this response
             connection.close()
             raise
         if response.will_close or len(self._idle) >= _MAX_KEPT:
@@ -215,22 +216,23 @@ class Connections:
         return Response(response.status, response.headers, data)
 
 
-def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -> bytes:
+def _read_body(response: HTTPResponse, connection: HTTPConnection, deadline: float) -> bytes:
     """Return the whole body. Raises OSError if it is late, too large or incomplete."""
-    parts, size = [], 0
+    parts = []
+    size = 0
     while part := response.read1(65536):
         parts.append(part)
         size += len(part)
-        left = deadline - time.monotonic()
-        if left <= 0:
+        seconds_left = deadline - time.monotonic()
+        if seconds_left <= 0:
             raise TimeoutError("the answer took too long")
         if size > _MAX_BYTES:
             raise OSError(f"the answer has more than {_MAX_BYTES:,} bytes")
         if connection.sock is not None:
-            connection.sock.settimeout(left)
-    # Without a length, interrupted headers look like a response without a body.
-    is_complete = parts or response.length == 0 or response.chunked
-    if response.length or not is_complete:
+            connection.sock.settimeout(seconds_left)
+    # If the connection closes within the headers, the response seems to have no body.
+    has_whole_headers = parts or response.length == 0 or response.chunked
+    if response.length or not has_whole_headers:
         raise OSError("the connection closed before the end of the answer")
     return b"".join(parts)
 
@@ -251,8 +253,8 @@ def _has_data(connection: HTTPConnection) -> bool:
     return bool(select.select([connection.sock], [], [], 0)[0])
 
 
-def _proxy(host: str) -> tuple[str, int | None, dict[str, str]] | None:
-    """Return host, port and headers of the environment's proxy for a host, or None."""
+def _find_proxy(host: str) -> tuple[str, int | None, dict[str, str]] | None:
+    """Return the host, port and headers of the environment's proxy for a host, or None."""
     if not (os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")):
         return None
     from base64 import b64encode
@@ -268,5 +270,6 @@ def _proxy(host: str) -> tuple[str, int | None, dict[str, str]] | None:
     headers = {}
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Proxy-Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+        encoded_login = b64encode(login.encode()).decode()
+        headers["Proxy-Authorization"] = f"Basic {encoded_login}"
     return parts.hostname, parts.port, headers

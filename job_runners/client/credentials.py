@@ -1,7 +1,7 @@
 """Find AWS credentials in the environment, at a container's endpoint, or with botocore.
 
-The first two, which Lambda, ECS and EKS use, need no other package. botocore also finds profiles,
-SSO and instance roles. It is used only if the environment has no credentials.
+The first two are for Lambda, ECS and EKS, and need no other package. botocore also finds profiles,
+SSO and instance roles. It is used only if the first two find nothing.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from job_runners.client.errors import NoCredentials
 from job_runners.values import Value, field
 
-_RENEW_BEFORE = 600.0  # seconds before their expiry
+_RENEWAL_MARGIN = 600.0  # seconds before temporary credentials expire
 _TIMEOUT = 5.0  # seconds; the container's endpoint is on this machine
 _MAX_TRIES = 3
 _PAUSE = 0.1  # seconds between two tries
@@ -32,10 +32,11 @@ class Credentials(Value):
     session_token: str | None = field(default=None, repr=False)
 
 
-class FoundCredentials:
+class CredentialFinder:
     """Finds credentials as the AWS tools do, and renews them before they expire.
 
-    Call it to get the current credentials, or a ConfigurationError. Threads can share one instance.
+    Call the object to get the current credentials. This raises NoCredentials if there are none.
+    Threads can share one object.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class FoundCredentials:
 
     def __call__(self) -> Credentials:
         """Return the current credentials."""
-        # Read the environment each time: it may change, and reading it is cheap.
+        # Read the environment each time, because it may change, and reading it is cheap.
         credentials = _from_environment()
         if credentials is not None:
             return credentials
@@ -60,19 +61,21 @@ class FoundCredentials:
 
 
 def _from_environment() -> Credentials | None:
-    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not key or not secret:
+    access_key = os.environ.get("AWS_ACCESS_KEY_ID")
+    secret_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access_key or not secret_key:
         return None
-    return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+    return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN") or None)
 
 
 def _find_source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
-    """Return a function that returns credentials. Raises ConfigurationError."""
-    # botocore prefers these to a container's endpoint. If one is set, let botocore choose.
-    preferred = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    """Return a function that returns credentials. Raises NoCredentials."""
     url = _container_url(environment)
-    if url is not None and not any(environment.get(name) for name in preferred):
-        return _Container(url)
+    # botocore prefers a profile or a web identity to a container's endpoint.
+    names = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    has_preferred_source = any(environment.get(name) for name in names)
+    if url is not None and not has_preferred_source:
+        return _ContainerCredentials(url)
     try:
         from botocore.session import Session
     except ImportError:
@@ -90,14 +93,14 @@ def _botocore_source(session: Any) -> Callable[[], Credentials]:
     if botocore_credentials is None:
         raise NoCredentials("No AWS credentials found.", _HINT)
 
-    def current() -> Credentials:
+    def current_credentials() -> Credentials:
         try:
             return of_botocore(botocore_credentials)
         except BotoCoreError as error:
-            renew = "Renew them with aws sso login, or start a new session."
-            raise NoCredentials(f"Can't use the AWS credentials: {error}.", renew) from error
+            hint = "Renew them with aws sso login, or start a new session."
+            raise NoCredentials(f"Can't use the AWS credentials: {error}.", hint) from error
 
-    return current
+    return current_credentials
 
 
 def of_botocore(botocore_credentials: Any) -> Credentials:
@@ -113,16 +116,14 @@ def _container_url(environment: Mapping[str, str]) -> str | None:
     return environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") or None
 
 
-class _Container:
-    """Gets credentials from the endpoint of ECS, EKS or Lambda, and caches them.
-
-    It gets new ones when they are about to expire.
-    """
+class _ContainerCredentials:
+    """Gets credentials from the endpoint of ECS, EKS or Lambda. Caches them until they are about to
+    expire."""
 
     def __init__(self, url: str) -> None:
         from job_runners.client.addresses import is_container_endpoint, is_private
 
-        if not (is_private(url) or is_container_endpoint(url)):
+        if not is_private(url) and not is_container_endpoint(url):
             hint = (
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this machine."
             )
@@ -132,8 +133,8 @@ class _Container:
         self._expires_at = 0.0  # seconds since 1970
 
     def __call__(self) -> Credentials:
-        left = self._expires_at - time.time()
-        if self._cached is not None and left > _RENEW_BEFORE:
+        seconds_left = self._expires_at - time.time()
+        if self._cached is not None and seconds_left > _RENEWAL_MARGIN:
             return self._cached
         try:
             response = self._request()
@@ -142,7 +143,7 @@ class _Container:
             )
             self._expires_at = _timestamp(response["Expiration"])
         except (OSError, ValueError, KeyError) as error:
-            if self._cached is None or left <= 0:
+            if self._cached is None or seconds_left <= 0:
                 raise NoCredentials(
                     f"The container's endpoint {self._url} returned no credentials: {error!r}.",
                     "Check that the task or the pod has a role.",
@@ -175,13 +176,13 @@ class _Container:
 
 def _container_token() -> str | None:
     path = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    if path:  # read it at every call, because its token is replaced while the process runs
+    if path:  # read it each time, because its token is replaced while the process runs
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
             return file.read().strip()
     return os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
 
-def _timestamp(iso: str) -> float:
+def _timestamp(iso_time: str) -> float:
     from datetime import datetime
 
-    return datetime.fromisoformat(iso).timestamp()
+    return datetime.fromisoformat(iso_time).timestamp()

@@ -56,8 +56,8 @@ class NoAnswer(JobRunnersError):
     """The API was unreachable, closed the connection, or didn't respond in time.
 
     `may_have_landed` is False if the API has certainly not received the request. `idempotency_key`
-    is the key of a dispatch: to avoid a second job, repeat the dispatch with this key, or pass it
-    to `find`.
+    is the key of a dispatch. To avoid a second job, repeat the dispatch with this key, or pass the
+    key to `find`.
     """
 
     def __init__(self, problem: str, hint: str = "", *, may_have_landed: bool = True) -> None:
@@ -73,7 +73,7 @@ class OutcomeUnknown(NoAnswer):
 # --- the API refused ------------------------------------------------------------------------------
 
 
-BY_SLUG: dict[str, type["ApiError"]] = {}  # the classes that stand for certain problems
+BY_SLUG: dict[str, type["ApiError"]] = {}  # the classes of problems that have one of their own
 
 
 class ApiError(JobRunnersError):
@@ -90,8 +90,8 @@ class ApiError(JobRunnersError):
     - `repeated` is True if an earlier attempt of the same call may have been processed.
     """
 
-    def __init_subclass__(cls, of: str = "") -> None:
-        BY_SLUG.update(dict.fromkeys(of.split(), cls))
+    def __init_subclass__(cls, slugs: str = "") -> None:
+        BY_SLUG.update(dict.fromkeys(slugs.split(), cls))
 
     def __init__(
         self,
@@ -106,12 +106,11 @@ class ApiError(JobRunnersError):
         super().__init__(problem, hint)
         self.status = status
         self.body: Mapping[str, Any] = body or {}
-        kind = str(self.body.get("type", ""))
-        self.slug = kind.removeprefix("urn:job-runners:") if ":" in kind else ""
-        fields = self.body.get("errors")
-        self.fields: tuple[Mapping[str, str], ...] = (
-            tuple(fields) if isinstance(fields, list) else ()
-        )
+        problem_type = str(self.body.get("type", ""))
+        self.slug = problem_type.removeprefix("urn:job-runners:") if ":" in problem_type else ""
+        self.fields: tuple[Mapping[str, str], ...] = ()
+        if isinstance(self.body.get("errors"), list):
+            self.fields = tuple(self.body["errors"])
         self.request_id: str | None = self.body.get("request_id")
         self.retry_after = retry_after
         self.location = location
@@ -129,7 +128,7 @@ class AccessDenied(ApiError):
 
 class NotFound(
     ApiError,
-    of="job-not-found failed-task-not-found error-group-not-found queue-not-found "
+    slugs="job-not-found failed-task-not-found error-group-not-found queue-not-found "
     "schedule-not-found webhook-not-found",
 ):
     """The job, failed task, error group, queue, schedule or webhook doesn't exist, has expired, or
@@ -147,23 +146,23 @@ class _ConflictWithJob(Conflict):
         return str(self.body["job_id"])
 
 
-class IdempotencyConflict(_ConflictWithJob, of="idempotency-conflict"):
+class IdempotencyConflict(_ConflictWithJob, slugs="idempotency-conflict"):
     """The idempotency key belongs to another request, which dispatched the job `job_id`."""
 
 
-class UniqueConflict(_ConflictWithJob, of="unique-conflict"):
+class UniqueConflict(_ConflictWithJob, slugs="unique-conflict"):
     """The job type is unique, and the existing job `job_id` does the same work."""
 
 
-class WrongState(Conflict, of="wrong-state"):
+class WrongState(Conflict, slugs="wrong-state"):
     """The job's status doesn't allow this call. For example, only a failed job can be retried."""
 
 
-class SignalConflict(Conflict, of="signal-conflict"):
+class SignalConflict(Conflict, slugs="signal-conflict"):
     """The job has already received a different value of this signal. Only the first one counts."""
 
 
-class SignalTooLate(ApiError, of="signal-too-late"):
+class SignalTooLate(ApiError, slugs="signal-too-late"):
     """The job has ended without this signal, or it no longer waits for the signal."""
 
 

@@ -1,4 +1,4 @@
-"""Parse the API's JSON into models, by the types of their fields."""
+"""Convert the API's JSON to models, by the types of their fields."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,36 +11,36 @@ from job_runners.values import REQUIRED, Value, field
 class FromJson(Value, kw_only=True):
     """The base class of the models that the client returns.
 
-    A field that the API leaves out has its default. A field that this version doesn't know is only
-    in `raw`, which is the API's JSON.
+    `raw` is the API's JSON, which may have fields that are newer than this version of the client. A
+    field that the JSON lacks has its default.
     """
 
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, value: Mapping[str, Any], **more: Any) -> Self:
-        """Return the model of the API's JSON, with fields in `more` that the JSON lacks.
+        """Return the model of the API's JSON. `more` has the values of fields that the JSON lacks.
 
         Raises KeyError if a required field is missing.
         """
-        fields = {"raw": value, **more}
+        values = {"raw": value, **more}
         for name, own_field in cls.__own_fields__.items():
-            if name in fields:
+            if name in values:
                 continue
             if value.get(name) is not None:
-                fields[name] = _parse(own_field.type, value[name])
+                values[name] = _convert(value[name], own_field.type)
             elif own_field.default is REQUIRED:
-                fields[name] = value[name]
-        return cls(**fields)
+                values[name] = value[name]  # None, or a KeyError
+        return cls(**values)
 
 
-def _parse(field_type: Any, value: Any) -> Any:
-    """Return a JSON value as a value of a field's type."""
-    arguments: Any = getattr(field_type, "__args__", ())
-    if NoneType in arguments:
-        return _parse(arguments[0], value)
+def _convert(value: Any, field_type: Any) -> Any:
+    """Return a JSON value, which isn't null, as a value of a field's type."""
+    type_arguments: Any = getattr(field_type, "__args__", ())
+    if NoneType in type_arguments:  # the type is `X | None`
+        return _convert(value, type_arguments[0])
     if getattr(field_type, "__origin__", None) is tuple:
-        return tuple(_parse(arguments[0], item) for item in value)
+        return tuple(_convert(item, type_arguments[0]) for item in value)
     if isinstance(field_type, type) and issubclass(field_type, FromJson):
         return field_type.of(value) if value else None
     return datetime.fromisoformat(value) if field_type is datetime else value

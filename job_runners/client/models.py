@@ -153,7 +153,7 @@ class Job(FromJson, kw_only=True):
 
 
 class JobFailed(JobRunnersError):
-    """The job has no result, because it failed. `job` is that job."""
+    """The job has no result, because it failed."""
 
     def __init__(self, job: Job) -> None:
         error = job.error
@@ -163,7 +163,7 @@ class JobFailed(JobRunnersError):
 
 
 class JobCanceled(JobRunnersError):
-    """The job has no result, because it was canceled. `job` is that job."""
+    """The job has no result, because it was canceled."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"Job {job.id} ({job.job_type}) was canceled.")
@@ -186,10 +186,10 @@ class JobUnfinished(JobRunnersError, TimeoutError):
 
 
 class Child(FromJson):
-    """A job that another job has dispatched with a key. `job` is None if it was deleted.
+    """A job that another job, its parent, has dispatched with a key.
 
-    `group` is the name of the parent's group that it is in. `key` is None if the caller has the
-    role viewer, which may not see keys.
+    `job` is None if it was deleted. `group` is the name of the parent's group that the child is in.
+    `key` is None if the caller has the role viewer, which may not see keys.
     """
 
     key: str | None
@@ -199,11 +199,11 @@ class Child(FromJson):
 
 
 class FailedTask(FromJson):
-    """A task that failed permanently. `payload` is None unless the stack keeps payloads, and
-    `worker` unless the task has a worker class.
+    """A task that failed permanently.
 
-    If the task was resent and hasn't started since, `redriven_at` is the time and `redriven_as` the
-    new id.
+    `payload` is None unless the stack keeps payloads. `worker` is None unless the task has a worker
+    class. If the task was resent and hasn't started since, `redriven_at` is the time of the resend,
+    and `redriven_as` is the new id.
     """
 
     id: str
@@ -227,8 +227,8 @@ class FailedTask(FromJson):
 class Pause(FromJson):
     """The pause of a `job_type` or `queue`.
 
-    `waiting` is the number of jobs that wait for its end, counted up to 1,000. It is None if the
-    caller may not see it. The oldest of them could have run since `oldest_queued_at`.
+    `waiting` is the number of jobs that the pause holds, counted up to 1,000. It is None if the
+    caller may not see it. The oldest of these jobs could have run since `oldest_queued_at`.
     """
 
     kind: str
@@ -284,9 +284,10 @@ class TimelineRecord(FromJson, kw_only=True):
 
 
 class Act(FromJson):
-    """An act of a caller: `what` is `dispatched`, `replaced`, `canceled` or `retried`.
+    """Something that a caller did with a job: `dispatched`, `replaced`, `canceled` or `retried` it.
 
-    `rerun_of` is the id of the finished job from whose step a dispatched job continues.
+    If the job was dispatched to continue a finished job from a step, `rerun_of` is the id of the
+    finished job.
     """
 
     at: datetime

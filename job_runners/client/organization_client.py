@@ -4,27 +4,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from job_runners.client.base_client import PAGE, BaseClient
+from job_runners.client.base_client import PAGE_SIZE, BaseClient
 from job_runners.client.models import Job
 from job_runners.client.organization_models import ErrorGroup, Schedule, Webhook
 
 
 class OrganizationClient(BaseClient):
-    """The calls about what organizations set. Use Client instead."""
+    """The calls about schedules, webhooks and error groups. Use Client instead."""
 
     # --- schedules --------------------------------------------------------------------------------
 
     def schedules(
-        self, *, organization_id: str | None = None, page_size: int = PAGE
+        self, *, organization_id: str | None = None, page_size: int = PAGE_SIZE
     ) -> Iterator[Schedule]:
         """Yield the organization's schedules by name, without their payloads."""
         parameters = {"organization_id": organization_id or self._organization, "limit": page_size}
-        return self._pages("/schedules", "schedules", parameters, Schedule.of)
+        return self._list("/schedules", "schedules", parameters, Schedule.of)
 
     def schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Return a schedule with its payload. Raises NotFound."""
-        path = self._path("schedules", name, organization_id)
-        return Schedule.of(self._object(self._api.call("GET", path)))
+        path = self._organization_path("schedules", name, organization_id)
+        return Schedule.of(self._call("GET", path))
 
     def put_schedule(
         self,
@@ -60,40 +60,41 @@ class OrganizationClient(BaseClient):
             "overlap": overlap,
         }
         body = {key: value for key, value in fields.items() if value is not None}
-        response = self._api.call("PUT", self._path("schedules", name, organization_id), body)
-        return Schedule.of(self._object(response))
+        path = self._organization_path("schedules", name, organization_id)
+        return Schedule.of(self._call("PUT", path, body))
 
     def pause_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Pause a schedule, and return it. Occurrences are skipped until you resume it.
 
         Raises NotFound.
         """
-        path = self._path("schedules", name, organization_id, "/paused")
-        return Schedule.of(self._object(self._api.call("PUT", path)))
+        path = self._organization_path("schedules", name, organization_id, "/paused")
+        return Schedule.of(self._call("PUT", path))
 
     def resume_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Resume a paused schedule, and return it. Raises NotFound."""
-        path = self._path("schedules", name, organization_id, "/paused")
-        return Schedule.of(self._object(self._api.call("DELETE", path)))
+        path = self._organization_path("schedules", name, organization_id, "/paused")
+        return Schedule.of(self._call("DELETE", path))
 
     def delete_schedule(self, name: str, *, organization_id: str | None = None) -> None:
         """Delete a schedule. Its jobs remain.
 
         Raises NotFound, and Conflict for a schedule declared in code.
         """
-        self._delete(self._path("schedules", name, organization_id))
+        self._delete(self._organization_path("schedules", name, organization_id))
 
     # --- webhooks ---------------------------------------------------------------------------------
 
     def webhooks(self, *, organization_id: str | None = None) -> tuple[Webhook, ...]:
         """Return the organization's webhooks, ordered by name."""
-        body = self._object(self._api.call("GET", self._path("webhooks", None, organization_id)))
+        path = self._organization_path("webhooks", None, organization_id)
+        body = self._call("GET", path)
         return tuple(Webhook.of(webhook) for webhook in body["webhooks"])
 
     def webhook(self, name: str, *, organization_id: str | None = None) -> Webhook:
         """Return a webhook. Raises NotFound."""
-        path = self._path("webhooks", name, organization_id)
-        return Webhook.of(self._object(self._api.call("GET", path)))
+        path = self._organization_path("webhooks", name, organization_id)
+        return Webhook.of(self._call("GET", path))
 
     def put_webhook(
         self,
@@ -114,30 +115,30 @@ class OrganizationClient(BaseClient):
         """
         fields = {"url": url, "secret": secret, "statuses": statuses, "job_types": job_types}
         body = {key: value for key, value in fields.items() if value is not None}
-        path = self._path("webhooks", name, organization_id)
-        return Webhook.of(self._object(self._api.call("PUT", path, body)))
+        path = self._organization_path("webhooks", name, organization_id)
+        return Webhook.of(self._call("PUT", path, body))
 
     def delete_webhook(self, name: str, *, organization_id: str | None = None) -> None:
         """Delete a webhook. Events that it has not accepted yet are not sent again.
 
         Raises NotFound.
         """
-        self._delete(self._path("webhooks", name, organization_id))
+        self._delete(self._organization_path("webhooks", name, organization_id))
 
     def test_webhook(self, name: str, *, organization_id: str | None = None) -> Job:
         """Send a test event to a webhook. Return the job that delivers it. Raises NotFound.
 
         If the call has to be repeated, the webhook may get two test events.
         """
-        path = self._path("webhooks", name, organization_id, "/test")
-        return Job.of(self._object(self._api.call("POST", path)))
+        path = self._organization_path("webhooks", name, organization_id, "/test")
+        return Job.of(self._call("POST", path))
 
     # --- error groups -----------------------------------------------------------------------------
 
     def error_groups(self, *, organization_id: str | None = None) -> tuple[ErrorGroup, ...]:
         """Return at most 500 of the organization's error groups, most recently seen first."""
-        path = self._path("error-groups", None, organization_id)
-        groups = self._object(self._api.call("GET", path))["error_groups"]
+        path = self._organization_path("error-groups", None, organization_id)
+        groups = self._call("GET", path)["error_groups"]
         return tuple(ErrorGroup.of(group) for group in groups)
 
     def note_error_group(
@@ -161,5 +162,5 @@ class OrganizationClient(BaseClient):
     def _change_error_group(
         self, error_group_id: str, changes: dict[str, Any], organization_id: str | None
     ) -> ErrorGroup:
-        path = self._path("error-groups", error_group_id, organization_id)
-        return ErrorGroup.of(self._object(self._api.call("PUT", path, changes)))
+        path = self._organization_path("error-groups", error_group_id, organization_id)
+        return ErrorGroup.of(self._call("PUT", path, changes))

@@ -9,7 +9,8 @@ from job_runners.client.models import Job, JobError
 
 
 class Occurrence(FromJson):
-    """An occurrence that has started: its due time and its job. `job` is None if it was deleted."""
+    """An occurrence that has started, with its due time and its job. `job` is None if it was
+    deleted."""
 
     at: datetime
     job_id: str

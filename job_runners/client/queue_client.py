@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from job_runners.client.base_client import PAGE, BaseClient, part
+from job_runners.client.base_client import PAGE_SIZE, BaseClient, path_segment
 from job_runners.client.models import Pause
 from job_runners.client.queue_models import Backlog, ConcurrencyKey, Place, Queue, Rate
 
@@ -11,26 +11,28 @@ from job_runners.client.queue_models import Backlog, ConcurrencyKey, Place, Queu
 class QueueClient(BaseClient):
     """The calls about queues. Use Client instead."""
 
-    def queues(self, *, page_size: int = PAGE) -> Iterator[Queue]:
+    def queues(self, *, page_size: int = PAGE_SIZE) -> Iterator[Queue]:
         """Yield the queues by name, each with its limits and the first few of its keys in use.
 
         A caller of one organization gets the queues in the stack's code, and only its own jobs and
         keys.
         """
-        return self._pages("/queues", "queues", {"limit": page_size}, Queue.of)
+        return self._list("/queues", "queues", {"limit": page_size}, Queue.of)
 
     def queue(self, name: str) -> Queue:
         """Return a queue with the first page of its keys in use.
 
         For all keys, use `concurrency_keys`. Raises NotFound.
         """
-        return Queue.of(self._object(self._api.call("GET", f"/queues/{part(name)}")))
+        return Queue.of(self._call("GET", f"/queues/{path_segment(name)}"))
 
-    def concurrency_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[ConcurrencyKey]:
+    def concurrency_keys(
+        self, name: str, *, page_size: int = PAGE_SIZE
+    ) -> Iterator[ConcurrencyKey]:
         """Yield the keys of a queue that are in use, with slot holders and waiting jobs."""
-        path = f"/queues/{part(name)}"
+        path = f"/queues/{path_segment(name)}"
         parameters = {"limit": page_size}
-        return self._pages(path, "keys", parameters, ConcurrencyKey.of, cursor_name="keys_cursor")
+        return self._list(path, "keys", parameters, ConcurrencyKey.of, cursor_name="keys_cursor")
 
     def backlog(self, *, organization_id: str | None = None) -> Backlog:
         """Count the jobs that wait for a worker by queue and job type, from at most 1,000 jobs.
@@ -38,7 +40,7 @@ class QueueClient(BaseClient):
         Without an organization, services get the counts of all.
         """
         query = f"?{urlencode({'organization_id': organization_id})}" if organization_id else ""
-        return Backlog.of(self._object(self._api.call("GET", f"/backlog{query}")))
+        return Backlog.of(self._call("GET", f"/backlog{query}"))
 
     def limit_queue(
         self,
@@ -58,27 +60,25 @@ class QueueClient(BaseClient):
             rate_fields = {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
         limits = {"slots": slots, "rate": rate_fields, "max_waiting": max_waiting}
         body = {key: value for key, value in limits.items() if value is not None}
-        response = self._api.call("PUT", f"/queues/{part(name)}", body)
-        return Queue.of(self._object(response))
+        return Queue.of(self._call("PUT", f"/queues/{path_segment(name)}", body))
 
     def reset_queue(self, name: str) -> None:
         """Reset a queue's limits to those in code. Only services may call this."""
-        self._api.call("DELETE", f"/queues/{part(name)}")
+        self._api.call("DELETE", f"/queues/{path_segment(name)}")
 
     def place(self, job_id: str) -> Place:
         """Return a waiting job's position, and the reason for its wait. Raises NotFound."""
-        return Place.of(self._object(self._api.call("GET", f"/jobs/{part(job_id)}/place")))
+        return Place.of(self._call("GET", f"/jobs/{path_segment(job_id)}/place"))
 
     def paused(self) -> tuple[Pause, ...]:
         """Return the paused job types and queues."""
-        pauses = self._object(self._api.call("GET", "/paused"))["paused"]
+        pauses = self._call("GET", "/paused")["paused"]
         return tuple(Pause.of(pause) for pause in pauses)
 
     def pause(self, kind: str, name: str) -> Pause:
         """Pause a `job_type` or a `queue` for every organization."""
-        response = self._api.call("PUT", f"/paused/{part(kind)}/{part(name)}")
-        return Pause.of(self._object(response))
+        return Pause.of(self._call("PUT", f"/paused/{path_segment(kind)}/{path_segment(name)}"))
 
     def resume(self, kind: str, name: str) -> None:
         """Resume a `job_type` or a `queue`."""
-        self._api.call("DELETE", f"/paused/{part(kind)}/{part(name)}")
+        self._api.call("DELETE", f"/paused/{path_segment(kind)}/{path_segment(name)}")

@@ -28,7 +28,7 @@ class Limits(FromJson):
 
 
 class Holder(FromJson):
-    """A job that has a slot. It got the slot at `since`."""
+    """A job that has held a slot since the time `since`."""
 
     job_id: str
     organization_id: str | None
@@ -36,9 +36,10 @@ class Holder(FromJson):
 
 
 class ConcurrencyKey(FromJson):
-    """The usage of a key of a queue.
+    """The usage of one of a queue's keys.
 
-    The key is "*" if the queue has no `per`, and for jobs that have no value for it.
+    A queue's limits can apply to each value of a field separately (see Limits). These values are
+    its keys. The key is "*" if the queue has no `per`, and for jobs that have no value for it.
 
     `more_waiting` is True if more jobs wait than the 1,000 that are counted. The newest holder got
     its slot at `last_started_at`. The rate allows no start until `next_start_at`.

@@ -1,4 +1,4 @@
-"""Repeat requests with pauses in between, and make idempotency keys."""
+"""Repeat requests after a wait, and create idempotency keys."""
 
 import os
 import time
@@ -8,30 +8,32 @@ from itertools import count
 from job_runners.client.connections import Response
 from job_runners.client.errors import NoAnswer
 
-# The longest wait before the second attempt, in seconds. It doubles with each attempt, up to
-# _MAX_WAIT.
+# Waits grow exponentially, with jitter. These are the upper bounds of the first wait and of every
+# wait, in seconds.
 _FIRST_WAIT = 0.2
 _MAX_WAIT = 10.0
 MAX_REQUESTED_WAIT = 60.0  # seconds; the client gives up if the API asks for a longer wait
 
 
-def pause(attempts: int, requested: float | None) -> float:
+def wait_seconds(attempts: int, requested: float | None) -> float:
     """Return the seconds to wait after this number of attempts.
 
     `requested` is the wait in seconds that the API asked for, or None. The result is at least that
     long. A random part keeps many clients from calling again at the same time.
     """
-    share = int.from_bytes(os.urandom(4), "big") / 2**32
+    random = int.from_bytes(os.urandom(4), "big") / 2**32
     bound = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** (attempts - 1))
-    return share * bound if requested is None else requested + share * max(bound, requested / 4)
+    if requested is None:
+        return random * bound
+    return requested + random * max(bound, requested / 4)
 
 
-def repeated(
+def send_repeatedly(
     send: Callable[[], Response], is_temporary: Callable[[Response], bool], max_attempts: int
 ) -> Response:
-    """Send a request until its response isn't temporary. Return the last response.
+    """Repeat a request while its response is a temporary error. Return the last response.
 
-    Raises NoAnswer if the last attempt got none.
+    Raises NoAnswer if the last attempt got no response.
     """
     for attempt in count(1):
         is_last = attempt >= max_attempts
@@ -43,7 +45,7 @@ def repeated(
         else:
             if is_last or not is_temporary(response):
                 break
-        time.sleep(pause(attempt, None))
+        time.sleep(wait_seconds(attempt, None))
     return response
 
 

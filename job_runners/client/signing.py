@@ -9,13 +9,13 @@ from urllib.parse import quote, urlsplit
 from job_runners.client.credentials import Credentials
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-# Headers that proxies may change, or that belong to one connection.
-_UNSIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
-_PORTS = {"https": 443, "http": 80}
+# These headers aren't signed, because proxies may change them, or they belong to one connection.
+_UNSIGNED_HEADERS = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class Signer:
-    """A way to authorize calls: sign them for HTTP APIs in one region."""
+    """Authorizes calls by a signature for HTTP APIs in one region."""
 
     uses_token = False
 
@@ -28,8 +28,7 @@ class Signer:
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
         """Return the call's headers with its signature."""
-        # Read the credentials at each call, because temporary ones are renewed. Their parts belong
-        # together, so read all of them at once.
+        # Get the credentials for each call, because temporary ones are renewed.
         self._last = self._credentials()
         return sign(method, url, headers, sha256(data), self._last, self._region, "execute-api")
 
@@ -42,8 +41,8 @@ class Signer:
 
 
 class Bearer:
-    """A way to authorize calls: add a bearer token. If the token is a function, the client calls it
-    before each request."""
+    """Authorizes calls by a bearer token. If the token is a function, it is called before each
+    request."""
 
     uses_token = True
 
@@ -53,7 +52,7 @@ class Bearer:
 
     def headers(
         self,
-        method: str,  # noqa: ARG002 - the same parameters as in Signer
+        method: str,  # noqa: ARG002 - Signer needs these parameters
         url: str,  # noqa: ARG002
         data: bytes | None,  # noqa: ARG002
         headers: Mapping[str, str],
@@ -92,16 +91,14 @@ def sign(
     if credentials.session_token:
         signed["X-Amz-Security-Token"] = credentials.session_token
     parts = urlsplit(url)
-    canonical = {name.lower(): value for name, value in signed.items()}
-    canonical.setdefault("host", _host(url))
-    names = sorted(canonical.keys() - _UNSIGNED)
+    canonical_headers = {name.lower(): value for name, value in signed.items()}
+    canonical_headers.setdefault("host", _host(url))
+    names = sorted(canonical_headers.keys() - _UNSIGNED_HEADERS)
     request = canonical_request(
         method.upper(),
         parts.path or "/",
-        "&".join("=".join(pair) for pair in sorted(map(_pair, parts.query.split("&"))))
-        if parts.query
-        else "",
-        {name: canonical[name] for name in names},
+        _canonical_query(parts.query),
+        {name: canonical_headers[name] for name in names},
         body_digest,
         service,
     )
@@ -122,9 +119,10 @@ def canonical_request(
     body_digest: str,
     service: str,
 ) -> str:
-    """Return the text of a request that a signature covers. The headers are in order."""
-    # S3 signs the path unchanged. Other services sign it normalized and encoded a second time.
-    path = path if service == "s3" else quote(_normalized(path), safe="/~")
+    """Return the text that a request's signature covers. The headers must be sorted by name."""
+    # S3 signs the path unchanged. Other services normalize it and encode it a second time.
+    if service != "s3":
+        path = quote(_normalize(path), safe="/~")
     lines = (f"{name}:{' '.join(value.split())}" for name, value in headers.items())
     return "\n".join([method, path, query, *lines, "", ";".join(headers), body_digest])
 
@@ -133,26 +131,34 @@ def signature_of(request: str, secret: str, stamp: str, scope: str) -> str:
     """Return the signature of a canonical request."""
     digest = hashlib.sha256(request.encode()).hexdigest()
     key = f"AWS4{secret}".encode()
-    # Each digest is the key of the next one. The last is the signature.
+    # Each digest is the key for the next one. The last digest is the signature.
     for part in (*scope.split("/"), f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key.hex()
 
 
-def _pair(parameter: str) -> tuple[str, str]:
-    name, _, value = parameter.partition("=")
-    return name, value
+def _canonical_query(query: str) -> str:
+    """Return a query string with sorted parameters, which all have an equals sign."""
+    if not query:
+        return ""
+    pairs = []
+    for parameter in query.split("&"):
+        name, _, value = parameter.partition("=")
+        pairs.append((name, value))
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
 def _host(url: str) -> str:
-    """Return the header Host as http.client sends it."""
+    """Return the value of the header Host that http.client sends."""
     parts = urlsplit(url)
     name = parts.hostname or ""
-    name = f"[{name}]" if ":" in name else name
-    return name if parts.port in (None, _PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
+    if ":" in name:  # an IPv6 address
+        name = f"[{name}]"
+    is_default_port = parts.port in (None, _DEFAULT_PORTS.get(parts.scheme))
+    return name if is_default_port else f"{name}:{parts.port}"
 
 
-def _normalized(path: str) -> str:
+def _normalize(path: str) -> str:
     """Return a path without empty segments, `.` and `..`."""
     segments: list[str] = []
     for segment in path.split("/"):
@@ -160,7 +166,8 @@ def _normalized(path: str) -> str:
             del segments[-1:]
         elif segment not in ("", "."):
             segments.append(segment)
-    return "/" + "/".join(segments) + ("/" if path.endswith("/") and segments else "")
+    normalized = "/" + "/".join(segments)
+    return f"{normalized}/" if path.endswith("/") and segments else normalized
 
 
 def sha256(data: bytes | None) -> str:

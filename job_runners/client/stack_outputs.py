@@ -1,18 +1,17 @@
-"""Read the outputs of a deployed stack with one signed call to CloudFormation, without an SDK."""
+"""Read the outputs of a deployed stack with a signed call to CloudFormation, without an SDK."""
 
 from collections.abc import Mapping
-from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from job_runners.client.addresses import endpoint
 from job_runners.client.connections import Connections, Response
 from job_runners.client.credentials import Credentials
-from job_runners.client.errors import AccessDenied, ApiBusy, StackNotFound
-from job_runners.client.repeating import repeated
+from job_runners.client.errors import AccessDenied, ApiBusy, JobRunnersError, StackNotFound
+from job_runners.client.repeating import send_repeatedly
 from job_runners.client.signing import sha256, sign
 from job_runners.values import Value
 
-_THROTTLED = ("Throttling", "RequestLimitExceeded")
+_THROTTLING_CODES = ("Throttling", "RequestLimitExceeded")
 
 
 class Outputs(Value):
@@ -30,12 +29,13 @@ def find_outputs(
     Raises ConfigurationError, AccessDenied, ApiBusy, NoAnswer.
     """
     url, is_local = endpoint("cloudformation", region)
-    response = _describe(name, url, region, credentials, timeout, max_attempts)
+    response = _describe_stack(name, url, region, credentials, timeout, max_attempts)
     if response.status != 200:
-        _raise_error(name, region, response)
+        raise _error(name, region, response)
     outputs = _parse_outputs(response.text)
     try:
-        return Outputs(api_address(outputs, url if is_local else ""), outputs["BucketName"])
+        api_url = api_address(outputs, url if is_local else "")
+        return Outputs(api_url, outputs["BucketName"])
     except KeyError as missing:
         raise StackNotFound(
             f"Stack {name} in {region} has no output {missing}.",
@@ -47,15 +47,15 @@ def find_outputs(
 def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
     """Return the URL of a stack's API. Raises KeyError for a missing output.
 
-    `endpoint_url` is the URL of the local AWS if the stack is there, and otherwise empty. On a
-    local AWS, the host in the output ApiUrl doesn't exist.
+    `endpoint_url` is the URL of the AWS emulator that has the stack, or empty. There, the host in
+    the output ApiUrl doesn't exist.
     """
     if endpoint_url:
         return f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
     return outputs["ApiUrl"]
 
 
-def _describe(
+def _describe_stack(
     name: str,
     url: str,
     region: str,
@@ -63,38 +63,39 @@ def _describe(
     timeout: float,
     max_attempts: int,
 ) -> Response:
+    url = f"{url}/"
     parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
     data = urlencode(parameters, quote_via=quote).encode()
+    digest = sha256(data)
     unsigned = {"Content-Type": "application/x-www-form-urlencoded"}
 
     def send() -> Response:
-        headers = sign(
-            "POST", f"{url}/", unsigned, sha256(data), credentials, region, "cloudformation"
-        )
-        return connections.send("POST", f"{url}/", data, headers)
+        headers = sign("POST", url, unsigned, digest, credentials, region, "cloudformation")
+        return connections.send("POST", url, data, headers)
 
     with Connections(url, timeout) as connections:
-        return repeated(send, _is_temporary, max_attempts)
+        return send_repeatedly(send, _is_temporary, max_attempts)
 
 
 def _is_temporary(response: Response) -> bool:
-    return response.status >= 500 or (
-        response.status == 400 and error_of(response)[0] in _THROTTLED
-    )
+    if response.status != 400:
+        return response.status >= 500
+    code, _ = parse_error(response)
+    return code in _THROTTLING_CODES
 
 
-def _raise_error(name: str, region: str, response: Response) -> NoReturn:
-    code, message = error_of(response)
+def _error(name: str, region: str, response: Response) -> JobRunnersError:
+    code, message = parse_error(response)
     if "does not exist" in message:
-        raise StackNotFound(
+        return StackNotFound(
             f"Stack {name} doesn't exist in {region} in the account of these credentials.",
             "Check the name and the region (region=, AWS_REGION).",
         )
     text = f"CloudFormation answered {response.status} for stack {name}: {message or code}."
     if _is_temporary(response):
-        raise ApiBusy(text, "Try again in a moment.", status=response.status)
+        return ApiBusy(text, "Try again in a moment.", status=response.status)
     hint = "Allow cloudformation:DescribeStacks, or pass url= instead of stack=."
-    raise AccessDenied(text, hint, status=response.status)
+    return AccessDenied(text, hint, status=response.status)
 
 
 def _parse_outputs(text: str) -> dict[str, str]:
@@ -108,22 +109,16 @@ def _parse_outputs(text: str) -> dict[str, str]:
     }
 
 
-def error_of(response: Response) -> tuple[str, str]:
-    """Return the code and the message of an AWS error in XML, or empty strings."""
+def parse_error(response: Response) -> tuple[str, str]:
+    """Return the code and the message of an AWS error in XML, or empty strings if it has none."""
     from xml.etree import ElementTree as Xml
 
     try:
         root = Xml.fromstring(response.text)  # noqa: S314 - the text is an AWS service's, over TLS
     except Xml.ParseError:
         return "", ""
-    texts = [
-        element.text or ""
-        for name in ("Code", "Message")
-        for element in root.iter()
-        if _has_name(element.tag, name)
-    ]
-    return (texts[0], texts[1]) if len(texts) == 2 else ("", "")
-
-
-def _has_name(tag: str, name: str) -> bool:
-    return tag.rpartition("}")[2] == name
+    code = root.find(".//{*}Code")
+    message = root.find(".//{*}Message")
+    if code is None or message is None:
+        return "", ""
+    return code.text or "", message.text or ""

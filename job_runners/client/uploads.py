@@ -15,15 +15,15 @@ from job_runners.client.addresses import endpoint
 from job_runners.client.connections import Connections, Response
 from job_runners.client.credentials import Credentials
 from job_runners.client.errors import UploadRefused
-from job_runners.client.repeating import repeated
+from job_runners.client.repeating import send_repeatedly
 from job_runners.client.signing import sign
-from job_runners.client.stack_outputs import error_of
+from job_runners.client.stack_outputs import parse_error
 
 _MAX_TRIES = 4
-_MAX_SIZE = 5 * 1024**3  # bytes, the limit of one PUT
+_MAX_SIZE = 5 * 1024**3  # bytes; S3's limit for one PUT
 # Control characters and backslashes, and segments that are empty, `.` or `..`.
-_INVALID = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
-_CHUNK = 1024 * 1024
+_INVALID_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
+_CHUNK_BYTES = 1024 * 1024
 
 
 def put(
@@ -37,14 +37,16 @@ def put(
 ) -> None:
     """Upload a file or bytes under a key, and replace an existing object.
 
-    An upload may take any time, but `timeout` seconds without progress are an error. Raises
-    UploadRefused, NoAnswer, and OSError for a file that can't be read.
+    An upload fails after `timeout` seconds without progress. Raises UploadRefused, NoAnswer, and
+    OSError for a file that can't be read.
     """
 
     def open_file() -> BinaryIO:
-        return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: PTH123
+        if isinstance(source, bytes):
+            return io.BytesIO(source)
+        return open(source, "rb")  # noqa: PTH123 - pathlib is slow to import
 
-    digest, size = _measure(open_file)
+    digest, size = _digest_and_size(open_file)
     if size > _MAX_SIZE:
         raise UploadRefused(
             f"The file has {size:,} bytes. The limit of one upload is {_MAX_SIZE:,}.",
@@ -52,20 +54,20 @@ def put(
             status=0,
             code="EntityTooLarge",
         )
-    url = _url(bucket, region, key)
-    plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
+    url = _object_url(bucket, region, key)
+    unsigned = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
 
     def send() -> Response:
-        headers = sign("PUT", url, plain, digest, credentials(), region, "s3")
+        headers = sign("PUT", url, unsigned, digest, credentials(), region, "s3")
         return connections.send("PUT", url, open_file, headers)
 
     with Connections(url, timeout) as connections:
-        response = repeated(send, lambda response: response.status >= 500, _MAX_TRIES)
+        response = send_repeatedly(send, lambda response: response.status >= 500, _MAX_TRIES)
     if response.status != 200:
         raise _refusal(bucket, key, response)
 
 
-def _url(bucket: str, region: str, key: str) -> str:
+def _object_url(bucket: str, region: str, key: str) -> str:
     endpoint_url, is_local = endpoint("s3", region)
     path = quote(key, safe="/~")
     if is_local or "." in bucket:  # S3's certificate doesn't cover names with a dot
@@ -74,7 +76,8 @@ def _url(bucket: str, region: str, key: str) -> str:
 
 
 def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:
-    """Return the key of an upload, in the organization's folder, which its jobs can read.
+    """Return the key of an upload in the organization's folder, which the organization's jobs can
+    read.
 
     Raises ValueError if there is no name, or if the name isn't a path below that folder.
     """
@@ -82,7 +85,7 @@ def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organiza
         if isinstance(source, bytes):
             raise ValueError("The bytes have no name. Pass name=.")
         name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib is slow to import
-    if _INVALID.search(name):
+    if _INVALID_NAME.search(name):
         raise ValueError(f"{name!r} isn't a valid name. Pass one such as may/list.csv.")
     key = f"uploads/{organization}/{name}"
     if len(key.encode()) > 1024:
@@ -90,25 +93,28 @@ def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organiza
     return key
 
 
-def _measure(open_file: Callable[[], BinaryIO]) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
+def _digest_and_size(open_file: Callable[[], BinaryIO]) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    size = 0
     with open_file() as file:
-        while part := file.read(_CHUNK):
+        while part := file.read(_CHUNK_BYTES):
             digest.update(part)
             size += len(part)
     return digest.hexdigest(), size
 
 
 def _refusal(bucket: str, key: str, response: Response) -> UploadRefused:
-    code, message = error_of(response)
-    hint = {
+    status = response.status
+    code, message = parse_error(response)
+    hints = {
+        301: "The bucket is in another region. Pass region=.",
         403: f"The credentials need s3:PutObject on arn:aws:s3:::{bucket}/uploads/*.",
         404: "Check the bucket's name.",
-        301: "The bucket is in another region. Pass region=.",
-    }.get(response.status, "Try again in a moment." if response.status >= 500 else "")
+    }
+    hint = "Try again in a moment." if status >= 500 else hints.get(status, "")
     return UploadRefused(
-        f"S3 answered {response.status} for {key}: {message or code or 'no reason given'}.",
+        f"S3 answered {status} for {key}: {message or code or 'no reason given'}.",
         hint,
-        status=response.status,
+        status=status,
         code=code,
     )

@@ -188,7 +188,10 @@ def test_a_bucket_of_aws_is_a_name_of_its_own_unless_that_has_a_dot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    urls = [uploads._url(bucket, "eu-west-1", "uploads/a/b c") for bucket in ("files", "my.files")]
+    urls = [
+        uploads._object_url(bucket, "eu-west-1", "uploads/a/b c")
+        for bucket in ("files", "my.files")
+    ]
     assert urls == [
         "https://files.s3.eu-west-1.amazonaws.com/uploads/a/b%20c",
         "https://s3.eu-west-1.amazonaws.com/my.files/uploads/a/b%20c",
