@@ -84,8 +84,7 @@ def _read_value(name: str, field: Field[_T], source: _T) -> Any:
     if field.read is not None:
         return field.read(source)
     value = getattr(source, name)
-    is_time = field.schema.get("format") == TIME["format"]
-    return time_of(value) if is_time else value
+    return time_of(value) if field.schema.get("format") == TIME["format"] else value
 
 
 def time_of(milliseconds: int | None) -> str | None:

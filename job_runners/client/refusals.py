@@ -22,7 +22,7 @@ _HINTS = {
     "moved-meanwhile": "Fetch it again and retry.",
 }
 # If API Gateway denied access: by status, and by whether the call had a token.
-_DENIED_HINTS = {
+_DENIED = {
     (401, True): "The API refused this token. It may have expired, or have another issuer or "
     "audience. Pass a new one.",
     (401, False): "This API accepts tokens, not AWS signatures. Pass token= to the client, or "
@@ -31,10 +31,8 @@ _DENIED_HINTS = {
     (403, False): "The AWS credentials need execute-api:Invoke on the API, in the API's own "
     "region. Check whose they are with aws sts get-caller-identity.",
 }
-_NOT_OURS_HINT = (
-    "Check that this is the API of a Job Runners stack, and that it has the same version."
-)
-_REDIRECT_HINT = (
+_OTHER_API = "Check that this is the API of a Job Runners stack, and that it has the same version."
+_REDIRECT = (
     "The client sends no credentials to a redirect. If the API has moved, pass its new address: "
     "url= to the client, or --api-url to the command."
 )
@@ -65,20 +63,20 @@ def error_of_response(url: str, response: Response, *, with_token: bool) -> ApiE
     body = _json_object(response)
     text = _describe(body) or f"{url} answered {status}: {_excerpt(response, body)}."
     if status < 400:
-        hint = _NOT_OURS_HINT
+        hint = _OTHER_API
         location = response.headers.get("Location")
         if location:
             text = f"{url} answered with a redirect to {location}."
-            hint = f"{_NOT_OURS_HINT} {_REDIRECT_HINT}"
+            hint = f"{_OTHER_API} {_REDIRECT}"
         return UnexpectedAnswer(text, hint, status=status, body=body, location=location)
     slug = _slug(body)
     hint = _HINTS.get(slug, "")
     wait = retry_after(response)
     error_class = _error_class(status, slug, body)
     if error_class is AccessDenied and "status" not in body:  # API Gateway gives no reason
-        hint = _DENIED_HINTS[(status, with_token)]
+        hint = _DENIED[(status, with_token)]
     elif error_class is UnexpectedAnswer:
-        hint = _NOT_OURS_HINT
+        hint = _OTHER_API
     elif error_class is ApiBusy:
         hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
     return error_class(text, hint, status=status, body=body, retry_after=wait)

@@ -141,11 +141,8 @@ def _canonical_query(query: str) -> str:
     """Return a query string with sorted parameters, which all have an equals sign."""
     if not query:
         return ""
-    pairs = []
-    for parameter in query.split("&"):
-        name, _, value = parameter.partition("=")
-        pairs.append((name, value))
-    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+    parameters = sorted(parameter.partition("=") for parameter in query.split("&"))
+    return "&".join(f"{name}={value}" for name, _, value in parameters)
 
 
 def _host(url: str) -> str:

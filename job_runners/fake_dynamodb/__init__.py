@@ -1,1 +1,1 @@
-"""A DynamoDB in memory, for tests, for the fixture `hostile` and for the local AWS."""
+"""An in-memory DynamoDB, for tests, the fixture `hostile`, and the AWS that `run` emulates."""

@@ -1,8 +1,8 @@
 """Keep the items of moto's DynamoDB tables in our own database.
 
-Moto has the tables' names, keys and indexes, and our database has their items. If only moto can
-handle a request, the items that the request may touch are lent to moto: they are moved to its table
-for the time of the request.
+Moto has the names, keys and indexes of the tables, and our database has their items. If only moto
+can handle a request, the items that the request may touch are lent to moto: moto's table has them
+for the duration of the request.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,18 +20,18 @@ from job_runners.fake_dynamodb.tables import Item, Key, Table
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-_CHANGES_OF_TABLES = ("UpdateTable", "CreateTable")
-# An attribute of moto's backend has our state, so a reset of moto also resets our state.
-_ATTRIBUTE = "_in_memory"
+_TABLE_CHANGES = ("UpdateTable", "CreateTable")
+# This attribute of moto's backend has our state, so a reset of moto also resets our state.
+_STATE_ATTRIBUTE = "_in_memory"
 
 
 def database() -> Database:
-    """Return the database of the present moto."""
+    """Return the database that belongs to moto's current backend."""
     return _state().database
 
 
 def table_names() -> list[str]:
-    """Return the names of all tables of the present moto."""
+    """Return the names of all tables that the database supports."""
     return _state().find_all()
 
 
@@ -41,7 +41,7 @@ def create_table(
     keys: list[dict[str, str]],
     indexes: list[dict[str, Any]],
 ) -> None:
-    """Create an on-demand table. The parts are those of a CreateTable request."""
+    """Create an on-demand table. The arguments are parts of a CreateTable request."""
     _backend().create_table(
         name,
         schema=keys,
@@ -59,6 +59,8 @@ def create_table(
 
 
 class _State:
+    """Our tables, for one of moto's backends."""
+
     def __init__(self, backend: Any) -> None:
         self.tables: dict[str, Table] = {}
         self.database = Database(self.find)
@@ -66,13 +68,10 @@ class _State:
 
     def find(self, name: str) -> Table:
         """Return a table. Raises Unsupported."""
-        return self.tables.get(name) or self.describe(name)
+        return self.tables.get(name) or self.create(name)
 
-    def describe(self, name: str) -> Table:
-        """Create our table with the keys, the indexes and the items of moto's.
-
-        Raises Unsupported.
-        """
+    def create(self, name: str) -> Table:
+        """Create our table like moto's, and move moto's items to it. Raises Unsupported."""
         moto_table = self._backend.tables.get(name)
         table = self.tables[name] = _empty_table(name, moto_table)
         for item in moto_table.all_items():
@@ -82,7 +81,7 @@ class _State:
         return table
 
     def find_all(self) -> list[str]:
-        """Return the names of all tables that we support."""
+        """Return the names of all tables that we support. Create those that are new."""
         for name in self._backend.tables:
             with suppress(Unsupported):
                 self.find(name)
@@ -95,17 +94,21 @@ def _backend() -> Any:
 
 def _state() -> _State:
     backend = _backend()
-    state: _State | None = vars(backend).get(_ATTRIBUTE)
+    state: _State | None = vars(backend).get(_STATE_ATTRIBUTE)
     if state is None:
         state = _State(backend)
-        setattr(backend, _ATTRIBUTE, state)
+        setattr(backend, _STATE_ATTRIBUTE, state)
     return state
 
 
 def _empty_table(name: str, moto_table: Any) -> Table:
     """Return an empty table with the keys and indexes of moto's. Raises Unsupported."""
-    if moto_table is None or moto_table.indexes or moto_table.stream_shard is not None:
-        raise Unsupported  # there is no such table, or it has local indexes or a stream
+    if moto_table is None:
+        raise Unsupported
+    has_local_indexes = bool(moto_table.indexes)
+    has_stream = moto_table.stream_shard is not None
+    if has_local_indexes or has_stream:
+        raise Unsupported
     keys = _key_names(moto_table.schema)
     kinds = {
         attribute["AttributeName"]: attribute["AttributeType"] for attribute in moto_table.attr
@@ -119,36 +122,36 @@ def _empty_table(name: str, moto_table: Any) -> Table:
             others = projection.get("NonKeyAttributes", [])
             projected = frozenset([*keys, *index_keys, *others])
         indexes[index.name] = index_keys, projected
-        if len(index_keys) > 2:
-            raise Unsupported
-    if len(keys) > 2:
-        raise Unsupported
     return Table(name, keys, kinds, indexes)
 
 
 def _key_names(schema: list[dict[str, str]]) -> tuple[str, ...]:
-    """Return the names of the partition key and of the sort key, if there is one."""
+    """Return the names of the partition key and, if there is one, the sort key. Raises
+    Unsupported."""
+    if len(schema) > 2:
+        raise Unsupported
     hash_first = sorted(schema, key=lambda key: key["KeyType"])  # HASH before RANGE
     return tuple(key["AttributeName"] for key in hash_first)
 
 
 @contextmanager
 def lend_items(operation: str, call: Call) -> Iterator[None]:
-    """Lend moto the items that a request may touch in this block, and take them back after it."""
-    state, backend = _state(), _backend()
+    """In this block, lend moto the items that a request may touch."""
+    state = _state()
+    backend = _backend()
     with state.database.locked():
-        lent = _find_keys(operation, call)
-        for name, keys in lent.items():
+        lent_keys = _find_keys(operation, call)
+        for name, keys in lent_keys.items():
             table = state.tables[name]
             _lend(table, table.items if keys is None else keys, backend.tables[name])
         try:
             yield
         finally:
-            for name, keys in lent.items():
+            for name, keys in lent_keys.items():
                 if name not in backend.tables:
                     del state.tables[name]
-                elif operation in _CHANGES_OF_TABLES:
-                    state.describe(name)
+                elif operation in _TABLE_CHANGES:
+                    state.create(name)
                 else:
                     _take_back(state, name, keys, backend.tables[name])
 
@@ -159,12 +162,12 @@ def _lend(table: Table, keys: Any, moto_table: Any) -> None:
         item = table.items.get(key)
         if item is None:
             continue
-        parts = [DynamoType(item.attributes[name]) for name in table.keys]
-        moto_item = MotoItem(parts[0], parts[1] if len(parts) > 1 else None, item.attributes)
-        if len(parts) > 1:
-            moto_table.items[parts[0]][parts[1]] = moto_item
+        hash_key, *sort_keys = [DynamoType(item.attributes[name]) for name in table.keys]
+        if sort_keys:
+            (sort_key,) = sort_keys
+            moto_table.items[hash_key][sort_key] = MotoItem(hash_key, sort_key, item.attributes)
         else:
-            moto_table.items[parts[0]] = moto_item
+            moto_table.items[hash_key] = MotoItem(hash_key, None, item.attributes)
 
 
 def _take_back(state: _State, name: str, keys: list[Key] | None, moto_table: Any) -> None:
@@ -176,11 +179,11 @@ def _take_back(state: _State, name: str, keys: list[Key] | None, moto_table: Any
     moto_table.items.clear()
     lent_keys = table.items if keys is None else keys
     for key in [*lent_keys, *returned]:
-        old_item = table.items.get(key)
-        old = old_item.attributes if old_item else None
-        new = returned.get(key)
-        if old != new:
-            state.database.store(table, key, new)
+        item = table.items.get(key)
+        before = item.attributes if item else None
+        after = returned.get(key)
+        if before != after:
+            state.database.store(table, key, after)
 
 
 def _attributes(item: Any) -> Attributes:
@@ -188,19 +191,19 @@ def _attributes(item: Any) -> Attributes:
 
 
 def items_named(operation: str, call: Call) -> Iterator[tuple[str, Attributes]]:
-    """Yield the table and the key, or the whole item, of each item that a request names."""
-    yield from _PARTS[operation](call)
+    """Yield each item that a request names: its table, and its key or the whole item."""
+    yield from _NAMED_ITEMS[operation](call)
 
 
 def _find_keys(operation: str, call: Call) -> dict[str, list[Key] | None]:
-    """Return the keys of the items that a request names, by table. None stands for all items."""
+    """Return the keys of the items that a request may touch, by table. None stands for all keys."""
     state = _state()
-    parts = _PARTS.get(operation)
-    if parts is None:
+    named_items = _NAMED_ITEMS.get(operation)
+    if named_items is None:
         return dict.fromkeys(state.find_all())
     keys: dict[str, list[Key]] = {}
-    for name, item in parts(call):
-        with suppress(Unsupported):  # moto refuses a wrong table and a wrong key
+    for name, item in named_items(call):
+        with suppress(Unsupported):  # moto will refuse a wrong table or key
             table = state.find(name)
             keys.setdefault(name, []).append(table.key_of(item))
     return dict(keys)
@@ -212,22 +215,22 @@ def _single_item(call: Call) -> Iterator[tuple[str, Attributes]]:
 
 def _transaction_items(call: Call) -> Iterator[tuple[str, Attributes]]:
     for item in call["TransactItems"]:
-        for part in item.values():
-            yield from _single_item(part)
+        for write_or_read in item.values():
+            yield from _single_item(write_or_read)
 
 
 def _batch_items(call: Call) -> Iterator[tuple[str, Attributes]]:
     for name, request in call["RequestItems"].items():
-        if isinstance(request, dict):  # reads
+        if isinstance(request, dict):  # it reads items
             for key in request["Keys"]:
                 yield name, key
         else:
             for write in request:
-                for part in write.values():
-                    yield name, part.get("Key") or part["Item"]
+                for fields in write.values():
+                    yield name, fields.get("Key") or fields["Item"]
 
 
-_PARTS: dict[str, Callable[[Call], Iterator[tuple[str, Attributes]]]] = {
+_NAMED_ITEMS: dict[str, Callable[[Call], Iterator[tuple[str, Attributes]]]] = {
     **dict.fromkeys(("GetItem", "PutItem", "UpdateItem", "DeleteItem"), _single_item),
     **dict.fromkeys(("TransactGetItems", "TransactWriteItems"), _transaction_items),
     **dict.fromkeys(("BatchGetItem", "BatchWriteItem"), _batch_items),

@@ -1,8 +1,8 @@
-"""Pass calls to AWS on to the DynamoDB in memory, or to moto for everything else.
+"""Let the in-memory DynamoDB answer calls to AWS, and moto all others.
 
-A call of one of our own clients is handled before botocore builds a request, which takes only a
-fifth of the time. If a test listens to botocore's events, or the client isn't ours, botocore does
-everything as usual, and the call is handled where botocore would send the request.
+If one of this project's clients makes a call, it is answered before botocore builds a request,
+which takes only a fifth of the time. If a test listens to botocore's events, or the client is
+another one, botocore works as usual, and the request is answered where botocore would send it.
 """
 
 import base64
@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from itertools import count
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -27,33 +28,33 @@ from job_runners.fake_dynamodb.behind_moto import REGION
 from job_runners.fake_dynamodb.checks import Call, RequestRefused
 from job_runners.fake_dynamodb.expressions import Unsupported
 
-_ERRORS = "com.amazonaws.dynamodb.v20120810#"
+_ERROR_PREFIX = "com.amazonaws.dynamodb.v20120810#"
 
 # The original methods of moto and botocore, before they are patched.
-_STUBBER = BotocoreStubber.__call__
+_ANSWER_BY_MOTO = BotocoreStubber.__call__
 _MAKE_API_CALL: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # its stubs lack it
 SIGN = RequestSigner.handler
-
 
 _NO_HEADERS = HTTPHeaders()
 
 Interceptor = Callable[[str, Call], tuple[int, Call]]
-"""Takes an operation and its parameters, and returns the status and the body of the answer."""
+"""Takes an operation and its parameters. Returns the status and the body of the answer."""
 
 _interceptor: Interceptor | None = None
 
 
 @contextmanager
 def mocked_aws() -> Iterator[None]:
-    """Do what moto's mock_aws does, with the DynamoDB in memory. AWS is new and empty.
+    """Emulate a new and empty AWS like moto's mock_aws, but with the in-memory DynamoDB.
 
     Moto would register its 1,300 patterns for the library `requests` again for each test. Here,
     they are registered only once.
     """
     is_registered = models.responses_mock.registered()
+    methods_to_register = [] if is_registered else models.RESPONSES_METHODS
     with ExitStack() as stack:
         for owner, name, replacement in (
-            (models, "RESPONSES_METHODS", [] if is_registered else models.RESPONSES_METHODS),
+            (models, "RESPONSES_METHODS", methods_to_register),
             (models, "reset_responses_mock", lambda mock: mock.calls.reset()),
             (BotocoreStubber, "__call__", _answer_request),
             (BaseClient, "_make_api_call", _answer_call),
@@ -65,7 +66,7 @@ def mocked_aws() -> Iterator[None]:
 
 
 def answered(event_name: str, request: Any) -> AWSResponse:
-    """Return the response to a request that botocore would send."""
+    """Answer a request that botocore would send."""
     return cast(AWSResponse, _answer_request(botocore_stubber, event_name, request))
 
 
@@ -76,17 +77,17 @@ def call_of(body: bytes) -> Call:
 
 
 def answer_to(operation: str, call: Call) -> tuple[int, Call]:
-    """Return the status and the body that answer a request to DynamoDB. Raises Unsupported."""
+    """Return the status and the body of the answer to a request to DynamoDB. Raises Unsupported."""
     try:
         return 200, behind_moto.database().answer(operation, call)
     except RequestRefused as error:
-        # DynamoDB capitalizes this name only for transactions.
-        name = "Message" if error.code == "TransactionCanceledException" else "message"
-        return 400, {"__type": _ERRORS + error.code, name: error.message, **error.fields}
+        is_transaction = error.code == "TransactionCanceledException"
+        name = "Message" if is_transaction else "message"
+        return 400, {"__type": _ERROR_PREFIX + error.code, name: error.message, **error.more_fields}
 
 
 def response(status: int, body: Any) -> AWSResponse:
-    """Return a response in the form that botocore gets. The body may be None, or bytes."""
+    """Return a response as botocore gets it. The body is JSON, bytes or None."""
     content = b""
     if isinstance(body, bytes):
         content = body
@@ -95,30 +96,29 @@ def response(status: int, body: Any) -> AWSResponse:
     return AWSResponse("", status, HTTPHeaders(), MockRawResponse(content))
 
 
-def _answer_request(
-    stubber: Any, event_name: str, request: Any, **named: Any
-) -> AWSResponse | None:
-    """Answer a request that botocore would send."""
+def _answer_request(stubber: Any, event_name: str, request: Any, **more: Any) -> AWSResponse | None:
+    """Answer a request that botocore would send. Replaces moto's method."""
     _, service, operation = event_name.split(".")
     if service != "dynamodb" or REGION not in request.url or not stubber.enabled:
-        return _STUBBER(stubber, event_name, request, **named)
+        return _ANSWER_BY_MOTO(stubber, event_name, request, **more)
     call = call_of(request.body)
     try:
         return response(*answer_to(operation, call))
     except Unsupported:
         with behind_moto.lend_items(operation, call):
-            return _STUBBER(stubber, event_name, request, **named)
+            return _ANSWER_BY_MOTO(stubber, event_name, request, **more)
 
 
 @contextmanager
 def intercepted(interceptor: Interceptor) -> Iterator[None]:
-    """Let a function answer the requests of this project's clients in this block.
+    """In this block, let a function answer the requests of this project's clients to DynamoDB.
 
-    Its answers go through botocore's own rules for retries. It may raise what botocore raises when
-    it sends a request.
+    botocore's rules decide whether a request is repeated. The function may raise the errors that
+    botocore raises when it sends a request.
     """
     global _interceptor
-    previous, _interceptor = _interceptor, interceptor
+    previous = _interceptor
+    _interceptor = interceptor
     try:
         yield
     finally:
@@ -126,28 +126,28 @@ def intercepted(interceptor: Interceptor) -> Iterator[None]:
 
 
 def _answer_call(client: Any, operation: str, call: Call) -> Any:
-    """Answer a call of a client, without the request that botocore would send."""
-    if not _may_answer(client, operation):
+    """Answer a call of a client, if possible without a request. Replaces botocore's method."""
+    if not _can_skip_request(client, operation):
         return _MAKE_API_CALL(client, operation, call)
     model = client._service_model.operation_model(operation)
     context = {"client_region": REGION, "client_config": client.meta.config}
-    params = client._emit_api_params(call, model, context)
-    events, request = client.meta.events, Request(params)
+    request = Request(client._emit_api_params(call, model, context))
+    events = client.meta.events
     _handler, handler_response = events.emit_until_response(
         f"before-call.dynamodb.{operation}", model=model, params=request, context=context
     )
     try:
-        http, answer = handler_response or _send(client, model, request, context)
+        http_response, answer = handler_response or _send(client, model, request, context)
     except Unsupported:
         return _MAKE_API_CALL(client, operation, call)
     events.emit(
         f"after-call.dynamodb.{operation}",
-        http_response=http,
+        http_response=http_response,
         parsed=answer,
         model=model,
         context=context,
     )
-    if http.status_code >= 300:
+    if http_response.status_code >= 300:
         raise client.exceptions.from_code(answer["Error"]["Code"])(answer, operation)
     return answer
 
@@ -156,9 +156,8 @@ def _send(client: Any, model: Any, request: "Request", context: Call) -> Any:
     """Return the response to a request and its content. Retry as botocore's endpoint does."""
     if _interceptor is None:
         return _parse(*answer_to(model.name, request.call))
-    endpoint, attempts = client._endpoint, 1
     context["retries"] = {"invocation-id": "x"}
-    while True:
+    for attempts in count(1):
         outcome: Any = None
         error: Exception | None = None
         try:
@@ -167,55 +166,57 @@ def _send(client: Any, model: Any, request: "Request", context: Call) -> Any:
             raise
         except Exception as raised:  # noqa: BLE001 - botocore decides what is repeated
             error = raised
-        if not endpoint._needs_retry(attempts, model, {"context": context}, outcome, error):
+        needs_retry = client._endpoint._needs_retry
+        if not needs_retry(attempts, model, {"context": context}, outcome, error):
             break
-        attempts += 1
     if error is not None:
         raise error
     return outcome
 
 
 def _parse(status: int, body: Call) -> tuple[AWSResponse, Call]:
-    """Return a response, and its content in the form that botocore's callers get."""
+    """Return a response, and its content as botocore returns it to callers."""
     answer = dict(body)
     if status >= 300:
         code = answer.pop("__type").rpartition("#")[2]
         message = answer.get("message", answer.get("Message", ""))
-        if code == "ValidationException":  # the only one whose fields botocore doesn't know
+        if code == "ValidationException":  # botocore doesn't know the fields of this error
             answer = {}
         answer = {"Error": {"Message": message, "Code": code}, **answer}
     answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": 0}
     return AWSResponse("", status, _NO_HEADERS, None), answer
 
 
-def _may_answer(client: Any, operation: str) -> bool:
-    """Return whether the call can be handled without a request, because no code would notice."""
+def _can_skip_request(client: Any, operation: str) -> bool:
+    """Return whether a call can be answered without a request, because no code uses the request."""
     meta = client.meta
     if meta.service_model.service_name != "dynamodb" or meta.region_name != REGION:
         return False
     if isinstance(client._serializer, ParamValidationDecorator):
-        return False  # botocore checks what this client's callers pass
+        return False  # botocore must check the parameters
     if "amazonaws" not in meta.endpoint_url:
         return False
     if _interceptor is not None:
         return True
+    if not botocore_stubber.enabled:
+        return False
     handlers = meta.events._emitter._handlers
-    return botocore_stubber.enabled and not any(
-        _is_foreign(handler)
+    return not any(
+        _is_from_test(handler)
         for event in ("before-send", "needs-retry")
         for handler in handlers.prefix_search(f"{event}.dynamodb.{operation}")
     )
 
 
 @lru_cache
-def _is_foreign(handler: Any) -> bool:
-    """Return whether a test has registered this handler."""
+def _is_from_test(handler: Any) -> bool:
+    """Return whether a test has registered this handler of an event."""
     module: str = getattr(handler, "__module__", None) or type(handler).__module__
     return not module.startswith(("botocore.", "moto.", "job_runners.aws."))
 
 
 class Request(dict[str, Any]):
-    """A request as event handlers get it. The body is built only if a handler reads it."""
+    """A request as event handlers get it. Its body is built only if a handler reads it."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -226,14 +227,14 @@ class Request(dict[str, Any]):
         return dynamo_json_dump(self.call).encode()
 
 
-def _sign(signer: Any, operation_name: Any = None, request: Any = None, **named: Any) -> Any:
-    """Sign a request, unless it is for DynamoDB, where nothing reads the signature."""
+def _sign(signer: Any, operation_name: Any = None, request: Any = None, **more: Any) -> Any:
+    """Sign a request, unless it is for DynamoDB, because nothing reads that signature."""
     if signer.signing_name != "dynamodb":
-        SIGN(signer, operation_name, request, **named)
+        SIGN(signer, operation_name, request, **more)
 
 
-def _decode_bytes(part: Call) -> Call:
-    match part:
+def _decode_bytes(json_object: Call) -> Call:
+    match json_object:
         case {"B": str(text)}:
             return {"B": base64.b64decode(text)}
-    return part
+    return json_object

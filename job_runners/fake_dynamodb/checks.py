@@ -1,4 +1,4 @@
-"""Check requests. If DynamoDB might refuse one, raise Unsupported, so that moto decides."""
+"""Check requests. If DynamoDB might refuse a request, raise Unsupported, so that moto decides."""
 
 import re
 from typing import Any
@@ -10,17 +10,22 @@ Call = dict[str, Any]
 """The parameters of a request."""
 
 _MAX_ITEM_SIZE = 400_000  # bytes
-_NUMBER = re.compile(r"-?\d{1,19}(\.\d{1,18})?")
-_MAX_KEY_SIZES = (2048, 1024)  # bytes of a partition key and of a sort key
-_EXPRESSIONS = {"ExpressionAttributeNames", "ExpressionAttributeValues"}
-_WRITE = {"TableName", "ConditionExpression", "ReturnValuesOnConditionCheckFailure", *_EXPRESSIONS}
+_COMMON_NUMBER = re.compile(r"-?\d{1,19}(\.\d{1,18})?")
+_MAX_KEY_SIZES = (2048, 1024)  # bytes of the partition key and of the sort key
+_PLACEHOLDERS = {"ExpressionAttributeNames", "ExpressionAttributeValues"}
+_WRITE = {
+    "TableName",
+    "ConditionExpression",
+    "ReturnValuesOnConditionCheckFailure",
+    *_PLACEHOLDERS,
+}
 _PARAMETERS = {
-    "GetItem": {"TableName", "Key", "ConsistentRead", "ProjectionExpression", *_EXPRESSIONS},
+    "GetItem": {"TableName", "Key", "ConsistentRead", "ProjectionExpression", *_PLACEHOLDERS},
     "BatchGetItem": {"RequestItems"},
     "Query": {
         *("TableName", "IndexName", "KeyConditionExpression", "FilterExpression", "Limit"),
         *("ProjectionExpression", "ExclusiveStartKey", "ScanIndexForward", "Select"),
-        *("ConsistentRead", *_EXPRESSIONS),
+        *("ConsistentRead", *_PLACEHOLDERS),
     },
     "PutItem": {"Item", "ReturnValues", *_WRITE},
     "UpdateItem": {"Key", "UpdateExpression", "ReturnValues", *_WRITE},
@@ -35,25 +40,27 @@ _PARAMETERS = {
 
 
 class RequestRefused(Exception):
-    """DynamoDB's refusal of a request: its code, its message and its further fields."""
+    """DynamoDB refuses a request with this code, message and further fields."""
 
-    def __init__(self, code: str, message: str, **fields: Any) -> None:
+    def __init__(self, code: str, message: str, **more_fields: Any) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
-        self.fields = fields
+        self.more_fields = more_fields
 
 
 def check_parameters(operation: str, call: Call) -> None:
+    """Raise Unsupported for a call with parameters that the database doesn't handle."""
     if not call.keys() <= _PARAMETERS[operation]:
         raise Unsupported
-    for name in _EXPRESSIONS & call.keys():
+    for name in _PLACEHOLDERS & call.keys():
         if not call[name]:
-            raise Unsupported  # DynamoDB refuses empty ones
+            raise Unsupported  # DynamoDB refuses empty placeholders
 
 
 def check_placeholders(call: Call, *expressions: Any) -> None:
-    """Raise Unsupported for a call with placeholders that are missing or unused."""
+    """Raise Unsupported unless the call's expressions use exactly the placeholders that it
+    defines."""
     names: set[str] = set()
     values: set[str] = set()
     for expression in expressions:
@@ -67,16 +74,17 @@ def check_placeholders(call: Call, *expressions: Any) -> None:
 
 
 def exact_key(table: Table, attributes: Attributes) -> Key:
+    """Return the key of attributes that are only a key. Raises Unsupported."""
     if len(attributes) != len(table.keys):
         raise Unsupported
     return table.key_of(attributes)
 
 
-def checked_item(table: Table, key: Key, attributes: Attributes) -> Item:
-    """Return an item that DynamoDB accepts. Raises Unsupported."""
-    for part, max_size in zip(key, _MAX_KEY_SIZES, strict=False):
-        # A character has up to four bytes. If the size is in doubt, moto decides.
-        if isinstance(part, str | bytes) and len(part) > max_size // 4:
+def build_item(table: Table, key: Key, attributes: Attributes) -> Item:
+    """Return an item with these attributes. Raises Unsupported if DynamoDB might refuse it."""
+    for key_value, max_size in zip(key, _MAX_KEY_SIZES, strict=False):
+        # A character has up to four bytes, so moto decides if this might be too long.
+        if isinstance(key_value, str | bytes) and len(key_value) > max_size // 4:
             raise Unsupported
     for value in attributes.values():
         _check_value(value)
@@ -90,9 +98,10 @@ def checked_item(table: Table, key: Key, attributes: Attributes) -> Item:
 
 def _check_index_key(table: Table, index: Partitions, attributes: Attributes) -> None:
     for name in (index.hash_name, index.range_name):
-        value = attributes.get(name) if name is not None else None
-        if value is not None and not value.get(table.kinds[str(name)]):
-            raise Unsupported  # empty, or of another type
+        if name is not None and name in attributes:
+            value = attributes[name].get(table.kinds[name])
+            if not value:  # it is empty, or has another type
+                raise Unsupported
 
 
 def _check_value(value: Value) -> None:
@@ -102,7 +111,7 @@ def _check_value(value: Value) -> None:
     match kind, content:
         case ("S", str()) | ("B", bytes()) | ("BOOL", bool()) | ("NULL", True):
             return
-        case "N", str() if _NUMBER.fullmatch(content):
+        case "N", str() if _COMMON_NUMBER.fullmatch(content):
             return
         case "L", list():
             for inner_value in content:

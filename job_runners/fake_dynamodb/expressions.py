@@ -2,7 +2,7 @@
 
 Only the forms that pynamodb and ordinary requests use are compiled: top-level attributes with
 placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. Anything else
-raises Unsupported, and moto handles the request.
+raises Unsupported, so that moto handles the request.
 """
 
 import operator
@@ -17,15 +17,17 @@ Value = dict[str, Any]
 Attributes = dict[str, Value]
 """An item: the names of its attributes and their values."""
 Names = dict[str, str]
-"""What the placeholders of a request stand for: "#0" for the name of an attribute."""
+"""The attribute names that a request's placeholders, such as "#0", stand for."""
 Values = dict[str, Value]
-"""What the placeholders of a request stand for: ":0" for a value."""
+"""The values that a request's placeholders, such as ":0", stand for."""
 
 Operand = Callable[[Attributes, Names, Values], Value | None]
+"""Returns a value: one of the request's, or one of an item's attributes."""
 Test = Callable[[Attributes, Names, Values], bool]
+"""Returns whether a condition holds for an item."""
 
-_TOKENS = re.compile(r"\s*(#\w+|:\w+|[A-Za-z_]+|<=|>=|<>|[=<>(),+-])\s*")
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+_TOKEN = re.compile(r"\s*(#\w+|:\w+|[A-Za-z_]+|<=|>=|<>|[=<>(),+-])\s*")
+_COMPARISON_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -39,7 +41,7 @@ class Unsupported(Exception):
 
 
 class Condition(NamedTuple):
-    """A condition, a filter or a key condition."""
+    """A condition of a write, or the filter of a query."""
 
     names: frozenset[str]
     values: frozenset[str]
@@ -47,21 +49,21 @@ class Condition(NamedTuple):
 
 
 class Update(NamedTuple):
-    """An update: the attributes that it sets, removes and adds to, by placeholder."""
+    """The attributes that an update sets, removes and adds to, as placeholders of their names."""
 
     names: frozenset[str]
     values: frozenset[str]
     sets: list[tuple[str, Operand]]
     removals: list[str]
-    addends: list[tuple[str, str]]
+    addends: list[tuple[str, str]]  # each with the placeholder of a value
 
     def apply(self, before: Attributes, names: Names, values: Values) -> Attributes:
         """Return the attributes after the update. Raises Unsupported."""
         after = dict(before)
         for name, operand in self.sets:
             value = operand(before, names, values)
-            if value is None:
-                raise Unsupported  # the attribute that the value is taken from doesn't exist
+            if value is None:  # it should come from an attribute, but the item doesn't have it
+                raise Unsupported
             after[names[name]] = value
         for name in self.removals:
             after.pop(names[name], None)
@@ -78,27 +80,29 @@ class Update(NamedTuple):
 
 
 class KeyCondition(NamedTuple):
-    """What a query selects: a partition, and perhaps a range of its sort keys."""
+    """The partition that a query selects, and optionally a range of sort keys in it. Names and
+    values are placeholders."""
 
     names: frozenset[str]
     values: frozenset[str]
-    hash_key: tuple[str, str]  # the placeholders of the key and of its value
-    range_key: str | None
+    hash_name: str
+    hash_value: str
+    range_name: str | None
     comparison: str | None  # "=", "<", "<=", ">", ">=", "BETWEEN" or "begins_with"
     bounds: tuple[str, ...]
 
 
 @cache
-def condition_of(text: str) -> Condition:
+def compile_condition(text: str) -> Condition:
     """Compile a condition. Raises Unsupported."""
     parser = _Parser(text)
-    holds = parser.alternatives()
+    holds = parser.condition()
     parser.expect_end()
     return Condition(frozenset(parser.names), frozenset(parser.values), holds)
 
 
 @cache
-def update_of(text: str) -> Update:
+def compile_update(text: str) -> Update:
     """Compile an update. Raises Unsupported."""
     parser = _Parser(text)
     sets: list[tuple[str, Operand]] = []
@@ -118,7 +122,7 @@ def update_of(text: str) -> Update:
 
 
 @cache
-def key_condition_of(text: str) -> KeyCondition:
+def compile_key_condition(text: str) -> KeyCondition:
     """Compile the key condition of a query. Raises Unsupported."""
     parser = _Parser(text)
     has_parenthesis = parser.skip("(")
@@ -134,29 +138,29 @@ def key_condition_of(text: str) -> KeyCondition:
         parser.expect(")")
     parser.expect_end()
     names, values = frozenset(parser.names), frozenset(parser.values)
-    hash_key = hash_name, hash_value
-    return KeyCondition(names, values, hash_key, range_name, comparison, bounds)
+    return KeyCondition(names, values, hash_name, hash_value, range_name, comparison, bounds)
 
 
 @cache
-def projection_of(text: str) -> tuple[str, ...]:
+def parse_projection(text: str) -> tuple[str, ...]:
     """Return the placeholders of a projection. Raises Unsupported."""
     parser = _Parser(text)
-    found = tuple(parser.comma_separated(parser.name))
+    placeholders = tuple(parser.comma_separated(parser.name))
     parser.expect_end()
-    return found
+    return placeholders
 
 
 class _Parser:
-    """Parses one expression by recursive descent."""
+    """Parses one expression by recursive descent. `names` and `values` are the placeholders so
+    far. The methods raise Unsupported."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = _TOKENS.findall(text)
+        if _TOKEN.sub("", text):  # the text has more than tokens
+            raise Unsupported
+        self.tokens = _TOKEN.findall(text)
         self.tokens.reverse()  # so that pop() returns the next token
         self.names: set[str] = set()
         self.values: set[str] = set()
-        if _TOKENS.sub("", text):
-            raise Unsupported
 
     def take(self) -> str:
         if not self.tokens:
@@ -180,11 +184,10 @@ class _Parser:
             raise Unsupported
 
     def comma_separated(self, part: Callable[[], Any]) -> list[Any]:
-        """Parse parts that are separated by commas."""
-        found = [part()]
+        parts = [part()]
         while self.skip(","):
-            found.append(part())
-        return found
+            parts.append(part())
+        return parts
 
     def name(self) -> str:
         token = self.take()
@@ -209,31 +212,29 @@ class _Parser:
 
     # --- conditions -------------------------------------------------------------------------------
 
-    def alternatives(self) -> Test:
-        tests = [self._all()]
+    def condition(self) -> Test:
+        tests = [self._and_condition()]
         while self.skip("OR"):
-            tests.append(self._all())
-        return _either(tests)
+            tests.append(self._and_condition())
+        return _any_of(tests)
 
-    def _all(self) -> Test:
-        tests = [self._single()]
+    def _and_condition(self) -> Test:
+        tests = [self._single_condition()]
         while self.skip("AND"):
-            tests.append(self._single())
-        return _both(tests)
+            tests.append(self._single_condition())
+        return _all_of(tests)
 
-    def _single(self) -> Test:
+    def _single_condition(self) -> Test:
         if self.skip("NOT"):
-            test = self._single()
-            return lambda *given: not test(*given)
+            return _negate(self._single_condition())
         if self.skip("("):
-            test = self.alternatives()
+            test = self.condition()
             self.expect(")")
             return test
         if self.skip("attribute_exists"):
             return self._exists()
         if self.skip("attribute_not_exists"):
-            exists = self._exists()
-            return lambda *given: not exists(*given)
+            return _negate(self._exists())
         if self.skip("begins_with"):
             return _test_of(_begins_with, self._arguments(2))
         return self._comparison()
@@ -251,8 +252,8 @@ class _Parser:
                 return _test_of(_between, [left, low, self.operand()])
             case "IN":
                 return _test_of(_is_in, [left, *self._arguments()])
-            case symbol if symbol in _COMPARISONS:
-                compare = _COMPARISONS[symbol]
+            case symbol if symbol in _COMPARISON_OPERATORS:
+                compare = _COMPARISON_OPERATORS[symbol]
                 return _test_of(lambda a, b: _compare(a, b, compare), [left, self.operand()])
         raise Unsupported
 
@@ -264,25 +265,25 @@ class _Parser:
 
     def _arguments(self, count: int | None = None) -> list[Operand]:
         self.expect("(")
-        found = self.comma_separated(self.operand)
+        operands = self.comma_separated(self.operand)
         self.expect(")")
-        if count not in (None, len(found)):
+        if count is not None and len(operands) != count:
             raise Unsupported
-        return found
+        return operands
 
     # --- updates and queries ----------------------------------------------------------------------
 
     def assignment(self) -> tuple[str, Operand]:
         name = self.name()
         self.expect("=")
-        left = self._source()
+        left = self._assigned_operand()
         if self.skip("+"):
-            return name, _sum_of(left, self._source(), operator.add)
+            return name, _sum_of(left, self._assigned_operand(), operator.add)
         if self.skip("-"):
-            return name, _sum_of(left, self._source(), operator.sub)
+            return name, _sum_of(left, self._assigned_operand(), operator.sub)
         return name, left
 
-    def _source(self) -> Operand:
+    def _assigned_operand(self) -> Operand:
         """Parse a value, an attribute, or an attribute with a default."""
         if not self.skip("if_not_exists"):
             return self.operand()
@@ -291,9 +292,7 @@ class _Parser:
         self.expect(",")
         default = self.operand()
         self.expect(")")
-        return lambda item, names, values: (
-            item[names[name]] if names[name] in item else default(item, names, values)
-        )
+        return lambda item, names, values: item.get(names[name]) or default(item, names, values)
 
     def range_condition(self) -> tuple[str, str, tuple[str, ...]]:
         has_parenthesis = self.skip("(")
@@ -301,43 +300,51 @@ class _Parser:
             self.expect("(")
             name = self.name()
             self.expect(",")
-            comparison, bounds = "begins_with", [self.value()]
+            comparison = "begins_with"
+            bounds = [self.value()]
             self.expect(")")
         else:
-            name, comparison = self.name(), self.take()
+            name = self.name()
+            comparison = self.take()
             bounds = [self.value()]
             if comparison == "BETWEEN":
                 self.expect("AND")
                 bounds.append(self.value())
-            elif comparison not in ("=", *_COMPARISONS):
+            elif comparison not in ("=", *_COMPARISON_OPERATORS):
                 raise Unsupported
         if has_parenthesis:
             self.expect(")")
         return name, comparison, tuple(bounds)
 
 
+# The `inputs` of a Test or an Operand are an item, the names and the values.
+
+
 def _sum_of(left: Operand, right: Operand, compute: Callable[[Any, Any], Any]) -> Operand:
-    return lambda *given: _sum(left(*given), right(*given), compute)
+    return lambda *inputs: _sum(left(*inputs), right(*inputs), compute)
 
 
-def _either(tests: list[Test]) -> Test:
+def _negate(test: Test) -> Test:
+    return lambda *inputs: not test(*inputs)
+
+
+def _any_of(tests: list[Test]) -> Test:
     if len(tests) == 1:
         return tests[0]
-    return lambda *given: any(test(*given) for test in tests)
+    return lambda *inputs: any(test(*inputs) for test in tests)
 
 
-def _both(tests: list[Test]) -> Test:
+def _all_of(tests: list[Test]) -> Test:
     if len(tests) == 1:
         return tests[0]
-    return lambda *given: all(test(*given) for test in tests)
+    return lambda *inputs: all(test(*inputs) for test in tests)
 
 
 def _test_of(compare: Callable[..., bool], operands: list[Operand]) -> Test:
-    return lambda *given: compare(*(operand(*given) for operand in operands))
+    return lambda *inputs: compare(*(operand(*inputs) for operand in operands))
 
 
-def _split(left: Value, right: Value) -> tuple[str, Any, str, Any]:
-    """Return the types and the contents of two values."""
+def _kinds_and_contents(left: Value, right: Value) -> tuple[str, Any, str, Any]:
     ((left_kind, left_content),) = left.items()
     ((right_kind, right_content),) = right.items()
     return left_kind, left_content, right_kind, right_content
@@ -347,9 +354,9 @@ def _equal(left: Value | None, right: Value | None) -> bool:
     if left is None or right is None:
         present = left or right
         if present is None or "NULL" in present:
-            raise Unsupported  # moto treats a missing attribute as a null
+            raise Unsupported  # moto decides, because it treats a missing attribute as null
         return False
-    kind, content, other_kind, other = _split(left, right)
+    kind, content, other_kind, other = _kinds_and_contents(left, right)
     if kind == other_kind and kind in ("S", "B", "BOOL"):
         return bool(content == other)
     if kind not in _ORDERED_KINDS or other_kind not in _ORDERED_KINDS:
@@ -362,7 +369,7 @@ def _equal(left: Value | None, right: Value | None) -> bool:
 def _compare(left: Value | None, right: Value | None, compare: Callable[[Any, Any], bool]) -> bool:
     if left is None or right is None:
         return False
-    kind, content, other_kind, other = _split(left, right)
+    kind, content, other_kind, other = _kinds_and_contents(left, right)
     if kind != other_kind or kind not in _ORDERED_KINDS:
         raise Unsupported
     if kind == "N":
@@ -383,7 +390,7 @@ def _is_in(value: Value | None, *others: Value | None) -> bool:
 def _begins_with(value: Value | None, prefix: Value | None) -> bool:
     if value is None or prefix is None:
         return False
-    kind, content, other_kind, other = _split(value, prefix)
+    kind, content, other_kind, other = _kinds_and_contents(value, prefix)
     if kind != "S" or other_kind != "S":
         raise Unsupported
     return bool(content.startswith(other))

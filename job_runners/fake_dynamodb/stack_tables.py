@@ -21,14 +21,15 @@ def create(jobs: str, coordination: str) -> None:
 
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
-    """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
+    """Create an on-demand table with KEYS_ONLY indexes. Keys have the types by name, hash key
+    first."""
     types = dict(keys)
     for index_keys in indexes.values():
         types |= index_keys
     behind_moto.create_table(
         name,
         attributes=[
-            {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()
+            {"AttributeName": attribute, "AttributeType": kind} for attribute, kind in types.items()
         ],
         keys=_key_schema(keys),
         indexes=[
@@ -44,6 +45,6 @@ def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) ->
 
 def _key_schema(keys: dict[str, str]) -> list[dict[str, str]]:
     return [
-        {"AttributeName": field, "KeyType": kind}
-        for field, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+        {"AttributeName": attribute, "KeyType": kind}
+        for attribute, kind in zip(keys, ("HASH", "RANGE"), strict=False)
     ]

@@ -1,4 +1,4 @@
-"""Let reads miss recent writes, as eventually consistent reads of DynamoDB can."""
+"""Let reads miss recent writes, as DynamoDB's eventually consistent reads can."""
 
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +14,8 @@ class _RecentWrite(NamedTuple):
 
 
 class RecentWrites:
-    """The last `max_writes` writes of a database, none older than `max_age` milliseconds."""
+    """The last `max_writes` writes of a database. Those older than `max_age` milliseconds are left
+    out."""
 
     def __init__(
         self, database: Database, *, max_writes: int, max_age: int, now: Callable[[], int]
@@ -25,7 +26,7 @@ class RecentWrites:
         database.on_write.append(self._add)
 
     def forget(self) -> None:
-        """Let all reads see what was written so far."""
+        """Forget the writes, so that all reads see them."""
         self._writes.clear()
 
     def _add(self, write: Write) -> None:
@@ -33,24 +34,24 @@ class RecentWrites:
             self._writes.append(_RecentWrite(write, self._now()))
 
     def overlay(
-        self, table: Table, sees: Callable[[int, Key], bool] = lambda age, key: False
+        self, table: Table, sees: Callable[[int, Key], bool] = lambda newer_count, key: False
     ) -> Overlay:
         """Return a table's items as they were before its recent writes.
 
-        `sees` takes the number of newer writes to the table, and the key of the written item. It
-        returns whether the read sees this write and all earlier ones of the item.
+        `sees` decides whether the read sees a write, and with it all earlier writes of that item.
+        It takes the number of newer writes to the table, and the item's key.
         """
         oldest = self._now() - self._max_age
         overlay: dict[Key, Item | None] = {}
-        done: set[Key] = set()  # items whose earlier writes are seen
-        writes = [recent for recent in reversed(self._writes) if recent.write.table is table]
-        for age, (write, at) in enumerate(writes):
+        seen: set[Key] = set()
+        newest_first = [recent for recent in reversed(self._writes) if recent.write.table is table]
+        for newer_count, (write, at) in enumerate(newest_first):
             if at < oldest:
                 break
-            if write.key in done:
+            if write.key in seen:
                 continue
-            if sees(age, write.key):
-                done.add(write.key)
+            if sees(newer_count, write.key):
+                seen.add(write.key)
             else:
                 overlay[write.key] = write.before
         return overlay

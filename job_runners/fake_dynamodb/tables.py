@@ -1,4 +1,4 @@
-"""A table: its items by key, and the sorted entries of its partitions and indexes."""
+"""Tables with their items by key, and with the sorted entries of their partitions and indexes."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
@@ -11,50 +11,48 @@ from job_runners.fake_dynamodb.expressions import Attributes, Unsupported, Value
 from job_runners.fake_dynamodb.units import size
 
 Key = tuple[Any, ...]
-"""The values of a table's key attributes: its partition, and its sort key if it has one."""
+"""The values of an item's key attributes: its partition and, in some tables, its sort key."""
 Entry = tuple[Any, ...]
-"""What a partition sorts an item by: its sort key, and in an index then the table's key."""
+"""The values by which a partition sorts an item: its sort key and, in an index, its table's key."""
 
-_FIRST = itemgetter(0)
+_SORT_KEY = itemgetter(0)
 
 
 class Item:
-    """An item as it was after one write. It never changes: the next write makes a new one."""
+    """One version of an item. It never changes, because each write makes a new version."""
 
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
 
     @cached_property
     def size(self) -> int:
-        """Return the bytes of the item."""
+        """Return the size of the item in bytes."""
         return size(self.attributes)
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """Return the item as text, integers and bytes. Don't change it."""
+        """Return the item with text, integers and bytes as values. Don't change it."""
         return {name: _plain(value) for name, value in self.attributes.items()}
 
 
 class Range(NamedTuple):
-    """The sort keys that a query selects. See `expressions.KeyCondition`."""
+    """The sort keys that a query selects, like a KeyCondition's."""
 
     comparison: str
     bounds: tuple[Any, ...]
 
 
 Overlay = Mapping[Key, Item | None]
-"""Older versions of items, which a stale read sees. None stands for an item that didn't exist."""
+"""The older versions of items that a stale read sees. None is an item that didn't exist yet."""
 
 
 class Partitions:
     """The partitions of a table or of one of its indexes, each with its entries in order."""
 
-    def __init__(
-        self, hash_name: str, range_name: str | None, projected: frozenset[str] | None
-    ) -> None:
-        self.hash_name = hash_name
-        self.range_name = range_name
-        self.projected = projected  # None: all attributes
+    def __init__(self, keys: tuple[str, ...], projected: frozenset[str] | None) -> None:
+        self.hash_name = keys[0]
+        self.range_name = keys[1] if len(keys) > 1 else None
+        self.projected = projected  # the attributes that a query can read; None for all
         self._entries: dict[Any, list[Entry]] = {}
 
     def add(self, partition: Any, entry: Entry) -> None:
@@ -68,7 +66,7 @@ class Partitions:
         if not entries:
             del self._entries[partition]
 
-    def of(self, partition: Any) -> list[Entry]:
+    def entries(self, partition: Any) -> list[Entry]:
         """Return the entries of a partition, in order. Don't change them."""
         return self._entries.get(partition, [])
 
@@ -76,8 +74,8 @@ class Partitions:
 class Table:
     """A table with its items.
 
-    `keys` names one or two key attributes, as does each index. `kinds` has the types of all key
-    attributes.
+    `keys` has the names of one or two key attributes, and so does each index, which also has its
+    projected attributes. `kinds` has the types of all key attributes.
     """
 
     def __init__(
@@ -91,21 +89,20 @@ class Table:
         self.keys = keys
         self.kinds = kinds
         self.items: dict[Key, Item] = {}
-        range_name = keys[1] if len(keys) > 1 else None
-        self.partitions = Partitions(keys[0], range_name, None)
+        self.partitions = Partitions(keys, None)
         self.indexes = {
-            index: Partitions(names[0], names[1] if len(names) > 1 else None, projected)
-            for index, (names, projected) in indexes.items()
+            index: Partitions(index_keys, projected)
+            for index, (index_keys, projected) in indexes.items()
         }
 
     def key_of(self, attributes: Attributes) -> Key:
-        """Return the key of an item. Raises Unsupported if it isn't a valid one."""
+        """Return the key of an item. Raises Unsupported if it isn't valid."""
         try:
-            return tuple(self.plain(name, attributes[name]) for name in self.keys)
+            return tuple(self.key_value(name, attributes[name]) for name in self.keys)
         except KeyError:
             raise Unsupported from None
 
-    def plain(self, name: str, value: Value) -> Any:
+    def key_value(self, name: str, value: Value) -> Any:
         """Return the value of a key attribute in a form that can be sorted.
 
         Raises Unsupported if it is empty or has another type.
@@ -119,46 +116,47 @@ class Table:
         return content
 
     def put(self, key: Key, item: Item) -> Item | None:
-        """Put an item. Return the one that it replaces, or None."""
+        """Put an item. Return the item that it replaces, or None."""
         before = self.items.get(key)
         self.items[key] = item
         if before is None:
             self.partitions.add(key[0], key[1:])
-        self._index(key, before, item)
+        self._update_indexes(key, before, item)
         return before
 
     def delete(self, key: Key) -> Item | None:
-        """Delete an item. Return it, or None if there was none."""
+        """Delete an item. Return it, or None if it didn't exist."""
         before = self.items.pop(key, None)
         if before is not None:
             self.partitions.remove(key[0], key[1:])
-            self._index(key, before, None)
+            self._update_indexes(key, before, None)
         return before
 
-    def _index(self, key: Key, before: Item | None, after: Item | None) -> None:
+    def _update_indexes(self, key: Key, before: Item | None, after: Item | None) -> None:
         for index in self.indexes.values():
-            old = self.entry(index, key, before)
-            new = self.entry(index, key, after)
-            if old != new:
-                if old is not None:
-                    index.remove(*old)
-                if new is not None:
-                    index.add(*new)
+            old = self.position(index, key, before)
+            new = self.position(index, key, after)
+            if old == new:
+                continue
+            if old is not None:
+                index.remove(*old)
+            if new is not None:
+                index.add(*new)
 
-    def entry(self, index: Partitions, key: Key, item: Item | None) -> tuple[Any, Entry] | None:
-        """Return the partition and the entry of an item in an index, or None if it isn't in it."""
+    def position(self, index: Partitions, key: Key, item: Item | None) -> tuple[Any, Entry] | None:
+        """Return the partition and the entry of an item in an index, or None if it isn't there."""
         if item is None:
             return None
         if index is self.partitions:
             return key[0], key[1:]
-        values = []
+        index_key = []
         for name in (index.hash_name, index.range_name):
             if name is not None:
                 value = item.attributes.get(name)
                 if value is None or self.kinds[name] not in value:
                     return None
-                values.append(self.plain(name, value))
-        partition, *sort_key = values
+                index_key.append(self.key_value(name, value))
+        partition, *sort_key = index_key
         return partition, (*sort_key, *key)
 
     def select(
@@ -172,70 +170,72 @@ class Table:
         limit: int | None,
         overlay: Overlay,
     ) -> tuple[list[Item], bool]:
-        """Return the items of a partition that a query selects, in order, and whether there are
-        more.
+        """Return the items that a query selects, in order, and whether the partition has more.
 
-        `after` is the entry of the last item on the previous page. `limit` is a number of items.
+        `after` is the entry of the previous page's last item. `limit` is the maximum of items.
         """
-        entries = self._entries(index, partition, overlay)
+        entries = self._visible_entries(index, partition, overlay)
         first, end = _bounds(entries, key_range) if key_range else (0, len(entries))
-        if after is not None and forward:
-            first = max(first, bisect_right(entries, after))
-        elif after is not None:
-            end = min(end, bisect_left(entries, after))
-        if limit is not None and limit < end - first:
-            if forward:
-                end = first + limit
-            else:
-                first = end - limit
-        items = self._items(index, partition, entries[first:end], overlay)
+        if forward:
+            if after is not None:
+                first = max(first, bisect_right(entries, after))
+            if limit is not None:
+                end = min(end, first + limit)
+        else:
+            if after is not None:
+                end = min(end, bisect_left(entries, after))
+            if limit is not None:
+                first = max(first, end - limit)
+        items = self._visible_items(index, partition, entries[first:end], overlay)
         if forward:
             return items, end < len(entries)
         return items[::-1], first > 0
 
-    def _items(
+    def _visible_items(
         self, index: Partitions, partition: Any, entries: list[Entry], overlay: Overlay
     ) -> list[Item]:
-        keys = [self._key(index, partition, entry) for entry in entries]
+        keys = [self._key_of_entry(index, partition, entry) for entry in entries]
         if not overlay:
             return [self.items[key] for key in keys]
         items = (overlay[key] if key in overlay else self.items[key] for key in keys)
         return [item for item in items if item is not None]
 
-    def _entries(self, index: Partitions, partition: Any, overlay: Overlay) -> list[Entry]:
-        entries = index.of(partition)
+    def _visible_entries(self, index: Partitions, partition: Any, overlay: Overlay) -> list[Entry]:
+        entries = index.entries(partition)
         if not overlay:
             return entries
-        visible = [entry for entry in entries if self._key(index, partition, entry) not in overlay]
+        visible = [
+            entry for entry in entries if self._key_of_entry(index, partition, entry) not in overlay
+        ]
         for key, item in overlay.items():
-            position = self.entry(index, key, item)
+            position = self.position(index, key, item)
             if position is not None and position[0] == partition:
                 visible.append(position[1])
         return sorted(visible)
 
-    def _key(self, index: Partitions, partition: Any, entry: Entry) -> Key:
+    def _key_of_entry(self, index: Partitions, partition: Any, entry: Entry) -> Key:
         if index is self.partitions:
             return (partition, *entry)
         return entry[-len(self.keys) :]
 
 
 def _bounds(entries: list[Entry], key_range: Range) -> tuple[int, int]:
-    """Return the positions of the first entry that is in a range, and of the first one after it."""
+    """Return the list index of a range's first entry, and of the first entry after the range."""
     low, high = key_range.bounds[0], key_range.bounds[-1]
     match key_range.comparison:
         case "<":
-            return 0, bisect_left(entries, high, key=_FIRST)
+            return 0, bisect_left(entries, high, key=_SORT_KEY)
         case "<=":
-            return 0, bisect_right(entries, high, key=_FIRST)
+            return 0, bisect_right(entries, high, key=_SORT_KEY)
         case ">":
-            return bisect_right(entries, low, key=_FIRST), len(entries)
+            return bisect_right(entries, low, key=_SORT_KEY), len(entries)
         case ">=":
-            return bisect_left(entries, low, key=_FIRST), len(entries)
+            return bisect_left(entries, low, key=_SORT_KEY), len(entries)
         case "begins_with":
-            start = bisect_left(entries, low, key=_FIRST)
+            start = bisect_left(entries, low, key=_SORT_KEY)
             end = bisect_right(entries, low, start, key=lambda entry: entry[0][: len(low)])
             return start, end
-    return bisect_left(entries, low, key=_FIRST), bisect_right(entries, high, key=_FIRST)
+    return bisect_left(entries, low, key=_SORT_KEY), bisect_right(entries, high, key=_SORT_KEY)
 
 
 def _plain(value: Value) -> Any:

@@ -1,12 +1,10 @@
 """Compute the sizes of items as DynamoDB's documentation defines them."""
 
-from typing import Any
-
 from job_runners.fake_dynamodb.expressions import Attributes, Value
 
 
 def size(attributes: Attributes) -> int:
-    """Return the bytes of an item."""
+    """Return the size of an item in bytes."""
     return sum(len(name.encode()) + _value_size(value) for name, value in attributes.items())
 
 
@@ -23,8 +21,6 @@ def _value_size(value: Value) -> int:
             return 3 + len(content) + size(content)
         case "SS" | "NS" | "BS":
             return sum(_value_size({kind[0]: member}) for member in content)
-    return _length(content)
-
-
-def _length(content: Any) -> int:
-    return len(content.encode() if isinstance(content, str) else content)
+        case "S":
+            return len(content.encode())
+    return len(content)  # bytes

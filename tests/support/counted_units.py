@@ -66,7 +66,7 @@ def write_units(write: Write) -> int:
     units = max(1, -(-max(sizes) // 1024)) * (2 if write.in_transaction else 1)
     for index in write.table.indexes.values():
         old, new = (
-            write.table.entry(index, write.key, item) for item in (write.before, write.after)
+            write.table.position(index, write.key, item) for item in (write.before, write.after)
         )
         if old != new:
             units += (old is not None) + (new is not None)
