@@ -25,7 +25,7 @@ _POLICY = "; ".join(
 # Every response of the route has these headers. They keep the secret token in the link's path from
 # caches, other pages and other sites.
 HEADERS = {
-    **files.SECURITY,
+    **files.SECURITY_HEADERS,
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
     "X-Robots-Tag": "noindex",
