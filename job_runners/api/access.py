@@ -31,7 +31,7 @@ _SAM_LOCAL = "sam local"  # the name of every caller under `sam local`, which ha
 # The errors for callers with a lower role. Only services may send tasks, because a task has no
 # organization that the API could check: its payload alone says who gets a text or a webhook call.
 # Only services may pause, because a pause affects the jobs of all organizations.
-_TOO_LOW = {
+_ROLE_TOO_LOW = {
     Role.READER: "Only readers, operators and services may do this.",
     Role.OPERATOR: "Only operators and services may do this.",
     Role.SERVICE: "Only services may do this, not callers of one organization.",
@@ -120,7 +120,7 @@ def require_role(caller: Caller, min_role: Role) -> None:
     """Raise NotAllowed for a caller whose role is lower than `min_role`."""
     if caller.role < min_role:
         role = caller.role.name.lower()
-        raise NotAllowed(f"{_TOO_LOW[min_role]} Your token has the role {role}.")
+        raise NotAllowed(f"{_ROLE_TOO_LOW[min_role]} Your token has the role {role}.")
 
 
 def _signed_caller(authorizer: Mapping[str, Any]) -> Caller:

@@ -79,16 +79,11 @@ def _page_with_question(text: str, content: str) -> Response:
 
 
 def _page(status: int, title: str, content: Sequence[str]) -> Response:
-    browser_title = title
-    team_paragraph = ""
     team = settings().team_name
-    if team:
-        browser_title = f"{title} \u00b7 {team}"
-        team_paragraph = f'<p class="team">{_to_html(team)}</p>'
     body = _PAGE.format(
-        browser_title=_to_html(browser_title),
+        browser_title=_to_html(f"{title} \u00b7 {team}" if team else title),
         title=_to_html(title),
-        team=team_paragraph,
+        team=f'<p class="team">{_to_html(team)}</p>' if team else "",
         version=files.version(),
         content="".join(content),
     )

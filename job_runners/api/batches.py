@@ -131,11 +131,12 @@ def dispatch(event: Event, caller: Caller) -> Accepted:
         idempotency_key=key,
     )
     checked = requests.check_internal_job(job, send)
+    # The job's own hash isn't the same for identical requests, because it covers the file's etag.
     new_job = checked.new_job._replace(request_hash=request_hash, batch_total=payload["total"])
-    checked = checked._replace(new_job=new_job)
+    batch = checked._replace(new_job=new_job)
     quota.refuse_batch_if_reached(data.organization_id, payload["total"])
-    refuse_if_too_many([checked])
-    return dispatch_checked(checked)
+    refuse_if_too_many([batch])
+    return dispatch_checked(batch)
 
 
 def _read(event: Event, caller: Caller) -> tuple[BatchData, str]:

@@ -52,7 +52,7 @@ class InvalidFields(Refusal):
 
 
 class InvalidField(InvalidFields):
-    """The body is JSON with one wrong field, or an empty `field` if the whole object is wrong."""
+    """The body is JSON with one wrong field. An empty `field` stands for the whole object."""
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__([{"field": field, "why": why}])

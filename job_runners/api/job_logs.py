@@ -123,12 +123,10 @@ class _Search:
         this job."""
         for event in events:
             fields = _parse(event["message"])
-            is_of_job = (
-                fields.get("job_id") == self._row.id
-                and fields.get("organization_id") == self._row.organization_id
-            )
-            is_metric = "_aws" in fields
-            if is_of_job and not is_metric:
+            if "_aws" in fields:  # it is a metric
+                continue
+            job = (fields.get("job_id"), fields.get("organization_id"))
+            if job == (self._row.id, self._row.organization_id):
                 yield _line_view(event["timestamp"], fields)
 
 

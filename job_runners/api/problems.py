@@ -47,8 +47,8 @@ _SERVER_DETAILS = {
 
 _JOB_CHANGED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
 _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
-# The `detail` of problems whose error has a message that is only for the log.
-_DETAILS = {
+# The `detail` that replaces an error's own message, which is only for the log.
+_CALLER_DETAILS = {
     _JOB_CHANGED: "Nothing was done, because the job changed. Fetch the job and retry.",
     _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
     "Retry the job with a payload, or dispatch a new one.",
@@ -126,12 +126,12 @@ def problem_response(error: Exception) -> Response:
         kind = Kind(error.status, error.slug, error.title)
         field_problems = error.problems[: error.max_problems]
         return _problem(kind, str(error), field_problems, error.headers)
-    kind = _kind(error)
+    kind = _kind_of(error)
     if kind in _SERVER_DETAILS:  # the error's own message may name tables, so only log it
         log.server_error(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _SERVER_DETAILS[kind], headers=headers)
-    detail = _DETAILS.get(kind) or str(error)
+    detail = _CALLER_DETAILS.get(kind) or str(error)
     headers, more_fields = {}, {}
     if isinstance(error, _WITH_RETRY_AFTER):
         headers = {"Retry-After": str(error.retry_after)}
@@ -143,7 +143,7 @@ def problem_response(error: Exception) -> Response:
 
 def job_problem(error: Exception) -> dict[str, Any]:
     """Return the problem of one job in a request for many jobs."""
-    kind = _kind(error)
+    kind = _kind_of(error)
     return {
         "type": TYPE_PREFIX + kind.slug,
         "title": kind.title,
@@ -153,7 +153,7 @@ def job_problem(error: Exception) -> dict[str, Any]:
     }
 
 
-def _kind(error: Exception) -> Kind:
+def _kind_of(error: Exception) -> Kind:
     for error_class in type(error).__mro__:
         if error_class in _KINDS:
             return _KINDS[error_class]

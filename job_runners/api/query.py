@@ -77,30 +77,30 @@ class PageQuery(NamedTuple):
 
 def page_query(event: Event) -> PageQuery:
     """Return the checked parameters of a request for a page. Raises InvalidQuery."""
-    return PageQuery(**_parameters(event, PAGE_PARAMETERS))
+    return PageQuery(**_read_parameters(event, PAGE_PARAMETERS))
 
 
 def members_query(event: Event) -> tuple[str | None, PageQuery]:
     """Return the outcome and the page of a request for members. Raises InvalidQuery."""
-    parameters = _parameters(event, MEMBER_PARAMETERS)
+    parameters = _read_parameters(event, MEMBER_PARAMETERS)
     return parameters.pop("status", None), PageQuery(**parameters)
 
 
 def includes_members(event: Event) -> bool:
     """Return whether a request applies to a job's members too. Raises InvalidQuery."""
-    return _parameters(event, WITH_MEMBERS).get("members") == "true"
+    return _read_parameters(event, WITH_MEMBERS).get("members") == "true"
 
 
 def organization_query(event: Event, caller: Caller) -> str:
     """Return the organization that a request acts for. The query string can't have another
     parameter. Raises InvalidQuery, NotAllowed."""
-    return _checked_organization(_parameters(event, ORGANIZATION_PARAMETER), caller)
+    return _checked_organization(_read_parameters(event, ORGANIZATION_PARAMETER), caller)
 
 
 def optional_organization_query(event: Event, caller: Caller) -> str | None:
     """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
     NotAllowed."""
-    parameters = _parameters(event, ORGANIZATION_OR_ALL)
+    parameters = _read_parameters(event, ORGANIZATION_OR_ALL)
     if caller.is_service and not parameters:
         return None
     return _checked_organization(parameters, caller)
@@ -108,7 +108,7 @@ def optional_organization_query(event: Event, caller: Caller) -> str | None:
 
 def organization_page_query(event: Event, caller: Caller) -> tuple[str, PageQuery]:
     """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
-    parameters = _parameters(event, (*ORGANIZATION_PARAMETER, *PAGE_PARAMETERS))
+    parameters = _read_parameters(event, (*ORGANIZATION_PARAMETER, *PAGE_PARAMETERS))
     organization_id = _checked_organization(parameters, caller)
     parameters.pop(ORGANIZATION, None)
     return organization_id, PageQuery(**parameters)
@@ -132,12 +132,12 @@ def _checked_organization(parameters: Mapping[str, Any], caller: Caller) -> str:
 
 def list_query(event: Event) -> ListQuery:
     """Return the checked parameters of a request for a list of jobs. Raises InvalidQuery."""
-    parameters = _parameters(event, JOB_LIST_PARAMETERS)
+    parameters = _read_parameters(event, JOB_LIST_PARAMETERS)
     if _IDEMPOTENCY_KEY in parameters:
-        for name in parameters.keys() - {_IDEMPOTENCY_KEY, ORGANIZATION}:
-            raise InvalidQuery(
-                name, f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
-            )
+        others = sorted(parameters.keys() - {_IDEMPOTENCY_KEY, ORGANIZATION})
+        if others:
+            why = f"can't be combined with {_IDEMPOTENCY_KEY}, which names one job"
+            raise InvalidQuery(others[0], why)
     if "error_group" in parameters:
         status = parameters.setdefault("status", Status.FAILED)
         if status != Status.FAILED:
@@ -147,7 +147,7 @@ def list_query(event: Event) -> ListQuery:
     return ListQuery(**parameters)
 
 
-def _parameters(event: Event, declared: tuple[Schema, ...]) -> dict[str, Any]:
+def _read_parameters(event: Event, declared: tuple[Schema, ...]) -> dict[str, Any]:
     """Return the checked parameters of a request by name.
 
     `declared` has the parameters as the OpenAPI document declares them. Numbers are converted to
@@ -175,7 +175,8 @@ def _parameters(event: Event, declared: tuple[Schema, ...]) -> dict[str, Any]:
 def _convert(name: str, value: str, schema: Schema) -> Any:
     """Return the value that a text stands for. Raises InvalidQuery if it doesn't fit the schema."""
     max_length = schema.get("maxLength", _MAX_CHARACTERS)
-    if not 0 < len(value) <= max_length or not _has_allowed_characters(name, value):
+    has_allowed_length = 0 < len(value) <= max_length
+    if not has_allowed_length or not _has_allowed_characters(name, value):
         raise InvalidQuery(name, f"must be 1 to {max_length} printable characters")
     if "enum" in schema and value not in schema["enum"]:
         raise InvalidQuery(name, f"must be one of {', '.join(schema['enum'])}")
@@ -187,8 +188,8 @@ def _convert(name: str, value: str, schema: Schema) -> Any:
 
 
 def _has_allowed_characters(name: str, value: str) -> bool:
-    """Return whether a value has only allowed characters. An idempotency key may have any that it
-    may have in a dispatch."""
+    """Return whether a value has only allowed characters. An idempotency key may have the same as
+    in a dispatch."""
     if name == _IDEMPOTENCY_KEY:
         return re.fullmatch(names.KEY, value) is not None
     return value.isprintable()
@@ -203,6 +204,6 @@ def _parse_time(name: str, value: str) -> int:
 
 
 def _parse_number(name: str, value: str, minimum: int, maximum: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", value) or not minimum <= int(value) <= maximum:
-        raise InvalidQuery(name, f"must be a whole number from {minimum} to {maximum}")
-    return int(value)
+    if re.fullmatch(r"[0-9]{1,4}", value) and minimum <= int(value) <= maximum:
+        return int(value)
+    raise InvalidQuery(name, f"must be a whole number from {minimum} to {maximum}")

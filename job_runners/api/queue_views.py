@@ -49,6 +49,7 @@ def pause_view(pause: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
 
 
 def _oldest_queued_at(source: PauseWithCount) -> str | None:
+    """Return the time since which the oldest job that the pause holds could have run."""
     if source.waiting is None or not source.waiting.count:
         return None
     oldest_ids = [entry.job_id for entry in pauses.held_entries(source.pause, 1)]
@@ -79,10 +80,10 @@ def _in_words(limits: Limits) -> str:
     """Return limits in words, as the dashboard and `job-runners queues` show them."""
     phrases = []
     if limits.slots:
-        phrases.append(_count(limits.slots, "slot"))
+        phrases.append(_with_noun(limits.slots, "slot"))
     rate = limits.rate
     if rate:
-        phrases.append(f"{_count(rate.count, 'start')} per {rate.seconds:g} s")
+        phrases.append(f"{_with_noun(rate.count, 'start')} per {rate.seconds:g} s")
         if rate.burst > 1:
             phrases.append(f"bursts of {rate.burst:,}")
     if limits.per:
@@ -93,7 +94,7 @@ def _in_words(limits: Limits) -> str:
     return ", ".join(phrases)
 
 
-def _count(number: int, noun: str) -> str:
+def _with_noun(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

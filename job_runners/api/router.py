@@ -45,8 +45,8 @@ class Router:
     """Finds the route of each request and calls its endpoint."""
 
     def __init__(self, routes: Routes) -> None:
-        # By their number of parts. Paths with fewer parameters come first, so that "failed" in
-        # /tasks/failed isn't taken for a parameter's value.
+        # The paths by their number of parts. Those with fewer parameters come first, so that
+        # "failed" in /tasks/failed isn't taken for a parameter's value.
         self._paths: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
         for path in sorted(routes, key=lambda path: path.count("<")):
             parts = path.split("/")
@@ -64,7 +64,7 @@ class Router:
         method = event["requestContext"]["http"]["method"]
         route = "none"
         try:
-            route, endpoints, parameters = self._find(_path(event))
+            route, endpoints, parameters = self._find(_request_path(event))
             if method not in endpoints:
                 raise MethodNotAllowed(frozenset(endpoints))
             response = endpoints[method](event, **parameters)
@@ -82,7 +82,7 @@ class Router:
         of its parameters. Raises PathNotFound."""
         path_parts = path.split("/")
         for route_parts, log_name, endpoints in self._paths.get(len(path_parts), ()):
-            parameters = _match(route_parts, path_parts)
+            parameters = _match_path(route_parts, path_parts)
             if parameters is not None:
                 return log_name, endpoints, parameters
         raise PathNotFound
@@ -108,7 +108,7 @@ def _log_request(method: str, route: str, status: int, milliseconds: float) -> N
     )
 
 
-def _match(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, str] | None:
+def _match_path(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, str] | None:
     """Return the values of a route's parameters by name, or None if the path doesn't match.
 
     The route and the path have the same number of parts.
@@ -140,7 +140,7 @@ def request_context(event: Event) -> Iterator[None]:
         context.request_id.reset(request_id_token)
 
 
-def _path(event: Event) -> str:
+def _request_path(event: Event) -> str:
     """Return the decoded path of a request without the stage.
 
     API Gateway and SAM have already decoded it. Decoding it again would turn the name "a%41" into

@@ -1,6 +1,6 @@
 """Show schedules to callers. A schedule dispatches a job at each of its times (occurrences)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from job_runners.api import access, views
@@ -44,12 +44,10 @@ def list_view(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
     """
     last_job_ids = [schedule.last_job_id for schedule in schedules if schedule.last_job_id]
     jobs = queries.read_many(last_job_ids)
-    views_of_schedules = []
-    for schedule in schedules:
-        last_job = jobs.get(schedule.last_job_id) if schedule.last_job_id else None
-        view = build_view(SCHEDULE, schedule)
-        views_of_schedules.append(view | {"last": _last_occurrence(schedule, last_job)})
-    return views_of_schedules
+    return [
+        build_view(SCHEDULE, schedule) | {"last": _last_occurrence(schedule, jobs)}
+        for schedule in schedules
+    ]
 
 
 def _in_words(schedule: Schedule) -> str:
@@ -84,18 +82,15 @@ def _missed(schedule: Schedule) -> str | int:
     return words.get(schedule.most_missed, schedule.most_missed)
 
 
-def _last_occurrence(schedule: Schedule, job: JobRequest | None) -> dict[str, Any] | None:
+def _last_occurrence(schedule: Schedule, jobs: Mapping[str, JobRequest]) -> dict[str, Any] | None:
     """Return the last occurrence that started a job. Its job is None if it was deleted."""
     if schedule.last_started_at is None:
         return None
-    job_view = None
+    view = None
+    job = jobs.get(schedule.last_job_id or "")
     if job is not None and job.organization_id == schedule.organization_id:
-        job_view = views.summary_view(job)
-    return {
-        "at": time_of(schedule.last_started_at),
-        "job_id": schedule.last_job_id,
-        "job": job_view,
-    }
+        view = views.summary_view(job)
+    return {"at": time_of(schedule.last_started_at), "job_id": schedule.last_job_id, "job": view}
 
 
 def _error(schedule: Schedule) -> dict[str, Any] | None:

@@ -139,8 +139,8 @@ def _read_contents(row: JobRequest) -> _WholeJob:
         max_size=responses.MAX_CONTENT_BYTES - size,
         notes=notes,
     )
-    will_start = not row.status.finished and row.status is not Status.RUNNING
-    if will_start and payload is not None:
+    may_start_later = not row.status.finished and row.status is not Status.RUNNING
+    if may_start_later and payload is not None:
         notes += _notes_about_version(row, payload)
     return _WholeJob(row, payload, result, notes)
 
@@ -213,9 +213,8 @@ def _reason_to_wait(row: JobRequest) -> dict[str, Any] | None:
 def _expiry(row: JobRequest) -> str | None:
     if row.expires_at is None:
         return None
-    return time_of(
-        row.expires_at * clock.SECOND
-    )  # the row has seconds, because DynamoDB needs them
+    # DynamoDB needs the row's expiry in seconds.
+    return time_of(row.expires_at * clock.SECOND)
 
 
 WORKER: Schema = {

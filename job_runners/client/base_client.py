@@ -49,7 +49,8 @@ class BaseClient:
     ) -> None:
         if stack is None and url is None:
             url = os.environ.get("JOB_RUNNERS_URL") or None
-            stack = None if url else os.environ.get("JOB_RUNNERS_STACK") or None
+            if url is None:
+                stack = os.environ.get("JOB_RUNNERS_STACK") or None
             token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
         has_stack = stack is not None
         has_url = url is not None

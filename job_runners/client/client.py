@@ -173,8 +173,7 @@ class Client(
         """
         organization = organization_id or self._organization
         parameters = {"organization_id": organization, "idempotency_key": idempotency_key}
-        jobs = self._list("/jobs", "jobs", parameters, Job.of)
-        return next(jobs, None)
+        return next(self._list("/jobs", "jobs", parameters, Job.of), None)
 
     def list(
         self,

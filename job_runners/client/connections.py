@@ -21,12 +21,11 @@ from job_runners.client.errors import NoAnswer
 Body = bytes | Callable[[], BinaryIO] | None
 
 _MAX_KEPT = 10  # idle connections
-# Seconds. A connection that was idle for longer isn't used. Servers and routers keep it longer.
-_MAX_IDLE = 50.0
-# The limit for a call that must not be repeated. No server closes a connection this soon.
+_MAX_IDLE = 50.0  # seconds before a call; servers and routers keep idle connections for longer
+# The same before a call that must not be repeated. No server closes a connection this soon.
 _MAX_IDLE_IF_ONCE = 1.0
 _CONNECT_TIMEOUT = 10.0  # seconds
-# If the server has closed a connection, a call raises one of these.
+# A call raises one of these errors if the server has closed the connection.
 _CLOSED_ERRORS = (ConnectionError, ssl.SSLError)
 _MAX_BYTES = 32 * 1024 * 1024  # of a response; Lambda's maximum is 6 MB
 

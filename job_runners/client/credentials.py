@@ -143,6 +143,7 @@ class _ContainerCredentials:
             )
             self._expires_at = _timestamp(response["Expiration"])
         except (OSError, ValueError, KeyError) as error:
+            # The cached credentials can be used until they expire.
             if self._cached is None or seconds_left <= 0:
                 raise NoCredentials(
                     f"The container's endpoint {self._url} returned no credentials: {error!r}.",

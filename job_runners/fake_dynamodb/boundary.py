@@ -1,8 +1,8 @@
 """Let the in-memory DynamoDB answer calls to AWS, and moto all others.
 
-If one of this project's clients makes a call, it is answered before botocore builds a request,
-which takes only a fifth of the time. If a test listens to botocore's events, or the client is
-another one, botocore works as usual, and the request is answered where botocore would send it.
+A call of one of this project's clients is answered before botocore builds a request, which takes
+only a fifth of the time. If a test listens to botocore's events, or the client is another one,
+botocore works as usual, and the request is answered where botocore would send it.
 """
 
 import base64

@@ -14,9 +14,7 @@ _COMMON_NUMBER = re.compile(r"-?\d{1,19}(\.\d{1,18})?")
 _MAX_KEY_SIZES = (2048, 1024)  # bytes of the partition key and of the sort key
 _PLACEHOLDERS = {"ExpressionAttributeNames", "ExpressionAttributeValues"}
 _WRITE = {
-    "TableName",
-    "ConditionExpression",
-    "ReturnValuesOnConditionCheckFailure",
+    *("TableName", "ConditionExpression", "ReturnValuesOnConditionCheckFailure"),
     *_PLACEHOLDERS,
 }
 _PARAMETERS = {
@@ -53,9 +51,8 @@ def check_parameters(operation: str, call: Call) -> None:
     """Raise Unsupported for a call with parameters that the database doesn't handle."""
     if not call.keys() <= _PARAMETERS[operation]:
         raise Unsupported
-    for name in _PLACEHOLDERS & call.keys():
-        if not call[name]:
-            raise Unsupported  # DynamoDB refuses empty placeholders
+    if not all(call[name] for name in _PLACEHOLDERS & call.keys()):
+        raise Unsupported  # DynamoDB refuses empty placeholders
 
 
 def check_placeholders(call: Call, *expressions: Any) -> None:

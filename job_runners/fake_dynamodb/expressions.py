@@ -41,7 +41,7 @@ class Unsupported(Exception):
 
 
 class Condition(NamedTuple):
-    """A condition of a write, or the filter of a query."""
+    """A condition of a write, or the filter of a query. Names and values are placeholders."""
 
     names: frozenset[str]
     values: frozenset[str]

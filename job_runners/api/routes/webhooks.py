@@ -30,10 +30,8 @@ def list_webhooks(event: Event, caller: Caller) -> Response:
     from job_runners.api.webhook_views import WEBHOOK
     from job_runners.store import webhooks
 
-    webhook_views = [
-        build_view(WEBHOOK, webhook)
-        for webhook in webhooks.of_organization(organization_query(event, caller))
-    ]
+    listed = webhooks.of_organization(organization_query(event, caller))
+    webhook_views = [build_view(WEBHOOK, webhook) for webhook in listed]
     return respond(200, {"webhooks": webhook_views})
 
 
