@@ -173,7 +173,7 @@ def decode(event: object) -> Message:
                 queue_name=_text(event, "queue_name"),
                 concurrency_key=event.get("concurrency_key"),
                 request_id=event.get("request_id"),
-                traceparent=spans.valid_traceparent(event.get("traceparent")),
+                traceparent=_traceparent(event),
             )
         case "queue":
             return QueueMessage(
@@ -188,12 +188,17 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_positive_integer(event, "attempt"),
                 request_id=event.get("request_id"),
-                traceparent=spans.valid_traceparent(event.get("traceparent")),
+                traceparent=_traceparent(event),
                 **_redrive_fields(event),
             )
     raise MalformedMessage(
         f"the message's kind is {event.get('kind')!r}; expected job, task or queue"
     )
+
+
+def _traceparent(event: Mapping[str, Any]) -> str | None:
+    traceparent = event.get("traceparent")
+    return None if traceparent is None else spans.valid_traceparent(traceparent)
 
 
 def _redrive_fields(event: Mapping[str, Any]) -> dict[str, str]:
