@@ -133,6 +133,32 @@ def test_what_libraries_import_for_others_is_there_for_code_that_asks_for_it() -
     )
 
 
+@pytest.mark.parametrize("library", ["botocore", "urllib3"])
+def test_a_library_that_is_imported_already_is_left_as_it_is(library: str) -> None:
+    imported_by(
+        f"import {library}, sys\n"
+        "import job_runners.handlers.worker, botocore.docs\n"
+        "assert botocore.docs.__file__ and not hasattr(sys.modules.get('urllib3.http2'), '_no')\n"
+        "assert type(sys.modules['botocore.docs']).__name__ == 'module'"
+    )
+
+
+def test_a_stand_in_has_neither_special_names_nor_those_of_its_modules() -> None:
+    imported_by(
+        "import job_runners.handlers.worker, sys\n"
+        "docs = sys.modules['botocore.docs']\n"
+        "assert not hasattr(docs, '__wrapped__') and not hasattr(docs, 'client')\n"
+        "assert sys.modules['botocore.docs'] is docs\n"
+        "from botocore.docs import client\n"
+        "assert client.__name__ == 'botocore.docs.client'\n"
+        "docstrings = sys.modules['botocore.docs.docstring']\n"
+        "assert docstrings.LazyLoadedDocstring\n"
+        "real = sys.modules['botocore.docs.docstring']\n"
+        "assert real is not docstrings and docstrings.document_model_driven_method\n"
+        "assert sys.modules['botocore.docs.docstring'] is real"
+    )
+
+
 def test_the_api_has_imported_what_dispatches_before_its_first_request() -> None:
     assert "job_runners.engine.dispatch.dispatch" in imported_by("import job_runners.handlers.api")
 

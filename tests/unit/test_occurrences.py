@@ -102,6 +102,7 @@ def test_a_clock_that_changes_is_met_as_debian_cron_meets_it(
         (NEW_YORK, "30 1 * * *", "2026-11-01T06:00", "2026-11-02T06:30"),
         (LORD_HOWE, "45 1 * * *", "2026-04-04T15:05", "2026-04-05T15:15"),
         (BERLIN, "*/30 2 * * *", "2026-10-25T01:10", "2026-10-25T01:30"),
+        (LORD_HOWE, "45 * * * *", "2026-04-04T14:50", "2026-04-04T15:15"),
     ],
 )
 def test_in_the_second_of_two_hours_what_came_in_the_first_does_not_come_again(
@@ -195,9 +196,9 @@ def test_a_time_far_away_is_of_the_clock_as_it_is_then(cron: str) -> None:
     assert first == at("2026-07-01T10:00")
 
 
-def test_a_time_decades_away_takes_no_look_at_each_day_until_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """Return the moments at which a search has looked at a zone's clock so far."""
     looks: list[datetime] = []
     offset = occurrences._offset
 
@@ -206,6 +207,18 @@ def test_a_time_decades_away_takes_no_look_at_each_day_until_then(
         return offset(zone, moment)
 
     monkeypatch.setattr(occurrences, "_offset", look)
+    return looks
+
+
+def test_a_time_after_a_change_of_clocks_takes_few_looks(looks: list[datetime]) -> None:
+    found = next_after(When("*/30 3 * * *", timezone=BERLIN), at("2026-10-24T12:00"))
+    assert found == at("2026-10-25T02:00")
+    assert len(looks) < 50
+
+
+def test_a_time_decades_away_takes_no_look_at_each_day_until_then(
+    looks: list[datetime],
+) -> None:
     found = upcoming(When("*/59 23 * 2 1#5", timezone="Asia/Gaza"), at("2026-11-26"))
     assert [shown(time, "Asia/Gaza") for time in found] == ["23:00+02", "23:59+02"] * 2 + [
         "23:00+02"

@@ -112,6 +112,8 @@ class Nothing(BaseModel):
 def test_of_a_payload_without_fields_it_is_said_that_it_has_none() -> None:
     wrong = Unique(by=("customer",)).misfit(Nothing)
     assert wrong == "Unique(by=): its payload has no field 'customer'; it has none"
+    with pytest.raises(InvalidDefinition, match=r"^nothing: Unique\(by=\): its payload has no"):
+        Unique(by=("customer",)).key_of("nothing", "acme", Nothing())
 
 
 class Aimed(BaseModel):

@@ -350,6 +350,17 @@ def test_an_invocation_that_continues_leaves_the_markers_of_saved_members(
     assert gathering.read().status is Status.QUEUED
 
 
+def test_results_are_read_from_rows_alone_where_there_are_rows(bench: Bench) -> None:
+    gathering = Gathering(bench, 3)
+    gathering.start()
+    for number in range(3):
+        gathering.run_member(number)
+    units = Units()
+    bench.run(gathering.read())
+    assert len(gathering.got[0]) == 3
+    assert units.costs()[0]["BatchGetItem"] == 1
+
+
 def test_an_invocation_reads_rows_only_of_members_that_an_earlier_invocation_may_have_saved(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

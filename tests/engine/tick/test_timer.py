@@ -431,6 +431,7 @@ def test_a_job_message_of_a_newer_version_is_left_for_later() -> None:
         ({"v": 1, "kind": "job", "id": 7}, "MalformedMessage"),
         ({"v": 1, "kind": "letter"}, "MalformedMessage"),
         ({"hello": "world"}, "MalformedMessage"),
+        ({"Records": []}, "MalformedMessage"),  # lambda-async has no batches
     ],
 )
 def test_what_has_no_row_to_wait_in_raises_so_that_lambda_keeps_the_event(
