@@ -350,7 +350,7 @@ def _declared_class(work: Job | Task | None) -> str | None:
 
 @cache
 def _report_undeclared(worker: str) -> None:
-    telemetry.undeclared_class(worker)
+    telemetry.worker_class_undeclared(worker)
 
 
 _Tables = dict[str, Any]  # the tables of one name, by the place that defines each

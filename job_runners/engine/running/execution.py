@@ -96,11 +96,11 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
     if not may_begin(message):
         return
     try:
-        telemetry.payload_given(payload)
+        telemetry.called_with(payload)
         work = CurrentWork("task", message.name, message.id, None, message.attempt)
         _run_in_context_managers(work, lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
-        tracebacks.begin_at_work(error)
+        tracebacks.drop_our_frames(error)
         record_failed_task(message, error, send)
         _raise_if_ctrl_c(error)
     else:
@@ -199,7 +199,7 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
         return FailureEnding(error)
     if not claimed.invocation.has_time_to_start:
         return ReleasedEnding(sends_now=True)  # another invocation starts the job at once
-    telemetry.payload_given(payload)
+    telemetry.called_with(payload)
     return payload
 
 
@@ -217,7 +217,7 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
                 work, lambda: as_json(claimed.job.run(claimed.running, payload))
             )
     except (AroundFailed, NotDeployed) as error:  # the function didn't begin its work
-        tracebacks.begin_at_work(error)
+        tracebacks.drop_our_frames(error)
         waits_for_deploy = isinstance(error, NotDeployed)
         max_wait = _MAX_DEPLOY_WAIT if waits_for_deploy else claimed.job.start_within
         return _release_or_fail(claimed, error, max_wait)
@@ -241,7 +241,7 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
         )
         return FailureEnding(timed_out)
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
-        tracebacks.begin_at_work(error)
+        tracebacks.drop_our_frames(error)
         return FailureEnding(error)
     return SuccessEnding(result)
 

@@ -22,14 +22,14 @@ def declared(organization_id: str, name: str) -> None:
     log.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
 
 
-def not_declared(organization_id: str, name: str, why: str) -> None:
+def not_declared(organization_id: str, name: str, reason: str) -> None:
     """Log that a declared schedule could not be written. The timer retries in a few minutes."""
     log.write(
         logger.error,
         "schedule not declared",
         schedule=name,
         organization_id=organization_id,
-        why=why,
+        why=reason,
     )
 
 
@@ -50,7 +50,7 @@ def occurrence_started(
 
 
 def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
-    """Log and count the occurrences that this progress skips. Count those that it gives up."""
+    """Log and count the occurrences that a schedule skips. Only count those that it gives up."""
     if progress.skips is not None:
         log.write(
             logger.warning,
