@@ -35,7 +35,7 @@ class ListQuery(NamedTuple):
     status: Status | None = None
     job_type: str | None = None
     queue_name: str | None = None
-    waits_for: str | None = None  # a kind of `positions.WaitsFor`
+    waits_for: str | None = None  # a kind of `positions.WaitReason`
     search: str | None = None
     since: int = 0  # in milliseconds since 1970
     until: int | None = None
@@ -56,7 +56,7 @@ class ListQuery(NamedTuple):
 
 
 def _kind_of_wait(row: JobRequest) -> str | None:
-    reason = positions.waits_for(row)
+    reason = positions.wait_reason(row)
     return None if reason is None else reason.kind
 
 

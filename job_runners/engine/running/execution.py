@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_until
-from job_runners.engine.control.redriving import may_begin
+from job_runners.engine.control.redriving import claim_task
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.claiming import Invocation, claim
 from job_runners.engine.running.ending import (
@@ -93,7 +93,7 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
     task = registry().task(message.name)
     registry().load(task)
     payload = registry().task_payload(message.name, message.payload)
-    if not may_begin(message):
+    if not claim_task(message):
         return
     try:
         telemetry.called_with(payload)
