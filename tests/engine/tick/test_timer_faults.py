@@ -83,7 +83,7 @@ def test_of_more_than_a_tick_can_meet_those_that_go_meanwhile_are_not_missed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its look at the oldest and that at the newest, workers have ended most of them."""
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 3)
     rows = [bench.dispatch() for _ in range(3)]
     bench.advance(61)
     due = queries.due
