@@ -39,12 +39,12 @@ def removed(schedule: "Schedule") -> None:
 
 
 def occurrence_started(
-    row: JobRequest, schedule: "Schedule", progress: "Progress", at: int
+    row: JobRequest, schedule: "Schedule", progress: "Progress", occurrence: int
 ) -> None:
     """Log and count an occurrence whose job was saved, and how late it was."""
-    lateness = clock.now() - at
-    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": lateness}
-    log.write(logger.info, "occurrence started", job_id=row.id, **fields)
+    lateness = clock.now() - occurrence
+    fields = _schedule_fields(schedule) | {"occurrence": clock.iso(occurrence)}
+    log.write(logger.info, "occurrence started", job_id=row.id, **fields, late_ms=lateness)
     metrics.emit("job_type", row.job_type, OccurrenceLate=lateness)
     occurrences_skipped(schedule, progress)
 
@@ -65,9 +65,11 @@ def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(progress.failed))
 
 
-def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
+def occurrence_refused(
+    schedule: "Schedule", occurrence: int, error: Exception, *, gives_up: bool
+) -> None:
     """Log an occurrence whose job was refused. Count it if it isn't tried again."""
-    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at)}
+    fields = _schedule_fields(schedule) | {"occurrence": clock.iso(occurrence)}
     if gives_up:
         log.write(logger.error, "occurrence given up", error, **fields)
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)
