@@ -23,7 +23,7 @@ from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import id_for_idempotency_key
-from job_runners.work.batch_ended import SAMPLE
+from job_runners.work.batch_ended import SAMPLE_PAYLOAD
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -203,7 +203,7 @@ class _Checker:
         return {"total": total, **options}
 
     def _check_then(self, then: ThenData) -> None:
-        fields = {"job_type": then.job_type, "payload": {**then.payload, "batch": SAMPLE}}
+        fields = {"job_type": then.job_type, "payload": {**then.payload, "batch": SAMPLE_PAYLOAD}}
         try:
             self._check_fields(fields)
         except (InvalidFields, UnknownJobType, InvalidPayload) as error:
@@ -274,7 +274,7 @@ class _Checker:
         key = fields.get("key")
         if key is not None and not isinstance(key, str):
             raise InvalidFields([{"field": "key", "why": "must be text"}])
-        keys.next(key)  # raises an error for a duplicate or invalid key
+        keys.check_next(key)  # raises an error for a duplicate or invalid key
         self._check_fields({name: value for name, value in fields.items() if name != "key"})
 
     def _check_fields(self, fields: dict[str, Any]) -> None:

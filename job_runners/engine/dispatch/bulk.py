@@ -119,7 +119,7 @@ class _BulkDispatch:
             return next(self._remaining_groups, None) if clock.now() < self._until else None
 
     def _dispatch(self, job: CheckedJob, index: int) -> Result:
-        with tracing.dispatching(job.new_job.job_type, is_child=True):
+        with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
                 accepted = retry_until(self._until, lambda: self._save(job))
             except (IdempotencyConflict, UniqueConflict) as refused:

@@ -52,7 +52,7 @@ class Children:
         organization_id = parent.organization_id
         data = checking.new_job_data(job_type, payload, organization_id, follow_ups)
         child_id = self._child_id(parent, key)
-        with tracing.dispatching(job_type, is_child=True):
+        with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(
                 data,
                 send=send,

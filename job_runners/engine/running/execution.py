@@ -133,7 +133,7 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
     running = RunningJob(
         row,
         budget,
-        children=lambda: _make_children(send),
+        make_dispatch=lambda: _make_children(send),
         can_start_invocation=can_send(send),
         may_be_paused=can_send(send) and row.counted_invocations < job.max_invocations,
     )

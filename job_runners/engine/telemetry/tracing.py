@@ -140,7 +140,7 @@ def answered(method: str, route: str, status: int) -> None:
 
 
 @contextmanager
-def dispatching(name: str, *, is_child: bool = False) -> Iterator[None]:
+def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     """Trace saving and sending a job or task with this name.
 
     A job's child begins a new trace when it runs, with a link to this span.
@@ -149,7 +149,7 @@ def dispatching(name: str, *, is_child: bool = False) -> Iterator[None]:
         yield
         return
     with spans.start(f"send {name}", "PRODUCER", _messaging_attributes("send", name)) as span:
-        work = _TracedWork(span, is_child=is_child) if span else None
+        work = _TracedWork(span, is_child=is_of_child) if span else None
         token = _current_work.set(work)
         try:
             yield
