@@ -24,7 +24,7 @@ _PYTEST_PREFIX = "_pytest."  # of the modules with pytest's handlers, which test
 
 
 @contextmanager
-def fields(new_fields: dict[str, Any]) -> Iterator[None]:
+def with_fields(new_fields: dict[str, Any]) -> Iterator[None]:
     """Add these fields to every line that is logged inside the block."""
     # The legacy runner runs jobs in threads. Powertools' plain context keys would mix their fields.
     logger.thread_safe_append_keys(**new_fields)

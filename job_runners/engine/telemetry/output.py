@@ -45,7 +45,10 @@ class _UnfinishedLine(NamedTuple):
 
 
 class _LineBuffer:
-    """The unfinished lines of one job or task: one for each stream and thread."""
+    """The unfinished lines of one job or task, by stream and thread.
+
+    Text is `structured` if it is JSON that Powertools has written.
+    """
 
     def __init__(self) -> None:
         self._unfinished: dict[tuple[_CapturedStream, int, bool], _UnfinishedLine] = {}
@@ -189,7 +192,8 @@ def _visible_part(line: str) -> str:
 
     Progress bars print a carriage return to overwrite the line from its start.
     """
-    line_start = line.rfind("\r", 0, -1) + 1  # 0 if there is no carriage return
+    # A carriage return at the end overwrites nothing yet.
+    line_start = line.rfind("\r", 0, -1) + 1
     return line[line_start:]
 
 

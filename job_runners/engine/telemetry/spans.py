@@ -51,9 +51,9 @@ def start(
     """Yield a new span, which is the current span inside the block. Without traces, yield None.
 
     The new span is a child of the span that `parent` names. Without `parent`, it is a child of the
-    current span or, with `new_trace`, the first span of a new trace. If it is in another trace than
-    the current span, which a Lambda layer may have created, it gets a link to that span.
-    `linked_to` names another span to link to.
+    current span or, with `new_trace`, the first span of a new trace. In a different trace from the
+    current span's, which a Lambda layer may have created, it gets a link to that span. `linked_to`
+    names another span to link to.
     """
     api = trace_api()
     if api is None:

@@ -45,7 +45,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
     try:
         with (
             tracing.working(message, operation),
-            log.fields(fields | tracing.log_fields()),
+            log.with_fields(fields | tracing.log_fields()),
             output.work_output(),
         ):
             yield
@@ -66,7 +66,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
     }
     token = context.author.set(context.Author.of_record(row.created_by))
     try:
-        with log.fields(fields):
+        with log.with_fields(fields):
             wait = (row.started_at or 0) - row.could_run_at
             log.write(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)

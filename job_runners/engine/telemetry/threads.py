@@ -2,8 +2,7 @@
 
 The logs and output of a thread then belong to the job that started it. Python 3.14 has an option
 for this (`-X thread_inherit_context`), but it doesn't cover calls that are submitted to a pool.
-Because this module patches the standard library, only processes that run nothing but jobs and tasks
-use it.
+Because this module patches the standard library, only workers use it.
 """
 
 import functools

@@ -26,7 +26,7 @@ def drop_our_frames(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
-        is_standard = module.partition(".")[0] in sys.stdlib_module_names
+        is_standard = _top_package(module) in sys.stdlib_module_names
         if not is_standard and not f"{module}.".startswith(_OUR_PACKAGES):
             error.__traceback__ = trace
             return

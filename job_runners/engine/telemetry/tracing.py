@@ -10,8 +10,8 @@ Spans are connected by a `traceparent`, as defined by W3C's Trace Context:
   connects the first invocation to the dispatch, and later invocations and attempts to earlier ones.
 - A row has the `traceparent` of the span in which the job was dispatched. If a job waited for the
   timer, a pause or capacity, or is the child of another job, its next message has no `traceparent`.
-  The invocation that this message starts begins a new trace, with a link to the dispatch.
-  Otherwise a trace could cover days, or thousands of jobs, and would be unreadable.
+  Its next invocation then begins a new trace, with a link to the dispatch. Otherwise a trace could
+  cover days, or thousands of jobs, and would be unreadable.
 
 The spans' attributes follow OpenTelemetry's semantic conventions for messaging, FaaS and HTTP. Our
 own begin with `job_runners.`. No attribute contains a payload or a result.
@@ -163,7 +163,7 @@ def accepted(row: "JobRequest") -> None:
     if work is None:
         return
     work.span.set_attributes(_job_attributes(row))
-    if not work.is_child:  # then the job's first message must not continue this trace
+    if not work.is_child:  # a child's first message must not continue this trace
         work.id = row.id
 
 

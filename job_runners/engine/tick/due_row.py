@@ -209,7 +209,8 @@ def _send_unclaimed(
     if not can_start:  # no worker of this deploy could claim it
         transitions.postpone(row, next_check_at, Lane.HELD)
         return Disposition.UNKNOWN
-    # The first message about a job is sent even if enough messages are waiting for workers.
+    # In the lane PROMPT, no message about the job has been sent yet. The first one is sent even if
+    # enough messages are waiting for workers.
     is_first_send = row.due_shard in due_shards(Lane.PROMPT)
     if budget is not None and not budget.take(row, even_if_empty=is_first_send):
         transitions.postpone(row, _defer_until(row, now), Lane.QUEUED)
@@ -263,8 +264,8 @@ def _loses_capacity(row: JobRequest, now: int) -> bool:
 def _next_check_at(row: JobRequest, now: int) -> int:
     """Return when to check an unclaimed row next.
 
-    The gap grows with the time that the row has waited, so that long waits cost little. An admitted
-    job is also checked at the time when it loses its capacity.
+    The gap grows with the time that the row has waited, from GRACE to MAX_CHECK_GAP, so that long
+    waits cost little. An admitted job is also checked at the time when it loses its capacity.
     """
     waited = now - row.could_run_at
     next_check_at = now + min(waited, MAX_CHECK_GAP)

@@ -63,7 +63,7 @@ class MessageBudget:
             return chosen
 
     def _take(self, job_id: str, job_type: str, even_if_empty: bool = False) -> bool:
-        is_empty = self._count_left() <= 0 and not self._has_class_left(job_type)
+        is_empty = self._count_left() <= 0 and not self._has_message_for_class(job_type)
         if is_empty and not even_if_empty:
             return False
         self._sent_ids.append(job_id)
@@ -71,7 +71,7 @@ class MessageBudget:
             self._unclaimed_by_class[class_of_job(job_type)] += 1
         return True
 
-    def _has_class_left(self, job_type: str) -> bool:
+    def _has_message_for_class(self, job_type: str) -> bool:
         """Return whether a message is left for the worker class of this job type."""
         classes = settings().worker_classes
         if not classes:

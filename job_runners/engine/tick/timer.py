@@ -41,7 +41,7 @@ from job_runners.store.job_request import JobRequest, Lane, due_shards
 if TYPE_CHECKING:
     from job_runners.engine.schedules.due_schedule import Outcome
 
-__all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
+__all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "send_next", "tick"]
 
 # How many of the rows that the timer has sent may be unclaimed. Each message is an event in
 # Lambda's queue. If workers are busy, more events would only wait there.
@@ -117,21 +117,20 @@ def tick(
     return timer_run.result
 
 
-def take_next(send: Send, *, early_by: int, page: int) -> Counter[Disposition]:
+def send_next(send: Send, *, early_by: int, page_size: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent. Return the counts of handled rows.
 
     This is for a worker process that polls the table instead of receiving messages. It needs no
     budget, because it sends one message and waits for that job.
 
     Queued rows that become due within `early_by` milliseconds are handled too. Otherwise a new row
-    would wait for a minute, because normally it becomes due only if its message is lost. `page` is
-    the number of rows to read from each shard at a time. More than one may be needed, because the
-    first rows may need no message.
+    would wait for a minute, because normally it becomes due only if its message is lost. The first
+    rows may need no message, so `page_size` rows of each shard are read at a time.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
     timer_run.admit_held(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    rows = due_index.merge_shards(shards, clock.now() + early_by, page)
+    rows = due_index.merge_shards(shards, clock.now() + early_by, page_size)
     timer_run.process_rows(rows, budget=None, early_by=early_by)
     return timer_run.result.counts
 

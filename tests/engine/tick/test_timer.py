@@ -268,7 +268,7 @@ def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
 
 
 def poll(post: Post) -> Counter[timer.Disposition]:
-    return timer.take_next(post, early_by=conditional_write.GRACE, page=25)
+    return timer.send_next(post, early_by=conditional_write.GRACE, page_size=25)
 
 
 def test_a_poll_takes_a_job_at_once_and_then_leaves_it_alone(time: Clock, post: Post) -> None:

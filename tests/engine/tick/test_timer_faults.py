@@ -122,7 +122,7 @@ def test_a_worker_process_takes_one_at_a_time(
     """Another may take the next meanwhile; and this one is asked to stop between two."""
     rows = ready(bench)
     for taken in (1, 2, 3):
-        counts = timer.take_next(bench.send, early_by=conditional_write.GRACE, page=25)
+        counts = timer.send_next(bench.send, early_by=conditional_write.GRACE, page_size=25)
         assert counts == {done: 1}
         assert bench.sent_jobs == [row.id for row in rows[:taken]]
 
