@@ -29,7 +29,7 @@ class GroupProgress(Value):
 
     counts: Counts
     progress: int  # percent
-    at: int | None  # when the stored counts were made; None if this request counted the members
+    at: int | None  # when the members were counted; None if this request counted them
 
 
 def of_batch(row: JobRequest) -> GroupProgress:

@@ -1,7 +1,8 @@
 """Admit the waiting jobs of a line while it has capacity.
 
-A *line* belongs to one queue and one key, and has slots, a rate and waiting jobs. It is stored as
-one DynamoDB partition. To *admit* a job is to give it a slot, and to queue and send it.
+A *line* belongs to one queue and one key, and has slots, a rate, and an *entry* for each job that
+waits. It is stored as one DynamoDB partition. To *admit* a job is to give it a slot, and to queue
+and send it.
 
 Each process that frees a slot of the line, or puts a job into it, makes an *admission pass*. If it
 is killed before that, the handler of its failure record or the timer makes the pass. The cost of a
@@ -188,8 +189,8 @@ class _AdmissionPass:
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        If the cache has a pause, read again, because the pause may have just ended. Otherwise
-        perhaps no process would check the line.
+        If the cache has a pause, read again, because the pause may have just ended. If this pass
+        then ended too, perhaps no other process would check the line.
         """
         if not pauses.current().find(Kind.QUEUE, self._queue_name):
             return False

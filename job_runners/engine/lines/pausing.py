@@ -94,10 +94,10 @@ def hold_under_pause(
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
     """Queue and send a job that a pause holds, unless this or another pause is active for it.
 
-    Another active pause then holds the job. Return whether the job was sent.
+    If another pause is active, that one then holds the job. Return whether the job was sent.
 
-    Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent; the timer then
-    sends it when its row is due.
+    Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent: the timer sends
+    it when its row is due.
     """
     active = pauses.current().on(row)
     if active is None:
@@ -138,7 +138,7 @@ def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) 
         if clock.now() >= until or admitted >= limit:
             return admitted
         try:
-            if _admit(entry, ended_pause, send):
+            if _admit_entry(entry, ended_pause, send):
                 admitted += 1
             elif pauses.current().find(ended_pause.kind, ended_pause.name):
                 return admitted  # the type or queue is paused again
@@ -157,7 +157,7 @@ def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) 
     return admitted
 
 
-def _admit(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
+def _admit_entry(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
     """Admit a job that an ended pause holds, unless it is paused again. Return whether it was sent.
 
     If the job no longer waits under that pause, only drop its entry.
@@ -178,4 +178,5 @@ def could_start(row: JobRequest) -> bool:
 def next_check(row: JobRequest) -> int:
     """Return when the timer checks a held job next."""
     waited = clock.now() - (row.waiting_since or clock.now())
-    return clock.now() + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
+    gap = max(waited, _MIN_CHECK_GAP)
+    return clock.now() + min(gap, _MAX_CHECK_GAP)

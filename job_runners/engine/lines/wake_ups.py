@@ -11,7 +11,7 @@ In case the wake-up is lost, or its sender is killed, the timer finds the first 
 job's row is due a minute after the wake-up should arrive.
 """
 
-from enum import Enum
+from enum import Enum, auto
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
@@ -38,8 +38,8 @@ _MAX_DELAY_MS = int(MAX_MESSAGE_DELAY * clock.SECOND)
 class NextStep(Enum):
     """How an admission pass continues after a step."""
 
-    READ_AGAIN = "read the line again, and take another step"
-    END = "end"
+    READ_AGAIN = auto()  # read the line again, and take another step
+    END = auto()
 
 
 class WakeUps:
@@ -102,7 +102,7 @@ class WakeUps:
         Call this if no job waits in the line. The next job that waits must not rely on a wake-up
         that has already arrived.
         """
-        mark = _mark(line)
+        mark = _mark_of(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
             self._own_mark = mark
 
@@ -121,7 +121,7 @@ class WakeUps:
 
     def _is_pacing(self, line: Line) -> bool:
         """Return whether this pass paces the line, because the line's mark is its own."""
-        return self._own_mark is not None and self._own_mark == _mark(line)
+        return self._own_mark is not None and self._own_mark == _mark_of(line)
 
     def _reliable_mark(self, line: Line, opens_at: int) -> int | None:
         """Return the line's mark if its wake-up will arrive, or if another pass paces the line.
@@ -140,12 +140,14 @@ class WakeUps:
         # not wait for that same wake-up, which may have arrived up to `pace` early.
         lost_at = rate.wake_at - self._pace if self._thorough else rate.wake_at + _LOST_AFTER
         is_lost = clock.now() >= lost_at
-        return None if has_arrived or is_too_late or is_lost else rate.wake_at
+        if has_arrived or is_too_late or is_lost:
+            return None
+        return rate.wake_at
 
 
 def is_paced(line: Line) -> bool:
     """Return whether an admission pass paces a line, so that no other needs to admit its jobs."""
-    mark = _mark(line)
+    mark = _mark_of(line)
     return mark is not None and mark > max(line.opens_at(), clock.now())
 
 
@@ -235,5 +237,5 @@ def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
     return row
 
 
-def _mark(line: Line) -> int | None:
+def _mark_of(line: Line) -> int | None:
     return line.rate.wake_at if line.rate is not None else None

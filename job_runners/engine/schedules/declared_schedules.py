@@ -53,16 +53,16 @@ _last_checks: dict[str, int] = {}  # when this process last checked the table, b
 caches.register(_last_checks.clear)
 
 
-def _sync(declared: Mapping[_Key, Definition], marks: dict[str, Mark]) -> None:
-    """Update the schedules in the table if this deploy is the latest. `marks` are by deploy."""
+def _sync(declared: Mapping[_Key, Definition], marks_by_deploy: dict[str, Mark]) -> None:
+    """Record this deploy's presence. If it is the latest, update the schedules in the table."""
     now = clock.now()
     deploy = _deploy_id(declared)
-    own_mark = marks.get(deploy)
+    own_mark = marks_by_deploy.get(deploy)
     if own_mark is None or now - own_mark.seen_at >= PRESENCE_INTERVAL:
         since = now if own_mark is None else own_mark.since
         own_mark = schedule_marks.note_deploy(deploy, since, declared)
-        marks[deploy] = own_mark
-    present = [mark for mark in marks.values() if _is_present(mark)]
+        marks_by_deploy[deploy] = own_mark
+    present = [mark for mark in marks_by_deploy.values() if _is_present(mark)]
     latest = max(present, key=lambda mark: (mark.since, mark.sk), default=own_mark)
     if latest is not own_mark:
         return
@@ -71,7 +71,7 @@ def _sync(declared: Mapping[_Key, Definition], marks: dict[str, Mark]) -> None:
         _put_changed(declared)
         _last_checks[deploy] = now
     still_declared = set().union(*(mark.declared for mark in present))
-    for mark in marks.values():
+    for mark in marks_by_deploy.values():
         if not _is_present(mark):
             _remove(mark.declared - still_declared)
             schedule_marks.forget_deploy(mark)

@@ -52,10 +52,10 @@ def choose(schedule: Schedule) -> Choice | None:
         # and skip the others.
         progress = _progress_after(due, when, schedule, skipped=due[1:], reason=EARLIER_WAITS)
         return Choice(first, progress)
-    start_count = min(max(schedule.most_missed, 1), len(due))
-    skipped = due[:-start_count]
+    max_starts = max(schedule.most_missed, 1)
+    skipped = due[:-max_starts]
     # Start one occurrence now. Later calls choose the others.
-    to_start, *to_start_later = due[-start_count:]
+    to_start, *to_start_later = due[-max_starts:]
     if schedule.most_missed == 0 and to_start < now - MAX_LATENESS:
         return Choice(None, _progress_after(due, when, schedule, skipped=due, reason=MISSED))
     handled = [*skipped, to_start]
