@@ -32,7 +32,7 @@ from job_runners.work.running_job import RunningJob
 
 # How many seconds a canceled function gets to end before the loop is stopped. The remaining tasks
 # then get the same time. Both fit into the time that is reserved for recording the outcome.
-_PATIENCE = 1.0
+_CANCEL_TIMEOUT = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
 _CALL_CALLBACK_CODE = asyncio.Handle._run.__code__  # the loop's code that calls a callback
 
@@ -50,8 +50,8 @@ def run(coroutine: _Coroutine, job: RunningJob | None = None) -> Any:
     running.
     """
     if not _has_loop():
-        return _LoopRun(job).run(coroutine)
-    return _call_in_thread(lambda: _LoopRun(job).run(coroutine))  # a thread can have only one loop
+        return _Run(job).run(coroutine)
+    return _call_in_thread(lambda: _Run(job).run(coroutine))  # a thread can have only one loop
 
 
 def _has_loop() -> bool:
@@ -65,7 +65,7 @@ def _has_loop() -> bool:
     return True
 
 
-class _LoopRun:
+class _Run:
     """The run of one coroutine in its own loop."""
 
     def __init__(self, job: RunningJob | None) -> None:
@@ -83,7 +83,7 @@ class _LoopRun:
         runner = asyncio.Runner(loop_factory=lambda: self._loop)
         with on_alarm(self._handle_alarm):
             if self._job is not None:
-                self._job.on_interrupt = self._end
+                self._job.on_interrupt = self._end_main_task
             try:
                 return self._run_main_task(runner, coroutine)
             finally:
@@ -113,12 +113,12 @@ class _LoopRun:
         """Await the coroutine. In a thread, where no alarm rings, schedule its end."""
         self._main_task = asyncio.current_task()
         if self._job is not None and not in_main_thread():
-            self._loop.call_later(self._job.time_left(), self._end_late_task)
+            self._loop.call_later(self._job.time_left(), self._time_out)
         return await coroutine
 
     # --- interrupts -------------------------------------------------------------------------------
 
-    def _end(self, interrupt: BaseException) -> None:
+    def _end_main_task(self, interrupt: BaseException) -> None:
         """End the main task, because a method of the job is about to raise an interrupt.
 
         The method may run in any task or thread. In the main task, the interrupt itself ends it.
@@ -128,19 +128,19 @@ class _LoopRun:
         self._first_interrupt = self._first_interrupt or interrupt
         is_in_other_thread = threading.get_ident() != self._thread
         if is_in_other_thread:
-            self._loop.call_soon_threadsafe(self._cancel)
+            self._loop.call_soon_threadsafe(self._cancel_main_task)
         elif asyncio.current_task(self._loop) is not self._main_task:
-            self._cancel()
+            self._cancel_main_task()
 
-    def _cancel(self) -> None:
+    def _cancel_main_task(self) -> None:
         if self._main_task is not None and not self._has_ended:
             self._main_task.cancel()
 
-    def _end_late_task(self) -> None:
-        self._end(TimeOverInterrupt())
-        self._loop.call_later(_PATIENCE, self._stop)
+    def _time_out(self) -> None:
+        self._end_main_task(TimeOverInterrupt())
+        self._loop.call_later(_CANCEL_TIMEOUT, self._stop_loop)
 
-    def _stop(self) -> None:
+    def _stop_loop(self) -> None:
         if not self._has_ended:
             self._is_stopped = True
             self._loop.stop()
@@ -152,17 +152,17 @@ class _LoopRun:
         finally stop the loop.
         """
         now = time.monotonic()
-        is_first = self._first_ring_at is None
+        is_first_ring = self._first_ring_at is None
         if self._first_ring_at is None:
             self._first_ring_at = now
             signal.setitimer(signal.ITIMER_REAL, _RING_INTERVAL, _RING_INTERVAL)
             self._first_interrupt = self._first_interrupt or TimeOverInterrupt()
-        self._cancel()
-        is_late = now - self._first_ring_at >= _PATIENCE
-        if _is_in_work(frame, include_c=is_late) and not is_first:
+        self._cancel_main_task()
+        is_late = now - self._first_ring_at >= _CANCEL_TIMEOUT
+        if _is_in_work(frame, include_c=is_late) and not is_first_ring:
             raise TimeOverInterrupt
         if is_late:
-            self._stop()
+            self._stop_loop()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop up
 
@@ -187,10 +187,10 @@ class _LoopRun:
         await self._await_end({self._loop.create_task(self._loop.shutdown_asyncgens())})
 
     async def _await_end(self, tasks: set[asyncio.Task[Any]]) -> None:
-        """Wait up to _PATIENCE seconds for tasks to end, and report their errors."""
+        """Wait up to _CANCEL_TIMEOUT seconds for tasks to end, and report their errors."""
         if not tasks:
             return
-        done, _ = await asyncio.wait(tasks, timeout=_PATIENCE)
+        done, _ = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
         for task in done:
             error = None if task.cancelled() else task.exception()
             if error is not None:
@@ -248,13 +248,7 @@ def _is_in_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
     return not any(callback.f_code is own.__code__ for own in _OUR_CALLBACKS)
 
 
-_OUR_CALLBACKS = (
-    _LoopRun._end_all,
-    _LoopRun._cancel,
-    _LoopRun._end_late_task,
-    _LoopRun._stop,
-    _report,
-)
+_OUR_CALLBACKS = (_Run._end_all, _Run._cancel_main_task, _Run._time_out, _Run._stop_loop, _report)
 
 
 def _call_in_thread(call: Callable[[], Any]) -> Any:

@@ -73,7 +73,9 @@ def check(when: When) -> None:
 
 def check_form(when: When) -> None:
     """Do the checks of `check` that need neither the cron parser nor the time zones."""
-    if (when.cron is None) == (when.every is None):
+    has_cron = when.cron is not None
+    has_every = when.every is not None
+    if has_cron == has_every:
         raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
     if when.cron is not None:
         if len(when.cron) > MAX_CRON_LENGTH:
@@ -141,11 +143,8 @@ def in_words(when: When) -> str:
     Raises InvalidOccurrences.
     """
     if when.every is not None:
-        every = when.every
-        unit, unit_seconds = next(
-            (unit, seconds) for unit, seconds in _UNITS if every % seconds == 0
-        )
-        count = every // unit_seconds
+        unit, size = next((unit, size) for unit, size in _UNITS if when.every % size == 0)
+        count = when.every // size
         return f"every {unit}" if count == 1 else f"every {count} {unit}s"
     words = _correct_ordinals(_local_times(_expression(when), _EPOCH).explain())
     # cronsim joins a day of the month and a day of the week by "and", but either one is enough.

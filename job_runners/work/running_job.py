@@ -117,7 +117,7 @@ class RunningJob(JobFiles, JobWaits):
         may_be_paused: bool = True,  # whether a pause may end this invocation
     ) -> None:
         self._row = row
-        self._unrecorded_children = set[str]()  # keys of dispatched children without a step
+        self._unrecorded_keys = set[str]()  # of children that may be dispatched without a step
         self._budget = budget
         self._make_dispatch = make_dispatch
         self._can_start_invocation = can_start_invocation
@@ -176,11 +176,7 @@ class RunningJob(JobFiles, JobWaits):
     def last_checkpoint(self) -> transitions.Checkpoint:
         """Return the last checkpoint, written or not."""
         return transitions.Checkpoint(
-            self.cursor,
-            self.progress,
-            self.message,
-            self._unrecorded_children,
-            self._group_counts,
+            self.cursor, self.progress, self.message, self._unrecorded_keys, self._group_counts
         )
 
     def time_left(self) -> float:
@@ -350,13 +346,13 @@ class RunningJob(JobFiles, JobWaits):
         After an error, they stay listed, because they may have been dispatched. But not after a
         JobRunnersError, which refuses the children.
         """
-        self._unrecorded_children.update(keys)
+        self._unrecorded_keys.update(keys)
         try:
             yield
         except JobRunnersError:
-            self._unrecorded_children.difference_update(keys)
+            self._unrecorded_keys.difference_update(keys)
             raise
-        self._unrecorded_children.difference_update(keys)
+        self._unrecorded_keys.difference_update(keys)
 
     def dispatch_task(
         self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None

@@ -147,10 +147,8 @@ def _waits_may_expire(row: JobRequest) -> bool:
 
     Like all steps, the table keeps them for 300 days after the job's work began.
     """
-    if not row.has_waited:
-        return False
     age = clock.now() - (row.begun_at or row.created_at)
-    return age > _RESUMABLE_DAYS * clock.DAY
+    return bool(row.has_waited) and age > _RESUMABLE_DAYS * clock.DAY
 
 
 def _unique_key(definition: Job, row: JobRequest, new_payload: Any) -> str | None:

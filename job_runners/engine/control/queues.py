@@ -126,9 +126,8 @@ class _View:
         if self._seen_by is not None:
             return names
         paused = {pause.name for pause in self._pauses.paused() if pause.kind is Kind.QUEUE}
-        limited = {
-            name for name, change in self._limit_changes.items() if not change.changes_nothing
-        }
+        changes = self._limit_changes.items()
+        limited = {name for name, change in changes if not change.changes_nothing}
         return names | paused | limited
 
     def usage(self, name: str, *, limit: int, last_shown: str = "") -> QueueUsage:

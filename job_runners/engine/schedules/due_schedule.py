@@ -70,8 +70,7 @@ class Starter:
 
     def is_over(self) -> bool:
         """Return whether the other schedules must wait for the next timer run."""
-        has_failed = self._consecutive_failures >= _MAX_CONSECUTIVE_FAILURES
-        return clock.now() >= self._until or has_failed
+        return clock.now() >= self._until or self._consecutive_failures >= _MAX_CONSECUTIVE_FAILURES
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Count the outcome of a schedule."""

@@ -90,9 +90,7 @@ class _ShardRun:
             return []
 
     def _delegate(
-        self,
-        keys_by_shard: dict[str, list[Schedule]],
-        delegate: Callable[[str], None] | None,
+        self, keys_by_shard: dict[str, list[Schedule]], delegate: Callable[[str], None] | None
     ) -> list[str]:
         """If many schedules are due, ask other processes to handle all but one of their shards.
 

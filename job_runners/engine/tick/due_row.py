@@ -1,9 +1,10 @@
 """Handle one due row in a timer run: read it, and do what it needs.
 
-This moves the row's due time into the future, or removes it. To *hold* a job is to let it wait,
-for example under a pause or in the *line* of a queue with limits. To *admit* it is to let it
-continue. It has *capacity* if it has a slot of its queue, or one of the starts that the queue's
-rate allows. A job is *unclaimed* until a worker starts it.
+A row is *due* when the timer must look at it. Handling it moves its due time into the future, or
+removes it. The due time is in a *lane*, which shows what the row waits for: see `Lane`. To *hold* a
+job is to let it wait, for example under a pause or in the *line* of a queue with limits. To *admit*
+it is to let it continue. It has *capacity* if it has a slot of its queue, or one of the starts that
+the queue's rate allows. A job is *unclaimed* until a worker starts it.
 """
 
 from enum import Enum, auto
