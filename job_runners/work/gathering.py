@@ -211,7 +211,7 @@ class _MemberQueue:
 
 
 def _new_group(job: _Job, name: str, members: _MemberQueue) -> dict[str, Any]:
-    """Return a new group and the current time, in the form in which a step stores them."""
+    """Return a new group and the current time, as a step stores them."""
     is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
@@ -235,7 +235,7 @@ def _dispatch_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return a complete group and its counts, in the form in which a step stores them."""
+    """Return a complete group and its counts, as a step stores them."""
     from job_runners.store import group_counts
 
     counts = group_counts.count_dispatched(
@@ -277,19 +277,19 @@ class _MemberDispatcher:
     def dispatch(self, members: _MemberQueue) -> int:
         """Dispatch the members. Return their number. Raises GatherChanged and InvalidPayload."""
         total = 0
-        chunk = 0
+        chunk_number = 0
         earlier_sizes = self._earlier_chunks.sizes
         while chunk_members := members.take(group_chunks.SIZE):
             self._record_group()
             total += len(chunk_members)
             is_last = not members.has_more_than(0)
-            if chunk not in earlier_sizes:
-                self._dispatch_chunk(chunk, chunk_members, total if is_last else None)
+            if chunk_number not in earlier_sizes:
+                self._dispatch_chunk(chunk_number, chunk_members, total if is_last else None)
                 self._count_if_due(total)
-            # With the last chunk, an earlier invocation would have stored the total.
-            elif is_last or len(chunk_members) != earlier_sizes[chunk]:
+            elif is_last or len(chunk_members) != earlier_sizes[chunk_number]:
+                # With the last chunk, an earlier invocation would have stored the total.
                 raise GatherChanged(self._name)
-            chunk += 1
+            chunk_number += 1
         if earlier_sizes and not total:
             raise GatherChanged(self._name)
         return total

@@ -81,12 +81,8 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     stored_acts = [_json(item) for item in items if item.sk.startswith(acts.PREFIX)]
     moved_invocations = [item for item in items if item.sk.startswith(past.PREFIX)]
     records = [record for work in works for record in work.records()]
-    last_step_times: dict[int, int] = {}  # by claim
-    for work in works:
-        for step in work.steps:
-            last_step_times[step.claim] = max(step.done_at, last_step_times.get(step.claim, 0))
     claims_at_retries = [act["claims"] for act in stored_acts]
-    invocations = _invocations(row, moved_invocations, claims_at_retries, last_step_times)
+    invocations = _invocations(row, moved_invocations, claims_at_retries, _last_step_times(works))
     is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in works)
     if hides_names and not is_complete:
         records = []  # their names determine which records were read
@@ -98,6 +94,15 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
         [claim for claim in range(1, row.claims + 1) if claim not in recorded_claims],
         is_complete,
     )
+
+
+def _last_step_times(works: "list[_Work]") -> dict[int, int]:
+    """Return when each claim's last step was done, by claim."""
+    times: dict[int, int] = {}
+    for work in works:
+        for step in work.steps:
+            times[step.claim] = max(step.done_at, times.get(step.claim, 0))
+    return times
 
 
 def _sort_key(record: Record) -> tuple[Any, ...]:
@@ -129,10 +134,9 @@ def _invocations(
     errors = _errors_by_claim(row)
     invocations = []
     for index, invocation in enumerate(past_invocations):
-        error = None
+        error: dict[str, Any] = {}
         if invocation.outcome in (past.Outcome.FAILED, past.Outcome.LOST):
-            error = errors.get(invocation.claim)
-        error = error or {}
+            error = errors.get(invocation.claim) or {}
         # A lost invocation lived at least until its last step, or until the next invocation began.
         lived_until = last_step_times.get(invocation.claim, 0)
         if index + 1 < len(past_invocations):
@@ -148,7 +152,7 @@ def _invocations(
                 outcome=invocation.outcome,
                 error=error.get("kind"),
                 name=error.get("step"),
-                run=_run(invocation.claim, claims_at_retries),
+                run=_run_number(invocation.claim, claims_at_retries),
             )
         )
     if row.status is Status.RUNNING:
@@ -160,13 +164,13 @@ def _invocations(
                 claim=row.claims,
                 attempt=row.attempt,
                 ready_at=min(row.could_run_at, began_at),
-                run=_run(row.claims, claims_at_retries),
+                run=_run_number(row.claims, claims_at_retries),
             )
         )
     return invocations
 
 
-def _run(claim: int, claims_at_retries: list[int]) -> int:
+def _run_number(claim: int, claims_at_retries: list[int]) -> int:
     """Return 1 plus the number of manual retries before a claim."""
     return 1 + sum(claims < claim for claims in claims_at_retries)
 
@@ -202,34 +206,34 @@ class _Work:
             items += steps.query(work_id, sk > _AFTER_STEPS, _MAX_OTHER_ITEMS)
             self._signals = {signal.sk: signal for signal in signals.all_of_work(work_id)}
         self.other_items = items
-        self._by_name = {item.sk: item for item in items}
+        self._items_by_name = {item.sk: item for item in items}
 
     def records(self) -> Iterator[Record]:
         """Yield the records of this work."""
         for step in self.steps:
             outcome = DONE if step.claim else COPIED
             yield _record(STEP, step)._replace(ended_at=step.done_at, outcome=outcome)
-        yield from self._children()
+        yield from self._child_records()
         for item in self.other_items:
             kind, _, name = item.sk.partition(" ")
             if kind == "sleep":
-                yield self._wait(SLEEP, item, signal=None, result=None)
+                yield self._wait_record(SLEEP, item, signal=None, result=None)
             elif kind == "wait":
                 signal = self._signals.pop(name, None)
-                yield self._wait(SIGNAL, item, signal=signal, result=None)
+                yield self._wait_record(SIGNAL, item, signal=signal, result=None)
             elif kind == "wait-any":
-                result = self._by_name.get(f"any {name}")
+                result = self._items_by_name.get(f"any {name}")
                 winner: Any = _json(result) if result is not None else None
                 signal = self._signals.pop(winner, None)
-                yield self._wait(SIGNAL, item, signal=signal, result=result)
+                yield self._wait_record(SIGNAL, item, signal=signal, result=result)
             elif kind == "gather":
-                yield self._group(item)
+                yield self._group_record(item)
         for signal in self._signals.values():  # the signals that the job hasn't waited for
             yield Record(SIGNAL, signal.sent_at, signal.sk)._replace(
                 ended_at=signal.sent_at, outcome=ANSWERED, by=signal.sent_by
             )
 
-    def _children(self) -> Iterator[Record]:
+    def _child_records(self) -> Iterator[Record]:
         items = [item for item in self.other_items if item.sk.startswith(children.PREFIX)]
         ids = [_json(item) for item in items]
         rows = queries.read_many(ids[:_MAX_CHILDREN_READ], fresh=True)
@@ -244,7 +248,9 @@ class _Work:
                 record = record._replace(ended_at=ended_at, outcome=str(child.status))
             yield record
 
-    def _wait(self, kind: str, step: Step, *, signal: Signal | None, result: Step | None) -> Record:
+    def _wait_record(
+        self, kind: str, step: Step, *, signal: Signal | None, result: Step | None
+    ) -> Record:
         """Return the record of a wait for a time, or for a signal, which may have arrived.
 
         `result` is the step that records the outcome of a wait for any of several signals.
@@ -263,9 +269,9 @@ class _Work:
             return record._replace(ended_at=until, outcome=DONE)
         return self._end_with_work(record)
 
-    def _group(self, step: Step) -> Record:
+    def _group_record(self, step: Step) -> Record:
         record = _record(GROUP, step)
-        result = self._by_name.get(f"gathered {record.name}")
+        result = self._items_by_name.get(f"gathered {record.name}")
         if result is not None:
             return record._replace(ended_at=result.began_at, outcome=DONE)
         return self._end_with_work(record)
