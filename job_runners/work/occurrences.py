@@ -127,9 +127,7 @@ def next_after(when: When, after: int) -> int | None:
     # whole seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
     moment = _next_moment(_expression(when), _zone(when.timezone), since)
-    if moment is None:
-        return None
-    return (moment - _EPOCH) // _SECOND * clock.SECOND
+    return None if moment is None else (moment - _EPOCH) // _SECOND * clock.SECOND
 
 
 def upcoming(when: When, after: int, count: int = UPCOMING_COUNT) -> list[int]:

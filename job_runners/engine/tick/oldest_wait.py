@@ -31,5 +31,4 @@ def measure() -> None:
 
 def _first_rows(lane: Lane) -> Iterable[JobRequest]:
     keys = due_index.merge_shards(due_shards(lane), due_index.END_OF_TIME)
-    ids = [key.id for key in islice(keys, _MAX_ROWS)]
-    return queries.read_many(ids).values()
+    return queries.read_many([key.id for key in islice(keys, _MAX_ROWS)]).values()
