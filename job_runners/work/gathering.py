@@ -331,8 +331,8 @@ class _MemberDispatcher:
         job = self._job
         group = self._group
         counted_at = self._wait.since
-        stored = job._row.member_counts
-        if stored and stored["group"] == group.id:
+        stored = job._row.member_counts or {}
+        if stored.get("group") == group.id:
             counted_at = stored["at"]
         gap = max(counted_at - self._wait.since, _MIN_COUNT_GAP)
         next_count_at = counted_at + min(gap, _MAX_COUNT_GAP)
