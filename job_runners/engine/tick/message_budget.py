@@ -54,7 +54,7 @@ class MessageBudget:
         with self._lock:
             chosen = list(islice(remaining, max(0, self._count_left())))
             self._sent_ids += [row.id for row in chosen]
-            if settings().worker_classes:  # the other rows are there only if no message is left
+            if settings().worker_classes:  # rows remain only if no message is left
                 others = list(islice(remaining, self._max_unclaimed * _MAX_READ_FACTOR))
                 types = due_index.types_of([row.id for row in others])
                 for row in others:
