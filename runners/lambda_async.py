@@ -187,7 +187,7 @@ def _invoke_worker(own_function: str, message: Message) -> None:
         is_class_missing = worker_class is not None and _is_not_deployed(error.__cause__)
         if function == own_function or not is_class_missing:
             raise
-        telemetry.class_missing(function, error)
+        telemetry.worker_class_missing(function, error)
         if isinstance(message, TaskMessage):
             _send_with_retries(message, lambda: _delay(message, _DEPLOY_SECONDS))
 

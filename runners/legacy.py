@@ -50,7 +50,7 @@ def fully_configured() -> bool:
         if not settings().tasks_sync:
             raise FrozenOnLambda("TASKS_SYNC")
     if settings().worker_classes:
-        telemetry.classes_ignored()
+        telemetry.worker_classes_ignored()
     return True
 
 

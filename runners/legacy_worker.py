@@ -64,7 +64,7 @@ def work(stop: threading.Event) -> None:
     send = sender(run_in_child)
     while not stop.is_set():
         try:
-            counts = timer.take_next(send, early_by=GRACE, page=_ROWS_PER_PAGE)
+            counts = timer.send_next(send, early_by=GRACE, page_size=_ROWS_PER_PAGE)
             sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB may be down; a later check may work
             telemetry.crashed(error)

@@ -26,7 +26,7 @@ from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
 from job_runners.store.job_request import id_for_idempotency_key
-from job_runners.work.batch_ended import SAMPLE
+from job_runners.work.batch_ended import SAMPLE_PAYLOAD
 from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, TooManyMembers
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
@@ -213,7 +213,7 @@ class _BatchChecker:
 
     def _check_then(self, then: ThenData) -> None:
         # When the batch ends, it adds its counts to this payload. Check it with sample counts.
-        payload = {**then.payload, "batch": SAMPLE}
+        payload = {**then.payload, "batch": SAMPLE_PAYLOAD}
         try:
             self._check_job({"job_type": then.job_type, "payload": payload})
         except (InvalidFields, UnknownJobType, InvalidPayload) as error:
@@ -283,7 +283,7 @@ class _BatchChecker:
         key = fields.get("key")
         if key is not None and not isinstance(key, str):
             raise InvalidField("key", "must be text")
-        keys.next(key)  # raises an error for a duplicate or invalid key
+        keys.check_next(key)  # raises an error for a duplicate or invalid key
         self._check_job({name: value for name, value in fields.items() if name != "key"})
 
     def _check_job(self, fields: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ class ListQuery(NamedTuple):
     status: Status | None = None
     job_type: str | None = None
     queue_name: str | None = None
-    waits_for: str | None = None  # a `kind` of `positions.WaitsFor`
+    waits_for: str | None = None  # a `kind` of `positions.WaitReason`
     search: str | None = None
     since: int = 0  # milliseconds since 1970
     until: int | None = None

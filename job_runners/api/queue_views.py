@@ -200,13 +200,13 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
     ),
     "changed_at": Field(
         nullable(TIME),
-        lambda limits: time_of(limits.changed.changed_at) if limits.changed else None,
+        lambda limits: time_of(limits.change.changed_at) if limits.change else None,
         "Time at which the limits declared in code were last overridden. Null if they "
         "aren't overridden",
     ),
     "changed_by": Field(
         AUTHOR,
-        lambda limits: visible_author(limits.changed.changed_by) if limits.changed else None,
+        lambda limits: visible_author(limits.change.changed_by) if limits.change else None,
     ),
 }
 

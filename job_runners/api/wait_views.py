@@ -36,19 +36,19 @@ def place_view(place: Place, row: JobRequest) -> dict[str, Any]:
 
 def wait_view(row: JobRequest) -> dict[str, Any] | None:
     """Return the reason why a job waits, or None if it doesn't wait."""
-    return _reason_view(_visible_reason(positions.waits_for(row), row))
+    return _reason_view(_visible_reason(positions.wait_reason(row), row))
 
 
 def _visible_reason(
-    reason: positions.WaitsFor | None, row: JobRequest
-) -> positions.WaitsFor | None:
+    reason: positions.WaitReason | None, row: JobRequest
+) -> positions.WaitReason | None:
     """Return the reason, without payload values if the caller may not see payloads."""
     if access.current_caller.get().sees_payloads:
         return reason
     return positions.without_payload_key(reason, row)
 
 
-def _reason_view(reason: positions.WaitsFor | None) -> dict[str, Any] | None:
+def _reason_view(reason: positions.WaitReason | None) -> dict[str, Any] | None:
     if reason is None:
         return None
     return reason._asdict() | {"since": time_of(reason.since), "until": time_of(reason.until)}

@@ -2,7 +2,7 @@
 
     from job_runners.work import Job, Retry, RunningJob
 
-A name's module is imported at the name's first use, so that a cold start loads only what it needs.
+The first use of a name imports its module, so that a cold start loads only what it needs.
 """
 
 from importlib import import_module

@@ -1,8 +1,8 @@
 """Interrupt a call that takes too long, with a timer signal of the operating system.
 
 The *alarm* rings when a job's time is over. Each ring raises an interrupt in the code that is
-running. Python runs signal handlers only in the main thread. In another thread, only the end of the
-process stops a job that runs too long.
+running. Python runs signal handlers only in the main thread. A job that runs too long in another
+thread stops only when the process ends.
 """
 
 import signal
@@ -19,17 +19,17 @@ from job_runners.work.interrupts import TimeOverInterrupt
 # Seconds between rings. One ring may not be enough: Python drops an exception that is raised in a
 # destructor, and the job's bare `except:` catches it.
 _RING_INTERVAL = 1.0
-# Functions that acquire or release a lock. An exception after the lock is acquired, and before its
-# `with` block begins, leaves the lock held forever. If that happened to a lock of the import
-# system, no other thread of the process could import again.
+# Functions that acquire or release a lock. An exception between acquiring the lock and entering its
+# `with` block would leave the lock held forever. If it were a lock of the import system, no other
+# thread of the process could import anything.
 _LOCK_FUNCTIONS = frozenset(
     {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
 )
 _IMPORT_SYSTEM = "<frozen importlib"
 _LOCK_RETRY_DELAY = 0.005  # seconds until the alarm rings again if it rang in a lock function
-# How many seconds the alarm waits for a lock function. To acquire or release a lock takes
-# microseconds. A function that takes this long has one of these names by chance, such as a job's
-# own `acquire`, or is still waiting for its lock.
+# How many seconds the alarm waits for a lock function. Acquiring or releasing a lock takes
+# microseconds. A function that takes this long is waiting for its lock, or is something else with
+# one of these names, such as a job's own `acquire`.
 _MAX_LOCK_TIME = 1.0
 
 
@@ -40,16 +40,12 @@ class _Alarm:
     deferrals = 0  # the number of `defer_alarm` blocks that are running
     rang_while_deferred = False
     handler: Callable[[FrameType], None] | None = None  # called instead of raising an interrupt
-    # Until when the alarm waits for a lock function to end. None if it doesn't wait for one.
-    waits_for_lock_until: float | None = None
+    waits_for_lock_until: float | None = None  # None if it doesn't wait for a lock function
 
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise TimeOverInterrupt in the block after `seconds`.
-
-    The alarm never rings after the block.
-    """
+    """Raise TimeOverInterrupt in the block after `seconds`, but never after the block."""
     if not in_main_thread():
         yield
         return
@@ -70,9 +66,9 @@ def alarm(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def defer_alarm() -> Iterator[None]:
-    """If the alarm rings in the block, interrupt the call only after the block.
+    """If the alarm rings in the block, raise the interrupt only after the block.
 
-    Our own writes need this, because we can't know whether an interrupted write was applied.
+    Our own writes need this, because it isn't known whether an interrupted write was applied.
     """
     if not in_main_thread():
         yield
@@ -84,15 +80,14 @@ def defer_alarm() -> Iterator[None]:
         _Alarm.deferrals -= 1
         if _Alarm.rang_while_deferred and not _Alarm.deferrals and _Alarm.armed:
             _Alarm.rang_while_deferred = False
-            _end(sys._getframe())
+            _interrupt(sys._getframe())
 
 
 @contextmanager
 def on_alarm(handler: Callable[[FrameType], None]) -> Iterator[None]:
-    """If the alarm rings, call `handler` with the interrupted frame instead of raising an
-    interrupt.
+    """If the alarm rings in the block, call `handler` with the frame that was running.
 
-    An event loop needs this, because an exception would interrupt the loop's own code.
+    An event loop needs this, because an interrupt would be raised in the loop's own code.
     """
     if not in_main_thread():
         yield
@@ -117,29 +112,30 @@ def _disarm(old_handler: Any) -> None:
 
 
 def _ring(_signal: int, frame: FrameType | None) -> None:
-    """Handle the timer's signal: end the call, unless that must wait."""
+    """Handle the timer's signal: interrupt the call, unless that must wait."""
     if _Alarm.deferrals:
         _Alarm.rang_while_deferred = True
-    elif _Alarm.armed:
-        if frame is not None and _takes_a_lock(frame.f_code) and _waits_for_lock():
-            signal.setitimer(signal.ITIMER_REAL, _LOCK_RETRY_DELAY, _RING_INTERVAL)
-        else:
-            _Alarm.waits_for_lock_until = None
-            _end(frame)
+    elif not _Alarm.armed:
+        return
+    elif frame is not None and _is_lock_function(frame.f_code) and _may_wait_for_lock():
+        signal.setitimer(signal.ITIMER_REAL, _LOCK_RETRY_DELAY, _RING_INTERVAL)
+    else:
+        _Alarm.waits_for_lock_until = None
+        _interrupt(frame)
 
 
-def _end(frame: FrameType | None) -> None:
+def _interrupt(frame: FrameType | None) -> None:
     if _Alarm.handler is None or frame is None:
         raise TimeOverInterrupt
     _Alarm.handler(frame)
 
 
-def _takes_a_lock(code: CodeType) -> bool:
+def _is_lock_function(code: CodeType) -> bool:
     return code.co_name in _LOCK_FUNCTIONS or code.co_filename.startswith(_IMPORT_SYSTEM)
 
 
-def _waits_for_lock() -> bool:
-    """Return whether the alarm may still wait for the function to be done with its lock."""
+def _may_wait_for_lock() -> bool:
+    """Return whether the alarm may wait, or wait longer, for a lock function to end."""
     now = time.monotonic()
     if _Alarm.waits_for_lock_until is None:
         _Alarm.waits_for_lock_until = now + _MAX_LOCK_TIME

@@ -25,10 +25,10 @@ CACHE_TIME = clock.MINUTE
 # While Parameter Store doesn't respond, cached values are used up to this age. A short outage must
 # not fail jobs, but a revoked secret must not work for hours.
 MAX_AGE_IN_OUTAGE = 15 * clock.MINUTE
-# How long to wait before reading again after a failure, or because a name is missing.
+# How long to wait before reading again after a failed read, or because a name is missing.
 _REREAD_DELAY = 10 * clock.SECOND
-# How long to wait if the job fails because the name is missing. This is shorter, because an
-# operator who sees the failure sets the name and retries the job.
+# The same if the missing name makes the job fail. This is shorter, because an operator who sees the
+# failure sets the name and retries the job.
 _REREAD_DELAY_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -81,18 +81,18 @@ def app_setting(name: str, *, default: Any = _NO_DEFAULT) -> str | None:
 class _Read:
     """The result of one read of Parameter Store."""
 
-    at: int
-    values: Mapping[str, str] = field(repr=False)
+    read_at: int
+    values: Mapping[str, str] = field(repr=False)  # hidden, because some are secrets
 
     @property
     def age(self) -> int:
-        return clock.now() - self.at
+        return clock.now() - self.read_at
 
 
 class _Cache:
     """The cached result of the last read.
 
-    One thread reads at a time. Meanwhile the others use the cache, or wait if it is empty.
+    While one thread reads, the others use the cache, or wait if it is empty.
     """
 
     def __init__(self) -> None:
@@ -103,13 +103,13 @@ class _Cache:
 
     def value(self, path: str, name: str, max_age: int) -> str | None:
         """Return a value, or None if a read at most `max_age` milliseconds ago didn't find it."""
-        value = self._values(path, CACHE_TIME).get(name)
+        value = self._all_values(path, CACHE_TIME).get(name)
         if value is not None:
             return value
-        # An operator may have set the value since that read, for a job that needs it now.
-        return self._values(path, max_age).get(name)
+        # An operator may have set the value since that read.
+        return self._all_values(path, max_age).get(name)
 
-    def _values(self, path: str, max_age: int) -> Mapping[str, str]:
+    def _all_values(self, path: str, max_age: int) -> Mapping[str, str]:
         """Return all values. They are at most `max_age` ms old, unless Parameter Store fails."""
         cached = self._usable_read()
         if cached and self._lock.locked():
@@ -125,7 +125,8 @@ class _Cache:
             try:
                 self._last_read = _Read(clock.now(), _read(path))
             except AWS_ERRORS as error:
-                self._failed_at, self._failure = clock.now(), _reason(error)
+                self._failed_at = clock.now()
+                self._failure = _reason(error)
                 if cached is None:
                     raise AppSettingsUnreadable(path, self._failure) from error
                 _log.warning(
@@ -142,7 +143,9 @@ class _Cache:
     def _usable_read(self) -> _Read | None:
         """Return the last read, or None if it is too old to be used."""
         read = self._last_read
-        return read if read and read.age < MAX_AGE_IN_OUTAGE else None
+        if read is None or read.age >= MAX_AGE_IN_OUTAGE:
+            return None
+        return read
 
     def _has_just_failed(self) -> bool:
         return clock.now() - self._failed_at < _REREAD_DELAY
@@ -158,6 +161,7 @@ def _forget() -> None:
 
 
 def _read(path: str) -> dict[str, str]:
+    """Return the values of all parameters under a path, by the last part of their names."""
     pages = clients.client("ssm").get_paginator("get_parameters_by_path")
     return {
         parameter["Name"].rsplit("/", 1)[1]: parameter["Value"]
@@ -167,7 +171,7 @@ def _read(path: str) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason why a read failed: AWS's error code, or the type of the error."""
+    """Return why a read failed: AWS's error code, or the type of the error."""
     if isinstance(error, ClientError):
         return str(error.response["Error"].get("Code"))
     return type(error).__name__

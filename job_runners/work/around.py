@@ -1,8 +1,8 @@
-"""Run each job and task inside the app's own context managers, which it lists in `AROUND`.
+"""Run each job and task inside the context managers that the app lists in `AROUND`.
 
 They may set up an error tracker, a database connection or a tenant's context. They see how the job
-or task ends, but can't change it: they can't suppress an error or an interrupt, and a failure on
-exit doesn't fail a finished job.
+or task ends, but can't change that: they can't suppress an error or an interrupt, and an error when
+they exit doesn't fail a finished job.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ Report = Callable[[AroundFailed], None]
 
 
 class Around:
-    """One entry of AROUND, and the place that defines it, such as "acme.AROUND[0]"."""
+    """One entry of AROUND, which makes a context manager. Its place is like "acme.AROUND[0]"."""
 
     def __init__(self, entry: Enter | str, place: str) -> None:
         if isinstance(entry, str):
@@ -74,15 +74,15 @@ def run_inside(
     Raises AroundFailed, without calling `call`, if a context manager can't be entered. If one fails
     on exit, this only calls `report` with the failure. Exceptions of `call` pass through.
     """
-    managers: list[tuple[Around, AbstractContextManager[Any]]] = []  # those that were entered
+    entered: list[tuple[Around, AbstractContextManager[Any]]] = []
     try:
         for around in arounds:
-            managers.append((around, _enter(around, work)))
+            entered.append((around, _enter(around, work)))
         result = call()
     except BaseException as error:
-        _leave(managers, error, report)
+        _exit_all(entered, error, report)
         raise
-    _leave(managers, None, report)
+    _exit_all(entered, None, report)
     return result
 
 
@@ -97,20 +97,20 @@ def _enter(around: Around, work: CurrentWork) -> AbstractContextManager[Any]:
     return manager
 
 
-def _leave(
-    managers: list[tuple[Around, AbstractContextManager[Any]]],
+def _exit_all(
+    entered: list[tuple[Around, AbstractContextManager[Any]]],
     error: BaseException | None,
     report: Report,
 ) -> None:
-    """Leave all context managers, even if one of them fails. They can't suppress `error`.
+    """Exit all context managers, even if one of them fails. They can't suppress `error`.
 
     `error` is the exception with which the call ended, or None.
     """
     exc_info: Any = (None, None, None)
     if error is not None:
         exc_info = (type(error), error, error.__traceback__)
-    while managers:
-        around, manager = managers.pop()
+    while entered:
+        around, manager = entered.pop()
         try:
             type(manager).__exit__(manager, *exc_info)
         except BaseException as exit_error:  # noqa: BLE001 - even an interrupt: the alarm rings again

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-# A build checks that the model of each job that follows a batch accepts this payload.
-SAMPLE: dict[str, Any] = {
+# The model of each job that follows a batch must accept this payload.
+SAMPLE_PAYLOAD: dict[str, Any] = {
     "id": "0123456789abcdef0123456789abcdef",
     "total": 3,
     "succeeded": 2,
@@ -19,7 +19,7 @@ class BatchEnded(BaseModel):
     """A batch whose members have all ended.
 
     It is the field `batch` in the payload of the batch's `then` job. `existing` counts the members
-    that weren't run, because they are unique and another job did the same work.
+    that weren't run because they are unique, and another job did the same work.
     """
 
     model_config = ConfigDict(defer_build=True)

@@ -1,7 +1,7 @@
 """Context variables with the id and the author of the request that caused the current work.
 
-They are set while a process handles the HTTP request, and again in each invocation of the jobs and
-tasks that the request dispatched.
+They are set while the API handles that request, and in each invocation of the jobs and tasks that
+the request dispatched.
 """
 
 from contextvars import ContextVar
@@ -11,7 +11,7 @@ _MAX_NAME_LENGTH = 80  # characters; each write of a row is billed by the row's 
 
 
 class Author(NamedTuple):
-    """The caller of a request. `name` is the token's subject, or the ARN of the signer."""
+    """The caller of a request. `name` is the subject of its token, or the ARN of its signer."""
 
     role: str
     name: str
@@ -21,7 +21,7 @@ class Author(NamedTuple):
     def recorded(self) -> str:
         """Return the author as rows store it: the role and the name, without control characters.
 
-        Only the part of an ARN after the account is stored.
+        Of an ARN, only the part after the account is stored.
         """
         name = "".join(character for character in self.name if character.isprintable())
         if name.startswith("arn:"):

@@ -1,8 +1,7 @@
-"""`Job` and `Task`, with which an app defines its work: a function with a typed payload, and its
-settings.
+"""`Job` and `Task`: how an app defines its work, as a function with a typed payload and settings.
 
-A *worker class* is a Lambda function of its own, which app.toml declares, for work that needs more
-memory or time, for example.
+A *worker class* is a separate Lambda function, declared in app.toml, for example for work that
+needs more memory or time.
 """
 
 from collections.abc import Callable
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 DAY_IN_SECONDS = 24 * 60 * 60.0
 # How far ahead a job may be scheduled, and how long it may wait to start, in seconds. The bucket
-# must keep payloads for longer.
+# keeps payloads for longer.
 MAX_WAIT = 30 * DAY_IN_SECONDS
 
 
@@ -38,12 +37,12 @@ class Definition(Value):
     function: Callable[..., Any] | str
     retry: Retry | None = None
 
-    worker: ClassVar[str | None] = None  # Job and Task make it their last field
+    worker: ClassVar[str | None] = None  # a field in Job and Task, after their other fields
 
     _parameters: ClassVar[tuple[str, ...]]  # the names of the parameters that the function takes
 
     def __post_init__(self) -> None:
-        # A Value is frozen, so an assignment would fail.
+        # Because a Value is frozen, an ordinary assignment would fail.
         vars(self)["_declared_in"] = entries.caller_outside(__file__)
         if isinstance(self.function, str):
             entries.check_form(self.function)
@@ -52,19 +51,19 @@ class Definition(Value):
 
     @property
     def declared_in(self) -> entries.Place:
-        """Return the file and line that declare it."""
+        """Return the file and line of this definition."""
         place: entries.Place = vars(self)["_declared_in"]
         return place
 
     def load(self) -> None:
-        """Check the function, after importing it if it is given by name.
+        """Check the function's parameters, after importing it if it is given by name.
 
-        If it can't be imported or has wrong parameters, raises EntryNotLoaded for a name, and
-        InvalidDefinition otherwise.
+        If it is given by name, raises EntryNotLoaded if it can't be imported or has wrong
+        parameters. Otherwise, raises InvalidDefinition for wrong parameters.
         """
         _ = self.payload_model  # reading this property checks the parameters
         if self.is_async:
-            # Import this module now, because the alarm could interrupt an import while a job runs.
+            # Import this now, because the alarm could interrupt an import while the job runs.
             import_module("job_runners.work.event_loop")
 
     @cached_property
@@ -81,8 +80,8 @@ class Definition(Value):
     @cached_property
     def payload_model(self) -> "type[BaseModel]":
         """Return the pydantic model of its payload. Raises the same errors as `load`."""
-        # Imported here because it imports pydantic. A process that only reads the settings of jobs
-        # doesn't need that.
+        # Imported here because a process that only reads the settings of jobs doesn't need
+        # pydantic.
         from job_runners.work import payloads
 
         try:
@@ -93,7 +92,7 @@ class Definition(Value):
             raise
 
     def attempts(self, limit: int | None = None) -> int:
-        """Return the maximum number of attempts, if the caller allows at most `limit`."""
+        """Return the maximum number of attempts, or `limit` if that is lower."""
         max_attempts = self.retry.max_attempts if self.retry else 1
         return max_attempts if limit is None else min(max_attempts, limit)
 
@@ -118,7 +117,7 @@ class Definition(Value):
     @cached_property
     def is_async(self) -> bool:
         """Return whether the function is `async def`. Raises the same errors as `load`."""
-        import inspect  # imported here because a job's settings can be read without it
+        import inspect  # imported here because reading a job's settings doesn't need it
 
         return inspect.iscoroutinefunction(self.call)
 
@@ -135,12 +134,12 @@ class Job(Definition):
 
     `function(job, payload)` takes a RunningJob and the payload, and returns the job's result: JSON,
     a pydantic model, or None. It may be `async def`. Pass the function itself, or its name as
-    "package.module:function": then its module is imported at the first use. Without `retry` a job
-    has one attempt.
+    "package.module:function" to import its module only at the first use. Without `retry`, a job has
+    one attempt.
 
     - `timeout`: seconds that one attempt may take, over all its invocations. With None, an attempt
       has no limit as long as it keeps checkpointing.
-    - `max_invocations`: the largest number of Lambda invocations over all attempts.
+    - `max_invocations`: the maximum number of Lambda invocations over all attempts.
     - `start_within`: a job fails with NeverStarted if no worker starts it within this many seconds
       of being queued.
     - `queue_name`: the job's queue. Any caller may choose one of `queues` instead. Callers with
@@ -163,7 +162,7 @@ class Job(Definition):
     on_failure: str | None = None
     worker: str | None = None  # type: ignore[misc]
 
-    # Whether services, too, may choose only `queue_name` and `queues`.
+    # Whether callers with the role `service` may choose only `queue_name` and `queues` too.
     only_allowed_queues: ClassVar[bool] = False
 
     _parameters = ("job", "payload")
@@ -189,7 +188,7 @@ class Job(Definition):
             self._check_unique()
 
     def _check_unique(self) -> None:
-        from job_runners.work.unique import Unique  # already imported if a Unique was passed
+        from job_runners.work.unique import Unique  # imported here because most jobs have none
 
         if not isinstance(self.unique, Unique):
             raise InvalidDefinition(
@@ -216,11 +215,11 @@ class Job(Definition):
 class InternalJob(Job):
     """A job that only other jobs may dispatch, for a function that trusts its payload.
 
-    Every request for one is refused, and so is a rerun, a schedule or a follow-up of that type. A
-    failed one can be retried with its own payload.
+    Requests, reruns, schedules and follow-ups of this type are refused. A failed job can be retried
+    with its own payload.
 
     - `dispatched_by`: the job types that may dispatch it as their child or as a member of a group.
-      A built-in job may also name `API`, if an endpoint dispatches it.
+      A built-in job that an endpoint dispatches also names `API`.
     """
 
     dispatched_by: tuple[str, ...] = ()
@@ -232,9 +231,9 @@ class Task(Definition):
     """A small fire-and-forget call, without a row or a result.
 
     `function(payload)` takes the payload. It may be `async def`. Pass the function itself, or its
-    name as "package.module:function". Without `retry` a failed task is only logged and counted.
-    `worker` is the worker class that runs it, as for a job.
-    Lambda may deliver any task twice. If that matters, use a job.
+    name as "package.module:function". Without `retry`, a failed task is only logged and counted.
+    `worker` is the worker class that runs it, as for a job. Lambda may deliver any task twice. If
+    that matters, use a job.
     """
 
     function: Callable[[Any], Any] | str
@@ -250,6 +249,6 @@ class Task(Definition):
 
 
 def _run_coroutine(coroutine: Any, running: "RunningJob | None" = None) -> Any:
-    from job_runners.work import event_loop  # it imports asyncio, which other functions don't need
+    from job_runners.work import event_loop  # imported here because it imports asyncio
 
     return event_loop.run(coroutine, running)

@@ -1,7 +1,7 @@
 """Load functions that an app names in *entries*, strings of the form "package.module:function".
 
-A module is imported when its first function is used. So cold starts don't get slower with more
-jobs, and a job whose module can't be imported doesn't affect other jobs.
+A module is imported when one of its functions is first used. So more jobs don't make cold starts
+slower, and a job whose module can't be imported doesn't affect other jobs.
 """
 
 import gc
@@ -28,7 +28,7 @@ def check_form(entry: str) -> None:
 
 
 class Place:
-    """A file and a line. Building their text is slow, so it is done only when an error needs it."""
+    """A line of a file. Its text is built only if an error needs it, because that is slow."""
 
     def __init__(self, file: str, line: int | None) -> None:
         self.file = file
@@ -40,7 +40,7 @@ class Place:
 
 
 def caller_outside(file: str) -> Place:
-    """Return the file and line of the nearest caller outside `file`: the app's definition."""
+    """Return the nearest place in the call stack outside `file`, where the app has a definition."""
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
@@ -53,8 +53,8 @@ def caller_outside(file: str) -> Place:
 def load(entry: str, declared_in: object) -> Any:
     """Import and return the function that an entry names.
 
-    Raises EntryNotLoaded, which says where the entry is, where the import failed, and how to fix
-    it. A failure isn't cached: the next call tries again.
+    `declared_in` is the place of the entry, for the error. Raises EntryNotLoaded, which also says
+    where the import failed, and how to fix it. The next call after an error tries again.
     """
     module_name, _, name = entry.partition(":")
     try:
@@ -99,8 +99,8 @@ def _explanation(module_name: str, error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     """Return an error's message, without a final period and without advice."""
-    # The advice of this error is for the function that reads the setting, not for the import.
     if isinstance(error, AppSettingMissing):
+        # Its advice is for a function that reads the setting. It doesn't help with an import.
         return error.without_advice
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return text.removesuffix(".") or "without a message"
@@ -127,7 +127,7 @@ def _failing_line(module_name: str, error: BaseException) -> str:
     places = [
         Place(frame.filename, frame.lineno)
         for frame in reversed(traceback.extract_tb(error.__traceback__))
-        if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename)
+        if not _is_import_machinery(frame.filename)
     ]
     package = sys.modules.get(module_name.partition(".")[0])
     folder = Path(getattr(package, "__file__", None) or __file__).parent
@@ -135,12 +135,16 @@ def _failing_line(module_name: str, error: BaseException) -> str:
     return str(next(iter(in_package or places), "on import"))
 
 
-def _is_import(file: str) -> bool:
+def _is_import_machinery(file: str) -> bool:
     """Return whether a file belongs to the import itself, and not to the imported code."""
-    return file == __file__ or Path(file).parts[-2:] == ("importlib", "__init__.py")
+    if file.startswith("<frozen ") or file == __file__:
+        return True
+    return Path(file).parts[-2:] == ("importlib", "__init__.py")
 
 
 def _relative(file: str) -> str:
     """Return the path relative to the working directory, if the file is below it."""
     path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    if not path.is_relative_to(Path.cwd()):
+        return file
+    return str(path.relative_to(Path.cwd()))

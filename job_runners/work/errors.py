@@ -1,10 +1,10 @@
-"""The errors that a job's calls of its own methods raise."""
+"""The errors that the methods of a running job raise, and other errors of jobs and tasks."""
 
 from collections.abc import Sequence
 
 from job_runners.errors import DoNotRetry, JobRunnersError
 
-RAISED_IN = "_job_runners_step"  # the attribute of an error that names the step that raised it
+RAISED_IN = "_job_runners_step"  # an error's attribute with the name of the step that raised it
 
 
 class ResultNotJson(JobRunnersError):
@@ -15,7 +15,7 @@ class ResultNotJson(JobRunnersError):
 
 
 class CursorTooLarge(JobRunnersError):
-    """A job's checkpoint has a cursor too large for the job's row."""
+    """The cursor of a checkpoint is too large for the job's row."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -25,17 +25,17 @@ class CursorTooLarge(JobRunnersError):
 
 
 class StepNameTaken(DoNotRetry):
-    """A job used the name of a step or wait twice. The second use would get the first's result."""
+    """A job used the name of a step or wait twice. The second would get the result of the first."""
 
-    def __init__(self, name: str, what: str = "step") -> None:
+    def __init__(self, name: str, noun: str = "step") -> None:
         super().__init__(
-            f"This invocation already has a {what} {name!r}. Give each {what} its own name, "
+            f"This invocation already has a {noun} {name!r}. Give each {noun} its own name, "
             "for example with the id of the item that it works on."
         )
 
 
 class WaitTooLong(DoNotRetry):
-    """A job would wait for longer than the table keeps the records that the wait needs."""
+    """A job would wait for longer than the table keeps the records of the wait."""
 
     def __init__(self, name: str, seconds: float, days: int) -> None:
         super().__init__(
@@ -57,14 +57,14 @@ class WaitTimedOut(DoNotRetry):
 
 
 class TooManyNames(DoNotRetry):
-    """A wait names no signal, or too many."""
+    """A job waits for no signal at all, or for too many."""
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(f"A wait has 1 to {limit} different names of signals, not {count}.")
 
 
 class NoPublicUrl(DoNotRetry):
-    """A job asks for a link to answer it, but the process doesn't know the API's address."""
+    """A job asks for a link through which to answer it, but the API's address isn't set."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -84,7 +84,7 @@ class WaitsSpent(DoNotRetry):
 
 
 class GatherChanged(DoNotRetry):
-    """A job yields different members for a group that an earlier invocation began to dispatch."""
+    """A job's group has other members than when an earlier invocation began to dispatch them."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -120,9 +120,9 @@ class TooManyMembers(DoNotRetry):
 class NameTooLong(DoNotRetry):
     """The name of a step or the key of a child is too long for the table."""
 
-    def __init__(self, what: str, size: int, limit: int) -> None:
+    def __init__(self, noun: str, size: int, limit: int) -> None:
         super().__init__(
-            f"The {what} has {size:,} bytes. The limit is {limit:,}. "
+            f"The {noun} has {size:,} bytes. The limit is {limit:,}. "
             "Use a shorter one, such as a hash."
         )
 
@@ -152,9 +152,9 @@ class FileRefused(DoNotRetry):
 class NameNotText(DoNotRetry):
     """The name of a step or the key of a child can't be encoded as UTF-8."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, noun: str) -> None:
         super().__init__(
-            f"The {what} has a lone surrogate, like a file name that isn't UTF-8. "
+            f"The {noun} has a lone surrogate, like a file name that isn't UTF-8. "
             "Use another one, such as os.fsencode(name).hex()."
         )
 
@@ -172,7 +172,7 @@ class AppSettingMissing(DoNotRetry):
 
 
 class AppSettingsUnreadable(JobRunnersError):
-    """Parameter Store failed or refused the read, and no cached values are fresh enough."""
+    """Parameter Store failed or refused the read, and the cached values are too old."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
@@ -183,8 +183,8 @@ class AppSettingsUnreadable(JobRunnersError):
 class InvalidOccurrences(JobRunnersError):
     """The times of a schedule are invalid.
 
-    `field` is cron, every, timezone or missed. `why` completes the message after the field's name,
-    for example "must be a minute to 366 days".
+    `field` is cron, every, timezone or missed. `why` follows the field's name in the message, such
+    as "must be a minute to 366 days".
     """
 
     def __init__(self, field: str, why: str) -> None:

@@ -1,13 +1,14 @@
 """Run an `async def` job or task in its own event loop, and clean up the loop afterwards.
 
-An interrupt, such as TimeOverInterrupt, always ends the *main task*, the asyncio task that runs the
-function. If another asyncio task raises the interrupt, the main task is canceled.
+The *main task* is the asyncio task that runs the function. (In this module, a task is always one of
+asyncio's.) An interrupt, such as TimeOverInterrupt, always ends the main task, even if another task
+raises it.
 
 The module avoids these traps of asyncio:
 
-- asyncio keeps a BaseException that a task raised until the task is awaited. A TaskGroup wraps it
+- If a task raises a BaseException, asyncio keeps it until the task is awaited. A TaskGroup wraps it
   in an exception group, and a callback drops it.
-- A BaseException in the loop's own code leaves the loop in the middle of a run.
+- A BaseException in the loop's own code stops the loop in the middle of a run.
 - `asyncio.run` waits forever for a thread, or for a task that suppresses its cancellation.
 
 Only `async def` jobs and tasks import this module, because it imports asyncio.
@@ -29,23 +30,24 @@ from job_runners.work.alarm import in_main_thread, on_alarm
 from job_runners.work.interrupts import Interrupt, TimeOverInterrupt
 from job_runners.work.running_job import RunningJob
 
-# How many seconds a canceled function gets to end before the loop is stopped. After that, the
-# remaining tasks get the same time. Both fit into the time reserved for recording the outcome.
-_PATIENCE = 1.0
+# How many seconds a canceled function gets to end before the loop is stopped. The remaining tasks
+# then get the same time. Both fit into the time that is reserved for recording the outcome.
+_CANCEL_TIMEOUT = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
-_HANDLE_RUN_CODE = asyncio.Handle._run.__code__  # the loop's code that calls each callback
+_CALL_CALLBACK_CODE = asyncio.Handle._run.__code__  # the loop's code that calls a callback
 
-_Work = Coroutine[Any, Any, Any]
+_Coroutine = Coroutine[Any, Any, Any]
 _logger = logging.getLogger("job_runners.work.event_loop")
 
 
-def run(coroutine: _Work, job: RunningJob | None = None) -> Any:
+def run(coroutine: _Coroutine, job: RunningJob | None = None) -> Any:
     """Run the coroutine and return its result.
 
-    Exceptions of the coroutine pass through. If an interrupt was raised in any of its tasks, this
-    raises it again, unless the function ended with an error of its own. In a thread, where no alarm
-    rings, the loop ends the function when the job's time is over. Remaining tasks are canceled,
-    asynchronous generators are closed, and threads of `asyncio.to_thread` are left running.
+    Exceptions of the coroutine pass through. If any of its tasks raised an interrupt, this raises
+    it again, unless the function ended with an error of its own. Outside the main thread, where no
+    alarm rings, the loop ends the function when the job's time is over. Remaining tasks are
+    canceled, asynchronous generators are closed, and threads of `asyncio.to_thread` are left
+    running.
     """
     if not _has_loop():
         return _Run(job).run(coroutine)
@@ -54,8 +56,8 @@ def run(coroutine: _Work, job: RunningJob | None = None) -> Any:
 
 def _has_loop() -> bool:
     """Return whether a loop runs in this thread."""
-    # The caller runs the work, not this `except` block. Otherwise the tracebacks of the work's
-    # errors would include this RuntimeError.
+    # The coroutine doesn't run in this `except` block, because the tracebacks of its errors would
+    # then include this RuntimeError.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -64,32 +66,32 @@ def _has_loop() -> bool:
 
 
 class _Run:
-    """One coroutine and its loop."""
+    """The run of one coroutine in its own loop."""
 
     def __init__(self, job: RunningJob | None) -> None:
         self._job = job
         self._loop = _new_loop()
         self._thread = threading.get_ident()
-        self._main: asyncio.Task[Any] | None = None
+        self._main_task: asyncio.Task[Any] | None = None
         self._first_interrupt: BaseException | None = None  # raised in any task
-        self._rang_at: float | None = None  # when the alarm first rang
+        self._first_ring_at: float | None = None  # of the alarm
         self._is_stopped = False
-        self._is_over = False  # the function has ended, so later interrupts change nothing
+        self._has_ended = False  # whether the function has: then interrupts change nothing
 
-    def run(self, coroutine: _Work) -> Any:
+    def run(self, coroutine: _Coroutine) -> Any:
         """Run the coroutine and end the loop."""
         runner = asyncio.Runner(loop_factory=lambda: self._loop)
         with on_alarm(self._handle_alarm):
             if self._job is not None:
-                self._job.on_interrupt = self._end
+                self._job.on_interrupt = self._end_main_task
             try:
                 return self._run_main_task(runner, coroutine)
             finally:
-                if self._main is None:
+                if self._main_task is None:
                     coroutine.close()  # it never started
                 self._clean_up(runner)
 
-    def _run_main_task(self, runner: asyncio.Runner, coroutine: _Work) -> Any:
+    def _run_main_task(self, runner: asyncio.Runner, coroutine: _Coroutine) -> Any:
         """Return the coroutine's result. Raise its own error, or the first interrupt."""
         try:
             result = runner.run(self._run_with_timeout(coroutine))
@@ -102,43 +104,44 @@ class _Run:
                 raise
             raise self._first_interrupt from None
         finally:
-            self._is_over = True
+            self._has_ended = True
         if self._first_interrupt is not None:
             raise self._first_interrupt
         return result
 
-    async def _run_with_timeout(self, coroutine: _Work) -> Any:
+    async def _run_with_timeout(self, coroutine: _Coroutine) -> Any:
         """Await the coroutine. In a thread, where no alarm rings, schedule its end."""
-        self._main = asyncio.current_task()
+        self._main_task = asyncio.current_task()
         if self._job is not None and not in_main_thread():
-            self._loop.call_later(self._job.time_left(), self._end_late_function)
+            self._loop.call_later(self._job.time_left(), self._time_out)
         return await coroutine
 
     # --- interrupts -------------------------------------------------------------------------------
 
-    def _end(self, interrupt: BaseException) -> None:
-        """End the main task, because a method of the job is about to raise an interrupt in the
-        current asyncio task or thread."""
-        if self._is_over:
+    def _end_main_task(self, interrupt: BaseException) -> None:
+        """End the main task, because a method of the job is about to raise an interrupt.
+
+        The method may run in any task or thread. In the main task, the interrupt itself ends it.
+        """
+        if self._has_ended:
             return
         self._first_interrupt = self._first_interrupt or interrupt
         is_in_other_thread = threading.get_ident() != self._thread
         if is_in_other_thread:
-            self._loop.call_soon_threadsafe(self._cancel)
-        elif asyncio.current_task(self._loop) is not self._main:
-            self._cancel()
-        # If the method runs in the main task itself, its interrupt ends the task.
+            self._loop.call_soon_threadsafe(self._cancel_main_task)
+        elif asyncio.current_task(self._loop) is not self._main_task:
+            self._cancel_main_task()
 
-    def _cancel(self) -> None:
-        if self._main is not None and not self._is_over:
-            self._main.cancel()
+    def _cancel_main_task(self) -> None:
+        if self._main_task is not None and not self._has_ended:
+            self._main_task.cancel()
 
-    def _end_late_function(self) -> None:
-        self._end(TimeOverInterrupt())
-        self._loop.call_later(_PATIENCE, self._stop)
+    def _time_out(self) -> None:
+        self._end_main_task(TimeOverInterrupt())
+        self._loop.call_later(_CANCEL_TIMEOUT, self._stop_loop)
 
-    def _stop(self) -> None:
-        if not self._is_over:
+    def _stop_loop(self) -> None:
+        if not self._has_ended:
             self._is_stopped = True
             self._loop.stop()
 
@@ -146,20 +149,20 @@ class _Run:
         """Handle a ring of the alarm.
 
         The first ring cancels the main task. Later rings interrupt code that blocks the loop, and
-        in the end stop the loop.
+        finally stop the loop.
         """
         now = time.monotonic()
-        is_first = self._rang_at is None
-        if self._rang_at is None:
-            self._rang_at = now
+        is_first_ring = self._first_ring_at is None
+        if self._first_ring_at is None:
+            self._first_ring_at = now
             signal.setitimer(signal.ITIMER_REAL, _RING_INTERVAL, _RING_INTERVAL)
             self._first_interrupt = self._first_interrupt or TimeOverInterrupt()
-        self._cancel()
-        is_late = now - self._rang_at >= _PATIENCE
-        if _runs_work(frame, include_c=is_late) and not is_first:
+        self._cancel_main_task()
+        is_late = now - self._first_ring_at >= _CANCEL_TIMEOUT
+        if _is_in_work(frame, include_c=is_late) and not is_first_ring:
             raise TimeOverInterrupt
         if is_late:
-            self._stop()
+            self._stop_loop()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop up
 
@@ -168,7 +171,7 @@ class _Run:
     def _clean_up(self, runner: asyncio.Runner) -> None:
         """End the remaining tasks and close the loop."""
         try:
-            # If the alarm rings here (TimeOverInterrupt) or has stopped the loop (RuntimeError),
+            # If the alarm rings here (TimeOverInterrupt), or has stopped the loop (RuntimeError),
             # give up on the remaining tasks.
             with suppress(TimeOverInterrupt, RuntimeError):
                 runner.run(self._end_all())
@@ -184,10 +187,10 @@ class _Run:
         await self._await_end({self._loop.create_task(self._loop.shutdown_asyncgens())})
 
     async def _await_end(self, tasks: set[asyncio.Task[Any]]) -> None:
-        """Wait up to _PATIENCE seconds for tasks to end, and report their errors."""
+        """Wait up to _CANCEL_TIMEOUT seconds for tasks to end, and report their errors."""
         if not tasks:
             return
-        done, _ = await asyncio.wait(tasks, timeout=_PATIENCE)
+        done, _ = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
         for task in done:
             error = None if task.cancelled() else task.exception()
             if error is not None:
@@ -207,8 +210,7 @@ class _Run:
 
 
 class _Threads(ThreadPoolExecutor):
-    """The threads of `asyncio.to_thread`. The loop doesn't wait for them, because a thread that
-    hangs can't be ended."""
+    """The threads of `asyncio.to_thread`. The loop doesn't wait for them: one may hang forever."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """Start no more calls. The threads end after their current call."""
@@ -223,30 +225,30 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log the exception of a task that was never awaited, as asyncio does, unless it is an
-    interrupt, which isn't an error."""
+    """Log an exception that no code awaited, as asyncio does, unless it is an interrupt."""
     if not isinstance(context.get("exception"), Interrupt):
         loop.default_exception_handler(context)
 
 
-def _runs_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
+def _is_in_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
     """Return whether the alarm interrupted code of the job, and not the loop's code or ours.
 
     Code in C has no frame. If `include_c`, also return True if such code may be running.
     """
-    if include_c and interrupted_frame.f_code is _HANDLE_RUN_CODE:
+    if include_c and interrupted_frame.f_code is _CALL_CALLBACK_CODE:
         return True
     # Find the callback that the loop is calling.
     callback: FrameType | None = None
     frame: FrameType | None = interrupted_frame
-    while frame is not None and frame.f_code is not _HANDLE_RUN_CODE:
-        callback, frame = frame, frame.f_back
+    while frame is not None and frame.f_code is not _CALL_CALLBACK_CODE:
+        callback = frame
+        frame = frame.f_back
     if frame is None or callback is None:
         return False
-    return not any(callback.f_code is own.__code__ for own in _OWN_CALLBACKS)
+    return not any(callback.f_code is own.__code__ for own in _OUR_CALLBACKS)
 
 
-_OWN_CALLBACKS = (_Run._end_all, _Run._cancel, _Run._end_late_function, _Run._stop, _report)
+_OUR_CALLBACKS = (_Run._end_all, _Run._cancel_main_task, _Run._time_out, _Run._stop_loop, _report)
 
 
 def _call_in_thread(call: Callable[[], Any]) -> Any:
@@ -255,13 +257,13 @@ def _call_in_thread(call: Callable[[], Any]) -> Any:
     errors: list[BaseException] = []
     context = contextvars.copy_context()
 
-    def work() -> None:
+    def call_in_context() -> None:
         try:
             results.append(context.run(call))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             errors.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=call_in_context)
     thread.start()
     thread.join()
     if errors:

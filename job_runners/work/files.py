@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from job_runners.aws.bucket import Version
 
-# The functions import `job_runners.aws.bucket` when they run, because most jobs have no files.
+# `job_runners.aws.bucket` is imported in the functions that use it, because most jobs have no
+# files.
 
 FOLDERS = ("uploads", "results")  # each has a folder per organization, which `erase` deletes
-# In bytes. A key, which also contains a folder, thus stays below S3's limit of 1,024.
-_MAX_NAME_LENGTH = 255
-_BLOCK_SIZE = 1024 * 1024  # bytes that are read at a time
+_MAX_NAME_LENGTH = 255  # bytes, so that folder and name stay below S3's limit of 1,024
+_BLOCK_SIZE = 1024 * 1024  # bytes to read at a time
 
 
 class JobFiles:
@@ -39,17 +39,17 @@ class JobFiles:
     def work_folder(self) -> str:
         """Return the folder of the files that only this job's later invocations and attempts need.
 
-        It is empty when the job starts, and again after a manual retry with another payload. To
-        name a file in it, call `work_file`.
+        It is empty when the job starts, and after a manual retry with another payload. To name a
+        file in it, call `work_file`.
         """
         return self._row.work_folder
 
     def result_file(self, name: str) -> str:
         """Return the key of a result file, such as `job.result_file("photo.jpg")`.
 
-        Result files belong to the job's organization and are deleted with the job. A result
-        with the key as its `file` (`{"file": key}`) is shown with a URL of the file. A name may
-        have folders, such as "pages/1.png". Raises InvalidFileName.
+        Result files belong to the job's organization and are deleted with the job. If the job's
+        result has the key as its `file` (`{"file": key}`), the API adds a URL of the file. A name
+        may have folders, such as "pages/1.png". Raises InvalidFileName.
         """
         return _key(self.result_folder, name)
 
@@ -60,13 +60,12 @@ class JobFiles:
     def read_file(self, key: str) -> bytes:
         """Return a whole file. To read a large file in parts, call `open_file`.
 
-        A job may read what its organization has uploaded, the result files of its organization, and
-        its own work files. Raises FileRefused for any other key, and MissingObject if there is no
-        such file.
+        A job may read its organization's uploads and result files, and its own work files. Raises
+        FileRefused for any other key, and MissingObject if there is no such file.
         """
         from job_runners.aws import bucket
 
-        self._check(key, *self._readable)
+        self._check(key, *self._readable_folders)
         return bucket.get_bytes(key)
 
     def open_file(self, key: str, *, etag: str | None = None) -> "StoredFile":
@@ -74,12 +73,12 @@ class JobFiles:
 
         The file is read in blocks of 1 MiB. It has a `size` and an `etag`, which changes with the
         content. To read the same content in several invocations, pass the `etag` that the first
-        invocation got. If the file was replaced, this raises ObjectChanged, and so does every later
-        read. Raises FileRefused and MissingObject, as `read_file` does.
+        invocation got. If the file has been replaced, this raises ObjectChanged. So does a read if
+        the file is replaced after this. Raises FileRefused and MissingObject, as `read_file` does.
         """
         from job_runners.errors import ObjectChanged
 
-        self._check(key, *self._readable)
+        self._check(key, *self._readable_folders)
         file = StoredFile.at(key)
         if etag is not None and etag != file.etag:
             raise ObjectChanged(key)
@@ -96,18 +95,20 @@ class JobFiles:
 
         `key` must be the key of a result file or a work file of this job. Raises FileRefused for
         any other key. `data` is bytes, text (written as UTF-8), or an iterable of bytes. An
-        iterable may be long: at most 8 MiB and one more item are in memory at once. Readers never
+        iterable may be long: at most 8 MiB and one more item are in memory at a time. Readers never
         see a partial file.
         """
         from job_runners.aws import multipart
 
         self._check(key, self.result_folder, self.work_folder)
-        whole = data.encode() if isinstance(data, str) else data
-        multipart.write(key, [whole] if isinstance(whole, bytes) else whole, content_type)
+        if isinstance(data, str):
+            data = data.encode()
+        blocks = [data] if isinstance(data, bytes) else data
+        multipart.write(key, blocks, content_type)
         return key
 
     @property
-    def _readable(self) -> list[str]:
+    def _readable_folders(self) -> list[str]:
         return [*folders_of(self._row.organization_id), self.work_folder]
 
     def _check(self, key: str, *folders: str) -> None:
@@ -142,7 +143,7 @@ class StoredFile(io.BufferedReader):
     def read1(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the buffer.
 
-        A text wrapper reads 8 KiB at a time. Without the buffer, each of these reads would be a
+        TextIOWrapper calls this for 8 KiB at a time. Without the buffer, each call would be a
         request to S3.
         """
         self.peek(1)  # fills the buffer if it is empty
@@ -150,7 +151,7 @@ class StoredFile(io.BufferedReader):
 
 
 class _RangeStream(io.RawIOBase):
-    """An unbuffered stream of one version of an object. Each read requests a range of it."""
+    """An unbuffered stream of one version of a file. Each read is a request for a part of it."""
 
     def __init__(self, key: str, version: "Version") -> None:
         super().__init__()
@@ -196,7 +197,7 @@ class _RangeStream(io.RawIOBase):
 def is_in(folder: str, key: str) -> bool:
     """Return whether a key names a file in or below a folder.
 
-    The result is False if a part of the name is empty, "." or "..".
+    It doesn't if a part of the key is empty, "." or "..".
     """
     prefix = f"{folder}/"
     if not key.startswith(prefix) or not _is_utf_8(key):

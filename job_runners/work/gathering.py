@@ -1,11 +1,11 @@
 """Gather a group of jobs: dispatch its members, wait for them, and return their results.
 
 The waiting job's function runs again from its start in each invocation. Each time, the recorded
-steps and the stored keys of the group's members show what is done. If the group isn't complete, the
-invocation dispatches the missing members and waits again.
+steps and the stored keys of the group's members show what has been done. If the group isn't
+complete, the invocation dispatches the missing members and waits again.
 
-Members are dispatched in *chunks*. The table stores the keys of a chunk before its members, and
-afterwards that the chunk is dispatched.
+Members are dispatched in *chunks*. The keys of a chunk are stored before its members are
+dispatched. After that, the chunk is recorded as dispatched.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -30,22 +30,21 @@ from job_runners.work.waiting import GroupWaitInterrupt, require_next_invocation
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-# A RunningJob. An import would be circular: its module imports job_runners.work.waits, which uses
-# this module.
+# A RunningJob. Importing it would be circular: its module imports job_runners.work.waits, which
+# uses this module.
 _Job = Any
 _T = TypeVar("_T")
 
 # An organization's index accepts 1,000 rows per second, and other callers dispatch jobs too.
 _ROWS_PER_SECOND = 300
-_BATCH_SIZE = 100  # members that are dispatched at a time
-# How long one call may defer the alarm, which interrupts a job out of time.
+_BATCH_SIZE = 100  # members to dispatch at a time
+# How long one call may defer the alarm, which interrupts a job whose time is over.
 _MAX_CALL_TIME = 20 * clock.SECOND
-_PAGE_SIZE = 100  # results that are read at a time
-# While members are dispatched, those that have ended are counted repeatedly. The time between two
-# counts is between these two.
+_PAGE_SIZE = 100  # results to read at a time
+# The time between two counts of the members that have ended, while members are still dispatched.
 _MIN_COUNT_GAP = clock.MINUTE
 _MAX_COUNT_GAP = 10 * clock.MINUTE
-_NAME = "name of the group"  # what error messages call it
+_NAME_NOUN = "name of the group"  # how error messages refer to it
 
 
 class Member(NamedTuple):
@@ -74,8 +73,8 @@ class MemberError(Value):
 class MemberResult:
     """How a member of a group has ended.
 
-    `status` is "succeeded", "failed", "canceled" or "deleted". It is "existing" if the member's
-    work is unique and another job was already doing it; `job_id` is then the id of that other job.
+    `status` is "succeeded", "failed", "canceled" or "deleted". It is "existing" if the member is
+    unique and another job was already doing its work. Then `job_id` is the id of that other job.
     `error` has `kind` and `message` if the member failed.
     """
 
@@ -87,8 +86,7 @@ class MemberResult:
         self.status = status
         self.error: MemberError | None = None
         if error:
-            kind, message = error.get("kind", ""), error.get("message", "")
-            self.error = MemberError(str(kind), str(message))
+            self.error = MemberError(str(error.get("kind", "")), str(error.get("message", "")))
         self._job = job
         self._row = row
 
@@ -107,7 +105,7 @@ class MemberResult:
 class GroupResults:
     """The results of a group, in the order of its members. They are read as you iterate.
 
-    `total` is the number of members. `failed` is the number of members that had failed or were
+    `total` is the number of members. `failed` is the number of members that had failed or had been
     canceled when the group was complete. `outcomes` counts the members by outcome: "succeeded",
     "failed", "canceled" or "existing".
     """
@@ -123,7 +121,8 @@ class GroupResults:
         return self.total
 
     def __iter__(self) -> Iterator[MemberResult]:
-        remaining, chunk = self.total, 0
+        remaining = self.total
+        chunk = 0
         while remaining > 0:
             keys = self._job._keep_trying(partial(group_chunks.read_keys, self._group.id, chunk))
             for page in _pages(keys, _PAGE_SIZE):
@@ -135,11 +134,8 @@ class GroupResults:
         ids = {key: self._group.member_id(key) for key in keys}
         read = partial(queries.read_many, list(ids.values()), fresh=True)
         rows: dict[str, JobRequest] = self._job._keep_trying(read)
-        shards = {
-            member_id: self._group.member_of(member_id)
-            for member_id in ids.values()
-            if member_id not in rows
-        }
+        without_row = [member_id for member_id in ids.values() if member_id not in rows]
+        shards = {member_id: self._group.member_of(member_id) for member_id in without_row}
         reasons = self._job._keep_trying(partial(groups.reasons_without_rows, shards))
         for key, member_id in ids.items():
             row = rows.get(member_id)
@@ -161,7 +157,7 @@ class GroupResults:
 def gather(
     job: _Job, name: str, members: Iterable[Member], stop_after_failures: int | None
 ) -> GroupResults:
-    """Return the results of a group, after all its members have ended."""
+    """Return the results of a group. Raise GroupWaitInterrupt until all members have ended."""
     require_next_invocation(job)
     check_name(name, "a group")
     use_name(job, f"{groups.STEP}{name}", name)
@@ -170,24 +166,24 @@ def gather(
         return _results(job, complete.result)
     queue = _MemberQueue(members)
     stored_group = job._run_once(
-        name, lambda: _new_group(job, name, queue), prefix=groups.STEP, what=_NAME
+        name, lambda: _new_group(job, name, queue), prefix=groups.STEP, noun=_NAME_NOUN
     )
     group = Group(stored_group["id"], stored_group["shards"])
     wait = GroupWaitInterrupt(name, group, stored_group["since"], stop_after_failures)
-    total = _add_missing(job, wait, queue)
-    # The row's `last_finished_group_id` is the last group of the job that was seen to be complete.
+    total = _dispatch_missing(job, wait, queue)
+    # `last_finished_group_id` is the job's latest group that a process found complete.
     if total == 0 or job._row.last_finished_group_id == group.id:
         outcome = job._run_once(
-            name, lambda: _count(job, group, total), prefix="gathered ", what=_NAME
+            name, lambda: _count(job, group, total), prefix="gathered ", noun=_NAME_NOUN
         )
         return _results(job, outcome)
     raise job._interrupt(wait)
 
 
 class _MemberQueue:
-    """The members of a group that are still to be handled, with their keys.
+    """The group's members that this invocation hasn't handled yet, with their keys.
 
-    Members are read from the job's iterable only when they are needed.
+    They are read from the job's iterable only when they are needed.
     """
 
     def __init__(self, members: Iterable[Member]) -> None:
@@ -211,22 +207,21 @@ class _MemberQueue:
 
     def _fill_buffer(self, size: int) -> None:
         for member in islice(self._unread, size - len(self._buffer)):
-            self._buffer.append((self._keys.next(member.key), member))
+            self._buffer.append((self._keys.check_next(member.key), member))
 
 
 def _new_group(job: _Job, name: str, members: _MemberQueue) -> dict[str, Any]:
-    """Return a new group and the current time, in the form in which a step stores them."""
+    """Return a new group and the current time, as a step stores them."""
     is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
 
 
-def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue) -> int:
+def _dispatch_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue) -> int:
     """Dispatch the members that are missing. Return the total number of members.
 
     Once all members are dispatched, later invocations don't read `members`. Raises GroupExpired if
-    the rows of members may have expired, because a member without its row could be dispatched a
-    second time.
+    members' rows may have expired, because those members would be dispatched a second time.
     """
     group = wait.group
     chunks = group_chunks.DispatchedChunks(sizes={}, total=None)
@@ -236,11 +231,11 @@ def _add_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue) -> 
         return chunks.total
     if clock.now() >= wait.until:
         raise GroupExpired((clock.now() - wait.since) // clock.DAY)
-    return _MemberDispatcher(job, wait, chunks).add(members)
+    return _MemberDispatcher(job, wait, chunks).dispatch(members)
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return a complete group and its counts, in the form in which a step stores them."""
+    """Return a complete group and its counts, as a step stores them."""
     from job_runners.store import group_counts
 
     counts = group_counts.count_dispatched(
@@ -254,7 +249,7 @@ def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
 
 def _results(job: _Job, outcome: dict[str, Any]) -> GroupResults:
     group = Group(outcome["id"], outcome["shards"])
-    # The job's follow-ups get these counts, if this invocation ends the job.
+    # If this invocation ends the job, the job's follow-ups get these counts.
     job._group_counts = {"total": outcome["total"], **outcome["outcomes"]}
     return GroupResults(job, group, outcome["total"], outcome["outcomes"])
 
@@ -279,21 +274,22 @@ class _MemberDispatcher:
         self._earlier_chunks = earlier_chunks
         self._next_batch_at = 0
 
-    def add(self, members: _MemberQueue) -> int:
+    def dispatch(self, members: _MemberQueue) -> int:
         """Dispatch the members. Return their number. Raises GatherChanged and InvalidPayload."""
-        total, chunk = 0, 0
+        total = 0
+        chunk_number = 0
         earlier_sizes = self._earlier_chunks.sizes
         while chunk_members := members.take(group_chunks.SIZE):
             self._record_group()
             total += len(chunk_members)
             is_last = not members.has_more_than(0)
-            if chunk not in earlier_sizes:
-                self._add_chunk(chunk, chunk_members, total if is_last else None)
+            if chunk_number not in earlier_sizes:
+                self._dispatch_chunk(chunk_number, chunk_members, total if is_last else None)
                 self._count_if_due(total)
-            # If this were the last chunk, the earlier invocation would have stored the total.
-            elif is_last or len(chunk_members) != earlier_sizes[chunk]:
+            elif is_last or len(chunk_members) != earlier_sizes[chunk_number]:
+                # With the last chunk, an earlier invocation would have stored the total.
                 raise GatherChanged(self._name)
-            chunk += 1
+            chunk_number += 1
         if earlier_sizes and not total:
             raise GatherChanged(self._name)
         return total
@@ -304,16 +300,19 @@ class _MemberDispatcher:
             self._write(lambda: group_waits.begin_gather(self._job._row, self._group))
 
     def _write(self, transition: Callable[[], Change]) -> None:
+        """Change the job's row. Raise CancelInterrupt if the write is refused."""
         try:
             self._job._row = self._job._keep_trying(transition).after
         except PreconditionFailed as refused:
-            # The job was canceled or lost its claim. In the second case, the write that would
-            # record the cancellation is refused too.
+            # The job was canceled, or lost its claim. If it lost its claim, the write that follows
+            # this interrupt is refused too.
             raise self._job._interrupt(CancelInterrupt()) from refused
 
-    def _add_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
+    def _dispatch_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
         """Dispatch a chunk. With the last chunk, record the group's `total` number of members."""
-        job, group_id, keys = self._job, self._group.id, list(members)
+        job = self._job
+        group_id = self._group.id
+        keys = list(members)
         jobs = job._dispatch.check_members(job._row, self._group, self._name, members)
         if not job._keep_trying(lambda: group_chunks.put(group_id, chunk, keys)):
             # An earlier invocation has begun this chunk.
@@ -321,19 +320,23 @@ class _MemberDispatcher:
                 raise GatherChanged(self._name)
             jobs = self._without_dispatched(jobs)
         for batch in _pages(list(jobs.items()), _BATCH_SIZE):
-            self._add_batch(dict(batch))
+            self._dispatch_batch(dict(batch))
         job._keep_trying(lambda: group_chunks.record_dispatched(group_id, chunk, len(keys), total))
 
     def _count_if_due(self, dispatched: int) -> None:
         """Store how many members of a large group have ended, if the last count is old enough.
 
-        The timer stores that once the job waits, but not while the job dispatches members.
+        Once the job waits for its members, the timer does this instead.
         """
-        job, group = self._job, self._group
+        job = self._job
+        group = self._group
+        counted_at = self._wait.since
         stored = job._row.member_counts or {}
-        counted_at = stored["at"] if stored.get("group") == group.id else self._wait.since
-        gap = min(max(counted_at - self._wait.since, _MIN_COUNT_GAP), _MAX_COUNT_GAP)
-        if group.shards == 1 or clock.now() < counted_at + gap:
+        if stored.get("group") == group.id:
+            counted_at = stored["at"]
+        gap = max(counted_at - self._wait.since, _MIN_COUNT_GAP)
+        next_count_at = counted_at + min(gap, _MAX_COUNT_GAP)
+        if group.shards == 1 or clock.now() < next_count_at:
             return
         from job_runners.store import group_counts
 
@@ -341,7 +344,7 @@ class _MemberDispatcher:
         new_counts = group_counts.to_stored(group, counts, job._row.member_counts)
         self._write(lambda: group_waits.store_member_counts(job._row, new_counts))
 
-    def _add_batch(self, jobs: dict[str, Any]) -> None:
+    def _dispatch_batch(self, jobs: dict[str, Any]) -> None:
         """Dispatch some members, once _ROWS_PER_SECOND allows it."""
         job = self._job
         job.checkpoint()  # may notice a cancellation, or that the time is over

@@ -1,7 +1,7 @@
 """The interrupts: exceptions that end a job's function for a reason outside the function.
 
-They aren't subclasses of Exception. If they were, the job's own `except Exception` would catch
-them, and botocore would retry the HTTP call that such an exception interrupts.
+They aren't subclasses of Exception, because the job's own `except Exception` would catch them, and
+botocore would retry the HTTP call that one of them interrupts.
 """
 
 from job_runners.store.pauses import Pause
@@ -20,7 +20,7 @@ class CancelInterrupt(Interrupt):
 
 
 class InvocationOverInterrupt(Interrupt):
-    """Little time is left. Raised at a checkpoint, where the next invocation continues."""
+    """The invocation has little time left. Raised at a checkpoint, where the next one continues."""
 
 
 class YieldInterrupt(Interrupt):

@@ -1,4 +1,4 @@
-"""Create the links with which a person or another system answers a job: `RunningJob.signal_url`."""
+"""Create the links through which a person or another system answers a job's question."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ MAX_CHOICES = 20
 
 
 def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: float) -> str:
-    """Return a URL whose first answer becomes the signal `name` of this job (a RunningJob)."""
+    """Return a URL that sends the signal `name` to this job. See `RunningJob.signal_url`."""
     check_signal_name(name)
     _check_question(text, choices)
     step_name = f"{answer_links.STEP}{name}"
-    use_name(job, step_name, name, what="URL for the signal")
+    use_name(job, step_name, name, noun="URL for the signal")
     step = job._keep_trying(lambda: steps.find(job._row, step_name))
     if step is None:
         # Without another invocation, the job couldn't use the answer.
@@ -28,7 +28,7 @@ def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: 
         if address is None:
             raise NoPublicUrl
         link = answer_links.new(job._row, name, text, choices, wait_end(job, name, timeout))
-        # If another invocation has stored the step, this link is dropped.
+        # If an earlier invocation has stored the step, nothing is stored, and its link is used.
         store_once(job, steps.new(job._row, step_name, f"{address}{link.path}"), link)
         step = job._keep_trying(lambda: steps.find(job._row, step_name))
     url: str = step.result

@@ -14,8 +14,8 @@ class MemberKeys:
         self._count = 0
         self._index_by_key: dict[str, int] = {}
 
-    def next(self, key: str | None) -> str:
-        """Return the key of the next member. By default it is the member's index, as six digits.
+    def check_next(self, key: str | None) -> str:
+        """Check and return the key of the next member. By default, it is the index, as six digits.
 
         Raises TooManyMembers, NameNotText, NameTooLong and DuplicateMember.
         """
@@ -25,11 +25,11 @@ class MemberKeys:
             raise TooManyMembers(MAX_MEMBERS)
         if key is None:
             key = f"{index:06d}"
-        what = f"key of member {index:,}, counted from 0,"
+        noun = f"key of member {index:,}, counted from 0,"
         if without_surrogates(key) != key:
-            raise NameNotText(what)
+            raise NameNotText(noun)
         if not 0 < len(key.encode()) <= _MAX_KEY_LENGTH:
-            raise NameTooLong(what, len(key.encode()), _MAX_KEY_LENGTH)
+            raise NameTooLong(noun, len(key.encode()), _MAX_KEY_LENGTH)
         first_index = self._index_by_key.setdefault(key, index)
         if first_index != index:
             raise DuplicateMember(first_index, index)

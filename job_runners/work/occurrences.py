@@ -2,11 +2,11 @@
 
 The functions read neither the clock nor the table, so two timers compute the same times.
 
-The times of a cron expression are local times. In most zones the clock skips one hour of the year
+The times of a cron expression are local times. In most zones, the clock skips one hour of the year
 and repeats another. For those hours, this module follows the rules of Debian's cron:
 
 - If minute and hour both start with a digit ("30 2 * * *"), each local time occurs once. A skipped
-  time occurs at the moment the clock jumps, and a repeated time only the first time.
+  time occurs at the moment when the clock jumps, and a repeated time only the first time.
 - If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
   a matching time. So it never runs at a skipped time, and runs twice at a repeated time.
 """
@@ -30,8 +30,8 @@ MIN_INTERVAL: Final = 60  # seconds; the timer runs once a minute
 MAX_INTERVAL: Final = 366 * 24 * 60 * 60  # seconds
 ALLOWED_INTERVALS: Final = f"{MIN_INTERVAL} to {MAX_INTERVAL:,} seconds (a minute to 366 days)"
 MAX_CRON_LENGTH: Final = 256  # characters
-MAX_LATE_STARTS: Final = 100  # missed occurrences of a schedule that may start late
-UPCOMING_COUNT: Final = 5  # the number of next occurrences that are shown with a schedule
+MAX_LATE_STARTS: Final = 100  # how many missed occurrences of a schedule may start late
+UPCOMING_COUNT: Final = 5  # how many of the next occurrences are shown with a schedule
 
 _FIELDS: Mapping[str, str] = {
     "minute": "0 to 59",
@@ -46,8 +46,8 @@ _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-# How far around a moment the search looks for clock changes. This is longer than any zone's offset
-# from UTC, and longer than any clock change.
+# How far around a moment to look for clock changes. This is longer than any zone's offset from UTC,
+# and longer than any clock change.
 _SEARCH_MARGIN = 2 * _DAY
 _SECOND = timedelta(seconds=1)
 
@@ -72,9 +72,10 @@ def check(when: When) -> None:
 
 
 def check_form(when: When) -> None:
-    """Raise InvalidOccurrences for errors that can be found without loading the cron parser and the
-    time zones."""
-    if (when.cron is None) == (when.every is None):
+    """Do the checks of `check` that need neither the cron parser nor the time zones."""
+    has_cron = when.cron is not None
+    has_every = when.every is not None
+    if has_cron == has_every:
         raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
     if when.cron is not None:
         if len(when.cron) > MAX_CRON_LENGTH:
@@ -97,7 +98,7 @@ def check_form(when: When) -> None:
 
 
 def _advice(cron: str) -> str:
-    """Return advice on an invalid cron expression, such as its equivalent in this notation."""
+    """Return advice on an invalid cron expression, with its valid equivalent if it has one."""
     from job_runners.work import other_notations  # imported here because only this error needs it
 
     hint, equivalent = other_notations.advice(cron)
@@ -115,9 +116,9 @@ def _is_valid_cron(cron: str | None) -> bool:
 
 
 def next_after(when: When, after: int) -> int | None:
-    """Return the first time after `after`. Both are in milliseconds since 1970.
+    """Return the first time after `after`, or None if there is none within 50 years.
 
-    Return None if there is none within 50 years. Raises InvalidOccurrences.
+    Both are in milliseconds since 1970. Raises InvalidOccurrences.
     """
     if when.every is not None:
         step = when.every * clock.SECOND
@@ -125,13 +126,13 @@ def next_after(when: When, after: int) -> int | None:
     # Whole seconds are enough: an expression matches only whole minutes, and clocks change only at
     # whole seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
-    moment = _next(_expression(when), _zone(when.timezone), since)
+    moment = _next_moment(_expression(when), _zone(when.timezone), since)
     return None if moment is None else (moment - _EPOCH) // _SECOND * clock.SECOND
 
 
 def upcoming(when: When, after: int, count: int = UPCOMING_COUNT) -> list[int]:
     """Return up to `count` times after `after`, in milliseconds since 1970."""
-    return list(islice(_following(when, after), count))
+    return list(islice(_times_after(when, after), count))
 
 
 def in_words(when: When) -> str:
@@ -141,15 +142,15 @@ def in_words(when: When) -> str:
     """
     if when.every is not None:
         unit, size = next((unit, size) for unit, size in _UNITS if when.every % size == 0)
-        number = when.every // size
-        return f"every {unit}" if number == 1 else f"every {number} {unit}s"
-    words = _correct_ordinals(_parse(_expression(when), _EPOCH).explain())
+        count = when.every // size
+        return f"every {unit}" if count == 1 else f"every {count} {unit}s"
+    words = _correct_ordinals(_local_times(_expression(when), _EPOCH).explain())
     # cronsim joins a day of the month and a day of the week by "and", but either one is enough.
     words = words.replace(" and on ", " or on ")
     return f"{words[0].lower()}{words[1:]}, {when.timezone}"
 
 
-def _following(when: When, after: int) -> Iterator[int]:
+def _times_after(when: When, after: int) -> Iterator[int]:
     time = next_after(when, after)
     while time is not None:
         yield time
@@ -166,36 +167,36 @@ def _expression(when: When) -> str:
     return when.cron
 
 
-def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
-    """Return the first moment after `after`, both in UTC."""
+def _next_moment(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after` at which a job starts. Both are in UTC."""
     minute, hour = cron.split()[:2]
     if minute.startswith("*") or hour.startswith("*"):
-        return _next_by_clock(cron, zone, after)
-    for local in _parse(cron, after.astimezone(zone)):  # cronsim moves times that are skipped
+        return _next_shown(cron, zone, after)
+    for local in _local_times(cron, after.astimezone(zone)):  # cronsim moves skipped times
         moment = local.astimezone(UTC)
-        # A repeated local time whose first occurrence was before `after` doesn't count.
-        if moment > after:
+        if moment > after:  # it isn't if the clock shows a local time for the second time
             return moment
     return None
 
 
-def _next_by_clock(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after` at which the zone's clock shows a matching time.
 
-    cronsim's own search in a zone isn't used, because it has bugs: it leaves out times after a
+    This doesn't use cronsim's own search in a zone, which has bugs: it leaves out times after a
     clock change by half an hour or at midnight, and after some changes that aren't at a full hour,
     it never ends.
 
-    Between two clock changes, local time is UTC plus a constant offset. So this search takes the
-    next matching local time, converts it with the offset at `after`, and then looks for a clock
-    change in between. For a match that is years away, it looks only near `after`, where a change
-    may repeat times, and shortly before the match, where a change alters its offset.
+    Between two clock changes, local time is UTC plus a constant offset. So this takes the next
+    matching local time, converts it with the offset at `after`, and then looks for a clock change
+    in between. For a match that is years away, it looks only near `after`, where a change may
+    repeat times, and shortly before the match, where a change alters the match's offset.
     """
     search_from = _local(zone, after)
     while (local := _next_local(cron, search_from)) is not None:
         moment = local.replace(tzinfo=UTC) - _offset(zone, after)
         is_far = moment - after > 2 * _SEARCH_MARGIN
-        change = _first_change(zone, after, after + _SEARCH_MARGIN if is_far else moment)
+        search_until = after + _SEARCH_MARGIN if is_far else moment
+        change = _first_change(zone, after, search_until)
         if change is not None:
             # Search again from the change, which may itself be at a matching time.
             after = change
@@ -214,20 +215,27 @@ def _first_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | 
     """
     offset = _offset(zone, after)
     while after < until:
-        changed = min(after + _DAY, until)
-        if _offset(zone, changed) != offset:
-            while changed - after > _SECOND:  # a binary search for the second of the change
-                middle = after + (changed - after) // _SECOND // 2 * _SECOND
-                if _offset(zone, middle) == offset:
-                    after = middle
-                else:
-                    changed = middle
-            return changed
-        after = changed
+        day_later = min(after + _DAY, until)
+        if _offset(zone, day_later) != offset:
+            return _change_between(zone, after, day_later)
+        after = day_later
     return None
 
 
+def _change_between(zone: tzinfo, before: datetime, changed: datetime) -> datetime:
+    """Return the first second after the zone's only clock change between two moments."""
+    offset = _offset(zone, before)
+    while changed - before > _SECOND:  # a binary search
+        middle = before + (changed - before) // _SECOND // 2 * _SECOND
+        if _offset(zone, middle) == offset:
+            before = middle
+        else:
+            changed = middle
+    return changed
+
+
 def _offset(zone: tzinfo, moment: datetime) -> timedelta:
+    """Return the difference between the zone's local time and UTC."""
     return _local(zone, moment).replace(tzinfo=UTC) - moment
 
 
@@ -241,11 +249,11 @@ def _next_local(cron: str, after: datetime) -> datetime | None:
 
     Raises InvalidOccurrences.
     """
-    return next(_parse(cron, after), None)
+    return next(_local_times(cron, after), None)
 
 
-def _parse(cron: str, after: datetime) -> "CronSim":
-    """Return an iterator over the times after `after`. Raises InvalidOccurrences."""
+def _local_times(cron: str, after: datetime) -> "CronSim":
+    """Return an iterator over the matching times after `after`. Raises InvalidOccurrences."""
     from cronsim import CronSim, CronSimError
 
     try:
@@ -287,7 +295,7 @@ def _correct_ordinals(words: str) -> str:
 
 @cache
 def _zone(name: str) -> tzinfo:
-    """Return a time zone from the build's data. The machine's own data may be older or missing."""
+    """Return a time zone from the package tzdata. The machine's data may be older or missing."""
     if name == "UTC":
         return UTC
     from zoneinfo import ZoneInfo

@@ -1,17 +1,19 @@
-"""Translate cron expressions of EventBridge and Quartz, for hints in error messages."""
+"""Translate cron expressions from EventBridge's and Quartz's notation, for error messages."""
 
 import re
 
 _UNITS = {"minute": 60, "hour": 3600, "day": 86_400}
 _RATE = re.compile(r"\s*rate\(\s*(\d+)\s+(minute|hour|day)s?\s*\)\s*")
 _CRON = re.compile(r"\s*cron\((.*)\)\s*")
-# The number of a day of the week, but not the number after "#" or "/".
+# A number that stands for a day of the week. A number after "#" or "/" doesn't.
 _DAY_OF_WEEK = re.compile(r"(?<![#/\d])[1-7](?!\d)")
 
 
 def advice(cron: str) -> tuple[str, str | None]:
-    """Return a hint for an expression in another notation, and the equivalent cron expression if
-    there is one. The hint is empty if the notation is unknown."""
+    """Return a hint for an expression in another notation, and its equivalent if it has one.
+
+    The hint is empty if the notation is unknown.
+    """
     rate = _RATE.fullmatch(cron)
     if rate is not None:
         seconds = int(rate[1]) * _UNITS[rate[2]]

@@ -1,6 +1,6 @@
 """Find the fields of payload models, and make the values of payloads comparable.
 
-Importing pydantic takes half of a cold start, so only functions that need it import it.
+The functions that need pydantic import it themselves, because that takes half of a cold start.
 """
 
 import json
@@ -24,11 +24,11 @@ def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
 def shadows_job_field(payload_model: "type[BaseModel]", name: str) -> bool:
     """Return whether payloads have a field that could be mistaken for the job's own field `name`.
 
-    For a `JobEnded` it doesn't matter, because the two fields have the same value.
+    A `JobEnded` has such fields, but with the same values, so it doesn't count.
     """
     if not has_field(payload_model, name):
         return False
-    from job_runners.work.job_ended import JobEnded  # imported here because few payloads get here
+    from job_runners.work.job_ended import JobEnded  # imported here because few payloads need it
 
     return not issubclass(payload_model, JobEnded)
 
@@ -42,7 +42,7 @@ def find_fields(payload_model: "type[BaseModel]", name: str | None) -> list[str]
 
 
 def canonical(value: Any) -> Any:
-    """Return a value as JSON, so that equal values have the same JSON in every process.
+    """Return a value as JSON values, which are the same for equal values in every process.
 
     Sets are sorted, times are converted to UTC, and 1.0 becomes 1. A secret becomes its value, not
     stars. A decimal becomes its text, and True stays distinct from 1.
@@ -58,7 +58,7 @@ def canonical(value: Any) -> Any:
         items = sorted(value.items(), key=_key_as_text)
         return [[canonical(key), canonical(item_value)] for key, item_value in items]
     if isinstance(value, set | frozenset):
-        return sorted((canonical(item) for item in value), key=_sorted_json)
+        return sorted((canonical(item) for item in value), key=_as_json_text)
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if hasattr(value, "get_secret_value"):
@@ -85,7 +85,7 @@ def _canonical_decimal(value: "Decimal") -> str:
     return str(value.normalize(exact))
 
 
-def _sorted_json(value: Any) -> str:
+def _as_json_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 

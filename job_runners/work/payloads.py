@@ -1,7 +1,7 @@
 """Validate payloads against their pydantic models, and convert results to JSON.
 
 Importing pydantic takes half of a cold start. So this module is separate from the definitions of
-jobs, and code that needs only a job's settings doesn't import it.
+jobs: code that needs only a job's settings doesn't import this.
 """
 
 import inspect
@@ -18,17 +18,16 @@ from job_runners.work.errors import ResultNotJson
 
 # A payload of 2.5 MB can have 600,000 errors, and listing them takes 700 MB of memory.
 _MAX_LISTED = 1000
-# A job's follow-up is either a job type or a webhook, and pydantic's error paths contain one of
-# these tags. Callers don't know the tags, so `problems` removes them.
+# A job's follow-up is either a job type or a webhook. Pydantic's error paths contain one of these
+# tags for it. Callers don't know the tags, so `problems` removes them.
 JOB_TYPE_FORM = "<job type>"
 WEBHOOK_FORM = "<webhook>"
 
 
 def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
-    """Return the model that annotates a function's `payload` parameter.
+    """Return the model with which a function's `payload` parameter is annotated.
 
-    Raises InvalidDefinition if there is none, or if the function's parameters aren't those
-    expected.
+    Raises InvalidDefinition if there is none, or if the parameters aren't the `expected` ones.
     """
     parameters = tuple(inspect.signature(function).parameters)
     name = f"{function.__module__}.{function.__qualname__}"
@@ -47,9 +46,10 @@ def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[Ba
 def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseModel:
     """Return the payload of a new job or task as an instance of its model.
 
-    Raises InvalidPayload with every wrong or unknown field. Unknown fields are refused, because a
-    typo in an optional field's name would otherwise pass. They are accepted only if the model's own
-    config has `extra="allow"` or `extra="ignore"`. Then each nested model follows its own config.
+    Raises InvalidPayload with every wrong or unknown field. Unknown fields are refused, because
+    otherwise a typo in an optional field's name would pass. If the model's own config has
+    `extra="allow"` or `extra="ignore"`, they are accepted, and each nested model follows its own
+    config.
     """
     accepts_unknown = model.model_config.get("extra") in ("allow", "ignore")
     extra: ExtraValues | None = None if accepts_unknown else "forbid"
@@ -60,15 +60,15 @@ def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
     """Return the payload of a job or task that was dispatched earlier as an instance of its model.
 
     Raises InvalidPayload with every wrong field. Unknown fields are ignored even if the model
-    forbids them, because the API that accepted the payload may be newer than this worker.
+    forbids them, because a newer version of the model may have accepted the payload.
     """
     return _validate_with(name, lambda: _validate_leniently(model, payload))
 
 
 def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
-    """Return pydantic's errors as fields and reasons, without values, which may be secret.
+    """Return pydantic's errors as fields and reasons, without the values, which may be secret.
 
-    The names of the fields begin with `root`, which is "" for the fields of a request itself.
+    The fields' names begin with `root`, which is "" for the fields of a request itself.
     """
     count = error.error_count()
     if count > _MAX_LISTED:
@@ -85,7 +85,7 @@ def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
 def _path(root: str, parts: Iterable[int | str]) -> str:
     """Return a field's path, such as `payload.names.0`, or "body" for a whole request."""
     names = [str(part) for part in parts if part not in (JOB_TYPE_FORM, WEBHOOK_FORM)]
-    path = ".".join([root, *names]).strip(".")  # `root` or a name may be empty
+    path = ".".join([root, *names]).strip(".")  # the first or the last part may be empty
     return path or "body"
 
 
@@ -105,14 +105,14 @@ def _validate_with(name: str, validate_payload: Callable[[], BaseModel]) -> Base
 
 
 def as_object(payload: Mapping[str, Any] | BaseModel | None) -> dict[str, Any]:
-    """Return a payload that a job dispatches as a JSON object."""
+    """Return the payload of a child or task as a JSON object."""
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")
     return dict(payload or {})
 
 
 def as_json(result: Any) -> Any:
-    """Return a result as JSON values, as a later read will return it. Raises ResultNotJson."""
+    """Return a result as the JSON values that a later read will return. Raises ResultNotJson."""
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")
     try:

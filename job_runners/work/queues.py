@@ -27,7 +27,7 @@ MAX_KEY_LENGTH: Final = 64  # characters
 _ORGANIZATION: Final = "organization_id"
 WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `per`
 
-# Matches values that are used as keys unchanged. Others are hashed, because they could break the
+# Values that match this are used as keys unchanged. Others are hashed, because they could break the
 # table's keys, contain control characters, or look like "*" or a hash.
 _USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
 
@@ -38,8 +38,8 @@ class Queue(Value, kw_only=True):
     - `slots`: the number of jobs that run at once, 1 to 100.
     - `rate`: the rate at which jobs start.
     - `per`: "organization_id", a field of the payload, or several of these. Each value has its own
-      slots and rate. All jobs without a value share the same slots and rate. A payload's values are
-      those of all organizations together, unless `per` names "organization_id" too:
+      slots and rate. All jobs without a value share the same slots and rate. Organizations share
+      the values of a payload's field, unless `per` names "organization_id" too:
       `per=("organization_id", "list_id")`.
     - `order`: waiting jobs start oldest first ("fifo"), or organizations take turns and each one's
       oldest job starts first ("fair").
@@ -85,15 +85,15 @@ class Queue(Value, kw_only=True):
         equal have one key. If the model doesn't accept the payload, pass it as JSON values.
 
         The key is "*" if `per` isn't set. A value is "*" if the payload lacks the field, or if the
-        value's JSON isn't a string, a whole number, true or false. A value that is long, or has
-        characters that a key can't have, is hashed.
+        value as JSON isn't a string, a whole number, true or false. A value that is too long for a
+        key, or has characters that a key can't have, is hashed.
         """
         values = []
         for name in self.per_fields:
             if name == _ORGANIZATION:
                 values.append(_key_part(organization_id))
             else:
-                values.append(_value_as_key(_read(payload, name)))
+                values.append(_value_as_key(_read_field(payload, name)))
         match values:
             case []:
                 return WHOLE_QUEUE
@@ -117,15 +117,14 @@ class Queue(Value, kw_only=True):
                 "also has a field with that name, which would be ignored. Rename or remove that "
                 "field"
             )
-        if any(
-            _is_secret(payload_model.model_fields[field_name].annotation)
-            for name in self.per_fields
-            for field_name in find_fields(payload_model, name)
-        ):
-            return (
-                f"Queue(per={self.per!r}): is a secret of the payload, but the values of per "
-                "are shown to people, as the queue's keys. Use a field that isn't secret"
-            )
+        for name in self.per_fields:
+            for field_name in find_fields(payload_model, name):
+                if _is_secret(payload_model.model_fields[field_name].annotation):
+                    return (
+                        f"Queue(per={self.per!r}): is a secret of the payload, but the values of "
+                        "per are shown to people, as the queue's keys. Use a field that isn't "
+                        "secret"
+                    )
         return None
 
     def can_have_per_value(self, payload_model: "type[BaseModel]") -> bool:
@@ -147,7 +146,7 @@ def _is_secret(annotation: object) -> bool:
     return any(map(_is_secret, get_args(annotation)))
 
 
-def _read(payload: object, name: str) -> object:
+def _read_field(payload: object, name: str) -> object:
     """Return the value of a field by its name or alias, or None."""
     if isinstance(payload, Mapping):
         return payload.get(name)
@@ -157,11 +156,12 @@ def _read(payload: object, name: str) -> object:
     field_names = find_fields(type(model), name)
     if field_names:
         return getattr(model, field_names[0])
-    return (model.model_extra or {}).get(name)
+    extra_fields = model.model_extra or {}
+    return extra_fields.get(name)
 
 
 def _value_as_key(value: object) -> str:
-    """Return the key, or the part of a key, for a value of `per`."""
+    """Return the key for a value of `per`, or its part of the key."""
     if value is not None and type(value) not in (str, int, bool):
         try:
             value = canonical(value)

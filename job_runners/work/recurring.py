@@ -22,7 +22,7 @@ OVERLAPS: Final = ("skip", "queue", "allow")
 
 
 def check_missed(most_missed: int, overlap: str) -> None:
-    """Raise InvalidOccurrences if several missed occurrences may start late but not overlap."""
+    """Raise InvalidOccurrences if several missed occurrences may start late but can't overlap."""
     if most_missed > 1 and overlap != "allow":
         raise InvalidOccurrences(
             "missed", 'more than one needs overlap "allow", because the others would be skipped'
@@ -49,14 +49,14 @@ class Recurring:
     - `cron`: five fields (minute, hour, day of the month, month, day of the week) in the local time
       of `timezone`, an IANA name. job_runners/work/occurrences.py describes clock changes.
     - `every`: seconds or a timedelta, from a minute to 366 days, counted from 1970 in UTC.
-    - `missed`: an occurrence is missed if it was due while it couldn't be dispatched, for example
-      in an outage. Start no missed occurrence late ("skip"), the latest one ("one"), or several
-      (Each(3): the latest three).
-    - `overlap`: while the job of an earlier occurrence is unfinished, skip the next one ("skip"),
-      dispatch it when that job has ended ("queue"), or dispatch it anyway ("allow").
+    - `missed`: which missed occurrences start late: none ("skip"), the latest one ("one"), or the
+      latest three (Each(3)). An occurrence is missed if it can't be dispatched when it is due, for
+      example in an outage.
+    - `overlap`: what to do if the job of the previous occurrence hasn't ended: skip the occurrence
+      ("skip"), dispatch it when that job has ended ("queue"), or dispatch it anyway ("allow").
 
-    `check` does the checks that need the cron parser. A build and `make test` call it, but the
-    start of a process doesn't.
+    `check` does the checks that need the cron parser. A build and `make test` call it. A process
+    doesn't when it starts.
     """
 
     job_type: str
@@ -75,14 +75,17 @@ class Recurring:
             raise self._error("job_type", "the name of a job")
         if not isinstance(self.organization_id, str) or not names.is_name(self.organization_id):
             raise self._error("organization_id", names.RULE)
-        for name, kind in (("cron", str | None), ("timezone", str), ("payload", Mapping)):
-            if not isinstance(getattr(self, name), kind):
-                raise self._error(name, "a JSON object" if kind is Mapping else "text")
+        if not isinstance(self.cron, str | None):
+            raise self._error("cron", "text")
+        if not isinstance(self.timezone, str):
+            raise self._error("timezone", "text")
+        if not isinstance(self.payload, Mapping):
+            raise self._error("payload", "a JSON object")
         if self.missed not in ("skip", "one") and not isinstance(self.missed, Each):
             raise self._error("missed", '"skip", "one" or Each(3)')
         if self.overlap not in OVERLAPS:
             raise self._error("overlap", '"skip", "queue" or "allow"')
-        self._run_check(lambda when: check_missed(self.most_missed, self.overlap))
+        self._run_check(self._check_missed)
         self._run_check(occurrences.check_form)
 
     @property
@@ -96,7 +99,7 @@ class Recurring:
 
     @property
     def most_missed(self) -> int:
-        """Return the largest number of missed occurrences that start late."""
+        """Return the maximum number of missed occurrences that start late."""
         if isinstance(self.missed, Each):
             return self.missed.most
         return 1 if self.missed == "one" else 0
@@ -105,8 +108,11 @@ class Recurring:
         """Raise InvalidDefinition for an invalid cron expression or an unknown time zone."""
         self._run_check(occurrences.check)
 
+    def _check_missed(self, _when: When) -> None:
+        check_missed(self.most_missed, self.overlap)
+
     def _run_check(self, check: Callable[[When], None]) -> None:
-        """Check the schedule's times. Raise InvalidDefinition if the check fails."""
+        """Check the schedule. Raise InvalidDefinition if the check fails."""
         try:
             check(self.when)
         except InvalidOccurrences as error:

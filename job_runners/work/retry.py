@@ -1,4 +1,4 @@
-"""Declare how failed work is retried: the number of attempts, and the waits between them."""
+"""Declare how a failed job or task is retried: how many attempts it has, and the waits between."""
 
 from random import SystemRandom
 
@@ -16,8 +16,8 @@ class Retry(Value, kw_only=True):
     jitter). The limit starts at `base` seconds and doubles with each attempt, up to `cap` seconds.
     So the waits of the default take at most 30 seconds. To outlast an outage, raise `max_attempts`.
 
-    An attempt that was interrupted, by a kill or at its time limit, may have had unknown effects.
-    With `interrupted=False`, no other attempt follows an interrupted one.
+    An attempt is interrupted if its worker was killed or its time was over. It may have had side
+    effects that aren't recorded. With `interrupted=False`, no other attempt follows it.
     """
 
     max_attempts: int = 5

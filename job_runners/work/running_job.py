@@ -1,9 +1,10 @@
 """`RunningJob`, the object that a job's function gets as its first argument.
 
 A job may take several Lambda invocations. Its *row*, an item in DynamoDB, stores its last
-checkpoint. While an invocation runs the job, it has the *claim* on the row: no other invocation may
-run the job. An *interrupt* is an exception that ends the function early, for example to continue in
-another invocation. A *child* is a job that this job dispatches.
+checkpoint. The invocation that runs the job has the *claim* on the row: no other invocation may run
+the job. An *interrupt* is an exception that ends the function early, for example to continue in
+another invocation. A *step* is a call whose result is stored, so that later invocations don't
+repeat it. A *child* is a job that this job dispatches.
 """
 
 import json
@@ -37,17 +38,16 @@ if TYPE_CHECKING:
 
     from job_runners.store.groups import Group
 
-# The gaps between written checkpoints, in milliseconds. The first checkpoint is written at once,
-# and every write doubles the gap, so the first gap is 500 ms. Thus a short job shows progress
+# The minimum gap between written checkpoints, in milliseconds. The first checkpoint is written at
+# once, and every write doubles the gap, so the first gap is 500 ms. Thus a short job shows progress
 # early, and a job that keeps calling `checkpoint` never has more than 5 s of unsaved work.
-_INITIAL_GAP = 250
-_MAX_GAP = 5 * clock.SECOND
-# A DynamoDB item holds at most 400 KB. A row without free space couldn't even be marked as failed.
+_INITIAL_WRITE_GAP = 250
+_MAX_WRITE_GAP = 5 * clock.SECOND
+# A DynamoDB item has at most 400 KB. A row without free space couldn't even be marked as failed.
 _MAX_CURSOR_SIZE = 100 * 1024  # bytes of JSON
 _MAX_MESSAGE_LENGTH = 1000  # characters
 _CHUNK_SIZE = 1_000  # children that `dispatch_many` dispatches at once
-# How long `dispatch_many` may defer the alarm at a time. The alarm interrupts a job whose time is
-# over.
+# How long `dispatch_many` may defer the alarm, which interrupts a job whose time is over.
 _MAX_DISPATCH_TIME = 20 * clock.SECOND
 
 _T = TypeVar("_T")
@@ -103,7 +103,7 @@ class Dispatch(Protocol):
 class RunningJob(JobFiles, JobWaits):
     """The job whose function is running.
 
-    When the function starts, `cursor` is that of the last checkpoint of an earlier invocation, or
+    When the function starts, `cursor` is that of the last checkpoint in an earlier invocation, or
     None.
     """
 
@@ -111,23 +111,23 @@ class RunningJob(JobFiles, JobWaits):
         self,
         row: JobRequest,
         budget: TimeBudget,
-        children: Callable[[], Dispatch],
+        make_dispatch: Callable[[], Dispatch],
         *,
         can_start_invocation: bool = True,
         may_be_paused: bool = True,  # whether a pause may end this invocation
     ) -> None:
         self._row = row
-        self._unrecorded = set[str]()  # keys of the children that no step records yet
+        self._unrecorded_keys = set[str]()  # of children that may be dispatched without a step
         self._budget = budget
-        self._make_dispatch = children
+        self._make_dispatch = make_dispatch
         self._can_start_invocation = can_start_invocation
         self._may_be_paused = may_be_paused
-        self._gap = _INITIAL_GAP
+        self._write_gap = _INITIAL_WRITE_GAP
         self._written_at = 0
         self._group_counts: dict[str, int] | None = None  # see `Checkpoint.group`
         self._used_step_names: set[str] = set()  # in this invocation
-        # The event loop of an `async def` job gets each interrupt before it is raised, because the
-        # asyncio task that raises it may never be awaited.
+        # Called with each interrupt before it is raised. The event loop of an `async def` job needs
+        # this, because the asyncio task that raises the interrupt may never be awaited.
         self.on_interrupt: Callable[[BaseException], None] | None = None
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
@@ -164,8 +164,7 @@ class RunningJob(JobFiles, JobWaits):
 
     @property
     def last_attempt(self) -> bool:
-        """Return whether no attempt follows if this one fails. A job without `retry` has one
-        attempt."""
+        """Return whether no attempt follows if this one fails."""
         return self._row.attempt >= self._row.max_attempts
 
     @property
@@ -177,7 +176,7 @@ class RunningJob(JobFiles, JobWaits):
     def last_checkpoint(self) -> transitions.Checkpoint:
         """Return the last checkpoint, written or not."""
         return transitions.Checkpoint(
-            self.cursor, self.progress, self.message, self._unrecorded, self._group_counts
+            self.cursor, self.progress, self.message, self._unrecorded_keys, self._group_counts
         )
 
     def time_left(self) -> float:
@@ -192,23 +191,20 @@ class RunningJob(JobFiles, JobWaits):
         message: str | None = None,
         durable: bool = False,
     ) -> None:
-        """Record that the work before `cursor` is done.
-
-        The next invocation or attempt resumes from there.
+        """Record that the work before `cursor` is done, so that the job can resume from there.
 
         - `cursor`: small JSON (kilobytes), because each write stores it. Raises TypeError,
           ValueError or CursorTooLarge for other values.
         - `progress`: 0 to 100. It never decreases.
         - `message`: a line for people who follow the job.
 
-        Call it as often as you like. Only some calls write: the first one, then others after gaps
-        that grow from 0.5 s to 5 s. So work since the last written checkpoint may be repeated. If
-        AWS doesn't accept a write, a later call writes. To continue only after the write, pass
-        `durable=True`.
+        Call it as often as you like. Only some calls write: the first one, and then one every 0.5 s
+        to 5 s. So the work since the last written checkpoint may be repeated. If AWS doesn't accept
+        a write, a later call writes. To continue only after the write, pass `durable=True`.
 
-        If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return.
-        The job then continues from there in its next Lambda invocation. The call also doesn't
-        return if the job was canceled, or if its type or queue is paused.
+        If this invocation's time is nearly over and you pass a `cursor`, the call doesn't return:
+        the job continues from there in its next Lambda invocation. Nor does the call return if the
+        job was canceled, or if its type or queue is paused.
         """
         self._note_checkpoint(cursor, progress, message)
         if self._budget.left() == 0:
@@ -218,7 +214,7 @@ class RunningJob(JobFiles, JobWaits):
             raise self._interrupt(interrupts.InvocationOverInterrupt())
         if durable:
             self._keep_trying(self._write)
-        elif clock.now() - self._written_at >= self._gap:
+        elif clock.now() - self._written_at >= self._write_gap:
             self._try_to_write()
 
     def next_turn(
@@ -228,9 +224,9 @@ class RunningJob(JobFiles, JobWaits):
 
         Use it for work that must keep to its queue's rate, or that gives other jobs a turn. The job
         continues in its next invocation when its queue has capacity, or at once if the queue has no
-        limits. Until then no worker runs it, its row has its progress, and it can be canceled. The
-        arguments are those of `checkpoint` and are always written. If the runner can't start
-        another invocation, the call returns, and the job continues at once.
+        limits. Until then, no worker runs the job, and it can be canceled. The arguments are those
+        of `checkpoint` and are always written. If the runner can't start another invocation, the
+        call returns, and the job continues at once.
         """
         self._note_checkpoint(cursor, progress, message)
         if self._can_start_invocation:
@@ -240,21 +236,22 @@ class RunningJob(JobFiles, JobWaits):
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Call `function` once for this job, and return its result as JSON values.
 
-        The result is stored before this returns. Later invocations and attempts return the stored
-        result, even after a manual retry with the same payload. If the attempt dies between the
-        call and the write, the next attempt calls the function again. So if an effect must not
-        happen twice, give it an idempotency key, such as the job's id and the step's name.
+        The result is stored before this returns. In later invocations and attempts, even after a
+        manual retry with the same payload, this returns the stored result. If the attempt dies
+        between the call and the write, the next attempt calls the function again. So if a side
+        effect must not happen twice, give it an idempotency key, such as the job's id and the
+        step's name.
 
         Each step needs its own name. Raises StepNameTaken for a name used twice in one invocation,
         NameTooLong for more than 1,019 bytes, and NameNotText for a name that UTF-8 can't encode.
-        Raises ResultNotJson, or the exception of `function`; then nothing is stored, and you can
-        call the step again.
+        Raises ResultNotJson, and the exceptions of `function`. After these, nothing is stored, and
+        you can call the step again.
         """
         if name in self._used_step_names:
             raise StepNameTaken(name)
         self._used_step_names.add(name)
         try:
-            return self._run_once(name, function, prefix="step ", what="name of the step")
+            return self._run_once(name, function, prefix="step ", noun="name of the step")
         except BaseException as error:
             self._used_step_names.discard(name)
             with suppress(Exception):  # a class may forbid attributes
@@ -272,8 +269,8 @@ class RunningJob(JobFiles, JobWaits):
     ) -> str:
         """Dispatch another job for the same organization, and return its id.
 
-        `key` names the child within this job. An invocation or attempt that repeats the call
-        dispatches no second child, even if the payload differs or the child has ended. `on_end` and
+        `key` names the child within this job. If an invocation or attempt repeats the call, it gets
+        the same child, even if the payload differs or the child has ended. `on_end` and
         `on_failure` each name a job type to dispatch, or a webhook to call, when the child has
         ended or failed. A webhook is `{"webhook": url, "secret": name}`. They replace those that
         the child's job type declares.
@@ -299,7 +296,7 @@ class RunningJob(JobFiles, JobWaits):
 
         with self._listing_unrecorded([key]):
             child_id: str = self._run_once(
-                key, dispatch, prefix=children.PREFIX, what="key of the child"
+                key, dispatch, prefix=children.PREFIX, noun="key of the child"
             )
         return child_id
 
@@ -349,18 +346,18 @@ class RunningJob(JobFiles, JobWaits):
 
     @contextmanager
     def _listing_unrecorded(self, keys: Iterable[str]) -> Iterator[None]:
-        """While the block runs, list these children in checkpoints as dispatched but unrecorded.
+        """In the block's checkpoints, list these children as dispatched but perhaps unrecorded.
 
-        After an error, they stay listed, because they may have been dispatched. They don't if the
-        error is a JobRunnersError, which refuses the children.
+        After an error, they stay listed, because they may have been dispatched. But not after a
+        JobRunnersError, which refuses the children.
         """
-        self._unrecorded.update(keys)
+        self._unrecorded_keys.update(keys)
         try:
             yield
         except JobRunnersError:
-            self._unrecorded.difference_update(keys)
+            self._unrecorded_keys.difference_update(keys)
             raise
-        self._unrecorded.difference_update(keys)
+        self._unrecorded_keys.difference_update(keys)
 
     def dispatch_task(
         self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None
@@ -375,8 +372,7 @@ class RunningJob(JobFiles, JobWaits):
             self._dispatch.dispatch_task(task_name, _json_payload(payload))
 
     def signal(self, job_id: str, name: str, value: Any = None) -> None:
-        """Send a signal to another job of the same organization. The job may wait for it now or
-        later.
+        """Send a signal to another job of the same organization, which may wait for it.
 
         Only the first signal with a name counts, so a repeated call has no effect. Raises
         SignalConflict, SignalTooLate, TooManySignals, SignalTooLarge and JobNotFound.
@@ -392,15 +388,15 @@ class RunningJob(JobFiles, JobWaits):
         if message is not None:
             self.message = without_surrogates(message[:_MAX_MESSAGE_LENGTH])
 
-    def _run_once(self, name: str, function: Callable[[], Any], *, prefix: str, what: str) -> Any:
+    def _run_once(self, name: str, function: Callable[[], Any], *, prefix: str, noun: str) -> Any:
         """Return a step's stored result. If there is none, call the function and store its result.
 
-        The step's stored name is the prefix and the name. Error messages call the name `what`.
+        The step is stored under the prefix and the name. Error messages call the name `noun`.
         """
         from job_runners.store import steps
         from job_runners.work.payloads import as_json
 
-        step_name = _step_name(name, prefix, what)
+        step_name = _step_name(name, prefix, noun)
         step = self._keep_trying(lambda: steps.find(self._row, step_name))
         if step is None:
             began_at = clock.now()
@@ -416,10 +412,10 @@ class RunningJob(JobFiles, JobWaits):
                 raise
 
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
-        """Return a call's result. Retry the call until the job's time is over if AWS fails.
+        """Return a call's result. If AWS fails, retry the call until the job's time is over.
 
-        The alarm is deferred during a call, because after an interrupted call, it isn't known
-        whether the call took effect. The alarm may ring between two calls.
+        The alarm can interrupt the job between two tries, but not during one, because then it isn't
+        known whether the call took effect.
         """
 
         def try_once() -> _T:
@@ -448,39 +444,36 @@ class RunningJob(JobFiles, JobWaits):
             raise self._interrupt(interrupts.CancelInterrupt())
         if pause is not None:
             raise self._interrupt(interrupts.PauseInterrupt(pause))
-        self._gap = min(_MAX_GAP, self._gap * 2)
+        self._write_gap = min(_MAX_WRITE_GAP, self._write_gap * 2)
         self._written_at = clock.now()
 
     def _interrupt(self, interrupt: BaseException) -> BaseException:
-        """Tell the event loop about an interrupt, if there is one, and return the interrupt."""
+        """Pass an interrupt to `on_interrupt`, if there is one, and return the interrupt."""
         if self.on_interrupt is not None:
             self.on_interrupt(interrupt)
         return interrupt
 
     def _current_pause(self) -> pauses.Pause | None:
-        """Return the pause of the job's type or queue.
-
-        Return None if there is no pause, or if the pauses can't be read.
-        """
+        """Return the pause of the job's type or queue, if there is one and it can be read."""
         try:
             return pauses.pause_on(self._row)
         except AWS_ERRORS:
             return None
 
 
-def _step_name(name: str, prefix: str, what: str) -> str:
+def _step_name(name: str, prefix: str, noun: str) -> str:
     """Return the name under which a step is stored. Children and waits are stored as steps too.
 
-    Raises NameNotText and NameTooLong. Their messages call the name `what`.
+    Raises NameNotText and NameTooLong. Their messages call the name `noun`.
     """
     from job_runners.store import steps
 
     limit = steps.MAX_NAME_BYTES - len(prefix)
     if without_surrogates(name) != name:
-        raise NameNotText(what)
+        raise NameNotText(noun)
     size = len(name.encode())
     if size > limit:
-        raise NameTooLong(what, size, limit)
+        raise NameTooLong(noun, size, limit)
     return f"{prefix}{name}"
 
 

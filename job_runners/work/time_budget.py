@@ -1,10 +1,11 @@
-"""Compute how much time a job has left in its Lambda invocation, and when to stop for the next."""
+"""Compute how much time a job has left in its Lambda invocation, and whether it should stop."""
 
 from job_runners import clock
 
-# Two parts of an invocation's time are reserved, each at most a tenth of it.
-_RECORD_RESERVE = 5 * clock.SECOND  # for recording the outcome before the invocation ends
-_CHECKPOINT_RESERVE = 30 * clock.SECOND  # for reaching a checkpoint before the outcome is recorded
+# Two parts of an invocation's time are reserved, each at most a tenth of it: the first to reach a
+# last checkpoint, and the second to record the outcome before the invocation ends.
+_CHECKPOINT_RESERVE = 30 * clock.SECOND
+_RECORD_RESERVE = 5 * clock.SECOND
 
 
 class TimeBudget:
@@ -18,26 +19,26 @@ class TimeBudget:
         now = clock.now()
         duration = max(0, deadline - now)
         self._invocation_ends = deadline - min(_RECORD_RESERVE, duration // 10)
-        self._reserve = min(_CHECKPOINT_RESERVE, duration // 10)
-        self.ends = self._invocation_ends
+        self._checkpoint_reserve = min(_CHECKPOINT_RESERVE, duration // 10)
+        self.ends = self._invocation_ends  # when the job is interrupted
         if timeout_at is not None:
             self.ends = min(self.ends, timeout_at)
         # Whether the attempt times out before the invocation ends.
         self.by_timeout = self.ends == timeout_at
         self._last_checkpoint_at = now
-        self._longest_gap = 0  # the longest time between two checkpoints so far
+        self._longest_gap = 0  # between two checkpoints so far
 
     def left(self) -> float:
         """Return the seconds until the job is interrupted."""
         return max(0, self.ends - clock.now()) / clock.SECOND
 
     def note_checkpoint(self) -> None:
-        """Record that the job has reached its next checkpoint."""
+        """Note that the job has reached a checkpoint."""
         now = clock.now()
         self._longest_gap = max(self._longest_gap, now - self._last_checkpoint_at)
         self._last_checkpoint_at = now
 
     def invocation_over(self) -> bool:
         """Return whether there may be too little time to reach another checkpoint."""
-        time_needed = max(self._reserve, 2 * self._longest_gap)
+        time_needed = max(self._checkpoint_reserve, 2 * self._longest_gap)
         return self._invocation_ends - clock.now() < time_needed

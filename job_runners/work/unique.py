@@ -20,14 +20,14 @@ _ALWAYS_COMPARED = ("organization_id", "job_type")  # so `by` need not name them
 class Unique(Value, kw_only=True):
     """The rule that decides which jobs do the same work, and what happens to a second one.
 
-    Two jobs do the same work if they have the same organization and type, and the same values of
+    Two jobs do the same work if they have the same organization and type, and the same values in
     all fields of the payload that `by` names. With `by=()`, all jobs of this type in one
     organization do the same work. Values are compared after the payload's model has parsed them and
     filled in defaults.
 
-    `until` says how long a job holds the key of its work: until it has "finished", with any
-    outcome, or has "started" (its first claim). While a job holds the key, `on_conflict` decides
-    what a dispatch of the same work does:
+    `until` determines how long a job holds the unique key of its work: until it has "finished",
+    with any outcome, or has "started" (its first claim). While a job holds the key, `on_conflict`
+    decides what a dispatch of the same work does:
 
     - "return": return the existing job.
     - "refuse": raise UniqueConflict (409 over HTTP), which names the existing job.
@@ -44,9 +44,8 @@ class Unique(Value, kw_only=True):
     then: Literal["again"] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.by, tuple | list) or not all(
-            isinstance(name, str) and name for name in self.by
-        ):
+        is_sequence = isinstance(self.by, tuple | list)
+        if not is_sequence or not all(isinstance(name, str) and name for name in self.by):
             raise self._error("by", 'a tuple of names, such as ("list_id",)')
         object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
         for name in self.by:
@@ -98,9 +97,9 @@ class Unique(Value, kw_only=True):
         return f"Unique(by=): its payload has no field {unknown[0]!r}; {hint}"
 
     def key_of(self, job_type: str, organization_id: str, payload: "BaseModel") -> str:
-        """Return the key that identifies the job's work: a hash of 32 hexadecimal digits.
+        """Return the unique key of the job's work: a hash of 32 hexadecimal digits.
 
-        Raises InvalidDefinition for a name in `by` that the payload doesn't have.
+        Raises InvalidDefinition if `by` names a field that the payload doesn't have.
         """
         misfit = self.misfit(type(payload))
         if misfit:

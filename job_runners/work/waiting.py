@@ -1,8 +1,8 @@
 """Make a job wait: record the wait as a step, and raise an interrupt that ends the invocation.
 
-The job's function later runs again from its start, in another invocation. When it makes the same
-call again, only the recorded steps and signals decide whether the wait is over. If it isn't, the
-job waits again.
+Later, the job's function runs again from its start, in another invocation. When it makes the same
+call again, the recorded steps and signals decide whether the wait is over. If it isn't, the job
+waits again.
 """
 
 import math
@@ -23,15 +23,17 @@ from job_runners.store.transitions import waits
 from job_runners.work.errors import StepNameTaken, TooManyNames, WaitTimedOut, WaitTooLong
 from job_runners.work.interrupts import ClaimLostInterrupt, WaitInterrupt
 
-# A RunningJob. An import would be circular: its module imports job_runners.work.waits, which uses
-# this module.
+# A RunningJob. Importing it would be circular: its module imports job_runners.work.waits, which
+# uses this module.
 _Job = Any
 
 # A wait must end before the table deletes its recorded steps and signals: see docs/build/waits.md.
-MAX_FUNCTION_WAIT = 90 * clock.DAY  # milliseconds
+MAX_FUNCTION_WAIT = 90 * clock.DAY
 _MAX_TOTAL_TIME = 150 * clock.DAY  # from the beginning of the job's work to the end of a wait
-_MAX_SIGNALS = 20  # signals of one wait
-_LABEL = "label of the wait"  # what error messages call the name of a `wait_for_any`
+_MAX_SIGNALS = 20  # that one wait may wait for
+# How error messages refer to the name of a wait, and of a `wait_for_any`.
+_NAME_NOUN = "name of the wait"
+_LABEL_NOUN = "label of the wait"
 
 
 class SleepInterrupt(WaitInterrupt):
@@ -46,7 +48,7 @@ class SleepInterrupt(WaitInterrupt):
 class SignalWaitInterrupt(WaitInterrupt):
     """The job waits for any of these signals until a time, in milliseconds since 1970.
 
-    `name` is the wait's own name.
+    `name` is the name of the wait.
     """
 
     def __init__(self, name: str, signal_names: list[str], until: int) -> None:
@@ -59,7 +61,7 @@ class SignalWaitInterrupt(WaitInterrupt):
 class GroupWaitInterrupt(WaitInterrupt):
     """The job waits for its group, whose members it began to dispatch at `since`.
 
-    The wait fails at `until`, because the first member's row may expire soon after that. Once
+    At `until`, the job fails, because the first member's row may expire soon after that. Once
     `stop_after` members have failed, those that haven't started are canceled.
     """
 
@@ -73,18 +75,17 @@ class GroupWaitInterrupt(WaitInterrupt):
 
 
 def _max_group_time() -> int:
-    """Return how long a group may take, in milliseconds.
+    """Return how long a group may take, so that no member's row expires before the group's end.
 
-    The rows of its members must not expire before its end. So the limit is the rows' retention,
-    less a day or half of it.
+    This is the retention of rows, less a day or half of it.
     """
     retention = settings().retention_days * clock.DAY
-    time_in_retention = max(retention // 2, retention - clock.DAY)
-    return min(time_in_retention, MAX_FUNCTION_WAIT)
+    safe_time = max(retention // 2, retention - clock.DAY)
+    return min(safe_time, MAX_FUNCTION_WAIT)
 
 
 def sleep(job: _Job, name: str, seconds: float) -> None:
-    """Wait for this many seconds since the first invocation that made this call."""
+    """Wait for this many seconds, counted from the first invocation that makes this call."""
     _sleep(job, name, lambda: wait_end(job, name, seconds))
 
 
@@ -97,7 +98,7 @@ def sleep_until(job: _Job, name: str, time: datetime) -> None:
 
 def _sleep(job: _Job, name: str, compute_end: Callable[[], int]) -> None:
     use_name(job, f"sleep {name}", name)
-    until: int = job._run_once(name, compute_end, prefix="sleep ", what="name of the wait")
+    until: int = job._run_once(name, compute_end, prefix="sleep ", noun=_NAME_NOUN)
     remaining = until - clock.now()
     if remaining > transitions.CLAIM_TOLERANCE:
         require_next_invocation(job)
@@ -113,11 +114,11 @@ def wait_for(job: _Job, name: str, timeout: float) -> Any:
     signal: Signal | None = job._keep_trying(lambda: signals.find(job._row, name))
     if signal is None:
         until: int = job._run_once(
-            name, lambda: wait_end(job, name, timeout), prefix="wait ", what="name of the wait"
+            name, lambda: wait_end(job, name, timeout), prefix="wait ", noun=_NAME_NOUN
         )
         if clock.now() < until:
             _raise_signal_wait(job, name, [name], until)
-        # If the signal arrives just now, it may be stored before the timeout: read which one won.
+        # A signal that arrives just now may be stored first, so read which of the two won.
         store_once(job, signals.new_timeout(job._row, name))
         signal = job._keep_trying(lambda: signals.find(job._row, name))
     if signal is None or signal.timed_out:
@@ -133,14 +134,14 @@ def wait_for_any(job: _Job, names: Sequence[str], timeout: float, label: str) ->
         raise TooManyNames(len(set(names)), _MAX_SIGNALS)
     use_name(job, f"any {label}", label)
     recorded = job._keep_trying(lambda: steps.find(job._row, f"any {label}"))
-    winner = _choose_winner(job, names, timeout, label) if recorded is None else recorded.result
+    winner = _choose_first(job, names, timeout, label) if recorded is None else recorded.result
     if winner is None:
         raise WaitTimedOut(label)
     signal: Signal = job._keep_trying(lambda: signals.find(job._row, winner))
     return winner, job._keep_trying(lambda: signal.result)
 
 
-def _choose_winner(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
+def _choose_first(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
     """Record and return the first of these signals that has arrived, or None after a timeout.
 
     It is recorded before the function continues, so that later invocations get the same signal.
@@ -149,20 +150,20 @@ def _choose_winner(job: _Job, names: Sequence[str], timeout: float, label: str) 
     arrived = [name for name in names if name in stored and not stored[name].timed_out]
     if not arrived:
         until: int = job._run_once(
-            label, lambda: wait_end(job, label, timeout), prefix="wait-any ", what=_LABEL
+            label, lambda: wait_end(job, label, timeout), prefix="wait-any ", noun=_LABEL_NOUN
         )
         still_possible = [name for name in dict.fromkeys(names) if name not in stored]
         if still_possible and clock.now() < until:
             _raise_signal_wait(job, label, still_possible, until)
-        # Record the timeout as None. `_run_once` below then returns this record, and doesn't call
-        # its function, which would find nothing in `arrived`.
+        # Record the timeout as None. Then `_run_once` finds this record, and doesn't call its
+        # function.
         store_once(job, steps.new(job._row, f"any {label}", None))
-    winner: str | None = job._run_once(label, lambda: arrived[0], prefix="any ", what=_LABEL)
-    return winner
+    first: str | None = job._run_once(label, lambda: arrived[0], prefix="any ", noun=_LABEL_NOUN)
+    return first
 
 
 def _raise_signal_wait(job: _Job, name: str, signal_names: list[str], until: int) -> None:
-    """Raise the interrupt with which the job waits for signals, or RunnerCannotResend."""
+    """Raise the interrupt that makes the job wait for signals, or RunnerCannotResend."""
     require_next_invocation(job)
     raise job._interrupt(SignalWaitInterrupt(name, signal_names, until))
 
@@ -170,8 +171,8 @@ def _raise_signal_wait(job: _Job, name: str, signal_names: list[str], until: int
 def store_once(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
     """Store records in one transaction. If the first one is already stored, do nothing.
 
-    The transaction checks that this invocation still has the claim on the job. If another one has
-    it, raises ClaimLostInterrupt.
+    Raises ClaimLostInterrupt if this invocation no longer has the claim on the job, which the
+    transaction checks.
     """
     try:
         job._keep_trying(lambda: waits.record(job._row, *records))
@@ -191,17 +192,17 @@ def wait_end(job: _Job, name: str, seconds: float) -> int:
     return now + math.ceil(max(0, seconds) * clock.SECOND)
 
 
-def use_name(job: _Job, step_name: str, name: str, what: str = "wait") -> None:
-    """Note that this invocation uses a name. Raises StepNameTaken if it was used before."""
+def use_name(job: _Job, step_name: str, name: str, noun: str = "wait") -> None:
+    """Remember that this invocation uses a name. Raises StepNameTaken if it was used before."""
     if step_name in job._used_step_names:
-        raise StepNameTaken(name, what=what)
+        raise StepNameTaken(name, noun)
     job._used_step_names.add(step_name)
 
 
 def require_next_invocation(job: _Job, reason: str = "waits in its function") -> None:
     """Raise RunnerCannotResend if the runner can't start another invocation after a wait.
 
-    The error message says that the job type `reason`.
+    In the error message, `reason` follows the name of the job type.
     """
     if not job._can_start_invocation:
         raise RunnerCannotResend(job._row.job_type, reason)

@@ -142,7 +142,7 @@ def test_a_batch_that_is_canceled_while_it_dispatches_counts_the_others_as_cance
             seen.append(counts(batch))
 
     after_each_part(monkeypatch, cancel_second)
-    monkeypatch.setattr("job_runners.work.running_job._INITIAL_GAP", -1)
+    monkeypatch.setattr("job_runners.work.running_job._INITIAL_WRITE_GAP", -1)
     deliver(worker)
     assert show(batch)["state"] == "canceled"
     assert counts(batch) == {"open": 6, "canceled": 8}
@@ -201,7 +201,7 @@ def test_a_large_batch_that_stops_dispatching_is_counted_at_a_request_until_the_
     worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_chunks, "SIZE", 4)
-    monkeypatch.setattr("job_runners.work.running_job._INITIAL_GAP", -1)
+    monkeypatch.setattr("job_runners.work.running_job._INITIAL_WRITE_GAP", -1)
     batch = post(12)
 
     def cancel_second(calls: int) -> None:

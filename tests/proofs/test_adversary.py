@@ -298,12 +298,12 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 def test_it_notices_when_the_legacy_worker_takes_a_job_that_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    take_next = timer.take_next
+    send_next = timer.send_next
 
     def impatient(*arguments: Any, **options: Any) -> Counter[timer.Disposition]:
         with pytest.MonkeyPatch.context() as here:  # the worker process alone: not the timer
             rescue_early(here)
-            return take_next(*arguments, **options)
+            return send_next(*arguments, **options)
 
-    monkeypatch.setattr(timer, "take_next", impatient)
+    monkeypatch.setattr(timer, "send_next", impatient)
     assert "rescued from a worker that is alive" in broken_promise(near=1654, faults={Fault.LEGACY})

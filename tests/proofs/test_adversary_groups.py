@@ -34,7 +34,7 @@ def test_it_notices_when_the_timer_reads_only_one_page_of_markers(
 
 
 def test_it_notices_when_the_timer_looks_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(markers, "_MAX_GAP", 25 * clock.MINUTE)
+    monkeypatch.setattr(markers, "_MAX_CHECK_GAP", 25 * clock.MINUTE)
     assert "after its last member's end" in broken_promise(near=375, faults=of_seed(346))
 
 
@@ -110,7 +110,7 @@ def test_it_notices_when_a_job_goes_on_that_is_canceled_with_its_members(
 def test_it_notices_when_members_of_a_waiting_owner_can_not_be_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retrying, "_is_done", lambda *_: True)
+    monkeypatch.setattr(retrying, "_is_done_with", lambda *_: True)
     assert "could not be retried" in broken_promise(near=96, faults=ONLY_GROUPS)
 
 

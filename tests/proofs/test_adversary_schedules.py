@@ -116,9 +116,15 @@ def test_it_notices_when_none_of_those_that_were_missed_is_made_up_for(
 
     def strictly(schedule: Schedule) -> Choice | None:
         choice = choose(schedule)
-        if choice is None or choice.at is None or clock.now() - choice.at < occurrence.MAX_LATENESS:
+        if (
+            choice is None
+            or choice.occurrence is None
+            or clock.now() - choice.occurrence < occurrence.MAX_LATENESS
+        ):
             return choice
-        return Choice(None, occurrence.with_skipped(choice.progress, choice.at, occurrence.MISSED))
+        return Choice(
+            None, occurrence.with_skipped(choice.progress, choice.occurrence, occurrence.MISSED)
+        )
 
     monkeypatch.setattr(due_schedule, "choose", strictly)
     assert "makes up for none" in noticed(near=4)

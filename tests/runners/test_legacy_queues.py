@@ -24,7 +24,7 @@ def poll_for(bench: Bench, seconds: int) -> None:
 
     run = legacy_worker.sender(in_child)
     for _ in range(seconds):
-        while timer.take_next(run, early_by=conditional_write.GRACE, page=25)[
+        while timer.send_next(run, early_by=conditional_write.GRACE, page_size=25)[
             timer.Disposition.SENT
         ]:
             pass

@@ -62,7 +62,7 @@ def polls(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
     """Have the worker process look for work, as it does each second."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():
-        timer.take_next(lambda *_: None, early_by=conditional_write.GRACE, page=25)
+        timer.send_next(lambda *_: None, early_by=conditional_write.GRACE, page_size=25)
         time.sleep(0.05)
 
 

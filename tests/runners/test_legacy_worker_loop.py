@@ -87,13 +87,13 @@ def test_it_waits_only_when_there_is_nothing_to_do(
 def test_it_begins_nothing_once_it_is_told_to_stop(
     bench: Bench, children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row, told, look = bench.dispatch("sample_once"), Told(), timer.take_next
+    row, told, look = bench.dispatch("sample_once"), Told(), timer.send_next
 
     def tell_and_look(*asked: Any, **how: Any) -> Any:
         told.set()
         return look(*asked, **how)
 
-    monkeypatch.setattr(timer, "take_next", tell_and_look)
+    monkeypatch.setattr(timer, "send_next", tell_and_look)
     legacy_worker.work(told)
     assert bench.read(row).status is Status.QUEUED
     assert not script.jobs_run

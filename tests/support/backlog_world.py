@@ -60,7 +60,7 @@ class World:
         self._sent: dict[str, int] = {}  # those that it has sent, and no worker has claimed
         self._scale = scale
         monkeypatch.setattr(timer, "MAX_UNCLAIMED", timer.MAX_UNCLAIMED // scale)
-        monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", timer._MAX_ROWS_PER_END // scale)
+        monkeypatch.setattr(timer, "_MAX_ROWS", timer._MAX_ROWS // scale)
         for _ in range(WORKERS // scale):
             self._look_for_work_at(self.now)
         self._on_minute()

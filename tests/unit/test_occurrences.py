@@ -180,7 +180,7 @@ def test_around_every_change_it_is_what_a_look_at_each_minute_finds(
     after = int(begin.timestamp() * 1000) + since
     ends = expected[-1] if expected else 0
     when = When(f"{minute_field} {hour_field} * * *", timezone=zone)
-    found = list(takewhile(lambda time: time <= ends, occurrences._following(when, after)))
+    found = list(takewhile(lambda time: time <= ends, occurrences._times_after(when, after)))
     assert found == [time for time in expected if time > after]
 
 

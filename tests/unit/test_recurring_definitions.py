@@ -21,6 +21,7 @@ def recurring(**given: Any) -> Recurring:
         ({"cron": "0 2 * * *", "every": 60}, "exactly one of cron and every"),
         ({"cron": "0 0 2 * * *"}, r"Recurring\(cron=\): .* has 6 fields; it must have five"),
         ({"cron": 5}, r"Recurring\(cron=5\): must be text"),
+        ({"cron": "0 2 * * *", "timezone": 1}, r"Recurring\(timezone=1\): must be text"),
         ({"every": 30}, "must be 60 to 31,622,400 seconds"),
         ({"every": 60.5}, "whole seconds"),
         ({"every": "60"}, "whole seconds"),

@@ -23,17 +23,17 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.work import Job, context
 
-# If a job has waited in its function, it can be retried with its payload for this many days.
+# How long a job that has waited in its function can be retried with the same payload.
 _RESUMABLE_DAYS = 200
 _TRIES = 3  # how often to try to cancel a job that changes between the read and the write
 
 
 def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
-    """Cancel a job immediately if no worker has it. Otherwise ask its worker to stop it.
+    """Cancel a job immediately if no worker has it. Otherwise, ask its worker to stop it.
 
     The worker stops the job at the next written checkpoint, or when the invocation or attempt ends.
-    The returned row is canceled, or records the request. If a canceled job had a slot, the next job
-    in its line gets the slot, and `send` sends that job.
+    The returned row is canceled, or records the request. If a job that was waiting for the canceled
+    job's slot can start, `send` sends it.
 
     Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
     """
@@ -43,9 +43,9 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
 def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
     """Cancel the open members of a job's group, and the job once all of them have ended.
 
-    This call cancels only some members, and the timer cancels the others, page by page. The job
-    waits until all have ended. If it is running, it begins to wait when its invocation ends. A job
-    without an open group is canceled like any other.
+    This call cancels only some members. The timer cancels the others, page by page. A running job
+    begins to wait for them when its invocation ends. A job without an open group is canceled like
+    any other.
 
     Raises the errors of `cancel`.
     """
@@ -62,9 +62,10 @@ def _cancel(row: JobRequest, send: Send, *, with_members: bool) -> JobRequest:
         try:
             return transition(partial(_write_cancel, row, with_members), row, send)
         except PreconditionFailed as refused:
-            if refused.row is None:
+            if refused.row is None:  # it was deleted
                 raise
-            row, last_error = refused.row, refused
+            row = refused.row
+            last_error = refused
     raise last_error
 
 
@@ -86,7 +87,7 @@ def _write_cancel(row: JobRequest, with_members: bool) -> Change:
 def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     """Queue a failed or canceled job again.
 
-    It continues from its cursor, or starts from the beginning if `payload` is a new payload.
+    The job continues from its cursor or, with a new `payload`, starts from the beginning.
 
     Raises WrongState, InvalidPayload, UnknownJobType, InternalJobType for a new payload of an
     internal job, and MissingObject if the job's payload is gone. Raises RunnerCannotResend if the
@@ -97,11 +98,11 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
 
     if row.status not in (Status.FAILED, Status.CANCELED):
         raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
-    job = registry().job(row.job_type)
+    definition = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "must be sent to a worker again")
     if payload is not None:
         registry().check_new_job(row.job_type, payload)
-        if _has_payload(row, payload):
+        if _is_payload_of(row, payload):
             payload = None
     if payload is None and _waits_may_expire(row):
         raise WrongState(
@@ -113,11 +114,11 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
     requeue = partial(
         caller_transitions.requeue,
         row,
-        max_attempts=job.attempts(row.attempt_limit),
+        max_attempts=definition.attempts(row.attempt_limit),
         payload=payload,
         by=context.recorded_author(),
         counted=settings().max_unfinished_jobs > 0,
-        unique_key=_unique_key(job, row, payload),
+        unique_key=_unique_key(definition, row, payload),
     )
     with tracing.dispatching(row.job_type):
         try:
@@ -142,37 +143,35 @@ def _requeue_member(row: JobRequest, requeue: Callable[..., Change], send: Send)
 
 
 def _waits_may_expire(row: JobRequest) -> bool:
-    """Return whether the records of a job's waits might expire before a retry of it ends.
+    """Return whether the records of a job's waits might expire before a retry ends.
 
-    The table keeps them, like all steps, for 300 days from the beginning of the job's work.
+    Like all steps, the table keeps them for 300 days after the job's work began.
     """
     age = clock.now() - (row.begun_at or row.created_at)
     return bool(row.has_waited) and age > _RESUMABLE_DAYS * clock.DAY
 
 
-def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
-    """Return the unique key of a job that is queued again, by its type's current rule.
-
-    `payload` is its new payload, if it gets one. Return None if the job type isn't unique.
-    """
-    if job.unique is None:
+def _unique_key(definition: Job, row: JobRequest, new_payload: Any) -> str | None:
+    """Return a job's unique key under its type's current rule, or None if the type isn't unique."""
+    if definition.unique is None:
         return None
+    payload = new_payload
     if payload is None:
         payload = blobs.get(row.payload, row.payload_key)
     model = registry().job_payload(row.job_type, payload)
-    return job.unique.key_of(row.job_type, row.organization_id, model)
+    return definition.unique.key_of(row.job_type, row.organization_id, model)
 
 
-def _has_payload(row: JobRequest, payload: Any) -> bool:
+def _is_payload_of(row: JobRequest, payload: Any) -> bool:
     try:
-        old_payload = blobs.get(row.payload, row.payload_key)
+        stored_payload = blobs.get(row.payload, row.payload_key)
     except MissingObject:
         return False
-    return blobs.canonical_json(old_payload) == blobs.canonical_json(payload)
+    return blobs.canonical_json(stored_payload) == blobs.canonical_json(payload)
 
 
 def rerun_plan(row: JobRequest, step: str) -> dict[str, Any]:
-    """Return the data with which a new job continues a finished one from a step.
+    """Return the data that a new job needs to continue a finished job from a step.
 
     Raises RerunRefused.
     """

@@ -17,19 +17,19 @@ _ADMISSION_TIME = 5 * clock.SECOND  # how long a request that changes limits may
 
 
 class QueueLimits(NamedTuple):
-    """The limits of a queue: those declared in the code, the change to them, and the result."""
+    """The limits of a queue: those in the code, the callers' change to them, and the result."""
 
     name: str
     current: Limits | None
     declared: Limits | None
-    changed: LimitChange | None
+    change: LimitChange | None
 
     @classmethod
-    def of(cls, name: str, changed: LimitChange | None) -> "QueueLimits":
-        """Return the limits of a queue, with this change applied to those in the code."""
-        if changed is not None and changed.changes_nothing:
-            changed = None
-        return cls(name, apply_change(name, changed), declared_limits(name), changed)
+    def of(cls, name: str, change: LimitChange | None) -> "QueueLimits":
+        """Return the limits of a queue to which callers have made this change."""
+        if change is not None and change.changes_nothing:
+            change = None
+        return cls(name, apply_change(name, change), declared_limits(name), change)
 
 
 def set_limits(
@@ -37,26 +37,25 @@ def set_limits(
 ) -> QueueLimits:
     """Change the limits of a queue, whether or not the code declares the queue.
 
-    None stands for the limit in the code. The limits are active everywhere within 10 seconds. If
-    more jobs may start than before, this call admits some of the waiting jobs, and the timer admits
-    the others.
+    None means the limit in the code. All processes apply the change within 10 seconds. If more jobs
+    may start than before, this call admits some of the waiting jobs, and the timer admits the rest.
 
     Raises NothingLimited, TooManyLimited.
     """
     changes = limits.current(fresh=True)
-    before = apply_change(name, changes.get(name))
+    old_limits = apply_change(name, changes.get(name))
     changed_queues = {queue for queue, change in changes.items() if not change.changes_nothing}
     if name not in changed_queues and len(changed_queues) >= limits.MAX_CHANGED:
         raise TooManyLimited(limits.MAX_CHANGED)
     if not slots and not rate and declared_limits(name) is None:
         raise NothingLimited(name)
-    new = LimitChange(sk=name, slots=slots, max_waiting=max_waiting)
+    new_change = LimitChange(sk=name, slots=slots, max_waiting=max_waiting)
     if rate is not None:
-        new.rate_count = rate.count
-        new.rate_seconds = rate.seconds
-        new.rate_burst = rate.burst
-    allows_more = _allows_more(apply_change(name, new), before)
-    change = limits.put(
+        new_change.rate_count = rate.count
+        new_change.rate_seconds = rate.seconds
+        new_change.rate_burst = rate.burst
+    allows_more = _allows_more(apply_change(name, new_change), old_limits)
+    stored_change = limits.put(
         name,
         slots=slots,
         rate=rate,
@@ -67,11 +66,11 @@ def set_limits(
     telemetry.limits_changed(name, slots, rate, max_waiting)
     if allows_more:
         sweeping.begin(name, send, until=clock.now() + _ADMISSION_TIME)
-    return QueueLimits.of(name, change)
+    return QueueLimits.of(name, stored_change)
 
 
 def reset_limits(name: str, send: Send) -> None:
-    """Reset a queue's limits to those in the code. If they were not changed, do nothing."""
+    """Undo the callers' change to a queue's limits, if there is one."""
     change = limits.current(fresh=True).get(name)
     if change is None or change.changes_nothing:
         return
@@ -80,13 +79,12 @@ def reset_limits(name: str, send: Send) -> None:
     sweeping.begin(name, send, until=clock.now() + _ADMISSION_TIME)
 
 
-def _allows_more(after: Limits | None, before: Limits | None) -> bool:
-    """Return whether a job that had to wait before may start now."""
-    if before is None or after is None:
+def _allows_more(new: Limits | None, old: Limits | None) -> bool:
+    """Return whether the new limits may let a job start that had to wait under the old ones."""
+    if old is None or new is None:
         return False
-    slots, rate = before.slots, before.rate
-    has_more_slots = slots is not None and (after.slots is None or after.slots > slots)
-    has_faster_rate = rate is not None and (
-        after.rate is None or after.rate.interval < rate.interval or after.rate.burst > rate.burst
+    has_more_slots = old.slots is not None and (new.slots is None or new.slots > old.slots)
+    has_faster_rate = old.rate is not None and (
+        new.rate is None or new.rate.interval < old.rate.interval or new.rate.burst > old.rate.burst
     )
     return has_more_slots or has_faster_rate

@@ -1,8 +1,9 @@
 """Describe queues to callers: their limits, and the jobs that run or wait under their keys.
 
-A caller with an organization sees only that organization's jobs, and only the keys that they have
-used (see `job_runners.store.used_keys`). A caller that may not see payloads sees no key that may be
-a payload's value. In this module, `seen_by` is the caller's organization, or None for a service.
+A caller with an organization sees only that organization's jobs, and only the concurrency keys that
+those jobs have used (see `job_runners.store.used_keys`). A caller that may not see payloads sees no
+key that may be a payload's value. In this module, `seen_by` is the caller's organization. None
+stands for a service, which sees all jobs.
 """
 
 from collections.abc import Iterator
@@ -22,9 +23,9 @@ from job_runners.store.pauses import Kind, Pause
 from job_runners.store.waiting import WaitingCount
 from job_runners.work.queues import MAX_KEY_LENGTH, WHOLE_QUEUE
 
-SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
-_CURSOR_MARK = "q"  # the mark of these lists' cursors: see job_runners.store.cursors
-_MAX_EXAMINED_KEYS = 100  # keys that are read for one page, many of which may be idle
+SHOWN_KEYS = 3  # keys that a list of queues shows for each queue
+_CURSOR_TYPE = "q"  # tells these cursors from those of other lists: see job_runners.store.cursors
+_MAX_EXAMINED_KEYS = 100  # keys to read for one page, because many keys may be idle
 
 
 class Holder(NamedTuple):
@@ -39,7 +40,8 @@ class KeyUsage(NamedTuple):
     """The jobs that run or wait under one key of a queue.
 
     `next_start_at` is when the rate allows another start, in milliseconds since 1970, or None if it
-    allows one now. `oldest_id` is None in a fair line, where organizations take turns.
+    allows one now. `oldest_id` is the job that has waited longest. It is None in a fair line, where
+    organizations take turns.
     """
 
     key: str
@@ -76,11 +78,12 @@ def list_queues(
     gets queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
     view = _View(seen_by, sees_payloads)
-    after = _decode(cursor, MAX_LENGTH)
-    names = [name for name in sorted(view.queue_names()) if name > after]
+    last_shown = _decode(cursor, MAX_LENGTH)
+    names = [name for name in sorted(view.queue_names()) if name > last_shown]
     page = [view.usage(name, limit=SHOWN_KEYS) for name in names[:limit]]
-    next_cursor = cursors.encode(_CURSOR_MARK, names[limit - 1]) if len(names) > limit else None
-    return page, next_cursor
+    if len(names) <= limit:
+        return page, None
+    return page, cursors.encode(_CURSOR_TYPE, names[limit - 1])
 
 
 def describe(
@@ -99,40 +102,41 @@ def describe(
     view = _View(seen_by, sees_payloads)
     if seen_by is not None and name not in view.queue_names():
         raise QueueNotFound(name)
-    return view.usage(name, limit=limit, after=_decode(cursor, MAX_KEY_LENGTH))
+    return view.usage(name, limit=limit, last_shown=_decode(cursor, MAX_KEY_LENGTH))
 
 
 # --- read -----------------------------------------------------------------------------------------
 
 
 class _View:
-    """The queues as a caller may see them, with the callers' changes of limits, and the pauses."""
+    """The queues as a caller may see them, with the current limits and pauses."""
 
     def __init__(self, seen_by: str | None, sees_payloads: bool) -> None:
         self._seen_by = seen_by
         self._sees_payloads = sees_payloads
-        self._changes = limits.current(fresh=True)
+        self._limit_changes = limits.current(fresh=True)
         self._pauses = pauses.current(fresh=True)
 
     def queue_names(self) -> set[str]:
         """Return the names of the queues that the caller is allowed to see."""
-        definitions = registry()
-        names = set(definitions.queues)
-        for job in definitions.jobs.values():
+        code = registry()
+        names = set(code.queues)
+        for job in code.jobs.values():
             names |= {job.queue_name, *job.queues}
         if self._seen_by is not None:
             return names
         paused = {pause.name for pause in self._pauses.paused() if pause.kind is Kind.QUEUE}
-        changed = {name for name, change in self._changes.items() if not change.changes_nothing}
-        return names | paused | changed
+        changes = self._limit_changes.items()
+        limited = {name for name, change in changes if not change.changes_nothing}
+        return names | paused | limited
 
-    def usage(self, name: str, *, limit: int, after: str = "") -> QueueUsage:
-        """Return a queue, with a page of its keys that are in use."""
-        queue_limits = QueueLimits.of(name, self._changes.get(name))
+    def usage(self, name: str, *, limit: int, last_shown: str = "") -> QueueUsage:
+        """Return a queue, with the page of its keys in use that begins after `last_shown`."""
+        queue_limits = QueueLimits.of(name, self._limit_changes.get(name))
         pause = self._pauses.find(Kind.QUEUE, name)
         held = waiting.count_under_pause(pause.sk) if pause and self._seen_by is None else None
         keys = _Keys(name, queue_limits.current, self._seen_by, self._sees_payloads)
-        page, cursor = keys.page(limit, after)
+        page, cursor = keys.page(limit, last_shown)
         return QueueUsage(queue_limits, pause, held, page, cursor)
 
 
@@ -148,24 +152,24 @@ class _Keys:
         self._sees_payloads = sees_payloads
         self._per = current_limits.per if current_limits else None
 
-    def page(self, limit: int, after: str) -> tuple[list[KeyUsage], str | None]:
+    def page(self, limit: int, last_shown: str) -> tuple[list[KeyUsage], str | None]:
         """Return a page of the keys that are in use, and a cursor if more follow."""
         always_shown = self._always_shown()
-        page = [] if after else [self._read(key) for key in always_shown]
+        page = [] if last_shown else [self._read(key) for key in always_shown]
         max_examined = min(_MAX_EXAMINED_KEYS, 4 * limit)
-        keys = self._keys_after(after, max_examined + 1)
-        for number, key in enumerate(keys, 1):
+        keys = self._keys_after(last_shown, max_examined + 1)
+        for examined, key in enumerate(keys, 1):
             if key not in always_shown:
                 usage = self._read(key)
                 if not usage.is_idle:
                     page.append(usage)
-            if len(page) >= limit or number == max_examined:
-                has_more = number < len(keys)
-                return page, cursors.encode(_CURSOR_MARK, key) if has_more else None
+            if len(page) >= limit or examined == max_examined:
+                has_more = examined < len(keys)
+                return page, cursors.encode(_CURSOR_TYPE, key) if has_more else None
         return page, None
 
     def _always_shown(self) -> list[str]:
-        """Return the keys that are listed even if they are idle, because no read finds them."""
+        """Return the keys to show even if they are idle, because `used_keys` doesn't have them."""
         if self._limits is None:
             return []
         if self._per is None:
@@ -174,34 +178,33 @@ class _Keys:
             return [key_of(self._name, self._seen_by, {})]
         return []
 
-    def _keys_after(self, after: str, limit: int) -> list[str]:
-        """Return the keys to examine that follow the key `after`.
+    def _keys_after(self, last_shown: str, limit: int) -> list[str]:
+        """Return the next keys to examine, all of which the caller may see.
 
-        They include only keys that the caller is allowed to see. Otherwise a cursor, or the length
-        of a page, would reveal other keys.
+        Otherwise a cursor, or the length of a page, would reveal other keys.
         """
         if self._seen_by is None:
-            return used_keys.used_in_queue(self._name, limit, after)
+            return used_keys.used_in_queue(self._name, limit, last_shown)
         if self._per == "organization_id":
             return []
         if self._sees_payloads:
-            return used_keys.used_by_organization(self._seen_by, self._name, limit, after)
-        return []  # the keys are values of a payload, or were before `per` was changed
+            return used_keys.used_by_organization(self._seen_by, self._name, limit, last_shown)
+        return []  # the keys are payload values, or were before `per` was changed
 
     def _read(self, key: str) -> KeyUsage:
         line = lines.read_line(self._name, key, self._limits)
         is_fair = self._limits is not None and self._limits.order == "fair"
-        waiting_jobs = WaitingCount()
+        waiting_count = WaitingCount()
         oldest_id = None
         first = line.first
         if first is not None:
             group = self._seen_by if is_fair else None
-            waiting_jobs = waiting.count_in_line(line.partition_key, self._seen_by, group)
+            waiting_count = waiting.count_in_line(line.partition_key, self._seen_by, group)
             if not is_fair and self._may_see(first.organization_id):
                 oldest_id = first.job_id
         opens_at = line.opens_at()
         next_start_at = opens_at if opens_at > clock.now() else None
-        return KeyUsage(key, tuple(self._holders(line)), waiting_jobs, next_start_at, oldest_id)
+        return KeyUsage(key, tuple(self._holders(line)), waiting_count, next_start_at, oldest_id)
 
     def _holders(self, line: Line) -> Iterator[Holder]:
         """Yield the slot holders that the caller may see."""
@@ -218,7 +221,7 @@ def _decode(cursor: str | None, max_length: int) -> str:
     """Return the name or key after which a list continues. Raises InvalidCursor."""
     if cursor is None:
         return ""
-    last_shown = cursors.decode(_CURSOR_MARK, cursor)
+    last_shown = cursors.decode(_CURSOR_TYPE, cursor)
     if not 0 < len(last_shown) <= max_length:  # DynamoDB refuses a query by a longer key
         raise InvalidCursor
     return last_shown

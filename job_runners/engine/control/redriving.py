@@ -1,7 +1,7 @@
 """Redrive a failed task: send it again, under a new id.
 
-Each request sends a message, but only one of these messages may start the task. So a caller that
-got no response can repeat the request, and two callers do no harm.
+Each request sends a message, but only one of these messages may start the task. So repeating a
+request, for example after a lost response, does no harm.
 """
 
 import json
@@ -23,7 +23,7 @@ from job_runners.errors import SendFailed
 from job_runners.store.job_request import new_id
 from job_runners.work import context
 
-_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write that must precede a task's start
+_MAX_WRITE_TIME = 3 * clock.SECOND  # how long to retry the write before a redriven task starts
 
 
 def redrive(task_id: str) -> TaskMessage:
@@ -42,7 +42,7 @@ def redrive(task_id: str) -> TaskMessage:
         raise PayloadNotKept(task_id)
     send = require_sender(configured.sender(), record.task_name, "failed and must be sent again")
     payload = json.loads(record.payload)
-    registry().task_payload(record.task_name, payload)  # validates it
+    registry().task_payload(record.task_name, payload)  # raises an error if it is invalid
     new_task_id = failed_tasks.redrive(task_id)
     if new_task_id is None:
         raise FailedTaskNotFound(task_id)
@@ -62,19 +62,20 @@ def redrive(task_id: str) -> TaskMessage:
     return message
 
 
-def may_begin(message: TaskMessage) -> bool:
-    """Return whether a task may begin: only one of the messages that redrive a failed task may.
+def claim_task(message: TaskMessage) -> bool:
+    """Claim a redriven task for this message. Return False if another message has claimed it.
 
-    Raises CannotBegin if AWS fails. The same message may then try again later.
+    Other tasks need no claim. Raises CannotBegin if AWS fails. The same message may then try again.
     """
     if message.redrives is None or message.send_id is None:
         return True
     from job_runners.store import failed_tasks
 
-    failed_id, send_id = message.redrives, message.send_id
+    failed_id = message.redrives
+    send_id = message.send_id
     try:
         is_first = retry_until(
-            clock.now() + _RECORD_TIME,
+            clock.now() + _MAX_WRITE_TIME,
             lambda: failed_tasks.begin(failed_id, redriven_as=message.id, send_id=send_id),
         )
     except AWS_ERRORS as error:

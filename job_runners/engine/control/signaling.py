@@ -1,7 +1,7 @@
-"""Send a signal to a job: a named value for which the job's function may wait.
+"""Send a signal, a named value that a job's function may wait for, to the job.
 
-A person or another system can also answer a job's question through a link, whose token is the
-caller's only credential. The answer becomes one of the job's signals.
+A job can also ask a question through a link. The token in the link is the only credential that a
+person or another system needs to answer it. The answer becomes one of the job's signals.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from job_runners.store.transactions import RaceLost
 from job_runners.store.transitions import waits
 from job_runners.work import context
 
-_TRIES = 5
+_TRIES = 5  # how often to try if the job changes between the read and the write
 
 
 def signal(
@@ -30,12 +30,12 @@ def signal(
 ) -> JobRequest:
     """Store a signal for a job, and continue the job if it waits for that signal. Return its row.
 
-    With `work_id`, the signal is only for that work of the job: a retry with another payload is new
-    work.
+    With `work_id`, the signal is only for that *work* of the job: a retry with another payload
+    begins new work.
 
-    If the job already has the same value, do nothing. Raises SignalConflict if it has another one,
-    and SignalTooLate if it has ended, or no longer waits for the signal. Raises SignalTooLarge,
-    TooManySignals, SignalBusy, and JobNotFound if the job was deleted.
+    If the job already has the same value, do nothing. Raises SignalConflict if it has another
+    value, and SignalTooLate if it has ended, or no longer waits for the signal. Raises
+    SignalTooLarge, TooManySignals, SignalBusy, and JobNotFound if the job was deleted.
     """
     size = len(blobs.compact_json(value))
     if size > signals.MAX_VALUE_BYTES:
@@ -48,8 +48,8 @@ def signal(
         stored = signals.find(current, name)
         if stored is not None:
             _refuse_other_value(current, stored, value)
-            # An earlier try may have stored the signal and queued the job, but without a response.
-            # If the job isn't queued, no worker claims it because of the message.
+            # Perhaps the write of the last try succeeded, but its response was lost. If it didn't
+            # queue the job, the message does no harm.
             if is_retry:
                 send_or_leave_due(current, send)
             return current
@@ -70,6 +70,7 @@ def _store(row: JobRequest, name: str, value: Any, send: Send) -> JobRequest:
 
 
 def _read_again(row: JobRequest) -> JobRequest:
+    """Return the job's current row. Raises JobNotFound."""
     current = queries.read(row.id)
     if current is None or current.organization_id != row.organization_id:
         raise JobNotFound(row.id)
@@ -106,7 +107,7 @@ def find_link(token: str) -> AnswerLink:
 def find_answer(link: AnswerLink) -> Signal | None:
     """Return the signal that answers a link's question, or None if the link still takes an answer.
 
-    An operator or another job may also have sent the signal. Raises LinkOver.
+    The signal may have been sent by an operator or another job. Raises LinkOver.
     """
     stored = signals.find_of_work(link.work_id, link.name)
     if stored is None:
@@ -119,9 +120,9 @@ def find_answer(link: AnswerLink) -> Signal | None:
 
 
 def answer(link: AnswerLink, value: Any, send: Send) -> None:
-    """Send a link's signal to its job with this value.
+    """Answer a link's question with this value: send its signal to its job.
 
-    If the same value was sent before, do nothing. Raises AlreadyAnswered if another value was sent,
+    If the same answer was sent before, do nothing. Raises AlreadyAnswered if another one was sent,
     and LinkOver if the job no longer accepts an answer. Raises SignalTooLarge and SignalBusy.
     """
     earlier = find_answer(link)
@@ -138,20 +139,21 @@ def answer(link: AnswerLink, value: Any, send: Send) -> None:
 
 
 def questions(row: JobRequest, names: Iterable[str]) -> list[SignalQuestion]:
-    """Return the questions that these signals of a job answer."""
+    """Return these signals of a job, each with its question if the job has made a link for it."""
     found = []
     for name in names:
+        question = SignalQuestion(name)
         link = answer_links.of_job(row, name)
-        found.append(
-            SignalQuestion(name, link.text, link.choices) if link else SignalQuestion(name)
-        )
+        if link is not None:
+            question = SignalQuestion(name, link.text, link.choices)
+        found.append(question)
     return found
 
 
 def _read_job(link: AnswerLink) -> JobRequest:
     """Return the row of a link's job.
 
-    Raises LinkOver if it was deleted, or was retried with another payload.
+    Raises LinkOver if the job was deleted, or was retried with another payload.
     """
     row = queries.read(job_id_of(link.job))
     if row is None or row.work_id != link.work_id:

@@ -1,16 +1,16 @@
 """Build a job's timeline: its invocations, steps, waits, signals and children, and callers' acts.
 
 A *claim* is a worker's right to run one invocation of the job. A job's claims are numbered from 1.
-Steps, waits and children are all stored as steps of the job's *work*, which a `work_id` identifies.
-A manual retry with another payload begins new work. An *act* is what a caller did with the job,
-such as a retry.
+A job usually has one *work*, identified by a `work_id`. A manual retry with another payload begins
+another work. The table stores a work's steps, waits and children as *items*. An *act* is something
+that a caller did with the job, such as a retry.
 """
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from job_runners import clock
-from job_runners.store import acts, blobs, children, groups, past, queries, signals, steps
+from job_runners.store import acts, blobs, children, past, queries, signals, steps
 from job_runners.store.acts import Act
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.signals import Signal
@@ -26,14 +26,14 @@ KINDS = (INVOCATION, STEP, SLEEP, SIGNAL, GROUP, CHILD)
 DONE = "done"
 ANSWERED = "answered"
 TIMED_OUT = "timed out"
-COPIED = "copied"  # from the job that this one continues
+COPIED = "copied"  # the job continues another one, which did this step
 _STEP_PREFIX = "step "
 _AFTER_CHILDREN = "child!"  # sorts after the names of all children
 _AFTER_STEPS = "step!"  # sorts after the names of all steps
 _MAX_STEPS = 5_000
-_MAX_OTHER_ITEMS = 2_000  # children, waits, acts, and invocations moved out of the row
+_MAX_OTHER_ITEMS = 2_000  # children, waits, acts, and past invocations moved out of the row
 _MAX_CHILDREN_READ = 100
-_MAX_WORKS = 3  # the latest works whose steps are read; the first work is always read
+_MAX_LATEST_WORKS = 3  # how many of the latest works are read, besides the first one
 
 
 class Record(NamedTuple):
@@ -49,7 +49,7 @@ class Record(NamedTuple):
     run: int | None = None  # for an invocation: 1 plus the number of manual retries before it
     ready_at: int | None = None  # when a worker could have begun an invocation
     until: int | None = None  # when a wait times out
-    # None for both if the record's subject hasn't ended.
+    # Both None if it hasn't ended.
     ended_at: int | None = None
     outcome: str | None = None
     error: str | None = None  # the kind of the error with which an invocation's attempt failed
@@ -73,24 +73,19 @@ class Timeline(NamedTuple):
 def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     """Return the timeline of a job, in chronological order.
 
-    If `hides_names`, the result reveals nothing that depends on the records' names, except when
-    each record began and ended.
+    If `hides_names`, only the times of the records may depend on the records' names.
     """
-    work_ids = list(dict.fromkeys([row.work_ids[0], *row.work_ids[-_MAX_WORKS:]]))
+    work_ids = list(dict.fromkeys([row.work_ids[0], *row.work_ids[-_MAX_LATEST_WORKS:]]))
     works = [_Work(row, work_id) for work_id in work_ids]
     items = [item for work in works for item in work.other_items]
     stored_acts = [_json(item) for item in items if item.sk.startswith(acts.PREFIX)]
     moved_invocations = [item for item in items if item.sk.startswith(past.PREFIX)]
     records = [record for work in works for record in work.records()]
-    last_step_times: dict[int, int] = {}  # by claim
-    for work in works:
-        for step in work.steps:
-            last_step_times[step.claim] = max(step.done_at, last_step_times.get(step.claim, 0))
     claims_at_retries = [act["claims"] for act in stored_acts]
-    invocations = _invocations(row, moved_invocations, claims_at_retries, last_step_times)
+    invocations = _invocations(row, moved_invocations, claims_at_retries, _last_step_times(works))
     is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in works)
     if hides_names and not is_complete:
-        records = []  # which of them were read depends on their names
+        records = []  # their names determine which records were read
     records += invocations
     recorded_claims = {invocation.claim for invocation in invocations}
     return Timeline(
@@ -101,8 +96,17 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     )
 
 
+def _last_step_times(works: "list[_Work]") -> dict[int, int]:
+    """Return when each claim's last step was done, by claim."""
+    times: dict[int, int] = {}
+    for work in works:
+        for step in work.steps:
+            times[step.claim] = max(step.done_at, times.get(step.claim, 0))
+    return times
+
+
 def _sort_key(record: Record) -> tuple[Any, ...]:
-    """Return the key by which records are sorted. It reveals nothing about names."""
+    """Return a sort key that reveals nothing about names."""
     kind = KINDS.index(record.kind)
     return record.began_at, kind, str(record.ended_at), str(record.id)
 
@@ -123,19 +127,20 @@ def _invocations(
     `claims_at_retries` has the number of claims before each manual retry. `last_step_times` has the
     time of each claim's last step.
     """
-    ended = past.unpack(row.past)
+    past_invocations = past.unpack(row.past)
     for item in moved_invocations:
-        ended += past.unpack(item.value)
-    ended = past.merge(ended)
+        past_invocations += past.unpack(item.value)
+    past_invocations = past.merge(past_invocations)
     errors = _errors_by_claim(row)
     invocations = []
-    for index, invocation in enumerate(ended):
-        has_failed = invocation.outcome in (past.Outcome.FAILED, past.Outcome.LOST)
-        error = (errors.get(invocation.claim) if has_failed else None) or {}
-        # A lost invocation lived at least until its last step was done, or the next one began.
+    for index, invocation in enumerate(past_invocations):
+        error: dict[str, Any] = {}
+        if invocation.outcome in (past.Outcome.FAILED, past.Outcome.LOST):
+            error = errors.get(invocation.claim) or {}
+        # A lost invocation lived at least until its last step, or until the next invocation began.
         lived_until = last_step_times.get(invocation.claim, 0)
-        if index + 1 < len(ended):
-            lived_until = min(lived_until, ended[index + 1].began_at)
+        if index + 1 < len(past_invocations):
+            lived_until = min(lived_until, past_invocations[index + 1].began_at)
         invocations.append(
             Record(
                 INVOCATION,
@@ -147,7 +152,7 @@ def _invocations(
                 outcome=invocation.outcome,
                 error=error.get("kind"),
                 name=error.get("step"),
-                run=_run(invocation.claim, claims_at_retries),
+                run=_run_number(invocation.claim, claims_at_retries),
             )
         )
     if row.status is Status.RUNNING:
@@ -159,22 +164,21 @@ def _invocations(
                 claim=row.claims,
                 attempt=row.attempt,
                 ready_at=min(row.could_run_at, began_at),
-                run=_run(row.claims, claims_at_retries),
+                run=_run_number(row.claims, claims_at_retries),
             )
         )
     return invocations
 
 
-def _run(claim: int, claims_at_retries: list[int]) -> int:
+def _run_number(claim: int, claims_at_retries: list[int]) -> int:
     """Return 1 plus the number of manual retries before a claim."""
     return 1 + sum(claims < claim for claims in claims_at_retries)
 
 
 def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
-    """Return the first error of each claim.
+    """Return each claim's first error, which ended its invocation.
 
-    A second error of a claim came before the next claim, for example because no worker started the
-    job. It isn't the error of an invocation.
+    A later error of the same claim has another cause: for example, no worker started the job again.
     """
     errors: dict[int, Any] = {}
     for error in row.earlier_errors or []:
@@ -184,7 +188,7 @@ def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
 
 
 class _Work:
-    """The stored steps and signals of one work of a job."""
+    """The stored items and signals of one work of a job."""
 
     def __init__(self, row: JobRequest, work_id: str) -> None:
         self._row = row
@@ -202,86 +206,78 @@ class _Work:
             items += steps.query(work_id, sk > _AFTER_STEPS, _MAX_OTHER_ITEMS)
             self._signals = {signal.sk: signal for signal in signals.all_of_work(work_id)}
         self.other_items = items
-        self._by_name = {item.sk: item for item in items}
+        self._items_by_name = {item.sk: item for item in items}
 
     def records(self) -> Iterator[Record]:
         """Yield the records of this work."""
         for step in self.steps:
-            yield self._record(STEP, step, _STEP_PREFIX)._replace(
-                ended_at=step.done_at, outcome=DONE if step.claim else COPIED
-            )
-        yield from self._children()
+            outcome = DONE if step.claim else COPIED
+            yield _record(STEP, step)._replace(ended_at=step.done_at, outcome=outcome)
+        yield from self._child_records()
         for item in self.other_items:
             kind, _, name = item.sk.partition(" ")
             if kind == "sleep":
-                yield self._wait(SLEEP, item, "sleep ", signal=None, result=None)
+                yield self._wait_record(SLEEP, item, signal=None, result=None)
             elif kind == "wait":
                 signal = self._signals.pop(name, None)
-                yield self._wait(SIGNAL, item, "wait ", signal=signal, result=None)
+                yield self._wait_record(SIGNAL, item, signal=signal, result=None)
             elif kind == "wait-any":
-                result = self._by_name.get(f"any {name}")
+                result = self._items_by_name.get(f"any {name}")
                 winner: Any = _json(result) if result is not None else None
                 signal = self._signals.pop(winner, None)
-                yield self._wait(SIGNAL, item, "wait-any ", signal=signal, result=result)
+                yield self._wait_record(SIGNAL, item, signal=signal, result=result)
             elif kind == "gather":
-                yield self._group(item)
-        for signal in self._signals.values():  # those for which the job hasn't waited
+                yield self._group_record(item)
+        for signal in self._signals.values():  # the signals that the job hasn't waited for
             yield Record(SIGNAL, signal.sent_at, signal.sk)._replace(
                 ended_at=signal.sent_at, outcome=ANSWERED, by=signal.sent_by
             )
 
-    def _children(self) -> Iterator[Record]:
+    def _child_records(self) -> Iterator[Record]:
         items = [item for item in self.other_items if item.sk.startswith(children.PREFIX)]
         ids = [_json(item) for item in items]
         rows = queries.read_many(ids[:_MAX_CHILDREN_READ], fresh=True)
         for item, child_id in zip(items, ids, strict=True):
-            record = self._record(CHILD, item, children.PREFIX)._replace(id=child_id)
+            record = _record(CHILD, item)._replace(id=child_id)
             child = rows.get(child_id)
             if child is not None and child.status.finished:
-                # The child may have ended before the record began, if an attempt dispatched it and
-                # died before it could record that.
+                # The child ended before the record began if the attempt that dispatched it died
+                # before it could write the record.
                 finished_at: Any = child.finished_at
                 ended_at = max(finished_at, record.began_at)
                 record = record._replace(ended_at=ended_at, outcome=str(child.status))
             yield record
 
-    def _record(self, kind: str, step: Step, prefix: str) -> Record:
-        return Record(
-            kind,
-            step.began_at,
-            step.sk.removeprefix(prefix),
-            claim=step.claim,
-            attempt=step.attempt,
-        )
-
-    def _wait(
-        self, kind: str, step: Step, prefix: str, *, signal: Signal | None, result: Step | None
+    def _wait_record(
+        self, kind: str, step: Step, *, signal: Signal | None, result: Step | None
     ) -> Record:
         """Return the record of a wait for a time, or for a signal, which may have arrived.
 
         `result` is the step that records the outcome of a wait for any of several signals.
         """
         until: int = _json(step)
-        record = self._record(kind, step, prefix)._replace(until=until)
+        record = _record(kind, step)._replace(until=until)
         if signal is not None and not signal.timed_out:
             ended_at = max(signal.sent_at, record.began_at)
             return record._replace(ended_at=ended_at, outcome=ANSWERED, by=signal.sent_by)
         if signal is not None or result is not None:
             return record._replace(ended_at=until, outcome=TIMED_OUT)
-        work_ended_at = self._ended_at()
-        if kind == SLEEP and until <= (clock.now() if work_ended_at is None else work_ended_at):
+        slept_until = self._ended_at()
+        if slept_until is None:
+            slept_until = clock.now()
+        if kind == SLEEP and until <= slept_until:
             return record._replace(ended_at=until, outcome=DONE)
         return self._end_with_work(record)
 
-    def _group(self, step: Step) -> Record:
-        record = self._record(GROUP, step, groups.STEP)
-        result = self._by_name.get(f"gathered {record.name}")
+    def _group_record(self, step: Step) -> Record:
+        record = _record(GROUP, step)
+        result = self._items_by_name.get(f"gathered {record.name}")
         if result is not None:
             return record._replace(ended_at=result.began_at, outcome=DONE)
         return self._end_with_work(record)
 
     def _end_with_work(self, record: Record) -> Record:
-        """Return an open record as it ended with this work, if the work has ended."""
+        """If this work has ended, end its open record at the same time."""
         ended_at = self._ended_at()
         if ended_at is None:
             return record
@@ -289,10 +285,16 @@ class _Work:
         return record._replace(ended_at=max(ended_at, record.began_at), outcome=outcome)
 
     def _ended_at(self) -> int | None:
-        """Return when this work ended: when the job did, or when later work began."""
+        """Return when this work ended: when the job ended, or when later work began."""
         return self._row.finished_at if self._is_current else self._row.begun_at
 
 
+def _record(kind: str, step: Step) -> Record:
+    """Return the record of an item whose sort key is its type, a space, and its name."""
+    name = step.sk.partition(" ")[2]
+    return Record(kind, step.began_at, name, claim=step.claim, attempt=step.attempt)
+
+
 def _json(step: Step) -> Any:
-    """Return the value of a step that we wrote, which is always in the item itself."""
+    """Return the value of an item. Values that we write are short, so the item has them itself."""
     return blobs.get(step.value, None)

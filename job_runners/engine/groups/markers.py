@@ -1,8 +1,9 @@
 """Finish a group when all its members have ended, and delete its leftover markers.
 
 A *parent* is a job that waits for a group of jobs, its *members*. Each member that hasn't ended has
-a *marker*, an item of its own in the table. A marker is left over if a process recorded the
-member's end, and was killed before it deleted the marker.
+a *marker*, an item of its own in the table. A marker is *left over* if the process that recorded
+the member's end was killed before it could delete the marker. A group's markers are spread over
+several partitions of the table, its *shards*.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -19,14 +20,14 @@ from job_runners.store.queries import read, read_many
 from job_runners.store.transactions import RaceLost, RecordWrite, write_all
 from job_runners.store.transitions import group_waits
 
-_PAGE_SIZE = 100  # markers that are read at a time
+_PAGE_SIZE = 100  # markers to read at a time
 # How many pages of each shard one check reads. If more than 1,000 members of a shard are
-# unfinished, some leftover markers may stay for now. The parent must wait in any case.
+# unfinished, some leftover markers may stay for now, because the parent must wait anyway.
 _MAX_PAGES = 10
-_MAX_GAP = 10 * clock.MINUTE
-_GAP_AFTER_A_DAY = clock.HOUR
+_MAX_CHECK_GAP = 10 * clock.MINUTE
+_MAX_CHECK_GAP_AFTER_A_DAY = clock.HOUR
 # An invocation writes a member's marker first, and then its row. After this time, Lambda has
-# certainly ended that invocation, so a row that doesn't exist yet won't be written.
+# certainly ended the invocation, so it won't write the row any more.
 _MAX_DISPATCH_TIME = 35 * clock.MINUTE
 
 
@@ -35,8 +36,8 @@ def finish(parent_id: str) -> Change | None:
 
     If a caller has canceled the parent with its members, cancel it instead.
 
-    This reads the parent before the markers. So the write is refused if a member was retried, or if
-    the parent began to wait again, after the markers were read.
+    This reads the parent before the markers. If a member is retried after that, or the parent
+    begins to wait again, the write is refused.
     """
     parent = read(parent_id)
     if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
@@ -67,7 +68,7 @@ def note_failure(row: JobRequest) -> None:
 def sweep(parent: JobRequest) -> None:
     """Delete the leftover markers of the group that a job waits for."""
     for partition in groups.awaited_group(parent).partitions:
-        _sweep(partition)
+        _sweep_shard(partition)
 
 
 def next_check(parent: JobRequest) -> int:
@@ -79,40 +80,40 @@ def next_check(parent: JobRequest) -> int:
     if parent.cancel_members:
         return clock.now() + clock.MINUTE
     waited = clock.now() - (parent.waiting_since or clock.now())
-    max_gap = _GAP_AFTER_A_DAY if waited >= clock.DAY else _MAX_GAP
-    return clock.now() + min(max(waited, clock.MINUTE), max_gap)
+    max_gap = _MAX_CHECK_GAP_AFTER_A_DAY if waited >= clock.DAY else _MAX_CHECK_GAP
+    gap = max(waited, clock.MINUTE)
+    return clock.now() + min(gap, max_gap)
 
 
-def _sweep(partition: str) -> None:
+def _sweep_shard(partition: str) -> None:
     """Delete the leftover markers of a shard, including those after markers of open members."""
-    after = ""
+    last_member_id = ""
     for _ in range(_MAX_PAGES):
-        markers = groups.first_markers(partition, _PAGE_SIZE, after)
+        markers = groups.first_markers(partition, _PAGE_SIZE, last_member_id)
         rows = read_many((marker.member_id for marker in markers), fresh=True)
         for marker in markers:
             delete_if_ended(marker, rows.get(marker.member_id))
         if len(markers) < _PAGE_SIZE:
             return
-        after = markers[-1].member_id
+        last_member_id = markers[-1].member_id
 
 
 def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     """Delete a marker if its member has ended or is gone. Return whether it was deleted.
 
     The transaction checks that the row and the marker haven't changed since they were read.
-    Otherwise a member that was retried in the meantime could lose its marker. The marker of a
-    member without a row is kept at first, because an invocation may be about to save the row.
+    Otherwise a member that was retried in the meantime could lose its marker.
     """
-    if row is not None and not row.status.finished:
-        return False
-    if row is None and clock.now() < marker.put_at + _MAX_DISPATCH_TIME:
-        return False
-    if row is not None:
-        note_failure(row)
-    if row is None:  # DynamoDB deletes an expired row up to days later
+    if row is None:
+        if clock.now() < marker.put_at + _MAX_DISPATCH_TIME:
+            return False  # an invocation may be about to save the row
+        # An expired row counts as gone. DynamoDB deletes it up to days later.
         now = clock.now() // clock.SECOND
         is_unchanged = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
     else:
+        if not row.status.finished:
+            return False
+        note_failure(row)
         is_unchanged = JobRequest.finished_at == row.finished_at  # a retry removes `finished_at`
     row_check = RecordWrite(JobRequest(id=marker.member_id), "check", condition=is_unchanged)
     try:

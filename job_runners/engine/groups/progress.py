@@ -1,10 +1,10 @@
 """Report how many members of a group have ended.
 
 A *parent* is a job that waits for a group of jobs, its *members*. A *batch* is a job that only
-dispatches a group. Each request counts the members of a small group. The members of a large group,
-which has several *shards*, are counted less often: by the invocation that dispatches them, and then
-by the timer. Both store the counts in the parent's row. A request counts a large group only before
-the first of these counts, and after the parent's end.
+dispatches a group. A small group is stored in one *shard*, and each request counts its members. The
+members of a large group are counted less often: by the invocation that dispatches them, and then by
+the timer. Both store the counts in the parent's row. A request counts a large group only if there
+are no stored counts yet, or after the parent's end.
 """
 
 from collections import Counter
@@ -20,6 +20,8 @@ from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import OPEN, OUTCOMES
 from job_runners.values import Value
+
+_NO_COUNTS = Counts.of(0, Counter(), 0)
 
 
 class GroupProgress(Value):
@@ -37,21 +39,21 @@ def of_batch(row: JobRequest) -> GroupProgress:
     """
     total = _total(row)
     group = group_of_batch(row)
-    rest = str(Status.CANCELED) if row.status.finished else OPEN
+    undispatched = str(Status.CANCELED) if row.status.finished else OPEN
     if row.last_group_id != group.id:  # no member is dispatched yet
-        return GroupProgress(_NO_COUNTS.within(total, rest=rest), progress=0, at=None)
+        return GroupProgress(_NO_COUNTS.within(total, rest=undispatched), progress=0, at=None)
     if group.shards == 1:
-        counts = Reader(group).count().within(total, rest=rest)
+        counts = Reader(group).count().within(total, rest=undispatched)
         return GroupProgress(counts, counts.progress, at=None)
     if row.status is Status.SUCCEEDED:
         result = blobs.get(row.result, row.result_key)
         counts = _as_counts(result["total"], result, ended_once=0)
         return GroupProgress(counts, progress=100, at=row.finished_at)
-    return _of_large_group(row, group, Reader(group), total, rest)
+    return _of_open_large_group(row, group, Reader(group), total, undispatched)
 
 
 def of_groups(row: JobRequest) -> dict[str, GroupProgress]:
-    """Return how many members of each group of a job have ended, by the group's name."""
+    """Return how many members of each of a job's groups have ended, by the group's name."""
     return {name: _of_group(row, name, group) for name, group in groups.named_groups(row)}
 
 
@@ -64,7 +66,7 @@ def _of_group(row: JobRequest, name: str, group: Group) -> GroupProgress:
     if step is not None:
         counts = _as_counts(step.result["total"], step.result["outcomes"], ended_once=0)
         return GroupProgress(counts, progress=100, at=row.updated_at)
-    return _of_large_group(row, group, reader, reader.dispatched, OPEN)
+    return _of_open_large_group(row, group, reader, reader.dispatched, OPEN)
 
 
 def group_of_batch(row: JobRequest) -> Group:
@@ -75,8 +77,8 @@ def group_of_batch(row: JobRequest) -> Group:
 def actions_that_store_counts(parent: JobRequest) -> list[Action]:
     """Return the actions that store the counts of a waiting parent's group in the parent's row.
 
-    Return no actions for a small group, because each request counts its members. For a batch, the
-    actions also store its progress, which is that of its members.
+    A small group needs none, because each request counts its members. For a batch, the actions also
+    store the job's progress, which is that of its members.
     """
     group = groups.awaited_group(parent)
     if group.shards == 1:
@@ -90,24 +92,24 @@ def actions_that_store_counts(parent: JobRequest) -> list[Action]:
     return actions
 
 
-def _of_large_group(
-    row: JobRequest, group: Group, reader: Reader, total: int, rest: str
+def _of_open_large_group(
+    row: JobRequest, group: Group, reader: Reader, total: int, undispatched: str
 ) -> GroupProgress:
     """Return the counts of a large group of `total` members that isn't complete.
 
-    Members that aren't dispatched count under the outcome `rest`.
+    `undispatched` is the outcome under which members that aren't dispatched count.
     """
     stored = row.member_counts
-    if not stored or stored["group"] != group.id:
-        stored = None
+    if stored and stored["group"] != group.id:
+        stored = None  # these are the counts of an earlier group
     can_count = reader.is_complete or row.held_by == group.held_by
-    if row.status.finished or (stored is None and can_count):
+    if row.status.finished or (not stored and can_count):
         counts = group_counts.count_dispatched(group, reader.count_dispatched())
-        counts = counts.within(max(total, counts.total), rest=rest)
+        counts = counts.within(max(total, counts.total), rest=undispatched)
         counted_at = None
         stored = group_counts.to_stored(group, counts, stored)
-    elif stored is None:
-        counts = _NO_COUNTS.within(total, rest=rest)
+    elif not stored:
+        counts = _NO_COUNTS.within(total, rest=undispatched)
         return GroupProgress(counts, progress=0, at=row.created_at)
     else:
         counts = _as_counts(total, stored, stored["ended"])
@@ -120,9 +122,6 @@ def _as_counts(total: int, stored: Mapping[str, int], ended_once: int) -> Counts
     """Return stored counts by outcome as Counts. Members that they don't include are open."""
     by_outcome = Counter({name: stored.get(name, 0) for name in OUTCOMES})
     return Counts.of(by_outcome.total(), by_outcome, ended_once).within(total, rest=OPEN)
-
-
-_NO_COUNTS = Counts.of(0, Counter(), 0)
 
 
 def _total(row: JobRequest) -> int:

@@ -1,8 +1,8 @@
 """Retry a member of a group manually.
 
 The *parent* is the job that waits for the group. Each member that hasn't ended has a *marker*, an
-item of its own in the table. The retry gives the member a new marker, so that the parent, if it
-hasn't continued yet, also waits for the retried member.
+item of its own in the table. The retry gives the member a new marker. If the parent still waits for
+the group, it then waits for the retried member too.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ _TRIES = 5  # how often to try if the parent changes between the read and the wr
 def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
     """Queue a member again with a new marker, in a transaction that checks its parent.
 
-    `write_retry` writes the retry. It gets `member_mark`, which identifies the new marker, and
-    `more_writes`, which must be in the same transaction. It raises RaceLost if one of these is
-    refused.
+    `write_retry` writes the retry. Its argument `member_mark` identifies the new marker, and its
+    argument `more_writes` has writes for the same transaction. It raises RaceLost if one of these
+    is refused.
 
     The marker is written first, and the transaction checks that it still exists. Another process
     may have read the markers before, and be about to let the parent continue. To prevent that, the
@@ -47,11 +47,10 @@ def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
 
 
 def drop_marker(member: JobRequest) -> Change | None:
-    """After a retry that failed, delete the member's marker, if the member isn't queued.
+    """Delete the marker of a member whose retry failed, unless the member is queued.
 
     Otherwise the parent would wait for the member. If this was the last marker, let the parent
-    continue, and return its change. Errors are only logged, because the timer also deletes such
-    markers.
+    continue, and return its change. Only log errors, because the timer also deletes such markers.
     """
     try:
         marker = groups.find_marker(member)
@@ -68,20 +67,20 @@ def drop_marker(member: JobRequest) -> Change | None:
 def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     """Return the write to the parent that belongs to a member's retry.
 
-    If the parent is done with the group, check that it still is. Otherwise change its
+    If the parent is done with the group, check that this is still so. Otherwise change its
     `gather_epoch`, and check that it still waits.
     """
     group_id = groups.group_id_of(member)
     row = JobRequest(id=str(member.parent_id))
     final_statuses = [status for status in Status if status.finished]
     has_ended = JobRequest.status.is_in(*final_statuses)
-    if parent is None or _is_done(parent, group_id):
-        is_done = (
+    if parent is None or _is_done_with(group_id, parent):
+        still_done = (
             has_ended
             | (JobRequest.last_group_id != group_id)
             | (JobRequest.last_finished_group_id == group_id)
         )
-        return RecordWrite(row, "check", condition=is_done)
+        return RecordWrite(row, "check", condition=still_done)
     # `!=` also holds if `last_finished_group_id` doesn't exist.
     still_waits = (
         ~has_ended
@@ -91,7 +90,7 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     return RecordWrite(row, "change", [JobRequest.gather_epoch.add(1)], still_waits)
 
 
-def _is_done(parent: JobRequest, group_id: str) -> bool:
+def _is_done_with(group_id: str, parent: JobRequest) -> bool:
     return (
         parent.status.finished
         or parent.last_group_id != group_id

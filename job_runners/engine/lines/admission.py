@@ -1,14 +1,15 @@
 """Admit the waiting jobs of a line while it has capacity.
 
-A *line* belongs to one queue and one key, and has slots, a rate and waiting jobs. It is stored as
-one DynamoDB partition. To *admit* a job is to give it a slot, and to queue and send it.
+A *line* belongs to one queue and one key, and has slots, a rate, and an *entry* for each job that
+waits. It is stored as one DynamoDB partition. To *admit* a job is to give it a slot, and to queue
+and send it.
 
-An *admission pass* is made by each process that frees a slot of the line or puts a job into it. If
-that process is killed first, the handler of its failure record makes the pass, and otherwise the
-timer. The cost of a pass depends on the free capacity, not on the number of waiting jobs.
+Each process that frees a slot of the line, or puts a job into it, makes an *admission pass*. If it
+is killed before that, the handler of its failure record or the timer makes the pass. The cost of a
+pass depends on the free capacity, not on the number of waiting jobs.
 
-If only the rate keeps the next job from starting, a delayed message arrives when the rate allows
-the start: see `job_runners.engine.lines.wake_ups`.
+If only the rate keeps the next job from starting, a delayed message, a *wake-up*, arrives when the
+rate allows the start: see `job_runners.engine.lines.wake_ups`.
 """
 
 import threading
@@ -32,11 +33,9 @@ from job_runners.store.pauses import Kind
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost
 
-_MAX_TIME = 10 * clock.SECOND  # how long one pass may take, because its caller has other work
-_RETRY_DELAY = 60.0  # seconds before the next try when AWS is unavailable
-# One pass removes at most this many unreadable rows from the line. More than that points to another
-# problem.
-_MAX_QUARANTINED = 10
+_MAX_PASS_TIME = 10 * clock.SECOND  # limited, because the caller of a pass has other work
+_RETRY_DELAY = 60.0  # seconds before the next pass, if AWS is unavailable or too much is unreadable
+_MAX_QUARANTINED = 10  # how many jobs with unreadable rows one pass removes from the line
 
 
 def admit_waiting(
@@ -55,12 +54,10 @@ def admit_waiting(
     """
     if not can_send(send):
         return
-    latest = clock.now() + _MAX_TIME
+    latest_end = clock.now() + _MAX_PASS_TIME
+    ends_at = min(until or latest_end, latest_end)
     try:
-        admission_pass = _AdmissionPass(
-            queue_name, concurrency_key, send, min(until or latest, latest), thorough=thorough
-        )
-        admission_pass.run()
+        _AdmissionPass(queue_name, concurrency_key, send, ends_at, thorough=thorough).run()
     except Exception as error:  # noqa: BLE001 - the outcome is recorded, and the caller goes on
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
@@ -69,7 +66,7 @@ def admit_waiting(
 
 
 class LineAdmissions:
-    """Makes one admission pass over each line in a timer run, whose threads share this object."""
+    """Makes at most one admission pass over each line in a timer run. Its threads share this."""
 
     def __init__(self, send: Send, until: int) -> None:
         self._send = send
@@ -87,7 +84,7 @@ class LineAdmissions:
 
 
 def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
-    """Admit the waiting jobs of the message's line at the pace of its rate. Raises AWS errors."""
+    """Handle a wake-up: admit a line's waiting jobs at the pace of its rate. Raises AWS errors."""
     if not can_send(send):
         return
     # Reserve half of the time for the last step and the next wake-up.
@@ -105,7 +102,7 @@ def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
 
 
 class _AdmissionPass:
-    """One pass over one line. It ends at `until` at the latest. For `pace`, see `WakeUps`."""
+    """One pass over one line. It ends at `until` or earlier. For `pace`, see `WakeUps`."""
 
     def __init__(
         self,
@@ -124,8 +121,8 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, concurrency_key=concurrency_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The slots in use that this pass has compared with their holders' rows. Each is identified
-        # by its number, and by the turn in which it was granted.
+        # The slots that this pass has compared with their holders' rows, each as its number and the
+        # number of its grant.
         self._verified_slots: set[tuple[int, int | None]] = set()
         self._quarantined_count = 0
 
@@ -140,7 +137,7 @@ class _AdmissionPass:
                 return
 
     def _try_step(self) -> NextStep:
-        """Take a step. Before the pass ends, remove the line's wake-up mark if the pass set it."""
+        """Take a step. If it ends the pass, remove the wake-up mark that the pass may have set."""
         try:
             next_step = self._step()
             if next_step is NextStep.END:
@@ -154,7 +151,7 @@ class _AdmissionPass:
             return NextStep.READ_AGAIN
 
     def _step(self) -> NextStep:
-        """Admit one job. If that is impossible now, wait for the rate, or free a stray slot."""
+        """Admit one job. If there is no capacity now, wait for the rate, or free a stray slot."""
         if self._is_paused():
             return NextStep.END
         line = lines.read_line(self._queue_name, self._concurrency_key, limits_of(self._queue_name))
@@ -192,13 +189,12 @@ class _AdmissionPass:
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        A fresh read confirms a cached pause, because that pause may have just ended. If this pass
-        ended nevertheless, perhaps no other process would check the line.
+        If the cache has a pause, read again, because the pause may have just ended. If this pass
+        then ended too, perhaps no other process would check the line.
         """
-        return all(
-            pauses.current(fresh=is_fresh).find(Kind.QUEUE, self._queue_name)
-            for is_fresh in (False, True)
-        )
+        if not pauses.current().find(Kind.QUEUE, self._queue_name):
+            return False
+        return pauses.current(fresh=True).find(Kind.QUEUE, self._queue_name) is not None
 
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)
@@ -215,10 +211,11 @@ class _AdmissionPass:
         send_or_leave_due(admitted, self._send)
 
     def _free_stray_slot(self, line: Line) -> bool:
-        """Free one slot that its holder's row doesn't name. Return whether there was one.
+        """Free one *stray* slot, which its holder's row doesn't name. Return whether there was one.
 
-        Such a slot remains if a row was deleted manually, or a table was restored. The slot that
-        has been held longest is the likeliest, so a pass that isn't thorough checks only that one.
+        A slot is stray after its holder's row was deleted manually, or the table was restored. A
+        pass that isn't thorough checks only the slot that has been held longest, because that is
+        the likeliest one.
         """
         slots = [slot for slot in line.held_slots if lines.is_past_grace(slot)]
         slots.sort(key=lambda slot: slot.since or 0)

@@ -1,6 +1,6 @@
-"""Find the current limits of a queue: those declared in the code, with callers' changes applied.
+"""Find the current limits of a queue: those in the code, with the callers' change applied.
 
-A queue with limits has a *line* per key: the jobs that share its slots and its rate.
+A queue with limits has a *line* for each concurrency key: the jobs that share slots and a rate.
 """
 
 from job_runners.aws.errors import AWS_ERRORS
@@ -14,7 +14,7 @@ from job_runners.work.queues import WHOLE_QUEUE
 def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     """Return the limits of a queue, or None if it has none.
 
-    Pass `fresh=True` to read the callers' changes now. Otherwise, they may be 10 seconds old.
+    Pass `fresh=True` to read the callers' change now. Otherwise, it may be up to 10 seconds old.
     """
     return apply_change(queue_name, limits.current(fresh=fresh).get(queue_name))
 
@@ -27,10 +27,10 @@ class LimitedLine(Value):
 
 
 def line_of(queue_name: str, organization_id: str, payload: object) -> LimitedLine | None:
-    """Return the line of a job that isn't saved yet.
+    """Return the line of a job that isn't saved yet, or None if its queue has no limits.
 
-    `payload` is its payload as an instance of its model. Return None if its queue has no limits, or
-    if they can't be read now. In the second case, the job's first claim finds the line.
+    `payload` is an instance of the payload's model. If the limits can't be read now, return None
+    too: the job's first claim then finds the line.
     """
     try:
         queue_limits = limits_of(queue_name)
@@ -47,10 +47,10 @@ def current_key(
     organization_id: str,
     payload: object,
 ) -> str | None:
-    """Return the key of the line of a saved job that gets a new payload.
+    """Return a saved job's key after its payload has changed, or None if its queue has no limits.
 
-    `payload` is the new payload as an instance of its model. Return None if the job's queue has no
-    limits. If the limits can't be read, assume that the queue has limits if the job had a key.
+    `payload` is an instance of the payload's model. If the limits can't be read, assume that the
+    queue has limits if the job had a key.
     """
     try:
         has_limits = limits_of(queue_name) is not None
@@ -67,13 +67,14 @@ def apply_change(queue_name: str, change: LimitChange | None) -> Limits | None:
     declared = declared_limits(queue_name)
     if change is None:
         return declared
-    base = declared or Limits()
-    limits_now = base._replace(
-        slots=change.slots or base.slots,
-        rate=change.rate or base.rate,
-        max_waiting=change.max_waiting or base.max_waiting,
+    if declared is None:
+        declared = Limits()
+    changed = declared._replace(
+        slots=change.slots or declared.slots,
+        rate=change.rate or declared.rate,
+        max_waiting=change.max_waiting or declared.max_waiting,
     )
-    return limits_now if limits_now.slots or limits_now.rate else None
+    return changed if changed.slots or changed.rate else None
 
 
 def declared_limits(queue_name: str) -> Limits | None:
@@ -91,6 +92,6 @@ def declared_limits(queue_name: str) -> Limits | None:
 
 
 def key_of(queue_name: str, organization_id: str, payload: object) -> str:
-    """Return the key of a job's line: "*" if the code doesn't declare the queue."""
+    """Return the concurrency key of a job. It is "*" if the code doesn't declare the queue."""
     queue = registry().queues.get(queue_name)
     return queue.key_of(organization_id, payload) if queue else WHOLE_QUEUE

@@ -1,9 +1,10 @@
 """Pause and resume a job type or a queue.
 
-A paused job type or queue starts no jobs. The worker *holds* a job when its message arrives: the
-job waits under the pause. A running job with a cursor is held at its next checkpoint. When the
-pause ends, its held jobs are *admitted* (queued and sent) in the order in which they were created,
-as fast as one invocation can send them. Jobs that are dispatched in that time don't wait for them.
+While a job type or queue is paused, the worker *holds* each of its jobs when the job's message
+arrives: the job waits under the pause. A running job with a cursor is held at its next checkpoint.
+When the pause ends, its held jobs are *admitted* (queued and sent) in the order in which they were
+created, as fast as one invocation can send them. Jobs that are dispatched in that time don't wait
+for them.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -24,18 +25,18 @@ from job_runners.store.pauses import HeldEntry, Kind, Pause
 from job_runners.store.queries import read
 from job_runners.work import context
 
-# Normally a held job is admitted when its pause ends or its line has capacity, but the timer checks
-# it too. The gap until its next check is as long as it has waited so far, within these two bounds.
+# The timer checks a held job, in case nothing else admits it. The time until its next check is as
+# long as it has waited so far, within these bounds.
 _MIN_CHECK_GAP = clock.HOUR
 _MAX_CHECK_GAP = clock.DAY
-# How long an ended pause is kept, because a worker whose cache or clock is behind may still hold a
-# job under it.
+# How long to keep an ended pause, under which a worker whose cache or clock is behind may still
+# hold a job.
 _ENDED_PAUSE_LIFETIME = transitions.SKEW + 6 * pauses.CACHE_TIME
-# The request that ends a pause admits this many jobs itself, and the timer admits the rest. An
-# admission pass reads at least this many entries of an ended pause.
+# The request that ends a pause admits this many jobs, for at most this long. The timer admits the
+# rest. Each of its runs reads at least this many entries of an ended pause.
 _RESUME_BATCH = 25
-_RESUME_TIME = 10 * clock.SECOND  # how long the request that ends a pause may admit jobs
-_MAX_PAUSES = 100  # a limit, because every worker reads all pauses
+_RESUME_TIME = 10 * clock.SECOND
+_MAX_PAUSES = 100  # limited, because every worker reads all pauses
 
 
 def pause(kind: Kind, name: str) -> Pause:
@@ -61,27 +62,27 @@ def pause(kind: Kind, name: str) -> Pause:
 
 def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit the jobs that it holds. If there is no pause, do nothing."""
-    if pauses.current(fresh=True).find(kind, name):
-        has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        # Ask for the sweep before the pause ends. If this request is cut off between the two
-        # writes, a second request then still finds the pause, and asks again.
-        if has_lines:
-            limits.ask_for_sweep(name)
-        telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
-        until = clock.now() + _RESUME_TIME
-        admit_held(send, until=until, limit=_RESUME_BATCH)
-        if has_lines:
-            sweeping.begin(name, send, until=until)
+    if not pauses.current(fresh=True).find(kind, name):
+        return
+    has_lines = kind is Kind.QUEUE and limits_of(name) is not None
+    # Ask for the sweep before the pause ends. If this request dies between the two writes, the next
+    # request still finds the pause, and asks again.
+    if has_lines:
+        limits.ask_for_sweep(name)
+    telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
+    until = clock.now() + _RESUME_TIME
+    admit_held(send, until=until, limit=_RESUME_BATCH)
+    if has_lines:
+        sweeping.begin(name, send, until=until)
 
 
 def hold_under_pause(
     pause: Pause, row: JobRequest, checkpoint: transitions.Checkpoint | None = None
 ) -> Change:
-    """Hold a job under a pause, and log that.
+    """Hold a job under a pause. If a caller has asked the job to stop, it is canceled instead.
 
-    Call this for a job that a worker could claim now, that another pause holds, or that runs under
-    this invocation's claim. `checkpoint` is the last one that a running job reached. If a caller
-    has asked the job to stop, it is canceled instead.
+    The job is one that a worker could claim now, that another pause holds, or that this invocation
+    runs. `checkpoint` is the last one that a running job reached.
 
     Raises PreconditionFailed.
     """
@@ -91,12 +92,12 @@ def hold_under_pause(
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
-    """Queue and send a job that a pause holds, unless a pause is still active for it.
+    """Queue and send a job that a pause holds, unless this or another pause is active for it.
 
-    If that is another pause, hold the job under that one. Return whether the job was sent.
+    If another pause is active, that one then holds the job. Return whether the job was sent.
 
-    Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent; the timer then
-    sends it when its row is due.
+    Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent: the timer sends
+    it when its row is due.
     """
     active = pauses.current().on(row)
     if active is None:
@@ -129,15 +130,15 @@ def admit_held(send: Send, *, until: int, limit: int) -> int:
 
 
 def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
-    # Read several entries even if only one job may be admitted, because an entry that can't be
-    # handled must not delay the others.
+    # Read several entries even if only one job may be admitted, because the first entry may be one
+    # that can't be handled.
     entries = list(pauses.held_entries(ended_pause, max(limit, _RESUME_BATCH)))
     admitted = 0
     for entry in entries:
         if clock.now() >= until or admitted >= limit:
             return admitted
         try:
-            if _admit(entry, ended_pause, send):
+            if _admit_entry(entry, ended_pause, send):
                 admitted += 1
             elif pauses.current().find(ended_pause.kind, ended_pause.name):
                 return admitted  # the type or queue is paused again
@@ -156,7 +157,7 @@ def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) 
     return admitted
 
 
-def _admit(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
+def _admit_entry(entry: HeldEntry, ended_pause: Pause, send: Send) -> bool:
     """Admit a job that an ended pause holds, unless it is paused again. Return whether it was sent.
 
     If the job no longer waits under that pause, only drop its entry.
@@ -177,4 +178,5 @@ def could_start(row: JobRequest) -> bool:
 def next_check(row: JobRequest) -> int:
     """Return when the timer checks a held job next."""
     waited = clock.now() - (row.waiting_since or clock.now())
-    return clock.now() + min(max(waited, _MIN_CHECK_GAP), _MAX_CHECK_GAP)
+    gap = max(waited, _MIN_CHECK_GAP)
+    return clock.now() + min(gap, _MAX_CHECK_GAP)

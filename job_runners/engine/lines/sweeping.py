@@ -1,10 +1,9 @@
-"""Sweep the lines of a queue: admit their waiting jobs after the queue's limits were raised or its
-pause ended.
+"""Sweep a queue: admit waiting jobs after the queue's limits were raised or its pause ended.
 
-A *line* is the jobs of a queue that share a key. Normally a job that ends admits the next job of
-its line. But if no job of a line is running, no process notices the line's new capacity. So the
-request that made the change admits the jobs under the first keys, and then the timer sweeps all
-keys, in several runs if necessary.
+A queue with limits has a *line* of jobs for each concurrency key. Normally a job that ends admits
+the next job of its line. But if no job of a line is running, no process notices the line's new
+capacity. So the request that made the change admits the jobs under the first keys. Then the timer
+sweeps all keys, in several runs if necessary.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,9 +17,9 @@ from job_runners.store.limits import LimitChange
 from job_runners.store.transitions import SKEW
 
 _KEYS_PER_REQUEST = 25  # keys that the request handles
-_BATCH = 1000  # keys after which a sweep records its progress
+_BATCH_SIZE = 1000  # keys after which a sweep records its progress
 # How long it takes until every process has read a change. Before that, a worker may free a slot and
-# admit no job. So the complete sweep begins this long after the change.
+# admit no job. So the sweep of all keys begins only this long after the change.
 PROPAGATION_TIME = SKEW + 6 * limits.CACHE_TIME
 
 CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]
@@ -37,7 +36,7 @@ def begin(queue_name: str, send: Send, *, until: int) -> None:
 
 def sweep(send: Send, call_each: CallEach, *, until: int) -> None:
     """Continue every sweep that is under way, until `until` (milliseconds since 1970)."""
-    # A cached read is enough: a complete sweep begins only when every cache shows the change.
+    # A cached read is enough: a sweep doesn't end before every cache shows the change.
     for change in limits.current().values():
         try:
             if change.sweep_from is not None:
@@ -51,18 +50,18 @@ def _sweep(change: LimitChange, send: Send, call_each: CallEach, until: int) -> 
         admit_waiting(change.queue_name, key, send, until=until)
 
     if clock.now() - (change.sweep_asked_at or 0) < PROPAGATION_TIME:
-        call_each(used_keys.used_in_queue(change.queue_name, _BATCH), admit)
+        call_each(used_keys.used_in_queue(change.queue_name, _BATCH_SIZE), admit)
         return
-    after = change.sweep_from or ""
+    last_key = change.sweep_from or ""
     while clock.now() < until:
-        keys = used_keys.used_in_queue(change.queue_name, _BATCH, after)
+        keys = used_keys.used_in_queue(change.queue_name, _BATCH_SIZE, last_key)
         had_time_for_all = call_each(keys, admit)
         if not had_time_for_all or clock.now() >= until:
             return  # the next timer run begins with this batch
-        is_last_batch = len(keys) < _BATCH
-        up_to = None if is_last_batch else keys[-1]
-        is_recorded = limits.record_sweep_progress(change, up_to)
-        if up_to is None or not is_recorded:
+        if len(keys) < _BATCH_SIZE:
+            limits.record_sweep_progress(change, None)
             return
-        after = up_to
-        change.sweep_from = up_to
+        last_key = keys[-1]
+        if not limits.record_sweep_progress(change, last_key):
+            return
+        change.sweep_from = last_key

@@ -1,17 +1,17 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
-The rate *opens* when it allows the next start. If that is soon, an admission pass that a wake-up
-started *paces* the line: it waits in its own process, and admits one job after another.
+The rate *opens* when it allows the next start. An admission pass that a wake-up has started *paces*
+the line: while the rate opens soon, it waits in its own process, and admits one job after another.
 
 The line's *mark* (`wake_at` of its rate item) shows that a wake-up is under way, or that a pass
 paces the line. It is the time when that wake-up arrives or that pass ends. Until then, other passes
 send no wake-up.
 
-The first waiting job is due a minute after its wake-up should arrive. So if the wake-up is lost, or
-its sender is killed, the timer finds this one row.
+In case the wake-up is lost, or its sender is killed, the timer finds the first waiting job: that
+job's row is due a minute after the wake-up should arrive.
 """
 
-from enum import Enum
+from enum import Enum, auto
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS
@@ -27,20 +27,19 @@ from job_runners.store.line_items import LineItem
 from job_runners.store.lines import Line
 from job_runners.store.queries import read
 
-# If the rate opens within SHORT_WAIT, a pass started by a wake-up waits in its process. A message
-# would be less precise: its delay is in whole seconds, and clocks differ.
+# If the rate opens within SHORT_WAIT, a pass that paces the line waits in its process. A wake-up is
+# less precise: its delay is in whole seconds, and clocks differ.
 SHORT_WAIT = 2 * clock.SECOND
 MAX_PACING_TIME = clock.MINUTE  # after this, the pass sends another wake-up
-# A wake-up counts as lost this long after it should have arrived.
-_LOST_AFTER = 90 * clock.SECOND
+_LOST_AFTER = 90 * clock.SECOND  # a wake-up counts as lost this long after it should have arrived
 _MAX_DELAY_MS = int(MAX_MESSAGE_DELAY * clock.SECOND)
 
 
 class NextStep(Enum):
     """How an admission pass continues after a step."""
 
-    READ_AGAIN = "read the line again, and take another step"
-    END = "end"
+    READ_AGAIN = auto()  # read the line again, and take another step
+    END = auto()
 
 
 class WakeUps:
@@ -64,8 +63,8 @@ class WakeUps:
         """Wait until the rate opens, or end the pass and leave the first job to a wake-up.
 
         The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
-        wake-up arrives when the rate opens, or after the maximum delay of a message. `entry` is the
-        entry of the first waiting job. Raises PreconditionFailed if that job's row changes.
+        wake-up arrives when the rate opens, or after the maximum delay of a message. `entry` is
+        that of the first waiting job. Raises PreconditionFailed if the job's row changes.
         """
         opens_at = line.opens_at()
         wait = opens_at - clock.now()
@@ -98,20 +97,20 @@ class WakeUps:
         return NextStep.END
 
     def take_over_mark(self, line: Line) -> None:
-        """Let `stop_pacing` remove the line's mark if the wake-up that started this pass set it.
+        """Let `stop_pacing` remove the mark of the wake-up that started this pass.
 
         Call this if no job waits in the line. The next job that waits must not rely on a wake-up
         that has already arrived.
         """
-        mark = _mark(line)
+        mark = _mark_of(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
             self._own_mark = mark
 
     def stop_pacing(self) -> NextStep:
         """Remove the mark of this pass, if it has one, before the pass ends.
 
-        If the mark was still there, read the line again: a job that began to wait in the meantime
-        may have relied on this pass.
+        If the line still had the mark, continue: a job that has begun to wait in the meantime may
+        rely on this pass.
         """
         if self._own_mark is None:
             return NextStep.END
@@ -121,8 +120,8 @@ class WakeUps:
         return NextStep.READ_AGAIN if was_marked else NextStep.END
 
     def _is_pacing(self, line: Line) -> bool:
-        """Return whether the line's mark belongs to this pass. If so, others rely on this pass."""
-        return self._own_mark is not None and self._own_mark == _mark(line)
+        """Return whether this pass paces the line, because the line's mark is its own."""
+        return self._own_mark is not None and self._own_mark == _mark_of(line)
 
     def _reliable_mark(self, line: Line, opens_at: int) -> int | None:
         """Return the line's mark if its wake-up will arrive, or if another pass paces the line.
@@ -137,24 +136,25 @@ class WakeUps:
         # A wake-up may be too late, for example because the rate was raised after it was sent.
         latest = max(opens_at, clock.now() + MAX_PACING_TIME) + _LOST_AFTER
         is_too_late = rate.wake_at > latest
-        # How long after `wake_at` the wake-up counts as lost. A thorough pass doesn't wait for an
-        # overdue one. A pass that was started by a wake-up doesn't wait for that same wake-up, even
-        # if it arrived up to `pace` early.
-        tolerance = -self._pace if self._thorough else _LOST_AFTER
-        is_lost = clock.now() >= rate.wake_at + tolerance
-        return None if has_arrived or is_too_late or is_lost else rate.wake_at
+        # A thorough pass doesn't wait for an overdue wake-up. A pass that a wake-up started must
+        # not wait for that same wake-up, which may have arrived up to `pace` early.
+        lost_at = rate.wake_at - self._pace if self._thorough else rate.wake_at + _LOST_AFTER
+        is_lost = clock.now() >= lost_at
+        if has_arrived or is_too_late or is_lost:
+            return None
+        return rate.wake_at
 
 
 def is_paced(line: Line) -> bool:
     """Return whether an admission pass paces a line, so that no other needs to admit its jobs."""
-    mark = _mark(line)
+    mark = _mark_of(line)
     return mark is not None and mark > max(line.opens_at(), clock.now())
 
 
 def due_if_first(line: Line) -> int | None:
-    """Return when the timer must check a job that begins to wait in a line for its rate.
+    """Return when the timer must check a job that begins to wait in a line.
 
-    Return None if the job isn't the first in the line, or also waits for a slot.
+    Return None unless the job is the first in the line, and waits only for the rate.
     """
     if line.first is not None or not line.waits_for_rate:
         return None
@@ -179,8 +179,7 @@ def send_wake_up_or_make_first_due(message: QueueMessage, send: Send, delay: flo
 def make_first_due(message: QueueMessage, delay: float) -> None:
     """Make the first waiting job of a line due, so that the timer does the work of a wake-up.
 
-    This is for wake-ups that can't be delayed or sent. If AWS fails, the job keeps its later due
-    time.
+    This is for wake-ups that can't be delayed or sent. If AWS fails, the job is only due later.
     """
     try:
         line = lines.read_line(
@@ -197,13 +196,13 @@ def make_first_due(message: QueueMessage, delay: float) -> None:
 
 
 def _sleep(wait: int) -> NextStep:
-    """Wait for `wait` milliseconds in this process. The line may have changed after that."""
+    """Wait for `wait` milliseconds in this process, in which time the line may change."""
     clock.sleep(max(0, wait) / clock.SECOND)
     return NextStep.READ_AGAIN
 
 
 def _leave_to_wake_up(line: Line, entry: LineItem, wake_at: int, opens_at: int) -> NextStep:
-    """Leave the line to the wake-up, or to the pass, that its mark `wake_at` announces."""
+    """End the pass. The line's mark `wake_at` shows that a wake-up or another pass continues."""
     if wake_at > opens_at:  # another pass paces the line and admits the job itself
         return NextStep.END
     # Make the job due, in case the wake-up is lost.
@@ -238,5 +237,5 @@ def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
     return row
 
 
-def _mark(line: Line) -> int | None:
+def _mark_of(line: Line) -> int | None:
     return line.rate.wake_at if line.rate is not None else None

@@ -361,7 +361,7 @@ def _declared_class(work: Job | Task | None) -> str | None:
 
 @cache
 def _report_undeclared(worker: str) -> None:
-    telemetry.undeclared_class(worker)
+    telemetry.worker_class_undeclared(worker)
 
 
 def _merge_recurring(tables: _Tables) -> "dict[str, Recurring]":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_until
-from job_runners.engine.control.redriving import may_begin
+from job_runners.engine.control.redriving import claim_task
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.claiming import Invocation, claim
 from job_runners.engine.running.ending import (
@@ -93,14 +93,14 @@ def run_task(message: TaskMessage, *, send: Send) -> None:
     task = registry().task(message.name)
     registry().load(task)
     payload = registry().task_payload(message.name, message.payload)
-    if not may_begin(message):
+    if not claim_task(message):
         return
     try:
-        telemetry.payload_given(payload)
+        telemetry.called_with(payload)
         work = CurrentWork("task", message.name, message.id, None, message.attempt)
         _run_in_context_managers(work, lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - a task may raise any exception
-        tracebacks.begin_at_work(error)
+        tracebacks.drop_our_frames(error)
         record_failed_task(message, error, send)
         _raise_if_ctrl_c(error)
     else:
@@ -127,7 +127,7 @@ def _prepare(row: JobRequest, invocation: Invocation, send: Send) -> ClaimedJob:
     running = RunningJob(
         row,
         budget,
-        children=lambda: _make_children(send),
+        make_dispatch=lambda: _make_children(send),
         can_start_invocation=can_send(send),
         may_be_paused=can_send(send) and row.counted_invocations < job.max_invocations,
     )
@@ -186,7 +186,7 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
         return FailureEnding(error)
     if not claimed.invocation.has_time_to_start:
         return ReleaseEnding(sends_now=True)  # another invocation starts the job at once
-    telemetry.payload_given(payload)
+    telemetry.called_with(payload)
     return payload
 
 
@@ -218,7 +218,7 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
                 work, lambda: as_json(claimed.job.run(claimed.running, payload))
             )
     except (AroundFailed, NotDeployed) as error:  # the function didn't begin its work
-        tracebacks.begin_at_work(error)
+        tracebacks.drop_our_frames(error)
         waits_for_deploy = isinstance(error, NotDeployed)
         max_wait = _MAX_DEPLOY_WAIT if waits_for_deploy else claimed.job.start_within
         return _release_or_fail(claimed, error, max_wait)
@@ -244,7 +244,7 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
         )
         return FailureEnding(timed_out)
     except BaseException as error:  # noqa: BLE001 - a job may raise any exception
-        tracebacks.begin_at_work(error)
+        tracebacks.drop_our_frames(error)
         return FailureEnding(error)
     return SuccessEnding(result)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from job_runners import errors
-from job_runners.engine.control.redriving import may_begin
+from job_runners.engine.control.redriving import claim_task
 from job_runners.engine.registry.errors import CannotBegin, NotForwarded
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running.retrying import record_failed_attempt, record_failed_task
@@ -73,8 +73,8 @@ def handle_record(record: object, send: Send) -> None:
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
                 send(message, _RESEND_DELAY)
-            # `may_begin` is false if another message has begun the task, which may still run.
-            case TaskMessage() if may_begin(message):
+            # `claim_task` is false if another message has begun the task, which may still run.
+            case TaskMessage() if claim_task(message):
                 cause: errors.JobRunnersError = error
                 if _error_type(record) == errors.SendFailed.__name__:
                     cause = errors.SendFailed("its next attempt", error.how)

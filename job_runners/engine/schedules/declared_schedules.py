@@ -3,7 +3,7 @@
 Several deploys of the code may run at once: for a minute on Lambda, and for longer where worker
 processes are replaced one by one. So each deploy records its presence and its declarations in a
 *mark*, an item in the table, at its first timer run and every few minutes after that. The latest
-deploy defines the schedules. A schedule is removed only when no present deploy declares it.
+deploy defines the schedules. A schedule is removed once no present deploy declares it.
 """
 
 import json
@@ -20,9 +20,9 @@ from job_runners.store.schedule import Definition
 from job_runners.store.schedule_marks import Mark
 from job_runners.store.schedules import ScheduleChanged
 
-PRESENCE_INTERVAL = 5 * clock.MINUTE  # the time between two records of a deploy's presence
-# A deploy that hasn't recorded its presence for this long counts as gone, and its mark is removed.
-# If it records its presence again later, it counts as the latest deploy.
+PRESENCE_INTERVAL = 5 * clock.MINUTE  # how often a deploy records its presence
+# A deploy that hasn't recorded its presence for this long is gone, and its mark is removed. If it
+# records its presence later, it is the latest deploy.
 GONE_AFTER = 3 * PRESENCE_INTERVAL
 
 _Key = tuple[str, str]  # organization and name
@@ -31,8 +31,8 @@ _Key = tuple[str, str]  # organization and name
 def sync(marks: list[Mark]) -> bool:
     """Make the table match the declared schedules. Return whether there are any schedules.
 
-    `marks` is the result of `schedule_marks.marks()`. Usually the table already matches, which
-    costs no request.
+    `marks` is the result of `schedule_marks.marks()`. If the table already matches, as it usually
+    does, this costs no request.
     """
     declared = registry().recurring
     marks_by_deploy = {mark.deploy: mark for mark in marks if mark.deploy is not None}
@@ -44,34 +44,34 @@ def sync(marks: list[Mark]) -> bool:
             for name, recurring in declared.items()
         }
         _sync(definitions, marks_by_deploy)
-    except Exception as error:  # noqa: BLE001 - schedules in the table are started anyway
+    except Exception as error:  # noqa: BLE001 - the schedules in the table must start anyway
         telemetry.crashed(error)
     return True
 
 
-_last_checks: dict[str, int] = {}  # by deploy: when this process last checked its declarations
+_last_checks: dict[str, int] = {}  # when this process last checked the table, by deploy
 caches.register(_last_checks.clear)
 
 
-def _sync(declared: Mapping[_Key, Definition], marks: dict[str, Mark]) -> None:
-    """Update the schedules in the table if this deploy is the latest. `marks` are by deploy."""
+def _sync(declared: Mapping[_Key, Definition], marks_by_deploy: dict[str, Mark]) -> None:
+    """Record this deploy's presence. If it is the latest, update the schedules in the table."""
     now = clock.now()
     deploy = _deploy_id(declared)
-    own_mark = marks.get(deploy)
+    own_mark = marks_by_deploy.get(deploy)
     if own_mark is None or now - own_mark.seen_at >= PRESENCE_INTERVAL:
         since = now if own_mark is None else own_mark.since
         own_mark = schedule_marks.note_deploy(deploy, since, declared)
-        marks[deploy] = own_mark
-    present = [mark for mark in marks.values() if _is_present(mark)]
+        marks_by_deploy[deploy] = own_mark
+    present = [mark for mark in marks_by_deploy.values() if _is_present(mark)]
     latest = max(present, key=lambda mark: (mark.since, mark.sk), default=own_mark)
     if latest is not own_mark:
         return
     time_since_check = now - _last_checks.get(deploy, -PRESENCE_INTERVAL)
     if not 0 <= time_since_check < PRESENCE_INTERVAL:  # negative if the clock was set back
-        _put(declared)
+        _put_changed(declared)
         _last_checks[deploy] = now
     still_declared = set().union(*(mark.declared for mark in present))
-    for mark in marks.values():
+    for mark in marks_by_deploy.values():
         if not _is_present(mark):
             _remove(mark.declared - still_declared)
             schedule_marks.forget_deploy(mark)
@@ -89,7 +89,7 @@ def _is_present(mark: Mark) -> bool:
     return clock.now() - mark.seen_at < GONE_AFTER
 
 
-def _put(declared: Mapping[_Key, Definition]) -> None:
+def _put_changed(declared: Mapping[_Key, Definition]) -> None:
     """Store the declared schedules that differ from those in the table."""
     stored = {
         (schedule.organization_id, schedule.name): schedule
@@ -108,7 +108,7 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
             check(organization_id, definition)
             replace(before, organization_id, name, definition, "code")
         except ScheduleChanged as moved:
-            telemetry.race_lost(moved)  # the next check handles the schedule if necessary
+            telemetry.race_lost(moved)  # the next check compares the schedule again
         except Exception as error:  # noqa: BLE001 - one bad schedule must not block the others
             schedule_log.not_declared(organization_id, name, str(error))
         else:
@@ -116,6 +116,7 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
 
 
 def _remove(keys: Iterable[_Key]) -> None:
+    """Delete these schedules, except those that the API has created."""
     for schedule in schedule_store.read_many(keys):
         if schedule.is_declared:
             schedule_store.delete(schedule)

@@ -1,10 +1,11 @@
 """Handle a due schedule: start or skip each occurrence whose time has come, exactly once.
 
-An *occurrence* is one of the times at which a schedule dispatches a job. One transaction saves the
-occurrence's job and moves the schedule to its next occurrence. So even a process that is killed or
-frozen has done both or neither. The transaction requires that the schedule hasn't changed since it
-was read, so a schedule that was edited, paused or deleted in the meantime starts no job. The job's
-id is derived from the organization, the schedule's name and the occurrence's time.
+An *occurrence* is one of the times at which a schedule dispatches a job, in milliseconds since
+1970. One transaction saves the occurrence's job and moves the schedule to its next occurrence. So
+even a process that is killed or frozen has done both or neither. The transaction requires that the
+schedule hasn't changed since it was read, so a schedule that was edited, paused or deleted in the
+meantime starts no job. The job's id is derived from the organization, the schedule's name and the
+occurrence.
 
 If the job is unique and another job holds its unique key, the job type's rule for duplicates
 decides: either the occurrence is skipped, or the other job becomes the occurrence's job. One
@@ -35,11 +36,11 @@ from job_runners.work import context
 PREVIOUS_UNFINISHED = "the previous occurrence's job had not finished"
 KEY_TAKEN = "its job is unique, and another job was doing the same work"
 
-# The delay between two checks of an occurrence that waits, or whose job was refused.
+# The delay before an occurrence that waits, or whose job was refused, is tried again.
 _RECHECK_DELAY = clock.MINUTE
 _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
-# queue or quota may have capacity again.
+# queue or quota may get capacity.
 _RETRY_TIME = clock.HOUR
 # After this many failed calls to AWS in a row, the other schedules wait for the next timer run.
 _MAX_CONSECUTIVE_FAILURES = 3
@@ -58,32 +59,29 @@ class Outcome(StrEnum):
 
 
 class Starter:
-    """Starts due occurrences, schedule by schedule, until its time is over. Threads may share it.
-
-    The parameter `at` of its methods is the time of an occurrence, which identifies it.
-    """
+    """Starts due occurrences, schedule by schedule, until its time is over. Threads share it."""
 
     def __init__(self, send: Send, until: int) -> None:
         self.counts: Counter[Outcome] = Counter()
         self._send = StoppingSender(send)
         self._until = until
         self._lock = threading.Lock()
-        self._failures = 0
+        self._consecutive_failures = 0
 
     def is_over(self) -> bool:
         """Return whether the other schedules must wait for the next timer run."""
-        return clock.now() >= self._until or self._failures >= _MAX_CONSECUTIVE_FAILURES
+        return clock.now() >= self._until or self._consecutive_failures >= _MAX_CONSECUTIVE_FAILURES
 
-    def note(self, outcome: Outcome) -> None:
+    def add_outcome(self, outcome: Outcome) -> None:
         """Count the outcome of a schedule."""
         with self._lock:
             self.counts[outcome] += 1
-            self._failures = 0
+            self._consecutive_failures = 0
 
-    def note_failed_call(self) -> None:
+    def add_failed_call(self) -> None:
         """Count a failed call to AWS. After several in a row, the other schedules must wait."""
         with self._lock:
-            self._failures += 1
+            self._consecutive_failures += 1
 
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
         """Start the due occurrences of one schedule. An error doesn't delay other schedules.
@@ -93,27 +91,27 @@ class Starter:
         """
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
-                self.note(Outcome.MOVED)  # the index lagged behind the table
+                self.add_outcome(Outcome.MOVED)  # the index lagged behind the table
             elif schedule.version > VERSION:
                 # Only newer code can handle it.
                 schedule_store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
-                self.note(Outcome.MOVED)
+                self.add_outcome(Outcome.MOVED)
             else:
                 self._start_due(schedule, unfinished)
         except (ScheduleChanged, RaceLost, PreconditionFailed) as moved:
             telemetry.race_lost(moved)
-            self.note(Outcome.MOVED)
+            self.add_outcome(Outcome.MOVED)
         except Exception as error:  # noqa: BLE001 - the schedule is still due, or is in an hour
             telemetry.crashed(error)
             if is_temporary(error):
-                self.note_failed_call()
+                self.add_failed_call()
             else:
                 self._postpone_broken(schedule)
 
     def _postpone_broken(self, schedule: Schedule) -> None:
         try:
             schedule_store.set_aside(schedule, clock.now() + clock.HOUR)
-            self.note(Outcome.BROKEN)
+            self.add_outcome(Outcome.BROKEN)
         except Exception as error:  # noqa: BLE001 - the schedule stays due: the next run checks it
             telemetry.crashed(error)
 
@@ -123,43 +121,45 @@ class Starter:
             choice = choose(current)
             if choice is None:
                 return
-            current = self._apply(current, choice, unfinished)
+            current = self._carry_out(choice, current, unfinished)
             if self.is_over():
                 return
 
-    def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
+    def _carry_out(
+        self, choice: Choice, schedule: Schedule, unfinished: set[str]
+    ) -> Schedule | None:
         """Start the chosen occurrence, if any, and record the progress.
 
         Return the changed schedule, or None if there is nothing else to do for it now.
         """
-        at, progress = choice
-        if at is None:
+        occurrence, progress = choice
+        if occurrence is None:
             return self._advance(schedule, progress)
-        if schedule.overlap != "allow" and schedule.last_job_id in unfinished:
-            if schedule.overlap == "queue":
-                recheck_at = clock.now() + _RECHECK_DELAY
-                schedule_store.wait_for_previous(
-                    schedule, at, _progress_before(progress, at), recheck_at
-                )
-                self.note(Outcome.WAITING)
-                return None
-            return self._advance(schedule, with_skipped(progress, at, PREVIOUS_UNFINISHED))
-        return self._start(schedule, at, progress, unfinished)
+        is_previous_unfinished = schedule.last_job_id in unfinished
+        if schedule.overlap == "allow" or not is_previous_unfinished:
+            return self._start(schedule, occurrence, progress, unfinished)
+        if schedule.overlap == "queue":
+            before = _progress_before(occurrence, progress)
+            recheck_at = clock.now() + _RECHECK_DELAY
+            schedule_store.wait_for_previous(schedule, occurrence, before, recheck_at)
+            self.add_outcome(Outcome.WAITING)
+            return None
+        return self._advance(schedule, with_skipped(progress, occurrence, PREVIOUS_UNFINISHED))
 
     def _advance(self, schedule: Schedule, progress: Progress) -> Schedule:
-        """Record progress without starting an occurrence. Return the changed schedule."""
+        """Record the progress without starting an occurrence. Return the changed schedule."""
         changed = schedule_store.advance(schedule, progress)
         schedule_log.occurrences_skipped(schedule, progress)
-        self.note(Outcome.SKIPPED if progress.skips else Outcome.MOVED)
+        self.add_outcome(Outcome.SKIPPED if progress.skips else Outcome.MOVED)
         return changed
 
     def _start(
-        self, schedule: Schedule, at: int, progress: Progress, unfinished: set[str]
+        self, schedule: Schedule, occurrence: int, progress: Progress, unfinished: set[str]
     ) -> Schedule | None:
         """Start an occurrence. Return the schedule if another of its occurrences is due."""
         revision = new_id()
         try:
-            accepted = self._accept(schedule, at, progress, revision)
+            accepted = self._save_job(schedule, occurrence, progress, revision)
         except RowExists as exists:
             stored = schedule_store.read(schedule.organization_id, schedule.name)
             if stored is None or stored.revision != revision:
@@ -168,29 +168,33 @@ class Starter:
         except (RaceLost, PreconditionFailed):
             raise  # another process has changed the schedule: `process` handles that
         except UniqueConflict:
-            return self._advance(schedule, with_skipped(progress, at, KEY_TAKEN))
+            return self._advance(schedule, with_skipped(progress, occurrence, KEY_TAKEN))
         except Exception as error:
             if is_temporary(error):
                 raise
-            self._retry_or_give_up(schedule, at, progress, error)
+            self._retry_or_give_up(schedule, occurrence, progress, error)
             return None
-        row, duplicate = accepted.row, accepted.duplicate
+        row = accepted.row
+        duplicate = accepted.duplicate
         if duplicate is not None and duplicate.is_repeated:
             # An earlier call found the other job, and recorded the outcome of this occurrence.
             return self._advance(schedule, progress)
         if duplicate is not None and duplicate.outcome is DuplicateAnswer.RETURNED:
-            schedule_log.occurrences_skipped(schedule, with_skipped(progress, at, KEY_TAKEN))
-            self.note(Outcome.SKIPPED)
+            skipped = with_skipped(progress, occurrence, KEY_TAKEN)
+            schedule_log.occurrences_skipped(schedule, skipped)
+            self.add_outcome(Outcome.SKIPPED)
         else:
-            schedule_log.occurrence_started(row, schedule, progress, at)
-            self.note(Outcome.STARTED)
+            schedule_log.occurrence_started(row, schedule, progress, occurrence)
+            self.add_outcome(Outcome.STARTED)
             unfinished.add(row.id)
             send_if_unclaimed(accepted, self._send)
         if progress.next_at is None or progress.next_at > clock.now():
             return None
         return schedule_store.read(schedule.organization_id, schedule.name)
 
-    def _accept(self, schedule: Schedule, at: int, progress: Progress, revision: str) -> Accepted:
+    def _save_job(
+        self, schedule: Schedule, occurrence: int, progress: Progress, revision: str
+    ) -> Accepted:
         """Save the occurrence's job and move the schedule to its next occurrence, atomically.
 
         If another job holds the unique key, the result may be that job.
@@ -198,22 +202,22 @@ class Starter:
 
         def writes_if_existing(row: JobRequest, outcome: DuplicateAnswer) -> list[RecordWrite]:
             if outcome is DuplicateAnswer.RETURNED:
-                skipped = with_skipped(progress, at, KEY_TAKEN)
+                skipped = with_skipped(progress, occurrence, KEY_TAKEN)
                 return [schedule_store.write_that_skips(schedule, skipped, revision)]
-            return [schedule_store.write_that_starts(schedule, progress, at, revision, row.id)]
+            return [
+                schedule_store.write_that_starts(schedule, progress, occurrence, revision, row.id)
+            ]
 
-        start = schedule_store.write_that_starts(schedule, progress, at, revision)
+        start = schedule_store.write_that_starts(schedule, progress, occurrence, revision)
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
             with tracing.dispatching(schedule.job_type):
                 return dispatch.accept_job(
                     checking.new_job_data(
-                        schedule.job_type,
-                        schedule.payload,
-                        schedule.organization_id,
+                        schedule.job_type, schedule.payload, schedule.organization_id
                     ),
                     send=self._send,
-                    job_id=schedule.job_id(at),
+                    job_id=schedule.job_id(occurrence),
                     more_writes=[start],
                     writes_if_existing=writes_if_existing,
                 )
@@ -221,34 +225,37 @@ class Starter:
             context.author.reset(token)
 
     def _retry_or_give_up(
-        self, schedule: Schedule, at: int, progress: Progress, error: Exception
+        self, schedule: Schedule, occurrence: int, progress: Progress, error: Exception
     ) -> None:
         """Schedule another try for an occurrence whose job was refused, or give it up."""
         record = error_record(error)
         del record["traceback"]
         now = clock.now()
-        # When this occurrence was first tried.
-        since = (schedule.failing_since if at == schedule.next_at else None) or now
-        gives_up = now - since >= _RETRY_TIME
+        first_tried_at = now
+        if occurrence == schedule.next_at and schedule.failing_since:
+            first_tried_at = schedule.failing_since
+        gives_up = now - first_tried_at >= _RETRY_TIME
         if gives_up:
-            schedule_store.advance(schedule, progress._replace(failed=(*progress.failed, at)))
+            failed = (*progress.failed, occurrence)
+            schedule_store.advance(schedule, progress._replace(failed=failed))
         else:
-            retry_at = now + min(max(now - since, _RECHECK_DELAY), _MAX_RECHECK_DELAY)
+            delay = max(now - first_tried_at, _RECHECK_DELAY)
+            retry_at = now + min(delay, _MAX_RECHECK_DELAY)
             if progress.next_at:  # don't delay the next occurrence
                 retry_at = min(retry_at, progress.next_at)
-            before = _progress_before(progress, at)
+            before = _progress_before(occurrence, progress)
             schedule_store.record_failed_start(
-                schedule, at, before, record, since=since, until=retry_at
+                schedule, occurrence, before, record, since=first_tried_at, until=retry_at
             )
-        schedule_log.occurrence_refused(schedule, at, error, gives_up=gives_up)
-        self.note(Outcome.FAILED if gives_up else Outcome.REFUSED)
+        schedule_log.occurrence_refused(schedule, occurrence, error, gives_up=gives_up)
+        self.add_outcome(Outcome.FAILED if gives_up else Outcome.REFUSED)
 
 
-def _progress_before(progress: Progress, at: int) -> Progress:
-    """Return the part of `progress` to record while the occurrence `at` waits.
+def _progress_before(occurrence: int, progress: Progress) -> Progress:
+    """Return the part of the progress to record while an occurrence waits.
 
-    If `progress` skips occurrences after `at`, those are recorded only when `at` starts.
+    If later occurrences are skipped, that is recorded only when this one starts.
     """
-    if progress.last_at == at:
+    if progress.last_at == occurrence:
         return progress
     return progress._replace(skips=None, failed=())

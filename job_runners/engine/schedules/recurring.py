@@ -1,8 +1,9 @@
 """Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
-The index of due schedules has several *shards*. If many schedules are due at once, the run asks
-other processes to handle some of the shards. At the end it handles those shards too, in case no
-other process does, beginning with the schedules that became due last.
+The index of due schedules has several *shards*. A *key* is an entry of the index: a schedule with
+only its key and due time. If many schedules are due at once, the run asks other processes to handle
+some of the shards. At the end it handles those shards too, in case no other process does, beginning
+with the schedules that became due last.
 """
 
 from collections import Counter
@@ -28,8 +29,8 @@ __all__ = ["Outcome", "start_due"]
 
 _MAX_KEYS_PER_SHARD = 3_000  # due schedules that one run reads per shard
 _BATCH_SIZE = 25  # schedules that one call reads
-# One process starts about this many occurrences in a few seconds. If more are due, it asks other
-# processes to help.
+# If more schedules are due, this process asks others to help. It starts about this many occurrences
+# in a few seconds.
 _MAX_WITHOUT_HELP = 250
 
 
@@ -71,15 +72,17 @@ class _ShardRun:
 
     def run(self, shards: Sequence[str], delegate: Callable[[str], None] | None) -> None:
         """Handle these shards. Begin with those that no other process was asked to handle."""
-        due = dict(zip(shards, self._map(self._read_due, shards), strict=True))
-        delegated = self._delegate(due, delegate)
+        due_keys = self._map(self._read_due_keys, shards)
+        keys_by_shard = dict(zip(shards, due_keys, strict=True))
+        delegated = self._delegate(keys_by_shard, delegate)
         not_delegated = [shard for shard in shards if shard not in delegated]
-        schedules = chain.from_iterable(due[shard] for shard in not_delegated)
-        self._process_all(sorted(schedules, key=attrgetter("due_at")))
-        self._process_all(chain.from_iterable(reversed(due[shard]) for shard in delegated))
+        own_keys = chain.from_iterable(keys_by_shard[shard] for shard in not_delegated)
+        self._process_all(sorted(own_keys, key=attrgetter("due_at")))
+        newest_first = (reversed(keys_by_shard[shard]) for shard in delegated)
+        self._process_all(chain.from_iterable(newest_first))
 
-    def _read_due(self, shard: str) -> list[Schedule]:
-        """Return a shard's due schedules, with only their keys and `due_at`."""
+    def _read_due_keys(self, shard: str) -> list[Schedule]:
+        """Return the keys of a shard's due schedules."""
         try:
             return schedule_store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
         except Exception as error:  # noqa: BLE001 - other shards may still be readable
@@ -87,20 +90,21 @@ class _ShardRun:
             return []
 
     def _delegate(
-        self, due: dict[str, list[Schedule]], delegate: Callable[[str], None] | None
+        self, keys_by_shard: dict[str, list[Schedule]], delegate: Callable[[str], None] | None
     ) -> list[str]:
         """If many schedules are due, ask other processes to handle all but one of their shards.
 
-        `due` has the due schedules by shard. Return the shards that other processes will handle.
+        Return the shards that other processes will handle.
         """
-        if delegate is None or sum(map(len, due.values())) <= _MAX_WITHOUT_HELP:
+        due_count = sum(map(len, keys_by_shard.values()))
+        if delegate is None or due_count <= _MAX_WITHOUT_HELP:
             return []
         delegated = []
-        shards_in_use = [shard for shard, schedules in due.items() if schedules]
+        shards_in_use = [shard for shard, keys in keys_by_shard.items() if keys]
         for shard in shards_in_use[1:]:
             try:
                 delegate(shard)
-            except Exception as error:  # noqa: BLE001 - if it fails, this process handles the shard
+            except Exception as error:  # noqa: BLE001 - this process then handles the shard
                 telemetry.crashed(error)
             else:
                 delegated.append(shard)
@@ -126,9 +130,9 @@ class _ShardRun:
             schedules, unfinished = _read_all(keys)
         except AWS_ERRORS as error:
             telemetry.crashed(error)
-            self._starter.note_failed_call()
+            self._starter.add_failed_call()
             return
-        except Exception as error:  # noqa: BLE001 - a schedule or its last job can't be read
+        except Exception as error:  # noqa: BLE001 - a schedule or its last job is unreadable
             telemetry.crashed(error)
             self._process_one_by_one(keys)
             return
@@ -137,19 +141,19 @@ class _ShardRun:
                 self._starter.process(schedule, unfinished)
 
     def _process_one_by_one(self, keys: list[Schedule]) -> None:
-        """Process the schedules of a batch of which one can't be read. Postpone that one."""
+        """Process a batch that can't be read, and postpone the schedule that is the reason."""
         if len(keys) == 1:
             schedule_store.set_aside(keys[0], clock.now() + clock.HOUR)
-            self._starter.note(Outcome.BROKEN)
+            self._starter.add_outcome(Outcome.BROKEN)
             return
         for key in keys:
             self._process_batch([key])
 
 
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-    """Return the schedules of these keys, and the ids of their last jobs that are unfinished.
+    """Return the schedules with these keys, and the ids of their last jobs that haven't ended.
 
-    Only jobs that the next occurrence must not overlap are included.
+    Jobs that the next occurrence may overlap aren't included.
     """
     schedules = schedule_store.read_many((key.organization_id, key.name) for key in keys)
     last_job_ids = {schedule.last_job_id for schedule in schedules if schedule.overlap != "allow"}

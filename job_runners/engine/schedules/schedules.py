@@ -1,4 +1,4 @@
-"""Create, change, pause, resume, delete, list and run schedules, for callers and deploys.
+"""Create, change, pause, resume, delete and run schedules, for callers and deploys.
 
 `job_runners/engine/schedules/due_schedule.py` starts their occurrences.
 """
@@ -46,8 +46,8 @@ def get(organization_id: str, name: str) -> Schedule:
 def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
     """Create or change a schedule. Return it, and whether it is new.
 
-    A change keeps the schedule's pause. If the timing doesn't change, it keeps the next occurrence
-    too. If an occurrence is due but not yet started, it starts with the new definition.
+    A paused schedule stays paused. If the timing doesn't change, the next occurrence doesn't
+    either. If an occurrence is due but not yet started, it starts with the new definition.
 
     Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and the errors of dispatching such a
     job.
@@ -70,7 +70,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
             raise TooManySchedules(MAX_SCHEDULES)
         return replace(before, organization_id, name, definition, "api"), is_new
 
-    schedule, is_new = _retry_if_moved(name, change)
+    schedule, is_new = _retry_if_changed(name, change)
     schedule_log.changed(schedule, "schedule put")
     return schedule, is_new
 
@@ -102,8 +102,8 @@ def replace(
 def pause(organization_id: str, name: str) -> Schedule:
     """Start no occurrences of a schedule until it is resumed.
 
-    Occurrences in that time are skipped, and so is an occurrence that is due but wasn't started.
-    Raises ScheduleNotFound.
+    Skip the occurrences in that time, and one that is due but not yet started. Raises
+    ScheduleNotFound.
     """
 
     def change() -> Schedule:
@@ -112,7 +112,7 @@ def pause(organization_id: str, name: str) -> Schedule:
             return before
         return schedule_store.pause(before, context.recorded_author())
 
-    schedule = _retry_if_moved(name, change)
+    schedule = _retry_if_changed(name, change)
     schedule_log.changed(schedule, "schedule paused")
     return schedule
 
@@ -128,7 +128,7 @@ def resume(organization_id: str, name: str) -> Schedule:
         next_at = next_after(when_of(before), since)
         return schedule_store.resume(before, next_at=next_at, since=since)
 
-    schedule = _retry_if_moved(name, change)
+    schedule = _retry_if_changed(name, change)
     schedule_log.changed(schedule, "schedule resumed")
     return schedule
 
@@ -146,7 +146,8 @@ def delete(organization_id: str, name: str) -> None:
         schedule_store.delete(before)
         return before
 
-    schedule_log.changed(_retry_if_moved(name, change), "schedule deleted")
+    schedule = _retry_if_changed(name, change)
+    schedule_log.changed(schedule, "schedule deleted")
 
 
 def run_now(organization_id: str, name: str, send: Send, key: str | None = None) -> Accepted:
@@ -208,7 +209,7 @@ def when_of(schedule: Schedule | Definition) -> When:
 def _next_occurrence(
     before: Schedule | None, definition: Definition, origin: Origin
 ) -> tuple[int | None, int]:
-    """Return the next occurrence of a new definition, and the time from which its times apply."""
+    """Return the next occurrence of a new definition, and since when its times apply."""
     if before is None:
         since = clock.now()
         return next_after(when_of(definition), since), since
@@ -225,13 +226,12 @@ def _next_occurrence(
 def _search_start(schedule: Schedule) -> int:
     """Return the time after which to look for the schedule's next occurrence.
 
-    Normally, this is the current time. It is later if a process whose clock is ahead has handled an
-    occurrence.
+    This is the current time, unless a process whose clock is ahead has handled a later occurrence.
     """
     return max(clock.now(), schedule.last_at or 0)
 
 
-def _retry_if_moved(name: str, change: Callable[[], _T]) -> _T:
+def _retry_if_changed(name: str, change: Callable[[], _T]) -> _T:
     """Read and change a schedule. Retry if another process has changed it in between."""
     for _ in range(_TRIES):
         try:

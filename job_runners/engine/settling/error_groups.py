@@ -72,9 +72,9 @@ def _add_to_group(row: JobRequest, failures: int, group_id: str) -> None:
     """Add failures to the job's group. If the group doesn't exist, create it with this id."""
     group = error_groups.add(row, failures, group_id)
     if group.id == group_id:
-        telemetry.failure_is_new(row, group.id)
+        telemetry.new_failure(row, group.id)
     elif _was_resolved(group, row) and error_groups.mark_regressed(group):
-        telemetry.failure_is_new(row, group.id, was_resolved=True)
+        telemetry.new_failure(row, group.id, was_resolved=True)
 
 
 def _was_resolved(group: error_groups.ErrorGroup, row: JobRequest) -> bool:

@@ -1,7 +1,7 @@
 """Write JSON log lines, with the fields of the current job or task and a location in the code.
 
-In a process that runs work, everything that the work logs or prints becomes such a line. This
-replaces the log handlers that Lambda or SAM has set up.
+A worker process also turns everything that a job or task logs or prints into such lines. To do
+that, it replaces the log handlers that Lambda or SAM has set up.
 """
 
 import logging
@@ -18,13 +18,13 @@ from job_runners.work import context
 
 logger = Logger(service=service_name())
 
-# Libraries that log many messages below WARNING, which interest only their own developers.
-_LIBS = ["asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"]
-_PYTEST = "_pytest."  # the module prefix of pytest's handlers, which tests rely on
+# Libraries whose many messages below WARNING interest only their own developers.
+_NOISY = ["asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"]
+_PYTEST_PREFIX = "_pytest."  # of the modules with pytest's handlers, which tests rely on
 
 
 @contextmanager
-def fields(new_fields: dict[str, Any]) -> Iterator[None]:
+def with_fields(new_fields: dict[str, Any]) -> Iterator[None]:
     """Add these fields to every line that is logged inside the block."""
     # The legacy runner runs jobs in threads. Powertools' plain context keys would mix their fields.
     logger.thread_safe_append_keys(**new_fields)
@@ -32,8 +32,8 @@ def fields(new_fields: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         output.end_lines()
-        # Powertools removes keys from the current dictionary, which a thread that the work started
-        # may still use. So the first of these calls replaces the dictionary with a copy.
+        # Removing keys changes the current dictionary, which threads of the work may still use.
+        # Appending nothing first replaces that dictionary with a copy.
         logger.thread_safe_append_keys()
         logger.thread_safe_remove_keys(new_fields)
 
@@ -41,9 +41,9 @@ def fields(new_fields: dict[str, Any]) -> Iterator[None]:
 def write(
     log_method: Callable[..., None], text: str, error: BaseException | None = None, **fields: Any
 ) -> None:
-    """Write a log line with a method of the logger, which determines the level.
+    """Write a log line with `log_method`, such as `logger.info`.
 
-    Its `location` is the nearest caller outside the module that calls this.
+    The line's `location` is where the module that calls this function was called from.
     """
     output.end_lines()
     if error is not None and error.__traceback__ is not None:
@@ -69,13 +69,12 @@ def caller_fields() -> dict[str, Any]:
 
 
 def set_up() -> None:
-    """Write all logs and output of this process in our form. Further calls change nothing.
+    """Write everything that this process logs or prints as JSON lines. Repeated calls do nothing.
 
-    Call this only in a process that runs nothing but our work.
+    Call this only in a process that runs nothing but jobs and tasks.
     """
     _redirect_standard_logging(logging.getLogger())
-    # Since Python 3.12 a record has the name of its asyncio task, such as "Task-1", which is of no
-    # use to readers.
+    # Since Python 3.12, records have their asyncio task's name, such as "Task-1", which is noise.
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     output.capture(_log_printed_line)
     from job_runners.engine.telemetry import threads  # imported here because only workers need it
@@ -84,20 +83,20 @@ def set_up() -> None:
 
 
 def _redirect_standard_logging(root: logging.Logger) -> None:
-    """Write records of Python's `logging` in the form of our own lines."""
-    for handler in [*root.handlers]:
-        if not type(handler).__module__.startswith(_PYTEST):
+    """Write the records of Python's `logging` as JSON lines too."""
+    for handler in list(root.handlers):
+        if not type(handler).__module__.startswith(_PYTEST_PREFIX):
             root.removeHandler(handler)
-    root.addHandler(_OurHandler())
+    root.addHandler(_JsonHandler())
     root.setLevel(settings().log_level)
-    for name in _LIBS:
+    for name in _NOISY:
         library = logging.getLogger(name)
         if library.level == logging.NOTSET:
             library.setLevel(max(logging.WARNING, root.level))
 
 
-class _OurHandler(logging.Handler):
-    """Passes a record to our logger's handler, which writes it as JSON with the current fields."""
+class _JsonHandler(logging.Handler):
+    """Passes records to our logger's handler, which writes JSON lines with the current fields."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, unless a Powertools logger has already written it."""
@@ -109,24 +108,23 @@ class _OurHandler(logging.Handler):
     def addFilter(self, filter: object) -> None:  # noqa: N802 - logging's own name
         """Ignore Powertools' filters.
 
-        Each Powertools logger adds a filter, which drops the records of any logger whose name
-        contains the service's name. With a service named `app`, it would drop those of a logger
-        named `happy`.
+        Each Powertools logger adds a filter that drops the records of every logger whose name
+        contains the service's name. A service named `app` would silence a logger named `happy`.
         """
 
 
 def _is_from_powertools(record: logging.LogRecord) -> bool:
     """Return whether a Powertools logger, or a child of one, has created a record."""
-    source = logging.getLogger(record.name)
-    while source.parent is not None:
-        if hasattr(source, "powertools_handler"):
+    current = logging.getLogger(record.name)
+    while current.parent is not None:
+        if hasattr(current, "powertools_handler"):
             return True
-        source = source.parent
+        current = current.parent
     return False
 
 
 def _log_printed_line(text: str, stream: str, location: output.Location) -> None:
-    """Log a printed line, whatever the log level is."""
+    """Log a printed line, regardless of the log level."""
     record = logger._logger.makeRecord(
         logger.name,
         logging.INFO,

@@ -1,7 +1,7 @@
-"""Write CloudWatch metrics in the embedded metric format: as lines on standard output.
+"""Print CloudWatch metrics in the embedded metric format, which needs no calls to AWS.
 
-They cost no call to AWS. Metrics are written only on Lambda, because nothing reads such lines
-elsewhere. `job_runners.engine.telemetry.telemetry` decides which metrics each event changes.
+Only Lambda turns the printed lines into metrics, so other processes print none.
+`job_runners.engine.telemetry.telemetry` decides which metrics each event changes.
 """
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -9,17 +9,17 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from job_runners.settings import settings
 
 NAMESPACE = "JobRunners"
-# The metrics in milliseconds. All others are counts.
-_TIMES = frozenset({"OccurrenceLate", "OldestInLine", "OldestWait", "QueueWait", "RunTime"})
+# All other metrics are counts.
+_METRICS_IN_MS = frozenset({"OccurrenceLate", "OldestInLine", "OldestWait", "QueueWait", "RunTime"})
 
 
-def emit(kind: str, name: str, **values: int) -> None:
-    """Print a line of metrics about a job type or task.
+def emit(dimension: str, name: str, **values: int) -> None:
+    """Print a line of metrics about the job type or task with this name.
 
-    `kind` is the name of the dimension, and `name` is its value. The service is the only other
-    dimension, because each dimension multiplies the cost of metrics.
+    `dimension` is "job_type" or "task_name". The service is the only other dimension, because each
+    dimension multiplies the cost of metrics.
     """
-    _emit({kind: name}, values)
+    _emit({dimension: name}, values)
 
 
 def emit_total(**values: int) -> None:
@@ -31,9 +31,9 @@ def _emit(dimensions: dict[str, str], values: dict[str, int]) -> None:
     if not settings().on_lambda:
         return
     metrics = EphemeralMetrics(namespace=NAMESPACE)
-    for kind, name in dimensions.items():
-        metrics.add_dimension(kind, name)
+    for dimension, name in dimensions.items():
+        metrics.add_dimension(dimension, name)
     for metric, value in values.items():
-        unit = MetricUnit.Milliseconds if metric in _TIMES else MetricUnit.Count
+        unit = MetricUnit.Milliseconds if metric in _METRICS_IN_MS else MetricUnit.Count
         metrics.add_metric(metric, unit, value)
     metrics.flush_metrics()

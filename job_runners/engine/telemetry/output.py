@@ -1,8 +1,8 @@
 """Turn what a job or task prints into log records.
 
-Each line, from any of its threads, becomes one record with the fields of that job or task. The text
-is always the message inside a record, so printed text can't pass for a record of ours. Output of
-Powertools is already structured, and stays as it is.
+Each printed line, from any thread of the job or task, becomes one record with the fields of that
+job or task. The text is always the message inside a record, so printed text can't pass for a record
+of ours. Powertools prints JSON lines of its own, which stay unchanged.
 """
 
 import json
@@ -20,37 +20,42 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.work.alarm import defer_alarm
 
-# The maximum number of characters in a record's message. A longer line becomes several records,
-# because Lambda cuts log lines at 256 KB, and JSON may need six bytes for a character.
+# In characters. A longer line becomes several records, because Lambda cuts log lines at 256 KB, and
+# JSON may need six bytes for a character.
 MAX_MESSAGE_LENGTH = 32_000
 
 
 class Location(NamedTuple):
-    """The code that printed a text."""
+    """The line of code that printed something."""
 
     file: str
     line: int
     function: str
 
 
-Record = Callable[[str, str, Location], None]
-"""Writes a record of a text that was printed to the stream of this name, at this location."""
+WriteRecord = Callable[[str, str, Location], None]
+"""Writes a record. The arguments are the printed text, the stream's name, and the location."""
 
 
 class _UnfinishedLine(NamedTuple):
-    """The beginning of a line whose line break wasn't printed yet."""
+    """A line whose line break hasn't been printed yet."""
 
     text: str
     location: Location
 
 
-class _Lines:
-    """The unfinished lines of one job or task: one for each stream and thread."""
+class _LineBuffer:
+    """The unfinished lines of one job or task, by stream and thread.
+
+    Text is `structured` if it is JSON that Powertools has written.
+    """
 
     def __init__(self) -> None:
-        self._unfinished: dict[tuple[_Stream, int, bool], _UnfinishedLine] = {}
+        self._unfinished: dict[tuple[_CapturedStream, int, bool], _UnfinishedLine] = {}
 
-    def write(self, stream: "_Stream", text: str, location: Location, *, structured: bool) -> None:
+    def write(
+        self, stream: "_CapturedStream", text: str, location: Location, *, structured: bool
+    ) -> None:
         """Write the lines that this text completes, and keep the rest as an unfinished line."""
         key = (stream, threading.get_ident(), structured)
         unfinished = self._unfinished.pop(key, None)
@@ -67,7 +72,7 @@ class _Lines:
         if rest:
             self._unfinished[key] = _UnfinishedLine(rest, location)
 
-    def end(self) -> None:
+    def flush(self) -> None:
         """Write the unfinished lines."""
         for key in list(self._unfinished):
             unfinished = self._unfinished.pop(key, None)
@@ -76,42 +81,42 @@ class _Lines:
                 stream.write_line(unfinished.text, unfinished.location, structured=structured)
 
 
-_lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
+_current_buffer: ContextVar[_LineBuffer | None] = ContextVar("line_buffer", default=None)
 
 
 class _ThreadState(threading.local):
-    is_recording = False
+    is_writing_record = False
 
 
-_thread = _ThreadState()
+_thread_state = _ThreadState()
 
 
-class _Stream:
-    """Replaces sys.stdout or sys.stderr. Other output than that of work passes unchanged."""
+class _CapturedStream:
+    """Replaces sys.stdout or sys.stderr. Output that no job or task prints passes unchanged."""
 
-    def __init__(self, name: str, stream: TextIO, record: Record) -> None:
+    def __init__(self, name: str, original: TextIO, write_record: WriteRecord) -> None:
         self.name = name
-        self._stream = stream
-        self._record = record
+        self._original = original
+        self._write_record = write_record
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self._original, name)
 
     @property
-    def buffer(self) -> "_Bytes":
+    def buffer(self) -> "_CapturedBytes":
         """Return a replacement for the stream's buffer."""
-        return _Bytes(self)
+        return _CapturedBytes(self)
 
     def write(self, text: str) -> int:
-        """Write output of work as records, one per line, and other output unchanged."""
-        lines = _lines.get()
-        if lines is None or _thread.is_recording:
-            return self._stream.write(text)
+        """Write the output of a job or task as records, one per line."""
+        line_buffer = _current_buffer.get()
+        if line_buffer is None or _thread_state.is_writing_record:
+            return self._original.write(text)
         caller = sys._getframe(1)
         code = caller.f_code
         location = Location(code.co_filename, caller.f_lineno, code.co_name)
         with defer_alarm():  # an alarm in the middle of this could lose the current line
-            lines.write(self, text, location, structured=_is_powertools(caller))
+            line_buffer.write(self, text, location, structured=_is_powertools(caller))
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:
@@ -125,23 +130,23 @@ class _Stream:
     def write_line(self, line: str, location: Location, *, structured: bool) -> None:
         """Write a complete line: as records, or unchanged if it is `structured` or has metrics."""
         if structured or _has_metrics(line):
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            self._original.write(line + "\n")
+            self._original.flush()
             return
         line = _visible_part(line.removesuffix("\r"))
-        _thread.is_recording = True  # a log handler may print its own errors, which pass unchanged
+        _thread_state.is_writing_record = True  # then errors that log handlers print pass unchanged
         try:
             length = len(line) or 1  # an empty line is a record too
             for start in range(0, length, MAX_MESSAGE_LENGTH):
-                self._record(line[start : start + MAX_MESSAGE_LENGTH], self.name, location)
+                self._write_record(line[start : start + MAX_MESSAGE_LENGTH], self.name, location)
         finally:
-            _thread.is_recording = False
+            _thread_state.is_writing_record = False
 
 
-class _Bytes:
+class _CapturedBytes:
     """Replaces the buffer of a stream, which accepts bytes."""
 
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: _CapturedStream) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
@@ -153,30 +158,33 @@ class _Bytes:
         return len(data)
 
 
-def capture(record: Record) -> None:
-    """Record the output of work with `record` from now on. Further calls change nothing."""
+def capture(write_record: WriteRecord) -> None:
+    """From now on, write what jobs and tasks print with `write_record`.
+
+    Calling this again changes nothing.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, _Stream):
-            setattr(sys, name, cast(TextIO, _Stream(name, stream, record)))
+        if not isinstance(stream, _CapturedStream):
+            setattr(sys, name, cast(TextIO, _CapturedStream(name, stream, write_record)))
 
 
 @contextmanager
 def work_output() -> Iterator[None]:
-    """Treat output inside the block, and of threads started there, as that of one job or task."""
-    token = _lines.set(_Lines())
+    """Capture what the block and its threads print, as the output of one job or task."""
+    token = _current_buffer.set(_LineBuffer())
     try:
         yield
     finally:
         end_lines()
-        _lines.reset(token)
+        _current_buffer.reset(token)
 
 
 def end_lines() -> None:
-    """Write the current work's unfinished lines, so that they come before the next log line."""
-    lines = _lines.get()
-    if lines is not None:
-        lines.end()
+    """Write the unfinished lines of the current job or task, before the next log line."""
+    line_buffer = _current_buffer.get()
+    if line_buffer is not None:
+        line_buffer.flush()
 
 
 def _visible_part(line: str) -> str:
@@ -184,8 +192,9 @@ def _visible_part(line: str) -> str:
 
     Progress bars print a carriage return to overwrite the line from its start.
     """
-    last_return = line.rfind("\r", 0, -1)  # -1 if there is none
-    return line[last_return + 1 :]
+    # A carriage return at the end overwrites nothing yet.
+    line_start = line.rfind("\r", 0, -1) + 1
+    return line[line_start:]
 
 
 def _is_powertools(frame: FrameType) -> bool:
@@ -198,7 +207,7 @@ def _is_powertools(frame: FrameType) -> bool:
 
 
 def _has_metrics(line: str) -> bool:
-    """Return whether a line contains metrics in CloudWatch's embedded format, but not our own.
+    """Return whether a job printed this line to emit its own CloudWatch metrics.
 
     Such a line must stay unchanged, or CloudWatch wouldn't recognize it.
     """

@@ -22,14 +22,14 @@ def declared(organization_id: str, name: str) -> None:
     log.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
 
 
-def not_declared(organization_id: str, name: str, why: str) -> None:
+def not_declared(organization_id: str, name: str, reason: str) -> None:
     """Log that a declared schedule could not be written. The timer retries in a few minutes."""
     log.write(
         logger.error,
         "schedule not declared",
         schedule=name,
         organization_id=organization_id,
-        why=why,
+        why=reason,
     )
 
 
@@ -39,18 +39,18 @@ def removed(schedule: "Schedule") -> None:
 
 
 def occurrence_started(
-    row: JobRequest, schedule: "Schedule", progress: "Progress", at: int
+    row: JobRequest, schedule: "Schedule", progress: "Progress", occurrence: int
 ) -> None:
     """Log and count an occurrence whose job was saved, and how late it was."""
-    lateness = clock.now() - at
-    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": lateness}
-    log.write(logger.info, "occurrence started", job_id=row.id, **fields)
+    lateness = clock.now() - occurrence
+    fields = _schedule_fields(schedule) | {"occurrence": clock.iso(occurrence)}
+    log.write(logger.info, "occurrence started", job_id=row.id, **fields, late_ms=lateness)
     metrics.emit("job_type", row.job_type, OccurrenceLate=lateness)
     occurrences_skipped(schedule, progress)
 
 
 def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
-    """Log and count the occurrences that this progress skips. Count those that it gives up."""
+    """Log and count the occurrences that a schedule skips. Only count those that it gives up."""
     if progress.skips is not None:
         log.write(
             logger.warning,
@@ -65,9 +65,11 @@ def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(progress.failed))
 
 
-def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
+def occurrence_refused(
+    schedule: "Schedule", occurrence: int, error: Exception, *, gives_up: bool
+) -> None:
     """Log an occurrence whose job was refused. Count it if it isn't tried again."""
-    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at)}
+    fields = _schedule_fields(schedule) | {"occurrence": clock.iso(occurrence)}
     if gives_up:
         log.write(logger.error, "occurrence given up", error, **fields)
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)

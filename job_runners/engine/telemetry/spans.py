@@ -1,7 +1,7 @@
-"""Start, link, mark and flush OpenTelemetry spans.
+"""Start, link and flush OpenTelemetry spans.
 
-This is the only module that imports OpenTelemetry, and only if TRACES is set. It uses only the API.
-The SDK and its exporters come with a Lambda layer or with the app's requirements.
+This is the only module that imports OpenTelemetry, and it does so only if TRACES is set. It needs
+only the API. The SDK and its exporters come with a Lambda layer or with the app's requirements.
 """
 
 import re
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
 SYSTEM = "job_runners"  # the name of the tracer, and the value of `messaging.system`
-# The pattern of a `traceparent`: version, trace id, span id and flags. It is compiled at first use,
-# because most processes don't need it.
+# Version, trace id, span id and flags. Not compiled here, because most processes don't need it.
 _TRACEPARENT = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_FLUSH_TIME = 2000  # how many milliseconds an invocation waits for its spans to be sent
+_FLUSH_TIMEOUT_MS = 2000  # how long an invocation waits for its spans to be sent
 
 
 def valid_traceparent(traceparent: object) -> str | None:
-    """Return a `traceparent` if it is valid, or None.
-
-    W3C's Trace Context requires that invalid ones are ignored.
-    """
+    """Return the `traceparent`, or None if it is invalid: W3C's Trace Context says to ignore it."""
     if isinstance(traceparent, str) and re.fullmatch(_TRACEPARENT, traceparent):
         return traceparent
     return None
@@ -52,19 +48,20 @@ def start(
     new_trace: bool = False,
     linked_to: str | None = None,
 ) -> Iterator["Span | None"]:
-    """Yield a new span, which is the current one inside the block. Without traces, yield None.
+    """Yield a new span, which is the current span inside the block. Without traces, yield None.
 
-    The new span is a child of `parent`. Without a parent, it is a child of the current span, or
-    with `new_trace`, the first span of a new trace. If the current span is then in another trace,
-    for example because a layer created it, the new span gets a link to it.
+    The new span is a child of the span that `parent` names. Without `parent`, it is a child of the
+    current span or, with `new_trace`, the first span of a new trace. In a different trace from the
+    current span's, which a Lambda layer may have created, it gets a link to that span. `linked_to`
+    names another span to link to.
     """
     api = trace_api()
     if api is None:
         yield None
         return
     current = api.get_current_span().get_span_context()
-    parent_context = context_of(parent)
-    context = None  # OpenTelemetry then uses the current one
+    parent_context = parse_traceparent(parent)
+    context = None  # then OpenTelemetry takes the current span as the parent
     leaves_trace = False
     if parent_context is not None:
         context = api.set_span_in_context(api.NonRecordingSpan(parent_context))
@@ -75,9 +72,9 @@ def start(
     links: list[Link] = []
     if current.is_valid and leaves_trace:
         links.append(api.Link(current))
-    origin = context_of(linked_to)
-    if origin is not None:
-        links.append(api.Link(origin))
+    linked_context = parse_traceparent(linked_to)
+    if linked_context is not None:
+        links.append(api.Link(linked_context))
     with api.get_tracer(SYSTEM).start_as_current_span(
         name,
         context=context,
@@ -89,12 +86,12 @@ def start(
 
 
 def link(span: "Span", traceparent: str | None) -> None:
-    """Link a span to the dispatch of its job, unless both are in the same trace."""
-    origin = context_of(traceparent)
-    if origin is None or origin.trace_id == span.get_span_context().trace_id:
+    """Link a span to the span that `traceparent` names, unless both are in the same trace."""
+    linked_context = parse_traceparent(traceparent)
+    if linked_context is None or linked_context.trace_id == span.get_span_context().trace_id:
         return
     if hasattr(span, "add_link"):  # since OpenTelemetry 1.23, which a layer may lack
-        span.add_link(origin)
+        span.add_link(linked_context)
 
 
 def mark_failed(span: "Span", error_type: str) -> None:
@@ -103,8 +100,8 @@ def mark_failed(span: "Span", error_type: str) -> None:
     span.set_status(trace_api().StatusCode.ERROR)
 
 
-def context_of(traceparent: str | None) -> "SpanContext | None":
-    """Return the span context in a `traceparent`, or None if it is missing or invalid."""
+def parse_traceparent(traceparent: str | None) -> "SpanContext | None":
+    """Return the context of the span that `traceparent` names, or None if it is invalid."""
     if valid_traceparent(traceparent) is None:
         return None
     api = trace_api()
@@ -118,17 +115,17 @@ def context_of(traceparent: str | None) -> "SpanContext | None":
     return context
 
 
-def traceparent_of(context: "SpanContext") -> str | None:
-    """Return the `traceparent` of a span, or None if the span isn't traced."""
+def format_traceparent(context: "SpanContext") -> str | None:
+    """Return the `traceparent` that names a span, or None if the span isn't traced."""
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def flush() -> None:
-    """Send the spans before Lambda freezes the process. A failure doesn't affect the work."""
+    """Send the spans before Lambda freezes the process. Ignore errors."""
     api = trace_api()
     if api is None or not settings().on_lambda:
         return
-    with suppress(Exception):  # the API alone has no such method
-        api.get_tracer_provider().force_flush(_FLUSH_TIME)
+    with suppress(Exception):  # without the SDK, the provider has no `force_flush`
+        api.get_tracer_provider().force_flush(_FLUSH_TIMEOUT_MS)

@@ -1,7 +1,8 @@
 """Log and count what happens to jobs and tasks.
 
-Each function is named after an event, and has the event's wording, log fields and metrics. Payloads
-may contain personal data, so they are logged only if LOG_PAYLOADS is set. Results are never logged.
+Each function is named after an event, and determines how that event is logged, counted and traced.
+Payloads may contain personal data, so they are logged only if LOG_PAYLOADS is set. Results are
+never logged.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from job_runners import clock
 from job_runners.engine.telemetry import log, metrics, output, tracing
-from job_runners.engine.telemetry.log import logger as logger  # exported: others use it too
+from job_runners.engine.telemetry.log import logger as logger  # for importers of this module too
 from job_runners.errors import Interrupted
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest, Outcome, Status
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def work_context(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
-    """Trace the work of a message, and add the work's fields to every line inside the block.
+    """Trace the work that a message starts, and add its fields to every line inside the block.
 
-    This includes lines that the work itself logs or prints. `operation` is what this process does
-    with the message, in the terms of OpenTelemetry.
+    This includes lines that the job or task itself logs or prints. `operation` is OpenTelemetry's
+    word for what this process does with the message.
     """
     fields = {
         "request_id": message.request_id,
@@ -44,7 +45,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
     try:
         with (
             tracing.working(message, operation),
-            log.fields(fields | tracing.log_fields()),
+            log.with_fields(fields | tracing.log_fields()),
             output.work_output(),
         ):
             yield
@@ -56,7 +57,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
 def claimed(row: JobRequest) -> Iterator[None]:
     """Log and count a claim, and add the job's fields to every line inside the block.
 
-    Jobs that the claimed job dispatches inherit its author.
+    Inside the block, the job's author is also the author of the jobs that it dispatches.
     """
     fields = {
         "attempt": row.attempt,
@@ -65,7 +66,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
     }
     token = context.author.set(context.Author.of_record(row.created_by))
     try:
-        with log.fields(fields):
+        with log.with_fields(fields):
             wait = (row.started_at or 0) - row.could_run_at
             log.write(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)
@@ -75,11 +76,8 @@ def claimed(row: JobRequest) -> Iterator[None]:
         context.author.reset(token)
 
 
-def payload_given(payload: "BaseModel") -> None:
-    """Log the payload that the function is called with, if LOG_PAYLOADS is set.
-
-    A SecretStr is masked.
-    """
+def called_with(payload: "BaseModel") -> None:
+    """Log the function's payload if LOG_PAYLOADS is set. A SecretStr is masked."""
     if settings().log_payloads:
         log.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
 
@@ -88,24 +86,24 @@ def payload_given(payload: "BaseModel") -> None:
 
 
 def accepted(row: JobRequest) -> None:
-    """Log that a new job was saved. The log line has the id of the request that dispatched it."""
+    """Log that a new job was saved."""
     log.write(logger.info, "accepted", **_job_fields(row) | log.caller_fields())
     tracing.accepted(row)
 
 
 def follow_up_saved(row: JobRequest) -> None:
-    """Log that a job's end has saved a follow-up."""
+    """Log that a follow-up was saved when the job that it follows ended."""
     log.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
 
 
 def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
-    """Log how a request was answered when another job already had its unique key."""
+    """Log how a request was answered because another job already had its unique key."""
     fields = _job_fields(row) | log.caller_fields()
     log.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)
 
 
 def not_claimed(reason: Exception) -> None:
-    """Log a refused claim. Most likely another message has led to a claim of the job."""
+    """Log a refused claim. Most likely, another message about the job came first."""
     log.write(logger.info, "not claimed", why=str(reason))
     tracing.ended("not claimed")
 
@@ -116,7 +114,7 @@ def race_lost(reason: Exception) -> None:
 
 
 def not_sent(reason: Exception) -> None:
-    """Log that a message could not be sent. Its job is due and will be sent again."""
+    """Log that a message could not be sent. The timer will send its job again."""
     log.write(logger.warning, "not sent, stays due", why=str(reason))
 
 
@@ -128,29 +126,28 @@ def left_for_later(reason: Exception) -> None:
 
 
 def not_loaded(name: str, reason: Exception) -> None:
-    """Log that the function of a job or task can't be imported, so the work isn't listed."""
+    """Log that a job or task isn't available, because its function can't be imported."""
     log.write(logger.error, "can't be loaded", name_of_work=name, why=str(reason))
 
 
-def undeclared_class(worker_class: str) -> None:
-    """Log that the default worker runs work of a class for which the stack has no function."""
+def worker_class_undeclared(worker_class: str) -> None:
+    """Log that the default worker runs the work of a class that the stack doesn't have."""
     log.write(logger.warning, "worker class not declared", wanted=worker_class)
 
 
-def classes_ignored() -> None:
+def worker_classes_ignored() -> None:
     """Log that the legacy runner runs all work in this process, whatever its worker class is."""
     log.write(logger.warning, "worker classes are ignored", why="JOB_RUNNER is legacy")
 
 
-def class_missing(function: str, reason: Exception) -> None:
-    """Log and count a message that waits because the function of its worker class doesn't exist
-    yet, or can't be called yet."""
+def worker_class_missing(function: str, reason: Exception) -> None:
+    """Log and count a message that waits until its worker class's function can be called."""
     log.write(logger.warning, "worker class not there yet", function=function, why=str(reason))
     metrics.emit_total(LeftForLater=1)
 
 
 def forwarded(worker_class: str) -> None:
-    """Log that the default worker passed a message on to the worker class of its work."""
+    """Log that the default worker passed a message on to the worker class that it is for."""
     log.write(logger.info, "forwarded", forwarded_to=worker_class)
     tracing.ended("forwarded")
 
@@ -171,17 +168,17 @@ def left_due(row: JobRequest, reason: Exception) -> None:
 
 def held(row: JobRequest, pause: "Pause") -> None:
     """Log that a job was held under a pause, or was canceled instead."""
-    _held_or_canceled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
+    _log_unless_canceled(row, "waits for resume", paused=f"{pause.kind} {pause.name}")
 
 
 def held_in_line(row: JobRequest) -> None:
-    """Log that a job was held until its line has capacity, or was canceled instead."""
-    _held_or_canceled(row, "waits for capacity", **_queue_fields(row))
+    """Log that a job was held until its queue has capacity, or was canceled instead."""
+    _log_unless_canceled(row, "waits for capacity", **_queue_fields(row))
 
 
 def waits(row: JobRequest) -> None:
     """Log that a job waits in its function, or was canceled instead."""
-    _held_or_canceled(row, "waits", waits_for=row.current_wait)
+    _log_unless_canceled(row, "waits", waits_for=row.current_wait)
 
 
 def _is_stopped(row: JobRequest) -> bool:
@@ -189,7 +186,7 @@ def _is_stopped(row: JobRequest) -> bool:
     return row.status is Status.CANCELED or bool(row.cancel_members)
 
 
-def _held_or_canceled(row: JobRequest, message: str, **fields: Any) -> None:
+def _log_unless_canceled(row: JobRequest, message: str, **fields: Any) -> None:
     if _is_stopped(row):
         canceled(row)
     else:
@@ -203,15 +200,15 @@ def admitted(row: JobRequest) -> None:
 
 
 def slot_freed(slot: "LineItem") -> None:
-    """Log that a slot was freed because its holder's row doesn't name it."""
+    """Log that a slot was freed because the row of the job in it doesn't name it."""
     log.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
 def entry_quarantined(entry: "LineItem", reason: Exception) -> None:
-    """Log and count a quarantined job: a waiting job that this code can't handle.
+    """Log and count a waiting job that left its line because this code can't handle its row.
 
-    The jobs behind it are still admitted. The timer puts the job back into its line once its row
-    can be read.
+    The jobs behind it are still admitted. The timer returns the job to its line once its row can be
+    read.
     """
     log.write(logger.error, "quarantined", reason, line=entry.pk, job=entry.job_id)
     metrics.emit_total(Quarantined=1)
@@ -242,13 +239,13 @@ def succeeded(row: JobRequest) -> None:
         return
     log.write(logger.info, "succeeded", run_ms=_run_time(row))
     tracing.ended("succeeded")
-    _ended(row, Succeeded=1)
+    _count_end(row, Succeeded=1)
 
 
 def canceled(row: JobRequest) -> None:
     """Log and count a claimed job that was canceled because a caller had asked it to stop.
 
-    If its members are to be canceled first, log that it waits for them.
+    If its group's members must be canceled first, log only that it waits for them.
     """
     if row.awaits_group:
         log.write(logger.info, "waits", **_job_fields(row), waits_for=row.current_wait)
@@ -256,7 +253,7 @@ def canceled(row: JobRequest) -> None:
         return
     log.write(logger.info, "canceled", run_ms=_run_time(row))
     tracing.ended("canceled", job_id=row.id)
-    _ended(row, Canceled=1)
+    _count_end(row, Canceled=1)
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
@@ -266,14 +263,14 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
     elif row.status is Status.FAILED:
         log.write(logger.error, "failed", error, run_ms=_run_time(row))
         tracing.ended("failed", error)
-        _ended(row, Failed=1)
+        _count_end(row, Failed=1)
     else:
-        _will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
+        _log_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
         metrics.emit("job_type", row.job_type, Retried=1)
 
 
-def failure_is_new(row: JobRequest, group_id: str, *, was_resolved: bool = False) -> None:
-    """Log and count a job that failed in a way that is new in its organization, or was resolved.
+def new_failure(row: JobRequest, group_id: str, *, was_resolved: bool = False) -> None:
+    """Log and count a failure that is new in its organization, or was marked as resolved.
 
     An alarm watches this metric.
     """
@@ -288,22 +285,22 @@ def failure_not_counted(reason: BaseException) -> None:
 
 
 def claim_lost(reason: BaseException) -> None:
-    """Log that another process has changed the row, so this invocation's outcome is dropped."""
+    """Log that this invocation's outcome is dropped, because another process changed the row."""
     log.write(logger.warning, "claim lost, outcome dropped", why=str(reason))
     tracing.ended("claim lost")
 
 
 def settled(row: JobRequest, reason: Exception) -> None:
-    """Log and count a job that this process ended, held or retried in place of its worker.
+    """Log and count a job that another process than its worker ended, held or retried.
 
-    Either its worker couldn't record how the attempt ended, or no worker started it in time.
+    Either the worker couldn't record the outcome, or no worker started the job in time.
     """
     log_method = logger.error if row.status is Status.FAILED else logger.warning
     log.write(log_method, "settled", **_job_fields(row), why=str(reason))
     tracing.settled(row, reason)
-    metric_names = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
     counts = {}
-    if not row.awaits_group:  # a job that waits for its members is counted when it is canceled
+    if not row.awaits_group:  # otherwise it is counted when its members have been canceled
+        metric_names = {Status.FAILED: "Failed", Status.CANCELED: "Canceled"}
         counts[metric_names.get(row.status, "Retried")] = 1
     if isinstance(reason, Interrupted):
         counts["Rescued"] = 1
@@ -311,16 +308,13 @@ def settled(row: JobRequest, reason: Exception) -> None:
 
 
 def not_settled(state: str) -> None:
-    """Log a failure record that is ignored, because its message didn't lead to the current claim.
-
-    `state` says what the job is doing, or why nothing is settled.
-    """
+    """Log a failure record that changes nothing. `state` says what the job does, or why."""
     log.write(logger.info, "failure record ignored", job_is=state)
     tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
-    """Log an error of our own code or of AWS. The row, if there is one, stays due."""
+    """Log an error of our own code or of AWS. If it was about a row, the row stays due."""
     log.write(logger.error, "crashed", error)
     tracing.ended("crashed", error)
 
@@ -370,7 +364,7 @@ def pause_changed(pause: "Pause") -> None:
 def limits_changed(
     queue_name: str, slots: int | None, rate: "Rate | None", max_waiting: int | None
 ) -> None:
-    """Log that the limits of a queue were changed. None stands for the limit in the code."""
+    """Log that a queue's limits were changed. None means that the limit in the code applies."""
     rate_text = None
     if rate is not None:
         rate_text = f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}"
@@ -397,9 +391,9 @@ def webhook_changed(organization_id: str, name: str, event: str) -> None:
 
 
 def around_failed(reason: Exception) -> None:
-    """Log that a context manager failed on exit. The job or task keeps its outcome.
+    """Log that a context manager of `job_runners.work.around` failed on exit.
 
-    For the context managers see `job_runners.work.around`.
+    The job or task keeps its outcome.
     """
     log.write(logger.error, "around failed", reason)
 
@@ -437,18 +431,18 @@ def task_in_doubt(error: BaseException) -> None:
 
 
 def task_begun_elsewhere() -> None:
-    """Log that a message doesn't run a redriven task, because another message has begun it."""
+    """Log that a redriven task doesn't run, because another message has already started it."""
     log.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 
 
 def task_will_retry(message: "TracedMessage", error: BaseException, delay: float) -> None:
     """Log and count a task that failed and was sent again."""
-    _will_retry(error, delay)
+    _log_retry(error, delay)
     metrics.emit("task_name", message.destination, Retried=1)
 
 
-def _will_retry(error: BaseException, delay: float) -> None:
+def _log_retry(error: BaseException, delay: float) -> None:
     delay_s = max(0.0, round(delay, 1))
     log.write(logger.warning, "attempt failed, will retry", error, delay_s=delay_s)
     tracing.ended("will retry", error)
@@ -473,7 +467,7 @@ def _queue_fields(row: JobRequest) -> dict[str, Any]:
     return {"queue_name": row.queue_name, "concurrency_key": row.concurrency_key}
 
 
-def _ended(row: JobRequest, **counts: int) -> None:
+def _count_end(row: JobRequest, **counts: int) -> None:
     metrics.emit("job_type", row.job_type, RunTime=_run_time(row), **counts)
 
 

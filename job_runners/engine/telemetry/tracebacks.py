@@ -1,7 +1,7 @@
 """Shorten the traceback of an error that a job or task raised.
 
-The shortened traceback begins in the work's own code, with file names as the author of the work
-knows them.
+The shortened traceback begins with the code of the job or task, and its file names are relative to
+the project. *Our* code is Job Runners, without the built-in jobs.
 """
 
 import sys
@@ -9,43 +9,43 @@ import traceback
 
 from job_runners.settings import settings
 
-# The packages that call work. Their frames are dropped only at the beginning of a traceback.
-_CALLERS = tuple(
+# The packages through which Job Runners calls the function of a job or task.
+_OUR_PACKAGES = tuple(
     f"job_runners.{package}."
     for package in ("django", "engine", "handlers", "runners", "testing", "work")
 )
-_SHIPPED = "job_runners.shipped"
+_BUILT_IN_JOBS = "job_runners.shipped"
 _ROOT = __file__.removesuffix("job_runners/engine/telemetry/tracebacks.py")
 
 
-def begin_at_work(error: BaseException) -> None:
-    """Drop our frames and the standard library's before the first frame of the work's code.
+def drop_our_frames(error: BaseException) -> None:
+    """Drop our frames and the standard library's from the beginning of an error's traceback.
 
-    If the work's code has no frame in the traceback, keep all frames.
+    If it has no other frames, keep them all.
     """
     trace = error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
-        is_standard = module.partition(".")[0] in sys.stdlib_module_names
-        if not is_standard and not f"{module}.".startswith(_CALLERS):
+        is_standard = _top_package(module) in sys.stdlib_module_names
+        if not is_standard and not f"{module}.".startswith(_OUR_PACKAGES):
             error.__traceback__ = trace
             return
         trace = trace.tb_next
 
 
 def work_frame(error: BaseException) -> str | None:
-    """Return the innermost function of the work's own code in an error's traceback.
+    """Return the innermost function of the work's own code in an error's traceback, or None.
 
-    It is written as module:function. Without a line number, it stays the same when other parts of
-    the file change. The work's own code is the package of the first frame, and the app's packages.
-    Call `begin_at_work` first. Return None if the work's code has no frame.
+    The work's own code is the package of the first frame that `_work_package` accepts, and the
+    app's packages. The result is module:function. It has no line number, so that it stays the same
+    when other parts of the file change. Call `drop_our_frames` first.
     """
     work_packages: set[str] = set()
     innermost = None
     trace = error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
-        package = _package_of_work(module)
+        package = _work_package(module)
         if package is not None:
             if not work_packages:
                 work_packages = {package, *map(_top_package, settings().app_packages)}
@@ -55,15 +55,13 @@ def work_frame(error: BaseException) -> str | None:
     return innermost
 
 
-def _package_of_work(module: str) -> str | None:
-    """Return the package of a module, or None if the module is ours or the standard library's.
-
-    The built-in jobs are work like any other.
-    """
-    top = _top_package(module)
-    if top == "job_runners":
-        return _SHIPPED if f"{module}.".startswith(f"{_SHIPPED}.") else None
-    return None if top in sys.stdlib_module_names else top
+def _work_package(module: str) -> str | None:
+    """Return a module's package, or None if the module is ours or the standard library's."""
+    package = _top_package(module)
+    if package == "job_runners":
+        is_built_in_job = f"{module}.".startswith(f"{_BUILT_IN_JOBS}.")
+        return _BUILT_IN_JOBS if is_built_in_job else None
+    return None if package in sys.stdlib_module_names else package
 
 
 def _top_package(module: str) -> str:
@@ -73,8 +71,7 @@ def _top_package(module: str) -> str:
 def format_error(error: BaseException) -> str:
     """Return an error's traceback as text, or "" if the error has none.
 
-    File names are relative to the checkout or to the project, even if the files were copied
-    elsewhere.
+    File names are relative to the project or to the checkout of Job Runners.
     """
     if error.__traceback__ is None:
         return ""

@@ -6,15 +6,15 @@ here do nothing.
 Spans are connected by a `traceparent`, as defined by W3C's Trace Context:
 
 - A message has the `traceparent` of the span in which it was sent, if that span is about the same
-  work. The span of the work that the message starts is a child of that span. This connects the
-  first invocation to the dispatch, and each later invocation or attempt to the previous one.
+  job or task. The span of the invocation that the message starts is a child of that span. This
+  connects the first invocation to the dispatch, and later invocations and attempts to earlier ones.
 - A row has the `traceparent` of the span in which the job was dispatched. If a job waited for the
-  timer, a pause or its line, or is the child of another job, its next message has no `traceparent`.
-  The invocation that this message starts begins a new trace, with a link to the dispatch.
-  Otherwise a trace could cover days, or thousands of jobs, and would be unreadable.
+  timer, a pause or capacity, or is the child of another job, its next message has no `traceparent`.
+  Its next invocation then begins a new trace, with a link to the dispatch. Otherwise a trace could
+  cover days, or thousands of jobs, and would be unreadable.
 
-Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
-`job_runners.*`. They contain no payloads and no results.
+The spans' attributes follow OpenTelemetry's semantic conventions for messaging, FaaS and HTTP. Our
+own begin with `job_runners.`. No attribute contains a payload or a result.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from job_runners.store.job_request import JobRequest
 
     class TracedMessage(Protocol):
-        """The parts of a message that its span and its log lines need."""
+        """What the span and the log lines need from a message."""
 
         @property
         def id(self) -> str: ...
@@ -45,49 +45,48 @@ if TYPE_CHECKING:
         def log_fields(self) -> dict[str, Any]: ...
 
 
-class _Work:
-    """The current work: its span, and the id of its job or task."""
+class _TracedWork:
+    """The job, task or request that a span is about. `id` is the id of the job or task."""
 
-    def __init__(
-        self, span: "Span", work_id: str | None = None, *, is_of_child: bool = False
-    ) -> None:
+    def __init__(self, span: "Span", work_id: str | None = None, *, is_child: bool = False) -> None:
         self.span = span
         self.id = work_id
-        self.is_of_child = is_of_child
+        self.is_child = is_child
         self.outcome: str | None = None
 
 
-_current_work: ContextVar[_Work | None] = ContextVar("current_work", default=None)
-# The attributes of the current invocation: Lambda's id, and whether it is a cold start.
+_current_work: ContextVar[_TracedWork | None] = ContextVar("current_work", default=None)
+# The attributes of the current invocation.
 _invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  # noqa: B039
-_has_begun = False
+_is_warm = False  # whether this process has handled an invocation
 
 
 # --- the trace fields of rows, messages and log lines ---------------------------------------------
 
 
 def current() -> str | None:
-    """Return the `traceparent` of the current span, for the rows and messages of that span."""
+    """Return the `traceparent` of the current span."""
     if not settings().traces:  # this runs for every log line
         return None
     api = spans.trace_api()
-    return spans.traceparent_of(api.get_current_span().get_span_context()) if api else None
+    if api is None:
+        return None
+    return spans.format_traceparent(api.get_current_span().get_span_context())
 
 
-def of_message_about(job_id: str) -> str | None:
+def current_if_about(job_id: str) -> str | None:
     """Return the `traceparent` of the current span if that span is about this job, or None.
 
-    A message about this job may also be sent in the span of another job, of which its work isn't a
-    part.
+    Messages about this job are also sent in other jobs' spans, which its spans must not join.
     """
     work = _current_work.get()
     if work is None or work.id != job_id:
         return None
-    return spans.traceparent_of(work.span.get_span_context())
+    return spans.format_traceparent(work.span.get_span_context())
 
 
 def log_fields() -> dict[str, str]:
-    """Return the trace fields of a log line."""
+    """Return the ids of the current trace and span, as fields of a log line."""
     traceparent = current()
     if traceparent is None:
         return {}
@@ -99,19 +98,19 @@ def log_fields() -> dict[str, str]:
 
 
 def invoked(invocation_id: str) -> None:
-    """Note Lambda's id of the current invocation, for its spans."""
-    global _has_begun
-    _invocation.set({"faas.invocation_id": invocation_id, "faas.coldstart": not _has_begun})
-    _has_begun = True
+    """Keep Lambda's id of the current invocation for the invocation's spans."""
+    global _is_warm
+    _invocation.set({"faas.invocation_id": invocation_id, "faas.coldstart": not _is_warm})
+    _is_warm = True
 
 
 @contextmanager
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
-    """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
+    """Trace an HTTP request. If a trusted caller sends a `traceparent`, join that trace.
 
-    If another caller names a trace, the request begins a new trace with a link to it, because that
-    caller must not control our trace id, or whether we record. An unverified request isn't traced:
-    it can't start work, and strangers could fill a trace.
+    If another caller sends one, begin a new trace with a link to it, because that caller must not
+    choose our trace id, or whether we record. An unverified request isn't traced: it can't start
+    work, and strangers could fill a trace.
     """
     if not verified or not settings().traces:
         yield
@@ -121,7 +120,7 @@ def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) ->
     linked_to = None if trusted else traceparent
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
     with spans.start("request", "SERVER", attributes, parent=parent, linked_to=linked_to) as span:
-        token = _current_work.set(_Work(span) if span else None)
+        token = _current_work.set(_TracedWork(span) if span else None)
         try:
             yield
         finally:
@@ -144,15 +143,15 @@ def answered(method: str, route: str, status: int) -> None:
 
 @contextmanager
 def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
-    """Trace the saving and sending of a job or task of this name.
+    """Trace saving and sending a job or task with this name.
 
-    The first invocation of a child begins a new trace, with a link to this span.
+    A job's child begins a new trace when it runs, with a link to this span.
     """
     if not settings().traces:
         yield
         return
-    with spans.start(f"send {name}", "PRODUCER", _messaging("send", name)) as span:
-        work = _Work(span, is_of_child=is_of_child) if span else None
+    with spans.start(f"send {name}", "PRODUCER", _messaging_attributes("send", name)) as span:
+        work = _TracedWork(span, is_child=is_of_child) if span else None
         token = _current_work.set(work)
         try:
             yield
@@ -165,23 +164,20 @@ def accepted(row: "JobRequest") -> None:
     work = _current_work.get()
     if work is None:
         return
-    work.span.set_attributes(_of_job(row))
-    if not work.is_of_child:
+    work.span.set_attributes(_job_attributes(row))
+    if not work.is_child:  # a child's first message must not continue this trace
         work.id = row.id
 
 
 @contextmanager
 def working(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
-    """Trace the work that a message starts.
-
-    Its span is a child of the span that sent the message, if the message names one.
-    """
-    if not settings().traces:  # this runs for every message
+    """Trace the work that a message starts, as a child of the span that the message names."""
+    if not settings().traces:  # check this first, because this runs for every message
         yield
         return
     name = message.destination
     attributes = {
-        **_messaging(operation, name),
+        **_messaging_attributes(operation, name),
         "messaging.message.id": message.id,
         "faas.trigger": "pubsub",
         **_invocation.get(),
@@ -189,7 +185,7 @@ def working(message: "TracedMessage", operation: str = "process") -> Iterator[No
     with spans.start(
         f"{operation} {name}", "CONSUMER", attributes, parent=message.traceparent, new_trace=True
     ) as span:
-        token = _current_work.set(_Work(span, message.id) if span else None)
+        token = _current_work.set(_TracedWork(span, message.id) if span else None)
         try:
             yield
         finally:
@@ -198,11 +194,11 @@ def working(message: "TracedMessage", operation: str = "process") -> Iterator[No
 
 
 def claimed(row: "JobRequest", wait: int) -> None:
-    """Record the invocation of the current span, and link the span to the dispatch of its job."""
+    """Add the claimed job to the current span, and link the span to the job's dispatch."""
     work = _current_work.get()
     if work is None:
         return
-    work.span.set_attributes(_of_job(row) | {"job_runners.queue_wait_ms": wait})
+    work.span.set_attributes(_job_attributes(row) | {"job_runners.queue_wait_ms": wait})
     spans.link(work.span, row.traceparent)
 
 
@@ -210,7 +206,7 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
     """Record how the current work ended.
 
     Only the first call has an effect, because later calls are about other work. With `job_id`, do
-    nothing if the current work is another job's.
+    nothing if the current span is about another job.
     """
     work = _current_work.get()
     if work is None or work.outcome is not None or job_id not in (None, work.id):
@@ -222,33 +218,33 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
         spans.mark_failed(work.span, type(error).__name__)
 
 
-def settled(row: "JobRequest", why: Exception) -> None:
+def settled(row: "JobRequest", error: Exception) -> None:
     """Record the outcome of a job whose worker could not record it.
 
-    In the handler of failure records, the current span gets the outcome. In the timer, the outcome
-    gets its own span, with a link to the job's dispatch.
+    If a message is being handled, its span gets the outcome. In the timer, the outcome gets its own
+    span, with a link to the job's dispatch.
     """
     work = _current_work.get()
     if work is not None:
-        work.span.set_attributes(_of_job(row))
+        work.span.set_attributes(_job_attributes(row))
         spans.link(work.span, row.traceparent)
-        ended(str(row.status), why)
+        ended(str(row.status), error)
         return
-    attributes = _messaging("settle", row.job_type) | _of_job(row)
+    attributes = _messaging_attributes("settle", row.job_type) | _job_attributes(row)
     attributes["job_runners.outcome"] = str(row.status)
     with spans.start(
         f"settle {row.job_type}", "CONSUMER", attributes, new_trace=True, linked_to=row.traceparent
     ) as span:
         if span is not None:
-            span.record_exception(why)
-            spans.mark_failed(span, type(why).__name__)
+            span.record_exception(error)
+            spans.mark_failed(span, type(error).__name__)
     spans.flush()
 
 
 # --- helpers --------------------------------------------------------------------------------------
 
 
-def _messaging(operation: str, name: str) -> dict[str, Any]:
+def _messaging_attributes(operation: str, name: str) -> dict[str, Any]:
     return {
         "messaging.system": spans.SYSTEM,
         "messaging.operation.name": operation,
@@ -257,7 +253,7 @@ def _messaging(operation: str, name: str) -> dict[str, Any]:
     }
 
 
-def _of_job(row: "JobRequest") -> dict[str, Any]:
+def _job_attributes(row: "JobRequest") -> dict[str, Any]:
     return {
         "messaging.message.id": row.id,
         "job_runners.organization_id": row.organization_id,

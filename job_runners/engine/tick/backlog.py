@@ -2,12 +2,12 @@
 
 No index has counts, and a counter would cost a write for each job. So this reads a sample of at
 most MAX_SAMPLED rows: those that are due first, some that have run for a while, and some that are
-due later. Without the latter, an old backlog of one queue would hide the other queues. A process
+due later. Without the last ones, many old jobs of one queue would hide the other queues. A process
 keeps a sample for 10 seconds.
 
-No index has the times of starts either. If jobs of one type wait, perhaps under a pause, and none
-of them runs, this looks for the type's last start among a few other jobs: those that were created
-just before the first waiting job, and some that were created after it.
+No index has the times of starts either. A job type is *stuck* if some of its jobs wait and none
+runs. Then this looks for the type's last start among a few other jobs: those that were created just
+before the longest-waiting job, and some that were created after it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,23 +23,22 @@ from job_runners.store.job_request import JobRequest, Lane, Status, due_shards
 from job_runners.values import Value
 
 MAX_SAMPLED = 1000
-# If there are more rows than MAX_SAMPLED, the sample has three parts.
-_MAX_FIRST = 500  # rows that are due first
-_MAX_RUNNING = 200  # rows that the timer has seen running
-_SLICES = 8  # the rest: equally many rows from each of several slices of the later due times
+# If there are more rows than MAX_SAMPLED, the sample has three parts: rows that are due first, rows
+# that the timer has seen running, and rows from several slices of the later due times.
+_MAX_FIRST = 500
+_MAX_RUNNING = 200
+_SLICES = 8
 _PAGE_SIZE = 125  # keys per query: an eighth of the sample, because a lane has eight shards
 # A running job is due when its lease ends, which is within this time. So rows of the lane PROMPT
 # that are due later are scheduled jobs.
 _MAX_LEASE = 16 * clock.MINUTE
 _CACHE_TIME = 10 * clock.SECOND
-# If a job has waited for longer than it normally takes until a worker starts a job, the last start
-# of its type is looked for.
-_NORMAL_START_DELAY = clock.MINUTE
-_MAX_LATE_JOBS = 4  # late jobs for which a last start is looked for
+_NORMAL_START_DELAY = clock.MINUTE  # a job that has waited for longer is *late*
+_MAX_LATE_JOBS = 4  # late jobs for which to look for a last start
 _MAX_PAUSES = 4  # pauses whose first job counts as waiting
-_JOBS_BEFORE = 50  # jobs to read that were created before each late job
-# Between the creation of the latest job and now, other jobs are read at this many times, and this
-# many that were created before each of these times.
+_JOBS_BEFORE = 50  # how many jobs to read that were created before each late job
+# The time since the first late job was created is divided into this many parts. At the end of each
+# part, read this many of the jobs that were created before.
 _LATER_TIMES = 4
 _JOBS_PER_TIME = 25
 
@@ -51,47 +50,47 @@ class Backlog(Value):
     job_type: str
     waiting: int = 0
     running: int = 0
-    # When the job that has waited longest could have run, and its id. None if no sampled job waits.
+    # When the longest-waiting job could have run, and its id. None if no sampled job waits.
     oldest_since: int | None = None
     oldest_id: str | None = None
     last_started_at: int | None = None  # the latest start that was found
 
 
 class Sample(Value):
-    """The counts of the sampled jobs. If `is_full`, there are more jobs, so each is a minimum."""
+    """The counts of the sampled jobs. If `is_full`, there are more jobs than counted."""
 
     counts: tuple[Backlog, ...]
     is_full: bool
 
 
 class _SampledJobs(NamedTuple):
-    """The sampled jobs of all organizations, and the samples that were made from them."""
+    """The sampled jobs of all organizations, and each organization's counts of them."""
 
     read_at: int
     jobs: list[JobRequest]  # only those that run or wait for a worker
     is_full: bool
-    samples: dict[str | None, Sample]  # by organization
+    samples: dict[str | None, Sample]  # by organization; None for all organizations together
 
 
-_cached: list[_SampledJobs] = []
-caches.register(_cached.clear)
+_cache: list[_SampledJobs] = []  # empty, or the latest sampled jobs
+caches.register(_cache.clear)
 
 
 def sample(organization_id: str | None) -> Sample:
-    """Return the counts of an organization, or of all if it is None, by queue, then by job type.
+    """Return an organization's counts, or those of all if it is None, sorted by queue and job type.
 
     Jobs that wait under a pause, in a line, for a time, for a signal or for a group aren't counted.
     """
     sampled = _read_sampled()
     if organization_id not in sampled.samples:
-        sampled.samples[organization_id] = _sample_of(organization_id, sampled)
+        sampled.samples[organization_id] = _count_sampled(organization_id, sampled)
     return sampled.samples[organization_id]
 
 
-def _sample_of(organization_id: str | None, sampled: _SampledJobs) -> Sample:
+def _count_sampled(organization_id: str | None, sampled: _SampledJobs) -> Sample:
     jobs = _by_type(_of_organization(organization_id, sampled.jobs))
     held_jobs = _of_organization(organization_id, _first_held())
-    waiting_jobs = _oldest_first([*_first_of_stuck_types(jobs), *held_jobs])
+    waiting_jobs = _longest_wait_first([*_first_of_stuck_types(jobs), *held_jobs])
     started_jobs = _by_type(_find_started(waiting_jobs, sampled.read_at))
     counts = [
         _count(key, jobs.get(key, []), started_jobs.get(key, []))
@@ -133,10 +132,10 @@ def _count(key: tuple[str, str], jobs: list[JobRequest], started_jobs: list[JobR
     )
 
 
-def _first_of_stuck_types(types: _JobsByType) -> list[JobRequest]:
+def _first_of_stuck_types(jobs_by_type: _JobsByType) -> list[JobRequest]:
     """Return the longest-waiting job of each type that has no running job."""
-    stuck = (jobs for jobs in types.values() if not any(map(_is_running, jobs)))
-    return [_oldest_first(jobs)[0] for jobs in stuck]
+    stuck = (jobs for jobs in jobs_by_type.values() if not any(map(_is_running, jobs)))
+    return [_longest_wait_first(jobs)[0] for jobs in stuck]
 
 
 def _first_held() -> list[JobRequest]:
@@ -146,12 +145,12 @@ def _first_held() -> list[JobRequest]:
     return list(queries.read_many(job_ids).values())
 
 
-def _oldest_first(jobs: list[JobRequest]) -> list[JobRequest]:
+def _longest_wait_first(jobs: list[JobRequest]) -> list[JobRequest]:
     return sorted(jobs, key=attrgetter("could_run_at"))
 
 
 def _find_started(waiting_jobs: list[JobRequest], now: int) -> Iterator[JobRequest]:
-    """Yield started jobs that were created before each late job, or after the first late job.
+    """Yield started jobs that were created just before a late job, or after the first late job.
 
     `waiting_jobs` begins with the job that has waited longest.
     """
@@ -161,8 +160,8 @@ def _find_started(waiting_jobs: list[JobRequest], now: int) -> Iterator[JobReque
     if late_jobs:
         first = late_jobs[0]
         age = now - first.created_at
-        for number in range(1, _LATER_TIMES + 1):
-            until = first.created_at + age * number // _LATER_TIMES
+        for part in range(1, _LATER_TIMES + 1):
+            until = first.created_at + age * part // _LATER_TIMES
             yield from _started_before(until, first.organization_id, _JOBS_PER_TIME)
 
 
@@ -174,14 +173,14 @@ def _started_before(until: int, organization_id: str, limit: int) -> Iterator[Jo
 
 def _read_sampled() -> _SampledJobs:
     now = clock.now()
-    for sampled in _cached:
-        if 0 <= now - sampled.read_at < _CACHE_TIME:
-            return sampled
+    for cached in _cache:
+        if 0 <= now - cached.read_at < _CACHE_TIME:
+            return cached
     ids, is_full = _sampled_ids(now)
     rows = queries.read_many(ids).values()
     jobs = [row for row in rows if _is_running(row) or _could_run(row)]
     sampled = _SampledJobs(now, jobs, is_full, samples={})
-    _cached[:] = [sampled]
+    _cache[:] = [sampled]
     return sampled
 
 
@@ -198,28 +197,28 @@ def _sampled_ids(now: int) -> tuple[list[str], bool]:
     first = list(islice(by_due_time, MAX_SAMPLED + 1))
     if len(first) <= MAX_SAMPLED:
         return [row.id for row in first], False
-    # There are too many rows. The sample begins with running jobs and with the rows due first.
+    # There are too many rows, so the sample has three parts.
     running = due_index.merge_shards(prompt, last_lease_end, _MAX_RUNNING // len(prompt), after=now)
     running_ids = [row.id for row in islice(running, _MAX_RUNNING)]
     first_count = _MAX_FIRST + _MAX_RUNNING - len(running_ids)
     first_ids = [row.id for row in first[:first_count]]
-    later_ids = _ids_of_slices(unclaimed, start=first[first_count].due_at or 0, now=now)
+    later_ids = _later_ids(unclaimed, start=first[first_count].due_at or 0, now=now)
     return list(dict.fromkeys([*running_ids, *first_ids, *later_ids])), True
 
 
-def _ids_of_slices(shards: list[str], start: int, now: int) -> Iterator[str]:
+def _later_ids(shards: list[str], start: int, now: int) -> Iterator[str]:
     """Yield ids of rows that are due at `start` or later, from each of several slices of time."""
     newest = next(due_index.merge_shards(shards, due_index.END_OF_TIME, 1, newest_first=True), None)
     last = start if newest is None else max(start, newest.due_at or 0)
     slice_size = (MAX_SAMPLED - _MAX_FIRST - _MAX_RUNNING) // _SLICES
-    for number in range(_SLICES):
-        # Each slice reads one shard of each lane. That is enough, because each shard has jobs of
-        # all queues. A lane has as many shards as there are slices.
-        slice_shards = shards[number::_SLICES]
-        if number == 0:  # otherwise the sample could lack a burst of jobs that have just become due
+    for index in range(_SLICES):
+        # For each slice, read one shard of each lane, which has as many shards as there are slices.
+        # That is enough, because each shard has jobs of all queues.
+        slice_shards = shards[index::_SLICES]
+        if index == 0:  # otherwise the sample could lack a burst of jobs that have just become due
             rows = due_index.merge_shards(slice_shards, now, slice_size, newest_first=True)
         else:
-            after = start + number * (last - start) // _SLICES - 1
+            after = start + index * (last - start) // _SLICES - 1
             rows = due_index.merge_shards(
                 slice_shards, due_index.END_OF_TIME, slice_size, after=after
             )
@@ -231,5 +230,5 @@ def _is_running(row: JobRequest) -> bool:
 
 
 def _could_run(row: JobRequest) -> bool:
-    has_run_time = row.status.timed  # it is scheduled or retryable
-    return row.status is Status.QUEUED or (has_run_time and row.starts_in == 0)
+    has_start_time = row.status.timed
+    return row.status is Status.QUEUED or (has_start_time and row.starts_in == 0)

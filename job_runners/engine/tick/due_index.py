@@ -1,8 +1,8 @@
 """Read the due rows from the due index, in the order of their due times.
 
 The index has a *lane* for each kind of event that rows wait for. Each lane has several shards,
-because a single one would be a hot key. A *key* here is an entry of the index: a row with only its
-id and due time.
+because a single one would be a hot partition. A *key* is an entry of the index, which has only the
+id and the due time of its row.
 """
 
 import heapq
@@ -21,8 +21,8 @@ _PAGE_SIZE = 1000  # keys per query
 def due_in(lane: Lane, until: int, limit: int) -> list[JobRequest]:
     """Return the rows of a lane that are due by `until`, oldest first.
 
-    If there are more than `limit`, return the `limit` oldest and the `limit` newest, alternating,
-    so that a row that has just become due doesn't wait until a backlog is gone.
+    If there are more than `limit`, the `limit` oldest and the `limit` newest rows alternate. So a
+    row that has just become due doesn't wait for all older rows.
     """
     shards = due_shards(lane)
     oldest = list(islice(merge_shards(shards, until), limit))
@@ -42,7 +42,7 @@ def merge_shards(
     after: int = -1,
     newest_first: bool = False,
 ) -> Iterator[JobRequest]:
-    """Yield the keys of all these shards in the order of their due times.
+    """Yield the keys of these shards that are due after `after` and by `until`, oldest first.
 
     Pages are read only as needed. A shard that can't be read doesn't delay the others. If none can
     be read, raise the first error.
@@ -63,7 +63,7 @@ def merge_shards(
 
 
 def count_unclaimed(limit: int) -> int:
-    """Count the rows that the timer has sent, that no worker has claimed, and that aren't due yet.
+    """Count the rows that the timer has sent and no worker has claimed, if they aren't due yet.
 
     Count at most `limit` rows in each shard.
     """

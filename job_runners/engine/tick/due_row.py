@@ -1,9 +1,10 @@
 """Handle one due row in a timer run: read it, and do what it needs.
 
-This moves the row's due time into the future, or removes it. To *hold* a job is to let it wait,
-for example under a pause or in the *line* of a queue with limits. To *admit* it is to let it
-continue. It has *capacity* if it has a slot of its queue, or a start that was counted under the
-queue's rate.
+A row is *due* when the timer must look at it. Handling it moves its due time into the future, or
+removes it. The due time is in a *lane*, which shows what the row waits for: see `Lane`. To *hold* a
+job is to let it wait, for example under a pause or in the *line* of a queue with limits. To *admit*
+it is to let it continue. It has *capacity* if it has a slot of its queue, or one of the starts that
+the queue's rate allows. A job is *unclaimed* until a worker starts it.
 """
 
 from enum import Enum, auto
@@ -25,15 +26,10 @@ from job_runners.store.job_request import ROW_VERSION, JobRequest, Lane, Status,
 from job_runners.store.queries import read
 from job_runners.work.definitions import DAY_IN_SECONDS, MAX_WAIT
 
-# The longest gap between two checks of a row whose message was sent and that no worker has claimed.
-MAX_CHECK_GAP = clock.HOUR
-
-# If too many messages wait for workers, a due row is postponed by at least this time, even if its
-# start deadline (`_start_deadline`) has passed. It is then in the *backlog*.
-_MIN_RESEND_DELAY = 10 * clock.MINUTE
-
-# How long an admitted job, or a job between two invocations, keeps its capacity before a worker
-# claims it.
+MAX_CHECK_GAP = clock.HOUR  # the longest time between two checks of an unclaimed job
+_MIN_DEFER_TIME = 10 * clock.MINUTE  # how long a row is deferred at least
+# How long an admitted job, or a job between two invocations, may be unclaimed and keep its
+# capacity.
 _MAX_UNCLAIMED_TIME = clock.HOUR
 
 
@@ -42,10 +38,8 @@ class Disposition(Enum):
 
     SENT = auto()
     DEFERRED = auto()  # postponed, because enough messages are waiting for workers
-    # Held, or left held, because its type or queue is paused, its line has no capacity, or the job
-    # that it follows hasn't ended.
-    HELD = auto()
-    ADMITTED = auto()  # sent, because its pause or the job that it followed has ended
+    HELD = auto()  # held, or left held: what it waits for hasn't happened
+    ADMITTED = auto()  # sent, because its wait is over
     LEASED = auto()  # postponed to the end of its lease, because it is running
     RESCUED = auto()  # recorded as interrupted, because its lease is over
     EARLY = auto()  # postponed to its start time
@@ -70,8 +64,7 @@ def process_due_row(
     - `budget` limits the messages of this run. It is None if there is no limit, or if the caller
       has already reserved a message for this row.
     - `admissions` admits the waiting jobs of each line once per run.
-    - `early_by`: unclaimed rows that are due up to this many milliseconds after `until` are handled
-      too.
+    - `early_by`: unclaimed rows are handled this many milliseconds before they are due.
 
     Raises SendFailed if the message can't be sent, and PreconditionFailed if another process
     changes the row in the meantime. In both cases the row has a due time, so a later run handles
@@ -81,8 +74,10 @@ def process_due_row(
     if row is None:
         return Disposition.MOVED
     is_unclaimed = row.status not in (Status.RUNNING, Status.WAITING)
-    if row.due_at is None or row.due_at > until + (early_by if is_unclaimed else 0):
-        return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
+    if is_unclaimed:
+        until += early_by
+    if row.due_at is None or row.due_at > until:
+        return Disposition.MOVED  # the index lags behind the table
     if is_unclaimed:
         return _send_unclaimed(row, send, budget, early_by)
     if row.status is Status.RUNNING:
@@ -113,22 +108,13 @@ def _check_lease(row: JobRequest, send: Send) -> Disposition:
 
 
 def _check_wait(row: JobRequest, send: Send, admissions: LineAdmissions) -> Disposition:
-    """Admit a held job that should have been admitted, or fail one that has waited too long."""
-    now = clock.now()
-    wait = row.current_wait or {}
+    """Admit a waiting job whose wait is over, or fail it if it has waited too long."""
     if row.awaits_signal:
-        if now < wait.get("until", 0):
-            transitions.postpone(row, wait["until"], Lane.WAITS)
-            return Disposition.HELD
-        send(JobMessage.about(transitions.admit(row).after))
-        return Disposition.ADMITTED
+        return _check_signal_wait(row, send)
     if row.awaits_group:
-        if now >= wait.get("until", 0) and not row.cancel_members:
-            error = errors.GroupExpired((now - wait.get("since", 0)) // clock.DAY)
-            return _expire(row, error, send)
-        return _check_group(row, send)
-    if now - (row.waiting_since or 0) > MAX_WAIT * clock.SECOND:
-        return _expire(row, _waited_too_long(row), send)
+        return _check_group_wait(row, send)
+    if clock.now() - (row.waiting_since or 0) > MAX_WAIT * clock.SECOND:
+        return _expire(row, _wait_error(row), send)
     if row.follows is not None:
         # Imported here because most timer runs find no job that waits for another one.
         from job_runners.engine.dispatch import unique_work
@@ -141,8 +127,23 @@ def _check_wait(row: JobRequest, send: Send, admissions: LineAdmissions) -> Disp
     return Disposition.ADMITTED if is_admitted else Disposition.HELD
 
 
-def _check_group(row: JobRequest, send: Send) -> Disposition:
+def _check_signal_wait(row: JobRequest, send: Send) -> Disposition:
+    """Admit a job whose wait for a signal has timed out."""
+    wait = row.current_wait or {}
+    if clock.now() < wait.get("until", 0):
+        transitions.postpone(row, wait["until"], Lane.WAITS)
+        return Disposition.HELD
+    send(JobMessage.about(transitions.admit(row).after))
+    return Disposition.ADMITTED
+
+
+def _check_group_wait(row: JobRequest, send: Send) -> Disposition:
     """Admit a job if all members of its group have ended. Otherwise store their counts."""
+    now = clock.now()
+    wait = row.current_wait or {}
+    if now >= wait.get("until", 0) and not row.cancel_members:
+        error = errors.GroupExpired((now - wait.get("since", 0)) // clock.DAY)
+        return _expire(row, error, send)
     # Imported here because most timer runs find no group.
     from job_runners.engine.groups import markers, progress
 
@@ -158,7 +159,7 @@ def _check_group(row: JobRequest, send: Send) -> Disposition:
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     """Admit the waiting jobs of a job's line."""
     key = gates.line_key(row)
-    # Put the job's entry back if the line lacks it, for example because it was quarantined.
+    # Put the job's entry back if the line lacks it, for example after an admission pass removed it.
     if row.row_version <= ROW_VERSION and not lines.has_entry(row):
         transitions.restore_entry(row, due_at=pausing.next_check(row))
         admissions.admit_waiting(row.queue_name, key)
@@ -169,10 +170,12 @@ def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
     return Disposition.HELD
 
 
-def _waited_too_long(row: JobRequest) -> errors.JobRunnersError:
-    days = MAX_WAIT / DAY_IN_SECONDS
+def _wait_error(row: JobRequest) -> errors.JobRunnersError:
+    """Return the error of a job that has waited for MAX_WAIT."""
     return errors.PauseExpired(
-        days, in_line=row.wait_key is not None, is_follower=row.follows is not None
+        MAX_WAIT / DAY_IN_SECONDS,
+        in_line=row.wait_key is not None,
+        is_follower=row.follows is not None,
     )
 
 
@@ -182,19 +185,20 @@ def _waited_too_long(row: JobRequest) -> errors.JobRunnersError:
 def _send_unclaimed(
     row: JobRequest, send: Send, budget: MessageBudget | None, early_by: int
 ) -> Disposition:
-    """Send a job that waits for its message, unless it can't start now."""
+    """Send an unclaimed job to a worker, unless the job can't start now."""
     now = clock.now()
-    is_known = row.job_type in registry().jobs
+    is_known_type = row.job_type in registry().jobs
     pause = pauses.current().on(row)
-    line = gates.line_of(row) if _is_long_unclaimed(row, now) else None
+    line = gates.line_of(row) if _loses_capacity(row, now) else None
     if row.starts_in > transitions.CLAIM_TOLERANCE:
+        # Add `early_by`, because the row is handled that long before it is due.
         transitions.postpone(row, (row.run_at or 0) + early_by, Lane.PROMPT)
         return Disposition.EARLY
-    error = _expiry_error(row, now, is_known)
+    error = _expiry_error(row, now, is_known_type)
     if error is not None:
         return _expire(row, error, send)
-    can_change = row.row_version <= ROW_VERSION
-    can_start = can_change and is_known
+    can_change = row.row_version <= ROW_VERSION  # otherwise only newer code can
+    can_start = can_change and is_known_type
     if can_start and pause is not None:
         settle.transition(lambda: pausing.hold_under_pause(pause, row), row, send)
         return Disposition.HELD
@@ -203,13 +207,14 @@ def _send_unclaimed(
         settle.transition(lambda: gates.hold_in_line(row, line), row, send)
         return Disposition.HELD
     next_check_at = _next_check_at(row, now) + early_by
-    if not can_start:  # no worker of this deploy could claim it, so don't spend a message on it
+    if not can_start:  # no worker of this deploy could claim it
         transitions.postpone(row, next_check_at, Lane.HELD)
         return Disposition.UNKNOWN
-    # If no message about the job was sent before, send one, however many wait for workers.
+    # In the lane PROMPT, no message about the job has been sent yet. The first one is sent even if
+    # enough messages are waiting for workers.
     is_first_send = row.due_shard in due_shards(Lane.PROMPT)
     if budget is not None and not budget.take(row, even_if_empty=is_first_send):
-        transitions.postpone(row, _resend_at(row, now), Lane.QUEUED)
+        transitions.postpone(row, _defer_until(row, now), Lane.QUEUED)
         return Disposition.DEFERRED
     transitions.postpone(row, next_check_at, Lane.RESENT)
     send(JobMessage.about(row))
@@ -228,18 +233,17 @@ def _expire(row: JobRequest, error: errors.JobRunnersError, send: Send) -> Dispo
     return Disposition.EXPIRED
 
 
-def _expiry_error(row: JobRequest, now: int, is_known: bool) -> errors.JobRunnersError | None:
+def _expiry_error(row: JobRequest, now: int, is_known_type: bool) -> errors.JobRunnersError | None:
     """Return the error with which an unclaimed job expires, or None if it may still start.
 
     A job that has not begun expires after its `start_within`. A job that has begun expires if this
     deploy doesn't know its type, and MAX_WAIT has passed since it was last queued or claimed.
     """
     if row.invocations == 0 and now > _start_deadline(row):
-        return errors.NeverStarted(
-            _start_within(row), missing_type=None if is_known else row.job_type
-        )
+        missing_type = None if is_known_type else row.job_type
+        return errors.NeverStarted(_start_within(row), missing_type=missing_type)
     since = max(row.could_run_at, row.started_at or 0)
-    if not is_known and now - since > MAX_WAIT * clock.SECOND:
+    if not is_known_type and now - since > MAX_WAIT * clock.SECOND:
         return errors.JobTypeRemoved(row.job_type, MAX_WAIT / DAY_IN_SECONDS)
     return None
 
@@ -253,29 +257,28 @@ def _start_deadline(row: JobRequest) -> int:
     return row.could_run_at + int(_start_within(row) * clock.SECOND)
 
 
-def _is_long_unclaimed(row: JobRequest, now: int) -> bool:
-    """Return whether an admitted job has been unclaimed for so long that it loses its capacity."""
+def _loses_capacity(row: JobRequest, now: int) -> bool:
+    """Return whether an admitted job has been unclaimed for too long to keep its capacity."""
     return row.admitted_at is not None and now - row.admitted_at >= _MAX_UNCLAIMED_TIME
 
 
 def _next_check_at(row: JobRequest, now: int) -> int:
     """Return when to check an unclaimed row next.
 
-    The gap grows with the time that the row has waited, so that rows that wait long cost little.
-    But an admitted job is checked when it should lose its capacity. (It keeps its capacity after
-    that time if, for example, its queue no longer has limits.)
+    The gap grows with the time that the row has waited, from GRACE to MAX_CHECK_GAP, so that long
+    waits cost little. An admitted job is also checked at the time when it loses its capacity.
     """
     waited = now - row.could_run_at
     next_check_at = now + min(waited, MAX_CHECK_GAP)
-    if row.admitted_at is not None and not _is_long_unclaimed(row, now):
+    if row.admitted_at is not None and not _loses_capacity(row, now):
         next_check_at = min(next_check_at, row.admitted_at + _MAX_UNCLAIMED_TIME)
     return max(next_check_at, now + GRACE)
 
 
-def _resend_at(row: JobRequest, now: int) -> int:
-    """Return when a row that goes into the backlog is due again.
+def _defer_until(row: JobRequest, now: int) -> int:
+    """Return when a deferred row is due again: at its start deadline, within limits.
 
-    This time also orders the backlog: rows with an earlier start deadline are sent first.
+    So later runs send the rows with the earliest deadlines first.
     """
-    no_later_than_tomorrow = min(_start_deadline(row), now + clock.DAY)
-    return max(no_later_than_tomorrow, now + _MIN_RESEND_DELAY)
+    within_a_day = min(_start_deadline(row), now + clock.DAY)
+    return max(within_a_day, now + _MIN_DEFER_TIME)

@@ -14,41 +14,37 @@ from job_runners.engine.tick import due_index
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
-# A run reads up to this many times `max_unclaimed` rows of the backlog, to find rows of a worker
-# class that has messages left.
-_BACKLOG_FACTOR = 10
+# A run reads at most this many times `max_unclaimed` deferred rows, to find rows of a worker class
+# that has messages left.
+_MAX_READ_FACTOR = 10
 
 
 class MessageBudget:
-    """The number of messages that one timer run may still send. The run's threads share it.
+    """The messages that one timer run may still send. The run's threads share this object.
 
     Of the rows that the timer has sent, at most `max_unclaimed` may be unclaimed at a time. Before
     its first message, the run counts the unclaimed rows of earlier runs. After that, it counts only
     its own messages.
 
-    If no message is left and the app has worker classes, perhaps only the workers of one class are
-    busy. The run then reads the classes of the unclaimed rows, and applies `max_unclaimed` to each
-    class separately.
+    If no message is left and the app has worker classes, perhaps only one class is busy. The run
+    then reads the classes of the unclaimed rows, and gives each class its own `max_unclaimed`.
     """
 
     def __init__(self, max_unclaimed: int) -> None:
         self._max_unclaimed = max_unclaimed
-        self._unclaimed_earlier: int | None = None  # how many rows of earlier runs are unclaimed
+        self._unclaimed_earlier: int | None = None  # unclaimed rows of earlier runs, once counted
         self._sent_ids: list[str] = []  # the rows for which this run has taken a message
-        # How many rows of each class are unclaimed, or None until no message is left.
+        # How many rows of each class are unclaimed. Counted only when no message is left.
         self._unclaimed_by_class: Counter[str | None] | None = None
         self._lock = threading.Lock()
 
     @property
     def unclaimed(self) -> int:
-        """Return how many of the rows that earlier runs sent are still unclaimed.
-
-        The result is 0 if they were not counted.
-        """
+        """Return the number of unclaimed rows of earlier runs, or 0 if it wasn't needed."""
         return self._unclaimed_earlier or 0
 
     def take(self, row: JobRequest, *, even_if_empty: bool) -> bool:
-        """Take one message. Return False if none is left, unless `even_if_empty`."""
+        """Take a message for a row. Return False if none is left, unless `even_if_empty`."""
         with self._lock:
             return self._take(row.id, row.job_type, even_if_empty)
 
@@ -58,8 +54,8 @@ class MessageBudget:
         with self._lock:
             chosen = list(islice(remaining, max(0, self._count_left())))
             self._sent_ids += [row.id for row in chosen]
-            if settings().worker_classes:  # the other rows are there only if no message is left
-                others = list(islice(remaining, self._max_unclaimed * _BACKLOG_FACTOR))
+            if settings().worker_classes:  # rows remain only if no message is left
+                others = list(islice(remaining, self._max_unclaimed * _MAX_READ_FACTOR))
                 types = due_index.types_of([row.id for row in others])
                 for row in others:
                     if row.id in types and self._take(row.id, types[row.id]):
@@ -67,7 +63,7 @@ class MessageBudget:
             return chosen
 
     def _take(self, job_id: str, job_type: str, even_if_empty: bool = False) -> bool:
-        is_empty = self._count_left() <= 0 and not self._has_class_left(job_type)
+        is_empty = self._count_left() <= 0 and not self._has_message_for_class(job_type)
         if is_empty and not even_if_empty:
             return False
         self._sent_ids.append(job_id)
@@ -75,7 +71,7 @@ class MessageBudget:
             self._unclaimed_by_class[class_of_job(job_type)] += 1
         return True
 
-    def _has_class_left(self, job_type: str) -> bool:
+    def _has_message_for_class(self, job_type: str) -> bool:
         """Return whether a message is left for the worker class of this job type."""
         classes = settings().worker_classes
         if not classes:

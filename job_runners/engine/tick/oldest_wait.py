@@ -1,4 +1,4 @@
-"""Measure how long the oldest wait for a signal, and the oldest wait in a queue's line, have taken.
+"""Measure the oldest wait for a signal, and the oldest wait in the line of a queue with limits.
 
 Each becomes a metric. The due index has only the ends of waits, so the beginnings are read from the
 rows. If no job waits, a measurement costs only sixteen empty queries.
@@ -14,19 +14,19 @@ from job_runners.store import current_wait, queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 from job_runners.store.lines import is_line
 
-_MAX_ROWS = 1000  # rows that are read from each lane, beginning with those that are due first
+_MAX_ROWS = 1000  # how many rows of each lane to read, beginning with those that are due first
 
 
 def measure() -> None:
     """Write a metric for the oldest wait for a signal, and one for the oldest wait in a line."""
     waits = filter(None, map(current_wait.of, _first_rows(Lane.WAITS)))
-    starts = [wait.since for wait in waits if wait.kind == current_wait.SIGNAL]
-    if starts:
-        telemetry.oldest_wait(clock.now() - min(starts))
+    waiting_since = [wait.since for wait in waits if wait.kind == current_wait.SIGNAL]
+    if waiting_since:
+        telemetry.oldest_wait(clock.now() - min(waiting_since))
     rows_in_line = [row for row in _first_rows(Lane.HELD) if is_line(row.held_by)]
-    starts = [row.waiting_since for row in rows_in_line if row.waiting_since is not None]
-    if starts:
-        telemetry.oldest_in_line(clock.now() - min(starts))
+    in_line_since = [row.waiting_since for row in rows_in_line if row.waiting_since is not None]
+    if in_line_since:
+        telemetry.oldest_in_line(clock.now() - min(in_line_since))
 
 
 def _first_rows(lane: Lane) -> Iterable[JobRequest]:

@@ -9,10 +9,10 @@ A worker *claims* a job when it starts to run it. To *send* a job or its row is 
 message about it. To *hold* a job is to let it wait under a pause or a limit, and to *admit* it is
 to let it continue.
 
-Rows are in *lanes*, one for each kind of event that they wait for, so that a backlog of one kind
-doesn't delay the others: see `Lane`. In most lanes, the timer sends no more jobs while
-MAX_UNCLAIMED of those that it has sent are unclaimed, because more messages wouldn't make a job
-start sooner.
+Rows are in *lanes*, one for each kind of event that they wait for, so that many rows of one kind
+don't delay the others: see `Lane`. In most lanes, the timer sends no more jobs while MAX_UNCLAIMED
+of those that it has sent are unclaimed, because more messages wouldn't make a job start sooner. The
+other jobs are *deferred*: they are postponed without a message, and a later run sends them.
 """
 
 import math
@@ -41,17 +41,17 @@ from job_runners.store.job_request import JobRequest, Lane, due_shards
 if TYPE_CHECKING:
     from job_runners.engine.schedules.due_schedule import Outcome
 
-__all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
+__all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "send_next", "tick"]
 
-# The timer sends no more messages while this many rows that it has sent are unclaimed. Each message
-# is an event in Lambda's queue. With too few workers, more events would only wait there.
+# How many of the rows that the timer has sent may be unclaimed. Each message is an event in
+# Lambda's queue. If workers are busy, more events would only wait there.
 MAX_UNCLAIMED = 1000
-# One run handles this many of a lane's oldest rows, and this many of its newest. The next run
-# handles the others.
-_MAX_ROWS_PER_END = 3000
-_T = TypeVar("_T")
-# A run ends after this many failed sends or AWS errors without a handled row in between.
+# One run handles this many of a lane's oldest rows, and as many of its newest. The next run handles
+# the others.
+_MAX_ROWS = 3000
+# A run ends after this many failed sends or AWS errors in a row.
 _MAX_CONSECUTIVE_FAILURES = 3
+_T = TypeVar("_T")
 
 
 class TickResult:
@@ -63,25 +63,25 @@ class TickResult:
         self.lag = 0  # how late the oldest row was, in milliseconds
         self.send_failures = 0
         self.unclaimed = 0  # rows that earlier runs have sent and no worker has claimed
-        self.failures_in_a_row = 0  # failed sends and AWS errors since the last handled row
+        self.consecutive_failures = 0  # failed sends and AWS errors since the last handled row
         self._lock = threading.Lock()
 
     @property
     def sent(self) -> int:
-        """Return how many jobs were sent. Each admitted job was also sent."""
+        """Return how many jobs were sent, including the admitted ones."""
         return self.counts[Disposition.SENT] + self.counts[Disposition.ADMITTED]
 
     def add(self, disposition: Disposition) -> None:
         """Count a row that was handled."""
         with self._lock:
             self.counts[disposition] += 1
-            self.failures_in_a_row = 0
+            self.consecutive_failures = 0
 
     def add_failed_send(self) -> None:
         """Count a message that couldn't be sent."""
         with self._lock:
             self.send_failures += 1
-            self.failures_in_a_row += 1
+            self.consecutive_failures += 1
 
     def add_error(self, error: Exception, *, is_broken: bool) -> None:
         """Count a row whose handling failed. If `is_broken`, a retry would fail too."""
@@ -89,7 +89,7 @@ class TickResult:
             if is_broken:
                 self.counts[Disposition.BROKEN] += 1
             is_aws_error = isinstance(error, AWS_ERRORS)
-            self.failures_in_a_row = self.failures_in_a_row + 1 if is_aws_error else 0
+            self.consecutive_failures = self.consecutive_failures + 1 if is_aws_error else 0
 
 
 def tick(
@@ -97,46 +97,46 @@ def tick(
 ) -> TickResult:
     """Handle due rows and schedules in `threads` threads, until `until` (ms since 1970).
 
-    `delegate` is called with the name of a shard of the schedules, and asks another process to
-    start the occurrences of that shard: see `recurring.start_due`.
+    `delegate` gets the name of a shard of the schedules, and asks another process to start its
+    occurrences: see `recurring.start_due`.
     """
     timer_run = _TimerRun(send, until, threads)
     budget = MessageBudget(MAX_UNCLAIMED)
     with timer_run.starting_occurrences(delegate):
-        # The jobs that have waited longest come first. The lane QUEUED adds rows to the backlog, so
-        # this run takes its share of the backlog before it handles that lane.
-        timer_run.admit_held(limit=_MAX_ROWS_PER_END)
+        # The jobs that have waited longest come first. The lane QUEUED may defer rows, so the run
+        # first reserves messages for the rows that earlier runs have deferred.
+        timer_run.admit_held(limit=_MAX_ROWS)
         timer_run.process_lane(Lane.PROMPT, budget)
         timer_run.process_lane(Lane.WAITS, budget)
         timer_run.process_lane(Lane.RESENT, budget)
-        backlog = timer_run.take_backlog(budget)
+        reserved = timer_run.reserve_for_deferred(budget)
         timer_run.process_lane(Lane.QUEUED, budget)
-        timer_run.process_backlog(backlog)
+        timer_run.process_reserved(reserved)
         timer_run.process_lane(Lane.HELD, budget)
     timer_run.result.unclaimed = budget.unclaimed
     return timer_run.result
 
 
-def take_next(send: Send, *, early_by: int, page: int) -> Counter[Disposition]:
+def send_next(send: Send, *, early_by: int, page_size: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent. Return the counts of handled rows.
 
     This is for a worker process that polls the table instead of receiving messages. It needs no
     budget, because it sends one message and waits for that job.
 
     Queued rows that become due within `early_by` milliseconds are handled too. Otherwise a new row
-    would wait for a minute, because it becomes due only if its message seems to be lost. The timer
-    reads `page` rows per shard at a time, because the first may need no message.
+    would wait for a minute, because normally it becomes due only if its message is lost. The first
+    rows may need no message, so `page_size` rows of each shard are read at a time.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
     timer_run.admit_held(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    rows = due_index.merge_shards(shards, clock.now() + early_by, page)
-    timer_run.process(rows, budget=None, early_by=early_by)
+    rows = due_index.merge_shards(shards, clock.now() + early_by, page_size)
+    timer_run.process_rows(rows, budget=None, early_by=early_by)
     return timer_run.result.counts
 
 
 class _TimerRun:
-    """A timer run. It ends at `until`, after `max_sends` messages, or when AWS keeps failing."""
+    """A timer run. It ends at `until`, after `max_sends` messages, or if AWS keeps failing."""
 
     def __init__(self, send: Send, until: int, threads: int, max_sends: float = math.inf) -> None:
         self.result = TickResult()
@@ -154,7 +154,7 @@ class _TimerRun:
         A run with one thread starts the occurrences first, in at most half of its time.
         """
         if self._threads == 1:
-            self._start_occurrences(delegate, self._half_time())
+            self._start_occurrences(delegate, self._halfway())
             yield
             return
         with ThreadPoolExecutor(1, thread_name_prefix="schedules") as pool:
@@ -163,7 +163,7 @@ class _TimerRun:
 
     def _start_occurrences(self, delegate: Callable[[str], None] | None, until: int) -> None:
         try:
-            marks = schedule_marks.marks()  # they exist if the app has schedules
+            marks = schedule_marks.marks()  # an app with schedules has some
             if not marks and not registry().recurring:
                 return
             # Imported here because many apps have no schedules.
@@ -181,10 +181,10 @@ class _TimerRun:
         This takes at most half of the time, so that due rows get the other half. It admits at most
         `limit` jobs of ended pauses.
         """
-        half = self._half_time()
+        halfway = self._halfway()
         try:
-            admitted = pausing.admit_held(self._send, until=half, limit=limit)
-            sweeping.sweep(self._send, self._call_each, until=half)
+            admitted = pausing.admit_held(self._send, until=halfway, limit=limit)
+            sweeping.sweep(self._send, self._call_each, until=halfway)
         except Exception as error:  # noqa: BLE001 - a broken pause must not delay due rows
             telemetry.crashed(error)
         else:
@@ -195,50 +195,48 @@ class _TimerRun:
         """Handle the due rows of a lane."""
         if self._is_over():
             return
-        rows = due_index.due_in(lane, clock.now(), _MAX_ROWS_PER_END)
+        rows = due_index.due_in(lane, clock.now(), _MAX_ROWS)
         lag = max((clock.now() - (row.due_at or 0) for row in rows), default=0)
         self.result.lag = max(self.result.lag, lag)
-        self.process(rows, budget)
+        self.process_rows(rows, budget)
 
-    def take_backlog(self, budget: MessageBudget) -> list[JobRequest]:
-        """Reserve messages for rows of the backlog, as the budget allows. Return these rows.
+    def reserve_for_deferred(self, budget: MessageBudget) -> list[JobRequest]:
+        """Reserve messages for deferred rows, as the budget allows. Return these rows.
 
-        The backlog is the queued rows that earlier runs have postponed without sending them. Call
-        this before the run adds new rows to the backlog, so that those wait for a later run.
+        Call this before the run itself defers rows, so that those wait for a later run.
         """
         if self._is_over():
             return []
-        # Only its due time tells whether a row belongs to the backlog. Each new row is due within
-        # GRACE. Rows of the backlog are due later, because they were postponed by ten minutes or
-        # more.
+        # Only its due time shows that a row was deferred. New rows are due within GRACE. Deferred
+        # rows are due later, because they were postponed by at least ten minutes.
         new_rows_due_by = clock.now() + conditional_write.GRACE
         shards = due_shards(Lane.QUEUED)
-        backlog = due_index.merge_shards(shards, due_index.END_OF_TIME, after=new_rows_due_by)
-        first = next(backlog, None)
+        deferred = due_index.merge_shards(shards, due_index.END_OF_TIME, after=new_rows_due_by)
+        first = next(deferred, None)
         if first is None:  # `take_for` would count the unclaimed rows, which costs queries
             return []
-        return budget.take_for(chain([first], backlog))
+        return budget.take_for(chain([first], deferred))
 
-    def process(
+    def process_rows(
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, early_by: int = 0
     ) -> None:
         """Handle those rows that are due, or unclaimed and due within `early_by` milliseconds."""
 
         def process(row: JobRequest) -> None:
-            self._process(row, clock.now(), budget, early_by)
+            self._process_row(row, clock.now(), budget, early_by)
 
         self._in_threads(iter(rows), process)
 
-    def process_backlog(self, rows: Iterable[JobRequest]) -> None:
-        """Handle these rows, even if they aren't due yet. A message is reserved for each."""
+    def process_reserved(self, rows: Iterable[JobRequest]) -> None:
+        """Handle the rows for which messages are reserved, even if they aren't due yet."""
 
         def process(row: JobRequest) -> None:
-            due_at = row.due_at or 0  # "due by its own due time" is true of each row
-            self._process(row, until=due_at, budget=None)
+            due_at = row.due_at or 0
+            self._process_row(row, until=due_at, budget=None)
 
         self._in_threads(iter(rows), process)
 
-    def _process(
+    def _process_row(
         self, row: JobRequest, until: int, budget: MessageBudget | None, early_by: int = 0
     ) -> None:
         """Handle a row that is due by `until`, and count the outcome."""
@@ -253,15 +251,15 @@ class _TimerRun:
             self.result.add_failed_send()
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             telemetry.crashed(error)
-            is_broken = not is_temporary(error)  # a temporary error leaves the row due
-            if is_broken:
+            is_broken = not is_temporary(error)
+            if is_broken:  # a row with a temporary error stays due
                 _postpone_broken(row)
             self.result.add_error(error, is_broken=is_broken)
         else:
             self.result.add(disposition)
 
     def _call_each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
-        """Call `call` with each key. Return whether there was time for all keys."""
+        """Call `call` with each key until the run is over. Return whether that was all keys."""
         remaining = iter(keys)
         self._in_threads(remaining, call)
         unhandled_key = next(remaining, None)
@@ -270,15 +268,16 @@ class _TimerRun:
     def _in_threads(self, items: Iterator[_T], call: Callable[[_T], None]) -> None:
         """Call `call` with each item, in the threads of the run, until the run is over."""
 
-        def work() -> None:
+        def call_with_items() -> None:
             while (item := self._next(items)) is not None:
                 call(item)
 
         if self._threads == 1:
-            work()
+            call_with_items()
             return
         with ThreadPoolExecutor(self._threads, thread_name_prefix="timer") as pool:
-            for future in [pool.submit(work) for _ in range(self._threads)]:
+            futures = [pool.submit(call_with_items) for _ in range(self._threads)]
+            for future in futures:
                 future.result()
 
     def _next(self, items: Iterator[_T]) -> _T | None:
@@ -288,11 +287,12 @@ class _TimerRun:
     def _is_over(self) -> bool:
         return (
             clock.now() >= self._until
-            or self.result.failures_in_a_row >= _MAX_CONSECUTIVE_FAILURES
+            or self.result.consecutive_failures >= _MAX_CONSECUTIVE_FAILURES
             or self.result.sent >= self._max_sends
         )
 
-    def _half_time(self) -> int:
+    def _halfway(self) -> int:
+        """Return when half of the remaining time is over."""
         now = clock.now()
         return now + (self._until - now) // 2
 
@@ -300,7 +300,7 @@ class _TimerRun:
 def _postpone_broken(index_row: JobRequest) -> None:
     """Postpone a row that can't be read or handled. If that fails, the row stays due.
 
-    `index_row` has only the attributes of the index, so it exists even if the row can't be read.
+    `index_row` has only the attributes of the index.
     """
     try:
         later = clock.now() + MAX_CHECK_GAP

@@ -46,7 +46,7 @@ class JobMessage(NamedTuple):
             queue_name=job.queue_name,
             concurrency_key=job.concurrency_key,
             request_id=job.request_id,
-            traceparent=tracing.of_message_about(job.id),
+            traceparent=tracing.current_if_about(job.id),
         )
 
     @property

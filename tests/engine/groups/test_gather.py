@@ -34,7 +34,7 @@ def test_a_job_waits_for_its_members_and_gets_their_results_in_order(bench: Benc
     row = gathering.start()
     assert (row.status, row.slot, row.counted_invocations) == (Status.WAITING, None, 0)
     assert row.due_shard == due_shard(row.id, Lane.WAITS)
-    found = positions.waits_for(row)
+    found = positions.wait_reason(row)
     assert found is not None
     assert (found.kind, found.name) == ("group", "all")
     assert len(items("open#")) == 3

@@ -235,7 +235,7 @@ def test_wider_limits_admit_who_waits_under_any_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As far as one tick comes, and on from there in the next."""
-    monkeypatch.setattr(sweeping, "_BATCH", 4)
+    monkeypatch.setattr(sweeping, "_BATCH_SIZE", 4)
     rows = wait_under_keys(bench, 10)
     limits.put(BY_CAMPAIGN, slots=2, sweep=True)
     bench.tick()
@@ -251,7 +251,7 @@ def test_wider_limits_admit_who_waits_under_any_key(
 def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 3)
+    monkeypatch.setattr(sweeping, "_BATCH_SIZE", 3)
     wait_under_keys(bench, 7)
     limits.put(BY_CAMPAIGN, slots=2, sweep=True)
     bench.advance(121)

@@ -93,7 +93,7 @@ def test_resuming_many_is_no_stampede(bench: Bench, monkeypatch: pytest.MonkeyPa
     pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
     assert len(bench.sent_jobs) == 25
     with monkeypatch.context() as patched:
-        patched.setattr(timer, "_MAX_ROWS_PER_END", 20)
+        patched.setattr(timer, "_MAX_ROWS", 20)
         bench.tick()
     assert len(bench.sent_jobs) == 45
     bench.tick()

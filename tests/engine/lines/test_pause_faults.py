@@ -58,7 +58,7 @@ def test_a_row_that_can_not_be_read_holds_up_neither_its_pause_nor_what_is_due(
 def test_a_pause_that_was_not_looked_at_is_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 3)
     rows = [*held(bench, "a", 3), *held(bench, "b", 3)]
     for queue in "ab":
         pauses.resume(Kind.QUEUE, queue)

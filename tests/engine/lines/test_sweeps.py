@@ -90,7 +90,7 @@ def test_a_queue_whose_keys_can_t_be_read_keeps_no_other_waiting(
 def test_a_sweep_that_another_has_overtaken_is_left_to_it(
     bench: Bench, two_changed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 1)
+    monkeypatch.setattr(sweeping, "_BATCH_SIZE", 1)
     for name in "CDE":
         note(BY_CAMPAIGN, f"acme:{name}")
     record_sweep_progress = limits.record_sweep_progress

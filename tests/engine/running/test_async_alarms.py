@@ -40,7 +40,7 @@ def test_in_the_loops_own_code_it_leaves_no_task_half_run(
     def ring_then_call(handle: asyncio.Handle) -> None:
         monkeypatch.setattr(asyncio.Handle, "_run", call)
         with monkeypatch.context() as here:
-            here.setattr(event_loop, "_PATIENCE", patience)
+            here.setattr(event_loop, "_CANCEL_TIMEOUT", patience)
             for _ in range(rings):
                 ring()
         call(handle)

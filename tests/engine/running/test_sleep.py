@@ -46,7 +46,7 @@ def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_invocation(bench: 
     script.job = sleeps(HOUR)
     row = bench.run(bench.dispatch("sample_once"))
     assert (row.status, row.progress, row.cursor) == (Status.SCHEDULED, 50, 7)
-    found = positions.waits_for(row)
+    found = positions.wait_reason(row)
     assert found is not None
     assert (found.kind, found.name, found.until, found.names) == ("time", "nap", row.run_at, None)
     assert positions.place_of(row, None).ahead is None
@@ -57,7 +57,7 @@ def test_a_job_sleeps_without_a_worker_and_goes_on_in_another_invocation(bench: 
     bench.deliver()
     row = bench.read(row)
     assert (row.status, row.invocations, row.wait_count) == (Status.SUCCEEDED, 2, 1)
-    assert positions.waits_for(row) is None
+    assert positions.wait_reason(row) is None
 
 
 def test_a_short_sleep_is_delivered_by_its_own_message(bench: Bench) -> None:
@@ -156,7 +156,7 @@ def test_a_sleeper_is_canceled_at_once_and_a_retry_sleeps_the_rest(bench: Bench)
     row = bench.run(bench.dispatch("sample_once"))
     wakes = row.run_at
     row = caller_actions.cancel(row)
-    assert (row.status, positions.waits_for(row)) == (Status.CANCELED, None)
+    assert (row.status, positions.wait_reason(row)) == (Status.CANCELED, None)
     bench.advance(600)
     row = caller_actions.retry_again(row, bench.send)
     assert (row.invocations, row.wait_count) == (0, None)
@@ -191,9 +191,9 @@ def test_a_paused_sleeper_starts_after_its_sleep_and_the_pause(bench: Bench) -> 
     bench.advance(HOUR + 61)
     bench.tick()
     row = bench.read(row)
-    assert (row.status, positions.waits_for(row)) == (
+    assert (row.status, positions.wait_reason(row)) == (
         Status.WAITING,
-        positions.WaitsFor("job_type", "sample_once"),
+        positions.WaitReason("job_type", "sample_once"),
     )
     pausing.resume(Kind.JOB_TYPE, "sample_once", bench.send)
     bench.deliver()

@@ -70,7 +70,7 @@ def signal_before_the_hold(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_job_waits_without_a_worker_and_goes_on_with_the_signal(bench: Bench) -> None:
     row, got = waiting(bench)
     assert (row.progress, row.cursor, row.slot) == (50, 7, None)
-    found = positions.waits_for(row)
+    found = positions.wait_reason(row)
     assert found is not None
     assert (found.kind, found.name, found.names) == ("signal", "approval", ["approval"])
     assert found.until == row.due_at
@@ -79,7 +79,7 @@ def test_a_job_waits_without_a_worker_and_goes_on_with_the_signal(bench: Bench) 
     signaling.signal(row, "approval", {"ok": True}, bench.send)
     assert bench.deliver() == 1  # the same signal again needs no message
     assert (got, bench.read(row).status) == ([{"ok": True}], Status.SUCCEEDED)
-    assert positions.waits_for(bench.read(row)) is None
+    assert positions.wait_reason(bench.read(row)) is None
 
 
 def test_a_signal_that_comes_before_the_wait_is_not_lost(bench: Bench) -> None:
@@ -353,7 +353,7 @@ def test_the_first_of_several_signals_is_recorded(bench: Bench) -> None:
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    found = positions.waits_for(row)
+    found = positions.wait_reason(row)
     assert found is not None
     assert (found.name, found.names) == ("order", ["pay", "cancel"])
     row = bench.run(signaling.signal(row, "cancel", "too slow", bench.send))

@@ -174,7 +174,7 @@ def test_payloads_are_logged_where_that_is_asked_for_but_for_what_is_marked_secr
 
     monkeypatch.setenv("LOG_PAYLOADS", "true")
     forget()
-    telemetry.payload_given(Letter(to="Ada", key=SecretStr(SECRET)))
+    telemetry.called_with(Letter(to="Ada", key=SecretStr(SECRET)))
     bench.run(bench.dispatch("sample_once", payload={"text": "dear"}))
     task = TaskMessage(id="t", name="sample_note", payload={"text": "note"})
     execution.run(task, deadline=clock.now() + 900_000, send=bench.send)

@@ -12,7 +12,7 @@ from fake_lambda import FakeLambda
 from job_runners import clock, settings
 from job_runners.engine.registry.registry import Registry, registry
 from job_runners.engine.running import execution
-from job_runners.engine.telemetry.spans import context_of
+from job_runners.engine.telemetry.spans import parse_traceparent
 from job_runners.engine.tick import timer
 from job_runners.store import transitions
 from job_runners.store.job_request import Status
@@ -25,7 +25,7 @@ REQUEST, SENDING, INVOCATION = ORDER
 @contextmanager
 def span_of_a_layer(caller: str | None = None) -> Iterator[int]:
     """Be in a span that a layer has begun, in its caller's trace if there is one; yield its id."""
-    sender = context_of(caller)
+    sender = parse_traceparent(caller)
     context = trace.set_span_in_context(trace.NonRecordingSpan(sender)) if sender else None
     with trace.get_tracer("a layer").start_as_current_span("handler", context=context) as span:
         yield span.get_span_context().span_id

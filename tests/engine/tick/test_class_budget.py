@@ -140,7 +140,7 @@ def test_ten_thousand_jobs_of_a_blocked_class_delay_no_lost_message_of_another(
 ) -> None:
     count = by_size(1_000, 10_000, 10_000)
     monkeypatch.setattr(timer, "MAX_UNCLAIMED", count // 10)
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3 * count // 10)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 3 * count // 10)
     save(count, "large")
     ticks = 0
     classes.advance(61)

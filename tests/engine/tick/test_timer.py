@@ -133,7 +133,7 @@ def test_a_running_row_with_a_live_lease_is_looked_at_again_when_it_is_over(
 def test_healthy_running_rows_do_not_starve_what_is_due(
     time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 5)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 5)
     for _ in range(30):
         job_rows.claimed(deadline=clock.now() + 900_000)
     time.pass_(10)
@@ -268,7 +268,7 @@ def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
 
 
 def poll(post: Post) -> Counter[timer.Disposition]:
-    return timer.take_next(post, early_by=conditional_write.GRACE, page=25)
+    return timer.send_next(post, early_by=conditional_write.GRACE, page_size=25)
 
 
 def test_a_poll_takes_a_job_at_once_and_then_leaves_it_alone(time: Clock, post: Post) -> None:
@@ -317,7 +317,7 @@ def test_a_tick_ends_in_time_and_at_its_cap(
         job_rows.saved()
         time.pass_(10)
     time.pass_(61_000)
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 1)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 1)
     assert tick(post).counts == Counter({timer.Disposition.SENT: 2})
     assert timer.tick(post, until=clock.now()).counts == Counter()
 

@@ -83,7 +83,7 @@ def test_of_more_than_a_tick_can_meet_those_that_go_meanwhile_are_not_missed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its look at the oldest and that at the newest, workers have ended most of them."""
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 3)
     rows = [bench.dispatch() for _ in range(3)]
     bench.advance(61)
     due = queries.due
@@ -122,7 +122,7 @@ def test_a_worker_process_takes_one_at_a_time(
     """Another may take the next meanwhile; and this one is asked to stop between two."""
     rows = ready(bench)
     for taken in (1, 2, 3):
-        counts = timer.take_next(bench.send, early_by=conditional_write.GRACE, page=25)
+        counts = timer.send_next(bench.send, early_by=conditional_write.GRACE, page_size=25)
         assert counts == {done: 1}
         assert bench.sent_jobs == [row.id for row in rows[:taken]]
 

@@ -203,7 +203,7 @@ def test_of_more_than_a_tick_can_meet_it_meets_the_newest_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """8 jobs of one organisation were to start at nine, and one of another's at one past."""
-    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 2)
+    monkeypatch.setattr(timer, "_MAX_ROWS", 2)
     rows = [bench.dispatch(delay=2000 + number) for number in range(9)]
     bench.advance(2010)
     bench.tick()

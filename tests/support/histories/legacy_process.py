@@ -31,7 +31,7 @@ def poll(run_function: _RunFunction, job_seconds: float) -> None:
             run_function("worker", json.loads(encode(message)), _child, job_seconds)
 
     def take(_body: Any, _context: Any) -> None:
-        timer.take_next(run_in_child, early_by=GRACE, page=legacy_worker._ROWS_PER_PAGE)
+        timer.send_next(run_in_child, early_by=GRACE, page_size=legacy_worker._ROWS_PER_PAGE)
 
     run_function("timer", None, take, _LIFETIME)
 
