@@ -52,7 +52,7 @@ class ListQuery(NamedTuple):
         if self.queue_name not in (None, row.queue_name):
             return False
         if self.waits_for is not None:
-            reason = positions.waits_for(row)
+            reason = positions.wait_reason(row)
             if reason is None or reason.kind != self.waits_for:
                 return False
         return self.search is None or _has_prefix(row, self.search.casefold())
