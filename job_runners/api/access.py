@@ -165,7 +165,7 @@ def _organization(claims: Mapping[str, Any]) -> str:
     organization_id = claims.get(claim)
     # The pattern excludes a list, which API Gateway writes in brackets: a caller with two
     # organizations would have to name one in each request.
-    pattern = rf"[^#\[\]{names.UNFIT}]+"
+    pattern = rf"[^#\[\]{names.FORBIDDEN}]+"
     if not isinstance(organization_id, str) or not re.fullmatch(pattern, organization_id):
         raise NotAllowed(
             f"Your token doesn't name exactly one organization in its claim {claim!r}."

@@ -29,7 +29,7 @@ WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `p
 
 # Matches values that are used as keys unchanged. Others are hashed, because they could break the
 # table's keys, contain control characters, or look like "*" or a hash.
-_USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
+_USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.FORBIDDEN}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
 
 
 class Queue(Value, kw_only=True):
