@@ -28,7 +28,7 @@ from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
 from job_runners.engine.wire.sending import Accepted, Send, require_sender
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
-from job_runners.store.job_request import JobRequest, Outcome, derived_id
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, derived_id
 
 # No job is saved after this time: the function times out after 29 s, and calls that have begun may
 # take 5 s.
@@ -113,9 +113,9 @@ RESULT: Fields[_Result] = {
         "Whether an earlier request saved the job",
     ),
     "unique_outcome": ViewField(
-        {"enum": [None, *map(str, Outcome)]},
+        {"enum": [None, *map(str, DuplicateAnswer)]},
         lambda result: _outcome(result.accepted),
-        "As the header Unique-Outcome of POST /jobs",
+        "As the header Unique-DuplicateAnswer of POST /jobs",
     ),
     "problem": ViewField(
         {

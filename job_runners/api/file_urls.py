@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.store.job_request import SORT_KEY
+from job_runners.store.job_request import SORT_KEY_PATTERN
 
 LIFETIME = 5 * clock.MINUTE
 
@@ -20,9 +20,9 @@ def add_urls(result: Any, organization_id: str) -> Any:
     The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.
     """
-    # After the organization, a path has a folder that is the same for all jobs: SORT_KEY. Without
-    # it, an organization's name could match the start of another organization's path.
-    own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY}/.+")
+    # Each path has a job's folder after the organization. Unless the pattern requires this folder,
+    # an organization's name could match the start of another organization's path.
+    own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY_PATTERN}/.+")
     pending = [result]
     while pending:
         value = pending.pop()

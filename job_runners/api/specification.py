@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from job_runners import names
 from job_runners.api.json_schema import ID, KIND, NAME, STATUS, TIME, Schema
 from job_runners.engine.control import positions
-from job_runners.store.job_request import Outcome
+from job_runners.store.job_request import DuplicateAnswer
 from job_runners.store.member_outcomes import OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT
 
@@ -90,11 +90,11 @@ HEADERS: dict[str, Schema] = {
         "description": "`true` if an earlier identical request dispatched this job",
         "schema": {"type": "string", "const": "true"},
     },
-    "Unique-Outcome": {
+    "Unique-DuplicateAnswer": {
         "description": "Present if another job already did the same unique work. `returned`: that "
         "job, unchanged. `replaced`: that job, with the new payload and time. `follows`: a new job "
         "that starts after that job has ended",
-        "schema": {"type": "string", "enum": [str(outcome) for outcome in Outcome]},
+        "schema": {"type": "string", "enum": [str(outcome) for outcome in DuplicateAnswer]},
     },
 }
 
@@ -161,4 +161,4 @@ JOB_LIST_PARAMETERS = (
 POLL_HEADERS = ("Retry-After",)
 REPEAT_HEADERS = ("Retry-After",)  # present if the request should be repeated
 BATCH_HEADERS = ("Location", "Retry-After", "Idempotent-Replayed")
-DISPATCH_HEADERS = (*BATCH_HEADERS, "Unique-Outcome")
+DISPATCH_HEADERS = (*BATCH_HEADERS, "Unique-DuplicateAnswer")

@@ -18,13 +18,13 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
-STEP = "link "  # the prefix of the name of the step that stores a link's URL
+STEP_PREFIX = "link "  # the prefix of the name of the step that stores a link's URL
 
 
 class AnswerLink(CoordinationItem):
     """A question to a person or another system, and the signal that the answer becomes."""
 
-    erasure = "with its job, by caller_transitions.delete_records"
+    how_erased = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")
@@ -70,13 +70,13 @@ def find(token: str) -> AnswerLink | None:
 
 def of_job(job: JobRequest, name: str) -> AnswerLink | None:
     """Return the link that a job has made for a signal, or None."""
-    step = steps.find(job, f"{STEP}{name}")
+    step = steps.find(job, f"{STEP_PREFIX}{name}")
     return find(_token_in(step)) if step else None
 
 
 def delete(job: JobRequest) -> int:
     """Delete all links of a job, also those from before it started over. Return their number."""
-    link_steps = steps.with_prefix_in_all_work(job, STEP)
+    link_steps = steps.with_prefix_in_all_work(job, STEP_PREFIX)
     return AnswerLink.delete_partitions(_partition(_token_in(step)) for step in link_steps)
 
 

@@ -14,7 +14,7 @@ from pynamodb.expressions.condition import Condition
 
 from job_runners import clock
 from job_runners.settings import settings
-from job_runners.store.job_request import JobRequest, Outcome, job_id_of
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, job_id_of
 from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
@@ -28,12 +28,12 @@ _MAX_JOB_LIFE = 150 + 31 + 31
 class Answer(CoordinationItem):
     """The answer to a request that created no job."""
 
-    erasure = "none: docs/operate/data.md says how long it stays"
+    how_erased = "none: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")
     job = UnicodeAttribute()  # the created_key of the job that is the answer
-    outcome = Enumerated(Outcome)
+    outcome = Enumerated(DuplicateAnswer)
     request_hash = nullable(UnicodeAttribute())
     expires_at = Integer()  # in seconds, for TTL
 
@@ -63,7 +63,11 @@ def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
 
 
 def answer_writes(
-    job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
+    job_id: str,
+    row: JobRequest,
+    outcome: DuplicateAnswer,
+    request_hash: str | None,
+    stale: Answer | None,
 ) -> list[RecordWrite]:
     """Return the writes that store the job in `row` as the answer to a request.
 

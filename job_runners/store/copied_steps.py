@@ -63,7 +63,10 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
         raise RerunRefused(
             source.id, f"more than {MAX_COPIED:,} records came before the step {name!r}"
         )
-    for prefix, what in ((groups.STEP, "a group"), (answer_links.STEP, "a link for an answer")):
+    for prefix, what in (
+        (groups.STEP_PREFIX, "a group"),
+        (answer_links.STEP_PREFIX, "a link for an answer"),
+    ):
         if any(earlier.sk.startswith(prefix) for earlier in earlier_steps):
             why = f"{what} came before the step {name!r}, and can't be copied. Use an earlier step"
             raise RerunRefused(source.id, why)

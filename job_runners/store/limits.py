@@ -36,7 +36,7 @@ class Limits(NamedTuple):
 class LimitChange(CoordinationItem):
     """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
-    erasure = "none: it belongs to the stack"  # see Table
+    how_erased = "none: it belongs to the stack"  # see Table
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the queue's name

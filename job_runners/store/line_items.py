@@ -29,7 +29,7 @@ WAITING = "wait#"  # the prefix of the sort keys of entries
 class LineItem(CoordinationItem):
     """One item of a line: a slot, the rate, or the entry of a waiting job."""
 
-    erasure = "with the jobs that lead to its line, by line_erasing.erase"
+    how_erased = "with the jobs that lead to its line, by line_erasing.erase"
 
     pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
     sk = UnicodeAttribute(range_key=True)

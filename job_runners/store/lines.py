@@ -154,7 +154,7 @@ class Line(Value):
         rate = self.limits.rate
         if rate is None:
             return 0
-        admission_opens_at = rate.opens_at(self._admissions_until(rate))
+        admission_opens_at = rate.next_start_at(self._admissions_until(rate))
         return max(admission_opens_at, self.start_opens_at() - ADMISSION_LEAD)
 
     def start_opens_at(self, token: str | None = None) -> int:
@@ -168,7 +168,7 @@ class Line(Value):
             return 0
         if token and self.rate.started_by == token:
             return self.rate.started_at or 0
-        return rate.opens_at(self.started_until(rate))
+        return rate.next_start_at(self.started_until(rate))
 
     @property
     def waits_for_rate(self) -> bool:

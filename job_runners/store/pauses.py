@@ -41,7 +41,7 @@ class State(StrEnum):
 class Pause(CoordinationItem):
     """A job type or queue that is paused, or whose pause has just ended."""
 
-    erasure = "none: it belongs to the stack"
+    how_erased = "none: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
     sk = UnicodeAttribute(range_key=True)  # "<kind>#<name>"
@@ -63,7 +63,7 @@ class Pause(CoordinationItem):
 class HeldEntry(CoordinationItem):
     """The entry of a job that a pause holds."""
 
-    erasure = "none: only an unfinished job has one"
+    how_erased = "none: only an unfinished job has one"
 
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key

@@ -23,7 +23,7 @@ MAX_VALUE_BYTES = 100 * 1024  # as JSON
 class Signal(CoordinationItem):
     """A signal that has arrived, or the record that a wait for it has timed out."""
 
-    erasure = "with its job, by caller_transitions.delete_records"
+    how_erased = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # its name

@@ -26,7 +26,7 @@ MAX_NAME_BYTES = 1024  # the limit of a sort key in DynamoDB
 class Step(CoordinationItem):
     """The result of a step. It exists only once the step is done."""
 
-    erasure = "with its job, by caller_transitions.delete_records"
+    how_erased = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # the step's name

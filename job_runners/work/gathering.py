@@ -136,11 +136,11 @@ class GroupResults:
         read = partial(queries.read_many, list(ids.values()), fresh=True)
         rows: dict[str, JobRequest] = self._job._keep_trying(read)
         shards = {
-            member_id: self._group.member_of(member_id)
+            member_id: self._group.shard_of(member_id)
             for member_id in ids.values()
             if member_id not in rows
         }
-        reasons = self._job._keep_trying(partial(groups.reasons_without_rows, shards))
+        reasons = self._job._keep_trying(partial(groups.reasons_for_missing_rows, shards))
         for key, member_id in ids.items():
             row = rows.get(member_id)
             if row is not None:
@@ -164,13 +164,13 @@ def gather(
     """Return the results of a group, after all its members have ended."""
     require_next_invocation(job)
     check_name(name, "a group")
-    use_name(job, f"{groups.STEP}{name}", name)
+    use_name(job, f"{groups.STEP_PREFIX}{name}", name)
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
     if complete is not None:
         return _results(job, complete.result)
     queue = _MemberQueue(members)
     stored_group = job._run_once(
-        name, lambda: _new_group(job, name, queue), prefix=groups.STEP, what=_NAME
+        name, lambda: _new_group(job, name, queue), prefix=groups.STEP_PREFIX, what=_NAME
     )
     group = Group(stored_group["id"], stored_group["shards"])
     wait = GroupWaitInterrupt(name, group, stored_group["since"], stop_after_failures)

@@ -274,7 +274,7 @@ class _Work:
         return self._end_with_work(record)
 
     def _group(self, step: Step) -> Record:
-        record = self._record(GROUP, step, groups.STEP)
+        record = self._record(GROUP, step, groups.STEP_PREFIX)
         result = self._by_name.get(f"gathered {record.name}")
         if result is not None:
             return record._replace(ended_at=result.began_at, outcome=DONE)

@@ -47,7 +47,7 @@ def check(
             idempotency_key=None,
             dispatched_by=parent.job_type,
         )
-        member_of = group.member_of(member_id)
+        member_of = group.shard_of(member_id)
         new_job = checked.new_job._replace(group_of=name, member_of=member_of)
         jobs[key] = checked._replace(new_job=new_job)
     return jobs
@@ -68,7 +68,7 @@ def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:
         for member_id, key in keys.items()
         if member_id not in ids_with_row
     }
-    reasons = groups.reasons_without_rows(members_without_row)
+    reasons = groups.reasons_for_missing_rows(members_without_row)
     return {keys[member_id] for member_id in (*ids_with_row, *reasons)}
 
 

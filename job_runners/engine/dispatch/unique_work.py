@@ -18,7 +18,13 @@ from job_runners.engine.wire.sending import Accepted, Send, next_due_at
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import answers, transitions, uniqueness
 from job_runners.store.answers import Answer
-from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
+from job_runners.store.job_request import (
+    DuplicateAnswer,
+    DuplicateOutcome,
+    JobRequest,
+    Lane,
+    Status,
+)
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from job_runners.store.transitions import replacing
 from job_runners.store.transitions.saving import NewJob
@@ -46,7 +52,7 @@ class UniqueRequest(NamedTuple):
     # Writes of other records, in one transaction with the new row.
     more_writes: Sequence[RecordWrite]
     # A function that returns the writes of these records if the outcome is an existing job.
-    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
+    writes_if_existing: Callable[[JobRequest, DuplicateAnswer], Sequence[RecordWrite]] | None
     send: Send
 
 
@@ -166,16 +172,16 @@ def _apply_rule(request: UniqueRequest, held: HeldKey, stale_answer: Answer | No
 def _return_existing(
     request: UniqueRequest, holder: JobRequest, stale_answer: Answer | None
 ) -> Accepted:
-    writes = _writes_for_answer(request, holder, Outcome.RETURNED, stale_answer)
+    writes = _writes_for_answer(request, holder, DuplicateAnswer.RETURNED, stale_answer)
     if writes:
         write_all(writes)
-    return Accepted(holder, DuplicateOutcome(Outcome.RETURNED))
+    return Accepted(holder, DuplicateOutcome(DuplicateAnswer.RETURNED))
 
 
 def _save_follower(request: UniqueRequest, held: HeldKey, stale_answer: Answer | None) -> Accepted:
     follower = request.new_job._replace(due_at=clock.now() + _MIN_CHECK_GAP)
     row = _save(follower, follows=held, more_writes=_writes_for_new_row(request, stale_answer))
-    return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS))
+    return Accepted(row, DuplicateOutcome(DuplicateAnswer.FOLLOWS))
 
 
 def _save(
@@ -193,12 +199,12 @@ def _replace_existing(
     request: UniqueRequest, existing: JobRequest, stale_answer: Answer | None
 ) -> Accepted:
     replacement = _replacement(request, existing)
-    writes = _writes_for_answer(request, existing, Outcome.REPLACED, stale_answer)
+    writes = _writes_for_answer(request, existing, DuplicateAnswer.REPLACED, stale_answer)
     row = transition(
         lambda: replacing.replace(existing, replacement, writes), existing, request.send
     )
     is_sent = _needs_no_message(existing, row)
-    return Accepted(row, DuplicateOutcome(Outcome.REPLACED, is_sent=is_sent))
+    return Accepted(row, DuplicateOutcome(DuplicateAnswer.REPLACED, is_sent=is_sent))
 
 
 def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
@@ -238,7 +244,7 @@ def _writes_for_new_row(request: UniqueRequest, stale_answer: Answer | None) -> 
 
 
 def _writes_for_answer(
-    request: UniqueRequest, row: JobRequest, outcome: Outcome, stale_answer: Answer | None
+    request: UniqueRequest, row: JobRequest, outcome: DuplicateAnswer, stale_answer: Answer | None
 ) -> list[RecordWrite]:
     """Return the writes that record an existing job as the answer."""
     if request.writes_if_existing:
@@ -263,7 +269,7 @@ def _answered_before(row: JobRequest, answer: Answer) -> Accepted:
 
 def _saved_before(row: JobRequest) -> Accepted:
     """Return the job that the same request has created before."""
-    follows = DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True)
+    follows = DuplicateOutcome(DuplicateAnswer.FOLLOWS, is_repeated=True)
     return Accepted(row, follows if row.is_follower else None)
 
 

@@ -105,7 +105,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     """
     if row is not None and not row.status.finished:
         return False
-    if row is None and clock.now() < marker.put_at + _MAX_DISPATCH_TIME:
+    if row is None and clock.now() < marker.written_at + _MAX_DISPATCH_TIME:
         return False
     if row is not None:
         note_failure(row)

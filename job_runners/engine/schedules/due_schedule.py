@@ -24,8 +24,7 @@ from job_runners.engine.telemetry import schedule_log, telemetry, tracing
 from job_runners.engine.wire.sending import Accepted, Send, StoppingSender, send_if_unclaimed
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
-from job_runners.store.job_request import JobRequest, new_id
-from job_runners.store.job_request import Outcome as DuplicateAnswer
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, new_id
 from job_runners.store.schedule import VERSION, Schedule
 from job_runners.store.schedules import Progress, ScheduleChanged
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists

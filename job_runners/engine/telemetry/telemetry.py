@@ -13,7 +13,7 @@ from job_runners.engine.telemetry import log, metrics, output, tracing
 from job_runners.engine.telemetry.log import logger as logger  # exported: others use it too
 from job_runners.errors import Interrupted
 from job_runners.settings import settings
-from job_runners.store.job_request import JobRequest, Outcome, Status
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, Status
 from job_runners.work import context
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def follow_up_saved(row: JobRequest) -> None:
     log.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
 
 
-def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
+def duplicate_answered(row: JobRequest, outcome: DuplicateAnswer) -> None:
     """Log how a request was answered when another job already had its unique key."""
     fields = _job_fields(row) | log.caller_fields()
     log.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)
