@@ -28,7 +28,7 @@ _MAX_JOB_LIFE = 150 + 31 + 31
 class Answer(CoordinationItem):
     """The answer to a request that created no job."""
 
-    how_erased = "none: docs/operate/data.md says how long it stays"
+    how_erased = "not at all: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")

@@ -29,7 +29,7 @@ _MAX_MESSAGE_LENGTH = 1000  # characters of an error's message
 class FailedTask(CoordinationItem):
     """A task that failed for good: it runs again only if a caller redrives it."""
 
-    how_erased = "none: docs/operate/data.md says how long it stays"
+    how_erased = "not at all: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the task's id

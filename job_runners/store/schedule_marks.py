@@ -24,7 +24,7 @@ _DEPLOY_PREFIX = "deploy#"  # the prefix of the sort keys of deploys' marks
 class Mark(CoordinationItem):
     """The mark that schedules exist, or the mark of one deploy with the schedules it declares."""
 
-    how_erased = "none: it belongs to the stack"  # see CoordinationItem
+    how_erased = "not at all: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)

@@ -404,7 +404,7 @@ def set_aside(index_item: Schedule, until: int) -> None:
 class _StableFields(CoordinationItem):
     """The fields of a schedule that every version of the code can read."""
 
-    how_erased = "with the Schedule of the same key"  # see CoordinationItem
+    how_erased = "with the Schedule of the same key"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)

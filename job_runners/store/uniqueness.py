@@ -46,7 +46,7 @@ class KeyRecord(CoordinationItem):
     alone isn't unique over time.
     """
 
-    how_erased = "none: it is deleted when its job ends"
+    how_erased = "not at all: it is deleted when its job ends"
 
     pk = UnicodeAttribute(hash_key=True)  # "unique#" and the key
     sk = UnicodeAttribute(range_key=True, default="holder")
