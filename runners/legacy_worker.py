@@ -35,10 +35,7 @@ _SCHEDULE_INTERVAL = 30.0  # seconds between checks of the schedules
 _MAX_SCHEDULE_TIME = 60.0  # seconds that one of these checks may take
 _POLL_INTERVAL = 1.0  # seconds between checks for due jobs while none is due
 _ROWS_PER_PAGE = 25  # due rows to read at once; more than one, because some need no message
-_PRELOADED_MODULES = [
-    "job_runners.engine.running.execution",
-    "job_runners.engine.registry.registry",
-]
+_ENGINE_MODULES = ["job_runners.engine.running.execution", "job_runners.engine.registry.registry"]
 
 
 def main() -> None:
@@ -210,5 +207,5 @@ def _process_context() -> ForkServerContext:
     The server process has imported all modules, and has no connections.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*_PRELOADED_MODULES, *registry().modules()])
+    context.set_forkserver_preload([*_ENGINE_MODULES, *registry().modules()])
     return context

@@ -231,11 +231,11 @@ class _Work:
             )
 
     def _children(self) -> Iterator[Record]:
-        items = [item for item in self.other_items if item.sk.startswith(children.PREFIX)]
+        items = [item for item in self.other_items if item.sk.startswith(children.STEP_PREFIX)]
         ids = [_json(item) for item in items]
         rows = queries.read_many(ids[:_MAX_CHILDREN_READ], fresh=True)
         for item, child_id in zip(items, ids, strict=True):
-            record = self._record(CHILD, item, children.PREFIX)._replace(id=child_id)
+            record = self._record(CHILD, item, children.STEP_PREFIX)._replace(id=child_id)
             child = rows.get(child_id)
             if child is not None and child.status.finished:
                 # The child may have ended before the record began, if an attempt dispatched it and

@@ -198,10 +198,10 @@ class Starter:
         def writes_if_existing(row: JobRequest, outcome: DuplicateAnswer) -> list[RecordWrite]:
             if outcome is DuplicateAnswer.RETURNED:
                 skipped = with_skipped(progress, at, KEY_TAKEN)
-                return [schedule_store.write_that_skips(schedule, skipped, revision)]
-            return [schedule_store.write_that_starts(schedule, progress, at, revision, row.id)]
+                return [schedule_store.skip_write(schedule, skipped, revision)]
+            return [schedule_store.start_write(schedule, progress, at, revision, row.id)]
 
-        start = schedule_store.write_that_starts(schedule, progress, at, revision)
+        start = schedule_store.start_write(schedule, progress, at, revision)
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
             with tracing.dispatching(schedule.job_type):

@@ -333,13 +333,10 @@ def _lost_or(
     outcome: past.Outcome, error: dict[str, Any] | None, *, is_rescue: bool
 ) -> past.Outcome:
     """Return LOST if the invocation's worker was killed, or else `outcome`."""
-    if is_rescue:
-        return past.Outcome.LOST
     # Errors that the app raises have a module. Job Runners' own errors have none.
-    is_interrupted = (
-        error is not None and error.get("kind") == Interrupted.__name__ and "module" not in error
-    )
-    return past.Outcome.LOST if is_interrupted else outcome
+    if error is not None and "module" not in error and error["kind"] == Interrupted.__name__:
+        return past.Outcome.LOST
+    return past.Outcome.LOST if is_rescue else outcome
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
