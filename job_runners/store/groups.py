@@ -6,8 +6,8 @@ The items of a large group are spread over several *shards*, each of which is a 
 A member has a *marker* for as long as it may be unfinished. The process that dispatches the member
 first writes the marker, and then saves the member's row. The process that ends the member deletes
 the marker afterwards. If one of them dies in between, a marker is left over. It delays the group
-until the timer function deletes it. The field `mark` is random. It prevents a late deletion of an
-old marker from deleting the member's next marker.
+until the timer function deletes it. Each marker has a random `mark`, so that a late deletion of an
+old marker can't delete the member's next one.
 
 A member that failed, was canceled, or has no row of its own also has an item that says so.
 """
@@ -57,18 +57,18 @@ class GroupItem(CoordinationItem):
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
-    mark = nullable(UnicodeAttribute())  # of a MARKER: random, and new in each marker
-    job_id = nullable(UnicodeAttribute())  # of an EXISTING_JOB: the id of that job
-    error = JSONAttribute(null=True)  # of a FAILURE: why the member was refused and has no row
-    canceled = nullable(BooleanAttribute())  # of a FAILURE: whether the member was canceled
     expires_at = Integer()  # in seconds, for TTL
-    # Each kind of item below belongs to another module. In `group_chunks`, an item has the keys of
-    # up to 1,000 members, their number and, in the last one, the total of the group.
+    mark = nullable(UnicodeAttribute())  # only in a MARKER: random, and new in each marker
+    job_id = nullable(UnicodeAttribute())  # only in an EXISTING_JOB: the id of that job
+    error = JSONAttribute(null=True)  # only in a FAILURE: why the member was refused, if it was
+    canceled = nullable(BooleanAttribute())  # only in a FAILURE: whether the member was canceled
+    # In the items of `group_chunks`: the keys of up to 1,000 members, their hash and their number.
+    # The last of these items also has the number of all members as `total`.
     member_keys = nullable(BinaryAttribute(legacy_encoding=False))
     keys_hash = nullable(UnicodeAttribute())
     number = nullable(Integer())
     total = nullable(Integer())
-    # In `group_failures`, an item has the number of failures, and whether the group was stopped.
+    # In the item of `group_failures`, `number` is the number of failures.
     stopped = nullable(BooleanAttribute())
 
     @property

@@ -36,7 +36,7 @@ class DuplicateAnswer(StrEnum):
 
 
 class DuplicateOutcome(NamedTuple):
-    """The answer to such a request, and what the dispatch must know about it."""
+    """The answer to a request for a unique job whose key another job already had."""
 
     outcome: DuplicateAnswer
     is_repeated: bool = False  # whether an earlier try of the same request got this answer
@@ -44,10 +44,10 @@ class DuplicateOutcome(NamedTuple):
 
 
 class Lane(StrEnum):
-    """A reason for which the timer function checks due rows. A row's `due_shard` begins with it.
+    """The kind of check for which a row is due. A row's `due_shard` begins with its lane.
 
-    The timer finds rows in an index that contains only keys. Lanes separate kinds of rows before
-    their rows are read, so that 100,000 rows of one kind don't delay those of another.
+    The timer function finds rows in an index that contains only keys. Lanes separate kinds of rows
+    before these are read, so that 100,000 rows of one kind don't delay those of another.
     """
 
     PROMPT = ""  # rows that need prompt action: start the job, or check its lease
@@ -194,8 +194,7 @@ class JobRequest(
 
     @property
     def counted_invocations(self) -> int:
-        """Return the invocations that count toward the job's limit: all but those that ended in a
-        wait."""
+        """Return the number of invocations that count: `max_invocations` doesn't limit waits."""
         return max(0, self.invocations - (self.wait_count or 0))
 
     @property

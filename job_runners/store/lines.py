@@ -225,14 +225,14 @@ def _used_until(rate: Rate, stored_end: int | None, last_use: int | None) -> int
 
 
 def partition_key_of(queue_name: str, concurrency_key: str) -> str:
-    """Return a line's partition key in DynamoDB, which is also the `held_by` of its jobs' rows."""
+    """Return a line's partition key in DynamoDB, which its waiting jobs' rows have as `held_by`."""
     return f"line#{queue_name}#{concurrency_key}"
 
 
 def day_of(partition_key: str, at: int) -> int:
     """Return the number of a line's day that contains a time (milliseconds since 1970).
 
-    The days of each line begin at another time, so that the lines' daily work is spread out.
+    Each line's days begin at a different time, so that the lines' daily work is spread out.
     """
     offset = crc32(partition_key.encode()) % clock.DAY
     return (at + offset) // clock.DAY
@@ -292,7 +292,7 @@ def free_slot(slot: LineItem) -> bool:
 def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
     """Count an admitted job's start, at the time `at`, against the rate of its line.
 
-    `at` may be later than now, and the caller must not start the job before. Because workers
+    `at` may be later than now, and the caller must not start the job before then. Because workers
     reserve their starts in advance, they don't compete for the moment when the rate allows one.
 
     Return False if another start has been counted since the line was read. `token` is the claim's

@@ -47,7 +47,7 @@ class Rate(Value):
         """Return the microseconds from one start to the next, rounded up."""
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
-    # Each start uses up one interval of the time line. Intervals of a burst lie in the future.
+    # Starts use up one interval after the other. A burst uses up intervals in the future.
 
     def end_of_next_interval(self, used_until: int, now: int) -> int:
         """Return the end of the interval that the next start uses up.

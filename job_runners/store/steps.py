@@ -17,8 +17,8 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
 # No job needs a step for longer: its last wait ends within 150 days (see `work.waiting`). Then it
-# may wait for a pause and for a deploy, fail, and be retried until its row expires. The bucket keeps
-# a job's objects under partial/ for the same time.
+# may wait for a pause and for a deploy, fail, and be retried until its row expires. The bucket
+# keeps a job's objects under partial/ for the same time.
 LIFETIME = 300 * clock.DAY
 MAX_NAME_BYTES = 1024  # the limit of a sort key in DynamoDB
 

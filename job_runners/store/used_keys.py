@@ -9,8 +9,8 @@ A caller of one organization sees only that organization's list. So no order, co
 depends on the keys of other organizations.
 
 The first job that starts under a key on each day adds the key to the lists. Each key's days begin
-at another time. A failed write isn't repeated, so that the job's start neither waits nor fails. A
-later start, usually on the next day, then adds the key.
+at a different time. A failed write isn't repeated, so that the job's start neither waits nor fails.
+A later start, usually on the next day, then adds the key.
 """
 
 from typing import Any

@@ -60,9 +60,9 @@ def claim(
     """Claim a job for an invocation that ends by `deadline`. No read is needed before.
 
     - `send_id`: the id of the message that led to the claim
-    - `token`: If a call failed, pass its token again. It shows whether the earlier claim succeeded
+    - `token`: the token of an earlier call that failed. It shows whether that claim succeeded
       although its response was lost.
-    - `entrance`: If it has a grant, the job takes that capacity in the same transaction.
+    - `entrance`: how the job may start. The same transaction takes the capacity of its grant.
 
     If this process dies, the timer must check the row soon after the lease expires. Usually, the
     row's `due_at` is early enough. Otherwise, it is set to the end of the lease: in the claim

@@ -316,12 +316,12 @@ def checkpoint_actions(checkpoint: Checkpoint | None) -> list[Action]:
 def unrecorded_actions(
     job: JobRequest, checkpoint: Checkpoint | None, *, has_passed: bool = False
 ) -> list[Action]:
-    """Return the action that updates `unrecorded_since`: since when a job may have a child that no
-    step records.
+    """Return the action that updates `unrecorded_since`, if needed.
 
-    An invocation leaves such a child if its worker dies, or if it ends while it dispatches the
-    child. Pass `has_passed=True` if the job's function asked to wait or to yield. Before that, it
-    has repeated and recorded all dispatches of earlier attempts, so no child is unrecorded anymore.
+    A child remains unrecorded if the worker dies, or the invocation ends, between the child's
+    dispatch and the record of its step. Pass `has_passed=True` if the job's function asked to wait
+    or to yield. Before that, it has repeated and recorded all dispatches of earlier attempts, so no
+    child is unrecorded anymore.
     """
     unrecorded = None if checkpoint is None else checkpoint.unrecorded
     if unrecorded is None or unrecorded:
@@ -334,7 +334,7 @@ def _lost_or(
 ) -> past.Outcome:
     """Return LOST if the invocation's worker was killed, or else `outcome`."""
     # Errors that the app raises have a module. Job Runners' own errors have none.
-    if error is not None and "module" not in error and error["kind"] == Interrupted.__name__:
+    if error is not None and "module" not in error and error.get("kind") == Interrupted.__name__:
         return past.Outcome.LOST
     return past.Outcome.LOST if is_rescue else outcome
 

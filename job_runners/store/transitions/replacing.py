@@ -15,8 +15,9 @@ _FOLLOW_UP_FIELDS = ("on_end", "on_failure", "announcement")
 
 
 def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) -> Change:
-    """Give the payload, time and options of `new_job` to a job that has not begun since it was
-    saved or retried.
+    """Give the payload, time and options of `new_job` to a job that has not begun.
+
+    The job must not have begun since it was saved or last retried.
 
     If `new_job` is to start at once, its `run_at` and `due_at` are None. If that also holds for the
     job, and its line stays the same, it keeps its position and its capacity. A job that was retried

@@ -182,10 +182,9 @@ def _put_unique(
 
 
 def drop_duplicate(payload_key: str | None) -> None:
-    """Delete the object of a payload that no row uses, instead of leaving it to the bucket's
-    lifecycle rule.
+    """Delete the object of a payload that no row uses. A small payload has no object.
 
-    A small payload has no object.
+    Otherwise, the object would stay until the bucket's lifecycle rule deletes it.
     """
     if payload_key is None:
         return
