@@ -298,12 +298,11 @@ class NotReached(JobRunnersError):
 class PreconditionFailed(JobRunnersError):
     """DynamoDB refused a write because the row isn't in a state that the write allows.
 
-    `row` is the row as read after the refusal, or None if it is gone. `found` describes the row's
-    state in words.
+    `row` is the row as read after the refusal, or None if it is gone. `state` describes the row.
     """
 
-    def __init__(self, transition: str, job_id: str, found: str, row: Any = None) -> None:
-        super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {found}.")
+    def __init__(self, transition: str, job_id: str, state: str, row: Any = None) -> None:
+        super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {state}.")
         self.job_id = job_id
         self.row = row
 

@@ -68,14 +68,14 @@ def page(
     have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
-    first = sort_key(since, "")
-    last = sort_key(_END_OF_TIME if until is None else until, "")
+    oldest = sort_key(since, "")
+    newest = sort_key(_END_OF_TIME if until is None else until, "")
     position = index.decode_cursor(cursor) if cursor else None
     jobs: list[JobRequest] = []
     examined = 0
     batch_size = min(limit, PAGE_LIMIT, MAX_EXAMINED)  # enough without a filter
     while True:
-        keys, has_more = index.keys(organization_id, first, last, position, batch_size)
+        keys, has_more = index.keys(organization_id, oldest, newest, position, batch_size)
         rows = read_many([job_id_of(key) for key in keys])
         for key in keys:
             row = rows.get(job_id_of(key))
@@ -146,22 +146,22 @@ class _Index(NamedTuple):
     range_name: str
 
     def keys(
-        self, organization_id: str, first: str, last: str, after: str | None, limit: int
+        self, organization_id: str, oldest: str, newest: str, position: str | None, limit: int
     ) -> tuple[list[str], bool]:
-        """Return up to `limit` sort keys from `first` to `last`, and whether there are more.
+        """Return up to `limit` sort keys, newest first, and whether there are more.
 
-        The keys are ordered from new to old. If `after` is a key, the result begins behind it.
+        The keys are between `oldest` and `newest`. If `position` isn't None, they follow that key.
         """
         start = None
-        if after:
+        if position:
             start = {
                 self.hash_name: {"S": organization_id},
-                self.range_name: {"S": after},
-                "id": {"S": job_id_of(after)},
+                self.range_name: {"S": position},
+                "id": {"S": job_id_of(position)},
             }
         rows = self.index.query(
             organization_id,
-            getattr(JobRequest, self.range_name).between(first, last),
+            getattr(JobRequest, self.range_name).between(oldest, newest),
             scan_index_forward=False,
             limit=limit + 1,
             last_evaluated_key=start,

@@ -91,7 +91,7 @@ class FreeKey(NamedTuple):
     follower: JobRequest | None = None
 
 
-def find_holder(key: str) -> HeldKey | FreeKey:
+def read_key(key: str) -> HeldKey | FreeKey:
     """Read which job has a key, if any.
 
     A transaction becomes visible item by item. If a key's record is visible before its holder's
@@ -243,7 +243,7 @@ def _record_to_replace(key: str, job: JobRequest, old_record: KeyRecord | None) 
     If the holder has ended without admitting its follower, admit the follower. Raises KeyTaken if
     another job has the key.
     """
-    state = find_holder(key)
+    state = read_key(key)
     if isinstance(state, HeldKey):
         if state.record.holder != job.created_key:
             raise KeyTaken(state)

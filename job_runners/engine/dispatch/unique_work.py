@@ -85,7 +85,7 @@ def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> boo
     earlier = answers.find(job_id) if job_id is not None else None
     if earlier is not None and earlier.row is not None:
         return True
-    state = uniqueness.find_holder(key)
+    state = uniqueness.read_key(key)
     if not isinstance(state, HeldKey):
         return False
     creates_follower = rule.then == "again" and state.follower is None and state.holder.has_begun
@@ -99,7 +99,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
     later. Raises PreconditionFailed if another process admits the follower first.
     """
     key = row.unique_key or ""
-    state = uniqueness.find_holder(key)
+    state = uniqueness.read_key(key)
     if isinstance(state, FreeKey):
         try:
             settle(uniqueness.admit_follower(key, row, state), send)
@@ -139,7 +139,7 @@ def _try_once(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
 def _save_or_apply_rule(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
     # A request that replaces usually finds an existing job, so reading first is cheaper.
     if request.rule.on_conflict == "replace":
-        state = uniqueness.find_holder(request.key)
+        state = uniqueness.read_key(request.key)
         if isinstance(state, HeldKey):
             return _apply_rule(request, state, stale_answer)
     try:

@@ -278,7 +278,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     with pytest.raises(PreconditionFailed, match="overtaken by others"):
         _ = retry() if manually else ask(bench)
     assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * manually
-    assert isinstance(uniqueness.find_holder(str(failed.unique_key)), uniqueness.FreeKey)
+    assert isinstance(uniqueness.read_key(str(failed.unique_key)), uniqueness.FreeKey)
 
 
 def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_admitted(

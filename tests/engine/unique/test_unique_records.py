@@ -106,7 +106,7 @@ def ended_and_not_admitted(bench: Bench) -> tuple[JobRequest, JobRequest]:
 
 
 def free(row: JobRequest) -> FreeKey:
-    found = uniqueness.find_holder(str(row.unique_key))
+    found = uniqueness.read_key(str(row.unique_key))
     assert isinstance(found, FreeKey)
     return found
 
