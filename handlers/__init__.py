@@ -5,18 +5,18 @@ imported modules and find no garbage. Each entry point calls `finish_loading` wh
 events.
 """
 
-if __name__ == "handlers":  # this folder is part of the package through a link
+if __name__ == "handlers":  # job_runners/handlers is a link to this folder
     raise ImportError("Import job_runners.handlers, not handlers")
 
 import gc
 
-from job_runners.handlers.left_out import replace_modules
+from job_runners.handlers.stand_ins import replace_modules
 
 gc.disable()
 replace_modules()
 
 
 def finish_loading() -> None:
-    """Turn the garbage collector on again, but let it skip the objects so far, which all stay."""
+    """Turn the garbage collector on, but exempt all existing objects, which are never freed."""
     gc.freeze()
     gc.enable()

@@ -1,6 +1,7 @@
 """The API function, which answers HTTP requests.
 
-With JOB_RUNNER=legacy, it also runs jobs and tasks, and so gets the messages for a worker.
+With JOB_RUNNER=legacy, it also runs jobs and tasks. It then gets the messages that otherwise go to
+a worker.
 """
 
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 
 
 def _handle_message(event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Run a message's work. If the stack now has another runner, send the message to its worker."""
+    """Run the message's job or task. If the stack now has another runner, send it to a worker."""
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=False)
         from job_runners.handlers import worker  # imported here because other runners don't need it

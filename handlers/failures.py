@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Handle a batch of records.
 
-    A record that can't be handled goes back to the queue, and after some tries to the dead-letter
-    queue.
+    A record that can't be handled goes back to the queue. After some tries, SQS moves it to the
+    dead-letter queue.
     """
     send = require_sender(runners.sender(), "the failures function", "sends lost work again")
     failures = []

@@ -28,8 +28,8 @@ def register(*services: str) -> None:
 def before_snapshot(*services: str) -> None:
     """Import all jobs and tasks, and build models and clients.
 
-    Without a snapshot, a process does this at its first events. Close connections, because none of
-    them survives a restore.
+    Without a snapshot, a process does this at its first events. Close all connections, because
+    none would survive a restore.
     """
     registry().loadable()  # a job that can't be loaded is logged and doesn't affect others
     from pydantic import BaseModel  # the jobs have already loaded it
@@ -45,7 +45,7 @@ def after_restore() -> None:
     """Discard state from before the snapshot.
 
     Credentials may have expired, and pauses and settings may have changed. Without a new seed, all
-    processes from the same snapshot would draw the same random numbers.
+    processes restored from one snapshot would draw the same random numbers.
     """
     random.seed()
     clients.renew_credentials()

@@ -1,7 +1,8 @@
-"""The timer function, which sends due jobs every minute, and the messages of the delay queue."""
+"""The timer function. It sends due jobs every minute, and the delay queue's messages."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Metrics
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 metrics = Metrics(namespace=NAMESPACE)
-# The metric for each disposition of a row, and the field in the log line of a run. Dashboards,
-# alarms and log queries use these names, so don't change them.
-_NAMES = {
+# For each outcome of a row: its metric, and its field in the log line of a run. Dashboards, alarms
+# and log queries use these names, so don't change them.
+_METRICS_AND_FIELDS = {
     Disposition.SENT: ("TimerSent", "sent"),
     Disposition.DEFERRED: ("TimerDeferred", "deferred"),
     Disposition.HELD: ("TimerWaiting", "waiting"),
@@ -36,35 +37,35 @@ _NAMES = {
     Disposition.BROKEN: ("TimerBroken", "broken"),
     Disposition.MOVED: ("TimerMoved", "moved"),
 }
-_QUARTERS = ("00", "15", "30", "45")  # the minutes whose runs measure how long jobs have waited
-# Time that is left at the end of a run for a write and a send in progress.
+# The minutes whose runs also measure how long jobs have waited.
+_MEASURING_MINUTES = ("00", "15", "30", "45")
+# A run stops this long before Lambda ends it, so that writes and sends in progress can end.
 _MARGIN = 5 * clock.SECOND
 # Each row needs a read, a write and an Invoke, which mostly wait for AWS.
 _THREADS = 8
-# Longer than any send takes, even one that hangs until its timeout. No send starts if less time
-# than this is left.
+# Longer than any send takes, even one that hangs until its timeout. A delayed message isn't sent
+# if less time than this is left.
 _MAX_SEND_TIME = 20 * clock.SECOND
-# With this field in the event, an invocation only starts the due occurrences of one shard's
-# schedules.
-_SHARD = "start_occurrences_of"
+# The field of an event for an invocation that only starts due occurrences of schedules. Its value
+# names the shard of these schedules.
+_SHARD_FIELD = "start_occurrences_of"
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
-    """Send the delay queue's messages, or do this minute's run."""
+    """Send messages of the delay queue, start due occurrences, or do this minute's run."""
     send = require_sender(runners.sender(), "the timer", "sends the jobs that are due")
     if "Records" in event:
         until = clock.now() + context.get_remaining_time_in_millis() - _MAX_SEND_TIME
         return send_delayed(event["Records"], send, until=until)
-    if _SHARD in event:
+    until = _end_time(context)
+    if _SHARD_FIELD in event:
         from job_runners.engine.schedules import recurring  # many stacks have no schedules
 
-        recurring.start_due(
-            send, until=_end_time(context), threads=_THREADS, shards=[event[_SHARD]]
-        )
+        recurring.start_due(send, until=until, threads=_THREADS, shards=[event[_SHARD_FIELD]])
     else:
         tick(context, send)
-        minute = str(event.get("time"))[14:16]  # of the time of the run, in ISO 8601
-        if minute in _QUARTERS:
+        scheduled_at = str(event.get("time"))  # in ISO 8601
+        if scheduled_at[14:16] in _MEASURING_MINUTES:
             _measure_waits()
     return None
 
@@ -81,9 +82,9 @@ def _measure_waits() -> None:
 def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:
     """Send delayed messages until `until` (milliseconds since 1970).
 
-    A message that can't be sent, or not in time, goes back to the queue. If that happens
-    repeatedly, SQS moves it to the dead-letter queue. Stop before Lambda ends the invocation,
-    because then all messages would go back, even those already sent.
+    A message that can't be sent in time goes back to the queue. If that happens repeatedly, SQS
+    moves it to the dead-letter queue. If Lambda ended the invocation first, all messages would go
+    back, even those already sent.
     """
     failures = []
     for record in records:
@@ -102,8 +103,9 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
     """Process due rows until this invocation's time is nearly over, and count the outcomes."""
+    start_occurrences = partial(_invoke_for_shard, context.invoked_function_arn)
     result = timer.tick(
-        send, until=_end_time(context), threads=_THREADS, delegate=_delegate(context)
+        send, until=_end_time(context), threads=_THREADS, delegate=start_occurrences
     )
     _add_metrics(result)
     _log(result)
@@ -113,33 +115,32 @@ def _add_metrics(result: TickResult) -> None:
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
-    for disposition, (metric, _) in _NAMES.items():
-        if count := result.counts[disposition]:  # CloudWatch bills each hour with a value
+    for disposition, (metric, _) in _METRICS_AND_FIELDS.items():
+        count = result.counts[disposition]
+        if count:  # CloudWatch bills a metric for each hour in which it has a value, even 0
             metrics.add_metric(metric, MetricUnit.Count, count)
 
 
 def _log(result: TickResult) -> None:
-    counts = {_NAMES[disposition][1]: count for disposition, count in result.counts.items()}
-    counts |= {f"schedules_{outcome}": count for outcome, count in result.schedules.items()}
-    telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
+    fields = {"lag_ms": result.lag}
+    for disposition, count in result.counts.items():
+        _, field = _METRICS_AND_FIELDS[disposition]
+        fields[field] = count
+    for outcome, count in result.schedules.items():
+        fields[f"schedules_{outcome}"] = count
+    telemetry.logger.info("tick", extra=fields)
+
+
+def _invoke_for_shard(function: str, shard: str) -> None:
+    """Invoke this function again to start the due occurrences of a shard's schedules."""
+    response = clients.client("lambda").invoke(
+        FunctionName=function, InvocationType="Event", Payload=json.dumps({_SHARD_FIELD: shard})
+    )
+    response["Payload"].read()  # so that the connection can be used again
 
 
 def _end_time(context: "LambdaContext") -> int:
     return clock.now() + context.get_remaining_time_in_millis() - _MARGIN
-
-
-def _delegate(context: "LambdaContext") -> Callable[[str], None]:
-    """Return a function that makes another invocation start the due occurrences of a shard."""
-
-    def delegate(shard: str) -> None:
-        response = clients.client("lambda").invoke(
-            FunctionName=context.invoked_function_arn,
-            InvocationType="Event",
-            Payload=json.dumps({_SHARD: shard}),
-        )
-        response["Payload"].read()  # so that the connection can be used again
-
-    return delegate
 
 
 handlers.finish_loading()

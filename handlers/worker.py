@@ -1,6 +1,7 @@
-"""The worker function, which runs the job or task of an asynchronous event.
+"""The worker function. It runs the job or task of each asynchronous event.
 
-If your own runner adds an event source, such as a queue, its batches go to the runner's `handler`.
+If a custom runner adds an event source, such as a queue, the queue's batches go to the runner's
+`handler`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ log.set_up()
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     """Run the job or task of an event.
 
-    Raises an error for an event that can't be handled. Lambda then records the failure.
+    If this raises an error, Lambda records that the event failed.
     """
     tracing.invoked(context.aws_request_id)
     clients.drop_idle_connections()  # they may have been closed since the last invocation
@@ -34,10 +35,10 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
             return handle_batch(event, context)
     try:
         message = decode(event)
-    except UnknownMessageVersion as unknown:
+    except UnknownMessageVersion as error:
         if event.get("kind") != "job":
             raise
-        telemetry.left_for_later(unknown)  # the job's row stays due until newer code runs it
+        telemetry.left_for_later(error)  # the job's row stays due until newer code runs it
         return None
     if lambda_async.forward(message, context.invoked_function_arn):
         return None

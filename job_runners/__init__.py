@@ -106,20 +106,18 @@ __all__ = [
 ]
 
 
-# The modules of the public names, those that are cheap to import first. They are imported on first
-# use, so that the command's help doesn't have to import HTTP and TLS.
-_HOMES = (
-    *("errors", "models", "batch_models", "queue_models", "organization_models", "credentials"),
-    *("bulk_client", "client"),
-)
+# The modules that define the public names, cheap ones first. Each is imported on first use, so that
+# the command's help doesn't import HTTP and TLS.
+_MODELS = ("models", "batch_models", "queue_models", "organization_models")
+_MODULES = ("errors", *_MODELS, "credentials", "bulk_client", "client")
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in __all__:  # and not a module of this package
-        for home in _HOMES:
-            found = vars(import_module(f"{__name__}.client.{home}"))
-            if name in found:
-                return found[name]
+    if name in __all__:
+        for module in _MODULES:
+            attributes = vars(import_module(f"{__name__}.client.{module}"))
+            if name in attributes:
+                return attributes[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

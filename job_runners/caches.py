@@ -1,6 +1,6 @@
 """Clear the caches of values that another process may change in AWS.
 
-Each module registers its own cache when it is imported, so clearing them imports nothing.
+A module registers its cache when it is imported, so this module imports none of them.
 """
 
 from collections.abc import Callable

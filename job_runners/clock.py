@@ -15,7 +15,7 @@ def now() -> int:
 
 
 def expiry(lifetime: int) -> int:
-    """Return when an item that is written now expires, in seconds since 1970, as TTL requires.
+    """Return the expiry of an item that is written now, in seconds since 1970, as TTL requires.
 
     `lifetime` is in milliseconds.
     """
@@ -28,6 +28,6 @@ def sleep(seconds: float) -> None:
 
 
 def iso(milliseconds: int) -> str:
-    """Return a time in ISO 8601 with milliseconds and zone."""
+    """Return a time in ISO 8601, with milliseconds and the zone "Z"."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

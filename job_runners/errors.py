@@ -4,14 +4,14 @@ JobRunnersError
     MissingSetting, InvalidSetting, InvalidDefinition    configuration, at start
     UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
     SendFailed, MalformedMessage, PreconditionFailed     messages and the store
-    Interrupted, TimedOut, InvocationsSpent, ...         the end of a job
+    Interrupted, TimedOut, InvocationsSpent, ...         reasons why a job failed
     DoNotRetry, NotDeployed, RetryAfter                  for job and task code to raise
-    errors of one package, in that package:
+    errors of a single package, which that package defines:
         engine/errors.py            signals, links, limits, webhooks, schedules
         engine/registry/errors.py   what the app declares, and failed tasks
         work/errors.py              misuse of a running job
         api/errors.py               HTTP requests
-        aws/errors.py               which errors of AWS are temporary
+        aws/errors.py               AWS errors, such as which of them are temporary
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class InvalidDefinition(JobRunnersError):
 class UnknownName(JobRunnersError):
     """No job, or no task, has this name."""
 
-    kind = "name"  # the noun in the message
+    kind = "name"  # what the message calls it
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         from difflib import get_close_matches  # imported here because only this error needs it
@@ -74,7 +74,7 @@ class InternalJobType(UnknownJobType):
     """A job type is internal, so this caller or job can't dispatch it."""
 
     def __init__(self, name: str) -> None:
-        JobRunnersError.__init__(  # without the message of UnknownName
+        JobRunnersError.__init__(  # skips UnknownName, which has another message
             self,
             f"The job type {name!r} is internal: only Job Runners or certain job types "
             "dispatch it. Dispatch a job of another type, or use POST /batches for a batch. To "
@@ -109,14 +109,14 @@ class InvalidFollowUp(JobRunnersError):
 
 
 class PayloadTooLarge(JobRunnersError):
-    """A payload, or another JSON value, exceeds its size limit. Sizes are bytes of JSON."""
+    """A payload or another JSON value is too large. `size` and `limit` are in bytes of JSON."""
 
     def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
         super().__init__(f"{what} has {size:,} bytes. The limit is {limit:,}. {advice}")
 
 
 class QueueFull(JobRunnersError):
-    """A queue has reached its limit of waiting jobs, or the requested jobs would exceed it.
+    """A queue has too many waiting jobs, or the requested jobs would exceed its limit.
 
     `queue_name` is the queue: a program that dispatches to several may go on with the others.
     """
@@ -180,7 +180,7 @@ class RunnerCannotResend(JobRunnersError):
 
 
 class GroupExpired(JobRunnersError):
-    """A group takes so long that the rows of its first members may be deleted soon."""
+    """A group has taken so long that its first members' rows may soon expire."""
 
     def __init__(self, days: int) -> None:
         super().__init__(
@@ -191,9 +191,9 @@ class GroupExpired(JobRunnersError):
 
 
 class ChildExpired(JobRunnersError):
-    """A job can't tell whether an earlier invocation dispatched a child.
+    """A job can't tell whether one of its earlier invocations dispatched a child.
 
-    The child's row may have been deleted since. Dispatching the child now might run it twice.
+    The child's row may have been deleted since, so dispatching it now might run it twice.
     """
 
     def __init__(self, days: int) -> None:
@@ -224,7 +224,7 @@ class IdempotencyConflict(JobRunnersError):
 
 
 class UniqueConflict(JobRunnersError):
-    """A job of a unique type was refused, because job `job_id` is doing the same work."""
+    """A job of a unique type was refused, because the job `job_id` is already doing its work."""
 
     def __init__(self, job_type: str, job_id: str) -> None:
         super().__init__(
@@ -272,7 +272,7 @@ class SendInDoubt(SendFailed):
     """
 
     def __init__(self, what: str, why: str) -> None:
-        JobRunnersError.__init__(  # without the message of SendFailed
+        JobRunnersError.__init__(  # skips SendFailed, which has another message
             self, f"It is unknown whether {what} was sent, so it isn't sent again: {why}"
         )
         self.what = what
@@ -302,12 +302,11 @@ class NotReached(JobRunnersError):
 class PreconditionFailed(JobRunnersError):
     """DynamoDB refused a write because the row isn't in a state that the write allows.
 
-    `row` is the row as it was read after the refusal, or None if it is gone. `found` describes its
-    state in words.
+    `row` is the row as read after the refusal, or None if it is gone. `state` describes the row.
     """
 
-    def __init__(self, transition: str, job_id: str, found: str, row: Any = None) -> None:
-        super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {found}.")
+    def __init__(self, transition: str, job_id: str, state: str, row: Any = None) -> None:
+        super().__init__(f"The write {transition!r} was refused for job {job_id}: it is {state}.")
         self.job_id = job_id
         self.row = row
 
@@ -329,7 +328,7 @@ class ObjectChanged(JobRunnersError):
 class Interrupted(JobRunnersError):
     """An attempt ended before it could report: its worker was killed or ran out of memory.
 
-    `how` describes the end in words, as far as it is known.
+    `how` describes how it ended, as far as that is known.
     """
 
     def __init__(self, how: str) -> None:
@@ -363,7 +362,7 @@ class InvocationsSpent(JobRunnersError):
 class NeverStarted(JobRunnersError):
     """No worker claimed a job within its `start_within`.
 
-    `missing_type` is the job's type, if this deploy doesn't have that type.
+    `missing_type` is the job's type if this deploy lacks it.
     """
 
     def __init__(self, seconds: float, *, missing_type: str | None = None) -> None:
@@ -375,7 +374,7 @@ class NeverStarted(JobRunnersError):
 
 
 class JobTypeRemoved(JobRunnersError):
-    """Deploys no longer include the type of a job that had started."""
+    """A job had started, and then deploys stopped including its type."""
 
     def __init__(self, job_type: str, days: float) -> None:
         super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")
@@ -384,8 +383,8 @@ class JobTypeRemoved(JobRunnersError):
 class PauseExpired(JobRunnersError):
     """A job waited for longer than its payload is kept.
 
-    It waited for a pause to end or, despite this error's name, for capacity in its queue or for
-    another job to end.
+    Despite this error's name, a pause is only one reason: the job may also have waited for capacity
+    in its queue (`in_line`), or for another job to end (`is_follower`).
     """
 
     def __init__(self, days: float, *, in_line: bool = False, is_follower: bool = False) -> None:
@@ -406,10 +405,10 @@ class DoNotRetry(JobRunnersError):
 
 
 class NotDeployed(DoNotRetry):
-    """A job raises this if it needs code that this deploy lacks, but the next one may have.
+    """A job raises this if it needs code that this deploy lacks, but the next deploy may have.
 
-    Raise it before any side effect. The job is released and starts again later, which uses no
-    attempt. After an hour, it fails. A task that raises this fails at once.
+    Raise it before any side effect. The job starts again later without using an attempt. After an
+    hour, it fails. A task that raises this fails at once.
     """
 
 

@@ -1,6 +1,6 @@
-"""The folders of this package, of the project and of caches.
+"""The folders of this package, of the user's project and of caches.
 
-They differ between a checkout of Job Runners and a project in which it is installed.
+They depend on whether Job Runners is installed, or runs from a checkout of its repository.
 """
 
 import os
@@ -9,26 +9,24 @@ from pathlib import Path
 from job_runners.settings import PROJECT_VARIABLE as PROJECT_VARIABLE
 from job_runners.settings import project_folder
 
-# The folder above the package `job_runners`: a checkout, or the site-packages of an environment.
+# The folder that contains the package `job_runners`: a checkout, or site-packages.
 CODE = Path(__file__).resolve().parent.parent
 _PROJECT_FILE = "samconfig.toml"
-
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
 IS_CHECKOUT = not _INSTALLED_DATA.is_dir()
-# A file that an upgrade of the installed package replaces. A checkout's code changes file by file.
+# A change of this file shows that the installed package was upgraded.
 UPGRADED_FILE = None if IS_CHECKOUT else CODE / "job_runners" / "__init__.py"
-# The package's files other than code: template.yaml, two of events/, and requirements/ with the
-# locks.
+# The package's other files: template.yaml, sample events, and the lock files in requirements/.
 DATA = CODE if IS_CHECKOUT else _INSTALLED_DATA
 
 
 def find_project() -> Path | None:
     """Return the folder of the project, or None if there is none.
 
-    The environment variable JOBS_PROJECT names it, and is empty for no project. In a checkout, the
+    The environment variable JOBS_PROJECT names it, or is empty for no project. In a checkout, the
     Makefile and bin/job-runners set the variable. Elsewhere, if it isn't set, the project is the
-    nearest folder with a samconfig.toml, from the current folder upward.
+    nearest folder with a samconfig.toml, starting at the current folder and going up.
     """
     if IS_CHECKOUT or PROJECT_VARIABLE in os.environ:
         return project_folder()
@@ -43,11 +41,11 @@ def find_project() -> Path | None:
 
 
 def foreign_owner(project: Path) -> int | None:
-    """Return the user id of a project's owner if that is another user, or None.
+    """Return the id of the user who owns the project, or None for a trusted owner.
 
-    Only a project that was found from the current folder upward is checked. Commands run a
-    project's code, so in a shared folder such as /tmp, another user could make them run theirs. As
-    in git, root may also use the projects of the user who called sudo.
+    Commands run a project's code. In a shared folder such as /tmp, another user could place a
+    project that the search finds. A project that JOBS_PROJECT names is trusted. As in git, root
+    also trusts the user who called sudo.
     """
     if IS_CHECKOUT or os.environ.get(PROJECT_VARIABLE) or not hasattr(os, "geteuid"):
         return None
@@ -56,7 +54,7 @@ def foreign_owner(project: Path) -> int | None:
     if trusted == {0} and sudo_user.isdecimal():
         trusted.add(int(sudo_user))
     file = project / _PROJECT_FILE
-    # `lstat`, because the file may be another user's link to a file of this user.
+    # `lstat` checks the link itself: another user can make a link to a file of this user.
     owners = [status.st_uid for status in (project.stat(), file.stat(), file.lstat())]
     return next((owner for owner in owners if owner not in trusted), None)
 
@@ -69,8 +67,8 @@ def _user_cache() -> Path:
 PROJECT = find_project()
 # ROOT: the project; without one, the checkout or the current folder.
 # LOCAL_AWS_PARENT: the folder that contains .local/ while a local AWS is up.
-# CACHE: files that can be made again; in a checkout, `make clean` removes them.
-# TOOLS: the environment of sam that make creates in a checkout.
+# CACHE, BUILD_CACHE: files that can be made again; in a checkout, `make clean` removes them.
+# TOOLS: the virtual environment with sam, which make creates in a checkout.
 TOOLS: Path | None = None
 if IS_CHECKOUT:
     ROOT = PROJECT or CODE
@@ -83,7 +81,7 @@ else:
 
 
 def variables() -> dict[str, str]:
-    """Return the environment variables with which another process acts on the same project."""
+    """Return the environment variables that make another process use the same project."""
     python_path = {"PYTHONPATH": str(CODE)} if IS_CHECKOUT else {}
     return {PROJECT_VARIABLE: str(find_project() or ""), **python_path}
 

@@ -11,37 +11,38 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# The prefix of variables that hold app settings (the settings of an organization's own jobs), such
-# as APP_SETTING_API_KEY.
-APP_SETTING = "APP_SETTING_"
-# The folder of tests in a project, which isn't a package of jobs.
-APP_TESTS = "tests"
-# A file that a build puts next to this one. Each line names a package of the project.
-APP_PACKAGES_FILE = "app_packages.txt"
+# The app is the organization's own jobs and tasks. The project is the folder with their code.
+# This variable names the project. An empty value means no project.
+PROJECT_VARIABLE = "JOBS_PROJECT"
 # A variable for tests: names of modules that replace the project's packages.
 PACKAGES_VARIABLE = "JOBS_PACKAGES"
-# The variable that names the project: the folder with the app's own jobs and tasks. An empty value
-# means no project.
-PROJECT_VARIABLE = "JOBS_PROJECT"
-_CODE = Path(__file__).parent.parent
-# A file that a build puts into that folder: a hash of the code in the build.
+# The folder of tests in a project, which isn't a package of jobs.
+APP_TESTS = "tests"
+# The prefix of variables with the app's own settings, such as APP_SETTING_API_KEY.
+APP_SETTING = "APP_SETTING_"
+
+_CODE = Path(__file__).parent.parent  # contains the package `job_runners`
+# A build puts these two files into _CODE: the names of the project's packages, one on each line,
+# and a hash of the built code.
+APP_PACKAGES_FILE = "app_packages.txt"
 BUILD_ID_FILE = "build_id.txt"
 
 
 class Settings:
-    """The settings. A setting has its default if its variable is missing or empty."""
+    """The settings. If a variable is missing or empty, its setting has the default."""
 
     def __init__(self) -> None:
         """Read all settings. Raises InvalidSetting for the first invalid one."""
-        # The project's folder, or None in a build, which has copies of the project's packages.
-        self.app_folder, self.app_packages = _app()
-        # the worker classes that app.toml declares; None if this process doesn't know them
+        # The project's folder and its packages. The folder is None without a project, and in a
+        # build, which contains copies of the packages.
+        self.app_folder, self.app_packages = _project()
+        # the worker classes that app.toml declares; None in a process that isn't given them
         self.worker_classes = _worker_classes()
         # the worker class of this function; None in all other functions
         self.worker_class = _text("WORKER_CLASS", "") or None
         self.job_runner = _text("JOB_RUNNER", "legacy")
         self.retention_days = _integer("RETENTION_DAYS", 30)
-        # the quota of each organization; 0 means no limit
+        # the quota of an organization; 0 means no limit
         self.max_unfinished_jobs = _integer("MAX_UNFINISHED_JOBS", 0, minimum=0)
         self.has_bucket = bool(_text("BUCKET_NAME", ""))
         self.log_payloads = _flag("LOG_PAYLOADS", False)
@@ -58,12 +59,12 @@ class Settings:
         self.jobs_sync = _flag("JOBS_SYNC", False)
         self.tasks_sync = _flag("TASKS_SYNC", False)
         self.job_timeout_seconds = _integer("JOB_TIMEOUT_SECONDS", 900)
-        # whether this is a deployed stack, whose API function does all work
+        # whether this is a deployed stack whose API function also runs jobs and tasks
         self.api_runs_work = _flag("API_RUNS_WORK", False)
         # the lambda-async runner
         self.delay_queue_url = _text("DELAY_QUEUE_URL", "") or None
         self.on_lambda = bool(_text("AWS_LAMBDA_FUNCTION_NAME", ""))
-        self.is_sam_local = _flag("AWS_SAM_LOCAL", False)  # SAM sets it
+        self.is_sam_local = _flag("AWS_SAM_LOCAL", False)  # set by SAM
         self.starts_from_snapshot = _text("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "snap-start"
         # who may call the API
         self.access_mode = _choice("ACCESS_MODE", "iam", ("iam", "jwt"))
@@ -72,21 +73,21 @@ class Settings:
         self.team_name = _text("TEAM_NAME", "") or None  # for the pages on which people answer
         # the address of the API, for the URLs of answers
         self.public_url = _text("PUBLIC_URL", "").rstrip("/") or None
-        # where the end of every job is announced
+        # where a message announces the end of every job
         self.event_bus = _text("EVENT_BUS_NAME", "") or None  # the name of an EventBridge bus
         self.outcome_topic = _text("OUTCOME_TOPIC_ARN", "") or None  # the ARN of an SNS topic
-        # whether organizations may subscribe webhooks to ends
+        # whether organizations may subscribe webhooks to the ends of their jobs
         self.webhook_subscriptions = _flag("WEBHOOK_SUBSCRIPTIONS", False)
-        # whether webhooks may go to this machine, only on the local AWS
+        # whether webhooks may go to this machine, which only the local AWS allows
         self.loopback_webhooks = self.has_local_aws and _flag("LOOPBACK_WEBHOOKS", False)
         # the path of the app settings in Parameter Store
         self.app_settings_path = _text("APP_SETTINGS_PATH", "").rstrip("/") or None
-        # the log group that has the log lines of jobs
+        # the log group with the jobs' log lines
         self.worker_log_group = _text("WORKER_LOG_GROUP_NAME", "") or None
 
     @cached_property
     def announces_every_end(self) -> bool:
-        """Return whether the end of every job is announced, whether or not a webhook gets it."""
+        """Return whether the end of every job is announced, even if no webhook subscribes to it."""
         return self.event_bus is not None or self.outcome_topic is not None
 
     @cached_property
@@ -102,7 +103,10 @@ def settings() -> Settings:
 
 
 def has_engine() -> bool:
-    """Return whether JOB_RUNNER is set, as in every process that has the engine's permissions."""
+    """Return whether this process may use the tables and queues itself, not only the HTTP API.
+
+    Every process with these permissions has JOB_RUNNER.
+    """
     return bool(os.environ.get("JOB_RUNNER"))
 
 
@@ -118,7 +122,7 @@ def build_id() -> str | None:
 
 @cache
 def required(variable: str, needed_by: str) -> str:
-    """Return the value of a variable. If it isn't set, raise MissingSetting, which names both."""
+    """Return the value of a variable. Raises MissingSetting, which names both arguments."""
     value = _text(variable, "")
     if not value:
         raise MissingSetting(variable, needed_by)
@@ -126,26 +130,21 @@ def required(variable: str, needed_by: str) -> str:
 
 
 def app_setting_override(name: str) -> str | None:
-    """Return the value of an app setting that the environment sets, or None.
+    """Return the value of an app setting from the environment, or None.
 
-    It is for tests, and for processes without Parameter Store.
+    Only tests and processes without Parameter Store set app settings in the environment.
     """
     return os.environ.get(APP_SETTING + name)
 
 
-def _app() -> tuple[Path | None, tuple[str, ...]]:
-    """Return the project's folder and its packages.
-
-    In a build, and without a project, the folder is None.
-    """
-    names = (name.strip() for name in _text(PACKAGES_VARIABLE, "").split(","))
-    test_packages = tuple(name for name in names if name)
+def _project() -> tuple[Path | None, tuple[str, ...]]:
+    test_packages = _split_names(_text(PACKAGES_VARIABLE, ""))
     try:
         built_packages = (_CODE / APP_PACKAGES_FILE).read_text(encoding="utf-8").split()
-    except FileNotFoundError:  # this isn't a build
-        folder = project_folder()
-    else:
         return None, test_packages or tuple(built_packages)
+    except FileNotFoundError:
+        pass  # this isn't a build
+    folder = project_folder()
     if folder is None:
         return None, test_packages
     if not folder.is_dir():
@@ -156,26 +155,23 @@ def _app() -> tuple[Path | None, tuple[str, ...]]:
 
 def _worker_classes() -> tuple[str, ...] | None:
     names = os.environ.get("WORKER_CLASSES")
-    if names is None:
-        return None
-    return tuple(name for name in names.split(",") if name)
+    return None if names is None else _split_names(names)
+
+
+def _split_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def project_folder() -> Path | None:
-    """Return the folder that JOBS_PROJECT names, which may not exist, or None if it is empty."""
+    """Return the folder that JOBS_PROJECT names, or None. The folder may not exist."""
     path = _text(PROJECT_VARIABLE, "")
     return Path(path).resolve() if path else None
 
 
 def packages_in(folder: Path) -> tuple[str, ...]:
     """Return the names of the packages in a project, in alphabetical order."""
-    return tuple(
-        sorted(
-            package.parent.name
-            for package in folder.glob("*/__init__.py")
-            if package.parent.name != APP_TESTS and not package.parent.name.startswith(".")
-        )
-    )
+    packages = {file.parent.name for file in folder.glob("*/__init__.py")} - {APP_TESTS}
+    return tuple(sorted(name for name in packages if not name.startswith(".")))
 
 
 def service_name() -> str:

@@ -1,19 +1,19 @@
 """Frozen values like those of `@dataclass(frozen=True)`, but faster to import.
 
-The module `dataclasses` imports `inspect` and compiles the methods of each class. That took a third
-of the client's import time and a fiftieth of a function's cold start. Subclasses of Value share
-their methods instead. The functions `fields`, `asdict` and `replace` of `dataclasses` accept them.
+The module `dataclasses` imports `inspect` and compiles methods for each class. That took a third of
+the client's import time, and a fiftieth of a function's cold start. Subclasses of Value share their
+methods instead. The functions `fields`, `asdict` and `replace` of `dataclasses` accept them.
 """
 
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
-REQUIRED = object()
+REQUIRED = object()  # in place of a default: the field has none
 
 
 class _Field:
-    """The options and the default of a field."""
+    """A field's default and options, and its type once the class is complete."""
 
     __slots__ = ("compare", "default", "default_factory", "repr", "type")
 
@@ -43,7 +43,7 @@ def field(
 
 
 class _DataclassAttribute:
-    """An attribute that dataclasses have. It is computed from a real dataclass when it is read."""
+    """An attribute of dataclasses. When it is read, a real dataclass is made to compute it."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -63,19 +63,17 @@ def _as_dataclass(value: Any) -> type:
     import dataclasses
 
     fields = []
-    for name, own_field in value.__own_fields__.items():
+    for name, own in value.__value_fields__.items():
         default: dict[str, Any] = {}
-        if own_field.default_factory is not None:
-            default = {"default_factory": own_field.default_factory}
-        elif own_field.default is not REQUIRED:
-            default = {"default": own_field.default}
-        options = dataclasses.field(
-            repr=own_field.repr,
-            compare=own_field.compare,
-            kw_only=name not in value.__match_args__,
-            **default,
+        if own.default_factory is not None:
+            default = {"default_factory": own.default_factory}
+        elif own.default is not REQUIRED:
+            default = {"default": own.default}
+        is_kw_only = name not in value.__match_args__
+        dataclass_field = dataclasses.field(
+            repr=own.repr, compare=own.compare, kw_only=is_kw_only, **default
         )
-        fields.append((name, own_field.type, options))
+        fields.append((name, own.type, dataclass_field))
     return dataclasses.make_dataclass(value.__name__, fields, frozen=True)
 
 
@@ -83,8 +81,8 @@ def _as_dataclass(value: Any) -> type:
 class Value:
     """The base class of frozen values. The annotations of a subclass are its fields."""
 
-    __match_args__: ClassVar[tuple[str, ...]] = ()
-    __own_fields__: ClassVar[dict[str, _Field]] = {}
+    __match_args__: ClassVar[tuple[str, ...]] = ()  # the fields that may be positional arguments
+    __value_fields__: ClassVar[dict[str, _Field]] = {}
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[dict[str, Any]]
     else:
@@ -93,62 +91,62 @@ class Value:
         __signature__ = _DataclassAttribute()
 
     def __init_subclass__(cls, *, kw_only: bool = False) -> None:
-        cls.__own_fields__ = dict(cls.__own_fields__)
-        annotations = {
-            name: annotation
-            for name, annotation in cls.__annotations__.items()
-            if getattr(annotation, "__origin__", None) is not ClassVar
-        }
-        for name, annotation in annotations.items():
-            # The class has a default, the options that `field` returned, or neither.
-            attribute = cls.__dict__.get(name, REQUIRED)
-            has_options = isinstance(attribute, _Field)
-            own_field = attribute if has_options else _Field(attribute)
-            own_field.type = annotation
-            cls.__own_fields__[name] = own_field
-            if not has_options:
-                continue
-            if own_field.default is REQUIRED:
-                delattr(cls, name)
-            else:
-                setattr(cls, name, own_field.default)
+        new_fields = {}
+        for name, annotation in cls.__annotations__.items():
+            if getattr(annotation, "__origin__", None) is not ClassVar:
+                new_fields[name] = cls._make_field(name)
+                new_fields[name].type = annotation
+        cls.__value_fields__ = {**cls.__value_fields__, **new_fields}
         if not kw_only:
-            names = dict.fromkeys((*cls.__match_args__, *annotations))
+            names = dict.fromkeys((*cls.__match_args__, *new_fields))
             # mypy declares this attribute itself, with the same meaning.
             cls.__match_args__ = tuple(names)  # type: ignore[misc]
 
+    @classmethod
+    def _make_field(cls, name: str) -> _Field:
+        """Return a field of this class, and leave only its default, if any, in the class."""
+        attribute = cls.__dict__.get(name, REQUIRED)
+        if not isinstance(attribute, _Field):
+            return _Field(default=attribute)
+        if attribute.default is REQUIRED:
+            delattr(cls, name)
+        else:
+            setattr(cls, name, attribute.default)
+        return attribute
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        fields = self.__own_fields__
+        fields = self.__value_fields__
         positional_names = self.__match_args__
         if len(args) > len(positional_names):
-            raise TypeError(f"{_name(self)} takes {len(positional_names)} positional arguments")
+            count = len(positional_names)
+            raise TypeError(f"{_class_name(self)} takes {count} positional arguments")
         arguments = dict(zip(positional_names, args, strict=False))
         for name in kwargs:
             if name in arguments:
-                raise TypeError(f"{_name(self)}: the argument {name!r} is given twice")
+                raise TypeError(f"{_class_name(self)}: the argument {name!r} is given twice")
             if name not in fields:
-                hint = _nearest(name, fields)
-                raise TypeError(f"{_name(self)}: the argument {name!r} is unknown{hint}")
+                hint = _closest_name_hint(name, fields)
+                raise TypeError(f"{_class_name(self)}: the argument {name!r} is unknown{hint}")
         arguments |= kwargs
-        values = self.__dict__
-        for name, own_field in fields.items():
+        values = self.__dict__  # assigning attributes is refused
+        for name, own in fields.items():
             if name in arguments:
                 values[name] = arguments[name]
-            elif own_field.default_factory is not None:
-                values[name] = own_field.default_factory()
-            elif own_field.default is not REQUIRED:
-                values[name] = own_field.default
+            elif own.default_factory is not None:
+                values[name] = own.default_factory()
+            elif own.default is not REQUIRED:
+                values[name] = own.default
             else:
-                raise TypeError(f"{_name(self)}: the argument {name!r} is missing")
+                raise TypeError(f"{_class_name(self)}: the argument {name!r} is missing")
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Refuse invalid values. Subclasses override this."""
+        """Raise an error for invalid values. Subclasses override this."""
 
     def __repr__(self) -> str:
-        fields = self.__own_fields__.items()
-        values = [f"{name}={getattr(self, name)!r}" for name, own_field in fields if own_field.repr]
-        return f"{_name(self)}({', '.join(values)})"
+        shown_names = [name for name, own in self.__value_fields__.items() if own.repr]
+        values = [f"{name}={getattr(self, name)!r}" for name in shown_names]
+        return f"{_class_name(self)}({', '.join(values)})"
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
@@ -165,26 +163,26 @@ class Value:
         _refuse("delete", name)
 
     def __replace__(self, /, **changes: Any) -> Self:
-        values = {name: getattr(self, name) for name in self.__own_fields__}
+        values = {name: getattr(self, name) for name in self.__value_fields__}
         return type(self)(**{**values, **changes})
 
     def _compared_values(self) -> tuple[Any, ...]:
-        fields = self.__own_fields__.items()
-        return tuple(getattr(self, name) for name, own_field in fields if own_field.compare)
+        fields = self.__value_fields__.items()
+        return tuple(getattr(self, name) for name, own in fields if own.compare)
 
 
-def _name(value: Value) -> str:
+def _class_name(value: Value) -> str:
     return type(value).__qualname__
 
 
-def _nearest(name: str, fields: dict[str, _Field]) -> str:
+def _closest_name_hint(name: str, fields: dict[str, _Field]) -> str:
     from difflib import get_close_matches  # imported here because only this error needs it
 
     nearest = get_close_matches(name, list(fields), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
-def _refuse(what: str, name: str) -> None:
+def _refuse(action: str, name: str) -> None:
     from dataclasses import FrozenInstanceError
 
-    raise FrozenInstanceError(f"cannot {what} field {name!r}")
+    raise FrozenInstanceError(f"cannot {action} field {name!r}")

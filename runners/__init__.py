@@ -1,9 +1,9 @@
-"""The Job Runner API, with which code dispatches jobs and tasks.
+"""The Job Runner API: `dispatch_job` and `dispatch_task` pass work to the configured runner.
 
-`dispatch_job` and `dispatch_task` pass the work to the runner that JOB_RUNNER names.
+The setting JOB_RUNNER names that runner.
 """
 
-if __name__ == "runners":  # this folder is part of the package through a link
+if __name__ == "runners":  # job_runners/runners is a link to this folder
     raise ImportError("Import job_runners.runners, not runners")
 
 from importlib import import_module
@@ -31,7 +31,7 @@ def dispatch_task(task_name: str, payload: Any) -> str | None:
     """Send the task. Return its id, as in its log lines, or None if the runner returns none.
 
     Raises UnknownTask, InvalidPayload, PayloadTooLarge, and the errors of `get_job_runner`. Raises
-    SendFailed if the task was not sent. Tasks aren't stored, so it isn't sent later either.
+    SendFailed if the task was not sent. It isn't sent later either, because tasks aren't stored.
     """
     return get_job_runner().dispatch_task(task_name, payload)
 
@@ -39,9 +39,9 @@ def dispatch_task(task_name: str, payload: Any) -> str | None:
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this module
 
     def __getattr__(name: str) -> object:
-        """Return JobData. It is imported at its first use, because that takes half a cold start."""
+        """Import JobData on first use, because its import takes half of a cold start."""
         if name != "JobData":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         job_data = import_module("job_runners.engine.job_data").JobData
-        globals()[name] = job_data  # so that this function isn't called again
+        globals()[name] = job_data  # so that Python finds it without this function
         return job_data

@@ -1,6 +1,7 @@
-"""What the module of a runner has to know.
+"""The types for a custom runner.
 
-`JobRunner` describes the functions that the module must export. `JobData` is a job to dispatch.
+`JobRunner` describes the functions that the runner's module must export. `JobData` is a job to
+dispatch.
 """
 
 from job_runners.engine.configured import JobRunner

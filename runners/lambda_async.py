@@ -1,7 +1,8 @@
 """The runner for Lambda. It invokes the worker function asynchronously and doesn't wait.
 
-A job or task with a worker class runs in the function of that class. The sender determines the
-class from the job type or the task's name, so rows and messages don't have the class.
+A stack has a default worker. It may also have worker classes, each with a function of its own, such
+as one with more memory. The sender looks up a message's class by its job type or task name, so
+neither rows nor messages contain the class.
 """
 
 import math
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from job_runners.runners.base import JobData
 
 _RUNNER = "JOB_RUNNER=lambda-async"
-_MAX_TRIES = 2  # of a send; botocore makes one request in each
+_MAX_TRIES = 2  # how often a message is sent; botocore makes one request each time
 _MAX_PAUSE = 1.0  # seconds between two tries
-_ALIAS = "live"  # of the functions of worker classes
-# Error codes if a deploy hasn't created the function of a worker class yet, or it can't be invoked.
+_ALIAS = "live"  # the alias of each worker class's function
+# AWS returns one of these codes until a deploy has created a class's function and its permission.
 _NOT_DEPLOYED = frozenset({"ResourceNotFoundException", "AccessDeniedException"})
-_DEPLOY_SECONDS = 60.0  # how long a task then waits
+_DEPLOY_SECONDS = 60.0  # a task waits this long for such a deploy
 
 
 def fully_configured() -> bool:
@@ -54,16 +55,16 @@ def fully_configured() -> bool:
 
 def dispatch_job(job_data: "JobData") -> Accepted:
     """Save the job, then send it. If it can't be sent now, it stays due and the timer sends it."""
-    # Imported here because most workers dispatch nothing.
+    # imported here because most workers dispatch nothing
     from job_runners.engine.dispatch.dispatch import dispatch_job
 
     return dispatch_job(job_data, send)
 
 
 def dispatch_task(task_name: str, payload: Any) -> str:
-    """Send the task, and return its id. Nothing stores the task.
+    """Send the task, and return its id. The task isn't stored.
 
-    Raises SendFailed if the task was not sent, and SendInDoubt if it is unknown whether it was.
+    Raises SendFailed if the task wasn't sent, and SendInDoubt if it may have been sent.
     """
     from job_runners.engine.dispatch.dispatch import dispatch_task
 
@@ -73,53 +74,39 @@ def dispatch_task(task_name: str, payload: Any) -> str:
 def send(message: Message, delay: float = 0) -> None:
     """Invoke the worker with the message, now or after a delay. Raises SendFailed.
 
-    SQS supports delays up to 900 s. A task with a longer delay is sent after 900 s. A job with a
-    longer delay is left to the timer.
+    SQS supports delays up to 900 s. A task with a longer delay is sent after 900 s. If a job's
+    delay is longer, the timer sends the job.
     """
     sender(_worker_function())(message, delay)
 
 
-def _may_be_repeated(message: Message, error: Exception) -> bool:
-    """Return whether a message may be sent again after this error.
-
-    A second message about a job does no harm, because only one message can claim the job. A message
-    about a queue is only a hint. If a failed task is redriven by several messages, only one of them
-    can begin it.
-
-    Any other task may be sent again only if AWS certainly didn't accept it: AWS refused the task,
-    or there was no connection. After a timeout, a second send could run the task twice.
-    """
-    if not isinstance(message, TaskMessage) or message.redrives is not None:
-        return True
-    return isinstance(error, ClientError | ConnectionError)
-
-
 def sender(function: str) -> Send:
-    """Return a `send` to this worker function. Work of another worker class goes to its function.
+    """Return a `send` to this worker function. Work of another worker class goes to that class.
 
-    A worker passes the alias by which it was invoked as `function`. The template can't give it that
-    alias in a setting, because the reference would be circular.
+    A worker passes its own alias as `function`, as in the event's context. The template can't pass
+    that alias in a setting, because the reference would be circular.
     """
 
     def send_to_function(message: Message, delay: float = 0) -> None:
         if delay > MAX_MESSAGE_DELAY and isinstance(message, JobMessage):
             return  # the timer starts the job when its row is due
         if delay > 0:
-            _send_with_retries(message, lambda: _delay(message, min(delay, MAX_MESSAGE_DELAY)))
+            seconds = min(delay, MAX_MESSAGE_DELAY)
+            _send_with_retries(message, lambda: _put_on_delay_queue(message, seconds))
         else:
             _invoke_worker(function, message)
 
     return send_to_function
 
 
-def class_of(message: Message) -> str | None:
-    """Return the worker class that must run a message. None is the default worker.
+def worker_class_of(message: Message) -> str | None:
+    """Return the worker class that must run a message, or None for the default worker.
 
     It is None for every message if the stack has no classes, or if its API function runs all work.
     """
     if not settings().worker_classes or settings().api_runs_work:
         return None
-    # Imported here because most stacks have no classes.
+    # imported here because most stacks have no classes
     from job_runners.engine.registry.registry import class_of_job, class_of_task
 
     match message:
@@ -131,31 +118,32 @@ def class_of(message: Message) -> str | None:
 
 
 def forward(message: Message, function: str) -> bool:
-    """Forward a message to the worker of its class, if this is the default worker.
+    """If this is the default worker, forward a message of a worker class to that class.
 
-    Return whether this worker must not run it. Messages for a class arrive here because the code of
-    an older deploy sends all messages to the default worker. The worker of a class runs every
-    message that it gets, so that no message goes in a circle. If a job can't be forwarded, it stays
-    due: as in `claiming.claim`, nothing is raised about a job. For a task, this raises
+    Return whether this worker must not run the message. Code of a deploy from before the class was
+    added sends its messages here. The worker of a class forwards nothing, so that no message goes
+    in a circle.
+
+    If a job can't be forwarded, it stays due, and no error is raised. For a task, this raises
     NotForwarded, and the failures function sends the task later.
     """
     if settings().worker_class is not None:
         return False
     try:
-        worker_class = class_of(message)
+        worker_class = worker_class_of(message)
         if worker_class is None:
             return False
         with telemetry.work_context(message):
-            _forward(message, function, worker_class)
+            _send_to_class(message, function, worker_class)
     except Exception as error:
         if not isinstance(message, JobMessage):
             raise
         with telemetry.work_context(message):
-            telemetry.crashed(error)  # such as code that can't be imported
+            telemetry.crashed(error)  # for example, a module of the app can't be imported
     return True
 
 
-def _forward(message: Message, function: str, worker_class: str) -> None:
+def _send_to_class(message: Message, function: str, worker_class: str) -> None:
     try:
         sender(function)(message)
     except SendInDoubt as error:
@@ -169,12 +157,12 @@ def _forward(message: Message, function: str, worker_class: str) -> None:
 
 
 def _invoke_worker(own_function: str, message: Message) -> None:
-    """Invoke the function of the message's class.
+    """Invoke the function of the message's worker class.
 
-    `own_function` is that of the class of this process. If the function of another class isn't
-    deployed yet, a task waits on the delay queue, and a job stays due.
+    `own_function` is used for messages of this process's own class. If the function of another
+    class isn't deployed yet, a task waits on the delay queue, and a job stays due.
     """
-    worker_class = class_of(message)
+    worker_class = worker_class_of(message)
     if worker_class == settings().worker_class:
         function = own_function
     elif worker_class is None:
@@ -184,12 +172,12 @@ def _invoke_worker(own_function: str, message: Message) -> None:
     try:
         _send_with_retries(message, lambda: _invoke(function, message))
     except SendFailed as error:
-        is_class_missing = worker_class is not None and _is_not_deployed(error.__cause__)
-        if function == own_function or not is_class_missing:
+        is_other_class = worker_class is not None and function != own_function
+        if not (is_other_class and _is_not_deployed(error.__cause__)):
             raise
         telemetry.worker_class_missing(function, error)
         if isinstance(message, TaskMessage):
-            _send_with_retries(message, lambda: _delay(message, _DEPLOY_SECONDS))
+            _send_with_retries(message, lambda: _put_on_delay_queue(message, _DEPLOY_SECONDS))
 
 
 def _is_not_deployed(error: object) -> bool:
@@ -202,39 +190,53 @@ def _send_with_retries(message: Message, send_once: Callable[[], None]) -> None:
             send_once()
             return
         except (ClientError, BotoCoreError) as error:
-            if not _may_be_repeated(message, error):
+            if not _may_send_again(message, error):
                 raise SendInDoubt(message.title, str(error)) from error
             if attempt == _MAX_TRIES or not is_temporary(error):
                 raise SendFailed(message.title, str(error)) from error
         clock.sleep(SystemRandom().uniform(0, _MAX_PAUSE))
 
 
-def _client(service: str, message: Message) -> Any:
-    if isinstance(message, TaskMessage):
-        return clients.fresh_client(service)
-    return clients.client(service)
+def _may_send_again(message: Message, error: Exception) -> bool:
+    """Return whether a second send of a message is safe after this error.
+
+    A second message about a job does no harm, because only one message can claim the job. A message
+    about a queue is only a hint. If several messages redrive a failed task, only one begins it.
+
+    Any other task may be sent again only if AWS certainly didn't accept it: AWS refused the task,
+    or there was no connection. After a timeout, a second send could run the task twice.
+    """
+    if not isinstance(message, TaskMessage) or message.redrives is not None:
+        return True
+    return isinstance(error, ClientError | ConnectionError)
 
 
 def _invoke(function: str, message: Message) -> None:
-    response = _client("lambda", message).invoke(
+    response = _client_for(message, "lambda").invoke(
         FunctionName=function, InvocationType="Event", Payload=encode(message)
     )
-    # With an unread body, the connection couldn't be reused, so each dispatch would need a TLS
+    # Unless the body is read, the connection can't be reused, and each dispatch needs a TLS
     # handshake.
     response["Payload"].read()
 
 
-def _delay(message: Message, seconds: float) -> None:
+def _put_on_delay_queue(message: Message, seconds: float) -> None:
     """Put the message on the queue that the timer reads.
 
     If the worker consumed the queue itself, Lambda would invoke it synchronously, without the
     alias's retry and failure settings.
     """
-    _client("sqs", message).send_message(
+    _client_for(message, "sqs").send_message(
         QueueUrl=required("DELAY_QUEUE_URL", _RUNNER),
         MessageBody=encode(message).decode(),
         DelaySeconds=math.ceil(seconds),
     )
+
+
+def _client_for(message: Message, service: str) -> Any:
+    if isinstance(message, TaskMessage):
+        return clients.fresh_client(service)  # a lost connection would leave the task in doubt
+    return clients.client(service)
 
 
 def _worker_function() -> str:

@@ -1,6 +1,6 @@
 """Renew the lease of a job that runs in a thread.
 
-A lease is the time by which a job's invocation has ended. Nothing stops a thread at its deadline,
+A job's lease expires when its invocation must have ended. Nothing stops a thread at its deadline,
 so the process renews the lease for as long as the job runs.
 """
 
@@ -18,27 +18,25 @@ from job_runners.store.queries import read
 
 @contextmanager
 def renewing_lease(message: Message, deadline: int) -> Iterator[None]:
-    """Renew the lease of the message's job in the block, from `deadline` (ms since 1970) on.
+    """Renew the lease of the message's job while the block runs.
 
-    Most jobs end before the deadline, so their leases need no renewal.
+    The first renewal is at `deadline` (milliseconds since 1970). Most jobs end before that.
     """
     if not isinstance(message, JobMessage):
         yield
         return
-    has_ended = threading.Event()
-    thread = threading.Thread(
-        target=_renew_until_end, args=[message, deadline, has_ended], daemon=True
-    )
-    thread.start()
+    ended = threading.Event()
+    arguments = [message, deadline, ended]
+    threading.Thread(target=_renew_until_ended, args=arguments, daemon=True).start()
     try:
         yield
     finally:
-        has_ended.set()
+        ended.set()
 
 
-def _renew_until_end(message: JobMessage, deadline: int, has_ended: threading.Event) -> None:
-    pause = (deadline - clock.now()) / clock.SECOND
-    while not has_ended.wait(max(0.0, pause)):
+def _renew_until_ended(message: JobMessage, deadline: int, ended: threading.Event) -> None:
+    seconds_until_renewal = (deadline - clock.now()) / clock.SECOND
+    while not ended.wait(max(0.0, seconds_until_renewal)):
         try:
             if not _renew(message):
                 return
@@ -46,11 +44,11 @@ def _renew_until_end(message: JobMessage, deadline: int, has_ended: threading.Ev
             return  # another process has changed the row; the job notices that at its next write
         except Exception as error:  # noqa: BLE001 - AWS may not answer; there is time to try again
             telemetry.crashed(error)
-        pause = transitions.SKEW / 2 / clock.SECOND
+        seconds_until_renewal = transitions.SKEW / 2 / clock.SECOND
 
 
 def _renew(message: JobMessage) -> bool:
-    """Renew the lease if the job's claim comes from this message, and return whether it does.
+    """Renew the lease. Return False if another message has claimed the job since.
 
     Raises PreconditionFailed if the job no longer runs.
     """

@@ -28,7 +28,7 @@ _THREADS = 4
 
 
 class FrozenOnLambda(JobRunnersError):
-    """With these settings, work would run after the response, when Lambda freezes the process."""
+    """These settings would make work run after the response, when Lambda freezes the process."""
 
     def __init__(self, setting: str) -> None:
         super().__init__(
@@ -38,7 +38,7 @@ class FrozenOnLambda(JobRunnersError):
 
 
 def fully_configured() -> bool:
-    """Return True if the settings name the tables and, on Lambda, let no work run after a response.
+    """Return True if the settings name the tables and, on Lambda, work runs before the response.
 
     Raises MissingSetting or FrozenOnLambda otherwise.
     """
@@ -59,15 +59,15 @@ def dispatch_job(job_data: JobData) -> Accepted:
 
     With JOBS_SYNC, the job runs before this returns.
     """
-    return dispatch.dispatch_job(job_data, _dispatcher())
+    return dispatch.dispatch_job(job_data, _send_function())
 
 
 def dispatch_task(task_name: str, payload: Any) -> str:
     """Run the task here, and return its id. With TASKS_SYNC, it runs before this returns."""
-    return dispatch.dispatch_task(task_name, payload, _dispatcher())
+    return dispatch.dispatch_task(task_name, payload, _send_function())
 
 
-def _dispatcher() -> Send:
+def _send_function() -> Send:
     return legacy_stack.run_or_send if settings().api_runs_work else send
 
 
@@ -80,33 +80,36 @@ def send(message: Message, delay: float = 0) -> None:
     if settings().api_runs_work:
         legacy_stack.send(message, delay)
         return
-    is_job = not isinstance(message, TaskMessage)
-    if is_job and (not settings().jobs_same_process or delay > MAX_MESSAGE_DELAY):
+    is_task = isinstance(message, TaskMessage)
+    uses_worker_process = not settings().jobs_same_process or delay > MAX_MESSAGE_DELAY
+    if uses_worker_process and not is_task:
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)
         return  # the worker process finds the row when it is due
     # Convert the message to JSON and back, so that work gets the same values as on Lambda.
     message = decode(encode(message))
-    runs_now = settings().jobs_sync if is_job else settings().tasks_sync
+    runs_in_this_thread = settings().tasks_sync if is_task else settings().jobs_sync
+    # In other threads, the work doesn't get the caller's context.
     if delay > 0:
         timer = threading.Timer(delay, Context().run, [_run_here, message])
         timer.daemon = True
         timer.start()
-    elif runs_now:
+    elif runs_in_this_thread:
         _run_here(message)
     else:
-        _threads().submit(Context().run, _run_here, message)  # without the caller's context
+        _threads().submit(Context().run, _run_here, message)
 
 
 class _Inbox(threading.local):
-    """The messages whose work a thread still has to run, one after the other.
+    """The messages that this thread has not yet handled.
 
-    Work may send messages: a job's next invocation must not run inside its current one.
+    It handles them one after the other. A job may send a message for its own next invocation, which
+    must not run inside the current one.
     """
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
-        self.busy = False
+        self.is_running = False
 
 
 _inbox = _Inbox()
@@ -114,19 +117,19 @@ _inbox = _Inbox()
 
 def _run_here(message: Message) -> None:
     _inbox.messages.append(message)
-    if _inbox.busy:
-        return
-    _inbox.busy = True
+    if _inbox.is_running:
+        return  # a call of this function further up the stack runs it next
+    _inbox.is_running = True
     try:
         while _inbox.messages:
-            _run_one(_inbox.messages.popleft())
+            _run_work(_inbox.messages.popleft())
     finally:
-        _inbox.busy = False
+        _inbox.is_running = False
 
 
-def _run_one(message: Message) -> None:
+def _run_work(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
-    # Outside Lambda, this process and its output belong to the caller's program.
+    # Elsewhere, the program that dispatches jobs decides how it logs.
     if settings().on_lambda:
         log.set_up()
     try:

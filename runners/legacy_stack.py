@@ -1,10 +1,10 @@
 """The legacy runner in a deployed stack, where the API function does all work (API_RUNS_WORK).
 
-The job or task that a request dispatches runs before the response, because Lambda freezes the
-process and all its threads after the response. All other work begins in an asynchronous invocation
-of the same function: work that other work dispatches, the next invocation or attempt of a job, and
-jobs that the timer finds due. Delayed messages wait on the delay queue. The row of a delayed job
-has a due time too, so the timer starts the job if its message is lost.
+The first job or task that a request dispatches runs before the response, because Lambda freezes
+the process afterwards. All other work begins in an asynchronous invocation of the same function:
+jobs and tasks that other jobs dispatch, a job's next invocation or attempt, and jobs that the timer
+finds due. Delayed messages wait on the delay queue. If such a message is lost, the timer starts its
+job, because the job's row has a due time too.
 """
 
 from contextvars import Context
@@ -30,17 +30,17 @@ class _Invocation(NamedTuple):
 
 
 class _Current:
-    """The current invocation of this process, which gets one event at a time from Lambda."""
+    """The invocation in progress. Lambda gives a process one event at a time."""
 
     invocation: _Invocation | None = None  # None in the timer and in the failures function
-    may_run = False  # whether it is a request that may still run work itself
+    may_run = False  # whether it is a request that has not yet run a job or task
 
 
 def begin(context: "LambdaContext", *, may_run: bool) -> None:
     """Record the invocation that begins.
 
     Pass `may_run=True` for a request, which may run the work that it dispatches. An invocation with
-    a message runs only the work of that message.
+    a message runs only that message's work.
     """
     _Current.invocation = _Invocation(
         context.aws_request_id,
@@ -51,17 +51,17 @@ def begin(context: "LambdaContext", *, may_run: bool) -> None:
 
 
 def run_or_send(message: Message, delay: float = 0) -> None:
-    """Run the work that a request dispatches, and return once the work has ended.
+    """Run the job or task that a request dispatches, and return when it has ended.
 
-    Send it instead if it has a delay, or if this request has already run work. Raises SendFailed.
-    If a task can't begin, raises the reason, because the task isn't stored.
+    Send it instead if it has a delay, or if this request has already run one. Raises SendFailed. If
+    a task can't begin, this raises the reason, because the task isn't stored.
     """
     invocation = _Current.invocation
     if invocation is None or not _Current.may_run or delay > 0:
         send(message, delay)
         return
     _Current.may_run = False
-    # The work must not see the context of the request, especially its caller.
+    # A new context hides the request's context, and especially its caller, from the work.
     Context().run(_run, decode(encode(message)), invocation)
 
 

@@ -1,8 +1,9 @@
 """The worker process of the legacy runner. It runs saved jobs, oldest first, one at a time.
 
 Each job runs in a child process that is killed at the deadline. So an expired lease means the same
-as on Lambda: the worker that claimed the job is gone. This process also does the timer's work. It
-starts the occurrences of schedules in a thread, because it is busy while a job runs.
+as on Lambda: the worker that claimed the job is gone. This process also does the work of the timer
+function. It starts the occurrences of schedules in a thread, because a running job blocks the main
+thread.
 """
 
 import json
@@ -30,18 +31,18 @@ from job_runners.errors import SendFailed
 from job_runners.settings import required, settings
 from job_runners.store.conditional_write import GRACE
 
-_CHECK_INTERVAL = 30.0  # seconds between checks of the schedules
-_MAX_CHECK_TIME = 60.0  # seconds that such a check may take
-_POLL_INTERVAL = 1.0  # seconds between checks of the jobs when none is due
-_ROWS_PER_PAGE = 25  # read from a shard at a time; one isn't enough, as it may need no message
-_PRELOAD = ["job_runners.engine.running.execution", "job_runners.engine.registry.registry"]
+_SCHEDULE_INTERVAL = 30.0  # seconds between checks of the schedules
+_MAX_SCHEDULE_TIME = 60.0  # seconds that one of these checks may take
+_POLL_INTERVAL = 1.0  # seconds between checks for due jobs while none is due
+_ROWS_PER_PAGE = 25  # due rows to read at once; more than one, because some need no message
+_ENGINE_MODULES = ["job_runners.engine.running.execution", "job_runners.engine.registry.registry"]
 
 
 def main() -> None:
     """Run jobs until SIGINT or SIGTERM. The current job is finished first."""
     for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
         required(variable, "python -m job_runners.runners.legacy")
-    registry().resolve_all()  # find invalid definitions now, not at the first job
+    registry().resolve_all()  # raises the errors of invalid definitions now, not at the first job
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
@@ -49,47 +50,51 @@ def main() -> None:
     schedules = threading.Thread(target=start_occurrences, args=[stop], daemon=True)
     schedules.start()
     work(stop)
-    schedules.join(_MAX_CHECK_TIME)
+    schedules.join(_MAX_SCHEDULE_TIME)
     telemetry.logger.info("worker process stopped")
 
 
 def work(stop: threading.Event) -> None:
     """Run due jobs until `stop` is set."""
-    children = _children()
+    processes = _process_context()
 
     def run_in_child(message: Message) -> None:
         if not stop.is_set():
-            _run_in_child(children, message)
+            _run_in_child(processes, message)
 
     send = sender(run_in_child)
     while not stop.is_set():
         try:
             counts = timer.send_next(send, early_by=GRACE, page_size=_ROWS_PER_PAGE)
-            sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
+            job_count = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB may be down; a later check may work
             telemetry.crashed(error)
-            sent = 0
-        if not sent:
+            job_count = 0
+        if job_count == 0:
             stop.wait(_POLL_INTERVAL)
 
 
 def start_occurrences(stop: threading.Event) -> None:
     """Start due occurrences of schedules until `stop` is set.
 
-    Their jobs are saved and due, so `work` runs them like any other job.
+    Their jobs only have to be saved: `work` then finds them due, like any other job.
     """
-    while not stop.wait(_CHECK_INTERVAL):
+    while not stop.wait(_SCHEDULE_INTERVAL):
         try:
-            until = clock.now() + int(_MAX_CHECK_TIME * clock.SECOND)
-            recurring.start_due(lambda message, delay=0: None, until=until)
+            until = clock.now() + int(_MAX_SCHEDULE_TIME * clock.SECOND)
+            recurring.start_due(_send_nothing, until=until)
         except Exception as error:  # noqa: BLE001 - DynamoDB may be down; a later check may work
             telemetry.crashed(error)
+
+
+def _send_nothing(message: Message, delay: float = 0) -> None:
+    pass
 
 
 def sender(run_in_child: Callable[[Message], None]) -> Send:
     """Return a `send` that runs a message's work in a child process.
 
-    It ignores a delayed message about a job, because `work` runs the job when its row is due.
+    It ignores a job's delayed message, because `work` runs the job when its row is due.
     """
 
     def send(message: Message, delay: float = 0) -> None:
@@ -101,32 +106,32 @@ def sender(run_in_child: Callable[[Message], None]) -> Send:
     return send
 
 
-def _run_in_child(children: ForkServerContext, message: Message) -> None:
+def _run_in_child(processes: ForkServerContext, message: Message) -> None:
     seconds = settings().job_timeout_seconds
     deadline = clock.now() + seconds * clock.SECOND
-    child = children.Process(target=_child, args=(encode(message), deadline))
+    child = processes.Process(target=_run_child, args=(encode(message), deadline))
     child.start()
     child.join(seconds)
     if child.is_alive():
         child.kill()
         child.join()
         telemetry.logger.error("killed at its deadline", extra={"after_s": seconds})
-        _settle(message, f"its process was killed after {seconds} s")
+        _record_death(message, f"its process was killed after {seconds} s")
     elif child.exitcode:
-        _settle(message, f"its process ended with {_describe(child.exitcode)}")
+        _record_death(message, f"its process ended with {_describe(child.exitcode)}")
 
 
-def _settle(message: Message, how: str) -> None:
-    """Settle the work of a child process that has died, as the failures function does on AWS.
+def _record_death(message: Message, how: str) -> None:
+    """Record that a message's child process died, as the failures function does on AWS.
 
-    If AWS doesn't answer, the row says that the job runs until its lease is over.
+    If AWS doesn't answer, the job counts as running until its lease expires.
     """
     record = {
         "requestPayload": json.loads(encode(message)),
         "responsePayload": {"errorMessage": how},
     }
     try:
-        failure_records.handle_record(record, sender(lambda _: None))
+        failure_records.handle_record(record, sender(run_in_child=lambda _: None))
     except Exception as error:  # noqa: BLE001 - the timer recovers the job after its lease
         telemetry.left_for_later(error)
 
@@ -137,8 +142,8 @@ def _describe(exit_code: int) -> str:
     return f"signal {signal.Signals(-exit_code).name}"
 
 
-def _child(text: bytes, deadline: int) -> None:
-    # These signals reach the whole process group, but the current job must be finished.
+def _run_child(encoded_message: bytes, deadline: int) -> None:
+    # These signals reach the whole process group, but the current job must still finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     log.set_up()
@@ -146,24 +151,23 @@ def _child(text: bytes, deadline: int) -> None:
     alarm = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
     alarm.daemon = True
     alarm.start()
-    tasks = _Tasks(deadline)
-    run(decode(text), deadline=deadline, send=tasks.send)
+    tasks = _TaskRunner(deadline)
+    run(decode(encoded_message), deadline=deadline, send=tasks.send)
     tasks.run_delayed()
 
 
-class _Tasks:
-    """Runs the tasks that a job dispatches. They aren't stored, so they run in its process."""
+class _TaskRunner:
+    """Runs the tasks that a job dispatches, in the job's process, because they aren't stored."""
 
     def __init__(self, deadline: int) -> None:
         self._deadline = deadline
-        self._delayed: list[tuple[int, TaskMessage]] = []  # with their start times
+        self._delayed: list[tuple[int, TaskMessage]] = []  # start times and tasks
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Run a task before returning, or keep it for `run_delayed` if it has a delay.
+        """Run a task and return when it has ended, or keep a delayed task for `run_delayed`.
 
-        So a job waits until its tasks without a delay have run, and succeeds only then. A message
-        about a job is ignored, because the worker process runs the job's next invocation or attempt
-        when its row is due.
+        So a job ends only after its undelayed tasks have ended. A message about a job is ignored,
+        because the worker process finds the job when its row is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)
@@ -172,14 +176,14 @@ class _Tasks:
         if delay > 0:
             self._delayed.append((clock.now() + int(delay * clock.SECOND), message))
         else:
-            # In a thread, the job's alarms don't interrupt the task, and its log lines don't get
-            # the job's fields.
+            # In a thread of its own, the task isn't interrupted by the job's alarms, and its log
+            # lines don't contain the job's fields.
             thread = threading.Thread(target=Context().run, args=[self._run, message])
             thread.start()
             thread.join()
 
     def run_delayed(self) -> None:
-        """Run the delayed tasks. Give up those that would start after the deadline."""
+        """Run the delayed tasks. Give up on those that would start after the deadline."""
         while self._delayed:
             self._delayed.sort(key=lambda start_and_task: start_and_task[0])
             start_at, task = self._delayed.pop(0)
@@ -197,11 +201,11 @@ class _Tasks:
             telemetry.crashed(error)
 
 
-def _children() -> ForkServerContext:
-    """Return the context that creates child processes.
+def _process_context() -> ForkServerContext:
+    """Return a context that forks child processes from a server process.
 
-    It forks them from a server process that has imported all modules and has no connections.
+    The server process has imported all modules, and has no connections.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*_PRELOAD, *registry().modules()])
+    context.set_forkserver_preload([*_ENGINE_MODULES, *registry().modules()])
     return context

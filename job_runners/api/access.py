@@ -165,7 +165,7 @@ def _token_organization(claims: Mapping[str, Any]) -> str:
     organization_id = claims.get(claim)
     # A list, which API Gateway writes in brackets, doesn't match: a caller with two organizations
     # would have to name one in each request.
-    one_name = rf"[^#\[\]{names.UNFIT}]+"
+    one_name = rf"[^#\[\]{names.FORBIDDEN}]+"
     if not isinstance(organization_id, str) or not re.fullmatch(one_name, organization_id):
         raise NotAllowed(
             f"Your token doesn't name exactly one organization in its claim {claim!r}."

@@ -25,7 +25,7 @@ from job_runners.engine.dispatch import bulk
 from job_runners.engine.dispatch.checking import CheckedJob, check_new_job
 from job_runners.engine.wire.sending import Accepted, Send, require_sender
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
-from job_runners.store.job_request import JobRequest, Outcome, derived_id
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, derived_id
 
 # No job is saved later, because the function times out after 29 s, and a call may take 5 s.
 _MAX_DISPATCH_SECONDS = 22
@@ -108,7 +108,7 @@ RESULT: Fields[_Result] = {
         "Whether an earlier request saved the job",
     ),
     "unique_outcome": ViewField(
-        {"enum": [None, *map(str, Outcome)]},
+        {"enum": [None, *map(str, DuplicateAnswer)]},
         lambda result: _unique_outcome(result.accepted),
         "As the header Unique-Outcome of POST /jobs",
     ),

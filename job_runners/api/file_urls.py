@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from job_runners import clock
 from job_runners.aws import clients
-from job_runners.store.job_request import SORT_KEY
+from job_runners.store.job_request import SORT_KEY_PATTERN
 
 _LIFETIME = 5 * clock.MINUTE
 
@@ -20,9 +20,9 @@ def add_urls(result: Any, organization_id: str) -> Any:
     The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.
     """
-    # The SORT_KEY after the organization is the same for all jobs. Without it, the organization "a"
+    # What follows the organization is the same for all jobs. Without it, the organization "a"
     # would match files of an organization "a/b".
-    key_of_own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY}/.+")
+    key_of_own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY_PATTERN}/.+")
     pending = [result]
     while pending:
         value = pending.pop()

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from job_runners import names
 from job_runners.api.json_schema import ID, KIND, NAME, STATUS, TIME, Schema
 from job_runners.engine.control import positions
-from job_runners.store.job_request import Outcome
+from job_runners.store.job_request import DuplicateAnswer
 from job_runners.store.member_outcomes import OUTCOMES
 from job_runners.store.queries import PAGE_LIMIT
 
@@ -95,7 +95,7 @@ HEADERS: dict[str, Schema] = {
         "description": "Present if another job already did the same unique work. `returned`: that "
         "job, unchanged. `replaced`: that job, with the new payload and time. `follows`: a new job "
         "that starts after that job has ended",
-        "schema": {"type": "string", "enum": [str(outcome) for outcome in Outcome]},
+        "schema": {"type": "string", "enum": [str(outcome) for outcome in DuplicateAnswer]},
     },
 }
 

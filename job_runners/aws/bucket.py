@@ -8,13 +8,12 @@ from job_runners.aws import clients
 from job_runners.errors import MissingObject, ObjectChanged
 from job_runners.settings import required, settings
 
-# Error codes of S3.
-_MISSING = frozenset({"NoSuchKey", "404"})
-_CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
+_MISSING_CODES = frozenset({"NoSuchKey", "404"})
+_CHANGED_CODES = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
 
 
 class Version(NamedTuple):
-    """The version of an object."""
+    """The size and the ETag of an object at one time."""
 
     size: int  # bytes
     etag: str  # changes with the content
@@ -38,7 +37,7 @@ def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stre
 def get_bytes(key: str, **options: str) -> bytes:
     """Return the content of an object. Raises MissingObject.
 
-    `options` are those of S3's GetObject.
+    `options` are passed to S3's GetObject.
     """
     try:
         response = clients.client("s3").get_object(Bucket=name(), Key=key, **options)
@@ -60,7 +59,7 @@ def version(key: str) -> Version:
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
     """Return the bytes of an object from `start` up to, but not including, `end`.
 
-    The range must have at least one byte. Raises ObjectChanged if the object no longer has this
+    `end` must be greater than `start`. Raises ObjectChanged if the object no longer has this
     ETag, and MissingObject if it is gone.
     """
     return get_bytes(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
@@ -83,11 +82,11 @@ def delete_all(folder: str) -> None:
 
 
 def _translate(error: ClientError, key: str) -> Exception:
-    """Return MissingObject or ObjectChanged if that is what S3's error means, or the error."""
+    """Return S3's error as MissingObject or ObjectChanged if it means that, or else unchanged."""
     response: Any = error.response
     code = response["Error"]["Code"]
-    if code in _MISSING:
+    if code in _MISSING_CODES:
         return MissingObject(key)
-    if code in _CHANGED:
+    if code in _CHANGED_CODES:
         return ObjectChanged(key)
     return error

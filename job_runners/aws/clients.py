@@ -1,6 +1,6 @@
 """The botocore clients for AWS services.
 
-They share one session. Each is built at its first use, and kept for the life of the process.
+All clients share one session. Each is built on first use, and kept for the life of the process.
 """
 
 import threading
@@ -24,26 +24,28 @@ _fresh_client_used_at: dict[str, int] = {}  # when `fresh_client` was last calle
 _lock = threading.RLock()
 _this_thread = threading.local()
 
-# A call that hangs must fail while there is still time to respond. botocore's defaults (60 s, five
-# tries) outlast an API request.
-_READ_SECONDS = 5.0
-_READ_SECONDS_BY_SERVICE = {"s3": 30.0, "logs": 6.0}  # S3 may stream; a search of logs takes longer
-# botocore also retries after a timeout. That could text a person twice, or run a task twice.
-# job_runners.runners.lambda_async decides which messages may be repeated.
-_MAX_ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
-_MAX_CONNECTIONS = 32  # connections of each client
+# A call that hangs must fail while there is still time to respond to an API request. botocore's
+# defaults (60 s, five tries) take longer than that.
+_READ_TIMEOUT = 5.0  # seconds
+_READ_TIMEOUT_BY_SERVICE = {"s3": 30.0, "logs": 6.0}  # for streams, and for searches of logs
+# Services that must not get a request twice have one attempt, because botocore retries even after a
+# timeout. A repeated request could text a person twice, or run a task twice. lambda_async decides
+# which messages may be sent again.
+_MAX_ATTEMPTS = 4
+_MAX_ATTEMPTS_BY_SERVICE = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
+_MAX_CONNECTIONS = 32  # per client
 _MAX_IDLE = clock.SECOND  # `fresh_client` closes connections that have been idle for longer
 
 
 class UnknownService(JobRunnersError):
-    """The code in the Lambda functions lacks botocore's description of an AWS service.
+    """botocore's description of an AWS service is missing in the Lambda functions.
 
-    A build leaves out the descriptions of services that the app doesn't use.
+    A build includes only the descriptions of services that the app uses.
     """
 
 
 def client(service: str) -> Any:
-    """Return the client for a service. All threads share it, which is safe with botocore."""
+    """Return the client for a service. All threads share it: botocore's clients are thread-safe."""
     with _lock:
         if service not in _clients:
             _clients[service] = _build(service)
@@ -71,7 +73,7 @@ def _build(service: str) -> Any:
 def fresh_client(service: str) -> Any:
     """Return the client for a service, without idle connections.
 
-    Use it for a request that must not be repeated. See `drop_idle_connections` for the reason.
+    Use it for a request that must not be repeated. `drop_idle_connections` explains why.
     """
     shared_client = client(service)
     now = clock.now()
@@ -83,7 +85,7 @@ def fresh_client(service: str) -> Any:
 
 
 def session() -> botocore.session.Session:
-    """Return the shared session, with which credentials and service models are loaded only once."""
+    """Return the shared session. It loads credentials and service descriptions only once."""
     global _session
     with _lock:
         if _session is None:
@@ -93,7 +95,7 @@ def session() -> botocore.session.Session:
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Stop botocore from retrying the calls of this thread in the block.
+    """Stop botocore from retrying calls that this thread makes in the block.
 
     Use it for optional calls that must not delay anything.
     """
@@ -110,16 +112,16 @@ def drop_idle_connections() -> None:
     Call this at the start of an invocation, when no connection is in use. Lambda freezes a process
     between two invocations. In that time, AWS may close an idle connection after some seconds, and
     a NAT gateway after 350 seconds. The frozen process doesn't notice, so the connection later
-    looks open. The first request on it is lost, with an error that doesn't show whether AWS
-    received it. Such a request can't be repeated, so its outcome would be in doubt.
+    looks open. The first request on it fails with an error that doesn't show whether AWS received
+    the request. If it must not be repeated, its outcome remains in doubt.
 
-    The other services keep their connections, because botocore repeats their requests over a new
-    connection. Opening one for each invocation would cost a handshake. While the process runs, the
-    kernel notices a close, and urllib3 checks each connection before it reuses it.
+    The other services keep their connections, which saves a handshake: botocore repeats a failed
+    request over a new connection. While a process runs, the kernel notices closed connections, and
+    urllib3 checks a connection before it reuses it.
     """
     with _lock:
         for service, service_client in _clients.items():
-            if _MAX_ATTEMPTS.get(service) == 1:
+            if _MAX_ATTEMPTS_BY_SERVICE.get(service) == 1:
                 service_client.close()
 
 
@@ -148,7 +150,7 @@ def services() -> list[str]:
 
 
 def use_session(new_session: botocore.session.Session) -> None:
-    """Build all clients from this session from now on. Only `job-runners erase` needs this."""
+    """Replace the shared session and all clients. Only `job-runners erase` needs this."""
     global _session
     with _lock:
         if _session is not new_session:
@@ -164,11 +166,10 @@ def drop_clients() -> None:
 
 
 def _add_missing_operations(reduced: Any, shared_session: Session) -> None:
-    """Make a client with few operations pass calls of all others to a complete client.
+    """Make a reduced client pass calls of operations that it lacks to a complete client.
 
-    In a build, the session only has the descriptions of the operations that the code is known to
-    call. The complete client is built at the first call of another operation, and then replaces
-    this reduced one.
+    In a build, the session describes only the operations that the code is known to call. The first
+    call of another operation builds the complete client, which then replaces the reduced one.
     """
     service = reduced.meta.service_model.service_name
 
@@ -180,7 +181,7 @@ def _add_missing_operations(reduced: Any, shared_session: Session) -> None:
             return client(service)
 
     def find_method(event_name: str, **_: Any) -> Any:
-        """Return a method that the reduced client lacks, or None for an AttributeError."""
+        """Return the complete client's method. If this returns None, an AttributeError follows."""
         method_name = event_name.rpartition(".")[2]
         if method_name.startswith("_"):
             return None
@@ -192,18 +193,17 @@ def _add_missing_operations(reduced: Any, shared_session: Session) -> None:
 
         return method
 
-    # botocore emits the event "getattr" for each attribute that a client lacks. These methods exist
-    # in every client, but would know only the reduced operations, so replace them.
+    # botocore emits the event "getattr" for each attribute that a client lacks.
     reduced.meta.events.register("getattr", find_method)
+    # The reduced client has these methods, but they would support only its own operations.
     for name in ("can_paginate", "get_paginator", "get_waiter", "generate_presigned_url"):
         setattr(reduced, name, forwarding_method(name))
 
 
 def _refuse_retry(**_: Any) -> bool | None:
-    """Stop botocore from retrying if this thread is in a block of `without_retries`.
+    """Handle botocore's question whether to retry, before all other handlers do.
 
-    This handler runs before all others. For botocore, False means that it must not retry, and None
-    that the next handler decides.
+    False stops botocore from retrying. None leaves the decision to the next handler.
     """
     return False if getattr(_this_thread, "retries_disabled", False) else None
 
@@ -211,11 +211,14 @@ def _refuse_retry(**_: Any) -> bool | None:
 def _config(service: str) -> Config:
     return Config(
         connect_timeout=3.0,
-        read_timeout=_READ_SECONDS_BY_SERVICE.get(service, _READ_SECONDS),
+        read_timeout=_READ_TIMEOUT_BY_SERVICE.get(service, _READ_TIMEOUT),
         max_pool_connections=_MAX_CONNECTIONS,
-        retries={"total_max_attempts": _MAX_ATTEMPTS.get(service, 4), "mode": "standard"},
-        # pynamodb builds the requests to DynamoDB, and `lambda_async` those to Lambda. Validating
-        # them would cost time and find nothing.
+        retries={
+            "total_max_attempts": _MAX_ATTEMPTS_BY_SERVICE.get(service, _MAX_ATTEMPTS),
+            "mode": "standard",
+        },
+        # Only pynamodb and `lambda_async` build these requests. Validating them would cost time and
+        # find nothing.
         parameter_validation=service not in ("dynamodb", "lambda"),
         # By default, botocore signs S3 URLs with version 2 in us-east-1, which KMS keys don't
         # accept.

@@ -1,4 +1,4 @@
-"""Interpret AWS errors: whether a retry may help, and whether a write's condition failed."""
+"""Interpret AWS errors: is a retry useful, and did a write's condition fail?"""
 
 from collections.abc import Callable
 from secrets import SystemRandom
@@ -11,9 +11,7 @@ from job_runners import clock
 
 # A call raises one of these if AWS refuses the request or doesn't respond.
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
-_CONFLICT = "TransactionConflict"
-# These codes are without a final "Exception", because the reasons of a canceled transaction lack
-# it.
+# Error codes, without a final "Exception": the reasons of a canceled transaction don't have it.
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -25,21 +23,22 @@ _THROTTLED = frozenset(
         "TooManyRequests",
     }
 )
+_CONFLICT = "TransactionConflict"
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# Seconds that `retry_until` waits before it repeats a call that botocore has stopped retrying.
-_FIRST_PAUSE = 0.2
+# `retry_until` repeats a call that botocore has stopped retrying. It waits this long before.
+_FIRST_PAUSE = 0.2  # seconds
 _MAX_PAUSE = 5.0
-_MAX_CONFLICT_TRIES = 4  # tries of a write that conflicts with other writes of the same item
-_MAX_CONFLICT_PAUSE = 0.1  # seconds before each further try
+# `retry_on_conflict` repeats a write that conflicts with another write of the same item.
+_MAX_CONFLICT_TRIES = 4
+_MAX_CONFLICT_PAUSE = 0.1  # seconds
 _T = TypeVar("_T")
 
 
 def is_temporary(error: BaseException | None) -> bool:
     """Return whether a retry may help: AWS throttled, failed, was unreachable or had a conflict.
 
-    A retry doesn't help against a missing permission, a missing table, or an item that is too
-    large.
+    A retry doesn't help if a permission or a table is missing, or if an item is too large.
     """
     error = underlying_error(error)
     if not isinstance(error, ClientError):
@@ -50,10 +49,10 @@ def is_temporary(error: BaseException | None) -> bool:
 
 
 def retry_until(until: int, call: Callable[[], _T]) -> _T:
-    """Call a function, and repeat the call while its error is temporary. Return its result.
+    """Return a function's result. Repeat the call as long as it raises temporary errors.
 
     Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
-    for calls that may be repeated: reads, and writes whose condition shows that they succeeded.
+    only for reads, and for writes whose condition fails once they have succeeded.
     """
     max_pause = _FIRST_PAUSE
     while True:
@@ -82,15 +81,15 @@ def retry_on_conflict(write: Callable[[], _T]) -> _T:
 def condition_failed(error: BaseException) -> bool:
     """Return whether a write failed because of its condition.
 
-    After an error without a response (a broken connection, a timeout), the result is False. For
-    those, pynamodb's own `cause_response_code` raises AttributeError.
+    Unlike pynamodb's `cause_response_code`, this also accepts errors without a response, such as a
+    timeout. It returns False for them.
     """
     cause = underlying_error(error)
     return isinstance(cause, ClientError) and "ConditionalCheckFailed" in _codes(cause)
 
 
 def try_write(write: Callable[[], object]) -> bool:
-    """Make a conditional write. Return False if its condition failed, and so it had no effect."""
+    """Call `write`, which makes a conditional write. Return False if its condition failed."""
     try:
         write()
     except PynamoDBException as error:
@@ -110,7 +109,7 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def underlying_error(error: BaseException | None) -> BaseException | None:
-    """Return botocore's error if that caused pynamodb's error, or else the error itself."""
+    """Return the botocore error that caused a pynamodb error. Return any other error unchanged."""
     if isinstance(error, PynamoDBException):
         error = error.cause
     if isinstance(error, VerboseClientError):
@@ -119,7 +118,7 @@ def underlying_error(error: BaseException | None) -> BaseException | None:
 
 
 def _codes(error: ClientError) -> set[str]:
-    """Return the error's code and, for a canceled transaction, the codes of all its reasons."""
+    """Return the error's code and, for a canceled transaction, the codes of its reasons."""
     response: Any = error.response
-    causes = [response["Error"], *response.get("CancellationReasons", [])]
-    return {str(cause.get("Code")).removesuffix("Exception") for cause in causes}
+    reasons = [response["Error"], *response.get("CancellationReasons", [])]
+    return {str(reason.get("Code")).removesuffix("Exception") for reason in reasons}

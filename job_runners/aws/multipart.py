@@ -14,40 +14,40 @@ PART_SIZE = 8 * 1024 * 1024
 
 
 class _Upload:
-    """An upload in parts. The object exists only after `complete`."""
+    """A multipart upload. The object exists only after `complete`."""
 
     def __init__(self, key: str, content_type: str) -> None:
         self._s3 = clients.client("s3")
-        self._upload = {"Bucket": bucket.name(), "Key": key}
+        self._target = {"Bucket": bucket.name(), "Key": key}
         self._parts: list[dict[str, Any]] = []
         # S3 refuses parts with checksums unless the upload names the algorithm from the start.
         response = self._s3.create_multipart_upload(
-            **self._upload, ContentType=content_type, ChecksumAlgorithm="CRC32"
+            **self._target, ContentType=content_type, ChecksumAlgorithm="CRC32"
         )
-        self._upload["UploadId"] = response["UploadId"]
+        self._target["UploadId"] = response["UploadId"]
 
     def add(self, data: bytes) -> None:
-        """Write the next part, which must have at least PART_SIZE bytes unless it is the last."""
+        """Write the next part. Only the last one may be smaller than PART_SIZE."""
         checksum = b64encode(crc32(data).to_bytes(4)).decode()
         part = {"PartNumber": len(self._parts) + 1, "ChecksumCRC32": checksum}
-        response = self._s3.upload_part(**self._upload, **part, Body=data)
+        response = self._s3.upload_part(**self._target, **part, Body=data)
         self._parts.append({**part, "ETag": response["ETag"]})
 
     def complete(self) -> None:
-        """Make the object from the parts so far. There must be at least one."""
+        """Create the object from the parts. There must be at least one."""
         parts = {"Parts": self._parts}
-        self._s3.complete_multipart_upload(**self._upload, MultipartUpload=parts)
+        self._s3.complete_multipart_upload(**self._target, MultipartUpload=parts)
 
     def abort(self) -> None:
-        """Delete the parts. If that fails, the bucket's lifecycle deletes them."""
+        """Delete the parts. If that fails, the bucket's lifecycle rule deletes them."""
         with suppress(*AWS_ERRORS):
-            self._s3.abort_multipart_upload(**self._upload)
+            self._s3.abort_multipart_upload(**self._target)
 
 
 def write(key: str, pieces: Iterable[bytes], content_type: str) -> None:
-    """Write one object from many pieces, in one request if it is small.
+    """Write the pieces as one object. A small object takes one request.
 
-    If the write fails, its parts are deleted.
+    If the write fails, the parts written so far are deleted.
     """
     data = b""
     upload = None

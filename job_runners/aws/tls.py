@@ -1,9 +1,9 @@
 """Share one TLS context between all AWS clients.
 
-botocore gives each client its own context, and for each new connection, urllib3 reads the
-certificates of more than a hundred authorities into it. That takes 6 ms of CPU time before a
-request is sent. Here, a process reads them once, before its first request. For AWS endpoints, it
-reads only the certificates of Amazon's authorities, which sign the certificates of these endpoints.
+botocore gives each client its own context. For each new connection, urllib3 reads the certificates
+of more than a hundred authorities into this context, which takes 6 ms of CPU time. Here, a process
+reads them once, before its first request. For AWS endpoints, it reads only the certificates of
+Amazon's authorities, because these sign the endpoints' certificates.
 """
 
 import ssl
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
 
-# The authorities for AWS endpoints (https://www.amazontrust.com/repository), with their labels in
+# The authorities for AWS endpoints (https://www.amazontrust.com/repository), by their labels in
 # botocore's bundle of certificates.
 _AMAZON_AUTHORITIES = (
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
@@ -28,7 +28,7 @@ _AWS_DOMAIN = ".amazonaws.com"  # all regions have it, except those in China and
 def share_context(client: Any) -> None:
     """Make a new botocore client use the shared context for its connections.
 
-    A client with a proxy, without TLS, or without certificate checks stays as it is.
+    A client that uses a proxy, no TLS, or no certificate checks stays unchanged.
     """
     endpoint = client._endpoint
     original: Any = endpoint.http_session
@@ -36,7 +36,7 @@ def share_context(client: Any) -> None:
     if proxy or not original._verify or not endpoint.host.startswith("https:"):
         return
     host = urlsplit(endpoint.host).netloc  # `endpoint.host` is a URL
-    # `_verify` is True for botocore's own certificates, or the path of a file with others.
+    # `_verify` is True for botocore's own certificates, or the path of a file with certificates.
     if original._verify is True and host.endswith(_AWS_DOMAIN):
         lazy_context = context_for_amazon()
     else:
@@ -90,10 +90,7 @@ class _Session(URLLib3Session):
 
 
 def read_certificates(client: Any) -> None:
-    """Read a client's certificates now, so that Lambda's snapshot of the process contains them.
-
-    Lambda takes the snapshot (SnapStart) after the process has started, and starts others from it.
-    """
+    """Read a client's certificates now, so that Lambda's snapshot (SnapStart) contains them."""
     session = client._endpoint.http_session
     if isinstance(session, _Session):
         session.lazy_context.read()
@@ -111,17 +108,17 @@ def context_for_amazon() -> LazyContext:
     return LazyContext(lambda: {"cadata": "\n".join(_certificates(_AMAZON_AUTHORITIES))})
 
 
-def _certificates(authorities: tuple[str, ...]) -> list[str]:
-    """Return the certificates of these authorities from botocore's bundle.
+def _certificates(labels: tuple[str, ...]) -> list[str]:
+    """Return the certificates with these labels from botocore's bundle.
 
-    In the bundle, each certificate follows a label and other comments.
+    In the bundle, each certificate follows its label and other comments.
     """
     bundle = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
-    end_marker = "-----END CERTIFICATE-----"
+    last_line = "-----END CERTIFICATE-----"
     certificates = []
-    for name in authorities:
-        label = bundle.index(f'# Label: "{name}"\n')
-        start = bundle.index("-----BEGIN", label)
-        end = bundle.index(end_marker, start) + len(end_marker)
+    for label in labels:
+        label_position = bundle.index(f'# Label: "{label}"\n')
+        start = bundle.index("-----BEGIN", label_position)
+        end = bundle.index(last_line, start) + len(last_line)
         certificates.append(bundle[start:end])
     return certificates

@@ -24,7 +24,7 @@ class FromJson(Value, kw_only=True):
         Raises KeyError if a required field is missing.
         """
         values = {"raw": value, **more}
-        for name, own_field in cls.__own_fields__.items():
+        for name, own_field in cls.__value_fields__.items():
             if name in values:
                 continue
             if value.get(name) is not None:

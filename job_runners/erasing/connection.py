@@ -1,4 +1,4 @@
-"""Connect the store, which usually runs in a function, to a stack from the operator's machine."""
+"""Connect `job_runners.store` to a stack from the operator's machine, outside a Lambda function."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,9 +13,9 @@ from job_runners.aws.errors import underlying_error
 
 
 def connect(session: Session, environment: Mapping[str, str]) -> None:
-    """Use a session's credentials and region, and a stack's tables and bucket.
+    """Make the store use a session's credentials and region, and a stack's tables and bucket.
 
-    `environment` names the tables and the bucket, in the same variables as the functions'.
+    `environment` has the variables with which the functions find the tables and the bucket.
     """
     os.environ.update(environment)
     settings.forget()

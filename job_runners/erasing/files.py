@@ -1,7 +1,7 @@
 """Delete all versions of files in the stack's bucket.
 
-The bucket keeps old versions for days. If only the latest one were deleted, a file could be
-restored.
+The bucket keeps old versions for days. If only the latest version were deleted, a file could still
+be restored.
 """
 
 from job_runners.aws import bucket, clients
@@ -17,10 +17,10 @@ def delete_versions(folder: str) -> int:
     Raises NotDeleted.
     """
     s3 = clients.client("s3")
-    name = bucket.name()
+    bucket_name = bucket.name()
     deleted_count = 0
     pages = s3.get_paginator("list_object_versions")
-    for page in pages.paginate(Bucket=name, Prefix=f"{folder}/"):
+    for page in pages.paginate(Bucket=bucket_name, Prefix=f"{folder}/"):
         versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if not versions:
             continue
@@ -28,7 +28,8 @@ def delete_versions(folder: str) -> int:
             {"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions
         ]
         # One call can delete a whole page.
-        response = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+        delete = {"Objects": objects, "Quiet": True}
+        response = s3.delete_objects(Bucket=bucket_name, Delete=delete)
         for error in response.get("Errors", []):
             reason = error.get("Message") or error["Code"]
             raise NotDeleted(f"Can't delete {error['Key']}: {reason}")
@@ -39,11 +40,12 @@ def delete_versions(folder: str) -> int:
 def abort_uploads(folder: str) -> int:
     """Abort unfinished multipart uploads to a folder, and return how many there were."""
     s3 = clients.client("s3")
-    name = bucket.name()
+    bucket_name = bucket.name()
     aborted_count = 0
     pages = s3.get_paginator("list_multipart_uploads")
-    for page in pages.paginate(Bucket=name, Prefix=f"{folder}/"):
+    for page in pages.paginate(Bucket=bucket_name, Prefix=f"{folder}/"):
         for upload in page.get("Uploads", []):
-            s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+            key, upload_id = upload["Key"], upload["UploadId"]
+            s3.abort_multipart_upload(Bucket=bucket_name, Key=key, UploadId=upload_id)
             aborted_count += 1
     return aborted_count

@@ -1,8 +1,8 @@
 """Find and erase all data of one organization in a stack.
 
-A job's row in the jobs table leads to the job's other data: its files, its records in other
-tables, and the records of its waiting line, which is one queue and concurrency key. The row is
-deleted last, so that another run can continue an interrupted one.
+A job's row in the jobs table leads to the job's other data: its files, its records in the other
+table, and the records of its *waiting line*, the waiting jobs of one queue and concurrency key. The
+row is deleted last, so that a later run can continue an interrupted one.
 """
 
 from collections import Counter
@@ -21,27 +21,27 @@ from job_runners.store.table import CoordinationItem, Table
 from job_runners.work.files import folders_of
 from job_runners.work.queues import Queue
 
-MAX_LISTED = 10  # unfinished jobs that a message lists
+MAX_LISTED = 10  # a message lists at most this many unfinished jobs
 _THREADS = 10
-_PAGE_SIZE = 100  # rows that one call reads
+_PAGE_SIZE = 100  # rows per read
 # The index of an organization's jobs lags behind the rows, so it is read several times.
 _MAX_PASSES = 5
 _SECONDS_BETWEEN_PASSES = 1.0
-# What `erase` counts for jobs. Each of the other kinds is a table of the store.
+# `erase` counts what it deletes by kind. These kinds belong to jobs; each other kind is a model.
 _JOB_KINDS = ("jobs", "steps", "signals", "file versions", "unfinished uploads", "group records")
 
 
 def _organization_partitions(organization_id: str) -> Iterator[tuple[type[Table], str]]:
-    """Yield the tables and partition keys of the items that belong only to this organization.
+    """Yield the DynamoDB partitions of this organization, each as a model and a partition key.
 
-    The items of its jobs aren't among them: these are found through the jobs' rows.
+    They don't contain the items of jobs, which are found through the jobs' rows.
     """
-    # CoordinationItem has the tables of all imported modules as subclasses.
+    # The subclasses of CoordinationItem are the models of all imported modules, so import all.
     for module in walk_packages(store.__path__, f"{store.__name__}."):
         import_module(module.name)
-    for table in CoordinationItem.__subclasses__():
-        if table.partition_of is not None:
-            yield table, table.partition_of(organization_id)
+    for model in CoordinationItem.__subclasses__():
+        if model.partition_of is not None:
+            yield model, model.partition_of(organization_id)
 
 
 class Organization:
@@ -56,8 +56,8 @@ class Organization:
         # the concurrency key of its jobs in queues with limits per organization
         self._concurrency_key = Queue(slots=1, per="organization_id").key_of(name, {})
         self._partitions = list(_organization_partitions(name))
-        self._table_kinds = [table.counted_as for table, _ in self._partitions]
-        self._removed = Counter(dict.fromkeys([*_JOB_KINDS, *self._table_kinds], 0))
+        self._partition_kinds = [model.counted_as for model, _ in self._partitions]
+        self._counts = Counter(dict.fromkeys([*_JOB_KINDS, *self._partition_kinds], 0))
 
     def count_jobs(self) -> int:
         """Read all jobs, set `unfinished`, and return the number of jobs."""
@@ -72,21 +72,21 @@ class Organization:
         self._erase_partitions(["schedules"])  # first, so that they dispatch no more jobs
         self._erase_jobs(progress)
         if self.unfinished:
-            return self._removed
+            return self._counts
         for folder in folders_of(self.name):
-            self._removed["file versions"] += files.delete_versions(folder)
-            self._removed["unfinished uploads"] += files.abort_uploads(folder)
-        # This includes schedules, because a timer run may have written one in between.
-        self._erase_partitions(self._table_kinds)
-        return self._removed
+            self._counts["file versions"] += files.delete_versions(folder)
+            self._counts["unfinished uploads"] += files.abort_uploads(folder)
+        # Erase schedules again, because a timer run may have written one in the meantime.
+        self._erase_partitions(self._partition_kinds)
+        return self._counts
 
     def _erase_partitions(self, kinds: Iterable[str]) -> None:
-        for table, partition in self._partitions:
-            if table.counted_as in kinds:
-                self._removed[table.counted_as] += table.delete_partitions([partition])
+        for model, partition in self._partitions:
+            if model.counted_as in kinds:
+                self._counts[model.counted_as] += model.delete_partitions([partition])
 
     def _erase_jobs(self, progress: Callable[[int], None]) -> None:
-        """Erase all jobs. Repeat until the index has none left."""
+        """Erase all jobs, in passes over the index, until it has none left."""
         for _ in range(_MAX_PASSES):
             row_count = 0
             with ThreadPoolExecutor(_THREADS) as pool:
@@ -94,20 +94,20 @@ class Organization:
                     if self.unfinished:
                         return
                     row_count += len(rows)
-                    # The lines go before the rows, through which they are found.
-                    line_counts = pool.map(self._erase_line, self._lines(rows))
-                    self._removed["queue records"] += sum(line_counts)
+                    # Erase lines before rows, because only the rows lead to their lines.
+                    line_counts = pool.map(self._erase_line, self._lines_of(rows))
+                    self._counts["queue records"] += sum(line_counts)
                     for job_counts in pool.map(self._erase_job, rows):
-                        self._removed.update(job_counts)
-                    progress(self._removed["jobs"])
-            if not row_count:
+                        self._counts.update(job_counts)
+                    progress(self._counts["jobs"])
+            if row_count == 0:
                 return
             clock.sleep(_SECONDS_BETWEEN_PASSES)
 
-    def _lines(self, rows: list[JobRequest]) -> set[tuple[str, str]]:
-        """Return the waiting lines of these jobs, each as a queue's name and a concurrency key.
+    def _lines_of(self, rows: list[JobRequest]) -> set[tuple[str, str]]:
+        """Return the waiting lines of these jobs, and their queues' lines for the organization.
 
-        Also return the line that each of these queues has for the organization.
+        A line is a tuple of a queue's name and a concurrency key.
         """
         lines = set()
         for row in rows:
@@ -121,9 +121,9 @@ class Organization:
         return line_erasing.erase(self.name, queue_name, concurrency_key, self._concurrency_key)
 
     def _erase_job(self, row: JobRequest) -> Counter[str]:
-        """Erase a finished job. Return how many records of each kind were deleted.
+        """Erase a finished job. Return the number of deleted records by kind.
 
-        If the job was retried in the meantime, keep its row: the next pass finds the job again.
+        If the job was retried in the meantime, its row stays, so that the next pass finds it.
         """
         counts = Counter(caller_transitions.delete_records(row))
         counts["file versions"] += sum(map(files.delete_versions, row.data_folders))
@@ -135,15 +135,12 @@ class Organization:
         return counts
 
     def _pages(self) -> Iterator[list[JobRequest]]:
-        """Yield the organization's rows in pages, read consistently. Add to `unfinished`."""
+        """Yield pages of the organization's rows, and add unfinished jobs to `unfinished`."""
         index_rows = iter(JobRequest.by_organization.query(self.name, page_size=_PAGE_SIZE))
         while ids := [index_row.id for index_row in islice(index_rows, _PAGE_SIZE)]:
-            rows = [
-                row
-                for row in JobRequest.batch_get(ids, consistent_read=True)
-                # An expired job's id may now belong to another organization's job.
-                if row.organization_id == self.name
-            ]
+            current_rows = JobRequest.batch_get(ids, consistent_read=True)
+            # An expired job's id may now belong to another organization's job.
+            rows = [row for row in current_rows if row.organization_id == self.name]
             for row in rows:
                 if not row.status.finished and len(self.unfinished) <= MAX_LISTED:
                     self.unfinished.append(f"{row.id} {row.job_type} {row.status}")

@@ -1,7 +1,8 @@
 """The *acts* of a job's callers: who dispatched, replaced, canceled or retried it, and when.
 
-The row has the last act of each kind. But a manual retry removes a cancel from the row. So the
-retry's transaction stores both, the retry and the cancel, in an item among the job's steps.
+The row has only the last act of each kind, and a manual retry removes a cancel from it. So the
+retry's transaction also writes an item among the job's steps, which records the retry and the
+cancel.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ PREFIX = "act "  # the prefix of the names of these items
 
 
 class Act(NamedTuple):
-    """What a caller did with a job."""
+    """What a caller did to a job."""
 
     at: int  # in milliseconds since 1970
     what: str  # "dispatched", "replaced", "canceled" or "retried"
@@ -26,7 +27,7 @@ class Act(NamedTuple):
 
 
 def retry_write(job: JobRequest, by: str | None) -> RecordWrite:
-    """Return the write that stores a manual retry of a finished job, and the cancel it clears."""
+    """Return the write that records a manual retry, and the cancel that the retry clears."""
     now = clock.now()
     act = {
         "at": now,
@@ -35,7 +36,7 @@ def retry_write(job: JobRequest, by: str | None) -> RecordWrite:
         "canceled_at": job.cancel_asked_at,
         "canceled_by": job.canceled_by,
     }
-    # With the random id, two retries in the same millisecond have different names.
+    # The random id separates two retries in the same millisecond.
     name = f"{PREFIX}{now:015d}{new_id()}"
     packed = blobs.compressed(blobs.compact_json(act))
     return RecordWrite(steps.new_job_record(job, name, packed), "put")

@@ -1,9 +1,9 @@
 """The links under which people and other systems answer a job's question.
 
-`RunningJob.signal_url` makes them. A link's URL contains a random token, and any caller that has
-the token may answer. An item of the coordination table maps the token to the job and to the signal
-that the answer becomes. A step of the job stores the URL, so that each invocation gets the same
-one. One transaction writes both.
+`RunningJob.signal_url` creates them. A link's URL contains a random token, and any caller with the
+token may answer. An item of the coordination table maps the token to the job, and to the signal
+that the answer becomes. A step of the job stores the URL, so that all of the job's invocations get
+the same one. One transaction writes the item and the step.
 """
 
 import re
@@ -18,13 +18,13 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
-STEP = "link "  # the prefix of the name of the step that stores a link's URL
+STEP_PREFIX = "link "  # begins the name of a step that stores a link's URL
 
 
 class AnswerLink(CoordinationItem):
     """A question to a person or another system, and the signal that the answer becomes."""
 
-    erasure = "with its job, by caller_transitions.delete_records"
+    how_erased = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True, default="link")
@@ -43,7 +43,7 @@ class AnswerLink(CoordinationItem):
 
 
 def new(job: JobRequest, name: str, text: str, choices: Sequence[str], until: int) -> AnswerLink:
-    """Return a new link with a random token, which the caller has to store."""
+    """Return a new link with a random token. The caller must store it."""
     return AnswerLink(
         _partition(_token(job, name)),
         job=job.created_key,
@@ -52,31 +52,35 @@ def new(job: JobRequest, name: str, text: str, choices: Sequence[str], until: in
         text=text,
         choices=list(choices),
         until=until,
-        # No job can wait for an answer for as long as this.
+        # This is longer than any job can wait for an answer.
         expires_at=clock.expiry(steps.LIFETIME),
     )
 
 
 def _token(_job: JobRequest, _name: str) -> str:
-    """Return a token of 128 random bits. Tests replace this to get the same tokens again."""
+    """Return a token with 128 random bits. Tests replace this function by a predictable one."""
     return secrets.token_hex(16)
 
 
 def find(token: str) -> AnswerLink | None:
     """Return the link with this token, or None."""
-    link = AnswerLink.find(_partition(token), "link") if _TOKEN.fullmatch(token) else None
-    return link if link and link.expires_at * clock.SECOND > clock.now() else None
+    if not _TOKEN.fullmatch(token):
+        return None
+    link = AnswerLink.find(_partition(token), "link")
+    if link is None or link.expires_at * clock.SECOND <= clock.now():
+        return None
+    return link
 
 
 def of_job(job: JobRequest, name: str) -> AnswerLink | None:
-    """Return the link that a job has made for a signal, or None."""
-    step = steps.find(job, f"{STEP}{name}")
+    """Return the link that a job has created for a signal, or None."""
+    step = steps.find(job, f"{STEP_PREFIX}{name}")
     return find(_token_in(step)) if step else None
 
 
 def delete(job: JobRequest) -> int:
-    """Delete all links of a job, also those from before it started over. Return their number."""
-    link_steps = steps.with_prefix_in_all_work(job, STEP)
+    """Delete all links of a job, even from before it started over. Return their number."""
+    link_steps = steps.with_prefix_in_all_work(job, STEP_PREFIX)
     return AnswerLink.delete_partitions(_partition(_token_in(step)) for step in link_steps)
 
 

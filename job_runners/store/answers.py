@@ -1,10 +1,10 @@
-"""Remember which existing job a request got, if it created no job of its own.
+"""Store which existing job a request got, if it created no job of its own.
 
-A request creates no job if another job already has its unique key: it gets that job as its
-*answer*. The ids of some jobs are derived from the request: those of children, of occurrences of
-schedules, and of jobs with an idempotency key. For such a request, a record under the id stores the
-answer. A repetition of the request then gets the same answer, until the other job is gone. After
-that, the answer is *stale*.
+If another job already has its unique key, a request creates no job, and gets that job as its
+*answer*. Some requests determine the id of their job: those for children and occurrences of
+schedules, and those with an idempotency key. Under this id, a record stores the answer. So a
+repetition of the request gets the same answer until the other job is gone. From then on, the answer
+is *stale*.
 """
 
 from typing import NamedTuple
@@ -14,26 +14,26 @@ from pynamodb.expressions.condition import Condition
 
 from job_runners import clock
 from job_runners.settings import settings
-from job_runners.store.job_request import JobRequest, Outcome, job_id_of
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, job_id_of
 from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
-# The maximum life of the job that an answer names, in days. The waits in its function end within
-# 150 days after it was saved. Then it may be held for 30 days, and wait for 30 days for a deploy
-# that has its job type. The timer may check it only once a day, so each of these two may take 31.
+# The longest time until the job that an answer names has ended, in days. The waits in its function
+# end within 150 days after it was saved. Then it may be held for 30 days, and wait for 30 days for
+# a deploy with its job type. The timer may check it only once a day, so each of these may take 31.
 _MAX_JOB_LIFE = 150 + 31 + 31
 
 
 class Answer(CoordinationItem):
     """The answer to a request that created no job."""
 
-    erasure = "none: docs/operate/data.md says how long it stays"
+    how_erased = "not at all: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")
     job = UnicodeAttribute()  # the created_key of the job that is the answer
-    outcome = Enumerated(Outcome)
+    outcome = Enumerated(DuplicateAnswer)
     request_hash = nullable(UnicodeAttribute())
     expires_at = Integer()  # in seconds, for TTL
 
@@ -42,7 +42,7 @@ class FoundAnswer(NamedTuple):
     """An answer and the job that it names."""
 
     answer: Answer
-    row: JobRequest | None  # None if the job is gone; the answer then no longer counts
+    row: JobRequest | None  # None if the job is gone, which makes the answer stale
 
 
 def find(job_id: str) -> FoundAnswer | None:
@@ -57,26 +57,30 @@ def find(job_id: str) -> FoundAnswer | None:
 
 
 def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
-    """Return the check that a request has no answer, or only the `stale` one that was read."""
+    """Return the check that a request still has no answer, or only this `stale` one."""
     answer = Answer(_record_id(job_id), "job")
     return RecordWrite(answer, "check", condition=_has_no_answer_but(stale))
 
 
 def answer_writes(
-    job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
+    job_id: str,
+    row: JobRequest,
+    outcome: DuplicateAnswer,
+    request_hash: str | None,
+    stale: Answer | None,
 ) -> list[RecordWrite]:
     """Return the writes that store the job in `row` as the answer to a request.
 
-    `job_id` is the id that the request's own job would have. The writes are refused if the request
-    has received an answer or a job in the meantime. They replace a `stale` answer.
+    `job_id` is the id that the request's own job would have. The writes replace a `stale` answer.
+    They are refused if the request has got another answer or a job in the meantime.
     """
     answer = Answer(
         _record_id(job_id),
         job=row.created_key,
         outcome=outcome,
         request_hash=request_hash,
-        # There may be a hundred new answers in a second, so keep them only as long as the row of
-        # the job may exist.
+        # Keep an answer only as long as the job's row may exist, because there may be a hundred new
+        # answers in a second.
         expires_at=clock.expiry((_MAX_JOB_LIFE + settings().retention_days) * clock.DAY),
     )
     has_no_job = JobRequest.id.does_not_exist()

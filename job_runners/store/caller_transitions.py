@@ -1,8 +1,8 @@
 """The transitions that callers request: cancel, request_cancel, requeue and delete.
 
-Each is refused if the row's organization isn't the one that was read. It differs if the job was
-deleted, and a job of another organization has got the same id. The *holdings* of a job are its
-slot, its unique key, and its entry in a line or under a pause.
+Each is refused if the row belongs to another organization than when it was read: the job may have
+been deleted, and its id may now belong to another job. The *holdings* of a job are its slot, its
+unique key, and its entry in a line or under a pause.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,7 @@ from job_runners.aws import bucket
 from job_runners.aws.errors import condition_failed, retry_on_conflict
 from job_runners.store import acts, blobs, conditional_write, earlier_errors, holdings, steps
 from job_runners.store.conditional_write import Change, JobEnd
-from job_runners.store.job_request import (
-    JobRequest,
-    Lane,
-    Status,
-    unfinished_key,
-)
+from job_runners.store.job_request import JobRequest, Lane, Status, unfinished_key
 from job_runners.store.queries import read
 from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite
@@ -61,13 +56,10 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
     return conditional_write.write(
         "request_cancel",
         job,
-        [
-            JobRequest.cancel_requested.set(True),
-            *conditional_write.cancel_actions(by),
-        ],
+        [JobRequest.cancel_requested.set(True), *conditional_write.cancel_actions(by)],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # While the job runs, the condition still holds after this write. So after a refusal, the
-        # job no longer runs, and the write has succeeded if the job has stopped because of it.
+        # The condition still holds after this write, while the job runs. So after a refusal, the
+        # job no longer runs, and the write has succeeded if the job was canceled because of it.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
     )
 
@@ -85,21 +77,21 @@ def requeue(
 ) -> Change:
     """Queue a failed or canceled job again, with its full number of attempts and invocations.
 
-    - `payload`: with a new payload, the job starts over, without its earlier steps and children.
-      Otherwise, it resumes at its cursor.
-    - `counted`: whether a quota limits the organization's unfinished jobs.
-    - `unique_key`: the key that the job takes again, if its work is unique.
-    - `member_mark`: identifies the new marker of the job, if it is in a group.
-    - `more_writes` are part of the same transaction.
+    - `payload`: a new payload, with which the job starts over without its earlier steps and
+      children. If it is None, the job resumes at its cursor.
+    - `counted`: whether a quota limits the organization's unfinished jobs
+    - `unique_key`: the key that the job takes again, if its work is unique
+    - `member_mark`: the `mark` of the job's new marker, if it is in a group
+    - `more_writes`: other writes of the same transaction
 
     Raises PreconditionFailed if the job has neither failed nor been canceled, or if it has changed
     since it was read. Raises RaceLost if one of `more_writes` is refused. Raises KeyTaken if
     another job has the key, and MissingObject if the payload is gone.
     """
-    # Nothing that the requeue causes may be older than the act, not even by a millisecond.
+    # First, because nothing that the requeue causes may be older than this act.
     act_write = acts.retry_write(job, by)
-    # The bucket's lifecycle deletes an object some time after its last write. Write a large payload
-    # again, so that it outlives the row.
+    # The bucket's lifecycle rule deletes an object some time after its last write. Write a large
+    # payload again, so that it outlives the row.
     new_payload = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, object_key = blobs.put(f"payloads/{job.created_key}", new_payload)
     actions = [
@@ -112,16 +104,16 @@ def requeue(
     if unique_key is not None:
         actions += [
             JobRequest.unique_key.set(unique_key),
-            # A later request for the same work may postpone the job, but only so far after this.
+            # Later requests for the same work may postpone the job, up to some time after this.
             JobRequest.first_run_at.set(clock.now()),
             # If such a request replaces the payload, the job must start over.
             JobRequest.resumes.set(True),
         ]
     if member_mark is not None:
         actions.append(JobRequest.member_mark.set(member_mark))
-    if counted:  # batches have an index key of their own
-        key = unfinished_key(job.organization_id, job.batch_total)
-        actions.append(JobRequest.unfinished_organization.set(key))
+    if counted:
+        index_key = unfinished_key(job.organization_id, job.batch_total)
+        actions.append(JobRequest.unfinished_organization.set(index_key))
     if payload is not None:
         actions += conditional_write.restart_actions(job)
         # The next claim determines the concurrency key of the new payload.
@@ -136,7 +128,7 @@ def requeue(
             & JobRequest.status.is_in(Status.FAILED, Status.CANCELED)
             & (JobRequest.finished_at == job.finished_at)
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
-            # Compare the payload too: another caller may have requeued the job with its own.
+            # Another caller may have requeued the job with another payload.
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, object_key)
             ),
@@ -173,7 +165,7 @@ _FIELDS_OF_LAST_RUN = (
 
 
 def _reset_actions(job: JobRequest, max_attempts: int) -> list[Action]:
-    """Return the actions that clear what a row has stored about the last run, but its errors."""
+    """Return the actions that clear a row's data about the last run, except its errors."""
     actions = [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
@@ -188,15 +180,15 @@ def _reset_actions(job: JobRequest, max_attempts: int) -> list[Action]:
 def delete(job: JobRequest) -> None:
     """Delete a finished job: its row, then its records and objects.
 
-    If it is in a group, an item of the group records the deletion. Raises PreconditionFailed if the
-    job isn't finished.
+    If the job is in a group, the group records the deletion. Raises PreconditionFailed if the job
+    isn't finished.
     """
     if job.member_of is not None:
         from job_runners.store import groups  # imported here because most jobs are in no group
 
         groups.note_deleted(job.member_of, job.id)
     delete_row(job)
-    # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
+    # If the process dies here, the bucket's lifecycle rule and the table's TTL delete the rest.
     delete_records(job)
     if bucket.is_configured():
         for folder in (*job.data_folders, job.result_folder):
@@ -209,7 +201,7 @@ def delete_row(job: JobRequest) -> None:
     Raises PreconditionFailed if the job isn't finished.
     """
     is_finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
-    # Another job may have got this id since the row was read: don't delete that job.
+    # Since the row was read, another job may have got this id.
     is_same_job = JobRequest.created_key == job.created_key
     condition = _same_organization(job) & is_same_job & is_finished
     try:
@@ -228,15 +220,16 @@ def delete_records(job: JobRequest) -> dict[str, int]:
 
     `job-runners erase` calls this too. If you add a kind of record, delete it here.
     """
-    deleted = {}
+    counts = {}
     if job.has_waited:
-        # Imported here because most jobs don't wait.
+        # imported here because most jobs don't wait
         from job_runners.store import answer_links, groups, signals
 
-        # Delete the groups and the links before the steps, which name them.
-        deleted["group records"] = groups.delete(job)
-        deleted["signals"] = answer_links.delete(job) + signals.delete(job)
-    return {**deleted, "steps": steps.delete(job)}
+        # The steps name the groups and links, so delete the steps last.
+        counts["group records"] = groups.delete(job)
+        counts["signals"] = answer_links.delete(job) + signals.delete(job)
+    counts["steps"] = steps.delete(job)
+    return counts
 
 
 def _same_organization(job: JobRequest) -> Condition:

@@ -3,17 +3,18 @@
 Each way to change a row is a *transition*: see `job_runners.store.transitions`. A transition has
 *actions*, which set or remove attributes, and a condition.
 
-botocore repeats a write whose response is lost. If the first try has changed the row, DynamoDB
-refuses the second. So a transition reads the row after a refusal. If the row already contains this
-write, the transition has succeeded. Thus a lost response has no consequences: the write takes
-effect once, and doesn't count as failed.
+If a response is lost, botocore repeats the write. If the first try has changed the row, DynamoDB
+refuses the second one. So a transition reads the row after a refusal, and succeeds if the row
+already contains its write.
 
-The fields of a row belong to these terms:
-- A worker *claims* a job before it runs it. The claim has a random token, and a *lease*, which is
-  over when the claiming invocation must have ended.
-- A job is *held* while it waits under a pause, in a *line* (the waiting jobs of a queue and key),
-  for a signal, a group or another job. When it may continue, it is *admitted*.
-- Rows are due in *lanes*, one for each kind of check that the timer makes.
+These terms name the fields of a row:
+
+- A worker *claims* a job before it runs it. The claim has a random token, and a *lease*, which
+  expires when the claiming invocation must have ended.
+- A job is *held* while it waits for the end of a pause, in a *line* (the waiting jobs of a queue
+  with the same concurrency key), or for a signal, a group or another job. When it may continue, it
+  is *admitted*.
+- A row is *due* when the timer function must check it. Each kind of check has a *lane*.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,35 +34,36 @@ from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RecordWrite, write_all
 from job_runners.values import Value, field
 
-# When a row has been queued for this long, the timer checks whether its message has arrived.
+# After a row has been queued for this long, the timer checks whether its message has arrived.
 GRACE = clock.MINUTE
 
 
 class Change(Value):
-    """A transition of a row, from which `job_runners.engine.settling.settle` sees what must follow.
+    """The row before and after a transition.
 
-    For example, it sends messages, admits waiting jobs and counts failures.
+    `job_runners.engine.settling.settle` sees to everything that must follow: for example, it sends
+    messages, admits waiting jobs and counts failures.
     """
 
     before: JobRequest
     after: JobRequest
-    # The jobs that the same transaction saved or admitted because this job ended: its follow-ups,
-    # and the next job with its unique key.
+    # If the job ended, the jobs that the same transaction saved or admitted: its follow-ups, and
+    # the next job with its unique key.
     saved: Sequence[JobRequest] = ()
     needs_message: bool = False  # whether a message has to start the job
     is_known: bool = True  # False if it isn't known whether the row was written
 
     @property
     def is_new(self) -> bool:
-        """Return whether this change saved a new row, instead of finding one with the same id.
+        """Return whether `save`, which returned this change, saved a new row.
 
-        This is meant for changes that `save` returns. It is also true if the response was lost.
+        If not, it found a row with the same id.
         """
         return self.after.created_key == self.before.created_key
 
     @classmethod
     def unknown(cls, row: JobRequest) -> Self:
-        """Return a change that may have happened, or not.
+        """Return a change that may or may not have happened.
 
         The response to its write was lost, or a process may have been killed before it settled the
         change.
@@ -70,11 +72,11 @@ class Change(Value):
 
 
 class JobEnd(Value):
-    """How and when a job ends: by default now."""
+    """How and when a job ends."""
 
     status: Status
     error: dict[str, Any] | None = None  # the error of the last attempt, if it failed
-    # The counts by outcome of the members of a group, if the last invocation waited for one.
+    # The counts of a group's members by outcome, if the last invocation waited for a group.
     group: dict[str, int] | None = None
     at: int = field(default_factory=lambda: clock.now())  # in milliseconds since 1970
 
@@ -83,9 +85,9 @@ AlreadyApplied = Status | Callable[[JobRequest], bool] | None
 """How to tell, after a refusal, whether the row already contains the write.
 
 - A status, for most transitions: it does if the row has this status and the job's claim token.
-- A function that decides this from the row.
-- None: it never does. This is for writes that can be repeated, because their condition still holds
-  after the write, so that DynamoDB never refuses a repetition.
+- A function that decides it from the row.
+- None: it never does. The condition of such a write still holds after it, so DynamoDB never refuses
+  a repetition.
 """
 
 
@@ -101,11 +103,12 @@ def write(
 ) -> Change:
     """Change a row if the condition holds. `job` is the row as it was read, and isn't changed.
 
-    `transition` is the name of the transition, for error messages. `more_writes` are writes of
-    other records in the same transaction, which costs an additional read, because a transaction's
-    response doesn't contain the row. Raises PreconditionFailed if DynamoDB refuses the write of the
-    row, unless `already_applied` shows that the row contains it. Raises RaceLost if only conditions
-    of other records failed.
+    - `transition`: the name of the transition, for error messages
+    - `more_writes`: writes of other records in the same transaction. They cost an additional read,
+      because a transaction's response doesn't contain the row.
+
+    Raises PreconditionFailed if DynamoDB refuses the write of the row, unless `already_applied`
+    shows that the row contains it. Raises RaceLost if only conditions of other records failed.
     """
     updated = JobRequest(id=job.id)
     after: JobRequest | None = updated
@@ -125,7 +128,7 @@ def write(
 
 
 def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
-    """Put a new row, in one transaction with `more_writes` if there are any.
+    """Write a new row, in one transaction with `more_writes` if there are any.
 
     Raises RaceLost if only conditions of other records failed. Raises PutError or
     TransactWriteError for every other failure.
@@ -149,7 +152,8 @@ def _row_if_applied(
     if row is not None:
         if callable(already_applied):
             is_applied = already_applied(row)
-        else:  # if `already_applied` is None, no row matches, because each row has a status
+        else:
+            # Every row has a status, so None never matches.
             is_applied = row.status is already_applied and row.claim_token == job.claim_token
         if is_applied:
             return row
@@ -157,7 +161,7 @@ def _row_if_applied(
 
 
 def refusal_error(transition: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
-    """Return the error for a refused transition. `row` is the row as it was read afterward."""
+    """Return the error for a refused transition. `row` is the row as read after the refusal."""
     return PreconditionFailed(transition, job_id, "gone" if row is None else row.state, row)
 
 
@@ -214,9 +218,9 @@ def hold_actions(
 ) -> list[Action]:
     """Return the actions that hold a row: no worker may claim it until it is admitted.
 
-    `held_by` names what the job waits for: a pause, a line, a signal or a group. `wait_key` is the
-    sort key of the row's entry in the line, or None if it isn't in a line. `since` is when the row
-    was held.
+    - `held_by` names what the job waits for: a pause, a line, a signal or a group.
+    - `since` is when the wait began.
+    - `wait_key` is the sort key of the row's entry in a line, or None outside lines.
     """
     now = clock.now()
     return [
@@ -234,8 +238,8 @@ def hold_actions(
 def finish_actions(end: JobEnd) -> list[Action]:
     """Return the actions that end a job and remove its row from the due index.
 
-    The claim token and send id stay. When a message arrives late, or a write whose response was
-    lost is repeated, they show which claim the outcome belongs to.
+    The claim token and the send id stay. When a message arrives late, or a write is repeated after
+    a lost response, they show which claim the outcome belongs to.
     """
     retention = settings().retention_days * clock.DAY
     return [
@@ -254,9 +258,9 @@ def finish_actions(end: JobEnd) -> list[Action]:
 
 
 def waited_actions(job: JobRequest) -> list[Action]:
-    """Return the action that sets `has_waited`, unless it is set.
+    """Return the action that sets `has_waited`, unless it is already set.
 
-    It shows that the job may have signals, links or groups, which have to be deleted with it.
+    It shows that the job may have signals, links or groups, which must be deleted with the job.
     """
     return [] if job.has_waited else [JobRequest.has_waited.set(True)]
 
@@ -273,7 +277,7 @@ def cancel_actions(by: str | None) -> list[Action]:
 
 
 def restart_actions(job: JobRequest) -> list[Action]:
-    """Return the actions that make a job start over, without the steps and children so far."""
+    """Return the actions that make a job start over, without its earlier steps and children."""
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
         JobRequest.begun_at.set(clock.now()),
@@ -295,7 +299,7 @@ def clear_hold_actions() -> list[Action]:
 
 
 def clear_capacity_actions() -> list[Action]:
-    """Return the actions that clear a row's capacity in its queue: its slot and its admission."""
+    """Return the actions that clear a row's slot and admission, its capacity in its queue."""
     return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
 
@@ -310,11 +314,11 @@ def fail_actions(job: JobRequest, end: JobEnd) -> list[Action]:
 
 
 # --- conditions of transitions --------------------------------------------------------------------
-# Each is assigned to an annotated variable, because the operators of pynamodb return Any.
+# Each condition is assigned to an annotated variable, because pynamodb's operators return Any.
 
 
 def owned_by_claim(job: JobRequest) -> Condition:
-    """Return the condition that the job still runs under the claim that `job` had when read."""
+    """Return the condition that the job is running, with the same claim as when it was read."""
     condition: Condition = (JobRequest.status == Status.RUNNING) & (
         JobRequest.claim_token == job.claim_token
     )
@@ -322,7 +326,7 @@ def owned_by_claim(job: JobRequest) -> Condition:
 
 
 def lease_expired(job: JobRequest) -> Condition:
-    """Return the condition that the job's lease is over.
+    """Return the condition that the job's lease has expired.
 
     The lease and `due_at` must not have changed since the row was read.
     """
@@ -342,7 +346,7 @@ def attempts_left() -> Condition:
 
 
 def no_cancel_requested() -> Condition:
-    """Return the condition that no caller has asked to cancel the job, or its members too."""
+    """Return the condition that no caller has asked to cancel the job, or it with its members."""
     condition: Condition = (
         JobRequest.cancel_requested.does_not_exist() & JobRequest.cancel_members.does_not_exist()
     )
@@ -352,9 +356,9 @@ def no_cancel_requested() -> Condition:
 def unchanged(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
-    To compare only the status and the claim isn't enough. If the row was held and admitted in the
-    meantime, both are the same, but the row may now have a slot. If the job got a new payload, it
-    may belong to another line.
+    The status and the claim alone aren't enough: they are the same if the row was held and admitted
+    in the meantime, but the row may now have a slot. After a change of its payload, the job may
+    belong to another line.
     """
     condition: Condition = (
         (JobRequest.status == job.status)
@@ -368,6 +372,6 @@ def unchanged(job: JobRequest) -> Condition:
 
 
 def same(attribute: Any, value: Any) -> Condition:
-    """Return the condition that an attribute has a value, or doesn't exist if it is None."""
+    """Return the condition that an attribute has this value, or doesn't exist if it is None."""
     condition: Condition = attribute.does_not_exist() if value is None else attribute == value
     return condition

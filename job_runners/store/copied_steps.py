@@ -1,7 +1,7 @@
 """Rerun a finished job from a step: a new job copies the results of the steps before that one.
 
-The new job's row names what to copy, and its first invocation copies it before it calls the
-function. So nothing is copied for a job that isn't saved. The finished job itself couldn't continue
+The new job's row says what to copy, and its first invocation copies it before it calls the
+function. So nothing is copied for a job that isn't saved. The finished job itself can't continue
 from an earlier step, because its cursor, its children's ids and its idempotency keys belong to the
 work after that step.
 """
@@ -17,9 +17,9 @@ from job_runners.store.signals import Signal
 from job_runners.store.steps import Step
 
 MAX_COPIED = 1_000  # steps and signals
-_MAX_READ = 5_000  # steps of the finished job, of which a rerun copies some
-_MAX_COMPARED = 200  # names of steps, which may be long
-# The other kinds of records that have names, by the first word of the record's name.
+_MAX_READ = 5_000  # steps of the finished job
+_MAX_COMPARED = 200  # names of steps, to suggest a similar one
+# Descriptions of the other kinds of records, by the first word of the record's name.
 _OTHER_KINDS = {
     "sleep": "a sleep",
     "wait": "a wait for a signal",
@@ -27,11 +27,11 @@ _OTHER_KINDS = {
     "gather": "a group",
     "child": "a child",
 }
-_MARK = "copied"  # the name of a step of the new job, which is done once all others are copied
+_COPIED_STEP = "copied"  # the new job records this step once all others are copied
 
 
 class CopiedStepsGone(DoNotRetry):
-    """The steps from which a job should continue were deleted before it started."""
+    """The steps that a job was to copy were deleted before it started."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
@@ -43,8 +43,7 @@ class CopiedStepsGone(DoNotRetry):
 def plan(source: JobRequest, name: str) -> dict[str, Any]:
     """Return the plan with which a new job continues a finished one from the step `name`.
 
-    The new job's row stores it as `rerun_of`. The job gets all that came before that step. Raises
-    RerunRefused.
+    The new job's row stores the plan as `rerun_of`. Raises RerunRefused.
     """
     step = steps.find(source, f"step {name}")
     if step is None:
@@ -63,7 +62,11 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
         raise RerunRefused(
             source.id, f"more than {MAX_COPIED:,} records came before the step {name!r}"
         )
-    for prefix, what in ((groups.STEP, "a group"), (answer_links.STEP, "a link for an answer")):
+    uncopyable_kinds = {
+        groups.STEP_PREFIX: "a group",
+        answer_links.STEP_PREFIX: "a link for an answer",
+    }
+    for prefix, what in uncopyable_kinds.items():
         if any(earlier.sk.startswith(prefix) for earlier in earlier_steps):
             why = f"{what} came before the step {name!r}, and can't be copied. Use an earlier step"
             raise RerunRefused(source.id, why)
@@ -71,7 +74,7 @@ def plan(source: JobRequest, name: str) -> dict[str, Any]:
 
 
 def _why_not_from(source: JobRequest, name: str) -> str:
-    """Return why a rerun can't start at a name that no finished step has, and what to do."""
+    """Return why no finished step has this name, and what the caller can do."""
     names: dict[str, list[str]] = {}
     for record in steps.query(source.work_id, None, _MAX_READ, values=False):
         kind, _, record_name = record.sk.partition(" ")
@@ -88,13 +91,13 @@ def _why_not_from(source: JobRequest, name: str) -> str:
 
 
 def copy(job: JobRequest) -> None:
-    """Copy the steps and signals that the job's row names.
+    """Copy the steps and signals of the plan in a job's row.
 
-    Do nothing if they are copied already, or if the job has started over since. This may be
+    Do nothing if they have already been copied, or if the job has started over since. This may be
     repeated. Raises CopiedStepsGone and MissingObject.
     """
     rerun_of = job.rerun_of
-    if job.restarts or steps.find(job, _MARK) is not None:
+    if job.restarts or steps.find(job, _COPIED_STEP) is not None:
         return
     earlier_steps, earlier_signals = _before_step(rerun_of)
     if (len(earlier_steps), len(earlier_signals)) != (rerun_of["records"], rerun_of["signals"]):
@@ -110,34 +113,41 @@ def copy(job: JobRequest) -> None:
         signal_copy.sent_at = signal.sent_at
         signal_copy.timed_out = signal.timed_out
         retry_on_conflict(signal_copy.save)
-    steps.record(job, _MARK, None)
+    steps.record(job, _COPIED_STEP, None)
 
 
 def _before_step(rerun_of: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
     """Return the steps and signals that came before the step of a rerun.
 
-    - A step of an earlier claim came before. A step of the same claim came before if it was done
-      when the step of the rerun began. Times of different claims aren't compared, because they may
-      come from different clocks.
-    - A signal came before if the step that records the wait for it did, or if it was sent before.
+    A signal came before if the step that records the wait for it did, or if it was sent before.
     """
-    work_id, claim, began_at = rerun_of["work"], rerun_of["claim"], rerun_of["at"]
+    work_id = rerun_of["work"]
     earlier_steps = [
         step
         for step in steps.query(work_id, None, _MAX_READ + 1)
         if not step.sk.startswith((acts.PREFIX, past.PREFIX))
-        and step.sk not in (_MARK, rerun_of["step"])
-        and (step.claim < claim or (step.claim == claim and step.done_at <= began_at))
+        and step.sk not in (_COPIED_STEP, rerun_of["step"])
+        and _is_earlier(step, rerun_of)
     ]
-    awaited = set()
+    awaited_names = set()
     for step in earlier_steps:
         if step.sk.startswith("wait "):
-            awaited.add(step.sk.removeprefix("wait "))
+            awaited_names.add(step.sk.removeprefix("wait "))
         if step.sk.startswith("any "):  # its result is the name of the signal that arrived first
-            awaited.add(blobs.get(step.value, None))
+            awaited_names.add(blobs.get(step.value, None))
     earlier_signals = [
         signal
         for signal in signals.all_of_work(work_id)
-        if signal.sk in awaited or signal.sent_at <= began_at
+        if signal.sk in awaited_names or signal.sent_at <= rerun_of["at"]
     ]
     return earlier_steps, earlier_signals
+
+
+def _is_earlier(step: Step, rerun_of: dict[str, Any]) -> bool:
+    """Return whether a step was done before the step of a rerun began.
+
+    The times of different claims aren't compared, because they may come from different clocks.
+    """
+    if step.claim == rerun_of["claim"]:
+        return bool(step.done_at <= rerun_of["at"])
+    return bool(step.claim < rerun_of["claim"])

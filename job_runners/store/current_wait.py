@@ -33,8 +33,8 @@ class Wait(Value):
 def of(row: JobRequest) -> Wait | None:
     """Return the wait of a job's function, or None if it isn't waiting.
 
-    A row keeps its `current_wait` after a wait for a time has ended. So other fields must show that
-    the job still waits.
+    After a wait for a time, the row keeps its `current_wait`. So this also checks the fields that
+    show whether the job still waits.
     """
     if not row.current_wait:
         return None

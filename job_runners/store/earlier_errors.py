@@ -1,6 +1,4 @@
-"""A job's earlier errors: those of its failed attempts, except the last one.
-
-The row has the last error in its field `error`.
+"""A job's earlier errors: those of its failed attempts, except the last one, which is `error`.
 
 DynamoDB bills the whole row for every write. So the row keeps only the last five of these errors,
 in a short form. The log has all of them.
@@ -27,8 +25,8 @@ def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Err
 
 
 def after_end(job: JobRequest) -> Errors:
-    """Return the earlier errors and the last error of a finished job that is queued again."""
-    if _has_last_error(job):
+    """Return the earlier errors of a finished job that is queued again, including its last one."""
+    if _includes_last_error(job):
         return _earlier_errors(job)
     return after_attempt(job, job.error, job.finished_at)
 
@@ -37,10 +35,10 @@ def _earlier_errors(job: JobRequest) -> Errors:
     return job.earlier_errors or []
 
 
-def _has_last_error(job: JobRequest) -> bool:
-    """Return whether the error of a finished job is already the last of its earlier errors.
+def _includes_last_error(job: JobRequest) -> bool:
+    """Return whether the earlier errors of a finished job already include its last error.
 
-    It is if the job was canceled between two attempts.
+    They do if the job was canceled between two attempts.
     """
     if job.status is not Status.CANCELED or not _earlier_errors(job):
         return False

@@ -1,8 +1,8 @@
 """The error groups of an organization: its failed jobs, grouped by what failed.
 
 The jobs of a group have the same type, and failed with the same kind of error in the same function
-of the app's own code. Each group is an item of the coordination table. Its count is approximate,
-because it is written without a transaction, and at most once a second by each process.
+of the app. Each group is an item of the coordination table. Its count is approximate: each process
+writes it at most once a second, and without a transaction.
 """
 
 import json
@@ -19,11 +19,11 @@ from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
-# How much longer than its jobs a group is kept, because callers find the jobs through it. Not every
-# failure updates the group's item, so the last update may be older than the last failed job.
+# Callers find jobs through their group, so a group is kept longer than its jobs. Not every failure
+# updates the group's item, so the last update may be older than the last failed job.
 _EXTRA_LIFETIME = 7 * clock.DAY
-MAX_LISTED = 500  # groups of one organization
-_MAX_LENGTH = 200  # characters of an error's class name, and of a function's name
+MAX_LISTED = 500  # per organization
+_MAX_NAME_LENGTH = 200  # characters of the names of an error's class and of a function
 
 
 def partition_of(organization_id: str) -> str:
@@ -38,7 +38,7 @@ class ErrorGroup(CoordinationItem):
     partition_of = staticmethod(partition_of)
 
     pk = UnicodeAttribute(hash_key=True)  # "failures#" and the organization
-    sk = UnicodeAttribute(range_key=True)  # the `key` of its fingerprint
+    sk = UnicodeAttribute(range_key=True)  # the fingerprint's `key`
     id = UnicodeAttribute()  # random, so that it doesn't reveal which function failed
     job_type = UnicodeAttribute()
     error_kind = UnicodeAttribute()  # the error's class name
@@ -49,10 +49,10 @@ class ErrorGroup(CoordinationItem):
     first_build = UnicodeAttribute()  # the build with which it first failed
     sample_job_id = UnicodeAttribute()  # the job that failed last
     note = nullable(UnicodeAttribute())
-    # set when an operator marks it as resolved, until a job fails like this again
+    # set from when an operator marks the group as resolved until another job of the group fails
     resolved_at = nullable(Integer())
     resolved_by = nullable(UnicodeAttribute())  # as "role:name"
-    regressed_at = nullable(Integer())  # when it failed again after it was resolved
+    regressed_at = nullable(Integer())  # when a job failed although the group was resolved
     expires_at = Integer()  # in seconds, for TTL
 
 
@@ -61,7 +61,7 @@ class Fingerprint(NamedTuple):
 
     job_type: str
     error_kind: str
-    frame: str | None
+    frame: str | None  # the function that failed; None if it isn't one of the app's
 
     @property
     def key(self) -> str:
@@ -77,11 +77,13 @@ class Groups(NamedTuple):
 
 
 def fingerprint_of(job: JobRequest) -> Fingerprint:
-    """Return the fingerprint of a failed job. Only errors of the app's own code have a frame."""
+    """Return the fingerprint of a failed job."""
     error: Mapping[str, Any] = job.error or {}
+    kind = str(error.get("kind", ""))[:_MAX_NAME_LENGTH]
     frame = error.get("frame")
-    kind = str(error.get("kind", ""))[:_MAX_LENGTH]
-    return Fingerprint(job.job_type, kind, None if frame is None else str(frame)[:_MAX_LENGTH])
+    if frame is not None:
+        frame = str(frame)[:_MAX_NAME_LENGTH]
+    return Fingerprint(job.job_type, kind, frame)
 
 
 def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
@@ -89,7 +91,8 @@ def add(job: JobRequest, failures: int, group_id: str) -> ErrorGroup:
 
     If the group is new, it gets the id `group_id`.
     """
-    fingerprint, now = fingerprint_of(job), clock.now()
+    now = clock.now()
+    fingerprint = fingerprint_of(job)
     group = ErrorGroup(partition_of(job.organization_id), fingerprint.key)
     build = build_id() or "unknown"
     lifetime = settings().retention_days * clock.DAY + _EXTRA_LIFETIME
@@ -117,12 +120,12 @@ def mark_regressed(group: ErrorGroup) -> bool:
         ErrorGroup.resolved_at.remove(),
         ErrorGroup.resolved_by.remove(),
     ]
-    unchanged = ErrorGroup.resolved_at == group.resolved_at
-    return try_write(lambda: group.update(actions, unchanged))
+    is_unchanged = ErrorGroup.resolved_at == group.resolved_at
+    return try_write(lambda: group.update(actions, is_unchanged))
 
 
 def of_organization(organization_id: str, *, fresh: bool = False) -> Groups:
-    """Return at most MAX_LISTED groups of an organization. Pass `fresh` for a consistent read."""
+    """Return up to MAX_LISTED groups of an organization. The read is consistent if `fresh`."""
     not_expired = ErrorGroup.expires_at > clock.now() // clock.SECOND
     query = ErrorGroup.query(
         partition_of(organization_id),
@@ -141,16 +144,10 @@ def find(organization_id: str, group_id: str) -> ErrorGroup | None:
     return next((group for group in groups if group.id == group_id), None)
 
 
-def change(
-    group: ErrorGroup,
-    changes: Mapping[str, Any],
-    *,
-    by: str | None,
-) -> bool:
-    """Change a group, and return False if it is gone.
+def change(group: ErrorGroup, changes: Mapping[str, Any], *, by: str | None) -> bool:
+    """Change a group. Return False if it is gone.
 
-    `changes` may have a new `note`, and `resolved`: whether to mark the group as resolved, or no
-    longer so.
+    `changes` may have a new `note`, and `resolved`: whether the group now counts as resolved.
     """
     actions: list[Action] = []
     if "note" in changes:

@@ -1,12 +1,12 @@
 """The records of tasks that failed for good. The coordination table keeps them for a week.
 
 Nothing else is stored about a task. It has only one record, under its id, even if its failure is
-reported repeatedly. The id begins with the time at which the task was dispatched, so that the
-newest tasks can be read first.
+reported repeatedly. The id begins with the time of the task's dispatch, so that the newest tasks
+can be read first.
 
-A caller can *redrive* a failed task: send it again. Several messages may do that, but only one of
-them may run the task. So a worker first writes to the record, on condition that no other message
-has begun the task. From then on, the record is no longer listed.
+A caller can *redrive* a failed task, which sends it again. This may result in several messages, but
+only one of them may run the task. So a worker first writes to the record, on condition that no
+other message has begun the task. From then on, the record is no longer listed.
 """
 
 import secrets
@@ -29,7 +29,7 @@ _MAX_MESSAGE_LENGTH = 1000  # characters of an error's message
 class FailedTask(CoordinationItem):
     """A task that failed for good: it runs again only if a caller redrives it."""
 
-    erasure = "none: docs/operate/data.md says how long it stays"
+    how_erased = "not at all: docs/operate/data.md says how long it stays"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the task's id
@@ -41,10 +41,10 @@ class FailedTask(CoordinationItem):
     request_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, if payloads are kept
     expires_at = Integer()  # in seconds, for TTL
-    # The following fields are set only if the task was redriven.
+    # These fields are set only if the task was redriven.
     redriven_as = nullable(UnicodeAttribute())  # the id under which it is sent again
     redriven_at = nullable(Integer())  # when a caller last redrove it
-    begun_by = nullable(UnicodeAttribute())  # the id of the message with which it began again
+    begun_by = nullable(UnicodeAttribute())  # the id of the message that began it again
 
     @property
     def id(self) -> str:
@@ -53,7 +53,7 @@ class FailedTask(CoordinationItem):
 
 
 def new_task_id() -> str:
-    """Return a new task id: the milliseconds since 1970 in 12 hex digits, then 20 random ones."""
+    """Return a new task id: 12 hex digits of milliseconds since 1970, then 20 random hex digits."""
     return f"{clock.now():012x}{secrets.token_hex(10)}"
 
 
@@ -83,9 +83,9 @@ def record(
 
 
 def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
-    """Return at most `limit` failed tasks, the most recently dispatched one first.
+    """Return up to `limit` failed tasks, the most recently dispatched one first.
 
-    With `before`, the id of a task, return only tasks that were dispatched before that one.
+    If `before` is the id of a task, return only tasks that were dispatched before that one.
     """
     tasks = FailedTask.query(
         _PARTITION,
@@ -111,7 +111,7 @@ def find(task_id: str) -> FailedTask | None:
 def redrive(task_id: str) -> str | None:
     """Record that a caller redrives a failed task, and keep its record for another week.
 
-    Return the id under which to send the task, which is the same for repeated calls. Return None if
+    Return the id under which to send the task. Repeated calls return the same id. Return None if
     the task has begun again, or if its record is gone.
     """
     actions: list[Action] = [
@@ -128,8 +128,8 @@ def redrive(task_id: str) -> str | None:
 def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
     """Record that a redriven task begins. `send_id` is the id of the message that redrove it.
 
-    Return False if another message has begun the task. A repeated call for the same message returns
-    True again, because the first response may have been lost.
+    Return False if another message has begun the task. Repeated calls for the same message return
+    True, because the first response may have been lost.
     """
     actions: list[Action] = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
     condition = FailedTask.begun_by.does_not_exist() | (FailedTask.begun_by == send_id)
@@ -138,7 +138,7 @@ def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
 
 
 def _has_not_begun() -> Condition:
-    """Return the condition that a record's task hasn't begun again, and that it hasn't expired."""
+    """Return the condition that a record hasn't expired, and that its task hasn't begun again."""
     condition: Condition = FailedTask.expires_at > clock.now() // clock.SECOND
     condition &= FailedTask.begun_by.does_not_exist()
     return condition

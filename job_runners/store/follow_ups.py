@@ -1,7 +1,7 @@
-"""The follow-ups of a job: other jobs, saved by the transaction that ends it.
+"""The follow-ups of a job: other jobs, which are saved by the transaction that ends it.
 
-A job's row stores its follow-ups from the dispatch on, so ending the job needs no other read. A
-follow-up is an ordinary job, except that it has no follow-ups itself.
+The dispatch stores descriptions of the follow-ups in the job's row, so its end needs no other read.
+A follow-up is an ordinary job, but has no follow-ups itself.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from job_runners.store.job_request import (
 )
 from job_runners.store.transactions import RecordWrite
 
-KINDS = ("on_end", "on_failure", "announcement")  # the fields of a row that store follow-ups
+KINDS = ("on_end", "on_failure", "announcement")  # also the fields of a row that describe them
 _REQUIRED_KEYS = {"job_type", "queue_name", "max_attempts"}
 # An error's message is cut to this length, so that the payload of a follow-up fits into a row.
 _MAX_MESSAGE_BYTES = 2000
@@ -37,10 +37,10 @@ def stored_form(
     webhook: Mapping[str, str] | None = None,
     statuses: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return a follow-up in the form in which a row stores it.
+    """Return the description of a follow-up that a row stores.
 
     `webhook` has the `url` to which the follow-up posts, and the `secret` that signs the request.
-    If `statuses` isn't None, only an end with one of these statuses saves the follow-up.
+    If `statuses` isn't None, the follow-up is saved only if the job ends with one of them.
     """
     form: dict[str, Any] = {
         "job_type": job_type,
@@ -55,18 +55,18 @@ def stored_form(
 
 
 def job_types_of(job: JobRequest) -> dict[str, str]:
-    """Return the job types of a row's follow-ups, by kind."""
+    """Return the job types of a job's follow-ups, by kind."""
     return {kind: stored["job_type"] for kind, stored in _stored(job).items()}
 
 
 def webhooks_of(job: JobRequest) -> dict[str, dict[str, str]]:
-    """Return the webhooks of a row's follow-ups, by kind."""
+    """Return the webhooks of a job's follow-ups, by kind."""
     follow_ups = _stored(job).items()
     return {kind: dict(stored["webhook"]) for kind, stored in follow_ups if "webhook" in stored}
 
 
 def saved_by(job: JobRequest) -> dict[str, str]:
-    """Return the ids of the follow-ups that a job's last end has saved, by kind."""
+    """Return the ids of the follow-ups that a job's last end saved, by kind."""
     if job.finished_at is None or job.finished_at != job.follow_ups_saved_at:
         return {}
     return {kind: _id_of(job, kind, job.ends or 0) for kind in _kinds_for(job, job.status)}
@@ -94,26 +94,26 @@ def actions(job: JobRequest, end: JobEnd) -> list[Action]:
 
 
 def condition(job: JobRequest) -> Condition:
-    """Return the condition that no other end of the job was recorded since it was read.
+    """Return the condition that the job hasn't ended again since it was read.
 
-    A follow-up's id depends on how many times the job has ended. If the number were outdated, the
-    follow-up of an earlier end would have the same id, and the new one couldn't be saved.
+    A follow-up's id depends on the number of the job's ends. With an outdated number, it would be
+    the id of an earlier end's follow-up, so the new follow-up couldn't be saved.
     """
     return conditional_write.same(JobRequest.ends, job.ends)
 
 
 def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
-    """Return a row's follow-ups by kind, without those in a form that only newer code knows."""
-    values = {kind: getattr(job, kind) for kind in KINDS}
-    return {
-        kind: stored
-        for kind, stored in values.items()
-        if isinstance(stored, Mapping) and stored.keys() >= _REQUIRED_KEYS
-    }
+    """Return the descriptions of a row's follow-ups by kind, without those of newer code."""
+    descriptions = {}
+    for kind in KINDS:
+        stored = getattr(job, kind)
+        if isinstance(stored, Mapping) and stored.keys() >= _REQUIRED_KEYS:
+            descriptions[kind] = stored
+    return descriptions
 
 
 def _kinds_for(job: JobRequest, status: Status) -> list[str]:
-    """Return the kinds of the follow-ups that an end with this status has."""
+    """Return the kinds of follow-ups that are saved if the job ends with this status."""
     kinds = []
     for kind, stored in _stored(job).items():
         if kind == "on_failure" and status is not Status.FAILED:

@@ -1,8 +1,8 @@
-"""Store the keys of a group's members, in the order in which the job listed them.
+"""Store the keys of a group's members, in the order in which the parent listed them.
 
-They are stored in chunks of up to 1,000 keys. A chunk is put before its first member is dispatched.
-After its last member is dispatched, a second item records that, with the prefix `done#`. Such an
-item of the last chunk also has the total.
+The keys are stored in *chunks* of 1,000. An item with a chunk's keys is written before the chunk's
+first member is dispatched. After its last member is dispatched, an item with the prefix `done#`
+records that. For the last chunk, this item also has the number of all members.
 """
 
 import json
@@ -14,24 +14,28 @@ from job_runners.store.blobs import compact_json, compressed
 from job_runners.store.groups import GroupItem, expiry
 from job_runners.values import Value
 
-SIZE = 1_000  # keys in each chunk but the last
-_CHUNK = "chunk#"
-_DONE = "done#"
+SIZE = 1_000  # the number of keys in a chunk; the last one may have fewer
+_KEYS_PREFIX = "chunk#"
+_DONE_PREFIX = "done#"
 
 
 class DispatchedChunks(Value):
     """The chunks of a group whose members are all dispatched."""
 
-    sizes: dict[int, int]  # the number of keys in each chunk, by the chunk's index
-    total: int | None  # the number of the group's members, once all of them are dispatched
+    sizes: dict[int, int]  # from the index of each chunk to the number of its keys
+    total: int | None  # the number of all members, or None until all of them are dispatched
 
 
 def read_dispatched(group_id: str) -> DispatchedChunks:
     """Return the chunks of a group whose members are all dispatched."""
-    is_done = GroupItem.sk.startswith(_DONE)
-    items = list(GroupItem.query(_partition(group_id), is_done, consistent_read=True))
-    sizes = {int(item.sk.removeprefix(_DONE)): item.number or 0 for item in items}
-    total = next((item.total for item in items if item.total is not None), None)
+    is_done = GroupItem.sk.startswith(_DONE_PREFIX)
+    sizes = {}
+    total = None
+    for item in GroupItem.query(_partition(group_id), is_done, consistent_read=True):
+        chunk = int(item.sk.removeprefix(_DONE_PREFIX))
+        sizes[chunk] = item.number or 0
+        if item.total is not None:
+            total = item.total
     return DispatchedChunks(sizes, total)
 
 
@@ -40,7 +44,7 @@ def put(group_id: str, chunk: int, keys: list[str]) -> bool:
     text = compact_json(keys)
     item = GroupItem(
         _partition(group_id),
-        _sort_key(_CHUNK, chunk),
+        _sort_key(_KEYS_PREFIX, chunk),
         member_keys=compressed(text),
         keys_hash=_hash(text),
         expires_at=expiry(),
@@ -56,11 +60,12 @@ def has_keys(group_id: str, chunk: int, keys: list[str]) -> bool:
 def record_dispatched(group_id: str, chunk: int, size: int, total: int | None) -> None:
     """Record that all members of a chunk are dispatched.
 
-    `size` is their number. Pass the total number of the group's members only with the last chunk.
+    `size` is the number of the chunk's members. With the last chunk, pass the number of all members
+    of the group as `total`.
     """
     GroupItem(
         _partition(group_id),
-        _sort_key(_DONE, chunk),
+        _sort_key(_DONE_PREFIX, chunk),
         number=size,
         total=total,
         expires_at=expiry(),
@@ -69,22 +74,22 @@ def record_dispatched(group_id: str, chunk: int, size: int, total: int | None) -
 
 def read_keys(group_id: str, chunk: int) -> list[str]:
     """Return the keys of a chunk in order. Raises GroupItem.DoesNotExist if it isn't stored."""
-    return _keys_in(_get(group_id, chunk))
+    return _decoded_keys(_get(group_id, chunk))
 
 
 def find_keys(group_id: str, chunk: int) -> list[str]:
-    """Return the keys of a chunk in order. There are none if the chunk isn't stored."""
-    item = GroupItem.find(_partition(group_id), _sort_key(_CHUNK, chunk))
-    return [] if item is None else _keys_in(item)
+    """Return the keys of a chunk in order, or an empty list if the chunk isn't stored."""
+    item = GroupItem.find(_partition(group_id), _sort_key(_KEYS_PREFIX, chunk))
+    return [] if item is None else _decoded_keys(item)
 
 
-def _keys_in(item: GroupItem) -> list[str]:
+def _decoded_keys(item: GroupItem) -> list[str]:
     keys: list[str] = json.loads(zlib.decompress(item.member_keys or b""))
     return keys
 
 
 def _get(group_id: str, chunk: int) -> GroupItem:
-    return GroupItem.get(_partition(group_id), _sort_key(_CHUNK, chunk), consistent_read=True)
+    return GroupItem.get(_partition(group_id), _sort_key(_KEYS_PREFIX, chunk), consistent_read=True)
 
 
 def _hash(text: bytes) -> str:

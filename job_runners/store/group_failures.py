@@ -1,10 +1,10 @@
-"""Count the failed members of a group that is stopped after a number of failures.
+"""Count the failed members of a group that is to be stopped after a number of failures.
 
-Each failed member has one item, even if its failure is recorded repeatedly, so the number of items
-is exact. But to count the items, all of them must be read, which is too much after each failure. So
-another item has an estimate, which each failure raises by one. The estimate is wrong if a response
-is lost or a process dies. The items are counted only when the estimate has reached the limit, and
-each time that the timer looks at the group.
+Each failed member has one item, even if its failure is recorded repeatedly. So the number of items
+is exact, but counting them after each failure would take too many reads. Another item has an
+estimate, which each failure raises by one. A lost response or a killed process makes the estimate
+wrong. So the items are counted when the estimate reaches the limit, and whenever the timer function
+checks the group.
 """
 
 from pynamodb.expressions.condition import Condition
@@ -16,21 +16,21 @@ from job_runners.store.conditional_write import same
 from job_runners.store.groups import Group, GroupItem, expiry
 
 _SORT_KEY = "failures"
-_MAX_COUNTS = 5  # how often to count the failures if the estimate keeps changing
+_MAX_TRIES = 5  # to count the failures while other processes change the estimate
 
 
 def add_failure(group: Group) -> int:
-    """Raise the estimate after a failure, and return it. Return 0 if the group was stopped."""
+    """Raise the estimate by one, and return it. Return 0 if the group has already been stopped."""
     item = _update(group, GroupItem.number.add(1))
     return 0 if item.stopped else item.number or 0
 
 
 def is_limit_reached(group: Group, limit: int) -> bool:
-    """Count the failures, unless the group was stopped, and return whether the limit is reached.
+    """Return whether `limit` members have failed. Record that the group is stopped if so.
 
-    If it is, this records that the group is stopped. Otherwise, it corrects the estimate.
+    Otherwise, correct the estimate. For a group that has already been stopped, return True.
     """
-    for _ in range(_MAX_COUNTS):
+    for _ in range(_MAX_TRIES):
         item = GroupItem.find(_partition(group), _SORT_KEY)
         if item is not None and item.stopped:
             return True
@@ -45,11 +45,11 @@ def is_limit_reached(group: Group, limit: int) -> bool:
 
 
 def _correct_estimate(group: Group, estimate: int | None, count: int) -> bool:
-    """Set the estimate to the count, unless it has changed since. Return whether they now agree."""
+    """Set the estimate to the count. Return False if another process has changed the estimate."""
     if count == (estimate or 0):
         return True
-    unchanged = same(GroupItem.number, estimate)
-    return try_write(lambda: _update(group, GroupItem.number.set(count), condition=unchanged))
+    is_unchanged = same(GroupItem.number, estimate)
+    return try_write(lambda: _update(group, GroupItem.number.set(count), condition=is_unchanged))
 
 
 def _update(group: Group, action: Action, condition: Condition | None = None) -> GroupItem:

@@ -1,6 +1,7 @@
-"""Read the members of a group and their outcomes, in the order in which the job listed them.
+"""Read the members of a group and their outcomes, in the order in which the parent listed them.
 
-The keys of the members are stored in *chunks* of 1,000. A member is *open* until it has ended.
+The keys of the members are stored in *chunks* of 1,000: see `job_runners.store.group_chunks`. A
+member is *open* until it has ended.
 """
 
 from collections import Counter
@@ -15,8 +16,9 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import EXISTING, OPEN
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
-MAX_EXAMINED = 1_000  # members that are read for one page with a filter
-MAX_CANDIDATES = 1_000  # ids of members that may match a filter
+# For one page with a filter, at most this many members are read, and ids of candidates collected.
+MAX_EXAMINED = 1_000
+MAX_CANDIDATES = 1_000
 
 
 class GroupMember(NamedTuple):
@@ -26,19 +28,16 @@ class GroupMember(NamedTuple):
     id: str  # the id of its job, or of the existing job that does its work
     outcome: str  # one of `member_outcomes.OUTCOMES`
     row: JobRequest | None  # None if it isn't dispatched yet, was deleted, or never got a row
-    error: dict[str, Any] | None = None  # set if the rule for unique jobs refused it
+    error: dict[str, Any] | None = None  # why it was refused, if its unique key was taken
 
     @property
     def is_dispatched(self) -> bool:
-        """Return whether a dispatch has created the member, or decided that it gets no job."""
+        """Return whether the dispatch of the group has reached this member."""
         return self.row is not None or self.outcome != OPEN
 
     @property
     def has_never_ended(self) -> bool:
-        """Return whether the member is open and was never retried.
-
-        Only a member that has ended can be retried.
-        """
+        """Return whether the member is open, and was never retried after an earlier end."""
         return self.outcome == OPEN and not (self.row and groups.is_retried(self.row))
 
 
@@ -46,7 +45,7 @@ class Page(NamedTuple):
     """Some members of a group."""
 
     members: list[GroupMember]
-    next: int | None  # the index of the member with which the next page begins
+    next: int | None  # the index of the next page's first member
 
 
 class Reader:
@@ -54,43 +53,44 @@ class Reader:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._done = group_chunks.read_dispatched(group.id)
+        self._dispatched_chunks = group_chunks.read_dispatched(group.id)
 
     @property
     def dispatched(self) -> int:
-        """Return the number of members in the chunks that are completely dispatched."""
-        return sum(self._done.sizes.values())
+        """Return the number of members in completely dispatched chunks."""
+        return sum(self._dispatched_chunks.sizes.values())
 
     @property
     def is_complete(self) -> bool:
         """Return whether all members are dispatched."""
-        return self._done.total is not None
+        return self._dispatched_chunks.total is not None
 
     def count_dispatched(self) -> int:
         """Return the number of dispatched members, including those of an unfinished chunk."""
-        if self._done.total is not None:
-            return self._done.total
-        chunk = len(self._done.sizes)
-        keys = group_chunks.find_keys(self._group.id, chunk)
-        members = self._read(list(enumerate(keys, chunk * group_chunks.SIZE)))
+        if self._dispatched_chunks.total is not None:
+            return self._dispatched_chunks.total
+        unfinished_chunk = len(self._dispatched_chunks.sizes)
+        keys = group_chunks.find_keys(self._group.id, unfinished_chunk)
+        members = self._read(list(enumerate(keys, unfinished_chunk * group_chunks.SIZE)))
         return self.dispatched + sum(member.is_dispatched for member in members)
 
     def count(self) -> Counts:
         """Count the dispatched members of a group that has at most one chunk."""
-        all_members = self._read(list(self._keys(0, None)))
+        all_members = self._read(list(self._numbered_keys(0, None)))
         members = [member for member in all_members if member.is_dispatched]
         by_outcome = Counter(member.outcome for member in members)
         ended_once = len(members) - sum(member.has_never_ended for member in members)
         return Counts.of(len(members), by_outcome, ended_once)
 
     def page(self, start: int, limit: int, outcome: str | None = None) -> Page:
-        """Return up to `limit` members from the index `start`, or only those with this outcome.
+        """Return up to `limit` members, beginning at the index `start`.
 
-        Members of chunks that aren't stored yet are left out. A page with a filter can be short or
-        empty even if there is a next page.
+        If `outcome` isn't None, return only members with this outcome. Such a page can be short or
+        even empty although there is a next page. Members in chunks that aren't stored yet are left
+        out.
         """
         members: list[GroupMember] = []
-        remaining = self._keys(start, self._candidates(outcome))
+        remaining = self._numbered_keys(start, self._candidate_ids(outcome))
         examined = 0
         batch_size = limit if outcome is None else min(PAGE_LIMIT, MAX_EXAMINED)
         while len(members) < limit and examined < MAX_EXAMINED:
@@ -106,11 +106,11 @@ class Reader:
         next_index, _ = next(remaining, (None, ""))
         return Page(members, next_index)
 
-    def _candidates(self, outcome: str | None) -> set[str] | None:
-        """Return the ids of all members that may have this outcome, or None for any member.
+    def _candidate_ids(self, outcome: str | None) -> set[str] | None:
+        """Return the ids of the members that may have this outcome, or None for all members.
 
-        With the ids, a page needn't read all members of a large group to find a few that failed. If
-        many members may have this outcome, return None: a page then finds enough of them anyway.
+        The ids save reading all members of a large group to find a few that failed. If there are
+        more than MAX_CANDIDATES, return None, because any page then finds some of them.
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
@@ -123,16 +123,19 @@ class Reader:
                 return None
         return ids
 
-    def _keys(self, start: int, candidates: set[str] | None) -> Iterator[tuple[int, str]]:
-        """Yield the index and key of each member from the index `start` on.
+    def _numbered_keys(
+        self, start: int, candidate_ids: set[str] | None
+    ) -> Iterator[tuple[int, str]]:
+        """Yield the index and key of each member, beginning at the index `start`.
 
-        If `candidates` isn't None, yield only members with these ids.
+        If `candidate_ids` isn't None, yield only members with these ids.
         """
         chunk = start // group_chunks.SIZE
         while keys := group_chunks.find_keys(self._group.id, chunk):
             for index, key in enumerate(keys, chunk * group_chunks.SIZE):
-                is_candidate = candidates is None or self._group.member_id(key) in candidates
-                if index >= start and is_candidate:
+                if index < start:
+                    continue
+                if candidate_ids is None or self._group.member_id(key) in candidate_ids:
                     yield index, key
             if len(keys) < group_chunks.SIZE:
                 return
@@ -141,9 +144,9 @@ class Reader:
     def _read(self, batch: list[tuple[int, str]]) -> list[GroupMember]:
         ids = {key: self._group.member_id(key) for _, key in batch}
         rows = read_many(ids.values(), fresh=True)
-        missing = [member_id for member_id in ids.values() if member_id not in rows]
-        items = groups.reasons_without_rows(
-            {member_id: self._group.member_of(member_id) for member_id in missing}
+        missing_ids = [member_id for member_id in ids.values() if member_id not in rows]
+        reasons = groups.reasons_for_missing_rows(
+            {member_id: self._group.shard_of(member_id) for member_id in missing_ids}
         )
         members = []
         for index, key in batch:
@@ -153,19 +156,19 @@ class Reader:
                 outcome = str(row.status) if row.status.finished else OPEN
                 members.append(GroupMember(key, member_id, outcome, row))
             else:
-                item = items.get(member_id)
-                members.append(self._member_without_row(index, key, member_id, item))
+                reason = reasons.get(member_id)
+                members.append(self._member_without_row(index, key, member_id, reason))
         return members
 
     def _member_without_row(
-        self, index: int, key: str, member_id: str, item: GroupItem | None
+        self, index: int, key: str, member_id: str, reason: GroupItem | None
     ) -> GroupMember:
-        """Return a member that has no row. `item` tells why, if such an item exists."""
-        if item is not None and item.job_id is not None:
-            return GroupMember(key, item.job_id, EXISTING, None)
-        if item is not None and not item.is_deleted:
-            return GroupMember(key, member_id, item.outcome, None, item.error)
-        # If the row existed and is gone, the member has ended. If no item records its failure, it
-        # has succeeded.
-        had_row = index // group_chunks.SIZE in self._done.sizes or item is not None
+        """Return a member that has no row. `reason` is the item that says why, if there is one."""
+        if reason is not None and reason.job_id is not None:
+            return GroupMember(key, reason.job_id, EXISTING, None)
+        if reason is not None and not reason.is_deleted:
+            return GroupMember(key, member_id, reason.outcome, None, reason.error)
+        # If the member had a row, it has ended. It has succeeded, because no item says otherwise.
+        is_chunk_dispatched = index // group_chunks.SIZE in self._dispatched_chunks.sizes
+        had_row = reason is not None or is_chunk_dispatched
         return GroupMember(key, member_id, str(Status.SUCCEEDED) if had_row else OPEN, None)

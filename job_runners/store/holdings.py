@@ -1,8 +1,8 @@
 """Free a job's holdings: its slot, its unique key, and its entry in a line or under a pause.
 
-The row changes in the same transaction. If a second write freed them, a process that died between
-the two would leak the slot or the key. For the same reason, the transaction that ends a job saves
-its follow-ups.
+The same transaction changes the job's row. If two writes did so, a process that died between them
+would leak the slot or the key. For the same reason, the transaction that ends a job saves its
+follow-ups, the jobs that its end dispatches.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,9 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost, RecordWrite, contains
 from job_runners.values import Value
 
-# A *follower* is a job that waits for this one to end, to get its unique key. This many times, an
-# ending job reads its follower to give it the key, because the follower may change between the read
-# and the write. If every try fails, the key's record stays, and counts as free because it names a
-# job that has ended.
+# A *follower* waits for a job's end to get the job's unique key. The ending job reads its follower
+# and gives it the key. If the follower changes in between, the job reads it again, up to this many
+# times. If every try fails, the key's record stays. It counts as free, because its job has ended.
 _FOLLOWER_TRIES = 5
 # If a part of the transaction is refused, the transaction is tried again without that part. In the
 # worst case, these are refused one after the other: the slot, three follow-ups, the key before its
@@ -36,7 +35,7 @@ class Release(Value):
     slot: Sequence[RecordWrite] = ()
     entry: Sequence[RecordWrite] = ()  # in a line or under a pause
     key: Sequence[RecordWrite] = ()  # the unique key
-    follower_tries: int = _FOLLOWER_TRIES  # how many tries are left
+    follower_tries_left: int = _FOLLOWER_TRIES
     end: JobEnd | None = None  # how the job ends, if the change ends it
     follow_ups: Sequence[RecordWrite] = ()  # the jobs to save because the job ends
 
@@ -71,27 +70,32 @@ class Release(Value):
     def saved(self) -> list[JobRequest]:
         """Return the follower that gets the job's key, if there is one, and the follow-ups."""
         # Among the writes of the key, only the one that admits the follower changes a job's row.
-        changed = [write.record for write in self.key if write.kind == "change"]
-        put = [write.record for write in self.follow_ups]
-        return [record for record in [*changed, *put] if isinstance(record, JobRequest)]
+        key_records = [write.record for write in self.key if write.kind == "change"]
+        follow_ups = [write.record for write in self.follow_ups]
+        records = [*key_records, *follow_ups]
+        return [record for record in records if isinstance(record, JobRequest)]
 
     def after_refusal(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
 
-        If the write of the slot was refused, another job already has the slot. If a write of the
-        key was refused, the job may have a follower, which this reads. If the write of a follow-up
-        was refused, another row has its id, and the job ends without that follow-up.
+        A refusal means for each part:
+
+        - the slot: another job already has it
+        - the key: the job may have a follower, which this reads
+        - a follow-up: another row has its id, so the job ends without it
         """
         slot = [write for write in self.slot if not contains(refused, write)]
         follow_ups = [write for write in self.follow_ups if not contains(refused, write)]
         key = self.key
-        tries = self.follower_tries
+        tries_left = self.follower_tries_left
         if any(contains(refused, write) for write in key):
-            from job_runners.store import uniqueness  # already imported by the job's key
+            from job_runners.store import uniqueness  # already imported to write the key
 
-            key = uniqueness.writes_to_pass_key_on(self.job) if tries else []
-            tries -= 1
-        return self.__replace__(slot=slot, key=key, follower_tries=tries, follow_ups=follow_ups)
+            key = uniqueness.writes_to_pass_key_on(self.job) if tries_left else []
+            tries_left -= 1
+        return self.__replace__(
+            slot=slot, key=key, follower_tries_left=tries_left, follow_ups=follow_ups
+        )
 
 
 def write_and_free(
@@ -108,8 +112,8 @@ def write_and_free(
     """Change a row, and make the writes of `release` in the same transaction.
 
     If a write of `release` is refused, for example because another job already has the slot, the
-    row still changes, without that write. Raises RaceLost if one of `more_writes` was refused. The
-    other arguments and errors are those of `conditional_write.write`.
+    row changes without that write. Raises RaceLost if one of `more_writes` was refused. The other
+    arguments and errors are those of `conditional_write.write`.
     """
     if release.follow_ups and release.end is not None:
         # Imported here because most jobs have no follow-ups.
@@ -128,10 +132,10 @@ def write_and_free(
                 more_writes=[*more_writes, *release.writes],
                 needs_message=needs_message,
             )
-        except RaceLost as lost:
-            if any(contains(more_writes, write) for write in lost.refused):
+        except RaceLost as error:
+            if any(contains(more_writes, write) for write in error.refused):
                 raise
-            release = release.after_refusal(lost.refused)
+            release = release.after_refusal(error.refused)
         else:
             return change.__replace__(saved=release.saved)
     raise AssertionError("the last write frees nothing that can be refused")
@@ -143,7 +147,7 @@ def writes_to_free_slot(job: JobRequest) -> list[RecordWrite]:
         return []
     from job_runners.store import lines  # imported here because most jobs have no slot
 
-    return [lines.write_that_frees_slot(job)]
+    return [lines.slot_release(job)]
 
 
 def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:

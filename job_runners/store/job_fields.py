@@ -1,6 +1,6 @@
-"""The fields of a JobRequest, the row of a job: one class for each feature that needs some.
+"""The fields of a job's row, JobRequest. Each class has the fields of one feature.
 
-In the comments, "it" is the job. Times are milliseconds since 1970. Only `expires_at` is in
+In the comments, "it" is the job. Times are in milliseconds since 1970, but `expires_at` is in
 seconds, as DynamoDB's TTL requires.
 """
 
@@ -11,9 +11,9 @@ from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute
 from job_runners.store.table import Enumerated, Integer, nullable
 
 # Prefixes of `held_by`, which names what a job waits for.
-FOLLOWS_PREFIX = "unique#"  # before the created_key of the job that has the follower's unique key
-SIGNAL_PREFIX = "signal#"  # before the name that the function gave its wait for a signal
-GROUP_PREFIX = "group#"  # before the id of the group that the job waits for
+FOLLOWS_PREFIX = "unique#"  # the created_key of the job that has this job's unique key
+SIGNAL_PREFIX = "signal#"  # the name that the job's function gave its wait for a signal
+GROUP_PREFIX = "group#"  # the id of the group
 
 
 class Status(StrEnum):
@@ -22,7 +22,7 @@ class Status(StrEnum):
     SCHEDULED = "scheduled"  # may start at run_at
     WAITING = "waiting"  # under a pause, in a line, or for another job, a signal or its group
     QUEUED = "queued"  # any worker may claim it
-    RUNNING = "running"  # exactly one invocation has claimed it, until the lease ends
+    RUNNING = "running"  # one invocation has claimed it, and may run it until the lease expires
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
     SUCCEEDED = "succeeded"  # ended with a result
     FAILED = "failed"  # ended with an error, and won't be tried again
@@ -37,7 +37,7 @@ class Status(StrEnum):
 
 
 class RequestFields:
-    """The request: the work, the organization that it is for, and the callers."""
+    """What was requested, for which organization, and by which callers."""
 
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
@@ -50,11 +50,11 @@ class RequestFields:
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
     traceparent = nullable(UnicodeAttribute())  # the trace context of the dispatch
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
-    # The callers, each as "role:name".
+    # callers, each as "role:name"
     created_by = nullable(UnicodeAttribute())  # the caller that dispatched it
     requeued_by = nullable(UnicodeAttribute())  # the caller that last retried it manually
     canceled_by = nullable(UnicodeAttribute())  # the caller that canceled it or asked it to stop
-    cancel_asked_at = nullable(Integer())  # when that was first requested
+    cancel_asked_at = nullable(Integer())  # when a caller first asked for that
     # the finished job from whose steps it continues: see job_runners.store.copied_steps
     rerun_of = JSONAttribute(null=True)
 
@@ -73,41 +73,40 @@ class OutcomeFields:
 
 
 class TimeFields:
-    """The times of the last changes of each kind, and of the next ones."""
+    """When it last changed, and when it must be started, checked and deleted."""
 
     created_at = Integer()
     created_key = UnicodeAttribute()  # see `sort_key`; it never changes
     queued_at = nullable(Integer())
-    run_at = nullable(Integer())  # it starts no earlier
+    run_at = nullable(Integer())  # the earliest time at which it may start
     started_at = nullable(Integer())  # when it was last claimed
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())
     expires_at = nullable(Integer())  # in seconds
-    # when the timer must check it
-    due_at = nullable(Integer())
+    due_at = nullable(Integer())  # when the timer function must check it
     due_shard = nullable(UnicodeAttribute())  # its lane, then the number of its shard
 
 
 class ClaimFields:
-    """Its attempts, and the claims of the invocations that run it."""
+    """Its attempts, and the claims by which Lambda invocations run it."""
 
     attempt = Integer(default=1)  # the number of the current or next attempt
     max_attempts = Integer(default=1)
     attempt_limit = nullable(Integer())  # the max_attempts in the request, if any
-    attempt_started_at = nullable(Integer())  # when its first invocation was claimed
-    invocations = Integer(default=0)  # how many times it was claimed, not counting released claims
-    claims = Integer(default=0)  # how many times it was claimed: never reset, never lowered
+    attempt_started_at = nullable(Integer())  # when the attempt's first invocation claimed it
+    invocations = Integer(default=0)  # the number of its claims, without those that were released
+    claims = Integer(default=0)  # the number of all its claims, which is never reset or lowered
     past = nullable(BinaryAttribute(legacy_encoding=False))  # see job_runners.store.past
     claim_token = nullable(UnicodeAttribute())  # random; the fencing token of the last claim
-    # Random, and never shown. The ids of its children and members are hashes of this and their
-    # keys. Without it, callers who must not see the keys could guess them from the ids.
+    # Random, and never shown. The ids of its children and members are hashes of the salt and their
+    # keys. Without the salt, callers who must not see the keys could guess them from the ids.
     salt = nullable(UnicodeAttribute())
     send_id = nullable(UnicodeAttribute())  # the id of the message that led to the last claim
-    lease_until = nullable(Integer())  # when the invocation that claimed it will have ended
+    lease_until = nullable(Integer())  # when the invocation that claimed it must have ended
     cursor = JSONAttribute(null=True)  # where the next invocation or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # a caller asked it to stop while it ran
-    # Set if a child may exist that no step records: the start of the first invocation that may have
-    # dispatched such a child. See `transitions.ending.unrecorded_actions`.
+    # The start of the first invocation that may have dispatched a child without recording it as a
+    # step. See `transitions.ending.unrecorded_actions`.
     unrecorded_since = nullable(Integer())
     restarts = nullable(Integer())  # how many times it started over with a new payload
     begun_at = nullable(Integer())  # when it last started over
@@ -121,37 +120,37 @@ class CapacityFields:
     slot = nullable(Integer())  # the number of its slot
     # When it was admitted, or queued for its next invocation with its capacity. A claim removes it.
     admitted_at = nullable(Integer())
-    # Whether the queue's rate limit counts its next or current claim. It counts only claims that
-    # start the job, not those of later invocations.
+    # Whether the queue's rate limit counts its next or current claim. The limit counts only claims
+    # that start the job, not those of its later invocations.
     starts_under_rate = nullable(BooleanAttribute())
 
     @property
     def is_admitted(self) -> bool:
-        """Return whether it already has its capacity, as after an admission or an invocation."""
+        """Return whether it already has capacity, from an admission or its last invocation."""
         return self.admitted_at is not None
 
 
 class WaitFields(OutcomeFields):
     """What it waits for: a pause, its line, another job, a signal, a time or a group.
 
-    A line is the waiting line of a queue's jobs with the same concurrency key.
+    Its *line* has the waiting jobs of its queue with the same concurrency key.
     """
 
     held_by = nullable(UnicodeAttribute())  # the pause, line, job, signal or group it waits for
-    wait_key = nullable(UnicodeAttribute())  # the sort key of its entry, while it waits in a line
-    waiting_since = nullable(Integer())  # when it was held
+    wait_key = nullable(UnicodeAttribute())  # the sort key of its entry in a line
+    waiting_since = nullable(Integer())
     # Set when it first waits, dispatches a group, or gets a signal or a link for an answer. It is
-    # never removed, because a delete of the job must find the records of these.
+    # never removed, because the records of these must be deleted with the job.
     has_waited = nullable(BooleanAttribute())
-    # The number of its invocations that ended in a wait. `max_invocations` doesn't limit those.
+    # The number of its invocations that ended in a wait. `max_invocations` doesn't limit these.
     wait_count = nullable(Integer())
     signals = nullable(Integer())  # how many signals it got: see job_runners.store.signals
-    # The last wait of its function, which `job_runners.store.current_wait.of` reads.
+    # The last wait of its function. Read it with `job_runners.store.current_wait.of`.
     current_wait = JSONAttribute(null=True)
 
     @property
     def follows(self) -> str | None:
-        """Return the created_key of the job that it follows, or None if it follows none."""
+        """Return the created_key of the job whose end it awaits, or None if it awaits none."""
         if not (self.held_by or "").startswith(FOLLOWS_PREFIX):
             return None
         return str(self.held_by).removeprefix(FOLLOWS_PREFIX)
@@ -173,19 +172,18 @@ class GroupFields:
     See `job_runners.store.groups`.
     """
 
-    last_group_id = nullable(UnicodeAttribute())  # the id of the last group that it has dispatched
-    # The id of the last group whose end it has seen.
-    last_finished_group_id = nullable(UnicodeAttribute())
+    last_group_id = nullable(UnicodeAttribute())  # the last group that it began to dispatch
+    last_finished_group_id = nullable(UnicodeAttribute())  # the last group whose end it has seen
     # The number of manual retries of members while it waited for them. It is never reset.
     gather_epoch = nullable(Integer())
-    # Whether a caller has canceled its members, and the job itself once they have ended.
+    # Whether a caller has canceled its members. The job itself is canceled when they have ended.
     cancel_members = nullable(BooleanAttribute())
     # For a large group: the counts of its members by outcome, when the timer last counted them.
     member_counts = JSONAttribute(null=True)
-    # the parent's group that this job is in
+    # the group of which it is a member itself
     group_of = nullable(UnicodeAttribute())  # the group's name
-    member_of = nullable(UnicodeAttribute())  # the group's id, and the shard of the job's marker
-    member_mark = nullable(UnicodeAttribute())  # identifies the job's marker
+    member_of = nullable(UnicodeAttribute())  # the name of its shard: the group's id and a number
+    member_mark = nullable(UnicodeAttribute())  # the `mark` of its marker
 
     @property
     def has_open_group(self) -> bool:
@@ -199,11 +197,11 @@ class UniqueFields:
     unique_key = nullable(UnicodeAttribute())  # removed at its end, or at its claim for some types
     first_run_at = nullable(Integer())  # the start time in its first request
     is_follower = nullable(BooleanAttribute())  # whether it was created to follow another job
-    # the last transition `replace`, which gave it a new payload
-    replaced_by = nullable(UnicodeAttribute())  # a random id
+    # the last request that replaced its payload
+    replaced_by = nullable(UnicodeAttribute())  # a random id of that replacement
     replaced_at = nullable(Integer())
     replaced_author = nullable(UnicodeAttribute())  # as "role:name"
-    # Set by a manual retry after which it continues its work. If its payload is then replaced, it
+    # Set by a manual retry that lets it continue its work. If its payload is then replaced, it
     # starts over instead.
     resumes = nullable(BooleanAttribute())
 
@@ -223,9 +221,9 @@ class FollowUpFields:
 class IndexFields:
     """The keys of indexes that contain only some jobs."""
 
-    # the keys of the index `failed`, while the job is failed
+    # The keys of the index `failed`, which only failed jobs have.
     failed_organization = nullable(UnicodeAttribute())
     failed_key = nullable(UnicodeAttribute())
-    # the hash key of the index `unfinished`, while the job is unfinished, if there is a quota
+    # The hash key of the index `unfinished`, which unfinished jobs have if there is a quota.
     unfinished_organization = nullable(UnicodeAttribute())
     batch_total = nullable(Integer())  # the number of a batch's members

@@ -1,7 +1,7 @@
-"""The model JobRequest: each job is one row of it.
+"""The model of the jobs table, JobRequest. Each job is a row of that table.
 
-Only the transitions in `job_runners.store.transitions` and `job_runners.store.caller_transitions`
-change rows. `job_runners.store.job_fields` has the fields.
+Rows are changed only by the transitions in `job_runners.store.transitions` and
+`job_runners.store.caller_transitions`. The fields are in `job_runners.store.job_fields`.
 """
 
 import json
@@ -20,44 +20,44 @@ from job_runners.store.table import Integer, Table
 
 Status = fields.Status  # other modules import it from here
 
-# The highest row version that this code knows; it can't claim rows of a higher version. If older
-# code would misread some new rows, raise this number, and write it into those rows.
+# This code claims only rows up to this version. When you add a kind of row that older code would
+# misread, raise the version, and write it into rows of that kind.
 ROW_VERSION = 1
-# The number of shards in each `Lane`. Never lower it, because a row keeps its shard.
+# The number of shards in each `Lane`. Never lower it, because rows keep their shards.
 DUE_SHARDS = 8
 
 
-class Outcome(StrEnum):
-    """The result of a request for a unique job when another job already had the key."""
+class DuplicateAnswer(StrEnum):
+    """How a request for a unique job was answered when another job already had its key."""
 
-    RETURNED = "returned"  # the response was the other job, which stays unchanged
-    REPLACED = "replaced"  # the other job now has the payload and time of this request
-    FOLLOWS = "follows"  # the request created a job that waits for the end of the other one
+    RETURNED = "returned"  # with the other job, which stays unchanged
+    REPLACED = "replaced"  # with the other job, which got the payload and time of this request
+    FOLLOWS = "follows"  # with a new job, which waits for the end of the other one
 
 
 class DuplicateOutcome(NamedTuple):
-    """The outcome of a request for a unique job when another job already had the key."""
+    """The answer to a request for a unique job whose key another job already had."""
 
-    outcome: Outcome
-    is_repeated: bool = False  # whether an earlier try of the request had the same outcome
+    outcome: DuplicateAnswer
+    is_repeated: bool = False  # whether an earlier try of the same request got this answer
     is_sent: bool = True  # False if a message about the job still has to be sent
 
 
 class Lane(StrEnum):
-    """What the timer has to do with a due row. A row's `due_shard` begins with its lane.
+    """The kind of check for which a row is due. A row's `due_shard` begins with its lane.
 
-    The timer finds rows in an index that contains only keys. With lanes, it can tell kinds of rows
-    apart before it reads them, so that 100,000 rows of one kind don't delay those of another.
+    The timer function finds rows in an index that contains only keys. Lanes separate kinds of rows
+    before these are read, so that 100,000 rows of one kind don't delay those of another.
     """
 
-    PROMPT = ""  # start the job, or check its lease
+    PROMPT = ""  # rows that need prompt action: start the job, or check its lease
     QUEUED = "queued-"  # check whether the job's message arrived, or send a postponed message
     RESENT = "resent-"  # the timer has sent the job again; check whether a worker has claimed it
     WAITS = "waits-"  # check whether its wait for a signal or a group is over
     HELD = "held-"  # check whether it still waits for a resume, capacity, another job or a deploy
 
 
-class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+class ByOrganizationIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """An organization's jobs, ordered by the time of their creation."""
 
     class Meta:
@@ -68,10 +68,10 @@ class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call
     created_key = UnicodeAttribute(range_key=True)
 
 
-class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """Unfinished rows, ordered by the time at which the timer must check them.
 
-    Each lane is spread over shards, because a single one would be a hot key and throttle the table.
+    Each lane has several shards, because a single one would be a hot key and throttle the table.
     """
 
     class Meta:
@@ -82,7 +82,7 @@ class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     due_at = Integer(range_key=True)
 
 
-class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+class FailedIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """An organization's failed jobs, ordered by the time of their failure."""
 
     class Meta:
@@ -94,16 +94,15 @@ class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 def unfinished_key(organization_id: str, batch_total: int | None) -> str:
-    """Return the hash key in the index `unfinished` of a job, or of a batch if it has a total."""
+    """Return the hash key of a job in the index `unfinished`. Only batches have a `batch_total`."""
     return organization_id if batch_total is None else f"{organization_id}#batches"
 
 
-class Unfinished(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+class UnfinishedIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """An organization's unfinished jobs, if the stack has a quota for them.
 
-    Batches have a hash key of their own, because the quota also counts the members that they will
-    dispatch. DynamoDB keeps the index consistent with the rows, whereas a separate count could
-    drift.
+    Batches have a separate hash key, because the quota also counts the members that they have yet
+    to dispatch. Unlike a separate counter, an index always agrees with the rows in the end.
     """
 
     class Meta:
@@ -126,21 +125,21 @@ class JobRequest(
     fields.IndexFields,
     Table,
 ):
-    """The stored row of one job: its request, progress and outcome.
+    """The row of one job: its request, progress and outcome.
 
-    Each base class from `job_runners.store.job_fields` has the fields of one feature.
+    Each base class has the fields of one feature.
     """
 
     class Meta:
-        table_name = ""  # from table_setting, at first use
+        table_name = ""  # set before each use, from `table_setting`
 
     table_setting = "JOBS_TABLE_NAME"
-    erasure = "one by one, by job_runners.erasing"
+    how_erased = "one by one, by job_runners.erasing"
 
-    by_organization = ByOrganization()
-    due = Due()
-    failed = Failed()
-    unfinished = Unfinished()
+    by_organization = ByOrganizationIndex()
+    due = DueIndex()
+    failed = FailedIndex()
+    unfinished = UnfinishedIndex()
 
     @property
     def has_follow_ups(self) -> bool:
@@ -154,37 +153,40 @@ class JobRequest(
 
     @property
     def work_id(self) -> str:
-        """Return an id for the job's steps and signals since it was saved or last started over.
+        """Return the id under which the job's steps and signals are stored.
 
-        The job's id doesn't suffice: it stays the same when the job starts over with a new payload,
-        and another job can get that id once this one has expired or was deleted.
+        It changes when the job starts over with a new payload. The job's `id` doesn't change then,
+        and another job can get it once this one has expired or was deleted.
         """
         return self.work_ids[-1]
 
     @property
     def work_ids(self) -> list[str]:
         """Return the job's current `work_id` and all earlier ones, oldest first."""
-        later = [f"{self.created_key}/{number}" for number in range(1, (self.restarts or 0) + 1)]
-        return [self.created_key, *later]
+        restarts = range(1, (self.restarts or 0) + 1)
+        return [self.created_key, *(f"{self.created_key}/{number}" for number in restarts)]
 
     @property
     def result_folder(self) -> str:
-        """Return the folder in the bucket for the files that the job makes for its organization."""
+        """Return the folder in the bucket for result files, which the job's organization gets."""
         return f"results/{self.organization_id}/{self.created_key}"
 
     @property
-    def data_folders(self) -> tuple[str, str]:
-        """Return the folders in the bucket for its payloads, and for all of its work."""
-        return f"payloads/{self.created_key}", f"partial/{self.created_key}"
-
-    @property
     def work_folder(self) -> str:
-        """Return the folder in the bucket for data for its later invocations and attempts."""
+        """Return the folder in the bucket for data that the job passes to its next invocation.
+
+        Like the `work_id`, it changes when the job starts over.
+        """
         return f"partial/{self.work_id}"
 
     @property
+    def data_folders(self) -> tuple[str, str]:
+        """Return the folder of the job's large payloads, and the folder of all its work folders."""
+        return f"payloads/{self.created_key}", f"partial/{self.created_key}"
+
+    @property
     def has_begun(self) -> bool:
-        """Return whether it was claimed since it was saved or last requeued.
+        """Return whether a worker has begun it since it was saved or last requeued.
 
         A claim that was released doesn't count.
         """
@@ -192,21 +194,21 @@ class JobRequest(
 
     @property
     def counted_invocations(self) -> int:
-        """Return the number of its invocations, except those that ended in a wait."""
+        """Return the number of invocations that count: `max_invocations` doesn't limit waits."""
         return max(0, self.invocations - (self.wait_count or 0))
 
     @property
     def starts_in(self) -> int:
-        """Return the milliseconds until its start time, or 0 if it doesn't wait for that."""
+        """Return the milliseconds until its `run_at`, or 0 if it doesn't wait for that time."""
         if not self.status.timed:
             return 0
         return max(0, (self.run_at or 0) - clock.now())
 
     @property
     def could_run_at(self) -> int:
-        """Return the earliest time at which a worker could start it.
+        """Return the time from which a worker could claim it.
 
-        This is when it was last queued or admitted, or its run_at if that is later.
+        This is when it was last queued or admitted, or its `run_at` if that is later.
         """
         return max(self.queued_at or self.created_at, self.run_at or 0)
 
@@ -218,16 +220,16 @@ class JobRequest(
 
 
 def new_id() -> str:
-    """Return a random id of 122 bits.
+    """Return a new id with 122 random bits.
 
-    They come from the operating system, so processes that Lambda restores from the same snapshot
-    get different ids.
+    The operating system generates them, so processes that Lambda restores from one snapshot get
+    different ids.
     """
     return uuid.uuid4().hex
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """Return an id that only depends on the arguments."""
+    """Return an id that depends only on the arguments."""
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
@@ -237,7 +239,7 @@ def id_for_idempotency_key(organization_id: str, idempotency_key: str) -> str:
 
 
 _TIME_DIGITS = 15  # enough until the year 33658
-SORT_KEY = rf"[0-9]{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
+SORT_KEY_PATTERN = f"[0-9]{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
 
 
 def sort_key(milliseconds: int, job_id: str) -> str:

@@ -1,8 +1,8 @@
 """Changes that operators make to the limits of queues. They override the limits in the code.
 
-The coordination table has one item for each changed queue. Once a queue's limits are raised, or its
-pause ends, a *sweep* admits the waiting jobs in each line of the queue, one key after the other.
-The queue's item also stores the position of its sweep.
+The coordination table has one item for each changed queue. When a queue's limits are raised, or its
+pause ends, a *sweep* admits the queue's waiting jobs, one concurrency key after the other. The
+queue's item also stores the sweep's position.
 """
 
 from collections.abc import Mapping
@@ -17,26 +17,26 @@ from job_runners.aws.errors import try_write
 from job_runners.store.rate import Rate
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
-# A process reads the changes again after this time, so a change then applies everywhere.
+# Each process reads the changes again after this time, so by then a change applies everywhere.
 CACHE_TIME = 10 * clock.SECOND
-MAX_CHANGED = 100  # queues with changes; every worker reads all changes
+MAX_CHANGED = 100  # the maximum number of changed queues, because every worker reads all changes
 _PARTITION = "limits"
 
 
 class Limits(NamedTuple):
-    """The limits that apply to one queue: those in the code, with any changes."""
+    """The limits that apply to a queue: those in the code, and changes to them."""
 
-    slots: int | None = None  # jobs that may run at once, for each concurrency key
-    rate: Rate | None = None  # starts, for each concurrency key
-    per: str | None = None  # the field of the payload that has the key, or "organization_id"
+    slots: int | None = None  # how many jobs of each concurrency key may run at once
+    rate: Rate | None = None  # how often jobs of each concurrency key may start
+    per: str | None = None  # the field of the payload with the key, or "organization_id"
     order: Literal["fifo", "fair"] = "fifo"
     max_waiting: int = 10_000
 
 
 class LimitChange(CoordinationItem):
-    """The changes to one queue's limits. If a limit is None, the code's value applies."""
+    """The changes to one queue's limits. For each limit that is None, the code's value applies."""
 
-    erasure = "none: it belongs to the stack"  # see Table
+    how_erased = "not at all: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
     sk = UnicodeAttribute(range_key=True)  # the queue's name
@@ -47,9 +47,10 @@ class LimitChange(CoordinationItem):
     max_waiting = nullable(Integer())
     changed_at = nullable(Integer())
     changed_by = nullable(UnicodeAttribute())  # as "role:name"
-    # While a sweep is in progress: the last key that it has handled, or "" at its start.
+    # The fields of a sweep in progress: the last key that it has handled, or "" at its start, and
+    # when it was last started or restarted.
     sweep_from = nullable(UnicodeAttribute())
-    sweep_asked_at = nullable(Integer())  # when the sweep last began, or began again
+    sweep_asked_at = nullable(Integer())
 
     @property
     def queue_name(self) -> str:
@@ -60,18 +61,18 @@ class LimitChange(CoordinationItem):
     def rate(self) -> Rate | None:
         """Return the changed rate, or None if the code's rate applies."""
         values = (self.rate_count, self.rate_seconds, self.rate_burst)
-        if None in values:  # either all of them are set, or none is
+        if None in values:  # then all of them are None
             return None
         return Rate(*cast(Any, values))
 
     @property
     def changes_nothing(self) -> bool:
-        """Return whether the code's limits apply. The item then exists only for its sweep."""
+        """Return whether all of the code's limits apply. The item then exists only for a sweep."""
         return self.slots is None and self.rate_count is None and self.max_waiting is None
 
 
 def current(*, fresh: bool = False) -> Mapping[str, LimitChange]:
-    """Return the changes by queue. They are at most CACHE_TIME old, or read now if `fresh`."""
+    """Return the changes by queue. They are at most CACHE_TIME old, or new with `fresh=True`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHE_TIME:
         changes = LimitChange.query(_PARTITION, consistent_read=True)
@@ -94,10 +95,10 @@ def put(
     by: str | None = None,
     sweep: bool = False,
 ) -> LimitChange:
-    """Store the changes to a queue's limits, in place of all earlier ones.
+    """Replace all changes to a queue's limits. If a limit is None, the code's value applies.
 
-    If a limit is None, the code's value applies. Pass `sweep=True` to start a sweep, or to restart
-    the one in progress. Otherwise, a sweep in progress continues.
+    Pass `sweep=True` to start a sweep, or to restart the one in progress. Otherwise, a sweep in
+    progress continues.
     """
     actions = [
         set_or_remove(LimitChange.slots, slots),
@@ -114,7 +115,7 @@ def put(
 
 
 def reset(queue_name: str, *, by: str | None = None) -> None:
-    """Make the code's limits apply to a queue again. Start a sweep, because they may be higher."""
+    """Remove all changes to a queue's limits. Start a sweep, because the code's may be higher."""
     put(queue_name, by=by, sweep=True)
 
 
@@ -123,22 +124,22 @@ def ask_for_sweep(queue_name: str) -> LimitChange:
     return _update(queue_name, _start_sweep_actions())
 
 
-def record_sweep_progress(item: LimitChange, up_to: str | None) -> bool:
-    """Record that a sweep has handled all keys up to `up_to`, or is finished if that is None.
+def record_sweep_progress(item: LimitChange, last_key: str | None) -> bool:
+    """Record that a sweep has handled all keys up to `last_key`, or all keys if it is None.
 
     If `item` has changed since it was read, record nothing and return False: another process may
     have continued or restarted the sweep.
     """
-    unchanged = LimitChange.sweep_from == item.sweep_from
-    unchanged &= LimitChange.sweep_asked_at == item.sweep_asked_at
-    unchanged &= LimitChange.changed_at == item.changed_at
+    is_unchanged = LimitChange.sweep_from == item.sweep_from
+    is_unchanged &= LimitChange.sweep_asked_at == item.sweep_asked_at
+    is_unchanged &= LimitChange.changed_at == item.changed_at
     _cache.read_at = 0
-    if up_to is not None:
-        return try_write(lambda: item.update([LimitChange.sweep_from.set(up_to)], unchanged))
+    if last_key is not None:
+        return try_write(lambda: item.update([LimitChange.sweep_from.set(last_key)], is_unchanged))
     if item.changes_nothing:
-        return try_write(lambda: item.delete(unchanged))
+        return try_write(lambda: item.delete(is_unchanged))
     actions: list[Action] = [LimitChange.sweep_from.remove(), LimitChange.sweep_asked_at.remove()]
-    return try_write(lambda: item.update(actions, unchanged))
+    return try_write(lambda: item.update(actions, is_unchanged))
 
 
 class _Cache:

@@ -1,4 +1,4 @@
-"""Erase an organization's traces in the line of a queue and a concurrency key.
+"""Erase what a line, the waiting jobs of one queue and concurrency key, has of an organization.
 
 `job-runners erase` does this for each line of the organization's jobs.
 """
@@ -14,16 +14,16 @@ from job_runners.store.used_keys import UsedKey, partition_of_queue
 def erase(organization_id: str, queue_name: str, key: str, organization_key: str) -> int:
     """Erase the organization's name from a line, or the whole line if only its jobs use it.
 
-    `organization_key` is the organization's key in queues whose keys are organizations. Return the
-    number of changed items.
+    `key` is the line's concurrency key. `organization_key` is the organization's concurrency key in
+    queues that have one for each organization. Return the number of changed items.
     """
     items = list(LineItem.query(partition_key_of(queue_name, key), consistent_read=True))
-    # With Queue(per=("organization_id", …)), a key begins with that of the organization.
+    # With Queue(per=("organization_id", …)), a key begins with the organization's key.
     belongs_to_organization = key == organization_key or key.startswith(f"{organization_key}:")
     if belongs_to_organization and not any(_is_in_use(item) for item in items):
-        changed = sum(_clear_unless_held(item, delete=True) for item in items)
+        deleted_count = sum(_clear_unless_held(item, delete=True) for item in items)
         UsedKey(partition_of_queue(queue_name), key).delete()
-        return changed
+        return deleted_count
     items_with_name = [item for item in items if item.organization_id == organization_id]
     return sum(_clear_unless_held(item, delete=False) for item in items_with_name)
 
@@ -33,7 +33,7 @@ def _is_in_use(item: LineItem) -> bool:
 
 
 def _clear_unless_held(item: LineItem, *, delete: bool) -> bool:
-    """Clear the organization's name in a free slot or the rate item, or `delete` the item.
+    """Remove the organization's name from a free slot or the rate, or `delete` the item.
 
     Return False if a job has taken the slot in the meantime.
     """

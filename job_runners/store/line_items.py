@@ -29,39 +29,38 @@ WAITING = "wait#"  # the prefix of the sort keys of entries
 class LineItem(CoordinationItem):
     """One item of a line: a slot, the rate, or the entry of a waiting job."""
 
-    erasure = "with the jobs that lead to its line, by line_erasing.erase"
+    how_erased = "with the jobs that lead to its line, by line_erasing.erase"
 
     pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
     sk = UnicodeAttribute(range_key=True)
     expires_at = nullable(Integer())  # in seconds, for TTL
 
-    # The organization of an entry's job, or of the job to which a slot or start was last granted.
+    # The organization of an entry's job, or of the job that last got the slot or a start.
     organization_id = nullable(UnicodeAttribute())
 
-    # Slots and the rate item: their last grant to a job.
+    # Slots and the rate: their last grant to a job.
     since = nullable(Integer())  # when it was granted
-    turn = nullable(Integer())  # the number of the grant; the grants of a line are numbered
+    turn = nullable(Integer())  # the number of the grant in the line
     group = nullable(UnicodeAttribute())  # the job's group
 
     # Slots only.
     holder = nullable(UnicodeAttribute())  # the id of the job that has the slot
 
-    # The rate item only.
-    # The end of the last interval that an admission took, in microseconds since 1970: see
-    # `Rate.end_of_next_interval`. The algorithm, GCRA, calls it the theoretical arrival time.
+    # The rate only.
+    # The end of the last interval that an admission used up, in microseconds since 1970: see
+    # `Rate.end_of_next_interval`. GCRA, the algorithm, calls it the theoretical arrival time.
     tat = nullable(Integer())
-    # The same for starts, which may come long after the admissions.
+    # The same for starts, which may be much later than the admissions.
     started_tat = nullable(Integer())
     started_at = nullable(Integer())  # the time of the last start
     # The claim token of the last start, or the job's id if it started without being admitted first.
     started_by = nullable(UnicodeAttribute())
-    # When a wake-up message that was sent will arrive, or when the admission pass that paces the
-    # line will end: see `job_runners.engine.lines.wake_ups`.
+    # When the wake-up message under way will arrive, or when the admission pass that paces the line
+    # will end: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
     # Entries only.
-    # A random id. If an entry is put again under the same key, it has a new id.
-    version = nullable(UnicodeAttribute())
+    version = nullable(UnicodeAttribute())  # random, and new each time that the entry is written
 
     @property
     def job_id(self) -> str:
@@ -70,7 +69,7 @@ class LineItem(CoordinationItem):
 
     @property
     def waiting_since(self) -> int:
-        """Return the time by which entries are sorted: usually when the job was held."""
+        """Return the time by which a group's entries are sorted: usually when the job was held."""
         return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
 
     @property
@@ -94,21 +93,23 @@ def start_actions(started_tat: int, started_at: int, started_by: str) -> list[Ac
 
 
 def same_starts(rate: LineItem) -> Condition:
-    """Return the condition that no start was counted since the rate item was read."""
-    condition: Condition = conditional_write.same(LineItem.started_tat, rate.started_tat)
-    condition &= conditional_write.same(LineItem.started_by, rate.started_by)
+    """Return the condition that no start has been counted since the rate item was read."""
+    same = conditional_write.same
+    condition: Condition = same(LineItem.started_tat, rate.started_tat) & same(
+        LineItem.started_by, rate.started_by
+    )
     return condition
 
 
 def same_turn(item: LineItem) -> Condition:
-    """Return the condition that a slot or the rate wasn't granted since it was read."""
+    """Return the condition that a slot or the rate hasn't been granted since it was read."""
     return conditional_write.same(LineItem.turn, item.turn)
 
 
 def new_expiry(used_until: int) -> int:
-    """Return when an item that is written now expires, in seconds since 1970.
+    """Return the expiry of an item that is written now, in seconds since 1970.
 
-    `used_until` is the end of the last interval of its rate that is taken, in microseconds.
+    `used_until` is the end of its rate's last used interval, in microseconds.
     """
     last_use = max(clock.now(), used_until // MILLISECOND)
     return (last_use + LIFETIME) // clock.SECOND

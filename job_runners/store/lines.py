@@ -1,15 +1,15 @@
 """Read a line, and decide whether its next job may start.
 
 A *line* belongs to one queue and one concurrency key. It has *slots*, which limit how many jobs run
-at once, a *rate*, which limits how often jobs start, and an *entry* for each job that waits. Each
-of these is an item (see `line_items`). A slot's item names the job that has it, because a count
-could drift. A waiting job is *admitted* when it gets capacity: a slot, a start under the rate, or
-both. A worker then claims the job and starts it.
+at once, a *rate*, which limits how often jobs start, and an *entry* for each waiting job. Each of
+these is an item (see `line_items`). A slot's item names its job, because a count could drift. A
+waiting job is *admitted* when it gets capacity: a slot, a start under the rate, or both. A worker
+then claims the job and starts it.
 
-All items of a line are in one DynamoDB partition, so one consistent query reads all that a decision
-needs. A job takes its capacity in one transaction with the change of its row, on condition that the
-items haven't changed since they were read. If two processes decide at once, DynamoDB refuses one of
-the transactions, and that process reads the line again.
+All items of a line are in one DynamoDB partition, so a decision needs only one consistent query.
+One transaction changes the job's row and takes the capacity, if the items haven't changed since
+they were read. If two processes decide at once, DynamoDB refuses one of their transactions, and
+that process reads the line again.
 """
 
 from zlib import crc32
@@ -37,30 +37,30 @@ from job_runners.store.rate import Rate
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
-# If a slot was taken longer ago than this, but its holder's row doesn't name it, the slot has
-# leaked. The clocks of any two machines differ by less than this.
-_GRACE = clock.MINUTE
+# A slot that was taken longer ago than this has leaked if its holder's row doesn't name it. The
+# clocks of any two machines differ by less than this.
+_SLOT_GRACE = clock.MINUTE
 # A job is admitted this long before the rate allows its start, because its message takes time to
-# arrive. The claim then waits until the start is allowed. Without this lead, each message's time
-# would delay all later starts.
+# arrive. The claim then waits until the start is allowed. Without this lead, the time that each
+# message takes would delay all later starts.
 ADMISSION_LEAD = clock.SECOND
 
 
 class Grant(Value):
-    """The capacity that a job gets: a slot, a start under the rate, both, or neither.
+    """The capacity that a job gets: a slot, a start under the rate, or both.
 
-    A job gets neither if the queue has no limits.
+    If the queue has no limits, the job needs neither.
     """
 
-    group: str  # the organization in a fair queue, where organizations take turns, otherwise ""
-    turn: int  # the number of this grant, which increases with each grant in a line
-    slot: LineItem | None = None  # the item as it was read
-    rate: LineItem | None = None  # the item as it was read
+    group: str  # in a fair queue, whose organizations take turns, the organization; otherwise ""
+    turn: int  # the number of this grant; each grant in a line has a higher number
+    slot: LineItem | None = None  # the slot's item, as it was read
+    rate: LineItem | None = None  # the rate's item, as it was read
     # The end of the interval that the admission uses up, in microseconds since 1970: see
-    # `Rate.end_of_next_interval`. GCRA calls this the theoretical arrival time.
+    # `Rate.end_of_next_interval`. GCRA calls it the theoretical arrival time, or tat.
     tat: int = 0
-    # The same for the start. None for a job that is admitted but doesn't start yet: the worker that
-    # claims the job later counts its start. See `lines.count_start`.
+    # The same for the start. None if the job is only admitted: the worker that claims the job later
+    # counts its start with `count_start`.
     started_tat: int | None = None
 
     def writes_for(self, job: JobRequest) -> list[RecordWrite]:
@@ -74,25 +74,25 @@ class Grant(Value):
             LineItem.turn.set(self.turn),
             LineItem.group.set(self.group),
             LineItem.organization_id.set(job.organization_id),
-            # A large burst can use up a rate for a long time. Keep the item until then.
+            # A large burst can use up a rate for a long time, and the item must last as long.
             LineItem.expires_at.set(new_expiry(max(self.tat, self.started_tat or 0))),
         ]
         writes = []
         if self.slot is not None:
-            taken = [*actions, LineItem.holder.set(job.id)]
-            writes.append(RecordWrite(self.slot, "change", taken, same_turn(self.slot)))
+            slot_actions = [*actions, LineItem.holder.set(job.id)]
+            writes.append(RecordWrite(self.slot, "change", slot_actions, same_turn(self.slot)))
         if self.rate is not None:
-            actions.append(LineItem.tat.set(self.tat))
-            unchanged = same_turn(self.rate)
+            rate_actions = [*actions, LineItem.tat.set(self.tat)]
+            condition = same_turn(self.rate)
             if self.started_tat is not None:
-                actions += start_actions(self.started_tat, now, job.id)
-                unchanged &= same_starts(self.rate)
-            writes.append(RecordWrite(self.rate, "change", actions, unchanged))
+                rate_actions += start_actions(self.started_tat, now, job.id)
+                condition &= same_starts(self.rate)
+            writes.append(RecordWrite(self.rate, "change", rate_actions, condition))
         return writes
 
 
 class Line(Value):
-    """A line as one query read it, with the limits that applied at that time."""
+    """A line as read by one query, and the limits that applied at that time."""
 
     partition_key: str
     limits: Limits
@@ -103,7 +103,7 @@ class Line(Value):
     def organizations_on(self, day: int) -> set[str | None]:
         """Return organizations whose jobs got a slot or a start on this day.
 
-        Some may be missing, because each slot, and the rate, names only the last organization.
+        The result may be incomplete, because each item names only the last organization.
         """
         return {
             item.organization_id
@@ -113,23 +113,23 @@ class Line(Value):
 
     @property
     def held_slots(self) -> list[LineItem]:
-        """Return the slots that have a holder, ordered by number."""
+        """Return the slots that jobs hold, ordered by number."""
         return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
 
     def grant(self, group: str, *, starts: bool = True) -> Grant | None:
         """Return the capacity that the next job of this group gets now, or None if there is none.
 
-        Pass `starts=False` for a job that is admitted now, and starts later. The job gets the
-        lowest free slot, unless as many jobs as the limit allows already have one. So new starts
-        keep to the limit even after it was lowered.
+        Pass `starts=False` for a job that is admitted now and starts later. The job gets the lowest
+        free slot, but none if as many slots are held as the limit allows. So the limit also holds
+        for new starts after it was lowered.
         """
         slot = self._free_slot()
         if self.limits.slots is not None and slot is None:
             return None
-        opens_at = self.opens_at()
+        allowed_at = self.next_admission_at()
         if starts:
-            opens_at = max(opens_at, self.start_opens_at())
-        if opens_at > clock.now():
+            allowed_at = max(allowed_at, self.next_start_at())
+        if allowed_at > clock.now():
             return None
         turn = 1 + max((item.turn or 0 for item in self._grantable_items), default=0)
         rate = self.limits.rate
@@ -139,61 +139,61 @@ class Line(Value):
         # At a fast rate, admissions catch up after a delay, so that enough jobs are ready to start.
         # Starts don't catch up.
         max_catch_up = max(0, ADMISSION_LEAD * MILLISECOND - rate.interval)
-        tat = rate.end_of_next_interval(self._admissions_until(rate), now - max_catch_up)
+        tat = rate.end_of_next_interval(self._admissions_used_until(rate), now - max_catch_up)
         started_tat = None
         if starts:
-            started_tat = rate.end_of_next_interval(self.started_until(rate), now)
+            started_tat = rate.end_of_next_interval(self.starts_used_until(rate), now)
         rate_item = self.rate or LineItem(self.partition_key, RATE)
         return Grant(group, turn, slot, rate_item, tat, started_tat)
 
-    def opens_at(self) -> int:
+    def next_admission_at(self) -> int:
         """Return when the rate allows the next admission, in milliseconds since 1970.
 
-        The result is 0 if there is no rate.
+        Without a rate, return 0.
         """
         rate = self.limits.rate
         if rate is None:
             return 0
-        admission_opens_at = rate.opens_at(self._admissions_until(rate))
-        return max(admission_opens_at, self.start_opens_at() - ADMISSION_LEAD)
+        after_last_admission = rate.next_start_at(self._admissions_used_until(rate))
+        return max(after_last_admission, self.next_start_at() - ADMISSION_LEAD)
 
-    def start_opens_at(self, token: str | None = None) -> int:
+    def next_start_at(self, token: str | None = None) -> int:
         """Return when the rate allows an admitted job to start, in milliseconds since 1970.
 
-        The result is 0 if there is no rate. `token` is the token of the claim: if an earlier try of
-        that claim has already counted its start, the result is the time of that start.
+        Without a rate, return 0. `token` is the token of the claim: if an earlier try of that claim
+        has already counted its start, return the time of that start.
         """
         rate = self.limits.rate
         if rate is None or self.rate is None:
             return 0
         if token and self.rate.started_by == token:
             return self.rate.started_at or 0
-        return rate.opens_at(self.started_until(rate))
+        return rate.next_start_at(self.starts_used_until(rate))
 
     @property
     def waits_for_rate(self) -> bool:
         """Return whether only the rate keeps the next job from starting."""
         has_free_slot = self.limits.slots is None or self._free_slot() is not None
-        return self.opens_at() > clock.now() and has_free_slot
+        return self.next_admission_at() > clock.now() and has_free_slot
 
     @property
     def last_served(self) -> str:
         """Return the group whose job last got a slot or a start, or "" if none has."""
-        # Compare the times too. If two processes grant different items at once, both may use the
-        # same turn.
-        last = max(
-            self._grantable_items, key=lambda item: (item.turn or 0, item.since or 0), default=None
-        )
-        if last is None:
-            return ""
-        return last.group or ""
+
+        # If two processes grant different items at once, both may use the same turn.
+        def order(item: LineItem) -> tuple[int, int]:
+            return item.turn or 0, item.since or 0
+
+        last_granted = max(self._grantable_items, key=order, default=None)
+        return "" if last_granted is None else last_granted.group or ""
 
     @property
     def _grantable_items(self) -> list[LineItem]:
-        return [*self.slots.values(), *([self.rate] if self.rate else [])]
+        items = list(self.slots.values())
+        return items if self.rate is None else [*items, self.rate]
 
     def _free_slot(self) -> LineItem | None:
-        """Return the lowest free slot, or None if there is none or no limit of slots."""
+        """Return the lowest free slot, or None if all slots are held or the queue has none."""
         limit = self.limits.slots
         if limit is None:
             return None
@@ -205,35 +205,34 @@ class Line(Value):
             lowest += 1
         return self.slots.get(lowest) or LineItem(self.partition_key, f"{SLOT}{lowest:03d}")
 
-    def _admissions_until(self, rate: Rate) -> int:
-        """Return the end of the last interval that an admission took, in microseconds."""
+    def _admissions_used_until(self, rate: Rate) -> int:
+        """Return the end of the last interval that an admission used up, in microseconds."""
         return _used_until(rate, self.rate.tat, self.rate.since) if self.rate else 0
 
-    def started_until(self, rate: Rate) -> int:
-        """Return the end of the last interval that a start took, in microseconds."""
+    def starts_used_until(self, rate: Rate) -> int:
+        """Return the end of the last interval that a start used up, in microseconds."""
         return _used_until(rate, self.rate.started_tat, self.rate.started_at) if self.rate else 0
 
 
 def _used_until(rate: Rate, stored_end: int | None, last_use: int | None) -> int:
-    """Return the end of the last interval of a rate that is taken, in microseconds.
+    """Return the end of the last used interval of a rate, in microseconds.
 
     The stored end may come from an earlier, slower rate. So the result is at most `burst` intervals
-    after the last use, which is in milliseconds.
+    after `last_use` (in milliseconds).
     """
     latest_end = (last_use or 0) * MILLISECOND + rate.burst * rate.interval
     return min(stored_end or 0, latest_end)
 
 
 def partition_key_of(queue_name: str, concurrency_key: str) -> str:
-    """Return a line's partition key in DynamoDB. In the rows of its jobs, `held_by` is the same."""
+    """Return a line's partition key in DynamoDB, which its waiting jobs' rows have as `held_by`."""
     return f"line#{queue_name}#{concurrency_key}"
 
 
 def day_of(partition_key: str, at: int) -> int:
-    """Return the number of the day, for one line, that contains a time in milliseconds since 1970.
+    """Return the number of a line's day that contains a time (milliseconds since 1970).
 
-    Each line's days begin at a different time, so that the daily work of all lines is spread over
-    the day.
+    Each line's days begin at a different time, so that the lines' daily work is spread out.
     """
     offset = crc32(partition_key.encode()) % clock.DAY
     return (at + offset) // clock.DAY
@@ -270,11 +269,11 @@ def read_line(queue_name: str, concurrency_key: str, limits: Limits | None) -> L
 
 def is_past_grace(slot: LineItem) -> bool:
     """Return whether a slot was taken so long ago that it has leaked if no row names it."""
-    return clock.now() - (slot.since or 0) > _GRACE
+    return clock.now() - (slot.since or 0) > _SLOT_GRACE
 
 
-def write_that_frees_slot(job: JobRequest) -> RecordWrite:
-    """Return the write that frees the slot that a row names, unless another job has it."""
+def slot_release(job: JobRequest) -> RecordWrite:
+    """Return the write that frees a job's slot. It is refused if another job has the slot."""
     # While a row names a slot, its concurrency key doesn't change.
     partition_key = partition_key_of(job.queue_name, str(job.concurrency_key))
     item = LineItem(partition_key, f"{SLOT}{job.slot:03d}")
@@ -282,7 +281,7 @@ def write_that_frees_slot(job: JobRequest) -> RecordWrite:
 
 
 def free_slot(slot: LineItem) -> bool:
-    """Free a leaked slot. Return False if it was granted again since it was read."""
+    """Free a leaked slot. Return False if it has been granted again since it was read."""
     unchanged = (LineItem.holder == slot.holder) & same_turn(slot)
     return try_write(lambda: slot.update([LineItem.holder.remove()], unchanged))
 
@@ -293,19 +292,19 @@ def free_slot(slot: LineItem) -> bool:
 def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
     """Count an admitted job's start, at the time `at`, against the rate of its line.
 
-    The caller must not start the job before `at`, which may be later than now. Because starts are
-    reserved in advance, waiting workers don't compete for the moment when the rate opens.
+    `at` may be later than now, and the caller must not start the job before then. Because workers
+    reserve their starts in advance, they don't compete for the moment when the rate allows one.
 
-    Return False if another start was counted since the line was read. `token` is the claim's token.
-    If an earlier try of the same claim counted its start and then failed, that start is moved to
-    `at`, because the job starts only then.
+    Return False if another start has been counted since the line was read. `token` is the claim's
+    token. If an earlier try of the same claim has already counted its start, that start is moved to
+    `at`.
     """
     item = line.rate or LineItem(line.partition_key, RATE)
     if item.started_by == token:
         delay = max(0, at - (item.started_at or at))
         started_tat = (item.started_tat or 0) + delay * MILLISECOND
     else:
-        started_tat = rate.end_of_next_interval(line.started_until(rate), at * MILLISECOND)
+        started_tat = rate.end_of_next_interval(line.starts_used_until(rate), at * MILLISECOND)
     actions = [
         *start_actions(started_tat, at, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
@@ -316,8 +315,8 @@ def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
 def mark_wake_up(line: Line, wake_at: int) -> bool:
     """Record when a wake-up message will arrive, or when the pass that paces the line will end.
 
-    Return False if another process has recorded that, or has admitted a job under the rate, since
-    the line was read.
+    Return False if another process has done so, or has admitted a job under the rate, since the
+    line was read.
     """
     rate = line.rate
     if rate is None:
@@ -339,13 +338,13 @@ def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
 def next_entry(line: Line) -> LineItem | None:
     """Return the entry of the next job to admit, or None if no job waits.
 
-    The next group is the one that sorts after the group that was served last, or the first one if
-    that was the last. Within a group, jobs are in the order in which they were held.
+    Groups take turns in alphabetical order. Within a group, the job that was held first comes
+    first.
     """
     if line.first is None:
         return None
-    # The sort key of an entry is f"{WAITING}{group}#...", and WAITING ends in "#". "$" comes right
-    # after "#", so these keys sort right after all entries of the group, and of the line.
+    # The sort key of an entry is f"{WAITING}{group}#...", and WAITING ends in "#". "$" is the next
+    # character after "#", so these keys sort right after the group's and the line's last entry.
     after_group = f"{WAITING}{line.last_served}$"
     after_all = f"{WAITING.removesuffix('#')}$"
     later = LineItem.query(
@@ -358,15 +357,12 @@ def next_entry(line: Line) -> LineItem | None:
 
 
 def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> LineItem:
-    """Return an entry for a job that is about to be held.
-
-    The entries of a group are sorted by `since`, the time at which the job is held.
-    """
+    """Return an entry for a job that is held now. The entries of a group are sorted by `since`."""
     return _entry(partition_key, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
 
 
 def entry_from_row(job: JobRequest) -> LineItem:
-    """Return a new copy of the entry that a waiting job's row names, to restore the entry."""
+    """Return a new entry with the key that a waiting job's row names, to restore a lost one."""
     return _entry(str(job.held_by), str(job.wait_key), job)
 
 
@@ -381,7 +377,7 @@ def _entry(partition_key: str, sk: str, job: JobRequest) -> LineItem:
 
 
 def has_entry(job: JobRequest) -> bool:
-    """Return whether the entry that a waiting job's row names exists."""
+    """Return whether a waiting job's entry exists."""
     entries = LineItem.query(
         str(job.held_by), LineItem.sk == job.wait_key, consistent_read=True, limit=1
     )

@@ -1,8 +1,8 @@
 """The past invocations of a job, for its timeline.
 
-The row has the last few invocations as packed *entries* in one attribute. The write that ends an
-invocation adds its entry, which costs no additional request. Once the attribute is full, its
-entries move to an item among the job's steps.
+The row has an attribute with packed *entries* of the last few invocations. The write that ends an
+invocation also adds its entry, so an entry costs no additional request. When the attribute is full,
+its entries move to an item among the job's steps.
 """
 
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_on_conflict
 from job_runners.store.job_request import JobRequest, Status
 
-PREFIX = "invocations "  # the prefix of the names of items with moved entries
+PREFIX = "invocations "  # begins the name of an item with moved entries
 
 
 class Outcome(StrEnum):
     """How an invocation ended.
 
-    A stored entry has the index of its outcome, so append new outcomes at the end.
+    An entry contains the index of its outcome, so add new outcomes only at the end.
     """
 
     SUCCEEDED = "succeeded"
@@ -40,11 +40,11 @@ class Outcome(StrEnum):
 
 OUTCOMES = tuple(Outcome)
 
-_FULL = 4  # with this many entries, the attribute is full
-_MAX_ENTRIES = 12  # entries that the row keeps if they can't be moved
-# An entry has the number of the claim, the attempt, the index of the outcome, and in milliseconds:
-# the time at which the invocation could begin, how long it then waited for a worker, and how long
-# it ran.
+_MOVED_ENTRIES = 4  # an attribute with this many entries is full, and they move
+_MAX_ENTRIES = 12  # how many entries the row keeps if moving them fails
+# An entry consists of the number of the claim, the attempt, the index of the outcome, the time at
+# which the invocation could begin, how long it then waited for a worker, and how long it ran. Times
+# are in milliseconds.
 _ENTRY = Struct(">IHBQII")
 _MAX_32_BITS = 2**32 - 1
 _MAX_16_BITS = 2**16 - 1
@@ -64,12 +64,13 @@ class PastInvocation(NamedTuple):
 def end_actions(job: JobRequest, outcome: Outcome) -> list[Action]:
     """Return the action that adds the current invocation of a running job to its past ones.
 
-    A job that isn't running has no invocation, and needs no action. If the attribute is full, this
-    moves its entries first.
+    If the attribute is full, move its entries first. A job that isn't running has no invocation, so
+    it needs no action.
     """
     if job.status is not Status.RUNNING:
         return []
-    return [JobRequest.past.set(_make_room(job) + _pack(job, outcome))]
+    earlier_entries = _move_if_full(job)
+    return [JobRequest.past.set(earlier_entries + _pack(job, outcome))]
 
 
 def unpack(entries: bytes | None) -> list[PastInvocation]:
@@ -85,7 +86,7 @@ def unpack(entries: bytes | None) -> list[PastInvocation]:
 
 
 def merge(invocations: Iterable[PastInvocation]) -> list[PastInvocation]:
-    """Return the invocations in order, each once. An entry may be both in the row and moved."""
+    """Return the invocations in order, without duplicates: an entry may be in the row and moved."""
     return sorted({invocation.claim: invocation for invocation in invocations}.values())
 
 
@@ -105,19 +106,20 @@ def _pack(job: JobRequest, outcome: Outcome) -> bytes:
     )
 
 
-def _make_room(job: JobRequest) -> bytes:
-    """Return the entries that stay in the row. If the attribute is full, move all of them.
+def _move_if_full(job: JobRequest) -> bytes:
+    """Move a row's entries if the attribute is full. Return the entries that stay in the row.
 
-    If AWS refuses that, the entries stay, so that the invocation can end anyway.
+    If AWS refuses the move, entries stay, so that the invocation can end anyway.
     """
     entries = job.past or b""
-    if len(entries) < _FULL * _ENTRY.size:
+    if len(entries) < _MOVED_ENTRIES * _ENTRY.size:
         return entries
     from job_runners.store import steps  # imported here because most jobs have few invocations
 
-    item = steps.new_job_record(job, f"{PREFIX}{unpack(entries)[-1].claim:06d}", entries)
+    # The same entries get the same name, so a repeated write changes nothing.
+    last_claim = unpack(entries)[-1].claim
+    item = steps.new_job_record(job, f"{PREFIX}{last_claim:06d}", entries)
     try:
-        # The same entries have the same key, so a repeated write changes nothing.
         retry_on_conflict(item.save)
     except AWS_ERRORS:
         return entries[-(_MAX_ENTRIES - 1) * _ENTRY.size :]

@@ -1,9 +1,9 @@
 """The paused job types and queues, and the jobs that each pause holds.
 
 The coordination table has an item for each pause, and an entry for each job that the pause holds.
-The entries are sorted by the jobs' creation, so that the jobs can continue in that order. A job's
-row and its entry change in one transaction. If a process nevertheless finds an entry whose job
-doesn't wait for the pause, it deletes the entry.
+The entries are sorted by the jobs' times of creation, so that the jobs continue in this order. A
+job's row and its entry change in one transaction. If a process nevertheless finds an entry of a job
+that doesn't wait for the pause, it deletes the entry.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,10 +17,10 @@ from job_runners.aws.errors import try_write
 from job_runners.store.job_request import JobRequest, job_id_of
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 
-# A process reads the pauses again after this time, so a pause then applies everywhere.
+# Each process reads the pauses again after this time, so by then a pause applies everywhere.
 CACHE_TIME = 10 * clock.SECOND
 _PAUSES_KEY = "paused"  # the partition key of all pauses
-# The timer fails a job that waits for so long, so nothing needs its entry anymore.
+# The timer function fails a job that has waited this long, so its entry is no longer needed.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
@@ -35,13 +35,13 @@ class State(StrEnum):
     """The state of a pause."""
 
     PAUSED = "paused"  # jobs of the type or queue don't start
-    RESUMING = "resuming"  # the pause has ended; the jobs that it holds are admitted in order
+    RESUMING = "resuming"  # the pause has ended, and the jobs that it held are admitted in order
 
 
 class Pause(CoordinationItem):
     """A job type or queue that is paused, or whose pause has just ended."""
 
-    erasure = "none: it belongs to the stack"
+    how_erased = "not at all: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=_PAUSES_KEY)
     sk = UnicodeAttribute(range_key=True)  # "<kind>#<name>"
@@ -63,7 +63,7 @@ class Pause(CoordinationItem):
 class HeldEntry(CoordinationItem):
     """The entry of a job that a pause holds."""
 
-    erasure = "none: only an unfinished job has one"
+    how_erased = "not at all: only an unfinished job has one"
 
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
@@ -78,19 +78,19 @@ class HeldEntry(CoordinationItem):
 
 
 class Pauses(NamedTuple):
-    """All pauses, as read at one time."""
+    """All pauses at one time."""
 
     all: tuple[Pause, ...] = ()
 
     def may_hold(self, job_type: str) -> bool:
-        """Return whether a pause may apply to a job of this type.
+        """Return whether a pause may apply to a job of this type, whose queue isn't known yet.
 
-        If any queue is paused, return True, because the caller doesn't know the job's queue yet.
+        A pause of any queue may apply.
         """
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:
-        """Return the pause of this job's type or queue, if one is paused."""
+        """Return a pause of this job's type or queue, or None if neither is paused."""
         sort_keys = {
             _sort_key(Kind.JOB_TYPE, job.job_type),
             _sort_key(Kind.QUEUE, job.queue_name),
@@ -103,7 +103,7 @@ class Pauses(NamedTuple):
         return next((pause for pause in self.paused() if pause.sk == sort_key), None)
 
     def resuming(self) -> Iterator[Pause]:
-        """Return the pauses that have ended and may still hold jobs."""
+        """Return the pauses that have ended, but may still hold jobs."""
         return self._in_state(State.RESUMING)
 
     def paused(self) -> Iterator[Pause]:
@@ -115,7 +115,7 @@ class Pauses(NamedTuple):
 
 
 def current(*, fresh: bool = False) -> Pauses:
-    """Return all pauses. They are at most CACHE_TIME old, or read now if `fresh`."""
+    """Return all pauses. They are at most CACHE_TIME old, or new with `fresh=True`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHE_TIME:
         _cache.pauses = Pauses(tuple(Pause.query(_PAUSES_KEY, consistent_read=True)))
@@ -124,9 +124,9 @@ def current(*, fresh: bool = False) -> Pauses:
 
 
 def pause_on(job: JobRequest) -> Pause | None:
-    """Return a pause that applies to this job now, if there is one.
+    """Return a pause that applies to this job now, or None.
 
-    If a cached pause applies, the pauses are read again, because that pause may have just ended.
+    If a cached pause applies, read the pauses again, because it may have just ended.
     """
     if current().on(job) is None:
         return None
@@ -145,13 +145,13 @@ def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
 
 def forget(ended: Pause) -> None:
     """Delete an ended pause that holds no more jobs, unless it has changed since it was read."""
-    unchanged = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
-    try_write(lambda: ended.delete(unchanged))
+    is_unchanged = (Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at)
+    try_write(lambda: ended.delete(is_unchanged))
     _cache.read_at = 0
 
 
 def held_entry(pause_sk: str, job: JobRequest, since: int) -> HeldEntry:
-    """Return the entry of a job for the pause with this sort key, to be put or deleted."""
+    """Return a job's entry under the pause with this sort key, for a write of that entry."""
     return HeldEntry(
         f"held#{pause_sk}",
         job.created_key,
@@ -167,7 +167,7 @@ def held_entries(pause: Pause, limit: int) -> Iterable[HeldEntry]:
 
 
 def drop(entry: HeldEntry) -> None:
-    """Delete the entry of a job that no longer waits, unless a newer entry has replaced it."""
+    """Delete the entry of a job that no longer waits, unless a newer one has replaced it."""
     try_write(lambda: entry.delete(HeldEntry.since == entry.since))
 
 

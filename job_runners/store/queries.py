@@ -1,4 +1,4 @@
-"""Read rows of jobs: by id, a page of an organization's jobs, or the due ones."""
+"""Read rows of jobs: by id, as a page of an organization's jobs, or those that are due."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from job_runners.errors import InvalidCursor
 from job_runners.store import cursors
-from job_runners.store.job_request import SORT_KEY, JobRequest, Status, job_id_of, sort_key
+from job_runners.store.job_request import SORT_KEY_PATTERN, JobRequest, Status, job_id_of, sort_key
 
-MAX_EXAMINED = 200  # rows that are read for one page
-_END_OF_TIME = 10**15 - 1  # the last time that fits into a sort key
+MAX_EXAMINED = 200  # the maximum number of rows that are read for one page
 PAGE_LIMIT = 100  # the maximum number of rows that BatchGetItem can read
+_END_OF_TIME = 10**15 - 1  # the last time that fits into a sort key
 
 
 def read(job_id: str) -> JobRequest | None:
@@ -21,21 +21,21 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Return which of these jobs haven't ended. The reads are consistent."""
+    """Return the ids of those jobs that haven't ended. The reads are consistent."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
 
 def job_types(job_ids: Iterable[str]) -> dict[str, str]:
-    """Return the job types of jobs by id. The reads aren't consistent."""
+    """Return the job types of jobs, keyed by job id. The reads aren't consistent."""
     rows = JobRequest.batch_get(job_ids, attributes_to_get=["id", "job_type"])
     return {row.id: row.job_type for row in rows}
 
 
 def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
-    """Return rows by id, without those that don't exist or are past their TTL.
+    """Return rows, keyed by job id. Rows that don't exist or are past their TTL are left out.
 
-    Pass `fresh` for consistent reads.
+    Pass `fresh=True` for consistent reads.
     """
     rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
     return {row.id: row for row in rows if not row.past_ttl}
@@ -61,48 +61,45 @@ def page(
     """Return a page of an organization's jobs, newest first.
 
     The jobs were created from `since` to before `until`, in milliseconds since 1970. If `status` is
-    FAILED, this applies to the times of their failures, and the most recent failure comes first.
+    FAILED, they failed in that time, and the most recent failure comes first.
 
     A page without a filter costs one Query and one BatchGetItem, however many jobs there are. For a
     page with a filter, at most MAX_EXAMINED rows are read. It can be short or even empty, and still
     have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
-    first = sort_key(since, "")
-    last = sort_key(_END_OF_TIME if until is None else until, "")
-    position = index.open_cursor(cursor) if cursor else None
+    oldest = sort_key(since, "")
+    newest = sort_key(_END_OF_TIME if until is None else until, "")
+    position = index.decode_cursor(cursor) if cursor else None
     jobs: list[JobRequest] = []
     examined = 0
+    batch_size = min(limit, PAGE_LIMIT, MAX_EXAMINED)  # enough without a filter
     while True:
-        batch_size = min(PAGE_LIMIT, MAX_EXAMINED - examined)
-        if examined == 0:
-            batch_size = min(batch_size, limit)
-        keys, has_more = index.keys(organization_id, first, last, position, batch_size)
-        rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
+        keys, has_more = index.keys(organization_id, oldest, newest, position, batch_size)
+        rows = read_many([job_id_of(key) for key in keys])
         for key in keys:
             row = rows.get(job_id_of(key))
-            if row is None or row.past_ttl:
+            if row is None or status not in (None, row.status) or not matches(row):
                 continue
-            has_status = status is None or row.status is status
-            if has_status and matches(row):
-                jobs.append(row)
-                if len(jobs) == limit and (has_more or key != keys[-1]):
-                    return Page(jobs, index.cursor(key))
+            jobs.append(row)
+            if len(jobs) == limit and (has_more or key != keys[-1]):
+                return Page(jobs, index.encode_cursor(key))
         if not has_more:
             return Page(jobs, None)
         position = keys[-1]
         examined += len(keys)
         if examined >= MAX_EXAMINED:
-            return Page(jobs, index.cursor(position))
+            return Page(jobs, index.encode_cursor(position))
+        batch_size = min(PAGE_LIMIT, MAX_EXAMINED - examined)
 
 
 def due(
     shard: str, until: int, page_size: int, *, after: int = -1, newest_first: bool = False
 ) -> Iterator[JobRequest]:
-    """Yield the rows of a shard that are due by `until`, with only their `id` and `due_at`.
+    """Yield the rows of a shard that are due later than `after` and by `until`.
 
-    The row that has been due longest comes first, or last if `newest_first`. Only rows whose due
-    time is later than `after` are included. `page_size` rows are read at a time, on demand.
+    They have only an `id` and a `due_at`. The row that has been due longest comes first, or last if
+    `newest_first`. Each read, made on demand, reads `page_size` rows.
     """
     return iter(
         JobRequest.due.query(
@@ -121,7 +118,7 @@ def count_due(shard: str, after: int, limit: int) -> int:
 
 
 def count_unfinished(organization_id: str, limit: int) -> int:
-    """Count the unfinished jobs that an organization's quota counts, up to `limit`.
+    """Count the unfinished jobs of an organization, without batches, up to `limit`.
 
     The read isn't consistent, so the latest changes may be missing. It costs half a read unit for
     about 30 jobs.
@@ -131,9 +128,9 @@ def count_unfinished(organization_id: str, limit: int) -> int:
 
 
 def counted_batches(key: str, limit: int) -> Iterator[JobRequest]:
-    """Yield up to `limit` of the batches that an organization's quota counts, oldest first.
+    """Yield up to `limit` unfinished batches of an organization, oldest first.
 
-    `key` is the hash key of the index `unfinished`. The reads aren't consistent.
+    `key` is their hash key in the index `unfinished`. The reads aren't consistent.
     """
     batch_ids = (row.id for row in JobRequest.unfinished.query(key, limit=limit))
     while ids := list(islice(batch_ids, PAGE_LIMIT)):
@@ -143,28 +140,28 @@ def counted_batches(key: str, limit: int) -> Iterator[JobRequest]:
 class _Index(NamedTuple):
     """An index of an organization's jobs by time. Its range key is a `sort_key`: time and id."""
 
-    mark: str  # the mark of its cursors: see job_runners.store.cursors
+    cursor_prefix: str
     index: Any
     hash_name: str
     range_name: str
 
     def keys(
-        self, organization_id: str, first: str, last: str, after: str | None, limit: int
+        self, organization_id: str, oldest: str, newest: str, position: str | None, limit: int
     ) -> tuple[list[str], bool]:
-        """Return up to `limit` sort keys from `first` to `last`, and whether there are more.
+        """Return up to `limit` sort keys, newest first, and whether there are more.
 
-        The newest key comes first, or the one after the position `after` if it isn't None.
+        The keys are between `oldest` and `newest`. If `position` isn't None, they follow that key.
         """
         start = None
-        if after:
+        if position:
             start = {
                 self.hash_name: {"S": organization_id},
-                self.range_name: {"S": after},
-                "id": {"S": job_id_of(after)},
+                self.range_name: {"S": position},
+                "id": {"S": job_id_of(position)},
             }
         rows = self.index.query(
             organization_id,
-            getattr(JobRequest, self.range_name).between(first, last),
+            getattr(JobRequest, self.range_name).between(oldest, newest),
             scan_index_forward=False,
             limit=limit + 1,
             last_evaluated_key=start,
@@ -172,12 +169,12 @@ class _Index(NamedTuple):
         keys = [getattr(row, self.range_name) for row in islice(rows, limit + 1)]
         return keys[:limit], len(keys) > limit
 
-    def cursor(self, position: str) -> str:
-        return cursors.encode(self.mark, position)
+    def encode_cursor(self, position: str) -> str:
+        return cursors.encode(self.cursor_prefix, position)
 
-    def open_cursor(self, cursor: str) -> str:
-        position = cursors.decode(self.mark, cursor)
-        if not re.fullmatch(SORT_KEY, position):
+    def decode_cursor(self, cursor: str) -> str:
+        position = cursors.decode(self.cursor_prefix, cursor)
+        if not re.fullmatch(SORT_KEY_PATTERN, position):
             raise InvalidCursor
         return position
 

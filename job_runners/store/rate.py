@@ -1,6 +1,6 @@
 """The rate at which a queue's jobs may start.
 
-It is in `store`, not in `work` with the other definitions, because stored limits have rates too.
+Other definitions are in `work`. This one is in `store`, because stored limits have rates too.
 """
 
 import math
@@ -10,18 +10,18 @@ from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
 
 MAX_PERIOD: Final = 24 * 60 * 60  # seconds
-# The shortest period, in seconds, that an API caller can store. Clocks count milliseconds, and
-# DynamoDB refuses numbers as small as 1E-131.
-MIN_STORED_PERIOD: Final = 0.001
-MAX_STARTS: Final = 1_000_000  # in one period, and in one burst
+# The shortest period that an API caller can store, which is the precision of the clocks. DynamoDB
+# would refuse numbers as small as 1E-131.
+MIN_STORED_PERIOD: Final = 0.001  # seconds
+MAX_STARTS: Final = 1_000_000  # per period, and per burst
 
 
 class Rate(Value):
     """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
 
-    Starts are spread over the period. After a quiet time, `burst` jobs may start at once, so at
-    most `count + burst - 1` can start within one period. `count` and `burst` are 1 to 1,000,000.
-    `seconds` is above 0 and at most a day.
+    Starts are spread over the period. After a quiet time, `burst` jobs may start at once. So in the
+    period after that, up to `burst - 1` jobs more than `count` can start. `count` and `burst` are 1
+    to 1,000,000. `seconds` is above 0 and at most a day.
     """
 
     count: int
@@ -31,7 +31,7 @@ class Rate(Value):
     def __post_init__(self) -> None:
         for name in ("count", "burst"):
             value = getattr(self, name)
-            if not is_whole(value, MAX_STARTS):
+            if not is_positive_integer(value, MAX_STARTS):
                 raise InvalidDefinition(
                     f"Rate({name}={value!r}): must be a whole number, 1 to {MAX_STARTS:,}"
                 )
@@ -44,29 +44,28 @@ class Rate(Value):
 
     @property
     def interval(self) -> int:
-        """Return the microseconds from one start to the next.
-
-        They are rounded up, so that the rate is never exceeded.
-        """
+        """Return the microseconds from one start to the next, rounded up."""
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
-    def end_of_next_interval(self, used_until: int, now: int) -> int:
-        """Return the end of the interval that the next start takes.
+    # Starts use up one interval after the other. A burst uses up intervals in the future.
 
-        This interval begins at `used_until`, the end of the last interval taken, or at `now` if
-        that is later. Times are in microseconds since 1970.
+    def end_of_next_interval(self, used_until: int, now: int) -> int:
+        """Return the end of the interval that the next start uses up.
+
+        The interval begins when the last used one ends, `used_until`, but not before `now`. All
+        three times are in microseconds since 1970.
         """
         return max(used_until, now) + self.interval
 
-    def opens_at(self, used_until: int) -> int:
+    def next_start_at(self, used_until: int) -> int:
         """Return when the next start is allowed, in milliseconds since 1970.
 
-        `used_until` is the end of the last interval taken, in microseconds since 1970.
+        `used_until` is the end of the last used interval, in microseconds since 1970.
         """
-        opens_at = used_until - (self.burst - 1) * self.interval
-        return -(-opens_at // 1000)  # a division that rounds up, to milliseconds
+        microseconds = used_until - (self.burst - 1) * self.interval
+        return -(-microseconds // 1000)  # rounded up
 
 
-def is_whole(value: object, maximum: int) -> bool:
+def is_positive_integer(value: object, maximum: int) -> bool:
     """Return whether a value is a whole number from 1 to `maximum`."""
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum

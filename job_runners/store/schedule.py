@@ -1,7 +1,7 @@
-"""The model Schedule: each schedule is one item of it.
+"""The model of schedules. Only `job_runners.store.schedules` changes them.
 
 An *occurrence* is one of the times at which a schedule dispatches a job. A deleted schedule leaves
-a *stub*, an item without a definition. Only `job_runners.store.schedules` changes schedules.
+a *stub*, an item without a definition.
 """
 
 import json
@@ -18,18 +18,20 @@ from job_runners.store.job_request import derived_id
 from job_runners.store.schedule_marks import PARTITION
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-VERSION = 1  # the highest version that this code knows; it can't handle items of a higher version
-SHARDS = 8  # never lower the number, because an item keeps its shard
-_MAX_JSON_BYTES = 100 * 1024  # every list of schedules reads the payloads
-_MAX_PACKED_BYTES = 4 * 1024  # compressed; every occurrence reads and writes the whole item
+VERSION = 1  # this code handles only schedules up to this version
+SHARDS = 8  # never lower it, because items keep their shards
+# Limits of a payload: every list of schedules reads the payloads, and every occurrence reads and
+# writes the whole item, with the compressed payload.
+_MAX_JSON_BYTES = 100 * 1024
+_MAX_COMPRESSED_BYTES = 4 * 1024
 
 Origin = Literal["code", "api"]
 
 
-class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+class DueIndex(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
     """Schedules, ordered by the time at which the timer must check them.
 
-    Paused schedules, and those without another occurrence, aren't in this index.
+    It leaves out paused schedules, and those without another occurrence.
     """
 
     class Meta:
@@ -49,8 +51,8 @@ class Definition(NamedTuple):
     every: int | None  # seconds
     timezone: str = "UTC"
     most_missed: int = 1  # the maximum number of missed occurrences that start late
-    # What happens to an occurrence while the previous one's job still runs: "skip" it, "queue" it
-    # (it waits), or "allow" both jobs to run.
+    # What to do with an occurrence while the previous one's job still runs: "skip" it, "queue" it
+    # to wait for the job's end, or "allow" both jobs to run.
     overlap: str = "skip"
 
     @property
@@ -60,9 +62,9 @@ class Definition(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Return an id that differs between different definitions.
+        """Return a hash of the definition.
 
-        A payload that can't be written as JSON is ignored, because it can't be stored either.
+        It ignores a payload that JSON can't represent, because that can't be stored either.
         """
         try:
             text = json.dumps(self._asdict(), sort_keys=True)
@@ -88,8 +90,8 @@ class Schedule(CoordinationItem):
     revision = UnicodeAttribute()  # changes with every write
 
     # the definition
-    origin = UnicodeAttribute(default="api")  # or "code", if the code declares it
-    fingerprint = nullable(UnicodeAttribute())  # the definition's, if the code declares it
+    origin = UnicodeAttribute(default="api")  # "code" if the code declares it
+    fingerprint = nullable(UnicodeAttribute())  # of the definition, if the code declares it
     job_type = UnicodeAttribute()
     packed_payload = BinaryAttribute(legacy_encoding=False)
     cron = nullable(UnicodeAttribute())
@@ -104,19 +106,19 @@ class Schedule(CoordinationItem):
     paused_at = nullable(Integer())
     paused_by = nullable(UnicodeAttribute())
 
-    # progress; an occurrence is identified by its time
+    # progress; each occurrence is identified by its time
     since = Integer(default=0)  # the timing applies to occurrences after this time
     next_at = nullable(Integer())  # the next occurrence to handle
-    waits = nullable(BooleanAttribute())  # whether next_at is due, and waits for last_job_id to end
-    last_at = nullable(Integer())  # the last occurrence that was handled; only moves forward
+    waits = nullable(BooleanAttribute())  # whether next_at waits for the end of last_job_id
+    last_at = nullable(Integer())  # the last handled occurrence; it never moves back
     last_started_at = nullable(Integer())
     last_job_id = nullable(UnicodeAttribute())
     last_skipped_at = nullable(Integer())
     last_skipped_why = nullable(UnicodeAttribute())
     last_failed_at = nullable(Integer())
-    last_error = JSONAttribute(null=True)  # why last_failed_at failed: kind and message
-    failing_since = nullable(Integer())  # when next_at was first tried
-    retry_error = JSONAttribute(null=True)  # why next_at hasn't started yet
+    last_error = JSONAttribute(null=True)  # the kind and the message of the error of last_failed_at
+    failing_since = nullable(Integer())  # when the timer first failed to start next_at
+    retry_error = JSONAttribute(null=True)  # why it failed
     # counts of occurrences
     started = Integer(default=0)
     skipped = Integer(default=0)
@@ -126,11 +128,11 @@ class Schedule(CoordinationItem):
     due_at = nullable(Integer())
     due_shard = nullable(UnicodeAttribute())
 
-    # set only in a stub, which is what remains of a deleted schedule
+    # only in a stub
     deleted_at = nullable(Integer())
     expires_at = nullable(Integer())  # in seconds, for TTL
 
-    due = DueSchedules()
+    due = DueIndex()
 
     @property
     def organization_id(self) -> str:
@@ -169,10 +171,9 @@ class Schedule(CoordinationItem):
 
     @property
     def error(self) -> Any:
-        """Return the kind and message of the last failure to start an occurrence.
+        """Return the kind and message of the last error that prevented an occurrence's start.
 
-        That is the failure of the next occurrence, if it could not be started yet. Otherwise it is
-        the failure of the last occurrence that failed.
+        The occurrence is the next one while the timer retries it, or else the last one that failed.
         """
         return self.retry_error if self.retrying else self.last_error
 
@@ -182,7 +183,7 @@ class Schedule(CoordinationItem):
 
 
 def pack(payload: Any) -> bytes:
-    """Return a payload as it is stored. Raises ValueError if it can't be written as JSON."""
+    """Return a payload as it is stored. Raises ValueError if JSON can't represent it."""
     return compressed(compact_json(payload))
 
 
@@ -191,18 +192,13 @@ def check_payload(payload: Any) -> None:
 
     Raises TypeError or ValueError if JSON can't represent it.
     """
-    packed_size = len(pack(payload))
-    for description, size, limit in (
-        ("The payload of the schedule", len(compact_json(payload)), _MAX_JSON_BYTES),
-        ("The compressed payload of the schedule", packed_size, _MAX_PACKED_BYTES),
-    ):
-        if size > limit:
-            raise PayloadTooLarge(
-                description,
-                size,
-                limit,
-                "Put the data into the bucket or a table, and its key into the payload.",
-            )
+    advice = "Put the data into the bucket or a table, and its key into the payload."
+    json_size, compressed_size = len(compact_json(payload)), len(pack(payload))
+    if json_size > _MAX_JSON_BYTES:
+        raise PayloadTooLarge("The payload of the schedule", json_size, _MAX_JSON_BYTES, advice)
+    if compressed_size > _MAX_COMPRESSED_BYTES:
+        what = "The compressed payload of the schedule"
+        raise PayloadTooLarge(what, compressed_size, _MAX_COMPRESSED_BYTES, advice)
 
 
 def shards() -> list[str]:

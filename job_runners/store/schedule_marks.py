@@ -1,8 +1,8 @@
-"""Marks: items that tell the timer whether there are schedules, and which deploys declare some.
+"""Marks: items that tell the timer function whether there are schedules.
 
 One mark records that schedules exist. Each of the others records that a deploy is active, and which
-schedules its code declares. Marks have their own DynamoDB partition in the coordination table. If
-there are no schedules, a timer run reads only that partition, and finds nothing.
+schedules its code declares. All marks are in one DynamoDB partition of the coordination table. If
+there are no schedules, a timer run reads only this partition, and finds nothing.
 """
 
 import json
@@ -18,29 +18,31 @@ PARTITION = "schedules"  # the partition key of the marks
 # The maximum size of a deploy's declarations. A DynamoDB item has at most 400 KB.
 MAX_BYTES = 380_000
 _IN_USE_KEY = "in use"  # the sort key of the mark that schedules exist
-_DEPLOY_PREFIX = "deploy#"  # the prefix of the sort keys of deploys' marks
+_DEPLOY_PREFIX = "deploy#"  # begins the sort key of a deploy's mark
 
 
 class Mark(CoordinationItem):
-    """The mark that schedules exist, or the mark of one deploy with the schedules it declares."""
+    """The mark that schedules exist, or the mark of one deploy."""
 
-    erasure = "none: it belongs to the stack"  # see CoordinationItem
+    how_erased = "not at all: it belongs to the stack"
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
-    # The other fields are only in the mark of a deploy.
+    # Only a deploy's mark has the following fields.
     since = Integer(default=0)  # when the deploy was first seen, or seen again after an absence
     seen_at = Integer(default=0)  # when the deploy was last seen
-    declares = JSONAttribute(null=True)  # the organizations and names of its schedules
+    declares = JSONAttribute(null=True)  # the schedules that it declares, as a list of pairs
 
     @property
     def deploy(self) -> str | None:
-        """Return the deploy that this mark belongs to, or None if it isn't a deploy's mark."""
-        return self.sk.removeprefix(_DEPLOY_PREFIX) if self.sk.startswith(_DEPLOY_PREFIX) else None
+        """Return the name of the deploy, or None if this isn't a deploy's mark."""
+        if not self.sk.startswith(_DEPLOY_PREFIX):
+            return None
+        return self.sk.removeprefix(_DEPLOY_PREFIX)
 
     @property
     def declared(self) -> set[tuple[str, str]]:
-        """Return the (organization, name) pairs of the schedules that the deploy declares."""
+        """Return the organizations and names of the schedules that the deploy declares."""
         return {(organization_id, name) for organization_id, name in self.declares}
 
 
@@ -63,7 +65,7 @@ def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) ->
 
 
 def size_of(declares: Iterable[tuple[str, str]]) -> int:
-    """Return the size of a deploy's declarations in its mark, in bytes."""
+    """Return how many bytes these declarations take in a deploy's mark."""
     return len(json.dumps(_sorted_pairs(declares)))
 
 
@@ -73,5 +75,5 @@ def _sorted_pairs(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 def forget_deploy(mark: Mark) -> None:
     """Delete a deploy's mark, unless the deploy was seen again since the mark was read."""
-    is_unchanged = Mark.seen_at == mark.seen_at  # a condition on the stored value
+    is_unchanged = Mark.seen_at == mark.seen_at
     try_write(lambda: mark.delete(is_unchanged))

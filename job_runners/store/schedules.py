@@ -1,19 +1,17 @@
 """Read and change schedules: jobs that the timer dispatches repeatedly for an organization.
 
-A schedule is one item of the coordination table, in the DynamoDB partition of its organization.
+A schedule is an item of the coordination table, in the DynamoDB partition of its organization.
 Unless it is paused, it is in the index `due`, sorted by the time at which the timer must check it.
-So a timer run reads only due schedules, however many there are. The index is spread over shards,
-because 10,000 schedules that are due in the same minute would throttle a single shard.
+So a timer run reads only due schedules. The index has several shards, because 10,000 schedules that
+are due in the same minute would throttle a single one.
 
 Each write sets a new `revision`, and is refused if the revision has changed since the item was
-read.
-
-An *occurrence* is one of the times at which a schedule dispatches a job. `last_at` is the last
-occurrence that was handled. It only moves forward.
+read. An *occurrence* is one of the times at which a schedule dispatches a job. `last_at` is the
+last handled occurrence. It never moves back.
 
 A deleted schedule leaves a *stub*, which has no definition but keeps the last occurrence and its
-job. If the schedule is put again, it therefore doesn't repeat an occurrence, even on a machine
-whose clock is behind, and doesn't overlap the job of the last occurrence.
+job. If the schedule is created again, even on a machine whose clock is behind, it therefore repeats
+no occurrence, and doesn't overlap the last one's job.
 """
 
 from collections.abc import Iterable
@@ -41,7 +39,7 @@ from job_runners.store.schedule import (
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 from job_runners.store.transactions import RecordWrite
 
-_MARK = "s"  # the first letter of this list's cursors: see job_runners.store.cursors
+_CURSOR_PREFIX = "s"  # see job_runners.store.cursors
 
 
 def read(organization_id: str, name: str) -> Schedule | None:
@@ -64,18 +62,18 @@ def page(
 
     Raises InvalidCursor.
     """
-    after = _name_of(cursor) if cursor else ""
-    # DynamoDB refuses an empty sort key, so "\0" is appended. Names have no control characters, so
-    # no name sorts between `after` and `after` plus "\0".
-    later = Schedule.sk > f"{after}\0"
+    last_name = _decode_cursor(cursor) if cursor else ""
+    # "\0" is appended because DynamoDB refuses an empty sort key. Names have no control characters,
+    # so no name sorts between `last_name` and `last_name` plus "\0".
+    is_later = Schedule.sk > f"{last_name}\0"
     schedules: list[Schedule] = []
     for schedule in Schedule.query(
-        partition_of(organization_id), later, consistent_read=True, page_size=limit + 1
+        partition_of(organization_id), is_later, consistent_read=True, page_size=limit + 1
     ):
         if schedule.is_deleted:
             continue
         if len(schedules) == limit:
-            return schedules, cursors.encode(_MARK, schedules[-1].name)
+            return schedules, cursors.encode(_CURSOR_PREFIX, schedules[-1].name)
         schedules.append(schedule)
     return schedules, None
 
@@ -86,12 +84,15 @@ def count(organization_id: str, limit: int) -> int:
 
 
 def due(shard: str, until: int, limit: int) -> list[Schedule]:
-    """Return a shard's due schedules, longest due first, with only their keys and `due_at`."""
+    """Return the schedules of a shard that are due by `until`, longest due first.
+
+    They have only their keys and `due_at`.
+    """
     return list(Schedule.due.query(shard, Schedule.due_at <= until, limit=limit))
 
 
-def _name_of(cursor: str) -> str:
-    name = cursors.decode(_MARK, cursor)
+def _decode_cursor(cursor: str) -> str:
+    name = cursors.decode(_CURSOR_PREFIX, cursor)
     if not names.is_name(name):
         raise InvalidCursor
     return name
@@ -107,8 +108,8 @@ class ScheduleChanged(Exception):
 def _write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
     """Write a schedule if the condition holds. Raises ScheduleChanged.
 
-    If the response is lost, botocore repeats the write, and DynamoDB refuses the repetition. But
-    the item then has this write's revision, which shows that the first try succeeded.
+    If the response is lost, botocore repeats the write, and DynamoDB refuses it. The item's
+    revision then shows that the first try succeeded.
     """
     revision = new_id()
     try:
@@ -130,9 +131,9 @@ def _write(schedule: Schedule, actions: list[Action], condition: Condition) -> S
 def _unchanged(schedule: Schedule | None) -> Condition:
     """Return the condition that a schedule hasn't changed since it was read.
 
-    None stands for a schedule that didn't exist: neither it nor a stub may exist now.
+    If `schedule` is None, neither a schedule nor a stub may exist.
     """
-    condition: Condition  # without this annotation, the type would be Any
+    condition: Condition
     if schedule is None:
         condition = Schedule.revision.does_not_exist()
     else:
@@ -143,10 +144,10 @@ def _unchanged(schedule: Schedule | None) -> Condition:
 def _next_actions(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
-    """Return the actions that make `next_at` the next occurrence, which wasn't tried so far.
+    """Return the actions that make `next_at` the next occurrence. It has not been tried yet.
 
     The timer checks the schedule at `due_at`. Pass `waits=True` if the occurrence is due, and waits
-    for the job of the previous one.
+    for the previous one's job.
     """
     return [
         set_or_remove(Schedule.next_at, next_at),
@@ -170,7 +171,6 @@ def _due_actions(schedule: Schedule, due_at: int | None) -> list[Action]:
 
 _STUB_LIFETIME = 40 * clock.DAY
 _END_PAUSE_ACTIONS = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
-# The fields that `delete` removes.
 _FIELDS_NOT_IN_STUB: tuple[Any, ...] = (
     Schedule.fingerprint,
     Schedule.job_type,
@@ -202,9 +202,9 @@ def put(
     since: int,
     by: str | None,
 ) -> Schedule:
-    """Store a schedule's definition and its next occurrence.
+    """Create or replace a schedule, and set its next occurrence.
 
-    `before` is the schedule or its stub as it was read, or None if there was neither. The timing
+    `before` is the schedule or stub as it was read, or None if there was neither. The timing
     applies to occurrences after `since`. Raises ScheduleChanged if the item has changed since it
     was read.
     """
@@ -244,10 +244,10 @@ def _definition_actions(definition: Definition, origin: Origin) -> list[Action]:
 
 
 def stays_paused(before: Schedule, origin: Origin) -> bool:
-    """Return whether a schedule that is put again stays paused.
+    """Return whether a paused schedule stays paused when it is created or replaced.
 
-    A schedule that the code declares stays paused, even if some deploys didn't declare it. If the
-    code declares a schedule that was put through the API, or the reverse, the pause ends.
+    Its pause ends if the origin changes from the API to the code, or the reverse. A schedule that
+    the code declares stays paused, even if some deploys in between didn't declare it.
     """
     return before.paused_at is not None and before.origin == origin
 
@@ -281,8 +281,8 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
 def delete(schedule: Schedule) -> None:
     """Reduce a schedule to its stub. Raises ScheduleChanged.
 
-    The stub keeps the last occurrence, and the id of its job, which may still be running. If the
-    code declared the schedule, the stub also keeps its pause.
+    The stub keeps the last occurrence, and the id of its job, which may still be running. The stub
+    of a schedule that the code declared also keeps the pause.
     """
     actions = [
         *(field.remove() for field in _FIELDS_NOT_IN_STUB),
@@ -309,23 +309,22 @@ class SkippedOccurrences(NamedTuple):
 class Progress(NamedTuple):
     """The progress of a schedule. Occurrences are identified by their times."""
 
-    last_at: int  # the last occurrence that was handled
-    next_at: int | None  # the next one
+    last_at: int  # the last handled occurrence
+    next_at: int | None  # the next occurrence
     skips: SkippedOccurrences | None = None
     failed: tuple[int, ...] = ()  # the occurrences that could not be started
 
 
-def write_that_starts(
+def start_write(
     schedule: Schedule, progress: Progress, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
     """Return the write that records the start of the occurrence `at`, and stores `progress`.
 
-    Make it part of the transaction that saves the occurrence's job. If the work is unique and
-    another job is doing it, pass that job's id as `job_id`.
+    Make it part of the transaction that saves the occurrence's job. If another job already does
+    this unique work, pass that job's id as `job_id`.
 
     The write is refused if the schedule has changed since it was read, or if `at` isn't later than
-    all handled occurrences. It also sets `revision`. If the response is lost, the revision shows
-    whether the write succeeded.
+    all handled occurrences. If the response is lost, `revision` shows whether the write succeeded.
     """
     actions = [
         *_advance_actions(schedule, progress),
@@ -337,12 +336,12 @@ def write_that_starts(
     return RecordWrite(schedule, "change", actions, _unchanged(schedule) & _is_later(at))
 
 
-def write_that_skips(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
+def skip_write(schedule: Schedule, progress: Progress, revision: str) -> RecordWrite:
     """Return the write that skips an occurrence because another job has the unique key.
 
-    The write also stores `progress`. Make it part of the transaction that records the other job as
-    the one that the occurrence's request found (see `job_runners.store.answers`). The write is
-    refused if the schedule has changed since it was read.
+    The write also stores `progress`. Make it part of the transaction that stores the other job as
+    the answer to the occurrence's request (see `job_runners.store.answers`). The write is refused
+    if the schedule has changed since it was read.
     """
     actions = [*_advance_actions(schedule, progress), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, _unchanged(schedule))
@@ -361,7 +360,7 @@ def wait_for_previous(schedule: Schedule, at: int, progress: Progress, until: in
     """
     actions = [
         *_next_actions(schedule, at, until, waits=True),
-        *_actions_that_count(schedule, progress),
+        *_count_actions(schedule, progress),
     ]
     return _write(schedule, actions, _unchanged(schedule))
 
@@ -385,7 +384,7 @@ def record_failed_start(
         *_due_actions(schedule, until),
         Schedule.failing_since.set(since),
         Schedule.retry_error.set(error),
-        *_actions_that_count(schedule, progress),
+        *_count_actions(schedule, progress),
     ]
     return _write(schedule, actions, _unchanged(schedule))
 
@@ -393,18 +392,18 @@ def record_failed_start(
 def set_aside(index_item: Schedule, until: int) -> None:
     """Postpone the next check of a schedule to `until`, because this code can't read it.
 
-    `index_item` is the schedule as the index `due` returned it, with only its keys and `due_at`. If
-    the due time has changed since, do nothing.
+    `index_item` is the schedule as read from the index `due`. If its due time has changed since, do
+    nothing.
     """
     schedule = _StableFields(index_item.pk, index_item.sk)
-    unchanged = _StableFields.due_at == index_item.due_at
-    try_write(lambda: schedule.update([_StableFields.due_at.set(until)], unchanged))
+    is_unchanged = _StableFields.due_at == index_item.due_at
+    try_write(lambda: schedule.update([_StableFields.due_at.set(until)], is_unchanged))
 
 
 class _StableFields(CoordinationItem):
     """The fields of a schedule that every version of the code can read."""
 
-    erasure = "with the Schedule of the same key"  # see CoordinationItem
+    how_erased = "with the Schedule of the same key"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
@@ -418,16 +417,14 @@ def _is_later(at: int) -> Condition:
 
 
 def _advance_actions(schedule: Schedule, progress: Progress) -> list[Action]:
-    # The timer checks the schedule when its next occurrence has come.
-    next_at = due_at = progress.next_at
     return [
         Schedule.last_at.set(progress.last_at),
-        *_next_actions(schedule, next_at, due_at),
-        *_actions_that_count(schedule, progress),
+        *_next_actions(schedule, progress.next_at, due_at=progress.next_at),
+        *_count_actions(schedule, progress),
     ]
 
 
-def _actions_that_count(schedule: Schedule, progress: Progress) -> list[Action]:
+def _count_actions(schedule: Schedule, progress: Progress) -> list[Action]:
     """Return the actions that count the skipped and failed occurrences in `progress`."""
     actions: list[Action] = []
     if progress.skips is not None:

@@ -1,8 +1,8 @@
 """The signals of a job: values from people and other systems that its function waits for.
 
-Once a signal is stored, no later write replaces it. When the time of a wait is over, a signal
-without a value is stored, so that no value can arrive later. Signals are in the coordination table,
-where each `JobRequest.work_id` has its own DynamoDB partition.
+Once a signal is stored, no later write replaces it. When a wait times out, a signal without a value
+is stored, so that no value can arrive later. Signals are in the coordination table, in a DynamoDB
+partition for each `JobRequest.work_id`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ from job_runners.store.table import CoordinationItem, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
 MAX_PER_JOB = 1000
-MAX_VALUE_BYTES = 100 * 1024  # as JSON
+MAX_VALUE_BYTES = 100 * 1024  # of JSON
 
 
 class Signal(CoordinationItem):
     """A signal that has arrived, or the record that a wait for it has timed out."""
 
-    erasure = "with its job, by caller_transitions.delete_records"
+    how_erased = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # its name
@@ -40,7 +40,7 @@ class Signal(CoordinationItem):
         return blobs.get(self.value, self.value_key)
 
     def put(self) -> RecordWrite:
-        """Return the write that stores this signal, unless one with its name is stored already."""
+        """Return the write that stores this signal. It is refused if its name has a signal."""
         return RecordWrite(self, "put", condition=Signal.pk.does_not_exist())
 
 
@@ -50,7 +50,7 @@ def find(job: JobRequest, name: str) -> Signal | None:
 
 
 def find_of_work(work_id: str, name: str) -> Signal | None:
-    """Return the signal with this name for a `work_id`, or None. The job may be gone."""
+    """Return the signal with this name for a `work_id`, whose job may be gone, or None."""
     return Signal.find(_partition(work_id), name)
 
 
@@ -60,19 +60,19 @@ def all_of_work(work_id: str) -> list[Signal]:
 
 
 def find_all(job: JobRequest, names: Iterable[str]) -> dict[str, Signal]:
-    """Return the signals with these names that have arrived, by name."""
+    """Return those signals with these names that have arrived, by name."""
     keys = [(_partition(job.work_id), name) for name in names]
     return {signal.sk: signal for signal in Signal.batch_get(keys, consistent_read=True)}
 
 
 def new(job: JobRequest, name: str, value: Any, *, by: str | None) -> Signal:
-    """Return a new signal, which the caller has to store. A large value is stored in the bucket."""
+    """Return a new signal. The caller must store it. A large value is stored in the bucket."""
     inline, key = blobs.put(f"partial/{job.created_key}/signals", value)
     return _new(job, name, value=inline, value_key=key, sent_by=by)
 
 
 def new_timeout(job: JobRequest, name: str) -> Signal:
-    """Return the record that a wait for a signal has timed out, which the caller has to store."""
+    """Return the record that a wait for a signal has timed out. The caller must store it."""
     return _new(job, name, timed_out=True)
 
 
@@ -86,7 +86,7 @@ def absence_checks(job: JobRequest, names: Sequence[str]) -> list[RecordWrite]:
 
 
 def delete(job: JobRequest) -> int:
-    """Delete all signals of a job, also those from before it started over. Return their number."""
+    """Delete all signals of a job, even from before it started over. Return their number."""
     return Signal.delete_partitions(map(_partition, job.work_ids))
 
 

@@ -1,9 +1,9 @@
 """The results of a job's named steps. Once a result is stored, no later write replaces it.
 
 They are in the coordination table, and outlive the job's row. Each `JobRequest.work_id` has its own
-DynamoDB partition, so a job that starts over with a new payload doesn't find its earlier steps. An
-idempotency key or a child's key may be used again after its job has expired. The new job then has
-the same id, but another `work_id`, and doesn't find the steps of the expired job.
+DynamoDB partition, so a job that starts over with a new payload doesn't find its earlier steps. A
+new job may also have the id of an expired job, because an idempotency key or a child's key can be
+used again. But its `work_id` differs, so it doesn't find the expired job's steps.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ from job_runners.store import blobs
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-# The bucket keeps a job's objects under partial/ for the same time. A job never needs a step for
-# longer: its last wait ends within 150 days (see `job_runners.work.waiting`). It may then wait for
-# a pause and for a deploy, fail, and be retried until its row expires.
+# No job needs a step for longer: its last wait ends within 150 days (see `work.waiting`). Then it
+# may wait for a pause and for a deploy, fail, and be retried until its row expires. The bucket
+# keeps a job's objects under partial/ for the same time.
 LIFETIME = 300 * clock.DAY
 MAX_NAME_BYTES = 1024  # the limit of a sort key in DynamoDB
 
@@ -26,7 +26,7 @@ MAX_NAME_BYTES = 1024  # the limit of a sort key in DynamoDB
 class Step(CoordinationItem):
     """The result of a step. It exists only once the step is done."""
 
-    erasure = "with its job, by caller_transitions.delete_records"
+    how_erased = "with its job, by caller_transitions.delete_records"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)  # the step's name
@@ -34,8 +34,8 @@ class Step(CoordinationItem):
     value_key = nullable(UnicodeAttribute())
     began_at = Integer(default=0)
     done_at = Integer(default=0)
-    claim = Integer(default=0)  # the number of the job's claim; 0 in a copied step
-    attempt = nullable(Integer())  # the job's attempt that recorded the step
+    claim = Integer(default=0)  # the number of the claim that recorded it; 0 in a copied step
+    attempt = nullable(Integer())  # the attempt that recorded it
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -52,8 +52,8 @@ def find(job: JobRequest, name: str) -> Step | None:
 def record(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
     """Record that a step is done, with this result, and return the step.
 
-    If the step was done before, its earlier result stays, and the earlier step is returned. If
-    `began_at` is None, the step began now.
+    If the step was already done, return it unchanged, with its earlier result. If `began_at` is
+    None, the step began now.
     """
     step = new(job, name, result, began_at)
     if try_write(lambda: step.save(Step.pk.does_not_exist())):
@@ -62,7 +62,7 @@ def record(job: JobRequest, name: str, result: Any, began_at: int | None = None)
 
 
 def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) -> Step:
-    """Return a new step, which the caller has to store. A large result is stored in the bucket."""
+    """Return a new step. The caller must store it. A large result is stored in the bucket."""
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     now = clock.now()
     return Step(
@@ -79,10 +79,9 @@ def new(job: JobRequest, name: str, result: Any, began_at: int | None = None) ->
 
 
 def new_job_record(job: JobRequest, name: str, value: bytes) -> Step:
-    """Return a record about the job itself, which the caller has to store.
+    """Return a record about the job itself. The caller must store it.
 
-    It is stored with the job's first `work_id`, so it can still be found after the job has started
-    over.
+    It has the job's first `work_id`, so that it can still be found after the job has started over.
     """
     expires_at = clock.expiry(LIFETIME)
     return Step(_partition(job.work_ids[0]), name, value=value, expires_at=expires_at)
@@ -119,16 +118,16 @@ def query(
 
 
 def with_prefix_in_all_work(job: JobRequest, prefix: str) -> list[Step]:
-    """Return the job's steps whose names begin with a prefix, also from before it started over."""
+    """Return the job's steps whose names begin with a prefix, even from before it started over."""
     condition = Step.sk.startswith(prefix)
-    found: list[Step] = []
+    steps: list[Step] = []
     for work_id in job.work_ids:
-        found += Step.query(_partition(work_id), condition, consistent_read=True)
-    return found
+        steps += Step.query(_partition(work_id), condition, consistent_read=True)
+    return steps
 
 
 def delete(job: JobRequest) -> int:
-    """Delete all steps of a job, also those from before it started over. Return their number."""
+    """Delete all steps of a job, even from before it started over. Return their number."""
     return Step.delete_partitions(map(_partition, job.work_ids))
 
 

@@ -3,9 +3,9 @@
 All models share one client, and read the names of their tables from the settings.
 
 They also build expressions in half of pynamodb's time. An expression contains *paths*, the names of
-attributes in DynamoDB. At each use of an attribute, pynamodb builds its path and parses it with a
-regular expression, and the writes of a job's start and end use thirty attributes. Here, each path
-is built only once. Attributes inside a map are not supported.
+attributes in DynamoDB. pynamodb builds a path and parses it with a regular expression at each use
+of an attribute, and the writes of a job's start and end use thirty attributes. Here, each path is
+built only once. Attributes inside a map are not supported.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,20 +32,18 @@ from job_runners.settings import required
 
 _S = TypeVar("_S", bound=StrEnum)
 _T = TypeVar("_T")
-_Names = dict[str, str]
-_Values = dict[str, Any]
+_Names = dict[str, str]  # an expression's attribute names and their placeholders
+_Values = dict[str, Any]  # an expression's placeholders of values, and the values
 
 _BATCH_SIZE = 25  # the maximum number of items that one call can delete
-# The maximum number of calls to delete one batch. A busy DynamoDB may delete only a part of it.
-_MAX_DELETE_CALLS = 8
+_MAX_DELETE_CALLS = 8  # per batch: one call may delete only a part of it if DynamoDB is busy
 
 
 class _TableMeta(MetaModel):
     """The metaclass of the models. It replaces each attribute of a class by the attribute's path.
 
-    For example, the class attribute `JobRequest.status` is a path, from which actions and
-    conditions are built. A record has its values in its `__dict__`, so `row.status` is a plain
-    value, and reading it calls no function.
+    For example, `JobRequest.status` is a path, which builds actions and conditions. A record keeps
+    its values in its `__dict__`, so `row.status` is a plain value that is read without a call.
     """
 
     def __init__(self, name: str, bases: Any, namespace: Any, **kwargs: Any) -> None:
@@ -57,20 +55,21 @@ class _TableMeta(MetaModel):
 class Table(Model, metaclass=_TableMeta):
     """A model whose table is named by the environment variable in `table_setting`.
 
-    pynamodb would read the name at import. For each model class, it would also build a session and
-    a client, which takes 75 to 200 ms. Here the name is read at first use, and all models share
+    pynamodb would read the name at import. It would also build a session and a client for each
+    model class, which takes 75 to 200 ms. Here, the name is read at first use, and all models share
     one client. Defaults of attributes must be plain values. A model can't have subclasses.
 
-    Each model states what `job-runners erase` does with an organization's items. If the
-    organization has its own DynamoDB partition, `partition_of` returns the partition, which the
-    command deletes, and `counted_as` is the name under which it reports the items. Otherwise,
-    `erasure` describes in words, for maintainers, how the items are erased, or why they stay.
+    Each model states what `job-runners erase` does with an organization's items:
+
+    - If an organization's items have a DynamoDB partition of their own, `partition_of` returns it.
+      The command deletes this partition, and reports its items as `counted_as`.
+    - Otherwise, `how_erased` tells maintainers how the items are erased, or why they stay.
     """
 
     table_setting: ClassVar[str]
     partition_of: ClassVar["staticmethod[[str], str] | None"] = None
     counted_as: ClassVar[str]
-    erasure: ClassVar[str]
+    how_erased: ClassVar[str]
 
     if not TYPE_CHECKING:  # type checkers use pynamodb's signatures, which know the attributes
 
@@ -86,7 +85,7 @@ class Table(Model, metaclass=_TableMeta):
 
         @property
         def attribute_values(self) -> dict[str, Any]:
-            """Return the values of the attributes that have one."""
+            """Return the attributes' values, without those that are None."""
             values = {name: self.__dict__[name] for name in self.get_attributes()}
             return {name: value for name, value in values.items() if value is not None}
 
@@ -98,7 +97,7 @@ class Table(Model, metaclass=_TableMeta):
 
     @classmethod
     def connection(cls) -> Connection:
-        """Return the connection for transactions across tables. It is the same for all tables."""
+        """Return the connection for transactions across tables."""
         return cls._get_connection().connection
 
     @classmethod
@@ -135,7 +134,7 @@ class Table(Model, metaclass=_TableMeta):
         """Count the items of a DynamoDB partition whose sort keys meet a condition, up to `limit`.
 
         Unless the read is `consistent`, the latest changes may be missing. pynamodb's own `count`
-        requests all pages, because its limit applies only to each page.
+        would read beyond the limit, because it applies it to each page.
         """
         count = 0
         start = None
@@ -173,9 +172,9 @@ class Table(Model, metaclass=_TableMeta):
 
     @classmethod
     def _delete_batch(cls, keys: list[Any]) -> None:
-        """Delete up to _BATCH_SIZE items.
+        """Delete up to _BATCH_SIZE items, with pauses while DynamoDB is busy.
 
-        pynamodb's own batches don't pause when DynamoDB is busy.
+        pynamodb's own batches don't pause.
         """
         for attempt in range(_MAX_DELETE_CALLS):
             response = cls._get_connection().batch_write_item(delete_items=keys)
@@ -184,15 +183,14 @@ class Table(Model, metaclass=_TableMeta):
             if not keys:
                 return
             clock.sleep(0.1 * 2**attempt)
-        # DynamoDB reported no error, so raise the one that it uses for single writes.
+        # DynamoDB reports no error for a batch. Raise the one that it returns for single writes.
         error: Any = {"Code": "ThrottlingException", "Message": "DynamoDB deleted only some items"}
         raise DeleteError(cause=ClientError({"Error": error}, "BatchWriteItem"))
 
     def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
-        """Return this model as a DynamoDB item.
+        """Return this record as a DynamoDB item, in a third of pynamodb's time.
 
-        The result is the same as pynamodb's, in a third of the time. Models must not have map or
-        list attributes.
+        Models must not have map or list attributes.
         """
         item = {}
         values = self.__dict__
@@ -209,7 +207,7 @@ class Table(Model, metaclass=_TableMeta):
         """Set the values from a DynamoDB item, with defaults for missing attributes.
 
         Models must not have map or list attributes, nor attributes that are stored under another
-        name.
+        name than their own.
         """
         attributes = self.get_attributes()
         values = _defaults(type(self)).copy()
@@ -217,7 +215,7 @@ class Table(Model, metaclass=_TableMeta):
             attribute = attributes.get(name)
             if attribute is not None and NULL not in stored:
                 value = stored.get(attribute.attr_type)
-                if value is None:  # the value has another DynamoDB type; some attributes accept it
+                if value is None:  # stored with another DynamoDB type, which some attributes accept
                     value = attribute.get_value(stored)
                 values[name] = attribute.deserialize(value)
         self.__dict__ = values
@@ -227,7 +225,7 @@ class CoordinationItem(Table):
     """The base class of the models of the coordination table."""
 
     class Meta:
-        table_name = ""  # from table_setting, at first use
+        table_name = ""  # set before each use, from `table_setting`
 
     table_setting = "COORDINATION_TABLE_NAME"
 
@@ -239,10 +237,7 @@ def _defaults(model: type[Table]) -> dict[str, Any]:
 
 
 class _DirectConnection(Connection):
-    """A connection that doesn't request the consumed capacity or send pynamodb's signals.
-
-    This project uses neither.
-    """
+    """A connection that omits the consumed capacity and pynamodb's signals, which aren't used."""
 
     def __init__(self, meta_table: MetaTable) -> None:
         super().__init__()
@@ -282,7 +277,7 @@ class Enumerated(Attribute[_S]):
 
 
 def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
-    """Make an attribute optional. Unlike pynamodb's `null=True`, also make its type optional."""
+    """Make an attribute optional, and its type too, which pynamodb's `null=True` doesn't change."""
     attribute.null = True
     return cast(Attribute[_T | None], attribute)
 
@@ -294,43 +289,43 @@ def set_or_remove(attribute: Any, value: object) -> Action:
 
 
 class _TopLevelPath(Path):
-    """The path of a top-level attribute, stored under its name in the class."""
+    """The path of an attribute that isn't inside a map."""
 
     attribute: Attribute[Any]
 
     def __init__(self, attribute: Attribute[Any]) -> None:
         self.attribute = attribute
         self.attr_type = attribute.attr_type
-        self.values = ([attribute.attr_name],)  # pynamodb's `path` is the first of the values
+        self.values = ([attribute.attr_name],)  # pynamodb's property `path` reads the first value
 
     def serialize(self, names: _Names, _values: _Values) -> str:
-        """Return the placeholder of the name."""
+        """Return the placeholder of the attribute's name."""
         (name,) = self.path
         return names.setdefault(name, f"#{len(names)}")
 
     def set(self, value: Any) -> Any:
         """Return the action that sets the attribute."""
-        return _Set(self, self._to_operand(value))
+        return _SetAction(self, self._to_operand(value))
 
     def remove(self) -> Any:
         """Return the action that removes the attribute."""
         return self._removal
 
     @cached_property
-    def _removal(self) -> "_Remove":
-        return _Remove(self)
+    def _removal(self) -> "_RemoveAction":
+        return _RemoveAction(self)
 
     def _to_operand(self, value: Any) -> Any:
         if value is None or isinstance(value, _Operand):
             return super()._to_operand(value)
-        return _Stored(value, self.attribute)
+        return _SerializedValue(value, self.attribute)
 
 
-class _Stored(Value):
+class _SerializedValue(Value):
     """A value in an expression, serialized by its attribute.
 
-    pynamodb would leave a dict such as {"N": "1"} as it is, because it looks serialized. So an
-    attribute that stores JSON would store a number instead.
+    pynamodb would not serialize a dict such as {"N": "1"}, because it looks as if it were
+    serialized. An attribute that stores JSON would then store a number.
     """
 
     def __init__(self, value: Any, attribute: Attribute[Any]) -> None:
@@ -344,18 +339,18 @@ class _Stored(Value):
         return placeholder
 
 
-class _Set(SetAction):
+class _SetAction(SetAction):
     def __init__(self, path: _TopLevelPath, value: Any) -> None:
         self.values = (path, value)
 
     def serialize(self, names: _Names, values: _Values) -> str:
-        """Return the assignment as text."""
+        """Return the assignment for the expression."""
         path, value = self.values
         return f"{path.serialize(names, values)} = {value.serialize(names, values)}"
 
 
-class _Remove(RemoveAction):
+class _RemoveAction(RemoveAction):
     def serialize(self, names: _Names, values: _Values) -> str:
-        """Return the placeholder of the name."""
+        """Return the placeholder of the attribute's name."""
         (path,) = self.values
         return path.serialize(names, values)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class RecordWrite(NamedTuple):
-    """One write of a transaction: it puts, deletes, changes or only checks a record.
+    """One part of a transaction, which writes or only checks a record.
 
-    A change consists of `actions`. If the condition doesn't hold, DynamoDB refuses the transaction.
+    If its condition doesn't hold, DynamoDB refuses the whole transaction.
     """
 
     record: Table
     kind: Literal["put", "delete", "change", "check"]
-    actions: Sequence[Action] = ()
+    actions: Sequence[Action] = ()  # how to change the record
     condition: Condition | None = None
 
     def add_to(self, transaction: TransactWrite) -> None:
@@ -57,9 +57,9 @@ class NotWritten(Exception):
 
 
 class RaceLost(NotWritten):
-    """A record of a transaction has changed since it was read.
+    """Another process changed a record of the transaction first.
 
-    `refused` are the writes whose conditions failed.
+    `refused` has the writes whose conditions failed.
     """
 
     def __init__(self, refused: Sequence[RecordWrite] = ()) -> None:
@@ -78,9 +78,9 @@ class RowExists(NotWritten):
 def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> None:
     """Make several writes in one transaction.
 
-    Raises RaceLost if the conditions of some writes failed. Raises TransactWriteError for every
-    other failure. Pass `first_is_row=True` if the first write is that of a job's row, to get
-    TransactWriteError instead of RaceLost if the row's condition failed.
+    Raises RaceLost if the conditions of some writes failed, and TransactWriteError for every other
+    failure. With `first_is_row=True`, the first write is that of a job's row. If its condition
+    failed, TransactWriteError is raised instead of RaceLost.
     """
 
     def write_once() -> None:
@@ -92,29 +92,27 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
         retry_on_conflict(write_once)
     except TransactWriteError as error:
         refused = _refused_writes(error, writes)
-        row_refused = first_is_row and contains(refused, writes[0])
-        if refused and not row_refused:
+        is_row_refused = first_is_row and contains(refused, writes[0])
+        if refused and not is_row_refused:
             raise RaceLost(refused) from error
         raise
 
 
 def contains(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
-    """Return whether `writes` has this very write. Compare by identity, because conditions can't
-    be compared."""
+    """Return whether `write` is in `writes`, by identity, because conditions can't be compared."""
     return any(other is write for other in writes)
 
 
 # pynamodb sends a transaction's writes in this order, not in the order in which they were added.
-_ORDER_SENT = ("check", "delete", "put", "change")
+_SENDING_ORDER = ("check", "delete", "put", "change")
 
 
 def _refused_writes(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
     """Return the writes whose conditions failed, in the order of `writes`."""
-    # The sort is stable: writes of one kind keep their order.
-    writes_as_sent = sorted(writes, key=lambda write: _ORDER_SENT.index(write.kind))
-    refused = [
-        write
-        for write, reason in zip(writes_as_sent, error.cancellation_reasons, strict=False)
-        if reason is not None and reason.code == "ConditionalCheckFailed"
-    ]
+    # The sort is stable, so writes of one kind keep their order.
+    sent_writes = sorted(writes, key=lambda write: _SENDING_ORDER.index(write.kind))
+    refused = []
+    for write, reason in zip(sent_writes, error.cancellation_reasons, strict=False):
+        if reason is not None and reason.code == "ConditionalCheckFailed":
+            refused.append(write)
     return [write for write in writes if contains(refused, write)]

@@ -1,17 +1,17 @@
 """The keys of unique work: at most one job has a key at a time.
 
-The job that has a key is called its holder. One other job, the follower, may wait for the holder to
-end. Both are stored twice. The *row* of each job names the key (`unique_key`), and the key's
-*record* in the coordination table names both jobs.
+The job that has a key is its *holder*. Another job, the *follower*, may wait for the holder's end.
+The *row* of each job names the key (`unique_key`), and the key's *record* in the coordination table
+names both jobs.
 
-Row and record change in one transaction. Saving or retrying a job puts the record, and the end of
-the job deletes it. If there is a follower, the same transaction gives it the key and admits it,
-which means that it may start. For some types, a job gives up its key when it starts: its claim then
+Row and record change in one transaction. The save or retry of a job writes the record, and the end
+of the job deletes it. If there is a follower, the same transaction gives it the key and admits it,
+which means that it may start. Jobs of some types have their key only until they start: their claim
 deletes the record.
 
 So row and record agree, unless a row was deleted manually or a table was restored. If the holder
-in a record has ended or is gone, the key counts as free. The next job takes over the record, on
-condition that the record hasn't changed.
+in a record has ended or is gone, the key counts as free. The next job takes over the record, unless
+the record changes in the meantime.
 """
 
 from collections.abc import Callable
@@ -35,18 +35,18 @@ from job_runners.store.transactions import NotWritten, RaceLost, RecordWrite, co
 
 _T = TypeVar("_T")
 
-_LIFETIME = 300 * clock.DAY  # no row can live longer, so a record outlives its job's row
+_LIFETIME = 300 * clock.DAY  # no row lives longer, so a record outlives its job's row
 _MAX_TRIES = 5  # to take a key, which other jobs may take and give up between two tries
 
 
 class KeyRecord(CoordinationItem):
     """The record of a key.
 
-    It names each job by its `created_key`, which contains its creation time and its id. The id
-    alone isn't unique over time.
+    It names each job by its `created_key`, which has the time of creation and the id. An id alone
+    can belong to several jobs over time.
     """
 
-    erasure = "none: it is deleted when its job ends"
+    how_erased = "not at all: it is deleted when its job ends"
 
     pk = UnicodeAttribute(hash_key=True)  # "unique#" and the key
     sk = UnicodeAttribute(range_key=True, default="holder")
@@ -61,7 +61,7 @@ class KeyRecord(CoordinationItem):
 
 
 class HeldKey(NamedTuple):
-    """A key that a job has."""
+    """A key that a job has. The follower is None if no job waits for the key."""
 
     record: KeyRecord
     holder: JobRequest
@@ -69,12 +69,12 @@ class HeldKey(NamedTuple):
 
     @property
     def follower_held_by(self) -> str:
-        """Return the `held_by` of a job that follows the holder."""
+        """Return the value of the field `held_by` in the row of a job that follows the holder."""
         return f"{FOLLOWS_PREFIX}{self.record.holder}"
 
 
 class KeyTaken(NotWritten):
-    """A row wasn't written because another job has the unique key."""
+    """A row wasn't written, because another job has its unique key."""
 
     def __init__(self, held_key: HeldKey) -> None:
         super().__init__("another job has the unique key")
@@ -82,7 +82,7 @@ class KeyTaken(NotWritten):
 
 
 class FreeKey(NamedTuple):
-    """A key that no job has, although there may be a record of a job that had it.
+    """A key that no job has. It may have the record of a job that has ended.
 
     If that job had a follower, the follower gets the key before any new job.
     """
@@ -91,11 +91,11 @@ class FreeKey(NamedTuple):
     follower: JobRequest | None = None
 
 
-def find_holder(key: str) -> HeldKey | FreeKey:
-    """Read which job has a key, or that the key is free.
+def read_key(key: str) -> HeldKey | FreeKey:
+    """Read which job has a key, if any.
 
-    A transaction becomes visible item by item. If the record of a key is visible before the row of
-    its holder, the key looks free. So the transaction that takes over a record checks that row too.
+    A transaction becomes visible item by item. If a key's record is visible before its holder's
+    row, the key looks free. So the transaction that takes over the record also checks that row.
     """
     record = _read_record(key)
     if record is None:
@@ -108,7 +108,7 @@ def find_holder(key: str) -> HeldKey | FreeKey:
 
 
 def has_key(row: JobRequest, record: KeyRecord) -> bool:
-    """Return whether the job that a record names as holder still has the key. `row` is its row."""
+    """Return whether the holder in a record still has the key. `row` is the holder's row."""
     return not row.status.finished and row.unique_key == record.key
 
 
@@ -117,11 +117,13 @@ def _read_record(key: str) -> KeyRecord | None:
 
 
 def _read_follower(record: KeyRecord) -> JobRequest | None:
-    """Return the job that waits for the holder in a record to end, if there is one."""
+    """Return the job that waits for the end of the holder in a record, or None."""
     if record.follower is None:
         return None
     row = read(job_id_of(record.follower))
-    return row if row is not None and row.follows == record.holder else None
+    if row is None or row.follows != record.holder:
+        return None
+    return row
 
 
 # --- writes ---------------------------------------------------------------------------------------
@@ -139,7 +141,8 @@ def writes_to_take_key(
     writes = [RecordWrite(record, "put", condition=_unchanged(old_record))]
     if old_record is None:
         return writes
-    # Check that the old holder has ended. If it is `job` itself, the write of its row checks that.
+    # Check that the old holder has ended. If `job` itself is the old holder, the write of its row
+    # checks that.
     if job_id_of(old_record.holder) != job.id:
         finished = [status for status in Status if status.finished]
         # `!=` also holds if the row or its unique_key doesn't exist.
@@ -160,10 +163,9 @@ def writes_to_follow(held_key: HeldKey, job: JobRequest) -> list[RecordWrite]:
 
 
 def writes_to_release_key(job: JobRequest) -> list[RecordWrite]:
-    """Return the write by which a job gives up its key, or stops following another job.
+    """Return the write with which a job gives up its key, or stops following another job.
 
-    This reads nothing. If the job has a follower, DynamoDB refuses the write: call
-    `writes_to_pass_key_on` then.
+    If the job has a follower, DynamoDB refuses the write. Then call `writes_to_pass_key_on`.
     """
     record = KeyRecord(_record_id(str(job.unique_key)), "holder")
     if job.follows is not None:
@@ -174,10 +176,10 @@ def writes_to_release_key(job: JobRequest) -> list[RecordWrite]:
 
 
 def writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
-    """Return the writes by which a job that may have a follower gives up its key.
+    """Read the key's record, and return the writes with which a job gives up its key.
 
-    This reads the record. If there is a follower, the writes admit it and give it the key. If the
-    job doesn't have the key, there are no writes.
+    If the job has a follower, the writes admit it and give it the key. If the job doesn't have the
+    key, there are no writes.
     """
     record = _read_record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
@@ -199,8 +201,8 @@ def writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
 def _no_follower_checks(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
     """Return the check that the follower in a record no longer waits for the holder.
 
-    No check is needed if the record has no follower, or if that is `job`, whose row the same
-    transaction writes.
+    No check is needed if the record has no follower, or if `job` itself is the follower, because
+    the same transaction writes its row.
     """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
@@ -213,9 +215,9 @@ def _no_follower_checks(record: KeyRecord, job: JobRequest) -> list[RecordWrite]
 def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]], _T]) -> _T:
     """Save a job's row in one transaction with the writes that give it a key.
 
-    `save` is called with those writes, and its result is returned. Raises KeyTaken if another job
-    has the key, and RaceLost if another write of the transaction was refused. Raises
-    PreconditionFailed if other jobs keep taking the key and giving it up.
+    Call `save` with these writes, and return its result. Raises KeyTaken if another job has the
+    key, and RaceLost if another write of the transaction was refused. Raises PreconditionFailed if
+    other jobs keep taking the key and giving it up.
     """
     old_record: KeyRecord | None = None
     for attempt in range(1, _MAX_TRIES + 1):
@@ -225,7 +227,7 @@ def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]],
             return save(key_writes)
         except RaceLost as lost:
             if not all(contains(key_writes, write) for write in lost.refused):
-                raise  # a write that has nothing to do with the key was refused
+                raise  # a write that doesn't concern the key was refused
             if is_last_try:
                 raise lost_race_error("take_key", job.id) from lost
         except PynamoDBException as error:
@@ -236,17 +238,17 @@ def save_with_key(key: str, job: JobRequest, save: Callable[[list[RecordWrite]],
 
 
 def _record_to_replace(key: str, job: JobRequest, old_record: KeyRecord | None) -> KeyRecord | None:
-    """Read the key's record after a refused try, and return the record that the next try replaces.
+    """Read a key's record after a refused try. Return the record that the next try should replace.
 
-    If a job has ended without admitting its follower, this admits the follower. Raises KeyTaken if
+    If the holder has ended without admitting its follower, admit the follower. Raises KeyTaken if
     another job has the key.
     """
-    state = find_holder(key)
+    state = read_key(key)
     if isinstance(state, HeldKey):
         if state.record.holder != job.created_key:
             raise KeyTaken(state)
         # An earlier try gave this job the key, but its response was lost. The next try is refused
-        # because of the job's row, so `save` finds that the job was saved.
+        # because the row exists, so `save` finds that the job was saved.
         return old_record
     if state.follower is not None:
         # The writes are refused if another process has admitted the follower in the meantime.
@@ -256,7 +258,7 @@ def _record_to_replace(key: str, job: JobRequest, old_record: KeyRecord | None) 
 
 
 def lost_race_error(transition: str, job_id: str) -> PreconditionFailed:
-    """Return the error for a request that lost the race for a key at every try."""
+    """Return the error for a request that lost the race for a key in every try."""
     return PreconditionFailed(transition, job_id, "overtaken by others")
 
 
@@ -280,8 +282,8 @@ def admit_follower(key: str, follower: JobRequest, free_key: FreeKey) -> conditi
 def _admission(follower: JobRequest) -> tuple[list[Action], Condition]:
     """Return the actions that admit a follower, and their condition.
 
-    The follower starts now, or at its run_at if that is later. The condition is that it still waits
-    for the end of the same job, and has the same run_at.
+    The follower may start now, or at its `run_at` if that is later. The condition is that it still
+    waits for the same job, and still has this `run_at`.
     """
     run_at = follower.run_at or 0
     if run_at > clock.now():
@@ -305,7 +307,7 @@ def _holder_actions(follower: JobRequest) -> list[Action]:
 
 
 def _unchanged(record: KeyRecord | None) -> Condition:
-    """Return the condition that a key's record hasn't changed, or still doesn't exist if None."""
+    """Return the condition that a key's record hasn't changed. None stands for no record."""
     if record is None:
         condition: Condition = KeyRecord.pk.does_not_exist()
     else:

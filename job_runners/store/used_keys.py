@@ -5,12 +5,12 @@
 | `keys#<queue>` | the key | every key of the queue, for services and for sweeps |
 | `keys_of#<organization>` | `<queue>#<key>` | the keys that jobs of one organization have used |
 
-A caller of one organization sees only that organization's list. So no order, count or cursor can
-depend on another organization's keys.
+A caller of one organization sees only that organization's list. So no order, count or cursor
+depends on the keys of other organizations.
 
-The first job that starts under a key on each day adds the key to the lists. Each key's day begins
-at its own time. If the write fails, it isn't repeated, so that the job's start neither waits nor
-fails. The list then lacks the key until a later start adds it, usually the next day.
+The first job that starts under a key on each day adds the key to the lists. Each key's days begin
+at a different time. A failed write isn't repeated, so that the job's start neither waits nor fails.
+A later start, usually on the next day, then adds the key.
 """
 
 from typing import Any
@@ -27,9 +27,9 @@ from job_runners.store.table import CoordinationItem, Integer
 
 _AFTER_ALL = "\U0010ffff"  # sorts after every character of a key
 _MAX_CACHED = 10_000  # items
-# The day on which this process last put each item, by its partition and sort key.
-_day_put: dict[tuple[str, str], int] = {}
-caches.register(_day_put.clear)
+# The day on which this process last wrote each item, by its partition and sort key.
+_last_days: dict[tuple[str, str], int] = {}
+caches.register(_last_days.clear)
 
 
 def partition_of_organization(organization_id: str) -> str:
@@ -51,8 +51,8 @@ class UsedKey(CoordinationItem):
 def note_use(line: Line, organization_id: str) -> None:
     """Add a line's key to each list for which this is the key's first use today.
 
-    The organization's list leaves out two kinds of keys, which need no list: the only key of a
-    queue, and the organization's own id.
+    The organization's list leaves out keys that are known anyway: the only key of a queue, and the
+    organization's own id.
     """
     # The partition key is "line#<queue>#<key>", and neither a name nor a key contains "#".
     _, queue_name, concurrency_key = line.partition_key.split("#")
@@ -60,24 +60,28 @@ def note_use(line: Line, organization_id: str) -> None:
     organizations_today = line.organizations_on(today)
     if not organizations_today:
         _add(partition_of_queue(queue_name), concurrency_key, today)
-    needs_no_list = line.limits.per in (None, "organization_id")
-    if organization_id not in organizations_today and not needs_no_list:
+    is_known_anyway = line.limits.per in (None, "organization_id")
+    if organization_id not in organizations_today and not is_known_anyway:
         _add(partition_of_organization(organization_id), f"{queue_name}#{concurrency_key}", today)
 
 
-def used_in_queue(queue_name: str, limit: int, after: str = "") -> list[str]:
-    """Return at most `limit` keys that jobs have used in a queue, sorted, and after `after`."""
-    return _list_keys(partition_of_queue(queue_name), "", limit, after)
+def used_in_queue(queue_name: str, limit: int, last_seen: str = "") -> list[str]:
+    """Return up to `limit` keys that jobs have used in a queue, sorted.
+
+    Only keys that sort after `last_seen` are returned.
+    """
+    return _list_keys(partition_of_queue(queue_name), "", limit, last_seen)
 
 
 def used_by_organization(
-    organization_id: str, queue_name: str, limit: int, after: str = ""
+    organization_id: str, queue_name: str, limit: int, last_seen: str = ""
 ) -> list[str]:
-    """Return at most `limit` keys that an organization's jobs have used in a queue.
+    """Return up to `limit` keys that an organization's jobs have used in a queue, sorted.
 
-    They are sorted, and come after `after`.
+    Only keys that sort after `last_seen` are returned.
     """
-    return _list_keys(partition_of_organization(organization_id), f"{queue_name}#", limit, after)
+    partition = partition_of_organization(organization_id)
+    return _list_keys(partition, f"{queue_name}#", limit, last_seen)
 
 
 def partition_of_queue(queue_name: str) -> str:
@@ -86,22 +90,22 @@ def partition_of_queue(queue_name: str) -> str:
 
 
 def _add(partition: str, sort_key: str, today: int) -> None:
-    if _day_put.get((partition, sort_key)) == today:
+    if _last_days.get((partition, sort_key)) == today:
         return
     try:
         with clients.without_retries():
             UsedKey(partition, sort_key, expires_at=clock.expiry(LIFETIME)).save()
     except AWS_ERRORS:
         return  # a later start adds it, usually the next day
-    if len(_day_put) >= _MAX_CACHED:
-        _day_put.clear()
-    _day_put[partition, sort_key] = today
+    if len(_last_days) >= _MAX_CACHED:
+        _last_days.clear()
+    _last_days[partition, sort_key] = today
 
 
-def _list_keys(partition: str, queue_prefix: str, limit: int, after: str) -> list[str]:
-    # The range includes both ends. Keys have no control characters, so a range that begins with
-    # `after` plus "\0" leaves out only `after`.
-    first = f"{after}\0"
+def _list_keys(partition: str, queue_prefix: str, limit: int, last_seen: str) -> list[str]:
+    # A range includes both of its ends. Keys have no control characters, so "\0" makes the range
+    # begin just after `last_seen`.
+    first = f"{last_seen}\0"
     if first > _AFTER_ALL:
         return []  # DynamoDB refuses such a range
     key_range: Any = UsedKey.sk.between(queue_prefix + first, queue_prefix + _AFTER_ALL)

@@ -1,8 +1,8 @@
 """Count the jobs that wait in a line or under a pause, up to a limit, for display only.
 
-A *line* consists of the waiting jobs of a queue that share a concurrency key. Each waiting job has
-an *entry* in its line or under its pause. A line may have a *group* of entries for each
-organization, which take turns. The reads aren't consistent, so a count may be a second old.
+A *line* has the waiting jobs of one queue and concurrency key. Each waiting job has an *entry* in
+its line or under its pause. If organizations take turns in a line, each has a *group* of entries.
+The reads aren't consistent, so a count may be a second old.
 """
 
 from typing import Any
@@ -14,27 +14,26 @@ from job_runners.store.line_items import WAITING, LineItem
 from job_runners.store.pauses import HeldEntry
 from job_runners.values import Value
 
-MAX_COUNTED = 1000  # entries
+MAX_COUNTED = 1000
 
 
 class WaitingCount(Value):
     """A number of waiting jobs."""
 
     count: int = 0  # at most MAX_COUNTED
-    more: bool = False  # whether there are more than that
+    more: bool = False  # whether there are more than were counted
     # When the first of the jobs began to wait, in milliseconds since 1970. None if no job waits, or
-    # if the count doesn't determine this time.
+    # if this time wasn't read.
     oldest: int | None = None
 
 
 def count_in_line(
     partition_key: str, organization_id: str | None = None, group: str | None = None
 ) -> WaitingCount:
-    """Count the jobs that wait in a line.
+    """Count the jobs that wait in a line, among its first MAX_COUNTED jobs.
 
-    If `organization_id` is passed, read the first MAX_COUNTED jobs of the line, and count only
-    those of that organization. If the organization has a group in the line, pass its name as
-    `group`, to read the first MAX_COUNTED jobs of that group instead.
+    If `organization_id` is passed, count only jobs of that organization. If the organization has a
+    group in the line, pass its name as `group`, to read the first jobs of that group instead.
     """
     prefix = f"{WAITING}{group}#" if group else WAITING
     attributes = ["sk", "organization_id"]
@@ -57,34 +56,32 @@ def count_under_pause(pause_key: str) -> WaitingCount:
 def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingCount:
     """Count the jobs ahead of a waiting job in its line or under its pause.
 
-    In a line whose groups take turns, only jobs of the job's own group count. No job is ahead of a
-    follower, which waits for a certain other job to end. If `organization_id` is passed, read the
-    first MAX_COUNTED jobs, and count only those of that organization.
+    In a line whose groups take turns, only jobs of the same group count. If `organization_id` is
+    passed, read the first MAX_COUNTED jobs, and count only those of that organization.
     """
-    if job.follows is not None:
+    if job.follows is not None:  # it waits for a certain job to end, in no line
         return WaitingCount()
     model: Any
     up_to_job: Condition
-    if job.wait_key is not None:  # in a line; the key is "wait#<group>#<time><job id>"
+    if job.wait_key is not None:  # it waits in a line
         model = LineItem
         partition_key = str(job.held_by)
-        group_prefix = f"{job.wait_key.rpartition('#')[0]}#"
-        up_to_job = LineItem.sk.between(group_prefix, job.wait_key)
-    else:  # under a pause, whose sort key is `held_by`
+        first_key = f"{job.wait_key.rpartition('#')[0]}#"  # of "wait#<group>#<time><job id>"
+        up_to_job = LineItem.sk.between(first_key, job.wait_key)
+    else:  # it waits under a pause
         model = HeldEntry
         partition_key = f"held#{job.held_by}"
         up_to_job = HeldEntry.sk <= job.created_key
-    # Also read the entry of the job itself, and one more to see whether there are more.
+    # Also read the entry of the job itself, which is the last one, and another one to see whether
+    # there are more.
     limit = MAX_COUNTED + 2
     if organization_id is None:
-        ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
-        return WaitingCount(max(0, min(ahead, MAX_COUNTED)), more=ahead > MAX_COUNTED)
-    entries = list(
-        model.query(partition_key, up_to_job, limit=limit, attributes_to_get=["organization_id"])
-    )
-    entries_ahead = entries[:-1]  # the last entry is that of the job itself
-    counted = entries_ahead[:MAX_COUNTED]
-    count = sum(entry.organization_id == organization_id for entry in counted)
+        count_ahead = model.count_up_to(limit, partition_key, up_to_job) - 1
+        return WaitingCount(max(0, min(count_ahead, MAX_COUNTED)), more=count_ahead > MAX_COUNTED)
+    attributes = ["organization_id"]
+    entries = list(model.query(partition_key, up_to_job, limit=limit, attributes_to_get=attributes))
+    counted_entries = entries[:-1][:MAX_COUNTED]
+    count = sum(entry.organization_id == organization_id for entry in counted_entries)
     return WaitingCount(count, more=len(entries) == limit)
 
 

@@ -1,8 +1,8 @@
 """The webhooks of organizations. A webhook is called when a matching job of its organization ends.
 
-Each is an item of the coordination table. The dispatch of a job reads them, and stores in the job's
-row with which statuses its end must be announced. The built-in follow-up `announce` reads them
-again to find the receivers.
+Each webhook is an item of the coordination table. The dispatch of a job reads the organization's
+webhooks, and stores in the job's row which final statuses must be announced. When the job has
+ended, the built-in job `announce` reads them again to find the receivers.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from job_runners.aws.errors import try_write
 from job_runners.store.job_request import Status
 from job_runners.store.table import CoordinationItem, Integer, nullable
 
-# A process that dispatches jobs reads the webhooks again after this time. So a new webhook is
-# called for all jobs that are dispatched after this time.
+# Each process that dispatches jobs reads the webhooks again after this time. From then on, a new
+# webhook is called for all dispatched jobs.
 CACHE_TIME = 10 * clock.SECOND
-MAX_WEBHOOKS = 20  # webhooks of one organization, all of which may receive the end of a job
+MAX_WEBHOOKS = 20  # per organization, because each of them may receive the end of the same job
 ENDS = tuple(str(status) for status in Status if status.finished)
 _MAX_CACHED = 1000  # organizations
 
@@ -29,7 +29,7 @@ def partition_of(organization_id: str) -> str:
 
 
 class Webhook(CoordinationItem):
-    """A URL that receives the ends of jobs, and which ends it receives."""
+    """A URL that receives the ends of certain jobs."""
 
     counted_as = "webhooks"
     partition_of = staticmethod(partition_of)
@@ -38,8 +38,8 @@ class Webhook(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)  # its name
     url = UnicodeAttribute()
     secret = UnicodeAttribute()  # the name of a signing secret
-    statuses = JSONAttribute(null=True)  # a list, or None for all
-    job_types = JSONAttribute(null=True)  # a list, or None for all
+    statuses = JSONAttribute(null=True)  # a list of those it receives, or None for all
+    job_types = JSONAttribute(null=True)  # a list of those it receives, or None for all
     updated_at = Integer()
     updated_by = nullable(UnicodeAttribute())  # as "role:name"
 
@@ -50,8 +50,9 @@ class Webhook(CoordinationItem):
 
     def receives(self, job_type: str, status: str) -> bool:
         """Return whether the webhook receives the end of a job of this type with this status."""
-        fits_type = not self.job_types or job_type in self.job_types
-        return fits_type and status in (self.statuses or ENDS)
+        has_type = not self.job_types or job_type in self.job_types
+        has_status = status in (self.statuses or ENDS)
+        return has_type and has_status
 
 
 def of_organization(organization_id: str) -> list[Webhook]:
@@ -60,7 +61,7 @@ def of_organization(organization_id: str) -> list[Webhook]:
 
 
 def announced_ends(organization_id: str, job_type: str) -> list[str]:
-    """Return the statuses with which the end of such a job is sent to any webhook.
+    """Return the final statuses of such a job that any webhook receives.
 
     The webhooks were read at most CACHE_TIME ago.
     """
@@ -84,7 +85,7 @@ def find(organization_id: str, name: str) -> Webhook | None:
 def put(organization_id: str, name: str, *, by: str | None, **subscription: Any) -> Webhook:
     """Create or replace a webhook, and return it.
 
-    `subscription` are its fields `url`, `secret`, `statuses` and `job_types`.
+    `subscription` has its `url`, `secret`, `statuses` and `job_types`.
     """
     webhook = Webhook(
         partition_of(organization_id), name, updated_at=clock.now(), updated_by=by, **subscription
@@ -101,5 +102,6 @@ def delete(organization_id: str, name: str) -> bool:
     return try_write(lambda: webhook.delete(Webhook.url.exists()))
 
 
-_cache: dict[str, tuple[int, Iterable[Webhook]]] = {}  # by organization: the time of the read
+# for each organization: when its webhooks were read, and the webhooks
+_cache: dict[str, tuple[int, Iterable[Webhook]]] = {}
 caches.register(_cache.clear)

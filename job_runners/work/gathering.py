@@ -135,8 +135,8 @@ class GroupResults:
         read = partial(queries.read_many, list(ids.values()), fresh=True)
         rows: dict[str, JobRequest] = self._job._keep_trying(read)
         without_row = [member_id for member_id in ids.values() if member_id not in rows]
-        shards = {member_id: self._group.member_of(member_id) for member_id in without_row}
-        reasons = self._job._keep_trying(partial(groups.reasons_without_rows, shards))
+        shards = {member_id: self._group.shard_of(member_id) for member_id in without_row}
+        reasons = self._job._keep_trying(partial(groups.reasons_for_missing_rows, shards))
         for key, member_id in ids.items():
             row = rows.get(member_id)
             if row is not None:
@@ -160,13 +160,13 @@ def gather(
     """Return the results of a group. Raise GroupWaitInterrupt until all members have ended."""
     require_next_invocation(job)
     check_name(name, "a group")
-    use_name(job, f"{groups.STEP}{name}", name)
+    use_name(job, f"{groups.STEP_PREFIX}{name}", name)
     complete = job._keep_trying(lambda: steps.find(job._row, f"gathered {name}"))
     if complete is not None:
         return _results(job, complete.result)
     queue = _MemberQueue(members)
     stored_group = job._run_once(
-        name, lambda: _new_group(job, name, queue), prefix=groups.STEP, noun=_NAME_NOUN
+        name, lambda: _new_group(job, name, queue), prefix=groups.STEP_PREFIX, noun=_NAME_NOUN
     )
     group = Group(stored_group["id"], stored_group["shards"])
     wait = GroupWaitInterrupt(name, group, stored_group["since"], stop_after_failures)

@@ -18,7 +18,7 @@ def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: 
     """Return a URL that sends the signal `name` to this job. See `RunningJob.signal_url`."""
     check_signal_name(name)
     _check_question(text, choices)
-    step_name = f"{answer_links.STEP}{name}"
+    step_name = f"{answer_links.STEP_PREFIX}{name}"
     use_name(job, step_name, name, noun="URL for the signal")
     step = job._keep_trying(lambda: steps.find(job._row, step_name))
     if step is None:

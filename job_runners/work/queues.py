@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast, get_args, get_origin
 
 from job_runners import names
 from job_runners.errors import InvalidDefinition
-from job_runners.store.rate import Rate, is_whole
+from job_runners.store.rate import Rate, is_positive_integer
 from job_runners.values import Value
 from job_runners.work.payload_values import canonical, find_fields, has_field, shadows_job_field
 
@@ -29,7 +29,7 @@ WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `p
 
 # Values that match this are used as keys unchanged. Others are hashed, because they could break the
 # table's keys, contain control characters, or look like "*" or a hash.
-_USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
+_USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.FORBIDDEN}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
 
 
 class Queue(Value, kw_only=True):
@@ -57,7 +57,7 @@ class Queue(Value, kw_only=True):
             object.__setattr__(self, "per", self.per_fields[0])
         if self.slots is None and self.rate is None:
             raise InvalidDefinition("Queue() has no limits: set slots, rate or both")
-        if self.slots is not None and not is_whole(self.slots, MAX_SLOTS):
+        if self.slots is not None and not is_positive_integer(self.slots, MAX_SLOTS):
             raise self._error("slots", f"a whole number, 1 to {MAX_SLOTS}")
         if self.rate is not None and not isinstance(self.rate, Rate):
             raise self._error("rate", "a Rate, such as Rate(30, seconds=60)")
@@ -65,7 +65,7 @@ class Queue(Value, kw_only=True):
             raise self._error("per", '"organization_id", a field of the payload, or several')
         if self.order not in ("fifo", "fair"):
             raise self._error("order", '"fifo" or "fair"')
-        if not is_whole(self.max_waiting, MAX_WAITING):
+        if not is_positive_integer(self.max_waiting, MAX_WAITING):
             raise self._error("max_waiting", f"a whole number, 1 to {MAX_WAITING:,}")
 
     def _error(self, name: str, expected: str) -> InvalidDefinition:

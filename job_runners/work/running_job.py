@@ -296,7 +296,7 @@ class RunningJob(JobFiles, JobWaits):
 
         with self._listing_unrecorded([key]):
             child_id: str = self._run_once(
-                key, dispatch, prefix=children.PREFIX, noun="key of the child"
+                key, dispatch, prefix=children.STEP_PREFIX, noun="key of the child"
             )
         return child_id
 
@@ -323,7 +323,9 @@ class RunningJob(JobFiles, JobWaits):
         remaining = iter(children)
         while chunk := dict(islice(remaining, _CHUNK_SIZE)):
             for key in chunk:
-                _step_name(key, stored_children.PREFIX, "key of the child")  # only checks the key
+                _step_name(
+                    key, stored_children.STEP_PREFIX, "key of the child"
+                )  # only checks the key
             payloads = {key: _json_payload(payload) for key, payload in chunk.items()}
             ids |= self._dispatch_chunk(job_type, payloads, follow_ups)
             self.checkpoint()  # may notice a cancellation, or that the time is over

@@ -78,7 +78,7 @@ def test_every_problem_of_a_request_has_its_status_and_cure() -> None:
         ("text of a link for an answer", f"{links.MAX_TEXT_LENGTH:,} characters"),
         ("choices of a link", f"{links.MAX_CHOICES}, of {links.MAX_CHOICE_LENGTH} characters each"),
         ("name of a step", f"{steps.MAX_NAME_BYTES - len('step '):,} bytes"),
-        ("key of a child", f"{steps.MAX_NAME_BYTES - len(children.PREFIX):,} bytes"),
+        ("key of a child", f"{steps.MAX_NAME_BYTES - len(children.STEP_PREFIX):,} bytes"),
         ("names of jobs, tasks, queues and organizations", f"{names.MAX_LENGTH} characters"),
         ("jobs in one request", f"{bulk.MAX_JOBS:,}"),
         ("members of a batch in one request", f"{batches.MAX_INLINE_MEMBERS:,}"),

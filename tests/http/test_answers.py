@@ -369,7 +369,7 @@ def test_a_write_whose_answer_was_lost_is_repeated(
     assert post(path, "approve").status == 200
     (link,) = links()
     assert link["pk"] == f"link#{path.rpartition('/')[2]}"
-    assert steps.find(row, f"{answer_links.STEP}approval") is not None
+    assert steps.find(row, f"{answer_links.STEP_PREFIX}approval") is not None
 
 
 @pytest.mark.parametrize(

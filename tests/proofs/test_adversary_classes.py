@@ -40,7 +40,7 @@ def forgets(kind: type) -> Callable[..., Any]:
     forward = lambda_async.forward
 
     def forget(message: Any, function: str) -> bool:
-        is_of_class = lambda_async.class_of(message) is not None
+        is_of_class = lambda_async.worker_class_of(message) is not None
         if isinstance(message, kind) and is_of_class and not settings().worker_class:
             return True
         return forward(message, function)
@@ -61,9 +61,9 @@ def test_it_notices_when_a_task_runs_here_too(monkeypatch: pytest.MonkeyPatch) -
 
 def test_it_notices_when_a_class_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
     def forward(message: Any, function: str) -> bool:
-        if isinstance(message, JobMessage) or lambda_async.class_of(message) is None:
+        if isinstance(message, JobMessage) or lambda_async.worker_class_of(message) is None:
             return False
-        if lambda_async.class_of(message) == settings().worker_class:
+        if lambda_async.worker_class_of(message) == settings().worker_class:
             return False
         lambda_async.sender(function)(message)
         return True
@@ -76,7 +76,7 @@ def test_it_notices_when_a_task_of_a_missing_class_does_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lambda_async, "_DEPLOY_SECONDS", 0)
-    monkeypatch.setattr(lambda_async, "_delay", lambda message, seconds: None)
+    monkeypatch.setattr(lambda_async, "_put_on_delay_queue", lambda message, seconds: None)
     assert "was accepted and never ended" in broken_promise(
         counted="tasks lost", faults=ALONE, near=10
     )

@@ -82,7 +82,7 @@ def test_a_job_may_be_retried_before_its_cancel_is_answered(
 def test_it_notices_when_the_end_of_a_member_leaves_its_owner_to_the_timer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(groups, "has_open_member", lambda *_: True)
+    monkeypatch.setattr(groups, "shard_has_marker", lambda *_: True)
     assert "not within 10000 ms" in broken_promise(near=5, faults=ONLY_GROUPS)
 
 

@@ -86,7 +86,7 @@ def test_it_notices_when_a_failure_record_admits_nobody(monkeypatch: pytest.Monk
 
 
 def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Line, "start_opens_at", lambda self, token=None: 0)
+    monkeypatch.setattr(Line, "next_start_at", lambda self, token=None: 0)
     assert "started in" in noticed(near=521)
 
 

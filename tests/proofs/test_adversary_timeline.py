@@ -40,7 +40,7 @@ def test_it_notices_when_an_end_is_not_recorded(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_full_entries_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(past, "_make_room", lambda job: (job.past or b"")[-3 * 23 :])
+    monkeypatch.setattr(past, "_move_if_full", lambda job: (job.past or b"")[-3 * 23 :])
     assert "its timeline lacks the claims" in broken_promise()
 
 

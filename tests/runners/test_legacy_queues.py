@@ -19,7 +19,7 @@ def poll_for(bench: Bench, seconds: int) -> None:
     """Have the worker process look each second; a job runs where it would run in a child."""
 
     def in_child(message: Message) -> None:
-        tasks = legacy_worker._Tasks(clock.now() + 900_000)
+        tasks = legacy_worker._TaskRunner(clock.now() + 900_000)
         execution.run(message, deadline=clock.now() + 900_000, send=tasks.send)
 
     run = legacy_worker.sender(in_child)

@@ -96,7 +96,7 @@ def test_once_its_process_is_gone_the_lease_runs_out(
     release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "job_runners.runners.lease._renew_until_end", lambda *_: None
+        "job_runners.runners.lease._renew_until_ended", lambda *_: None
     )  # as when no thread is left
     row = dispatch("sample_once")
     polls(60, until=lambda: stored(row).status is Status.RUNNING)

@@ -69,7 +69,7 @@ class Told(threading.Event):
 @pytest.fixture
 def children(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Children:
     children = Children()
-    monkeypatch.setattr(legacy_worker, "_children", lambda: children)
+    monkeypatch.setattr(legacy_worker, "_process_context", lambda: children)
     return children
 
 
@@ -193,11 +193,11 @@ def test_it_starts_what_recurs_and_takes_it_as_any_other_job(
 
 def test_a_job_runs_in_a_child_of_its_own_and_not_in_that_of_another(bench: Bench) -> None:
     row = bench.dispatch("sample_once")
-    legacy_worker._Tasks(clock.now() + 60_000).send(JobMessage.about(row))
+    legacy_worker._TaskRunner(clock.now() + 60_000).send(JobMessage.about(row))
     assert bench.read(row).status is Status.QUEUED
 
 
 def test_a_task_that_can_not_begin_is_logged(bench: Bench, lines: io.StringIO) -> None:
-    tasks = legacy_worker._Tasks(clock.now() + 60_000)
+    tasks = legacy_worker._TaskRunner(clock.now() + 60_000)
     tasks.send(TaskMessage(id="t", name="sample_gone", payload={}))
     assert "crashed" in [line["message"] for line in logged(lines)]

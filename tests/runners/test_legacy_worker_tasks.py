@@ -36,7 +36,7 @@ def test_they_run_where_they_are_dispatched_and_their_retries_after_the_job(
 
     script.job, script.task = work, task
     row = bench.dispatch("sample_once")
-    legacy_worker._child(encode(JobMessage.about(row)), clock.now() + 900_000)
+    legacy_worker._run_child(encode(JobMessage.about(row)), clock.now() + 900_000)
     assert ran == ["task", "job", "task", "task"]
     assert bench.read(row).status is Status.SUCCEEDED
 
@@ -50,7 +50,7 @@ def test_one_that_there_is_no_time_for_is_logged_as_failed(
         "job_runners.engine.telemetry.telemetry.task_failed",
         lambda message, error: failed.append(message.name),
     )
-    tasks = legacy_worker._Tasks(clock.now() + 60_000)
+    tasks = legacy_worker._TaskRunner(clock.now() + 60_000)
     tasks.send(TaskMessage(id="t", name="sample_note", payload={}), delay=30)
     bench.advance(61)  # what came before it took longer than it was thought to
     tasks.run_delayed()
@@ -91,7 +91,7 @@ def test_a_task_leaves_the_fields_of_its_jobs_log_lines_alone(
 def run(bench: Bench, row: JobRequest) -> None:
     """Run the job as its child would, without the child."""
     deadline = clock.now() + 900_000
-    send = legacy_worker._Tasks(deadline).send
+    send = legacy_worker._TaskRunner(deadline).send
     execution.run(JobMessage.about(row), deadline=deadline, send=send)
 
 

@@ -91,7 +91,7 @@ def main() -> None:
                 sent.append(arguments)
                 return {"Payload": io.BytesIO(b"")}
 
-        setattr(lambda_async, "_client", lambda *_: FakeLambda())  # noqa: B010 - for mypy
+        setattr(lambda_async, "_client_for", lambda *_: FakeLambda())  # noqa: B010 - for mypy
         body = {"job_type": "sample_once", "payload": {}}
         context: Any = Context()
         for _ in range(2):

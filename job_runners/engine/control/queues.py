@@ -202,7 +202,7 @@ class _Keys:
             waiting_count = waiting.count_in_line(line.partition_key, self._seen_by, group)
             if not is_fair and self._may_see(first.organization_id):
                 oldest_id = first.job_id
-        opens_at = line.opens_at()
+        opens_at = line.next_admission_at()
         next_start_at = opens_at if opens_at > clock.now() else None
         return KeyUsage(key, tuple(self._holders(line)), waiting_count, next_start_at, oldest_id)
 

@@ -234,7 +234,7 @@ class _Work:
             )
 
     def _child_records(self) -> Iterator[Record]:
-        items = [item for item in self.other_items if item.sk.startswith(children.PREFIX)]
+        items = [item for item in self.other_items if item.sk.startswith(children.STEP_PREFIX)]
         ids = [_json(item) for item in items]
         rows = queries.read_many(ids[:_MAX_CHILDREN_READ], fresh=True)
         for item, child_id in zip(items, ids, strict=True):

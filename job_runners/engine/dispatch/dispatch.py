@@ -16,7 +16,7 @@ from job_runners.engine.wire.sending import Accepted, Send, require_sender, send
 from job_runners.errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from job_runners.store import transitions
 from job_runners.store.blobs import compact_json
-from job_runners.store.job_request import JobRequest, Outcome
+from job_runners.store.job_request import DuplicateAnswer, JobRequest
 from job_runners.store.queries import read
 from job_runners.store.transactions import RecordWrite
 from job_runners.work import context
@@ -62,7 +62,8 @@ def accept_job(
     follow_up_of: str | None = None,
     dispatched_by: str | None = None,
     more_writes: Sequence[RecordWrite] = (),
-    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
+    writes_if_existing: Callable[[JobRequest, DuplicateAnswer], Sequence[RecordWrite]]
+    | None = None,
 ) -> Accepted:
     """Save a job as queued, or as scheduled if it starts later.
 
@@ -107,7 +108,8 @@ def dispatch_checked(checked: CheckedJob) -> Accepted:
 def save_checked(
     checked: CheckedJob,
     more_writes: Sequence[RecordWrite] = (),
-    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
+    writes_if_existing: Callable[[JobRequest, DuplicateAnswer], Sequence[RecordWrite]]
+    | None = None,
 ) -> Accepted:
     """Save a checked job. Raises errors as `accept_job` does."""
     # The job belongs to the current span, which may differ from the span in which it was checked.
@@ -201,7 +203,7 @@ def _is_answered_with_existing(job: CheckedJob) -> bool:
 def _save(
     checked: CheckedJob,
     more_writes: Sequence[RecordWrite],
-    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
+    writes_if_existing: Callable[[JobRequest, DuplicateAnswer], Sequence[RecordWrite]] | None,
 ) -> Accepted:
     """Save the job. If it is unique, an existing job may answer the request instead."""
     new_job, rule = checked.new_job, checked.rule

@@ -49,7 +49,7 @@ def check(
             idempotency_key=None,
             dispatched_by=parent.job_type,
         )
-        member_of = group.member_of(member_id)
+        member_of = group.shard_of(member_id)
         new_job = checked.new_job._replace(group_of=name, member_of=member_of)
         jobs[key] = checked._replace(new_job=new_job)
     return jobs
@@ -70,7 +70,7 @@ def already_dispatched(jobs: Mapping[str, CheckedJob]) -> set[str]:
         for member_id, key in keys_by_id.items()
         if member_id not in ids_with_row
     }
-    reasons_by_id = groups.reasons_without_rows(members_without_row)
+    reasons_by_id = groups.reasons_for_missing_rows(members_without_row)
     return {keys_by_id[member_id] for member_id in (*ids_with_row, *reasons_by_id)}
 
 

@@ -21,7 +21,13 @@ from job_runners.engine.wire.sending import Accepted, Send, next_due_at
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import answers, transitions, uniqueness
 from job_runners.store.answers import Answer
-from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
+from job_runners.store.job_request import (
+    DuplicateAnswer,
+    DuplicateOutcome,
+    JobRequest,
+    Lane,
+    Status,
+)
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from job_runners.store.transitions import replacing
 from job_runners.store.transitions.saving import NewJob
@@ -48,7 +54,7 @@ class UniqueRequest(NamedTuple):
     payload: "BaseModel"
     # See `dispatch.accept_job` for these two.
     more_writes: Sequence[RecordWrite]
-    writes_if_existing: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
+    writes_if_existing: Callable[[JobRequest, DuplicateAnswer], Sequence[RecordWrite]] | None
     send: Send
 
 
@@ -81,7 +87,7 @@ def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> boo
     earlier = answers.find(job_id) if job_id is not None else None
     if earlier is not None and earlier.row is not None:
         return True
-    state = uniqueness.find_holder(key)
+    state = uniqueness.read_key(key)
     if not isinstance(state, HeldKey):
         return False
     creates_follower = rule.then == "again" and state.follower is None and state.holder.has_begun
@@ -95,7 +101,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
     later. Raises PreconditionFailed if another process admits the follower first.
     """
     key = row.unique_key or ""
-    state = uniqueness.find_holder(key)
+    state = uniqueness.read_key(key)
     if isinstance(state, FreeKey):
         try:
             settle(uniqueness.admit_follower(key, row, state), send)
@@ -136,7 +142,7 @@ def _try_once(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
 def _save_or_apply_rule(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
     # With this rule, there usually is a holder, so it is cheaper to look for it first.
     if request.rule.on_conflict == "replace":
-        state = uniqueness.find_holder(request.key)
+        state = uniqueness.read_key(request.key)
         if isinstance(state, HeldKey):
             return _apply_rule(request, state, stale_answer)
     try:
@@ -169,16 +175,16 @@ def _apply_rule(request: UniqueRequest, held: HeldKey, stale_answer: Answer | No
 def _return_existing(
     request: UniqueRequest, holder: JobRequest, stale_answer: Answer | None
 ) -> Accepted:
-    writes = _writes_for_answer(request, holder, Outcome.RETURNED, stale_answer)
+    writes = _writes_for_answer(request, holder, DuplicateAnswer.RETURNED, stale_answer)
     if writes:
         write_all(writes)
-    return Accepted(holder, DuplicateOutcome(Outcome.RETURNED))
+    return Accepted(holder, DuplicateOutcome(DuplicateAnswer.RETURNED))
 
 
 def _save_follower(request: UniqueRequest, held: HeldKey, stale_answer: Answer | None) -> Accepted:
     follower = request.new_job._replace(due_at=clock.now() + _MIN_CHECK_GAP)
     row = _save(follower, follows=held, more_writes=_writes_for_new_row(request, stale_answer))
-    return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS))
+    return Accepted(row, DuplicateOutcome(DuplicateAnswer.FOLLOWS))
 
 
 def _save(
@@ -196,12 +202,12 @@ def _replace_existing(
     request: UniqueRequest, existing: JobRequest, stale_answer: Answer | None
 ) -> Accepted:
     replacement = _replacement(request, existing)
-    writes = _writes_for_answer(request, existing, Outcome.REPLACED, stale_answer)
+    writes = _writes_for_answer(request, existing, DuplicateAnswer.REPLACED, stale_answer)
     row = transition(
         lambda: replacing.replace(existing, replacement, writes), existing, request.send
     )
     is_sent = _needs_no_message(existing, row)
-    return Accepted(row, DuplicateOutcome(Outcome.REPLACED, is_sent=is_sent))
+    return Accepted(row, DuplicateOutcome(DuplicateAnswer.REPLACED, is_sent=is_sent))
 
 
 def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
@@ -241,7 +247,7 @@ def _writes_for_new_row(request: UniqueRequest, stale_answer: Answer | None) -> 
 
 
 def _writes_for_answer(
-    request: UniqueRequest, row: JobRequest, outcome: Outcome, stale_answer: Answer | None
+    request: UniqueRequest, row: JobRequest, outcome: DuplicateAnswer, stale_answer: Answer | None
 ) -> list[RecordWrite]:
     """Return the writes that store an existing job as the answer."""
     if request.writes_if_existing:
@@ -265,7 +271,7 @@ def _repeated_new_job(row: JobRequest) -> Accepted:
     """Return the job that the same request created before."""
     if not row.is_follower:
         return Accepted(row)
-    return Accepted(row, DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True))
+    return Accepted(row, DuplicateOutcome(DuplicateAnswer.FOLLOWS, is_repeated=True))
 
 
 def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:

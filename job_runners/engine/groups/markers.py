@@ -105,7 +105,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     Otherwise a member that was retried in the meantime could lose its marker.
     """
     if row is None:
-        if clock.now() < marker.put_at + _MAX_DISPATCH_TIME:
+        if clock.now() < marker.written_at + _MAX_DISPATCH_TIME:
             return False  # an invocation may be about to save the row
         # An expired row counts as gone. DynamoDB deletes it up to days later.
         now = clock.now() // clock.SECOND

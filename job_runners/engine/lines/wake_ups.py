@@ -66,7 +66,7 @@ class WakeUps:
         wake-up arrives when the rate opens, or after the maximum delay of a message. `entry` is
         that of the first waiting job. Raises PreconditionFailed if the job's row changes.
         """
-        opens_at = line.opens_at()
+        opens_at = line.next_admission_at()
         wait = opens_at - clock.now()
         is_soon = wait <= self._pace and opens_at < self._until
         if self._is_pacing(line):
@@ -148,7 +148,7 @@ class WakeUps:
 def is_paced(line: Line) -> bool:
     """Return whether an admission pass paces a line, so that no other needs to admit its jobs."""
     mark = _mark_of(line)
-    return mark is not None and mark > max(line.opens_at(), clock.now())
+    return mark is not None and mark > max(line.next_admission_at(), clock.now())
 
 
 def due_if_first(line: Line) -> int | None:
@@ -158,7 +158,7 @@ def due_if_first(line: Line) -> int | None:
     """
     if line.first is not None or not line.waits_for_rate:
         return None
-    return due_after(line.opens_at())
+    return due_after(line.next_admission_at())
 
 
 def due_after(opens_at: int) -> int:

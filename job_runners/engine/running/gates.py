@@ -131,7 +131,7 @@ def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
         return job.start(line.key)
     while True:
         current = lines.read_line(row.queue_name, line.key, line.limits)
-        opens_at = current.start_opens_at(job.token)
+        opens_at = current.next_start_at(job.token)
         if opens_at > job.wait_until:
             due_at = wake_ups.due_after(opens_at) if current.first is None else None
             return Wait(

@@ -25,8 +25,7 @@ from job_runners.engine.telemetry import schedule_log, telemetry, tracing
 from job_runners.engine.wire.sending import Accepted, Send, StoppingSender, send_if_unclaimed
 from job_runners.errors import PreconditionFailed, UniqueConflict
 from job_runners.store import schedules as schedule_store
-from job_runners.store.job_request import JobRequest, new_id
-from job_runners.store.job_request import Outcome as DuplicateAnswer
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, new_id
 from job_runners.store.schedule import VERSION, Schedule
 from job_runners.store.schedules import Progress, ScheduleChanged
 from job_runners.store.transactions import RaceLost, RecordWrite, RowExists
@@ -203,12 +202,10 @@ class Starter:
         def writes_if_existing(row: JobRequest, outcome: DuplicateAnswer) -> list[RecordWrite]:
             if outcome is DuplicateAnswer.RETURNED:
                 skipped = with_skipped(progress, occurrence, KEY_TAKEN)
-                return [schedule_store.write_that_skips(schedule, skipped, revision)]
-            return [
-                schedule_store.write_that_starts(schedule, progress, occurrence, revision, row.id)
-            ]
+                return [schedule_store.skip_write(schedule, skipped, revision)]
+            return [schedule_store.start_write(schedule, progress, occurrence, revision, row.id)]
 
-        start = schedule_store.write_that_starts(schedule, progress, occurrence, revision)
+        start = schedule_store.start_write(schedule, progress, occurrence, revision)
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
             with tracing.dispatching(schedule.job_type):

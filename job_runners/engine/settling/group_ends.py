@@ -69,7 +69,7 @@ def _continue_parent(parent_id: str, settle: Settle) -> bool:
 def _record_member_end(row: JobRequest, settle: Settle) -> None:
     markers.note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
-    if not groups.has_open_member(row) and _continue_parent(str(row.parent_id), settle):
+    if not groups.shard_has_marker(row) and _continue_parent(str(row.parent_id), settle):
         return
     if row.status is Status.FAILED:
         _stop_after_failure(row, settle)

@@ -14,7 +14,7 @@ from job_runners.engine.telemetry import log, metrics, output, tracing
 from job_runners.engine.telemetry.log import logger as logger  # for importers of this module too
 from job_runners.errors import Interrupted
 from job_runners.settings import settings
-from job_runners.store.job_request import JobRequest, Outcome, Status
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, Status
 from job_runners.work import context
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def follow_up_saved(row: JobRequest) -> None:
     log.write(logger.info, "accepted", **_job_fields(row), follow_up_of=row.follow_up_of)
 
 
-def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
+def duplicate_answered(row: JobRequest, outcome: DuplicateAnswer) -> None:
     """Log how a request was answered because another job already had its unique key."""
     fields = _job_fields(row) | log.caller_fields()
     log.write(logger.info, "answered with an existing job", outcome=str(outcome), **fields)

@@ -1,16 +1,16 @@
-"""The transitions: each changes a job's row in a certain way, with a conditional write.
+"""The transitions: each changes a job's row in one way, with a conditional write.
 
-Only this package and `job_runners.store.caller_transitions` change rows of jobs.
+Only this package and `job_runners.store.caller_transitions` change the rows of jobs.
 
 | file | transitions |
 |---|---|
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while the job runs |
 | `ending` | end an invocation: succeed, fail, stop, retry, end_invocation, release |
-| `waits`, `group_waits` | wait in the job's function; imported only where they are needed |
+| `waits`, `group_waits` | waits of the job's function; imported only where they are needed |
 | `replacing` | replace, for unique work; imported only where it is needed |
-| `holding` | hold, hold_in_line, admit, restore_entry: for pauses and for queues with limits |
-| `checking` | expire, postpone, set_aside, for rows that the timer finds due |
+| `holding` | hold, hold_in_line, admit, restore_entry: for pauses, and queues with limits |
+| `checking` | expire, postpone, set_aside: for rows that the timer function finds due |
 """
 
 from importlib import import_module
@@ -54,6 +54,6 @@ def __getattr__(name: str) -> Any:
     for module, names in _NAMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{module}"), name)
-            globals()[name] = value  # Python calls __getattr__ only for names that the module lacks
+            globals()[name] = value  # so that Python finds it without this function
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The transitions of rows that the timer finds due: expire, postpone, set_aside.
+"""The transitions of rows that the timer function finds due: expire, postpone, set_aside.
 
 The *holdings* of a job are its slot, its unique key, and its entry in a line or under a pause.
 """
@@ -38,16 +38,18 @@ def expire(job: JobRequest, error: dict[str, Any]) -> Change:
     )
 
 
-def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = ()) -> Change:
-    """Set when the timer next checks a row, and the row's lane: the kind of that check.
+def postpone(
+    job: JobRequest, due_at: int, lane: Lane, more_actions: Sequence[Action] = ()
+) -> Change:
+    """Set the time and the lane of the timer's next check of a row.
 
-    `more` are additional changes of the row. Raises PreconditionFailed if the row has changed since
-    it was read.
+    `more_actions` change the row further. Raises PreconditionFailed if the row has changed since it
+    was read.
     """
     return conditional_write.write(
         "postpone",
         job,
-        [*conditional_write.due_actions(job, due_at, lane), *more],
+        [*conditional_write.due_actions(job, due_at, lane), *more_actions],
         conditional_write.unchanged(job) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
     )
@@ -56,8 +58,8 @@ def postpone(job: JobRequest, due_at: int, lane: Lane, more: Sequence[Action] = 
 def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
-    `seen_due_at` is its due time as read from the index. The write is refused if the due time has
-    changed since. Raises the exceptions of DynamoDB's client, even for a refusal.
+    `seen_due_at` is its due time as read from the index. If the due time has changed since, the
+    write is refused. Raises the errors of DynamoDB's client, even for a refusal.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),

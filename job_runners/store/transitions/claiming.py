@@ -1,9 +1,9 @@
 """The transitions of a job that starts or runs: claim, checkpoint, renew.
 
-A worker claims a job to run one invocation of it. The row then has the claim's token, and a lease:
-the time by which the invocation will have ended. When a job of a queue with limits starts, it needs
-*capacity*: a slot, a start under the queue's rate, or both. A *grant* is the capacity that a job
-may take.
+A worker claims a job to run it in one Lambda invocation. The row then has the claim's token, and a
+lease, which expires when the invocation must have ended. To start, a job of a queue with limits
+needs *capacity*: a slot, a start under the queue's rate, or both. A *grant* is the capacity that a
+job may take.
 """
 
 import uuid
@@ -26,26 +26,26 @@ from job_runners.store.transitions.ending import Checkpoint, checkpoint_actions
 if TYPE_CHECKING:
     from job_runners.store.lines import Grant
 
-# Two machines' clocks may differ by up to this, so a lease ends this long after its invocation.
+# Two machines' clocks may differ by this much, so a lease expires this long after the deadline.
 SKEW = clock.MINUTE
-# If a row has been due for longer than this (two timer runs), the timer can't keep up.
+# If a row has been due for longer than this, which is two timer runs, the timer can't keep up.
 _OVERDUE = 2 * clock.MINUTE
 # A worker may claim a row this long before run_at, because SQS rounds delays and clocks differ.
 CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """The capacity and keys with which a job may start, decided from its row before the claim.
+    """How a job may start: the keys and the capacity for its claim.
 
-    A job without limits and without such a key needs no entrance.
+    A job needs an entrance only if its queue has limits, or if it gives up its unique key.
     """
 
-    row: JobRequest  # the claim is refused if the row has changed since it was read
+    row: JobRequest  # the row as read before the claim, which is refused if the row has changed
     concurrency_key: str | None = None  # the key of the job's line, if its queue has limits
-    # The capacity to take with the claim. None if there are no limits, or if the job already got
-    # its capacity when it was admitted.
+    # The capacity to take with the claim. None if the queue has no limits, or if the job already
+    # got its capacity when it was admitted.
     grant: "Grant | None" = None
-    gives_up_unique_key: bool = False  # whether the job has its unique key only until it starts
+    gives_up_unique_key: bool = False  # whether the job keeps its unique key only until it starts
 
 
 def claim(
@@ -57,24 +57,21 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> Change:
-    """Claim a job for an invocation that will have ended by `deadline`.
+    """Claim a job for an invocation that ends by `deadline`. No read is needed before.
 
-    - `send_id`: the id of the message that led to the claim, which the row records.
-    - `token`: if a call failed, call again with the same token. It shows whether the earlier claim
-      succeeded although its response was lost.
-    - `entrance`: if it has a grant, the job takes that capacity in the same transaction.
+    - `send_id`: the id of the message that led to the claim
+    - `token`: the token of an earlier call that failed. It shows whether that claim succeeded
+      although its response was lost.
+    - `entrance`: how the job may start. The same transaction takes the capacity of its grant.
 
-    The response of the claim contains the row, so no read is needed.
+    If this process dies, the timer must check the row soon after the lease expires. Usually, the
+    row's `due_at` is early enough. Otherwise, it is set to the end of the lease: in the claim
+    itself if there is an entrance, or else in a second write.
 
-    The timer checks a row when its `due_at` has come. If this process dies, that must happen soon
-    after the lease ends. Usually `due_at` is early enough, and stays as it is. If it isn't, it is
-    set to the end of the lease: in the claim itself if the entrance has the row, or else in a
-    second write.
-
-    Raises PreconditionFailed unless the job has this type and may start now: it is queued, or its
-    start time has come. Raises it too if the row's version is newer than this code, or if the row
-    has changed since it was read. Raises RaceLost if another job got the granted capacity in the
-    meantime.
+    Raises PreconditionFailed unless the job has this type and may start now, which means that it is
+    queued or its start time has come. Also raises it if the row's version is newer than this code,
+    or if the entrance's row has changed. Raises RaceLost if another job got the granted capacity in
+    the meantime.
     """
     now = clock.now()
     token = token or uuid.uuid4().hex
@@ -89,7 +86,7 @@ def claim(
         actions += entrance_actions
 
     def has_this_claim(row: JobRequest) -> bool:
-        # The token alone doesn't suffice: a rescue of the job ends the claim, but leaves the token.
+        # The token isn't enough: it stays in the row when a rescue ends the claim.
         return row.status is Status.RUNNING and row.claim_token == token
 
     def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> Change:
@@ -106,8 +103,7 @@ def claim(
         change = _claim_without_unique_key(entrance.row, actions, more_writes, write)
     else:
         change = write(actions, more_writes)
-    # A transaction's response has no row, so `write` reads the row after it. By then, the job
-    # may have another claim.
+    # After a transaction, the row is read separately. By then, the job may have another claim.
     if not has_this_claim(change.after):
         raise conditional_write.refusal_error("claim", job_id, change.after)
     return _make_due_by_lease_end(change)
@@ -135,12 +131,12 @@ def _claim_actions(token: str, send_id: str, lease_until: int, now: int) -> list
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
-        # The ids of the job's children depend on the salt of its first claim, so nobody can guess
-        # them.
+        # The ids of the job's children depend on the salt, which stays the same after the first
+        # claim.
         JobRequest.salt.set(JobRequest.salt | token[:16]),
         JobRequest.send_id.set(send_id),
         JobRequest.lease_until.set(lease_until),
-        # Releases and manual retries lower the number of invocations, but never that of claims.
+        # Releases and manual retries lower `invocations`, but never `claims`.
         JobRequest.invocations.set(JobRequest.invocations + 1),
         JobRequest.claims.set(JobRequest.claims + 1),
         JobRequest.started_at.set(now),
@@ -160,8 +156,8 @@ def _entrance_changes(
         # Imported here because most queues have no limits.
         from job_runners.store.transitions import holding
 
-        slot_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
-        actions += slot_actions
+        grant_actions, more_writes = holding.grant_changes(entrance.row, entrance.grant)
+        actions += grant_actions
         actions += holding.starts_under_rate_actions(entrance.row, entrance.grant)
     if not _is_checked_in_time(entrance.row.due_at, lease_until):
         actions += conditional_write.due_actions(entrance.row, lease_until, Lane.PROMPT)
@@ -178,8 +174,8 @@ def _claim_without_unique_key(
 ) -> Change:
     """Claim a row with `write`, and give up its unique key in the same transaction.
 
-    If another job waits for the key, or already has it, that part is refused. Then claim the row
-    without it: the transition that ends the job gives up the key.
+    That part is refused if another job waits for the key, or already has it. Then claim the row
+    without that part, and let the transition that ends the job give up the key.
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
@@ -187,12 +183,12 @@ def _claim_without_unique_key(
     try:
         return write([*actions, JobRequest.unique_key.remove()], key_writes)
     except RaceLost:
-        # If one of `more_writes` was refused instead of the key's, this raises RaceLost again.
+        # If one of `more_writes` was refused instead of the key, this raises RaceLost again.
         return write(actions, more_writes)
 
 
 def _make_due_by_lease_end(change: Change) -> Change:
-    """Make a claimed row due when its lease ends, if the timer might check it only after that."""
+    """Make a claimed row due when its lease expires, unless the timer checks it by then."""
     row = change.after
     lease_until = row.lease_until or 0
     if _is_checked_in_time(row.due_at, lease_until):
@@ -207,8 +203,8 @@ def _make_due_by_lease_end(change: Change) -> Change:
 def _is_checked_in_time(due_at: int | None, lease_until: int) -> bool:
     """Return whether the timer will check a row by the end of its lease.
 
-    It doesn't if the row is due only after the lease, because the timer postponed it in a backlog.
-    It may not do so either if the row is overdue, because the timer then can't keep up.
+    It won't if it has postponed the row beyond the lease, in a backlog. If the row is overdue, the
+    timer can't keep up, so it may not check the row in time either.
     """
     earliest = clock.now() - _OVERDUE
     return earliest <= (due_at or 0) <= lease_until
@@ -231,8 +227,8 @@ def checkpoint(job: JobRequest, new_checkpoint: Checkpoint) -> Change:
 def renew(job: JobRequest, lease_until: int) -> Change:
     """Extend a running job's lease, because its process is alive.
 
-    `due_at` stays: the timer checks the row when the old lease would have ended, and postpones it.
-    Raises PreconditionFailed if the job's claim is lost.
+    `due_at` stays: the timer checks the row at the end of the old lease, and postpones it. Raises
+    PreconditionFailed if the job's claim is lost.
     """
     return conditional_write.write(
         "renew",

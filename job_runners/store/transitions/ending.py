@@ -1,11 +1,11 @@
 """The transitions that end an invocation of a claimed job.
 
-They are succeed, fail, stop, retry, end_invocation and release. A caller may have asked the job to
-stop. Then most of them call `stop` instead, which cancels the job.
+They are succeed, fail, stop, retry, end_invocation and release. If a caller has asked the job to
+stop, most of them call `stop` instead, which cancels the job.
 
 A job in a queue with limits has *capacity*: a slot, or a start that was counted under the queue's
-rate. A *rescue* ends a job whose worker is gone. The `past` of a job lists how each of its
-invocations ended.
+rate. A *rescue* ends the invocation of a worker that is gone. The field `past` lists how each of
+the job's invocations ended.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,17 +29,17 @@ class Checkpoint(Value):
     cursor: Any  # where the next invocation or attempt resumes
     progress: int  # in percent
     message: str | None
-    # The keys of children that this invocation has begun to dispatch, but hasn't recorded as steps.
-    # None if the keys aren't known.
+    # The keys of the children that this invocation has begun to dispatch and hasn't recorded as
+    # steps. None if the keys aren't known.
     unrecorded: Collection[str] | None = None
-    # The counts by outcome of the members of a group, if this invocation waited for one.
+    # The counts of a group's members by outcome, if this invocation waited for a group.
     group: dict[str, int] | None = None
 
 
 def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = None) -> Change:
     """End a running job whose function returned. A result too large for the row is stored first.
 
-    If a caller has canceled the job and its members, the job is stopped instead: see `stop`.
+    If a caller has canceled the job with its members, the job is stopped instead: see `stop`.
     """
     inline, key = blobs.put(job.result_folder, result)
     end = JobEnd(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
@@ -74,13 +74,13 @@ def fail(
     """End a running job that failed and won't be tried again.
 
     If a caller has asked the job to stop, it is canceled instead. Pass `rescue=True` for a job
-    whose worker is gone: the write is refused unless the lease is over, and is the same as when the
-    row was read.
+    whose worker is gone: PreconditionFailed is raised if its lease hasn't expired, or has changed
+    since the row was read.
     """
     end = JobEnd(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
         *conditional_write.fail_actions(job, end),
-        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, is_rescue=rescue)),
         *unrecorded_actions(job, checkpoint),
     ]
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
@@ -106,16 +106,17 @@ def stop(
 ) -> Change:
     """Cancel a running job that a caller has asked to stop.
 
-    If the caller has also canceled the job's members, the job waits for them instead, and is
-    canceled once all of them have ended. Pass `error` if the job failed before it could stop.
-    `rescue` is as in `fail`.
+    If the caller has also canceled the job's members, the job waits for them, and is canceled once
+    all of them have ended. Pass `error` if the job failed before it could stop. `rescue` is as in
+    `fail`.
     """
     actions = [
-        *past.end_actions(job, _lost_or(past.Outcome.CANCELED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.CANCELED, error, is_rescue=rescue)),
         *unrecorded_actions(job, checkpoint),
         *checkpoint_actions(checkpoint),
-        *([JobRequest.error.set(error)] if error else []),
     ]
+    if error:
+        actions.append(JobRequest.error.set(error))
     end = JobEnd(
         Status.CANCELED, error or job.error, group=checkpoint.group if checkpoint else None
     )
@@ -133,8 +134,8 @@ def stop(
             already_applied=Status.CANCELED,
             release=holdings.Release.everything(job, end),
         )
-    except PreconditionFailed as refused:
-        row = _still_running(job, refused)
+    except PreconditionFailed as refusal:
+        row = _row_if_still_claimed(job, refusal)
         if row is None or not row.cancel_members:
             raise
     # Once all members have ended, `group_waits.cancel_parent` cancels the job.
@@ -161,9 +162,9 @@ def retry(
 ) -> Change:
     """End a failed attempt of a running job. The next attempt may start at `run_at`.
 
-    The next attempt resumes at `checkpoint`, or at the last checkpoint in the row if it is None.
-    The timer checks the job at `due_at`, in case no message starts it. If a caller has asked the
-    job to stop, it is canceled instead. `rescue` is as in `fail`.
+    The next attempt resumes at `checkpoint`, or at the row's last checkpoint if that is None. The
+    timer checks the job at `due_at`, in case no message starts it. If a caller has asked the job to
+    stop, it is canceled instead. `rescue` is as in `fail`.
     """
     now = clock.now()
     actions = [
@@ -177,7 +178,7 @@ def retry(
         *conditional_write.clear_capacity_actions(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
-        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, rescue)),
+        *past.end_actions(job, _lost_or(past.Outcome.FAILED, error, is_rescue=rescue)),
         *unrecorded_actions(job, checkpoint),
         *checkpoint_actions(checkpoint),
     ]
@@ -200,10 +201,12 @@ def retry(
     )
 
 
-def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Action] = ()) -> Change:
+def end_invocation(
+    job: JobRequest, checkpoint: Checkpoint, more_actions: Sequence[Action] = ()
+) -> Change:
     """Queue a running job whose invocation is nearly over, so that it continues in another one.
 
-    `more` are additional changes of the row. The attempt stays the same, and the job keeps its
+    `more_actions` change the row further. The attempt stays the same, and the job keeps its
     capacity. If a caller has asked the job to stop, it is canceled instead.
     """
     actions = [
@@ -212,9 +215,10 @@ def end_invocation(job: JobRequest, checkpoint: Checkpoint, more: Sequence[Actio
         *checkpoint_actions(checkpoint),
         *unrecorded_actions(job, checkpoint),
         *_keep_capacity_actions(job),
-        *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
-        *more,
+        *more_actions,
     ]
+    if job.starts_under_rate:
+        actions.append(JobRequest.starts_under_rate.remove())
     return write_or_stop(
         "end_invocation",
         job,
@@ -231,23 +235,24 @@ def release(
 ) -> Change:
     """Queue a claimed job again, because its function was not called.
 
-    Pass `needs_message=True` if a message has to start the job at once. Otherwise, the timer sends
-    it later. The claim doesn't count as an invocation. If a caller has asked the job to stop, it is
+    Pass `needs_message=True` if a message must start the job at once. Otherwise, the timer sends it
+    later. The claim doesn't count as an invocation. If a caller has asked the job to stop, it is
     canceled instead.
 
-    `queued_at` doesn't change, so the gaps between the timer's checks keep growing, and the time
-    that `start_within` allows isn't extended. The job keeps its capacity, but the queue's rate
+    `queued_at` doesn't change. So the timer waits longer before each of its next checks, and the
+    time that `start_within` allows isn't extended. The job keeps its capacity, but the queue's rate
     counts its next claim as another start.
     """
-    first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
         JobRequest.invocations.set(job.invocations - 1),
         *past.end_actions(job, past.Outcome.RELEASED),
         *_keep_capacity_actions(job),
-        *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
-        *([JobRequest.started_at.remove()] if job.invocations == 1 else []),
     ]
+    if job.attempt_started_at == job.started_at:  # this invocation began the attempt
+        actions.append(JobRequest.attempt_started_at.remove())
+    if job.invocations == 1:
+        actions.append(JobRequest.started_at.remove())
     return write_or_stop(
         "release",
         job,
@@ -273,11 +278,10 @@ def write_or_stop(
     more_writes: Sequence[RecordWrite] = (),
     needs_message: bool = False,
 ) -> Change:
-    """Write a row as `holdings.write_and_free` does. By default, the job keeps its holdings.
+    """Change a row as `holdings.write_and_free` does. By default, the job keeps its holdings.
 
-    If the write is refused because a caller has asked the job to stop, stop the job: `error`,
-    `checkpoint` and `rescue` are the arguments of `stop`. The condition of the write must include
-    that no caller has asked the job to stop.
+    `condition` must include that no caller has asked the job to stop. If the write is refused
+    because a caller has done so, call `stop` with `error`, `checkpoint` and `rescue`.
     """
     try:
         return holdings.write_and_free(
@@ -290,15 +294,15 @@ def write_or_stop(
             more_writes=more_writes,
             needs_message=needs_message,
         )
-    except PreconditionFailed as refused:
-        row = _still_running(job, refused)
+    except PreconditionFailed as refusal:
+        row = _row_if_still_claimed(job, refusal)
         if row is not None and (row.cancel_requested or row.cancel_members):
             return stop(job, error=error, checkpoint=checkpoint, rescue=rescue)
         raise
 
 
 def checkpoint_actions(checkpoint: Checkpoint | None) -> list[Action]:
-    """Return the actions that record a job's progress, if there is a checkpoint."""
+    """Return the actions that record a job's progress. Without a checkpoint, there are none."""
     if checkpoint is None:
         return []
     actions: list[Action] = [JobRequest.progress.set(checkpoint.progress)]
@@ -312,12 +316,12 @@ def checkpoint_actions(checkpoint: Checkpoint | None) -> list[Action]:
 def unrecorded_actions(
     job: JobRequest, checkpoint: Checkpoint | None, *, has_passed: bool = False
 ) -> list[Action]:
-    """Return the action that records since when a job may have a child that no step records.
+    """Return the action that updates `unrecorded_since`, if needed.
 
-    An invocation leaves such a child if its worker is gone, or if it ends while it dispatches the
-    child. Pass `has_passed=True` if the invocation ends because its function asked to wait or to
-    yield. To get there, the function has repeated, and recorded, all dispatches that earlier
-    attempts had begun. So no child is unrecorded any more.
+    A child remains unrecorded if the worker dies, or the invocation ends, between the child's
+    dispatch and the record of its step. Pass `has_passed=True` if the job's function asked to wait
+    or to yield. Before that, it has repeated and recorded all dispatches of earlier attempts, so no
+    child is unrecorded anymore.
     """
     unrecorded = None if checkpoint is None else checkpoint.unrecorded
     if unrecorded is None or unrecorded:
@@ -325,28 +329,30 @@ def unrecorded_actions(
     return [JobRequest.unrecorded_since.remove()] if has_passed else []
 
 
-def _lost_or(outcome: past.Outcome, error: dict[str, Any] | None, rescue: bool) -> past.Outcome:
-    """Return `outcome`, or LOST if the invocation's worker was killed."""
-    error = error or {}
-    # An error without a module is one of Job Runners' own, not one that the app raised.
-    is_interrupted = error.get("kind") == Interrupted.__name__ and "module" not in error
-    return past.Outcome.LOST if rescue or is_interrupted else outcome
+def _lost_or(
+    outcome: past.Outcome, error: dict[str, Any] | None, *, is_rescue: bool
+) -> past.Outcome:
+    """Return LOST if the invocation's worker was killed, or else `outcome`."""
+    # Errors that the app raises have a module. Job Runners' own errors have none.
+    if error is not None and "module" not in error and error.get("kind") == Interrupted.__name__:
+        return past.Outcome.LOST
+    return past.Outcome.LOST if is_rescue else outcome
 
 
 def _may_end(job: JobRequest, rescue: bool) -> Condition:
     return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
 
 
-def _still_running(job: JobRequest, refused: PreconditionFailed) -> JobRequest | None:
-    """Return the row that was read after a refusal, or None if the claim has ended."""
-    row: JobRequest | None = refused.row
+def _row_if_still_claimed(job: JobRequest, refusal: PreconditionFailed) -> JobRequest | None:
+    """Return the row as read after a refusal, or None if the job no longer has its claim."""
+    row: JobRequest | None = refusal.row
     if row is None or row.status is not Status.RUNNING or row.claim_token != job.claim_token:
         return None
     return row
 
 
 def _keep_capacity_actions(job: JobRequest) -> list[Action]:
-    """Return the action that lets a job keep its capacity, if its queue has limits."""
+    """Return the action that makes a job keep its capacity, if its queue has limits."""
     if job.concurrency_key is None:
         return []
     return [JobRequest.admitted_at.set(clock.now())]

@@ -1,8 +1,9 @@
-"""The transitions of a job that dispatches a group of jobs, and waits for these *members* to end.
+"""The transitions of a job that dispatches a group of jobs, its *members*, and waits for them.
 
-To *gather* a group is to wait for it and to collect the members' results. Each member that hasn't
-ended has a *marker*, an item of its own. When no marker is left, the waiting job is *admitted*: it
-may continue. Import this module lazily, because most jobs have no group.
+A job *gathers* a group: it waits until all members have ended, and collects their results. Each
+member that hasn't ended has a *marker*, an item of its own. When no marker is left, the waiting job
+is *admitted*, which means that it may continue. Import this module only where it is needed, because
+most jobs have no group.
 """
 
 from typing import Any
@@ -23,8 +24,8 @@ from job_runners.store.transitions.holding import admit_actions
 def begin_gather(job: JobRequest, group: Group) -> Change:
     """Record that a running job is about to dispatch a group.
 
-    The write is refused if a caller has asked the job to stop. Without this condition, a caller who
-    cancels the job and its members might miss the members of this group.
+    Raises PreconditionFailed if a caller has asked the job to stop. Otherwise, a caller who cancels
+    the job and its members might miss the members of this group.
     """
     return conditional_write.write(
         "begin_gather",
@@ -56,7 +57,7 @@ def gather(
     stop_after: int | None,
     checkpoint: Checkpoint,
 ) -> Change:
-    """End the invocation of a running job that waits for a group that it has dispatched.
+    """End a running job's invocation, and make the job wait for a group that it has dispatched.
 
     - `name`: the name that the job's function gave the group
     - `since`: when the job began to dispatch the members
@@ -64,7 +65,7 @@ def gather(
     - `stop_after`: once this many members have failed, those that haven't started are canceled
 
     The job gives up its slot. Its waiting time doesn't count against its time limits. If a caller
-    has asked it to stop, it is stopped instead.
+    has asked the job to stop, this stops it instead.
     """
     wait = current_wait.Wait(current_wait.GROUP, name, since, until)
     actions = groups.wait_actions(job, wait, group, stop_after)
@@ -75,8 +76,8 @@ def finish_group(job: JobRequest) -> Change:
     """Admit a job whose group has no marker left.
 
     The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
-    no longer waits under the same claim, or if a member was retried in the meantime. Raises it too
-    if a caller has canceled the job and its members: call `cancel_parent` then.
+    no longer waits under the same claim, if a member was retried in the meantime, or if a caller
+    has canceled the job and its members. In the last case, call `cancel_parent`.
     """
     group_id = groups.awaited_group(job).id
     return conditional_write.write(
@@ -96,9 +97,9 @@ def finish_group(job: JobRequest) -> Change:
 def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     """Record that a caller has canceled an unfinished job and the members of its group.
 
-    If the job isn't running, it waits for the group from now on, and the timer looks at the group
-    in a minute. A running job without an open group has no members to cancel, so it is only asked
-    to stop. Raises PreconditionFailed if the row has changed since it was read.
+    If the job isn't running, it waits for the group from now on, and the timer checks the group in
+    a minute. A running job without an open group has no members to cancel, so it is only asked to
+    stop. Raises PreconditionFailed if the row has changed since it was read.
     """
     if job.has_open_group:
         transition = "cancel_members"

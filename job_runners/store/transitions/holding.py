@@ -1,9 +1,9 @@
 """The transitions of jobs that wait under a pause or in a line: hold, restore_entry and admit.
 
-A *line* consists of the waiting jobs of a queue that share a concurrency key. To *hold* a job is to
-let it wait, and to *admit* it is to let it continue. A held job has an *entry* under its pause or
-in its line. Each transition changes the job's row and its entry. A *grant* is the capacity that a
-job in a line gets: a slot, or a start under the queue's rate.
+A *line* has the waiting jobs of one queue and concurrency key. To *hold* a job is to make it wait,
+and to *admit* it is to let it continue. A held job has an *entry* under its pause or in its line.
+Each transition changes the job's row and its entry. A *grant* is the capacity that a job in a line
+gets: a slot, or a start under the queue's rate.
 """
 
 from pynamodb.expressions.update import Action
@@ -30,11 +30,11 @@ def hold(
 ) -> Change:
     """Hold a job under a pause.
 
-    The job must be claimable, held under another pause, or running under our claim. Pass the last
-    `checkpoint` of a running job. The timer checks the job at `due_at`.
+    The job must be claimable, held under another pause, or running with the caller's claim. Pass
+    the last `checkpoint` of a running job. The timer checks the job at `due_at`.
 
-    The same transaction puts the entry and frees the job's slot. If a caller has asked the job to
-    stop, it is canceled instead.
+    The same transaction writes the entry and frees the job's slot. If a caller of the API has asked
+    the job to stop, it is canceled instead.
     """
     since = job.waiting_since or clock.now()
     actions = [
@@ -57,18 +57,20 @@ def hold_in_line(
 ) -> Change:
     """Hold a job in the line of its queue and `concurrency_key`, stored under `partition_key`.
 
-    The jobs of a line may be in groups that take turns, one for each organization. The job goes to
-    the end of its `group`, or to the position of a job that was held at `position_time`
-    (milliseconds since 1970). `group` is "" if the line has no groups.
+    In a fair queue, the organizations take turns, and each has a `group` in the line. Elsewhere,
+    `group` is "". The job goes to the end of its group, or to the position of a job that was held
+    at `position_time` (milliseconds since 1970).
 
-    The job must be claimable, or running under our claim. Pass the last `checkpoint` of a running
-    job. The timer checks the job at `due_at`.
+    The job must be claimable, or running with the caller's claim. Pass the last `checkpoint` of a
+    running job. The timer checks the job at `due_at`.
 
-    The same transaction puts the entry and frees the job's slot. If a caller has asked the job to
-    stop, it is canceled instead. Raises PreconditionFailed.
+    The same transaction writes the entry and frees the job's slot. If a caller of the API has asked
+    the job to stop, it is canceled instead. Raises PreconditionFailed.
     """
     since = clock.now()
-    entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
+    if position_time is None:
+        position_time = since
+    entry = new_entry(partition_key, group, job, position_time)
     actions = [
         *conditional_write.hold_actions(job, partition_key, since, due_at, wait_key=entry.sk),
         *past.end_actions(job, past.Outcome.YIELDED),
@@ -100,11 +102,11 @@ def _hold(
 
 
 def restore_entry(job: JobRequest, *, due_at: int) -> Change:
-    """Put the entry of a job back at its old position in the line, from which it was removed.
+    """Restore the missing entry of a waiting job at its position in the line.
 
     The same transaction postpones the job's next check to `due_at`. Raises PreconditionFailed if
     the row no longer names that entry, or if its due time has changed. Raises RaceLost if the entry
-    already exists.
+    exists.
     """
     return conditional_write.write(
         "postpone",
@@ -123,14 +125,14 @@ def admit(job: JobRequest, grant: Grant | None = None) -> Change:
 
     A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
     another job got that capacity in the meantime. Raises PreconditionFailed if the job no longer
-    waits. If that is because another process has admitted the job, that process sends its message.
+    waits. If another process has admitted it, that process also sends its message.
     """
-    slot_actions, grant_writes = grant_changes(job, grant)
+    grant_actions, grant_writes = grant_changes(job, grant)
     now = clock.now()
     return conditional_write.write(
         "admit",
         job,
-        [*admit_actions(job, grant, now), *slot_actions],
+        [*admit_actions(job, grant, now), *grant_actions],
         conditional_write.unchanged(job)
         & (JobRequest.status == Status.WAITING)
         & (JobRequest.waiting_since == job.waiting_since),
@@ -147,7 +149,8 @@ def admit_actions(
     job: JobRequest, grant: Grant | None = None, now: int | None = None
 ) -> list[Action]:
     """Return the actions that queue a held job again, except the one that sets its slot."""
-    now = clock.now() if now is None else now
+    if now is None:
+        now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, now),
@@ -165,9 +168,9 @@ def admit_actions(
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
     """Return the `queued_at` of an admitted job, from which the time limit for its start counts.
 
-    The time that the job waited never counts. But the time before it was held counts if the job
-    waited in a line and no worker has claimed it since it could run. If it didn't count, the limit
-    would start again at each admission, and a job that no worker can start might never reach it.
+    The time that the job waited (`waited`) never counts. If it waited in a line, and no worker has
+    claimed it since it could run, the time before the wait counts. Otherwise, each admission would
+    restart the limit, and a job that no worker can start might never reach it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
@@ -175,21 +178,20 @@ def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) 
 
 
 def starts_under_rate_actions(job: JobRequest, grant: Grant) -> list[Action]:
-    """Return the action that records whether the rate counts the next claim, if it changes that."""
+    """Return the action, if needed, that records whether the rate counts the job's next claim."""
     if grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
 def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
-    """Return the changes that give a job the capacity of a grant.
+    """Return the actions for a job's row and the writes of its line's items that use a grant.
 
-    They are the actions that record its slot in its row, and the writes of the line's items. Both
-    are empty if there is no grant.
+    Both are empty if there is no grant.
     """
     if grant is None:
         return [], []
-    row_actions: list[Action] = []
+    actions: list[Action] = []
     if grant.slot is not None:
-        row_actions.append(JobRequest.slot.set(grant.slot.number))
-    return row_actions, grant.writes_for(job)
+        actions.append(JobRequest.slot.set(grant.slot.number))
+    return actions, grant.writes_for(job)

@@ -11,24 +11,23 @@ from job_runners.store.table import set_or_remove
 from job_runners.store.transactions import RaceLost, RecordWrite
 from job_runners.store.transitions.saving import NewJob, drop_duplicate
 
-_FOLLOW_UPS = ("on_end", "on_failure", "announcement")
+_FOLLOW_UP_FIELDS = ("on_end", "on_failure", "announcement")
 
 
 def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) -> Change:
-    """Give the payload, time and options of `new_job` to a job that has not begun since it was
-    saved or retried.
+    """Give the payload, time and options of `new_job` to a job that has not begun.
 
-    If `new_job` starts at once, its `run_at` and `due_at` are None.
+    The job must not have begun since it was saved or last retried.
 
-    If the job starts at once and belongs to the same line as before, it keeps its position and its
-    capacity. A job that was retried manually, and would have resumed, starts over.
+    If `new_job` is to start at once, its `run_at` and `due_at` are None. If that also holds for the
+    job, and its line stays the same, it keeps its position and its capacity. A job that was retried
+    manually, and would have resumed, starts over.
 
-    `more_writes` are part of the same transaction. Raises PreconditionFailed, and RaceLost if one
-    of `more_writes` is refused.
+    `more_writes` are part of the same transaction. Raises PreconditionFailed. Raises RaceLost if
+    one of `more_writes` is refused.
     """
-    # Each write has its own id. Otherwise two requests with the same payload would share an object,
-    # and replacing the payload of one would delete that of the other. The id also shows which write
-    # succeeded.
+    # The id of this write shows whether it succeeded. It is also part of the key of the payload's
+    # object, so that no other request shares the object, which the next replacement deletes.
     write_id = new_id()
     inline, object_key = blobs.put(f"payloads/{job.created_key}/{write_id}", new_job.payload)
     actions = [
@@ -41,11 +40,11 @@ def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) ->
         JobRequest.max_attempts.set(new_job.max_attempts),
         set_or_remove(JobRequest.attempt_limit, new_job.attempt_limit),
         set_or_remove(JobRequest.run_at, new_job.run_at),
-        *(set_or_remove(getattr(JobRequest, name), getattr(new_job, name)) for name in _FOLLOW_UPS),
+        *_follow_up_actions(new_job),
         *_restart_actions(job),
     ]
     if job.follows is not None or _keeps_position(job, new_job):
-        now = clock.now()  # the job keeps its position, and its time limits start again
+        now = clock.now()
         actions += [JobRequest.updated_at.set(now), JobRequest.queued_at.set(now)]
         release = holdings.Release.nothing(job)
     else:
@@ -71,20 +70,27 @@ def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) ->
     except (PreconditionFailed, RaceLost):
         drop_duplicate(object_key)
         raise
-    # Keep the old object if the row names it again. If the response was lost, a manual retry may
-    # have queued the job with its old payload since.
+    # The row may name the old object again: after a lost response, a manual retry may have queued
+    # the job with its old payload.
     if change.after.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return change
 
 
+def _follow_up_actions(new_job: NewJob) -> list[Action]:
+    return [
+        set_or_remove(getattr(JobRequest, name), getattr(new_job, name))
+        for name in _FOLLOW_UP_FIELDS
+    ]
+
+
 def _keeps_position(job: JobRequest, new_job: NewJob) -> bool:
-    waits_for_time = job.status is Status.SCHEDULED or new_job.run_at is not None
-    return not waits_for_time and new_job.concurrency_key == job.concurrency_key
+    starts_at_once = job.status is not Status.SCHEDULED and new_job.run_at is None
+    return starts_at_once and new_job.concurrency_key == job.concurrency_key
 
 
 def _move_actions(job: JobRequest, new_job: NewJob) -> list[Action]:
-    """Return the actions that let a job wait for its new time, or join its line like a new job."""
+    """Return the actions that schedule a job for its new time, or queue it like a new job."""
     if new_job.due_at is None:
         actions = conditional_write.queue_actions(job, Lane.QUEUED)
     else:

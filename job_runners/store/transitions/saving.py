@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _RowGone(NotWritten):
-    """A new row was refused because another had its id, but the other row no longer exists."""
+    """A new row was refused because another row had its id, but that row has been deleted since."""
 
 
 class NewJob(NamedTuple):
@@ -40,15 +40,15 @@ class NewJob(NamedTuple):
     payload: Any
     max_attempts: int
     attempt_limit: int | None = None
-    # An id that is derived from the request, so that a row with this id may already exist. None for
-    # a random id.
+    # An id that was derived from the request, so a row with this id may already exist. If it is
+    # None, the job gets a random id.
     job_id: str | None = None
-    run_at: int | None = None  # if it is in the future, the job waits until then
-    # When the timer checks the job if no message starts it. None means in a minute.
+    run_at: int | None = None  # a time in the future at which the job may start
+    # When the timer checks the job, in case no message starts it. None means in a minute.
     due_at: int | None = None
     concurrency_key: str | None = None
     unique_key: str | None = None
-    counted: bool = False  # whether its organization's quota counts the job
+    counted: bool = False  # whether the organization's quota counts the job
     batch_total: int | None = None
     # in the form of `follow_ups.stored_form`
     on_end: dict[str, Any] | None = None
@@ -75,25 +75,24 @@ def save(
 ) -> Change:
     """Save a new job. Its row has a due time, so the timer finds it even if no message starts it.
 
-    A payload that is too large for the row is stored first. `more_writes` are part of the same
-    transaction as the row. If `new_job` has a `unique_key`, the transaction also takes that key. If
-    `follows` is passed, the job instead waits until the job that has the key ends, and then gets
-    the key.
+    A payload that is too large for the row is stored first. `more_writes` are part of the row's
+    transaction. If `new_job` has a `unique_key`, the transaction also takes this key. But if
+    `follows` is passed, the job waits until the job with the key ends, and then gets the key.
 
-    If `job_id` is derived, a row may have it already. Unless that row has expired, it isn't
-    changed, and the returned change isn't `is_new`. With `more_writes`, RowExists is raised
-    instead.
+    If `new_job` has a `job_id`, a row may already have that id. Unless that row has expired, return
+    a change with that row, which isn't `is_new`, or raise RowExists if there are `more_writes`.
 
     Raises RaceLost if one of `more_writes` is refused, or if `follows` has changed since it was
     read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
     taking the key and giving it up.
     """
+    has_derived_id = new_job.job_id is not None
     while True:
         row = _new_row(new_job, follows)
-        # After _RowGone, the id is free, so try again. Make a new row for that: the one that is
-        # gone may have been the row of an earlier try, whose payload was deleted with it.
+        # After _RowGone, the id is free, so try again, but with a new row: the deleted row may have
+        # been that of an earlier try, and its payload was deleted too.
         with suppress(_RowGone):
-            return Change(row, _put_or_drop(row, new_job.job_id is not None, follows, more_writes))
+            return Change(row, _put_or_drop_payload(row, has_derived_id, follows, more_writes))
 
 
 def _new_row(new_job: NewJob, follows: "HeldKey | None") -> JobRequest:
@@ -143,20 +142,20 @@ def _first_status(run_at: int | None, follows: "HeldKey | None") -> tuple[Status
     return Status.QUEUED, Lane.QUEUED
 
 
-def _put_or_drop(
+def _put_or_drop_payload(
     job: JobRequest,
     has_derived_id: bool,
     follows: "HeldKey | None",
     more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
-    """Put the row. If it can't be put, delete the object that was stored for its payload."""
+    """Write the row. If that fails, delete the object that was stored for its payload."""
     try:
         if job.unique_key is None:
             row = _put(job, has_derived_id, more_writes)
         else:
             row = _put_unique(job, has_derived_id, follows, more_writes)
     except (NotWritten, PreconditionFailed) as error:
-        # A row with the same id that was created in the same millisecond uses the same object.
+        # A row with the same id and the same millisecond of creation uses the same object.
         uses_payload = isinstance(error, RowExists) and error.row.created_key == job.created_key
         if not uses_payload:
             drop_duplicate(job.payload_key)
@@ -185,7 +184,7 @@ def _put_unique(
 def drop_duplicate(payload_key: str | None) -> None:
     """Delete the object of a payload that no row uses. A small payload has no object.
 
-    Otherwise, the object would stay until the bucket's lifecycle deletes it.
+    Otherwise, the object would stay until the bucket's lifecycle rule deletes it.
     """
     if payload_key is None:
         return
@@ -196,9 +195,9 @@ def drop_duplicate(payload_key: str | None) -> None:
 
 
 def _put(job: JobRequest, has_derived_id: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
-    """Put the row, and return it, or the row that already has its id."""
+    """Write the row, and return it, or the row that already has its id."""
     is_free = JobRequest.id.does_not_exist()
-    if has_derived_id:  # an expired row counts as gone, but TTL may delete it only days later
+    if has_derived_id:  # TTL may delete an expired row days later, but its id is free
         is_free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
         conditional_write.put_with(job, is_free, more_writes)
@@ -206,7 +205,7 @@ def _put(job: JobRequest, has_derived_id: bool, more_writes: Sequence[RecordWrit
         if not condition_failed(error):
             raise
         if not has_derived_id:
-            return job  # the id is random, so an earlier try, whose response was lost, saved it
+            return job  # an earlier try saved it, and its response was lost: the id is random
         row = read(job.id)
         if row is None:
             raise _RowGone from error

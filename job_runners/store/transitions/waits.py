@@ -1,8 +1,8 @@
 """The transitions of a job whose function waits for a time or a signal.
 
-A *signal* is a value that a caller or another job sends to the job, under a name. The transitions
-of a job that waits for a group are in `group_waits`. Import both modules lazily, because most jobs
-never wait.
+A *signal* is a named value that a caller or another job sends to the job. The transitions of a job
+that waits for a group are in `group_waits`. Import both modules only where they are needed, because
+most jobs never wait.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from job_runners.store.transitions.ending import (
 )
 from job_runners.store.transitions.holding import admit_actions
 
-# How the invocation ended, by transition.
+# How each transition ends the invocation.
 _OUTCOMES = {
     "sleep": past.Outcome.SLEPT,
     "wait": past.Outcome.WAITED,
@@ -38,7 +38,7 @@ _OUTCOMES = {
 
 
 def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Checkpoint) -> Change:
-    """End the invocation of a running job that waits until `until`, and then continues in another.
+    """End a running job's invocation. The job continues in another one at `until`.
 
     The job gives up its slot. Its waiting time doesn't count against its time limits. The timer
     checks it at `due_at`, in case no message starts it. If a caller has asked the job to stop, it
@@ -51,36 +51,38 @@ def sleep(job: JobRequest, name: str, *, until: int, due_at: int, checkpoint: Ch
         *conditional_write.clear_capacity_actions(),
         JobRequest.current_wait.set(Wait(TIME, name, now, until).stored_form()),
     ]
-    # The time limit of the attempt counts from `attempt_started_at`, so move that too.
+    # The attempt's time limit counts from `attempt_started_at`, so postpone that by the wait.
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + until - now))
     return end_invocation_in_wait("sleep", job, actions, Status.SCHEDULED, checkpoint)
 
 
 def wait(
-    job: JobRequest, name: str, names: list[str], *, until: int, checkpoint: Checkpoint
+    job: JobRequest, name: str, signal_names: list[str], *, until: int, checkpoint: Checkpoint
 ) -> Change:
-    """End the invocation of a running job that waits for a signal, at most until `until`.
+    """End a running job's invocation. The job waits for a signal, at most until `until`.
 
-    `name` is the name of the wait, and `names` are those of the signals, any of which ends it. The
-    same transaction checks that none of the signals has arrived. So a signal either prevents the
-    wait, or finds a row that waits for it. Raises RaceLost if a signal has arrived. The job's slot,
-    its time limits and a request to stop are as in `sleep`.
+    `name` is the name of the wait. Any of the `signal_names` ends it. The same transaction checks
+    that none of these signals has arrived. So a signal either prevents the wait, or finds a row
+    that waits for it. Raises RaceLost if a signal has arrived. For the job's slot, its time limits
+    and a request to stop, see `sleep`.
     """
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
     actions = [
         *conditional_write.hold_actions(job, held_by, now, until, lane=Lane.WAITS),
-        JobRequest.current_wait.set(Wait(SIGNAL, name, now, until, tuple(names)).stored_form()),
+        JobRequest.current_wait.set(
+            Wait(SIGNAL, name, now, until, tuple(signal_names)).stored_form()
+        ),
     ]
-    checks = signals.absence_checks(job, names)
+    checks = signals.absence_checks(job, signal_names)
     return end_invocation_in_wait("wait", job, actions, Status.WAITING, checkpoint, checks)
 
 
 def continue_at_once(job: JobRequest, checkpoint: Checkpoint) -> Change:
-    """End the invocation of a running job whose signal arrived before the wait began.
+    """End a running job's invocation. The job continues at once in another one.
 
-    The job continues at once in another invocation.
+    Its signal arrived before the wait began.
     """
     return end_invocation(job, checkpoint, _wait_count_actions(job))
 
@@ -93,9 +95,10 @@ def end_invocation_in_wait(
     checkpoint: Checkpoint,
     checks: Sequence[RecordWrite] = (),
 ) -> Change:
-    """End the invocation of a running job with `actions` that make its row wait.
+    """End a running job's invocation with `actions` that make its row wait.
 
-    If a caller has asked the job to stop, stop it. `checks` are part of the same transaction.
+    `checks` are part of the same transaction. If a caller has asked the job to stop, stop it
+    instead.
     """
     actions = [
         *actions,
@@ -118,10 +121,7 @@ def end_invocation_in_wait(
 
 
 def _wait_count_actions(job: JobRequest) -> list[Action]:
-    """Return the actions that count a wait.
-
-    An invocation that ends in a wait doesn't use up `max_invocations`.
-    """
+    """Return the actions that count a wait, because `max_invocations` doesn't limit waits."""
     return [
         JobRequest.wait_count.set((job.wait_count or 0) + 1),
         *conditional_write.waited_actions(job),
@@ -131,8 +131,8 @@ def _wait_count_actions(job: JobRequest) -> list[Action]:
 def signal(job: JobRequest, new_signal: Signal) -> Change:
     """Store a signal for a job that hasn't ended. If the job waits for it, let the job continue.
 
-    Both happen in one transaction, which is refused if the row's state has changed. So no signal
-    can arrive unnoticed after a job checks its signals and before it waits. Raises
+    Both happen in one transaction, which is refused if the row's state has changed. So a signal
+    can't arrive unnoticed between the job's check for signals and its wait. Raises
     PreconditionFailed. Raises RaceLost if a signal with this name is already stored.
     """
     wait = current_wait.of(job)
@@ -170,5 +170,5 @@ def record(job: JobRequest, *records: Signal | Step | AnswerLink) -> None:
     ]
     actions = conditional_write.waited_actions(job)
     still_claimed = conditional_write.owned_by_claim(job)
-    kind: Literal["change", "check"] = "change" if actions else "check"
+    kind: Literal["change", "check"] = "change" if actions else "check"  # a change needs actions
     write_all([*puts, RecordWrite(JobRequest(id=job.id), kind, actions, still_claimed)])

@@ -62,7 +62,7 @@ def quietly() -> Iterator[None]:
         patch.object(job_runners.handlers.timer, "_THREADS", 1),
         # Groups of three have two chunks, and those of more than two have two shards.
         patch.object(group_chunks, "SIZE", 2),
-        patch.object(groups, "_SHARDS", 2),
+        patch.object(groups, "_LARGE_GROUP_SHARDS", 2),
         # Members are dispatched, canceled and swept one by one.
         patch.object(gathering, "_BATCH_SIZE", 1),
         patch.object(group_ends, "PAGE_LIMIT", 1),

@@ -54,7 +54,7 @@ def failing(bench: Bench, number: list[Member] | int, *fails: int, **options: An
 # --- a process that dies --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["note_failed", "drop_marker", "has_open_member", "is_finished"])
+@pytest.mark.parametrize("name", ["note_failed", "drop_marker", "shard_has_marker", "is_finished"])
 def test_the_timer_does_what_the_process_that_ended_the_last_member_did_not(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, crashes: list[BaseException]
 ) -> None:
@@ -500,7 +500,7 @@ def test_members_of_a_canceled_job_go_on_and_it_is_not_continued(
     caller_actions.cancel(gathering.read(), bench.send)
     if deleted:
         caller_actions.delete(gathering.read())
-        monkeypatch.setattr(groups, "has_open_member", lambda _: True)  # as it was just before
+        monkeypatch.setattr(groups, "shard_has_marker", lambda _: True)  # as it was just before
     assert [str(bench.run(each).status) for each in members] == ["failed", "succeeded"]
     assert bench.sent == []
     if not deleted:

@@ -87,7 +87,7 @@ def test_a_process_remembers_a_bounded_number_of_keys(
     for text in "abc":
         bench.run(dispatch(bench, queue_name="sample_texts", payload={"text": text}))
     assert used_keys.used_in_queue("sample_texts", 10) == ["a", "b", "c"]
-    assert len(used_keys._day_put) == 2
+    assert len(used_keys._last_days) == 2
 
 
 def test_a_job_that_waits_from_its_arrival_is_listed_for_its_organization(bench: Bench) -> None:

@@ -175,7 +175,7 @@ def test_an_admission_counts_without_its_answer_if_it_is_this_one(
 
 def opens_at(rate: Rate) -> int:
     """Return when the rate allows the next start."""
-    return lines.read_line(QUEUE, "*", limits.Limits(rate=rate)).start_opens_at()
+    return lines.read_line(QUEUE, "*", limits.Limits(rate=rate)).next_start_at()
 
 
 def test_a_worker_that_comes_early_reserves_its_start(
@@ -250,7 +250,7 @@ def test_a_worker_that_wakes_too_late_counts_its_start_again(
         if not slept:
             slept.append(seconds)
             line = lines.read_line(QUEUE, "*", limits.Limits(rate=Rate(5)))
-            assert lines.count_start(line, Rate(5), "another", line.start_opens_at())
+            assert lines.count_start(line, Rate(5), "another", line.next_start_at())
             seconds += late / 1000
         still.advance(seconds)
 

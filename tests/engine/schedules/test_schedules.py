@@ -325,10 +325,10 @@ def test_an_occurrence_that_was_dealt_with_is_not_started_whatever_else_is_as_it
     schedule = put()
     at = schedule.next_at or 0
     moved = store.advance(schedule, store.Progress(at, at + HOUR))
-    again = store.write_that_starts(moved, store.Progress(at, at + HOUR), at, "r")
+    again = store.start_write(moved, store.Progress(at, at + HOUR), at, "r")
     with pytest.raises(RaceLost):
         job_rows.saved(job_id="named", more_writes=[again])
-    later = store.write_that_starts(moved, store.Progress(at + HOUR, at + 2 * HOUR), at + HOUR, "r")
+    later = store.start_write(moved, store.Progress(at + HOUR, at + 2 * HOUR), at + HOUR, "r")
     job_rows.saved(job_id="named", more_writes=[later])
     assert schedules.get("acme", "hourly").last_at == at + HOUR
 

@@ -11,7 +11,7 @@ from job_runners.engine.control import caller_actions
 from job_runners.errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
 from job_runners.store import job_request, uniqueness
 from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import DuplicateOutcome, JobRequest, Outcome, Status
+from job_runners.store.job_request import DuplicateAnswer, DuplicateOutcome, JobRequest, Status
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import forget
 from sample_work import script
@@ -44,7 +44,10 @@ def holders() -> list[str]:
 
 def test_a_second_request_is_answered_with_the_job_there_is(bench: Bench) -> None:
     first, second = ask(bench), ask(bench, text="another")
-    assert (second.id, bench.duplicate(second)) == (first.id, DuplicateOutcome(Outcome.RETURNED))
+    assert (second.id, bench.duplicate(second)) == (
+        first.id,
+        DuplicateOutcome(DuplicateAnswer.RETURNED),
+    )
     assert holders() == [first.created_key]
 
 
@@ -215,7 +218,10 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
 
     monkeypatch.setattr(uniqueness, "writes_to_take_key", after_a_retry)
     second = ask(bench)
-    assert (second.id, bench.duplicate(second)) == (first.id, DuplicateOutcome(Outcome.RETURNED))
+    assert (second.id, bench.duplicate(second)) == (
+        first.id,
+        DuplicateOutcome(DuplicateAnswer.RETURNED),
+    )
     assert holders() == [first.created_key]
 
 
@@ -272,7 +278,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     with pytest.raises(PreconditionFailed, match="overtaken by others"):
         _ = retry() if manually else ask(bench)
     assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * manually
-    assert isinstance(uniqueness.find_holder(str(failed.unique_key)), uniqueness.FreeKey)
+    assert isinstance(uniqueness.read_key(str(failed.unique_key)), uniqueness.FreeKey)
 
 
 def test_a_manual_retry_looks_again_where_the_one_that_follows_was_not_admitted(
@@ -305,7 +311,7 @@ def test_the_same_request_gets_the_same_answer_after_the_job_has_ended(bench: Be
     bench.run(first)
     again = ask(bench, idempotency_key="k")
     assert (met.id, again.id) == (first.id, first.id)
-    assert bench.duplicate(again) == DuplicateOutcome(Outcome.RETURNED, is_repeated=True)
+    assert bench.duplicate(again) == DuplicateOutcome(DuplicateAnswer.RETURNED, is_repeated=True)
     with pytest.raises(IdempotencyConflict, match=first.id):
         ask(bench, text="another body", idempotency_key="k")
 
@@ -337,7 +343,9 @@ def test_an_answer_is_not_of_a_later_job_of_the_same_id(bench: Bench) -> None:
     later = ask(bench, idempotency_key="its own")
     again = ask(bench, idempotency_key="k")
     assert first.id == later.id == again.id
-    assert bench.duplicate(again) == DuplicateOutcome(Outcome.RETURNED)  # and was not before
+    assert bench.duplicate(again) == DuplicateOutcome(
+        DuplicateAnswer.RETURNED
+    )  # and was not before
 
 
 def test_a_child_is_the_job_there_is_and_stays_that(bench: Bench) -> None:
@@ -370,7 +378,7 @@ def test_a_job_that_follows_counts_like_any_other_new_job(
     again = ask(bench, "unique_follow", "a", text="new", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         first.id,
-        DuplicateOutcome(Outcome.REPLACED, is_repeated=True),
+        DuplicateOutcome(DuplicateAnswer.REPLACED, is_repeated=True),
     )
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
     forget()

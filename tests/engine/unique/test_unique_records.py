@@ -12,9 +12,9 @@ from job_runners.engine.control import caller_actions
 from job_runners.errors import PreconditionFailed
 from job_runners.store import transitions, uniqueness
 from job_runners.store.job_request import (
+    DuplicateAnswer,
     DuplicateOutcome,
     JobRequest,
-    Outcome,
     Status,
     new_id,
     sort_key,
@@ -72,7 +72,7 @@ def test_one_that_was_canceled_and_left_its_place_follows_no_more(bench: Bench) 
     end_and_leave_the_record(second)
     third = ask(bench, "third")
     assert (bench.duplicate(third), third.id == second.id) == (
-        DuplicateOutcome(Outcome.FOLLOWS),
+        DuplicateOutcome(DuplicateAnswer.FOLLOWS),
         False,
     )
     assert record_of(third).follower == third.created_key
@@ -106,7 +106,7 @@ def ended_and_not_admitted(bench: Bench) -> tuple[JobRequest, JobRequest]:
 
 
 def free(row: JobRequest) -> FreeKey:
-    found = uniqueness.find_holder(str(row.unique_key))
+    found = uniqueness.read_key(str(row.unique_key))
     assert isinstance(found, FreeKey)
     return found
 

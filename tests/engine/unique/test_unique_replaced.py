@@ -16,7 +16,13 @@ from job_runners.engine.tick import timer
 from job_runners.errors import IdempotencyConflict, PreconditionFailed
 from job_runners.store import job_request, lines, pauses, uniqueness
 from job_runners.store.conditional_write import Change
-from job_runners.store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
+from job_runners.store.job_request import (
+    DuplicateAnswer,
+    DuplicateOutcome,
+    JobRequest,
+    Lane,
+    Status,
+)
 from job_runners.store.pauses import Kind
 from job_runners.store.transitions import replacing
 from job_runners.store.transitions.claiming import Entrance, claim
@@ -50,7 +56,7 @@ def test_one_that_has_not_begun_takes_the_new_payload(bench: Bench) -> None:
     first, second = ask(bench, "old"), ask(bench, "new")
     assert (second.id, (how := bench.duplicate(second)) and how.outcome) == (
         first.id,
-        Outcome.REPLACED,
+        DuplicateAnswer.REPLACED,
     )
     assert second.work_ids == [first.created_key]
     bench.run(first)
@@ -107,7 +113,7 @@ def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
     assert (row.status, row.run_at, bench.duplicate(row)) == (
         Status.QUEUED,
         None,
-        DuplicateOutcome(Outcome.REPLACED, is_sent=False),
+        DuplicateOutcome(DuplicateAnswer.REPLACED, is_sent=False),
     )
 
 
@@ -166,7 +172,7 @@ def test_one_that_is_paused_stays_so(bench: Bench) -> None:
 def test_one_that_has_begun_is_returned(bench: Bench) -> None:
     first = ask(bench, "old")
     bench.claim(first)
-    assert bench.duplicate(ask(bench, "new")) == DuplicateOutcome(Outcome.RETURNED)
+    assert bench.duplicate(ask(bench, "new")) == DuplicateOutcome(DuplicateAnswer.RETURNED)
 
 
 def test_one_that_is_retried_manually_begins_anew_with_another_payload(bench: Bench) -> None:
@@ -197,7 +203,7 @@ def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) ->
     again = ask(bench, "2", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         first.id,
-        DuplicateOutcome(Outcome.REPLACED, is_repeated=True),
+        DuplicateOutcome(DuplicateAnswer.REPLACED, is_repeated=True),
     )
     bench.run(first)
     assert script.texts_run == ["3"]
@@ -222,7 +228,7 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     again = ask(bench, "2", "unique_follow", idempotency_key="k")
     assert (again.id, bench.duplicate(again)) == (
         second.id,
-        DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True),
+        DuplicateOutcome(DuplicateAnswer.FOLLOWS, is_repeated=True),
     )
 
 
@@ -238,7 +244,7 @@ def test_the_same_request_again_follows_though_it_was_admitted(bench: Bench) -> 
         again = ask(bench, "2", "unique_follow", idempotency_key="k")
         assert (again.id, bench.duplicate(again)) == (
             asked[0].id,
-            DuplicateOutcome(Outcome.FOLLOWS, is_repeated=True),
+            DuplicateOutcome(DuplicateAnswer.FOLLOWS, is_repeated=True),
         )
         bench.run(again)
     assert script.texts_run == ["1", "2"]
@@ -288,7 +294,7 @@ def follow(bench: Bench, *texts: str) -> tuple[JobRequest, list[JobRequest]]:
 
 def test_one_follows_the_one_that_runs_and_takes_the_latest_payload(bench: Bench) -> None:
     first, (second, third) = follow(bench, "second", "third")
-    assert bench.duplicate(second) == DuplicateOutcome(Outcome.FOLLOWS)
+    assert bench.duplicate(second) == DuplicateOutcome(DuplicateAnswer.FOLLOWS)
     assert second.id == third.id != first.id
     assert bench.sent_jobs == [second.id]  # by the end of the first
     (record,) = keys()
@@ -416,8 +422,8 @@ def before_the_next_replace(monkeypatch: pytest.MonkeyPatch, happens: Callable[[
 @pytest.mark.parametrize(
     ("job_type", "outcome"),
     [
-        ("unique_follow", Outcome.FOLLOWS),
-        ("unique_replace", Outcome.RETURNED),
+        ("unique_follow", DuplicateAnswer.FOLLOWS),
+        ("unique_replace", DuplicateAnswer.RETURNED),
         ("unique_until", None),
     ],
 )
@@ -425,7 +431,7 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     bench: Bench,
     monkeypatch: pytest.MonkeyPatch,
     job_type: str,
-    outcome: Outcome | None,
+    outcome: DuplicateAnswer | None,
     key: str | None,
 ) -> None:
     first = ask(bench, "same", job_type)
@@ -437,7 +443,7 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     before_the_next_replace(monkeypatch, begin)
     second = ask(bench, "same", job_type, idempotency_key=key)
     assert bench.duplicate(second) == (outcome and DuplicateOutcome(outcome))
-    assert (second.id == first.id) == (outcome is Outcome.RETURNED)
+    assert (second.id == first.id) == (outcome is DuplicateAnswer.RETURNED)
 
 
 def wanted(text: str) -> NewJob:
@@ -486,7 +492,10 @@ def test_of_two_that_come_to_follow_at_once_one_does(
 
     monkeypatch.setattr(uniqueness, "writes_to_follow", after_another)
     third = ask(bench, "third", "unique_follow")
-    assert (third.id, bench.duplicate(third)) == (others[0].id, DuplicateOutcome(Outcome.REPLACED))
+    assert (third.id, bench.duplicate(third)) == (
+        others[0].id,
+        DuplicateOutcome(DuplicateAnswer.REPLACED),
+    )
     (record,) = keys()
     assert record["follower"] == third.created_key
 
@@ -522,7 +531,7 @@ def test_a_replacement_that_landed_unheard_keeps_its_payload_for_the_next_attemp
     second = ask(bench, LARGE, "unique_retried")
     assert (second.id, (how := bench.duplicate(second)) and how.outcome) == (
         first.id,
-        Outcome.REPLACED,
+        DuplicateAnswer.REPLACED,
     )
     assert second.status is Status.RETRYABLE
     script.job = lambda job, payload: None
@@ -539,7 +548,7 @@ def test_a_replacement_that_landed_unheard_was_done_if_the_job_has_ended(
     second = ask(bench, LARGE)
     assert (second.id, (how := bench.duplicate(second)) and how.outcome) == (
         first.id,
-        Outcome.REPLACED,
+        DuplicateAnswer.REPLACED,
     )
     assert script.texts_run == [LARGE]
     assert objects() == [second.payload_key]

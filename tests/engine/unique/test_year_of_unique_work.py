@@ -19,7 +19,7 @@ from job_runners.engine.wire.messages import Message
 from job_runners.engine.wire.sending import send_if_unclaimed
 from job_runners.runners import JobData
 from job_runners.store import limits, pauses, schedule_marks
-from job_runners.store.job_request import JobRequest, Outcome, Status
+from job_runners.store.job_request import DuplicateAnswer, JobRequest, Status
 from job_runners.store.schedule import Schedule
 from job_runners.testing.aws import forget
 from job_runners.work import RunningJob
@@ -69,7 +69,7 @@ class Year:
         monkeypatch.setattr(schedule_log, "occurrence_started", self._note)
         monkeypatch.setattr(script, "job", self._run)
 
-    def ask(self, lot: str, text: str, delay: int = 0) -> Outcome | None:
+    def ask(self, lot: str, text: str, delay: int = 0) -> DuplicateAnswer | None:
         """Ask for work. Return how that was answered by another job, if it was."""
         job_type = {"night": "unique_follow", "any": "unique_return"}.get(lot, "unique_replace")
         payload = {"lot": lot, "text": text}
@@ -164,13 +164,13 @@ def a_night(year: Year, at: int, how: int) -> list[str]:
 
     def two_more() -> None:
         year.now += MINUTE
-        assert year.ask("night", "first") is Outcome.FOLLOWS
-        assert year.ask("night", "second") is Outcome.REPLACED
+        assert year.ask("night", "first") is DuplicateAnswer.FOLLOWS
+        assert year.ask("night", "second") is DuplicateAnswer.REPLACED
 
     def the_occurrence() -> None:
         year.now = at
         year.tick()
-        assert year.ask("night", "later") is Outcome.REPLACED
+        assert year.ask("night", "later") is DuplicateAnswer.REPLACED
 
     year.until(at - 5 * MINUTE)
     if how == 0:
@@ -195,10 +195,10 @@ def a_noon(year: Year, day: date) -> list[str]:
     year.until(local(day, 11, 54))
     assert year.ask("noon", "sooner", delay=300) is None
     year.until(local(day, 11, 58))
-    assert year.ask("noon", "sooner", delay=300) is Outcome.REPLACED
+    assert year.ask("noon", "sooner", delay=300) is DuplicateAnswer.REPLACED
     year.until(local(day, 13, 0))
     assert year.ask("any", "one", delay=60) is None
-    assert year.ask("any", "other") is Outcome.RETURNED
+    assert year.ask("any", "other") is DuplicateAnswer.RETURNED
     return ["daily", "one"]
 
 
@@ -208,9 +208,9 @@ def a_noon_and_an_evening(year: Year, day: date) -> list[str]:
     year.until(local(day, 18, 0))
     assert year.ask("evening", "first", delay=480) is None
     year.until(local(day, 18, 7))
-    assert year.ask("evening", "second", delay=480) is Outcome.REPLACED
+    assert year.ask("evening", "second", delay=480) is DuplicateAnswer.REPLACED
     year.until(local(day, 18, 14))
-    assert year.ask("evening", "third", delay=480) is Outcome.REPLACED
+    assert year.ask("evening", "third", delay=480) is DuplicateAnswer.REPLACED
     year.until(local(day, 18, 30))
     assert year.ran[-1] == (local(day, 18, 18), "third")
     return ["daily", "third"]

@@ -55,7 +55,7 @@ from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks.errors import WebhookFailed
 from job_runners.shipped.webhooks.pinned_https import ResponseHead
 from job_runners.store import blobs, job_request, steps
-from job_runners.store.job_request import Outcome, derived_id
+from job_runners.store.job_request import DuplicateAnswer, derived_id
 from job_runners.testing import moto_direct
 from job_runners.testing.aws import mocked_aws
 from job_runners.testing.moto_direct import Row
@@ -376,7 +376,7 @@ class History:
         if self.checker.unique and duplicate is not None:
             self.world.figures[f"unique jobs {duplicate.outcome}"] += 1
             is_gone = job_id in self.checker.deleted  # while its request was on its way
-            is_new = duplicate.outcome is not Outcome.RETURNED and not duplicate.is_repeated
+            is_new = duplicate.outcome is not DuplicateAnswer.RETURNED and not duplicate.is_repeated
             if is_new and not is_gone:
                 self.checker.unique.accepted(job_id, data.payload["request"])
         if request is not None:

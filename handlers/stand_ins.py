@@ -1,9 +1,9 @@
-"""Keep two libraries from importing modules that no function needs.
+"""Stand-ins for modules that two libraries import, although no function needs them.
 
-This saves a twentieth of a cold start. botocore imports the code that writes its documentation, for
-`help(client.put_item)`. Here, the methods of clients have no docstrings. urllib3 imports
-`importlib.metadata` to check the version of a package for HTTP/2. Code that uses anything else of
-the replaced modules gets the real ones.
+They save a twentieth of a cold start. botocore imports the code that writes its documentation, for
+`help(client.put_item)`. With the stand-in, the methods of clients have no docstrings. urllib3
+imports `importlib.metadata` to check the version of a package for HTTP/2. A stand-in replaces
+itself by the real module as soon as code reads any other attribute.
 """
 
 import sys
@@ -14,19 +14,19 @@ from typing import Any
 
 
 class _StandIn(ModuleType):
-    """Stands in for a module until an attribute is read that the stand-in lacks."""
+    """A module that imports the real one when code reads an attribute that it lacks."""
 
     def __getattr__(self, name: str) -> Any:
         is_package = "__path__" in vars(self)
         if name.startswith("__") or (is_package and find_spec(f"{self.__name__}.{name}")):
-            raise AttributeError(name)  # a module of the package: Python then imports that module
+            raise AttributeError(name)  # so that Python imports this module of the package
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(import_module(self.__name__), name)
 
 
 def replace_modules() -> None:
-    """Put the stand-ins in place, unless the libraries have been imported."""
+    """Install the stand-ins, unless one of the libraries has already been imported."""
     if "botocore" not in sys.modules and "urllib3" not in sys.modules:
         _replace_package("botocore", "docs")
         _replace_package("urllib3", "http2")
@@ -37,7 +37,7 @@ def replace_modules() -> None:
 
 
 def _replace_package(library: str, package: str) -> None:
-    """Replace only the package itself. Its modules can still be imported from its folder."""
+    """Replace a library's package. Modules of the package can still be imported from its folder."""
     spec = find_spec(library)
     folders = (spec.submodule_search_locations if spec else None) or ()
     stand_in = _StandIn(f"{library}.{package}")
@@ -47,4 +47,4 @@ def _replace_package(library: str, package: str) -> None:
 
 
 def _no_docstring(**_: Any) -> None:
-    """Take the place of botocore's classes of docstrings."""
+    """Stand in for botocore's classes that create docstrings."""
