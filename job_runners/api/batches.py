@@ -18,7 +18,7 @@ from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too
 from job_runners.engine.job_data import JobData, Name
 from job_runners.engine.wire.sending import Accepted, Send
 from job_runners.errors import IdempotencyConflict, InvalidPayload, MissingObject, UnknownJobType
-from job_runners.shipped.jobs.batch import MAX_LINE, lines
+from job_runners.shipped.jobs.batch import MAX_LINE_BYTES, numbered_lines
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
@@ -284,9 +284,9 @@ class _Checker:
 
 
 def _read_members(file: StoredFile, check_time: Callable[[int], None]) -> Iterator[_MemberInput]:
-    for index, (number, line) in enumerate(lines(file, check_time)):
-        if len(line) > MAX_LINE:
-            yield _MemberInput(index, number, None, f"has more than {MAX_LINE:,} bytes")
+    for index, (number, line) in enumerate(numbered_lines(file, check_time)):
+        if len(line) > MAX_LINE_BYTES:
+            yield _MemberInput(index, number, None, f"has more than {MAX_LINE_BYTES:,} bytes")
             return
         try:
             yield _MemberInput(index, number, strict_json.parse(line.decode("utf-8-sig")))

@@ -34,11 +34,11 @@ def server(
     chain, authority = certificate
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     monkeypatch.setattr(public_address, "is_public", lambda address: True)
-    pinned_https._tls.cache_clear()
+    pinned_https._tls_context.cache_clear()
     with TlsServer(chain) as running:
         resolve_to(monkeypatch, "127.0.0.1")
         yield running
-    pinned_https._tls.cache_clear()
+    pinned_https._tls_context.cache_clear()
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    pinned_https._tls.cache_clear()
+    pinned_https._tls_context.cache_clear()
     with pytest.raises(WebhookFailed, match="has no valid certificate"):
         send(port=server.port)
     assert server.requests == []
