@@ -22,13 +22,13 @@ os.chdir(ROOT)
 os.environ["JOBS_PROJECT"] = ""
 
 from api_events import request  # noqa: E402
-from job_runners.testing.aws import WORKER, mocked_aws  # noqa: E402
+from job_runners.testing.aws import WORKER_ARN, mocked_aws  # noqa: E402
 from job_runners.testing.lambda_context import Context  # noqa: E402
 
 ENVIRONMENT = {
     "JOBS_PACKAGES": "sample_work",
     "JOB_RUNNER": "lambda-async",
-    "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+    "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN,
     "DELAY_QUEUE_URL": "https://a.test/q",
 }
 LEFT_OUT = ("/testing/", "/tests/", "/.venv", "/fake_dynamodb/")
