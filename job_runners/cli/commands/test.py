@@ -1,4 +1,4 @@
-"""job-runners test: check the project's work, and run its tests."""
+"""job-runners test: check the project's jobs and tasks, and run its tests."""
 
 import click
 

@@ -8,8 +8,7 @@ from job_runners.cli.doctor.deployed import Deployed
 
 
 def check_dead_letters(deployed: Deployed) -> Iterator[Issue]:
-    """Check for dead letters: failure records that weren't handled, and delayed messages that
-    weren't sent."""
+    """Check for dead letters: failure records and delayed messages that couldn't be handled."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
         dlq_url = deployed.dead_letter_queue(url)

@@ -8,8 +8,8 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
 
 def check_drift(deployed: Deployed) -> Iterator[Issue]:
-    """Check what CloudFormation's last drift detection found. This check doesn't start one."""
-    status = deployed.described.get("DriftInformation", {}).get("StackDriftStatus")
+    """Check what CloudFormation's latest drift detection found, without starting a new one."""
+    status = deployed.description.get("DriftInformation", {}).get("StackDriftStatus")
     if status == "DRIFTED":
         yield Issue(
             "Resources of the stack differ from its template, so they were changed manually.",

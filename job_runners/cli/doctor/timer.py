@@ -10,7 +10,7 @@ _MAX_GAP = 5 * 60  # seconds between two runs; the timer runs every 60 seconds
 
 
 def check_timer(deployed: Deployed) -> Iterator[Issue]:
-    """Check the timer, a function that sends due jobs to workers and repeats lost messages."""
+    """Check the timer, the function that sends due jobs to workers and resends lost messages."""
     for rule in deployed.of_type("AWS::Events::Rule").values():
         if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":
             yield Issue(

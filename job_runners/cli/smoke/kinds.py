@@ -1,6 +1,6 @@
-"""Run one of each kind of work on the throwaway stack, and check how each ended.
+"""Run one job or task of each kind on the throwaway stack, and check how each ended.
 
-The throwaway stack defines the job types and tasks whose names begin with smoke_.
+The stack's job types and tasks have names that begin with smoke_.
 """
 
 import time
@@ -17,26 +17,26 @@ from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_MAX_WAIT = 300.0  # seconds until a kind of work counts as failed
+_MAX_WAIT = 300.0  # seconds until a job or task counts as failed
 _POLL_SECONDS = 1.0
 _DELAY = 20  # seconds of the delayed job
-_CLOCK_SKEW = 600  # seconds by which the clock of the log may differ from this machine's
+_CLOCK_SKEW = 600  # seconds by which the log's clock may differ from this machine's
 
 
 class NotAsExpected(Exception):
-    """A kind of work didn't end as it should. The message says how."""
+    """A job or task didn't end as it should. The message says how it ended."""
 
 
 @dataclass
 class Work:
-    """The jobs and the task that the command dispatches."""
+    """The jobs and tasks that the command dispatches to the throwaway stack."""
 
     target: Target
-    max_wait: float = _MAX_WAIT  # seconds for each
+    max_wait: float = _MAX_WAIT  # seconds for each job or task
     ids: dict[str, str] = field(default_factory=dict)  # by the name of the check
 
     def dispatch(self, check: str, job_type: str, **options: Any) -> tuple[Job, str]:
-        """Dispatch a job. Return it with its outcome in words."""
+        """Dispatch a job for a check. Return the job, and the dispatch's outcome in words."""
         job = self.target.api.dispatch(job_type, **options)
         self.ids.setdefault(check, job.id)
         return self.target.printable(job), outcome_in_words(job)
@@ -53,7 +53,7 @@ class Work:
         return job
 
     def wait_for_success(self, job_id: str) -> Job:
-        """Return a job once it has succeeded. Raises NotAsExpected."""
+        """Return a job once it has succeeded. Raises NotAsExpected if it ends in another way."""
         job = self.wait_for_end(job_id)
         if job["status"] != "succeeded":
             error = job.get("error") or {}
@@ -61,8 +61,9 @@ class Work:
         return job
 
     def wait_for_first(self, job_type: str) -> Job:
-        """Return the first job of a type, once a schedule has dispatched it. Raises
-        NotAsExpected."""
+        """Wait until a schedule has dispatched a job of a type. Return the job. Raises
+        NotAsExpected.
+        """
         jobs: list[Job] = []
 
         def exists() -> bool:
@@ -88,7 +89,7 @@ class Work:
 
 
 def dispatch_all(work: Work) -> None:
-    """Dispatch one of each kind before the first check, so that all of them run at once."""
+    """Dispatch all jobs and tasks before the first check, so that they run at the same time."""
     work.ids["task"] = work.target.api.dispatch_task("smoke_task") or ""
     work.target.api.dispatch_task("smoke_failing_task")
     for check, job_type in _JOBS.items():
