@@ -157,9 +157,9 @@ def _as_problem(error: Exception) -> Problem | None:
 
     if isinstance(error, JobRunnersError):
         return Problem(str(error))
-    if "botocore" not in sys.modules:  # so it isn't botocore's error, and the import is slow
+    if "botocore" not in sys.modules:  # the error can't be botocore's
         return None
-    from job_runners.cli.refusals import aws_problem
+    from job_runners.cli.refusals import aws_problem  # imports botocore, which is slow
 
     return aws_problem(error)
 

@@ -13,10 +13,10 @@ _ID_START = re.compile(r"[0-9a-f]{4,31}")
 
 
 def find_job(target: Target, start: str, job_type: str | None = None) -> str:
-    """Return the id that starts with `start`, among the organization's newest jobs (of a type).
+    """Search the organization's newest jobs for the id that starts with `start`.
 
     If `start` isn't 4 to 31 hex digits, for example because it is a complete id, return it
-    unchanged: the API then checks it. Raises NoMatchingId, or Problem for several matches.
+    unchanged, and the API will check it. Raises NoMatchingId, or Problem for several matches.
     """
     return _only_match(
         start,
@@ -29,7 +29,7 @@ def find_job(target: Target, start: str, job_type: str | None = None) -> str:
 
 
 def find_task(target: Target, start: str) -> str:
-    """Do the same as `find_job`, among the tasks that failed in the last week."""
+    """Like `find_job`, but search the tasks that failed in the last week."""
     return _only_match(
         start,
         "failed tasks",
@@ -40,7 +40,7 @@ def find_task(target: Target, start: str) -> str:
 
 
 def find_error_group(target: Target, start: str) -> str:
-    """Do the same as `find_job`, among the organization's error groups."""
+    """Like `find_job`, but search the organization's error groups."""
     return _only_match(
         start,
         "error groups",

@@ -45,9 +45,9 @@ def for_each_job(
     *,
     watch: bool = False,
 ) -> Exit:
-    """Do the same as `for_each`, for jobs. `ids` may have only the start of an id.
+    """Like `for_each`, but only for jobs, and `ids` may contain shortened ids.
 
-    With `watch`, follow the jobs that `action` has returned.
+    With `watch`, follow the jobs that `action` returned.
     """
     returned_ids: list[str] = []
 

@@ -19,13 +19,13 @@ def print_list(
     name: str,
     values: Iterable[FromJson],
     headings: Sequence[str],
-    row: Callable[[dict[str, Any]], Sequence[str]],
+    to_cells: Callable[[dict[str, Any]], Sequence[str]],
     *,
     if_empty: str,
 ) -> None:
     """Print values from the API with `print_entries`."""
     entries = list(map(target.printable, values))
-    print_entries(target, name, entries, headings, row, if_empty=if_empty)
+    print_entries(target, name, entries, headings, to_cells, if_empty=if_empty)
 
 
 def print_entries(
@@ -33,18 +33,18 @@ def print_entries(
     name: str,
     entries: Sequence[dict[str, Any]],
     headings: Sequence[str],
-    row: Callable[[dict[str, Any]], Sequence[str]],
+    to_cells: Callable[[dict[str, Any]], Sequence[str]],
     *,
     if_empty: str,
 ) -> None:
     """Print entries as JSON, in a field called `name`, or as a table.
 
-    `row` returns an entry's cells. Instead of an empty table, print `if_empty`.
+    `to_cells` returns the cells of an entry's row. Instead of an empty table, print `if_empty`.
     """
     if target.json:
         output.print_json({name: entries})
     elif entries:
-        output.print_table(headings, [row(entry) for entry in entries])
+        output.print_table(headings, [to_cells(entry) for entry in entries])
     else:
         click.echo(if_empty, err=True)
 
@@ -87,11 +87,11 @@ _UNIQUE_OUTCOMES = {
 }
 
 
-def outcome_in_words(value: models.Job | Batch) -> str:
-    """Return the outcome of a dispatch in words."""
-    if isinstance(value, models.Job) and value.unique_outcome in _UNIQUE_OUTCOMES:
-        return _UNIQUE_OUTCOMES[value.unique_outcome]
-    return _REPLAYED if value.replayed else "dispatched"
+def outcome_in_words(job: models.Job | Batch) -> str:
+    """Describe the outcome of the dispatch that returned this job."""
+    if isinstance(job, models.Job) and job.unique_outcome in _UNIQUE_OUTCOMES:
+        return _UNIQUE_OUTCOMES[job.unique_outcome]
+    return _REPLAYED if job.replayed else "dispatched"
 
 
 def dispatch_result(target: Target, job: models.Job) -> output.Job:

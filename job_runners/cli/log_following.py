@@ -26,19 +26,19 @@ def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     last_messages = _LAST_JOB_MESSAGES if is_job else _LAST_TASK_MESSAGES
     quiet_since = time.monotonic()
     while True:
-        # The API doesn't know a task's status, so only its last line shows that it has ended.
+        # The API has no status for tasks. With 0, any last line counts as a task's end.
         ended_at = _ended_at(logs, work_id) if is_job else 0
         new_lines = _read_new_lines(logs, work_id, lines)
         yield from new_lines
         if ended_at is not None:
-            # Before a manual retry, the job has logged a last line too, so ignore earlier lines.
+            # If the job was retried manually, it has logged a last line before. Ignore that one.
             earliest = ended_at - _CLOCK_SKEW
             if any(
                 line.fields.get("message") in last_messages and line.time >= earliest
                 for line in lines.values()
             ):
                 break
-        if new_lines or not ended_at:
+        if new_lines or not ended_at:  # nothing shows that a task has ended, so wait on
             quiet_since = time.monotonic()
         if time.monotonic() - quiet_since > _QUIET_SECONDS:
             break

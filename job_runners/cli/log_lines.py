@@ -21,7 +21,7 @@ from job_runners.cli.target import Target
 _SECONDS_BEFORE = 60
 _SECONDS_AFTER = 300
 _NO_LOG_GROUP = "ResourceNotFoundException"  # a log group doesn't exist before the first write
-_WORKER = "Worker"
+_WORKER = "Worker"  # the Line.group of the default worker
 _MAX_REPORTS = 10  # for the newest invocations
 
 
@@ -78,7 +78,7 @@ class Logs:
     def lines_naming(self, work_id: str) -> list[Line]:
         """Return all lines that name the job or task."""
         return sorted(
-            line for name in self.groups for line in self._lines_containing(name, work_id)
+            line for group in self.groups for line in self._lines_containing(group, work_id)
         )
 
     def reports(self, lines: list[Line]) -> list[Line]:

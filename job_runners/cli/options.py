@@ -158,7 +158,7 @@ watch = click.option(
 
 
 def require_one(names: str, *values: object) -> None:
-    """Raise UsageError, with the parameters' `names`, unless exactly one value isn't None."""
+    """Raise UsageError unless exactly one value isn't None. `names` says what the user can pass."""
     count = sum(value is not None for value in values)
     if count == 0:
         raise click.UsageError(f"Pass {names}.")

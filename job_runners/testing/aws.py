@@ -34,7 +34,7 @@ UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_F
 
 
 @contextmanager
-def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
+def process_on_simulated_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """Act as a new process on a simulated AWS, with ENVIRONMENT and these additional variables."""
     variables = {**ENVIRONMENT, **(environment or {})}
     with as_new_process(variables, unset=UNSET), simulated_stack():

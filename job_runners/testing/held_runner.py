@@ -52,8 +52,8 @@ def _rounds() -> Iterator[int]:
             limit = _MAX_MESSAGES + _MAX_PER_MEMBER * len(members)
 
 
-class HeldMessages:
-    """The messages that were sent but haven't run yet, in the order of their due times."""
+class MessageQueue:
+    """Holds messages until a test runs them, in the order of their due times."""
 
     def __init__(self, movable_clock: MovableClock) -> None:
         self._clock = movable_clock
@@ -133,12 +133,12 @@ def answer_waits(signals: Mapping[str, Any], send: Send) -> bool:
 
 
 class _Current:
-    messages: HeldMessages | None = None  # those of the running test
+    queue: MessageQueue | None = None  # of the running test
 
 
-def hold_in(messages: HeldMessages | None) -> None:
-    """Hold all messages that are sent from now on in `messages`."""
-    _Current.messages = messages
+def hold_in(queue: MessageQueue | None) -> None:
+    """Hold all messages that are sent from now on in `queue`."""
+    _Current.queue = queue
 
 
 # The functions below are the interface of a runner.
@@ -146,7 +146,7 @@ def hold_in(messages: HeldMessages | None) -> None:
 
 def fully_configured() -> bool:
     """Return whether a test has called `hold_in`."""
-    return _Current.messages is not None
+    return _Current.queue is not None
 
 
 def dispatch_job(job_data: "JobData") -> Accepted:
@@ -161,6 +161,6 @@ def dispatch_task(task_name: str, payload: Any) -> str:
 
 def send(message: Message, delay: float = 0) -> None:
     """Hold a message."""
-    if _Current.messages is None:
+    if _Current.queue is None:
         raise RuntimeError("job_runners.testing.held_runner works only with the fixture job_runner")
-    _Current.messages.send(message, delay)
+    _Current.queue.send(message, delay)

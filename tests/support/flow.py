@@ -22,7 +22,7 @@ os.chdir(ROOT)
 os.environ["JOBS_PROJECT"] = ""
 
 from api_events import request  # noqa: E402
-from job_runners.testing.aws import WORKER_ARN, mocked_aws  # noqa: E402
+from job_runners.testing.aws import WORKER_ARN, process_on_simulated_aws  # noqa: E402
 from job_runners.testing.lambda_context import Context  # noqa: E402
 
 ENVIRONMENT = {
@@ -80,7 +80,7 @@ def show(label: str, *traces: Trace) -> None:
 
 def main() -> None:
     """Dispatch and run a job twice, and print the figures of the second one."""
-    with mocked_aws(ENVIRONMENT):
+    with process_on_simulated_aws(ENVIRONMENT):
         from job_runners.handlers import api, worker
         from job_runners.runners import lambda_async
 

@@ -8,7 +8,11 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 
-_LOG = "The log has the reason: aws logs tail {%s} --since 1h"
+
+def _see_log(log_group: str) -> str:
+    return f"The log has the reason: aws logs tail {{{log_group}}} --since 1h"
+
+
 _RECURSION = "The recursion check shows how to allow it. The timer resends dropped messages."
 _DEAD_LETTERS = "The dead letters check shows what to do."
 
@@ -23,7 +27,7 @@ _MAX_ORGANIZATIONS = 10  # named in the advice
 # The advice for each alarm, by the alarm's name in the template. The name of a resource in braces
 # is replaced by the resource's physical id.
 ADVICE = {
-    "ApiErrorsAlarm": _LOG % "ApiLogGroup",
+    "ApiErrorsAlarm": _see_log("ApiLogGroup"),
     "ApiSlowAlarm": "To see how long each request took: aws logs tail {AccessLogGroup} --since 1h",
     "WorkerThrottlesAlarm": "Jobs are waiting, and none is lost. Raise WorkerReservedConcurrency "
     "or the account's limit.",
@@ -31,16 +35,16 @@ ADVICE = {
     "TimerRecursionAlarm": _RECURSION,
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
-    + _LOG % "WorkerLogGroup",
+    + _see_log("WorkerLogGroup"),
     "TasksFailedAlarm": f"job-runners failures tasks{_ORGANIZATION_OPTION} lists the failed tasks "
     "and errors.",
     "LeftForLaterAlarm": "The code of jobs or tasks can't be loaded. Fix it or its settings, and "
-    "deploy again. " + _LOG % "WorkerLogGroup",
+    "deploy again. " + _see_log("WorkerLogGroup"),
     _NEW_FAILURES: f"job-runners failures{_ORGANIZATION_OPTION} lists what fails, newest first.",
-    "FailuresAlarm": _LOG % "FailuresLogGroup",
+    "FailuresAlarm": _see_log("FailuresLogGroup"),
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
-    "TimerErrorsAlarm": _LOG % "TimerLogGroup",
+    "TimerErrorsAlarm": _see_log("TimerLogGroup"),
     "TimerSilentAlarm": "The timer check shows what to do.",
     "TimerLateAlarm": "More jobs are due than workers can run. Raise WorkerReservedConcurrency or "
     "the account's limit.",
@@ -50,7 +54,7 @@ CANARY_ALARM = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
 
 def check_alarms(deployed: Deployed) -> Iterator[Issue]:
     """Check the alarms of this version's template, and any others in the stack."""
-    names_by_id = deployed.of_type("AWS::CloudWatch::Alarm")
+    names_by_id = deployed.physical_ids("AWS::CloudWatch::Alarm")
     for logical_id in sorted(ADVICE.keys() - {CANARY_ALARM} - names_by_id.keys()):
         yield Issue(
             f"The stack has no {logical_id}.",
@@ -103,7 +107,7 @@ def _advice(deployed: Deployed, logical_id: str) -> str:
         or "See job-runners list --status failed and job-runners logs."
     )
     for resource in re.findall(r"\{(\w+)\}", advice):
-        advice = advice.replace(f"{{{resource}}}", deployed.id(resource))
+        advice = advice.replace(f"{{{resource}}}", deployed.physical_id(resource))
     return advice
 
 

@@ -22,13 +22,13 @@ def check_retries(deployed: Deployed) -> Iterator[Issue]:
     for logical_id in (*deployed.job_functions, TIMER):
         qualifier = None if logical_id == TIMER else ALIAS
         config = _event_config(deployed, logical_id, qualifier)
-        name = deployed.id(logical_id)
+        name = deployed.physical_id(logical_id)
         function = f"{name}:{qualifier}" if qualifier else name
         option = f" --qualifier {qualifier}" if qualifier else ""
-        attempts = config.get("MaximumRetryAttempts", 2)  # Lambda's own default
-        if attempts != 0:
+        retry_count = config.get("MaximumRetryAttempts", 2)  # 2 is Lambda's default
+        if retry_count != 0:
             yield Issue(
-                f"Lambda retries failed events of {function} {attempts} times, "
+                f"Lambda retries failed events of {function} {retry_count} times, "
                 "so a job can run more often than its retry policy allows.",
                 f"{_UPDATE_COMMAND} {name}{option} --maximum-retry-attempts 0",
             )
@@ -36,15 +36,16 @@ def check_retries(deployed: Deployed) -> Iterator[Issue]:
 
 def check_failure_destination(deployed: Deployed) -> Iterator[Issue]:
     """Check that the failures queue gets the events that Lambda gives up on."""
-    queue_arn = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
+    queue_arn = deployed.queue_attributes(deployed.stack.failures_queue_url)["QueueArn"]
     for worker in deployed.job_functions:
+        name = deployed.physical_id(worker)
         destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
         destination = destinations.get("OnFailure", {}).get("Destination")
         if destination != queue_arn:
             yield Issue(
                 f"Events that Lambda gives up on are sent to {destination or 'nowhere'}, not to "
                 "the failures queue. A killed job is noticed only when its lease ends.",
-                f"{_UPDATE_COMMAND} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
+                f"{_UPDATE_COMMAND} {name} --qualifier {ALIAS} --destination-config "
                 f'\'{{"OnFailure": {{"Destination": "{queue_arn}"}}}}\'',
             )
 
@@ -55,7 +56,7 @@ def check_recursion(deployed: Deployed) -> Iterator[Issue]:
     By default, Lambda stops a chain of invocations, such as those of a long job, after 16.
     """
     for logical_id in (*deployed.job_functions, TIMER, FAILURES):
-        name = deployed.id(logical_id)
+        name = deployed.physical_id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
             yield Issue(
@@ -67,9 +68,10 @@ def check_recursion(deployed: Deployed) -> Iterator[Issue]:
 
 def check_reservation(deployed: Deployed) -> Iterator[Issue]:
     """Check that no function is stopped, and that workers leave concurrency for the others."""
+    # With JobRunner=legacy, the API function runs jobs, and needs no reservation.
     workers = deployed.job_functions if deployed.job_function == WORKER else []
     for logical_id in dict.fromkeys((API, *deployed.job_functions, TIMER, FAILURES)):
-        name = deployed.id(logical_id)
+        name = deployed.physical_id(logical_id)
         response = deployed.client("lambda").get_function_concurrency(FunctionName=name)
         reserved = response.get("ReservedConcurrentExecutions")
         if reserved == 0:
@@ -94,7 +96,7 @@ def _event_config(deployed: Deployed, logical_id: str, qualifier: str | None) ->
     arguments = {"Qualifier": qualifier} if qualifier else {}
     try:
         config: dict[str, Any] = deployed.client("lambda").get_function_event_invoke_config(
-            FunctionName=deployed.id(logical_id), **arguments
+            FunctionName=deployed.physical_id(logical_id), **arguments
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":

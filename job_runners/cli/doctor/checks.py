@@ -67,10 +67,10 @@ def examine(deployed: Deployed) -> Iterator[Finding]:
         if deployed.stack.is_local and check.skipped_locally_because:
             yield Finding(check.name, Verdict.SKIPPED, check.skipped_locally_because)
         else:
-            yield from _run(check, deployed)
+            yield from _run_check(check, deployed)
 
 
-def _run(check: Check, deployed: Deployed) -> list[Finding]:
+def _run_check(check: Check, deployed: Deployed) -> list[Finding]:
     try:
         findings = [
             Finding(check.name, issue.verdict, issue.what, issue.fix)

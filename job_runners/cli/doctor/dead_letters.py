@@ -18,7 +18,7 @@ def check_dead_letters(deployed: Deployed) -> Iterator[Issue]:
                 "job-runners deploy adds it again.",
             )
             continue
-        count = int(deployed.queue(dlq_url)["ApproximateNumberOfMessages"])
+        count = int(deployed.queue_attributes(dlq_url)["ApproximateNumberOfMessages"])
         if count:
             yield Issue(
                 f"The {name} queue has {output.count(count, 'dead letter')}.",

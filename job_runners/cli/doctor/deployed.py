@@ -39,7 +39,7 @@ class Deployed:
     def __init__(self, target: Target) -> None:
         self.stack = target.stack
         self.client = cache(target.client)
-        self.queue = cache(self._queue)
+        self.queue_attributes = cache(self._read_queue_attributes)
 
     @cached_property
     def _resources(self) -> dict[str, tuple[str, str]]:
@@ -56,13 +56,14 @@ class Deployed:
         created_at: datetime = self.description["CreationTime"]
         return (datetime.now(UTC) - created_at).total_seconds()
 
-    def id(self, logical_id: str) -> str:
-        """Return a resource's physical id, such as a name or URL. Raises NotInStack."""
+    def physical_id(self, logical_id: str) -> str:
+        """Return a resource's physical id. Raises NotInStack."""
         if logical_id not in self._resources:
             raise NotInStack(logical_id)
-        return self._resources[logical_id][1]
+        _, physical_id = self._resources[logical_id]
+        return physical_id
 
-    def of_type(self, resource_type: str) -> dict[str, str]:
+    def physical_ids(self, resource_type: str) -> dict[str, str]:
         """Return the physical ids of all resources of a type, by logical id."""
         return {
             logical_id: physical_id
@@ -74,7 +75,7 @@ class Deployed:
         """Yield the coordination table's items with this partition key. Raises NotInStack."""
         paginator = self.client("dynamodb").get_paginator("query")
         pages = paginator.paginate(
-            TableName=self.id("CoordinationTable"),
+            TableName=self.physical_id("CoordinationTable"),
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": pk}},
             ConsistentRead=True,
@@ -88,7 +89,7 @@ class Deployed:
         A lane is a part of the index of due jobs, and has several shards. Jobs that DynamoDB is too
         busy to return are left out. Raises NotInStack.
         """
-        dynamodb, table = self.client("dynamodb"), self.id("JobsTable")
+        dynamodb, table = self.client("dynamodb"), self.physical_id("JobsTable")
         for shard in range(_SHARDS_PER_LANE):
             page = dynamodb.query(
                 TableName=table,
@@ -111,7 +112,9 @@ class Deployed:
         `group` is the log group's logical id. Raises NotInStack.
         """
         start = int((time.time() - seconds) * 1000)
-        for event in find_events(self.client("logs"), self.id(group), text, start, _MAX_PAGES):
+        for event in find_events(
+            self.client("logs"), self.physical_id(group), text, start, _MAX_PAGES
+        ):
             fields = parse_fields(event["message"]) or {}
             if fields.get("message") == text:
                 yield fields
@@ -121,19 +124,19 @@ class Deployed:
         """The configuration of each function: for workers, of the version that the alias names."""
         get_configuration = self.client("lambda").get_function_configuration
         configurations = {
-            function: get_configuration(FunctionName=self.id(function))
+            function: get_configuration(FunctionName=self.physical_id(function))
             for function in (API, TIMER, FAILURES)
         }
         for worker in (WORKER, *self.worker_classes):
             configurations[worker] = get_configuration(
-                FunctionName=self.id(worker), Qualifier=ALIAS
+                FunctionName=self.physical_id(worker), Qualifier=ALIAS
             )
         return configurations
 
     @cached_property
     def worker_classes(self) -> list[str]:
         """The logical ids of all worker classes' functions, such as LargeWorkerFunction."""
-        functions = self.of_type("AWS::Lambda::Function")
+        functions = self.physical_ids("AWS::Lambda::Function")
         return [name for name in functions if name.endswith(WORKER) and name != WORKER]
 
     @property
@@ -149,17 +152,17 @@ class Deployed:
 
         With JobRunner=legacy, this is the API function.
         """
-        return API if self.id(API) in self.stack.worker_function_arn.split(":") else WORKER
+        api_runs_jobs = self.physical_id(API) in self.stack.worker_function_arn.split(":")
+        return API if api_runs_jobs else WORKER
 
-    def _queue(self, url: str) -> dict[str, str]:
-        """Return a queue's attributes."""
+    def _read_queue_attributes(self, url: str) -> dict[str, str]:
         response = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         attributes: dict[str, str] = response["Attributes"]
         return attributes
 
     def dead_letter_queue(self, url: str) -> str | None:
         """Return the URL of a queue's dead-letter queue, if it has one."""
-        policy = json.loads(self.queue(url).get("RedrivePolicy") or "{}")
+        policy = json.loads(self.queue_attributes(url).get("RedrivePolicy") or "{}")
         if "deadLetterTargetArn" not in policy:
             return None
         name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]

@@ -30,7 +30,7 @@ def check_code(deployed: Deployed) -> Iterator[Issue]:
     """Check that all functions run the same code, and that the alias runs the newest version."""
     client = deployed.client("lambda")
     for worker in (WORKER, *deployed.worker_classes):
-        alias = client.get_alias(FunctionName=deployed.id(worker), Name=ALIAS)
+        alias = client.get_alias(FunctionName=deployed.physical_id(worker), Name=ALIAS)
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")
         if not weights:
             continue
@@ -57,7 +57,7 @@ def check_code(deployed: Deployed) -> Iterator[Issue]:
                 "Run job-runners deploy.",
             )
     for worker in (WORKER, *deployed.worker_classes):
-        newest = client.get_function_configuration(FunctionName=deployed.id(worker))
+        newest = client.get_function_configuration(FunctionName=deployed.physical_id(worker))
         live = deployed.functions[worker]
         if _digest(newest) != _digest(live):
             yield Issue(

@@ -42,7 +42,7 @@ def _missing_issue(deployed: Deployed, organization: str, name: str) -> Issue:
         f"The schedule {name} of {organization}, declared in code, isn't active, because the timer "
         "couldn't store it. It dispatches no jobs.",
         'The timer\'s log has the reason in a line "schedule not declared": '
-        f"aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
+        f"aws logs tail {deployed.physical_id('TimerLogGroup')} --since 1h",
     )
 
 

@@ -43,7 +43,7 @@ def check_starts(deployed: Deployed) -> Iterator[Issue]:
     if not jobs:
         return
     log_group = deployed.job_function.removesuffix("Function") + "LogGroup"
-    log_command = f"aws logs tail {deployed.id(log_group)} --since 2h"
+    log_command = f"aws logs tail {deployed.physical_id(log_group)} --since 2h"
     reasons = _find_reasons(deployed, log_group)
     ids_by_problem: dict[tuple[str, str], list[str]] = defaultdict(list)
     without_reason: list[_UnclaimedJob] = []

@@ -19,7 +19,7 @@ _THROTTLED_JOBS = 4
 def check_throttling(work: Work) -> Iterator[Finding]:
     """Check that Lambda keeps the events that it throttles, and later runs each once."""
     deployed = Deployed(work.target)
-    client, worker = deployed.client("lambda"), deployed.id(WORKER)
+    client, worker = deployed.client("lambda"), deployed.physical_id(WORKER)
     if deployed.stack.is_local:
         yield Finding("throttling", Verdict.SKIPPED, "can't be checked on a local AWS")
         return
@@ -60,8 +60,8 @@ def check_alarms(work: Work) -> Iterator[Finding]:
     if deployed.stack.is_local:
         yield Finding("alarms", Verdict.SKIPPED, "can't be checked on a local AWS")
         return
-    expected = deployed.id(_EXPECTED_ALARM)
-    possible = {deployed.id(name) for name in _POSSIBLE_ALARMS}
+    expected = deployed.physical_id(_EXPECTED_ALARM)
+    possible = {deployed.physical_id(name) for name in _POSSIBLE_ALARMS}
     deadline = time.monotonic() + _MAX_ALARM_WAIT
     raised_alarms = _alarms_in_alarm_state(deployed)
     while expected not in raised_alarms and time.monotonic() < deadline:
@@ -84,6 +84,6 @@ def check_alarms(work: Work) -> Iterator[Finding]:
 
 
 def _alarms_in_alarm_state(deployed: Deployed) -> set[str]:
-    names = list(deployed.of_type("AWS::CloudWatch::Alarm").values())
+    names = list(deployed.physical_ids("AWS::CloudWatch::Alarm").values())
     response = deployed.client("cloudwatch").describe_alarms(AlarmNames=names, StateValue="ALARM")
     return {alarm["AlarmName"] for alarm in response["MetricAlarms"]}

@@ -103,9 +103,9 @@ def _count_units(deployed: Deployed, began_at: datetime) -> dict[str, float]:
     count: Callable[..., float] = partial(_sum_metric, deployed.client("cloudwatch"), began_at)
     unit_counts: dict[str, float] = {}
     for price, (namespace, metric, dimension, resource_type) in _METRICS.items():
-        names = deployed.of_type(resource_type).values()
+        names = deployed.physical_ids(resource_type).values()
         unit_counts[price] = sum((count(namespace, metric, dimension, name) for name in names), 0.0)
-    for function in deployed.of_type("AWS::Lambda::Function").values():
+    for function in deployed.physical_ids("AWS::Lambda::Function").values():
         settings = deployed.client("lambda").get_function_configuration(FunctionName=function)
         price = f"lambda_gb_second_{settings['Architectures'][0]}"
         seconds = count("AWS/Lambda", "Duration", "FunctionName", function) / 1000

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from job_runners.shipped.webhooks.errors import WebhookFailed
 
 
-class Target(NamedTuple):
-    """The IP address to connect to, and the host that the server's certificate must name."""
+class PinnedHost(NamedTuple):
+    """A host, and the IP address to connect to. The server's certificate must name the host."""
 
-    host: str
+    name: str
     address: str
     port: int
     uses_tls: bool = True
@@ -33,49 +33,49 @@ class ResponseHead(NamedTuple):
 
 
 def post(
-    target: Target, path: str, body: bytes, headers: Mapping[str, str], seconds: float
+    host: PinnedHost, path: str, body: bytes, headers: Mapping[str, str], seconds: float
 ) -> ResponseHead:
     """Post the body, and return the response's head. This follows no redirects.
 
     Raises WebhookFailed if there is no response within `seconds`.
     """
-    host = target.host if target.port == 443 else f"{target.host}:{target.port}"
+    host_header = host.name if host.port == 443 else f"{host.name}:{host.port}"
     try:
-        with _connect(target, seconds) as connection:
-            connection.request("POST", path, body, {"Host": host, **headers})
+        with _connect(host, seconds) as connection:
+            connection.request("POST", path, body, {"Host": host_header, **headers})
             with connection.getresponse() as response:
                 return ResponseHead(response.status, response.headers.get("Retry-After"))
     except ssl.SSLCertVerificationError as error:
         problem = f"has no valid certificate: {error.verify_message}"
-        raise WebhookFailed(target.host, problem) from error
+        raise WebhookFailed(host.name, problem) from error
     except TimeoutError as error:
-        raise WebhookFailed(target.host, f"did not answer within {seconds:g} s") from error
+        raise WebhookFailed(host.name, f"did not answer within {seconds:g} s") from error
     except (OSError, HTTPException) as error:
-        raise WebhookFailed(target.host, f"did not answer: {error!r}") from error
+        raise WebhookFailed(host.name, f"did not answer: {error!r}") from error
 
 
 @contextmanager
-def _connect(target: Target, seconds: float) -> Iterator[HTTPConnection]:
+def _connect(host: PinnedHost, seconds: float) -> Iterator[HTTPConnection]:
     started_at = time.monotonic()
     with (
-        socket.create_connection((target.address, target.port), timeout=seconds) as tcp_socket,
-        _wrap_in_tls(tcp_socket, target) as sock,
+        socket.create_connection((host.address, host.port), timeout=seconds) as tcp_socket,
+        _wrap_in_tls(tcp_socket, host) as sock,
         _time_limit(sock, seconds - (time.monotonic() - started_at)),
     ):
         if isinstance(sock, ssl.SSLSocket):
             sock.do_handshake()
-        connection = HTTPConnection(target.host, target.port)
+        connection = HTTPConnection(host.name, host.port)
         connection.sock = sock
         yield connection
 
 
-def _wrap_in_tls(tcp_socket: socket.socket, target: Target) -> socket.socket:
-    """Wrap the socket if the target uses TLS. The caller does the handshake."""
-    if not target.uses_tls:
+def _wrap_in_tls(tcp_socket: socket.socket, host: PinnedHost) -> socket.socket:
+    """Wrap the socket if the host uses TLS. The caller does the handshake."""
+    if not host.uses_tls:
         return tcp_socket
     # The certificate must name the host, although we connect to an address.
     return _tls_context().wrap_socket(
-        tcp_socket, server_hostname=target.host, do_handshake_on_connect=False
+        tcp_socket, server_hostname=host.name, do_handshake_on_connect=False
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from job_runners import clock
-from job_runners.shipped.webhooks.pinned_https import ResponseHead, Target, post
+from job_runners.shipped.webhooks import pinned_https
+from job_runners.shipped.webhooks.pinned_https import PinnedHost, ResponseHead
 from job_runners.shipped.webhooks.public_address import resolve_public_address
 from job_runners.shipped.webhooks.signature import signature_headers
 from job_runners.shipped.webhooks.signing_secrets import webhook_keys
@@ -67,10 +68,10 @@ def post_event(webhook: Webhook, event_id: str) -> ResponseHead:
         **signature_headers(event_id, clock.now() // clock.SECOND, body, keys),
     }
     if url.is_loopback:  # allowed only on a developer's machine
-        target = Target(url.host, "127.0.0.1", url.port, uses_tls=False)
+        host = PinnedHost(url.host, "127.0.0.1", url.port, uses_tls=False)
     else:
-        target = Target(url.host, resolve_public_address(url.host, url.port), url.port)
-    return post(target, url.path, body, headers, TIME_LIMIT)
+        host = PinnedHost(url.host, resolve_public_address(url.host, url.port), url.port)
+    return pinned_https.post(host, url.path, body, headers, TIME_LIMIT)
 
 
 def refusal_reason(response: ResponseHead) -> str | None:

@@ -187,7 +187,7 @@ class _Player:
             world.invoke("api", lambda: job_ids.append(runners.dispatch_job(self._data).id))
             if mishap is IN_ONE_GO:
                 for name in self._signals:
-                    self._send(world, job_ids[0], name)
+                    self._send_signal(world, job_ids[0], name)
             world.run_without_faults(
                 _unfinished_due_times, each_round=lambda: self._answer_waits(world)
             )
@@ -207,9 +207,9 @@ class _Player:
             awaited_names = json.loads(row.get("current_wait") or "{}").get("names", [])
             names = [name for name in awaited_names if name in self._signals]
             if row["status"] == "waiting" and names:
-                self._send(world, row["id"], names[0])
+                self._send_signal(world, row["id"], names[0])
 
-    def _send(self, world: ScriptedLambda, job_id: str, name: str) -> None:
+    def _send_signal(self, world: ScriptedLambda, job_id: str, name: str) -> None:
         def send() -> None:
             row = queries.read(job_id)
             if row is not None:

@@ -67,8 +67,8 @@ class FaultInjector:
                 boundary.intercepted(self._before_dynamodb),
                 patch.object(database(), "view", self._view),
                 patch.object(BotocoreStubber, "__call__", self._answer_other_clients),
-                patch.object(RetryQuota, "acquire", self._retries(RetryQuota.acquire)),
-                patch.object(RetryQuota, "release", self._retries(RetryQuota.release)),
+                patch.object(RetryQuota, "acquire", self._wrap_retry_quota(RetryQuota.acquire)),
+                patch.object(RetryQuota, "release", self._wrap_retry_quota(RetryQuota.release)),
             ):
                 yield
         finally:
@@ -81,8 +81,8 @@ class FaultInjector:
             return {}
         return self._recent.overlay(table)
 
-    def _retries(self, _call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-        """Return a method of botocore's retry quota that never refuses a retry."""
+    def _wrap_retry_quota(self, _call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+        """Replace a method of botocore's retry quota by one that never refuses a retry."""
         return lambda _quota, _amount: True
 
     def _note_call(self, **_: Any) -> None:
