@@ -57,7 +57,7 @@ def require_project() -> None:
     require_extra("app")
 
 
-def call(
+def run_module(
     module: str, *arguments: str, capture: bool = False, project: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a module in a child process. With `capture`, return its output instead of showing it.
@@ -74,9 +74,9 @@ def call(
     )
 
 
-def run(module: str, *arguments: str) -> None:
+def run_or_exit(module: str, *arguments: str) -> None:
     """Run a module in a child process. If it fails, exit with its exit code."""
-    process = call(module, *arguments)
+    process = run_module(module, *arguments)
     if process.returncode != 0:
         exit_command(process.returncode)
 

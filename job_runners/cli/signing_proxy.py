@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _is_dashboard_file(self) -> bool:
-        """Whether this is one of the dashboard's files, which any page may link to: no data."""
+        """Whether this is a file of the dashboard, which has no data: any page may link to it."""
         path = self._path.partition("?")[0]
         return path == "/" or path.startswith("/assets/")
 

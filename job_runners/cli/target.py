@@ -127,7 +127,7 @@ class Target:
     def api_address(self) -> str:
         """The URL of the API: the user's, or otherwise that of the stack."""
         url = self.api_url if self.uses_api_url else self.stack.api_url
-        return _checked_url(url or "")
+        return _check_url(url or "")
 
     @property
     def uses_api_url(self) -> bool:
@@ -223,7 +223,7 @@ def _warn_if_outdated() -> None:
         click.secho(warning, fg="yellow", err=True)
 
 
-def _checked_url(url: str) -> str:
+def _check_url(url: str) -> str:
     from job_runners.client.addresses import checked
     from job_runners.client.errors import ConfigurationError, InsecureAddress
 

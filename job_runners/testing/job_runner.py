@@ -31,8 +31,8 @@ Payload = Mapping[str, Any] | BaseModel | None
 class InlineRunner:
     """Dispatches jobs and tasks as your product does, and runs them when the test asks for it."""
 
-    def __init__(self, queue: MessageQueue) -> None:
-        self._queue = queue
+    def __init__(self, message_queue: MessageQueue) -> None:
+        self._message_queue = message_queue
 
     def run(
         self,
@@ -68,7 +68,7 @@ class InlineRunner:
         invocation. `signals` maps the names of signals to their values: a job that waits for one of
         them gets it, and other waits time out. Raises AssertionError if some jobs never end.
         """
-        self._queue.run_all(seconds=seconds, signals=signals)
+        self._message_queue.run_all(seconds=seconds, signals=signals)
 
     def signal(self, job: SavedJob | str, name: str, value: Any = None) -> None:
         """Send a signal to a job, without running the job. Raises SignalConflict, SignalTooLate or
@@ -108,7 +108,7 @@ class InlineRunner:
 
     def run_due(self) -> None:
         """Run only the work that is due now: no retries or jobs that are due later."""
-        self._queue.run_due()
+        self._message_queue.run_due()
 
     def run_task(self, task_name: str, payload: Payload = None) -> None:
         """Dispatch a task, and run all dispatched work to completion.
@@ -160,17 +160,17 @@ def inline_runner(
     `environment` has additional environment variables.
     """
     movable_clock = movable_clock or MovableClock()
-    queue = MessageQueue(movable_clock)
+    message_queue = MessageQueue(movable_clock)
     variables = {
         **project_settings(),
         "JOB_RUNNER": held_runner.__name__,
         **(environment or {}),
     }
     with process_on_simulated_aws(variables), movable_clock.in_use(), quiet_log():
-        held_runner.hold_in(queue)
+        held_runner.hold_in(message_queue)
         try:
             # If the app's JOBS have an error, raise it before the test begins.
             registry().check_worker_classes()
-            yield InlineRunner(queue)
+            yield InlineRunner(message_queue)
         finally:
             held_runner.hold_in(None)

@@ -22,6 +22,6 @@ def command(target: Target, config_env: str | None) -> None:
     if config_env:
         arguments += ["--config-env", config_env]
         # A build takes a minute, so check first that the environment exists.
-        project_tools.run("job_runners.building.deploy", *arguments, "--check")
-    project_tools.run("job_runners.building.sam", "build")
+        project_tools.run_or_exit("job_runners.building.deploy", *arguments, "--check")
+    project_tools.run_or_exit("job_runners.building.sam", "build")
     project_tools.replace_process("job_runners.building.deploy", *arguments)

@@ -127,7 +127,7 @@ def _deploy(stack: str, region: str) -> str:
     with tempfile.TemporaryDirectory(prefix="jobs-smoke-") as folder:
         smoke_project.write(Path(folder), stack)
         for module, arguments in (("sam", ["build"]), ("deploy", ["--region", region])):
-            process = project_tools.call(
+            process = project_tools.run_module(
                 f"job_runners.building.{module}", *arguments, project=folder, capture=True
             )
             if process.returncode != 0:

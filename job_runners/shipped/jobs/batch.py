@@ -42,7 +42,7 @@ class Batch(BaseModel):
 
 def batch(job: RunningJob, payload: Batch) -> dict[str, Any]:
     """Wait until all members have ended, even if some fail, and dispatch the final job."""
-    members = _members(job, payload)
+    members = _read_members(job, payload)
     results = job.gather(BATCH_GROUP, members, stop_after_failures=payload.stop_after_failures)
     counts = {"id": job.id, "total": results.total, **results.outcomes}
     job.checkpoint(durable=True)  # stops here if the batch was canceled
@@ -73,7 +73,7 @@ def numbered_lines(
             return
 
 
-def _members(job: RunningJob, payload: Batch) -> Iterator[Member]:
+def _read_members(job: RunningJob, payload: Batch) -> Iterator[Member]:
     if payload.members_file is None:
         members = iter(payload.members or ())
     else:

@@ -21,8 +21,8 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
         queue_name="webhooks",
     ),
-    # The function itself chooses the waits between attempts: base and cap apply only if Lambda
-    # interrupts one. Receivers recognize a repeated event by its webhook-id.
+    # The function itself chooses the waits between attempts: base and cap apply only after an
+    # interrupted one. Receivers recognize a repeated event by its webhook-id.
     Jobs.POST_WEBHOOK: Job(
         "job_runners.shipped.jobs.post_webhook:post_webhook",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),

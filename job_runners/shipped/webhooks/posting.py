@@ -98,7 +98,7 @@ def requested_wait(response: ResponseHead) -> float | None:
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])  # nine digits are 30 years, and very many overflow a float
+        return float(retry_after[:9])  # nine digits are 30 years; hundreds would overflow a float
     try:
         retry_at = parsedate_to_datetime(retry_after)
     except (ValueError, OverflowError):  # OverflowError: the year has too many digits

@@ -1,4 +1,4 @@
-"""Sign webhooks as the Standard Webhooks specification says. Libraries verify such signatures."""
+"""Sign webhooks per the Standard Webhooks specification, which receivers' libraries can verify."""
 
 import base64
 import binascii
@@ -31,7 +31,7 @@ def signature_headers(
     }
 
 
-def secret_keys(text: str, name: str) -> list[bytes]:
+def parse_secret(text: str, name: str) -> list[bytes]:
     """Parse a secret: one key, or two during a rotation, separated by whitespace or commas.
 
     A key is base64, with or without the prefix whsec_. Raises DoNotRetry, with the secret's name.
@@ -45,7 +45,7 @@ def secret_keys(text: str, name: str) -> list[bytes]:
     return [_parse_key(part, name) for part in parts]
 
 
-def how_to_set(name: str) -> str:
+def how_to_store(name: str) -> str:
     """Return advice for an error message: how to store a new secret under this name."""
     return (
         'To store a new one: echo "whsec_$(openssl rand -base64 32)" | '
@@ -61,6 +61,6 @@ def _parse_key(text: str, secret_name: str) -> bytes:
     if key is None or not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
         raise DoNotRetry(
             f"The webhook secret {secret_name!r} is not whsec_ and {_MIN_KEY_BYTES} to "
-            f"{_MAX_KEY_BYTES} base64 bytes. {how_to_set(secret_name)}"
+            f"{_MAX_KEY_BYTES} base64 bytes. {how_to_store(secret_name)}"
         )
     return key

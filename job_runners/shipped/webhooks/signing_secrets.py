@@ -8,7 +8,7 @@ from job_runners import caches
 from job_runners.aws import clients
 from job_runners.errors import DoNotRetry
 from job_runners.settings import required
-from job_runners.shipped.webhooks.signature import how_to_set, secret_keys
+from job_runners.shipped.webhooks.signature import how_to_store, parse_secret
 
 _MAX_CACHE_AGE = 60.0  # seconds; a rotated secret takes effect within this time
 
@@ -27,7 +27,7 @@ def webhook_keys(name: str) -> list[bytes]:
         read_at, keys = cached
         if time.monotonic() - read_at <= _MAX_CACHE_AGE:
             return keys
-    keys = secret_keys(_read_parameter(parameter, name), name)
+    keys = parse_secret(_read_parameter(parameter, name), name)
     _cache[parameter] = time.monotonic(), keys
     return keys
 
@@ -38,7 +38,7 @@ def _read_parameter(parameter: str, name: str) -> str:
     except ClientError as error:
         if error.response["Error"]["Code"] == "ParameterNotFound":
             raise DoNotRetry(
-                f"The webhook secret {name!r} doesn't exist. {how_to_set(name)}"
+                f"The webhook secret {name!r} doesn't exist. {how_to_store(name)}"
             ) from error
         raise
     value: str = response["Parameter"]["Value"]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from job_runners.settings import settings
 from job_runners.shipped.webhooks.public_address import is_public
 
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_HOST_PATTERN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost"})
 _PRIVATE_TOP_LEVEL_DOMAINS = frozenset({"internal", "invalid", "local", "localhost", "test"})
@@ -47,7 +47,7 @@ def parse_url(url: str) -> WebhookUrl:
         raise ValueError("must not contain a user name or password")
     # An absolute name ends with a dot, which must not appear in SNI or in a certificate.
     host = (parts.hostname or "").removesuffix(".")
-    if not _HOST.fullmatch(host):
+    if not _HOST_PATTERN.fullmatch(host):
         raise ValueError("must name a host")
     if not _may_be_public(host):
         raise ValueError(f"must be on the public internet, and {host} isn't")

@@ -109,7 +109,7 @@ class Hostile:
 
 
 class _Player:
-    """Plays one job. Its effects are in `test_effects` if the test passed this list."""
+    """Plays one job. If the test passed its own list of effects, this is `test_effects`."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class _Player:
         quick_play, world = self.play(NONE, _QUICK_PACE)
         _check_succeeded(quick_play.job)
         for mishap in possible_mishaps(world.moments):
-            if mishap.moment is not None and mishap.moment.kind in _DEPENDS_ON_PACE:
+            if mishap.moment is not None and mishap.moment.question in _DEPENDS_ON_PACE:
                 quick_mishap = replace(mishap, name=f"{mishap.name}, in a quick run")
                 planned.append((quick_mishap, _QUICK_PACE))
         return undisturbed, planned

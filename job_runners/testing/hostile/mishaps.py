@@ -1,7 +1,8 @@
 """List all mishaps that a job may have: the faults that a play can cause.
 
 At each moment when a fault is possible, the simulated Lambda asks a question, such as whether to
-kill the job now. A mishap is one harmful answer at one moment. All other answers are harmless.
+kill the job now. Most mishaps are one harmful answer at one moment, and all other answers are
+harmless. Some mishaps change the answers to a question throughout the play.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,9 +27,9 @@ class Question(StrEnum):
 class Moment:
     """A moment in a job's run. Until its mishap, each play reaches the same moments."""
 
-    kind: str  # the question
-    number: int  # among the moments of the same kind, from 1
-    about: str = ""  # the call or the effect, in words
+    question: str
+    number: int  # among the moments with the same question, from 1
+    about: str = ""  # the call or the effect
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Mishap:
     name: str
     moment: Moment | None = None
     answer: int = 0  # to the moment's question; negative numbers count from the last answer
-    # Answers to other questions during the whole play.
+    # Answers to questions at all other moments of the play.
     throughout: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     seconds: int = 0  # how long the mishap lasts
 
@@ -56,7 +57,7 @@ def possible_mishaps(moments: list[Moment]) -> Iterator[Mishap]:
     yield Mishap("every message was delivered twice", throughout=_TWICE)
     for moment in moments:
         at = f"{moment.number} ({moment.about})" if moment.about else f"{moment.number}"
-        match moment.kind:
+        match moment.question:
             case Question.EVENT_SENT:
                 yield Mishap(f"message {at} was lost", moment, -3)
             case Question.BEFORE_CALL:

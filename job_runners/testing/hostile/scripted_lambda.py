@@ -194,13 +194,13 @@ class ScriptedInjector(FaultInjector):
         return response
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
-        if _is_for_own_queue(request, event_name):
+        if _is_for_app_queue(request, event_name):
             return boundary.answered(event_name, request)
         return super()._carry_out(request, event_name)
 
 
-def _is_for_own_queue(request: Any, event_name: str) -> bool:
-    """Return whether the request is for an SQS queue of the job's own code."""
+def _is_for_app_queue(request: Any, event_name: str) -> bool:
+    """Return whether the job's own code uses an SQS queue other than Job Runners' delay queue."""
     return ".sqs." in event_name and json.loads(request.body).get("QueueUrl") != DELAY_QUEUE
 
 

@@ -286,7 +286,7 @@ class SimulatedLambda:
 
     def take_invoke(self, message: Message) -> None:
         """Accept a message for a worker, which arrives once, twice or not at all."""
-        fate = self.pick("an event", 8)
+        fate = self.pick("an event", 8)  # 5 loses it, 6 and 7 repeat it
         if fate == 5:
             self.on_loss(message)
         else:
