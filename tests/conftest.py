@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from job_runners.aws import clients
-from job_runners.testing.aws import ENVIRONMENT, UNSET, forget, on_moto
+from job_runners.testing.aws import ENVIRONMENT, UNSET, forget, simulated_stack
 from stale_reads import miss_recent_writes
 
 pytest_plugins = [
@@ -79,7 +79,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def aws(environment: None, request: pytest.FixtureRequest) -> Iterator[None]:
     """Tables and bucket in this process."""
     clients.drop_clients()
-    with on_moto():
+    with simulated_stack():
         if request.node.get_closest_marker("views") is None:
             miss_recent_writes()
         yield

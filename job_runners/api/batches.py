@@ -21,7 +21,7 @@ from job_runners.engine.dispatch.dispatch import dispatch_checked, refuse_if_too
 from job_runners.engine.job_data import JobData, Name
 from job_runners.engine.wire.sending import Accepted, Send
 from job_runners.errors import IdempotencyConflict, InvalidPayload, MissingObject, UnknownJobType
-from job_runners.shipped.jobs.batch import MAX_LINE, lines
+from job_runners.shipped.jobs.batch import MAX_LINE_BYTES, numbered_lines
 from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import queries
 from job_runners.store.blobs import canonical_json
@@ -294,10 +294,10 @@ class _BatchChecker:
 
 def _members_in(file: StoredFile, check_deadline: Callable[[int], None]) -> Iterator[_MemberInput]:
     """Yield the members in a file, which has one in each line."""
-    for position, (line_number, line) in enumerate(lines(file, check_deadline)):
+    for position, (line_number, line) in enumerate(numbered_lines(file, check_deadline)):
         fields = problem = None
-        if len(line) > MAX_LINE:
-            problem = f"has more than {MAX_LINE:,} bytes"
+        if len(line) > MAX_LINE_BYTES:
+            problem = f"has more than {MAX_LINE_BYTES:,} bytes"
         else:
             try:
                 fields = strict_json.parse(line.decode("utf-8-sig"), source="The line")

@@ -1,1 +1,1 @@
-"""The command `job-runners`: everything the API can do, from a terminal or a script."""
+"""The command `job-runners`, which does all that the API can do from a terminal or a script."""

@@ -1,7 +1,4 @@
-"""Check the AWS account and region of a deploy.
-
-`job-runners deploy` calls this first, so that a mistake shows before the build of half a minute.
-"""
+"""Check the AWS account and region of a deploy, before a build takes half a minute."""
 
 import os
 from typing import Any
@@ -19,14 +16,13 @@ _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOK
 def check_account(target: Target) -> str:
     """Check that the credentials work, print their account, and return the region to deploy to.
 
-    Also set the profile of --profile for sam and all other processes that this one starts. Raises
-    Problem and botocore's errors.
+    Also make sam and other child processes use the profile in --profile. Raises Problem or
+    botocore's errors.
     """
     endpoint_url = local_aws.endpoint_url()
     local_stack = local_aws.running_stack()
     if local_stack and local_stack.endpoint_url == endpoint_url:
-        # The local AWS runs code built for this machine. A deploy would replace it with code built
-        # for Lambda.
+        # A deploy would replace the local AWS's code, built for this machine, by Lambda's.
         raise Problem(
             "AWS_ENDPOINT_URL is the local AWS of job-runners run, which deploys your code itself.",
             hint="Use a terminal in which you haven't run `. .local/env.sh`.",
@@ -34,7 +30,7 @@ def check_account(target: Target) -> str:
         )
     if target.profile:
         os.environ["AWS_PROFILE"] = target.profile
-        for name in _KEY_VARIABLES:  # botocore would prefer the keys to AWS_PROFILE
+        for name in _KEY_VARIABLES:  # they would take precedence over AWS_PROFILE
             os.environ.pop(name, None)
     region: str | None = target.session.get_config_variable("region")
     if region is None:

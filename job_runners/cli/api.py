@@ -1,4 +1,4 @@
-"""A client of the stack's API that raises Problem instead of the client library's errors."""
+"""A client of the stack's API that raises Problem instead of the client's own errors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ class Api(Client):
     """A client whose methods raise Problem."""
 
     def __init__(self, *, is_local: bool, **settings: Any) -> None:
-        """Take the settings of a Client, and whether the API is on the local AWS."""
+        """Create a Client with these settings. `is_local` means the API of the local AWS."""
         super().__init__(**settings)
         self._is_local = is_local
 
     if not TYPE_CHECKING:  # so that type checkers see the types of Client's methods
 
         def __getattribute__(self, name: str) -> Any:
-            """Return a public method as one that raises Problem."""
+            """Wrap public methods, so that they raise Problem."""
             value = super().__getattribute__(name)
             if name.startswith("_") or not callable(value):
                 return value

@@ -1,6 +1,6 @@
-"""The `job-runners` command: its list of subcommands, its help, and its exit codes.
+"""The `job-runners` command: its subcommands, help and exit codes.
 
-This module imports nothing slow, so that `job-runners --help` and completion are fast.
+This module imports nothing slow, so that `job-runners --help` and shell completion are fast.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
 from job_runners.places import COMMAND
 
-# The name and summary of each command, in the order of `job-runners --help`.
+# The names and summaries of all commands, in the order of `job-runners --help`.
 COMMANDS = {
     "Jobs and tasks": {
         "dispatch": "Dispatch a job",
@@ -85,8 +85,8 @@ Examples
 """
 
 
-class Jobs(click.Group):
-    """The group of all commands. It imports a command's module only when that command is called."""
+class _LazyCommands(click.Group):
+    """All commands. A command's module is imported only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands."""
@@ -96,19 +96,21 @@ class Jobs(click.Group):
         """Import and return a command, or return None for an unknown name."""
         if name not in _SUMMARIES:
             return None
-        command: click.Command = importlib.import_module(f"job_runners.cli.commands.{name}").command
+        module = importlib.import_module(f"job_runners.cli.commands.{name}")
+        command: click.Command = module.command
         command.short_help = _SUMMARIES[name]
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands before the options, because people look for commands."""
         self.format_commands(ctx, formatter)
+        # Skip click.Group's method, which writes the commands after the options.
         click.Command.format_options(self, ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return a command with its name and arguments. Suggest a name for a misspelled one."""
+        """Find the command that the arguments name, and suggest a name for a misspelled one."""
         if args[0] not in _SUMMARIES and not args[0].startswith("-"):
             matches = get_close_matches(args[0], _SUMMARIES, n=1)
             hint = " List them with job-runners --help."
@@ -118,69 +120,69 @@ class Jobs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the list of commands in groups, without importing their modules."""
+        """Write the commands under their headings, without importing their modules."""
         width = max(map(len, _SUMMARIES)) + 4
         for title, commands in COMMANDS.items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()), col_max=width, col_spacing=3)
 
-    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run a command line and exit the process with the code for its outcome."""
-        arguments = sys.argv[1:] if args is None else args
+    def main(self, args: Sequence[str] | None = None, *_: Any, **settings: Any) -> NoReturn:
+        """Run a command line, and exit the process with the code for its outcome."""
+        as_json = "--json" in (sys.argv[1:] if args is None else args)
+        settings["standalone_mode"] = False  # otherwise click would print errors and exit
         try:
-            code = super().main(args, **(extra | {"standalone_mode": False}))
-        except Problem as problem:
-            _exit_with(problem, as_json="--json" in arguments)
+            code = super().main(args, **settings)
         except click.ClickException as usage_error:
             usage_error.show()
             sys.exit(Exit.USAGE)
         except (click.Abort, KeyboardInterrupt):
             click.echo("Stopped.", err=True)
             sys.exit(Exit.INTERRUPTED)
-        except SystemExit:  # from click: after shell completion, or for a closed pipe (`| head`)
+        except SystemExit:  # click exits after shell completion, and if a pipe closes (`| head`)
             sys.exit(Exit.DONE)
         except Exception as error:
-            known_problem = _as_problem(error)
-            if known_problem is None:
+            problem = _as_problem(error)
+            if problem is None:
                 raise
-            _exit_with(known_problem, as_json="--json" in arguments)
+            _print_problem(problem, as_json=as_json)
+            sys.exit(problem.code)
         sys.exit(code or Exit.DONE)
 
 
 def _as_problem(error: Exception) -> Problem | None:
-    """Return the Problem for an error of Job Runners or an AWS client, or None for any other."""
+    """Convert an error of Job Runners or an AWS client. Return None for any other error."""
+    if isinstance(error, Problem):
+        return error
     from job_runners.errors import JobRunnersError
 
     if isinstance(error, JobRunnersError):
         return Problem(str(error))
-    if "botocore" not in sys.modules:  # then the error can't be botocore's: don't import it now
+    if "botocore" not in sys.modules:  # the error can't be botocore's
         return None
-    from job_runners.cli.refusals import aws_problem
+    from job_runners.cli.refusals import aws_problem  # imports botocore, which is slow
 
     return aws_problem(error)
 
 
-def with_typed_commands(text: str) -> str:
-    """Return a text with commands as the user must type them. In a checkout, `job-runners list`
-    becomes `bin/job-runners list`."""
-    subcommands = "|".join(_SUMMARIES)
-    # Without a subcommand, it may be the name of a stack.
-    return re.sub(rf"(?<![\w/-])job-runners(?= (?:{subcommands})\b)", COMMAND, text)
-
-
-def _exit_with(problem: Problem, *, as_json: bool) -> NoReturn:
+def _print_problem(problem: Problem, *, as_json: bool) -> None:
     if as_json:
-        click.echo(with_typed_commands(json.dumps(problem.as_json())), err=True)
-    else:
-        click.secho(plain(with_typed_commands(str(problem))), fg="red", err=True)
-        if problem.hint:
-            click.echo(plain(with_typed_commands(problem.hint)), err=True)
-    sys.exit(problem.code)
+        click.echo(_with_command_path(json.dumps(problem.as_json())), err=True)
+        return
+    click.secho(plain(_with_command_path(str(problem))), fg="red", err=True)
+    if problem.hint:
+        click.echo(plain(_with_command_path(problem.hint)), err=True)
+
+
+def _with_command_path(text: str) -> str:
+    """Return a text whose commands can be copied. In a checkout, they begin with bin/."""
+    subcommands = "|".join(_SUMMARIES)
+    # `job-runners` is a command only before a subcommand. Elsewhere, it may be a stack's name.
+    return re.sub(rf"(?<![\w/-])job-runners(?= (?:{subcommands})\b)", COMMAND, text)
 
 
 @shared_options
 @click.group(
-    cls=Jobs,
+    cls=_LazyCommands,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

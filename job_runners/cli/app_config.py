@@ -1,19 +1,22 @@
-"""Read and write the settings and secrets of a stack's jobs, and the secrets that sign webhooks, in
-SSM Parameter Store."""
+"""Read and write a stack's settings in SSM Parameter Store.
+
+A setting may be a secret, which is stored encrypted. The secrets that sign webhooks are in a folder
+of their own.
+"""
 
 import re
 from typing import Any
 
 from job_runners.cli.problem import Exit, Problem
 
-# The same rule as in job_runners.work.app_settings.
-NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-# The same rule as in job_runners.engine.job_data.
-WEBHOOK_SECRET = re.compile(r"webhook-secrets(?:/[A-Za-z0-9_-]+){2,}")
+NAME_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,63}")  # as in job_runners.work.app_settings
+# As in job_runners.engine.job_data.
+WEBHOOK_SECRET_PATTERN = re.compile(r"webhook-secrets(?:/[A-Za-z0-9_-]+){2,}")
 MAX_VALUE_BYTES = 4096  # Parameter Store charges for larger values
 
 Setting = dict[str, str | None]
-_SECRET, _SETTING = "secret", "setting"
+"""`name`, `type` ("secret" or "setting"), `changed_at` (ISO 8601), and `value` (None for a secret).
+"""
 
 
 class AppConfig:
@@ -21,39 +24,35 @@ class AppConfig:
 
     def __init__(self, ssm: Any, stack_name: str) -> None:
         self._ssm = ssm
-        self._stack = f"/{stack_name}/"
-        self._path = f"{self._stack}app/"
+        self._root = f"/{stack_name}/"
 
     def all(self) -> list[Setting]:
-        """Return all settings sorted by name, without decrypting secrets.
+        """Return all settings, without decrypting secrets, and after them the webhook secrets."""
+        return self._settings_in("app") + self._settings_in("webhook-secrets")
 
-        Each has its `name`, its `type` (`secret` or `setting`), `changed_at` in ISO 8601, and its
-        `value`, which is None for a secret.
-        """
-        return self._settings_under("app") + self._settings_under("webhook-secrets")
-
-    def _settings_under(self, folder: str) -> list[Setting]:
-        pages = self._ssm.get_paginator("get_parameters_by_path")
-        path = f"{self._stack}{folder}"
+    def _settings_in(self, folder: str) -> list[Setting]:
+        paginator = self._ssm.get_paginator("get_parameters_by_path")
+        path = f"{self._root}{folder}"
         settings = [
             _to_setting(parameter, self._setting_name(parameter["Name"]))
-            for page in pages.paginate(Path=path, Recursive=True, WithDecryption=False)
+            for page in paginator.paginate(Path=path, Recursive=True, WithDecryption=False)
             for parameter in page["Parameters"]
         ]
         return sorted(settings, key=lambda setting: str(setting["name"]))
 
     def _setting_name(self, parameter_name: str) -> str:
-        return parameter_name.removeprefix(self._path).removeprefix(self._stack)
+        # The name of a webhook's secret includes its folder.
+        return parameter_name.removeprefix(self._root).removeprefix("app/")
 
-    def _parameter_name(self, name: str) -> str:
-        if WEBHOOK_SECRET.fullmatch(name):
-            return f"{self._stack}{name}"
-        return f"{self._path}{name}"
+    def _parameter_name(self, setting_name: str) -> str:
+        if WEBHOOK_SECRET_PATTERN.fullmatch(setting_name):
+            return f"{self._root}{setting_name}"
+        return f"{self._root}app/{setting_name}"
 
     def set(self, name: str, value: str, *, secret: bool) -> None:
         """Create or overwrite a setting.
 
-        Raises Problem for an invalid value, and if a secret would become a setting or vice versa.
+        Raises Problem for an invalid value, or if the setting exists with the other type.
         """
         size = len(value.encode())
         if not size:
@@ -66,15 +65,14 @@ class AppConfig:
                 f"The value of {name} has {size:,} bytes. The limit is {MAX_VALUE_BYTES:,}.",
                 hint="Store it in a bucket or in Secrets Manager, and its name here.",
             )
-        folder = "app" if NAME.fullmatch(name) else "webhook-secrets"
-        kind = _SECRET if secret else _SETTING
-        settings_by_name = {setting["name"]: setting for setting in self._settings_under(folder)}
+        folder = "app" if NAME_PATTERN.fullmatch(name) else "webhook-secrets"
+        settings_by_name = {setting["name"]: setting for setting in self._settings_in(folder)}
         existing = settings_by_name.get(name)
-        if existing and existing["type"] != kind:
+        if existing and existing["type"] != _type_name(secret):
+            option = "with --secret" if existing["type"] == "secret" else "without --secret"
             raise Problem(
-                f"{name} is a {existing['type']} and can't become a {kind}.",
-                hint=f"Set it {'without' if secret else 'with'} --secret, or delete it first: "
-                f"job-runners config delete {name}",
+                f"{name} is a {existing['type']} and can't become a {_type_name(secret)}.",
+                hint=f"Set it {option}, or delete it first: job-runners config delete {name}",
             )
         self._ssm.put_parameter(
             Name=self._parameter_name(name),
@@ -94,12 +92,12 @@ class AppConfig:
 
 
 def check_name(name: str) -> None:
-    """Check the name of a setting or of a webhook's secret. Raises Problem for an invalid name."""
-    if NAME.fullmatch(name) or WEBHOOK_SECRET.fullmatch(name):
+    """Raise Problem unless this is a valid name of a setting or of a webhook's secret."""
+    if NAME_PATTERN.fullmatch(name) or WEBHOOK_SECRET_PATTERN.fullmatch(name):
         return
     suggestion = re.sub(r"[^A-Z0-9_]", "_", name.upper())
-    if not NAME.fullmatch(suggestion):
-        suggestion = "API_KEY"
+    if not NAME_PATTERN.fullmatch(suggestion):
+        suggestion = "API_KEY"  # any valid name
     raise Problem(
         f"{name!r} is not a valid name. A name has up to 64 capital letters, digits and _, and "
         "starts with a letter. A webhook's secret is webhook-secrets/ORGANIZATION/NAME.",
@@ -109,10 +107,14 @@ def check_name(name: str) -> None:
 
 
 def _to_setting(parameter: Any, name: str) -> Setting:
-    secret = parameter["Type"] == "SecureString"
+    is_secret = parameter["Type"] == "SecureString"
     return {
         "name": name,
-        "type": _SECRET if secret else _SETTING,
+        "type": _type_name(is_secret),
         "changed_at": parameter["LastModifiedDate"].isoformat(timespec="seconds"),
-        "value": None if secret else parameter["Value"],
+        "value": None if is_secret else parameter["Value"],
     }
+
+
+def _type_name(is_secret: bool) -> str:
+    return "secret" if is_secret else "setting"

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def find_stack(session: "Session", name: str) -> Stack:
-    """Return the stack of this name in the session's account and region.
+    """Return the stack with this name in the session's account and region. Raises Problem.
 
-    If AWS_ENDPOINT_URL is set, the stack is on that local AWS. Raises Problem.
+    If AWS_ENDPOINT_URL names a local AWS, the stack is there.
     """
     client: Any = session.create_client("cloudformation")
     region = client.meta.region_name
@@ -58,7 +58,7 @@ def outputs(description: dict[str, Any]) -> dict[str, str]:
 
 
 def resources(client: Any, name: str) -> dict[str, tuple[str, str]]:
-    """Return the type and physical id of each of the stack's resources, keyed by logical id."""
+    """Return the type and physical id of each resource of the stack, by logical id."""
     pages = client.get_paginator("list_stack_resources")
     return {
         resource["LogicalResourceId"]: (resource["ResourceType"], resource["PhysicalResourceId"])

@@ -1,4 +1,4 @@
-"""Complete the names of a stack's job types, tasks, schedules and webhooks on Tab."""
+"""Shell completion for the names of a stack's job types, tasks, schedules and webhooks."""
 
 import re
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from job_runners.cli.target import Target
 _API_TIMEOUT = 3  # seconds, because the user waits for the completion
 _MAX_SCHEDULES = 100
 
-# Only these names are completed. Shells insert a name without quotes, so `$(...)` in a name would
-# run on Enter, and a name that begins with a hyphen would be an option.
+# Shells insert a completed name without quotes. So don't complete a name that contains, for
+# example, `$(...)`, which the shell would run, or that begins with a hyphen, as options do.
 _SAFE_NAME = re.compile(r"[\w.@:][\w.@:-]*")
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def names_of(*kinds: str) -> Completer:
-    """Return a function that completes names of the given kinds: `jobs`, `tasks` or both."""
+    """Return a completer for the names of job types ("jobs"), tasks ("tasks") or both."""
 
     def get_names(target: Target) -> list[str]:
         types = target.api.job_types().raw
@@ -34,14 +34,13 @@ def _completer(get_names: Callable[[Target], list[str]]) -> Completer:
         target.api_timeout = _API_TIMEOUT
         try:
             names = get_names(target)
-        except Exception:  # noqa: BLE001 - a completion can't show an error
+        except Exception:  # noqa: BLE001 - completion can't show an error
             return []
         return [name for name in names if _SAFE_NAME.fullmatch(name) and name.startswith(start)]
 
     return complete
 
 
-# These complete the names of the organization's first schedules, and of its webhooks.
 schedule_names = _completer(
     lambda target: [schedule.name for schedule in islice(target.api.schedules(), _MAX_SCHEDULES)]
 )

@@ -1,4 +1,4 @@
-"""Move dead letters back to their queue."""
+"""Resend the dead letters of an SQS queue."""
 
 import json
 from typing import TYPE_CHECKING
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 def resend(sqs: "SQSClient", queue_url: str) -> int:
-    """Move all messages from a queue's dead-letter queue back to the queue. Return their count.
+    """Move all messages from a queue's dead-letter queue back to the queue. Return their number.
 
-    The loop sends a message before it deletes it, so an interruption loses no message.
+    A message is sent before it is deleted, so that an interruption can't lose it.
     """
     attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
     arn = json.loads(attributes["Attributes"]["RedrivePolicy"])["deadLetterTargetArn"]

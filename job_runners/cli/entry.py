@@ -1,7 +1,4 @@
-"""The entry point of the installed `job-runners` command.
-
-If a package that the command needs isn't installed, the error says how to install it.
-"""
+"""The entry point of the installed `job-runners` command."""
 
 import sys
 
@@ -9,7 +6,7 @@ _REQUIRED_PACKAGES = frozenset({"botocore", "click", "rich"})  # the extra `cli`
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command. If a package that it needs is missing, say how to install it."""
     try:
         from job_runners.cli.app import jobs
 

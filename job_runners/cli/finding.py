@@ -1,4 +1,4 @@
-"""Find a job, failed task or error group by the start of its id."""
+"""Complete the id of a job, failed task or error group from its first characters."""
 
 import re
 from collections.abc import Iterable
@@ -8,17 +8,15 @@ from typing import Any
 from job_runners.cli.problem import NoMatchingId, Problem
 from job_runners.cli.target import Target
 
-_MAX_SEARCHED = 500  # the newest jobs, which are searched for an id
+_MAX_SEARCHED = 500  # newest jobs
 _ID_START = re.compile(r"[0-9a-f]{4,31}")
 
 
 def find_job(target: Target, start: str, job_type: str | None = None) -> str:
-    """Return the id that starts with `start` among the organization's newest jobs.
+    """Search the organization's newest jobs for the id that starts with `start`.
 
-    With `job_type`, search only jobs of this type.
-
-    Raises NoMatchingId if there is none, and Problem if there are several. If `start` isn't 4 to 31
-    hex digits, for example because it is a whole id, return it unchanged, and the API checks it.
+    If `start` isn't 4 to 31 hex digits, for example because it is a complete id, return it
+    unchanged, and the API will check it. Raises NoMatchingId, or Problem for several matches.
     """
     return _only_match(
         start,
@@ -31,10 +29,7 @@ def find_job(target: Target, start: str, job_type: str | None = None) -> str:
 
 
 def find_task(target: Target, start: str) -> str:
-    """Return the id that starts with `start` among the tasks that failed in the last week.
-
-    Apart from that, this function works like `find_job`.
-    """
+    """Like `find_job`, but search the tasks that failed in the last week."""
     return _only_match(
         start,
         "failed tasks",
@@ -45,7 +40,7 @@ def find_task(target: Target, start: str) -> str:
 
 
 def find_error_group(target: Target, start: str) -> str:
-    """Return the id of the organization's error group that starts with `start`, as `find_job`."""
+    """Like `find_job`, but search the organization's error groups."""
     return _only_match(
         start,
         "error groups",
@@ -56,9 +51,10 @@ def find_error_group(target: Target, start: str) -> str:
 
 
 def _only_match(start: str, plural: str, objects: Iterable[Any], if_none: str, hint: str) -> str:
-    """Return the id of the only object whose id starts with `start`.
+    """Return the only id that starts with `start`.
 
-    The errors call the objects `plural`. If there is no match, the error is `if_none` with `hint`.
+    `plural` is the word for the objects in errors. `if_none` and `hint` are the error if there is
+    no match.
     """
     if not _ID_START.fullmatch(start):
         return start

@@ -1,4 +1,4 @@
-"""Apply a command to several jobs or tasks. If the API refuses it for one, go on with the rest."""
+"""Apply a command to several jobs or tasks, even if the API refuses it for some of them."""
 
 import math
 import sys
@@ -23,7 +23,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def require_terminal(question: str) -> None:
-    """Raise UsageError if input isn't a terminal, because then no question can be answered."""
+    """Raise UsageError if input isn't a terminal, so that the user can't be asked."""
     if not can_ask():
         raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
 
@@ -33,8 +33,8 @@ def can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-# A function that acts on a job or task by its id. It returns the JSON and the text to print.
 Action = Callable[[str], tuple[dict[str, object], str]]
+"""Acts on the job or task with this id. Returns the outcome as JSON and as text."""
 
 
 def for_each_job(
@@ -45,26 +45,28 @@ def for_each_job(
     *,
     watch: bool = False,
 ) -> Exit:
-    """Call `action` for each job and print its outcome, at most `rate` jobs per second. Each of
-    `ids` may be the start of an id. With `watch`, follow the jobs that `action` has returned."""
-    done_ids: list[str] = []
+    """Like `for_each`, but only for jobs, and `ids` may contain shortened ids.
+
+    With `watch`, follow the jobs that `action` returned.
+    """
+    returned_ids: list[str] = []
 
     def act(start: str) -> tuple[dict[str, object], str]:
-        value, text = action(find_job(target, start))
-        done_ids.append(str(value["id"]))
-        return value, text
+        job, text = action(find_job(target, start))
+        returned_ids.append(str(job["id"]))
+        return job, text
 
     exit_code = for_each(target, ids, act, rate)
-    if watch and done_ids:
-        return watch_jobs(target, done_ids) or exit_code
+    if watch and returned_ids:
+        return watch_jobs(target, returned_ids) or exit_code
     return exit_code
 
 
 def for_each(target: Target, ids: Iterable[str], action: Action, rate: float = math.inf) -> Exit:
-    """Call `action` for each id and print its outcome, at most `rate` ids per second.
+    """Call `action` for each id, at most `rate` times per second, and print each outcome.
 
-    After a refusal, the loop continues. Any other error, such as missing access, ends it, because
-    the calls for the other ids would fail too.
+    A refusal doesn't end the loop. Any other error, such as missing access, does, because the
+    remaining calls would fail too.
     """
     exit_code = Exit.DONE
     began_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Check the names of job types and queues, and suggest the closest match."""
+"""Check the names of job types and queues, and suggest the closest match for an unknown one."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -10,22 +10,24 @@ from job_runners.cli.target import Target
 
 
 def check_job_type(target: Target, name: str) -> None:
-    """Check that the stack has a job type. Raises Problem with the closest match."""
-    known = [entry["name"] for entry in target.printable(target.api.job_types())["jobs"]]
-    check_name(name, known, "job type")
+    """Raise Problem, with the closest match, unless the stack has this job type."""
+    job_types = target.printable(target.api.job_types())["jobs"]
+    check_name(name, [job_type["name"] for job_type in job_types], "job type")
 
 
 def check_name(name: str, known: Collection[str], noun: str) -> None:
-    """Check a name. Raises Problem with the closest match. `noun` is the word for the named thing,
-    such as "job type"."""
+    """Raise Problem, with the closest match, unless the name is known.
+
+    `noun` says what is named, such as "job type".
+    """
     if name not in known:
         hint = _suggestion(name, known) or "List them with job-runners types."
         raise Problem(f"No {noun} of this stack is named {name}.", hint=hint)
 
 
 def check_queue(target: Target, name: str) -> None:
-    """Check that some job type uses or may use a queue. Raises Problem with the existing queues."""
-    known = _queues(target)
+    """Raise Problem, with the existing queues, unless some job type may use this queue."""
+    known = _queue_names(target)
     if name not in known:
         listed = f"The queues are {', '.join(sorted(known))}."
         raise Problem(
@@ -35,17 +37,17 @@ def check_queue(target: Target, name: str) -> None:
 
 
 def warn_of_unknown_queue(target: Target, name: str, consequence: str) -> None:
-    """If no job type uses a queue, print a warning that ends with `consequence`.
+    """If no job type may use a queue, print a warning that states the `consequence`.
 
-    This is no error, because a job can be dispatched to a queue of any name. With --json, print
-    nothing.
+    This isn't an error, because jobs can be dispatched to a queue with any name. With --json,
+    nothing is printed.
     """
     if target.json:
         return
     try:
-        known = _queues(target)
+        known = _queue_names(target)
     except Problem:
-        return  # the command has succeeded, even if this call failed
+        return  # the command itself has succeeded
     if name not in known:
         hint = _suggestion(name, known) or f"The queues are {', '.join(sorted(known))}."
         click.secho(
@@ -55,8 +57,8 @@ def warn_of_unknown_queue(target: Target, name: str, consequence: str) -> None:
         )
 
 
-def _queues(target: Target) -> set[str]:
-    """Return the queues that job types use or may use."""
+def _queue_names(target: Target) -> set[str]:
+    """Return the names of all queues that job types may use."""
     job_types = target.printable(target.api.job_types())["jobs"]
     return {queue for job_type in job_types for queue in job_type["queues"]}
 

@@ -1,4 +1,4 @@
-"""job-runners queues limit: set how many jobs of a queue run at once, and how fast they start."""
+"""job-runners queues limit: set how many of a queue's jobs run at once, and how fast they start."""
 
 import re
 from typing import Any
@@ -11,18 +11,17 @@ from job_runners.cli.target import Target
 from job_runners.cli.times import parse_time_span
 from job_runners.client.queue_models import Rate
 
-# The default max_waiting of a queue that the code doesn't declare, as in
-# job_runners.store.limits.Limits.
+# For queues that the code doesn't declare, as in job_runners.store.limits.Limits.
 DEFAULT_MAX_WAITING = 10_000
 
 _RATE = re.compile(r"(?P<count>\d+)/(?P<period>\d*(?:\.\d+)?[smhd]?)")
-_OPTIONS = {"slots": "--slots", "rate": "--rate", "max_waiting": "--max-waiting"}
+_OPTION_BY_LIMIT = {"slots": "--slots", "rate": "--rate", "max_waiting": "--max-waiting"}
 
 
 def _parse_rate(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, float] | None:
-    """Return the count and the seconds of a rate such as 30/60s, 30/m or 5/s."""
+    """Return the count and the period, in seconds, of a rate such as 30/60s, 30/m or 5/s."""
     if value is None:
         return None
     match = _RATE.fullmatch(value)
@@ -82,20 +81,25 @@ def limit(
     """
     if burst is not None and rate is None:
         raise click.UsageError("--burst applies to a rate. Pass --rate too.")
-    requested: dict[str, Any] = {"slots": slots, "max_waiting": max_waiting}
+    new_limits: dict[str, Any] = {}
+    if slots is not None:
+        new_limits["slots"] = slots
+    if max_waiting is not None:
+        new_limits["max_waiting"] = max_waiting
     if rate is not None:
-        requested["rate"] = Rate(*rate, burst=burst or 1)
-    requested = {field: value for field, value in requested.items() if value is not None}
-    if reset == bool(requested):  # both or neither
+        new_limits["rate"] = Rate(*rate, burst=burst or 1)
+    if bool(new_limits) == reset:  # both or neither
         raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
     kept_limits: dict[str, Any] = {}
     if reset:
         target.api.reset_queue(name)
         queue = target.printable(target.api.queue(name))
     else:
-        earlier = _changed_limits(target.printable(target.api.queue(name)))
-        kept_limits = {field: value for field, value in earlier.items() if field not in requested}
-        queue = target.printable(target.api.limit_queue(name, **kept_limits, **requested))
+        # The API replaces all limits at once, so send earlier changes again to keep them.
+        kept_limits = _changed_limits(target.printable(target.api.queue(name)))
+        for limit_name in new_limits:
+            kept_limits.pop(limit_name, None)
+        queue = target.printable(target.api.limit_queue(name, **kept_limits, **new_limits))
         warn_of_unknown_queue(
             target, name, "the limits apply only to jobs dispatched to it by name"
         )
@@ -106,30 +110,27 @@ def limit(
     limits = limits_in_words(queue["limits"])
     click.echo(output.plain(f"{verb}: queue {name}, limits: {limits}, on {target.name}"))
     if kept_limits:
-        options = " and ".join(_OPTIONS[field] for field in kept_limits)
-        click.echo(f"Kept {options} from an earlier change. --reset drops all changes.", err=True)
+        kept = " and ".join(_OPTION_BY_LIMIT[limit_name] for limit_name in kept_limits)
+        click.echo(f"Kept {kept} from an earlier change. --reset drops all changes.", err=True)
 
 
 def limits_in_words(limits: dict[str, Any] | None) -> str:
-    """Return the limits of a queue in words."""
+    """Describe a queue's limits."""
     if limits is None:
         return "none"
     return str(limits["words"])
 
 
 def _changed_limits(queue: dict[str, Any]) -> dict[str, Any]:
-    """Return a queue's limits that an earlier call of this command changed.
-
-    The API replaces all limits at once, so the command must send these again to keep them.
-    """
+    """Return the limits that an earlier call of this command has changed."""
     if queue["changed_at"] is None:
         return {}
     current = queue["limits"] or {}
     declared = queue["declared_limits"] or {"max_waiting": DEFAULT_MAX_WAITING}
     changed = {
-        field: current[field]
-        for field in _OPTIONS
-        if current.get(field) and current[field] != declared.get(field)
+        name: current[name]
+        for name in _OPTION_BY_LIMIT
+        if current.get(name) and current[name] != declared.get(name)
     }
     if "rate" in changed:
         changed["rate"] = Rate(**changed["rate"])

@@ -1,4 +1,4 @@
-"""Print lists, results of changes, and dispatched jobs in the same way for all commands."""
+"""Print lists, changes and dispatched jobs in the same way in all commands."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,13 +19,13 @@ def print_list(
     name: str,
     values: Iterable[FromJson],
     headings: Sequence[str],
-    row: Callable[[dict[str, Any]], Sequence[str]],
+    to_cells: Callable[[dict[str, Any]], Sequence[str]],
     *,
     if_empty: str,
 ) -> None:
-    """Print values from the API in the way of `print_entries`."""
+    """Print values from the API with `print_entries`."""
     entries = list(map(target.printable, values))
-    print_entries(target, name, entries, headings, row, if_empty=if_empty)
+    print_entries(target, name, entries, headings, to_cells, if_empty=if_empty)
 
 
 def print_entries(
@@ -33,18 +33,18 @@ def print_entries(
     name: str,
     entries: Sequence[dict[str, Any]],
     headings: Sequence[str],
-    row: Callable[[dict[str, Any]], Sequence[str]],
+    to_cells: Callable[[dict[str, Any]], Sequence[str]],
     *,
     if_empty: str,
 ) -> None:
-    """Print entries as JSON or as a table. Without entries, print `if_empty` instead of a table.
+    """Print entries as JSON, in a field called `name`, or as a table.
 
-    `name` is the JSON field that contains the entries, and `row` returns the cells of an entry.
+    `to_cells` returns the cells of an entry's row. Instead of an empty table, print `if_empty`.
     """
     if target.json:
         output.print_json({name: entries})
     elif entries:
-        output.print_table(headings, [row(entry) for entry in entries])
+        output.print_table(headings, [to_cells(entry) for entry in entries])
     else:
         click.echo(if_empty, err=True)
 
@@ -60,8 +60,10 @@ def print_done(target: Target, result: dict[str, Any], text: str) -> None:
 def print_dispatched(
     target: Target, result: dict[str, Any], text: str, *, watch: bool = False
 ) -> Exit:
-    """Print the id of a dispatched job or task, and `text` to standard error. With `watch`, follow
-    the job until it finishes."""
+    """Print a dispatched job's or task's id, and print `text` to standard error.
+
+    With `watch`, follow the job until it finishes.
+    """
     work_id = result["id"]
     if watch:
         if not target.json:
@@ -77,7 +79,7 @@ def print_dispatched(
 
 
 _REPLAYED = "was dispatched before with this key"
-# What a dispatch did if the job type is unique and a job for the same work exists.
+# What a dispatch of a unique job type did because a job for the same work exists.
 _UNIQUE_OUTCOMES = {
     "returned": "already exists (same work)",
     "replaced": "already existed, and now has this payload and time",
@@ -85,14 +87,14 @@ _UNIQUE_OUTCOMES = {
 }
 
 
-def outcome_in_words(value: models.Job | Batch) -> str:
-    """Return the outcome of a dispatch in words."""
-    if isinstance(value, models.Job) and value.unique_outcome in _UNIQUE_OUTCOMES:
-        return _UNIQUE_OUTCOMES[value.unique_outcome]
-    return _REPLAYED if value.replayed else "dispatched"
+def outcome_in_words(job: models.Job | Batch) -> str:
+    """Describe the outcome of the dispatch that returned this job."""
+    if isinstance(job, models.Job) and job.unique_outcome in _UNIQUE_OUTCOMES:
+        return _UNIQUE_OUTCOMES[job.unique_outcome]
+    return _REPLAYED if job.replayed else "dispatched"
 
 
 def dispatch_result(target: Target, job: models.Job) -> output.Job:
     """Return a dispatched job as JSON, with the fields that the API sends in headers."""
-    headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
-    return target.printable(job) | headers
+    from_headers = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
+    return target.printable(job) | from_headers

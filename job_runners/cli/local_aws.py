@@ -1,4 +1,4 @@
-"""Find the local AWS that `job-runners run` starts. It leaves files about itself in HOME."""
+"""Find the local AWS that `job-runners run` starts, by the files that it writes to HOME."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from job_runners.places import LOCAL_AWS_PARENT
 
 HOME = LOCAL_AWS_PARENT / ".local"  # exists only while the local AWS is up
 STACK_FILE = "stack.json"  # in HOME: the stack's addresses
-OUTDATED_FILE = "outdated.txt"  # in HOME: which changes the local AWS doesn't run yet
+OUTDATED_FILE = "outdated.txt"  # in HOME: the code changes that the local AWS doesn't run yet
 
 REGION = "us-east-1"
 
@@ -17,7 +17,7 @@ def running_stack() -> Stack | None:
     """Return the local AWS's stack while it is up, otherwise None."""
     file = HOME / STACK_FILE
     try:
-        # The file decides where calls go. Ignore a file that another user or an archive left here.
+        # The file decides where calls go, so ignore one that comes from another user or an archive.
         if file.stat().st_uid != os.getuid() or file.stat().st_mode & 0o077:
             return None
         return Stack.load(file)
@@ -30,7 +30,7 @@ def is_starting() -> bool:
     if not HOME.is_dir() or (HOME / STACK_FILE).exists():
         return False
     folder = os.open(HOME.parent, os.O_RDONLY)
-    try:  # `job-runners run` locks this folder as soon as it starts
+    try:  # fails if `job-runners run` holds its lock on the folder
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -40,12 +40,12 @@ def is_starting() -> bool:
 
 
 def endpoint_url() -> str | None:
-    """Return AWS_ENDPOINT_URL, which .local/env.sh sets so that AWS tools use the local AWS."""
+    """Return AWS_ENDPOINT_URL. With .local/env.sh, it makes AWS tools use the local AWS."""
     return os.environ.get("AWS_ENDPOINT_URL")
 
 
 def outdated_message() -> str | None:
-    """Return the line about changes that the local AWS doesn't run yet, or None."""
+    """Return a warning if there are code changes that the local AWS doesn't run yet."""
     try:
         return (HOME / OUTDATED_FILE).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Decorators for commands, and the options that every command has: stack, credentials,
+"""Decorators that define commands, and the options that every command shares: stack, credentials,
 organization and JSON."""
 
 from collections.abc import Callable
@@ -17,10 +17,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _store_option(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Store an option's value in the Target.
-
-    The option may come before or after the command's name.
-    """
+    """Store an option in the Target, whether it comes before or after the command's name."""
     target: Target = ctx.find_root().ensure_object(Target)
     name = param.name or ""
     source = ctx.get_parameter_source(name)
@@ -31,7 +28,7 @@ def _store_option(ctx: click.Context, param: click.Parameter, value: Any) -> Non
 
 
 def _read_token(path: str) -> str:
-    """Return the token in a file. Raises click.BadParameter if the file can't be read."""
+    """Return the token in a file. Raises click.BadParameter."""
     try:
         return Path(path).read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
@@ -39,10 +36,10 @@ def _read_token(path: str) -> str:
 
 
 class _SharedOption(click.Option):
-    """An option that only the help of `job-runners` itself describes."""
+    """An option that only `job-runners --help` describes, and not the help of a subcommand."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the option's names and help, or None for the help of a subcommand."""
+        """Return the option's names and help, or None in a subcommand."""
         return super().get_help_record(ctx) if ctx.parent is None else None
 
 
@@ -52,7 +49,7 @@ def _option(*names: str, **settings: Any) -> click.Option:
     )
 
 
-def _options() -> list[click.Option]:
+def _create_shared_options() -> list[click.Option]:
     return [
         _option(
             "--stack",
@@ -96,17 +93,17 @@ def _options() -> list[click.Option]:
     ]
 
 
-class SharedOptions(click.Command):
-    """A command whose help only names the shared options. `job-runners --help` describes them."""
+class CommandWithSharedOptions(click.Command):
+    """A command whose help lists only the names of the shared options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then the names of the shared ones."""
         click.Command.format_options(self, ctx, formatter)
         with formatter.section("Options for every command (described in job-runners --help)"):
-            formatter.write_text(" ".join(option.opts[0] for option in _options()))
+            formatter.write_text(" ".join(option.opts[0] for option in _create_shared_options()))
 
 
-class CommandGroup(SharedOptions, click.Group):
+class CommandGroup(CommandWithSharedOptions, click.Group):
     """A command with subcommands."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -117,41 +114,40 @@ class CommandGroup(SharedOptions, click.Group):
 
 def shared_options(command: _C) -> _C:
     """Add the shared options to a command."""
-    command.params.extend(_options())
+    command.params.extend(_create_shared_options())
     return command
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator that makes a function a command of `job-runners`.
+    """Return a decorator that makes a function a command with the shared options.
 
-    The command has the shared options, and calls the function with the Target as first argument.
+    The command calls the function with the Target as its first argument.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
         def wrapper(target: Target, *args: Any, **kwargs: Any) -> Any:
-            # Shell completion, which must show no warning, doesn't call this function.
+            # Set here, because shell completion, which must not print warnings, skips this wrapper.
             target.warns_if_outdated = True
             return function(target, *args, **kwargs)
 
-        new_command = click.command(cls=SharedOptions, **settings)(click.pass_obj(wrapper))
-        return shared_options(new_command)
+        create_command = click.command(cls=CommandWithSharedOptions, **settings)
+        return shared_options(create_command(click.pass_obj(wrapper)))
 
     return decorate
 
 
 def group(function: Callable[[], None]) -> CommandGroup:
-    """Make a command with subcommands, whose help is the function's docstring. The command calls
-    its subcommand `list` if none is named."""
+    """Make a command with subcommands, by default `list`. Its help is the function's docstring."""
 
     @click.group(cls=CommandGroup, invoke_without_command=True)
     @click.pass_context
     @wraps(function)
-    def new_group(ctx: click.Context) -> None:
+    def command_group(ctx: click.Context) -> None:
         if ctx.invoked_subcommand is None:
             ctx.invoke(cast(CommandGroup, ctx.command).commands["list"])
 
-    return shared_options(new_group)
+    return shared_options(command_group)
 
 
 watch = click.option(
@@ -162,7 +158,7 @@ watch = click.option(
 
 
 def require_one(names: str, *values: object) -> None:
-    """Check that exactly one of the values isn't None. Raises UsageError with their names."""
+    """Raise UsageError unless exactly one value isn't None. `names` says what the user can pass."""
     count = sum(value is not None for value in values)
     if count == 0:
         raise click.UsageError(f"Pass {names}.")
@@ -171,8 +167,7 @@ def require_one(names: str, *values: object) -> None:
 
 
 def job_type_or_queue(function: _F) -> _F:
-    """Add an argument for a job type and an option for a queue to a command, which exclude each
-    other.
+    """Let a command take either the argument JOB_TYPE or the option --queue.
 
     The function gets `kind`, which is "job_type" or "queue", and `name`.
     """

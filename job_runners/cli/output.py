@@ -1,6 +1,7 @@
 """Print and format output: tables for terminals, tabs for pipes, JSON for programs.
 
-In the API's JSON, times are in ISO 8601, so parameters with such a time are called `iso`.
+A text from a job or the API is untrusted: `plain` removes what could control the terminal. A
+parameter `iso` is a time in ISO 8601, as in the API's JSON.
 """
 
 import json
@@ -41,7 +42,7 @@ def print_json_line(value: Any) -> None:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON, and escape characters that could control the terminal."""
+    """Return a value as JSON, with characters escaped that could control the terminal."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return "".join(
         character if character.isprintable() or character == "\n" else _escape(character)
@@ -61,10 +62,7 @@ def console() -> "Console":
 
 
 def plain(text: str) -> str:
-    """Return a text in which characters that could control the terminal are replaced.
-
-    Jobs carry text from untrusted sources.
-    """
+    """Replace characters of an untrusted text that could control the terminal."""
     return "".join(
         character if character.isprintable() or character in "\n\t" else "\ufffd"
         for character in text
@@ -72,27 +70,27 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return an untrusted text as `plain` does, on one line."""
+    """Apply `plain` to an untrusted text, and put it on one line."""
     return " ".join(plain(text).split())
 
 
 def print_details(
     details: Iterable[tuple[str, str | None]], status_color: str | None = None
 ) -> None:
-    """Print a line for each name that has a value. The status gets the color `status_color`."""
+    """Print each name and its value, if it has one. `status_color` is for the status."""
     for name, value in details:
         if value:
-            text = " ".join(plain(value).splitlines())
             label = click.style(f"{name:<13}", dim=True)
+            text = " ".join(plain(value).splitlines())
             color = status_color if name == "status" else None
             click.echo(f"{label} {click.style(text, fg=color)}")
 
 
 def plain_json(value: Any, depth: int = 20) -> Any:
-    """Return a JSON value with `plain` applied to all its strings.
+    """Apply `plain` to all strings in a JSON value, down to `depth` levels.
 
-    Values nested deeper than `depth` are unchanged. Only payloads and results are nested so deep,
-    and commands print these with `as_json`, which escapes their strings.
+    Only payloads and results can be nested deeper, and commands print those with `as_json`, which
+    escapes their strings.
     """
     match value:
         case str():
@@ -111,9 +109,9 @@ def indent_lines(text: str, width: int) -> str:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as columns on a terminal, with the last column cut at the end of the line.
+    """Print rows as a table on a terminal, whose last column is cut at the end of the line.
 
-    In a pipe, print whole values separated by tabs, without the headings.
+    In a pipe, print complete values separated by tabs, without headings.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -122,17 +120,15 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     columns_before = sum(width + 2 for width in widths[:-1])  # two spaces separate columns
     last_width = max(10, shutil.get_terminal_size().columns - columns_before)
-    click.secho(_columns(headings, widths, last_width), dim=True)
+    click.secho(_format_row(headings, widths, last_width), dim=True)
     for row in rows:
-        click.echo(_columns(row, widths, last_width))
+        click.echo(_format_row(row, widths, last_width))
 
 
-def _columns(row: Sequence[str], widths: Sequence[int], last_width: int) -> str:
-    """Return a row as text, with its last cell cut to `last_width` characters.
-
-    The other cells are padded before they are colored, because `ljust` counts color codes.
-    """
+def _format_row(row: Sequence[str], widths: Sequence[int], last_width: int) -> str:
+    """Return a row's line, with the last cell cut to `last_width` characters."""
     cells = [
+        # Pad a cell before it is colored, because `ljust` would count color codes.
         click.style(plain(cell).ljust(width), fg=STATUS_COLORS.get(cell))
         for cell, width in zip(row[:-1], widths, strict=False)
     ]
@@ -159,7 +155,7 @@ def relative_time(iso: str | None) -> str:
 
 
 def time_until(iso: str) -> str:
-    """Return the time until a moment, or "due" if it has passed. In a pipe, return the moment."""
+    """Return how long it is until a time, or "due" if it has passed. In a pipe, return the time."""
     if not _on_a_terminal():
         return iso
     seconds = (datetime.fromisoformat(iso) - datetime.now(UTC)).total_seconds()
@@ -167,7 +163,7 @@ def time_until(iso: str) -> str:
 
 
 def time_and_age(iso: str | None) -> str:
-    """Return a time, and the same time relative to now. In a pipe, return only the time."""
+    """Return a time, both absolute and relative to now. In a pipe, return only the time."""
     if iso is None:
         return ""
     if not _on_a_terminal():
@@ -176,7 +172,7 @@ def time_and_age(iso: str | None) -> str:
 
 
 def time(iso: str) -> str:
-    """Return a time in this machine's zone, to the minute. In a pipe, return it unchanged."""
+    """Return a time in the local time zone, to the minute. In a pipe, return it unchanged."""
     if not _on_a_terminal():
         return iso
     return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}"
@@ -187,7 +183,7 @@ def _on_a_terminal() -> bool:
 
 
 def clock(iso: str | None) -> str:
-    """Return a time in this machine's zone, with the date unless it is today."""
+    """Return a time in the local time zone, to the second, with the date unless it is today."""
     if iso is None:
         return ""
     local_time = datetime.fromisoformat(iso).astimezone()
@@ -218,18 +214,18 @@ def count(number: int, noun: str) -> str:
 
 
 def time_of_day(milliseconds: int) -> str:
-    """Return the time of day to the millisecond, for log lines."""
+    """Return the local time of day to the millisecond, for log lines."""
     local_time = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
     return f"{local_time:%H:%M:%S}.{milliseconds % 1000:03d}"
 
 
 def wrap(text: str, indent: int) -> str:
-    """Return a paragraph wrapped to the terminal's width and indented."""
+    """Wrap a paragraph to the terminal's width, and indent it."""
     width = max(40, min(100, shutil.get_terminal_size().columns))
     space = " " * indent
     return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space)
 
 
 def short_id(job_id: str) -> str:
-    """Return the start of an id on a terminal, otherwise the id. Commands accept both."""
+    """Return the start of an id on a terminal, otherwise the whole id. Commands accept both."""
     return job_id[:SHORT_LENGTH] if _on_a_terminal() else job_id

@@ -1,4 +1,4 @@
-"""Read a payload from the command line: pairs, a JSON object, a file or standard input."""
+"""Read a payload from the command line: from pairs, a JSON object, a file or standard input."""
 
 import json
 import re
@@ -23,13 +23,12 @@ The payload
 If you pass both, the KEY=VALUE pairs are added to the --payload object and override its fields.
 """
 
-# The types of the API's errors about a payload.
-_INVALID_PAYLOAD = ("invalid-payload", "invalid-members")
+_PAYLOAD_ERRORS = ("invalid-payload", "invalid-members")  # ends of the API's error types
 _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<colon>:?)=(?P<value>.*)", re.DOTALL)
 
 
 def read_payload(pairs: tuple[str, ...], payload_option: str | None) -> dict[str, Any]:
-    """Return the payload from the pairs and --payload. Raises click.UsageError."""
+    """Combine the pairs and --payload. Raises click.UsageError."""
     payload = {} if payload_option is None else _read_object(payload_option)
     for pair in pairs:
         match = _PAIR.fullmatch(pair)
@@ -38,40 +37,47 @@ def read_payload(pairs: tuple[str, ...], payload_option: str | None) -> dict[str
                 f"{pair!r} isn't part of a payload. Write key=value or key:=JSON."
             )
         key, value = match["key"], match["value"]
-        is_json = bool(match["colon"])
-        payload[key] = _parse_json(value, f"The value of {key}") if is_json else value
+        if match["colon"]:
+            payload[key] = _parse_json(value, f"The value of {key}")
+        else:
+            payload[key] = value
     return payload
 
 
 @contextmanager
 def add_hint_if_invalid(name: str, pairs: tuple[str, ...] = ()) -> Iterator[None]:
-    """If the API refuses the payload of the job or task `name` in the with statement, add a hint to
-    the Problem: how to pass a JSON value, or the command that shows the payload's fields."""
+    """If the API refuses the payload of a job or task, add a hint to the Problem.
+
+    `name` is the job type or the task.
+    """
     try:
         yield
     except Problem as problem:
         error = problem.answer
-        if isinstance(error, dict) and str(error.get("type")).endswith(_INVALID_PAYLOAD):
+        if isinstance(error, dict) and str(error.get("type")).endswith(_PAYLOAD_ERRORS):
             fields_hint = f"To see the fields: job-runners types {name}"
             problem.hint = _json_hint(pairs, error) or fields_hint
         raise
 
 
 def _json_hint(pairs: tuple[str, ...], error: dict[str, Any]) -> str:
-    """Return a hint if a JSON value was passed as text with key=value, otherwise ""."""
+    """Return a hint if an invalid key=value was probably meant as JSON, otherwise ""."""
     invalid_fields = {field_error["field"] for field_error in error.get("errors") or []}
     for pair in pairs:
         match = _PAIR.fullmatch(pair)
-        if not match or match["colon"] or f"payload.{match['key']}" not in invalid_fields:
+        if not match or match["colon"]:
             continue
         key, value = match["key"], match["value"]
-        try:
-            is_json = not isinstance(json.loads(value), str)
-        except ValueError:
-            is_json = False
-        if is_json:
+        if f"payload.{key}" in invalid_fields and _is_json_but_no_string(value):
             return f"key=value passes text. To pass JSON: {shlex.quote(f'{key}:={value}')}"
     return ""
+
+
+def _is_json_but_no_string(text: str) -> bool:
+    try:
+        return not isinstance(json.loads(text), str)
+    except ValueError:
+        return False
 
 
 def _read_object(payload_option: str) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def _read_object(payload_option: str) -> dict[str, Any]:
 
 
 def parse_object(text: str, name: str) -> dict[str, Any]:
-    """Return a JSON object. Raises click.UsageError, which calls the text `name`."""
+    """Parse a JSON object. `name` is what a UsageError calls the text."""
     value = _parse_json(text, name)
     if not isinstance(value, dict):
         raise click.UsageError(f"{name} isn't a JSON object, but must be one.")
@@ -92,7 +98,7 @@ def parse_object(text: str, name: str) -> dict[str, Any]:
 
 
 def read_text(path: str) -> str:
-    """Return a file's text, or that of standard input for "-". Raises click.UsageError."""
+    """Read a file, or standard input for "-". Raises click.UsageError."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

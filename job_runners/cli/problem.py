@@ -1,25 +1,25 @@
-"""The error that commands raise for the user, and the command's exit codes."""
+"""The error that a command shows to the user, and the exit codes."""
 
 from enum import IntEnum
 from typing import Any
 
 
 class Exit(IntEnum):
-    """The exit codes of the command, as in `job-runners --help`."""
+    """The exit codes of all commands, as in `job-runners --help`."""
 
     DONE = 0
-    REFUSED = 1  # the stack can't do this; doctor: a check failed
+    REFUSED = 1  # the API refused the request; doctor: a check failed
     USAGE = 2  # wrong command line
     JOB_FAILED = 3  # watch: a job failed
     JOB_CANCELED = 4  # watch: no job failed, but one was canceled
     NO_ACCESS = 5  # missing credentials, permission or stack
-    NO_ANSWER = 6  # unreachable, too slow or overloaded; another try may succeed
+    NO_ANSWER = 6  # unreachable, too slow or overloaded; a retry may succeed
     STILL_RUNNING = 7  # watch --timeout: timed out before every job finished
     INTERRUPTED = 130  # Ctrl-C
 
 
 class Problem(Exception):
-    """An error for the user: what went wrong, and in `hint` how to fix it."""
+    """An error for the user: what went wrong, and, as a hint, how to fix it."""
 
     def __init__(
         self, message: str, *, hint: str = "", code: Exit = Exit.REFUSED, answer: Any = None
@@ -38,4 +38,4 @@ class Problem(Exception):
 
 
 class NoMatchingId(Problem):
-    """No id that the command searched starts with the user's text."""
+    """None of the searched ids starts with the user's text."""

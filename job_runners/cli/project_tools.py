@@ -1,6 +1,6 @@
-"""Check the user's project, and start the modules that build, run and deploy it.
+"""Check the user's project, and run the modules that build, run and deploy it.
 
-Each module runs in a process of its own, because it reads the project when it is imported.
+Each module runs in a process of its own, because importing it reads the project.
 """
 
 import os
@@ -26,7 +26,7 @@ _EXTRAS = {
 
 
 def require_extra(extra: str) -> None:
-    """Raise Problem if packages of an extra are missing."""
+    """Raise Problem if a package of an extra isn't installed."""
     missing = [package for package in _EXTRAS[extra] if find_spec(package) is None]
     if missing:
         raise Problem(
@@ -37,8 +37,7 @@ def require_extra(extra: str) -> None:
 
 
 def require_project() -> None:
-    """Raise Problem outside a project, in a project that belongs to another user, or
-    if packages are missing."""
+    """Raise Problem unless this is the user's own project, and all packages are installed."""
     if not (ROOT / "samconfig.toml").is_file():
         if os.environ.get(PROJECT_VARIABLE):
             raise Problem(
@@ -58,12 +57,12 @@ def require_project() -> None:
     require_extra("app")
 
 
-def call(
+def run_module(
     module: str, *arguments: str, capture: bool = False, project: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end. With `capture`, return its output instead of showing it.
+    """Run a module in a child process. With `capture`, return its output instead of showing it.
 
-    The module works on the project in the folder `project`, or by default on the current one.
+    `project` is the folder of the module's project, by default that of the current one.
     """
     return subprocess.run(  # noqa: S603 - this interpreter
         _command(module, arguments),
@@ -75,20 +74,20 @@ def call(
     )
 
 
-def run(module: str, *arguments: str) -> None:
-    """Run a module to its end. If it fails, end the command with its exit code."""
-    process = call(module, *arguments)
+def run_or_exit(module: str, *arguments: str) -> None:
+    """Run a module in a child process. If it fails, exit with its exit code."""
+    process = run_module(module, *arguments)
     if process.returncode != 0:
         exit_command(process.returncode)
 
 
 def exit_command(code: int) -> NoReturn:
-    """End the command with this exit code. `main` would turn a SystemExit into 0."""
+    """Exit with this code, which `main` would ignore in a SystemExit."""
     raise click.exceptions.Exit(code)
 
 
 def replace_process(module: str, *arguments: str) -> NoReturn:
-    """Replace this process by one that runs a module, so that signals reach the module."""
+    """Run a module in place of this process, so that signals reach the module."""
     sys.stdout.flush()
     command = _command(module, arguments)
     os.execve(command[0], command, _environment())  # noqa: S606 - this interpreter

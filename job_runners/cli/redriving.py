@@ -1,5 +1,6 @@
-"""List failed tasks, and resend dead letters and failed tasks."""
+"""job-runners failures tasks and redrive: list failed tasks, and resend them and dead letters."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -50,9 +51,9 @@ def redrive(
     names = "task ids, --tasks or --dead-letters"
     options.require_one(names, task_ids or None, tasks or None, dead_letters or None)
     if task_ids:
-        return _resend(target, task_ids)
+        return _resend_tasks(target, task_ids)
     if tasks:
-        return _resend_all(target, yes=yes)
+        return _resend_all_tasks(target, yes=yes)
     _resend_dead_letters(target)
     return Exit.DONE
 
@@ -69,26 +70,26 @@ def _resend_dead_letters(target: Target) -> None:
         click.echo(f"{name}: {output.count(count, 'dead letter')} resent")
 
 
-def _resend_all(target: Target, *, yes: bool) -> Exit:
-    """Resend every failed task whose payload was kept. Print how many other tasks have failed."""
+def _resend_all_tasks(target: Target, *, yes: bool) -> Exit:
+    """Resend every failed task whose payload was kept. Report how many can't be resent."""
     failed = list(map(target.printable, target.api.failed_tasks()))
     kept_ids = [task["id"] for task in failed if task["payload"] is not None]
     if not failed:
         click.echo(_no_failed_tasks(target), err=True)
-    other_count = len(failed) - len(kept_ids)
-    if other_count:
+    lost_count = len(failed) - len(kept_ids)
+    if lost_count:
         click.echo(
-            f"{output.count(other_count, 'failed task')} can't be resent, because the payload "
+            f"{output.count(lost_count, 'failed task')} can't be resent, because the payload "
             "wasn't kept. To keep future payloads, deploy with KeepTaskPayloads=true.",
             err=True,
         )
     if kept_ids:
         confirm(f"Resend {output.count(len(kept_ids), 'failed task')} on {target.name}?", yes=yes)
-    exit_code = _resend(target, kept_ids)
-    return Exit.REFUSED if other_count else exit_code
+    exit_code = _resend_tasks(target, kept_ids)
+    return Exit.REFUSED if lost_count else exit_code
 
 
-def _resend(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
+def _resend_tasks(target: Target, task_ids: Sequence[str]) -> Exit:
     def resend(start: str) -> tuple[dict[str, object], str]:
         task_id = find_task(target, start)
         new_id = target.api.redrive_task(task_id)

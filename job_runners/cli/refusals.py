@@ -1,4 +1,4 @@
-"""Turn refusals of the API and errors of AWS clients into Problems."""
+"""Convert errors of the API and of AWS clients to Problems."""
 
 import os
 
@@ -28,6 +28,7 @@ from job_runners.client.errors import (
     UniqueConflict,
 )
 
+# AWS's error codes.
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(
     {
@@ -73,7 +74,7 @@ def refusal_problem(error: ApiError) -> Problem:
 
 
 def _summary(error: ApiError) -> str:
-    """Return the API's own description of the error, which is written for people."""
+    """Return the API's own description of the error, which is meant for people."""
     if not error.fields:
         return error.problem
     lines = [f"{field['field']}: {field['why']}" for field in error.fields]
@@ -127,7 +128,7 @@ def aws_problem(error: BaseException) -> Problem | None:
             )
         case ClientError():
             return _aws_refusal_problem(error)
-        # A ParamValidationError is a bug in this command, so its traceback must show.
+        # A ParamValidationError is a bug in this command, so show its traceback.
         case BotoCoreError() if not isinstance(error, ParamValidationError):
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None

@@ -1,10 +1,9 @@
 """A proxy that signs a browser's calls to the API with the user's AWS credentials.
 
-Every caller of the proxy acts with these credentials, so it must refuse everyone but the user.
-It listens only on loopback, below a secret path, because other users of this machine can reach its
-port too. It also refuses calls that a website could make the browser send. These are calls to a
-host name that the site points at this machine (DNS rebinding), and calls from any page except the
-dashboard.
+Every caller of the proxy acts with these credentials, so it must refuse all callers but the user.
+It listens only on loopback, and only below a secret path, because other users of this machine can
+reach the port too. It also refuses calls that a website could make the user's browser send: from
+any page but the dashboard, or to a host name that the site points at this machine (DNS rebinding).
 """
 
 import contextlib
@@ -23,16 +22,21 @@ from job_runners.client.signing import Access
 
 _MAX_BODY_BYTES = 6 * 1024 * 1024  # Lambda's maximum
 _TIMEOUT_SECONDS = 35  # API Gateway's timeout is 30
-_FORWARDED = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
-_NOT_FORWARDED = frozenset(
+_FORWARDED_REQUEST_HEADERS = (
+    "Accept",
+    "Accept-Encoding",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+)
+_DROPPED_RESPONSE_HEADERS = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 )
 
 
 @contextlib.contextmanager
 def signing_proxy(api_url: str, access: Access, port: int = 0) -> Iterator[str]:
-    """Run the proxy during the with statement and yield its URL. Raises OSError if another program
-    uses the port."""
+    """Run the proxy, and yield its URL. Raises OSError if another program uses the port."""
     server = _Server(("127.0.0.1", port), api_url, access)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -54,7 +58,7 @@ class _Server(ThreadingHTTPServer):
         self.api_url = api_url
         self.access = access
         self.connections = Connections(api_url, _TIMEOUT_SECONDS)
-        self.root = f"/{secrets.token_urlsafe(24)}/"
+        self.root = f"/{secrets.token_urlsafe(24)}/"  # the secret path
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -87,7 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else None
         url = self.server.api_url + self._path
-        headers = {name: self.headers[name] for name in _FORWARDED if self.headers[name]}
+        headers = {
+            name: self.headers[name] for name in _FORWARDED_REQUEST_HEADERS if self.headers[name]
+        }
         signed_headers = self.server.access.headers(self.command, url, data, headers)
         try:
             response = self.server.connections.send(
@@ -114,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0").lstrip("0") or "0"
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
             return "A body needs a Content-Length header."
-        # The first test keeps int() from parsing a very long number.
+        # Compare the lengths first, because int() is slow for very long numbers.
         if len(length) > len(str(_MAX_BODY_BYTES)) or int(length) > _MAX_BODY_BYTES:
             return f"The body is too large. The limit is {_MAX_BODY_BYTES:,} bytes."
         if self.command == "GET" and self._is_dashboard_file:
@@ -127,8 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _is_dashboard_file(self) -> bool:
-        """Whether the path is one of the dashboard's files. They contain no data, so any page may
-        link to them."""
+        """Whether this is a file of the dashboard, which has no data: any page may link to it."""
         path = self._path.partition("?")[0]
         return path == "/" or path.startswith("/assets/")
 
@@ -146,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self, status: int, headers: Message, body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            if name.lower() not in _NOT_FORWARDED:
+            if name.lower() not in _DROPPED_RESPONSE_HEADERS:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         try:

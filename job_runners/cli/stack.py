@@ -1,4 +1,4 @@
-"""The addresses and names of a deployed stack."""
+"""A deployed stack's addresses and names, and the file in which `job-runners run` keeps them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ class Stack:
 
     name: str
     region: str
-    endpoint_url: str  # of the local AWS; empty for AWS itself
+    endpoint_url: str  # of a local AWS; empty for AWS itself
     api_url: str
     table_name: str
     coordination_table_name: str
@@ -24,17 +24,17 @@ class Stack:
     failures_function_name: str
     failures_queue_url: str
     delay_queue_url: str
-    # Empty for AWS itself. The local AWS creates new ones at every start.
+    # The credentials that the local AWS creates at each start; empty for AWS itself.
     aws_access_key_id: str = field(default="", repr=False)
     aws_secret_access_key: str = field(default="", repr=False)
-    # The outputs of the project's own template. Only `job-runners run` fills them.
+    # The outputs of the project's own template, if `job-runners run` started the stack.
     own_outputs: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def from_outputs(
         name: str, region: str, outputs: Mapping[str, str], endpoint_url: str = ""
     ) -> "Stack":
-        """Return the stack whose template has these outputs. Raises KeyError if one is missing."""
+        """Create a stack from its outputs. Raises KeyError if one is missing."""
         from job_runners.client.stack_outputs import api_address  # slow to import
 
         return Stack(
@@ -58,10 +58,7 @@ class Stack:
         return bool(self.endpoint_url)
 
     def save(self, path: Path) -> None:
-        """Write the stack to a file that only this user can read.
-
-        In the file, the names of the project's own outputs are in snake case too.
-        """
+        """Write the stack to a file that only this user can read, with all names in snake case."""
         values = asdict(self)
         own_outputs = values.pop("own_outputs")
         own_values = {_snake_case(name): value for name, value in own_outputs.items()}
@@ -69,7 +66,7 @@ class Stack:
 
     @staticmethod
     def load(path: Path) -> "Stack":
-        """Return the stack that `save` wrote."""
+        """Read the stack that `save` wrote."""
         names = {stack_field.name for stack_field in fields(Stack)}
         values = json.loads(path.read_text())
         return Stack(**{name: value for name, value in values.items() if name in names})
@@ -80,7 +77,7 @@ def _snake_case(name: str) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its creation on."""
+    """Write a file that only its owner can ever read."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -1,7 +1,7 @@
 """Find the stack, the credentials and the organization for a command.
 
-Heavy modules, such as botocore, are imported only in the methods that need them. Commands that
-don't need them start faster.
+Slow modules, such as botocore, are imported only in the methods that need them, so that other
+commands start faster.
 """
 
 import tomllib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from job_runners.client.signing import Access
 
 
-_MAX_ATTEMPTS = 3  # for a call that can be repeated
+_MAX_ATTEMPTS = 3  # for an API call that can safely be repeated
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Target:
     profile: str | None = None
     organization: str | None = None
     json: bool = False
-    api_timeout: float = 35  # seconds, 5 more than API Gateway waits for the API function
-    explicit: set[str] = field(default_factory=set)  # names of the options on the command line
-    warns_if_outdated: bool = False  # whether to warn if the local AWS runs older code
+    api_timeout: float = 35  # seconds; API Gateway itself times out after 30
+    explicit: set[str] = field(default_factory=set)  # options that the command line names
+    warns_if_outdated: bool = False  # warn if the local AWS runs older code
 
     def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
-        """Set an option. A value from the command line wins over one from the environment."""
+        """Set an option. The command line (`explicit`) takes precedence over the environment."""
         if value is not None and (explicit or name not in self.explicit):
             setattr(self, name, value)
             if explicit:
@@ -54,12 +54,12 @@ class Target:
 
     @property
     def organization_id(self) -> str | None:
-        """The organization to act for, or None for the one that the token names."""
+        """The organization to act for. None means the one that the token names."""
         return self.organization or (None if self.token else "default")
 
     @property
     def organization_in_words(self) -> str:
-        """The organization in words, for a sentence."""
+        """The organization, for use in a sentence."""
         if self.organization_id is None:
             return "your organization"
         return f"organization {self.organization_id}"
@@ -81,13 +81,15 @@ class Target:
         )
 
     def printable(self, value: "FromJson") -> dict[str, Any]:
-        """Return the JSON of a value from the API. For text output, replace characters that could
-        control the terminal."""
+        """Return the JSON of a value from the API.
+
+        Unless the output is JSON, replace characters that could control the terminal.
+        """
         return dict(value.raw if self.json else plain_json(value.raw))
 
     @cached_property
     def access(self) -> "Access":
-        """The access to the API: a token, or signatures with AWS credentials."""
+        """What authorizes calls to the API: a token, or signatures with AWS credentials."""
         from job_runners.client.signing import Bearer, Signer
 
         if self.token:
@@ -96,7 +98,7 @@ class Target:
 
     @cached_property
     def _api_session(self) -> "Session":
-        """The session with the credentials and region for the API."""
+        """The botocore session with the credentials and region for the API."""
         return self.session if self.uses_api_url else self.stack_session
 
     @property
@@ -123,25 +125,22 @@ class Target:
 
     @cached_property
     def api_address(self) -> str:
-        """The URL of the API: from --api-url, otherwise from CloudFormation."""
-        if self.uses_api_url:
-            return _checked_url(self.api_url or "")
-        return _checked_url(self.stack.api_url)
+        """The URL of the API: the user's, or otherwise that of the stack."""
+        url = self.api_url if self.uses_api_url else self.stack.api_url
+        return _check_url(url or "")
 
     @property
     def uses_api_url(self) -> bool:
-        """Whether the command calls the API by a given URL. Then the stack is unknown."""
-        return bool(self.api_url) and not self._prefers_stack
-
-    @property
-    def _prefers_stack(self) -> bool:
-        """Whether the command line names a stack, and only the environment names an API's URL."""
+        """Whether the user named the API's URL, so that its stack is unknown."""
+        if "api_url" in self.explicit:
+            return bool(self.api_url)
+        # A stack on the command line takes precedence over a URL in the environment.
         names_stack = self.local or "stack_name" in self.explicit
-        return names_stack and "api_url" not in self.explicit
+        return bool(self.api_url) and not names_stack
 
     @cached_property
     def stack(self) -> Stack:
-        """The stack. Raises Problem if it can't be found."""
+        """The selected stack. Raises Problem if it can't be found."""
         local_stack = local_aws.running_stack()
         if local_stack and self._selects(local_stack):
             if self.warns_if_outdated and not self.json:
@@ -165,11 +164,11 @@ class Target:
         return find_stack(self.session, self._named_stack or _default_name())
 
     def _selects(self, local_stack: Stack) -> bool:
-        """Return whether the options select the running local AWS."""
+        """Return whether the options select the local AWS, which is running."""
         if self._named_stack is None:
             return True
-        uses_endpoint = local_stack.endpoint_url == local_aws.endpoint_url()
-        return uses_endpoint and local_stack.name == self._named_stack
+        environment_selects_it = local_stack.endpoint_url == local_aws.endpoint_url()
+        return environment_selects_it and local_stack.name == self._named_stack
 
     @property
     def _named_stack(self) -> str | None:
@@ -177,18 +176,20 @@ class Target:
 
     @cached_property
     def name(self) -> str:
-        """The stack in words or the API's URL, for a sentence."""
-        return self.api_url or "" if self.uses_api_url else self.stack_in_words
+        """The API's URL or the stack, for use in a sentence."""
+        if self.uses_api_url:
+            return self.api_url or ""
+        return self.stack_in_words
 
     @property
     def stack_in_words(self) -> str:
-        """The stack in words, for commands that don't use the API."""
+        """The stack, for use in a sentence, in commands that don't use the API."""
         return "the local AWS" if self.stack.is_local else f"stack {self.stack.name}"
 
     @cached_property
     def session(self) -> "Session":
-        """The session with the user's credentials and region, found where AWS tools find them."""
-        # Use botocore: boto3 would double the import time, and nothing here needs it.
+        """The botocore session with the credentials and region that other AWS tools use too."""
+        # boto3's session would double the import time.
         from botocore.session import Session
 
         session = Session(profile=self.profile)
@@ -198,10 +199,8 @@ class Target:
 
     @cached_property
     def stack_session(self) -> "Session":
-        """The session with the credentials and region of the stack."""
-        # Only the stack of a running local AWS has an access key. Any other stack was found with
-        # the user's credentials.
-        if not self.stack.aws_access_key_id:
+        """The botocore session with the credentials and region for the stack."""
+        if not self.stack.aws_access_key_id:  # it isn't the stack of the running local AWS
             return self.session
         from botocore.session import Session
 
@@ -224,7 +223,7 @@ def _warn_if_outdated() -> None:
         click.secho(warning, fg="yellow", err=True)
 
 
-def _checked_url(url: str) -> str:
+def _check_url(url: str) -> str:
     from job_runners.client.addresses import check_url
     from job_runners.client.errors import ConfigurationError, InsecureAddress
 
@@ -236,7 +235,7 @@ def _checked_url(url: str) -> str:
 
 
 def configured_name() -> str | None:
-    """Return the stack name in samconfig.toml, which `sam deploy` uses, or None if it has none."""
+    """Return the stack name in samconfig.toml, which `sam deploy` also uses, if it has one."""
     try:
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())
         name: str = config["default"]["global"]["parameters"]["stack_name"]

@@ -1,4 +1,4 @@
-"""Parse times and time spans of the command line. The functions are callbacks of click options."""
+"""Callbacks for click options that parse times and time spans."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -18,13 +18,12 @@ def parse_time_span(ctx: click.Context, param: click.Parameter, value: str | Non
     return float(match[1]) * _UNITS[match[2]]
 
 
-# Seconds between two occurrences of a schedule.
-_MIN_INTERVAL = 60
-_MAX_INTERVAL = 366 * 86400
+_MIN_INTERVAL = 60  # seconds between two occurrences of a schedule
+_MAX_INTERVAL = 366 * 86400  # seconds
 
 
 def parse_interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Return the seconds in a schedule's interval. Raises click.BadParameter."""
+    """Return a schedule's interval in seconds. Raises click.BadParameter if it is out of range."""
     seconds = parse_time_span(ctx, param, value)
     if seconds is None:
         return None
@@ -36,7 +35,7 @@ def parse_interval(ctx: click.Context, param: click.Parameter, value: str | None
 
 
 def parse_time(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    """Return a time in ISO 8601. Without a zone, it is in this machine's time zone."""
+    """Return a time in ISO 8601, by default in the local time zone."""
     if value is None:
         return None
     try:
@@ -49,9 +48,9 @@ def parse_time(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 def parse_start(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """Return the time that is a time span ago, such as 2h, or a time in ISO 8601."""
+    """Return a start time, given as a time in ISO 8601 or as a time span before now, such as 2h."""
     if value is None:
         return None
-    if "-" in value:  # only a time has one
+    if "-" in value:  # a time, because time spans have no hyphen
         return datetime.fromisoformat(str(parse_time(ctx, param, value)))
     return datetime.now(UTC) - timedelta(seconds=parse_time_span(ctx, param, value) or 0)

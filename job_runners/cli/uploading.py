@@ -7,12 +7,10 @@ from job_runners.cli.target import Target
 
 
 def upload(target: Target, content: bytes | BinaryIO, name: str, *, why: str) -> str:
-    """Store a file in the organization's folder, and return its key.
+    """Store a file in the organization's folder, and return its key. Replace a file of that name.
 
-    An existing file of the same name is replaced.
-
-    Raises Problem for a name that isn't a path. Raises it with the text `why` if the options don't
-    determine the bucket or the organization.
+    Raises Problem for an invalid name, or, with the text `why`, if the options don't determine the
+    bucket and the organization.
     """
     if target.uses_api_url or target.organization_id is None:
         option = "--stack NAME" if target.uses_api_url else "--organization NAME"

@@ -1,4 +1,4 @@
-"""A backend for Django's tasks (`django.tasks`): each enqueued task is a job.
+"""A backend for Django's tasks (`django.tasks`). Each enqueued task becomes a job.
 
 In the site's settings:
 
@@ -8,8 +8,8 @@ In the package of jobs:
 
     JOBS = {"django_task": django_task()}
 
-Importing this package imports neither Django nor the engine, because the API's function has no
-Django, and a site has no engine.
+This module must import neither Django nor the engine, because the API's Lambda function doesn't
+have Django, and a site doesn't have the engine.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,44 +24,44 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# The attribute that `max_attempts` sets on a task's function.
-MAX_ATTEMPTS = "job_runners_max_attempts"
+MAX_ATTEMPTS_ATTRIBUTE = "job_runners_max_attempts"  # of a task's function
 
 
 def max_attempts(count: int) -> Callable[[_F], _F]:
     """Let a task have up to `count` attempts. Write this decorator below `@task`.
 
-    It marks the function, so the task also works with Django's own backends, which ignore the mark.
+    The task also works with other backends, which ignore `count`.
     """
     if count < 1:
         raise ValueError(f"max_attempts({count}): a task has at least one attempt")
 
-    def mark(function: _F) -> _F:
+    def decorate(function: _F) -> _F:
         if hasattr(function, "enqueue"):
             raise TypeError(f"Write @max_attempts({count}) below @task, not above it.")
-        setattr(function, MAX_ATTEMPTS, count)
+        setattr(function, MAX_ATTEMPTS_ATTRIBUTE, count)
         return function
 
-    return mark
+    return decorate
 
 
 class Options:
-    """The options of an enclosing `job_options`. An idempotency key is used up by one task."""
+    """What a `job_options` block sets. Only one task may use its idempotency key."""
 
     def __init__(self, idempotency_key: str | None, organization_id: str | None) -> None:
-        self._key = idempotency_key
+        self._idempotency_key = idempotency_key
         self._organization_id = organization_id
         self._is_used = False
 
     def use(self) -> dict[str, str]:
-        """Return the fields for the next dispatch. Raises ValueError if the key is used up."""
-        if self._key is not None and self._is_used:
+        """Return the next job's fields. Raises ValueError if a job already has the key."""
+        key = self._idempotency_key
+        if key is not None and self._is_used:
             raise ValueError(
-                f"The idempotency key {self._key!r} stands for one task, and this block enqueues "
+                f"The idempotency key {key!r} stands for one task, and this block enqueues "
                 "another one. Give each task its own job_options block."
             )
         self._is_used = True
-        fields = {"idempotency_key": self._key, "organization_id": self._organization_id}
+        fields = {"idempotency_key": key, "organization_id": self._organization_id}
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -72,10 +72,10 @@ current_options: ContextVar[Options | None] = ContextVar("current_options", defa
 def job_options(
     *, idempotency_key: str | None = None, organization_id: str | None = None
 ) -> Iterator[None]:
-    """Give what is enqueued in this block the options that Django's interface lacks.
+    """Set options that Django's tasks lack, for the tasks that this block enqueues.
 
-    With an idempotency key, the block may enqueue one task: the same call with the same key is the
-    same job. Other backends ignore these options.
+    With an idempotency key, the block may enqueue only one task. Enqueuing the same call again with
+    the same key returns the same job. Other backends ignore these options.
     """
     token = current_options.set(Options(idempotency_key, organization_id))
     try:
@@ -85,7 +85,7 @@ def job_options(
 
 
 def check_django() -> None:
-    """Import Django's tasks. Raise ImportError with advice if the installed Django has none."""
+    """Raise ImportError, with advice, unless the installed Django has tasks."""
     try:
         import_module("django.tasks")
     except ModuleNotFoundError as error:
@@ -97,10 +97,10 @@ def check_django() -> None:
         ) from error
 
 
-if not TYPE_CHECKING:  # otherwise a type checker would accept any name
+if not TYPE_CHECKING:  # with __getattr__, type checkers would accept any name
 
     def __getattr__(name: str) -> object:
-        """Import and return an exported name (PEP 562)."""
+        """Import a public name when it is first used (PEP 562)."""
         if name == "JobRunnersBackend":
             check_django()
             return import_module("job_runners.django.backend").JobRunnersBackend

@@ -1,4 +1,4 @@
-"""The optional app `job_runners.django`, which adds a check of the stack to check --deploy."""
+"""The optional Django app `job_runners.django`. With it, `check --deploy` also checks the stack."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,22 +10,19 @@ from job_runners.django import check_django
 
 
 class JobRunnersConfig(AppConfig):
-    """Registers the check."""
+    """Registers `check_stacks`."""
 
     name = "job_runners.django"
     label = "job_runners"
 
     def ready(self) -> None:
-        """Register the check for --deploy only, because it calls the API.
-
-        Also import Django's tasks, because Django registers its own check of TASKS at that import.
-        """
-        check_django()
+        """Register the check for `--deploy` only, because it calls the API."""
+        check_django()  # imports django.tasks, which registers Django's own check of TASKS
         checks.register(check_stacks, deploy=True)
 
 
 def check_stacks(**_: Any) -> Iterator[checks.CheckMessage]:
-    """Yield a message for everything that the backends' stacks lack."""
+    """Report what the stack of each backend lacks."""
     # Imported here because Django loads apps before backends can be imported.
     from django.tasks import task_backends
 

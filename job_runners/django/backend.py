@@ -1,4 +1,4 @@
-"""The backend for Django's tasks: it enqueues tasks as jobs, and returns jobs as task results."""
+"""The backend for Django's tasks: enqueues tasks as jobs, and returns jobs as task results."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,23 +17,23 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.module_loading import import_string
 
-from job_runners.django import MAX_ATTEMPTS, current_options
+from job_runners.django import MAX_ATTEMPTS_ATTRIBUTE, current_options
 from job_runners.django.calls import build_call
 from job_runners.django.current import current_job
-from job_runners.django.results import TaskJob, build_result, local
+from job_runners.django.results import TaskJob, apply_use_tz, build_result, set_field
 from job_runners.django.transports import InProcess, OverHttp, transport_for
 
-OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {  # and their defaults
     "JOB_TYPE": "django_task",  # the name in JOBS
     "CLIENT": {"timeout": 5, "max_attempts": 1},  # arguments of job_runners.Client
-    "MODULES": (),  # modules of tasks, in addition to the module `tasks` of each installed app
-    "QUEUE_NAMES": {},  # the stack's names of Django's queues, where they differ
-    "PRIORITY_QUEUES": None,  # {10: "urgent"}: the queue from a priority on; None refuses priority
+    "MODULES": (),  # modules with tasks, in addition to each installed app's `tasks`
+    "QUEUE_NAMES": {},  # {Django's name of a queue: the stack's name}, where they differ
+    "PRIORITY_QUEUES": None,  # {10: "urgent"} for priority 10 and above; None refuses priorities
     "ON_COMMIT": None,  # an alias in DATABASES: enqueue when its transaction commits
-    "MAX_ATTEMPTS": 1,  # of a task without @max_attempts
-    "PER_TASK": {},  # {"wagtail.": {"MAX_ATTEMPTS": 5}}: options by the start of a task's path
+    "MAX_ATTEMPTS": 1,  # for tasks without @max_attempts
+    "PER_TASK": {},  # {"wagtail.": {"MAX_ATTEMPTS": 5}} for tasks whose path starts with "wagtail."
     "ORGANIZATION_ID": None,
-    "SIGN": True,  # with SECRET_KEY, so that only a process that has it can call tasks
+    "SIGN": True,  # sign calls with SECRET_KEY, so that only its owners can call tasks
 }
 _MAX_DELAY = timedelta(days=30)
 
@@ -57,15 +57,15 @@ class JobRunnersBackend(BaseTaskBackend):
 
     @property
     def transport(self) -> OverHttp | InProcess:
-        """Return how this process reaches the engine. Raises ConfigurationError."""
+        """Return what dispatches and reads the jobs. Raises ConfigurationError."""
         return transport_for(self.settings["CLIENT"])
 
     @property
     def job_types(self) -> set[str]:
-        """Return the names of the job types that the backend dispatches."""
+        """Return the names of all job types that the backend may dispatch."""
+        default: str = self.settings["JOB_TYPE"]
         per_task = self.settings["PER_TASK"].values()
-        job_types = {options["JOB_TYPE"] for options in per_task if "JOB_TYPE" in options}
-        return job_types | {self.settings["JOB_TYPE"]}
+        return {default, *(options.get("JOB_TYPE", default) for options in per_task)}
 
     def validate_task(self, task: Task) -> None:
         """Raise InvalidTask for a task that can't become a job."""
@@ -73,76 +73,91 @@ class JobRunnersBackend(BaseTaskBackend):
         if apps.ready:
             self._check_module(task.func.__module__)
         latest = datetime.now(UTC) + _MAX_DELAY
-        if task.run_after is not None and _aware(task.run_after) > latest:
+        if task.run_after is not None and _make_aware(task.run_after) > latest:
             raise InvalidTask("run_after may be at most 30 days from now.")
 
     def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Dispatch the job, or with ON_COMMIT as soon as the transaction commits.
+        """Dispatch a job that calls the task. With ON_COMMIT, wait until the transaction commits.
 
-        Raises InvalidTask, TypeError and ValueError for a task or arguments that can't become a
-        job, and the errors of `job_runners.Client.dispatch`.
+        Raises InvalidTask, TypeError or ValueError if the task or its arguments can't become a job,
+        and the errors of `job_runners.Client.dispatch`.
         """
         self.validate_task(task)
-        self.task_at(task.module_path)  # raises what the worker would raise
-        fields = self._fields(task, build_call(task, args, kwargs, sign=self.settings["SIGN"]))
-        alias = self.settings["ON_COMMIT"]
-        if alias is None or not transaction.get_connection(alias).in_atomic_block:
-            return self._dispatch(task, fields)
+        self.load_task(task.module_path)  # fail here rather than in the worker
+        payload = build_call(task, args, kwargs, sign=self.settings["SIGN"])
+        fields = self._dispatch_fields(task, payload)
+        database = self.settings["ON_COMMIT"]
+        if database is not None and transaction.get_connection(database).in_atomic_block:
+            return self._dispatch_on_commit(task, fields, database)
+        return self._dispatch(task, fields)
+
+    def _dispatch_on_commit(self, task: Task, fields: dict[str, Any], database: str) -> TaskResult:
+        """Return a result whose id is known before the job exists, from its idempotency key."""
         key = fields.setdefault("idempotency_key", get_random_string(32))
-        result_id = self.transport.id_under(key, fields.get("organization_id"))
+        result_id = self.transport.id_for_key(key, fields.get("organization_id"))
         future_job = TaskJob(result_id, fields["job_type"], "queued")
         result = build_result(future_job, task, fields["payload"], self.alias)
 
         def send() -> None:  # not a lambda, because Django logs the callback's name if it fails
             dispatched = self._dispatch(task, fields)
-            object.__setattr__(result, "enqueued_at", dispatched.enqueued_at)
+            set_field(result, "enqueued_at", dispatched.enqueued_at)
 
-        transaction.on_commit(send, using=alias, robust=True)
+        transaction.on_commit(send, using=database, robust=True)
+        return result
+
+    def _dispatch(self, task: Task, fields: Mapping[str, Any]) -> TaskResult:
+        job = self.transport.dispatch(fields)
+        result = build_result(job, task, fields["payload"], self.alias)
+        task_enqueued.send(type(self), task_result=result)
         return result
 
     async def aenqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Enqueue in a thread. With ON_COMMIT, use the thread with the database connection."""
+        """Enqueue in a thread: with ON_COMMIT, in the thread that has the database connection."""
         enqueue = partial(self.enqueue, task, args, kwargs)
-        uses_connection = self.settings["ON_COMMIT"] is not None
-        return await sync_to_async(enqueue, thread_sensitive=uses_connection)()
+        needs_connection = self.settings["ON_COMMIT"] is not None
+        return await sync_to_async(enqueue, thread_sensitive=needs_connection)()
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Return a task's result. Raises TaskResultDoesNotExist, also for jobs of other types."""
+        """Return a task's result.
+
+        Raises TaskResultDoesNotExist, even if the id belongs to a job of another type.
+        """
         organization = self.settings["ORGANIZATION_ID"]
         job = self.transport.get(str(result_id))
         if (
             job is None
             or job.job_type not in self.job_types
-            or job.payload is None  # this caller may not read it
+            or job.payload is None  # hidden: the client's caller may not read payloads
             or organization not in (None, job.organization_id)
         ):
             raise TaskResultDoesNotExist(result_id)
         call = job.payload
         try:
-            task = self.task_at(call["task"])
+            task = self.load_task(call["task"])
         except InvalidTask as error:
             raise TaskResultDoesNotExist(result_id) from error
-        run_after = local(job.run_at) if call["deferred"] else None
+        run_after = apply_use_tz(job.run_at) if call["deferred"] else None
         task = task.using(queue_name=call["queue"], run_after=run_after, backend=self.alias)
         return build_result(job, task, call, self.alias)
 
     async def aget_result(self, result_id: str) -> TaskResult:
-        """Call get_result in a thread."""
+        """Call `get_result` in a thread."""
         return await sync_to_async(self.get_result, thread_sensitive=False)(result_id)
 
     def check(self, **_: Any) -> Iterator[CheckMessage]:
-        """Yield what is wrong with the settings. This calls no API, because each start does it."""
+        """Report errors in the settings. This runs at each start, so it sends no request."""
         from job_runners.django.checks import check_settings
 
         return check_settings(self, OPTIONS)
 
-    def task_at(self, path: str) -> Task:
-        """Return the task with this path. Raises TaskNotFound if this process may not run it.
+    def load_task(self, path: str) -> Task:
+        """Import the task with this path. Raises TaskNotFound if this process may not run it.
 
-        The module's name is checked before the import, because an import runs code. The path must
-        lead to a Task, so that a payload can't name any other function.
+        The path may come from a payload, so its module is checked before the import, which runs
+        code. The path must lead to a Task and not to any other function.
         """
-        self._check_module(path.rpartition(".")[0])
+        module, _, _ = path.rpartition(".")
+        self._check_module(module)
         try:
             task = import_string(path)
         except ImportError as error:
@@ -154,63 +169,60 @@ class JobRunnersBackend(BaseTaskBackend):
         return task
 
     def _check_module(self, module: str) -> None:
-        allowed = {f"{app.name}.tasks" for app in apps.get_app_configs()}
-        allowed |= {*self.settings["MODULES"]}
-        if not any(module == name or module.startswith(f"{name}.") for name in allowed):
+        app_modules = [f"{app.name}.tasks" for app in apps.get_app_configs()]
+        allowed = [*app_modules, *self.settings["MODULES"]]
+        if not any(f"{module}.".startswith(f"{name}.") for name in allowed):
             raise TaskNotFound(
                 f"The settings allow no tasks of {module}. Put the task into the module `tasks` of "
                 f"an installed app, or add the module to TASKS[{self.alias!r}]['OPTIONS']"
                 "['MODULES']."
             )
 
-    def _fields(self, task: Task, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of the dispatch.
+    def _dispatch_fields(self, task: Task, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the job's dispatch.
 
-        Options of the caller (`job_options`) replace those that a running task passes on.
+        A task that a running task enqueues inherits that job's organization. ORGANIZATION_ID takes
+        precedence over it, and `job_options` over both.
         """
         fields = {
             "job_type": self._option(task, "JOB_TYPE"),
             "payload": payload,
-            "max_attempts": self._attempts(task),
-            "queue_name": self._queue(task),
-            "run_at": None if task.run_after is None else _aware(task.run_after),
+            "max_attempts": self._max_attempts(task),
+            "queue_name": self._queue_name(task),
+            "run_at": None if task.run_after is None else _make_aware(task.run_after),
         }
-        current, options = current_job.get(), current_options.get()
-        if current is not None:
-            fields |= current.fields_for(payload)
+        running_job = current_job.get()
+        if running_job is not None:
+            fields |= running_job.fields_for(payload)
         if self.settings["ORGANIZATION_ID"] is not None:
             fields["organization_id"] = self.settings["ORGANIZATION_ID"]
+        options = current_options.get()
         if options is not None:
             fields |= options.use()
         return {name: value for name, value in fields.items() if value is not None}
 
-    def _dispatch(self, task: Task, fields: Mapping[str, Any]) -> TaskResult:
-        job = self.transport.dispatch(fields)
-        result = build_result(job, task, fields["payload"], self.alias)
-        task_enqueued.send(type(self), task_result=result)
-        return result
-
-    def _queue(self, task: Task) -> str | None:
-        """Return the job's queue, or None for the queue of the job type."""
+    def _queue_name(self, task: Task) -> str | None:
+        """Return the stack's name of the task's queue, or None for the job type's default queue."""
         queues: Mapping[int, str] = self.settings["PRIORITY_QUEUES"] or {}
-        # A positive key is for its priority and all higher ones, a negative one for all lower ones.
-        priorities = [
+        # A positive key also covers all higher priorities, a negative key all lower ones.
+        matching = [
             priority
             for priority in queues
             if 0 < priority <= task.priority or task.priority <= priority < 0
         ]
-        if priorities:
-            return queues[max(priorities, key=abs)]
+        if matching:
+            return queues[max(matching, key=abs)]
         new_name: str | None = self.settings["QUEUE_NAMES"].get(task.queue_name)
         if new_name:
             return new_name
         return None if task.queue_name == "default" else task.queue_name
 
-    def _attempts(self, task: Task) -> int:
-        return int(getattr(task.func, MAX_ATTEMPTS, None) or self._option(task, "MAX_ATTEMPTS"))
+    def _max_attempts(self, task: Task) -> int:
+        from_decorator = getattr(task.func, MAX_ATTEMPTS_ATTRIBUTE, None)
+        return int(from_decorator or self._option(task, "MAX_ATTEMPTS"))
 
     def _option(self, task: Task, name: str) -> Any:
-        """Return a task's option, from the longest prefix in PER_TASK or from the backend."""
+        """Return an option for a task. In PER_TASK, the longest prefix of its path wins."""
         per_task: Mapping[str, Mapping[str, Any]] = self.settings["PER_TASK"]
         prefixes = [
             prefix
@@ -220,6 +232,6 @@ class JobRunnersBackend(BaseTaskBackend):
         return per_task[max(prefixes, key=len)][name] if prefixes else self.settings[name]
 
 
-def _aware(time: datetime) -> datetime:
+def _make_aware(time: datetime) -> datetime:
     aware: datetime = timezone.make_aware(time) if timezone.is_naive(time) else time
     return aware

@@ -1,6 +1,6 @@
-"""Build and check the call of a task, which is the payload of the task's job.
+"""Build and verify a job's payload: the path of the task to call, and its arguments.
 
-The call is signed with SECRET_KEY, so that only a process that has the key can call tasks.
+The site signs this call with SECRET_KEY, so that only processes that have the key can call tasks.
 """
 
 import json
@@ -15,19 +15,18 @@ from django.utils.json import normalize_json
 
 from job_runners.errors import PayloadTooLarge
 
-_MAX_BYTES = 2_500_000  # of JSON. The API accepts a body that is a little larger.
+_MAX_JSON_BYTES = 2_500_000  # slightly less than the API accepts as a request's body
 
 _signer = partial(Signer, salt="job_runners.django")
-# The fields that determine which function is called, and how.
-_SIGNED_FIELDS = ("task", "args", "keywords", "backend")
+_SIGNED_FIELDS = ("task", "args", "keywords", "backend")  # they decide which code runs
 
 
 def build_call(
     task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], *, sign: bool
 ) -> dict[str, Any]:
-    """Return the payload of a job that calls a task.
+    """Return the payload of a job that calls the task.
 
-    Raises TypeError and ValueError for arguments that JSON can't hold, and PayloadTooLarge.
+    Raises TypeError or ValueError if JSON can't represent an argument, or PayloadTooLarge.
     """
     arguments = to_json_values(
         {"args": [*args], "keywords": dict(kwargs)},
@@ -45,7 +44,7 @@ def build_call(
 
 
 def check_signature(call: Mapping[str, Any]) -> None:
-    """Raise InvalidTask for a call that no process with the SECRET_KEY has signed."""
+    """Raise InvalidTask unless the call was signed with this process's SECRET_KEY."""
     try:
         _signer().unsign(f"{_signed_text(call)}:{call.get('signature')}")
     except BadSignature:
@@ -57,15 +56,15 @@ def check_signature(call: Mapping[str, Any]) -> None:
 
 
 def to_json_values(value: Any, what: str, advice: str) -> Any:
-    """Return a value as JSON's types, by Django's rules.
+    """Convert a value to JSON types, as Django's own backends do.
 
-    `what` names the value in errors. Raises TypeError and ValueError if JSON would change the value
-    or can't hold it, and PayloadTooLarge with this advice.
+    `what` names the value in error messages. Raises TypeError or ValueError if JSON would change
+    the value or can't represent it, or PayloadTooLarge with this advice.
     """
     try:
         normalized = normalize_json(value)
         text = json.dumps(normalized, allow_nan=False)
-        json.dumps(normalized, ensure_ascii=False).encode()  # finds half of a surrogate pair
+        json.dumps(normalized, ensure_ascii=False).encode()  # fails for a lone surrogate
     except RecursionError:
         raise ValueError(f"{what} has a value that is nested too deeply or in itself.") from None
     except UnicodeEncodeError:
@@ -75,8 +74,8 @@ def to_json_values(value: Any, what: str, advice: str) -> Any:
         raise kind(f"{what} has a value that JSON can't hold: {error}") from None
     if json.loads(text) != normalized:
         raise TypeError(f"{what} has a dict whose keys aren't text. JSON has only text as keys.")
-    if len(text) > _MAX_BYTES:
-        raise PayloadTooLarge(what, len(text), _MAX_BYTES, advice)
+    if len(text) > _MAX_JSON_BYTES:
+        raise PayloadTooLarge(what, len(text), _MAX_JSON_BYTES, advice)
     return normalized
 
 

@@ -1,4 +1,4 @@
-"""Django's system checks of a backend: of its settings, and of the stack that it calls."""
+"""Django system checks for a backend: one of its settings, and one of the stack that it calls."""
 
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -11,64 +11,66 @@ from job_runners import JobRunnersError, names
 from job_runners.django.transports import OverHttp
 
 
-def check_settings(backend: Any, known: Iterable[str]) -> Iterator[CheckMessage]:
-    """Yield what is wrong with a backend's settings, without a call."""
-    place, options = f"TASKS[{backend.alias!r}]", backend.settings
-    for name in sorted(options.keys() - set(known)):
-        hint = f"The options are {', '.join(known)}."
-        yield Error(f"{place} has the unknown option {name!r}.", hint, id="job_runners.E001")
+def check_settings(backend: Any, known_options: Iterable[str]) -> Iterator[CheckMessage]:
+    """Report errors in a backend's settings, without calling its API."""
+    where = f"TASKS[{backend.alias!r}]"
+    options = backend.settings
+    for name in sorted(options.keys() - set(known_options)):
+        hint = f"The options are {', '.join(known_options)}."
+        yield Error(f"{where} has the unknown option {name!r}.", hint, id="job_runners.E001")
     try:
-        _ = backend.transport
+        _ = backend.transport  # creates the client, which needs the API's address
     except (JobRunnersError, TypeError, ValueError) as error:
         hint = "Set JOB_RUNNERS_URL, or OPTIONS['CLIENT'] to {'url': ...} or {'stack': ...}."
-        yield Warning(f"{place} reaches no API: {error}", hint, id="job_runners.W002")
-    for queue in sorted(_queues(backend)):
+        yield Warning(f"{where} reaches no API: {error}", hint, id="job_runners.W002")
+    for queue in sorted(_queue_names(backend)):
         if not names.is_name(queue):
-            message = f"{place}: the name of a queue must be {names.RULE}, and {queue!r} isn't."
+            message = f"{where}: the name of a queue must be {names.RULE}, and {queue!r} isn't."
             hint = "Give the queue another name in the stack: OPTIONS['QUEUE_NAMES']."
             yield Error(message, hint, id="job_runners.E003")
     if options["ON_COMMIT"] not in (None, *settings.DATABASES):
-        message = f"{place}: ON_COMMIT is {options['ON_COMMIT']!r}, which isn't in DATABASES."
+        message = f"{where}: ON_COMMIT is {options['ON_COMMIT']!r}, which isn't in DATABASES."
         yield Error(message, id="job_runners.E004")
     for module in options["MODULES"]:
-        if not _exists(module):
-            message = f"{place}: MODULES has {module!r}, and there is no such module."
+        if not _module_exists(module):
+            message = f"{where}: MODULES has {module!r}, and there is no such module."
             yield Error(message, id="job_runners.E005")
 
 
 def check_stack(backend: Any) -> Iterator[CheckMessage]:
-    """Yield what a backend's stack lacks. This calls its API."""
-    place = f"TASKS[{backend.alias!r}]"
+    """Report what a backend's stack lacks. This calls the stack's API."""
+    where = f"TASKS[{backend.alias!r}]"
     try:
         transport = backend.transport
         if not isinstance(transport, OverHttp):
             return
-        types = {job_type["name"]: job_type for job_type in transport.client.job_types().jobs}
+        job_types = {job_type["name"]: job_type for job_type in transport.client.job_types().jobs}
     except JobRunnersError as error:
-        yield Warning(f"{place}: its stack can't be checked. {error}", id="job_runners.W101")
+        yield Warning(f"{where}: its stack can't be checked. {error}", id="job_runners.W101")
         return
     for name in sorted(backend.job_types):
-        if name not in types:
+        if name not in job_types:
             hint = f'Add JOBS = {{"{name}": django_task()}} to the package of jobs, and deploy it.'
-            message = f"{place}: the stack has no job type {name!r}."
+            message = f"{where}: the stack has no job type {name!r}."
             yield Error(message, hint, id="job_runners.E102")
             continue
-        allowed = {types[name]["queue_name"], *types[name]["queues"]}
-        for queue in sorted(_queues(backend) - allowed):
+        allowed = {job_types[name]["queue_name"], *job_types[name]["queues"]}
+        for queue in sorted(_queue_names(backend) - allowed):
             hint = f'Write django_task(queues=("{queue}",)), or remove the queue from the settings.'
-            message = f"{place}: jobs of the type {name!r} don't use the queue {queue!r}."
+            message = f"{where}: jobs of the type {name!r} don't use the queue {queue!r}."
             yield Error(message, hint, id="job_runners.E103")
 
 
-def _queues(backend: Any) -> set[str]:
+def _queue_names(backend: Any) -> set[str]:
     """Return the stack's names of the backend's queues, except the job type's default queue."""
     new_names = backend.settings["QUEUE_NAMES"]
+    priority_queues = backend.settings["PRIORITY_QUEUES"] or {}
     queues = {new_names.get(queue, queue) for queue in backend.queues - {"default"}}
-    return queues | {*new_names.values(), *(backend.settings["PRIORITY_QUEUES"] or {}).values()}
+    return {*queues, *new_names.values(), *priority_queues.values()}
 
 
-def _exists(module: str) -> bool:
+def _module_exists(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ImportError:  # the parent doesn't exist
+    except ImportError:  # its parent package doesn't exist
         return False

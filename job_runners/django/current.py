@@ -1,4 +1,4 @@
-"""Choose the organization and the idempotency keys of jobs that a running task enqueues."""
+"""Give the jobs that a running task enqueues their organization and idempotency keys."""
 
 import json
 from collections import Counter
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class CurrentJob:
     """The job whose task is running.
 
-    It counts how often the task has enqueued each call: the third one has the same idempotency key
-    in each attempt.
+    An attempt that repeats the task's calls must not enqueue them twice. So a call's idempotency
+    key contains a hash of the call, and how often this attempt has enqueued the same call.
     """
 
     def __init__(self, job: "RunningJob") -> None:
@@ -23,8 +23,8 @@ class CurrentJob:
         self._counts: Counter[str] = Counter()
 
     def fields_for(self, payload: Mapping[str, Any]) -> dict[str, str]:
-        """Return the organization and the idempotency key of a call that this task enqueues."""
-        # The signature is left out, because it changes with the SECRET_KEY.
+        """Return the organization and the idempotency key for a call that the task enqueues."""
+        # Leave out the signature, because it changes with the SECRET_KEY.
         call = {name: value for name, value in payload.items() if name != "signature"}
         digest = sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()[:32]
         self._counts[digest] += 1
@@ -33,8 +33,8 @@ class CurrentJob:
             "idempotency_key": f"{self._prefix}{digest}/{self._counts[digest]}",
         }
 
-    def has_derived(self, key: object) -> bool:
-        """Return whether `fields_for` has returned this idempotency key."""
+    def has_key(self, key: object) -> bool:
+        """Return whether an idempotency key comes from `fields_for`, in this or another attempt."""
         return isinstance(key, str) and key.startswith(self._prefix)
 
     @property

@@ -1,11 +1,11 @@
-"""The errors of a job whose task isn't called."""
+"""Errors that keep a worker from calling a task."""
 
 from job_runners.errors import DoNotRetry
 
 
 class TaskRefused(DoNotRetry):
-    """The worker may not make this call: its signature or its backend is wrong."""
+    """The call's signature or its backend is wrong."""
 
 
 class DjangoMissing(DoNotRetry):
-    """The worker's build has no Django with tasks."""
+    """The worker's build lacks Django, or its Django is too old for tasks."""

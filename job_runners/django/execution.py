@@ -1,4 +1,4 @@
-"""Call a task's function as Django calls a view: with new connections, a language and a zone."""
+"""Call a task as Django calls a view: with fresh connections, a language and a time zone."""
 
 import sys
 from collections.abc import Iterator
@@ -21,24 +21,23 @@ from job_runners.django.calls import check_signature, to_json_values
 from job_runners.django.current import CurrentJob, current_job
 from job_runners.django.errors import TaskRefused
 from job_runners.django.job_type import TaskCall
-from job_runners.django.results import TaskJob, build_result
+from job_runners.django.results import TaskJob, build_result, set_field
 from job_runners.errors import DoNotRetry, NotDeployed
 
 if TYPE_CHECKING:
     from job_runners.work.running_job import RunningJob
 
-# The packages between the engine and the task's own code.
-_CALLERS = ("job_runners.", "django.tasks.", "asgiref.")
+_FRAMEWORK_PACKAGES = ("job_runners.", "django.tasks.", "asgiref.")  # they call the task
 
 
 def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:
-    """Call the task's function, send Django's signals, and return the result as JSON values.
+    """Call the task, send Django's signals, and return the task's result as JSON values.
 
-    A call from a payload must have a signature, unless the backend's option SIGN is off. Raises
-    TaskRefused, and NotDeployed for a task that a later deploy may have.
+    A call from a payload must be signed, unless the backend's option SIGN is off. Raises
+    TaskRefused, or NotDeployed for a task that only a newer deploy may have.
     """
-    backend = _backend(call)
-    task = _task(backend, call, is_from_payload)
+    backend = _find_backend(call)
+    task = _load_task(backend, call, is_from_payload)
     task = task.using(queue_name=call.queue, backend=call.backend)
     now = datetime.now(UTC)
     running_job = TaskJob(
@@ -48,12 +47,12 @@ def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:
     token = current_job.set(CurrentJob(job))
     try:
         with _request_environment():
-            return _call(backend, result, is_last=job.last_attempt)
+            return _call_task(backend, result, is_last_attempt=job.last_attempt)
     finally:
         current_job.reset(token)
 
 
-def _backend(call: TaskCall) -> JobRunnersBackend:
+def _find_backend(call: TaskCall) -> JobRunnersBackend:
     try:
         backend = task_backends[call.backend]
     except InvalidTaskBackend:
@@ -69,73 +68,74 @@ def _backend(call: TaskCall) -> JobRunnersBackend:
     return backend
 
 
-def _task(backend: JobRunnersBackend, call: TaskCall, is_from_payload: bool) -> Any:
-    """Return the call's task.
+def _load_task(backend: JobRunnersBackend, call: TaskCall, is_from_payload: bool) -> Any:
+    """Import the task after checking the call's signature.
 
-    The site checks a task before it signs a call. So if the task of a signed call is unknown here,
-    this worker's code is older than the site's.
+    A site only signs calls of tasks that it has. So if this worker can't find a signed call's task,
+    its code is older than the site's.
     """
-    is_signed = backend.settings["SIGN"]
+    requires_signature = backend.settings["SIGN"]
     try:
-        if is_from_payload and is_signed:
+        if is_from_payload and requires_signature:
             check_signature(call.model_dump())
-        return backend.task_at(call.task)
+        return backend.load_task(call.task)
     except TaskNotFound as error:
-        if is_signed:
+        if requires_signature:
             raise NotDeployed(str(error)) from error
         raise TaskRefused(str(error)) from error
     except InvalidTask as error:
         raise TaskRefused(str(error)) from None
 
 
-def _call(backend: JobRunnersBackend, result: TaskResult, *, is_last: bool) -> Any:
+def _call_task(backend: JobRunnersBackend, result: TaskResult, *, is_last_attempt: bool) -> Any:
     task = result.task
     task_started.send(type(backend), task_result=result)
-    context = [TaskContext(task_result=result)] if task.takes_context else []
+    args = [TaskContext(task_result=result)] if task.takes_context else []
+    args += result.args
     try:
-        returned_value = task.call(*context, *result.args, **result.kwargs)
+        returned_value = task.call(*args, **result.kwargs)
         value = to_json_values(
             returned_value, f"The result of {task.module_path}", "Save it, and return its id."
         )
-    except (Exception, SystemExit) as error:  # not the engine's own interrupts
+    except (Exception, SystemExit) as error:  # the engine's own interrupts are BaseExceptions
         _shorten_traceback(error)
-        is_final = is_last or isinstance(error, DoNotRetry)
+        is_final = is_last_attempt or isinstance(error, DoNotRetry)
         if is_final and not isinstance(error, NotDeployed):
             path = f"{type(error).__module__}.{type(error).__qualname__}"
             text = "".join(format_exception(error))
             result.errors.append(TaskError(exception_class_path=path, traceback=text))
             _finish(backend, result, TaskResultStatus.FAILED)
         raise
-    object.__setattr__(result, "_return_value", value)
+    set_field(result, "_return_value", value)
     _finish(backend, result, TaskResultStatus.SUCCESSFUL)
     return value
 
 
 def _finish(backend: JobRunnersBackend, result: TaskResult, status: TaskResultStatus) -> None:
-    object.__setattr__(result, "status", status)
-    object.__setattr__(result, "finished_at", timezone.now())
-    # A receiver's error must not fail a task that has succeeded, so use send_robust.
+    set_field(result, "status", status)
+    set_field(result, "finished_at", timezone.now())
+    # send_robust, because a receiver's error must not fail a task that has succeeded.
     task_finished.send_robust(type(backend), task_result=result)
 
 
 def _shorten_traceback(error: BaseException) -> None:
-    """Let the traceback begin in the task's own code, so that failures are grouped by that code."""
-    trace = error.__traceback__
-    while trace is not None:
-        module = f"{trace.tb_frame.f_globals.get('__name__')}."
+    """Drop the frames before the task's own code, by which failures are then grouped."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        module = f"{traceback.tb_frame.f_globals.get('__name__')}."
         is_standard = module.partition(".")[0] in sys.stdlib_module_names
-        if not is_standard and not module.startswith(_CALLERS):
-            error.__traceback__ = trace
+        if not is_standard and not module.startswith(_FRAMEWORK_PACKAGES):
+            error.__traceback__ = traceback
             return
-        trace = trace.tb_next
+        traceback = traceback.tb_next
 
 
 @contextmanager
 def _request_environment() -> Iterator[None]:
     """Use the settings' language and time zone, and close all connections at the end.
 
-    They would not survive the freezing of the process by Lambda. A connection that is already in a
-    transaction belongs to a test, and stays open.
+    Connections would break while Lambda freezes the process. Those that are already in a
+    transaction belong to a test, and stay open.
     """
     test_connections = [
         connection
@@ -150,6 +150,6 @@ def _request_environment() -> Iterator[None]:
         for connection in connections.all(initialized_only=True):
             if connection not in test_connections:
                 connection.close()
-                if hasattr(connection, "close_pool"):  # a pool keeps connections open
+                if hasattr(connection, "close_pool"):  # close() only returns it to its pool
                     connection.close_pool()
         close_caches()

@@ -13,19 +13,18 @@ from job_runners.work.retry import Retry
 if TYPE_CHECKING:
     from job_runners.work.running_job import RunningJob
 
-_PATH = r"^[^\W\d]\w*(\.[^\W\d]\w*)+$"
-# The most attempts that @max_attempts can set if `django_task` gets no `retry`.
-_MAX_ATTEMPTS = 20
+_DOTTED_PATH = r"^[^\W\d]\w*(\.[^\W\d]\w*)+$"
+_MAX_ATTEMPTS = 20  # that @max_attempts can set if `django_task` gets no `retry`
 
 
 class NoArguments(BaseModel):
-    """The payload of a type that always makes the same call."""
+    """The payload of a job type that always makes the same call."""
 
 
 class TaskCall(NoArguments):
-    """The payload of a job that calls a task. The worker's backend checks it before the call."""
+    """The payload of a job that calls a task. The worker checks its signature before the call."""
 
-    task: Annotated[str, Field(max_length=500, pattern=_PATH)]
+    task: Annotated[str, Field(max_length=500, pattern=_DOTTED_PATH)]
     args: list[Any] = []
     keywords: dict[str, Any] = {}  # pydantic's plugin for mypy allows no field named kwargs
     backend: str = "default"
@@ -37,13 +36,12 @@ class TaskCall(NoArguments):
 class DjangoTask(Job):
     """A job type that runs Django's tasks.
 
-    With `fixed_call`, its payload is empty, and it always makes this call, for example on a
-    schedule.
+    If `fixed_call` is set, the payload is empty, and each job makes this call.
     """
 
     fixed_call: TaskCall | None = None
 
-    # Refuse a queue that only the site's settings have: in the stack, it would have no limits.
+    # Refuse queues that only the site's settings name, because the stack sets them no limits.
     only_allowed_queues: ClassVar[bool] = True
 
     def run(self, running: "RunningJob", payload: BaseModel) -> Any:
@@ -59,13 +57,13 @@ def django_task(
     backend: str = "default",
     **options: Any,
 ) -> Job:
-    """Return the definition of a job type that runs Django's tasks.
+    """Define a job type that runs Django's tasks.
 
     `options` are those of `Job`. `retry` sets how long to wait between attempts, and how many
-    attempts a task may ask for with `max_attempts`. A task that doesn't ask has one.
+    attempts a task may request with `max_attempts`. Other tasks have one attempt.
 
-    With `task`, the path of a task such as "shop.tasks.clean_up", the type calls only this task,
-    with these arguments, for example in `RECURRING`. `retry` then sets its attempts.
+    With `task`, the path of a task such as "shop.tasks.clean_up", the job type calls only this
+    task, with these arguments, for example on a schedule. `retry` then sets its attempts.
     """
     if task is None:
         if args or kwargs:
@@ -76,7 +74,6 @@ def django_task(
         fields = {"task": task, "args": list(args), "keywords": dict(kwargs or {})}
         call = TaskCall.model_validate({**fields, "backend": backend})
         job = DjangoTask("job_runners.django.worker:run_fixed_task", fixed_call=call, **options)
-    vars(job)["_declared_in"] = entries.caller_outside(
-        __file__
-    )  # errors then name the app's file, not this one
+    # Errors name the place of the definition, which is the app's file and not this one.
+    vars(job)["_declared_in"] = entries.caller_outside(__file__)
     return job

@@ -1,4 +1,4 @@
-"""Convert jobs to the results of Django's tasks."""
+"""Convert jobs to Django's task results."""
 
 import builtins
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from django.tasks.base import TaskError
 from django.utils import timezone
 
 from job_runners import errors
-from job_runners.django import errors as own_errors
+from job_runners.django import errors as django_errors
 from job_runners.work import errors as work_errors
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Failure(NamedTuple):
 class TaskJob(NamedTuple):
     """A job, with the fields of `job_runners.Job` that a result needs.
 
-    `job_runners.Job` itself exists only where the client is installed.
+    Workers can't use `job_runners.Job` itself, because it belongs to the client.
     """
 
     id: str
@@ -57,35 +57,43 @@ class TaskJob(NamedTuple):
     earlier_errors: Sequence[Failure] = ()
 
 
-def build_result(job: "TaskJob | Job", task: Task, call: dict[str, Any], alias: str) -> TaskResult:
-    """Return a task's result for its job. `call` is the job's payload, `alias` the backend's."""
+def build_result(
+    job: "TaskJob | Job", task: Task, call: dict[str, Any], backend_alias: str
+) -> TaskResult:
+    """Return the task result for a job whose payload is `call`."""
     attempt = job.attempt or 1
-    attempt_count = attempt if job.attempt_started_at else attempt - 1
+    has_started = job.attempt_started_at is not None
+    started_attempts = attempt if has_started else attempt - 1
     result = TaskResult(
         task=task,
         id=job.id,
         status=_STATUS.get(job.status, TaskResultStatus.READY),
-        enqueued_at=local(job.created_at),
-        started_at=local(job.started_at),
-        last_attempted_at=local(job.attempt_started_at or job.started_at),
-        finished_at=local(job.finished_at),
+        enqueued_at=apply_use_tz(job.created_at),
+        started_at=apply_use_tz(job.started_at),
+        last_attempted_at=apply_use_tz(job.attempt_started_at or job.started_at),
+        finished_at=apply_use_tz(job.finished_at),
         args=call["args"],
         kwargs=call["keywords"],
-        backend=alias,
-        errors=_errors(job),
-        # `TaskResult.attempts` is the number of these ids, so each attempt has one.
-        worker_ids=[f"{job.id}/{number}" for number in range(1, attempt_count + 1)],
+        backend=backend_alias,
+        errors=_task_errors(job),
+        # Django counts a result's attempts by these ids.
+        worker_ids=[f"{job.id}/{number}" for number in range(1, started_attempts + 1)],
     )
-    object.__setattr__(result, "_return_value", job.result)
+    set_field(result, "_return_value", job.result)
     return result
 
 
-def local(time: datetime | None) -> datetime | None:
-    """Return a time in the form of the settings: without a zone if USE_TZ is off."""
+def set_field(result: TaskResult, name: str, value: Any) -> None:
+    """Set a field of a task result as Django does, although the class is a frozen dataclass."""
+    object.__setattr__(result, name, value)
+
+
+def apply_use_tz(time: datetime | None) -> datetime | None:
+    """Remove the time zone if the setting USE_TZ is off."""
     return time if time is None or settings.USE_TZ else timezone.make_naive(time)
 
 
-def _errors(job: "TaskJob | Job") -> list[TaskError]:
+def _task_errors(job: "TaskJob | Job") -> list[TaskError]:
     failures: list[Failure | JobError] = [*job.earlier_errors]
     if job.status == _CANCELED:
         failures.append(Failure("JobCanceled", "The job was canceled.", "job_runners"))
@@ -101,14 +109,14 @@ def _errors(job: "TaskJob | Job") -> list[TaskError]:
 
 
 def _class_path(failure: "Failure | JobError") -> str:
-    """Return the path of the error's class, or that of Exception if the class can't be found.
-
-    The engine records no module for Python's own classes and for ours, so they are searched for.
-    """
+    """Return the path of the error's class, or that of Exception if the class can't be found."""
     kind = failure.kind or "Exception"
+    if failure.module == "":  # a class without a module
+        return "builtins.Exception"
     if failure.module is not None:
-        return f"{failure.module}.{kind}" if failure.module else "builtins.Exception"
-    for module in (builtins, errors, work_errors, own_errors):
+        return f"{failure.module}.{kind}"
+    # The engine records no module for the error classes of Python and of Job Runners.
+    for module in (builtins, errors, work_errors, django_errors):
         if hasattr(module, kind):
             return f"{module.__name__}.{kind}"
     return "builtins.Exception"

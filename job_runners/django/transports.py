@@ -1,4 +1,4 @@
-"""Dispatch and read jobs for a backend: over the API's client, or in a worker's own process."""
+"""Dispatch and read a backend's jobs: from a site through the API, from a worker directly."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from job_runners.settings import has_engine
 if TYPE_CHECKING:
     from job_runners import Client, Job
 
-_KEY_PREFIX = "key:"  # of a result's id that contains an idempotency key instead of a job's id
+_KEY_PREFIX = "key:"  # of a result's id that contains an idempotency key, not a job's id
 
 
 class OverHttp:
@@ -29,33 +29,31 @@ class OverHttp:
         return self.client.dispatch(**fields)
 
     def get(self, result_id: str) -> "Job | None":
-        """Return a job by the id of its result, or None if there is none."""
+        """Return the job with this result id, or None if there is none."""
         from job_runners import InvalidRequest, NotFound
 
         try:
-            if result_id.startswith(_KEY_PREFIX):
-                organization_id, _, key = result_id.removeprefix(_KEY_PREFIX).partition("/")
-                job = self.client.find(idempotency_key=key, organization_id=organization_id or None)
-                return self.client.get(job.id) if job else None
-            return self.client.get(result_id)
-        except (InvalidRequest, ValueError):  # the text can't be an id
-            return None
-        except NotFound:
+            if not result_id.startswith(_KEY_PREFIX):
+                return self.client.get(result_id)
+            organization_id, _, key = result_id.removeprefix(_KEY_PREFIX).partition("/")
+            job = self.client.find(idempotency_key=key, organization_id=organization_id or None)
+            return self.client.get(job.id) if job else None
+        except (NotFound, InvalidRequest, ValueError):  # the last two for a malformed id
             return None
 
-    def id_under(self, key: str, organization_id: str | None) -> str:
-        """Return the id of a result whose job will have an idempotency key.
+    def id_for_key(self, key: str, organization_id: str | None) -> str:
+        """Return the result id of the future job with this idempotency key.
 
-        The id contains the key, because only the engine can derive the job's id.
+        The id contains the key, because only the engine can compute the job's id from it.
         """
         return f"{_KEY_PREFIX}{organization_id or ''}/{key}"
 
 
 class InProcess:
-    """Calls the engine directly, in a worker or in another process with JOB_RUNNER set."""
+    """Calls the engine directly, in a worker or another process that has JOB_RUNNER set."""
 
     def dispatch(self, fields: Mapping[str, Any]) -> TaskJob:
-        """Dispatch a job, unless an earlier attempt of the current task has made the same call.
+        """Dispatch a job, unless an earlier attempt of the running task has dispatched it.
 
         Raises InvalidTask for a queue that the job type doesn't allow, as the API does.
         """
@@ -72,42 +70,42 @@ class InProcess:
         try:
             row = runners.dispatch_job(runners.JobData(**fields))
         except IdempotencyConflict as conflict:
-            # An earlier attempt has made the same call, perhaps with another time (run_at).
-            current = current_job.get()
-            if current is None or not current.has_derived(fields.get("idempotency_key")):
+            # An earlier attempt has enqueued the same call, perhaps with a different run_at.
+            running_job = current_job.get()
+            if running_job is None or not running_job.has_key(fields.get("idempotency_key")):
                 raise
             job = self.get(conflict.job_id)
             if job is None:
                 raise
             return job
-        return _from_row(row, payload=fields["payload"])
+        return _task_job(row, payload=fields["payload"])
 
     def get(self, result_id: str) -> TaskJob | None:
-        """Return a job by the id of its result, or None if there is none."""
+        """Return the job with this result id, which is its own id, or None if there is none."""
         from job_runners.store import blobs, queries
 
         row = queries.read(result_id)
         if row is None:
             return None
         payload = blobs.get(row.payload, row.payload_key)
-        return _from_row(row, payload=payload, result=blobs.get(row.result, row.result_key))
+        return _task_job(row, payload=payload, result=blobs.get(row.result, row.result_key))
 
-    def id_under(self, key: str, organization_id: str | None) -> str:
-        """Return the id that the job with an idempotency key will have."""
+    def id_for_key(self, key: str, organization_id: str | None) -> str:
+        """Return the id of the future job with this idempotency key."""
         from job_runners.store.job_request import id_for_idempotency_key
 
         return id_for_idempotency_key(organization_id or "default", key)
 
 
-# Django creates a backend for each thread. They share one client with its connections.
+# Django creates a backend for each thread. All of them share one client and its connections.
 _clients: dict[str, OverHttp] = {}
 caches.register(_clients.clear)
 
 
 def transport_for(client_options: Mapping[str, Any]) -> OverHttp | InProcess:
-    """Return the engine if this process has one, or else a client with these options.
+    """Call the engine if this process has it, or else the API, with a client with these options.
 
-    Raises ConfigurationError if the client gets no address of an API.
+    Raises ConfigurationError if neither the options nor the environment name an API.
     """
     if has_engine():
         return InProcess()
@@ -119,26 +117,28 @@ def transport_for(client_options: Mapping[str, Any]) -> OverHttp | InProcess:
     return _clients[key]
 
 
-def _from_row(row: Any, payload: Any, result: Any = None) -> TaskJob:
-    def time(milliseconds: int | None) -> datetime | None:
-        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-    def failure(error: Mapping[str, Any]) -> Failure:
-        return Failure._make(map(error.get, Failure._fields))
-
+def _task_job(row: Any, payload: Any, result: Any = None) -> TaskJob:
     return TaskJob(
         id=row.id,
         job_type=row.job_type,
         status=str(row.status),
         organization_id=row.organization_id,
         attempt=row.attempt,
-        created_at=time(row.created_at),
-        started_at=time(row.started_at),
-        attempt_started_at=time(row.attempt_started_at),
-        finished_at=time(row.finished_at),
-        run_at=time(row.run_at),
+        created_at=_to_datetime(row.created_at),
+        started_at=_to_datetime(row.started_at),
+        attempt_started_at=_to_datetime(row.attempt_started_at),
+        finished_at=_to_datetime(row.finished_at),
+        run_at=_to_datetime(row.run_at),
         payload=payload,
         result=result,
-        error=failure(row.error) if row.error else None,
-        earlier_errors=[failure(error) for error in row.earlier_errors or ()],
+        error=_to_failure(row.error) if row.error else None,
+        earlier_errors=[_to_failure(error) for error in row.earlier_errors or ()],
     )
+
+
+def _to_datetime(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _to_failure(error: Mapping[str, Any]) -> Failure:
+    return Failure._make(error.get(field) for field in Failure._fields)

@@ -1,4 +1,4 @@
-"""Run a Django task in a worker. The first task imports Django and sets it up."""
+"""Run Django tasks in a worker. The first task in a process imports Django and sets it up."""
 
 from typing import Any, cast
 
@@ -9,24 +9,24 @@ from job_runners.work.running_job import RunningJob
 
 
 def run_task(job: RunningJob, payload: TaskCall) -> Any:
-    """Call a task's function and return what it returns."""
+    """Call the task that the payload names, and return its result."""
     return _execute(job, payload, is_from_payload=True)
 
 
 def run_fixed_task(job: RunningJob, payload: NoArguments) -> Any:
-    """Make a job type's fixed call. `DjangoTask` passes it instead of the job's payload."""
+    """Call the job type's fixed task. `DjangoTask` passes its `fixed_call` as the payload."""
     return _execute(job, cast(TaskCall, payload), is_from_payload=False)
 
 
 def _execute(job: RunningJob, call: TaskCall, *, is_from_payload: bool) -> Any:
-    _set_up()
+    _set_up_django()
     from job_runners.django.execution import execute
 
     return execute(job, call, is_from_payload=is_from_payload)
 
 
-def _set_up() -> None:
-    """Set up Django once. The package of jobs sets DJANGO_SETTINGS_MODULE."""
+def _set_up_django() -> None:
+    """Set up Django if this process hasn't yet. The app's code sets DJANGO_SETTINGS_MODULE."""
     try:
         check_django()
     except ImportError as error:
@@ -36,7 +36,7 @@ def _set_up() -> None:
     from django.conf import settings
 
     if not apps.ready:
-        settings.LOGGING_CONFIG = None  # the worker's log already has each line
+        settings.LOGGING_CONFIG = None  # the worker already logs each record
         try:
             django.setup()
         except BaseException:

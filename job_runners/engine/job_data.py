@@ -53,9 +53,9 @@ Name = Annotated[
 
 
 def _check_url(url: str) -> str:
-    from job_runners.shipped.webhooks.url import parse  # imported here because few jobs need it
+    from job_runners.shipped.webhooks.url import parse_url  # imported here because few jobs need it
 
-    parse(url)  # raises ValueError for an invalid URL
+    parse_url(url)  # raises ValueError for an invalid URL
     return url
 
 

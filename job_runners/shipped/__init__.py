@@ -1,1 +1,1 @@
-"""The built-in jobs and tasks, and what they are made of."""
+"""The built-in jobs and tasks."""

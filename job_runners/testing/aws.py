@@ -1,4 +1,4 @@
-"""Simulate AWS in this process with moto, and create the template's tables and bucket there."""
+"""Simulate AWS in this process with moto, with the tables and the bucket of template.yaml."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from job_runners.engine.registry.registry import registry
 from job_runners.fake_dynamodb import boundary, stack_tables
 from job_runners.testing import moto_direct
 
-WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+WORKER_ARN = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -22,27 +22,29 @@ ENVIRONMENT = {
     "COORDINATION_TABLE_NAME": "coordination",
     "BUCKET_NAME": "bucket",
     "PUBLIC_URL": "https://jobs.example",
-    "JOB_RUNNER": "legacy",
+    "JOB_RUNNER": "legacy",  # with the next two, dispatching a job or a task runs it at once
     "JOBS_SYNC": "true",
     "TASKS_SYNC": "true",
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
 }
-# A shell may have these variables. They would select another AWS, or make code act as in Lambda.
+# If the developer's shell has these variables, calls would go elsewhere, or code would act as if it
+# ran in Lambda.
 UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_FUNCTION_NAME")
 
 
 @contextmanager
-def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Create the tables and the bucket on moto. Set ENVIRONMENT and these additional variables."""
-    with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), on_moto():
+def process_on_simulated_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Act as a new process on a simulated AWS, with ENVIRONMENT and these additional variables."""
+    variables = {**ENVIRONMENT, **(environment or {})}
+    with as_new_process(variables, unset=UNSET), simulated_stack():
         yield
 
 
-def own_settings() -> dict[str, str]:
-    """Return JOBS_PROJECT and the variables that the project's samconfig.toml sets.
+def project_settings() -> dict[str, str]:
+    """Return JOBS_PROJECT, and the variables that the project's samconfig.toml sets.
 
-    Variables that the environment already has are left out. Without a project, there are none.
+    This leaves out variables that are already set. Without a project, it returns an empty dict.
     """
     path = project_path()
     if path is None:
@@ -52,8 +54,8 @@ def own_settings() -> dict[str, str]:
 
 
 @contextmanager
-def on_moto() -> Iterator[None]:
-    """Create the tables and the bucket on moto, without a change of the settings."""
+def simulated_stack() -> Iterator[None]:
+    """Simulate AWS with empty tables and an empty bucket, without changing any settings."""
     with boundary.mocked_aws():
         create_tables()
         create_bucket()
@@ -61,12 +63,10 @@ def on_moto() -> Iterator[None]:
 
 
 @contextmanager
-def process_settings(
-    environment: Mapping[str, str], *, unset: Sequence[str] = ()
-) -> Iterator[None]:
-    """Act as a new process in this block, with these environment variables.
+def as_new_process(environment: Mapping[str, str], *, unset: Sequence[str] = ()) -> Iterator[None]:
+    """Act as a new process that has these environment variables in addition.
 
-    The variables in `unset` are removed, unless `environment` has them.
+    The variables in `unset` are removed, unless `environment` sets them.
     """
     original = dict(os.environ)
     os.environ.update(environment)
@@ -82,7 +82,7 @@ def process_settings(
 
 
 def forget() -> None:
-    """Clear what a new process doesn't have, such as cached settings, clients and the registry."""
+    """Clear all caches, such as those of settings, clients and the registry."""
     settings.forget()
     clients.drop_clients()
     caches.forget_all()
@@ -92,10 +92,10 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """Create the two tables of the template."""
+    """Create the two tables that ENVIRONMENT names."""
     stack_tables.create(ENVIRONMENT["JOBS_TABLE_NAME"], ENVIRONMENT["COORDINATION_TABLE_NAME"])
 
 
 def create_bucket() -> None:
-    """Create the bucket."""
+    """Create the bucket that ENVIRONMENT names."""
     moto_direct.create_bucket(ENVIRONMENT["BUCKET_NAME"])

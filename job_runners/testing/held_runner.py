@@ -1,8 +1,7 @@
-"""A runner for tests, which holds messages in memory until a test runs them.
+"""A runner for tests, which holds messages in memory until a test runs them in this process.
 
-A message starts an invocation of a job, or a task. To use this runner, set
-JOB_RUNNER=job_runners.testing.held_runner. Jobs and tasks run in this process. Messages are
-converted to JSON and back. Instead of waiting, the clock moves forward to the next due time.
+A message starts a job's invocation or a task. Setting JOB_RUNNER=job_runners.testing.held_runner
+selects this runner. Its clock moves forward to the next due time, so that tests never wait.
 """
 
 import heapq
@@ -25,8 +24,8 @@ from job_runners.testing.plain_clients import every_row
 if TYPE_CHECKING:
     from job_runners.runners.base import JobData
 
-_MAX_MESSAGES = 1000  # that run before NeverEnds is raised
-_MESSAGES_PER_MEMBER = 2  # that may run in addition for each member of a group
+_MAX_MESSAGES = 1000  # that may run before NeverEnds is raised
+_MAX_PER_MEMBER = 2  # additional messages for each member of a group
 _INVOCATION_SECONDS = 900.0
 
 
@@ -42,55 +41,57 @@ class NeverEnds(AssertionError):
 
 
 def _rounds() -> Iterator[int]:
-    """Yield as often as messages may run. Groups with many members raise the limit."""
-    count, limit = 0, _MAX_MESSAGES
+    """Count up to the number of messages that may run, which grows with the members of groups."""
+    count = 0
+    limit = _MAX_MESSAGES
     while count < limit:
         yield count
         count += 1
         if count == limit:
             members = [row for row in every_row(JobRequest) if row.member_of is not None]
-            limit = _MAX_MESSAGES + _MESSAGES_PER_MEMBER * len(members)
+            limit = _MAX_MESSAGES + _MAX_PER_MEMBER * len(members)
 
 
-class HeldMessages:
-    """The messages that were sent and have not run yet, in the order of their due times."""
+class MessageQueue:
+    """Holds messages until a test runs them, in the order of their due times."""
 
     def __init__(self, movable_clock: MovableClock) -> None:
         self._clock = movable_clock
-        # a heap of due times, sequence numbers and messages
+        # A heap of (due time, sequence number, message).
         self._heap: list[tuple[int, int, Message]] = []
-        self._numbers = itertools.count()
+        self._sequence_numbers = itertools.count()
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Hold a message until a test runs it, after its delay at the earliest."""
+        """Hold a message until a test runs it. It is due after `delay` seconds."""
         due_at = clock.now() + int(delay * clock.SECOND)
-        heapq.heappush(self._heap, (due_at, next(self._numbers), decode(encode(message))))
+        as_received = decode(encode(message))  # converted to JSON and back, as on AWS
+        heapq.heappush(self._heap, (due_at, next(self._sequence_numbers), as_received))
 
     def run_all(
         self, *, seconds: float = _INVOCATION_SECONDS, signals: Mapping[str, Any] | None = None
     ) -> None:
-        """Run everything to its end. Raises NeverEnds.
+        """Run all work to completion, with invocations that may take `seconds`. Raises NeverEnds.
 
-        Whenever nothing is ready, send jobs the `signals` for which they wait, or move the clock to
-        the next due time. Each invocation has `seconds`.
+        Whenever no message is due, send jobs the `signals` that they wait for, or move the clock to
+        the next due time.
         """
         for _ in _rounds():
-            if self._run_ready(seconds) or answer_waits(signals or {}, self.send):
+            if self._run_due_message(seconds) or answer_waits(signals or {}, self.send):
                 continue
             due_times = self._due_times()
             if not due_times:
                 return
             self._clock.advance(max(0, min(due_times) - clock.now()) / clock.SECOND)
-            if not self._is_ready():
-                self._tick()
+            if not self._has_due_message():
+                self._run_timer()
         raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
     def run_due(self, *, seconds: float = _INVOCATION_SECONDS) -> None:
-        """Run what is due by now, and leave the rest. The clock doesn't move. Raises NeverEnds."""
+        """Run only the work that is due now. The clock doesn't move. Raises NeverEnds."""
         for _ in _rounds():
-            if not self._run_ready(seconds):
-                self._tick()
-                if not self._is_ready():
+            if not self._run_due_message(seconds):
+                self._run_timer()
+                if not self._has_due_message():
                     return
         raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
@@ -99,23 +100,26 @@ class HeldMessages:
         message_times = [due_at for due_at, _, _ in self._heap]
         return row_times + message_times
 
-    def _is_ready(self) -> bool:
-        return bool(self._heap) and self._heap[0][0] <= clock.now()
+    def _has_due_message(self) -> bool:
+        if not self._heap:
+            return False
+        next_due_at, _, _ = self._heap[0]
+        return next_due_at <= clock.now()
 
-    def _run_ready(self, seconds: float) -> bool:
-        if not self._is_ready():
+    def _run_due_message(self, seconds: float) -> bool:
+        if not self._has_due_message():
             return False
         _, _, message = heapq.heappop(self._heap)
         with self._clock.moved_by_sleep():
             run(message, deadline=clock.now() + int(seconds * clock.SECOND), send=self.send)
         return True
 
-    def _tick(self) -> None:
+    def _run_timer(self) -> None:
         timer.tick(self.send, until=clock.now() + clock.MINUTE)
 
 
 def answer_waits(signals: Mapping[str, Any], send: Send) -> bool:
-    """Send each job the first of these signals for which it waits. Return whether one was sent."""
+    """Send waiting jobs the signals that they wait for. Return whether any signal was sent."""
     has_sent = False
     for row in every_row(JobRequest):
         wait = current_wait.of(row) if row.awaits_signal else None
@@ -129,21 +133,24 @@ def answer_waits(signals: Mapping[str, Any], send: Send) -> bool:
 
 
 class _Current:
-    messages: HeldMessages | None = None  # where `send` holds messages
+    queue: MessageQueue | None = None  # of the running test
 
 
-def hold_in(messages: HeldMessages | None) -> None:
-    """Hold all messages sent to this runner in `messages` from now on."""
-    _Current.messages = messages
+def hold_in(queue: MessageQueue | None) -> None:
+    """Hold all messages that are sent from now on in `queue`."""
+    _Current.queue = queue
+
+
+# The functions below are the interface of a runner.
 
 
 def fully_configured() -> bool:
-    """Return whether a test has set where messages are held."""
-    return _Current.messages is not None
+    """Return whether a test has called `hold_in`."""
+    return _Current.queue is not None
 
 
 def dispatch_job(job_data: "JobData") -> Accepted:
-    """Save the job and hold its message."""
+    """Save the job, and hold its message."""
     return dispatch.dispatch_job(job_data, send)
 
 
@@ -154,6 +161,6 @@ def dispatch_task(task_name: str, payload: Any) -> str:
 
 def send(message: Message, delay: float = 0) -> None:
     """Hold a message."""
-    if _Current.messages is None:
+    if _Current.queue is None:
         raise RuntimeError("job_runners.testing.held_runner works only with the fixture job_runner")
-    _Current.messages.send(message, delay)
+    _Current.queue.send(message, delay)

@@ -1,13 +1,13 @@
-"""Lambda's context object, for functions that a test calls itself."""
+"""A stand-in for Lambda's context object, for tests that call a handler."""
 
 from collections.abc import Callable
 
 from job_runners import clock
-from job_runners.testing.aws import WORKER
+from job_runners.testing.aws import WORKER_ARN
 
 
 class Context:
-    """The part of Lambda's context object that our functions read."""
+    """The attributes of Lambda's context object that our handlers read."""
 
     function_name = "worker"
     memory_limit_in_mb = 512
@@ -16,13 +16,13 @@ class Context:
     def __init__(
         self,
         seconds: float = 900,
-        function: str = WORKER,
+        function: str = WORKER_ARN,
         *,
         milliseconds_left: Callable[[], int] | None = None,
     ) -> None:
         """Describe an invocation that begins now and may take `seconds`.
 
-        A simulated Lambda passes `milliseconds_left` instead of `seconds`.
+        If `milliseconds_left` is passed, it replaces `seconds`.
         """
         self.invoked_function_arn = function
         deadline = clock.now() + round(seconds * clock.SECOND)

@@ -10,26 +10,26 @@ from job_runners import clock
 
 
 class MovableClock:
-    """A clock that is ahead of the real time by the time that a test has added.
+    """A clock that runs like the real one, but that a test can move forward.
 
-    In an `in_use` block, `job_runners.clock.now()` returns its time.
+    In an `in_use` block, `job_runners.clock.now()` returns this clock's time.
     """
 
     def __init__(self) -> None:
-        self._real = clock.now
-        self.moved = 0  # milliseconds that the test has added
+        self._real_now = clock.now
+        self.moved = 0  # milliseconds by which it is ahead of the real time
 
     def now(self) -> int:
         """Return the milliseconds since 1970, as `job_runners.clock.now()` does."""
-        return self._real() + self.moved
+        return self._real_now() + self.moved
 
     @property
     def time(self) -> datetime:
-        """The time as a datetime in UTC, for `run_at`."""
+        """This clock's time as a datetime in UTC, for `run_at`."""
         return datetime.fromtimestamp(self.now() / clock.SECOND, UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward by `seconds`. Raises ValueError for a negative number."""
+        """Move the clock forward. Raises ValueError if `seconds` is negative."""
         if seconds < 0:
             raise ValueError(f"A clock can't go back: advance({seconds})")
         self.moved += round(seconds * clock.SECOND)
@@ -42,6 +42,6 @@ class MovableClock:
 
     @contextmanager
     def moved_by_sleep(self) -> Iterator[None]:
-        """Make `time.sleep` move the clock forward and return at once in this block."""
+        """Make `time.sleep` return at once, and move this clock forward instead."""
         with patch.object(time, "sleep", self.advance):
             yield

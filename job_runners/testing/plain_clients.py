@@ -1,4 +1,4 @@
-"""AWS clients that the tested code doesn't use, to set up tests and to check their effects."""
+"""AWS clients for a test's own calls, separate from those of the code under test."""
 
 from functools import cache
 from typing import Any, TypeVar
@@ -15,14 +15,14 @@ _M = TypeVar("_M", bound=Table)
 def full_client(service: str) -> Any:
     """Return a client with all operations of a service.
 
-    It is cached, because each new session reads botocore's files again. That would take more time
-    than everything else in the tests of the API.
+    Clients are cached, because reading botocore's files for each new session would take more time
+    than everything else in the API's tests.
     """
     return botocore.session.get_session().create_client(service)
 
 
 def every_row(model: type[_M]) -> list[_M]:
-    """Return all rows of a table. The engine never does this."""
+    """Return all rows of a table, which the engine never reads as a whole."""
     name = required(model.table_setting, model.__name__)
     scan = full_client("dynamodb").get_paginator("scan")
     pages = scan.paginate(TableName=name, ConsistentRead=True)

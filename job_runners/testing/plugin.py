@@ -1,8 +1,8 @@
 """A pytest plugin for tests of your own jobs.
 
-pytest finds it if Job Runners is installed, and a checkout's pyproject.toml names it. Until a test
-uses a fixture, the plugin imports only pytest and the standard library, so that other tests start
-quickly.
+If Job Runners is installed, pytest finds the plugin as an entry point. In a checkout of Job
+Runners, pyproject.toml names it. So that other tests start quickly, it imports everything but
+pytest and the standard library only when a test uses a fixture.
 """
 
 import os
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
     from job_runners.testing.movable_clock import MovableClock
     from job_runners.testing.saved_jobs import SavedJobs
 
-_CODE = Path(__file__).resolve().parents[2]  # as in job_runners.places, which isn't imported
+_CHECKOUT = Path(__file__).resolve().parents[2]  # the folder that contains job_runners
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let tests import the project's packages as the worker does: `import acme`.
 
-    The project is in JOBS_PROJECT, or in pytest's root folder.
+    By default, pytest's root folder is the project.
     """
-    is_project = (config.rootpath / "samconfig.toml").is_file() and config.rootpath != _CODE
-    if is_project and "JOBS_PROJECT" not in os.environ:
-        os.environ["JOBS_PROJECT"] = str(config.rootpath)
-    folder = os.environ.get("JOBS_PROJECT", "").strip()
-    if folder and folder not in sys.path:
-        sys.path.append(str(Path(folder).resolve()))
+    root = config.rootpath
+    # A checkout of Job Runners also has a samconfig.toml, but no jobs of its own.
+    if root != _CHECKOUT and (root / "samconfig.toml").is_file():
+        os.environ.setdefault("JOBS_PROJECT", str(root))
+    project = os.environ.get("JOBS_PROJECT", "").strip()
+    if project and project not in sys.path:
+        sys.path.append(str(Path(project).resolve()))
 
 
 @pytest.fixture
 def job_settings() -> Mapping[str, str]:
-    """Return environment variables for the other fixtures, such as APP_SETTING_API_KEY.
+    """Return environment variables to set for a test, such as APP_SETTING_API_KEY.
 
-    A fixture of this name in a test module or a conftest.py replaces it.
+    To set any, override this fixture in a test module or a conftest.py.
     """
     return {}
 
@@ -56,7 +57,7 @@ def movable_clock() -> "MovableClock":
 def job_runner(
     movable_clock: "MovableClock", job_settings: Mapping[str, str]
 ) -> Iterator["InlineRunner"]:
-    """Yield a runner that dispatches jobs and tasks, and runs them to their end.
+    """Yield a runner that dispatches jobs and tasks, and runs them to completion.
 
     It uses a simulated AWS in this process.
     """
@@ -67,16 +68,16 @@ def job_runner(
 
 
 @pytest.fixture
-def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - provides the AWS
-    """Return the saved jobs as values, including those that the code under test dispatched."""
+def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - simulates AWS
+    """Return all saved jobs, including those that the code under test dispatched."""
     from job_runners.testing.saved_jobs import SavedJobs
 
     return SavedJobs()
 
 
 @pytest.fixture
-def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - provides the AWS
-    """Return a runner that runs a job once for each thing that can go wrong, and reports it."""
+def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - simulates AWS
+    """Return a fault injector: it runs a job many times, each time with a different fault."""
     from job_runners.testing.hostile import Hostile
 
     return Hostile()

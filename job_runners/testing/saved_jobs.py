@@ -1,7 +1,7 @@
-"""Read saved jobs as values: payloads and results are decompressed, and fetched from the bucket."""
+"""Read saved jobs in a test, with their payloads and results, and assert how they ended."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ from job_runners.testing.plain_clients import every_row
 class SavedError:
     """The error of a failed attempt.
 
-    For an earlier attempt, the row keeps only a short text, without the traceback.
+    An earlier attempt's error has a shortened message and no traceback.
     """
 
     kind: str
@@ -55,18 +55,15 @@ class SavedJob:
 
     @staticmethod
     def of(row: JobRequest) -> "SavedJob":
-        """Return the values of a row.
-
-        Raises MissingObject if a payload or result is gone from the bucket.
-        """
+        """Convert a row. Raises MissingObject if the bucket lacks the payload or the result."""
         return SavedJob(
             id=row.id,
             job_type=row.job_type,
             status=row.status,
             payload=blobs.get(row.payload, row.payload_key),
             result=blobs.get(row.result, row.result_key),
-            error=_error(row.error),
-            earlier_errors=tuple(filter(None, map(_error, row.earlier_errors or []))),
+            error=None if row.error is None else _to_error(row.error),
+            earlier_errors=tuple(map(_to_error, row.earlier_errors or ())),
             progress=row.progress,
             message=row.result_message,
             cursor=row.cursor,
@@ -76,7 +73,7 @@ class SavedJob:
             organization_id=row.organization_id,
             queue_name=row.queue_name,
             parent_id=row.parent_id,
-            run_at=None if row.run_at is None else _time(row.run_at),
+            run_at=None if row.run_at is None else _to_datetime(row.run_at),
         )
 
     @property
@@ -92,7 +89,7 @@ class SavedJob:
 
 
 class SavedJobs:
-    """All saved jobs, read again at each call, in the order in which they were created."""
+    """All saved jobs, in the order in which they were created. Each call reads them again."""
 
     def __iter__(self) -> Iterator[SavedJob]:
         rows = sorted(every_row(JobRequest), key=lambda row: row.created_key)
@@ -101,36 +98,36 @@ class SavedJobs:
     def __len__(self) -> int:
         return len(every_row(JobRequest))
 
-    def all(self, job_type: str | None = None, **wanted: Any) -> list[SavedJob]:
-        """Return the jobs of this type with these fields.
+    def all(self, job_type: str | None = None, **values: Any) -> list[SavedJob]:
+        """Return the jobs of this type whose fields have these values.
 
-        A payload or result may be given as its pydantic model. Raises UnknownJobType, and TypeError
-        for a field that a job does not have.
+        You can pass a payload or result as its pydantic model. Raises UnknownJobType, or TypeError
+        if jobs have no such field.
         """
         if job_type is not None:
-            registry().job(job_type)
-            wanted["job_type"] = job_type
-        _check_fields(wanted)
-        values = {name: _plain(value) for name, value in wanted.items()}
+            registry().job(job_type)  # raises UnknownJobType
+            values["job_type"] = job_type
+        _check_field_names(values)
+        expected = {name: _to_json_value(value) for name, value in values.items()}
         return [
             job
             for job in self
-            if all(getattr(job, name) == value for name, value in values.items())
+            if all(getattr(job, name) == value for name, value in expected.items())
         ]
 
-    def only(self, job_type: str | None = None, **wanted: Any) -> SavedJob:
-        """Return the one job of this type with these fields.
+    def only(self, job_type: str | None = None, **values: Any) -> SavedJob:
+        """Return the one job of this type whose fields have these values.
 
-        Raises AssertionError if there are none or several, and lists the saved jobs.
+        Raises AssertionError, with a list of the saved jobs, if there are none or several.
         """
         __tracebackhide__ = True
-        jobs = self.all(job_type, **wanted)
+        jobs = self.all(job_type, **values)
         if len(jobs) == 1:
             return jobs[0]
         description = "jobs" if job_type is None else f"jobs {job_type!r}"
-        if wanted:
-            values = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
-            description += f" with {values}"
+        if values:
+            conditions = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            description += f" with {conditions}"
         raise AssertionError(f"{len(jobs)} {description} are saved, not 1. {_list(list(self))}")
 
     def get(self, job_id: str) -> SavedJob:
@@ -143,9 +140,9 @@ class SavedJobs:
 
 
 def assert_succeeded(job: SavedJob) -> Any:
-    """Return the result of a job that has succeeded. Raises AssertionError with the job's error.
+    """Return the job's result. Raises AssertionError with its error if it hasn't succeeded.
 
-    A job that was not finished when it was read is read again.
+    If the job wasn't finished when you got it, this reads it again.
     """
     __tracebackhide__ = True
     job = _finished_job(job)
@@ -155,10 +152,9 @@ def assert_succeeded(job: SavedJob) -> Any:
 
 
 def assert_failed(job: SavedJob, kind: type[BaseException] | str | None = None) -> SavedError:
-    """Return the error of a job that has failed, and check its kind if one is given.
+    """Return the job's error. Raises AssertionError if it hasn't failed, or not with this `kind`.
 
-    Raises AssertionError with the job's state. A job that was not finished when it was read is read
-    again.
+    If the job wasn't finished when you got it, this reads it again.
     """
     __tracebackhide__ = True
     job = _finished_job(job)
@@ -172,7 +168,7 @@ def assert_failed(job: SavedJob, kind: type[BaseException] | str | None = None) 
 
 
 def _finished_job(job: SavedJob) -> SavedJob:
-    """Return the finished job. Raises AssertionError if it isn't finished."""
+    """Return the job as it ended, read again if necessary. Raises AssertionError if it hasn't."""
     __tracebackhide__ = True
     if job.status.finished:
         return job
@@ -202,24 +198,22 @@ def _list(jobs: list[SavedJob]) -> str:
     return "\n  ".join(["Saved jobs:", *map(str, jobs)])
 
 
-def _check_fields(wanted: dict[str, Any]) -> None:
-    names = [field.name for field in fields(SavedJob)]
-    for name in wanted:
-        if name not in names:
-            similar = get_close_matches(name, names, n=1)
-            hint = f"Its fields are {', '.join(names)}."
+def _check_field_names(names: Iterable[str]) -> None:
+    known = [field.name for field in fields(SavedJob)]
+    for name in names:
+        if name not in known:
+            similar = get_close_matches(name, known, n=1)
+            hint = f"Its fields are {', '.join(known)}."
             if similar:
                 hint = f"Did you mean {similar[0]!r}?"
             raise TypeError(f"A saved job has no field {name!r}. {hint}")
 
 
-def _error(record: dict[str, Any] | None) -> SavedError | None:
-    if record is None:
-        return None
+def _to_error(record: dict[str, Any]) -> SavedError:
     return SavedError(record["kind"], record["message"], record.get("traceback", ""))
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
@@ -228,5 +222,5 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def _time(milliseconds: int) -> datetime:
+def _to_datetime(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / clock.SECOND, UTC)

@@ -28,7 +28,7 @@ from job_runners.shipped.webhooks.pinned_https import ResponseHead as Posted
 from job_runners.store import pauses, transitions
 from job_runners.store.groups import Group
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing.aws import ENVIRONMENT, WORKER
+from job_runners.testing.aws import ENVIRONMENT, WORKER_ARN
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.work import Member
@@ -46,7 +46,7 @@ TABLES = {
 ACME = "organization_id=acme"
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
 
-TIMER = WORKER.replace("worker:live", "timer")
+TIMER = WORKER_ARN.replace("worker:live", "timer")
 
 Asked = tuple[str, str, str]  # function, action, resource
 

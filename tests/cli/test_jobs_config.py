@@ -124,7 +124,7 @@ def test_what_can_not_be_a_name_is_refused(
 
 
 def test_the_rule_of_names_is_the_one_that_work_reads_by() -> None:
-    assert app_config.NAME == app_settings._NAME
+    assert app_config.NAME_PATTERN == app_settings._NAME
 
 
 def test_a_secret_is_not_taken_from_the_command_line(account: Account) -> None:

@@ -16,7 +16,7 @@ def test_an_environment_is_checked_before_the_build_and_then_deployed(
 ) -> None:
     started: list[tuple[str, ...]] = []
     monkeypatch.setattr(account_module, "check_account", lambda _: "eu-west-1")
-    for name in ("run", "replace_process"):
+    for name in ("run_or_exit", "replace_process"):
         monkeypatch.setattr(project_tools, name, lambda *words: started.append(words))
     done = jobs("deploy", "--config-env", "production")
     assert done.exit_code == 0, done.output
@@ -39,7 +39,7 @@ def test_a_profile_is_that_of_every_process_of_the_deploy(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_PROFILE", "other")
     seen: list[dict[str, str]] = []
-    for name in ("run", "replace_process"):
+    for name in ("run_or_exit", "replace_process"):
         monkeypatch.setattr(project_tools, name, lambda *_: seen.append(dict(os.environ)))
     done = jobs("deploy", "--profile", "staging", "--region", "us-east-1")
     assert done.exit_code == 0, done.output

@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(project_tools, "ROOT", tmp_path)
     monkeypatch.setattr(account, "check_account", lambda _: "eu-west-1")
     monkeypatch.setattr(sam_folder, "eject", lambda: start("eject"))
-    for name in ("call", "run", "replace_process"):
+    for name in ("run_module", "run_or_exit", "replace_process"):
         monkeypatch.setattr(project_tools, name, start)
     return found
 

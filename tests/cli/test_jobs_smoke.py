@@ -216,7 +216,7 @@ def test_a_report_has_the_account_the_latencies_and_what_aws_counted(
     }
     target = Target()
     monkeypatch.setattr(Target, "client", lambda *_: Service(calls, answers))
-    monkeypatch.setattr(Deployed, "of_type", lambda *_: {"One": "the-one"})
+    monkeypatch.setattr(Deployed, "physical_ids", lambda *_: {"One": "the-one"})
     times = {"created_at": "2026-01-01T00:00:00Z", "started_at": "2026-01-01T00:00:02Z"}
     target.__dict__["api"] = FakeApi(**times)
     target.__dict__["stack"] = Stack.from_outputs("smoke", "eu-west-1", OUTPUTS)

@@ -22,14 +22,14 @@ from job_runners.errors import MalformedMessage
 from job_runners.runners import legacy_stack
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.aws import WORKER_ARN, forget
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.movable_clock import MovableClock
 from job_runners.work import context
 from sample_work import script
 
-API = WORKER.replace("worker", "api")
-TIMER = WORKER.replace("worker:live", "timer")
+API = WORKER_ARN.replace("worker", "api")
+TIMER = WORKER_ARN.replace("worker:live", "timer")
 SECONDS = properties(deployed(), "ApiFunction")["Timeout"]
 
 
@@ -278,9 +278,9 @@ def test_a_message_that_comes_after_the_stack_went_back_is_sent_on_to_the_worker
     row = stack.job(delay=3600)
     monkeypatch.setenv("API_RUNS_WORK", "")
     monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
+    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER_ARN)
     settings.forget()
     runners.get_job_runner.cache_clear()
     runners.sender.cache_clear()
     take(json.loads(encode(JobMessage.about(row))))
-    assert (stack.invoked, script.jobs_run) == ({WORKER}, [])
+    assert (stack.invoked, script.jobs_run) == ({WORKER_ARN}, [])

@@ -549,7 +549,7 @@ def test_a_batch_needs_a_key() -> None:
     [
         ("MAX_FILE_BYTES", 10, "Split the file"),
         ("MAX_CHECK_SECONDS", -1, "line 1 was reached. Split the file"),
-        ("MAX_LINE", 10, ""),
+        ("MAX_LINE_BYTES", 10, ""),
     ],
 )
 def test_a_file_that_cannot_be_checked_is_refused(

@@ -25,16 +25,18 @@ from job_runners.runners import lambda_async
 from job_runners.runners.base import JobData
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Status
-from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.aws import WORKER_ARN, forget
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.plain_clients import full_client
 from stale_reads import catch_up
 
 LARGE, TINY = "stack-worker-large:live", "stack-worker-tiny:live"
-TARGETS = {"default": WORKER, "large": LARGE, "tiny": TINY}
+TARGETS = {"default": WORKER_ARN, "large": LARGE, "tiny": TINY}
 # The aliases by which the workers are invoked.
 OWN = {
-    each: WORKER.replace(":worker:", f":stack-worker-{each}:") if each != "default" else WORKER
+    each: WORKER_ARN.replace(":worker:", f":stack-worker-{each}:")
+    if each != "default"
+    else WORKER_ARN
     for each in TARGETS
 }
 CLASSES = {"default": None, "large": "large", "tiny": "tiny"}
@@ -55,7 +57,7 @@ class Stack:
         given = {
             "JOBS_PACKAGES": "class_work",
             "JOB_RUNNER": "lambda-async",
-            "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+            "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN,
             "WORKER_CLASSES": "large,tiny",
             "WORKER_CLASS_PREFIX": "stack-worker-",
             "WORKER_CLASS": worker_class or "",
@@ -197,7 +199,7 @@ def test_a_retry_waits_on_the_delay_queue_and_keeps_its_class(worker: str, stack
 def test_a_wake_up_of_a_line_goes_to_the_default_worker(worker: str, stack: Stack) -> None:
     stack.act_as(CLASSES[worker])
     lambda_async.sender(OWN[worker])(QueueMessage("mail", "all"))
-    assert stack.take_called() == [WORKER]
+    assert stack.take_called() == [WORKER_ARN]
 
 
 def test_work_of_an_undeclared_class_runs_in_the_default_worker_and_is_logged_once(
@@ -206,9 +208,9 @@ def test_work_of_an_undeclared_class_runs_in_the_default_worker_and_is_logged_on
     """As when a deploy has changed a function's code, but not its variables yet."""
     for _ in range(3):
         stack.dispatch("lost")
-    assert stack.take_called() == [WORKER] * 3
+    assert stack.take_called() == [WORKER_ARN] * 3
     stack.dispatch("default")
-    assert stack.take_called() == [WORKER]
+    assert stack.take_called() == [WORKER_ARN]
     assert caplog.messages.count("worker class not declared") == 1
     stack.work("default", stack.fake.events.pop())
     assert stack.take_called() == []
@@ -238,7 +240,7 @@ def test_without_classes_everything_goes_to_the_senders_own_function(
     for kind in TARGETS:
         stack.dispatch(kind)
     assert "worker class not declared" not in caplog.messages
-    assert stack.take_called() == [WORKER] * 3
+    assert stack.take_called() == [WORKER_ARN] * 3
     job_runners.handlers.worker.handler(stack.fake.events.pop(), Context())  # type: ignore[arg-type]
     assert stack.take_called() == []
 
@@ -250,8 +252,8 @@ def test_an_api_that_runs_all_work_ignores_classes_and_says_so_once(
     stack.act_as(None, **legacy, TASKS_SYNC="true")
     for _ in range(2):
         runners.sender()(task("large_note"))
-    assert stack.take_called() == [WORKER] * 2
-    assert not lambda_async.forward(task("large_note"), WORKER)
+    assert stack.take_called() == [WORKER_ARN] * 2
+    assert not lambda_async.forward(task("large_note"), WORKER_ARN)
     assert caplog.messages.count("worker classes are ignored") == 1
 
 
@@ -398,7 +400,7 @@ def test_a_task_whose_class_is_not_there_yet_waits_on_the_delay_queue(
 
 @pytest.mark.parametrize(
     ("worker", "missing", "name"),
-    [("large", WORKER, "default_note"), ("large", OWN["large"], "large_note")],
+    [("large", WORKER_ARN, "default_note"), ("large", OWN["large"], "large_note")],
 )
 def test_a_class_that_misses_its_own_function_or_the_default_one_says_so(
     stack: Stack, worker: str, missing: str, name: str
@@ -413,7 +415,7 @@ def test_a_class_that_misses_its_own_function_or_the_default_one_says_so(
 def test_a_missing_default_worker_is_an_error_as_before(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack.fake.not_there = {WORKER: NOT_THERE[0]}
+    stack.fake.not_there = {WORKER_ARN: NOT_THERE[0]}
     with pytest.raises(Exception, match="Could not send task"):
         runners.dispatch_task("default_note", {})
     assert stack.waiting() == 0

@@ -16,7 +16,7 @@ from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobRunner
 from job_runners.store import queries
 from job_runners.store.job_request import Status
-from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.aws import WORKER_ARN, forget
 from job_runners.testing.lambda_context import Context
 from runner_bench import RunnerBench
 
@@ -61,7 +61,7 @@ def test_a_module_that_lacks_a_function_is_refused_naming_it(
     [
         ({"JOB_RUNNER": "lambda-async"}, "WORKER_LAMBDA_FUNCTION_NAME is not set"),
         (
-            {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": WORKER},
+            {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN},
             "DELAY_QUEUE_URL is not set",
         ),
         (

@@ -11,8 +11,8 @@ from job_runners.errors import DoNotRetry
 from job_runners.shipped.jobs.post_webhook import PostWebhook
 from job_runners.shipped.webhooks import posting
 from job_runners.shipped.webhooks.errors import WebhookFailed
-from job_runners.shipped.webhooks.public_address import resolve
-from job_runners.shipped.webhooks.url import parse
+from job_runners.shipped.webhooks.public_address import resolve_public_address
+from job_runners.shipped.webhooks.url import parse_url
 from webhook_sender import KEY, resolve_to, send
 
 
@@ -123,7 +123,9 @@ def test_no_way_of_writing_our_own_address_gets_there(host: str) -> None:
     with pytest.raises(ValidationError, match="must be on the public internet"):
         send(url=f"https://{host}/")
     with pytest.raises(DoNotRetry, match="is not on the public internet"):
-        resolve(host, 443)  # the name of another host may resolve to the same address
+        resolve_public_address(
+            host, 443
+        )  # the name of another host may resolve to the same address
 
 
 def test_a_host_without_an_address_may_have_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +182,10 @@ def test_this_machine_is_allowed_only_on_a_local_aws_that_is_told_so(
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
         settings.forget()
         with pytest.raises(ValueError, match="must begin with https"):
-            parse(url)
+            parse_url(url)
     monkeypatch.setenv("LOOPBACK_WEBHOOKS", "true")
     settings.forget()
-    assert parse(url).is_loopback
+    assert parse_url(url).is_loopback
     for other in ("http://10.0.0.1/hook", "http://example.com/hook", "https://127.0.0.1/hook"):
         with pytest.raises(ValueError, match="must "):
-            parse(other)
+            parse_url(other)

@@ -15,7 +15,7 @@ import pytest
 from job_runners.errors import RetryAfter
 from job_runners.shipped.webhooks import pinned_https, posting, public_address
 from job_runners.shipped.webhooks.errors import WebhookFailed
-from job_runners.shipped.webhooks.signature import secret_keys, signature_headers
+from job_runners.shipped.webhooks.signature import parse_secret, signature_headers
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
 
@@ -34,11 +34,11 @@ def server(
     chain, authority = certificate
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     monkeypatch.setattr(public_address, "is_public", lambda address: True)
-    pinned_https._tls.cache_clear()
+    pinned_https._tls_context.cache_clear()
     with TlsServer(chain) as running:
         resolve_to(monkeypatch, "127.0.0.1")
         yield running
-    pinned_https._tls.cache_clear()
+    pinned_https._tls_context.cache_clear()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_signature_is_that_of_the_specifications_own_example() -> None:
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         1614265330,
         b'{"test": 2432232314}',
-        secret_keys("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "example"),
+        parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "example"),
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -136,7 +136,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    pinned_https._tls.cache_clear()
+    pinned_https._tls_context.cache_clear()
     with pytest.raises(WebhookFailed, match="has no valid certificate"):
         send(port=server.port)
     assert server.requests == []

@@ -3,7 +3,7 @@
 import pytest
 
 from fake_lambda import FakeLambda
-from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.aws import WORKER_ARN, forget
 from job_runners.testing.plain_clients import full_client
 from sample_work import script
 
@@ -22,11 +22,11 @@ def create_delay_queue() -> str:
 
 
 def send_to_lambda(monkeypatch: pytest.MonkeyPatch, delay_queue: str = "https://a.test/q") -> None:
-    """Have the sample work sent to WORKER, and what waits to the queue at this address."""
+    """Have the sample work sent to WORKER_ARN, and what waits to the queue at this address."""
     for variable, value in {
         "JOBS_PACKAGES": "sample_work",
         "JOB_RUNNER": "lambda-async",
-        "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+        "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN,
         "DELAY_QUEUE_URL": delay_queue,
     }.items():
         monkeypatch.setenv(variable, value)

@@ -22,13 +22,13 @@ os.chdir(ROOT)
 os.environ["JOBS_PROJECT"] = ""
 
 from api_events import request  # noqa: E402
-from job_runners.testing.aws import WORKER, mocked_aws  # noqa: E402
+from job_runners.testing.aws import WORKER_ARN, process_on_simulated_aws  # noqa: E402
 from job_runners.testing.lambda_context import Context  # noqa: E402
 
 ENVIRONMENT = {
     "JOBS_PACKAGES": "sample_work",
     "JOB_RUNNER": "lambda-async",
-    "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+    "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN,
     "DELAY_QUEUE_URL": "https://a.test/q",
 }
 LEFT_OUT = ("/testing/", "/tests/", "/.venv", "/fake_dynamodb/")
@@ -80,7 +80,7 @@ def show(label: str, *traces: Trace) -> None:
 
 def main() -> None:
     """Dispatch and run a job twice, and print the figures of the second one."""
-    with mocked_aws(ENVIRONMENT):
+    with process_on_simulated_aws(ENVIRONMENT):
         from job_runners.handlers import api, worker
         from job_runners.runners import lambda_async
 

@@ -38,7 +38,7 @@ from job_runners.store import groups, pauses, queries, transitions  # noqa: E402
 from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
 from job_runners.store.transitions import group_waits  # noqa: E402
-from job_runners.testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
+from job_runners.testing.aws import ENVIRONMENT, WORKER_ARN, process_on_simulated_aws  # noqa: E402
 from job_runners.testing.plain_clients import full_client  # noqa: E402
 from job_runners.work import context, time_budget  # noqa: E402
 from record_limits import (  # noqa: E402
@@ -116,7 +116,7 @@ class Recorder:
             "timestamp": "2026-11-24T12:15:03.123Z",
             "requestContext": {
                 "requestId": "e4b46cbf-b738-4b3e-a0ab-4a1f2f1c0f6d",
-                "functionArn": WORKER,
+                "functionArn": WORKER_ARN,
                 "condition": "RetriesExhausted",
                 "approximateInvokeCount": 1,
             },
@@ -260,7 +260,7 @@ def stack(now: Callable[[], int]) -> Iterator[None]:
         "JOBS_SAME_PROCESS": "false",
         "KEEP_TASK_PAYLOADS": "true",
     }
-    with mocked_aws(environment), patch.object(clock, "now", now):
+    with process_on_simulated_aws(environment), patch.object(clock, "now", now):
         yield
 
 

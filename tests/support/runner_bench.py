@@ -15,7 +15,7 @@ from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobData, JobRunner
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest
-from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.aws import WORKER_ARN, forget
 from job_runners.testing.plain_clients import full_client
 from sample_work import script
 
@@ -44,7 +44,7 @@ class RunnerBench:
 RUNNERS = {
     "legacy, waiting": {"JOB_RUNNER": "legacy", "JOBS_SYNC": "true", "TASKS_SYNC": "true"},
     "legacy, in threads": {"JOB_RUNNER": "legacy", "JOBS_SYNC": "false", "TASKS_SYNC": "false"},
-    "lambda-async": {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": WORKER},
+    "lambda-async": {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN},
     "a module of one's own": {"JOB_RUNNER": "own.runner"},
     "examples/sqs_runner": {"JOB_RUNNER": "sqs_runner.runner"},
 }

@@ -17,7 +17,7 @@ from job_runners.fake_dynamodb import behind_moto, boundary
 from job_runners.fake_dynamodb.database import Consistency, Read, Write
 from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import create_tables, on_moto
+from job_runners.testing.aws import create_tables, simulated_stack
 from random_requests import KEYS, Item, RandomRequests
 from sizes import by_size
 
@@ -214,7 +214,7 @@ def test_each_read_and_write_is_counted(aws: None) -> None:
 
 def test_what_one_block_leaves_no_later_one_sees(environment: None) -> None:
     def leave_and_list(name: str) -> tuple[list[str], list[str], list[str], int]:
-        with on_moto():
+        with simulated_stack():
             before = _seen()
             boto3.client("dynamodb").put_item(TableName="jobs", Item={"id": {"S": name}})
             boto3.client("s3").put_object(Bucket="bucket", Key=name, Body=b"left")
@@ -239,7 +239,7 @@ def _seen() -> tuple[list[str], list[str], list[str], int]:
 
 def test_no_block_lets_requests_go_to_aws_itself(environment: None) -> None:
     for _ in range(2):
-        with on_moto():
+        with simulated_stack():
             boto3.client("s3").put_object(Bucket="bucket", Key="a b", Body=b"here")
             asked = {"Bucket": "bucket", "Key": "a b"}
             url = boto3.client("s3").generate_presigned_url("get_object", Params=asked)

@@ -1,4 +1,4 @@
-"""job-runners batch: dispatch a batch, which is a job that waits for other jobs, its members."""
+"""job-runners batch: dispatch a batch, which is a job that dispatches and awaits its members."""
 
 import json
 import re
@@ -15,9 +15,8 @@ from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
 
-_MAX_INLINE_MEMBERS = 1_000  # more members than this go into a file in the stack's bucket
-# What the API's errors put before the name of a member's field.
-_MEMBER_PREFIX = re.compile(r"^members\.\d+\.?")
+_MAX_INLINE_MEMBERS = 1_000  # more members go into a file in the stack's bucket
+_MEMBER_PREFIX = re.compile(r"^members\.\d+\.?")  # of a field's name in the API's errors
 
 
 @options.command(epilog=payload.HELP)
@@ -70,10 +69,10 @@ def command(
     """
     if pairs and then is None:
         raise click.UsageError("The pairs are the payload of --then. Pass --then too.")
-    lines = _read_lines(file)
-    members = list(lines.values())
-    if job_type is not None:
-        members = [{"job_type": job_type, "payload": line} for line in members]
+    objects_by_line = _read_lines(file)
+    members = list(objects_by_line.values())
+    if job_type is not None:  # the objects are payloads
+        members = [{"job_type": job_type, "payload": member} for member in members]
     request: dict[str, Any] = {"stop_after_failures": stop_after_failures}
     if then is not None:
         then_payload = payload.read_payload(pairs, payload_option=None)
@@ -94,16 +93,16 @@ def command(
         try:
             batch = target.api.dispatch_batch(**request, idempotency_key=idempotency_key)
         except Problem as problem:
-            raise _naming_lines(problem, list(lines)) from problem.__cause__
+            raise _with_line_numbers(problem, list(objects_by_line)) from problem.__cause__
     result = target.printable(batch) | {"replayed": batch.replayed}
     text = f"{result['total']:,} members, {listing.outcome_in_words(batch)}"
     return listing.print_dispatched(target, result, text, watch=watch)
 
 
 def _read_lines(file: str) -> dict[int, dict[str, Any]]:
-    """Return the JSON objects in a file, keyed by line number from 1. Raises click.UsageError.
+    """Return the JSON objects in a file by line number, from 1. Raises click.UsageError.
 
-    This reads the whole file, so that a broken line stops the command before any dispatch.
+    This reads the whole file first, so that a broken line prevents any dispatch.
     """
     return {
         number: payload.parse_object(line, f"Line {number}")
@@ -112,24 +111,23 @@ def _read_lines(file: str) -> dict[int, dict[str, Any]]:
     }
 
 
-def _naming_lines(problem: Problem, line_numbers: Sequence[int]) -> Problem:
-    """Return the API's refusal of members with their lines in the user's file.
+def _with_line_numbers(problem: Problem, line_numbers: Sequence[int]) -> Problem:
+    """If the API refused members, name their lines in the user's file.
 
-    `line_numbers` has the line of each member. If the refusal isn't about members, return it
-    unchanged.
+    `line_numbers` has the line of each member. Return any other problem unchanged.
     """
     refusal = problem.answer if isinstance(problem.answer, dict) else {}
-    lines = []
+    messages = []
     for error in refusal.get("errors") or ():
         index = error.get("index", -1)
-        if "line" in error:  # of the uploaded file, which has no blank lines
+        if "line" in error:  # in the uploaded file, which has no blank lines
             index = error["line"] - 1
         if index not in range(len(line_numbers)):
             return problem
         field = _MEMBER_PREFIX.sub("", error["field"])
         why = f"{field}: {error['why']}" if field else error["why"]
-        lines.append(f"line {line_numbers[index]}: {why}")
-    if not lines:
+        messages.append(f"line {line_numbers[index]}: {why}")
+    if not messages:
         return problem
-    text = "\n  ".join([f"{refusal.get('title')}:", *lines])
+    text = "\n  ".join([f"{refusal.get('title')}:", *messages])
     return Problem(text, hint=problem.hint, code=problem.code, answer=refusal)

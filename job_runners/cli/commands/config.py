@@ -1,4 +1,4 @@
-"""job-runners config: manage the settings and secrets that your jobs and tasks read."""
+"""job-runners config: manage the settings and secrets that jobs and tasks read."""
 
 import sys
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from job_runners.cli import options, output
-from job_runners.cli.app_config import WEBHOOK_SECRET, AppConfig, check_name
+from job_runners.cli.app_config import WEBHOOK_SECRET_PATTERN, AppConfig, check_name
 from job_runners.cli.for_each_job import can_ask
 from job_runners.cli.listing import print_entries
 from job_runners.cli.target import Target
@@ -36,14 +36,14 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
     job-runners config set webhook-secrets/acme/main --secret < webhook-secret.txt
     """
     check_name(name)
-    if WEBHOOK_SECRET.fullmatch(name) and not secret:
+    if WEBHOOK_SECRET_PATTERN.fullmatch(name) and not secret:
         raise click.UsageError("The secret of a webhook must be encrypted. Add --secret.")
     if value is not None and secret:
         raise click.UsageError(
             "Other users can see command lines, and the shell keeps them in its history. Leave "
             "VALUE out to type the secret at a prompt or to pass it on standard input."
         )
-    config = _config(target)  # finds the stack, which may fail, before the user types a value
+    config = _app_config(target)  # may fail, so do it before the user types a value
     if value is None:
         value = _read_value(name, secret=secret)
     config.set(name, value, secret=secret)
@@ -60,7 +60,8 @@ def list_settings(target: Target) -> None:
     """List names, types and times of change. Secret values aren't read."""
     if_empty = f"No settings for {target.stack_in_words}. Set one with job-runners config set NAME."
     headings = ("NAME", "TYPE", "CHANGED", "VALUE")
-    print_entries(target, "settings", _config(target).all(), headings, _row, if_empty=if_empty)
+    settings = _app_config(target).all()
+    print_entries(target, "settings", settings, headings, _row, if_empty=if_empty)
 
 
 @options.command(name="delete")
@@ -68,7 +69,7 @@ def list_settings(target: Target) -> None:
 def delete_setting(target: Target, name: str) -> None:
     """Delete NAME. Jobs that read it without a default will fail."""
     check_name(name)
-    _config(target).delete(name)
+    _app_config(target).delete(name)
     _print_done(target, {"name": name}, f"Deleted {name} for {target.stack_in_words}.")
 
 
@@ -77,12 +78,12 @@ for subcommand in (set_setting, list_settings, delete_setting):
 
 
 def _row(setting: dict[str, Any]) -> tuple[str, ...]:
-    changed = output.relative_time(setting["changed_at"])
+    changed_at = output.relative_time(setting["changed_at"])
     value = setting["value"] or ""  # None for a secret
-    return setting["name"], setting["type"], changed, value
+    return setting["name"], setting["type"], changed_at, value
 
 
-def _config(target: Target) -> AppConfig:
+def _app_config(target: Target) -> AppConfig:
     return AppConfig(target.client("ssm"), target.stack.name)
 
 

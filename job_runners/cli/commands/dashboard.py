@@ -1,4 +1,4 @@
-"""job-runners dashboard: serve the dashboard on this machine, and sign its calls."""
+"""job-runners dashboard: serve the dashboard on this machine, and sign its calls to the API."""
 
 import time
 
@@ -19,7 +19,7 @@ def command(target: Target, port: int | None) -> None:
     The dashboard has your credentials and a secret address: don't share the address."""
     from job_runners.cli.signing_proxy import signing_proxy
 
-    target.api.job_types()  # so that a missing permission shows here, not in the page
+    target.api.job_types()  # shows a missing permission here instead of in the browser
     try:
         with signing_proxy(target.api_address, target.access, port or 0) as url:
             if target.json:

@@ -21,7 +21,7 @@ def command(target: Target, config_env: str | None) -> None:
     arguments = ["--region", region]
     if config_env:
         arguments += ["--config-env", config_env]
-        # A build takes a minute, so check the environment before it.
-        project_tools.run("job_runners.building.deploy", *arguments, "--check")
-    project_tools.run("job_runners.building.sam", "build")
+        # A build takes a minute, so check first that the environment exists.
+        project_tools.run_or_exit("job_runners.building.deploy", *arguments, "--check")
+    project_tools.run_or_exit("job_runners.building.sam", "build")
     project_tools.replace_process("job_runners.building.deploy", *arguments)

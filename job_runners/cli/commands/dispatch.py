@@ -76,7 +76,8 @@ def command(
     for kind in ("on_end", "on_failure"):
         if _is_url(request[kind]):
             request[kind] = {"webhook": request[kind], "secret": secret}
-    request |= {"payload": payload.read_payload(pairs, payload_option), "queue_name": queue_name}
+    request["payload"] = payload.read_payload(pairs, payload_option)
+    request["queue_name"] = queue_name
     with payload.add_hint_if_invalid(job_type, pairs):
         job = _dispatch(target, job_type, request)
     result = listing.dispatch_result(target, job)
@@ -87,7 +88,7 @@ def command(
     text = f"{job_type} {listing.outcome_in_words(job)}, {result['status']}"
     if result["status"] == "scheduled":
         text += f", {state(result)}"
-        if result["unique_outcome"] == "replaced":  # the rule may limit the requested delay
+        if result["unique_outcome"] == "replaced":  # the uniqueness rule may limit the delay
             text += f", which its type's rule may have limited (job-runners types {job_type})"
     return listing.print_dispatched(target, result, text, watch=watch)
 
@@ -96,11 +97,11 @@ def _dispatch(target: Target, job_type: str, request: dict[str, Any]) -> models.
     try:
         return target.api.dispatch(job_type, **request)
     except Problem as problem:
-        # The client creates a key if the user passes none. Its errors have the key.
+        # The client's error has the key that it sent, even if the user passed none.
         sent_key = getattr(problem.__cause__, "idempotency_key", None)
         if sent_key and problem.code is Exit.NO_ANSWER:
-            show = f"job-runners show --idempotency-key {shlex.quote(sent_key)}"
-            problem.hint = f"{problem.hint} To see whether it was saved: {show}".lstrip()
+            show_command = f"job-runners show --idempotency-key {shlex.quote(sent_key)}"
+            problem.hint = f"{problem.hint} To see whether it was saved: {show_command}".lstrip()
         raise
 
 
@@ -109,11 +110,11 @@ def _is_url(follow_up: str | None) -> bool:
 
 
 def _check_secret(secret: str | None, *follow_ups: str | None) -> None:
-    """Check that a secret is given for a webhook, and only for one. Raises UsageError."""
-    is_needed = any(map(_is_url, follow_ups))
-    if is_needed and secret is None:
+    """Raise UsageError for a webhook without a secret, or for a secret without a webhook."""
+    has_webhook = any(map(_is_url, follow_ups))
+    if has_webhook and secret is None:
         raise click.UsageError("A webhook needs a signing secret. Pass its name: --secret NAME.")
-    if secret is not None and not is_needed:
+    if secret is not None and not has_webhook:
         raise click.UsageError(
             "--secret signs a webhook. Pass the webhook's URL to --on-end or --on-failure."
         )

@@ -46,7 +46,7 @@ def command(target: Target) -> Exit:
 
 
 def print_finding(finding: "Finding") -> None:
-    """Print a finding, and below it how to fix it."""
+    """Print a finding, and how to fix it on a second line."""
     verdict = click.style(f"{finding.verdict:<7}", fg=_COLORS.get(finding.verdict, "bright_black"))
     click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
     if finding.fix:
@@ -55,5 +55,5 @@ def print_finding(finding: "Finding") -> None:
 
 def _print_summary(target: Target, problem_count: int, unknown_count: int) -> None:
     problems = output.count(problem_count, "problem") if problem_count else "No problems"
-    rest = f" {unknown_count} could not be checked." if unknown_count else ""
-    click.echo(f"\n{problems} found with {target.name}.{rest}")
+    unchecked = f" {unknown_count} could not be checked." if unknown_count else ""
+    click.echo(f"\n{problems} found with {target.name}.{unchecked}")

@@ -31,7 +31,7 @@ def command(target: Target, yes: bool) -> None:
         raise click.UsageError(
             "Pass --organization ID on the command line. JOBS_ORGANIZATION doesn't count here."
         )
-    # / and # separate the parts of paths and keys, so the name could match another organization's.
+    # Paths and keys are joined with / and #, so such a name could match another organization's.
     if "/" in target.organization or "#" in target.organization:
         raise click.UsageError(
             f"{target.organization!r} isn't an organization, because it contains # or /."
@@ -53,7 +53,7 @@ def command(target: Target, yes: bool) -> None:
     except NotDeleted as error:
         hint = "Fix this and run the command again, and it will continue."
         raise Problem(str(error), hint=hint) from None
-    # In the meantime, a caller may have dispatched jobs.
+    # A caller may have dispatched jobs during the removal.
     _refuse_unfinished(organization, removed_jobs=removed["jobs"])
     if target.json:
         output.print_json({"organization_id": organization.name, "removed": dict(removed)})
@@ -65,7 +65,7 @@ def command(target: Target, yes: bool) -> None:
 
 
 def _connect(target: Target) -> None:
-    """Let the store use the stack's tables and bucket with the user's credentials."""
+    """Connect the store to the stack's tables and bucket, with the user's credentials."""
     from job_runners.erasing.connection import connect
 
     stack = target.stack

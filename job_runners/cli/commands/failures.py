@@ -1,6 +1,6 @@
 """job-runners failures: list and resolve the error groups of an organization.
 
-An error group is the failures of one job type with the same kind of error in the same function.
+An error group has all failures of one job type with the same kind of error in the same function.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def list_error_groups(target: Target) -> None:
 def resolve(target: Target, error_group_id: str) -> None:
     """Mark an error group as resolved. If it comes back, it is listed as regressed."""
     group = target.api.resolve_error_group(find_error_group(target, error_group_id), resolved=True)
-    _print(target, target.printable(group))
+    _print_state(target, target.printable(group))
 
 
 @options.command()
@@ -45,7 +45,7 @@ def resolve(target: Target, error_group_id: str) -> None:
 def reopen(target: Target, error_group_id: str) -> None:
     """Mark an error group as not resolved."""
     group = target.api.resolve_error_group(find_error_group(target, error_group_id), resolved=False)
-    _print(target, target.printable(group))
+    _print_state(target, target.printable(group))
 
 
 @options.command()
@@ -54,14 +54,14 @@ def reopen(target: Target, error_group_id: str) -> None:
 def note(target: Target, error_group_id: str, text: str) -> None:
     """Set the note of an error group. Pass "" to remove it."""
     group = target.api.note_error_group(find_error_group(target, error_group_id), text or None)
-    _print(target, target.printable(group))
+    _print_state(target, target.printable(group))
 
 
 for subcommand in (list_error_groups, resolve, reopen, note, tasks, redrive):
     command.add_command(subcommand)
 
 
-def _print(target: Target, group: dict[str, Any]) -> None:
+def _print_state(target: Target, group: dict[str, Any]) -> None:
     if target.json:
         output.print_json(group)
     else:

@@ -19,8 +19,8 @@ def command(target: Target, folder: str, github: bool) -> None:
     from job_runners.building.new_project import lock, new_project
 
     files = new_project(Path(folder), github=github)
-    problem = lock(Path(folder))
-    if not problem:
+    lock_problem = lock(Path(folder))
+    if not lock_problem:
         files.append(Path(folder) / "uv.lock")
     if target.json:
         print_json({"files": list(map(str, files))})
@@ -33,5 +33,5 @@ def command(target: Target, folder: str, github: bool) -> None:
     lines += ["  job-runners test      checks the job, and runs its test"]
     lines += ["  job-runners run       starts a local AWS with the job, until Ctrl-C"]
     click.echo("\n".join(lines))
-    if problem:
-        click.echo(f"\n{problem}", err=True)
+    if lock_problem:
+        click.echo(f"\n{lock_problem}", err=True)

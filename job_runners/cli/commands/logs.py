@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _COLORS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
 # Fields that aren't printed as name=value, because a line shows them in another way, or because
-# they are the same in every line.
-_NOT_LISTED = frozenset(
+# they are the same in each line.
+_UNLISTED_FIELDS = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "stream", "invocation"),
         *("job_id", "job_type", "organization_id", "request_id", "task_id", "task_name"),
@@ -62,19 +62,18 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
     else:
         work_id = job["id"]
         logs = Logs.around(target, job)
-    lines = (
-        log_following.follow(logs, work_id, is_job=job is not None)
-        if follow
-        else logs.about(work_id)
-    )
-    count = 0
+    if follow:
+        lines = log_following.follow(logs, work_id, is_job=job is not None)
+    else:
+        lines = iter(logs.about(work_id))
+    line_count = 0
     for line in lines:
-        count += 1
+        line_count += 1
         if target.json:
             output.print_json_line(line.fields)
         else:
-            _print(line)
-    if not count and not target.json:
+            _print_line(line)
+    if not line_count and not target.json:
         text = "No log lines yet. They appear a few seconds late."
         if job is None:
             text += (
@@ -85,8 +84,7 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
 
 
 def _find_job(target: Target, work_id: str) -> "Job | None":
-    """Return the job whose id starts with `work_id`. If there is none, return None: the id may be a
-    task's."""
+    """Return the job whose id starts with `work_id`, or None: the id may be that of a task."""
     try:
         return target.printable(target.api.get(find_job(target, work_id)))
     except NoMatchingId:
@@ -98,9 +96,9 @@ def _find_job(target: Target, work_id: str) -> "Job | None":
 
 
 def _find_task_id(target: Target, start: str) -> str:
-    """Return a task's whole id. Raises Problem if `start` can't be the start of an id.
+    """Return a task's complete id. Raises Problem if `start` can't be the start of an id.
 
-    A search of the logs for any other text would show the lines of other jobs that contain it.
+    Searching the logs for any other text would show all lines that contain it.
     """
     if not re.fullmatch(r"[0-9a-f]{4,32}", start):
         raise Problem(
@@ -117,13 +115,13 @@ def _find_task_id(target: Target, start: str) -> str:
         ) from None
 
 
-def _print(line: "Line") -> None:
+def _print_line(line: "Line") -> None:
     level = str(line.fields.get("level", ""))
     attempt_and_invocation = _attempt_and_invocation(line)
     columns = [
         output.time_of_day(line.time),
         f"{line.group:<8}",
-        click.style(f"{output.plain(_kind(line)):<7}", fg=_COLORS.get(level)),
+        click.style(f"{output.plain(_level_or_stream(line)):<7}", fg=_COLORS.get(level)),
     ]
     if attempt_and_invocation:
         columns.append(click.style(output.plain(f"{attempt_and_invocation:<4}"), dim=True))
@@ -131,14 +129,14 @@ def _print(line: "Line") -> None:
         columns.append(output.plain(_report_in_words(line.fields["record"])))
     else:
         columns.append(output.plain(_message(line)))
-        columns += _listed_fields(line, without_attempt=bool(attempt_and_invocation))
+        columns += _other_fields(line, without_attempt=bool(attempt_and_invocation))
     click.echo(" ".join(columns))
     if "exception" in line.fields:
         click.echo(output.indent_lines(str(line.fields["exception"]), 4))
 
 
-def _listed_fields(line: "Line", *, without_attempt: bool) -> list[str]:
-    hidden = _NOT_LISTED | {"attempt"} if without_attempt else _NOT_LISTED
+def _other_fields(line: "Line", *, without_attempt: bool) -> list[str]:
+    hidden = _UNLISTED_FIELDS | {"attempt"} if without_attempt else _UNLISTED_FIELDS
     return [
         click.style(output.plain(f"{name}={value}"), dim=True)
         for name, value in line.fields.items()
@@ -146,16 +144,16 @@ def _listed_fields(line: "Line", *, without_attempt: bool) -> list[str]:
     ]
 
 
-def _kind(line: "Line") -> str:
+def _level_or_stream(line: "Line") -> str:
     if line.is_report:
         return "REPORT"
     return str(line.fields.get("stream") or line.fields.get("level", ""))
 
 
 def _attempt_and_invocation(line: "Line") -> str:
-    """Return the attempt and invocation that wrote a job's line, such as "1/2".
+    """Return the attempt and the invocation that wrote a job's line, such as "1/2".
 
-    Return only the attempt for a task. Return "" if no invocation of a job or task wrote the line.
+    For a task, return only the attempt. If neither a job nor a task wrote the line, return "".
     """
     attempt = line.fields.get("attempt")
     invocation = line.fields.get("invocation")
@@ -170,7 +168,7 @@ def _message(line: "Line") -> str:
 
 
 def _report_in_words(record: dict[str, Any]) -> str:
-    """Return the status, duration and memory of an invocation, in words."""
+    """Describe an invocation's status, duration and memory."""
     metrics = record.get("metrics", {})
     seconds = metrics.get("durationMs", 0) / 1000
     used, total = metrics.get("maxMemoryUsedMB"), metrics.get("memorySizeMB")

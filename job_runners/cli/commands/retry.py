@@ -62,7 +62,7 @@ def command(
         raise click.UsageError("--payload applies to one job. Pass one id.")
     payload = None if payload_option is None else read_payload((), payload_option)
     if not job_ids:
-        job_ids = _failed_jobs(target, job_type, error_group, batch)
+        job_ids = _find_failed_jobs(target, job_type, error_group, batch)
         if job_ids:
             noun = "job" if len(job_ids) == 1 else "jobs"
             what = f"{job_type} {noun}" if job_type else noun
@@ -81,10 +81,10 @@ def command(
     return for_each_job(target, job_ids, retry, rate, watch=watch)
 
 
-def _failed_jobs(
+def _find_failed_jobs(
     target: Target, job_type: str | None, error_group: str | None, batch: str | None
 ) -> tuple[str, ...]:
-    """Return the ids of all failed jobs of an error group, of a batch, or of the organization."""
+    """Return the ids of all failed jobs in the batch, the error group or the organization."""
     if batch is not None:
         members = target.api.batch_members(find_job(target, batch, "batch"), status="failed")
         return tuple(member.id for member in members if member.job)

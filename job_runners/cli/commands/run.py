@@ -51,7 +51,7 @@ from job_runners.cli.target import Target
 )
 def command(
     target: Target,  # noqa: ARG001
-    **settings: object,  # the options above,
+    **settings: object,  # the options above
 ) -> None:
     """Run the project's jobs on a local AWS until Ctrl-C. Your changes reload on save. What jobs do
     and print is shown as it happens."""

@@ -23,8 +23,8 @@ _NO_SCHEDULES = (
     "Schedules declared in code appear within a minute. Each belongs to the organization that it "
     "names: pass --organization."
 )
-# Values of the lines "defined" and "overrides" of `job-runners schedules show`.
-_OF_ANOTHER_VERSION = (
+# What `job-runners schedules show` prints after "defined" and "overrides".
+_DEFINED_BY_ANOTHER_VERSION = (
     "by another version of the code, not by this version. The schedule is removed 15 minutes "
     "after the other version is gone"
 )
@@ -56,7 +56,7 @@ def show(target: Target, name: str) -> None:
     if target.json:
         output.print_json(schedule)
         return
-    output.print_details(_details(schedule))
+    output.print_details(_schedule_details(schedule))
 
 
 def _parse_missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int:  # noqa: ARG001
@@ -114,15 +114,10 @@ def put(
     job-runners schedules put sync sync_list --every 15m items:='["ada"]'
     """
     options.require_one("--cron or --every", rules["cron"], rules["every"])
+    job_payload = payload.read_payload(pairs, payload_option)
     with payload.add_hint_if_invalid(job_type, pairs):
-        schedule = target.printable(
-            target.api.put_schedule(
-                name,
-                job_type,
-                payload=payload.read_payload(pairs, payload_option),
-                **rules,
-            )
-        )
+        put_schedule = target.api.put_schedule(name, job_type, payload=job_payload, **rules)
+    schedule = target.printable(put_schedule)
     print_done(target, schedule, f"Put: {name}, {schedule['words']}, {_next_in_words(schedule)}")
 
 
@@ -206,7 +201,7 @@ def _next_in_words(schedule: dict[str, Any]) -> str:
     return f"next {output.time(schedule['next'][0])}"
 
 
-def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
+def _schedule_details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
     is_override = schedule["origin"] == "api" and schedule["declared"]
     counts = (
         f"{schedule['started']} started, {schedule['skipped']} skipped, {schedule['failed']} failed"
@@ -233,7 +228,7 @@ def _details(schedule: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _definition(schedule: dict[str, Any]) -> str:
     if schedule["origin"] == "code":
-        return "in code" if schedule["declared"] else _OF_ANOTHER_VERSION
+        return "in code" if schedule["declared"] else _DEFINED_BY_ANOTHER_VERSION
     return _time_and_caller(schedule["updated_at"], schedule["updated_by"])
 
 
@@ -244,8 +239,8 @@ def _time_and_caller(iso: str | None, caller: str | None) -> str:
 def _last_in_words(last: dict[str, Any] | None) -> str:
     if last is None:
         return "no occurrences yet"
-    time, job_id = output.time_and_age(last["at"]), output.short_id(last["job_id"])
-    return f"{time}, job {job_id}: {_last_status(last)}"
+    time = output.time_and_age(last["at"])
+    return f"{time}, job {output.short_id(last['job_id'])}: {_last_status(last)}"
 
 
 def _time_and_reason(iso: str | None, reason: str | None) -> str:

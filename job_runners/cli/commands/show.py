@@ -43,7 +43,7 @@ def command(
         output.print_json(job)
         return
     output.print_details(
-        [*_details(job), *_position(target, job)],
+        [*_job_details(job), *_position_in_line(target, job)],
         status_color=output.STATUS_COLORS.get(job["status"]),
     )
     for name in ("payload", "result"):
@@ -80,7 +80,7 @@ def _find_by_key(target: Target, key: str) -> str:
     return job.id
 
 
-def _details(job: Job) -> list[tuple[str, str | None]]:
+def _job_details(job: Job) -> list[tuple[str, str | None]]:
     return [
         ("id", job["id"]),
         ("type", job["job_type"]),
@@ -115,17 +115,18 @@ def _parent(job: Job) -> str | None:
 
 
 def _follow_up(job: Job, kind: str) -> str | None:
-    """Return the job type of a follow-up, and its id if the job's end has dispatched it."""
+    """Return the job type of a follow-up, and its id once it has been dispatched."""
     ids = {follow_up["kind"]: follow_up["id"] for follow_up in job.get("follow_ups") or []}
     return " ".join(filter(None, (job.get(kind), ids.get(kind)))) or None
 
 
-def _position(target: Target, job: Job) -> list[tuple[str, str]]:
-    """Return the number of jobs ahead of a waiting job, as a detail. Return [] for other jobs."""
-    if not job.get("waits_for") or job["waits_for"]["kind"] in ("job", "time", "signal", "group"):
+def _position_in_line(target: Target, job: Job) -> list[tuple[str, str]]:
+    """Return a detail with the number of jobs ahead of a job, if it waits in a line."""
+    wait = job.get("waits_for")
+    if not wait or wait["kind"] in ("job", "time", "signal", "group"):
         return []
     position = target.printable(target.api.place(job["id"]))
-    if position["ahead"] is None:  # the job stopped waiting in the meantime
+    if position["ahead"] is None:  # the job has stopped waiting
         return []
     text = str(position["ahead"])
     if position["more_ahead"]:
@@ -158,13 +159,13 @@ def _print_earlier_errors(job: Job) -> None:
     errors = job.get("earlier_errors") or []
     if errors:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
-    later_attempt = job["attempt"]
+    next_attempt = job["attempt"]
     for error in reversed(errors):
-        if error["attempt"] >= later_attempt:  # a manual retry counts attempts from 1 again
+        if error["attempt"] >= next_attempt:  # a manual retry counts attempts from 1 again
             click.echo("  before the manual retry:")
-        later_attempt = error["attempt"]
-        text = f"attempt {error['attempt']}, {output.time_and_age(error['at'])}"
-        click.secho(f"  {text}", dim=True)
+        next_attempt = error["attempt"]
+        heading = f"attempt {error['attempt']}, {output.time_and_age(error['at'])}"
+        click.secho(f"  {heading}", dim=True)
         click.echo(output.indent_lines(f"{error['kind']}: {error['message']}", 4))
 
 

@@ -1,7 +1,7 @@
 """job-runners smoke: check an AWS account with a throwaway stack.
 
-The command deploys the stack, dispatches one job or task of each kind, which this code calls work,
-reports a finding about each, and removes the stack.
+The command deploys the stack, dispatches one job or task of each kind (in this code: work), reports
+a finding about each, and removes the stack.
 """
 
 import json
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 
 def check_folder(_ctx: click.Context, _param: click.Parameter, file: Path | None) -> Path | None:
-    """Refuse a report file that can't be written. This doesn't write to it, so an old report stays
-    until the new one is complete."""
+    """Refuse a report file in a folder that isn't writable.
+
+    The file itself isn't touched, so that an old report stays until the new one is complete.
+    """
     if file is not None and not os.access(file.absolute().parent, os.W_OK):
         raise click.BadParameter(f"the folder of {file} doesn't exist, or you can't write to it.")
     return file
@@ -95,9 +97,10 @@ def command(
 def throwaway_stack(
     target: Target, name: str | None = None, *, keep: bool = False
 ) -> "Iterator[tuple[Work, str]]":
-    """Deploy a throwaway stack, and select it in the target. Yield the stack's work, of which none
-    is dispatched yet, and the id of the build. Remove the stack at the end, even after an error.
-    Raises Problem."""
+    """Deploy a throwaway stack, and select it in the target. Remove it at the end.
+
+    Yield the stack's work, which isn't dispatched yet, and the id of the build. Raises Problem.
+    """
     from job_runners.cli.smoke import kinds, removal
 
     stack = name or f"job-runners-smoke-{secrets.token_hex(3)}"
@@ -114,15 +117,17 @@ def throwaway_stack(
 
 
 def _deploy(stack: str, region: str) -> str:
-    """Build and deploy the throwaway stack from a temporary project, and return the id of the
-    build. Raises Problem."""
+    """Build and deploy the stack from a temporary project. Return the id of the build.
+
+    Raises Problem.
+    """
     click.echo(f"Building and deploying {stack} (some minutes)", err=True)
     from job_runners.building import smoke_project
 
     with tempfile.TemporaryDirectory(prefix="jobs-smoke-") as folder:
         smoke_project.write(Path(folder), stack)
         for module, arguments in (("sam", ["build"]), ("deploy", ["--region", region])):
-            process = project_tools.call(
+            process = project_tools.run_module(
                 f"job_runners.building.{module}", *arguments, project=folder, capture=True
             )
             if process.returncode != 0:
@@ -137,7 +142,7 @@ def _deploy(stack: str, region: str) -> str:
 
 
 def checks(work: "Work") -> "Iterator[Finding]":
-    """Run one of each kind of work, and yield a finding about each."""
+    """Run one job or task of each kind, and yield a finding about each."""
     from job_runners.cli.smoke import account, kinds
 
     kinds.dispatch_all(work)

@@ -1,4 +1,4 @@
-"""job-runners test: check the project's work, and run its tests."""
+"""job-runners test: check the project's jobs and tasks, and run its tests."""
 
 import click
 
@@ -12,5 +12,5 @@ def command(target: Target, pytest_arguments: tuple[str, ...]) -> None:  # noqa:
     """Check that functions can import the project's work, then run its tests with pytest."""
     project_tools.require_project()
     click.echo("Checking that functions can import your code, then running its tests", err=True)
-    project_tools.run("job_runners.building.build")
+    project_tools.run_or_exit("job_runners.building.build")
     project_tools.replace_process("job_runners.building.app_tests", *pytest_arguments)

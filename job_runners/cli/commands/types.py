@@ -33,22 +33,23 @@ def command(target: Target, name: str | None) -> None:
 
 
 def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
-    known = {entry["name"]: ("job", entry) for entry in types["jobs"]}
-    known |= {entry["name"]: ("task", entry) for entry in types["tasks"]}
-    check_name(name, known, "job type or task")
-    kind, entry = known[name]
+    jobs = {entry["name"]: entry for entry in types["jobs"]}
+    tasks = {entry["name"]: entry for entry in types["tasks"]}
+    check_name(name, [*jobs, *tasks], "job type or task")
+    kind = "task" if name in tasks else "job"
+    entry = tasks[name] if kind == "task" else jobs[name]
     if target.json:
         output.print_json(entry)
         return
     description = output.plain(entry["description"])
     click.echo(f"{click.style(name, bold=True)}, a {kind}. {description}")
     _print_fields(entry["payload_schema"])
-    verb = "dispatch" if kind == "job" else "task"
-    arguments = _example(entry["payload_schema"])
+    subcommand = "dispatch" if kind == "job" else "task"
+    arguments = _example_arguments(entry["payload_schema"])
     if entry.get("internal"):
         click.echo("\nOnly Job Runners dispatches it.")
     else:
-        click.echo(f"\njob-runners {verb} {name} {arguments}".rstrip())
+        click.echo(f"\njob-runners {subcommand} {name} {arguments}".rstrip())
     details = _queue_and_attempts(entry) if kind == "job" else []
     if entry["worker"]:
         details.append(f"worker {entry['worker']}")
@@ -69,17 +70,15 @@ def _queue_and_attempts(entry: dict[str, Any]) -> list[str]:
 
 
 def _unique_in_words(rule: dict[str, Any]) -> str:
-    """Return the uniqueness rule of a job type in words."""
+    """Describe a job type's uniqueness rule."""
     per = " and ".join(rule["by"]) or "organization"
     until_started = rule["until"] == "started"
-    rule_in_words = f"one job at a time per {per}"
-    if until_started:
-        rule_in_words = f"one unstarted job per {per}"
+    limit = f"one unstarted job per {per}" if until_started else f"one job at a time per {per}"
     if rule["on_conflict"] == "return":
-        return f"{rule_in_words}: another request returns the existing job"
+        return f"{limit}: another request returns the existing job"
     if rule["on_conflict"] == "refuse":
-        return f"{rule_in_words}: another request is refused"
-    text = f"{rule_in_words}: another request replaces its payload and time"
+        return f"{limit}: another request is refused"
+    text = f"{limit}: another request replaces its payload and time"
     if rule["at_most"] is not None:
         text += f" (delayed by {output.duration(rule['at_most'])} at most)"
     if until_started:
@@ -95,22 +94,22 @@ def _print_fields(schema: dict[str, Any]) -> None:
     if not fields:
         click.echo("The payload is empty.")
     for name, field in fields.items():
-        details = ", ".join(_type_and_default(field, is_required=name in required))
+        details = _type_and_default(field, is_required=name in required)
         click.echo(f"\n  {click.style(name, bold=True)}  {click.style(details, dim=True)}")
         if field.get("description"):
             click.echo(output.wrap(field["description"], 4))
     for name, model in schema.get("$defs", {}).items():
-        text = ", ".join(_field_in_words(model, field) for field in model.get("properties", {}))
-        if not text:
-            text = f"one of {_type(model)}"
+        text = _fields_in_words(model) or f"one of {_type(model)}"
         click.echo(output.wrap(f"{name}: {text}", 2))
 
 
-def _field_in_words(model: dict[str, Any], name: str) -> str:
-    """Return the name, type and default of a field of a nested model."""
-    field = model["properties"][name]
-    details = _type_and_default(field, is_required=name in model.get("required", []))
-    return f"{name} ({', '.join(details)})"
+def _fields_in_words(model: dict[str, Any]) -> str:
+    """Return the names, types and defaults of a nested model's fields."""
+    required = model.get("required", [])
+    return ", ".join(
+        f"{name} ({_type_and_default(field, is_required=name in required)})"
+        for name, field in model.get("properties", {}).items()
+    )
 
 
 def _type(field: dict[str, Any]) -> str:
@@ -124,30 +123,33 @@ def _type(field: dict[str, Any]) -> str:
     return str(field.get("type", model_name))
 
 
-def _type_and_default(field: dict[str, Any], *, is_required: bool) -> list[str]:
-    """Return the type of a field, and "required" or its default."""
+def _type_and_default(field: dict[str, Any], *, is_required: bool) -> str:
+    """Return a field's type, and "required" or its default."""
     if is_required:
-        return [_type(field), "required"]
+        return f"{_type(field)}, required"
     if field.get("default") is None:
-        return [_type(field)]
-    return [_type(field), f"default {json.dumps(field['default'])}"]
+        return _type(field)
+    return f"{_type(field)}, default {json.dumps(field['default'])}"
 
 
-def _example(schema: dict[str, Any]) -> str:
-    """Return the required fields in the syntax of the command line."""
+def _example_arguments(schema: dict[str, Any]) -> str:
+    """Return example arguments for the required fields: key=value or key:=JSON."""
     fields, models = schema.get("properties", {}), schema.get("$defs", {})
-    values = {name: _example_value(fields[name], models) for name in schema.get("required", [])}
-    return " ".join(
-        f"{name}={shlex.quote(value)}"
-        if isinstance(value, str)
-        else f"{name}:={shlex.quote(json.dumps(value))}"
-        for name, value in values.items()
-    )
+    arguments = []
+    for name in schema.get("required", []):
+        value = _example_value(fields[name], models)
+        if isinstance(value, str):
+            arguments.append(f"{name}={shlex.quote(value)}")
+        else:
+            arguments.append(f"{name}:={shlex.quote(json.dumps(value))}")
+    return " ".join(arguments)
 
 
 def _example_value(field: dict[str, Any], models: dict[str, Any]) -> Any:
-    """Return an example of a field's value: one from the schema, or any value of the right type.
-    The example of a model has only the required fields."""
+    """Return the schema's example of a value, or any value of the right type.
+
+    A nested model's value has only the required fields.
+    """
     if field.get("examples"):
         return field["examples"][0]
     if "enum" in field:

@@ -1,4 +1,4 @@
-"""job-runners webhooks: manage the webhooks that get an event when a job has ended."""
+"""job-runners webhooks: manage the webhooks that get an event when a job ends."""
 
 from typing import Any
 
@@ -58,15 +58,15 @@ def put(
     name: str,
     url: str,
     secret: str,
-    **only_for: tuple[str, ...],  # statuses and job_types
+    **filters: tuple[str, ...],  # statuses and job_types
 ) -> None:
     """Subscribe a webhook, or replace it. It is called for jobs that are dispatched later.
 
     \b
     job-runners webhooks put pager https://hooks.example.com/jobs --secret acme/main --status failed
     """
-    filters: dict[str, Any] = {name: values for name, values in only_for.items() if values}
-    webhook = target.api.put_webhook(name, url, secret, **filters)
+    given_filters: dict[str, Any] = {kind: values for kind, values in filters.items() if values}
+    webhook = target.api.put_webhook(name, url, secret, **given_filters)
     print_done(target, target.printable(webhook), f"Put: webhook {name}")
 
 

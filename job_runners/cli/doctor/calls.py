@@ -1,6 +1,6 @@
 """Check how Lambda invokes the functions: retries, failure destination, recursion, concurrency.
 
-The code calls a function by its logical id, which is its name in the template.
+A function's logical id is its name in the template.
 """
 
 from collections.abc import Iterator
@@ -11,38 +11,41 @@ from botocore.exceptions import ClientError
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, API, FAILURES, TIMER, WORKER, Deployed
 
-_UPDATE = "aws lambda update-function-event-invoke-config --function-name"
+_UPDATE_COMMAND = "aws lambda update-function-event-invoke-config --function-name"
 
 
 def check_retries(deployed: Deployed) -> Iterator[Issue]:
-    """Check that Lambda retries nothing, because a job could then run more often than its retry
-    policy allows. Job Runners makes all retries."""
+    """Check that Lambda itself retries nothing.
+
+    With Lambda's retries, a job could run more often than its retry policy allows.
+    """
     for logical_id in (*deployed.job_functions, TIMER):
         qualifier = None if logical_id == TIMER else ALIAS
         config = _event_config(deployed, logical_id, qualifier)
-        name = deployed.id(logical_id)
+        name = deployed.physical_id(logical_id)
         function = f"{name}:{qualifier}" if qualifier else name
         option = f" --qualifier {qualifier}" if qualifier else ""
-        attempts = config.get("MaximumRetryAttempts", 2)  # Lambda's own default
-        if attempts != 0:
+        retry_count = config.get("MaximumRetryAttempts", 2)  # 2 is Lambda's default
+        if retry_count != 0:
             yield Issue(
-                f"Lambda retries failed events of {function} {attempts} times, "
+                f"Lambda retries failed events of {function} {retry_count} times, "
                 "so a job can run more often than its retry policy allows.",
-                f"{_UPDATE} {name}{option} --maximum-retry-attempts 0",
+                f"{_UPDATE_COMMAND} {name}{option} --maximum-retry-attempts 0",
             )
 
 
 def check_failure_destination(deployed: Deployed) -> Iterator[Issue]:
     """Check that the failures queue gets the events that Lambda gives up on."""
-    queue_arn = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
+    queue_arn = deployed.queue_attributes(deployed.stack.failures_queue_url)["QueueArn"]
     for worker in deployed.job_functions:
+        name = deployed.physical_id(worker)
         destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
         destination = destinations.get("OnFailure", {}).get("Destination")
         if destination != queue_arn:
             yield Issue(
                 f"Events that Lambda gives up on are sent to {destination or 'nowhere'}, not to "
                 "the failures queue. A killed job is noticed only when its lease ends.",
-                f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
+                f"{_UPDATE_COMMAND} {name} --qualifier {ALIAS} --destination-config "
                 f'\'{{"OnFailure": {{"Destination": "{queue_arn}"}}}}\'',
             )
 
@@ -50,10 +53,10 @@ def check_failure_destination(deployed: Deployed) -> Iterator[Issue]:
 def check_recursion(deployed: Deployed) -> Iterator[Issue]:
     """Check that Lambda allows recursion.
 
-    A job of many invocations is a chain of invocations, which Lambda stops after 16 by default.
+    By default, Lambda stops a chain of invocations, such as those of a long job, after 16.
     """
     for logical_id in (*deployed.job_functions, TIMER, FAILURES):
-        name = deployed.id(logical_id)
+        name = deployed.physical_id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
             yield Issue(
@@ -64,11 +67,11 @@ def check_recursion(deployed: Deployed) -> Iterator[Issue]:
 
 
 def check_reservation(deployed: Deployed) -> Iterator[Issue]:
-    """Check that no function is stopped, and that workers can't use all of the account's
-    concurrency."""
+    """Check that no function is stopped, and that workers leave concurrency for the others."""
+    # With JobRunner=legacy, the API function runs jobs, and needs no reservation.
     workers = deployed.job_functions if deployed.job_function == WORKER else []
     for logical_id in dict.fromkeys((API, *deployed.job_functions, TIMER, FAILURES)):
-        name = deployed.id(logical_id)
+        name = deployed.physical_id(logical_id)
         response = deployed.client("lambda").get_function_concurrency(FunctionName=name)
         reserved = response.get("ReservedConcurrentExecutions")
         if reserved == 0:
@@ -93,7 +96,7 @@ def _event_config(deployed: Deployed, logical_id: str, qualifier: str | None) ->
     arguments = {"Qualifier": qualifier} if qualifier else {}
     try:
         config: dict[str, Any] = deployed.client("lambda").get_function_event_invoke_config(
-            FunctionName=deployed.id(logical_id), **arguments
+            FunctionName=deployed.physical_id(logical_id), **arguments
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":

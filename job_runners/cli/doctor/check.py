@@ -1,6 +1,6 @@
-"""The types of checks and their results.
+"""The types of checks and of their results.
 
-A check yields issues. Each becomes a finding, which has the check's name and a verdict.
+The function of a check yields issues. The report lists them as findings, with the check's name.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from job_runners.cli.doctor.deployed import Deployed
 
 
 class Verdict(StrEnum):
-    """The severity of a finding."""
+    """The severity of an issue or a finding."""
 
     OK = "ok"
     WRONG = "wrong"  # jobs may be lost, repeated or delayed
@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 class Finding:
     """One result of a check."""
 
-    check: str
+    check: str  # its name
     verdict: Verdict
     what: str
     fix: str = ""  # how to fix the problem
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Issue:
-    """A problem or an observation that a check's function yields. It becomes a Finding."""
+    """A problem or an observation that a check's function yields."""
 
     what: str
     fix: str
@@ -48,6 +48,6 @@ class Check:
     """One check of a stack."""
 
     name: str
-    ok_message: str  # for the report if `run` yields no issue
+    ok_message: str  # what the report says if `run` yields no issue
     run: Callable[[Deployed], Iterator[Issue]]
-    not_local_because: str = ""  # the reason why the check can't run on the local AWS
+    skipped_locally_because: str = ""  # why the check can't run on the local AWS

@@ -35,7 +35,7 @@ CHECKS = (
     ),
     Check(
         "alarms",
-        "",  # the check always yields a finding with the alarms' states
+        "",  # the check always yields an issue, with the alarms' states
         alarms.check_alarms,
         "the local AWS lists alarms but doesn't evaluate them",
     ),
@@ -62,15 +62,15 @@ CHECKS = (
 
 
 def examine(deployed: Deployed) -> Iterator[Finding]:
-    """Run all checks and yield their findings. A check without an issue yields an OK finding."""
+    """Run all checks and yield their findings, at least one for each check."""
     for check in CHECKS:
-        if deployed.stack.is_local and check.not_local_because:
-            yield Finding(check.name, Verdict.SKIPPED, check.not_local_because)
+        if deployed.stack.is_local and check.skipped_locally_because:
+            yield Finding(check.name, Verdict.SKIPPED, check.skipped_locally_because)
         else:
-            yield from _run(check, deployed)
+            yield from _run_check(check, deployed)
 
 
-def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
+def _run_check(check: Check, deployed: Deployed) -> list[Finding]:
     try:
         findings = [
             Finding(check.name, issue.verdict, issue.what, issue.fix)
@@ -80,13 +80,11 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
         fix = "It may be from another version. job-runners deploy updates it to this one."
         findings = [Finding(check.name, Verdict.WRONG, str(error), fix)]
     except ClientError as error:
-        findings = [_finding_of_aws_error(check, error)]
-    if not findings:
-        findings = [Finding(check.name, Verdict.OK, check.ok_message)]
-    yield from findings
+        findings = [_finding_for_aws_error(check, error)]
+    return findings or [Finding(check.name, Verdict.OK, check.ok_message)]
 
 
-def _finding_of_aws_error(check: Check, error: ClientError) -> Finding:
+def _finding_for_aws_error(check: Check, error: ClientError) -> Finding:
     code = error.response["Error"]["Code"]
     text = error.response["Error"].get("Message", "")
     if code in _DENIED:

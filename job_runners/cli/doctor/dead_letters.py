@@ -8,8 +8,7 @@ from job_runners.cli.doctor.deployed import Deployed
 
 
 def check_dead_letters(deployed: Deployed) -> Iterator[Issue]:
-    """Check for dead letters: failure records that weren't handled, and delayed messages that
-    weren't sent."""
+    """Check for dead letters: failure records and delayed messages that couldn't be handled."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
         dlq_url = deployed.dead_letter_queue(url)
@@ -19,7 +18,7 @@ def check_dead_letters(deployed: Deployed) -> Iterator[Issue]:
                 "job-runners deploy adds it again.",
             )
             continue
-        count = int(deployed.queue(dlq_url)["ApproximateNumberOfMessages"])
+        count = int(deployed.queue_attributes(dlq_url)["ApproximateNumberOfMessages"])
         if count:
             yield Issue(
                 f"The {name} queue has {output.count(count, 'dead letter')}.",

@@ -1,6 +1,6 @@
-"""Read a deployed stack for the checks, and cache what AWS returns.
+"""Read a deployed stack for the checks, and cache AWS's answers.
 
-A resource's logical id is its name in the template, and its physical id is its name or URL on AWS.
+A resource's logical id is its name in the template. Its physical id is its name or URL on AWS.
 """
 
 import json
@@ -11,19 +11,19 @@ from functools import cache, cached_property
 from typing import Any
 
 from job_runners.cli.cloudformation import describe, resources
-from job_runners.cli.log_lines import events, fields_of
+from job_runners.cli.log_lines import find_events, parse_fields
 from job_runners.cli.target import Target
 
-Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
+Item = dict[str, dict[str, Any]]  # in DynamoDB's own JSON, such as {"id": {"S": "7f3a"}}
 
 WORKER = "WorkerFunction"
 API = "ApiFunction"
 TIMER = "TimerFunction"
 FAILURES = "FailuresFunction"
-ALIAS = "live"  # the alias that runs jobs
-_SHARDS = 8  # of each lane of the due index
-_MAX_ROWS = 100  # that one call can read
-_MAX_PAGES = 50  # CloudWatch searches about a megabyte of the log for one page
+ALIAS = "live"  # of the functions that run jobs
+_SHARDS_PER_LANE = 8  # of the index of due jobs
+_MAX_ROWS = 100  # that one batch_get_item can read
+_MAX_PAGES = 50  # of log events; CloudWatch searches about a megabyte for each
 
 
 class NotInStack(Exception):
@@ -34,68 +34,63 @@ class NotInStack(Exception):
 
 
 class Deployed:
-    """One stack: its resources by their names in the template, and clients to read them."""
+    """A deployed stack: its resources, and clients to read them."""
 
     def __init__(self, target: Target) -> None:
         self.stack = target.stack
         self.client = cache(target.client)
-        self.queue = cache(self._queue)
+        self.queue_attributes = cache(self._read_queue_attributes)
 
     @cached_property
     def _resources(self) -> dict[str, tuple[str, str]]:
         return resources(self.client("cloudformation"), self.stack.name)
 
     @cached_property
-    def described(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """CloudFormation's description of the stack."""
         return describe(self.client("cloudformation"), self.stack.name)
 
     @property
     def age(self) -> float:
         """The stack's age in seconds."""
-        created: datetime = self.described["CreationTime"]
-        return (datetime.now(UTC) - created).total_seconds()
+        created_at: datetime = self.description["CreationTime"]
+        return (datetime.now(UTC) - created_at).total_seconds()
 
-    def id(self, logical_id: str) -> str:
-        """Return a resource's physical id, such as a name or URL. Raises NotInStack."""
+    def physical_id(self, logical_id: str) -> str:
+        """Return a resource's physical id. Raises NotInStack."""
         if logical_id not in self._resources:
             raise NotInStack(logical_id)
-        return self._resources[logical_id][1]
+        _, physical_id = self._resources[logical_id]
+        return physical_id
 
-    def of_type(self, resource_type: str) -> dict[str, str]:
-        """Return the physical ids of all resources of a type by their names in the template."""
+    def physical_ids(self, resource_type: str) -> dict[str, str]:
+        """Return the physical ids of all resources of a type, by logical id."""
         return {
             logical_id: physical_id
-            for logical_id, (type_of_id, physical_id) in self._resources.items()
-            if type_of_id == resource_type
+            for logical_id, (this_type, physical_id) in self._resources.items()
+            if this_type == resource_type
         }
 
     def coordination_items(self, pk: str) -> Iterator[Item]:
-        """Yield the items of a partition of the coordination table, read consistently.
-
-        Raises NotInStack.
-        """
-        pages = (
-            self.client("dynamodb")
-            .get_paginator("query")
-            .paginate(
-                TableName=self.id("CoordinationTable"),
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": pk}},
-                ConsistentRead=True,
-            )
+        """Yield the coordination table's items with this partition key. Raises NotInStack."""
+        paginator = self.client("dynamodb").get_paginator("query")
+        pages = paginator.paginate(
+            TableName=self.physical_id("CoordinationTable"),
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+            ConsistentRead=True,
         )
         for page in pages:
             yield from page["Items"]
 
     def due_rows(self, lane: str, before: int) -> Iterator[Item]:
-        """Yield a lane's jobs that are due before a time, at most 100 of each shard.
+        """Yield the jobs of a lane that are due before a time, at most 100 from each shard.
 
-        A lane is a part of the index of due jobs, divided into shards. `lane` is the prefix of
-        their names. Jobs that DynamoDB is too busy to read are left out. Raises NotInStack.
+        A lane is a part of the index of due jobs, and has several shards. Jobs that DynamoDB is too
+        busy to return are left out. Raises NotInStack.
         """
-        dynamodb, table = self.client("dynamodb"), self.id("JobsTable")
-        for shard in range(_SHARDS):
+        dynamodb, table = self.client("dynamodb"), self.physical_id("JobsTable")
+        for shard in range(_SHARDS_PER_LANE):
             page = dynamodb.query(
                 TableName=table,
                 IndexName="due",
@@ -114,32 +109,34 @@ class Deployed:
     def recent_lines(self, group: str, text: str, seconds: float) -> Iterator[dict[str, Any]]:
         """Yield the JSON log lines of the last `seconds` whose message is `text`, oldest first.
 
-        `group` is the log group's name in the template. Raises NotInStack.
+        `group` is the log group's logical id. Raises NotInStack.
         """
-        first = int((time.time() - seconds) * 1000)
-        for event in events(self.client("logs"), self.id(group), text, first, _MAX_PAGES):
-            fields = fields_of(event["message"]) or {}
+        start = int((time.time() - seconds) * 1000)
+        for event in find_events(
+            self.client("logs"), self.physical_id(group), text, start, _MAX_PAGES
+        ):
+            fields = parse_fields(event["message"]) or {}
             if fields.get("message") == text:
                 yield fields
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function. For workers, it is that of the alias."""
+        """The configuration of each function: for workers, of the version that the alias names."""
         get_configuration = self.client("lambda").get_function_configuration
         configurations = {
-            function: get_configuration(FunctionName=self.id(function))
+            function: get_configuration(FunctionName=self.physical_id(function))
             for function in (API, TIMER, FAILURES)
         }
         for worker in (WORKER, *self.worker_classes):
             configurations[worker] = get_configuration(
-                FunctionName=self.id(worker), Qualifier=ALIAS
+                FunctionName=self.physical_id(worker), Qualifier=ALIAS
             )
         return configurations
 
     @cached_property
     def worker_classes(self) -> list[str]:
-        """The logical ids of the functions of worker classes, such as LargeWorkerFunction."""
-        functions = self.of_type("AWS::Lambda::Function")
+        """The logical ids of all worker classes' functions, such as LargeWorkerFunction."""
+        functions = self.physical_ids("AWS::Lambda::Function")
         return [name for name in functions if name.endswith(WORKER) and name != WORKER]
 
     @property
@@ -151,19 +148,21 @@ class Deployed:
 
     @cached_property
     def job_function(self) -> str:
-        """The logical id of the function that runs jobs without a worker class. With
-        JobRunner=legacy, this is the API function."""
-        return API if self.id(API) in self.stack.worker_function_arn.split(":") else WORKER
+        """The logical id of the function that runs jobs without a worker class.
 
-    def _queue(self, url: str) -> dict[str, str]:
-        """Return a queue's attributes."""
+        With JobRunner=legacy, this is the API function.
+        """
+        api_runs_jobs = self.physical_id(API) in self.stack.worker_function_arn.split(":")
+        return API if api_runs_jobs else WORKER
+
+    def _read_queue_attributes(self, url: str) -> dict[str, str]:
         response = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         attributes: dict[str, str] = response["Attributes"]
         return attributes
 
     def dead_letter_queue(self, url: str) -> str | None:
         """Return the URL of a queue's dead-letter queue, if it has one."""
-        policy = json.loads(self.queue(url).get("RedrivePolicy") or "{}")
+        policy = json.loads(self.queue_attributes(url).get("RedrivePolicy") or "{}")
         if "deadLetterTargetArn" not in policy:
             return None
         name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]

@@ -8,8 +8,8 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
 
 def check_drift(deployed: Deployed) -> Iterator[Issue]:
-    """Check what CloudFormation's last drift detection found. This check doesn't start one."""
-    status = deployed.described.get("DriftInformation", {}).get("StackDriftStatus")
+    """Check what CloudFormation's latest drift detection found, without starting a new one."""
+    status = deployed.description.get("DriftInformation", {}).get("StackDriftStatus")
     if status == "DRIFTED":
         yield Issue(
             "Resources of the stack differ from its template, so they were changed manually.",
@@ -30,7 +30,7 @@ def check_code(deployed: Deployed) -> Iterator[Issue]:
     """Check that all functions run the same code, and that the alias runs the newest version."""
     client = deployed.client("lambda")
     for worker in (WORKER, *deployed.worker_classes):
-        alias = client.get_alias(FunctionName=deployed.id(worker), Name=ALIAS)
+        alias = client.get_alias(FunctionName=deployed.physical_id(worker), Name=ALIAS)
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")
         if not weights:
             continue
@@ -57,7 +57,7 @@ def check_code(deployed: Deployed) -> Iterator[Issue]:
                 "Run job-runners deploy.",
             )
     for worker in (WORKER, *deployed.worker_classes):
-        newest = client.get_function_configuration(FunctionName=deployed.id(worker))
+        newest = client.get_function_configuration(FunctionName=deployed.physical_id(worker))
         live = deployed.functions[worker]
         if _digest(newest) != _digest(live):
             yield Issue(

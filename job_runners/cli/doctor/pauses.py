@@ -27,9 +27,9 @@ def check_pauses(deployed: Deployed) -> Iterator[Issue]:
 
 
 def days_in_words(since: str) -> str:
-    """Return the time since a moment in words, such as "2 days", or "" if it is less than a day.
+    """Return the days since a time, such as "2 days", or "" if it is less than a day ago.
 
-    `since` is in milliseconds since 1970, as DynamoDB returns numbers.
+    `since` is in milliseconds since 1970, as a string, as DynamoDB returns numbers.
     """
     days = int((time.time() - int(since) / 1000) // _DAY)
     return count(days, "day") if days else ""

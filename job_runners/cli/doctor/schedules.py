@@ -1,7 +1,7 @@
-"""Check that the schedules that the code declares are active, and not paused for long.
+"""Check that the schedules declared in code are active, and haven't been paused for long.
 
-The code declares schedules in RECURRING. Each deploy has a record of them in the coordination
-table, and the timer stores them as items next to those that callers put over the API.
+The code declares schedules in RECURRING. Each deploy records their names in the coordination table,
+and the timer stores them there, next to the schedules that callers put over the API.
 """
 
 import json
@@ -13,10 +13,8 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed, Item
 from job_runners.cli.doctor.pauses import days_in_words
 
-_DEPLOY_PREFIX = "deploy#"  # of the sort key of a deploy's record
-# The timer stores declared schedules every 5 minutes. If a schedule isn't stored after two such
-# runs, the timer can't store it.
-_MAX_STORE_SECONDS = 10 * 60
+_DEPLOY_PREFIX = "deploy#"  # begins the sort key of a deploy's record
+_MAX_STORE_SECONDS = 10 * 60  # the timer stores declared schedules every 5 minutes
 
 
 def check_schedules(deployed: Deployed) -> Iterator[Issue]:
@@ -24,13 +22,12 @@ def check_schedules(deployed: Deployed) -> Iterator[Issue]:
     have been paused for more than a day."""
     names_by_organization, deployed_at = _read_declared(deployed)
     for organization, names in sorted(names_by_organization.items()):
-        stored = _read_stored(deployed, organization)
+        stored_items = _read_stored(deployed, organization)
         for name in sorted(names):
-            item = stored.get(name, {})
+            item = stored_items.get(name, {})
             if not item or "deleted_at" in item:
-                # The timer stores a declared schedule after the deploy, or after its deletion.
-                since = max(deployed_at, _seconds(item.get("deleted_at")))
-                if time.time() - since > _MAX_STORE_SECONDS:
+                missing_since = max(deployed_at, _seconds(item.get("deleted_at")))
+                if time.time() - missing_since > _MAX_STORE_SECONDS:
                     yield _missing_issue(deployed, organization, name)
             elif item["origin"]["S"] == "api":
                 yield _override_issue(organization, name)
@@ -45,7 +42,7 @@ def _missing_issue(deployed: Deployed, organization: str, name: str) -> Issue:
         f"The schedule {name} of {organization}, declared in code, isn't active, because the timer "
         "couldn't store it. It dispatches no jobs.",
         'The timer\'s log has the reason in a line "schedule not declared": '
-        f"aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
+        f"aws logs tail {deployed.physical_id('TimerLogGroup')} --since 1h",
     )
 
 
@@ -70,21 +67,20 @@ def _pause_issue(organization: str, name: str, days: str) -> Issue:
 
 
 def _read_declared(deployed: Deployed) -> tuple[dict[str, set[str]], float]:
-    """Return the names of the schedules that the latest deploy declares, by organization, and the
-    time of the deploy."""
+    """Return the names of the latest deploy's schedules, by organization, and the deploy's time."""
     items = deployed.coordination_items("schedules")
     deploys = [item for item in items if item["sk"]["S"].startswith(_DEPLOY_PREFIX)]
     if not deploys:
         return {}, 0
-    latest = max(deploys, key=lambda deploy: int(deploy["since"]["N"]))
+    latest_deploy = max(deploys, key=lambda deploy: int(deploy["since"]["N"]))
     names_by_organization: dict[str, set[str]] = defaultdict(set)
-    for organization, name in json.loads(latest["declares"]["S"]):
+    for organization, name in json.loads(latest_deploy["declares"]["S"]):
         names_by_organization[organization].add(name)
-    return names_by_organization, _seconds(latest["since"])
+    return names_by_organization, _seconds(latest_deploy["since"])
 
 
 def _read_stored(deployed: Deployed, organization: str) -> dict[str, Item]:
-    """Return the schedules of an organization by name, including deleted ones."""
+    """Return an organization's schedules, including deleted ones, by name."""
     items = deployed.coordination_items(f"schedules#{organization}")
     return {item["sk"]["S"]: item for item in items}
 

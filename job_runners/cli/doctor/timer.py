@@ -10,8 +10,8 @@ _MAX_GAP = 5 * 60  # seconds between two runs; the timer runs every 60 seconds
 
 
 def check_timer(deployed: Deployed) -> Iterator[Issue]:
-    """Check the timer, a function that sends due jobs to workers and repeats lost messages."""
-    for rule in deployed.of_type("AWS::Events::Rule").values():
+    """Check the timer, the function that sends due jobs to workers and resends lost messages."""
+    for rule in deployed.physical_ids("AWS::Events::Rule").values():
         if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":
             yield Issue(
                 "The timer's schedule is disabled, so due jobs aren't sent.",
@@ -27,9 +27,10 @@ def check_timer(deployed: Deployed) -> Iterator[Issue]:
             Verdict.UNKNOWN,
         )
     else:
+        log_group = deployed.physical_id("TimerLogGroup")
         yield Issue(
             f"The timer hasn't run in the last {_MAX_GAP // 60} minutes, so due jobs aren't sent.",
-            f"Its log has the reason: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
+            f"Its log has the reason: aws logs tail {log_group} --since 1h",
         )
 
 

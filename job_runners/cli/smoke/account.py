@@ -1,4 +1,4 @@
-"""Check what the local AWS can't show: throttled events, and alarms that go off."""
+"""Check the throwaway stack's settings, and what the local AWS lacks: throttling and alarms."""
 
 import time
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from job_runners.cli.doctor.deployed import WORKER, Deployed
 from job_runners.cli.smoke.kinds import NotAsExpected, Work
 
 _EXPECTED_ALARM = "TasksFailedAlarm"  # the failing task sets it off
-_POSSIBLE_ALARMS = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # for the crash and the throttling
+_POSSIBLE_ALARMS = ("NewFailuresAlarm", "WorkerThrottlesAlarm")  # by the crash and the throttling
 _MAX_ALARM_WAIT = 600.0  # seconds
 _THROTTLED_JOBS = 4
 
 
 def check_throttling(work: Work) -> Iterator[Finding]:
-    """Check that Lambda keeps the events that it throttles, and runs each once later."""
+    """Check that Lambda keeps the events that it throttles, and later runs each once."""
     deployed = Deployed(work.target)
-    client, worker = deployed.client("lambda"), deployed.id(WORKER)
+    client, worker = deployed.client("lambda"), deployed.physical_id(WORKER)
     if deployed.stack.is_local:
         yield Finding("throttling", Verdict.SKIPPED, "can't be checked on a local AWS")
         return
@@ -48,7 +48,7 @@ def check_throttling(work: Work) -> Iterator[Finding]:
 
 
 def check_settings(work: Work) -> Iterator[Finding]:
-    """Yield doctor's findings, except about alarms: a throwaway stack has no topic to notify."""
+    """Yield doctor's findings, except those about alarms, which have no topic to notify."""
     for finding in examine(Deployed(work.target)):
         if finding.check != "alarms":
             yield finding
@@ -60,18 +60,18 @@ def check_alarms(work: Work) -> Iterator[Finding]:
     if deployed.stack.is_local:
         yield Finding("alarms", Verdict.SKIPPED, "can't be checked on a local AWS")
         return
-    expected = deployed.id(_EXPECTED_ALARM)
-    possible = {deployed.id(name) for name in _POSSIBLE_ALARMS}
+    expected = deployed.physical_id(_EXPECTED_ALARM)
+    possible = {deployed.physical_id(name) for name in _POSSIBLE_ALARMS}
     deadline = time.monotonic() + _MAX_ALARM_WAIT
-    in_alarm = _in_alarm(deployed)
-    while expected not in in_alarm and time.monotonic() < deadline:
+    raised_alarms = _alarms_in_alarm_state(deployed)
+    while expected not in raised_alarms and time.monotonic() < deadline:
         time.sleep(10)
-        in_alarm = _in_alarm(deployed)
-    others = ", ".join(sorted(in_alarm - possible - {expected}))
-    if others:
+        raised_alarms = _alarms_in_alarm_state(deployed)
+    unexpected = ", ".join(sorted(raised_alarms - possible - {expected}))
+    if unexpected:
         fix = "Run job-runners smoke --keep, then job-runners doctor, which says what to do."
-        yield Finding("alarms", Verdict.WRONG, f"in ALARM without a reason: {others}", fix)
-    elif expected not in in_alarm:
+        yield Finding("alarms", Verdict.WRONG, f"in ALARM without a reason: {unexpected}", fix)
+    elif expected not in raised_alarms:
         minutes = _MAX_ALARM_WAIT / 60
         yield Finding(
             "alarms",
@@ -83,7 +83,7 @@ def check_alarms(work: Work) -> Iterator[Finding]:
         yield Finding("alarms", Verdict.OK, "the alarm about failed tasks went off, and no other")
 
 
-def _in_alarm(deployed: Deployed) -> set[str]:
-    names = list(deployed.of_type("AWS::CloudWatch::Alarm").values())
+def _alarms_in_alarm_state(deployed: Deployed) -> set[str]:
+    names = list(deployed.physical_ids("AWS::CloudWatch::Alarm").values())
     response = deployed.client("cloudwatch").describe_alarms(AlarmNames=names, StateValue="ALARM")
     return {alarm["AlarmName"] for alarm in response["MetricAlarms"]}

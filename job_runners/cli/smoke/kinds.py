@@ -1,6 +1,6 @@
-"""Run one of each kind of work on the throwaway stack, and check how each ended.
+"""Run one job or task of each kind on the throwaway stack, and check how each ended.
 
-The throwaway stack defines the job types and tasks whose names begin with smoke_.
+The stack's job types and tasks have names that begin with smoke_.
 """
 
 import time
@@ -17,26 +17,26 @@ from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_MAX_WAIT = 300.0  # seconds until a kind of work counts as failed
+_MAX_WAIT = 300.0  # seconds until a job or task counts as failed
 _POLL_SECONDS = 1.0
 _DELAY = 20  # seconds of the delayed job
-_CLOCK_SKEW = 600  # seconds by which the clock of the log may differ from this machine's
+_CLOCK_SKEW = 600  # seconds by which the log's clock may differ from this machine's
 
 
 class NotAsExpected(Exception):
-    """A kind of work didn't end as it should. The message says how."""
+    """A job or task didn't end as it should. The message says how it ended."""
 
 
 @dataclass
 class Work:
-    """The jobs and the task that the command dispatches."""
+    """The jobs and tasks that the command dispatches to the throwaway stack."""
 
     target: Target
-    max_wait: float = _MAX_WAIT  # seconds for each
+    max_wait: float = _MAX_WAIT  # seconds for each job or task
     ids: dict[str, str] = field(default_factory=dict)  # by the name of the check
 
     def dispatch(self, check: str, job_type: str, **options: Any) -> tuple[Job, str]:
-        """Dispatch a job. Return it with its outcome in words."""
+        """Dispatch a job for a check. Return the job, and the dispatch's outcome in words."""
         job = self.target.api.dispatch(job_type, **options)
         self.ids.setdefault(check, job.id)
         return self.target.printable(job), outcome_in_words(job)
@@ -53,7 +53,7 @@ class Work:
         return job
 
     def wait_for_success(self, job_id: str) -> Job:
-        """Return a job once it has succeeded. Raises NotAsExpected."""
+        """Return a job once it has succeeded. Raises NotAsExpected if it ends in another way."""
         job = self.wait_for_end(job_id)
         if job["status"] != "succeeded":
             error = job.get("error") or {}
@@ -61,8 +61,9 @@ class Work:
         return job
 
     def wait_for_first(self, job_type: str) -> Job:
-        """Return the first job of a type, once a schedule has dispatched it. Raises
-        NotAsExpected."""
+        """Wait until a schedule has dispatched a job of a type. Return the job. Raises
+        NotAsExpected.
+        """
         jobs: list[Job] = []
 
         def exists() -> bool:
@@ -88,15 +89,15 @@ class Work:
 
 
 def dispatch_all(work: Work) -> None:
-    """Dispatch one of each kind before the first check, so that all of them run at once."""
+    """Dispatch all jobs and tasks before the first check, so that they run at the same time."""
     work.ids["task"] = work.target.api.dispatch_task("smoke_task") or ""
     work.target.api.dispatch_task("smoke_failing_task")
-    for check, job_type in _JOBS.items():
+    for check, job_type in _JOB_TYPES.items():
         work.dispatch(check, job_type)
     work.dispatch("delayed job", "smoke_job", delay=_DELAY)
-    _, outcome = work.dispatch("unique job", "smoke_unique")
-    if "same work" not in outcome:
-        work.ids["unique job"] = ""  # the check then fails
+    _, second_outcome = work.dispatch("unique job", "smoke_unique")
+    if "same work" not in second_outcome:
+        work.ids["unique job"] = ""  # so that its check fails
 
 
 def check_all(work: Work) -> Iterator[Finding]:
@@ -112,7 +113,7 @@ def check_all(work: Work) -> Iterator[Finding]:
             yield Finding(check, Verdict.OK, ok_message)
 
 
-def _task(work: Work) -> None:
+def _check_task(work: Work) -> None:
     since = time.time() - _CLOCK_SKEW
 
     def is_done() -> bool:
@@ -123,18 +124,18 @@ def _task(work: Work) -> None:
     work.wait(is_done, lambda: "no log line says that it is done")
 
 
-def _failed_task(work: Work) -> None:
+def _check_failed_task(work: Work) -> None:
     work.wait(
         lambda: next(iter(work.target.api.failed_tasks()), None) is not None,
         lambda: "no failed task is listed",
     )
 
 
-def _job(work: Work) -> None:
+def _check_job(work: Work) -> None:
     work.wait_for_success(work.ids["job"])
 
 
-def _delayed_job(work: Work) -> None:
+def _check_delayed_job(work: Work) -> None:
     job = work.wait_for_success(work.ids["delayed job"])
     created_at = datetime.fromisoformat(job["created_at"])
     started_at = datetime.fromisoformat(job["started_at"])
@@ -143,25 +144,25 @@ def _delayed_job(work: Work) -> None:
         raise NotAsExpected(f"started {seconds:.0f} s after dispatch")
 
 
-def _retry(work: Work) -> None:
+def _check_retry(work: Work) -> None:
     job = work.wait_for_success(work.ids["retry"])
     if job["attempt"] != 2:
         raise NotAsExpected(f"succeeded in attempt {job['attempt']}, not 2")
 
 
-def _sleep(work: Work) -> None:
+def _check_sleep(work: Work) -> None:
     job = work.wait_for_success(work.ids["sleep"])
     if job["invocations"] < 2:
         raise NotAsExpected("did not continue in another invocation")
 
 
-def _unique(work: Work) -> None:
+def _check_unique(work: Work) -> None:
     if not work.ids["unique job"]:
         raise NotAsExpected("a second job for the same work was accepted")
     work.wait_for_success(work.ids["unique job"])
 
 
-def _follow_up(work: Work) -> None:
+def _check_follow_up(work: Work) -> None:
     job = work.wait_for_success(work.ids["follow-up"])
     follow_ups = job.get("follow_ups") or []
     if not follow_ups:
@@ -169,18 +170,18 @@ def _follow_up(work: Work) -> None:
     work.wait_for_success(follow_ups[0]["id"])
 
 
-def _schedule(work: Work) -> None:
+def _check_schedule(work: Work) -> None:
     work.wait_for_success(work.wait_for_first("smoke_scheduled")["id"])
 
 
-def _worker_class(work: Work) -> None:
+def _check_worker_class(work: Work) -> None:
     job = work.wait_for_success(work.ids["worker class"])
     function = str(job.get("result"))
     if not function.endswith("-worker-small"):
         raise NotAsExpected(f"ran in {function}, not in the function of its class")
 
 
-def _crash(work: Work) -> None:
+def _check_crash(work: Work) -> None:
     job = work.wait_for_end(work.ids["crash"])
     error = job.get("error") or {}
     if (job["status"], job["attempt"], error.get("kind")) != ("failed", 1, "Interrupted"):
@@ -188,7 +189,7 @@ def _crash(work: Work) -> None:
         raise NotAsExpected(f"{job['status']} in attempt {job['attempt']}: {error_in_words}")
 
 
-_JOBS = {
+_JOB_TYPES = {  # by check
     "job": "smoke_job",
     "retry": "smoke_retry",
     "sleep": "smoke_sleep",
@@ -201,20 +202,20 @@ _WORKER_LOG = "Run job-runners smoke --keep, then see the worker's log."
 _TIMER_LOG = "Run job-runners smoke --keep, then see the timer's log."
 # For each check: the message if it succeeds, the advice if it fails, and its function.
 _CHECKS: dict[str, tuple[str, str, Callable[[Work], None]]] = {
-    "task": ("ran, and its log can be read", _WORKER_LOG, _task),
-    "job": ("succeeded", _WORKER_LOG, _job),
-    "delayed job": (f"started after its delay of {_DELAY} s", _TIMER_LOG, _delayed_job),
-    "retry": ("succeeded in its second attempt", _WORKER_LOG, _retry),
-    "sleep": ("slept, and continued in another invocation", _TIMER_LOG, _sleep),
-    "unique job": ("a second job for the same work was not accepted", _WORKER_LOG, _unique),
-    "follow-up": ("the end of a job dispatched another job", _WORKER_LOG, _follow_up),
-    "worker class": ("a job ran in the function of its class", _WORKER_LOG, _worker_class),
-    "failed task": ("is kept in the list of failed tasks", _WORKER_LOG, _failed_task),
+    "task": ("ran, and its log can be read", _WORKER_LOG, _check_task),
+    "job": ("succeeded", _WORKER_LOG, _check_job),
+    "delayed job": (f"started after its delay of {_DELAY} s", _TIMER_LOG, _check_delayed_job),
+    "retry": ("succeeded in its second attempt", _WORKER_LOG, _check_retry),
+    "sleep": ("slept, and continued in another invocation", _TIMER_LOG, _check_sleep),
+    "unique job": ("a second job for the same work was not accepted", _WORKER_LOG, _check_unique),
+    "follow-up": ("the end of a job dispatched another job", _WORKER_LOG, _check_follow_up),
+    "worker class": ("a job ran in the function of its class", _WORKER_LOG, _check_worker_class),
+    "failed task": ("is kept in the list of failed tasks", _WORKER_LOG, _check_failed_task),
     "failure record": (
         "a crashed worker's job failed at once, after one attempt",
         "Lambda must retry nothing, and must send failures to the failures queue. Run job-runners "
         "smoke --keep, then job-runners doctor, and see the log of the failures function.",
-        _crash,
+        _check_crash,
     ),
-    "schedule": ("an occurrence ran", _TIMER_LOG, _schedule),
+    "schedule": ("an occurrence ran", _TIMER_LOG, _check_schedule),
 }

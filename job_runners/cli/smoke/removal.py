@@ -1,4 +1,4 @@
-"""Remove a throwaway stack, with the tables, buckets and uploads that CloudFormation would keep."""
+"""Remove a throwaway stack, including what CloudFormation would keep: tables, buckets, uploads."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from job_runners.cli.cloudformation import describe, outputs, resources
 from job_runners.cli.problem import Problem
 
 TAG = "job-runners-smoke"  # building/smoke_project.py tags the stack with it
-_SAM_STACK = "aws-sam-cli-managed-default"  # sam's stack with the bucket of uploaded code
-# The errors of AWS about a resource that doesn't exist.
+_SAM_STACK = "aws-sam-cli-managed-default"  # it has the bucket to which sam uploads code
+# AWS's error codes for a resource that doesn't exist.
 _MISSING_CODES = frozenset(
     {"NoSuchBucket", "ResourceNotFoundException", "NoSuchEntity", "404", "ValidationError"}
 )
@@ -24,7 +24,7 @@ def exists(get_client: GetClient, stack: str) -> bool:
 
 
 def is_throwaway(get_client: GetClient, stack: str) -> bool:
-    """Return whether `job-runners smoke` has created a stack."""
+    """Return whether a stack was created by `job-runners smoke`."""
     tags = (_describe(get_client, stack) or {}).get("Tags", [])
     return any(tag["Key"] == TAG for tag in tags)
 
@@ -32,7 +32,7 @@ def is_throwaway(get_client: GetClient, stack: str) -> bool:
 def remove(get_client: GetClient, stack: str) -> None:
     """Remove a stack, its tables and bucket, and its uploaded code. Raises Problem.
 
-    After a failure, another call removes the rest.
+    If this fails, another call removes the rest.
     """
     cloudformation = get_client("cloudformation")
     tables, buckets = [], []
@@ -71,7 +71,7 @@ def _of_type(stack_resources: dict[str, tuple[str, str]], resource_type: str) ->
 
 
 def _ignore_missing(call: Callable[..., object], *args: object, **kwargs: object) -> None:
-    """Make a call, and ignore the error if its resource doesn't exist."""
+    """Make a call, and ignore an error because the resource doesn't exist."""
     try:
         call(*args, **kwargs)
     except ClientError as error:
@@ -110,7 +110,7 @@ def _delete_stack(cloudformation: Any, stack: str) -> None:
 
 
 def _remove_uploads(get_client: GetClient, stack: str) -> None:
-    """Remove the code that sam has uploaded for this stack, but not sam's bucket."""
+    """Remove the code that sam has uploaded for this stack, but keep sam's bucket."""
     try:
         sam_stack = describe(get_client("cloudformation"), _SAM_STACK)
     except ClientError:

@@ -1,7 +1,7 @@
-"""Describe a run of `job-runners smoke` in a report that a user can publish.
+"""Write a report on a run of `job-runners smoke`, which the user can publish.
 
-The report says where the command ran, how long its jobs took, and which units of AWS it used, such
-as requests, with their prices.
+It says where the command ran, how long its jobs took, and what it cost: the units of AWS that it
+used, such as requests, and their prices.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ _PRICES = {
     "write_unit": 0.625e-6,
     "read_unit": 0.125e-6,
 }
-# For each price, the CloudWatch metric that counts its units: namespace, name, dimension, and the
-# type of the resources in this dimension.
+# For each price, the CloudWatch metric that counts the units: namespace, name, dimension, and the
+# type of the resources that the dimension names.
 _METRICS = {
     "api_request": ("AWS/ApiGateway", "Count", "ApiId", "AWS::ApiGatewayV2::Api"),
     "lambda_request": ("AWS/Lambda", "Invocations", "FunctionName", "AWS::Lambda::Function"),
@@ -48,9 +48,9 @@ _METRICS = {
 def report(
     work: Work, findings: Sequence[Finding], began_at: datetime, build_id: str
 ) -> dict[str, Any]:
-    """Return the report as JSON. `build_id` is the id of the deployed code.
+    """Return the report as JSON. `build_id` is that of the deployed code.
 
-    The counts may lack the last minutes, which CloudWatch counts later.
+    CloudWatch counts with a delay, so the counts may lack the last few minutes.
     """
     target = work.target
     caller = target.client("sts").get_caller_identity()
@@ -99,13 +99,13 @@ def _seconds(job: Job, first: str, last: str) -> float | None:
 
 
 def _count_units(deployed: Deployed, began_at: datetime) -> dict[str, float]:
-    """Return how many units of each price AWS has counted since the command began."""
+    """Return the number of units that AWS has counted since the command began, by price."""
     count: Callable[..., float] = partial(_sum_metric, deployed.client("cloudwatch"), began_at)
     unit_counts: dict[str, float] = {}
     for price, (namespace, metric, dimension, resource_type) in _METRICS.items():
-        names = deployed.of_type(resource_type).values()
+        names = deployed.physical_ids(resource_type).values()
         unit_counts[price] = sum((count(namespace, metric, dimension, name) for name in names), 0.0)
-    for function in deployed.of_type("AWS::Lambda::Function").values():
+    for function in deployed.physical_ids("AWS::Lambda::Function").values():
         settings = deployed.client("lambda").get_function_configuration(FunctionName=function)
         price = f"lambda_gb_second_{settings['Architectures'][0]}"
         seconds = count("AWS/Lambda", "Duration", "FunctionName", function) / 1000

@@ -1,7 +1,8 @@
-"""The built-in job that tells other systems that a job has ended: webhooks, a bus and a topic.
+"""The built-in job that announces another job's end.
 
-It is dispatched as a follow-up of that job (`job_runners.store.follow_ups`). Each webhook is
-delivered by a separate job, which tries for three days.
+Announcements go to webhooks, the stack's EventBridge bus and its SNS topic. When a job ends, the
+engine dispatches this job as its follow-up (`job_runners.store.follow_ups`). A separate job sends
+the event to each webhook, and retries for three days.
 """
 
 from typing import Any
@@ -15,11 +16,11 @@ from job_runners.shipped.jobs.names import Jobs
 from job_runners.store import webhooks
 from job_runners.work import JobEnded, RunningJob
 
-VERSION = 1  # of the event; a new version may only add fields
+VERSION = 1  # of the event's format; a new version may only add fields
 
 
 class Receiver(BaseModel):
-    """A webhook, and the name of the secret that signs its events."""
+    """A webhook's URL, and the name of the secret that signs its events."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -28,28 +29,30 @@ class Receiver(BaseModel):
 
 
 class Announcement(JobEnded):
-    """A job that has ended, and the webhook that its dispatch named, if any."""
+    """A job that has ended, and the webhook that was passed when it was dispatched, if any."""
 
     webhook: Receiver | None = None
 
 
 def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
-    """Tell the webhook that the dispatch named, if it named one.
+    """Send the event to the job's own webhook, if it has one.
 
-    Otherwise, tell the organization's webhooks, and the stack's event bus and topic. A receiver may
-    get an event twice, with the same id.
+    Otherwise, send it to the organization's webhooks, and to the stack's event bus and topic. A
+    receiver may get an event twice, with the same id.
     """
     if job.follow_up_of is None:
         raise DoNotRetry("This job follows up no other job, so there is no end to announce.")
-    # Don't trust the payload's ids: the row's decide who gets the event.
+    # A payload can name any job, so take the ids that choose the receivers from this job itself.
     ids = {"job_id": job.follow_up_of, "organization_id": job.organization_id}
-    payload = payload.model_copy(update=ids)
-    event = event_of(job.id, payload)
+    ended_job = payload.model_copy(update=ids)
+    event = _event(job.id, ended_job)
     if payload.webhook is not None:
         receiver = payload.webhook.model_dump()
         delivery = {**receiver, "body": event, "event_id": event["id"]}
         return {"delivery": job.dispatch(Jobs.POST_WEBHOOK, delivery, key="webhook")}
-    deliveries = _deliver(job, payload, event) if settings().webhook_subscriptions else {}
+    deliveries = {}
+    if settings().webhook_subscriptions:
+        deliveries = _dispatch_deliveries(job, ended_job, event)
     bus, topic = settings().event_bus, settings().outcome_topic
     if bus is not None:
         job.step("event bus", lambda: outputs.put_event(bus, event))
@@ -58,8 +61,10 @@ def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
     return {"deliveries": deliveries, "event_bus": bus, "topic": topic}
 
 
-def _deliver(job: RunningJob, ended: JobEnded, event: dict[str, Any]) -> dict[str, str]:
-    """Dispatch a delivery to each webhook that subscribes to it. Return the ids by webhook."""
+def _dispatch_deliveries(
+    job: RunningJob, ended_job: JobEnded, event: dict[str, Any]
+) -> dict[str, str]:
+    """Dispatch a job for each webhook that subscribes to the event. Return their ids by webhook."""
     return {
         webhook.name: job.dispatch(
             Jobs.DELIVER_WEBHOOK,
@@ -67,17 +72,17 @@ def _deliver(job: RunningJob, ended: JobEnded, event: dict[str, Any]) -> dict[st
             key=f"webhook {webhook.name}",
         )
         for webhook in webhooks.of_organization(job.organization_id)
-        if webhook.receives(ended.job_type, ended.status)
+        if webhook.receives(ended_job.job_type, ended_job.status)
     }
 
 
-def event_of(event_id: str, ended: JobEnded) -> dict[str, Any]:
-    """Return the event that a job has ended. Its shape is the same for all receivers."""
-    data = ended.model_dump(mode="json", include=set(JobEnded.model_fields))
+def _event(event_id: str, ended_job: JobEnded) -> dict[str, Any]:
+    """Return the event, whose format is the same for all receivers."""
+    data = ended_job.model_dump(mode="json", include=set(JobEnded.model_fields))
     return {
         "version": VERSION,
         "id": event_id,
-        "type": f"job.{ended.status}",
+        "type": f"job.{ended_job.status}",
         "timestamp": data["finished_at"],
         "data": data,
     }

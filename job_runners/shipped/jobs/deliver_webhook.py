@@ -1,4 +1,4 @@
-"""The built-in job that sends an event to one of the organization's webhooks, by its name."""
+"""The built-in job that sends an event to one of the organization's webhooks."""
 
 from typing import Any
 
@@ -26,20 +26,23 @@ class Delivery(BaseModel):
 def deliver_webhook(job: RunningJob, payload: Delivery) -> dict[str, Any]:
     """Send the event as `post_webhook` does.
 
-    Each attempt reads the webhook's URL and secret, so a change also applies to events that its
-    receiver has not accepted yet.
+    Each attempt reads the webhook's URL and secret, so a change of these also applies to pending
+    deliveries.
     """
     job.message = f"webhook {payload.webhook}"
     data = payload.body.get("data")
-    if not isinstance(data, dict) or data.get("organization_id") != job.organization_id:
+    organization_id = data.get("organization_id") if isinstance(data, dict) else None
+    if organization_id != job.organization_id:
         raise DoNotRetry("The event isn't about this job's organization.")
     webhook = webhooks.find(job.organization_id, payload.webhook)
     if webhook is None:
         raise DoNotRetry(f"the webhook {payload.webhook!r} was deleted")
-    event = {"url": webhook.url, "secret": webhook.secret, "body": payload.body}
+    event = PostWebhook(
+        url=webhook.url, secret=webhook.secret, body=payload.body, event_id=payload.event_id
+    )
     try:
-        return post_webhook(job, PostWebhook(**event, event_id=payload.event_id))
+        return post_webhook(job, event)
     except JobRunnersError as error:
-        # Lists show a failed attempt's error, which only names the host, instead of its message.
+        # The error only names the host, and lists show it instead of `job.message`.
         error.args = (f"webhook {payload.webhook}: {error}",)
         raise

@@ -1,4 +1,4 @@
-"""Send an event to the stack's event bus (EventBridge) and to its topic (SNS)."""
+"""Send events to the stack's event bus (EventBridge) and its topic (SNS)."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def put_event(bus: str, event: dict[str, Any]) -> None:
 
 
 def publish(topic: str, event: dict[str, Any]) -> None:
-    """Publish an event to an SNS topic. Subscribers can filter by its attributes."""
+    """Publish an event to an SNS topic, with attributes by which subscribers can filter."""
     data = event["data"]
     values = {
         "type": event["type"],

@@ -1,4 +1,4 @@
-"""The built-in job that sends an event to another system, and keeps trying for three days."""
+"""The built-in job that sends an event to another system, and retries for three days."""
 
 from secrets import SystemRandom
 from typing import Any
@@ -16,16 +16,16 @@ from job_runners.shipped.webhooks.posting import (
 )
 from job_runners.work import DoNotRetry, RetryAfter, RunningJob
 
-# The waits between attempts: the example schedule of the Standard Webhooks specification, 75 hours
-# in total. Retry in table.py allows one more attempt than there are waits.
+# Between attempts: the example schedule of the Standard Webhooks specification, 75 hours in total.
+# The Retry in table.py allows one attempt more than there are waits.
 _WAITS = (
     5 * SECOND,
     5 * MINUTE,
     30 * MINUTE,
     *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
 )
-_JITTER = 0.1  # a wait is up to this share longer or shorter, so that jobs don't retry together
-_MAX_RETRY_AFTER = DAY // SECOND  # a longer Retry-After is shortened to this
+_JITTER = 0.1  # each wait is up to 10% longer or shorter, so that jobs don't retry together
+_MAX_RETRY_AFTER = DAY // SECOND  # in seconds; caps what a receiver requests
 
 
 class PostWebhook(Webhook):
@@ -55,12 +55,11 @@ class PostWebhook(Webhook):
 
 
 def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
-    """Send the event until its receiver accepts it with a 2xx status.
+    """Send the event, and retry until its receiver accepts it with a 2xx status.
 
-    The receiver may get the event twice, with the same webhook-id. A 410 ends the job at once,
-    because the receiver asks for no more events. Any other response (even a redirect) and any
-    network failure lead to another attempt: a receiver that responds with 404 today may be deployed
-    tomorrow.
+    The receiver may get the event twice, with the same webhook-id. A 410 fails the job at once,
+    because the receiver wants no more events. Any other response (even a redirect) and any network
+    failure lead to a retry: a receiver that responds with 404 today may be deployed tomorrow.
     """
     _check_secret(job, payload)
     try:
@@ -68,7 +67,7 @@ def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
     except WebhookFailed as error:
         if job.last_attempt:
             raise
-        raise RetryAfter(_wait(job.attempt), str(error)) from error
+        raise RetryAfter(_wait_after(job.attempt), str(error)) from error
     reason = refusal_reason(response)
     if reason is None:
         return {"status": response.status, "attempts": job.attempt}
@@ -77,14 +76,14 @@ def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
     if job.last_attempt:
         raise WebhookFailed(payload.host, f"{reason}; attempt {job.attempt} was the last")
     retry_after = min(requested_wait(response) or 0, _MAX_RETRY_AFTER)
-    wait = max(_wait(job.attempt), retry_after)
+    wait = max(_wait_after(job.attempt), retry_after)
     raise RetryAfter(wait, f"the webhook at {payload.host} {reason}")
 
 
 def _check_secret(job: RunningJob, payload: PostWebhook) -> None:
     """Raise DoNotRetry unless the secret belongs to the job's organization.
 
-    Otherwise a caller could dispatch jobs for one organization and sign events as another.
+    Otherwise one organization could send events that another organization's secret signs.
     """
     if not payload.secret.startswith(f"{job.organization_id}/"):
         raise DoNotRetry(
@@ -93,7 +92,7 @@ def _check_secret(job: RunningJob, payload: PostWebhook) -> None:
         )
 
 
-def _wait(attempt: int) -> float:
-    """Return the seconds until the next attempt."""
-    wait = _WAITS[min(attempt, len(_WAITS)) - 1] / SECOND
-    return wait * SystemRandom().uniform(1 - _JITTER, 1 + _JITTER)
+def _wait_after(attempt: int) -> float:
+    """Return the seconds between this attempt and the next."""
+    index = min(attempt, len(_WAITS)) - 1
+    return _WAITS[index] / SECOND * SystemRandom().uniform(1 - _JITTER, 1 + _JITTER)

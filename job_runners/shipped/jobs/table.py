@@ -1,6 +1,6 @@
-"""The built-in jobs: their names, functions and rules.
+"""The definitions of the built-in jobs.
 
-Each function is given as text, `module:function`. Its module is imported when the job first runs.
+A function is named as `module:function`, so that its module is imported only when the job runs.
 """
 
 from job_runners.shipped.jobs.names import Jobs
@@ -15,14 +15,14 @@ JOBS: dict[str, Job] = {
         queue_name="batches",
         dispatched_by=(InternalJob.API,),
     ),
-    # Saved only as a follow-up of another job. It dispatches deliveries to webhooks.
+    # Only the engine creates it, as the follow-up of a job that has ended.
     Jobs.ANNOUNCE: InternalJob(
         "job_runners.shipped.jobs.announce:announce",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),
         queue_name="webhooks",
     ),
-    # Receivers recognize a repeated delivery by its webhook-id. The job's function chooses the
-    # waits. base and cap apply only after an interrupted attempt.
+    # The function itself chooses the waits between attempts: base and cap apply only after an
+    # interrupted one. Receivers recognize a repeated event by its webhook-id.
     Jobs.POST_WEBHOOK: Job(
         "job_runners.shipped.jobs.post_webhook:post_webhook",
         retry=Retry(max_attempts=10, base=60, cap=DAY_IN_SECONDS),

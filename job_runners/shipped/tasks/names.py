@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Tasks(StrEnum):
-    """A task's name, as callers pass it.
+    """A built-in task's name, as callers pass it.
 
-    No task is built in yet, because tasks can be lost and the built-in work must not be.
+    There are none yet, because tasks can be lost, and built-in work must not be.
     """

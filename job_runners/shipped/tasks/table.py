@@ -1,9 +1,9 @@
-"""The built-in tasks: their names, functions and rules.
+"""The definitions of the built-in tasks. There are none yet.
 
-Each function is given as text, `module:function`. Its module is imported when the task first runs.
+A function is named as `module:function`, so that its module is imported only when the task runs.
 """
 
-from job_runners.shipped.tasks.names import Tasks  # noqa: F401 - for the first entry
+from job_runners.shipped.tasks.names import Tasks  # noqa: F401 - for the first definition
 from job_runners.work import Task
 
 TASKS: dict[str, Task] = {

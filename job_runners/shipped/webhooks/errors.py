@@ -1,4 +1,4 @@
-"""The errors of sending a webhook."""
+"""Errors raised while sending a webhook."""
 
 from job_runners.errors import JobRunnersError
 

@@ -1,6 +1,6 @@
-"""Send an HTTPS request to a given IP address, with a time limit, and read the response's head.
+"""Send an HTTPS request to a given IP address, within a total time limit.
 
-The head is the status and the headers.
+The caller has checked the address, so the host must not be resolved a second time.
 """
 
 import socket
@@ -16,78 +16,78 @@ from typing import NamedTuple
 from job_runners.shipped.webhooks.errors import WebhookFailed
 
 
-class Target(NamedTuple):
-    """The address to connect to, and the host that the server's certificate must name."""
+class PinnedHost(NamedTuple):
+    """A host, and the IP address to connect to. The server's certificate must name the host."""
 
-    host: str
+    name: str
     address: str
     port: int
-    has_tls: bool = True
+    uses_tls: bool = True
 
 
 class ResponseHead(NamedTuple):
-    """What a webhook needs of a response. The body is never read, because it may be endless."""
+    """A response's status and Retry-After. Its body is never read, because it may be endless."""
 
     status: int
     retry_after: str | None
 
 
 def post(
-    target: Target, path: str, body: bytes, headers: Mapping[str, str], seconds: float
+    host: PinnedHost, path: str, body: bytes, headers: Mapping[str, str], seconds: float
 ) -> ResponseHead:
-    """Send the request and read the response's head. Redirects aren't followed.
+    """Post the body, and return the response's head. This follows no redirects.
 
-    Raises WebhookFailed if this fails or takes longer than `seconds`.
+    Raises WebhookFailed if there is no response within `seconds`.
     """
-    host = target.host if target.port == 443 else f"{target.host}:{target.port}"
+    host_header = host.name if host.port == 443 else f"{host.name}:{host.port}"
     try:
-        with _connect(target, seconds) as connection:
-            connection.request("POST", path, body, {"Host": host, **headers})
+        with _connect(host, seconds) as connection:
+            connection.request("POST", path, body, {"Host": host_header, **headers})
             with connection.getresponse() as response:
                 return ResponseHead(response.status, response.headers.get("Retry-After"))
     except ssl.SSLCertVerificationError as error:
         problem = f"has no valid certificate: {error.verify_message}"
-        raise WebhookFailed(target.host, problem) from error
+        raise WebhookFailed(host.name, problem) from error
     except TimeoutError as error:
-        raise WebhookFailed(target.host, f"did not answer within {seconds:g} s") from error
+        raise WebhookFailed(host.name, f"did not answer within {seconds:g} s") from error
     except (OSError, HTTPException) as error:
-        raise WebhookFailed(target.host, f"did not answer: {error!r}") from error
+        raise WebhookFailed(host.name, f"did not answer: {error!r}") from error
 
 
 @contextmanager
-def _connect(target: Target, seconds: float) -> Iterator[HTTPConnection]:
+def _connect(host: PinnedHost, seconds: float) -> Iterator[HTTPConnection]:
     started_at = time.monotonic()
     with (
-        socket.create_connection((target.address, target.port), timeout=seconds) as tcp_socket,
-        _add_tls(tcp_socket, target) as sock,
+        socket.create_connection((host.address, host.port), timeout=seconds) as tcp_socket,
+        _wrap_in_tls(tcp_socket, host) as sock,
         _time_limit(sock, seconds - (time.monotonic() - started_at)),
     ):
         if isinstance(sock, ssl.SSLSocket):
             sock.do_handshake()
-        connection = HTTPConnection(target.host, target.port)
+        connection = HTTPConnection(host.name, host.port)
         connection.sock = sock
         yield connection
 
 
-def _add_tls(tcp_socket: socket.socket, target: Target) -> socket.socket:
-    """Return the socket with TLS, before the handshake, if the target uses TLS."""
-    if not target.has_tls:
+def _wrap_in_tls(tcp_socket: socket.socket, host: PinnedHost) -> socket.socket:
+    """Wrap the socket if the host uses TLS. The caller does the handshake."""
+    if not host.uses_tls:
         return tcp_socket
-    # The certificate is checked for the host's name, although we connect to its address.
-    return _tls().wrap_socket(
-        tcp_socket, server_hostname=target.host, do_handshake_on_connect=False
+    # The certificate must name the host, although we connect to an address.
+    return _tls_context().wrap_socket(
+        tcp_socket, server_hostname=host.name, do_handshake_on_connect=False
     )
 
 
 @contextmanager
 def _time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
-    """Close the connection after `seconds`. A socket's own timeout restarts with every byte."""
+    """Raise TimeoutError after `seconds`. A socket's own timeout restarts with every byte."""
     expired = threading.Event()
 
     def close() -> None:
         expired.set()
-        with suppress(OSError):  # the other end has closed it already
-            # SSLSocket's own shutdown would remove the TLS session that the main thread reads from.
+        with suppress(OSError):  # the receiver has already closed it
+            # SSLSocket.shutdown would also discard the TLS session that the main thread still uses.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(max(seconds, 0), close)
@@ -104,6 +104,5 @@ def _time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    # Cached, because loading the certificate authorities takes longer than a request.
-    return ssl.create_default_context()
+def _tls_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # loads all certificate authorities, which is slow

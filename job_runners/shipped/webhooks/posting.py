@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from job_runners import clock
-from job_runners.shipped.webhooks.pinned_https import ResponseHead, Target, post
-from job_runners.shipped.webhooks.public_address import resolve
+from job_runners.shipped.webhooks import pinned_https
+from job_runners.shipped.webhooks.pinned_https import PinnedHost, ResponseHead
+from job_runners.shipped.webhooks.public_address import resolve_public_address
 from job_runners.shipped.webhooks.signature import signature_headers
 from job_runners.shipped.webhooks.signing_secrets import webhook_keys
-from job_runners.shipped.webhooks.url import parse
+from job_runners.shipped.webhooks.url import parse_url
 from job_runners.store.blobs import compact_json
 
-TIME_LIMIT = 15.0  # seconds, from connecting to the response's status and headers
+TIME_LIMIT = 15.0  # seconds to connect, send the event, and get the response's headers
 
 EventId = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")
@@ -44,13 +45,13 @@ class Webhook(BaseModel):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parse(url)  # raises an error if the URL isn't allowed
+        parse_url(url)  # raises ValueError if the URL isn't allowed
         return url
 
     @property
     def host(self) -> str:
-        """The host. Errors name it instead of the URL, whose path may be secret."""
-        return parse(self.url).host
+        """The URL's host. Errors don't contain the URL, because its path may be secret."""
+        return parse_url(self.url).host
 
 
 def post_event(webhook: Webhook, event_id: str) -> ResponseHead:
@@ -58,7 +59,7 @@ def post_event(webhook: Webhook, event_id: str) -> ResponseHead:
 
     Raises WebhookFailed if there is no response, and DoNotRetry for an unusable secret or host.
     """
-    url = parse(webhook.url)
+    url = parse_url(webhook.url)
     keys = webhook_keys(webhook.secret)
     body = compact_json(webhook.body)
     headers = {
@@ -66,15 +67,17 @@ def post_event(webhook: Webhook, event_id: str) -> ResponseHead:
         "User-Agent": "job-runners",
         **signature_headers(event_id, clock.now() // clock.SECOND, body, keys),
     }
-    address = "127.0.0.1" if url.is_loopback else resolve(url.host, url.port)
-    target = Target(url.host, address, url.port, has_tls=not url.is_loopback)
-    return post(target, url.path, body, headers, TIME_LIMIT)
+    if url.is_loopback:  # allowed only on a developer's machine
+        host = PinnedHost(url.host, "127.0.0.1", url.port, uses_tls=False)
+    else:
+        host = PinnedHost(url.host, resolve_public_address(url.host, url.port), url.port)
+    return pinned_https.post(host, url.path, body, headers, TIME_LIMIT)
 
 
 def refusal_reason(response: ResponseHead) -> str | None:
-    """Return why the receiver didn't accept the event, such as "answered 500", or None if it did.
+    """Return why the receiver refused the event, such as "answered 500", or None if it accepted it.
 
-    Errors put the receiver's name before this text.
+    Errors prefix this text with the receiver's name.
     """
     status = response.status
     if 200 <= status < 300:
@@ -87,18 +90,18 @@ def refusal_reason(response: ResponseHead) -> str | None:
 
 
 def requested_wait(response: ResponseHead) -> float | None:
-    """Return the seconds in the Retry-After header, which is a number or a date.
+    """Return the seconds from now that the Retry-After header requests.
 
-    Return None if there is no such header or it can't be read.
+    The header has a number of seconds or a date. Return None if it is missing or malformed.
     """
     retry_after = response.retry_after
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])  # 30 years: more digits could overflow a float
+        return float(retry_after[:9])  # nine digits are 30 years; hundreds would overflow a float
     try:
         retry_at = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError):  # OverflowError means a year of many digits
+    except (ValueError, OverflowError):  # OverflowError: the year has too many digits
         return None
     if retry_at.tzinfo is None:
         retry_at = retry_at.replace(tzinfo=UTC)

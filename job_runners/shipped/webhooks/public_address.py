@@ -1,8 +1,7 @@
 """Resolve a host to an address on the public internet, and refuse all other addresses.
 
-Callers choose a webhook's host. It must not resolve to an address that this Lambda function can
-reach but the internet can't: its own runtime on loopback, the cloud's metadata service, or a
-private network.
+A caller chooses a webhook's host, and must not use it to reach what only this Lambda function can
+reach: its own runtime on loopback, the cloud's metadata service, or a private network.
 """
 
 import ipaddress
@@ -12,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 from job_runners.errors import DoNotRetry
 from job_runners.shipped.webhooks.errors import WebhookFailed
 
-_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 addresses that the internet routes
-# Python treats these networks as public, but no webhook receiver is in them.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # the IPv6 addresses that the internet routes
+# Python considers these networks global, but no webhook receiver is in them.
 _SPECIAL_NETWORKS = [
     ipaddress.ip_network(network)
     for network in (
@@ -32,11 +31,11 @@ _SPECIAL_NETWORKS = [
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 address
 
 
-def resolve(host: str, port: int) -> str:
-    """Return the address to connect to. This is the only place that resolves the host.
+def resolve_public_address(host: str, port: int) -> str:
+    """Return the IP address to connect to.
 
-    Raises DoNotRetry if any of its addresses isn't public, because such a host can't be trusted.
-    Raises WebhookFailed if it has no address now.
+    Raises DoNotRetry if any of the host's addresses isn't public, because such a host can't be
+    trusted, and WebhookFailed if the host currently has no address.
     """
     try:
         results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -52,13 +51,13 @@ def resolve(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Return whether the whole internet reaches the same machine at this address."""
+    """Return whether this is a unicast address on the public internet."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, IPv6Address):
-        ipv4 = _ipv4_target(ip)
-        if ipv4 is None:
-            return ip in _UNICAST and ip.is_global and not _is_special(ip)
-        ip = ipv4
+        embedded_ipv4 = _embedded_ipv4(ip)
+        if embedded_ipv4 is None:
+            return ip in _GLOBAL_UNICAST and ip.is_global and not _is_special(ip)
+        ip = embedded_ipv4
     return ip.is_global and not ip.is_multicast and not _is_special(ip)
 
 
@@ -66,8 +65,8 @@ def _is_special(ip: IPv4Address | IPv6Address) -> bool:
     return any(ip in network for network in _SPECIAL_NETWORKS)
 
 
-def _ipv4_target(ip: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address to which packets for an IPv6 address go, or None."""
+def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that receives the packets sent to an IPv6 address, or None."""
     if ip in _NAT64:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped

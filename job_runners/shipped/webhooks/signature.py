@@ -1,4 +1,4 @@
-"""Sign webhooks as in the Standard Webhooks specification, for which receivers have libraries."""
+"""Sign webhooks per the Standard Webhooks specification, which receivers' libraries can verify."""
 
 import base64
 import binascii
@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from job_runners.errors import DoNotRetry
 
 _PREFIX = "whsec_"
-_MIN_KEY, _MAX_KEY = 24, 64  # bytes, by the specification
+# From the specification.
+_MIN_KEY_BYTES = 24
+_MAX_KEY_BYTES = 64
 
 
 def signature_headers(
     webhook_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """Return the headers with the event's id, the time (seconds since 1970) and the signatures.
+    """Return the headers with the event's id, the time, and one signature per key.
 
-    There is one signature for each key. A receiver accepts any of them.
+    `timestamp` is in seconds since 1970. Receivers accept an event if any signature is valid.
     """
     content = f"{webhook_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key, content, "sha256") for key in keys)
@@ -29,11 +31,10 @@ def signature_headers(
     }
 
 
-def secret_keys(text: str, name: str) -> list[bytes]:
-    """Return the keys in a secret's text: one, or two during a rotation.
+def parse_secret(text: str, name: str) -> list[bytes]:
+    """Parse a secret: one key, or two during a rotation, separated by whitespace or commas.
 
-    Each key is whsec_ and base64, and a space separates two of them. `name` is the secret's name in
-    errors. Raises DoNotRetry.
+    A key is base64, with or without the prefix whsec_. Raises DoNotRetry, with the secret's name.
     """
     parts = re.split(r"[\s,]+", text.strip())
     if len(parts) > 2:
@@ -41,25 +42,25 @@ def secret_keys(text: str, name: str) -> list[bytes]:
             f"The webhook secret {name!r} has more than two keys. Store one, or two while the "
             "receiver changes its own."
         )
-    return [_key(part, name) for part in parts]
+    return [_parse_key(part, name) for part in parts]
 
 
-def how_to_set(name: str) -> str:
-    """Return how to store a new secret under this name."""
+def how_to_store(name: str) -> str:
+    """Return advice for an error message: how to store a new secret under this name."""
     return (
         'To store a new one: echo "whsec_$(openssl rand -base64 32)" | '
         f"job-runners config set webhook-secrets/{name} --secret"
     )
 
 
-def _key(text: str, name: str) -> bytes:
+def _parse_key(text: str, secret_name: str) -> bytes:
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
-        key = b""
-    if not _MIN_KEY <= len(key) <= _MAX_KEY:
+        key = None
+    if key is None or not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
         raise DoNotRetry(
-            f"The webhook secret {name!r} is not whsec_ and {_MIN_KEY} to {_MAX_KEY} base64 "
-            f"bytes. {how_to_set(name)}"
+            f"The webhook secret {secret_name!r} is not whsec_ and {_MIN_KEY_BYTES} to "
+            f"{_MAX_KEY_BYTES} base64 bytes. {how_to_store(secret_name)}"
         )
     return key

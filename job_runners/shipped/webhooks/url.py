@@ -1,4 +1,4 @@
-"""Check a webhook's URL and split it into its parts."""
+"""Parse and check a webhook's URL."""
 
 import re
 import socket
@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 from job_runners.settings import settings
 from job_runners.shipped.webhooks.public_address import is_public
 
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_HOST_PATTERN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost"})
-# Top-level domains that the internet doesn't have.
-_PRIVATE_DOMAINS = frozenset({"internal", "invalid", "local", "localhost", "test"})
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost"})
+_PRIVATE_TOP_LEVEL_DOMAINS = frozenset({"internal", "invalid", "local", "localhost", "test"})
 
 
 class WebhookUrl(NamedTuple):
@@ -24,10 +23,10 @@ class WebhookUrl(NamedTuple):
     is_loopback: bool = False  # on this machine, without TLS
 
 
-def parse(url: str) -> WebhookUrl:
-    """Return the parts of a URL. Raises ValueError, with the reason, if it isn't allowed.
+def parse_url(url: str) -> WebhookUrl:
+    """Return the parts of a URL. Raises ValueError if it isn't allowed.
 
-    This resolves no host: public_address checks the host's addresses before each request.
+    This doesn't resolve the host, whose addresses `public_address` checks before each request.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(
@@ -35,19 +34,20 @@ def parse(url: str) -> WebhookUrl:
         )
     try:
         parts = urlsplit(url)
-    except ValueError:  # brackets that hold no address
+    except ValueError:  # brackets without an IPv6 address
         raise ValueError("must name a host") from None
     query = f"?{parts.query}" if parts.query else ""
     path = (parts.path or "/") + query
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK and settings().loopback_webhooks:
-        return WebhookUrl(parts.hostname, parts.port or 80, path, is_loopback=True)
+    is_loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK_HOSTS
+    if is_loopback and settings().loopback_webhooks:
+        return WebhookUrl(str(parts.hostname), parts.port or 80, path, is_loopback=True)
     if parts.scheme != "https":
         raise ValueError("must begin with https://")
     if "@" in parts.netloc:
         raise ValueError("must not contain a user name or password")
-    # The dot at the end of an absolute name doesn't belong in SNI or in a certificate.
+    # An absolute name ends with a dot, which must not appear in SNI or in a certificate.
     host = (parts.hostname or "").removesuffix(".")
-    if not _HOST.fullmatch(host):
+    if not _HOST_PATTERN.fullmatch(host):
         raise ValueError("must name a host")
     if not _may_be_public(host):
         raise ValueError(f"must be on the public internet, and {host} isn't")
@@ -58,10 +58,10 @@ def parse(url: str) -> WebhookUrl:
 
 
 def _may_be_public(host: str) -> bool:
-    """Return False for a private address, and for a name that the internet's DNS can't have."""
+    """Return False for a private address, and for a name that can't exist in public DNS."""
     try:
-        # inet_aton also reads unusual forms of addresses, such as 0x7f.1, as the resolver does.
+        # Like the resolver, inet_aton accepts unusual forms of addresses, such as 0x7f.1.
         return is_public(socket.inet_ntoa(socket.inet_aton(host)))
-    except OSError:
-        _, dot, domain = host.rpartition(".")
-        return bool(dot) and domain not in _PRIVATE_DOMAINS
+    except OSError:  # a name
+        _, dot, top_level_domain = host.rpartition(".")
+        return bool(dot) and top_level_domain not in _PRIVATE_TOP_LEVEL_DOMAINS

@@ -1,4 +1,4 @@
-"""Run a job of your own many times, with a different failure each time: the fixture `hostile`."""
+"""The fixture `hostile`: runs a job of yours many times, with a different fault each time."""
 
 from job_runners.testing.hostile.effects import Effects
 from job_runners.testing.hostile.hostile import Hostile

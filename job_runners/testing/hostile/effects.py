@@ -1,23 +1,23 @@
-"""Record the effects of a job on the outside world, for the fake services of a test."""
+"""Record a job's side effects on the outside world, which a test's fake services report."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class Effects:
-    """A recorder for the fake services of a test. An effect is something that can't be undone.
+    """Records side effects, such as payments and mails, for a test's fake services.
 
-    It treats idempotency keys as a real service does: under the same key, an effect happens only
-    once. A process may be killed right after it records an effect: the service has then done its
-    part, but the job never got the response.
+    As in a real service, effects with the same idempotency key happen only once. The simulated
+    Lambda may kill the job right after an effect was recorded, so that the service has acted but
+    the job never gets the response.
     """
 
     def __init__(self) -> None:
         self._seen: list[Any] = []
         self._outside_steps: list[Any] = []
         self._keys: set[str] = set()
-        # The simulated Lambda (scripted_lambda.py) replaces these functions. The first one returns
-        # the step or task that is running, or None in a job outside its steps.
+        # The simulated Lambda (scripted_lambda.py) replaces these functions. `current_step` returns
+        # the running step or task, or None while a job runs outside its steps.
         self.current_step: Callable[[], str | None] = lambda: None
         self.before_recording: Callable[[], None] = lambda: None
         self.on_recorded: Callable[[], None] = lambda: None
@@ -25,24 +25,25 @@ class Effects:
     def record(
         self, what: Any, *, idempotency_key: str | None = None, at_least_once: bool = False
     ) -> bool:
-        """Record an effect. Return False if it only repeats an effect with the same key.
+        """Record an effect. Return False if its idempotency key was already used.
 
-        `what` distinguishes the effect from others. It must be the same in every run of the job, so
-        don't put a time or an attempt number into it.
+        `what` describes the effect. It must be the same in every run of the job, so it must not
+        contain a time or an attempt number.
 
-        Pass `at_least_once=True` for a system that takes no key, such as a mail server, if the
-        effect may happen again when a worker dies in its step. Then only a repetition outside a
-        step is reported.
+        Some systems, such as a mail server, take no keys. If the effect may then happen again when
+        a worker dies in its step, pass `at_least_once=True`, and the report lists only repetitions
+        outside a step.
         """
         self.before_recording()
         step = self.current_step()
+        key = idempotency_key
         if step is None:
             self._outside_steps.append(what)
         elif at_least_once:
-            idempotency_key = f"{step} {what!r}"
-        is_new = idempotency_key is None or idempotency_key not in self._keys
-        if idempotency_key is not None:
-            self._keys.add(idempotency_key)
+            key = f"{step} {what!r}"
+        is_new = key is None or key not in self._keys
+        if key is not None:
+            self._keys.add(key)
         if is_new:
             self._seen.append(what)
         self.on_recorded()
@@ -50,16 +51,16 @@ class Effects:
 
     @property
     def seen(self) -> list[Any]:
-        """The effects so far, in order."""
+        """The effects so far, in order, without those that repeated a key."""
         return list(self._seen)
 
     @property
     def outside_steps(self) -> list[Any]:
-        """The effects of jobs outside their steps, in order, with those that repeat a key."""
+        """The effects that jobs recorded outside a step, in order, even if they repeated a key."""
         return list(self._outside_steps)
 
     def clear(self) -> None:
-        """Forget everything, keys included."""
+        """Forget all effects and their keys."""
         self._seen.clear()
         self._outside_steps.clear()
         self._keys.clear()

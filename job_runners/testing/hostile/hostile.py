@@ -1,7 +1,8 @@
-"""Play a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
+"""Run a job on a simulated Lambda: once undisturbed, and then once for each possible fault.
 
-A play is one run of the job with one mishap, such as a killed worker. The same job, payload and
-code give the same plays. A play never waits in real time, and takes a few hundredths of a second.
+A fault is called a mishap, for example a killed worker, and a run with one mishap is called a play.
+The same job, payload and code give the same plays. A play takes a few hundredths of a second,
+because its clock is simulated.
 """
 
 import json
@@ -22,34 +23,34 @@ from job_runners.engine.schedules import declared_schedules
 from job_runners.runners.base import JobData
 from job_runners.store import queries
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import process_settings
+from job_runners.testing.aws import as_new_process
 from job_runners.testing.hostile.effects import Effects
 from job_runners.testing.hostile.mishaps import (
-    AFTER_CHECKPOINT,
-    CHECKPOINT,
     IN_ONE_GO,
     NONE,
     WAITED,
     Mishap,
-    mishaps,
+    Question,
+    possible_mishaps,
 )
 from job_runners.testing.hostile.report import Play, Report
 from job_runners.testing.hostile.scripted_lambda import ScriptedInjector, ScriptedLambda
 from job_runners.testing.job_runner import Payload, plain_payload
 from job_runners.testing.saved_jobs import SavedJob, assert_succeeded
+from job_runners.testing.simulation.fault_injector import SERVICES
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
 from job_runners.work import waiting
 
-_OUR_SERVICES = ("dynamodb", "lambda", "s3", "sqs")  # FaultInjector intercepts them anyway
-# The pace of a play is the time between two checkpoints, in seconds. At this pace, each checkpoint
-# is written. A quick job writes few of its checkpoints, so it repeats more after an interruption.
-_PACE = 6.0
+# A play's pace is the simulated time between two checkpoints, in seconds. A slow job writes each
+# checkpoint. A quick job writes few of them, so it repeats more work after an interruption.
+_SLOW_PACE = 6.0
+_QUICK_PACE = 0.0
+_DEPENDS_ON_PACE = (Question.CHECKPOINT, Question.AFTER_CHECKPOINT)
 _SIGNAL_TIMEOUT = 30 * 86_400.0  # seconds
-_CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
 
 
 class Hostile:
-    """The value of the fixture `hostile`, which runs a job through everything that can go wrong."""
+    """Runs a job with each fault that Lambda may cause. This is the value of a fixture."""
 
     def __init__(self) -> None:
         self.effects = Effects()
@@ -67,37 +68,37 @@ class Hostile:
         signals: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Report:
-        """Play a job up to `most` times, with one mishap in each play. Return a report of all
-        plays.
+        """Run a job up to `most` times, each time with a different mishap. Return a report of all
+        runs.
 
         The job is killed before and after each call to AWS, at each checkpoint, and after each
         recorded effect. Its messages are lost, or delivered twice, even while it runs. AWS's
         answers are lost, or AWS refuses all calls for a minute. The job runs out of time. Or it
         freezes, and resumes after another worker has taken over.
 
-        Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
-        that the test's fakes append to, instead of `hostile.effects`. `before_each` sets up a play,
-        and resets the fakes. `only` names mishaps of an earlier report. `fields` are fields of
-        JobData. After `seconds` of real time, no more plays start, and pytest shows a warning.
+        Every run starts with empty tables, an empty bucket and no effects. `effects` is the list
+        that the test's fakes append to, if they don't use `hostile.effects`. `before_each` prepares
+        a run, and resets the fakes. `only` names mishaps of an earlier report. `fields` are those
+        of JobData. After `seconds` of real time, no more runs start, and pytest shows a warning.
 
-        `signals` maps names to values, which the job gets when it waits for them. Then the first
-        play, with which the others are compared, has no interruptions by waits. So an effect that
-        is done again after a wait is found. No wait for one of the signals times out.
+        `signals` maps the names of signals to the values that the job gets when it waits for them.
+        Waits for these signals never time out. In the undisturbed run, they don't interrupt the
+        job, so the report finds effects that a job repeats after a wait.
 
-        Raises UnknownJobType, InvalidPayload, AssertionError if the undisturbed job does not
-        succeed, and ValueError if `only` names no mishap of this job.
+        Raises UnknownJobType, InvalidPayload, AssertionError if the undisturbed job doesn't
+        succeed, or ValueError if `only` names no mishap of this job.
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         registry().job(job_type).validate_new(job_type, data.payload)
         deadline = time.monotonic() + seconds
-        stage = _Stage(data, self.effects, effects, before_each, signals or {})
-        with stage.set_up():
-            undisturbed, planned = stage.plan()
+        player = _Player(data, self.effects, effects, before_each, signals or {})
+        with player.set_up():
+            undisturbed, planned = player.plan()
             if only:
                 names = [only] if isinstance(only, str) else only
                 planned = [_find_mishap(name, planned) for name in names]
             chosen = _evenly_spread(planned, most)
-            plays = stage.play_all(chosen, deadline)
+            plays = player.play_all(chosen, deadline)
         if len(plays) < len(chosen):
             warnings.warn(
                 f"hostile did {len(plays)} of {len(chosen)} runs of {job_type} in {seconds} "
@@ -107,8 +108,8 @@ class Hostile:
         return Report(job_type, undisturbed, plays, len(planned) - len(plays))
 
 
-class _Stage:
-    """A job to play, and where its effects are recorded: in `recorder` or the test's own list."""
+class _Player:
+    """Plays one job. If the test passed its own list of effects, this is `test_effects`."""
 
     def __init__(
         self,
@@ -126,10 +127,10 @@ class _Stage:
 
     @contextmanager
     def set_up(self) -> Iterator[None]:
-        """Make this process the Lambda that runs the plays, and leave nothing behind."""
-        # A job of a declared schedule would add its effects to those of the tested job.
-        no_declarations = patch.object(declared_schedules, "sync", bool)
-        with process_settings(SETTINGS), quietly(), no_declarations:
+        """Prepare this process for the simulated Lambda. At the end, clear tables and bucket."""
+        # Jobs of schedules would add their effects to those of the tested job.
+        no_schedules = patch.object(declared_schedules, "sync", bool)
+        with as_new_process(SETTINGS), quietly(), no_schedules:
             runners.get_job_runner()  # imports the runner
             try:
                 yield
@@ -137,57 +138,56 @@ class _Stage:
                 self._clear()
 
     def plan(self) -> tuple[Play, list[tuple[Mishap, float]]]:
-        """Return the undisturbed play, and all mishaps with the pace of each one's play.
+        """Return the undisturbed play, and each mishap with the pace at which to play it.
 
-        Raises AssertionError if the job doesn't succeed undisturbed.
+        Raises AssertionError if the undisturbed job doesn't succeed.
         """
         # This play creates the clients whose calls the next plays intercept.
-        self.play(NONE, pace=0)
-        undisturbed, world = self.play(NONE, _PACE)
+        self.play(NONE, _QUICK_PACE)
+        undisturbed, world = self.play(NONE, _SLOW_PACE)
         _check_succeeded(undisturbed.job)
-        planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
+        planned = [(mishap, _SLOW_PACE) for mishap in possible_mishaps(world.moments)]
         if world.has_waited:
-            undisturbed, _ = self.play(IN_ONE_GO, _PACE)
+            undisturbed, _ = self.play(IN_ONE_GO, _SLOW_PACE)
             _check_succeeded(undisturbed.job)
-            planned.insert(0, (WAITED, _PACE))
-        quick, world = self.play(NONE, pace=0)
-        _check_succeeded(quick.job)
-        planned += [
-            (replace(mishap, name=f"{mishap.name}, in a quick run"), 0.0)
-            for mishap in mishaps(world.moments)
-            if mishap.moment is not None and mishap.moment.kind in _CHANGED_BY_PACE
-        ]
+            planned.insert(0, (WAITED, _SLOW_PACE))
+        quick_play, world = self.play(NONE, _QUICK_PACE)
+        _check_succeeded(quick_play.job)
+        for mishap in possible_mishaps(world.moments):
+            if mishap.moment is not None and mishap.moment.question in _DEPENDS_ON_PACE:
+                quick_mishap = replace(mishap, name=f"{mishap.name}, in a quick run")
+                planned.append((quick_mishap, _QUICK_PACE))
         return undisturbed, planned
 
     def play_all(self, chosen: list[tuple[Mishap, float]], deadline: float) -> tuple[Play, ...]:
-        """Play each of these until the deadline, in an order that spreads the plays evenly."""
+        """Play the mishaps until the deadline, in an order that tries all kinds of them early."""
         plays: dict[int, Play] = {}
-        for number in sorted(range(len(chosen)), key=_reverse_bits):
+        for index in sorted(range(len(chosen)), key=_reverse_bits):
             if time.monotonic() > deadline:
                 break
-            mishap, pace = chosen[number]
-            plays[number], _ = self.play(mishap, pace)
-        return tuple(plays[number] for number in sorted(plays))
+            mishap, pace = chosen[index]
+            plays[index], _ = self.play(mishap, pace)
+        return tuple(plays[index] for index in sorted(plays))
 
     def play(self, mishap: Mishap, pace: float) -> tuple[Play, ScriptedLambda]:
         """Play the job once. Return the play and its simulated Lambda."""
         self._clear()
         if self._before_each is not None:
             self._before_each()
-        world = ScriptedLambda(mishap, seconds=pace)
-        more_services = [name for name in clients.services() if name not in _OUR_SERVICES]
+        world = ScriptedLambda(mishap, pace)
+        more_services = sorted(set(clients.services()) - set(SERVICES))
         job_ids: list[str] = []
         with (
             world.running(),
             ScriptedInjector(world, more_services).intercepting(),
             fixed_randomness(),
             world.playing(self._recorder),
-            _patient_waits(self._signals),
+            _long_signal_timeouts(self._signals),
         ):
             world.invoke("api", lambda: job_ids.append(runners.dispatch_job(self._data).id))
             if mishap is IN_ONE_GO:
                 for name in self._signals:
-                    self._send(world, job_ids[0], name)
+                    self._send_signal(world, job_ids[0], name)
             world.run_without_faults(
                 _unfinished_due_times, each_round=lambda: self._answer_waits(world)
             )
@@ -200,16 +200,16 @@ class _Stage:
         return Play(mishap.name, job, tuple(effects), outside_steps), world
 
     def _answer_waits(self, world: ScriptedLambda) -> None:
-        """Send each job the first signal of the test for which it waits."""
+        """Send each waiting job the first of the test's signals that it waits for."""
         if not self._signals:
             return
         for row in moto_direct.rows("jobs"):
             awaited_names = json.loads(row.get("current_wait") or "{}").get("names", [])
             names = [name for name in awaited_names if name in self._signals]
             if row["status"] == "waiting" and names:
-                self._send(world, row["id"], names[0])
+                self._send_signal(world, row["id"], names[0])
 
-    def _send(self, world: ScriptedLambda, job_id: str, name: str) -> None:
+    def _send_signal(self, world: ScriptedLambda, job_id: str, name: str) -> None:
         def send() -> None:
             row = queries.read(job_id)
             if row is not None:
@@ -225,24 +225,24 @@ class _Stage:
 
 
 @contextmanager
-def _patient_waits(signals: Mapping[str, Any]) -> Iterator[None]:
-    """Extend the timeouts of waits for these signals.
+def _long_signal_timeouts(signals: Mapping[str, Any]) -> Iterator[None]:
+    """Extend waits for these signals, which could otherwise time out while a worker is frozen."""
+    original_wait_for = waiting.wait_for
+    original_wait_for_any = waiting.wait_for_any
 
-    Otherwise a wait could time out while a worker is frozen.
-    """
-    wait_for, wait_for_any = waiting.wait_for, waiting.wait_for_any
+    def wait_for(job: Any, name: str, timeout: float) -> Any:
+        if name in signals:
+            timeout = max(timeout, _SIGNAL_TIMEOUT)
+        return original_wait_for(job, name, timeout)
 
-    def wait(job: Any, name: str, timeout: float) -> Any:
-        return wait_for(job, name, max(timeout, _SIGNAL_TIMEOUT) if name in signals else timeout)
-
-    def wait_any(job: Any, names: Sequence[str], timeout: float, label: str) -> tuple[str, Any]:
+    def wait_for_any(job: Any, names: Sequence[str], timeout: float, label: str) -> tuple[str, Any]:
         if set(names) & set(signals):
             timeout = max(timeout, _SIGNAL_TIMEOUT)
-        return wait_for_any(job, names, timeout, label)
+        return original_wait_for_any(job, names, timeout, label)
 
     with (
-        patch.object(waiting, "wait_for", wait),
-        patch.object(waiting, "wait_for_any", wait_any),
+        patch.object(waiting, "wait_for", wait_for),
+        patch.object(waiting, "wait_for_any", wait_for_any),
     ):
         yield
 
@@ -268,18 +268,18 @@ def _unfinished_due_times() -> list[int]:
     ]
 
 
-def _find_mishap(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, float]:
+def _find_mishap(name: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, float]:
     names = [mishap.name for mishap, _ in planned]
-    if only in names:
-        return planned[names.index(only)]
-    similar = get_close_matches(only, names, n=1, cutoff=0)
-    raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {similar[0]!r}?")
+    if name in names:
+        return planned[names.index(name)]
+    similar = get_close_matches(name, names, n=1, cutoff=0)
+    raise ValueError(f"No mishap of this job is named {name!r}. Did you mean {similar[0]!r}?")
 
 
 def _reverse_bits(number: int) -> int:
     """Reverse a number's 32 bits.
 
-    If the numbers up to 15 are sorted by this, any first few are evenly spread: 0, 8, 4, 12, 2, ...
+    Sorted by this, the first few numbers are always spread evenly. Up to 15: 0, 8, 4, 12, 2, ...
     """
     return int(f"{number:032b}"[::-1], 2)
 
@@ -288,4 +288,4 @@ def _evenly_spread(planned: list[Any], most: int) -> list[Any]:
     """Return at most `most` of the planned plays, evenly spread."""
     if len(planned) <= most:
         return planned
-    return [planned[number * len(planned) // most] for number in range(most)]
+    return [planned[index * len(planned) // most] for index in range(most)]

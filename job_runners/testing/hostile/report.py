@@ -1,7 +1,7 @@
-"""Report the plays of a job in words: how each play ended, and what went wrong."""
+"""Report a job's plays in words: how each one ended, and what went wrong."""
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,16 +9,16 @@ from job_runners.testing.hostile.mishaps import WAITED
 from job_runners.testing.saved_jobs import SavedJob
 
 _MAX_LISTED = 3  # plays that a report lists for each finding
-# A job without a retry policy fails with these errors if it is interrupted. That is no finding.
+# An interrupted job without a retry policy fails with one of these errors, as it should.
 _INTERRUPTION_ERRORS = ("Interrupted", "TimedOut", "NeverStarted")
 
 
 @dataclass(frozen=True)
 class Play:
-    """One play: its mishap, the job as it ended, and its effects.
+    """One run of the job with one mishap: the finished job, and its effects.
 
-    `outside_steps` are the effects outside a step, with those that only repeated a key.
-    `hostile.run(…, only=mishap)` plays it again.
+    `outside_steps` has the effects outside a step, even if they repeated a key. To repeat the run,
+    call `hostile.run(…, only=mishap)`.
     """
 
     mishap: str
@@ -51,9 +51,9 @@ class Play:
 
 @dataclass(frozen=True)
 class Report:
-    """All plays of a job. `undisturbed` is the play that the others are compared with.
+    """All plays of a job, which are compared with `undisturbed`, the play without a mishap.
 
-    `left_out` is the number of mishaps that were not tried.
+    `left_out` is the number of mishaps that weren't played.
     """
 
     job_type: str
@@ -71,14 +71,14 @@ class Report:
 
     @property
     def findings(self) -> dict[str, list[str]]:
-        """What went wrong, in words, each with the mishaps that caused it."""
+        """What went wrong: descriptions, each with the names of the mishaps that caused it."""
         return {
             finding: [play.mishap for play in plays] for finding, plays in self._findings.items()
         }
 
     @property
     def done_twice(self) -> list[Any]:
-        """The effects that a play had more often than the undisturbed one, each listed once."""
+        """The effects that any play had more often than the undisturbed one, each listed once."""
         effects: dict[str, Any] = {}
         for play in self.plays:
             for effect in _repeated_effects(play, self.undisturbed):
@@ -86,7 +86,7 @@ class Report:
         return list(effects.values())
 
     def assert_done_once(self) -> None:
-        """Raise AssertionError if the undisturbed play had no effects, or as `assert_went_well`."""
+        """Call `assert_went_well`, but first check that the undisturbed play had any effects."""
         __tracebackhide__ = True
         if not self.undisturbed.effects:
             raise AssertionError(
@@ -98,9 +98,9 @@ class Report:
     def assert_went_well(self) -> None:
         """Raise AssertionError unless every play went as well as the undisturbed one.
 
-        No effect may occur more often, nor be repeated outside a step, even with the same key. If
-        the job succeeded, no effect may be missing, and the result must be the same. If it failed,
-        it must have been interrupted.
+        No effect may occur more often, or be repeated outside a step, even with the same key. If
+        the job succeeded, no effect may be missing, and its result must be the same. It may fail
+        only because it was interrupted.
         """
         __tracebackhide__ = True
         if self._findings:
@@ -131,7 +131,7 @@ class Report:
         return "\n".join(lines)
 
     def _advice(self, mishaps: Set[str]) -> list[str]:
-        """Return advice about the kinds of findings, and about the mishaps that caused them."""
+        """Return advice that fits the findings and the mishaps that caused them."""
         lines = []
         if any(finding.startswith(_TWICE) for finding in self._findings):
             lines.append(
@@ -150,14 +150,7 @@ class Report:
                 "After each wait, a job's function runs again from its start. Put each effect that "
                 "comes before a wait into a job.step."
             )
-        # A finding that waits alone cause has nothing to do with messages.
-        message_mishaps = ("every message was delivered twice", "message ")
-        if any(
-            mishap.startswith(message_mishaps)
-            for causes in self.findings.values()
-            if WAITED.name not in causes
-            for mishap in causes
-        ):
+        if self._messages_caused_findings():
             lines.append(
                 "A task exists only as a message, which may be lost or delivered twice. If its "
                 "work must be done exactly once, dispatch a job (job.dispatch), or give it an "
@@ -165,22 +158,30 @@ class Report:
             )
         return lines
 
+    def _messages_caused_findings(self) -> bool:
+        """Return whether lost or repeated messages caused a finding that waits don't cause."""
+        return any(
+            mishap.startswith(("every message was delivered twice", "message "))
+            for causes in self.findings.values()
+            if WAITED.name not in causes
+            for mishap in causes
+        )
+
 
 _TWICE = "Done twice: "
 _OUTSIDE = "Repeated outside a step: "
 
 
 def _find_problems(play: Play, undisturbed: Play) -> list[str]:
-    """Return in words how a play went worse than the undisturbed one."""
-    repeated = list(map(repr, _repeated_effects(play, undisturbed)))
+    """Describe how a play went worse than the undisturbed one."""
+    repeated = [repr(effect) for effect in _repeated_effects(play, undisturbed)]
     problems = [f"{_TWICE}{effect}" for effect in repeated]
-    outside = Counter(map(repr, play.outside_steps))
-    outside -= Counter(map(repr, undisturbed.outside_steps))
-    problems += [f"{_OUTSIDE}{effect}" for effect in outside if effect not in repeated]
+    repeated_outside = _count(play.outside_steps) - _count(undisturbed.outside_steps)
+    problems += [f"{_OUTSIDE}{effect}" for effect in repeated_outside if effect not in repeated]
     if not play.job.status.finished:
         return [*problems, "The job never ended"]
     if play.has_succeeded:
-        missing = _count_effects(undisturbed) - _count_effects(play)
+        missing = _count(undisturbed.effects) - _count(play.effects)
         problems += [f"Missing, though the job succeeded: {effect}" for effect in missing]
         if play.job.result != undisturbed.job.result:
             problems.append(
@@ -193,10 +194,11 @@ def _find_problems(play: Play, undisturbed: Play) -> list[str]:
 
 def _repeated_effects(play: Play, undisturbed: Play) -> list[Any]:
     """Return the effects that a play had more often than the undisturbed one, each once."""
-    additional = _count_effects(play) - _count_effects(undisturbed)
+    additional = _count(play.effects) - _count(undisturbed.effects)
     by_repr = {repr(effect): effect for effect in play.effects}
     return [effect for text, effect in by_repr.items() if text in additional]
 
 
-def _count_effects(play: Play) -> Counter[str]:
-    return Counter(map(repr, play.effects))
+def _count(effects: Iterable[Any]) -> Counter[str]:
+    """Count the effects by their repr, because they may be unhashable."""
+    return Counter(map(repr, effects))

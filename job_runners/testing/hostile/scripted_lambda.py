@@ -1,4 +1,4 @@
-"""A simulated Lambda for one play: it causes one mishap, and records the moments of the job."""
+"""A simulated Lambda for one play: causes the play's mishap, and records the job's moments."""
 
 import json
 from collections import Counter
@@ -15,18 +15,12 @@ from job_runners.fake_dynamodb import boundary
 from job_runners.fake_dynamodb.checks import Call
 from job_runners.testing.hostile.effects import Effects
 from job_runners.testing.hostile.mishaps import (
-    AFTER_CALL,
-    AFTER_CHECKPOINT,
-    AFTER_EFFECT,
-    BEFORE_CALL,
-    CHECKPOINT,
     IN_ONE_GO,
     NONE,
-    SENT,
-    STALE,
     WAITED,
     Mishap,
     Moment,
+    Question,
 )
 from job_runners.testing.simulation.fault_injector import FaultInjector
 from job_runners.testing.simulation.playing import DELAY_QUEUE
@@ -35,28 +29,33 @@ from job_runners.work import waiting
 from job_runners.work.running_job import RunningJob
 
 _INVOCATION_SECONDS = 900
-# With so few seconds left, an invocation ends at its next checkpoint.
-_LITTLE_TIME = 20
-# These questions are moments only if they are about the job's own worker.
-_WORKER_QUESTIONS = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
+_LAST_SECONDS = 20  # with so little time left, an invocation ends at its next checkpoint
+# These questions are moments only if the job's worker is running, and not, say, the API.
+_WORKER_QUESTIONS = {
+    Question.BEFORE_CALL,
+    Question.AFTER_CALL,
+    Question.CHECKPOINT,
+    Question.AFTER_CHECKPOINT,
+    Question.AFTER_EFFECT,
+}
 
 
 class ScriptedLambda(SimulatedLambda):
     """The simulated Lambda of one play.
 
-    `moments` has the moments that the job's workers have reached. `seconds` pass between two
-    checkpoints. With more than 5, each checkpoint is written.
+    `moments` has the moments that the job has reached. `pace` is the time between two checkpoints,
+    in seconds. If it is more than 5, each checkpoint is written.
     """
 
-    def __init__(self, mishap: Mishap, *, seconds: float) -> None:
+    def __init__(self, mishap: Mishap, pace: float) -> None:
         super().__init__(self._answer, worker_timeout=_INVOCATION_SECONDS)
         self.moments: list[Moment] = []
-        self.about = ""  # the call or effect that the question is about
-        self.has_waited = False  # whether the job has waited in its function
+        self.about = ""  # the call or effect that the next question is about
+        self.has_waited = False  # whether the job's function has waited
         self._mishap = mishap
-        self._seconds = seconds
-        self._counts: Counter[str] = Counter()
-        self._until: int | None = None  # the end of a mishap that lasts
+        self._pace = pace
+        self._counts: Counter[str] = Counter()  # of moments, by question
+        self._mishap_ends_at: int | None = None  # for a mishap that lasts some time
         # The steps that are running now, each with the depth of its invocation in the stack.
         self._steps: list[tuple[int, str]] = []
 
@@ -66,20 +65,19 @@ class ScriptedLambda(SimulatedLambda):
 
     @contextmanager
     def playing(self, effects: Effects) -> Iterator[None]:
-        """Report checkpoints and effects of jobs to this world."""
-        original = RunningJob.checkpoint
+        """Make moments of the job's checkpoints and effects."""
+        original_checkpoint = RunningJob.checkpoint
+        original_step = RunningJob.step
 
         def checkpoint(job: RunningJob, *args: Any, **kwargs: Any) -> None:
             self._before_checkpoint()
-            original(job, *args, **kwargs)
+            original_checkpoint(job, *args, **kwargs)
             self.about = ""
-            self._ask_whether_to_kill(AFTER_CHECKPOINT)
+            self._ask_whether_to_kill(Question.AFTER_CHECKPOINT)
 
         def on_recorded() -> None:
             self.about = repr(effects.seen[-1]) if effects.seen else ""
-            self._ask_whether_to_kill(AFTER_EFFECT)
-
-        original_step = RunningJob.step
+            self._ask_whether_to_kill(Question.AFTER_EFFECT)
 
         def step(job: RunningJob, name: str, function: Callable[[], Any]) -> Any:
             return original_step(job, name, lambda: self._in_step(f"{job.id} {name}", function))
@@ -93,7 +91,7 @@ class ScriptedLambda(SimulatedLambda):
                 (effects, "on_recorded", on_recorded),
             ):
                 stack.enter_context(patch.object(target, name, replacement))
-            if self._mishap is IN_ONE_GO:
+            if self._mishap is IN_ONE_GO:  # let waits return at once
                 for name in ("_sleep", "_raise_signal_wait"):
                     stack.enter_context(patch.object(waiting, name, lambda *_: None))
             yield
@@ -106,7 +104,7 @@ class ScriptedLambda(SimulatedLambda):
             self._steps.pop()
 
     def _current_step(self) -> str | None:
-        """Return the step or task of the invocation that runs now."""
+        """Return the step or task that runs in the current invocation, if any."""
         message = self.stack[-1].message if self.stack else {}
         if message.get("kind") == "task":
             return f"task {message['id']}"
@@ -114,49 +112,51 @@ class ScriptedLambda(SimulatedLambda):
         return step if depth == len(self.stack) else None
 
     def _before_checkpoint(self) -> None:
-        self.spend(self._seconds)
+        self.spend(self._pace)
         self.about = ""
-        match self.pick(CHECKPOINT, 3):
-            case 1:
-                left = self.stack[-1].deadline - self.time
-                self.time += max(0, left - _LITTLE_TIME * clock.SECOND)
+        match self.pick(Question.CHECKPOINT, 3):
+            case 1:  # run out of time
+                time_left = self.stack[-1].deadline - self.time
+                self.time += max(0, time_left - _LAST_SECONDS * clock.SECOND)
             case 2:
                 self.kill("at a checkpoint")
 
-    def _ask_whether_to_kill(self, what: str) -> None:
-        if self.pick(what, 2) == 1:
-            self.kill(what)
+    def _ask_whether_to_kill(self, question: Question) -> None:
+        if self.pick(question, 2) == 1:
+            self.kill(question)
 
-    def _answer(self, what: str, n: int) -> int:
-        if what == STALE:
-            # Reads of an undisturbed play miss no writes.
+    def _answer(self, question: str, n: int) -> int:
+        """Return a number from 0 to n - 1. Only the mishap's answers are harmful."""
+        if question == Question.STALE_READ:
+            # In a play without faults, reads miss no writes.
             return int(self._mishap not in (NONE, IN_ONE_GO, WAITED))
-        default = self._mishap.throughout.get(what, 0) % n
-        if not self._is_moment(what):
+        default = self._mishap.throughout.get(question, 0) % n
+        if not self._is_moment(question):
             return default
-        if self._until is not None and what == BEFORE_CALL:
-            return self._mishap.answer % n if self.time < self._until else 0
-        self._counts[what] += 1
-        about = "" if what == SENT else self.about
-        moment = Moment(what, self._counts[what], about)
+        if self._mishap_ends_at is not None and question == Question.BEFORE_CALL:
+            return self._mishap.answer % n if self.time < self._mishap_ends_at else 0
+        self._counts[question] += 1
+        about = "" if question == Question.EVENT_SENT else self.about
+        moment = Moment(question, self._counts[question], about)
         self.moments.append(moment)
         if moment != self._mishap.moment:
             return default
         if self._mishap.seconds:
-            self._until = self.time + self._mishap.seconds * clock.SECOND
+            self._mishap_ends_at = self.time + self._mishap.seconds * clock.SECOND
         return self._mishap.answer % n
 
-    def _is_moment(self, what: str) -> bool:
+    def _is_moment(self, question: str) -> bool:
         if len(self.stack) != 1:
             return False
-        return what == SENT or (what in _WORKER_QUESTIONS and self.stack[0].name == "worker")
+        is_in_worker = self.stack[0].name == "worker"
+        return question == Question.EVENT_SENT or (is_in_worker and question in _WORKER_QUESTIONS)
 
     def _sleep(self, seconds: float) -> None:
         self.time += int(seconds * clock.SECOND)
 
 
 class ScriptedInjector(FaultInjector):
-    """Intercept every call to AWS, and give it a name that a person can recognize."""
+    """Intercepts every call to AWS, and names it in the moment's description."""
 
     def __init__(self, world: ScriptedLambda, more_services: list[str]) -> None:
         super().__init__(world, more_services)
@@ -165,18 +165,18 @@ class ScriptedInjector(FaultInjector):
     def _exchange(
         self, service: str, operation: str, call: Call, carry_out: Callable[[], Any]
     ) -> Any:
-        name = _name(service, operation, call)
+        name = _call_name(service, operation, call)
 
-        def carry_out_and_name() -> Any:
+        def carry_out_and_restore_name() -> Any:
             answer = carry_out()
-            self._scripted.about = name  # calls of other invocations may have changed it
+            self._scripted.about = name  # another invocation's call may have changed it
             return answer
 
         self._scripted.about = name
-        return super()._exchange(service, operation, call, carry_out_and_name)
+        return super()._exchange(service, operation, call, carry_out_and_restore_name)
 
     def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        """Intercept the calls of clients that the job's own code has made, such as boto3's."""
+        """Intercept the calls of clients that the job's own code created, such as boto3's."""
         if request is self._last_intercepted:
             return None
         service, operation = event_name.split(".")[1:]
@@ -186,24 +186,25 @@ class ScriptedInjector(FaultInjector):
         )
         response = answer if isinstance(answer, AWSResponse) else boundary.response(*answer)
         if response.status_code < 300:
-            match self._scripted.pick(AFTER_CALL, 24):
+            match self._scripted.pick(Question.AFTER_CALL, 24):
                 case 22:
-                    self._scripted.kill(AFTER_CALL)
+                    self._scripted.kill(Question.AFTER_CALL)
                 case 23:
                     raise ReadTimeoutError(endpoint_url=request.url)
         return response
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
-        if _is_for_another_queue(request, event_name):
+        if _is_for_app_queue(request, event_name):
             return boundary.answered(event_name, request)
         return super()._carry_out(request, event_name)
 
 
-def _is_for_another_queue(request: Any, event_name: str) -> bool:
+def _is_for_app_queue(request: Any, event_name: str) -> bool:
+    """Return whether the job's own code uses an SQS queue other than Job Runners' delay queue."""
     return ".sqs." in event_name and json.loads(request.body).get("QueueUrl") != DELAY_QUEUE
 
 
-def _name(service: str, operation: str, call: Call) -> str:
+def _call_name(service: str, operation: str, call: Call) -> str:
     if service != "dynamodb":
         return f"{service} {operation}"
     table = call.get("TableName")

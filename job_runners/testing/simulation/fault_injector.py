@@ -1,8 +1,8 @@
-"""Intercept calls to AWS, where a simulated Lambda does most of its harm.
+"""Inject faults into calls to AWS.
 
-Before a call, the Lambda may kill the invocation, throttle the call, or freeze the invocation while
-the world continues. (The world is the simulated Lambda with its time and events.) A call has landed
-once AWS has carried it out. After that, the Lambda may kill the invocation or lose the response.
+Before a call, the invocation may be killed, the call may be throttled, or the invocation may freeze
+while the world continues. (The world is the simulated Lambda, with its own time and events.) After
+AWS has carried out the call, the invocation may be killed, or the response may be lost.
 """
 
 import json
@@ -27,7 +27,7 @@ from job_runners.fake_dynamodb.stale import RecentWrites
 from job_runners.fake_dynamodb.tables import Overlay, Table
 from job_runners.testing.simulation.simulated_lambda import SimulatedLambda
 
-_SERVICES = ("dynamodb", "lambda", "s3", "sqs")
+SERVICES = ("dynamodb", "lambda", "s3", "sqs")  # that Job Runners uses
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 
 Answer = tuple[int, Any]
@@ -36,23 +36,22 @@ Result = TypeVar("Result")
 
 
 class FaultInjector:
-    """Intercepts every call to AWS in a world."""
+    """Intercepts every call to AWS in a world. The histories' injector is a subclass."""
 
     def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
         self._world = world
         self._more_services = more_services
-        self._response_was_lost = False  # the response of the current call, once
-        self._last_intercepted: Any = None  # the last request
+        self._response_was_lost = False  # that of the current call; its retry's isn't lost again
+        self._last_intercepted: Any = None  # the last intercepted request
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
         """Intercept every call that is made in the block."""
-        # The writes that a read may miss.
-        self._recent = RecentWrites(
+        self._recent = RecentWrites(  # which an eventually consistent read may miss
             database(), max_writes=12, max_age=2 * clock.MINUTE, now=lambda: self._world.time
         )
         hooks = []
-        for service in (*_SERVICES, *self._more_services):
+        for service in (*SERVICES, *self._more_services):
             events = clients.client(service).meta.events
             hooks += [
                 (events, f"before-call.{service}", self._note_call),
@@ -68,8 +67,8 @@ class FaultInjector:
                 boundary.intercepted(self._before_dynamodb),
                 patch.object(database(), "view", self._view),
                 patch.object(BotocoreStubber, "__call__", self._answer_other_clients),
-                patch.object(RetryQuota, "acquire", self._retries(RetryQuota.acquire)),
-                patch.object(RetryQuota, "release", self._retries(RetryQuota.release)),
+                patch.object(RetryQuota, "acquire", self._wrap_retry_quota(RetryQuota.acquire)),
+                patch.object(RetryQuota, "release", self._wrap_retry_quota(RetryQuota.release)),
             ):
                 yield
         finally:
@@ -77,20 +76,20 @@ class FaultInjector:
                 events.unregister(event, hook)
 
     def _view(self, table: Table, consistency: Consistency) -> Overlay:
-        """Return older versions of the items whose recent writes a read misses."""
+        """Return older versions of items, for a read that misses recent writes."""
         if consistency is Consistency.CONSISTENT or not self._world.pick("a stale read", 2):
             return {}
         return self._recent.overlay(table)
 
-    def _retries(self, _call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-        """Return a method of botocore's retry quota that never refuses a retry."""
+    def _wrap_retry_quota(self, _call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+        """Replace a method of botocore's retry quota by one that never refuses a retry."""
         return lambda _quota, _amount: True
 
     def _note_call(self, **_: Any) -> None:
-        """Note that the current invocation makes a call. botocore may send it several times."""
+        """Do nothing. A subclass notes the call here, which botocore may send several times."""
 
     def _answer_other_clients(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        """Let moto answer the calls of other clients, which this class doesn't intercept."""
+        """Let moto answer calls that weren't intercepted, such as those of a test's own clients."""
         return None if request is self._last_intercepted else boundary.answered(event_name, request)
 
     def _before_dynamodb(self, operation: str, call: Call) -> Answer:
@@ -101,14 +100,14 @@ class FaultInjector:
         answer = self._exchange(
             service, operation, {}, lambda: self._carry_out(request, event_name)
         )
-        # Set this last, because other requests were intercepted in between.
+        # Set this last, because `_exchange` may have intercepted other invocations' requests.
         self._last_intercepted = request
         return answer if isinstance(answer, AWSResponse) else response(*answer)
 
     def _exchange(
         self, service: str, operation: str, call: Call, carry_out: Callable[[], Result]
     ) -> Result | Answer:
-        """Carry out a call, unless a fault prevents that, and return its answer.
+        """Carry out a call, unless a fault prevents it, and return the answer.
 
         `call` has the parameters of a request to DynamoDB. May raise botocore's errors.
         """
@@ -117,11 +116,11 @@ class FaultInjector:
         return carry_out() if refusal is None else refusal
 
     def _refusal_before(self, service: str, _operation: str, _call: Call) -> Answer | None:
-        """Return an answer that refuses a call before it lands, or None."""
+        """Return an answer that refuses the call, or None to carry it out."""
         world = self._world
-        # Most choices are harmless, because otherwise no job would progress. Workers get most of
-        # the faults, above all a worker that runs while another is frozen: when the frozen one
-        # continues, it then finds the row of a killed successor.
+        # Most choices are harmless, or no job would make progress. Workers get most faults,
+        # especially one that runs while another is frozen: if it is killed, the frozen worker
+        # continues, and finds the row that it left behind.
         harmless_count = 21
         if world.stack and world.stack[-1].name == "worker":
             harmless_count = 7 if len(world.stack) == 1 else 3
@@ -136,7 +135,7 @@ class FaultInjector:
         return None
 
     def _carry_out(self, request: Any, event_name: str) -> AWSResponse:
-        """Carry out a call that isn't for DynamoDB, and return its answer."""
+        """Carry out a call to a service other than DynamoDB, and return the answer."""
         if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
             call = json.loads(request.body)
             self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
@@ -147,7 +146,7 @@ class FaultInjector:
         return boundary.answered(event_name, request)
 
     def _answer(self, operation: str, call: Call) -> Answer:
-        """Carry out a call to DynamoDB, and return its answer."""
+        """Carry out a call to DynamoDB, and return the answer."""
         return boundary.answer_to(operation, call)
 
     def _after_response(self, response: Any, **_: Any) -> int | None:
@@ -161,15 +160,15 @@ class FaultInjector:
             case 23 if not self._response_was_lost:
                 world.figures["responses lost"] += 1
                 self._response_was_lost = True
-                return 0  # botocore repeats the call at once
+                return 0  # seconds until botocore repeats the call
         self._response_was_lost = False
         return None
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Sign only calls to S3, because signing all calls would take a tenth of the total time.
+    """Sign only calls to S3, because moto ignores other signatures.
 
-    moto reads no other signatures.
+    Signing every call would take a tenth of the total time.
     """
     return None if ".s3." in event_name else UNSIGNED
 

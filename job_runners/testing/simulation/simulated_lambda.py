@@ -1,11 +1,11 @@
-"""A simulated Lambda that can be as hostile as the real one. It uses one process and one thread.
+"""A simulated Lambda, as hostile as the real one, in one process and one thread.
 
-It delivers events twice or not at all, and kills an invocation at its deadline. It may let a frozen
-invocation continue after its deadline, alongside its successor: a zombie. Calls to AWS go through
-fault_injector.py.
+It may deliver an event twice or not at all, and kills invocations at their deadline. It may let a
+frozen invocation continue after its deadline, alongside its successor: a zombie. Calls to AWS go
+through fault_injector.py.
 
-The simulation is deterministic: it calls `choose` for each decision, and the same choices give the
-same history.
+The simulation is deterministic: the function `choose` makes each decision, so the same choices give
+the same history.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from job_runners.engine.running import execution
 from job_runners.settings import settings
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.simulation.invocation import (
-    WELL,
+    SUCCEEDED,
     Event,
     Invocation,
     Killed,
@@ -33,22 +33,22 @@ from job_runners.testing.simulation.invocation import (
 from job_runners.work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
-"""Takes a description of the choice and a number n. Returns a number from 0 to n - 1.
+"""Takes a choice's description and its number n of options. Returns an option, from 0 to n - 1.
 
-0 is the harmless choice.
+Option 0 is harmless.
 """
 
 
 class SimulatedLambda:
-    """The simulated world: its time, pending events, running invocations and figures."""
+    """The simulated world: its time, pending events, running invocations and statistics."""
 
     def __init__(self, choose: Choose, *, worker_timeout: float = 60) -> None:
         self.choose = choose
         self.time = 1_800_000_000_000
         self.is_harmless = False
         self.events: list[Event] = []
-        self.stack: list[Any] = []  # of running invocations
-        self.figures: Counter[str] = Counter()
+        self.stack: list[Any] = []  # of running invocations: all but the last are frozen
+        self.figures: Counter[str] = Counter()  # how often each thing happened
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Any], None] = lambda invocation: None
@@ -60,30 +60,27 @@ class SimulatedLambda:
 
     @contextmanager
     def running(self) -> Iterator["SimulatedLambda"]:
-        """Use the world's time everywhere in this block.
-
-        The alarm that interrupts a job at its timeout is off: it counts real time, and could
-        interrupt any of the workers that this process simulates.
-        """
+        """Use the world's time everywhere in this block."""
         with (
             patch.object(clock, "now", self.now),
             patch("time.sleep", self._sleep),
+            # The alarm at a job's timeout measures real time, and could interrupt another worker.
             patch.object(execution, "alarm", lambda _seconds: nullcontext()),
             patch.dict(vars(settings()), {"worker_classes": None}),  # one function runs all work
         ):
             yield self
 
     def now(self) -> int:
-        """Return the time on the clock of the current invocation."""
+        """Return the time that the current invocation's clock shows."""
         return self.time
 
     def spend(self, seconds: float) -> None:
-        """Let time pass in the current invocation, as if a job worked. Its deadline may kill it."""
+        """Let time pass, as if the current invocation worked. At its deadline, it is killed."""
         self.time += int(seconds * clock.SECOND)
         self.check_alive("working")
 
     def step(self) -> None:
-        """Deliver the first event that is due, or run the timer if there is none."""
+        """Deliver one due event, or run the timer if no event is due."""
         for event in self.events:
             if event.at <= self.time:
                 self.events.remove(event)
@@ -98,10 +95,10 @@ class SimulatedLambda:
     def run_without_faults(
         self, unfinished: Callable[[], list[int]], each_round: Callable[[], None] = lambda: None
     ) -> None:
-        """Deliver events and run the timer until every job is finished.
+        """Deliver events and run the timer until every job is finished, but at most 400 times.
 
-        Stop after 400 rounds, because jobs that are unfinished then never end. `unfinished` returns
-        the due times of unfinished rows. `each_round` is called before each round.
+        `unfinished` returns the due times of unfinished rows. `each_round` is called before each
+        round.
         """
         for _ in range(400):
             each_round()
@@ -112,13 +109,13 @@ class SimulatedLambda:
             self._deliver_ready()
             self._tick_if_due(unfinished())
 
-    def _tick_if_due(self, due: list[int]) -> None:
+    def _tick_if_due(self, due_times: list[int]) -> None:
         # A timer run without due rows has no effect, but would take most of a history's real time.
-        if due and min(due) <= self.time:
+        if due_times and min(due_times) <= self.time:
             self.tick()
 
     def invoke(self, name: str, call: Callable[[], object]) -> None:
-        """Run our code, such as an API request, as a separate invocation."""
+        """Call a function, such as one that sends an API request, in an invocation of its own."""
 
         def handler(_body: Any, _context: Any) -> None:
             call()
@@ -150,12 +147,12 @@ class SimulatedLambda:
             self._lose_record(event)
             return
         kind = self._kind_of(failure)
-        # `settle` knows that such a worker began nothing, so it doesn't admit waiting jobs.
+        # A worker that can't load a job's function began nothing, so it caused nothing.
         cause = None if kind == EntryNotLoaded.__name__ else self._last_invocation
         self._give_up(event, "RetriesExhausted", 1, kind, failure, cause)
 
     def _timeout_of(self, _event: Event) -> float:
-        """Return how many seconds the worker of an event may take."""
+        """Return the timeout, in seconds, of the worker that gets an event."""
         return self._worker_timeout
 
     def _kind_of(self, failure: str) -> str:
@@ -171,7 +168,7 @@ class SimulatedLambda:
         text: str = "",
         cause: Any = None,
     ) -> None:
-        """Create an event's failure record."""
+        """Stop delivering an event, and send its failure record."""
         record = {
             "requestContext": {"condition": condition, "approximateInvokeCount": count},
             "requestPayload": event.body,
@@ -214,17 +211,17 @@ class SimulatedLambda:
             self.figures["errors"] += 1
             invocation.ended = f"{type(error).__name__}: {error}"
         else:
-            invocation.ended = WELL
+            invocation.ended = SUCCEEDED
             self._has_batch_failures = bool(result and result["batchItemFailures"])
         finally:
             self.stack.pop()
             self._switch_to(self.stack[-1] if self.stack else None)
         self._last_invocation = invocation
         self.on_end(invocation)
-        return None if invocation.ended == WELL else invocation.ended
+        return None if invocation.ended == SUCCEEDED else invocation.ended
 
     def _context(self, invocation: Any) -> Context:
-        """Return the context object that the function gets."""
+        """Return the context object that the handler gets."""
         return Context(milliseconds_left=lambda: invocation.deadline - self.time)
 
     def _new_invocation(self, name: str, deadline: int, event: Event | None) -> Any:
@@ -237,7 +234,7 @@ class SimulatedLambda:
     # --- called by the fault injector -------------------------------------------------------------
 
     def freeze(self) -> None:
-        """Freeze the invocation while the world continues, perhaps until its lease has run out."""
+        """Freeze the current invocation while the world continues, perhaps past its job's lease."""
         self.figures["freezes"] += 1
         invocation = self.stack[-1] if self.stack else None
         if self.pick("overtaken", 2) == 1:
@@ -255,7 +252,7 @@ class SimulatedLambda:
         """Do further harm while an invocation is frozen. Subclasses may override it."""
 
     def _overtake(self) -> None:
-        """Let the lease run out, and let the timer notice. Then deliver the timer's message."""
+        """Let the job's lease run out, and let the timer start another worker."""
         for minutes in (3, 25):
             self.time += minutes * clock.MINUTE
             self.tick()
@@ -270,7 +267,7 @@ class SimulatedLambda:
             self._deliver(event)
 
     def check_alive(self, when: str) -> None:
-        """Raise Killed if the current invocation is dead, or its time is up."""
+        """Raise Killed if the current invocation is dead or past its deadline."""
         if not self.stack:
             return
         invocation = self.stack[-1]
@@ -288,8 +285,8 @@ class SimulatedLambda:
             raise Killed(when)
 
     def take_invoke(self, message: Message) -> None:
-        """Accept an event. It arrives once, twice or not at all."""
-        fate = self.pick("an event", 8)
+        """Accept a message for a worker, which arrives once, twice or not at all."""
+        fate = self.pick("an event", 8)  # 5 loses it, 6 and 7 repeat it
         if fate == 5:
             self.on_loss(message)
         else:
@@ -302,7 +299,7 @@ class SimulatedLambda:
         self._add("delay queue", message, delay)
 
     def _delay_of(self, _what: str) -> float:
-        """Return how late something arrives, in seconds."""
+        """Return the seconds until something arrives. Subclasses may override it."""
         return 0
 
     def _add(
@@ -319,10 +316,7 @@ class SimulatedLambda:
         self.events.append(Event(at, number, function, body, hops, cause, worker_class))
 
     def pick(self, what: str, n: int) -> int:
-        """Return a number from 0 to n - 1, which `choose` selects.
-
-        While the world is harmless, return 0, the harmless choice.
-        """
+        """Let `choose` choose from n options. While the world is harmless, return option 0."""
         return 0 if self.is_harmless else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:

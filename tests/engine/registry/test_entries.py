@@ -24,7 +24,7 @@ from job_runners.errors import InvalidDefinition
 from job_runners.places import ROOT
 from job_runners.store import blobs
 from job_runners.store.job_request import Status
-from job_runners.testing.aws import ENVIRONMENT, WORKER
+from job_runners.testing.aws import ENVIRONMENT, WORKER_ARN
 from job_runners.work import Job, Task
 from job_runners.work.errors import EntryNotLoaded
 from sizes import by_size
@@ -49,7 +49,7 @@ def run_fresh(program: str) -> str:
     """Return what a new process prints."""
     environment = {**os.environ, **ENVIRONMENT, "JOB_RUNNER": "lambda-async"}
     environment |= {
-        "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+        "WORKER_LAMBDA_FUNCTION_NAME": WORKER_ARN,
         "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
     }
     done = subprocess.run(

@@ -17,7 +17,7 @@ from job_runners.engine.wire.messages import QueueMessage, encode
 from job_runners.errors import InvalidPayload, MalformedMessage
 from job_runners.store import transitions
 from job_runners.store.job_request import Status
-from job_runners.testing.aws import WORKER
+from job_runners.testing.aws import WORKER_ARN
 from job_runners.testing.lambda_context import Context
 from job_runners.testing.plain_clients import full_client
 from sample_work import script
@@ -46,7 +46,7 @@ def record(
             "timestamp": "2026-11-24T12:00:00.000Z",
             "requestContext": {
                 "requestId": "r",
-                "functionArn": WORKER,
+                "functionArn": WORKER_ARN,
                 "condition": "RetriesExhausted",
                 "approximateInvokeCount": 1,
             },

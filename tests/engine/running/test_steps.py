@@ -20,7 +20,7 @@ from job_runners.errors import RunnerCannotResend
 from job_runners.store import queries, steps
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import WORKER, forget
+from job_runners.testing.aws import WORKER_ARN, forget
 from job_runners.testing.lambda_context import Context
 from job_runners.work.errors import NameTooLong, ResultNotJson, StepNameTaken
 from sample_work import script
@@ -367,7 +367,7 @@ def test_the_worker_function_dispatches_children_and_tasks_of_jobs(
     job_runners.handlers.worker.handler(json.loads(encode(JobMessage.about(row))), Context())  # type: ignore[arg-type]
     assert bench.read(row).error is None
     assert [event["kind"] for event in fake.events] == ["job", "task"]
-    assert {invoke["url"].split("/")[-2] for invoke in fake.invokes} == {quote(WORKER, safe="")}
+    assert {invoke["url"].split("/")[-2] for invoke in fake.invokes} == {quote(WORKER_ARN, safe="")}
     fake.deliver()
     assert [each.number for each in script.tasks_run] == [7]
 

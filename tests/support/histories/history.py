@@ -57,7 +57,7 @@ from job_runners.shipped.webhooks.pinned_https import ResponseHead
 from job_runners.store import blobs, job_request, steps
 from job_runners.store.job_request import DuplicateAnswer, derived_id
 from job_runners.testing import moto_direct
-from job_runners.testing.aws import mocked_aws
+from job_runners.testing.aws import process_on_simulated_aws
 from job_runners.testing.moto_direct import Row
 from job_runners.testing.simulation.playing import SETTINGS, fixed_randomness, quietly, sweep
 from job_runners.testing.simulation.simulated_lambda import Choose
@@ -90,7 +90,7 @@ def simulated_aws(**more_settings: str) -> Iterator[None]:
     work = {"JOBS_PACKAGES": "histories.simulated_work"}
     environment = work | SETTINGS | more_settings
     with (
-        mocked_aws(environment),
+        process_on_simulated_aws(environment),
         quietly(),
         patch.object(timer, "MAX_UNCLAIMED", _MAX_UNCLAIMED),
     ):

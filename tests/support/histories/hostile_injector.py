@@ -49,7 +49,7 @@ class HostileInjector(FaultInjector):
             self._world.figures["stale reads"] += bool(recent)
         return {**recent, **self._torn.seen(table)}
 
-    def _retries(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    def _wrap_retry_quota(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
         """Wrap a method of botocore's retry quota, so that each machine has its own quota.
 
         botocore keeps a quota for each process. Each history starts with full quotas.

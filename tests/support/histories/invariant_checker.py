@@ -23,7 +23,7 @@ from job_runners.settings import settings
 from job_runners.store.pauses import CACHE_TIME
 from job_runners.store.transitions import CLAIM_TOLERANCE
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.invocation import WELL
+from job_runners.testing.simulation.invocation import SUCCEEDED
 from job_runners.work import Job
 from moto_items import plain
 
@@ -406,7 +406,7 @@ class InvariantChecker:
     def _check_settled(self, label: str, invocation: Invocation, claimer: Invocation) -> None:
         """Check that others settled a job only because its claimer was killed or failed."""
         self.settled += 1
-        if claimer.ended == WELL and not (claimer.zombie or claimer.could_not_return_job):
+        if claimer.ended == SUCCEEDED and not (claimer.zombie or claimer.could_not_return_job):
             self.report(f"{label}: its worker ended well and left it running")
         is_alive = (
             claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead

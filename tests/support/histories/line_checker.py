@@ -17,7 +17,7 @@ from histories.invocation import Invocation, Look
 from histories.unique_checker import request_of
 from job_runners.store.lines import ADMISSION_LEAD
 from job_runners.testing.moto_direct import Row
-from job_runners.testing.simulation.invocation import WELL
+from job_runners.testing.simulation.invocation import SUCCEEDED
 from job_runners.work import Rate
 
 _MAY_HOLD_SLOT = ("queued", "running")  # statuses in which a job may have a slot
@@ -116,7 +116,7 @@ class LineChecker:
         - an invocation that handled the failure record of a killed invocation
         - the timer
         """
-        undisturbed = invocation.ended == WELL and not invocation.refused_at
+        undisturbed = invocation.ended == SUCCEEDED and not invocation.refused_at
         if not undisturbed or invocation.zombie or self._world.stack:
             return
         for line, (number, moved_by) in self._moved.items():

@@ -13,7 +13,7 @@ from histories.faults import Fault
 from histories.simulated_work import JOBS, TASKS
 from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
-from job_runners.testing.aws import WORKER
+from job_runners.testing.aws import WORKER_ARN
 from job_runners.testing.simulation.playing import CLASS_PREFIX
 
 # The classes, and the length of an invocation, as multiples of that of the default worker.
@@ -36,7 +36,11 @@ def class_of(url: str) -> str | None:
 
 def arn(worker_class: str | None) -> str:
     """Return the alias by which the worker of a class is invoked."""
-    return WORKER.replace(":worker:", f":{CLASS_PREFIX}{worker_class}:") if worker_class else WORKER
+    return (
+        WORKER_ARN.replace(":worker:", f":{CLASS_PREFIX}{worker_class}:")
+        if worker_class
+        else WORKER_ARN
+    )
 
 
 class WorkerClasses:
