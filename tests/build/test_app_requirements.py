@@ -172,6 +172,11 @@ def test_the_command_that_is_named_makes_a_lock_that_is_accepted(tmp_path: Path)
     links = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(tmp_path / "wheels")}
     assert uv(tmp_path, *command, **links).returncode == 0
     assert "acme-words==1.0" in project_pins(app)
+    app.requirements.write_text("# nothing anymore\n")
+    line = refused(app.path)
+    assert "it pins acme-words, which requirements.txt doesn't name anymore. To update" in line
+    app.requirements.write_text("./wheels/acme_words-1.0-py3-none-any.whl\n")
+    assert "acme-words==1.0" in project_pins(app)
 
 
 # --- what a build installs ------------------------------------------------------------------------
