@@ -197,7 +197,8 @@ def _find_keys(operation: str, call: Call) -> dict[str, list[Key] | None]:
     state = _state()
     parts = _PARTS.get(operation)
     if parts is None:
-        return dict.fromkeys(state.find_all())
+        is_description = operation.startswith(("Describe", "List"))
+        return {} if is_description else dict.fromkeys(state.find_all())
     keys: dict[str, list[Key]] = {}
     for name, item in parts(call):
         with suppress(Unsupported):  # moto refuses a wrong table and a wrong key

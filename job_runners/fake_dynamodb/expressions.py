@@ -1,8 +1,9 @@
 """Compile DynamoDB's expressions to functions, once for each text.
 
 Only the forms that pynamodb and ordinary requests use are compiled: top-level attributes with
-placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. Anything else
-raises Unsupported, and moto handles the request.
+placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. The keys of a
+query may also be named without placeholders. Anything else raises Unsupported, and moto handles the
+request.
 """
 
 import operator
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
+
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 Value = dict[str, Any]
 """A value in DynamoDB's own form, such as {"S": "text"}. Bytes are bytes, not base64."""
@@ -82,7 +85,7 @@ class KeyCondition(NamedTuple):
 
     names: frozenset[str]
     values: frozenset[str]
-    hash_key: tuple[str, str]  # the placeholders of the key and of its value
+    hash_key: tuple[str, str]  # the key's name or its placeholder, and the placeholder of its value
     range_key: str | None
     comparison: str | None  # "=", "<", "<=", ">", ">=", "BETWEEN" or "begins_with"
     bounds: tuple[str, ...]
@@ -120,7 +123,7 @@ def update_of(text: str) -> Update:
 @cache
 def key_condition_of(text: str) -> KeyCondition:
     """Compile the key condition of a query. Raises Unsupported."""
-    parser = _Parser(text)
+    parser = _Parser(text, allows_plain_names=True)
     has_parenthesis = parser.skip("(")
     hash_name = parser.name()
     parser.expect("=")
@@ -150,7 +153,8 @@ def projection_of(text: str) -> tuple[str, ...]:
 class _Parser:
     """Parses one expression by recursive descent."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, allows_plain_names: bool = False) -> None:
+        self._allows_plain_names = allows_plain_names
         self.tokens = _TOKENS.findall(text)
         self.tokens.reverse()  # so that pop() returns the next token
         self.names: set[str] = set()
@@ -188,9 +192,10 @@ class _Parser:
 
     def name(self) -> str:
         token = self.take()
-        if not token.startswith("#"):
+        if token.startswith("#"):
+            self.names.add(token)
+        elif not self._allows_plain_names or _is_reserved(token):
             raise Unsupported
-        self.names.add(token)
         return token
 
     def value(self) -> str:
@@ -314,6 +319,11 @@ class _Parser:
         if has_parenthesis:
             self.expect(")")
         return name, comparison, tuple(bounds)
+
+
+def _is_reserved(token: str) -> bool:
+    """Return whether a token can't be the plain name of an attribute."""
+    return not token.isidentifier() or token.upper() in ReservedKeywords.get_reserved_keywords()
 
 
 def _sum_of(left: Operand, right: Operand, compute: Callable[[Any, Any], Any]) -> Operand:

@@ -47,7 +47,7 @@ class Query:
         if set(self._names) != used_names or set(self._values) != used_values:
             raise Unsupported
         name, value = condition.hash_key
-        if self._names[name] != self.index.hash_name:
+        if self._names.get(name, name) != self.index.hash_name:
             raise Unsupported
         self._partition = table.plain(self.index.hash_name, self._values[value])
         self._range = self._range_of(condition.range_key, condition.comparison, condition.bounds)
@@ -60,7 +60,7 @@ class Query:
         if name is None or comparison is None:
             return None
         range_name = self.index.range_name
-        if range_name is None or self._names[name] != range_name:
+        if range_name is None or self._names.get(name, name) != range_name:
             raise Unsupported
         values = [self._values[bound] for bound in bounds]
         plain = tuple(self.table.plain(range_name, value) for value in values)
