@@ -246,9 +246,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         app = find_app_folder()
+        check_version(ROOT)
         if options.folder:
             _check_worker_classes(app)
-            check_version(ROOT)
             if options.target == "machine":
                 target = Target.this_machine()
             else:

@@ -106,6 +106,17 @@ def test_a_lock_that_is_missing_or_outdated_is_refused(app: AppFolder) -> None:
     assert f"{app.requirements} is not TOML" in refused(app.path)
 
 
+@pytest.mark.parametrize("command", ["build", "test"])
+def test_a_lock_that_pins_another_version_of_ours_is_refused(app: AppFolder, command: str) -> None:
+    package = '\n[[package]]\nname = "job-runners"\nversion = "9.9"\n'
+    app.lock.write_text(app.lock.read_text() + package)
+    (app.path / "samconfig.toml").touch()
+    app.requirements.write_text(pyproject())
+    done = jobs(app.path, command, project=app.path)
+    assert done.returncode == 1
+    assert "uv.lock pins Job Runners 9.9, but" in done.stderr
+
+
 # --- a lock of pip ------------------------------------------------------------------------------
 
 
