@@ -307,18 +307,19 @@ console = Console(highlight=False, soft_wrap=True)
 def suggest(
     stack: Stack,
     dashboard: str,
-    addresses: Sequence[str],
     names: Mapping[str, Sequence[str]],
     *,
+    listen: str | None,
     keeps: bool,
 ) -> None:
     """Show the stack's addresses, and commands to try.
 
-    `dashboard` is its URL. `names` has the names of the project's `jobs` and `tasks`. `keeps` says
-    whether the data is kept after the end.
+    `dashboard` is its URL. `names` has the names of the project's `jobs` and `tasks`. `listen` is
+    the address for containers, if there is one. `keeps` says whether the data is kept after the
+    end.
     """
     port = urlsplit(stack.endpoint_url).port
-    containers = "".join(f", for containers at http://{address}:{port}" for address in addresses)
+    containers = f", for containers at http://{listen}:{port}" if listen else ""
     lines = f"""
   Dashboard    {dashboard} (signs your browser's requests; only for this machine)
   API          {stack.api_url}
