@@ -20,6 +20,7 @@ from rich.cells import chop_cells
 from rich.console import Console
 from rich.text import Text
 
+from job_runners.cli.log_lines import fields_of
 from job_runners.cli.output import duration, plain
 from job_runners.cli.stack import Stack
 from job_runners.places import COMMAND
@@ -193,7 +194,7 @@ class JobStream:
                 self._console.print(Text(text, "dim"))
 
     def _show_line(self, function: str, text: str) -> None:
-        fields = _fields(text)
+        fields = fields_of(text)
         if fields is None:  # such as the output of a program that a job has started
             self._show_printed(function, _head({}, function), {"message": text})
             return
@@ -250,15 +251,6 @@ class JobStream:
             return [words]
         parts = chop_cells(words.plain, max(self._console.width - indent, 1))
         return [Text(part, words.style) for part in parts]
-
-
-def _fields(text: str) -> dict[str, Any] | None:
-    """Return the fields of a structured log line, or None for any other line."""
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):  # a RecursionError means very deep nesting
-        return None
-    return fields if isinstance(fields, dict) else None
 
 
 def _head(fields: dict[str, Any], function: str) -> Text:

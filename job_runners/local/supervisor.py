@@ -1,7 +1,6 @@
 """Run a local stack: start its services and functions, show their output, and stop them."""
 
 import asyncio
-import json
 import signal
 import socket
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from rich.status import Status
 
+from job_runners.cli.log_lines import fields_of
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from job_runners.client.credentials import Credentials as ClientCredentials
@@ -171,10 +171,8 @@ def _event_name(event: Any) -> str:
 
 def _message(line: str) -> str:
     """Return the message of a structured log line, or any other line as it is."""
-    try:
-        return str(json.loads(line)["message"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return line
+    fields = fields_of(line) or {}
+    return str(fields.get("message", line))
 
 
 def signer(stack: Stack) -> Signer:
