@@ -170,19 +170,31 @@ def _read_pip_lock(app: AppFolder) -> str:
             f"packages with hashes, run {PIP_LOCK}"
         )
     pins = app.lock.read_text(encoding="utf-8")
-    _check_pip_lock(app, [text for _, text in split_pins(pins)])
-    our_pins = {text for name, text in split_pins(pins) if name == OUR_PACKAGE}
+    named_pins = list(split_pins(pins))
+    _check_pip_lock(app, named_pins)
+    our_pins = {text for name, text in named_pins if name == OUR_PACKAGE}
     return "\n".join(text for text in _split(pins) if text not in our_pins)
 
 
-def _check_pip_lock(app: AppFolder, pins: list[str]) -> None:
+def _check_pip_lock(app: AppFolder, pins: list[tuple[str, str]]) -> None:
     """Raise UnusableAppFolder if the lock pins another version than requirements.txt allows.
 
-    Raise it too if the lock misses a package. It may leave out a package that has a marker, because
-    of the machine that wrote it.
+    Raise it too if the lock misses a package, or has one only for a line that was removed. It may
+    leave out a package that has a marker, because of the machine that wrote it.
     """
-    pinned = [pin for pin in map(parse_requirement, pins) if pin]
-    for required in filter(None, _required(app.requirements)):
+    all_required = _required(app.requirements)
+    known = [required for required in all_required if required]
+    names = {OUR_PACKAGE, *map(_name, known)}
+    for name, text in pins:
+        # uv and pip-compile write why each package is in the lock.
+        is_named = f"-r {app.requirements.name}\n" in f"{text}\n"
+        if is_named and name not in names and len(known) == len(all_required):
+            raise UnusableAppFolder(
+                f"{app.lock} is outdated: it pins {name}, which {app.requirements.name} doesn't "
+                f"name anymore. To update it, run {PIP_LOCK}"
+            )
+    pinned = [pin for _, text in pins if (pin := parse_requirement(text))]
+    for required in known:
         if required.marker is not None and not required.marker.evaluate():
             continue
         found = [pin for pin in pinned if _name(pin) == _name(required)]

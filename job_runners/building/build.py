@@ -54,35 +54,30 @@ def build(target: Target, folder: Path, app: AppFolder | None = None) -> None:
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
     packages, sources = (app.packages, app.sources) if app else ((), {})
     _add_sources(folder, packages, sources)
-    build_id = _build_id(folder, [*SHIPPED, *sources], app)
-    (folder / BUILD_ID_FILE).write_text(f"{build_id}\n")
+    (folder / BUILD_ID_FILE).write_text(f"{_build_id(app)}\n")
     if app:
-        _check_once(app, build_id)
-
-
-def _check_once(app: AppFolder, build_id: str) -> None:
-    """Run `check`, but only once for the same code, because sam builds each function separately."""
-    variables = sorted(work_variables().items())
-    digest = hashlib.sha256(f"{build_id} {sys.version} {variables}".encode()).hexdigest()
-    marker = CACHE / f"imported-{digest[:16]}"
-    if not marker.exists():
         check(app)
-        marker.touch()
 
 
 def check(app: AppFolder) -> None:
-    """Import the app's code with only what its functions will have.
+    """Import the app's code with only what its functions will have, unless it was checked before.
 
     Raises UnusableAppFolder if the code can't be imported, or imports a package that no lock pins.
     """
-    CACHE.mkdir(parents=True, exist_ok=True)
+    dependencies = _dependencies(Target.this_machine(), app)
+    variables = sorted(work_variables().items())
+    digest = hashlib.sha256(f"{_build_id(app)} {dependencies.name} {variables}".encode())
+    marker = CACHE / f"imported-{digest.hexdigest()[:16]}"
+    if marker.exists():
+        return
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         tree = Path(scratch)
         # To copy the dependencies would take most of a build's time.
-        for entry in _dependencies(Target.this_machine(), app).iterdir():
+        for entry in dependencies.iterdir():
             (tree / entry.name).symlink_to(entry)
         _add_sources(tree, app.packages, {})
         check_imports(tree, app)
+    marker.touch()
 
 
 def _add_sources(folder: Path, packages: Sequence[str], app_sources: Mapping[str, Path]) -> None:
@@ -125,18 +120,16 @@ def _compile(tree: Path, path: Path, source: Path | None = None) -> None:
                 ) from None
 
 
-def _build_id(folder: Path, names: Sequence[str], app: AppFolder | None) -> str:
-    """Return a hash of these files and folders of a tree, and of the locks of its dependencies."""
+def _build_id(app: AppFolder | None) -> str:
+    """Return a hash of the sources that a build gets, and of the locks of its dependencies."""
     digest = hashlib.sha256()
     for lock in (OUR_LOCK, app.lock if app else None):
         digest.update(lock.read_bytes() if lock and lock.exists() else b"\0")
-    for name in sorted(names):
-        source = folder / name
-        paths = source.rglob("*") if source.is_dir() else [source]
-        for path in sorted(paths):
+    sources = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
+    for name, source in sorted(sources.items()):
+        for path in sorted([source, *source.rglob("*")]):
             if path.is_file() and path.suffix != ".pyc":
-                name_in_tree = path.relative_to(folder).as_posix()
-                digest.update(f"{name_in_tree}\0".encode())
+                digest.update(f"{name}/{path.relative_to(source).as_posix()}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
@@ -246,9 +239,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         app = find_app_folder()
+        check_version(ROOT)
         if options.folder:
             _check_worker_classes(app)
-            check_version(ROOT)
             if options.target == "machine":
                 target = Target.this_machine()
             else:

@@ -123,16 +123,13 @@ def _decompress(service: Path) -> None:
 
 
 def _reduce(folder: Path, operations: Set[str]) -> None:
-    """Reduce the description of one version of a service's API to these operations."""
+    """Reduce the description of one version of a service's API to these operations.
+
+    Its pages and waiters stay. No reduced client reads them (job_runners/aws/clients.py).
+    """
     service = _read(folder / "service-2.json")
     _keep_operations(service, operations)
     _write(folder / "service-2.json", service)
-    _filter_file(folder / "paginators-1.json", "pagination", service["operations"])
-    waiters = _read(folder / "waiters-2.json")["waiters"]
-    names = [
-        name for name, waiter in waiters.items() if waiter["operation"] in service["operations"]
-    ]
-    _filter_file(folder / "waiters-2.json", "waiters", names)
 
 
 def _keep_operations(service: dict[str, Any], names: Set[str]) -> None:
@@ -164,12 +161,6 @@ def _referenced_shapes(part: Any) -> Iterator[str]:
     if isinstance(part, list):
         for inner_part in part:
             yield from _referenced_shapes(inner_part)
-
-
-def _filter_file(file: Path, section: str, names: Collection[str]) -> None:
-    """Keep only these entries of a section of a file."""
-    content = _read(file)
-    _write(file, content | {section: _filter(content[section], names)})
 
 
 def _without_documentation(part: Any) -> Any:

@@ -200,7 +200,8 @@ def _find_keys(operation: str, call: Call) -> dict[str, list[Key] | None]:
     state = _state()
     named_items = _NAMED_ITEMS.get(operation)
     if named_items is None:
-        return dict.fromkeys(state.find_all())
+        is_description = operation.startswith(("Describe", "List"))
+        return {} if is_description else dict.fromkeys(state.find_all())
     keys: dict[str, list[Key]] = {}
     for name, item in named_items(call):
         with suppress(Unsupported):  # moto will refuse a wrong table or key

@@ -1,8 +1,9 @@
 """Compile DynamoDB's expressions to functions, once for each text.
 
 Only the forms that pynamodb and ordinary requests use are compiled: top-level attributes with
-placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. Anything else
-raises Unsupported, so that moto handles the request.
+placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. The keys of a
+query may also be named without placeholders. Anything else raises Unsupported, and moto handles the
+request.
 """
 
 import operator
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
+
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 Value = dict[str, Any]
 """A value in DynamoDB's own form, such as {"S": "text"}. Bytes are bytes, not base64."""
@@ -85,8 +88,8 @@ class KeyCondition(NamedTuple):
 
     names: frozenset[str]
     values: frozenset[str]
-    hash_name: str
-    hash_value: str
+    hash_name: str  # the key's name or its placeholder
+    hash_value: str  # a placeholder
     range_name: str | None
     comparison: str | None  # "=", "<", "<=", ">", ">=", "BETWEEN" or "begins_with"
     bounds: tuple[str, ...]
@@ -124,7 +127,7 @@ def compile_update(text: str) -> Update:
 @cache
 def compile_key_condition(text: str) -> KeyCondition:
     """Compile the key condition of a query. Raises Unsupported."""
-    parser = _Parser(text)
+    parser = _Parser(text, allows_plain_names=True)
     has_parenthesis = parser.skip("(")
     hash_name = parser.name()
     parser.expect("=")
@@ -154,9 +157,10 @@ class _Parser:
     """Parses one expression by recursive descent. `names` and `values` are the placeholders so
     far. The methods raise Unsupported."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, allows_plain_names: bool = False) -> None:
         if _TOKEN.sub("", text):  # the text has more than tokens
             raise Unsupported
+        self._allows_plain_names = allows_plain_names
         self.tokens = _TOKEN.findall(text)
         self.tokens.reverse()  # so that pop() returns the next token
         self.names: set[str] = set()
@@ -191,9 +195,10 @@ class _Parser:
 
     def name(self) -> str:
         token = self.take()
-        if not token.startswith("#"):
+        if token.startswith("#"):
+            self.names.add(token)
+        elif not self._allows_plain_names or _is_reserved(token):
             raise Unsupported
-        self.names.add(token)
         return token
 
     def value(self) -> str:
@@ -318,6 +323,11 @@ class _Parser:
 
 
 # The `inputs` of a Test or an Operand are an item, the names and the values.
+
+
+def _is_reserved(token: str) -> bool:
+    """Return whether a token can't be the plain name of an attribute."""
+    return not token.isidentifier() or token.upper() in ReservedKeywords.get_reserved_keywords()
 
 
 def _sum_of(left: Operand, right: Operand, compute: Callable[[Any, Any], Any]) -> Operand:

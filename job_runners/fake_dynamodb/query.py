@@ -47,7 +47,8 @@ class Query:
             used_values |= self._filter.values
         if set(self._names) != used_names or set(self._values) != used_values:
             raise Unsupported
-        if self._names[key_condition.hash_name] != self.index.hash_name:
+        hash_name = key_condition.hash_name
+        if self._names.get(hash_name, hash_name) != self.index.hash_name:
             raise Unsupported
         hash_value = self._values[key_condition.hash_value]
         self._partition = table.key_value(self.index.hash_name, hash_value)
@@ -60,7 +61,8 @@ class Query:
         if condition.range_name is None or comparison is None:
             return None
         range_name = self.index.range_name
-        if range_name is None or self._names[condition.range_name] != range_name:
+        name = condition.range_name
+        if range_name is None or self._names.get(name, name) != range_name:
             raise Unsupported
         values = [self._values[placeholder] for placeholder in condition.bounds]
         bounds = tuple(self.table.key_value(range_name, value) for value in values)

@@ -25,7 +25,7 @@ FileStates = dict[str, tuple[int, int]]
 
 
 def describe(broken: BrokenCode) -> str:
-    """Say why the project's code can't be imported, with the place and advice."""
+    """Describe why the project's code can't be imported, with the place and advice."""
     with contextlib.suppress(UnusableAppFolder):
         app = find_app_folder()
         sources = {name: CODE / name for name in SHIPPED} | (app.sources if app else {})
@@ -148,8 +148,8 @@ class CodeChanges:
         started_at = time.monotonic()
         try:
             await self._load()
-        except BrokenCode as error:
-            self._problem = describe(error)
+        except (BrokenCode, UnusableAppFolder) as error:
+            self._problem = describe(error) if isinstance(error, BrokenCode) else str(error)
             self._say(f"{self._problem}\n  The previous code stays active.")
         else:
             self._problem = ""

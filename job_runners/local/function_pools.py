@@ -19,10 +19,10 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from job_runners.building.app_folder import CONFIG, read_workers
 from job_runners.building.import_check import describe
 from job_runners.local.function_settings import FunctionSettings
 from job_runners.local.options import Options
@@ -203,9 +203,9 @@ def template_launcher(
     all_variables: dict[str, str] = {}
     for environment in environments.values():
         all_variables |= environment
-    no_values = dict.fromkeys(all_variables, "")
+    defaults = dict.fromkeys(all_variables, "") | {"WORKER_CLASSES": ",".join(settings.workers)}
     start = {
-        "environments": {name: no_values | values for name, values in environments.items()},
+        "environments": {name: defaults | values for name, values in environments.items()},
         "creates": options.processes,
         "import_seconds": options.import_seconds,
     }
@@ -213,12 +213,19 @@ def template_launcher(
     del all_variables["APP_SETTINGS_PATH"]
     temporary = home / "tmp"
     temporary.mkdir()
-    local = {"TMPDIR": str(temporary), "WORKER_CLASSES": ",".join(settings.workers)}
+    local = {"TMPDIR": str(temporary)}
     if options.loopback_webhooks:
         local["LOOPBACK_WEBHOOKS"] = "true"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = inherited | variables() | local | credentials.variables | all_variables
-    return partial(TemplateProcess, start, environment, str(folder))
+
+    def launch() -> TemplateProcess:
+        # The import accepts classes that app.toml has by now. Until a new start, the default worker
+        # runs their work.
+        classes = {"WORKER_CLASSES": ",".join(read_workers(folder / CONFIG))}
+        return TemplateProcess(start, environment | classes, str(folder))
+
+    return launch
 
 
 class _Output:

@@ -62,6 +62,7 @@ def main() -> None:
         with _ending_with(control):
             limit_time(start["import_seconds"])
             functions = load(FUNCTIONS)
+            _resolve_all()
             limit_time(0)
     except BaseException as error:  # noqa: BLE001 - a module may also end the process
         limit_time(0)
@@ -94,9 +95,14 @@ def load(functions: Collection[str]) -> dict[str, Any]:
     modules = {name: import_module(f"job_runners.handlers.{name}") for name in functions}
     for name in registry().modules():
         import_module(name)  # resolve_all's errors would lack the mistake's place
-    registry().resolve_all()
     snapshot.before_snapshot(*_SERVICES)
     return modules
+
+
+def _resolve_all() -> None:
+    from job_runners.engine.registry.registry import registry
+
+    registry().resolve_all()
 
 
 def _own_names() -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from rich.cells import chop_cells
 from rich.console import Console
 from rich.text import Text
 
+from job_runners.cli.log_lines import parse_fields
 from job_runners.cli.output import duration, exact_duration, plain
 from job_runners.cli.stack import Stack
 from job_runners.places import COMMAND
@@ -188,7 +189,7 @@ class JobStream:
                 self._console.print(Text(text, "dim"))
 
     def _show_line(self, function: str, text: str) -> None:
-        fields = _fields(text)
+        fields = parse_fields(text)
         if fields is None:  # such as the output of a program that a job has started
             self._show_printed(function, _head({}, function), {"message": text})
             return
@@ -247,15 +248,6 @@ class JobStream:
         return [Text(part, words.style) for part in parts]
 
 
-def _fields(text: str) -> dict[str, Any] | None:
-    """Return the fields of a structured log line, or None for any other line."""
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):  # a RecursionError means very deep nesting
-        return None
-    return fields if isinstance(fields, dict) else None
-
-
 def _head(fields: dict[str, Any], function: str) -> Text:
     """Return a line's time, and the name and the shortened id of its job or task."""
     name = fields.get("job_type") or fields.get("task_name") or function
@@ -302,18 +294,19 @@ console = Console(highlight=False, soft_wrap=True)
 def suggest(
     stack: Stack,
     dashboard: str,
-    addresses: Sequence[str],
     names: Mapping[str, Sequence[str]],
     *,
+    listen: str | None,
     keeps: bool,
 ) -> None:
     """Show the stack's addresses, and commands to try.
 
-    `dashboard` is its URL. `names` has the names of the project's `jobs` and `tasks`. `keeps` says
-    whether the data is kept after the end.
+    `dashboard` is its URL. `names` has the names of the project's `jobs` and `tasks`. `listen` is
+    the address for containers, if there is one. `keeps` says whether the data is kept after the
+    end.
     """
     port = urlsplit(stack.endpoint_url).port
-    containers = "".join(f", for containers at http://{address}:{port}" for address in addresses)
+    containers = f", for containers at http://{listen}:{port}" if listen else ""
     lines = f"""
   Dashboard    {dashboard} (signs your browser's requests; only for this machine)
   API          {stack.api_url}

@@ -63,15 +63,13 @@ def _run(options: "Options", status: "Status") -> None:
     from job_runners.building.samconfig import work_parameters
     from job_runners.cli.target import configured_name
     from job_runners.local.function_settings import AppTemplate, FunctionSettings
-    from job_runners.local.options import bridge_addresses
     from job_runners.local.run_folder import Credentials, exclusive_folder, kept_port
     from job_runners.places import ROOT
 
-    addresses = [options.listen] if options.listen else bridge_addresses()
     app = find_app_folder()
     with exclusive_folder() as home:
         status.start()
-        sockets = _bind_sockets(addresses, kept_port() if options.keep else 0)
+        sockets = _bind_sockets(options.listen, kept_port() if options.keep else 0)
         settings = FunctionSettings(
             name=configured_name() or "job-runners",
             port=sockets[0].getsockname()[1],
@@ -95,12 +93,12 @@ def _run(options: "Options", status: "Status") -> None:
 
         from job_runners.local.supervisor import Supervisor, supervise
 
-        supervisor = Supervisor(settings, credentials, options, addresses, app_template)
+        supervisor = Supervisor(settings, credentials, options, app_template)
         asyncio.run(supervise(supervisor, launch_template, template_process, sockets, home, status))
 
 
-def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.socket]":
-    """Return sockets on the loopback address and on `addresses`, all with one port.
+def _bind_sockets(listen: str | None, preferred_port: int) -> "list[socket.socket]":
+    """Return sockets on the loopback address and on the address `listen`, with the same port.
 
     If `preferred_port` is 0 or in use, the system chooses the port. Raises LocalProblem.
     """
@@ -114,12 +112,12 @@ def _bind_sockets(addresses: list[str], preferred_port: int) -> "list[socket.soc
         # Only links in kept data need the preferred port.
         sockets = [socket.create_server(("127.0.0.1", 0))]
     port = sockets[0].getsockname()[1]
-    for address in addresses:
+    if listen:
         try:
-            sockets.append(socket.create_server((address, port)))
+            sockets.append(socket.create_server((listen, port)))
         except OSError as error:
             raise LocalProblem(
-                f"The local AWS can't listen on {address}: {os.strerror(error.errno or 0)}. Pass "
+                f"The local AWS can't listen on {listen}: {os.strerror(error.errno or 0)}. Pass "
                 "an address of this machine to --listen, or leave it out."
             ) from None
     return sockets

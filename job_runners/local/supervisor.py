@@ -1,16 +1,16 @@
 """Run a local stack: start its services and functions, show their output, and stop them."""
 
 import asyncio
-import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.status import Status
 
+from job_runners.cli.log_lines import parse_fields
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from job_runners.client.credentials import Credentials as ClientCredentials
@@ -48,14 +48,10 @@ class Supervisor:
         settings: FunctionSettings,
         credentials: Credentials,
         options: Options,
-        addresses: Sequence[str],
         app_template: AppTemplate | None,
     ) -> None:
-        """Create the stack's resources. Those of `app_template` exist already.
-
-        The server also listens on `addresses`, which belong to networks of containers.
-        """
-        self.settings, self.options, self.addresses = settings, options, addresses
+        """Create the stack's resources. Those of `app_template` exist already."""
+        self.settings, self.options = settings, options
         self._stream = JobStream(console, quiet=options.quiet)
         self._pending_lines: list[tuple[str, str]] = []  # lines that aren't shown yet
         self.app_template = app_template
@@ -76,6 +72,7 @@ class Supervisor:
         self._gateway = Gateway(settings, self.functions)
         self.services = Services(settings, self.functions)
         secret_of = {credentials.access_key_id: credentials.secret_access_key}.get
+        addresses = [options.listen] if options.listen else []
         guard = Guard(settings.port, secret_of, self._gateway.authorization_of, addresses)
         self.server = HttpServer(guard, self._respond)
 
@@ -174,10 +171,8 @@ def _event_name(event: Any) -> str:
 
 def _message(line: str) -> str:
     """Return the message of a structured log line, or any other line as it is."""
-    try:
-        return str(json.loads(line)["message"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return line
+    fields = parse_fields(line) or {}
+    return str(fields.get("message", line))
 
 
 def signer(stack: Stack) -> Signer:
@@ -211,7 +206,7 @@ async def supervise(
         tasks.append(asyncio.create_task(changes.watch()))
         supervisor.reload = changes.reload
         with signing_proxy(stack.api_url, signer(stack)) as dashboard, announce(stack, home):
-            suggest(stack, dashboard, supervisor.addresses, template.ready, keeps=options.keep)
+            suggest(stack, dashboard, template.ready, listen=options.listen, keeps=options.keep)
             await asyncio.Event().wait()  # for a signal
     except asyncio.CancelledError:
         return

@@ -14,6 +14,7 @@ from job_runners import names
 from job_runners.errors import InvalidDefinition
 from job_runners.store.rate import Rate, is_positive_integer
 from job_runners.values import Value
+from job_runners.work import entries
 from job_runners.work.payload_values import canonical, find_fields, has_field, shadows_job_field
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Queue(Value, kw_only=True):
     max_waiting: int = 10_000
 
     def __post_init__(self) -> None:
+        vars(self)["_declared_in"] = entries.caller_outside(__file__)
         if len(self.per_fields) == 1:
             object.__setattr__(self, "per", self.per_fields[0])
         if self.slots is None and self.rate is None:
@@ -70,6 +72,12 @@ class Queue(Value, kw_only=True):
 
     def _error(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
+
+    @property
+    def declared_in(self) -> entries.Place:
+        """Return the file and line that declare it."""
+        place: entries.Place = vars(self)["_declared_in"]
+        return place
 
     @property
     def per_fields(self) -> tuple[str, ...]:

@@ -106,6 +106,17 @@ def test_a_lock_that_is_missing_or_outdated_is_refused(app: AppFolder) -> None:
     assert f"{app.requirements} is not TOML" in refused(app.path)
 
 
+@pytest.mark.parametrize("command", ["build", "test"])
+def test_a_lock_that_pins_another_version_of_ours_is_refused(app: AppFolder, command: str) -> None:
+    package = '\n[[package]]\nname = "job-runners"\nversion = "9.9"\n'
+    app.lock.write_text(app.lock.read_text() + package)
+    (app.path / "samconfig.toml").touch()
+    app.requirements.write_text(pyproject())
+    done = jobs(app.path, command, project=app.path)
+    assert done.returncode == 1
+    assert "uv.lock pins Job Runners 9.9, but" in done.stderr
+
+
 # --- a lock of pip ------------------------------------------------------------------------------
 
 
@@ -171,6 +182,11 @@ def test_the_command_that_is_named_makes_a_lock_that_is_accepted(tmp_path: Path)
     command = refused(app.path).partition("run uv ")[2].split()
     links = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(tmp_path / "wheels")}
     assert uv(tmp_path, *command, **links).returncode == 0
+    assert "acme-words==1.0" in project_pins(app)
+    app.requirements.write_text("# nothing anymore\n")
+    line = refused(app.path)
+    assert "it pins acme-words, which requirements.txt doesn't name anymore. To update" in line
+    app.requirements.write_text("./wheels/acme_words-1.0-py3-none-any.whl\n")
     assert "acme-words==1.0" in project_pins(app)
 
 

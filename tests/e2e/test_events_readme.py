@@ -24,7 +24,7 @@ from emulated_aws.emulator import stop_group
 from fake_docker import FakeDocker, fake_docker
 from following import upload_few
 from job_runners.building.samconfig import Target
-from job_runners.local import options, run_folder
+from job_runners.local import run_folder
 from job_runners.local.run_folder import credentials
 from job_runners.places import ROOT
 from local_stack import BRIDGE, Deployed, Local
@@ -175,20 +175,6 @@ def _curl_of_the_readme(url: str) -> str:
         [*shlex.split(line), "-s", url], capture_output=True, text=True, check=True
     )
     return done.stdout
-
-
-# --- where containers reach this machine ------------------------------------------------------
-
-
-@pytest.mark.skipif(not BRIDGE, reason="Linux alone")
-def test_a_container_network_of_this_machine_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "_BRIDGES", ("lo", "none-of-this-name"))
-    assert options.bridge_addresses() == ["127.0.0.1"]
-
-
-def test_elsewhere_containers_reach_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert options.bridge_addresses() == []
 
 
 def _free_port() -> int:

@@ -1,6 +1,7 @@
 """Worker classes in `job-runners run`: each has processes, memory and a timeout of its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,4 +113,22 @@ def test_a_class_that_is_not_declared_is_shown_with_its_place(run: Run) -> None:
     until(lambda: "app.toml has no [workers.larg]. Did you mean large?" in run.shown)
     source.write_text(text)
     (run.project / "app.toml").write_text(f"{CLASSES}[workers.huge]\nmemory = 10240\n")
-    until(lambda: "app.toml" in run.shown.rpartition("Did you mean large?")[2])
+    until(lambda: "app.toml has changed." in run.shown)
+    source.write_text(text.replace('worker="large"', 'worker="huge"', 1))
+    until(lambda: "Reloaded" in run.shown.rpartition("app.toml has changed.")[2])
+    source.write_text(text)
+    assert "has no [workers.huge]" not in run.shown
+
+
+@pytest.mark.parametrize("processes", ["fork", "spawn"])
+def test_work_of_the_first_class_runs_in_the_default_worker_until_a_new_start(
+    tmp_path: Path, processes: str
+) -> None:
+    project = write_project(tmp_path / "project", {"my_work/__init__.py": "JOBS = {}\n"})
+    with running(project, "--processes", processes) as run:
+        (project / "app.toml").write_text("[workers.large]\nmemory = 4096\n[workers.blocked]\n")
+        until(lambda: "app.toml has changed." in run.shown)
+        (project / "my_work" / "__init__.py").write_text(WORK)
+        until(lambda: "Reloaded" in run.shown)
+        job = reach(run, run.dispatch("large", {}))
+        assert job["result"][0] == "local-tests-worker"

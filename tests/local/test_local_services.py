@@ -139,11 +139,12 @@ def test_without_a_job_the_first_screen_says_how_to_write_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stack = SETTINGS.stack("key", "secret", {})
-    job_stream.suggest(stack, "http://page", [], {"jobs": [], "tasks": []}, keeps=False)
+    job_stream.suggest(stack, "http://page", {"jobs": [], "tasks": []}, listen=None, keeps=False)
     shown = capsys.readouterr().out
     assert "has no jobs yet" in shown
     assert "job-runners new NAME" in shown
-    job_stream.suggest(stack, "http://page", [], {"jobs": ["read_list"], "tasks": []}, keeps=True)
+    names = {"jobs": ["read_list"], "tasks": []}
+    job_stream.suggest(stack, "http://page", names, listen=None, keeps=True)
     shown = capsys.readouterr().out
     assert "job-runners types read_list" in shown
     assert "job-runners new NAME" not in shown

@@ -325,6 +325,11 @@ class RandomRequests:
             names["#k"] = range_name
             values |= dict(zip((":l", ":m"), bounds[: 1 + ("{1}" in text)], strict=False))
             call["KeyConditionExpression"] += f" AND {text.format(':l', ':m')}"
+        if self._chance(3):
+            for placeholder, name in names.items():
+                plain = call["KeyConditionExpression"].replace(placeholder, name)
+                call["KeyConditionExpression"] = plain
+            names = {}
         if index:
             call["IndexName"] = index
         elif self._chance(2):
@@ -337,7 +342,8 @@ class RandomRequests:
             names |= {"#p0": range_name, "#p1": "n"}
             call["ProjectionExpression"] = "#p0, #p1"
         call |= self._source.choice([{}, {"ScanIndexForward": False}])
-        call |= {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
+        call |= {"ExpressionAttributeNames": names} if names else {}
+        call["ExpressionAttributeValues"] = values
         self._query = call
         return "Query", call
 

@@ -244,3 +244,25 @@ def test_no_block_lets_requests_go_to_aws_itself(environment: None) -> None:
             asked = {"Bucket": "bucket", "Key": "a b"}
             url = boto3.client("s3").generate_presigned_url("get_object", Params=asked)
             assert requests.get(url, timeout=60).content == b"here"
+
+
+def test_a_description_of_a_table_touches_no_items() -> None:
+    """It would take seconds with many items. AWS too counts the items only every six hours."""
+    with _client("call") as client:
+        client.put_item(TableName="coordination", Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+        assert client.describe_table(**_COORDINATION)["Table"]["ItemCount"] == 0
+        assert set(client.list_tables()["TableNames"]) == {"coordination", "jobs"}
+        assert len(client.scan(**_COORDINATION)["Items"]) == 1
+
+
+def test_a_query_without_placeholders_lends_moto_no_items() -> None:
+    """Moto would need seconds with many items. A reserved word is refused, as DynamoDB does."""
+    own: list[str] = []
+    values = {":pk": {"S": "a"}}
+    with _client("call") as client, _counted(own):
+        query = {**_COORDINATION, "ExpressionAttributeValues": values}
+        assert client.query(**query, KeyConditionExpression="pk = :pk")["Items"] == []
+        assert own == ["Query"]
+        with pytest.raises(ClientError, match="ValidationException"):
+            client.query(**query, KeyConditionExpression="name = :pk")
+        assert own == ["Query"]

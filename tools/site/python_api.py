@@ -3,13 +3,15 @@
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-_WIDTH = 88  # of a signature on one line
+_WIDTH = 60  # of parameters on one line
+_EMPTY = inspect.Parameter.empty
 # Callers get these, and don't create them.
 _GIVEN = ("RunningJob", "InlineRunner", "Hostile", "SavedJobs", "SavedJob")
 # Methods that only Job Runners calls.
@@ -104,16 +106,37 @@ def _described(heading: str, name: str, value: Any) -> Iterator[str]:
     yield f"{heading}\n\n```python\n{name}{_signature(value)}\n```\n\n{_doc(value)}\n"
 
 
-class _Annotation:
-    """Shows the text of an annotation without quotes and modules."""
+class _Shown(str):
+    """A text that a signature shows without quotes."""
 
-    def __init__(self, annotation: Any) -> None:
-        annotation = _bare(annotation)
-        shown = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        self.text = re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)|~_", r"\1", shown)
+    __slots__ = ()
+    __repr__ = str.__str__
 
-    def __repr__(self) -> str:
-        return self.text
+
+def _signature(value: Any) -> str:
+    """Return a signature in the form of the code, with a parameter on each line if it is long."""
+    signature = inspect.signature(value)
+    parameters = [
+        each.replace(annotation=_annotation(each.annotation), default=_default(each.default))
+        for each in signature.parameters.values()
+        if each.name != "self"
+    ]
+    returned = _annotation(signature.return_annotation)
+    signature = signature.replace(
+        parameters=parameters, return_annotation=_EMPTY if returned == "None" else returned
+    )
+    if sys.version_info >= (3, 13):
+        return signature.format(max_width=_WIDTH)
+    return str(signature)
+
+
+def _annotation(annotation: Any) -> Any:
+    """Return the text of an annotation without quotes and modules."""
+    if annotation is _EMPTY:
+        return annotation
+    bare = _bare(annotation)
+    text = bare if isinstance(bare, str) else inspect.formatannotation(bare)
+    return _Shown(re.sub(r"\b(?:[a-z_]+\.)+([A-Z]\w*)|~_", r"\1", text))
 
 
 def _bare(annotation: Any) -> Any:
@@ -125,45 +148,9 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-class _Default:
-    """Shows a default that has no short text as an ellipsis."""
-
-    def __init__(self, default: Any) -> None:
-        text = repr(default)
-        self.text = "..." if text.startswith("<") else text
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def _signature(value: Any) -> str:
-    try:
-        signature = inspect.signature(value)
-    except ValueError:
-        return "(...)"
-    empty = inspect.Parameter.empty
-    parameters = [
-        each.replace(
-            annotation=empty if each.annotation is empty else _Annotation(each.annotation),
-            default=empty if each.default is empty else _Default(each.default),
-        )
-        for each in signature.parameters.values()
-        if each.name != "self"
-    ]
-    answer = signature.return_annotation
-    shown = signature.replace(
-        parameters=parameters,
-        return_annotation=empty if answer in (empty, None, "None") else _Annotation(answer),
-    )
-    text = str(shown)
-    if len(text) <= _WIDTH:
-        return text
-    lines = list(map(str, parameters))
-    named = [each.kind is inspect.Parameter.KEYWORD_ONLY for each in parameters]
-    if True in named and not any(line.startswith("*") for line in lines[: named.index(True)]):
-        lines.insert(named.index(True), "*")
-    inner = "".join(f"    {line},\n" for line in lines)
-    return f"(\n{inner}){text.rpartition(')')[2] if '->' in text else ''}"
+def _default(default: Any) -> Any:
+    """Return a default, or an ellipsis for one that has no short text."""
+    return _Shown("...") if repr(default).startswith("<") and default is not _EMPTY else default
 
 
 def _doc(value: Any) -> str:

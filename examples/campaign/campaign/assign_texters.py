@@ -11,10 +11,11 @@ the earlier one ended, and even if the earlier one is still running.
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from heapq import heapify, heappop, heappush, heapreplace
-from typing import Annotated, Any, NamedTuple
+from heapq import heapify, heappop, heappush
+from itertools import islice
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -33,6 +34,8 @@ CHUNK = 1000
 # one processor busy, and stays below a DynamoDB partition's 1,000 writes per second.
 _THREADS = 8
 _COUNTING_SHARE = 20  # the first pass's share of the progress, in percent
+
+_Chunk = list[tuple[str, Assignment | None]]
 
 
 class Texter(BaseModel):
@@ -92,15 +95,12 @@ def assign_texters(job: RunningJob, payload: AssignTexters) -> dict[str, Any]:
     return _Assigning(job, campaign, texters).run()
 
 
-class _Choice(NamedTuple):
-    cell: str
-    texter_index: int  # in the list of texters
-
-
 class _Assigning:
     """A run that continues at the job's cursor.
 
     `texters` has each texter's maximum number of contacts by id, or None if there is no maximum.
+    `_kept` and `_dealt` have the number of each texter's contacts: those from before, and those
+    that this run has dealt.
     """
 
     def __init__(self, job: RunningJob, campaign: str, texters: Mapping[str, int | None]) -> None:
@@ -108,10 +108,11 @@ class _Assigning:
         self._campaign = campaign
         self._ids = list(texters)
         self._index_of = {texter: index for index, texter in enumerate(self._ids)}
+        self._limits = [math.inf if limit is None else limit for limit in texters.values()]
         zeros = [0] * len(texters)
         cursor = job.cursor or {"run": uuid.uuid4().hex, "kept": zeros, "dealt": zeros}
         self._run = cursor["run"]
-        self._quotas = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
+        self._kept, self._dealt = [*cursor["kept"]], [*cursor["dealt"]]
         self._last_cell: str | None = cursor.get("last")
         self._read_count, self._unassigned_count = cursor.get("counts", (0, 0))
         # The number of contacts, or None until the first pass has ended.
@@ -123,9 +124,11 @@ class _Assigning:
         if self._contacts is None:
             self._count()
         with ThreadPoolExecutor(_THREADS) as pool:
-            self._deal(pool)
-        assigned = sum(self._quotas.dealt)
-        counts = zip(self._ids, self._quotas.kept, self._quotas.dealt, strict=True)
+            for chunk in self._chunks():
+                self._deal(chunk, pool)
+                self._advance(chunk)
+        assigned = sum(self._dealt)
+        counts = zip(self._ids, self._kept, self._dealt, strict=True)
         return {
             "contacts": self._read_count,
             "assigned": assigned,
@@ -136,63 +139,77 @@ class _Assigning:
             },
         }
 
+    def _chunks(self) -> Iterator[_Chunk]:
+        remaining = assignments(self._campaign, self._last_cell)
+        return iter(lambda: list(islice(remaining, CHUNK)), [])
+
     def _count(self) -> None:
-        for cell, found in assignments(self._campaign, self._last_cell):
-            if found is not None and found.run != self._run:
-                self._count_kept(found)
-            self._advance(cell)
-            if self._read_count % CHUNK == 0:
-                self._checkpoint()
+        for chunk in self._chunks():
+            for _, found in chunk:
+                if found is not None and found.run != self._run:
+                    self._add(found)
+            self._advance(chunk)
         self._contacts, self._read_count, self._last_cell = self._read_count, 0, None
         self._checkpoint()
 
-    def _deal(self, pool: Executor) -> None:
-        choices: list[_Choice] = []
-        for cell, found in assignments(self._campaign, self._last_cell):
-            if found is None:
-                index = self._quotas.deal()
-                if index is None:
-                    self._unassigned_count += 1
-                else:
-                    choices.append(_Choice(cell, index))
-            elif found.run == self._run:
-                self._quotas.dealt[self._index_of[found.texter]] += 1
-            self._advance(cell)
-            if self._read_count % CHUNK == 0:
-                self._assign(choices, pool)
-                self._checkpoint()
-                choices = []
-        self._assign(choices, pool)
-        if choices:
-            self._checkpoint()
-
-    def _assign(self, choices: list[_Choice], pool: Executor) -> None:
-        def write(choice: _Choice) -> Assignment | None:
-            return assign(self._campaign, choice.cell, self._ids[choice.texter_index], self._run)
-
-        for choice, found in zip(choices, pool.map(write, choices), strict=True):
-            if found is None:
+    def _deal(self, chunk: _Chunk, pool: Executor) -> None:
+        """Assign each contact of the chunk that has no texter to the texter with the fewest."""
+        counts = map(sum, zip(self._kept, self._dealt, strict=True))
+        heap = [(count, index) for index, count in enumerate(counts) if count < self._limits[index]]
+        heapify(heap)
+        choices: list[tuple[str, int]] = []  # contacts, and the indexes of their texters
+        for cell, found in chunk:
+            if found is not None and found.run != self._run:
                 continue
-            self._quotas.take_back(choice.texter_index)
-            if found.run == self._run:
-                self._quotas.dealt[self._index_of[found.texter]] += 1
+            # If an earlier invocation of this run has assigned the contact, it chose the same
+            # texter, who must count before the next contact is dealt.
+            index = self._take_next(heap)
+            if found is not None:
+                self._add(found)
+            elif index is None:
+                self._unassigned_count += 1
             else:
-                self._count_kept(found)
+                choices.append((cell, index))
 
-    def _count_kept(self, found: Assignment) -> None:
+        def write(choice: tuple[str, int]) -> Assignment | None:
+            cell, index = choice
+            return assign(self._campaign, cell, self._ids[index], self._run)
+
+        for (_, index), found in zip(choices, pool.map(write, choices), strict=True):
+            if found is None:
+                self._dealt[index] += 1
+            else:
+                self._add(found)
+
+    def _take_next(self, heap: list[tuple[int, int]]) -> int | None:
+        """Return the first texter with the fewest contacts, and count one more contact in the heap.
+
+        Return None if all texters have their maximum.
+        """
+        if not heap:
+            return None
+        count, index = heappop(heap)
+        if count + 1 < self._limits[index]:
+            heappush(heap, (count + 1, index))
+        return index
+
+    def _add(self, found: Assignment) -> None:
+        """Count an assignment."""
         index = self._index_of.get(found.texter)
         if index is not None:
-            self._quotas.kept[index] += 1
+            counts = self._dealt if found.run == self._run else self._kept
+            counts[index] += 1
 
-    def _advance(self, cell: str) -> None:
-        self._last_cell = cell
-        self._read_count += 1
+    def _advance(self, chunk: _Chunk) -> None:
+        self._last_cell, _ = chunk[-1]
+        self._read_count += len(chunk)
+        self._checkpoint()
 
     def _checkpoint(self, *, durable: bool = False) -> None:
         cursor = {
             "run": self._run,
-            "kept": self._quotas.kept,
-            "dealt": self._quotas.dealt,
+            "kept": self._kept,
+            "dealt": self._dealt,
             "last": self._last_cell,
             "counts": [self._read_count, self._unassigned_count],
             "contacts": self._contacts,
@@ -202,46 +219,5 @@ class _Assigning:
         else:
             done = self._read_count / max(1, self._contacts)
             progress = _COUNTING_SHARE + (100 - _COUNTING_SHARE) * min(1.0, done)
-            message = f"{sum(self._quotas.dealt):,} of {self._contacts:,} contacts assigned"
+            message = f"{sum(self._dealt):,} of {self._contacts:,} contacts assigned"
         self._job.checkpoint(cursor, progress=progress, message=message, durable=durable)
-
-
-class TexterQuotas:
-    """The numbers of contacts that each texter has: `kept` from before, and `dealt` in this run.
-
-    A texter is identified by its index in these lists. `limits` has the most contacts that each
-    texter may have, `kept` and `dealt` together, or None for no limit.
-    """
-
-    def __init__(self, limits: Sequence[int | None], kept: list[int], dealt: list[int]) -> None:
-        self._limits = [math.inf if each is None else each for each in limits]
-        self.kept, self.dealt = list(kept), list(dealt)
-        # A heap of counts and texters. A count may be outdated: `deal` corrects it when it comes
-        # first.
-        self._heap = [(self._count(index), index) for index in range(len(self._limits))]
-        heapify(self._heap)
-
-    def deal(self) -> int | None:
-        """Give the next contact to the first texter with the fewest. Return the texter's index.
-
-        Return None if all texters have their maximum.
-        """
-        while self._heap:
-            old_count, index = self._heap[0]
-            count = self._count(index)
-            if count >= self._limits[index]:
-                heappop(self._heap)
-            elif count != old_count:
-                heapreplace(self._heap, (count, index))
-            else:
-                self.dealt[index] += 1
-                return index
-        return None
-
-    def take_back(self, index: int) -> None:
-        """Undo the deal of a contact that already has a texter."""
-        self.dealt[index] -= 1
-        heappush(self._heap, (self._count(index), index))
-
-    def _count(self, index: int) -> int:
-        return self.kept[index] + self.dealt[index]

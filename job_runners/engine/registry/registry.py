@@ -130,8 +130,8 @@ class Registry(Value):
             models = [job.payload_model for job in jobs_of_queue.values()]
             if models and not any(map(queue.can_have_per_value, models)):
                 raise errors.InvalidDefinition(
-                    f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
-                    "field in its payload"
+                    f"QUEUES: {name!r} ({queue.declared_in}): Queue(per={queue.per!r}): no job in "
+                    "this queue has such a field in its payload"
                 )
 
     def _check_unique(self) -> None:

@@ -159,7 +159,8 @@ def test_a_queue_that_goes_by_what_no_job_has_is_refused(
         JOBS={"acme_job": Job(work_at, queue_name="mailings"), "other": Job(work)},
         QUEUES={"mailings": Queue(slots=3, per=per)},
     )
-    with pytest.raises(InvalidDefinition, match="no job in this queue has such a field"):
+    place = r"QUEUES: 'mailings' \(.*test_registry.py, line \d+\): "
+    with pytest.raises(InvalidDefinition, match=f"{place}.*no job in this queue has such a field"):
         found.resolve_all()
 
 
