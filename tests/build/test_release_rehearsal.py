@@ -49,7 +49,7 @@ def _runs(python: str) -> bool:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
-    """Publish this version with the script of the release, and yield the index."""
+    """Build and publish this version with the scripts of the release, and yield the index."""
     tree = tmp_path_factory.mktemp("release") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_RELEASED))
     (tree / ".venv").symlink_to(sys.prefix)
@@ -63,14 +63,17 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
     with package_index(published) as found:
         address = ["--publish-url", found.url, "--username", USER, "--password", PASSWORD]
         path = f"{make.parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["sh", tree / ".ci" / "publish_release", *address],
-            env=new_terminal({"PATH": path}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        environment = new_terminal({"PATH": path, "PYTHON": sys.executable})
+        for script in (["build_release"], ["publish_release", *address]):
+            done = subprocess.run(
+                ["sh", *script],
+                cwd=tree / ".ci",
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
         stem = f"job_runners-{__version__}"
         names = {f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"}
         assert {each.name for each in published.iterdir()} == names
