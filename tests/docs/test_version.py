@@ -33,7 +33,7 @@ def test_the_newest_version_of_the_changelog_is_this_one() -> None:
 
 def test_each_version_of_the_changelog_is_recorded() -> None:
     versions = {each.split()[0]: each for each in headings()}
-    assert set(RECORDED) <= versions.keys()
+    assert set(RECORDED) == versions.keys()
     dated = {version for version, each in versions.items() if "(unreleased)" not in each}
     assert set(VERSIONS) == dated == sealed()
 

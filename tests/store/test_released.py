@@ -1,18 +1,15 @@
-"""The code of the day reads, runs and ends what each release has stored and sent, and what this
-version will store.
+"""The code of the day reads, runs and ends what each version has stored and sent.
 
 tests/support/record_release.py writes tests/released/. No test changes what is in there.
 """
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import record_limits
-import record_release
 from api_events import call
 from job_runners.aws import bucket, clients
 from job_runners.engine.control import caller_actions
@@ -30,25 +27,10 @@ from job_runners.testing.lambda_context import Context
 from released_code import RECORDED, RELEASED
 from replayed import Release, name_of, replayed
 
-TODAY = "today"
 
-
-@pytest.fixture(scope="module")
-def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Record this version as it will be recorded when it is released."""
-    folder = tmp_path_factory.mktemp("released") / TODAY
-    record_release.record_to(folder)
-    return folder
-
-
-# Recording takes seconds, so one process runs all of that version's tests.
-RECORDED_ONCE = pytest.mark.xdist_group("today's release")
-
-
-@pytest.fixture(params=[*RECORDED, pytest.param(TODAY, marks=RECORDED_ONCE)])
+@pytest.fixture(params=RECORDED)
 def release(request: pytest.FixtureRequest) -> Iterator[Release]:
-    today = request.param == TODAY and request.getfixturevalue("today")
-    with replayed(today or RELEASED / request.param) as found:
+    with replayed(RELEASED / request.param) as found:
         yield found
 
 
