@@ -318,7 +318,6 @@ def record_to(folder: Path) -> None:
 
 def main(*folder: str) -> None:
     """Record this version, or, with a folder, only what it stores and sends."""
-    telemetry.logger.setLevel("CRITICAL")
     if folder:
         record_to(Path(folder[0]))
         return
@@ -333,4 +332,5 @@ def main(*folder: str) -> None:
 
 
 if __name__ == "__main__":
+    telemetry.logger.setLevel("CRITICAL")
     main(*sys.argv[1:])
