@@ -56,7 +56,7 @@ def test_no_page_and_no_message_of_a_release_calls_it_unreleased() -> None:
         if NOT_RELEASED.search(line)
     ]
     if is_dated(job_runners.__version__):
-        assert found == [], "These lines say that the package isn't on an index"
+        assert not found, "\n".join(["These say that the package isn't on an index:", *found])
     else:
         named = {line.partition(":")[0] for line in found}
         assert named >= {
