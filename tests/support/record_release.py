@@ -322,7 +322,10 @@ def main(*folder: str) -> None:
         record_to(Path(folder[0]))
         return
     if __version__ in sealed():
-        sys.exit(f"{__version__} is released, so tests/released/{__version__} never changes.")
+        sys.exit(
+            f"{__version__} is released, so tests/released/{__version__} never changes. Begin the "
+            "next version, as docs/contributing/releasing.md describes."
+        )
     release = RELEASED / __version__
     shutil.rmtree(release, ignore_errors=True)
     record_to(release)
