@@ -184,10 +184,10 @@ def test_no_release_has_changed_since_it_was_recorded() -> None:
 
 
 @pytest.fixture
-def released(today: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Release today's code in a folder, as record_release.py does."""
     folder = tmp_path / "released"
-    shutil.copytree(today.folder, folder / __version__)
+    folder.mkdir()
     changelog = tmp_path / "CHANGELOG.md"
     changelog.write_text(f"# Changes\n\n## {__version__} (2026-12-01)\n")
     monkeypatch.setattr(released_code, "RELEASED", folder)
