@@ -1,7 +1,7 @@
 # Commands for people and CI. make help lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs sphinx run demo test test-more test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help docs sphinx run demo test test-more test-nightly test-django test-changed check types lint template format test-fast model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -86,6 +86,9 @@ chaos: dev aws tlc ## Run the tests at full size: 20,000 histories, 200 jobs, 1,
 	@$(PY) -m tools.model --level chaos
 	@PYTHONPATH=tests/support $(PY) -m histories --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
+	@$(MAKE) test-nightly
+
+test-nightly: dev aws ## Run the tests that take minutes: upgrades of projects, and the measurements on a local AWS
 	@$(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 -m nightly
 
 mutants: dev aws ## Remove each condition of the engine in turn: a test or a history must fail

@@ -31,6 +31,10 @@ from job_runners.cli.target import Target
 from job_runners.cli.uploading import upload
 
 _COLD_SECONDS = 2.0  # of each job that needs a worker of its own
+_COUNTED = (
+    "The counts leave out the capacity of the tables' indexes, and SQS, S3, logs and alarms. They "
+    "include the requests of this command, most of which ask whether jobs have ended."
+)
 Rows = Iterator[tuple[str, str]]  # the name of a measurement and its result
 
 
@@ -204,6 +208,7 @@ class Hour:
             f"\nAWS counted this until the report was written, which costs "
             f"${facts['dollars']:.4f} at the prices of {facts['prices']}:\n",
             *_table(("Unit", "Count"), counted),
+            f"\n{_COUNTED}",
         ]
         return "\n".join(lines).replace(facts["account"], "ACCOUNT") + "\n"
 

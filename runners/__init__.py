@@ -9,13 +9,14 @@ if __name__ == "runners":  # job_runners/runners is a link to this folder
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from job_runners.engine.configured import get_job_runner, sender
+from job_runners.engine.configured import get_job_runner as get_job_runner
+from job_runners.engine.configured import sender as sender
 
 if TYPE_CHECKING:
     from job_runners.engine.job_data import JobData
     from job_runners.store.job_request import JobRequest
 
-__all__ = ["JobData", "dispatch_job", "dispatch_task", "get_job_runner", "sender"]
+__all__ = ["JobData", "dispatch_job", "dispatch_task"]
 
 
 def dispatch_job(job_data: "JobData") -> "JobRequest":

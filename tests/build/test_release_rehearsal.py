@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,26 +28,33 @@ OURS = ("JOBS_", "PYTHON", "PYTEST", "VIRTUAL_ENV")  # variables that a new term
 def found_pythons() -> list[str]:
     """Return this interpreter, and those of other versions on this machine."""
     this = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    others = {f"python3.{minor}" for minor in range(11, 15)} - {this}
-    return [sys.executable, *(each for each in sorted(others) if _runs(each))]
+    others = [f"python3.{minor}" for minor in range(11, 15)]
+    found = [_interpreter(each) for each in others if each != this]
+    return [sys.executable, *(each for each in found if each is not None)]
+
+
+def _interpreter(name: str) -> str | None:
+    """Return a working interpreter with this name, from the PATH or from pyenv's folder."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    installed = sorted(map(str, pyenv.glob(f"versions/*/bin/{name}")), reverse=True)
+    # On the PATH, pyenv has commands for versions that it doesn't start.
+    return next((each for each in (name, *installed) if _runs(each)), None)
 
 
 def _runs(python: str) -> bool:
     if shutil.which(python) is None:
         return False
-    # pyenv has commands for versions that it doesn't start.
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
-    """Publish this version with the script of the release, and yield the index."""
+    """Build and publish this version with the scripts of the release, and yield the index."""
     tree = tmp_path_factory.mktemp("release") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_RELEASED))
     (tree / ".venv").symlink_to(sys.prefix)
     shutil.copytree(ROOT / ".ci", tree / ".ci")
-    edit(tree / "pyproject.toml", "/OWNER/", "/acme/")
-    edit(tree / "CHANGELOG.md", r"\(unreleased\)", "(2026-12-01)")
+    prepare(tree)
     make = tree / "bin" / "make"
     make.write_text("#!/bin/sh\n")  # the environment is this one
     make.chmod(0o755)
@@ -55,24 +63,45 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackageIndex]:
     with package_index(published) as found:
         address = ["--publish-url", found.url, "--username", USER, "--password", PASSWORD]
         path = f"{make.parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["sh", tree / ".ci" / "publish_release", *address],
-            env=new_terminal({"PATH": path}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        environment = new_terminal({"PATH": path, "PYTHON": sys.executable})
+        for script in (["build_release"], ["publish_release", *address]):
+            done = subprocess.run(
+                ["sh", *script],
+                cwd=tree / ".ci",
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
         stem = f"job_runners-{__version__}"
         names = {f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"}
         assert {each.name for each in published.iterdir()} == names
         yield found
 
 
-def edit(file: Path, old: str, new: str) -> None:
-    text, count = re.subn(old, new, file.read_text())
-    assert count == 1
-    file.write_text(text)
+def prepare(tree: Path) -> None:
+    """Set the address and the date, unless the project's owner has set them."""
+    for name, placeholder, new in (
+        ("pyproject.toml", "/OWNER/", "/acme/"),
+        ("CHANGELOG.md", "(unreleased)", "(2026-12-01)"),
+    ):
+        file = tree / name
+        text = file.read_text()
+        assert text.count(placeholder) <= 1
+        file.write_text(text.replace(placeholder, new))
+
+
+def test_the_rehearsal_takes_a_tree_with_and_without_placeholders(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    for _ in range(2):  # the second time, nothing is left to replace
+        prepare(tmp_path)
+        project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+        assert "OWNER" not in project["urls"]["Repository"]
+        heading = re.search(r"^## (.+)$", (tmp_path / "CHANGELOG.md").read_text(), re.MULTILINE)
+        assert heading is not None
+        assert re.fullmatch(rf"{re.escape(__version__)} \([0-9-]{{10}}\)", heading[1])
 
 
 def new_terminal(variables: dict[str, str]) -> dict[str, str]:

@@ -14,13 +14,13 @@ from job_runners import (
     InvalidRequest,
     Job,
     JobFailed,
-    Limits,
     NotFound,
     Rate,
     UniqueConflict,
-    WaitsFor,
     WrongState,
 )
+from job_runners.client.models import WaitsFor
+from job_runners.client.queue_models import Limits
 from job_runners.settings import forget
 from job_runners.work import Recurring, RunningJob
 from sample_work import Sample, failing, script

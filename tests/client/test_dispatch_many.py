@@ -13,11 +13,11 @@ from job_runners import (
     ApiBusy,
     Client,
     Credentials,
-    Dispatched,
     IdempotencyConflict,
     InvalidRequest,
 )
 from job_runners.client import bulk_client, repeating
+from job_runners.client.bulk_client import Dispatched
 from job_runners.testing import moto_direct
 from jobs_command import job
 from sample_work import script

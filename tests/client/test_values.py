@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 import job_runners
-from job_runners import Credentials, Job, JobError, Place, Rate, Schedule, WaitsFor
+from job_runners import Credentials, Job, Rate
 from job_runners.client import errors
+from job_runners.client.models import JobError, WaitsFor
+from job_runners.client.organization_models import Schedule
+from job_runners.client.queue_models import Place
 
 # Dear to import, and of no use to a dispatch.
 _DEAR = ("ast", "botocore", "dataclasses", "dis", "inspect", "pathlib", "tokenize", "xml")

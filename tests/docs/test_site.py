@@ -1,5 +1,6 @@
 """The site: its pages and sections, its generated references, and a build without a warning."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from job_runners import Client, __version__
+import job_runners
+from job_runners import Client, __version__, runners, work
 from job_runners.api.routes.table import ROUTES
 from job_runners.cli.app import COMMANDS
 from job_runners.places import ROOT
@@ -62,6 +64,52 @@ def test_the_python_reference_has_every_method_of_the_client_and_of_a_job() -> N
                 assert f"#### {owner.__name__}.{name}\n" in page
     assert "queue_name: str = 'default'" in page
     assert "| `JobFailed` |" in page
+
+
+# What these show uses modules of the engine: a runner of an organization's own, and our own code.
+OF_THE_ENGINE = ("examples/sqs_runner/", "docs/contributing/")
+
+
+def imported(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the module and the name of each import from a module of ours."""
+    statement = r"^ *from job_runners\.?([\w.]*) import (?:\(([^)]*)\)|([^\n(#]+))"
+    for module, many, few in re.findall(statement, text, re.MULTILINE):
+        for name in re.findall(r"\w+", re.sub(" as .*", "", few) or re.sub("#.*", "", many)):
+            yield module, name
+
+
+def test_the_python_reference_has_the_names_that_are_public_and_no_others() -> None:
+    listed: dict[str, set[str]] = {}
+    for part in python_api.page().split("\n## "):
+        if found := re.search(r"^Import from `job_runners\.?([\w.]*)`", part, re.MULTILINE):
+            names = re.findall(r"^(?:### |\| `)(\w+)", part, re.MULTILINE)
+            listed[found[1]] = {*names} - {"Errors"}
+    for module, public in (("", job_runners), ("work", work), ("runners", runners)):
+        assert listed[module] == set(public.__all__), module
+    listed[""] |= {"runners", "work"}  # modules
+    # What the examples and the pages import.
+    files = [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
+    files += [*ROOT.glob("examples/**/*.py"), *ROOT.glob("job_runners/building/project/*.in")]
+    checked = 0
+    for file in files:
+        if not file.relative_to(ROOT).as_posix().startswith(OF_THE_ENGINE):
+            for module, name in imported(file.read_text()):
+                assert name in listed[module], (str(file), module, name)
+                checked += 1
+    assert checked > 100
+
+
+def test_the_python_reference_has_what_the_clients_methods_return() -> None:
+    returned = python_api.page().partition("## What the client returns")[2]
+    shown = set(re.findall(r"^### (\w+)$", returned, re.MULTILINE)) | set(job_runners.__all__)
+    annotations = " ".join(
+        str(inspect.signature(method).return_annotation)
+        for name, method in inspect.getmembers(Client, inspect.isfunction)
+        if not name.startswith("_")
+    )
+    classes = set(re.findall(r"\b[A-Z]\w+", annotations)) - {"Any", "Iterator", "None", "Self"}
+    assert {"Backlog", "Job", "Timeline"} <= classes
+    assert classes <= shown
 
 
 def test_the_command_reference_has_the_help_of_every_command() -> None:

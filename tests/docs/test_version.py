@@ -10,7 +10,7 @@ import pytest
 import job_runners
 from job_runners.places import ROOT
 from job_runners.work.payloads import validate, validate_new
-from released_code import RELEASED, VERSIONS
+from released_code import RECORDED, VERSIONS, is_dated, sealed
 
 PAGE = (ROOT / "docs/operate/upgrading.md").read_text()
 
@@ -31,13 +31,39 @@ def test_the_newest_version_of_the_changelog_is_this_one() -> None:
     assert not any("unreleased" in each for each in headings()[1:])
 
 
-def test_each_released_version_of_the_changelog_is_recorded() -> None:
-    released = {each.split()[0] for each in headings() if "(unreleased)" not in each}
-    assert released == set(VERSIONS)
-    wanted = {f"{name}.json" for name in ("tables", "objects", "messages", "time", "uploads")}
-    for version in VERSIONS:
-        kept = {file.name for file in (RELEASED / version).iterdir()}
-        assert wanted | {"failure_records.json", "code.tar.xz"} <= kept
+def test_each_version_of_the_changelog_is_recorded() -> None:
+    versions = {each.split()[0]: each for each in headings()}
+    assert set(RECORDED) == versions.keys()
+    dated = {version for version, each in versions.items() if "(unreleased)" not in each}
+    assert set(VERSIONS) == dated == sealed()
+
+
+# What is said only until a package index has the package.
+NOT_RELEASED = re.compile(
+    r"job_runners-….whl|wheels/job_runners-|(isn't on|unrelated package|with this name on) .*"
+    r"|(not yet|nothing was) released|release of \d|no public address|Wheels aren't signed"
+)
+PAGES = ("README.md", "SECURITY.md", "docs/**/*.md", "tests/released/README.md")
+
+
+def test_no_page_and_no_message_of_a_release_calls_it_unreleased() -> None:
+    files = [file for each in (*PAGES, "job_runners/**/*.in") for file in ROOT.glob(each)]
+    files += [*(ROOT / "job_runners/cli").rglob("*.py")]
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in files
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if NOT_RELEASED.search(line)
+    ]
+    if is_dated(job_runners.__version__):
+        assert not found, "\n".join(["These say that the package isn't on an index:", *found])
+    else:
+        named = {line.partition(":")[0] for line in found}
+        assert named >= {
+            *("README.md", "docs/start/quickstart.md", "docs/start/status.md"),
+            *("docs/operate/upgrading.md", "docs/build/project.md", "tests/released/README.md"),
+            *("job_runners/building/project/readme.in", "job_runners/cli/entry.py"),
+        }
 
 
 def headings() -> list[str]:

@@ -155,8 +155,12 @@ def test_a_release_gets_its_tag_once(
 def test_a_release_is_tagged_after_the_tests() -> None:
     release = workflow("release")
     assert release["on"]["push"] == {"branches": ["main"], "paths": ["CHANGELOG.md"]}
-    assert release["jobs"]["tag"]["needs"] == "test"
-    assert commands(release["jobs"]["tag"]) == [".ci/tag_release"]
+    jobs = release["jobs"]
+    assert jobs["test"]["uses"] == "./.github/workflows/test.yml"
+    assert commands(jobs["upgrades"]) == ["make test-nightly"]
+    assert jobs["build"]["needs"] == ["test", "upgrades"]
+    assert jobs["tag"]["needs"] == "build"
+    assert commands(jobs["tag"]) == [".ci/tag_release"]
 
 
 def test_the_site_of_main_is_published_and_that_of_a_branch_only_built() -> None:
@@ -198,64 +202,105 @@ echo "python $*" | head -1 >> calls
 """
 
 
-@pytest.mark.parametrize(
-    ("heading", "address", "said", "is_published"),
-    [
-        (RELEASED, ADDRESS, "", True),
-        ("## 0.3.0 (unreleased)", ADDRESS, "nothing is published", False),
-        (RELEASED, UNSET_ADDRESS, "Replace OWNER", False),
-    ],
-)
-def test_a_release_is_built_from_its_source_distribution_and_published(
-    tmp_path: Path, heading: str, address: str, said: str, is_published: bool
-) -> None:
-    for name, text in {
-        ".ci/publish_release": (ROOT / ".ci/publish_release").read_text(),
-        "job_runners/__init__.py": '"""The client."""\n\n__version__ = "0.3.0"\n',
-        "CHANGELOG.md": f"# Changes\n\n{heading}\n",
-        "pyproject.toml": f'Repository = "{address}"\n',
-        "bin/make": '#!/bin/sh\necho "make $*" >> calls\n',
-        ".venv/bin/python": FAKE_PYTHON,
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for program in ("bin/make", ".venv/bin/python"):
-        (tmp_path / program).chmod(0o755)
+def run_script(folder: Path, name: str, files: dict[str, str]) -> tuple[int, str, list[str]]:
+    """Run a script of .ci in a folder with these files. Return its code, output and calls."""
+    for path, text in {**files, f".ci/{name}": (ROOT / ".ci" / name).read_text()}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+        (folder / path).chmod(0o755)
     done = subprocess.run(
-        ["sh", tmp_path / ".ci/publish_release"],
-        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        ["sh", folder / ".ci" / name],
+        env={"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
-    assert said in done.stdout + done.stderr
-    assert (done.returncode == 0) == (address == ADDRESS)
-    calls = tmp_path / "calls"
+    calls = folder / "calls"
     called = calls.read_text().splitlines() if calls.exists() else []
-    if not is_published:
+    return done.returncode, done.stdout + done.stderr, called
+
+
+@pytest.mark.parametrize(
+    ("heading", "address", "said", "is_built"),
+    [
+        (RELEASED, ADDRESS, "", True),
+        ("## 0.3.0 (unreleased)", ADDRESS, "nothing is built", False),
+        (RELEASED, UNSET_ADDRESS, "Replace OWNER", False),
+    ],
+)
+def test_a_release_is_built_from_its_source_distribution(
+    tmp_path: Path, heading: str, address: str, said: str, is_built: bool
+) -> None:
+    files = {
+        "job_runners/__init__.py": '"""The client."""\n\n__version__ = "0.3.0"\n',
+        "CHANGELOG.md": f"# Changes\n\n{heading}\n",
+        "pyproject.toml": f'Repository = "{address}"\n',
+        "bin/make": '#!/bin/sh\necho "make $*" >> calls\n',
+        ".venv/bin/python": FAKE_PYTHON,
+    }
+    code, output, called = run_script(tmp_path, "build_release", files)
+    assert said in output
+    assert (code == 0) == (address == ADDRESS)
+    if not is_built:
         assert called == []
         return
     source = "dist/job_runners-0.3.0.tar.gz"
-    make, sdist, wheel, check, publish = called
+    make, sdist, wheel, check = called
     assert (make, sdist) == ("make dev", "python -m hatchling build -t sdist -d dist")
     assert wheel.endswith(f"--wheel-dir dist {source}")
     assert check.startswith("python -I -S -c")
-    assert publish.startswith(
-        "python -m uv publish --trusted-publishing always --check-url https://"
-    )
-    assert publish.endswith(f" {source} dist/job_runners-0.3.0-py3-none-any.whl")
 
 
-def test_a_release_is_published_after_its_tag_where_that_is_switched_on() -> None:
-    publish = workflow("release")["jobs"]["publish"]
-    assert publish["needs"] == "tag"
-    assert publish["if"] == "vars.PUBLISH_TO_PYPI == 'true'"
+# Makes an environment with a pip and a uv that note their calls, and the file that pip reads.
+FAKE_VENV = r"""#!/bin/sh
+mkdir -p "$3/bin"
+cat >"$3/bin/pip" <<'END'
+#!/bin/sh
+echo "pip $*" >> calls
+for last; do :; done
+cat "$last" > locked
+END
+printf '#!/bin/sh\necho "uv $*" >> calls\n' > "$3/bin/uv"
+chmod +x "$3/bin/pip" "$3/bin/uv"
+"""
+
+
+def test_the_built_files_are_published_by_the_locked_uv_alone(tmp_path: Path) -> None:
+    names = ("job_runners-0.3.0-py3-none-any.whl", "job_runners-0.3.0.tar.gz")
+    files = {
+        "requirements/dev.txt": (ROOT / "requirements/dev.txt").read_text(),
+        "bin/python3": FAKE_VENV,
+        **{f"dist/{name}": "" for name in (*names, "sbom.cdx.json")},
+    }
+    code, output, (install, publish) = run_script(tmp_path, "publish_release", files)
+    assert (code, output) == (0, "")
+    assert {"--require-hashes", "--only-binary", ":all:"} <= set(install.split())
+    locked = (tmp_path / "locked").read_text()
+    assert re.findall(r"^\S+==", locked, re.MULTILINE) == ["uv=="]
+    assert locked.strip() in pinned("uv")
+    assert publish.startswith("uv publish --trusted-publishing always --check-url https://")
+    assert publish.endswith(" ".join(f"dist/{name}" for name in names))
+    assert not list(tmp_path.glob("tmp.*"))
+
+
+def test_a_release_is_attested_and_published_where_that_is_switched_on() -> None:
+    release = workflow("release")["jobs"]
+    build, publish = release["build"], release["publish"]
+    assert commands(build) == [".ci/build_release"]
+    assert "permissions" not in build  # those of the workflow: it reads
+    upload = steps(build)[-1]
+    assert build["outputs"] == {"files": f"${{{{ steps.{upload['id']}.outputs.artifact-id }}}}"}
+    assert upload["with"]["path"] == "dist/job_runners-*"
+    assert publish["needs"] == ["build", "tag"]
+    assert publish["if"] == "vars.PUBLISH_TO_PYPI == 'true' && needs.build.outputs.files != ''"
     assert publish["environment"] == "pypi"
     assert commands(publish) == [".ci/publish_release"]
-    attest = steps(publish)[-1]
+    download, attest, run = steps(publish)[-3:]
+    assert download["with"] == {"name": upload["with"]["name"], "path": "dist"}
     assert attest["uses"].startswith("actions/attest@")
     assert attest["with"] == {"subject-path": "dist/job_runners-*"}
+    assert run["run"] == ".ci/publish_release"
 
 
 def test_the_address_of_the_repository_is_in_one_place() -> None:

@@ -183,6 +183,8 @@ def test_the_first_hour_is_measured_and_everything_is_removed(
         r"write_unit \| ",
     ):
         assert re.search(rf"^\| {row}", page, re.MULTILINE), (row, page)
+    assert "leave out the capacity of the tables' indexes" in page
+    assert "include the requests of this command" in page
     assert account.leftovers() == []
 
 

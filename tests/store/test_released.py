@@ -1,19 +1,15 @@
-"""The code of the day reads, runs and ends what each release has stored and sent, and what this
-version will store.
+"""The code of the day reads, runs and ends what each version has stored and sent.
 
 tests/support/record_release.py writes tests/released/. No test changes what is in there.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import record_limits
-import record_release
 from api_events import call
 from job_runners.aws import bucket, clients
 from job_runners.engine.control import caller_actions
@@ -25,49 +21,16 @@ from job_runners.handlers import timer as timer_handler
 from job_runners.runners import get_job_runner
 from job_runners.runners.base import JobData
 from job_runners.store import blobs, pauses, queries
-from job_runners.store.job_request import JobRequest, Status
+from job_runners.store.job_request import JobRequest
 from job_runners.store.pauses import Kind
 from job_runners.testing.lambda_context import Context
-from released_code import RELEASED, VERSIONS, changed
+from released_code import RECORDED, RELEASED
 from replayed import Release, name_of, replayed
 
-TODAY = "today"
 
-
-@pytest.fixture(scope="module")
-def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Record this version as it will be recorded when it is released."""
-    folder = tmp_path_factory.mktemp("released") / TODAY
-    record_release.record_to(folder)
-    return folder
-
-
-# Recording takes seconds, so one process runs all of that version's tests.
-RECORDED_ONCE = pytest.mark.xdist_group("today's release")
-
-
-def test_no_release_has_changed_since_it_was_recorded() -> None:
-    assert changed() == []
-
-
-@RECORDED_ONCE
-def test_a_recorded_file_that_changes_later_is_named(today: Path, tmp_path: Path) -> None:
-    released = tmp_path / "released"
-    shutil.copytree(today.parent, released)
-    assert changed(released) == []
-    release = released / TODAY
-    with (release / "messages.json").open("a") as messages:
-        messages.write("\n")
-    (release / "time.json").unlink()
-    (release / "more.json").write_text("{}")
-    names = ("messages.json", "more.json", "time.json")
-    assert changed(released) == [f"{TODAY}/{name}" for name in names]
-
-
-@pytest.fixture(params=[*VERSIONS, pytest.param(TODAY, marks=RECORDED_ONCE)])
+@pytest.fixture(params=RECORDED)
 def release(request: pytest.FixtureRequest) -> Iterator[Release]:
-    today = request.param == TODAY and request.getfixturevalue("today")
-    with replayed(today or RELEASED / request.param) as found:
+    with replayed(RELEASED / request.param) as found:
         yield found
 
 
@@ -79,8 +42,12 @@ def test_a_recorded_row_is_read_as_what_it_was(release: Release) -> None:
         assert answer.json["status"] == item["status"]["S"]
         assert answer.json["job_type"] == item["job_type"]["S"]
         assert answer.json["payload"] is not None
-    listed = call("GET", "/jobs", query={"organization_id": "acme", "limit": "100"}).json["jobs"]
-    assert len(listed) == len(release.items) - 1
+    query = {"organization_id": "acme", "limit": "100"}
+    page = call("GET", "/jobs", query=query).json
+    rest = call("GET", "/jobs", query=query | {"cursor": page["cursor"]}).json
+    listed = [*page["jobs"], *rest["jobs"]]
+    organizations = [item["organization_id"]["S"] for item in release.items]
+    assert len(listed) == organizations.count("acme")
     failed = call("GET", "/jobs", query={"organization_id": "acme", "status": "failed"}).json
     assert {job["error"]["kind"] for job in failed["jobs"]} == {"ValueError", "DoNotRetry"}
     large = call("GET", f"/jobs/{release.row('succeeded_large').id}").json
@@ -103,14 +70,14 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     expected = {
         "canceled": {
             *("canceled", "waiting_canceled", "running_canceled"),
-            *("line_canceled", "counted_canceled", "by_ada", "group_canceled"),
+            *("line_canceled", "counted_canceled", "by_ada", "group_canceled", "stopped"),
         },
         # Nobody knows how far an untagged job came whose worker is gone.
         "failed": {
-            *("failed", "failed_large", "running_once", "running_record_once"),
+            *("failed", "failed_large", "running_once", "running_record_once", "killed_by_exit"),
             "waiting_signal",  # in vain
         },
-        "waiting": {"waiting_queue", "waiting_type"},
+        "waiting": {"waiting_queue", "waiting_type", "held"},
         "scheduled": {"post_webhook"},
         # Held too: its type was paused.
         "held": {"queued_once", "scheduled"},
@@ -121,19 +88,71 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
         assert (name, str(release.row(name).status)) == (name, status)
     assert result(release.row("between_invocations"))["counted"] == 3
     assert result(release.row("queued_large"))["first"] == "first"
+    assert result(release.row("many_invocations"))["counted"] == 8
+    assert result(release.row("asking")) == {"by": "nobody", "value": None}
+    assert result(release.row("answered")) == {"by": "consent", "value": "yes"}
+    assert result(release.row("timed_out")) == {"approved": False}
+    assert bucket.get_bytes(result(release.row("filing"))["file"]) == b"first,second"
+    ended = ["existing", "failed", "failed", "deleted", "succeeded"]
+    assert result(release.row("gathering_mixed")) == {"gathered": ended}
+    ended = ["existing", "failed", "failed", "succeeded", "canceled"]
+    assert result(release.row("gathering_stopped")) == {"gathered": ended}
     assert release.row("running").attempt == 2
     error = release.row("running_once").error
     assert error is not None
     assert error["kind"] == "Interrupted"
 
 
+# What a failure record does to its job.
+TRIED_AGAIN = {
+    *("running", "running_record", "killed_by_memory", "unique_running", "gathering_stopped"),
+}
+FAILED = {"running_once", "running_record_once", "killed_by_exit"}
+CANCELED = {"running_canceled"}
+# Their rows show that the work has gone on, or the record shows that it never began.
+LEFT_ALONE = {"given_back", "stopped", "held", "never_invoked", "rescued"}
+
+
 def test_a_recorded_failure_record_settles_its_job_alone(release: Release) -> None:
-    for record in release.read("failure_records").values():
+    records = release.read("failure_records")
+    before: dict[str, Any] = {
+        item["id"]["S"]: queries.read(item["id"]["S"]) for item in release.items
+    }
+    for record in records.values():
         handle_record(record, release.send)
-    assert release.row("running_record").status == "retryable"
-    assert release.row("running_record_once").status == "failed"
-    tasks = [message for message, _ in release.sent if isinstance(message, TaskMessage)]
-    assert [(task.id[-1], task.attempt) for task in tasks] == [("2", 2)]
+    events = {name: record["requestPayload"] for name, record in records.items()}
+    jobs = {name: event["id"] for name, event in events.items() if event["kind"] == "job"}
+    assert jobs.keys() == TRIED_AGAIN | FAILED | CANCELED | LEFT_ALONE
+    for name, job_id in jobs.items():
+        row = queries.read(job_id)
+        assert row is not None
+        if name in LEFT_ALONE:
+            assert (name, row.serialize()) == (name, before[job_id].serialize())
+            continue
+        status = "retryable" if name in TRIED_AGAIN else "failed" if name in FAILED else "canceled"
+        assert (name, str(row.status)) == (name, status)
+        assert row.error is not None
+        assert row.error["kind"] == "Interrupted"
+        text = records[name]["responsePayload"]["errorMessage"]
+        assert text in row.error["message"]
+    assert "signal: killed" in records["killed_by_memory"]["responsePayload"]["errorMessage"]
+    assert records["never_invoked"]["requestContext"]["condition"] == "EventAgeExceeded"
+
+
+def test_a_recorded_failure_record_sends_its_task_or_wake_up_again(release: Release) -> None:
+    for name, record in release.read("failure_records").items():
+        if record["requestPayload"]["kind"] != "job":
+            release.sent.clear()
+            handle_record(record, release.send)
+            ((message, delay),) = release.sent
+            sent = json.loads(encode(message))
+            # A task that never began isn't counted as an attempt, but a deploy may have to finish.
+            attempts = {"task 2": 2, "task 3": 2, "task 4": 1}
+            if isinstance(message, TaskMessage):
+                assert message.attempt == attempts.pop(name)
+                sent["attempt"] = 1
+            assert sent == record["requestPayload"]
+            assert (delay == 60) == (name in ("queue", "task 4"))
 
 
 def test_a_recorded_message_that_waited_is_sent_on(
@@ -244,20 +263,32 @@ def test_recorded_work_that_is_unique_stays_the_only_one(release: Release) -> No
 
 
 def test_a_recorded_schedule_goes_on_and_a_paused_one_does_not(release: Release) -> None:
-    listed = call("GET", "/schedules", query={"organization_id": "acme"}).json["schedules"]
-    assert {each["name"]: each["paused_at"] is None for each in listed} == {
-        "hourly": True,
-        "paused": False,
+    listed = [*_schedules("acme"), *_schedules("full")]
+    paused = {each["name"] for each in listed if each["paused_at"]}
+    assert {each["name"] for each in listed} - paused == {
+        *("hourly", "declared", "skips", "queues", "given_up", "refused"),
     }
+    assert paused == {"paused"}
     known = {item["id"]["S"] for item in release.items}
     release.pass_time(150, every=30)
     started = [
         item
         for item in release.stored("JOBS_TABLE_NAME")
-        if item["id"]["S"] not in known and "parent_id" not in item
+        if item["id"]["S"] not in known and "parent_id" not in item and "follow_up_of" not in item
     ]
-    assert len(started) == 2
-    assert {item["job_type"]["S"] for item in started} == {"released_child"}
+    # The hourly one twice. One had waited for its job, and the quota had refused one.
+    assert sorted(item["created_by"]["S"] for item in started) == [
+        f"schedule:{name}" for name in ("hourly", "hourly", "queues", "refused")
+    ]
+    after = {each["name"]: each for each in (*_schedules("acme"), *_schedules("full"))}
+    assert (after["skips"]["skipped"], after["given_up"]["failed"]) == (1, 1)
+
+
+def _schedules(organization_id: str) -> list[Any]:
+    found: list[Any] = call("GET", "/schedules", query={"organization_id": organization_id}).json[
+        "schedules"
+    ]
+    return found
 
 
 def test_a_recorded_trace_goes_on(release: Release) -> None:
@@ -277,15 +308,3 @@ def result(row: JobRequest) -> Any:
 def _is_there(key: str) -> bool:
     found = clients.client("s3").list_objects_v2(Bucket=bucket.name(), Prefix=key)
     return bool(found["KeyCount"])
-
-
-@RECORDED_ONCE
-def test_this_version_is_recorded_with_rows_of_every_status(today: Path) -> None:
-    recorded = Release(today)
-    assert {item["status"]["S"] for item in recorded.items} == {str(each) for each in Status}
-    assert {json.loads(each["body"])["kind"] for each in recorded.read("messages")} == {
-        *("job", "task", "queue")
-    }
-    # Every attribute that a row can have, and so what each version may find.
-    found = {name for item in recorded.items for name in item}
-    assert {each.attr_name for each in JobRequest.get_attributes().values()} - found == set()

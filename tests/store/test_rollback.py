@@ -16,11 +16,12 @@ import pytest
 
 import record_release
 from job_runners.engine.wire.messages import VERSION, decode
+from job_runners.places import ROOT
 from job_runners.store import queries
 from job_runners.store.job_request import ROW_VERSION, JobRequest
 from job_runners.testing.aws import ENVIRONMENT
 from job_runners.testing.plain_clients import full_client
-from released_code import RELEASED, VERSIONS, unpack
+from released_code import RELEASED, VERSIONS, pack, unpack
 from replayed import Release, name_of, replayed
 from stored_state import TABLES
 
@@ -40,6 +41,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Record what this version leaves, with rows and a message that only newer code understands."""
     state = tmp_path_factory.mktemp("rollback") / "state"
     record_release.record_to(state)
+    pack(ROOT, state)
     with record_release.stack(lambda: 0):
         tables = [_definition(name) for name in map(ENVIRONMENT.__getitem__, TABLES)]
     (state / "definitions.json").write_text(json.dumps(tables))
@@ -136,7 +138,7 @@ def test_what_it_left_ends_under_newer_code_and_nothing_is_held(again: Release) 
     again.pass_time(90, every=5)
     left = [item for item in again.stored("JOBS_TABLE_NAME") if "due_at" in item]
     paused = {"waiting_queue", "waiting_type", "queued_once", "scheduled"}  # no caller resumes it
-    paused.add("post_webhook")  # and this one starts later
+    paused |= {"held", "post_webhook"}  # and this one starts later
     assert {name_of(item) for item in left} == paused
     for name in NEWER:
         assert again.row(name).status == "succeeded", name

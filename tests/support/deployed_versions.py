@@ -16,11 +16,13 @@ import pytest
 from emulated_aws.deploy import build, deploy, stack_of
 from emulated_aws.emulator import Emulator, emulator
 from emulated_aws.emulator_fixes import restore_settings
+from job_runners import clock
 from job_runners.building.samconfig import Target
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
 from job_runners.settings import APP_PACKAGES_FILE
+from job_runners.store.blobs import compressed
 from local_stack import roomy_home
 from newcomers import Newcomer
 from released_code import TEMPLATE
@@ -41,7 +43,6 @@ class DeployedVersions(StackUnderTest):
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     stack: Stack = field(init=False)  # as it is deployed now
     tree: Path = field(init=False)
-    seconds: float = field(init=False)  # that the last deploy of a project took
 
     @cached_property
     def _built(self) -> Path:
@@ -90,9 +91,7 @@ class DeployedVersions(StackUnderTest):
 
     def deploy_project(self, project: Newcomer) -> None:
         """Deploy a project with its own command."""
-        began = time.monotonic()
         project.jobs("deploy", timeout=600)
-        self.seconds = time.monotonic() - began
         self.stack = stack_of(self.running, project.folder.name)
         restore_settings(self.stack)
 
@@ -115,21 +114,40 @@ class DeployedVersions(StackUnderTest):
         )["Item"]
         return found
 
-    def as_if_earlier(self, job_id: str, milliseconds: int) -> None:
-        """Set the times of a job that waits back by so much, make it due, have the timer tick."""
-        now = int(time.time() * 1000)
-        times = {
-            name: {"N": str(int(value["N"]) - milliseconds)}
-            for name, value in self.row(job_id).items()
-            if name in ("created_at", "queued_at", "run_at", "updated_at")
-        } | {"due_at": {"N": str(now - 1000)}}
+    def set(self, job_id: str, **numbers: int) -> None:
+        """Set attributes of a row."""
         self.client("dynamodb").update_item(
             TableName=self.stack.table_name,
             Key={"id": {"S": job_id}},
-            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in times),
-            ExpressionAttributeValues={f":{name}": value for name, value in times.items()},
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in numbers),
+            ExpressionAttributeValues={
+                f":{name}": {"N": str(value)} for name, value in numbers.items()
+            },
         )
+
+    def as_if_earlier(self, job_id: str, milliseconds: int) -> None:
+        """Set the times of a job that waits back by so much, make it due, have the timer tick."""
+        times = {
+            name: int(value["N"]) - milliseconds
+            for name, value in self.row(job_id).items()
+            if name in ("created_at", "queued_at", "run_at", "updated_at")
+        }
+        self.set(job_id, **times, due_at=int(time.time() * 1000) - 1000)
         self.tick()
+
+    def end_sleep(self, job_id: str, name: str) -> None:
+        """Let a job's sleep of a day end now: the step that stores its end, and the row."""
+        now = str(int(time.time() * 1000)).encode()
+        step = {"pk": f"step#{self.row(job_id)['created_key']['S']}", "sk": f"sleep {name}"}
+        self.client("dynamodb").update_item(
+            TableName=self.stack.coordination_table_name,
+            Key={key: {"S": text} for key, text in step.items()},
+            UpdateExpression="SET #value = :value",
+            ConditionExpression="attribute_exists(#value)",
+            ExpressionAttributeNames={"#value": "value"},
+            ExpressionAttributeValues={":value": {"B": compressed(now)}},
+        )
+        self.as_if_earlier(job_id, clock.DAY)
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def give_downloads(found: Newcomer) -> None:
 
 @pytest.fixture(scope="session")
 def next_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel of a next version, with a changed line in the template."""
+    """Return the wheel of a next version, with a changed template and another attribute of rows."""
     folder = tmp_path_factory.mktemp("next")
     [source] = wheel.parent.glob("*.tar.gz")
     with tarfile.open(source) as archive:
@@ -141,6 +141,9 @@ def next_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tree / "PKG-INFO").unlink()  # it would decide the version
     _edit(tree / "job_runners" / "__init__.py", r'__version__ = ".*"', f'__version__ = "{NEXT}"')
     _edit(tree / "template.yaml", r"\A(.*\n)", r"\1# A new line of the next version\n")
+    attribute = f'written_by = nullable(UnicodeAttribute(default="{NEXT}"))'
+    fields = tree / "job_runners" / "store" / "job_fields.py"
+    _edit(fields, r"( +)row_version = .*\n", rf"\g<0>\1{attribute}\n")
     return build_wheel(tree, folder)
 
 

@@ -1,18 +1,24 @@
 """Records what this version stores and sends, for later versions to be tested with.
 
-    .venv/bin/python tests/support/record_release.py 0.3.0
+    .venv/bin/python tests/support/record_release.py
 
-writes tests/released/0.3.0/: every table's items, every object, every kind of message, the time at
-which they were taken, and the code itself. Each job's request_id is the name of what was done with
-it. A release that is there already is not overwritten: it does not change any more, and a test
-compares it with the hashes in tests/released/SHA256SUMS.
+writes tests/released/VERSION/: every table's items, every object, every kind of message, Lambda's
+failure records, and the time at which they were taken. Each job's request_id is the name of what
+was done with it. Ids come from a fixed seed, so that the same code writes the same files.
+
+Until CHANGELOG.md has a date for the version, the command may be repeated. With a date, it also
+writes the code, and the hashes of all files to tests/released/SHA256SUMS. From then on, a test
+refuses any change.
 """
 
 import json
 import os
+import random
+import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,45 +26,63 @@ from unittest.mock import patch
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
-import moto_uploads  # noqa: E402
-from job_runners import clock  # noqa: E402
+from job_runners import __version__, clock, settings  # noqa: E402
 from job_runners.aws import bucket  # noqa: E402
-from job_runners.building.app_check import SHIPPED  # noqa: E402
-from job_runners.engine.control import caller_actions, signaling  # noqa: E402
+from job_runners.engine.control import caller_actions  # noqa: E402
 from job_runners.engine.dispatch.dispatch import accept_task  # noqa: E402
-from job_runners.engine.groups import progress  # noqa: E402
 from job_runners.engine.lines import pausing  # noqa: E402
 from job_runners.engine.running import execution  # noqa: E402
 from job_runners.engine.telemetry import telemetry  # noqa: E402
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, encode  # noqa: E402
 from job_runners.runners import get_job_runner  # noqa: E402
 from job_runners.runners.base import JobData  # noqa: E402
-from job_runners.settings import settings  # noqa: E402
-from job_runners.store import groups, pauses, queries, transitions  # noqa: E402
-from job_runners.store.job_request import JobRequest, Lane  # noqa: E402
+from job_runners.store import pauses, queries, transitions  # noqa: E402
+from job_runners.store.job_request import JobRequest  # noqa: E402
 from job_runners.store.pauses import Kind  # noqa: E402
-from job_runners.store.transitions import group_waits  # noqa: E402
 from job_runners.testing.aws import ENVIRONMENT, WORKER_ARN, process_on_simulated_aws  # noqa: E402
 from job_runners.testing.plain_clients import full_client  # noqa: E402
 from job_runners.work import context, time_budget  # noqa: E402
 from record_limits import (  # noqa: E402
     record_authors,
+    record_error_groups,
     record_failed_tasks,
     record_queues,
     record_quota,
     record_traces,
 )
-from record_unique import record_rerun, record_schedules, record_unique  # noqa: E402
-from released_code import RELEASED, pack, seal  # noqa: E402
+from record_unique import (  # noqa: E402
+    record_due_schedules,
+    record_rerun,
+    record_schedules,
+    record_unique,
+)
+from record_waits import (  # noqa: E402
+    record_files,
+    record_follow_ups,
+    record_groups,
+    record_invocations,
+    record_timer_runs,
+    record_waits,
+)
+from released_code import RELEASED, is_dated, pack, seal, sealed  # noqa: E402
+from spans import Spans  # noqa: E402
 from stored_state import read_objects, read_tables  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
 NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
 WORK = "released_work,released_queues"
+# How Lambda describes the end of an invocation that it gave up on, and how often it invoked the
+# function.
+TIMED_OUT = ("Sandbox.Timedout", "Error: Task timed out after 900.00 seconds")
+OUT_OF_MEMORY = ("Runtime.OutOfMemory", "Error: Runtime exited with error: signal: killed")
+EXITED = ("Runtime.ExitError", "Error: Runtime exited with error: exit status 1")
+TOO_OLD = None  # it was never invoked
 
 
 class Recorder:
     """A stack of this version on a clock of its own, and what it has sent."""
+
+    beginning, noise = BEGINNING, NOISE
 
     def __init__(self) -> None:
         self.now = BEGINNING
@@ -93,14 +117,34 @@ class Recorder:
         with patch.object(time_budget.TimeBudget, "invocation_over", lambda _: next(answers)):
             return self.run(row)
 
-    def claim(self, row: JobRequest, seconds: float) -> JobRequest:
-        """Have a worker claim the job, and stand still."""
+    def claim(
+        self, row: JobRequest, seconds: float, ended: tuple[str, str] | None = TIMED_OUT
+    ) -> JobRequest:
+        """Have a worker claim the job, and stop responding. Lambda's record says how it ended."""
         message = JobMessage.about(row)
-        self.records[str(row.request_id)] = self.failure_record(message)
+        self.records[str(row.request_id)] = self.failure_record(message, ended)
         deadline = self.now + int(seconds * 1000)
         return transitions.claim(
             row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline
         ).after
+
+    @staticmethod
+    @contextmanager
+    def setting(name: str, value: str) -> Iterator[None]:
+        """Let a setting have this value in this block."""
+        with patch.dict(os.environ, {name: value}):
+            settings.forget()
+            yield
+        settings.forget()
+
+    @contextmanager
+    def author(self) -> Iterator[None]:
+        """Let an operator do what is done in this block."""
+        token = context.author.set(context.Author("operator", "ada"))
+        try:
+            yield
+        finally:
+            context.author.reset(token)
 
     def read(self, row: JobRequest) -> JobRequest:
         """Return the row as it is now."""
@@ -109,25 +153,29 @@ class Recorder:
         return found
 
     @staticmethod
-    def failure_record(message: Message) -> dict[str, Any]:
-        """Return what Lambda writes of a message whose invocation was killed."""
-        return {
+    def failure_record(
+        message: Message, ended: tuple[str, str] | None = TIMED_OUT
+    ) -> dict[str, Any]:
+        """Return what Lambda writes about a message that it gave up on."""
+        record = {
             "version": "1.0",
             "timestamp": "2026-11-24T12:15:03.123Z",
             "requestContext": {
                 "requestId": "e4b46cbf-b738-4b3e-a0ab-4a1f2f1c0f6d",
                 "functionArn": WORKER_ARN,
-                "condition": "RetriesExhausted",
-                "approximateInvokeCount": 1,
+                "condition": "RetriesExhausted" if ended else "EventAgeExceeded",
+                "approximateInvokeCount": 1 if ended else 0,
             },
             "requestPayload": json.loads(encode(message)),
+        }
+        if ended is None:
+            return record
+        error_type, text = ended
+        return record | {
             "responseContext": {
                 "statusCode": 200, "executedVersion": "7", "functionError": "Unhandled"
             },
-            "responsePayload": {
-                "errorType": "Sandbox.Timedout",
-                "errorMessage": "RequestId: e4b4 Error: Task timed out after 900.00 seconds",
-            },
+            "responsePayload": {"errorType": error_type, "errorMessage": f"RequestId: e4b4 {text}"},
         }  # fmt: skip
 
 
@@ -147,6 +195,13 @@ def record_engine(this: Recorder) -> None:
     this.claim(this.dispatch("running_record", payload={"to": 1}), 600)
     this.claim(this.dispatch("running_record_once", "released_once"), 600)
     caller_actions.cancel(this.claim(this.dispatch("running_canceled"), 600))
+    stopped = this.claim(this.dispatch("stopped", payload={"to": 1}), 600)
+    caller_actions.cancel(stopped)
+    transitions.release(stopped)  # cancels it
+    this.claim(this.dispatch("killed_by_memory", payload={"to": 1}), 600, OUT_OF_MEMORY)
+    this.claim(this.dispatch("killed_by_exit", "released_once"), 600, EXITED)
+    never_invoked = this.dispatch("never_invoked", payload={"to": 1})
+    this.records["never_invoked"] = this.failure_record(JobMessage.about(never_invoked), TOO_OLD)
 
     error = {"kind": "Interrupted", "message": "Its worker is gone.", "traceback": ""}
     rescued = this.claim(this.dispatch("rescued"), 600)
@@ -164,9 +219,11 @@ def record_engine(this: Recorder) -> None:
 
 def record_pauses(this: Recorder) -> None:
     """Jobs that a pause has held, and some that have just been admitted."""
-    for kind, name in ((Kind.QUEUE, "released_queue"), (Kind.JOB_TYPE, "released_once")):
-        pausing.pause(kind, name)
+    with this.author():
+        pausing.pause(Kind.JOB_TYPE, "released_once")
+        pause = pausing.pause(Kind.QUEUE, "released_queue")
     this.run(this.dispatch("waiting_queue", "released_paused"))
+    pausing.hold_under_pause(pause, this.claim(this.dispatch("held", "released_paused"), 600))
     this.run(this.dispatch("waiting_type", "released_once"))
     caller_actions.cancel(this.run(this.dispatch("waiting_canceled", "released_once")))
     pausing.pause(Kind.QUEUE, "resumed")
@@ -174,58 +231,24 @@ def record_pauses(this: Recorder) -> None:
     pauses.resume(Kind.QUEUE, "resumed")
 
 
-def record_follow_ups_and_waits(this: Recorder) -> None:
-    """Record ends with follow-ups and an announcement, and jobs that sleep or wait for a signal."""
-    follow_ups = {"on_end": "released_told", "on_failure": "released_told"}
-    this.run(this.dispatch("followed_up", "released_child", payload={"to": 1}, **follow_ups))
-    webhook = {"webhook": "https://hooks.example.com", "secret": "acme/main"}
-    with patch.dict(os.environ, EVENT_BUS_NAME="outcomes"):
-        settings.cache_clear()
-        announced = this.dispatch("announced", "released_child", payload={"to": 1}, on_end=webhook)
-    settings.cache_clear()
-    this.run(announced)
-    this.run(this.dispatch("sleeping", "released_sleeper"))
-    this.run(this.dispatch("waiting_signal", "released_waiter"))
-    signaled = this.run(this.dispatch("signaled", "released_waiter"))
-    signaling.signal(signaled, "approval", NOISE, this.send)
-
-
-def record_groups(this: Recorder) -> None:
-    """Record a job whose member was retried while it waits, and one whose group has ended."""
-    waiting = this.run(this.dispatch("gathering", "released_gatherer"))
-    first, _ = members_of(this, waiting)
-    caller_actions.retry_again(caller_actions.cancel(first, this.send), this.send)
-    gathered = this.run(this.dispatch("gathered", "released_gatherer"))
-    for member in members_of(this, gathered):
-        this.run(member)
-    with patch("job_runners.store.group_chunks.SIZE", 1):  # so that the group is large
-        counted = this.run(this.dispatch("group_canceled", "released_gatherer"))
-        counts = progress.actions_that_store_counts(counted)
-        counted = transitions.postpone(counted, counted.due_at or 0, Lane.WAITS, counts).after
-        group_waits.cancel_members(counted, by=None)
-
-
-def members_of(this: Recorder, row: JobRequest) -> list[JobRequest]:
-    """Return the members of a job of the type released_gatherer."""
-    group = groups.new_group(row, "both", is_large=False)
-    ids = map(group.member_id, ("000000", "000001"))
-    return [found for each in ids if (found := queries.read(each)) is not None]
-
-
-def record_built_in(this: Recorder) -> None:
-    """Record a built-in job, and an upload."""
-    bucket.put_bytes("uploads/acme/orders.csv", b"first,second")
-    event = {"body": {"type": "order.shipped"}, "secret": "acme/main", "event_id": "evt_1"}
-    webhook = {"url": "https://example.org/hook", **event}
-    # Late, because a replay has no secret, and would try it for three days.
-    this.dispatch("post_webhook", "post_webhook", payload=webhook, delay=20 * 86_400)
+def record_tasks(this: Recorder) -> None:
+    """Send a task, and its second attempt after Lambda has given up on the first."""
+    token = context.request_id.set("task")
+    this.send(accept_task("released_note", {"to": 1}))
+    context.request_id.reset(token)
+    for number, ended in ((2, TIMED_OUT), (3, EXITED), (4, TOO_OLD)):
+        first = TaskMessage(id=f"{number:032}", name="released_note", payload={"to": 1})
+        this.records[f"task {number}"] = this.failure_record(first, ended)
+    this.send(first.next_attempt(), 30)
 
 
 def record(this: Recorder) -> dict[str, Any]:
-    """All there is to record, file by file."""
+    """Return all there is to record, file by file."""
+    record_timer_runs(this)
+    record_due_schedules(this)
     record_engine(this)
     record_pauses(this)
-    record_built_in(this)
+    record_files(this)
     record_queues(this)
     record_quota(this)
     record_authors(this)
@@ -234,17 +257,16 @@ def record(this: Recorder) -> dict[str, Any]:
     record_unique(this)
     record_rerun(this)
     record_schedules(this)
-    record_follow_ups_and_waits(this)
+    record_follow_ups(this)
+    record_waits(this)
+    record_invocations(this)
     record_groups(this)
-    this.send(accept_task("released_note", {"to": 1}))
-    first = TaskMessage(id="0" * 31 + "2", name="released_note", payload={"to": 1})
-    this.records["task"] = this.failure_record(first)
-    this.send(first.next_attempt(), 30)
+    record_error_groups(this)
+    record_tasks(this)
     return {
         "time": this.now,
         "tables": read_tables(full_client("dynamodb"), ENVIRONMENT),
         "objects": read_objects(full_client("s3"), bucket.name()),
-        "uploads": moto_uploads.read(bucket.name()),
         "messages": [
             {"body": encode(message).decode(), "delay": delay} for message, delay in this.sent
         ],
@@ -259,29 +281,59 @@ def stack(now: Callable[[], int]) -> Iterator[None]:
         "JOBS_PACKAGES": WORK,
         "JOBS_SAME_PROCESS": "false",
         "KEEP_TASK_PAYLOADS": "true",
+        "PUBLIC_URL": "https://jobs.example.org",
     }
     with process_on_simulated_aws(environment), patch.object(clock, "now", now):
         yield
 
 
-def main() -> None:
-    """Record the version that the command line names."""
-    telemetry.logger.setLevel("CRITICAL")
-    record_to(RELEASED / sys.argv[1])
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Take ids from a fixed seed, and call AWS in one thread."""
+    source = random.Random(0)
+    with ExitStack() as patches:
+        for name, replacement in {
+            "uuid.uuid4": lambda: uuid.UUID(int=source.getrandbits(128), version=4),
+            "secrets.token_hex": lambda count: source.randbytes(count).hex(),
+            "secrets.randbits": source.getrandbits,
+            "job_runners.work.retry._RANDOM": source,
+            "job_runners.engine.dispatch.bulk.THREADS": 1,
+            "job_runners.engine.settling.group_ends._THREADS": 1,
+        }.items():
+            patches.enter_context(patch(name, replacement))
+        yield
 
 
 def record_to(folder: Path) -> None:
-    """Record this version into a new folder."""
+    """Record what this version stores and sends into a new folder."""
     folder.mkdir()
     this = Recorder()
-    with stack(lambda: this.now):
+    Spans()  # sets OpenTelemetry up in this process, which takes an id
+    with stack(lambda: this.now), repeatable():
         for name, content in record(this).items():
             text = json.dumps(content, indent=1, ensure_ascii=False)
             text = text.replace(str(TESTS.parent), "/var/task")  # in tracebacks
             (folder / f"{name}.json").write_text(text + "\n")
-    pack(TESTS.parent, SHIPPED, folder)
-    seal(folder)
+
+
+def main(*folder: str) -> None:
+    """Record this version, or, with a folder, only what it stores and sends."""
+    if folder:
+        record_to(Path(folder[0]))
+        return
+    if __version__ in sealed():
+        sys.exit(
+            f"{__version__} is released, so tests/released/{__version__} never changes. Begin the "
+            "next version, as docs/contributing/releasing.md describes."
+        )
+    release = RELEASED / __version__
+    shutil.rmtree(release, ignore_errors=True)
+    record_to(release)
+    if is_dated(__version__):
+        pack(TESTS.parent, release)
+        seal(release)
 
 
 if __name__ == "__main__":
-    main()
+    telemetry.logger.setLevel("CRITICAL")
+    main(*sys.argv[1:])

@@ -1,29 +1,68 @@
-"""The code of each release, as tests/released/ keeps it: its template, and what its functions ran.
+"""The code of each release, as tests/released/ keeps it, with the program that recorded its data.
 
 It is kept whole, because a checkout need not have the history, and tests run a release's code. For
-the same reason, a list of hashes shows whether the files of a release have changed.
+the same reason, a list of hashes shows whether the files of a release have changed. A version that
+CHANGELOG.md calls unreleased has neither code nor hashes.
 """
 
 import hashlib
+import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-RELEASED = Path(__file__).parents[1] / "released"
-VERSIONS = sorted(
-    (file.parent.name for file in RELEASED.glob("*/tables.json")),
-    key=lambda version: [int(part) for part in version.split(".")],
-)
+_ROOT = Path(__file__).parents[2]
+RELEASED = _ROOT / "tests" / "released"
+CHANGELOG = _ROOT / "CHANGELOG.md"
 _ARCHIVE = "code.tar.xz"
 _HASHES = "SHA256SUMS"  # in the format of sha256sum
 TEMPLATE = "template.yaml"
+_PACKAGE = ("handlers", "job_runners", "runners", TEMPLATE)
+# What record_release.py imports, next to the package.
+_RECORDER = (
+    *("record_limits", "record_release", "record_unique", "record_waits", "released_code"),
+    *("released_queues", "released_work", "spans", "stored_state"),
+)
 
 
-def pack(root: Path, names: Iterable[str], folder: Path) -> None:
-    """Keep the template and these files and folders of a checkout in a release's folder."""
+def _in_order(files: Iterator[Path]) -> list[str]:
+    versions = {file.parent.name for file in files}
+    return sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
+
+
+RECORDED = _in_order(RELEASED.glob("*/tables.json"))
+VERSIONS = _in_order(RELEASED.glob(f"*/{_ARCHIVE}"))  # those that are released
+
+
+def is_dated(version: str) -> bool:
+    """Return whether CHANGELOG.md has a date for a version, which releases it."""
+    heading = rf"^## {re.escape(version)} \([0-9-]+\)$"
+    return bool(re.search(heading, CHANGELOG.read_text(), re.MULTILINE))
+
+
+def pack(root: Path, folder: Path) -> None:
+    """Keep the code of a checkout in a release's folder, with the program that records its data."""
+    recorder = [f"tests/support/{name}.py" for name in _RECORDER]
     with tarfile.open(folder / _ARCHIVE, "w:xz", dereference=True) as archive:
-        for name in sorted([TEMPLATE, *names]):
+        for name in sorted([*_PACKAGE, *recorder]):
             archive.add(root / name, name, filter=_anonymous)
+
+
+def changed_code(root: Path, release: Path) -> list[str]:
+    """Return the files of the package in which a checkout differs from a release."""
+    with tarfile.open(release / _ARCHIVE) as archive:
+        kept = {each.name: archive.extractfile(each) for each in archive if each.isfile()}
+        content = {name: file.read() for name, file in kept.items() if file is not None}
+    recorder = {name: text for name, text in content.items() if name.startswith("tests/")}
+    files = [file for name in _PACKAGE for file in _files(root / name)]
+    found = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+    return sorted({name for name, _ in (content.items() - recorder.items()) ^ found.items()})
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [file for each in path.iterdir() if each.name != "__pycache__" for file in _files(each)]
 
 
 def unpack(release: Path, folder: Path) -> Path:
@@ -39,11 +78,19 @@ def seal(release: Path) -> None:
         hashes.writelines(f"{line}\n" for line in _hashed(release))
 
 
+def sealed() -> set[str]:
+    """Return the versions whose files must not change any more."""
+    hashes = RELEASED / _HASHES
+    lines = hashes.read_text().splitlines() if hashes.exists() else []
+    return {line.partition("  ")[2].partition("/")[0] for line in lines}
+
+
 def changed(released: Path = RELEASED) -> list[str]:
     """Return the files that were added, changed or removed after their release was recorded."""
     hashes = released / _HASHES
     listed = hashes.read_text().splitlines() if hashes.exists() else []
-    found = [line for each in released.iterdir() if each.is_dir() for line in _hashed(each)]
+    releases = [file.parent for file in released.glob(f"*/{_ARCHIVE}")]
+    found = [line for each in releases for line in _hashed(each)]
     return sorted({line.partition("  ")[2] for line in set(listed) ^ set(found)})
 
 

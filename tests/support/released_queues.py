@@ -1,8 +1,8 @@
-"""Queues with limits for the jobs of recorded releases, work in turns, and work that is unique."""
+"""Queues with limits for the jobs of recorded releases, work in turns, unique work, a schedule."""
 
 from typing import Any
 
-from job_runners.work import Job, Queue, Rate, Retry, RunningJob, Task, Unique
+from job_runners.work import Job, Queue, Rate, Recurring, Retry, RunningJob, Task, Unique
 from released_work import Count, child
 
 
@@ -23,6 +23,7 @@ JOBS = {
     "released_turns": Job(in_turns, queue_name="released_pace"),
     "released_line": Job(child, queue_name="released_line", retry=Retry(max_attempts=2)),
     "released_unique": Job(child, unique=Unique(by=("to",)), retry=Retry(max_attempts=2)),
+    "released_refusing": Job(child, unique=Unique(by=("to",), on_conflict="refuse")),
     "released_replaced": Job(
         child,
         unique=Unique(by=("ballast",), on_conflict="replace", then="again"),
@@ -36,4 +37,13 @@ QUEUES = {
     "released_fair": Queue(slots=1, per=("organization_id", "to"), order="fair"),
     "released_invocations": Queue(slots=2),
     "released_pace": Queue(rate=Rate(1, seconds=60)),
+}
+RECURRING = {
+    "declared": Recurring(
+        "released_child",
+        organization_id="acme",
+        payload={"to": 1},
+        cron="30 3 * * 1",
+        timezone="Europe/Berlin",
+    )
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from job_runners.work import DoNotRetry, Job, Member, Retry, RunningJob, Task
+from job_runners.work import DoNotRetry, Job, Member, Retry, RunningJob, Task, WaitTimedOut
 
 
 class Count(BaseModel):
@@ -74,6 +74,48 @@ def gatherer(job: RunningJob, payload: Count) -> dict[str, Any]:
     return {"gathered": [each.status for each in results]}
 
 
+def mixed(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Wait for members that end in all ways."""
+    members = [
+        Member("released_unique", {"to": 1}),  # another job does this work
+        Member("released_refusing", {"to": 1}),  # another job keeps this one out
+        Member("released_count", {"fails": True}),
+        *(Member("released_child", {"to": each}) for each in (1, 2)),
+    ]
+    results = job.gather("mixed", members, stop_after_failures=payload.to)
+    return {"gathered": [each.status for each in results]}
+
+
+def asker(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Ask a person, and wait for the first of two signals for an hour."""
+    job.signal_url("consent", text="May it be sent?", choices=("yes", "no"), timeout=3600)
+    try:
+        name, value = job.wait_for_any(("consent", "withdrawal"), timeout=3600, label="first")
+    except WaitTimedOut:
+        name, value = "nobody", None
+    job.checkpoint(1)
+    return {"by": name, "value": value}
+
+
+def patient(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Go on without the approval after an hour."""
+    try:
+        job.wait_for("approval", timeout=3600)
+    except WaitTimedOut:
+        job.checkpoint(1)
+        return {"approved": False}
+    return {"approved": True}
+
+
+def filer(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Copy an uploaded file in two invocations."""
+    if job.cursor is None:
+        uploaded = job.read_file("uploads/acme/orders.csv")
+        job.checkpoint(job.write_file(job.work_file("orders.csv"), uploaded))
+    copied = job.read_file(job.cursor)
+    return {"file": job.write_file(job.result_file("orders.csv"), copied)}
+
+
 def note(payload: Count) -> None:
     """Fail if told to."""
     if payload.fails:
@@ -94,5 +136,9 @@ JOBS = {
     "released_sleeper": Job(sleeper),
     "released_waiter": Job(waiter),
     "released_gatherer": Job(gatherer),
+    "released_mixed": Job(mixed),
+    "released_asker": Job(asker),
+    "released_patient": Job(patient),
+    "released_filer": Job(filer),
 }
 TASKS = {"released_note": Task(note, retry=Retry(max_attempts=3))}

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import moto_uploads
 import record_release
 from job_runners import clock
 from job_runners.aws import bucket, clients
@@ -24,25 +23,24 @@ class Release:
     """A stack as a version left it, now under the code of the day, on a clock that is moved."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.now = self.read("time")
         self.sent: list[tuple[Message, float]] = []
 
     def read(self, name: str) -> Any:
         """One of the recorded files."""
-        return json.loads((self._folder / f"{name}.json").read_text())
+        return json.loads((self.folder / f"{name}.json").read_text())
 
     def restore(self) -> None:
         """Put the recorded items and objects where the stack keeps them."""
         restore_tables(clients.client("dynamodb"), ENVIRONMENT, self.read("tables"))
         restore_objects(clients.client("s3"), bucket.name(), self.read("objects"))
-        moto_uploads.restore(clients.client("s3"), bucket.name(), self.read("uploads"))
 
     def rows(self, name: str) -> list[JobRequest]:
         """Return the jobs that this was done with, its own first, then its children."""
         found = [queries.read(item["id"]["S"]) for item in self.items if name_of(item) == name]
         rows = [row for row in found if row is not None]
-        return sorted(rows, key=lambda row: row.job_type == "released_child")
+        return sorted(rows, key=lambda row: (row.parent_id or row.follow_up_of) is not None)
 
     def row(self, name: str) -> JobRequest:
         """Return the one job that this was done with."""
@@ -90,7 +88,7 @@ class Release:
 def replayed(folder: Path) -> Iterator[Release]:
     """Put what a folder has recorded into a stack on moto, on a clock that is moved."""
     found = Release(folder)
-    with record_release.stack(lambda: found.now), moto_uploads.small_parts():
+    with record_release.stack(lambda: found.now):
         found.restore()
         yield found
 

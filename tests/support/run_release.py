@@ -24,7 +24,6 @@ sys.path[:] = [str(CODE), *sys.path]
 import boto3  # noqa: E402
 from moto import mock_aws  # noqa: E402
 
-import moto_uploads  # noqa: E402
 import stored_state  # noqa: E402
 
 _MINUTE = 60_000
@@ -92,12 +91,10 @@ def main() -> None:
         s3.create_bucket(Bucket=bucket)
         stored_state.restore_tables(dynamodb, os.environ, stored["tables"])
         stored_state.restore_objects(s3, bucket, stored["objects"])
-        moto_uploads.restore(s3, bucket, stored["uploads"])
         stack = Stack(stored["time"])
         clock = import_module("job_runners.clock")
         with (
             patch.object(clock, "now", lambda: stack.now),
-            moto_uploads.small_parts(),
             patch("job_runners.runners.sender", lambda: stack.send),
             patch("job_runners.runners.lambda_async.sender", lambda _: stack.send),
         ):
@@ -108,7 +105,6 @@ def main() -> None:
             "time": stack.now,
             "tables": stored_state.read_tables(dynamodb, os.environ),
             "objects": stored_state.read_objects(s3, bucket),
-            "uploads": moto_uploads.read(bucket),
             "messages": [
                 {"body": json.dumps(event), "delay": delay} for event, delay in stack.sent
             ],

@@ -10,7 +10,10 @@ from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-_WIDTH = 60  # of parameters on one line
+from job_runners import __all__
+from job_runners.values import Value
+
+_WIDTH = 88  # of a signature on one line
 _EMPTY = inspect.Parameter.empty
 # Callers get these, and don't create them.
 _GIVEN = ("RunningJob", "InlineRunner", "Hostile", "SavedJobs", "SavedJob")
@@ -22,7 +25,7 @@ _PARTS = (
     (
         "Dispatch in the process of the engine",
         "job_runners.runners",
-        ("JobData", "dispatch_job", "dispatch_task"),
+        None,
     ),
     ("The client", "job_runners", None),
     # JobRunnersBackend, which settings name as a text, can be imported only with Django 6.
@@ -35,7 +38,7 @@ _PARTS = (
     (
         "Tests: the fixture job_runner",
         "job_runners.testing.job_runner",
-        ("InlineRunner", "inline_runner"),
+        ("InlineRunner", "InternalJobType", "InvalidPayload", "inline_runner"),
     ),
     ("Tests: the fixture movable_clock", "job_runners.testing.movable_clock", ("MovableClock",)),
     (
@@ -44,13 +47,27 @@ _PARTS = (
         ("SavedJobs", "SavedJob", "assert_succeeded", "assert_failed"),
     ),
     ("Tests: files", "job_runners.testing.files", ("upload", "read_file")),
-    ("Tests: hostile", "job_runners.testing.hostile", ("Hostile",)),
+    ("Tests: hostile", "job_runners.testing.hostile", ("Hostile", "Report")),
 )
+# The modules of what the client's methods return.
+_RETURNED = ("batch_models", "bulk_client", "models", "organization_models", "queue_models")
 
 
 def page() -> str:
     """Return the page's Markdown."""
-    return "\n".join(line for part in _PARTS for line in _part(*part)) + "\n"
+    parts = [line for part in _PARTS for line in _part(*part)]
+    return "\n".join([*parts, *_returned()]) + "\n"
+
+
+def _returned() -> Iterator[str]:
+    """Yield the classes that the client returns, and that callers don't import."""
+    yield "## What the client returns\n\nThe client's methods return these. Don't import them.\n"
+    for name in _RETURNED:
+        module = importlib.import_module(f"job_runners.client.{name}")
+        for value in vars(module).values():
+            is_value = inspect.isclass(value) and issubclass(value, Value)
+            if is_value and value.__module__ == module.__name__ and value.__name__ not in __all__:
+                yield from _entry(value.__name__, value)
 
 
 def _part(heading: str, module: str, names: tuple[str, ...] | None) -> Iterator[str]:
