@@ -40,7 +40,7 @@ def test_a_list_in_a_pipe_is_a_line_for_each_job_with_tabs(api: FakeApi) -> None
 def test_a_list_goes_on_over_pages_until_it_has_enough(api: FakeApi) -> None:
     api.on("GET", f"{LIST}&status=failed", 200, page(job("failed"), cursor="next+page"))
     rest = page(*[job("failed", id=OTHER)] * 3)
-    api.on("GET", f"{LIST}&cursor=next%2Bpage&status=failed", 200, rest)
+    api.on("GET", f"{LIST}&status=failed&cursor=next%2Bpage", 200, rest)
     done = jobs("list", "--status", "failed", "--limit", "2")
     assert len(done.stdout.splitlines()) == 2
     assert "Showing the newest 2" in done.stderr
