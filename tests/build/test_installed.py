@@ -59,12 +59,12 @@ def test_a_project_goes_to_the_next_version_and_back(
             assert "\n-# my own line\n" in shown
             pulled.write_text(before)
             assert f"uv.lock pins Job Runners {__version__}, but" in refused(project)
+            pulled.write_text(after)
             config = project.folder / "pyproject.toml"
             text = config.read_text()
             config.write_text(text.replace("dependencies = [", 'dependencies = ["six", '))
             assert project.run("test").stderr.count("uv.lock is outdated") == 1
             config.write_text(text)
-            pulled.write_text(after)
     assert own.read_text() == ours
 
 
