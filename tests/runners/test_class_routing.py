@@ -16,7 +16,7 @@ from api_worker import create_delay_queue
 from distinct_times import next_millisecond
 from fake_lambda import FakeLambda
 from job_runners import clock, runners
-from job_runners.engine.registry.registry import registry
+from job_runners.engine.registry.registry import _report_undeclared, registry
 from job_runners.engine.telemetry import telemetry
 from job_runners.engine.tick import timer
 from job_runners.engine.wire.messages import QueueMessage, TaskMessage, decode, encode
@@ -206,6 +206,7 @@ def test_work_of_an_undeclared_class_runs_in_the_default_worker_and_is_logged_on
     stack: Stack, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when a deploy has changed a function's code, but not its variables yet."""
+    _report_undeclared.cache_clear()  # as in a new process
     for _ in range(3):
         stack.dispatch("lost")
     assert stack.take_called() == [WORKER_ARN] * 3
@@ -237,6 +238,7 @@ def test_without_classes_everything_goes_to_the_senders_own_function(
     stack: Stack, caplog: pytest.LogCaptureFixture
 ) -> None:
     stack.act_as(None, WORKER_CLASSES="")
+    _report_undeclared.cache_clear()
     for kind in TARGETS:
         stack.dispatch(kind)
     assert "worker class not declared" not in caplog.messages
