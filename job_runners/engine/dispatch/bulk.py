@@ -122,6 +122,7 @@ class _BulkDispatch:
             return next(self._remaining_indexes, None)
 
     def _dispatch_one(self, job: CheckedJob, index: int) -> Result:
+        """Save a job, and send it if there is time. Return its result, which may be an error."""
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
                 accepted = retry_until(self._until, lambda: self._save(job))

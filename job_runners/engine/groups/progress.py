@@ -1,10 +1,12 @@
 """Report how many members of a group have ended.
 
 A *parent* is a job that waits for a group of jobs, its *members*. A *batch* is a job that only
-dispatches a group. A small group is stored in one *shard*, and each request counts its members. The
-members of a large group are counted less often: by the invocation that dispatches them, and then by
-the timer. Both store the counts in the parent's row. A request counts a large group only if there
-are no stored counts yet, or after the parent's end.
+dispatches a group. A *shard* is a partition of the table that stores a part of a group.
+
+A small group has one shard, and each request counts its members. A large group has several, and its
+members are counted less often: by the invocation that dispatches them, and then by the timer. Both
+store the counts in the parent's row. A request counts a large group only if the row has no counts
+yet, or after the parent's end.
 """
 
 from collections import Counter
@@ -77,8 +79,8 @@ def group_of_batch(row: JobRequest) -> Group:
 def actions_that_store_counts(parent: JobRequest) -> list[Action]:
     """Return the actions that store the counts of a waiting parent's group in the parent's row.
 
-    A small group needs none, because each request counts its members. For a batch, the actions also
-    store the job's progress, which is that of its members.
+    A small group needs no actions, because each request counts its members. For a batch, the
+    actions also store the job's progress, which is the share of its members that have ended.
     """
     group = groups.awaited_group(parent)
     if group.shards == 1:
@@ -97,7 +99,9 @@ def _of_open_large_group(
 ) -> GroupProgress:
     """Return the counts of a large group of `total` members that isn't complete.
 
-    `undispatched` is the outcome under which members that aren't dispatched count.
+    Use the counts in the parent's row (`row`). If there are none, or the parent has ended, count
+    now. If the group can't be counted now, report that no member has ended. Members that aren't
+    dispatched are counted under the outcome `undispatched`.
     """
     stored = row.member_counts
     if stored and stored["group"] != group.id:
@@ -119,7 +123,7 @@ def _of_open_large_group(
 
 
 def _as_counts(total: int, stored: Mapping[str, int], ended_once: int) -> Counts:
-    """Return stored counts by outcome as Counts. Members that they don't include are open."""
+    """Convert stored counts by outcome to Counts. The rest of the `total` members count as open."""
     by_outcome = Counter({name: stored.get(name, 0) for name in OUTCOMES})
     return Counts.of(by_outcome.total(), by_outcome, ended_once).within(total, rest=OPEN)
 

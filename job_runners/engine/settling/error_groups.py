@@ -53,6 +53,7 @@ def count_failure(row: JobRequest) -> None:
     if len(_state.last_writes) >= _MAX_CACHED:
         _state.last_writes = {}
     _state.last_writes[key] = last.__replace__(uncounted=uncounted)
+    # The other bound of each comparison is for a clock that was set back.
     has_just_written = 0 <= now - last.at < _MIN_WRITE_GAP
     is_paused = now < _state.paused_until <= now + _ERROR_DELAY
     if has_just_written or is_paused:

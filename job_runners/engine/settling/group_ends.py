@@ -72,6 +72,7 @@ def _record_member_end(row: JobRequest, settle: Settle) -> None:
     """Delete the member's marker. Then continue the parent, or check whether members must stop."""
     markers.note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
+    # If the member's own shard still has a marker, there is no need to read the other shards.
     if not groups.shard_has_marker(row) and _continue_parent(str(row.parent_id), settle):
         return
     if row.status is Status.FAILED:

@@ -1,6 +1,6 @@
 """Settle a transition: do everything that follows from a change of a job's row.
 
-A *transition* is a write that changes a job's status. It returns a `Change`: the row before and
+A *transition* is a write that changes a job's row. It returns a `Change`: the row before and
 after the write. Every process that ends a job, continues it or makes it wait then calls `settle`
 with this change. Only `settle` sends the jobs that a job's end has saved or admitted, records a
 member's end in its group, admits the jobs that wait in a line, and counts failures. To add a
