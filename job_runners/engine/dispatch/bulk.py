@@ -81,6 +81,7 @@ class _BulkDispatch:
         self._jobs = jobs
         self._send = StoppingSender(send)
         self._until = until
+        # Each job has the error NotReached until a thread has dispatched it.
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
         # Each item is a list of indexes, whose jobs one thread dispatches one after the other.

@@ -3,8 +3,8 @@
 *Work* means jobs and tasks. Each package of the app may define *tables*, such as JOBS, which map
 names to definitions. An *entry* "package.module:function" names the function of a job or task. To
 *load* work is to import its function and its payload model. This happens when the work is first
-used. An *internal* job is a built-in job that callers can't dispatch. A *worker class* is a second
-Lambda function. It runs the work that names the class with `worker=`.
+used. An *internal* job is a job that callers can't dispatch. A *worker class* is an additional
+worker function. It runs the work that names the class with `worker=`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

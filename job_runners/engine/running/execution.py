@@ -1,9 +1,9 @@
 """Run the job or task of a message in the worker.
 
 Every runner calls `run` with each message that it receives. A worker first *claims* a job, so that
-no other worker runs it at the same time. Then it reads the payload and calls the job's function. At
-last it records how this invocation ended, its *ending*. An unfinished job continues in another
-invocation. To *release* a job is to undo its claim, so that another worker can run it later.
+no other worker runs it at the same time. Then it reads the payload and calls the job's function.
+Finally it records the *ending*, which says how this invocation ended. An unfinished job continues
+in another invocation. To *release* a job is to undo its claim, so that it can run later.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ _MAX_DEPLOY_WAIT = 60 * 60.0
 def run(message: Message, *, deadline: int, send: Send) -> None:
     """Handle a message, and record the outcome. Raises an error if it can't be recorded.
 
-    `deadline` is the time at which Lambda ends this process, in milliseconds since 1970. `send`
+    `deadline` is the time at which this process has to end, in milliseconds since 1970. `send`
     sends the messages that follow. If it can't send any (see `can_send`), the job gets no further
     invocation.
     """

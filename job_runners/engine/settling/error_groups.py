@@ -23,8 +23,8 @@ class _LastWrite(Value):
 
     at: int = 0
     uncounted: int = 0  # the number of failures since then
-    # The id of the group that the write may have created. It is set if AWS sent no response, and
-    # is used again for the next write, so that a group isn't reported twice.
+    # The id of the group that the write may have created. It is set if AWS didn't confirm the
+    # write. The next write uses it again, so that a new group is still recognized as new.
     unconfirmed_id: str | None = None
 
 
@@ -53,7 +53,7 @@ def count_failure(row: JobRequest) -> None:
     if len(_state.last_writes) >= _MAX_CACHED:
         _state.last_writes = {}
     _state.last_writes[key] = last.__replace__(uncounted=uncounted)
-    # The other bound of each comparison is for a clock that was set back.
+    # The bounds `0 <=` and `<= now + _ERROR_DELAY` are for a clock that was set back.
     has_just_written = 0 <= now - last.at < _MIN_WRITE_GAP
     is_paused = now < _state.paused_until <= now + _ERROR_DELAY
     if has_just_written or is_paused:
