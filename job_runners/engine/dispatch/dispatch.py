@@ -173,6 +173,7 @@ def _check_limits(jobs: Sequence[CheckedJob]) -> None:
         # Imported here because most queues have no limits.
         from job_runners.engine.dispatch import full_queues
 
+        # Count the new jobs of each line, and check each line once.
         for (queue_name, line), count in Counter(lines).items():
             full_queues.refuse_if_full(queue_name, line.key, line.limits, count)
     organizations = [job.new_job.organization_id for job in jobs if job.new_job.counted]

@@ -44,6 +44,7 @@ def refuse_batch_if_reached(organization_id: str, total: int) -> None:
     if not quota:
         return
     unfinished = _count(organization_id, quota)
+    # With any `total`, `unfinished_key` returns the key of the organization's batches.
     unfinished += _cached_count(unfinished_key(organization_id, total), _count_batches, quota)
     new_jobs = total + 1  # the members and the batch's own job
     if unfinished + new_jobs > quota:
@@ -99,7 +100,7 @@ def _count_undispatched(batch: JobRequest) -> int:
     Members are dispatched in parts, called *chunks*. All members of a chunk count as undispatched
     until the last of them is dispatched.
     """
-    if batch.awaits_group:
+    if batch.awaits_group:  # a batch waits only once it has dispatched all members
         return 0
     from job_runners.store import group_chunks  # imported here because few dispatches are batches
 

@@ -292,7 +292,7 @@ def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     if after.status is Status.QUEUED:
         return was_queued
     if after.status is not Status.SCHEDULED:
-        return True
+        return True  # the job waits, and gets a message once it is admitted
     if before.status is not Status.SCHEDULED:
         return was_queued
     # If the message of a scheduled job was sent, its `due_at` is later than its start time.

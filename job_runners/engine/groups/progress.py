@@ -42,7 +42,7 @@ def of_batch(row: JobRequest) -> GroupProgress:
     total = _total(row)
     group = group_of_batch(row)
     undispatched = str(Status.CANCELED) if row.status.finished else OPEN
-    if row.last_group_id != group.id:  # no member is dispatched yet
+    if row.last_group_id != group.id:  # the batch hasn't dispatched any member yet
         return GroupProgress(_NO_COUNTS.within(total, rest=undispatched), progress=0, at=None)
     if group.shards == 1:
         counts = Reader(group).count().within(total, rest=undispatched)
@@ -118,6 +118,8 @@ def _of_open_large_group(
     else:
         counts = _as_counts(total, stored, stored["ended"])
         counted_at = stored["at"]
+    # The progress depends on how many members have ended at least once, because a retried member
+    # must not make it go back.
     counts = counts.__replace__(ended_once=stored["ended"])
     return GroupProgress(counts, counts.progress if counts.total else 0, counted_at)
 

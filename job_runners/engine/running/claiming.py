@@ -75,7 +75,8 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
             invocation.may_begin_until, lambda: _claim_or_hold(message, invocation, token, send)
         )
     except UnknownJobType as unknown:
-        telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
+        # The job isn't claimed, so the timer sends it again. A newer deploy may know the job type.
+        telemetry.left_for_later(unknown)
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         row = refused.row

@@ -24,7 +24,8 @@ from job_runners.store.queries import PAGE_LIMIT, read, read_many
 
 _RETRY_TIME = 3 * clock.SECOND  # how long to retry failing calls before the timer takes over
 _THREADS = 16  # threads that cancel members
-_CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
+# How long one process cancels members, at most. The timer cancels the rest.
+_CANCEL_TIME = 10 * clock.SECOND
 
 # A function that does everything that follows from a transition: see `settle.settle`.
 Settle = Callable[[Change], None]
@@ -80,7 +81,10 @@ def _record_member_end(row: JobRequest, settle: Settle) -> None:
 
 
 def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
-    """Cancel the other members if as many have failed as the parent allows."""
+    """Cancel the other members if the parent's limit of failures is reached.
+
+    Do nothing if the parent doesn't wait for this member's group.
+    """
     parent = read(str(row.parent_id))
     if parent is None or not parent.awaits_group or parent.cancel_members:
         return
@@ -147,7 +151,8 @@ def _cancel(row: JobRequest, *, parent: JobRequest, settle: Settle) -> None:
         return
     is_running = row.status is Status.RUNNING
     cancel = caller_transitions.request_cancel if is_running else caller_transitions.cancel
-    with suppress(PreconditionFailed):  # the member has started or ended in the meantime
+    # The write is refused if the member has started or ended in the meantime.
+    with suppress(PreconditionFailed):
         change = cancel(row, by=parent.canceled_by)
         telemetry.canceled_by_caller(change.after)
         settle(change)
