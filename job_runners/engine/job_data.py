@@ -32,7 +32,7 @@ def _refuse_dots(name: str) -> str:
 
 
 def _as_integer(value: object) -> object:
-    """Convert 3.0 to 3, because JSON Schema counts both as integers."""
+    """Convert a float such as 3.0 to 3, because JSON Schema counts both as integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -231,8 +231,8 @@ def _save(
 def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
     row, duplicate = accepted.row, accepted.duplicate
-    # If this request has just been answered with another job that has the same unique key, that
-    # job's row stores the hash of its own request. Then there is nothing to compare.
+    # If this request has just been answered with another job that has the same unique key, a
+    # different request created that job. Then the hashes must not be compared.
     row_has_key = duplicate is None or duplicate.is_repeated
     if key is not None and row_has_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

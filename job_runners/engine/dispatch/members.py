@@ -28,7 +28,7 @@ from job_runners.work.payloads import as_object
 def check(
     parent: JobRequest, group: Group, name: str, members: Mapping[str, Any], send: Send
 ) -> dict[str, CheckedJob]:
-    """Check members, which are given by key, and return them by key. Nothing is saved.
+    """Check members, and return the checked members by key. Nothing is saved.
 
     `name` is the group's name. Raises UnknownJobType, InvalidPayload and pydantic's
     ValidationError.

@@ -59,7 +59,7 @@ def finish(parent_id: str) -> Change | None:
 
 
 def note_failure(row: JobRequest) -> None:
-    """If a member failed or was canceled, record that in its group."""
+    """If a member failed or was canceled, record this in its group."""
     if row.status is Status.CANCELED:
         groups.note_canceled(str(row.member_of), row.id)
     elif row.status is Status.FAILED:
@@ -114,7 +114,7 @@ def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
         if clock.now() < marker.written_at + _MAX_DISPATCH_TIME:
             return False  # an invocation may be about to save the row
         # An expired row counts as gone. DynamoDB deletes it up to days later.
-        now = clock.now() // clock.SECOND
+        now = clock.now() // clock.SECOND  # `expires_at` is in seconds
         is_unchanged = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
     else:
         if not row.status.finished:

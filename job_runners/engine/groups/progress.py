@@ -118,8 +118,8 @@ def _of_open_large_group(
     else:
         counts = _as_counts(total, stored, stored["ended"])
         counted_at = stored["at"]
-    # The progress depends on how many members have ended at least once, because a retried member
-    # must not make it go back.
+    # The progress shows how many members have ended at least once, so that it never goes back when
+    # a member is retried.
     counts = counts.__replace__(ended_once=stored["ended"])
     return GroupProgress(counts, counts.progress if counts.total else 0, counted_at)
 

@@ -1,8 +1,8 @@
 """Retry a member of a group manually.
 
 The *parent* is the job that waits for the group. Each member that hasn't ended has a *marker*, an
-item of its own in the table. The retry gives the member a new marker, so that the parent, if it
-still waits for the group, waits for the retried member too.
+item of its own in the table. The retry gives the member a new marker. A parent that still waits for
+the group then waits for the retried member too.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,8 @@ def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
     The marker is written first, and the transaction checks that it still exists. But another
     process may have read the markers before this one was written, and may be about to let the
     parent continue. To prevent that, the transaction also adds 1 to the parent's `gather_epoch`, so
-    that the other process's write is refused. It doesn't if the parent is done with the group.
+    that the other process's write is refused. If the parent is done with the group, the
+    transaction only checks this.
 
     Raises PreconditionFailed if the parent changes during each try. After any error, call
     `drop_marker`.
@@ -75,6 +76,7 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     group_id = groups.group_id_of(member)
     row = JobRequest(id=str(member.parent_id))
     final_statuses = [status for status in Status if status.finished]
+    # These are conditions for DynamoDB. They say the same as `_is_done_with`.
     has_ended = JobRequest.status.is_in(*final_statuses)
     if parent is None or _is_done_with(group_id, parent):
         still_done = (
@@ -93,7 +95,7 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
 
 
 def _is_done_with(group_id: str, parent: JobRequest) -> bool:
-    """Return whether the parent has ended, waits for another group, or has finished this one."""
+    """Return whether the parent has ended, has begun another group, or has finished this one."""
     return (
         parent.status.finished
         or parent.last_group_id != group_id

@@ -124,7 +124,7 @@ class Registry(Value):
                 job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
             }
             for job_type, job in jobs_of_queue.items():
-                # `misfit` returns what doesn't fit, or None.
+                # `misfit` returns an error message, or None if the queue fits.
                 problem = queue.misfit(job.payload_model)
                 if problem:
                     raise errors.InvalidDefinition(

@@ -28,7 +28,8 @@ _NON_RETRYABLE = (
     errors.InvocationsSpent,
     errors.MissingObject,
 )
-# How many characters of each field the row stores. AWS bills each write of the row by its size.
+# How many characters of each field the row stores. The limits keep the row small, because AWS bills
+# each write by the size of the row.
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _FRAME_LIMIT = 200

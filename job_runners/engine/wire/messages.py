@@ -105,7 +105,7 @@ class TaskMessage(NamedTuple):
 
 
 class QueueMessage(NamedTuple):
-    """A hint that the next job in the line of this queue and key may be admitted now."""
+    """A hint that the next job in the line of this queue and key may now be able to start."""
 
     queue_name: str
     concurrency_key: str
