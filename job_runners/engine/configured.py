@@ -1,6 +1,6 @@
 """Load the runner that JOB_RUNNER names, and check its functions.
 
-A *runner* is the module that decides how work is sent to workers.
+A *runner* is a module with functions that send jobs and tasks to workers.
 """
 
 from functools import cache

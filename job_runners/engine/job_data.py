@@ -32,12 +32,12 @@ def _refuse_dots(name: str) -> str:
 
 
 def _as_integer(value: object) -> object:
-    """Convert 3.0 to 3, because JSON Schema counts both as integers."""
+    """Convert a float such as 3.0 to 3, because JSON Schema counts both as integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse_unix_timestamp(value: Any) -> Any:
-    """Refuse a Unix timestamp, which pydantic would accept as a number or as text."""
+    """Refuse a Unix timestamp, which pydantic would accept, both as a number and as text."""
     # Text that pydantic accepts is either a date, which begins with its year, or a number.
     is_number_as_text = isinstance(value, str) and not re.match(r"\d{4}-", value)
     if isinstance(value, int | float) or is_number_as_text:
@@ -81,7 +81,7 @@ SecretName = Annotated[
 
 
 def secret_error(secret_name: str, organization_id: str) -> str | None:
-    """Return an error message if the secret belongs to another organization, otherwise None.
+    """Return an error message if the secret doesn't belong to the organization, otherwise None.
 
     A secret's name begins with the id of its organization.
     """
@@ -99,7 +99,7 @@ class WebhookFollowUp(BaseModel):
 
 
 def _follow_up_form(follow_up: object) -> str:
-    """Return whether a follow-up is the name of a job type or a webhook."""
+    """Return the tag of a follow-up, which says whether it is a job type or a webhook."""
     return WEBHOOK_FORM if isinstance(follow_up, Mapping | WebhookFollowUp) else JOB_TYPE_FORM
 
 

@@ -1,7 +1,7 @@
 """Dispatch many checked jobs at once: save and send them in many threads.
 
-Each job is saved by its own conditional write, under an id that the request determines. So if a
-request is repeated, in part or as a whole, it never resets a job and never creates it twice.
+Each job is saved by its own conditional write, under an id that is computed from the request. So a
+repeated request, or a repeated part of it, never resets a job and never creates it twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ from job_runners.store.job_request import JobRequest
 
 MAX_JOBS = 1_000  # in one request
 THREADS = 32  # the number of connections that a client keeps open
-_MAX_CALL_TIME = 5.0  # seconds after `until` by which the calls in progress must have ended
+_MAX_CALL_TIME = 5.0  # how many seconds after `until` to wait for the calls in progress
 
 _T = TypeVar("_T")
 
@@ -81,8 +81,10 @@ class _BulkDispatch:
         self._jobs = jobs
         self._send = StoppingSender(send)
         self._until = until
+        # Each job has the error NotReached until a thread has dispatched it.
         self._results = [Result(error=NotReached()) for _ in jobs]
         self._lock = Lock()
+        # Each item is a list of indexes, whose jobs one thread dispatches one after the other.
         self._remaining_indexes = _indexes_by_unique_key(jobs)
 
     def run(self) -> list[Result]:
@@ -121,12 +123,13 @@ class _BulkDispatch:
             return next(self._remaining_indexes, None)
 
     def _dispatch_one(self, job: CheckedJob, index: int) -> Result:
+        """Save a job, and send it if there is time. Return its result, which may be an error."""
         with tracing.dispatching(job.new_job.job_type, is_of_child=True):
             try:
                 accepted = retry_until(self._until, lambda: self._save(job))
             except (IdempotencyConflict, UniqueConflict) as refused:
                 return Result(error=refused)
-            except PreconditionFailed:  # other requests for the same work were faster each time
+            except PreconditionFailed:  # at each try, another request for the same work was faster
                 return Result(error=NotReached())
             except Exception as error:  # noqa: BLE001 - one job's error must not stop the others
                 telemetry.crashed(error)
@@ -141,6 +144,7 @@ def _indexes_by_unique_key(jobs: Sequence[CheckedJob]) -> Iterator[list[int]]:
     """Yield lists of job indexes. Jobs with the same unique key are in one list, in their order."""
     indexes_by_key: dict[Any, list[int]] = {}
     for index, job in enumerate(jobs):
+        # A job without a unique key gets a list of its own, because no other job has its index.
         key = job.new_job.unique_key or index
         indexes_by_key.setdefault(key, []).append(index)
     yield from indexes_by_key.values()

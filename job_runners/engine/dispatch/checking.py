@@ -90,7 +90,7 @@ def check_new_job(
 
 
 def check_type_and_payload(job_data: "JobData", send: Send) -> None:
-    """Check only a job's type and payload, but no limits and no existing jobs.
+    """Check a job's type and payload, but neither limits nor existing jobs.
 
     Raises UnknownJobType, InvalidPayload, RunnerCannotResend, EntryNotLoaded.
     """
@@ -157,10 +157,11 @@ def _checked_line(
 
 
 def _checked_follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, Any]:
-    """Return the fields of the row that store the job's follow-ups.
+    """Check the job's follow-ups, and return the fields of the row that store them.
 
-    Follow-ups in the request replace those of the job type. The announcement is a built-in
-    follow-up that sends the job's end to the stack's outputs and the organization's webhooks.
+    If the request has follow-ups, they replace the follow-ups of the job type. The announcement is
+    a built-in follow-up, which reports the job's end to the stack's outputs and to the
+    organization's webhooks.
     """
     on_end = job_data.on_end or job.on_end
     on_failure = job_data.on_failure or job.on_failure
@@ -185,8 +186,9 @@ def _checked_follow_ups(job: Job, job_data: "JobData", send: Send) -> dict[str, 
 def _request_hash(job_data: "JobData") -> str:
     """Return a hash that identifies a request, whatever the order of the keys in its objects.
 
-    Fields with their default value are left out. So it makes no difference whether a request
-    contains them, and a later version with more fields computes the same hash.
+    Fields with their default value are left out. So a request that gives a default value has the
+    same hash as a request without the field. Also, a later version of Job Runners with more fields
+    computes the same hash.
     """
     fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
     return sha256(canonical_json(fields).encode()).hexdigest()

@@ -31,9 +31,9 @@ TASK_PAYLOAD_LIMIT = 100 * 1024
 def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
     """Accept a job and send it. Return the new job, or an existing one.
 
-    If the job can't be sent now, the timer sends it later. `send` is used for the first message
-    only, because the configured runner may delegate this call to another runner, which passes its
-    own `send`. The configured runner sends the later messages.
+    If the job can't be sent now, the timer sends it later. `send` is used only for the first
+    message. The configured runner (JOB_RUNNER) sends the later ones. The two can differ: the
+    configured runner may leave this call to another runner, which then passes its own `send`.
     """
     with tracing.dispatching(job_data.job_type):
         accepted = accept_job(job_data, send=configured.sender())
@@ -44,8 +44,8 @@ def dispatch_job(job_data: "JobData", send: Send) -> Accepted:
 def dispatch_task(task_name: str, payload: Any, send: Send) -> str:
     """Check a task and send it. Return the id under which it is logged.
 
-    Raises SendFailed if the task was not sent, and SendInDoubt if it may have been sent: tasks
-    aren't stored, so nothing sends it later.
+    Raises SendFailed if the task was not sent, and SendInDoubt if it may have been sent. Nothing
+    sends the task later, because tasks aren't stored.
     """
     with tracing.dispatching(task_name):
         message = accept_task(task_name, payload)
@@ -73,14 +73,15 @@ def accept_job(
     - `send` sends the job's later messages.
     - `parent_id` is the job that dispatches the new one, and `dispatched_by` is that job's type.
     - `follow_up_of` is the job that the new one follows up.
-    - `more_writes` are made in one transaction with the row. If one of them is refused, this raises
-      RaceLost. If the row exists, it raises RowExists.
-    - `writes_if_existing` returns the writes to make instead if an existing job is the answer.
+    - `more_writes` are made in one transaction with the row. If one of them is refused, this
+      function raises RaceLost. If there are any and the row exists, it raises RowExists.
+    - `writes_if_existing` is called if an existing job is the answer. It returns the writes to make
+      instead of `more_writes`.
 
     Raises UnknownJobType, InvalidPayload, InvalidFollowUp, QueueFull, QuotaReached or
-    UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
-    request used, and RunnerCannotResend if the runner can't send the later messages that the job
-    may need.
+    UniqueConflict before anything is saved. Raises IdempotencyConflict if another request used the
+    same idempotency key, and RunnerCannotResend if the runner can't send the later messages that
+    the job may need.
     """
     checked = check_new_job(
         job_data,
@@ -172,6 +173,7 @@ def _check_limits(jobs: Sequence[CheckedJob]) -> None:
         # Imported here because most queues have no limits.
         from job_runners.engine.dispatch import full_queues
 
+        # Count the new jobs of each line, and check each line once.
         for (queue_name, line), count in Counter(lines).items():
             full_queues.refuse_if_full(queue_name, line.key, line.limits, count)
     organizations = [job.new_job.organization_id for job in jobs if job.new_job.counted]
@@ -229,8 +231,8 @@ def _save(
 def _refuse_reused_key(key: str | None, new_job: transitions.NewJob, accepted: Accepted) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
     row, duplicate = accepted.row, accepted.duplicate
-    # If this request was just answered with the existing job that has its unique key, that job was
-    # created under another idempotency key.
+    # If this request has just been answered with another job that has the same unique key, a
+    # different request created that job. Then the hashes must not be compared.
     row_has_key = duplicate is None or duplicate.is_repeated
     if key is not None and row_has_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)

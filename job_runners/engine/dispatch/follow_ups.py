@@ -1,6 +1,7 @@
 """Check a new job's follow-ups, and convert them to the form that its row stores.
 
-A *follow-up* is a job that is dispatched when another job has ended.
+A *follow-up* is a job that is dispatched when another job has ended. A webhook is stored as a
+follow-up too: as a job that calls the webhook.
 """
 
 from typing import Any
@@ -29,8 +30,8 @@ def to_store(kind: str, follow_up: str | WebhookFollowUp | None) -> dict[str, An
 def announcement(organization_id: str, job_type: str) -> dict[str, Any] | None:
     """Return the built-in follow-up that announces a job's end, in its stored form.
 
-    It sends the end to the stack's outputs and the organization's webhooks. Return None if none of
-    them wants the ends of jobs of this type.
+    The announcement reports the end to the stack's outputs and the organization's webhooks. Return
+    None if none of them asks for the ends of jobs of this type.
     """
     if job_type == Jobs.DELIVER_WEBHOOK:
         return None  # otherwise the end of a test delivery would be delivered too

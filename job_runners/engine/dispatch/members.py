@@ -1,8 +1,9 @@
 """Dispatch the members of a group: check them, then write each one's marker and its row.
 
-A *marker* is an item in the table for a member that hasn't ended. It is written before the row, so
-that the *parent*, the job that waits for the group, can't continue before the member ends. Its
-random *mark* distinguishes it from earlier markers of the same member.
+The *parent* is the job that waits for the group. A *marker* is an item in the table for a member
+that hasn't ended. As long as there is a marker, the parent waits. So the marker is written before
+the member's row. Each marker has a random *mark*, which distinguishes it from earlier markers of
+the same member.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from job_runners.work.payloads import as_object
 def check(
     parent: JobRequest, group: Group, name: str, members: Mapping[str, Any], send: Send
 ) -> dict[str, CheckedJob]:
-    """Check members, which are given by key, and return them by key. Nothing is saved.
+    """Check members, and return the checked members by key. Nothing is saved.
 
     `name` is the group's name. Raises UnknownJobType, InvalidPayload and pydantic's
     ValidationError.
@@ -116,8 +117,9 @@ def _save(tried_ids: set[str], job: CheckedJob) -> Accepted:
 def _save_unique(job: CheckedJob, member_of: str, member_id: str, mark: str) -> Accepted:
     """Save a unique member if its rule allows that. Otherwise delete its marker.
 
-    The transaction that saves the row checks the marker, so no process saves the row after the
-    marker was deleted. If an existing job is the answer, there is nothing to check.
+    The transaction that saves the row also checks that the marker exists. So no process can save
+    the row after the marker was deleted. If an existing job is the answer, no row is saved, so the
+    marker needs no check (the lambda returns no writes).
     """
     marker_check = groups.marker_check(member_of, member_id, mark)
     try:

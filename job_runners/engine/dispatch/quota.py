@@ -22,10 +22,11 @@ from job_runners.store.queries import count_unfinished, counted_batches
 
 _CACHE_TIME = QuotaReached.retry_after * clock.SECOND
 _MAX_CACHED = 1_000  # organizations
-# By key of the index `unfinished`, which stands for an organization or for its batches: when the
-# jobs were counted, and the count, plus the jobs accepted since then.
+# For each key of the index `unfinished`: the time at which its jobs were counted, and their number,
+# which includes the jobs that this process has accepted since then. A key stands for an
+# organization or for its batches.
 _counts: dict[str, tuple[int, int]] = {}
-_NEVER_COUNTED = (-_CACHE_TIME, 0)
+_NEVER_COUNTED = (-_CACHE_TIME, 0)  # so old that the jobs are counted again
 caches.register(_counts.clear)
 _lock = Lock()
 
@@ -43,6 +44,7 @@ def refuse_batch_if_reached(organization_id: str, total: int) -> None:
     if not quota:
         return
     unfinished = _count(organization_id, quota)
+    # With any `total`, `unfinished_key` returns the key of the organization's batches.
     unfinished += _cached_count(unfinished_key(organization_id, total), _count_batches, quota)
     new_jobs = total + 1  # the members and the batch's own job
     if unfinished + new_jobs > quota:
@@ -50,7 +52,10 @@ def refuse_batch_if_reached(organization_id: str, total: int) -> None:
 
 
 def note_saved(row: JobRequest) -> None:
-    """Add a job that this process has saved to the count of its organization, or of its batches."""
+    """Add a job that this process has just saved to the cached count.
+
+    A batch is added to the count of the organization's batches, together with all its members.
+    """
     key = str(row.unfinished_organization)
     with _lock:  # a bulk dispatch uses threads
         if key in _counts:
@@ -92,9 +97,10 @@ def _count_batches(key: str, quota: int) -> int:
 def _count_undispatched(batch: JobRequest) -> int:
     """Return how many members a batch has yet to dispatch.
 
-    Members are dispatched in chunks. All members of a chunk count until the last is dispatched.
+    Members are dispatched in parts, called *chunks*. All members of a chunk count as undispatched
+    until the last of them is dispatched.
     """
-    if batch.awaits_group:
+    if batch.awaits_group:  # a batch waits only once it has dispatched all members
         return 0
     from job_runners.store import group_chunks  # imported here because few dispatches are batches
 

@@ -1,12 +1,13 @@
 """Handle requests for unique jobs, and admit followers.
 
-Jobs that do the same work share a *unique key*, which only one job, the *holder*, can have. The
-transaction that saves a job also takes the key. If another job holds it, the rule of the job type
-(`Unique`) decides: refuse the request, return the holder, replace its payload, or save a *follower*
-that waits until the holder has ended. A request that loses a race starts again.
+Jobs that do the same work have the same *unique key*. Only one job at a time, the *holder*, can
+hold the key. The transaction that saves a job also takes the key. If another job holds it, the rule
+of the job type (`Unique`) decides what happens: refuse the request, return the holder, replace its
+payload, or save a *follower*, which waits until the holder has ended. To *admit* a follower is to
+give it the key and let it start. A request that loses a race starts again.
 
-If an existing job is returned, an *answer* is stored, so that a repetition of the request gets the
-same job.
+If a request is answered with an existing job, an *answer* is stored, so that a repetition of the
+request gets the same job.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _MAX_TRIES = 6  # of a request, while other requests keep changing the key first
-# Normally a follower is admitted when the holder ends, but the timer checks it too. The gap until
-# its next check is as long as it has waited so far, within these two bounds.
+# Normally a follower is admitted when the holder ends, but the timer checks it too. The time until
+# the next check is as long as the follower has waited so far, within these two bounds.
 _MIN_CHECK_GAP = 10 * clock.MINUTE
 _MAX_CHECK_GAP = clock.HOUR
 
@@ -81,8 +82,8 @@ def accept(request: UniqueRequest) -> Accepted:
 def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
-    It is if the same request was answered that way before, or if another job holds the key and the
-    request wouldn't create a follower.
+    There are two reasons: the same request was answered with an existing job before, or another job
+    holds the key and the request wouldn't create a follower.
     """
     earlier = answers.find(job_id) if job_id is not None else None
     if earlier is not None and earlier.row is not None:
@@ -140,7 +141,8 @@ def _try_once(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
 
 
 def _save_or_apply_rule(request: UniqueRequest, stale_answer: Answer | None) -> Accepted:
-    # With this rule, there usually is a holder, so it is cheaper to look for it first.
+    """Save the new job if its unique key is free. Otherwise apply the rule of its type."""
+    # With the rule "replace", there usually is a holder, so it is cheaper to look for it first.
     if request.rule.on_conflict == "replace":
         state = uniqueness.read_key(request.key)
         if isinstance(state, HeldKey):
@@ -213,12 +215,12 @@ def _replace_existing(
 def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
     """Return the payload, start time and options that the existing job gets from the request.
 
-    Each request may postpone the job, but to no later than `at_most` seconds after the start time
-    in the first request.
+    Each request may postpone the job, but at most until `at_most` seconds after the start time that
+    the first request gave.
     """
     new_job, rule = request.new_job, request.rule
     max_delay = MAX_WAIT if rule.at_most is None else rule.at_most
-    # A job with a unique key has `first_run_at`: it gets both at once.
+    # A job with a unique key always has `first_run_at`, because it gets both at the same time.
     latest_run_at = (existing.first_run_at or 0) + int(max_delay * clock.SECOND)
     run_at = min(new_job.run_at or 0, latest_run_at)
     is_delayed = run_at > clock.now()
@@ -237,7 +239,8 @@ def _replacement(request: UniqueRequest, existing: JobRequest) -> NewJob:
 def _writes_for_new_row(request: UniqueRequest, stale_answer: Answer | None) -> list[RecordWrite]:
     """Return the writes to make in one transaction with a new row.
 
-    They are refused if the same request was answered before.
+    One of them checks that no answer to the same request is stored. If one is stored, the whole
+    transaction is refused.
     """
     writes = [*request.more_writes]
     job_id = request.new_job.job_id
@@ -262,8 +265,12 @@ def _writes_for_answer(
 
 
 def _repeated_answer(row: JobRequest, answer: Answer) -> Accepted:
-    """Return the existing job with which the same request was answered before."""
-    row.request_hash = answer.request_hash  # instead of that of the request that created the job
+    """Return the existing job with which the same request was answered before.
+
+    The row gets the hash of the answered request. Its own hash belongs to the request that created
+    the job.
+    """
+    row.request_hash = answer.request_hash
     return Accepted(row, DuplicateOutcome(answer.outcome, is_repeated=True))
 
 
@@ -278,14 +285,14 @@ def _needs_no_message(before: JobRequest, after: JobRequest) -> bool:
     """Return whether the job needs no new message after its payload was replaced.
 
     `before` and `after` are the job's row before and after the replacement. One message is enough,
-    however often the job is postponed: if it arrives too early, the worker sends it again with the
-    remaining delay.
+    however often the job is postponed. If the message arrives too early, the worker sends it again
+    with the remaining delay.
     """
-    was_queued = before.status is Status.QUEUED
+    was_queued = before.status is Status.QUEUED  # a message about a queued job was already sent
     if after.status is Status.QUEUED:
         return was_queued
     if after.status is not Status.SCHEDULED:
-        return True
+        return True  # the job waits, and gets a message once it is admitted
     if before.status is not Status.SCHEDULED:
         return was_queued
     # If the message of a scheduled job was sent, its `due_at` is later than its start time.

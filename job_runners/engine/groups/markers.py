@@ -36,8 +36,9 @@ def finish(parent_id: str) -> Change | None:
 
     If a caller has canceled the parent with its members, cancel it instead.
 
-    This reads the parent before the markers. If a member is retried after that, or the parent
-    begins to wait again, the write is refused.
+    The order matters: this reads the parent first, and then the markers. If a member is retried or
+    the parent begins to wait again after the first read, the parent's row has changed, so the write
+    is refused.
     """
     parent = read(parent_id)
     if parent is None or not parent.awaits_group or parent.row_version > ROW_VERSION:
@@ -58,7 +59,7 @@ def finish(parent_id: str) -> Change | None:
 
 
 def note_failure(row: JobRequest) -> None:
-    """If a member failed or was canceled, record that in its group."""
+    """If a member failed or was canceled, record this in its group."""
     if row.status is Status.CANCELED:
         groups.note_canceled(str(row.member_of), row.id)
     elif row.status is Status.FAILED:
@@ -74,8 +75,9 @@ def sweep(parent: JobRequest) -> None:
 def next_check(parent: JobRequest) -> int:
     """Return when the timer checks a group again.
 
-    The gap grows from one minute to ten minutes. Once the parent has waited for a day, it is an
-    hour. While the members are being canceled, it is a minute.
+    The time until then is as long as the parent has waited so far, but at least one minute and at
+    most ten. Once the parent has waited for a day, it is at most an hour. While the members are
+    being canceled, it is a minute.
     """
     if parent.cancel_members:
         return clock.now() + clock.MINUTE
@@ -86,7 +88,11 @@ def next_check(parent: JobRequest) -> int:
 
 
 def _sweep_shard(partition: str) -> None:
-    """Delete the leftover markers of a shard, including those after markers of open members."""
+    """Delete the leftover markers of a shard.
+
+    Markers of members that haven't ended stay. They may come before leftover markers, so go on to
+    the next page.
+    """
     last_member_id = ""
     for _ in range(_MAX_PAGES):
         markers = groups.first_markers(partition, _PAGE_SIZE, last_member_id)
@@ -101,14 +107,14 @@ def _sweep_shard(partition: str) -> None:
 def delete_if_ended(marker: GroupItem, row: JobRequest | None) -> bool:
     """Delete a marker if its member has ended or is gone. Return whether it was deleted.
 
-    The transaction checks that the row and the marker haven't changed since they were read.
-    Otherwise a member that was retried in the meantime could lose its marker.
+    The transaction checks that the row and the marker haven't changed since they were read. Without
+    this check, a member that was retried in the meantime could lose its marker.
     """
     if row is None:
         if clock.now() < marker.written_at + _MAX_DISPATCH_TIME:
             return False  # an invocation may be about to save the row
         # An expired row counts as gone. DynamoDB deletes it up to days later.
-        now = clock.now() // clock.SECOND
+        now = clock.now() // clock.SECOND  # `expires_at` is in seconds
         is_unchanged = JobRequest.id.does_not_exist() | (JobRequest.expires_at <= now)
     else:
         if not row.status.finished:

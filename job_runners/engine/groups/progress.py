@@ -1,10 +1,12 @@
 """Report how many members of a group have ended.
 
 A *parent* is a job that waits for a group of jobs, its *members*. A *batch* is a job that only
-dispatches a group. A small group is stored in one *shard*, and each request counts its members. The
-members of a large group are counted less often: by the invocation that dispatches them, and then by
-the timer. Both store the counts in the parent's row. A request counts a large group only if there
-are no stored counts yet, or after the parent's end.
+dispatches a group. A *shard* is a partition of the table that stores a part of a group.
+
+A small group has one shard, and each request counts its members. A large group has several, and its
+members are counted less often: by the invocation that dispatches them, and then by the timer. Both
+store the counts in the parent's row. A request counts a large group only if the row has no counts
+yet, or after the parent's end.
 """
 
 from collections import Counter
@@ -40,7 +42,7 @@ def of_batch(row: JobRequest) -> GroupProgress:
     total = _total(row)
     group = group_of_batch(row)
     undispatched = str(Status.CANCELED) if row.status.finished else OPEN
-    if row.last_group_id != group.id:  # no member is dispatched yet
+    if row.last_group_id != group.id:  # the batch hasn't dispatched any member yet
         return GroupProgress(_NO_COUNTS.within(total, rest=undispatched), progress=0, at=None)
     if group.shards == 1:
         counts = Reader(group).count().within(total, rest=undispatched)
@@ -77,8 +79,8 @@ def group_of_batch(row: JobRequest) -> Group:
 def actions_that_store_counts(parent: JobRequest) -> list[Action]:
     """Return the actions that store the counts of a waiting parent's group in the parent's row.
 
-    A small group needs none, because each request counts its members. For a batch, the actions also
-    store the job's progress, which is that of its members.
+    A small group needs no actions, because each request counts its members. For a batch, the
+    actions also store the job's progress, which is the share of its members that have ended.
     """
     group = groups.awaited_group(parent)
     if group.shards == 1:
@@ -97,7 +99,9 @@ def _of_open_large_group(
 ) -> GroupProgress:
     """Return the counts of a large group of `total` members that isn't complete.
 
-    `undispatched` is the outcome under which members that aren't dispatched count.
+    Use the counts in the parent's row (`row`). If there are none, or the parent has ended, count
+    now. If the group can't be counted now, report that no member has ended. Members that aren't
+    dispatched are counted under the outcome `undispatched`.
     """
     stored = row.member_counts
     if stored and stored["group"] != group.id:
@@ -114,12 +118,14 @@ def _of_open_large_group(
     else:
         counts = _as_counts(total, stored, stored["ended"])
         counted_at = stored["at"]
+    # The progress shows how many members have ended at least once, so that it never goes back when
+    # a member is retried.
     counts = counts.__replace__(ended_once=stored["ended"])
     return GroupProgress(counts, counts.progress if counts.total else 0, counted_at)
 
 
 def _as_counts(total: int, stored: Mapping[str, int], ended_once: int) -> Counts:
-    """Return stored counts by outcome as Counts. Members that they don't include are open."""
+    """Convert stored counts by outcome to Counts. The rest of the `total` members count as open."""
     by_outcome = Counter({name: stored.get(name, 0) for name in OUTCOMES})
     return Counts.of(by_outcome.total(), by_outcome, ended_once).within(total, rest=OPEN)
 

@@ -1,8 +1,8 @@
 """Retry a member of a group manually.
 
 The *parent* is the job that waits for the group. Each member that hasn't ended has a *marker*, an
-item of its own in the table. The retry gives the member a new marker. If the parent still waits for
-the group, it then waits for the retried member too.
+item of its own in the table. The retry gives the member a new marker. A parent that still waits for
+the group then waits for the retried member too.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,11 @@ def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
     argument `more_writes` has writes for the same transaction. It raises RaceLost if one of these
     is refused.
 
-    The marker is written first, and the transaction checks that it still exists. Another process
-    may have read the markers before, and be about to let the parent continue. To prevent that, the
-    transaction also changes the parent's `gather_epoch`, unless the parent is done with the group.
+    The marker is written first, and the transaction checks that it still exists. But another
+    process may have read the markers before this one was written, and may be about to let the
+    parent continue. To prevent that, the transaction also adds 1 to the parent's `gather_epoch`, so
+    that the other process's write is refused. If the parent is done with the group, the
+    transaction only checks this.
 
     Raises PreconditionFailed if the parent changes during each try. After any error, call
     `drop_marker`.
@@ -47,10 +49,11 @@ def requeue(member: JobRequest, write_retry: Callable[..., Change]) -> Change:
 
 
 def drop_marker(member: JobRequest) -> Change | None:
-    """Delete the marker of a member whose retry failed, unless the member is queued.
+    """Delete the marker of a member whose retry failed, unless the member is queued after all.
 
-    Otherwise the parent would wait for the member. If this was the last marker, let the parent
-    continue, and return its change. Only log errors, because the timer also deletes such markers.
+    If the marker stayed, the parent would wait for the member. If this was the last marker, let the
+    parent continue, and return its change. Only log errors, because the timer also deletes such
+    markers.
     """
     try:
         marker = groups.find_marker(member)
@@ -67,12 +70,13 @@ def drop_marker(member: JobRequest) -> Change | None:
 def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
     """Return the write to the parent that belongs to a member's retry.
 
-    If the parent is done with the group, check that this is still so. Otherwise change its
-    `gather_epoch`, and check that it still waits.
+    If the parent was done with the group when it was read, check that this is still so. Otherwise
+    add 1 to its `gather_epoch`, and check that it isn't done with the group.
     """
     group_id = groups.group_id_of(member)
     row = JobRequest(id=str(member.parent_id))
     final_statuses = [status for status in Status if status.finished]
+    # These are conditions for DynamoDB. They say the same as `_is_done_with`.
     has_ended = JobRequest.status.is_in(*final_statuses)
     if parent is None or _is_done_with(group_id, parent):
         still_done = (
@@ -91,6 +95,7 @@ def _parent_write(member: JobRequest, parent: JobRequest | None) -> RecordWrite:
 
 
 def _is_done_with(group_id: str, parent: JobRequest) -> bool:
+    """Return whether the parent has ended, has begun another group, or has finished this one."""
     return (
         parent.status.finished
         or parent.last_group_id != group_id

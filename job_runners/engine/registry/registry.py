@@ -1,9 +1,10 @@
 """The registry of all jobs, tasks, queues and schedules: the built-in ones and those of the app.
 
 *Work* means jobs and tasks. Each package of the app may define *tables*, such as JOBS, which map
-names to definitions. An *entry* "package.module:function" names the function of a job or task. It
-is imported, together with its payload model, when the work is first used. A *worker class* is a
-Lambda function of its own, which runs the work that names it with `worker=`.
+names to definitions. An *entry* "package.module:function" names the function of a job or task. To
+*load* work is to import its function and its payload model. This happens when the work is first
+used. An *internal* job is a job that callers can't dispatch. A *worker class* is an additional
+worker function. It runs the work that names the class with `worker=`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -33,7 +34,8 @@ _Definition = TypeVar("_Definition", Job, Task, Queue, "Recurring")
 
 # The tables that a module of the app may define.
 TABLE_NAMES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
-_Tables = dict[str, Any]  # the tables with one of these names, by the place that defines each
+# All tables with one of these names. The keys are the places that define them, such as "app.JOBS".
+_Tables = dict[str, Any]
 
 _BUILT_IN_MODULES = ("job_runners.shipped.jobs.table", "job_runners.shipped.tasks.table")
 
@@ -122,6 +124,7 @@ class Registry(Value):
                 job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
             }
             for job_type, job in jobs_of_queue.items():
+                # `misfit` returns an error message, or None if the queue fits.
                 problem = queue.misfit(job.payload_model)
                 if problem:
                     raise errors.InvalidDefinition(
@@ -155,8 +158,8 @@ class Registry(Value):
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for schedules that can't be dispatched.
 
-        Also raise it if there are too many schedules, or if their names are too long: one item of
-        the table lists all schedules of a deploy.
+        Also raise it if there are too many schedules, or if their names are too long, because one
+        item of the table lists all schedules of a deploy.
         """
         # Imported here because only a build and a timer need it.
         from job_runners.store import schedule_marks
@@ -236,7 +239,7 @@ class Registry(Value):
 
         Raises InvalidFollowUp if that job can't have this follow-up. Raises EntryNotLoaded.
         """
-        from job_runners.work import job_ended  # imported here because most jobs have none
+        from job_runners.work import job_ended  # imported here because most jobs aren't followed up
 
         try:
             job = self.job(job_type)
@@ -292,7 +295,7 @@ def _only_loadable(definitions: Mapping[str, _Work]) -> dict[str, _Work]:
 
 @cache
 def registry() -> Registry:
-    """Return the registry, which is built at the first call.
+    """Return the registry. The first call builds it from the built-in modules and app packages.
 
     Raises NameTakenTwice, InvalidDefinition, and any error that importing the app's packages
     raises.
@@ -347,9 +350,10 @@ def class_of_task(name: str) -> str | None:
 
 
 def _declared_class(work: Job | Task | None) -> str | None:
-    """Return the worker class of the work, or None if this process doesn't know the class.
+    """Return the worker class of the work, or None for the default worker.
 
-    It may not know it during a deploy, while a function has new code but old environment variables.
+    Also return None if this process doesn't know the class. This may happen during a deploy, while
+    a function has new code but old environment variables.
     """
     if work is None or work.worker is None:
         return None
@@ -392,9 +396,10 @@ def _merge(
     *,
     is_valid: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, _Definition]:
-    """Return the definitions of all these tables. Errors call a definition `kind`.
+    """Check all these tables, and return their definitions in one dict.
 
-    `is_valid` returns whether a key of a table is a valid name.
+    `kind` is the word for a definition in errors, such as "job". `is_valid` returns whether a key
+    of a table is a valid name.
     """
     merged: dict[str, _Definition] = {}
     places: dict[str, str] = {}  # where each name is defined

@@ -80,6 +80,9 @@ class Children:
     ) -> dict[str, str]:
         """Save and send a child for each key and payload, and return the children's ids by key.
 
+        First look up which children the parent's steps record. Then save and send the others, and
+        record their ids as steps.
+
         Children that aren't saved before `until` are left out. If a child is refused, its error is
         raised after the other children are saved and recorded.
         """
@@ -160,7 +163,7 @@ def _child_id(parent: JobRequest, key: str) -> str:
 
 
 def _recorded_ids(parent: JobRequest, keys: Iterable[str]) -> dict[str, str]:
-    """Return the ids of the children that the parent's steps record, by key."""
+    """Return the ids of the children that steps of the parent record. Each is under its key."""
     from job_runners.engine.dispatch import bulk
     from job_runners.store import steps
     from job_runners.store.children import step_name
@@ -173,7 +176,10 @@ def _recorded_ids(parent: JobRequest, keys: Iterable[str]) -> dict[str, str]:
 
 
 def _record_ids(parent: JobRequest, ids: Mapping[str, str], began_at: int) -> dict[str, str]:
-    """Record the ids of children as steps. Return the ids that are then recorded, by key."""
+    """Record each child's id as a step. Return the recorded ids by key.
+
+    If another process has recorded an id for the same key first, return that id.
+    """
     from job_runners.engine.dispatch import bulk
     from job_runners.store import steps
     from job_runners.store.children import step_name
@@ -188,8 +194,8 @@ def _record_ids(parent: JobRequest, ids: Mapping[str, str], began_at: int) -> di
 def _refuse_if_row_may_be_gone(parent: JobRequest) -> None:
     """Raise ChildExpired if a child may have been dispatched, and its row may have expired since.
 
-    A child that no step records can only be recognized by its row. `unrecorded_since` is the
-    earliest time at which the parent may have dispatched such a child.
+    If no step records a child, only the child's row shows that it was dispatched. The parent's
+    `unrecorded_since` is the earliest time at which it may have dispatched such a child.
     """
     since = parent.unrecorded_since
     if since is None:
@@ -200,9 +206,9 @@ def _refuse_if_row_may_be_gone(parent: JobRequest) -> None:
 
 
 def _announced_job_id(parent: JobRequest) -> str | None:
-    """Return the id of the job whose end the parent announces to webhooks, if it does that.
+    """Return the id of the job whose end the parent announces, or None if it announces none.
 
-    The built-in job `announce` does. Each of its children delivers the announcement to one webhook.
+    Only the built-in job `announce` announces the end of a job. It has a child for each webhook.
     Such a child counts as a follow-up of the announced job, so that its own end isn't announced.
     """
     return parent.follow_up_of if parent.job_type == Jobs.ANNOUNCE else None

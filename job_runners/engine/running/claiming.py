@@ -1,8 +1,9 @@
 """Claim a job: make sure that no other invocation runs it at the same time.
 
-A claim is a conditional write that stores a token in the job's row. To *release* a job is to undo
-its claim before its function is called. A job with *gates* may have to wait for the end of a pause,
-or for capacity in its queue, before it starts.
+A *claim* is a conditional write that stores a token in the job's row. To *release* a job is to undo
+its claim, because its function wasn't called. *Gates* are what may keep a job from starting now: a
+pause, or the limits of its queue. To *hold* a job is to make it wait until its gates let it start.
+To *settle* a change of a row is to do everything that follows from it, such as to send messages.
 """
 
 from functools import partial
@@ -35,16 +36,16 @@ class Invocation(NamedTuple):
 
     @property
     def may_begin_until(self) -> int:
-        """Return the time until which the invocation may try to begin work.
+        """Return the last time at which the invocation may try to begin work.
 
         If it tried later, Lambda might kill it during the try, and write a failure record as if the
-        work had failed.
+        work had failed. A short invocation may use half of its time for tries.
         """
         return self.deadline - min(2 * _MAX_CALL_TIME, self._length // 2)
 
     @property
     def may_release_until(self) -> int:
-        """Return the time until which the invocation may try to release its job."""
+        """Return the last time at which the invocation may try to release its job."""
         return self.deadline - min(_MAX_CALL_TIME, self._length // 4)
 
     @property
@@ -60,9 +61,10 @@ class Invocation(NamedTuple):
 def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest | None:
     """Claim the message's job for this invocation. Return None if the job must not run now.
 
-    If AWS fails, also return None: the timer sends the job again when its row is due. This never
-    raises an error, because Lambda would then write a failure record about the message. The record
-    would fail the job even if another delivery of the same message had claimed it.
+    If AWS fails, also return None, because the timer sends the job again when its row is due.
+
+    This never raises an error, because Lambda would then write a failure record about the message.
+    The record would fail the job even if another delivery of the same message had claimed it.
     """
     # All tries use the same token, so that a later try recognizes a claim whose response was lost.
     token = new_id()
@@ -73,7 +75,8 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
             invocation.may_begin_until, lambda: _claim_or_hold(message, invocation, token, send)
         )
     except UnknownJobType as unknown:
-        telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
+        # The job isn't claimed, so the timer sends it again. A newer deploy may know the job type.
+        telemetry.left_for_later(unknown)
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         row = refused.row
@@ -81,7 +84,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
         # After any other refusal, the timer sends the job when its row is due.
         if row is not None and row.starts_in:
             send_or_leave_due(row, send, row.starts_in / clock.SECOND)
-        # An earlier try may have held the job, and failed before it settled that.
+        # An earlier try may have held the job, and failed before it settled this change.
         settle_unknown(message, row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
@@ -92,12 +95,12 @@ def claim(message: JobMessage, invocation: Invocation, send: Send) -> JobRequest
 
 
 def _load_function(message: JobMessage) -> bool:
-    """Load the function of the message's job. Return whether the job may be claimed.
+    """Try to load the function of the message's job. Return whether the job may be claimed now.
 
     Call this before the claim, so that an import that hangs or kills this process doesn't use up an
     attempt. If the function can't be loaded, return False, so that the job waits for a newer
-    deploy. But once the job has waited for its `start_within`, return True: it is then claimed, and
-    fails with the import's error.
+    deploy. Once the job has waited longer than its `start_within`, return True anyway. The job is
+    then claimed, and fails with the error of the import.
     """
     job = registry().job(message.job_type)
     try:
@@ -115,6 +118,8 @@ def _claim_or_hold(
     message: JobMessage, invocation: Invocation, token: str, send: Send
 ) -> JobRequest | None:
     """Claim the job if it may start now, and return its row. Otherwise hold it, and return None.
+
+    If another job takes the capacity before this one, decide again.
 
     Raises PreconditionFailed.
     """
@@ -147,7 +152,10 @@ def _claim_or_hold(
 
 
 def _may_have_gates(message: JobMessage) -> bool:
-    """Return whether the job may have gates, or gives up its unique key when it starts."""
+    """Return whether `gates.decide` is needed, judged without a read of the job's row.
+
+    It is needed if the job may have gates, or gives up its unique key when it starts.
+    """
     unique = registry().job(message.job_type).unique
     return (
         pauses.current().may_hold(message.job_type)
@@ -159,10 +167,10 @@ def _may_have_gates(message: JobMessage) -> bool:
 def _release_if_claimed(
     message: JobMessage, token: str, invocation: Invocation, send: Send
 ) -> None:
-    """Release the job if its claim was written although the call failed.
+    """Release the job if the failed call has written its claim after all.
 
-    Otherwise, the job would count as running without a worker, and its attempt would fail as
-    interrupted when the claim's lease ends.
+    Without the release, the row would say that the job is running, although no worker runs it. When
+    the claim expires, the attempt would then fail as interrupted.
     """
 
     def release() -> None:

@@ -2,7 +2,7 @@
 
 Each way is a subclass of `Ending`. `job_runners.engine.running.execution` chooses the ending, and
 `record` writes it to the job's row. A *claim* is the right of one invocation to run the job. In a
-queue with limits, each running job has a *slot*, and jobs wait in a *line* for a free one.
+queue with limits, each running job has a *slot*. A job for which no slot is free waits in a *line*.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,8 @@ class PauseEnding(Ending):
 
         try:
             return pausing.hold_under_pause(self.pause, claimed.row, claimed.last_checkpoint)
-        except AWS_ERRORS as error:  # end the invocation instead: the next one will hold the job
+        except AWS_ERRORS as error:
+            # Only end the invocation. The next invocation will hold the job under the pause.
             telemetry.crashed(error)
             return fail_if_last(claimed, InvocationOverEnding()).write(claimed)
 
@@ -150,9 +151,9 @@ class ClaimLostEnding(Ending):
 
 
 def fail_if_last(claimed: ClaimedJob, ending: Ending) -> Ending:
-    """Return `ending`, after which the job needs another invocation.
+    """Return `ending` if the job may have another invocation. Otherwise return a failure.
 
-    If the job may not have another invocation, return a failure instead.
+    Call this for an ending after which the job has to continue in another invocation.
     """
     if claimed.row.counted_invocations >= claimed.job.max_invocations:
         return FailureEnding(InvocationsSpent(claimed.row.counted_invocations))
@@ -167,6 +168,7 @@ def record(claimed: ClaimedJob, ending: Ending) -> Change:
     try:
         return retry_until(claimed.invocation.deadline, lambda: ending.write(claimed))
     except PreconditionFailed as refused:
-        # An earlier try may have succeeded although its response was lost.
+        # An earlier try may have written the ending although its response was lost. So it isn't
+        # known what the row contains now.
         telemetry.claim_lost(refused)
         return Change.unknown(claimed.row)

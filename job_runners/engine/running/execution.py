@@ -1,9 +1,9 @@
 """Run the job or task of a message in the worker.
 
 Every runner calls `run` with each message that it receives. A worker first *claims* a job, so that
-no other worker runs it at the same time. Then it reads the payload, calls the job's function and
-records the *ending*: how this invocation ended. An unfinished job continues in another invocation.
-To *release* a job is to undo its claim, so that another worker can run it later.
+no other worker runs it at the same time. Then it reads the payload and calls the job's function.
+Finally it records the *ending*, which says how this invocation ended. An unfinished job continues
+in another invocation. To *release* a job is to undo its claim, so that it can run later.
 """
 
 from collections.abc import Callable
@@ -61,8 +61,9 @@ _MAX_DEPLOY_WAIT = 60 * 60.0
 def run(message: Message, *, deadline: int, send: Send) -> None:
     """Handle a message, and record the outcome. Raises an error if it can't be recorded.
 
-    `deadline` is when this process will have ended, in milliseconds since 1970. `send` sends the
-    messages that follow. If it can't send any (see `can_send`), the job gets no further invocation.
+    `deadline` is the time at which this process has to end, in milliseconds since 1970. `send`
+    sends the messages that follow. If it can't send any (see `can_send`), the job gets no further
+    invocation.
     """
     if settings().traces:
         # The app's own code may configure OpenTelemetry, so import it before the first span begins.
@@ -85,10 +86,11 @@ def run(message: Message, *, deadline: int, send: Send) -> None:
 def run_task(message: TaskMessage, *, send: Send) -> None:
     """Run a task's function. If it fails and its retry policy allows it, send the task again.
 
-    Do nothing if another message has already begun the task. Raises an error if the task can't
-    begin: because it is unknown, can't be loaded or has an invalid payload, or because AWS fails.
-    Also raises an error if the task can't be sent again. After an error, Lambda keeps the event,
-    because a newer deploy may be able to run the task.
+    Do nothing if another message has already begun the task.
+
+    Raises an error if the task is unknown, can't be loaded or has an invalid payload, or if AWS
+    fails before the task begins. Also raises an error if a failed task can't be sent again. After
+    an error, Lambda keeps the event, because a newer deploy may be able to run the task.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -170,7 +172,7 @@ def _read_payload(claimed: ClaimedJob) -> "BaseModel | Ending":
     """Return the payload of a claimed job, or an ending if its function must not be called now.
 
     After an error that may go away, the job is released and tried again later. If such errors last
-    too long, the attempt fails. After any other error, it fails at once.
+    too long, the attempt fails. After any other error, the attempt fails at once.
     """
     try:
         stored = retry_until(
@@ -205,6 +207,10 @@ def _copy_steps(claimed: ClaimedJob) -> Ending | None:
 
 
 def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
+    """Call the job's function, and translate its result, interrupt or error into an ending.
+
+    An *interrupt* is an exception that Job Runners raises in the function to stop it.
+    """
     # Imported here because it imports pydantic, which `_read_payload` has imported by now.
     from job_runners.work.payloads import as_json
 
@@ -217,7 +223,9 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
             result = _run_in_context_managers(
                 work, lambda: as_json(claimed.job.run(claimed.running, payload))
             )
-    except (AroundFailed, NotDeployed) as error:  # the function didn't begin its work
+    # A context manager of AROUND failed, or the function needs a newer deploy. In both cases the
+    # work hasn't begun.
+    except (AroundFailed, NotDeployed) as error:
         tracebacks.drop_our_frames(error)
         waits_for_deploy = isinstance(error, NotDeployed)
         max_wait = _MAX_DEPLOY_WAIT if waits_for_deploy else claimed.job.start_within
@@ -252,8 +260,8 @@ def _call_function(claimed: ClaimedJob, payload: "BaseModel") -> Ending:
 def _release_or_fail(claimed: ClaimedJob, error: Exception, max_wait: float) -> Ending:
     """Return the ending of an invocation whose job could not begin its work.
 
-    The job is released, so that the timer sends it again. If the job has been ready to run for more
-    than `max_wait` seconds, the attempt fails instead.
+    This is a release, so that the timer sends the job again. If the job has been ready to run for
+    more than `max_wait` seconds, it is a failure instead.
     """
     if clock.now() - claimed.row.could_run_at > max_wait * clock.SECOND:
         return FailureEnding(error)

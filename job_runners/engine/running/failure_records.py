@@ -1,7 +1,8 @@
 """Handle the failure records that Lambda writes for events it gave up on.
 
-To *settle* an event's job or task is to record its outcome or to schedule its next attempt. A
-worker *claims* a job before it runs it.
+Lambda writes such a record if a worker failed, was killed or could not start. To *settle* the job
+or task of the event is to record its outcome or to schedule its next attempt. A worker *claims* a
+job before it runs the job.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ _CANNOT_BEGIN_ERRORS = (
     CannotBegin.__name__,
     NotForwarded.__name__,
 )
-# What Lambda reports if it can't load the worker's handler. None of our code has run.
+# What Lambda reports if it can't load the worker's handler. The worker's code hasn't run then.
 _NOT_LOADED_ERRORS = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
@@ -44,9 +45,9 @@ _RESEND_DELAY = 60.0  # seconds, in which a deploy that is in progress may finis
 def handle_record(record: object, send: Send) -> None:
     """Settle the job or task of one failure record, which Lambda has sent to the OnFailure queue.
 
-    A job is settled only if its current claim came from this message, and its function may have
-    run. If this delivery of the message never called the function, another delivery may have the
-    claim, and may still be running.
+    A job is settled only if its current claim came from this message, and if the delivery that
+    failed may have called the job's function. Otherwise another delivery of the message may have
+    the claim, and may still be running.
 
     Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
     read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. After
@@ -73,7 +74,8 @@ def handle_record(record: object, send: Send) -> None:
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
                 send(message, _RESEND_DELAY)
-            # `claim_task` is false if another message has begun the task, which may still run.
+            # If another message has begun the task, `claim_task` returns False. The task may still
+            # be running then, so do nothing.
             case TaskMessage() if claim_task(message):
                 cause: errors.JobRunnersError = error
                 if _error_type(record) == errors.SendFailed.__name__:

@@ -1,11 +1,13 @@
 """Decide whether a job's *gates* allow it to start now: pauses, and the limits of its queue.
 
 A job that may not start now is *held*: it waits under a pause, or in a *line*. A line consists of
-the waiting jobs of a queue that share a concurrency key. A held job is *admitted*, so that it may
-start, when its pause ends (`job_runners.engine.lines.pausing`) or when its line has capacity
-(`job_runners.engine.lines.admission`). A *grant* is the capacity that a line gives to a job: a
-slot, a start under the queue's rate, or both. An *entrance* is what the job's claim needs for this:
-the line's key, and the grant to take.
+the waiting jobs of a queue that share a concurrency key. To *admit* a held job is to let it start.
+`job_runners.engine.lines.pausing` admits jobs when a pause ends, and
+`job_runners.engine.lines.admission` admits jobs when their line has capacity.
+
+A *grant* is the capacity that a line gives to a job: a slot, a start under the queue's rate, or
+both. An *entrance* contains what a claim needs to take this capacity: the key of the line, and the
+grant.
 
 Other modules import this one inside functions, because most jobs have no gates.
 """
@@ -61,8 +63,8 @@ class Wait(Value):
 class ArrivedJob(Value):
     """A job whose message has arrived, before its claim.
 
-    `token` is that of the claim. If the rate allows the job to start by `wait_until` (milliseconds
-    since 1970), this process waits for that time.
+    `token` is the token that the claim will store. If the queue's rate allows the job to start by
+    `wait_until` (milliseconds since 1970), this process waits until the start.
     """
 
     row: JobRequest
@@ -73,8 +75,8 @@ class ArrivedJob(Value):
     def start(self, key: str | None = None, grant: lines.Grant | None = None) -> StartNow:
         """Return the decision that the job may start.
 
-        `key` is the key of its line, or None if it needs no capacity. Its claim takes the capacity
-        of `grant`. If that is None, the job already got its capacity when it was admitted.
+        `key` is the key of the job's line, or None if the job needs no capacity. The claim takes
+        the capacity of `grant`. `grant` is None if the job got its capacity when it was admitted.
         """
         unique = registry().job(self.row.job_type).unique
         gives_up_unique_key = unique is not None and unique.until == "started"
@@ -88,9 +90,9 @@ def decide(
 ) -> StartNow | AlreadyStarted | Wait:
     """Decide whether the job of a message may start now. See `ArrivedJob` for the arguments.
 
-    Raises PreconditionFailed if the job couldn't start now even without gates. The claim's own
-    check isn't enough: if another process made the job startable just before the claim, the claim
-    would start it despite a pause.
+    Raises PreconditionFailed if the job couldn't start now even without gates. The claim checks
+    this too, but only later. Without the check here, another process could make the job startable
+    in between, and the claim would start it without a look at its pauses.
     """
     row = read(message.id)
     if row is not None and row.status is Status.RUNNING and row.claim_token == token:
@@ -104,7 +106,11 @@ def decide(
 
 
 def _decide_by_limits(job: ArrivedJob) -> StartNow | Wait:
-    """Decide whether the queue's limits allow the job to start."""
+    """Decide whether the queue's limits allow the job to start.
+
+    A job that was admitted with all its capacity only needs a start that fits the rate. Every other
+    job needs capacity from its line.
+    """
     row = job.row
     line = line_of(row)
     if line is None:
@@ -122,8 +128,9 @@ def _decide_by_limits(job: ArrivedJob) -> StartNow | Wait:
 def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
     """Let an admitted job start if its line's rate allows that now or soon, and count the start.
 
-    The rate already counted the job's admission. But that may be long ago, and other jobs may be
-    starting now. A job that can't start soon waits at its old position in the line.
+    The rate already counted a start for this job when it was admitted. But the admission may be
+    long ago, and other jobs may be starting now. So this counts the job again, at the time at which
+    it really starts. A job that can't start soon waits at its old position in the line.
     """
     row = job.row
     rate = line.limits.rate
@@ -133,6 +140,8 @@ def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
         current = lines.read_line(row.queue_name, line.key, line.limits)
         opens_at = current.next_start_at(job.token)
         if opens_at > job.wait_until:
+            # If no job waits in the line, this one becomes its first. The timer then checks it once
+            # the rate allows a start.
             due_at = wake_ups.due_after(opens_at) if current.first is None else None
             return Wait(
                 partial(hold_in_line, row, line, due_at=due_at, position_time=row.admitted_at)
@@ -150,7 +159,8 @@ def _decide_under_rate(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
 def _wait_for_start(job: ArrivedJob, line: lines.Line, key: str, start_at: int) -> None:
     """Wait until `start_at`.
 
-    If there is enough time, and no other process is admitting the line's jobs, admit some first.
+    If there is enough time, and no other process is admitting the line's jobs, use the time to
+    admit some of them.
     """
     until = start_at - _ADMISSION_TIME
     if clock.now() + _ADMISSION_TIME < until and not wake_ups.is_paced(line):
@@ -161,7 +171,7 @@ def _wait_for_start(job: ArrivedJob, line: lines.Line, key: str, start_at: int) 
 
 
 def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
-    """Let a job start if its line has capacity and no job waits in it."""
+    """Let a job start if its line has capacity and no other job waits in it."""
     row = job.row
     current = lines.read_line(row.queue_name, line.key, line.limits)
     used_keys.note_use(current, row.organization_id)
@@ -170,7 +180,8 @@ def _decide_in_line(job: ArrivedJob, line: LimitedLine) -> StartNow | Wait:
         if grant is not None:
             return job.start(line.key, grant)
     # A process that can't send messages can't admit the job later, so it starts the job despite the
-    # limits. It refuses to dispatch jobs with limits, so the limits are newer than this job.
+    # limits. This is rare: such a process refuses to dispatch jobs to a queue with limits, so the
+    # queue must have got its limits after the dispatch.
     if not can_send(job.send):
         telemetry.started_outside_limits(row)
         return job.start()
@@ -195,10 +206,10 @@ def hold_in_line(
 
     Call this for a job that could start now, or that runs under this invocation's claim.
 
-    - `checkpoint`: the last one that a running job reached.
+    - `checkpoint`: the last checkpoint that a running job reached.
     - `due_at`: when the timer checks the job, by default `pausing.next_check`.
-    - `position_time`: the job goes where it would be if it had waited since this time. By default,
-      it goes to the end of the line.
+    - `position_time`: the job gets the position that it would have if it had waited since this
+      time. By default, it goes to the end of the line.
 
     Raises PreconditionFailed.
     """
@@ -216,9 +227,9 @@ def hold_in_line(
 
 
 def line_key(row: JobRequest) -> str:
-    """Return the key of the job's line, or the key that it would get now if its row has none.
+    """Return the key of the job's line. If the row stores no key, compute it from the payload.
 
-    A row has none if the job was saved before its queue had limits, or was retried manually.
+    A row stores no key if the job was saved before its queue had limits, or was retried manually.
     """
     if row.concurrency_key is not None:
         return row.concurrency_key

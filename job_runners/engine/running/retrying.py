@@ -28,7 +28,8 @@ _NON_RETRYABLE = (
     errors.InvocationsSpent,
     errors.MissingObject,
 )
-# How many characters of each field the row stores. AWS bills each write of the row by its size.
+# How many characters of each field the row stores. The limits keep the row small, because AWS bills
+# each write by the size of the row.
 _MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
 _FRAME_LIMIT = 200
@@ -48,8 +49,8 @@ def record_failed_attempt(
     """Record a failed attempt. Schedule the next attempt if the job may have one, or fail the job.
 
     If a caller has asked the job to stop, cancel it instead. `send` is the function that will send
-    the next attempt. Pass `rescue=True` if the job's worker is gone. `checkpoint` is the last one
-    that the function reached, or None if it isn't known.
+    the next attempt. Pass `rescue=True` if the job's worker is gone. `checkpoint` is the last
+    checkpoint that the job's function reached, or None if it isn't known.
 
     Raises PreconditionFailed if another process has changed the row.
     """
@@ -86,8 +87,8 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send) -
 def give_up_task(message: TaskMessage, error: BaseException) -> None:
     """Log, count and store that a task failed for good.
 
-    If one failure is reported twice, the metric `Failed` counts both reports, and `TasksFailed`
-    only the first. If AWS doesn't store the failure, both metrics still count it.
+    If one failure is reported twice, the metric `Failed` counts both reports, and the metric
+    `TasksFailed` counts only the first. If AWS doesn't store the failure, both metrics count it.
     """
     # Imported here because most tasks don't fail for good.
     from job_runners.store import failed_tasks
@@ -124,12 +125,13 @@ def seconds_before_retry(
     if was_interrupted and not retry.interrupted:
         return None
     if isinstance(error, errors.RetryAfter):
+        # The job's own code chose this delay, so it may be negative or too long.
         return min(max(0.0, error.seconds), MAX_WAIT)
     return retry.delay(attempt)
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return the dict with which a row stores an error.
+    """Return the fields that a job's row stores about an error.
 
     - `kind`: the name of the error's class
     - `message`

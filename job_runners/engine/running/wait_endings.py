@@ -74,7 +74,7 @@ class GroupWaitEnding(Ending):
 
 
 def ending_of(claimed: ClaimedJob, interrupt: WaitInterrupt) -> Ending:
-    """Return the ending of an invocation whose job waits."""
+    """Return the ending of an invocation whose job waits. If it has waited too often, it fails."""
     if (claimed.row.wait_count or 0) >= MAX_WAITS:
         return FailureEnding(WaitsSpent(MAX_WAITS))
     if isinstance(interrupt, SleepInterrupt):

@@ -1,7 +1,8 @@
 """Count failed jobs by error group. A group contains the jobs that failed in the same way.
 
-A job is counted after its end is recorded. Counting must not delay or fail anything else, so if AWS
-doesn't accept a count at once, the count is lost.
+A job is counted after its end is recorded. Counting must not delay or fail anything else. So this
+calls AWS without retries, and at most once per second for each group. Failures in between are added
+to the next write. If there is no next write, they are lost.
 """
 
 from job_runners import caches, clock
@@ -22,7 +23,8 @@ class _LastWrite(Value):
 
     at: int = 0
     uncounted: int = 0  # the number of failures since then
-    # If AWS sent no response to the write: the id of the group that it may have created.
+    # The id of the group that the write may have created. It is set if AWS didn't confirm the
+    # write. The next write uses it again, so that a new group is still recognized as new.
     unconfirmed_id: str | None = None
 
 
@@ -38,18 +40,25 @@ _state = _State()
 
 
 def count_failure(row: JobRequest) -> None:
-    """Count a failed job in its group. Report a new group, and a resolved one that fails again."""
+    """Count a failed job in its group, unless this process has just written to the group.
+
+    In that case, the next write counts the job too. Report a new group, and a resolved group whose
+    jobs fail again.
+    """
     key = (row.organization_id, error_groups.fingerprint_of(row).key)
     now = clock.now()
+    # Take the entry out, so that a known group never makes a full dict be emptied.
     last = _state.last_writes.pop(key, _LastWrite())
     uncounted = last.uncounted + 1
     if len(_state.last_writes) >= _MAX_CACHED:
         _state.last_writes = {}
     _state.last_writes[key] = last.__replace__(uncounted=uncounted)
+    # The bounds `0 <=` and `<= now + _ERROR_DELAY` are for a clock that was set back.
     has_just_written = 0 <= now - last.at < _MIN_WRITE_GAP
     is_paused = now < _state.paused_until <= now + _ERROR_DELAY
     if has_just_written or is_paused:
         return
+    # Until AWS confirms the write, the failures stay uncounted, and the id stays unconfirmed.
     group_id = last.unconfirmed_id or new_id()
     _state.last_writes[key] = _LastWrite(now, uncounted, group_id)
     try:

@@ -1,10 +1,10 @@
 """Handle the end of a group's member, and continue the job that waits for the group.
 
 The waiting job is the *parent*. Each member that hasn't ended has a *marker*, an item in the table.
-The process that records a member's end then deletes its marker. If the member failed, the process
-first records the failure in the group. A process that finds no marker left lets the parent
-continue. If two processes do that, it does no harm, because the parent's next invocation reads its
-row again.
+A process that ends a member records the end in the member's row, and then deletes the marker. If
+the member failed, the process records the failure in the group before it deletes the marker. A
+process that finds no marker left lets the parent continue. Two processes may do so for the same
+parent, which does no harm, because the parent's next invocation reads its row again.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,8 @@ from job_runners.store.queries import PAGE_LIMIT, read, read_many
 
 _RETRY_TIME = 3 * clock.SECOND  # how long to retry failing calls before the timer takes over
 _THREADS = 16  # threads that cancel members
-_CANCEL_TIME = 10 * clock.SECOND  # how long one process cancels members; the timer does the rest
+# How long one process cancels members, at most. The timer cancels the rest.
+_CANCEL_TIME = 10 * clock.SECOND
 
 # A function that does everything that follows from a transition: see `settle.settle`.
 Settle = Callable[[Change], None]
@@ -33,7 +34,8 @@ Settle = Callable[[Change], None]
 def record_member_end(row: JobRequest, settle: Settle) -> None:
     """Record in its group that a member has ended. If it was the last one, continue the parent.
 
-    Errors are only logged, because the caller has recorded the end, and the timer repeats this.
+    Errors are only logged, because the member's row already stores its end, and the timer checks
+    the group again.
     """
     try:
         retry_until(clock.now() + _RETRY_TIME, lambda: _record_member_end(row, settle))
@@ -50,8 +52,9 @@ def check_new_wait(parent: JobRequest, settle: Settle) -> None:
 
 
 def check(parent: JobRequest, settle: Settle) -> bool:
-    """Cancel members if that is necessary, and continue the parent if all members have ended.
+    """Cancel members if they must stop, and continue the parent if all members have ended.
 
+    Members must stop if too many have failed, or if a caller has canceled the parent with them.
     Return whether the parent continues.
     """
     _stop_members(parent, settle)
@@ -67,8 +70,10 @@ def _continue_parent(parent_id: str, settle: Settle) -> bool:
 
 
 def _record_member_end(row: JobRequest, settle: Settle) -> None:
+    """Delete the member's marker. Then continue the parent, or check whether members must stop."""
     markers.note_failure(row)
     groups.drop_marker(str(row.member_of), row.id, row.member_mark)
+    # If the member's own shard still has a marker, there is no need to read the other shards.
     if not groups.shard_has_marker(row) and _continue_parent(str(row.parent_id), settle):
         return
     if row.status is Status.FAILED:
@@ -76,7 +81,10 @@ def _record_member_end(row: JobRequest, settle: Settle) -> None:
 
 
 def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
-    """Cancel the other members if as many have failed as the parent allows."""
+    """Cancel the other members if the parent's limit of failures is reached.
+
+    Do nothing if the parent doesn't wait for this member's group.
+    """
     parent = read(str(row.parent_id))
     if parent is None or not parent.awaits_group or parent.cancel_members:
         return
@@ -91,8 +99,8 @@ def _stop_after_failure(row: JobRequest, settle: Settle) -> None:
 def _stop_members(parent: JobRequest, settle: Settle) -> None:
     """Cancel members if a caller has canceled the parent with its members, or too many have failed.
 
-    In the first case, cancel all members that haven't ended. In the second, cancel those that
-    haven't started, except those that were retried manually.
+    If a caller has canceled the parent, cancel all members that haven't ended. If too many members
+    have failed, cancel only the members that haven't started and weren't retried manually.
     """
     group = groups.awaited_group(parent)
     has_too_many_failures = _has_too_many_failures(parent, group)
@@ -110,7 +118,7 @@ def _has_too_many_failures(parent: JobRequest, group: groups.Group) -> bool:
 
 
 def _stop_after(parent: JobRequest) -> int | None:
-    """Return the number of failures after which the parent's members are canceled, if any."""
+    """Return after how many failures the other members are canceled, or None for no limit."""
     return (parent.current_wait or {}).get("stop_after")
 
 
@@ -136,13 +144,15 @@ def _in_threads(call: Callable[[JobRequest], None], rows: Iterable[JobRequest]) 
 
 
 def _cancel(row: JobRequest, *, parent: JobRequest, settle: Settle) -> None:
+    """Cancel a member, or ask it to stop if it is running. See `_stop_members` for exceptions."""
     if row.status.finished:
         return
     if not parent.cancel_members and (row.has_begun or groups.is_retried(row)):
         return
     is_running = row.status is Status.RUNNING
     cancel = caller_transitions.request_cancel if is_running else caller_transitions.cancel
-    with suppress(PreconditionFailed):  # the member has started or ended in the meantime
+    # The write is refused if the member has started or ended in the meantime.
+    with suppress(PreconditionFailed):
         change = cancel(row, by=parent.canceled_by)
         telemetry.canceled_by_caller(change.after)
         settle(change)

@@ -1,9 +1,10 @@
 """Settle a transition: do everything that follows from a change of a job's row.
 
-Every process that ends a job, continues it or makes it wait calls `settle` with the `Change` that
-the transition returned. Only `settle` sends the jobs that a job's end has saved or admitted,
-records a member's end in its group, admits the jobs that wait in a line, and counts failures. To
-add a consequence of a job's end, add it to `settle`.
+A *transition* is a write that changes a job's row. It returns a `Change`: the row before and
+after the write. Every process that ends a job, continues it or makes it wait then calls `settle`
+with this change. Only `settle` sends the jobs that a job's end has saved or admitted, records a
+member's end in its group, admits the jobs that wait in a line, and counts failures. To add a
+consequence of a job's end, add it to `settle`.
 
 If a process is killed before it has settled its transition, the timer does the rest.
 """
@@ -23,8 +24,8 @@ def settle(change: Change, send: Send, *, thorough: bool = False) -> None:
     """Do everything that follows from a transition. Errors are only logged.
 
     A *line* consists of the jobs that wait for capacity in one queue, under one concurrency key.
-    Pass `thorough=True` in a process that takes over from one that was killed: the job's line is
-    then checked completely, even if the transition has freed no capacity.
+    Pass `thorough=True` in a process that takes over from a killed process. Then the job's whole
+    line is checked, even if the transition has freed no capacity.
     """
     row = change.after
     if change.needs_message:
@@ -49,8 +50,8 @@ def settle(change: Change, send: Send, *, thorough: bool = False) -> None:
 def transition(write: Callable[[], Change], row: JobRequest, send: Send) -> JobRequest:
     """Make a transition of a row by calling `write`, settle it, and return the new row.
 
-    If `write` raises an error, the row may have been written anyway. So settle that too, and raise
-    the error again.
+    If `write` raises an error, it may have changed the row anyway. So do what would follow from any
+    change of the row, and raise the error again.
     """
     try:
         change = write()
@@ -66,12 +67,13 @@ def settle_unknown(
 ) -> None:
     """Settle a change that another process with the same message may have made.
 
-    That process may have been killed, or its write may have got no response. `row` is the current
-    row of the message's job, or None if it couldn't be read. If another message led to the row's
-    last claim, only the job's line is checked.
+    The other process may have been killed, or may have got no response to its write. `row` is the
+    current row of the message's job, or None if it couldn't be read. If the row's last claim came
+    from another message, only the job's line is checked.
     """
     if row is None or row.send_id != message.send_id:
-        # Only the queue and key of the line matter. The message has them too.
+        # To check the line, `settle` needs only its queue and key. If there is no row, take them
+        # from the message.
         source = message if row is None else row
         row = JobRequest(
             id=message.id,
@@ -93,7 +95,10 @@ def check_group(parent: JobRequest, send: Send) -> bool:
 
 
 def _settle_wait(change: Change, send: Send) -> None:
-    """Check a job's group if it has begun to wait for it, or was canceled with its members."""
+    """Check a job's group if the job has just begun to wait for it.
+
+    Also check the group if a caller has canceled the job with its members.
+    """
     row = change.after
     if row.awaits_group and (not change.before.awaits_group or row.cancel_members):
         from job_runners.engine.settling import group_ends
@@ -104,7 +109,7 @@ def _settle_wait(change: Change, send: Send) -> None:
 def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:
     """Send a job that was saved or admitted when another job ended.
 
-    It is a follow-up of that job, or a follower that got its unique key.
+    The saved job is a follow-up of the ended job, or it waited for the ended job's unique key.
     """
     if saved.follow_up_of == ended.id:
         telemetry.follow_up_saved(saved)
@@ -115,9 +120,10 @@ def _send_saved(saved: JobRequest, ended: JobRequest, send: Send) -> None:
 def _settle_line(change: Change, send: Send, thorough: bool) -> None:
     """Admit jobs that wait in the job's line, if the transition may have made that possible.
 
-    It may have, if it freed the job's slot or removed the job from the line. It also may have if it
-    put the job into the line, because capacity may have become free just before. A job that fails
-    in its line is ignored: it has waited for 30 days, and the timer checks the jobs behind it too.
+    This checks the line if the transition freed the job's slot, or removed the job from the line.
+    It also checks the line if the transition put the job into it, because capacity may have become
+    free just before. It ignores a job that failed in its line. Such a job has waited for 30 days,
+    and the timer checks the jobs behind it anyway.
     """
     before, row = change.before, change.after
     concurrency_key = before.concurrency_key

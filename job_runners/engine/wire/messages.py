@@ -1,7 +1,7 @@
 """The messages that the API and the timer send to the worker: their fields, and their JSON form.
 
-To *redrive* a failed task is to send it again. The *line* of a queue and a key consists of the jobs
-that wait there for capacity.
+To *redrive* a failed task is to send it again. A *line* consists of the jobs that wait for capacity
+in one queue, under one concurrency key.
 """
 
 import json
@@ -13,8 +13,8 @@ from job_runners.errors import MalformedMessage, RetryAfter, UnknownMessageVersi
 from job_runners.store.blobs import compact_json
 from job_runners.store.job_request import JobRequest, new_id
 
-# The version in every message. Raise it when older code would misunderstand a message: code refuses
-# a version that it doesn't know.
+# The version in every message. Raise it when older code would misunderstand a message, because code
+# refuses a version that it doesn't know.
 VERSION = 1
 
 
@@ -26,7 +26,7 @@ class JobMessage(NamedTuple):
     # The id of this message. A worker that claims the job records it, so that the row shows which
     # message led to the claim.
     send_id: str
-    # With the job's queue and key, the worker sees without a read whether limits apply to the job.
+    # From the job's queue and key, the worker knows whether limits apply, without reading the row.
     queue_name: str
     concurrency_key: str | None = None
     request_id: str | None = None
@@ -74,7 +74,7 @@ class TaskMessage(NamedTuple):
     attempt: int = 1
     request_id: str | None = None
     traceparent: str | None = None
-    # Both are set only in a message that sends a failed task again.
+    # These two are set only in a message that sends a failed task again.
     redrives: str | None = None  # the id of the failed task
     send_id: str | None = None  # the id of this message
 
@@ -105,7 +105,7 @@ class TaskMessage(NamedTuple):
 
 
 class QueueMessage(NamedTuple):
-    """A hint that the next job in the line of this queue and key may be admitted now."""
+    """A hint that the next job in the line of this queue and key may now be able to start."""
 
     queue_name: str
     concurrency_key: str

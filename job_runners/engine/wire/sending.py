@@ -1,7 +1,7 @@
 """Send messages about jobs.
 
-A message is only a hint that a saved job can run. If it can't be sent, the timer sends another one
-when the job's row is due.
+A message is only a hint that a saved job can run. If it can't be sent, the timer sends another
+message when the job's row is *due*. A row is due once the current time has passed its `due_at`.
 """
 
 from typing import Protocol
@@ -48,8 +48,9 @@ def can_send(send: Send) -> bool:
 def require_sender(send: Send, name: str, reason: str) -> Send:
     """Return `send`, or raise RunnerCannotResend if the runner can't send messages.
 
-    The error says which work needs the message, and why: `name` is its name, such as
-    "send_letters", and `reason` completes the sentence, such as "has a retry policy".
+    The error says which work needs the message, and why. `name` is the name of the work, such as
+    "send_letters". `reason` completes a sentence that begins with the name, such as "has a retry
+    policy".
     """
     if not can_send(send):
         raise RunnerCannotResend(name, reason)
@@ -60,7 +61,7 @@ class StoppingSender:
     """A `send` that gives up once several sends in a row have failed.
 
     By then, the worker probably can't be reached, and more tries would only take time. The timer
-    sends the jobs when their rows are due. Threads may share the sender.
+    sends the jobs later, when their rows are due. Threads may share the sender.
     """
 
     def __init__(self, send: Send) -> None:
@@ -115,8 +116,9 @@ def send_or_leave_due(row: JobRequest, send: Send, delay: float = 0) -> None:
 def next_due_at(run_at: int, send: Send) -> int:
     """Return when the timer must check a job that may start at `run_at`.
 
-    If a delayed message will start the job, the timer checks GRACE later that it has started.
-    Otherwise, the timer starts the job at `run_at`.
+    If the start is soon, a delayed message can start the job. The timer then checks only later, one
+    GRACE (a minute) after `run_at`, whether the job has started. Otherwise, the timer itself starts
+    the job at `run_at`.
     """
     is_soon = run_at - clock.now() <= MAX_MESSAGE_DELAY * clock.SECOND
     if can_send(send) and is_soon:
