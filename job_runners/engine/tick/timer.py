@@ -225,7 +225,7 @@ class _TimerRun:
     def process_rows(
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, early_by: int = 0
     ) -> None:
-        """Handle the rows that are due. Also handle unclaimed rows that are due in `early_by` ms."""
+        """Handle the rows that are due, and the unclaimed ones that are due in `early_by` ms."""
 
         def process(row: JobRequest) -> None:
             self._process_row(row, clock.now(), budget, early_by)
