@@ -84,7 +84,7 @@ class WaitsSpent(DoNotRetry):
 
 
 class GatherChanged(DoNotRetry):
-    """A job's group has other members than when an earlier invocation began to dispatch them."""
+    """A job passes other members of its group than an earlier invocation of the job did."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

@@ -6,8 +6,9 @@ into the future or removed. Each due time is in a *lane*, which shows what the r
 
 To *hold* a job is to let it wait, for example under a pause or in the *line* of a queue with
 limits. To *admit* it is to let it continue. An admitted job has *capacity*: a slot of its queue, or
-one of the starts that the queue's rate allows. A worker *claims* a job when it starts to run it,
-and gets a *lease*, a time by which it must report. Until then, the job is *unclaimed*.
+one of the starts that the queue's rate allows. A worker *claims* a job when it starts to run it. A
+job that no worker has claimed is *unclaimed*. A claim comes with a *lease*, the time by which the
+worker must report.
 """
 
 from enum import Enum, auto
