@@ -36,7 +36,7 @@ _MAX_LOCK_TIME = 1.0
 class _Alarm:
     """The state of the signal handler. There is only one alarm, in the main thread."""
 
-    armed = False
+    armed = False  # whether an `alarm` block is running
     deferrals = 0  # the number of `defer_alarm` blocks that are running
     rang_while_deferred = False
     handler: Callable[[FrameType], None] | None = None  # called instead of raising an interrupt
@@ -125,6 +125,7 @@ def _ring(_signal: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(frame: FrameType | None) -> None:
+    """Call the handler of `on_alarm` if there is one. Otherwise raise TimeOverInterrupt."""
     if _Alarm.handler is None or frame is None:
         raise TimeOverInterrupt
     _Alarm.handler(frame)
@@ -135,7 +136,10 @@ def _is_lock_function(code: CodeType) -> bool:
 
 
 def _may_wait_for_lock() -> bool:
-    """Return whether the alarm may wait, or wait longer, for a lock function to end."""
+    """Return whether the alarm may wait for a lock function to end.
+
+    The first call begins the wait. Later calls return False after _MAX_LOCK_TIME.
+    """
     now = time.monotonic()
     if _Alarm.waits_for_lock_until is None:
         _Alarm.waits_for_lock_until = now + _MAX_LOCK_TIME

@@ -25,10 +25,10 @@ CACHE_TIME = clock.MINUTE
 # While Parameter Store doesn't respond, cached values are used up to this age. A short outage must
 # not fail jobs, but a revoked secret must not work for hours.
 MAX_AGE_IN_OUTAGE = 15 * clock.MINUTE
-# How long to wait before reading again after a failed read, or because a name is missing.
+# How long to wait before reading again, after a failed read or if a name is missing.
 _REREAD_DELAY = 10 * clock.SECOND
-# The same if the missing name makes the job fail. This is shorter, because an operator who sees the
-# failure sets the name and retries the job.
+# How long to wait if the missing name makes the job fail. This is shorter, because an operator who
+# sees the failure sets the name and retries the job.
 _REREAD_DELAY_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -102,7 +102,10 @@ class _Cache:
         self._failure = ""
 
     def value(self, path: str, name: str, max_age: int) -> str | None:
-        """Return a value, or None if a read at most `max_age` milliseconds ago didn't find it."""
+        """Return a value, or None if it is missing.
+
+        None comes from a read that is at most `max_age` milliseconds old, unless AWS fails.
+        """
         value = self._all_values(path, CACHE_TIME).get(name)
         if value is not None:
             return value
@@ -112,6 +115,7 @@ class _Cache:
     def _all_values(self, path: str, max_age: int) -> Mapping[str, str]:
         """Return all values. They are at most `max_age` ms old, unless Parameter Store fails."""
         cached = self._usable_read()
+        # Another thread is reading, so don't wait for it.
         if cached and self._lock.locked():
             return cached.values
         with self._lock:

@@ -1,8 +1,8 @@
 """Run each job and task inside the context managers that the app lists in `AROUND`.
 
 They may set up an error tracker, a database connection or a tenant's context. They see how the job
-or task ends, but can't change that: they can't suppress an error or an interrupt, and an error when
-they exit doesn't fail a finished job.
+or task ends, but can't change it. They can't suppress an error, or an *interrupt* (the exception
+that ends a job's invocation early). If they fail on exit, the finished job doesn't fail.
 """
 
 from collections.abc import Callable, Sequence

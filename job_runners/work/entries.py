@@ -40,7 +40,10 @@ class Place:
 
 
 def caller_outside(file: str) -> Place:
-    """Return the nearest place in the call stack outside `file`, where the app has a definition."""
+    """Return the place in the app that has called the code of `file`, such as a definition.
+
+    This is the nearest place in the call stack outside `file` and the code of dataclasses.
+    """
     place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
@@ -91,6 +94,7 @@ def _without_garbage_collection() -> Iterator[None]:
 def _explanation(module_name: str, error: BaseException) -> str:
     """Explain why a module can't be imported, without a final period."""
     missing_module = error.name if isinstance(error, ModuleNotFoundError) else None
+    # The missing module may be the module of the entry itself, or a package that contains it.
     if f"{module_name}.".startswith(f"{missing_module}."):
         return f"there is no module {missing_module}. Correct the entry, or add the file"
     where = _failing_line(module_name, error)

@@ -25,7 +25,7 @@ class CursorTooLarge(JobRunnersError):
 
 
 class StepNameTaken(DoNotRetry):
-    """A job used the name of a step or wait twice. The second would get the result of the first."""
+    """A job used a name for two steps or waits. The second one would get the first one's result."""
 
     def __init__(self, name: str, noun: str = "step") -> None:
         super().__init__(
@@ -84,7 +84,7 @@ class WaitsSpent(DoNotRetry):
 
 
 class GatherChanged(DoNotRetry):
-    """A job's group has other members than when an earlier invocation began to dispatch them."""
+    """A job passes other members of its group than an earlier invocation of the job did."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

@@ -1,8 +1,9 @@
 """Run an `async def` job or task in its own event loop, and clean up the loop afterwards.
 
-The *main task* is the asyncio task that runs the function. (In this module, a task is always one of
-asyncio's.) An interrupt, such as TimeOverInterrupt, always ends the main task, even if another task
-raises it.
+From here on, "task" means a task of asyncio, and "function" means the function of the job. The
+*main task* runs the function. An *interrupt*, such as TimeOverInterrupt, is an exception that ends
+the job's invocation. It always ends the main task, even if another task raises it. When the job's
+time is over, the *alarm*, a timer signal, *rings*. It rings again every _RING_INTERVAL seconds.
 
 The module avoids these traps of asyncio:
 
@@ -34,7 +35,8 @@ from job_runners.work.running_job import RunningJob
 # then get the same time. Both fit into the time that is reserved for recording the outcome.
 _CANCEL_TIMEOUT = 1.0
 _RING_INTERVAL = 0.1  # seconds between rings of the alarm, after its first ring
-_CALL_CALLBACK_CODE = asyncio.Handle._run.__code__  # the loop's code that calls a callback
+# The loop calls each callback in this code. So it is on the call stack while a callback runs.
+_CALL_CALLBACK_CODE = asyncio.Handle._run.__code__
 
 _Coroutine = Coroutine[Any, Any, Any]
 _logger = logging.getLogger("job_runners.work.event_loop")
@@ -43,11 +45,10 @@ _logger = logging.getLogger("job_runners.work.event_loop")
 def run(coroutine: _Coroutine, job: RunningJob | None = None) -> Any:
     """Run the coroutine and return its result.
 
-    Exceptions of the coroutine pass through. If any of its tasks raised an interrupt, this raises
-    it again, unless the function ended with an error of its own. Outside the main thread, where no
-    alarm rings, the loop ends the function when the job's time is over. Remaining tasks are
-    canceled, asynchronous generators are closed, and threads of `asyncio.to_thread` are left
-    running.
+    If the coroutine raises an exception, this raises it too. Otherwise, if any task raised an
+    interrupt, this raises the first one. Outside the main thread, where no alarm rings, the loop
+    ends the coroutine when the job's time is over. At the end, remaining tasks are canceled and
+    asynchronous generators are closed, but threads of `asyncio.to_thread` are left running.
     """
     if not _has_loop():
         return _Run(job).run(coroutine)
@@ -56,8 +57,8 @@ def run(coroutine: _Coroutine, job: RunningJob | None = None) -> Any:
 
 def _has_loop() -> bool:
     """Return whether a loop runs in this thread."""
-    # The coroutine doesn't run in this `except` block, because the tracebacks of its errors would
-    # then include this RuntimeError.
+    # This is a function so that no caller runs a coroutine in the `except` block. The tracebacks of
+    # the coroutine's errors would then include this RuntimeError.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -73,10 +74,10 @@ class _Run:
         self._loop = _new_loop()
         self._thread = threading.get_ident()
         self._main_task: asyncio.Task[Any] | None = None
-        self._first_interrupt: BaseException | None = None  # raised in any task
-        self._first_ring_at: float | None = None  # of the alarm
-        self._is_stopped = False
-        self._has_ended = False  # whether the function has: then interrupts change nothing
+        self._first_interrupt: BaseException | None = None  # the first one raised in any task
+        self._first_ring_at: float | None = None  # when the alarm first rang
+        self._is_stopped = False  # whether _stop_loop has stopped the loop
+        self._has_ended = False  # whether the main task has ended. Then interrupts change nothing.
 
     def run(self, coroutine: _Coroutine) -> Any:
         """Run the coroutine and end the loop."""
@@ -92,13 +93,17 @@ class _Run:
                 self._clean_up(runner)
 
     def _run_main_task(self, runner: asyncio.Runner, coroutine: _Coroutine) -> Any:
-        """Return the coroutine's result. Raise its own error, or the first interrupt."""
+        """Return the coroutine's result. Raise its own error, or the first interrupt.
+
+        An interrupt is raised even if the coroutine has suppressed it and returned a result.
+        """
         try:
             result = runner.run(self._run_with_timeout(coroutine))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # After a stop, asyncio itself raises RuntimeError.
+            # An Exception is the function's own error, unless the loop was stopped. Then asyncio
+            # raises a RuntimeError.
             is_from_function = isinstance(error, Exception) and not self._is_stopped
             if self._first_interrupt is None or is_from_function:
                 raise
@@ -110,7 +115,7 @@ class _Run:
         return result
 
     async def _run_with_timeout(self, coroutine: _Coroutine) -> Any:
-        """Await the coroutine. In a thread, where no alarm rings, schedule its end."""
+        """Await the coroutine. Outside the main thread, where no alarm rings, limit its time."""
         self._main_task = asyncio.current_task()
         if self._job is not None and not in_main_thread():
             self._loop.call_later(self._job.time_left(), self._time_out)
@@ -121,7 +126,8 @@ class _Run:
     def _end_main_task(self, interrupt: BaseException) -> None:
         """End the main task, because a method of the job is about to raise an interrupt.
 
-        The method may run in any task or thread. In the main task, the interrupt itself ends it.
+        The method may run in any task or thread. If it runs in the main task, do nothing, because
+        the interrupt itself will end that task. Otherwise, cancel the main task.
         """
         if self._has_ended:
             return
@@ -148,8 +154,9 @@ class _Run:
     def _handle_alarm(self, frame: FrameType) -> None:
         """Handle a ring of the alarm.
 
-        The first ring cancels the main task. Later rings interrupt code that blocks the loop, and
-        finally stop the loop.
+        Every ring cancels the main task. From the second ring on, raise TimeOverInterrupt in the
+        code of the job that blocks the loop. After _CANCEL_TIMEOUT, stop the loop if the alarm has
+        not interrupted such code.
         """
         now = time.monotonic()
         is_first_ring = self._first_ring_at is None
@@ -164,7 +171,8 @@ class _Run:
         if is_late:
             self._stop_loop()
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop up
+            # The loop may be waiting for I/O. This empty call wakes it up.
+            self._loop.call_soon_threadsafe(lambda: None)
 
     # --- clean up ---------------------------------------------------------------------------------
 
@@ -198,7 +206,7 @@ class _Run:
                 self._loop.call_exception_handler(context | {"exception": error})
 
     def _abandon(self, remaining: set[asyncio.Task[Any]]) -> None:
-        """Close the loop. Log the tasks that didn't end although they were canceled."""
+        """Log the tasks that didn't end although they were canceled. Close the loop and them."""
         for task in remaining:
             _logger.error("abandoned a task that suppresses its cancellation: %r", task)
         self._loop.close()
@@ -225,7 +233,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an exception that no code awaited, as asyncio does, unless it is an interrupt."""
+    """Log an exception that no code has handled, as asyncio does, unless it is an interrupt."""
     if not isinstance(context.get("exception"), Interrupt):
         loop.default_exception_handler(context)
 
@@ -233,11 +241,13 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _is_in_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
     """Return whether the alarm interrupted code of the job, and not the loop's code or ours.
 
-    Code in C has no frame. If `include_c`, also return True if such code may be running.
+    A callback that is written in C has no frame. If `include_c`, also return True if the loop may
+    be calling such a callback.
     """
     if include_c and interrupted_frame.f_code is _CALL_CALLBACK_CODE:
         return True
-    # Find the callback that the loop is calling.
+    # Walk up the call stack to the loop's code that calls callbacks. The frame just below it is the
+    # callback that the loop is calling.
     callback: FrameType | None = None
     frame: FrameType | None = interrupted_frame
     while frame is not None and frame.f_code is not _CALL_CALLBACK_CODE:
@@ -248,6 +258,7 @@ def _is_in_work(interrupted_frame: FrameType, *, include_c: bool) -> bool:
     return not any(callback.f_code is own.__code__ for own in _OUR_CALLBACKS)
 
 
+# The callbacks of this module, which `_is_in_work` must not take for code of the job.
 _OUR_CALLBACKS = (_Run._end_all, _Run._cancel_main_task, _Run._time_out, _Run._stop_loop, _report)
 
 

@@ -197,7 +197,7 @@ class _RangeStream(io.RawIOBase):
 def is_in(folder: str, key: str) -> bool:
     """Return whether a key names a file in or below a folder.
 
-    It doesn't if a part of the key is empty, "." or "..".
+    Return False if a part of the key after the folder is empty, "." or "..".
     """
     prefix = f"{folder}/"
     if not key.startswith(prefix) or not _is_utf_8(key):
@@ -207,6 +207,7 @@ def is_in(folder: str, key: str) -> bool:
 
 
 def _key(folder: str, name: str) -> str:
+    """Return the key of a file in a folder. Raises InvalidFileName."""
     key = f"{folder}/{name}"
     if (
         not is_in(folder, key)

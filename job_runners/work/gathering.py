@@ -1,11 +1,14 @@
 """Gather a group of jobs: dispatch its members, wait for them, and return their results.
 
+A job that calls `gather` dispatches the *members* of a *group*, which are jobs too, and waits for
+them. An *interrupt* is an exception that ends the waiting job's invocation.
+
 The waiting job's function runs again from its start in each invocation. Each time, the recorded
 steps and the stored keys of the group's members show what has been done. If the group isn't
 complete, the invocation dispatches the missing members and waits again.
 
-Members are dispatched in *chunks*. The keys of a chunk are stored before its members are
-dispatched. After that, the chunk is recorded as dispatched.
+Members are dispatched in *chunks* of up to 1,000. First, the keys of a chunk are stored. Then its
+members are dispatched. Finally, the chunk is recorded as dispatched.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -38,7 +41,7 @@ _T = TypeVar("_T")
 # An organization's index accepts 1,000 rows per second, and other callers dispatch jobs too.
 _ROWS_PER_SECOND = 300
 _BATCH_SIZE = 100  # members to dispatch at a time
-# How long one call may defer the alarm, which interrupts a job whose time is over.
+# The alarm interrupts a job whose time is over. One call may defer it for at most this long.
 _MAX_CALL_TIME = 20 * clock.SECOND
 _PAGE_SIZE = 100  # results to read at a time
 # The time between two counts of the members that have ended, while members are still dispatched.
@@ -157,7 +160,11 @@ class GroupResults:
 def gather(
     job: _Job, name: str, members: Iterable[Member], stop_after_failures: int | None
 ) -> GroupResults:
-    """Return the results of a group. Raise GroupWaitInterrupt until all members have ended."""
+    """Return the results of a group. Raise GroupWaitInterrupt until all members have ended.
+
+    If an earlier invocation has recorded the complete group, return its results. Otherwise create
+    or find the group, dispatch the members that are missing, and check whether all have ended.
+    """
     require_next_invocation(job)
     check_name(name, "a group")
     use_name(job, f"{groups.STEP_PREFIX}{name}", name)
@@ -200,6 +207,7 @@ class _MemberQueue:
 
     def take(self, count: int) -> dict[str, Member]:
         """Remove and return the next members, at most `count`, by key."""
+        # Read one more, so that `has_more_than(0)` then needs no read.
         self._fill_buffer(count + 1)
         members = self._buffer[:count]
         del self._buffer[:count]
@@ -211,7 +219,7 @@ class _MemberQueue:
 
 
 def _new_group(job: _Job, name: str, members: _MemberQueue) -> dict[str, Any]:
-    """Return a new group and the current time, as a step stores them."""
+    """Return a new group and the current time, in the form in which a step stores them."""
     is_large = members.has_more_than(group_chunks.SIZE)
     group = groups.new_group(job._row, name, is_large=is_large)
     return {"id": group.id, "shards": group.shards, "since": clock.now()}
@@ -235,14 +243,15 @@ def _dispatch_missing(job: _Job, wait: GroupWaitInterrupt, members: _MemberQueue
 
 
 def _count(job: _Job, group: Group, total: int) -> dict[str, Any]:
-    """Return a complete group and its counts, as a step stores them."""
+    """Return a complete group and the counts of its members, in the form of a step's result."""
     from job_runners.store import group_counts
 
     counts = group_counts.count_dispatched(
         group, total, max_rows=MAX_MEMBERS, call=job._keep_trying
     )
     outcomes = counts.by_outcome
-    # A member that is open now was retried after the group was complete, so it had failed.
+    # The group was complete, so a member that is unfinished now has been retried since. A member
+    # that was retried had failed.
     outcomes["failed"] += outcomes.pop("open")
     return {"id": group.id, "shards": group.shards, "total": total, "outcomes": outcomes}
 
@@ -287,7 +296,8 @@ class _MemberDispatcher:
                 self._dispatch_chunk(chunk_number, chunk_members, total if is_last else None)
                 self._count_if_due(total)
             elif is_last or len(chunk_members) != earlier_sizes[chunk_number]:
-                # With the last chunk, an earlier invocation would have stored the total.
+                # The job passes other members than before. If this really were the last chunk, the
+                # earlier invocation that dispatched it would have stored the total.
                 raise GatherChanged(self._name)
             chunk_number += 1
         if earlier_sizes and not total:
@@ -304,8 +314,8 @@ class _MemberDispatcher:
         try:
             self._job._row = self._job._keep_trying(transition).after
         except PreconditionFailed as refused:
-            # The job was canceled, or lost its claim. If it lost its claim, the write that follows
-            # this interrupt is refused too.
+            # The job was canceled, or this invocation lost the claim (its right to run the job). In
+            # the second case, the write that follows this interrupt is refused too.
             raise self._job._interrupt(CancelInterrupt()) from refused
 
     def _dispatch_chunk(self, chunk: int, members: dict[str, Member], total: int | None) -> None:
@@ -334,6 +344,7 @@ class _MemberDispatcher:
         stored = job._row.member_counts or {}
         if stored.get("group") == group.id:
             counted_at = stored["at"]
+        # Each gap is as long as the time from the beginning to the last count, within the bounds.
         gap = max(counted_at - self._wait.since, _MIN_COUNT_GAP)
         next_count_at = counted_at + min(gap, _MAX_COUNT_GAP)
         if group.shards == 1 or clock.now() < next_count_at:
@@ -360,7 +371,8 @@ class _MemberDispatcher:
             jobs = {key: member for key, member in jobs.items() if key not in dispatched}
             if not dispatched:
                 clock.sleep(0.1)
-            jobs = self._without_dispatched(jobs)  # AWS may have saved some without a response
+            # AWS may have saved some of the others, although its response was lost.
+            jobs = self._without_dispatched(jobs)
 
     def _without_dispatched(self, jobs: dict[str, Any]) -> dict[str, Any]:
         dispatched = self._job._keep_trying(lambda: self._job._dispatch.already_dispatched(jobs))

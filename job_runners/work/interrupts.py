@@ -20,7 +20,10 @@ class CancelInterrupt(Interrupt):
 
 
 class InvocationOverInterrupt(Interrupt):
-    """The invocation has little time left. Raised at a checkpoint, where the next one continues."""
+    """The invocation has little time left. Raised at a checkpoint.
+
+    The next invocation continues from there.
+    """
 
 
 class YieldInterrupt(Interrupt):

@@ -28,7 +28,8 @@ def signal_url(job: Any, name: str, text: str, choices: Sequence[str], timeout: 
         if address is None:
             raise NoPublicUrl
         link = answer_links.new(job._row, name, text, choices, wait_end(job, name, timeout))
-        # If an earlier invocation has stored the step, nothing is stored, and its link is used.
+        # If another invocation has stored the step in the meantime, nothing is stored here, and the
+        # link of that invocation is used.
         store_once(job, steps.new(job._row, step_name, f"{address}{link.path}"), link)
         step = job._keep_trying(lambda: steps.find(job._row, step_name))
     url: str = step.result

@@ -1,14 +1,18 @@
 """Compute when a schedule's jobs start, from a cron expression or an interval.
 
-The functions read neither the clock nor the table, so two timers compute the same times.
+The functions don't depend on the current time or on stored data. So all processes compute the same
+times.
 
 The times of a cron expression are local times. In most zones, the clock skips one hour of the year
 and repeats another. For those hours, this module follows the rules of Debian's cron:
 
-- If minute and hour both start with a digit ("30 2 * * *"), each local time occurs once. A skipped
-  time occurs at the moment when the clock jumps, and a repeated time only the first time.
+- If minute and hour both start with a digit ("30 2 * * *"), the job runs once for each matching
+  local time. If the clock skips that time, the job runs at the moment when the clock jumps. If the
+  clock shows that time twice, the job runs only the first time.
 - If one of them starts with a star ("*/15 * * * *"), the job runs whenever the zone's clock shows
   a matching time. So it never runs at a skipped time, and runs twice at a repeated time.
+
+The parser of cron expressions is the package cronsim.
 """
 
 import re
@@ -41,6 +45,7 @@ _FIELDS: Mapping[str, str] = {
     "day-of-week": "0 to 7, where 0 and 7 are Sunday, SUN to SAT, 5L for the last Friday, or 5#2 "
     "for the second",
 }
+# This follows the allowed values of a field in an error message.
 _FORMS = "Each may be *, a range (1-5), a step (*/15) or a list (1,15) of these"
 _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -72,7 +77,10 @@ def check(when: When) -> None:
 
 
 def check_form(when: When) -> None:
-    """Do the checks of `check` that need neither the cron parser nor the time zones."""
+    """Do the quick part of `check`, without the cron parser and the time zones.
+
+    This checks the number of fields and the limits, but not the values of the fields.
+    """
     has_cron = when.cron is not None
     has_every = when.every is not None
     if has_cron == has_every:
@@ -108,6 +116,7 @@ def _advice(cron: str) -> str:
 
 
 def _is_valid_cron(cron: str | None) -> bool:
+    """Return whether an expression is valid. None is not."""
     try:
         check(When(cron))
     except InvalidOccurrences:
@@ -127,6 +136,7 @@ def next_after(when: When, after: int) -> int | None:
     # whole seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
     moment = _next_moment(_expression(when), _zone(when.timezone), since)
+    # The number of whole seconds since 1970, in milliseconds.
     return None if moment is None else (moment - _EPOCH) // _SECOND * clock.SECOND
 
 
@@ -141,6 +151,7 @@ def in_words(when: When) -> str:
     Raises InvalidOccurrences.
     """
     if when.every is not None:
+        # Find the largest unit of which the interval is a multiple.
         unit, size = next((unit, size) for unit, size in _UNITS if when.every % size == 0)
         count = when.every // size
         return f"every {unit}" if count == 1 else f"every {count} {unit}s"
@@ -172,9 +183,12 @@ def _next_moment(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     minute, hour = cron.split()[:2]
     if minute.startswith("*") or hour.startswith("*"):
         return _next_shown(cron, zone, after)
-    for local in _local_times(cron, after.astimezone(zone)):  # cronsim moves skipped times
+    # Given a time with a zone, cronsim already moves skipped times to the moment of the jump.
+    for local in _local_times(cron, after.astimezone(zone)):
         moment = local.astimezone(UTC)
-        if moment > after:  # it isn't if the clock shows a local time for the second time
+        # If the clock shows this local time twice, `moment` is the first of the two, which may have
+        # passed. Then try the next time.
+        if moment > after:
             return moment
     return None
 
@@ -186,10 +200,13 @@ def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     clock change by half an hour or at midnight, and after some changes that aren't at a full hour,
     it never ends.
 
-    Between two clock changes, local time is UTC plus a constant offset. So this takes the next
-    matching local time, converts it with the offset at `after`, and then looks for a clock change
-    in between. For a match that is years away, it looks only near `after`, where a change may
-    repeat times, and shortly before the match, where a change alters the match's offset.
+    Between two clock changes, local time is UTC plus a constant offset. So each step takes the next
+    matching local time, converts it with the offset at `after`, and looks for a clock change
+    between `after` and the match. If there is one, the search begins again from the change.
+
+    A match may be years away. Then only two stretches of time matter. A change soon after `after`
+    may repeat a matching time. A change shortly before the match alters the match's offset. So this
+    looks at the first stretch, then skips to the second one.
     """
     search_from = _local(zone, after)
     while (local := _next_local(cron, search_from)) is not None:
@@ -223,9 +240,14 @@ def _first_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | 
 
 
 def _change_between(zone: tzinfo, before: datetime, changed: datetime) -> datetime:
-    """Return the first second after the zone's only clock change between two moments."""
+    """Return the moment of a zone's clock change, to the second.
+
+    It lies between `before` and `changed`, and there must be only one. At the returned moment, the
+    clock already has its new offset.
+    """
     offset = _offset(zone, before)
     while changed - before > _SECOND:  # a binary search
+        # Add half of the gap, in whole seconds.
         middle = before + (changed - before) // _SECOND // 2 * _SECOND
         if _offset(zone, middle) == offset:
             before = middle
@@ -253,7 +275,11 @@ def _next_local(cron: str, after: datetime) -> datetime | None:
 
 
 def _local_times(cron: str, after: datetime) -> "CronSim":
-    """Return an iterator over the matching times after `after`. Raises InvalidOccurrences."""
+    """Return an iterator over the matching times after `after`. Raises InvalidOccurrences.
+
+    The iterator's `explain` describes the times in words. If the expression is invalid, the error
+    names the wrong field, or says that the months don't have the day.
+    """
     from cronsim import CronSim, CronSimError
 
     try:
@@ -262,7 +288,8 @@ def _local_times(cron: str, after: datetime) -> "CronSim":
         field = str(error).removeprefix("Bad ")
     fields = cron.split()
     if field == "day-of-month":
-        # cronsim also reports this field if the given months don't have the day.
+        # cronsim also reports this field if the given months don't have the day. Then the
+        # expression would be valid with any month.
         try:
             CronSim(" ".join([*fields[:3], "*", fields[4]]), after)
         except CronSimError:

@@ -24,7 +24,8 @@ def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
 def shadows_job_field(payload_model: "type[BaseModel]", name: str) -> bool:
     """Return whether payloads have a field that could be mistaken for the job's own field `name`.
 
-    A `JobEnded` has such fields, but with the same values, so it doesn't count.
+    A `JobEnded` has such fields too, but they have the same values as the job's own. So return
+    False for it.
     """
     if not has_field(payload_model, name):
         return False

@@ -92,7 +92,8 @@ def _path(root: str, parts: Iterable[int | str]) -> str:
 def _validate_leniently(model: type[BaseModel], payload: object) -> BaseModel:
     try:
         return model.model_validate(payload)  # keeps unknown fields if the model allows them
-    except ValidationError:  # raised again below unless only unknown fields caused it
+    except ValidationError:
+        # Try again without the unknown fields. If they weren't the only problem, this raises again.
         return model.model_validate(payload, extra="ignore")
 
 

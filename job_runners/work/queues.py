@@ -28,8 +28,9 @@ MAX_KEY_LENGTH: Final = 64  # characters
 _ORGANIZATION: Final = "organization_id"
 WHOLE_QUEUE: Final = "*"  # the key of a job that gets no key of its own from `per`
 
-# Values that match this are used as keys unchanged. Others are hashed, because they could break the
-# table's keys, contain control characters, or look like "*" or a hash.
+# Values that match this are used as keys unchanged. Other values are hashed, because they could
+# break the table's keys, contain control characters, or look like "*" or a hash. "#" separates the
+# parts of the table's keys.
 _USABLE_KEY = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.FORBIDDEN}\ud800-\udfff]{{1,{MAX_KEY_LENGTH}}}"
 
 

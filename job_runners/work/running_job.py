@@ -39,15 +39,16 @@ if TYPE_CHECKING:
     from job_runners.store.groups import Group
 
 # The minimum gap between written checkpoints, in milliseconds. The first checkpoint is written at
-# once, and every write doubles the gap, so the first gap is 500 ms. Thus a short job shows progress
-# early, and a job that keeps calling `checkpoint` never has more than 5 s of unsaved work.
+# once, and every write doubles the gap. So the gap after the first write is 500 ms. A short job
+# shows progress early, and a job that keeps calling `checkpoint` never has more than 5 s of unsaved
+# work.
 _INITIAL_WRITE_GAP = 250
 _MAX_WRITE_GAP = 5 * clock.SECOND
 # A DynamoDB item has at most 400 KB. A row without free space couldn't even be marked as failed.
 _MAX_CURSOR_SIZE = 100 * 1024  # bytes of JSON
 _MAX_MESSAGE_LENGTH = 1000  # characters
 _CHUNK_SIZE = 1_000  # children that `dispatch_many` dispatches at once
-# How long `dispatch_many` may defer the alarm, which interrupts a job whose time is over.
+# The alarm interrupts a job whose time is over. `dispatch_many` may defer it for at most this long.
 _MAX_DISPATCH_TIME = 20 * clock.SECOND
 
 _T = TypeVar("_T")
@@ -117,7 +118,8 @@ class RunningJob(JobFiles, JobWaits):
         may_be_paused: bool = True,  # whether a pause may end this invocation
     ) -> None:
         self._row = row
-        self._unrecorded_keys = set[str]()  # of children that may be dispatched without a step
+        # The keys of children that may have been dispatched, but aren't recorded as steps yet.
+        self._unrecorded_keys = set[str]()
         self._budget = budget
         self._make_dispatch = make_dispatch
         self._can_start_invocation = can_start_invocation
@@ -125,7 +127,7 @@ class RunningJob(JobFiles, JobWaits):
         self._write_gap = _INITIAL_WRITE_GAP
         self._written_at = 0
         self._group_counts: dict[str, int] | None = None  # see `Checkpoint.group`
-        self._used_step_names: set[str] = set()  # in this invocation
+        self._used_step_names: set[str] = set()  # the names that this invocation has used so far
         # Called with each interrupt before it is raised. The event loop of an `async def` job needs
         # this, because the asyncio task that raises the interrupt may never be awaited.
         self.on_interrupt: Callable[[BaseException], None] | None = None
@@ -334,6 +336,7 @@ class RunningJob(JobFiles, JobWaits):
     def _dispatch_chunk(
         self, job_type: str, payloads: dict[str, Any], follow_ups: Mapping[str, Any]
     ) -> dict[str, str]:
+        """Dispatch children until all are saved, and return their ids by key."""
         ids: dict[str, str] = {}
         while missing := {key: payload for key, payload in payloads.items() if key not in ids}:
             if self._budget.left() == 0:
@@ -348,10 +351,11 @@ class RunningJob(JobFiles, JobWaits):
 
     @contextmanager
     def _listing_unrecorded(self, keys: Iterable[str]) -> Iterator[None]:
-        """In the block's checkpoints, list these children as dispatched but perhaps unrecorded.
+        """Inside the block, let checkpoints list these children as perhaps dispatched.
 
-        After an error, they stay listed, because they may have been dispatched. But not after a
-        JobRunnersError, which refuses the children.
+        After the block, the children are recorded, so they are no longer listed. After an error,
+        they stay listed, because they may have been dispatched. A JobRunnersError is an exception,
+        because it means that the children were refused.
         """
         self._unrecorded_keys.update(keys)
         try:
@@ -416,8 +420,8 @@ class RunningJob(JobFiles, JobWaits):
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
         """Return a call's result. If AWS fails, retry the call until the job's time is over.
 
-        The alarm can interrupt the job between two tries, but not during one, because then it isn't
-        known whether the call took effect.
+        The alarm can interrupt the job between two tries, but not during a try. Otherwise nobody
+        would know whether the call took effect.
         """
 
         def try_once() -> _T:
@@ -450,7 +454,7 @@ class RunningJob(JobFiles, JobWaits):
         self._written_at = clock.now()
 
     def _interrupt(self, interrupt: BaseException) -> BaseException:
-        """Pass an interrupt to `on_interrupt`, if there is one, and return the interrupt."""
+        """Return an interrupt for the caller to raise, after passing it to `on_interrupt`."""
         if self.on_interrupt is not None:
             self.on_interrupt(interrupt)
         return interrupt

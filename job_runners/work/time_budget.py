@@ -2,8 +2,9 @@
 
 from job_runners import clock
 
-# Two parts of an invocation's time are reserved, each at most a tenth of it: the first to reach a
-# last checkpoint, and the second to record the outcome before the invocation ends.
+# The maximum parts of an invocation's time that are reserved for two purposes: to reach a last
+# checkpoint, and to record the outcome before the invocation ends. Each part is at most a tenth of
+# the time.
 _CHECKPOINT_RESERVE = 30 * clock.SECOND
 _RECORD_RESERVE = 5 * clock.SECOND
 
@@ -26,7 +27,7 @@ class TimeBudget:
         # Whether the attempt times out before the invocation ends.
         self.by_timeout = self.ends == timeout_at
         self._last_checkpoint_at = now
-        self._longest_gap = 0  # between two checkpoints so far
+        self._longest_gap = 0  # the longest time between two checkpoints so far
 
     def left(self) -> float:
         """Return the seconds until the job is interrupted."""
@@ -39,6 +40,9 @@ class TimeBudget:
         self._last_checkpoint_at = now
 
     def invocation_over(self) -> bool:
-        """Return whether there may be too little time to reach another checkpoint."""
+        """Return whether there may be too little time to reach another checkpoint.
+
+        Assume that the next checkpoint may take twice as long as the slowest one so far.
+        """
         time_needed = max(self._checkpoint_reserve, 2 * self._longest_gap)
         return self._invocation_ends - clock.now() < time_needed

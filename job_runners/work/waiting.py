@@ -30,7 +30,7 @@ _Job = Any
 # A wait must end before the table deletes its recorded steps and signals: see docs/build/waits.md.
 MAX_FUNCTION_WAIT = 90 * clock.DAY
 _MAX_TOTAL_TIME = 150 * clock.DAY  # from the beginning of the job's work to the end of a wait
-_MAX_SIGNALS = 20  # that one wait may wait for
+_MAX_SIGNALS = 20  # the maximum number of signals that one `wait_for_any` may name
 # How error messages refer to the name of a wait, and of a `wait_for_any`.
 _NAME_NOUN = "name of the wait"
 _LABEL_NOUN = "label of the wait"
@@ -59,10 +59,10 @@ class SignalWaitInterrupt(WaitInterrupt):
 
 
 class GroupWaitInterrupt(WaitInterrupt):
-    """The job waits for its group, whose members it began to dispatch at `since`.
+    """The job waits for the members of its group. It began to dispatch them at `since`.
 
-    At `until`, the job fails, because the first member's row may expire soon after that. Once
-    `stop_after` members have failed, those that haven't started are canceled.
+    At `until`, the job fails, because the table may soon delete the first member's row. Once
+    `stop_after` members have failed, the members that haven't started are canceled.
     """
 
     def __init__(self, name: str, group: Group, since: int, stop_after: int | None) -> None:
@@ -77,7 +77,7 @@ class GroupWaitInterrupt(WaitInterrupt):
 def _max_group_time() -> int:
     """Return how long a group may take, so that no member's row expires before the group's end.
 
-    This is the retention of rows, less a day or half of it.
+    This is the retention of rows minus a day, or half of the retention if that is longer.
     """
     retention = settings().retention_days * clock.DAY
     safe_time = max(retention // 2, retention - clock.DAY)
@@ -97,6 +97,10 @@ def sleep_until(job: _Job, name: str, time: datetime) -> None:
 
 
 def _sleep(job: _Job, name: str, compute_end: Callable[[], int]) -> None:
+    """Return if the time has come. Otherwise raise SleepInterrupt.
+
+    The first call stores what `compute_end` returns, and later calls use the stored time.
+    """
     use_name(job, f"sleep {name}", name)
     until: int = job._run_once(name, compute_end, prefix="sleep ", noun=_NAME_NOUN)
     remaining = until - clock.now()
@@ -118,7 +122,8 @@ def wait_for(job: _Job, name: str, timeout: float) -> Any:
         )
         if clock.now() < until:
             _raise_signal_wait(job, name, [name], until)
-        # A signal that arrives just now may be stored first, so read which of the two won.
+        # Store a timeout in the place of the signal. If the signal arrives at the same time, it may
+        # be stored first. So read which of the two is stored.
         store_once(job, signals.new_timeout(job._row, name))
         signal = job._keep_trying(lambda: signals.find(job._row, name))
     if signal is None or signal.timed_out:
@@ -144,7 +149,8 @@ def wait_for_any(job: _Job, names: Sequence[str], timeout: float, label: str) ->
 def _choose_first(job: _Job, names: Sequence[str], timeout: float, label: str) -> str | None:
     """Record and return the first of these signals that has arrived, or None after a timeout.
 
-    It is recorded before the function continues, so that later invocations get the same signal.
+    If none has arrived and there is time left, raise an interrupt, so that the job waits. The
+    choice is recorded before the function continues, so later invocations get the same signal.
     """
     stored: dict[str, Signal] = job._keep_trying(lambda: signals.find_all(job._row, set(names)))
     arrived = [name for name in names if name in stored and not stored[name].timed_out]
@@ -171,8 +177,8 @@ def _raise_signal_wait(job: _Job, name: str, signal_names: list[str], until: int
 def store_once(job: _Job, *records: Signal | steps.Step | AnswerLink) -> None:
     """Store records in one transaction. If the first one is already stored, do nothing.
 
-    Raises ClaimLostInterrupt if this invocation no longer has the claim on the job, which the
-    transaction checks.
+    The transaction also checks that this invocation still has the claim, the right to run the job.
+    Raises ClaimLostInterrupt if it doesn't.
     """
     try:
         job._keep_trying(lambda: waits.record(job._row, *records))

@@ -23,7 +23,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.queries import read
 from job_runners.work import Job, context
 
-# How long a job that has waited in its function can be retried with the same payload.
+# A job that has waited in its function can be retried with the same payload for this many days.
 _RESUMABLE_DAYS = 200
 _TRIES = 3  # how often to try to cancel a job that changes between the read and the write
 
@@ -41,11 +41,11 @@ def cancel(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
 
 
 def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest:
-    """Cancel the open members of a job's group, and the job once all of them have ended.
+    """Ask for a job to be canceled together with the unfinished members of its group.
 
-    This call cancels only some members. The timer cancels the others, page by page. A running job
-    begins to wait for them when its invocation ends. A job without an open group is canceled like
-    any other.
+    This call cancels only some members. The timer cancels the others, page by page, and then the
+    job itself. A running job begins to wait for its members when its invocation ends. A job without
+    an unfinished group is canceled like any other.
 
     Raises the errors of `cancel`.
     """
@@ -54,6 +54,7 @@ def cancel_with_members(row: JobRequest, send: Send = CANNOT_SEND) -> JobRequest
 
 
 def _cancel(row: JobRequest, send: Send, *, with_members: bool) -> JobRequest:
+    """Cancel the job, or ask its worker to stop. If the job changes meanwhile, try again."""
     for _ in range(_TRIES):
         if row.status is Status.CANCELED:
             return row
@@ -131,6 +132,7 @@ def retry_again(row: JobRequest, send: Send, payload: Any = None) -> JobRequest:
 
 
 def _requeue_member(row: JobRequest, requeue: Callable[..., Change], send: Send) -> Change:
+    """Queue a group's member again. If that fails, undo what this changed in the group."""
     from job_runners.engine.groups import retrying  # imported here because most jobs are in none
 
     try:

@@ -1,4 +1,4 @@
-"""Change the limits of a queue at run time, and reset them to those in the code."""
+"""Change the limits of a queue at run time, or reset them to the limits in the code."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,11 @@ _ADMISSION_TIME = 5 * clock.SECOND  # how long a request that changes limits may
 
 
 class QueueLimits(NamedTuple):
-    """The limits of a queue: those in the code, the callers' change to them, and the result."""
+    """The limits of a queue.
+
+    `declared` are the limits in the code. `change` is the callers' change to them. `current` are
+    the limits that result from both.
+    """
 
     name: str
     current: Limits | None
@@ -37,8 +41,9 @@ def set_limits(
 ) -> QueueLimits:
     """Change the limits of a queue, whether or not the code declares the queue.
 
-    None means the limit in the code. All processes apply the change within 10 seconds. If more jobs
-    may start than before, this call admits some of the waiting jobs, and the timer admits the rest.
+    If an argument is None, the limit in the code applies. All processes apply the change within 10
+    seconds. If more jobs may start than before, this call admits some of the waiting jobs, and the
+    timer admits the rest.
 
     Raises NothingLimited, TooManyLimited.
     """

@@ -1,6 +1,7 @@
 """Find out why a job waits, and its *place*: how many jobs are ahead of it.
 
-A *line* is the ordered jobs that wait under one concurrency key of a queue with limits.
+A *line* consists of the jobs that wait under one concurrency key of a queue with limits, in order.
+A job may also wait *in its function*, which has asked to wait for a time, a signal or other jobs.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ class WaitReason(NamedTuple):
 
     @property
     def has_position(self) -> bool:
-        """Return whether other jobs may be ahead, which needs a wait outside the job's function."""
+        """Return whether other jobs may be ahead. In a wait in the job's function, none can be."""
         return self.until is None
 
 
@@ -91,9 +92,10 @@ def _wait_in_function(row: JobRequest) -> WaitReason | None:
 
 
 def without_payload_key(reason: WaitReason | None, row: JobRequest) -> WaitReason | None:
-    """Remove the concurrency key from a wait reason if the key may be a value of the payload.
+    """Return a wait reason without the concurrency key, if the key may be a value of the payload.
 
-    Only two keys never are: the key of a whole queue, and the key of the job's organization.
+    Only two keys are never such a value: the key of a whole queue, and the key of the job's
+    organization.
     """
     # The slots of this queue don't matter: all queues with this `per` have the same keys.
     queue_per_organization = Queue(slots=1, per="organization_id")
@@ -111,6 +113,7 @@ def place_of(row: JobRequest, seen_by: str | None) -> Place:
     reason = wait_reason(row)
     if reason is None or not reason.has_position:
         return Place(reason)
+    # In a fair line, where organizations take turns, the wait key has the organization's id.
     takes_turns = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
     hides_others = seen_by is not None and row.follows is None
     ahead = waiting.count_ahead(row, seen_by)

@@ -1,9 +1,13 @@
 """Describe queues to callers: their limits, and the jobs that run or wait under their keys.
 
-A caller with an organization sees only that organization's jobs, and only the concurrency keys that
-those jobs have used (see `job_runners.store.used_keys`). A caller that may not see payloads sees no
-key that may be a payload's value. In this module, `seen_by` is the caller's organization. None
-stands for a service, which sees all jobs.
+A queue can limit how many jobs run at a time, for all of its jobs or per *concurrency key* (for
+example, per organization). Each running job then holds a *slot* of its key. The jobs that wait for
+one key are a *line*.
+
+A caller with an organization sees only that organization's jobs, and only the keys that those jobs
+have used (see `job_runners.store.used_keys`). A caller that may not see payloads sees no key that
+may be a payload's value. In this module, `seen_by` is the caller's organization. It is None for a
+service, which sees all jobs.
 """
 
 from collections.abc import Iterator
@@ -29,7 +33,7 @@ _MAX_EXAMINED_KEYS = 100  # keys to read for one page, because many keys may be 
 
 
 class Holder(NamedTuple):
-    """A job that has a slot. `since` is in milliseconds since 1970."""
+    """A job that has a slot, and when it got the slot, in milliseconds since 1970."""
 
     job_id: str
     organization_id: str | None
@@ -153,7 +157,11 @@ class _Keys:
         self._per = current_limits.per if current_limits else None
 
     def page(self, limit: int, last_shown: str) -> tuple[list[KeyUsage], str | None]:
-        """Return a page of the keys that are in use, and a cursor if more follow."""
+        """Return a page of the keys that are in use, and a cursor if more follow.
+
+        The first page begins with the keys that are always shown. The page ends when it has `limit`
+        keys, or after reading `max_examined` keys, because many of them may be idle.
+        """
         always_shown = self._always_shown()
         page = [] if last_shown else [self._read(key) for key in always_shown]
         max_examined = min(_MAX_EXAMINED_KEYS, 4 * limit)
@@ -179,19 +187,21 @@ class _Keys:
         return []
 
     def _keys_after(self, last_shown: str, limit: int) -> list[str]:
-        """Return the next keys to examine, all of which the caller may see.
+        """Return the next keys to examine.
 
-        Otherwise a cursor, or the length of a page, would reveal other keys.
+        The caller may see all of them. Otherwise a cursor, or the length of a page, would reveal
+        other keys.
         """
         if self._seen_by is None:
             return used_keys.used_in_queue(self._name, limit, last_shown)
         if self._per == "organization_id":
-            return []
+            return []  # the caller may see only its own key, which is always shown
         if self._sees_payloads:
             return used_keys.used_by_organization(self._seen_by, self._name, limit, last_shown)
-        return []  # the keys are payload values, or were before `per` was changed
+        return []  # the keys may be payload values, perhaps from before `per` was changed
 
     def _read(self, key: str) -> KeyUsage:
+        """Return the part of a key's usage that the caller may see."""
         line = lines.read_line(self._name, key, self._limits)
         is_fair = self._limits is not None and self._limits.order == "fair"
         waiting_count = WaitingCount()

@@ -1,7 +1,7 @@
 """Redrive a failed task: send it again, under a new id.
 
-Each request sends a message, but only one of these messages may start the task. So repeating a
-request, for example after a lost response, does no harm.
+A request to redrive may be repeated, for example after a lost response. Each request sends a
+message, but only one of these messages may *claim* the task, which is to start it.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Send a signal, a named value that a job's function may wait for, to the job.
+"""Send a signal to a job. A signal is a named value that the job's function may wait for.
 
-A job can also ask a question through a link. The token in the link is the only credential that a
-person or another system needs to answer it. The answer becomes one of the job's signals.
+A job can also ask a question through a link. A person or another system needs only the token in the
+link to answer the question. The answer becomes one of the job's signals.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ def signal(
 ) -> JobRequest:
     """Store a signal for a job, and continue the job if it waits for that signal. Return its row.
 
-    With `work_id`, the signal is only for that *work* of the job: a retry with another payload
-    begins new work.
+    With `work_id`, the signal is only for that *work* of the job. (If a caller retries the job with
+    another payload, new work begins.)
 
     If the job already has the same value, do nothing. Raises SignalConflict if it has another
     value, and SignalTooLate if it has ended, or no longer waits for the signal. Raises
@@ -48,8 +48,8 @@ def signal(
         stored = signals.find(current, name)
         if stored is not None:
             _refuse_other_value(current, stored, value)
-            # Perhaps the write of the last try succeeded, but its response was lost. If it didn't
-            # queue the job, the message does no harm.
+            # Perhaps the last try stored the signal and queued the job, but the response was lost.
+            # So send the job. If the job wasn't queued, the message does no harm.
             if is_retry:
                 send_or_leave_due(current, send)
             return current
@@ -62,6 +62,7 @@ def signal(
 
 
 def _store(row: JobRequest, name: str, value: Any, send: Send) -> JobRequest:
+    """Store the signal. If the job waits for it, queue and send the job."""
     new_signal = signals.new(row, name, value, by=context.recorded_author())
     change = waits.signal(row, new_signal)
     telemetry.signaled(change.after, name)

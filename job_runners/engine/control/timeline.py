@@ -1,9 +1,12 @@
 """Build a job's timeline: its invocations, steps, waits, signals and children, and callers' acts.
 
 A *claim* is a worker's right to run one invocation of the job. A job's claims are numbered from 1.
-A job usually has one *work*, identified by a `work_id`. A manual retry with another payload begins
-another work. The table stores a work's steps, waits and children as *items*. An *act* is something
-that a caller did with the job, such as a retry.
+A job usually has one *work*, identified by a `work_id`. If a caller retries the job with another
+payload, another work begins. The table stores a work's steps, waits and children as *items*. An
+*act* is something that a caller did with the job, such as a retry.
+
+An item's sort key begins with its type. The row has the latest invocations, and older ones are
+*moved* into items.
 """
 
 from collections.abc import Iterator
@@ -26,7 +29,7 @@ KINDS = (INVOCATION, STEP, SLEEP, SIGNAL, GROUP, CHILD)
 DONE = "done"
 ANSWERED = "answered"
 TIMED_OUT = "timed out"
-COPIED = "copied"  # the job continues another one, which did this step
+COPIED = "copied"  # another job did this step, and this job continues that job's work
 _STEP_PREFIX = "step "
 _AFTER_CHILDREN = "child!"  # sorts after the names of all children
 _AFTER_STEPS = "step!"  # sorts after the names of all steps
@@ -49,7 +52,7 @@ class Record(NamedTuple):
     run: int | None = None  # for an invocation: 1 plus the number of manual retries before it
     ready_at: int | None = None  # when a worker could have begun an invocation
     until: int | None = None  # when a wait times out
-    # Both None if it hasn't ended.
+    # The next two are None if what the record describes hasn't ended.
     ended_at: int | None = None
     outcome: str | None = None
     error: str | None = None  # the kind of the error with which an invocation's attempt failed
@@ -73,8 +76,10 @@ class Timeline(NamedTuple):
 def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     """Return the timeline of a job, in chronological order.
 
-    If `hides_names`, only the times of the records may depend on the records' names.
+    `hides_names`: the names of the records will be hidden from the caller. So nothing else in the
+    timeline, except the times, may depend on these names.
     """
+    # The first work and the latest ones, each once.
     work_ids = list(dict.fromkeys([row.work_ids[0], *row.work_ids[-_MAX_LATEST_WORKS:]]))
     works = [_Work(row, work_id) for work_id in work_ids]
     items = [item for work in works for item in work.other_items]
@@ -85,7 +90,7 @@ def read(row: JobRequest, *, hides_names: bool = False) -> Timeline:
     invocations = _invocations(row, moved_invocations, claims_at_retries, _last_step_times(works))
     is_complete = len(works) >= len(row.work_ids) and all(work.is_complete for work in works)
     if hides_names and not is_complete:
-        records = []  # their names determine which records were read
+        records = []  # which records were read depends on their names
     records += invocations
     recorded_claims = {invocation.claim for invocation in invocations}
     return Timeline(
@@ -176,9 +181,9 @@ def _run_number(claim: int, claims_at_retries: list[int]) -> int:
 
 
 def _errors_by_claim(row: JobRequest) -> dict[int, Any]:
-    """Return each claim's first error, which ended its invocation.
+    """Return each claim's first error. It is the error that ended the claim's invocation.
 
-    A later error of the same claim has another cause: for example, no worker started the job again.
+    A later error of the same claim has another cause. For example, no worker started the job again.
     """
     errors: dict[int, Any] = {}
     for error in row.earlier_errors or []:
@@ -196,7 +201,9 @@ class _Work:
         sk = Step.sk
         items = steps.query(work_id, sk < _STEP_PREFIX, _MAX_OTHER_ITEMS)
         has_all_items = len(items) < _MAX_OTHER_ITEMS
-        if not has_all_items:  # skip the rest of the children
+        # Items are read in the order of their sort keys. If there are too many, skip the rest of
+        # the children, so that the types after them are read too.
+        if not has_all_items:
             after = max(items[-1].sk, _AFTER_CHILDREN)
             items += steps.query(work_id, sk < _STEP_PREFIX, _MAX_OTHER_ITEMS, after=after)
         self.steps = steps.query(work_id, sk.startswith(_STEP_PREFIX), _MAX_STEPS, values=False)
@@ -241,8 +248,8 @@ class _Work:
             record = _record(CHILD, item)._replace(id=child_id)
             child = rows.get(child_id)
             if child is not None and child.status.finished:
-                # The child ended before the record began if the attempt that dispatched it died
-                # before it could write the record.
+                # Perhaps an attempt dispatched the child and died before it could write the record.
+                # A later attempt then wrote the record, perhaps after the child had ended.
                 finished_at: Any = child.finished_at
                 ended_at = max(finished_at, record.began_at)
                 record = record._replace(ended_at=ended_at, outcome=str(child.status))
@@ -277,7 +284,7 @@ class _Work:
         return self._end_with_work(record)
 
     def _end_with_work(self, record: Record) -> Record:
-        """If this work has ended, end its open record at the same time."""
+        """Return an open record of this work. If the work has ended, the record ends with it."""
         ended_at = self._ended_at()
         if ended_at is None:
             return record
@@ -296,5 +303,5 @@ def _record(kind: str, step: Step) -> Record:
 
 
 def _json(step: Step) -> Any:
-    """Return the value of an item. Values that we write are short, so the item has them itself."""
+    """Return the value of an item that this system wrote, which is short and stored in the item."""
     return blobs.get(step.value, None)

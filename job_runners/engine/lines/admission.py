@@ -4,12 +4,13 @@ A *line* belongs to one queue and one key, and has slots, a rate, and an *entry*
 waits. It is stored as one DynamoDB partition. To *admit* a job is to give it a slot, and to queue
 and send it.
 
-Each process that frees a slot of the line, or puts a job into it, makes an *admission pass*. If it
-is killed before that, the handler of its failure record or the timer makes the pass. The cost of a
-pass depends on the free capacity, not on the number of waiting jobs.
+Each process that frees a slot of the line, or puts a job into the line, then makes an *admission
+pass*: it admits one job after another. If the process is killed before its pass, the timer or the
+handler of the process's failure record makes the pass. The cost of a pass depends on the free
+capacity, not on the number of waiting jobs.
 
-If only the rate keeps the next job from starting, a delayed message, a *wake-up*, arrives when the
-rate allows the start: see `job_runners.engine.lines.wake_ups`.
+If only the rate keeps the next job from starting, the pass sends a *wake-up*, a delayed message
+that arrives when the rate allows the start: see `job_runners.engine.lines.wake_ups`.
 """
 
 import threading
@@ -49,8 +50,8 @@ def admit_waiting(
     """Admit the waiting jobs of a line. If AWS fails, send a message that starts a later pass.
 
     The pass stops at `until` (milliseconds since 1970) at the latest. A `thorough` pass checks
-    every slot in use and doesn't wait for an overdue wake-up. The timer and the handler of failure
-    records need such a pass, because they act for a process that was killed.
+    every slot in use, and doesn't rely on a wake-up that is overdue. The timer and the handler of
+    failure records need such a pass, because they act for a process that was killed.
     """
     if not can_send(send):
         return
@@ -66,7 +67,10 @@ def admit_waiting(
 
 
 class LineAdmissions:
-    """Makes at most one admission pass over each line in a timer run. Its threads share this."""
+    """Makes at most one admission pass over each line in a timer run.
+
+    The run's threads share this object.
+    """
 
     def __init__(self, send: Send, until: int) -> None:
         self._send = send
@@ -87,7 +91,7 @@ def wake_up(message: QueueMessage, send: Send, *, deadline: int) -> None:
     """Handle a wake-up: admit a line's waiting jobs at the pace of its rate. Raises AWS errors."""
     if not can_send(send):
         return
-    # Reserve half of the time for the last step and the next wake-up.
+    # Stop at half of the time, so that the rest is enough for the last step and the next wake-up.
     halfway = (clock.now() + deadline) // 2
     until = min(clock.now() + wake_ups.MAX_PACING_TIME, halfway)
     admission_pass = _AdmissionPass(
@@ -121,8 +125,8 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, concurrency_key=concurrency_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The slots that this pass has compared with their holders' rows, each as its number and the
-        # number of its grant.
+        # The slots that this pass has compared with their holders' rows. A slot is stored as its
+        # number and the number of the grant that gave it to its holder.
         self._verified_slots: set[tuple[int, int | None]] = set()
         self._quarantined_count = 0
 
@@ -151,7 +155,10 @@ class _AdmissionPass:
             return NextStep.READ_AGAIN
 
     def _step(self) -> NextStep:
-        """Admit one job. If there is no capacity now, wait for the rate, or free a stray slot."""
+        """Admit one job. If there is no capacity now, wait for the rate, or free a stray slot.
+
+        Return whether the pass must read the line again or can end.
+        """
         if self._is_paused():
             return NextStep.END
         line = lines.read_line(self._queue_name, self._concurrency_key, limits_of(self._queue_name))
@@ -189,14 +196,15 @@ class _AdmissionPass:
     def _is_paused(self) -> bool:
         """Return whether the queue is paused.
 
-        If the cache has a pause, read again, because the pause may have just ended. If this pass
-        then ended too, perhaps no other process would check the line.
+        If the cache has a pause, read again, because the pause may have just ended. This pass must
+        not end because of an old pause: perhaps no other process would check the line.
         """
         if not pauses.current().find(Kind.QUEUE, self._queue_name):
             return False
         return pauses.current(fresh=True).find(Kind.QUEUE, self._queue_name) is not None
 
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
+        """Admit an entry's job with this grant. If the job no longer waits, drop the entry."""
         row = read(entry.job_id)
         if row is None or row.held_by != line.partition_key or row.wait_key != entry.sk:
             lines.drop_entry(entry)
@@ -211,11 +219,11 @@ class _AdmissionPass:
         send_or_leave_due(admitted, self._send)
 
     def _free_stray_slot(self, line: Line) -> bool:
-        """Free one *stray* slot, which its holder's row doesn't name. Return whether there was one.
+        """Free one *stray* slot. Return whether there was one.
 
-        A slot is stray after its holder's row was deleted manually, or the table was restored. A
-        pass that isn't thorough checks only the slot that has been held longest, because that is
-        the likeliest one.
+        A slot is stray if the row of the job that holds it doesn't name the slot. This happens
+        after the row was deleted manually, or the table was restored. A pass that isn't thorough
+        checks only the slot that has been held longest, because it is the likeliest stray slot.
         """
         slots = [slot for slot in line.held_slots if lines.is_past_grace(slot)]
         slots.sort(key=lambda slot: slot.since or 0)

@@ -1,6 +1,7 @@
 """Find the current limits of a queue: those in the code, with the callers' change applied.
 
-A queue with limits has a *line* for each concurrency key: the jobs that share slots and a rate.
+A queue with limits has a *line* for each concurrency key. The jobs of a line share slots (how many
+of them run at a time) and a rate (how fast they start).
 """
 
 from job_runners.aws.errors import AWS_ERRORS
@@ -29,8 +30,8 @@ class LimitedLine(Value):
 def line_of(queue_name: str, organization_id: str, payload: object) -> LimitedLine | None:
     """Return the line of a job that isn't saved yet, or None if its queue has no limits.
 
-    `payload` is an instance of the payload's model. If the limits can't be read now, return None
-    too: the job's first claim then finds the line.
+    `payload` is an instance of the payload's model. If the limits can't be read now, also return
+    None. The worker that first starts the job then finds the line.
     """
     try:
         queue_limits = limits_of(queue_name)

@@ -25,12 +25,12 @@ from job_runners.store.pauses import HeldEntry, Kind, Pause
 from job_runners.store.queries import read
 from job_runners.work import context
 
-# The timer checks a held job, in case nothing else admits it. The time until its next check is as
-# long as it has waited so far, within these bounds.
+# The timer checks a held job, in case nothing else admits it. The longer the job has waited, the
+# later its next check: the gap equals the time that it has waited, within these bounds.
 _MIN_CHECK_GAP = clock.HOUR
 _MAX_CHECK_GAP = clock.DAY
-# How long to keep an ended pause, under which a worker whose cache or clock is behind may still
-# hold a job.
+# How long to keep an ended pause. Until then, a worker whose cache or clock is behind may still
+# hold a job under it.
 _ENDED_PAUSE_LIFETIME = transitions.SKEW + 6 * pauses.CACHE_TIME
 # The request that ends a pause admits this many jobs, for at most this long. The timer admits the
 # rest. Each of its runs reads at least this many entries of an ended pause.
@@ -65,8 +65,8 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     if not pauses.current(fresh=True).find(kind, name):
         return
     has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-    # Ask for the sweep before the pause ends. If this request dies between the two writes, the next
-    # request still finds the pause, and asks again.
+    # A sweep admits waiting jobs in all lines of the queue. Ask for it before the pause ends. If
+    # this request dies between the two writes, the next one still finds the pause, and asks again.
     if has_lines:
         limits.ask_for_sweep(name)
     telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
@@ -81,8 +81,8 @@ def hold_under_pause(
 ) -> Change:
     """Hold a job under a pause. If a caller has asked the job to stop, it is canceled instead.
 
-    The job is one that a worker could claim now, that another pause holds, or that this invocation
-    runs. `checkpoint` is the last one that a running job reached.
+    The job may be ready for a worker, held by another pause, or running in this invocation. For a
+    running job, `checkpoint` is the last checkpoint that it reached.
 
     Raises PreconditionFailed.
     """
@@ -94,7 +94,7 @@ def hold_under_pause(
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
     """Queue and send a job that a pause holds, unless this or another pause is active for it.
 
-    If another pause is active, that one then holds the job. Return whether the job was sent.
+    If only another pause is active, let that pause hold the job. Return whether the job was sent.
 
     Raises PreconditionFailed. Raises SendFailed if the job was queued but not sent: the timer sends
     it when its row is due.
@@ -106,7 +106,8 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     if active.sk == row.held_by:
         transitions.postpone(row, next_check(row), Lane.HELD)
     else:
-        hold_under_pause(active, row)  # the job had no capacity, so there is nothing to settle
+        # The job had no slot that others could now use, so nothing follows from this change.
+        hold_under_pause(active, row)
     return False
 
 
@@ -130,6 +131,7 @@ def admit_held(send: Send, *, until: int, limit: int) -> int:
 
 
 def _admit_held_entries(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
+    """Admit jobs that an ended pause holds. Once it holds none and is old, forget the pause."""
     # Read several entries even if only one job may be admitted, because the first entry may be one
     # that can't be handled.
     entries = list(pauses.held_entries(ended_pause, max(limit, _RESUME_BATCH)))

@@ -1,9 +1,9 @@
 """Sweep a queue: admit waiting jobs after the queue's limits were raised or its pause ended.
 
-A queue with limits has a *line* of jobs for each concurrency key. Normally a job that ends admits
-the next job of its line. But if no job of a line is running, no process notices the line's new
-capacity. So the request that made the change admits the jobs under the first keys. Then the timer
-sweeps all keys, in several runs if necessary.
+A queue with limits has a *line* of waiting jobs for each concurrency key. Normally, when a job
+ends, its process *admits* the next job of the line (lets it continue). But if no job of a line is
+running, no process notices the line's new capacity. So the request that made the change admits the
+jobs under the first keys. Then the timer sweeps all keys, in several runs if necessary.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,8 +18,8 @@ from job_runners.store.transitions import SKEW
 
 _KEYS_PER_REQUEST = 25  # keys that the request handles
 _BATCH_SIZE = 1000  # keys after which a sweep records its progress
-# How long it takes until every process has read a change. Before that, a worker may free a slot and
-# admit no job. So the sweep of all keys begins only this long after the change.
+# After this time, every process has read a change. Before that, a worker that still has the old
+# limits may free a slot and admit no job. So the sweep of all keys begins only after this time.
 PROPAGATION_TIME = SKEW + 6 * limits.CACHE_TIME
 
 CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]
@@ -36,7 +36,7 @@ def begin(queue_name: str, send: Send, *, until: int) -> None:
 
 def sweep(send: Send, call_each: CallEach, *, until: int) -> None:
     """Continue every sweep that is under way, until `until` (milliseconds since 1970)."""
-    # A cached read is enough: a sweep doesn't end before every cache shows the change.
+    # A cached read is enough, because a sweep doesn't end before every cache shows the change.
     for change in limits.current().values():
         try:
             if change.sweep_from is not None:
@@ -46,6 +46,11 @@ def sweep(send: Send, call_each: CallEach, *, until: int) -> None:
 
 
 def _sweep(change: LimitChange, send: Send, call_each: CallEach, until: int) -> None:
+    """Continue the sweep of one queue, batch by batch, from the last recorded key.
+
+    Soon after the change, when some process may not have read it, only handle the first keys.
+    """
+
     def admit(key: str) -> None:
         admit_waiting(change.queue_name, key, send, until=until)
 

@@ -1,14 +1,19 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
+A *line* has the waiting jobs of one queue and one key, each with an *entry*. An *admission pass*
+admits them (lets them continue) while the line has free slots and its rate, a limit of starts per
+time, allows a start. See `job_runners.engine.lines.admission`.
+
 The rate *opens* when it allows the next start. An admission pass that a wake-up has started *paces*
-the line: while the rate opens soon, it waits in its own process, and admits one job after another.
+the line: as long as the rate opens soon, the pass waits in its own process, and admits one job
+after another.
 
 The line's *mark* (`wake_at` of its rate item) shows that a wake-up is under way, or that a pass
-paces the line. It is the time when that wake-up arrives or that pass ends. Until then, other passes
-send no wake-up.
+paces the line. Its value is the time when the wake-up arrives or the pass ends. Until then, other
+passes send no wake-up.
 
-In case the wake-up is lost, or its sender is killed, the timer finds the first waiting job: that
-job's row is due a minute after the wake-up should arrive.
+A wake-up may be lost, or its sender may be killed. So the row of the first waiting job is due a
+minute after the wake-up should arrive, and the timer then looks at the job.
 """
 
 from enum import Enum, auto
@@ -62,9 +67,10 @@ class WakeUps:
     def wait_for_rate(self, line: Line, entry: LineItem) -> NextStep:
         """Wait until the rate opens, or end the pass and leave the first job to a wake-up.
 
-        The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
-        wake-up arrives when the rate opens, or after the maximum delay of a message. `entry` is
-        that of the first waiting job. Raises PreconditionFailed if the job's row changes.
+        The pass waits only if the rate opens soon and no other pass paces the line. Otherwise it
+        relies on a wake-up, and sends one if none is under way. The wake-up arrives when the rate
+        opens, or after the maximum delay of a message. `entry` is the entry of the first waiting
+        job. Raises PreconditionFailed if that job's row changes.
         """
         opens_at = line.next_admission_at()
         wait = opens_at - clock.now()
@@ -107,10 +113,10 @@ class WakeUps:
             self._own_mark = mark
 
     def stop_pacing(self) -> NextStep:
-        """Remove the mark of this pass, if it has one, before the pass ends.
+        """Before the pass ends, remove its mark from the line, if it has set one.
 
-        If the line still had the mark, continue: a job that has begun to wait in the meantime may
-        rely on this pass.
+        Return READ_AGAIN if the line still had the mark. A job may have begun to wait in the
+        meantime, and may rely on this pass.
         """
         if self._own_mark is None:
             return NextStep.END
@@ -131,7 +137,7 @@ class WakeUps:
         rate = line.rate
         if rate is None or rate.wake_at is None:
             return None
-        # A start that was granted since `wake_at` shows that the wake-up has arrived.
+        # If the line's last start is at or after `wake_at`, the wake-up has arrived.
         has_arrived = rate.wake_at <= (rate.since or 0)
         # A wake-up may be too late, for example because the rate was raised after it was sent.
         latest = max(opens_at, clock.now() + MAX_PACING_TIME) + _LOST_AFTER
@@ -146,7 +152,11 @@ class WakeUps:
 
 
 def is_paced(line: Line) -> bool:
-    """Return whether an admission pass paces a line, so that no other needs to admit its jobs."""
+    """Return whether an admission pass paces a line, so that no other pass needs to admit its jobs.
+
+    If the mark is later than the next start, it belongs to a pass, because a wake-up arrives when
+    the rate opens at the latest.
+    """
     mark = _mark_of(line)
     return mark is not None and mark > max(line.next_admission_at(), clock.now())
 
@@ -196,7 +206,7 @@ def make_first_due(message: QueueMessage, delay: float) -> None:
 
 
 def _sleep(wait: int) -> NextStep:
-    """Wait for `wait` milliseconds in this process, in which time the line may change."""
+    """Wait for `wait` milliseconds in this process. The line may change in that time."""
     clock.sleep(max(0, wait) / clock.SECOND)
     return NextStep.READ_AGAIN
 

@@ -2,8 +2,9 @@
 
 Several deploys of the code may run at once: for a minute on Lambda, and for longer where worker
 processes are replaced one by one. So each deploy records its presence and its declarations in a
-*mark*, an item in the table, at its first timer run and every few minutes after that. The latest
-deploy defines the schedules. A schedule is removed once no present deploy declares it.
+*mark*, an item in the table, at its first timer run and every few minutes after that. A deploy is
+*present* if it has done so recently. The latest present deploy defines the schedules. A schedule is
+removed once no present deploy declares it.
 """
 
 import json
@@ -22,7 +23,7 @@ from job_runners.store.schedules import ScheduleChanged
 
 PRESENCE_INTERVAL = 5 * clock.MINUTE  # how often a deploy records its presence
 # A deploy that hasn't recorded its presence for this long is gone, and its mark is removed. If it
-# records its presence later, it is the latest deploy.
+# records its presence again, it gets a new mark, so it counts as the latest deploy.
 GONE_AFTER = 3 * PRESENCE_INTERVAL
 
 _Key = tuple[str, str]  # organization and name
@@ -54,7 +55,11 @@ caches.register(_last_checks.clear)
 
 
 def _sync(declared: Mapping[_Key, Definition], marks_by_deploy: dict[str, Mark]) -> None:
-    """Record this deploy's presence. If it is the latest, update the schedules in the table."""
+    """Record this deploy's presence. If it is the latest, update the schedules in the table.
+
+    The latest deploy stores changed schedules, removes the schedules that only gone deploys have
+    declared, and removes the marks of those deploys.
+    """
     now = clock.now()
     deploy = _deploy_id(declared)
     own_mark = marks_by_deploy.get(deploy)

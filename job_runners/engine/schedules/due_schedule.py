@@ -2,14 +2,16 @@
 
 An *occurrence* is one of the times at which a schedule dispatches a job, in milliseconds since
 1970. One transaction saves the occurrence's job and moves the schedule to its next occurrence. So
-even a process that is killed or frozen has done both or neither. The transaction requires that the
-schedule hasn't changed since it was read, so a schedule that was edited, paused or deleted in the
+a process that is killed or frozen has done either both or nothing. The transaction fails if the
+schedule has changed since it was read. So a schedule that was edited, paused or deleted in the
 meantime starts no job. The job's id is derived from the organization, the schedule's name and the
 occurrence.
 
-If the job is unique and another job holds its unique key, the job type's rule for duplicates
-decides: either the occurrence is skipped, or the other job becomes the occurrence's job. One
-transaction records this and moves the schedule.
+A *unique* job has a key, and no other unfinished job may have the same key. If another job has it,
+the job type's rule for duplicates decides: either the occurrence is skipped, or the other job
+becomes the occurrence's job. One transaction records this and moves the schedule.
+
+The *progress* of a schedule records its last and its next occurrence, and which ones were skipped.
 """
 
 import threading
@@ -35,7 +37,7 @@ from job_runners.work import context
 PREVIOUS_UNFINISHED = "the previous occurrence's job had not finished"
 KEY_TAKEN = "its job is unique, and another job was doing the same work"
 
-# The delay before an occurrence that waits, or whose job was refused, is tried again.
+# How soon to try again if an occurrence waits or its job was refused.
 _RECHECK_DELAY = clock.MINUTE
 _MAX_RECHECK_DELAY = 10 * clock.MINUTE
 # How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
@@ -53,7 +55,7 @@ class Outcome(StrEnum):
     WAITING = "waiting"  # the occurrence waits for the previous one's job
     REFUSED = "refused"  # the occurrence's job was refused, and is tried again
     FAILED = "failed"  # the occurrence's job was refused for too long
-    MOVED = "moved"  # nothing was started: the schedule has changed, or needs newer code
+    MOVED = "moved"  # nothing was started, because the schedule has changed or needs newer code
     BROKEN = "broken"  # the schedule can't be read
 
 
@@ -115,6 +117,7 @@ class Starter:
             telemetry.crashed(error)
 
     def _start_due(self, schedule: Schedule, unfinished: set[str]) -> None:
+        """Start or skip one due occurrence after the other, until none is due or time is over."""
         current: Schedule | None = schedule
         while current is not None:
             choice = choose(current)
@@ -155,7 +158,12 @@ class Starter:
     def _start(
         self, schedule: Schedule, occurrence: int, progress: Progress, unfinished: set[str]
     ) -> Schedule | None:
-        """Start an occurrence. Return the schedule if another of its occurrences is due."""
+        """Start an occurrence. Return the schedule if another of its occurrences is due.
+
+        Save the job and move the schedule. If that succeeds, log the outcome and send the job. If
+        the job is refused, record why, so that a later run tries again.
+        """
+        # After a lost response, this value in the stored schedule shows that this call wrote it.
         revision = new_id()
         try:
             accepted = self._save_job(schedule, occurrence, progress, revision)
@@ -224,7 +232,11 @@ class Starter:
     def _retry_or_give_up(
         self, schedule: Schedule, occurrence: int, progress: Progress, error: Exception
     ) -> None:
-        """Schedule another try for an occurrence whose job was refused, or give it up."""
+        """Schedule another try for an occurrence whose job was refused, or give it up.
+
+        The delay grows with the time since the first try. After _RETRY_TIME, the occurrence counts
+        as failed.
+        """
         record = error_record(error)
         del record["traceback"]
         now = clock.now()
@@ -249,9 +261,10 @@ class Starter:
 
 
 def _progress_before(occurrence: int, progress: Progress) -> Progress:
-    """Return the part of the progress to record while an occurrence waits.
+    """Return the part of the progress to record while an occurrence waits or is tried again.
 
-    If later occurrences are skipped, that is recorded only when this one starts.
+    The progress may also skip occurrences that come later. They are recorded as skipped only when
+    this occurrence starts.
     """
     if progress.last_at == occurrence:
         return progress

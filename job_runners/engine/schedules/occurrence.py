@@ -5,8 +5,11 @@ The choice depends only on the stored schedule and the time, so two timers make 
 An *occurrence* is one of the times at which a schedule starts a job, in milliseconds since 1970. It
 is *due* when this time has come. It is *missed* if a later one becomes due before it is started, or
 if it is more than MAX_LATENESS late. A schedule's option `most_missed` is the maximum number of
-missed occurrences to start: the latest ones are started, one after the other, and the older ones
-are skipped. If it is 0, only an occurrence that wasn't missed is started.
+missed occurrences to start. The latest ones are started, one after the other, and the older ones
+are skipped. With `most_missed` 0, only an occurrence that wasn't missed is started.
+
+The *progress* of a schedule has its last and next occurrences, and those that were skipped or whose
+job was refused.
 """
 
 from collections import deque
@@ -23,8 +26,8 @@ MAX_LATENESS = 5 * clock.MINUTE
 # The reasons why an occurrence is skipped.
 MISSED = "it was missed: the timer could not start it in time"
 EARLIER_WAITS = "an earlier occurrence is already waiting"
-# If more occurrences are due, only this many of the oldest are computed, and the latest ones, which
-# may start. Those in between don't count as skipped.
+# If more occurrences are due, only this many of the oldest ones are computed, and the latest ones,
+# because only they may start. The occurrences in between don't count as skipped.
 _MAX_COMPUTED = 1_000
 
 
@@ -43,7 +46,8 @@ def choose(schedule: Schedule) -> Choice | None:
         return None
     when = when_of(schedule)
     if schedule.last_at is not None and first <= schedule.last_at:
-        # After a change of the schedule's times, the next occurrence is one that was handled.
+        # The schedule's times were changed, and its next occurrence was already handled. Go on to
+        # the first one in the future.
         next_at = _next_future(when, schedule, schedule.last_at)
         return Choice(None, Progress(schedule.last_at, next_at))
     due = _due_occurrences(when, first, schedule.since, now, schedule.most_missed)
@@ -94,8 +98,8 @@ def _next_future(when: When, schedule: Schedule, after: int) -> int | None:
 def _due_occurrences(when: When, first: int, since: int, now: int, most_missed: int) -> list[int]:
     """Return `first` and the later occurrences that are due, oldest first.
 
-    `since` is when the schedule got its current times, which apply only after that. `first` may be
-    older: then it is an occurrence of the former times.
+    `since` is when the schedule got its current times. They apply only after that. If `first` is
+    older, it is an occurrence of the schedule's former times.
     """
     due = [first]
     last = max(first, since)
@@ -109,8 +113,8 @@ def _due_occurrences(when: When, first: int, since: int, now: int, most_missed: 
 
 def _latest(when: When, after: int, until: int, count: int) -> list[int]:
     """Return the latest `count` occurrences between two times, without computing all of them."""
-    # Occurrences can only be computed forward. So begin shortly before the end, and earlier in each
-    # round, until there are enough occurrences.
+    # Occurrences can only be computed forward. So compute those in a short time before `until`. If
+    # there aren't enough, try again with a time that is eight times as long.
     length = count * clock.MINUTE
     while True:
         start = max(after, until - length)

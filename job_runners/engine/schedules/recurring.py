@@ -1,9 +1,11 @@
 """Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
-The index of due schedules has several *shards*. A *key* is an entry of the index: a schedule with
-only its key and due time. If many schedules are due at once, the run asks other processes to handle
-some of the shards. At the end it handles those shards too, in case no other process does, beginning
-with the schedules that became due last.
+The index of due schedules is divided into several *shards*. A *key* is an entry of the index. It is
+a Schedule object that has only the schedule's key and due time.
+
+If many schedules are due at once, the run asks other processes to handle some of the shards. At the
+end it handles those shards too, in case no other process does. It begins with the schedules that
+became due last, because the other process begins with those that became due first.
 """
 
 from collections import Counter
@@ -118,12 +120,14 @@ class _ShardRun:
         self._map(self._process_batch, batches)
 
     def _map(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """Call `call` with each item, in the run's threads, and return the results in order."""
         if self._threads == 1:
             return [call(item) for item in items]
         with ThreadPoolExecutor(self._threads, thread_name_prefix="schedules") as pool:
             return list(pool.map(call, items))
 
     def _process_batch(self, keys: list[Schedule]) -> None:
+        """Read the schedules with these keys together, and start their due occurrences."""
         if self._starter.is_over():
             return
         try:
@@ -151,9 +155,9 @@ class _ShardRun:
 
 
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-    """Return the schedules with these keys, and the ids of their last jobs that haven't ended.
+    """Return the schedules with these keys, and the ids of their unfinished last jobs.
 
-    Jobs that the next occurrence may overlap aren't included.
+    This leaves out the jobs of schedules whose next occurrence may start while the last job runs.
     """
     schedules = schedule_store.read_many((key.organization_id, key.name) for key in keys)
     last_job_ids = {schedule.last_job_id for schedule in schedules if schedule.overlap != "allow"}

@@ -1,6 +1,8 @@
 """Create, change, pause, resume, delete and run schedules, for callers and deploys.
 
-`job_runners/engine/schedules/due_schedule.py` starts their occurrences.
+A schedule is *declared* if a deploy's code defines it. Callers can't redefine or delete such a
+schedule. An *occurrence* is one of the times at which a schedule starts a job. The timer starts
+occurrences: see `job_runners/engine/schedules/due_schedule.py`.
 """
 
 from collections.abc import Callable
@@ -102,8 +104,8 @@ def replace(
 def pause(organization_id: str, name: str) -> Schedule:
     """Start no occurrences of a schedule until it is resumed.
 
-    Skip the occurrences in that time, and one that is due but not yet started. Raises
-    ScheduleNotFound.
+    The occurrences in that time are skipped, and so is an occurrence that is due but hasn't been
+    started yet. Raises ScheduleNotFound.
     """
 
     def change() -> Schedule:
@@ -209,7 +211,10 @@ def when_of(schedule: Schedule | Definition) -> When:
 def _next_occurrence(
     before: Schedule | None, definition: Definition, origin: Origin
 ) -> tuple[int | None, int]:
-    """Return the next occurrence of a new definition, and since when its times apply."""
+    """Return the next occurrence of a changed schedule, and the time from which its times apply.
+
+    `before` is the schedule before the change, and `definition` is the new one.
+    """
     if before is None:
         since = clock.now()
         return next_after(when_of(definition), since), since
@@ -232,7 +237,10 @@ def _search_start(schedule: Schedule) -> int:
 
 
 def _retry_if_changed(name: str, change: Callable[[], _T]) -> _T:
-    """Read and change a schedule. Retry if another process has changed it in between."""
+    """Call `change`, which reads and writes a schedule, and return its result.
+
+    If another process changes the schedule in between, call it again.
+    """
     for _ in range(_TRIES):
         try:
             return change()

@@ -20,7 +20,7 @@ logger = Logger(service=service_name())
 
 # Libraries whose many messages below WARNING interest only their own developers.
 _NOISY = ["asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"]
-_PYTEST_PREFIX = "_pytest."  # of the modules with pytest's handlers, which tests rely on
+_PYTEST_PREFIX = "_pytest."  # pytest's log handlers are in these modules, and tests rely on them
 
 
 @contextmanager
@@ -43,11 +43,13 @@ def write(
 ) -> None:
     """Write a log line with `log_method`, such as `logger.info`.
 
-    The line's `location` is where the module that calls this function was called from.
+    The line's `location` is the place in the code that called the calling module. For example, a
+    function of `telemetry` calls this, and the location is where that function was called.
     """
     output.end_lines()
     if error is not None and error.__traceback__ is not None:
         fields["exception"] = tracebacks.format_error(error).rstrip()
+    # Go up the call stack until the code is in another file than our caller's.
     caller = sys._getframe(1)
     stack_level = 3  # skips Powertools and this function
     skipped_files = (caller.f_code.co_filename, contextmanager.__code__.co_filename)

@@ -1,8 +1,8 @@
 """Turn what a job or task prints into log records.
 
-Each printed line, from any thread of the job or task, becomes one record with the fields of that
-job or task. The text is always the message inside a record, so printed text can't pass for a record
-of ours. Powertools prints JSON lines of its own, which stay unchanged.
+Each line that any thread of the job or task prints becomes one record with the fields of that job
+or task. The text is always the message inside a record, so printed text can't pass for a record of
+ours. The library Powertools prints JSON lines of its own. They stay unchanged.
 """
 
 import json
@@ -20,8 +20,8 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from job_runners.engine.telemetry.metrics import NAMESPACE
 from job_runners.work.alarm import defer_alarm
 
-# In characters. A longer line becomes several records, because Lambda cuts log lines at 256 KB, and
-# JSON may need six bytes for a character.
+# The maximum number of characters in a record. A longer line becomes several records, because
+# Lambda cuts log lines at 256 KB, and JSON may need six bytes for a character.
 MAX_MESSAGE_LENGTH = 32_000
 
 
@@ -92,7 +92,7 @@ _thread_state = _ThreadState()
 
 
 class _CapturedStream:
-    """Replaces sys.stdout or sys.stderr. Output that no job or task prints passes unchanged."""
+    """Replaces sys.stdout or sys.stderr. It captures only what jobs and tasks print."""
 
     def __init__(self, name: str, original: TextIO, write_record: WriteRecord) -> None:
         self.name = name
@@ -134,7 +134,8 @@ class _CapturedStream:
             self._original.flush()
             return
         line = _visible_part(line.removesuffix("\r"))
-        _thread_state.is_writing_record = True  # then errors that log handlers print pass unchanged
+        # If a log handler prints an error in the meantime, `write` must not make a record of it.
+        _thread_state.is_writing_record = True
         try:
             length = len(line) or 1  # an empty line is a record too
             for start in range(0, length, MAX_MESSAGE_LENGTH):
@@ -192,7 +193,8 @@ def _visible_part(line: str) -> str:
 
     Progress bars print a carriage return to overwrite the line from its start.
     """
-    # A carriage return at the end overwrites nothing yet.
+    # Begin after the last carriage return, but ignore one at the end, because it overwrites nothing
+    # yet. Without a carriage return, `rfind` returns -1, so the line begins at 0.
     line_start = line.rfind("\r", 0, -1) + 1
     return line[line_start:]
 

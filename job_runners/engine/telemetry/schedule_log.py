@@ -50,7 +50,10 @@ def occurrence_started(
 
 
 def occurrences_skipped(schedule: "Schedule", progress: "Progress") -> None:
-    """Log and count the occurrences that a schedule skips. Only count those that it gives up."""
+    """Log and count the occurrences that a schedule skips.
+
+    Occurrences that it gives up, because their jobs were refused, are only counted.
+    """
     if progress.skips is not None:
         log.write(
             logger.warning,

@@ -51,9 +51,9 @@ def start(
     """Yield a new span, which is the current span inside the block. Without traces, yield None.
 
     The new span is a child of the span that `parent` names. Without `parent`, it is a child of the
-    current span or, with `new_trace`, the first span of a new trace. In a different trace from the
-    current span's, which a Lambda layer may have created, it gets a link to that span. `linked_to`
-    names another span to link to.
+    current span or, with `new_trace`, the first span of a new trace. There may be a current span in
+    another trace, for example from a Lambda layer. The new span then gets a link to it. `linked_to`
+    names one more span to link to.
     """
     api = trace_api()
     if api is None:
@@ -61,7 +61,7 @@ def start(
         return
     current = api.get_current_span().get_span_context()
     parent_context = parse_traceparent(parent)
-    context = None  # then OpenTelemetry takes the current span as the parent
+    context = None  # with None, OpenTelemetry takes the current span as the parent
     leaves_trace = False
     if parent_context is not None:
         context = api.set_span_in_context(api.NonRecordingSpan(parent_context))

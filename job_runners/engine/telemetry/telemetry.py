@@ -1,6 +1,10 @@
 """Log and count what happens to jobs and tasks.
 
 Each function is named after an event, and determines how that event is logged, counted and traced.
+To *settle* a job here is to record its outcome in place of its worker. A *claim* is a worker's
+right to run a job. Many functions get a row whose job may have been *stopped* (canceled by a
+caller) in the meantime, and then log that instead.
+
 Payloads may contain personal data, so they are logged only if LOG_PAYLOADS is set. Results are
 never logged.
 """
@@ -103,7 +107,7 @@ def duplicate_answered(row: JobRequest, outcome: DuplicateAnswer) -> None:
 
 
 def not_claimed(reason: Exception) -> None:
-    """Log a refused claim. Most likely, another message about the job came first."""
+    """Log that a worker may not run a job. Most likely, another message about it came first."""
     log.write(logger.info, "not claimed", why=str(reason))
     tracing.ended("not claimed")
 
@@ -187,6 +191,7 @@ def _is_stopped(row: JobRequest) -> bool:
 
 
 def _log_unless_canceled(row: JobRequest, message: str, **fields: Any) -> None:
+    """Log this message, or the cancellation if the job was canceled."""
     if _is_stopped(row):
         canceled(row)
     else:
@@ -200,7 +205,7 @@ def admitted(row: JobRequest) -> None:
 
 
 def slot_freed(slot: "LineItem") -> None:
-    """Log that a slot was freed because the row of the job in it doesn't name it."""
+    """Log that a slot was freed because the row of the job that held it doesn't name the slot."""
     log.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
@@ -291,9 +296,10 @@ def claim_lost(reason: BaseException) -> None:
 
 
 def settled(row: JobRequest, reason: Exception) -> None:
-    """Log and count a job that another process than its worker ended, held or retried.
+    """Log and count a job whose outcome wasn't recorded by its worker, but by another process.
 
-    Either the worker couldn't record the outcome, or no worker started the job in time.
+    Either the worker couldn't record the outcome, or no worker started the job in time. The other
+    process ended or held the job, or queued it for another attempt.
     """
     log_method = logger.error if row.status is Status.FAILED else logger.warning
     log.write(log_method, "settled", **_job_fields(row), why=str(reason))
@@ -308,13 +314,16 @@ def settled(row: JobRequest, reason: Exception) -> None:
 
 
 def not_settled(state: str) -> None:
-    """Log a failure record that changes nothing. `state` says what the job does, or why."""
+    """Log that a failure record changes nothing. `state` is the job's state, or the reason."""
     log.write(logger.info, "failure record ignored", job_is=state)
     tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
-    """Log an error of our own code or of AWS. If it was about a row, the row stays due."""
+    """Log an error of our own code or of AWS.
+
+    If it was about a row, the row stays due, so the timer looks at it again.
+    """
     log.write(logger.error, "crashed", error)
     tracing.ended("crashed", error)
 
@@ -451,7 +460,8 @@ def _log_retry(error: BaseException, delay: float) -> None:
 def _job_fields(row: JobRequest) -> dict[str, Any]:
     """Return the fields that identify a job in a log line outside its own invocation.
 
-    The line's own request_id is that of the request or invocation that acts on the job.
+    The line has another request_id too. It belongs to the request or invocation that acts on the
+    job.
     """
     return {
         "job_id": row.id,

@@ -19,8 +19,8 @@ _PATCHED = "copies_context"  # an attribute that only our replacements have
 def copy_context_to_threads() -> None:
     """Run every thread, and every call that is submitted to a pool, in a copy of the context.
 
-    The context is that of the code that starts the thread or submits the call. Calling this again
-    changes nothing.
+    The copied context belongs to the code that starts the thread or submits the call. Calling this
+    again changes nothing.
     """
     if not getattr(sys.flags, "thread_inherit_context", False):
         _patch(threading.Thread, "start", _start_in_copy)
@@ -28,7 +28,7 @@ def copy_context_to_threads() -> None:
 
 
 def _patch(patched_class: type, method_name: str, wrap: Callable[[Any], Any]) -> None:
-    """Replace a method with a wrapper, unless it is one already."""
+    """Replace a method with the wrapper that `wrap` makes, unless it was replaced before."""
     original = getattr(patched_class, method_name)
     if not hasattr(original, _PATCHED):
         replacement = functools.wraps(original)(wrap(original))

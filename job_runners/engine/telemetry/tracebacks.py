@@ -34,11 +34,12 @@ def drop_our_frames(error: BaseException) -> None:
 
 
 def work_frame(error: BaseException) -> str | None:
-    """Return the innermost function of the work's own code in an error's traceback, or None.
+    """Return the function, as "module:function", in which the job's or task's own code failed.
 
-    The work's own code is the package of the first frame that `_work_package` accepts, and the
-    app's packages. The result is module:function. It has no line number, so that it stays the same
-    when other parts of the file change. Call `drop_our_frames` first.
+    This is the innermost frame of the traceback in the work's own packages: the package of the
+    first frame that `_work_package` accepts, and the app's packages. Return None if there is no
+    such frame. The result has no line number, so that it stays the same when other parts of the
+    file change. Call `drop_our_frames` first.
     """
     work_packages: set[str] = set()
     innermost = None

@@ -3,7 +3,9 @@
 Without TRACES, or without OpenTelemetry, rows and messages have no trace fields, and the functions
 here do nothing.
 
-Spans are connected by a `traceparent`, as defined by W3C's Trace Context:
+A *trace* consists of *spans*, one for each operation. A *link* connects spans of different traces.
+A `traceparent` is a text that names a span, as defined by W3C's Trace Context. Our messages and
+rows have one:
 
 - A message has the `traceparent` of the span in which it was sent, if that span is about the same
   job or task. The span of the invocation that the message starts is a child of that span. This
@@ -46,7 +48,11 @@ if TYPE_CHECKING:
 
 
 class _TracedWork:
-    """The job, task or request that a span is about. `id` is the id of the job or task."""
+    """The job, task or request that a span is about.
+
+    `id` is the id of the job or task. It is None for a request, and until a job is saved. With
+    `is_child`, the span is about the dispatch of a job's child.
+    """
 
     def __init__(self, span: "Span", work_id: str | None = None, *, is_child: bool = False) -> None:
         self.span = span
@@ -77,7 +83,8 @@ def current() -> str | None:
 def current_if_about(job_id: str) -> str | None:
     """Return the `traceparent` of the current span if that span is about this job, or None.
 
-    Messages about this job are also sent in other jobs' spans, which its spans must not join.
+    A message about this job may also be sent in another job's span. This job must not become part
+    of the other job's trace.
     """
     work = _current_work.get()
     if work is None or work.id != job_id:
@@ -108,9 +115,9 @@ def invoked(invocation_id: str) -> None:
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
     """Trace an HTTP request. If a trusted caller sends a `traceparent`, join that trace.
 
-    If another caller sends one, begin a new trace with a link to it, because that caller must not
-    choose our trace id, or whether we record. An unverified request isn't traced: it can't start
-    work, and strangers could fill a trace.
+    If another caller sends one, begin a new trace with a link to that span, because this caller
+    must not choose our trace id, or whether we record the trace. An unverified request isn't
+    traced, because it can't start work, and strangers could fill a trace with such requests.
     """
     if not verified or not settings().traces:
         yield

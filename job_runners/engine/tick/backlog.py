@@ -1,13 +1,14 @@
 """Estimate how many jobs wait for a worker, from a sample of the rows in the due index.
 
-No index has counts, and a counter would cost a write for each job. So this reads a sample of at
-most MAX_SAMPLED rows: those that are due first, some that have run for a while, and some that are
-due later. Without the last ones, many old jobs of one queue would hide the other queues. A process
+The due index sorts the rows of jobs by their *due time*, at which the timer must look at the job.
+It has no counts, and a counter would cost a write for each job. So this reads a sample of at most
+MAX_SAMPLED rows: the rows that are due first, some rows of running jobs, and some rows that are due
+later. Without the later rows, many old jobs of one queue would hide the other queues. A process
 keeps a sample for 10 seconds.
 
-No index has the times of starts either. A job type is *stuck* if some of its jobs wait and none
-runs. Then this looks for the type's last start among a few other jobs: those that were created just
-before the longest-waiting job, and some that were created after it.
+No index has the times at which jobs started. A job type is *stuck* if some of its jobs wait and
+none runs. For a stuck type, this looks for the last start among a few other jobs: jobs that were
+created just before the longest-waiting job, and some that were created after it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,13 +30,13 @@ _MAX_FIRST = 500
 _MAX_RUNNING = 200
 _SLICES = 8
 _PAGE_SIZE = 125  # keys per query: an eighth of the sample, because a lane has eight shards
-# A running job is due when its lease ends, which is within this time. So rows of the lane PROMPT
-# that are due later are scheduled jobs.
+# A running job is due when its lease (its time to run) ends, which is within _MAX_LEASE. So rows of
+# the lane PROMPT that are due later belong to scheduled jobs.
 _MAX_LEASE = 16 * clock.MINUTE
 _CACHE_TIME = 10 * clock.SECOND
 _NORMAL_START_DELAY = clock.MINUTE  # a job that has waited for longer is *late*
 _MAX_LATE_JOBS = 4  # late jobs for which to look for a last start
-_MAX_PAUSES = 4  # pauses whose first job counts as waiting
+_MAX_PAUSES = 4  # pauses whose first held job counts as waiting when looking for a last start
 _JOBS_BEFORE = 50  # how many jobs to read that were created before each late job
 # The time since the first late job was created is divided into this many parts. At the end of each
 # part, read this many of the jobs that were created before.
@@ -50,7 +51,7 @@ class Backlog(Value):
     job_type: str
     waiting: int = 0
     running: int = 0
-    # When the longest-waiting job could have run, and its id. None if no sampled job waits.
+    # When the longest-waiting job became ready to start, and its id. None if no sampled job waits.
     oldest_since: int | None = None
     oldest_id: str | None = None
     last_started_at: int | None = None  # the latest start that was found
@@ -77,9 +78,10 @@ caches.register(_cache.clear)
 
 
 def sample(organization_id: str | None) -> Sample:
-    """Return an organization's counts, or those of all if it is None, sorted by queue and job type.
+    """Return the counts of an organization's jobs, sorted by queue and job type.
 
-    Jobs that wait under a pause, in a line, for a time, for a signal or for a group aren't counted.
+    If `organization_id` is None, count the jobs of all organizations. Only jobs that run or wait
+    for a worker count, not jobs that wait for something else, such as a time, a signal or a slot.
     """
     sampled = _read_sampled()
     if organization_id not in sampled.samples:
@@ -88,6 +90,7 @@ def sample(organization_id: str | None) -> Sample:
 
 
 def _count_sampled(organization_id: str | None, sampled: _SampledJobs) -> Sample:
+    """Count the sampled jobs of an organization, and look for the last starts of stuck types."""
     jobs = _by_type(_of_organization(organization_id, sampled.jobs))
     held_jobs = _of_organization(organization_id, _first_held())
     waiting_jobs = _longest_wait_first([*_first_of_stuck_types(jobs), *held_jobs])
@@ -166,7 +169,7 @@ def _find_started(waiting_jobs: list[JobRequest], now: int) -> Iterator[JobReque
 
 
 def _started_before(until: int, organization_id: str, limit: int) -> Iterator[JobRequest]:
-    """Read the last `limit` jobs created by `until`, and return those that have started."""
+    """Return the started jobs among the last `limit` jobs that were created by `until`."""
     page = queries.page(organization_id, limit=limit, until=until)
     return (row for row in page.jobs if row.started_at is not None)
 
@@ -208,14 +211,18 @@ def _sampled_ids(now: int) -> tuple[list[str], bool]:
 
 def _later_ids(shards: list[str], start: int, now: int) -> Iterator[str]:
     """Yield ids of rows that are due at `start` or later, from each of several slices of time."""
+    # The slices divide the time from `start` to the last due time of all rows.
     newest = next(due_index.merge_shards(shards, due_index.END_OF_TIME, 1, newest_first=True), None)
     last = start if newest is None else max(start, newest.due_at or 0)
     slice_size = (MAX_SAMPLED - _MAX_FIRST - _MAX_RUNNING) // _SLICES
     for index in range(_SLICES):
-        # For each slice, read one shard of each lane, which has as many shards as there are slices.
-        # That is enough, because each shard has jobs of all queues.
+        # A lane has _SLICES shards, and `shards` lists the shards of one lane after the other. For
+        # each slice, read one shard of each lane. That is enough, because each shard has jobs of
+        # all queues.
         slice_shards = shards[index::_SLICES]
-        if index == 0:  # otherwise the sample could lack a burst of jobs that have just become due
+        # Instead of the first slice, read the rows that have just become due. Otherwise the sample
+        # could lack a burst of new jobs.
+        if index == 0:
             rows = due_index.merge_shards(slice_shards, now, slice_size, newest_first=True)
         else:
             after = start + index * (last - start) // _SLICES - 1
@@ -230,5 +237,6 @@ def _is_running(row: JobRequest) -> bool:
 
 
 def _could_run(row: JobRequest) -> bool:
+    """Return whether a job is queued, or its start time has come."""
     has_start_time = row.status.timed
     return row.status is Status.QUEUED or (has_start_time and row.starts_in == 0)

@@ -1,8 +1,9 @@
 """Read the due rows from the due index, in the order of their due times.
 
-The index has a *lane* for each kind of event that rows wait for. Each lane has several shards,
-because a single one would be a hot partition. A *key* is an entry of the index, which has only the
-id and the due time of its row.
+A row's *due time* is when the timer must look at its job. The index has a *lane* for each kind of
+event that rows wait for. Each lane is divided into several shards, because DynamoDB limits the
+requests to a single partition. A *key* is an entry of the index. It has only the id and the due
+time of its row.
 """
 
 import heapq
@@ -14,15 +15,15 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Lane, due_shards
 
-END_OF_TIME = 10**15  # later than the time in any sort key, which has 15 digits of milliseconds
+END_OF_TIME = 10**15  # later than any due time, because sort keys have 15 digits of milliseconds
 _PAGE_SIZE = 1000  # keys per query
 
 
 def due_in(lane: Lane, until: int, limit: int) -> list[JobRequest]:
     """Return the rows of a lane that are due by `until`, oldest first.
 
-    If there are more than `limit`, the `limit` oldest and the `limit` newest rows alternate. So a
-    row that has just become due doesn't wait for all older rows.
+    If there are more than `limit`, return the `limit` oldest and the `limit` newest rows, one of
+    each in turn. So a row that has just become due doesn't wait for all older rows.
     """
     shards = due_shards(lane)
     oldest = list(islice(merge_shards(shards, until), limit))
@@ -30,6 +31,7 @@ def due_in(lane: Lane, until: int, limit: int) -> list[JobRequest]:
         return oldest
     newest = islice(merge_shards(shards, until, newest_first=True), limit)
     alternating = chain.from_iterable(zip_longest(oldest, newest))
+    # With fewer than twice `limit` rows, some are among the oldest and the newest.
     unique = {key.id: key for key in alternating if key is not None}
     return list(unique.values())
 
@@ -63,9 +65,10 @@ def merge_shards(
 
 
 def count_unclaimed(limit: int) -> int:
-    """Count the rows that the timer has sent and no worker has claimed, if they aren't due yet.
+    """Count the unclaimed rows: the timer has sent them to workers, and no worker has started them.
 
-    Count at most `limit` rows in each shard.
+    This leaves out rows that are due again, because the timer is about to send them again. It
+    counts at most `limit` rows in each shard.
     """
     count = 0
     for shard in due_shards(Lane.RESENT):
@@ -77,7 +80,7 @@ def count_unclaimed(limit: int) -> int:
 
 
 def unclaimed_ids(limit: int) -> list[str]:
-    """Return the ids of at most `limit` of the rows that `count_unclaimed` counts."""
+    """Return the ids of the rows that `count_unclaimed` counts, at most `limit` of them."""
     rows = merge_shards(due_shards(Lane.RESENT), END_OF_TIME, after=clock.now())
     return [row.id for row in islice(rows, limit)]
 

@@ -1,10 +1,14 @@
 """Handle one due row in a timer run: read it, and do what it needs.
 
-A row is *due* when the timer must look at it. Handling it moves its due time into the future, or
-removes it. The due time is in a *lane*, which shows what the row waits for: see `Lane`. To *hold* a
-job is to let it wait, for example under a pause or in the *line* of a queue with limits. To *admit*
-it is to let it continue. It has *capacity* if it has a slot of its queue, or one of the starts that
-the queue's rate allows. A job is *unclaimed* until a worker starts it.
+A row stores one job. It is *due* when the timer must look at it. After that, its due time is moved
+into the future or removed. Each due time is in a *lane*, which shows what the row waits for: see
+`Lane`.
+
+To *hold* a job is to let it wait, for example under a pause or in the *line* of a queue with
+limits. To *admit* it is to let it continue. An admitted job has *capacity*: a slot of its queue, or
+one of the starts that the queue's rate allows. A worker *claims* a job when it starts to run it. A
+job that no worker has claimed is *unclaimed*. A claim comes with a *lease*, the time by which the
+worker must report.
 """
 
 from enum import Enum, auto
@@ -27,9 +31,8 @@ from job_runners.store.queries import read
 from job_runners.work.definitions import DAY_IN_SECONDS, MAX_WAIT
 
 MAX_CHECK_GAP = clock.HOUR  # the longest time between two checks of an unclaimed job
-_MIN_DEFER_TIME = 10 * clock.MINUTE  # how long a row is deferred at least
-# How long an admitted job, or a job between two invocations, may be unclaimed and keep its
-# capacity.
+_MIN_DEFER_TIME = 10 * clock.MINUTE  # the shortest time for which a row is deferred
+# How long an unclaimed job keeps its capacity after it was admitted, or after an invocation ended.
 _MAX_UNCLAIMED_TIME = clock.HOUR
 
 
@@ -38,7 +41,7 @@ class Disposition(Enum):
 
     SENT = auto()
     DEFERRED = auto()  # postponed, because enough messages are waiting for workers
-    HELD = auto()  # held, or left held: what it waits for hasn't happened
+    HELD = auto()  # waits, for example under a pause, in a line, or for a signal
     ADMITTED = auto()  # sent, because its wait is over
     LEASED = auto()  # postponed to the end of its lease, because it is running
     RESCUED = auto()  # recorded as interrupted, because its lease is over
@@ -46,7 +49,7 @@ class Disposition(Enum):
     UNKNOWN = auto()  # postponed, because this deploy doesn't know its type or row version
     EXPIRED = auto()  # failed, because no worker could start it in time
     BROKEN = auto()  # postponed by an hour, because it can't be read or handled
-    MOVED = auto()  # ignored, because another process changed it after the index was read
+    MOVED = auto()  # ignored, because another process has changed it since the index was read
 
 
 def process_due_row(
@@ -89,7 +92,10 @@ def process_due_row(
 
 
 def _check_lease(row: JobRequest, send: Send) -> Disposition:
-    """Record the attempt of a running job as interrupted if its lease is over."""
+    """If a running job's lease is over, record its attempt as interrupted.
+
+    Otherwise, postpone the row to the end of the lease.
+    """
     if row.lease_until is not None and row.lease_until >= clock.now():
         transitions.postpone(row, row.lease_until, Lane.PROMPT)
         return Disposition.LEASED
@@ -128,7 +134,7 @@ def _check_wait(row: JobRequest, send: Send, admissions: LineAdmissions) -> Disp
 
 
 def _check_signal_wait(row: JobRequest, send: Send) -> Disposition:
-    """Admit a job whose wait for a signal has timed out."""
+    """Admit a job if its wait for a signal has timed out. Otherwise, postpone its row."""
     wait = row.current_wait or {}
     if clock.now() < wait.get("until", 0):
         transitions.postpone(row, wait["until"], Lane.WAITS)
@@ -138,7 +144,10 @@ def _check_signal_wait(row: JobRequest, send: Send) -> Disposition:
 
 
 def _check_group_wait(row: JobRequest, send: Send) -> Disposition:
-    """Admit a job if all members of its group have ended. Otherwise store their counts."""
+    """Admit a job if all members of its group have ended. Otherwise store their counts.
+
+    If the members have taken too long, fail the job.
+    """
     now = clock.now()
     wait = row.current_wait or {}
     if now >= wait.get("until", 0) and not row.cancel_members:
@@ -157,7 +166,10 @@ def _check_group_wait(row: JobRequest, send: Send) -> Disposition:
 
 
 def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
-    """Admit the waiting jobs of a job's line."""
+    """Admit the waiting jobs of a job's line, as far as the line has capacity.
+
+    This may admit the job itself. Otherwise, postpone its row.
+    """
     key = gates.line_key(row)
     # Put the job's entry back if the line lacks it, for example after an admission pass removed it.
     if row.row_version <= ROW_VERSION and not lines.has_entry(row):
@@ -165,7 +177,8 @@ def _admit_line(row: JobRequest, admissions: LineAdmissions) -> Disposition:
         admissions.admit_waiting(row.queue_name, key)
         return Disposition.HELD
     admissions.admit_waiting(row.queue_name, key)
-    # If the job was just admitted, this raises PreconditionFailed, and the row needs no check.
+    # If the job itself was just admitted, this raises PreconditionFailed. That is fine, because the
+    # row then needs no check.
     transitions.postpone(row, pausing.next_check(row), Lane.HELD)
     return Disposition.HELD
 
@@ -185,19 +198,25 @@ def _wait_error(row: JobRequest) -> errors.JobRunnersError:
 def _send_unclaimed(
     row: JobRequest, send: Send, budget: MessageBudget | None, early_by: int
 ) -> Disposition:
-    """Send an unclaimed job to a worker, unless the job can't start now."""
+    """Send an unclaimed job to a worker, unless the job can't start now.
+
+    In this order, check whether its start time is still ahead, whether it has waited too long,
+    whether a pause or its line holds it, whether this deploy can run it, and whether the budget has
+    a message for it.
+    """
     now = clock.now()
     is_known_type = row.job_type in registry().jobs
     pause = pauses.current().on(row)
+    # A job that loses its capacity goes back into its line.
     line = gates.line_of(row) if _loses_capacity(row, now) else None
     if row.starts_in > transitions.CLAIM_TOLERANCE:
-        # Add `early_by`, because the row is handled that long before it is due.
+        # A run with `early_by` handles this row that long before its due time. So add it here.
         transitions.postpone(row, (row.run_at or 0) + early_by, Lane.PROMPT)
         return Disposition.EARLY
     error = _expiry_error(row, now, is_known_type)
     if error is not None:
         return _expire(row, error, send)
-    can_change = row.row_version <= ROW_VERSION  # otherwise only newer code can
+    can_change = row.row_version <= ROW_VERSION  # newer code has written rows of higher versions
     can_start = can_change and is_known_type
     if can_start and pause is not None:
         settle.transition(lambda: pausing.hold_under_pause(pause, row), row, send)
@@ -258,7 +277,10 @@ def _start_deadline(row: JobRequest) -> int:
 
 
 def _loses_capacity(row: JobRequest, now: int) -> bool:
-    """Return whether an admitted job has been unclaimed for too long to keep its capacity."""
+    """Return whether an unclaimed job was admitted so long ago that it must give up its capacity.
+
+    Its queue's other jobs can then use the slot.
+    """
     return row.admitted_at is not None and now - row.admitted_at >= _MAX_UNCLAIMED_TIME
 
 
@@ -276,9 +298,10 @@ def _next_check_at(row: JobRequest, now: int) -> int:
 
 
 def _defer_until(row: JobRequest, now: int) -> int:
-    """Return when a deferred row is due again: at its start deadline, within limits.
+    """Return when a deferred row is due again.
 
-    So later runs send the rows with the earliest deadlines first.
+    This is at its start deadline, but at least _MIN_DEFER_TIME and at most a day from now. So later
+    runs send the rows with the earliest deadlines first.
     """
     within_a_day = min(_start_deadline(row), now + clock.DAY)
     return max(within_a_day, now + _MIN_DEFER_TIME)

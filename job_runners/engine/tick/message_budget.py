@@ -1,7 +1,8 @@
 """Limit how many messages the timer sends, because too many would only wait in Lambda's queue.
 
-A job is *unclaimed* from the timer's message about it until a worker starts it. A *worker class* is
-a group of workers with a Lambda function of their own, which runs some of the job types.
+After the timer has sent a message about a job, the job's row is *unclaimed* until a worker starts
+the job. A *worker class* is a group of workers that run certain job types in a Lambda function of
+their own.
 """
 
 import threading
@@ -14,17 +15,17 @@ from job_runners.engine.tick import due_index
 from job_runners.settings import settings
 from job_runners.store.job_request import JobRequest
 
-# A run reads at most this many times `max_unclaimed` deferred rows, to find rows of a worker class
-# that has messages left.
+# To find rows of a worker class that has messages left, a run reads up to `max_unclaimed` times
+# this number of deferred rows.
 _MAX_READ_FACTOR = 10
 
 
 class MessageBudget:
     """The messages that one timer run may still send. The run's threads share this object.
 
-    Of the rows that the timer has sent, at most `max_unclaimed` may be unclaimed at a time. Before
-    its first message, the run counts the unclaimed rows of earlier runs. After that, it counts only
-    its own messages.
+    At most `max_unclaimed` rows may be unclaimed at a time. Before its first message, the run
+    counts the rows that earlier runs have sent and that are still unclaimed. After that, it adds
+    only its own messages.
 
     If no message is left and the app has worker classes, perhaps only one class is busy. The run
     then reads the classes of the unclaimed rows, and gives each class its own `max_unclaimed`.
@@ -44,7 +45,10 @@ class MessageBudget:
         return self._unclaimed_earlier or 0
 
     def take(self, row: JobRequest, *, even_if_empty: bool) -> bool:
-        """Take a message for a row. Return False if none is left, unless `even_if_empty`."""
+        """Take a message for a row, and return True. Return False if no message is left.
+
+        With `even_if_empty`, always take a message.
+        """
         with self._lock:
             return self._take(row.id, row.job_type, even_if_empty)
 
@@ -54,7 +58,9 @@ class MessageBudget:
         with self._lock:
             chosen = list(islice(remaining, max(0, self._count_left())))
             self._sent_ids += [row.id for row in chosen]
-            if settings().worker_classes:  # rows remain only if no message is left
+            # If rows remain, no message is left for all classes together, but some class may still
+            # have messages of its own.
+            if settings().worker_classes:
                 others = list(islice(remaining, self._max_unclaimed * _MAX_READ_FACTOR))
                 types = due_index.types_of([row.id for row in others])
                 for row in others:
@@ -63,6 +69,7 @@ class MessageBudget:
             return chosen
 
     def _take(self, job_id: str, job_type: str, even_if_empty: bool = False) -> bool:
+        """Do the work of `take`. The caller holds the lock."""
         is_empty = self._count_left() <= 0 and not self._has_message_for_class(job_type)
         if is_empty and not even_if_empty:
             return False

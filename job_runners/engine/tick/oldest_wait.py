@@ -1,7 +1,7 @@
 """Measure the oldest wait for a signal, and the oldest wait in the line of a queue with limits.
 
-Each becomes a metric. The due index has only the ends of waits, so the beginnings are read from the
-rows. If no job waits, a measurement costs only sixteen empty queries.
+Each becomes a metric. The due index only shows when waits end. So this reads from the rows when
+they began. If no job waits, a measurement costs only sixteen empty queries.
 """
 
 from collections.abc import Iterable

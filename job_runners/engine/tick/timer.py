@@ -10,9 +10,11 @@ message about it. To *hold* a job is to let it wait under a pause or a limit, an
 to let it continue.
 
 Rows are in *lanes*, one for each kind of event that they wait for, so that many rows of one kind
-don't delay the others: see `Lane`. In most lanes, the timer sends no more jobs while MAX_UNCLAIMED
-of those that it has sent are unclaimed, because more messages wouldn't make a job start sooner. The
-other jobs are *deferred*: they are postponed without a message, and a later run sends them.
+don't delay the others: see `Lane`. In most lanes, the timer stops sending when MAX_UNCLAIMED of the
+jobs that it has sent are still unclaimed, because more messages wouldn't make a job start sooner.
+It *defers* the other jobs: it postpones them without a message, and a later run sends them.
+
+An *occurrence* is one of the times at which a schedule dispatches a job.
 """
 
 import math
@@ -43,8 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "send_next", "tick"]
 
-# How many of the rows that the timer has sent may be unclaimed. Each message is an event in
-# Lambda's queue. If workers are busy, more events would only wait there.
+# How many sent rows may be unclaimed at a time. Each message is an event in Lambda's queue. If
+# workers are busy, more events would only wait there.
 MAX_UNCLAIMED = 1000
 # One run handles this many of a lane's oldest rows, and as many of its newest. The next run handles
 # the others.
@@ -97,14 +99,15 @@ def tick(
 ) -> TickResult:
     """Handle due rows and schedules in `threads` threads, until `until` (ms since 1970).
 
-    `delegate` gets the name of a shard of the schedules, and asks another process to start its
-    occurrences: see `recurring.start_due`.
+    The schedules are stored in several shards. `delegate` gets the name of a shard, and asks
+    another process to start the occurrences of its schedules: see `recurring.start_due`.
     """
     timer_run = _TimerRun(send, until, threads)
     budget = MessageBudget(MAX_UNCLAIMED)
     with timer_run.starting_occurrences(delegate):
-        # The jobs that have waited longest come first. The lane QUEUED may defer rows, so the run
-        # first reserves messages for the rows that earlier runs have deferred.
+        # The order of the lanes puts the jobs that have waited longest first. Processing the lane
+        # QUEUED may use up the messages. So the run first reserves messages for the rows that
+        # earlier runs have deferred.
         timer_run.admit_held(limit=_MAX_ROWS)
         timer_run.process_lane(Lane.PROMPT, budget)
         timer_run.process_lane(Lane.WAITS, budget)
@@ -123,15 +126,16 @@ def send_next(send: Send, *, early_by: int, page_size: int) -> Counter[Dispositi
     This is for a worker process that polls the table instead of receiving messages. It needs no
     budget, because it sends one message and waits for that job.
 
-    Queued rows that become due within `early_by` milliseconds are handled too. Otherwise a new row
-    would wait for a minute, because normally it becomes due only if its message is lost. The first
-    rows may need no message, so `page_size` rows of each shard are read at a time.
+    Queued rows that become due within `early_by` milliseconds are handled too. Normally a new row
+    is due after a minute, in case its message is lost. Here it has no message, so without
+    `early_by` it would always wait for that minute. The first rows may need no message. So
+    `page_size` rows of each shard are read at a time.
     """
     timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, max_sends=1)
     timer_run.admit_held(limit=1)
     shards = [shard for lane in Lane for shard in due_shards(lane)]
     rows = due_index.merge_shards(shards, clock.now() + early_by, page_size)
-    timer_run.process_rows(rows, budget=None, early_by=early_by)
+    timer_run.process_rows(rows, budget=None, early_by=early_by)  # ends after max_sends
     return timer_run.result.counts
 
 
@@ -201,14 +205,15 @@ class _TimerRun:
         self.process_rows(rows, budget)
 
     def reserve_for_deferred(self, budget: MessageBudget) -> list[JobRequest]:
-        """Reserve messages for deferred rows, as the budget allows. Return these rows.
+        """Reserve messages for deferred rows, as the budget allows. Return the rows that got one.
 
-        Call this before the run itself defers rows, so that those wait for a later run.
+        Call this before the run itself defers rows. Otherwise it would find those rows too.
         """
         if self._is_over():
             return []
-        # Only its due time shows that a row was deferred. New rows are due within GRACE. Deferred
-        # rows are due later, because they were postponed by at least ten minutes.
+        # The lane QUEUED has new rows and deferred rows, and only the due time tells them apart.
+        # New rows are due within GRACE. Deferred rows are due later, because they were postponed by
+        # at least ten minutes.
         new_rows_due_by = clock.now() + conditional_write.GRACE
         shards = due_shards(Lane.QUEUED)
         deferred = due_index.merge_shards(shards, due_index.END_OF_TIME, after=new_rows_due_by)
@@ -220,7 +225,7 @@ class _TimerRun:
     def process_rows(
         self, rows: Iterable[JobRequest], budget: MessageBudget | None, early_by: int = 0
     ) -> None:
-        """Handle those rows that are due, or unclaimed and due within `early_by` milliseconds."""
+        """Handle the rows that are due, and the unclaimed ones that are due in `early_by` ms."""
 
         def process(row: JobRequest) -> None:
             self._process_row(row, clock.now(), budget, early_by)
@@ -259,7 +264,7 @@ class _TimerRun:
             self.result.add(disposition)
 
     def _call_each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
-        """Call `call` with each key until the run is over. Return whether that was all keys."""
+        """Call `call` with each key until the run is over. Return whether it got all keys."""
         remaining = iter(keys)
         self._in_threads(remaining, call)
         unhandled_key = next(remaining, None)
@@ -281,6 +286,7 @@ class _TimerRun:
                 future.result()
 
     def _next(self, items: Iterator[_T]) -> _T | None:
+        """Return the next item, or None if there is none or the run is over."""
         with self._lock:
             return None if self._is_over() else next(items, None)
 
@@ -298,9 +304,9 @@ class _TimerRun:
 
 
 def _postpone_broken(index_row: JobRequest) -> None:
-    """Postpone a row that can't be read or handled. If that fails, the row stays due.
+    """Postpone a row that can't be read or handled, by MAX_CHECK_GAP.
 
-    `index_row` has only the attributes of the index.
+    If that fails, the row stays due. `index_row` has only the attributes of the index.
     """
     try:
         later = clock.now() + MAX_CHECK_GAP
