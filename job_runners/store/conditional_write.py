@@ -65,8 +65,8 @@ class Change(Value):
     def unknown(cls, row: JobRequest) -> Self:
         """Return a change that may or may not have happened.
 
-        Either the response to its write was lost, or a process may have been killed after the write,
-        before it saw to everything that follows from the change.
+        The response to its write may have been lost. Or a process may have been killed after the
+        write, before it saw to everything that follows from the change.
         """
         return cls(row, row, is_known=False)
 
