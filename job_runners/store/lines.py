@@ -37,8 +37,8 @@ from job_runners.store.rate import Rate
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
-# If a slot was taken longer ago than this, and its holder's row doesn't name it, the slot has leaked.
-# The clocks of any two machines differ by less than this.
+# A slot has leaked if it was taken longer ago than this, and its holder's row doesn't name it. The
+# clocks of any two machines differ by less than this.
 _SLOT_GRACE = clock.MINUTE
 # A job is admitted this long before the rate allows its start, because its message takes time to
 # arrive. The claim then waits until the start is allowed. Without this lead, the time that each
