@@ -28,8 +28,8 @@ _this_thread = threading.local()
 # defaults (60 s, five tries) take longer than that.
 _READ_TIMEOUT = 5.0  # seconds
 _READ_TIMEOUT_BY_SERVICE = {"s3": 30.0, "logs": 6.0}  # for streams, and for searches of logs
-# botocore retries even after a timeout. Some services must not get a request twice, so they have only
-# one attempt: a second one could text a person twice, or run a task twice. `lambda_async` decides
+# botocore retries even after a timeout. Some services have only one attempt, because they must not
+# get a request twice: it could text a person twice, or run a task twice. `lambda_async` decides
 # which messages may be sent again.
 _MAX_ATTEMPTS = 4
 _MAX_ATTEMPTS_BY_SERVICE = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}

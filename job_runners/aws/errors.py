@@ -26,8 +26,8 @@ _THROTTLED = frozenset(
 _CONFLICT = "TransactionConflict"
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# `retry_until` repeats a call that botocore has stopped retrying. It first waits up to this long. The
-# limit doubles with each try.
+# `retry_until` repeats a call that botocore has stopped retrying. It first waits up to this
+# long, and up to twice as long before each further try.
 _FIRST_PAUSE = 0.2  # seconds
 _MAX_PAUSE = 5.0
 # `retry_on_conflict` repeats a write that conflicts with another write of the same item.

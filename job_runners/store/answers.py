@@ -19,9 +19,9 @@ from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
-# The longest life of the job that an answer names, in days. The waits in its function end within 150
-# days after it was saved. After that, it may be held for 30 days, and wait for 30 days for a deploy
-# with its job type. The timer may check it only once a day, so each of these may take 31 days.
+# The longest life of the job that an answer names, in days. The waits in its function end within
+# 150 days after it was saved. After that, it may be held for 30 days, and wait for 30 days for a
+# deploy with its job type. The timer may check it only once a day, so each of these may take 31.
 _MAX_JOB_LIFE = 150 + 31 + 31
 
 

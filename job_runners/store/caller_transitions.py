@@ -59,8 +59,8 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
         job,
         [JobRequest.cancel_requested.set(True), *conditional_write.cancel_actions(by)],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # As long as the job runs, the condition also holds after this write. So after a refusal, the
-        # job no longer runs. The write has succeeded if the job was canceled because of it.
+        # As long as the job runs, the condition also holds after this write. So after a refusal,
+        # the job no longer runs. The write has succeeded if the job was canceled because of it.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
     )
 
@@ -89,8 +89,8 @@ def requeue(
     since it was read. Raises RaceLost if one of `more_writes` is refused. Raises KeyTaken if
     another job has the key, and MissingObject if the payload is gone.
     """
-    # Prepare this record first, because it has the current time, and nothing that the requeue causes
-    # may look older.
+    # Prepare this record first, because it contains the current time, and nothing that the requeue
+    # causes may look older.
     act_write = acts.retry_write(job, by)
     # The bucket's lifecycle rule deletes an object some time after its last write. Write a large
     # payload again, so that it outlives the row.

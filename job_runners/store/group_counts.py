@@ -49,7 +49,7 @@ class Counts(Value):
         return 100 * self.ended_once // self.total if self.total else 100
 
     def within(self, total: int, *, rest: str) -> Self:
-        """Return counts of all `total` members. These counts are those of the dispatched ones.
+        """Return the counts of all `total` members, from these counts of the dispatched members.
 
         The members that aren't dispatched are counted under the outcome `rest`.
         """

@@ -17,8 +17,8 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import EXISTING, OPEN
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
-# A page with a filter reads at most this many members, and collects at most this many ids of members
-# that may pass the filter.
+# A page with a filter reads at most this many members, and collects at most this many ids of
+# members that may pass the filter.
 MAX_EXAMINED = 1_000
 MAX_CANDIDATES = 1_000
 
@@ -105,7 +105,7 @@ class Reader:
                 if outcome in (None, member.outcome):
                     members.append(member)
             examined += len(batch)
-        # No batch is left if `remaining` is empty. Then there is no next page.
+        # If `remaining` is used up, there is no next page.
         next_index, _ = next(remaining, (None, ""))
         return Page(members, next_index)
 

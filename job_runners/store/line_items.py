@@ -55,8 +55,8 @@ class LineItem(CoordinationItem):
     started_at = nullable(Integer())  # the time of the last start
     # The claim token of the last start, or the job's id if it started without being admitted first.
     started_by = nullable(UnicodeAttribute())
-    # When the wake-up message that was sent will arrive. Or, while a process admits jobs at the pace
-    # of the rate, when it will end: see `job_runners.engine.lines.wake_ups`.
+    # When the wake-up message that was sent will arrive. Or, while a process admits jobs at the
+    # pace of the rate, when it will end: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
     # Entries only.

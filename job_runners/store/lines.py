@@ -316,8 +316,9 @@ def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
 def mark_wake_up(line: Line, wake_at: int) -> bool:
     """Record when a wake-up message will arrive, or when the pass that paces the line will end.
 
-    Return False if another process has done so, or has admitted a job under the rate, since the
-    line was read.
+    Such a pass admits the line's jobs one by one, as the rate allows: see
+    `job_runners.engine.lines.wake_ups`. Return False if, since the line was read, another process
+    has recorded a wake-up or has admitted a job under the rate.
     """
     rate = line.rate
     if rate is None:

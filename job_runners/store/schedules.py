@@ -210,7 +210,8 @@ def put(
     """
     now = clock.now()
     schedule = before or Schedule(partition_of(organization_id), name)
-    # If the due occurrence waits for the previous one's job, it still does under the new definition.
+    # An occurrence that waits for the previous one's job keeps waiting, if the new definition also
+    # lets it wait.
     keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
         *_definition_actions(definition, origin),

@@ -87,7 +87,7 @@ def claim(
         actions += entrance_actions
 
     def has_this_claim(row: JobRequest) -> bool:
-        # The token isn't enough: it stays in the row when a rescue ends the claim.
+        # It isn't enough to compare the token, because it stays in the row when the claim ends.
         return row.status is Status.RUNNING and row.claim_token == token
 
     def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> Change:

@@ -90,8 +90,8 @@ def save(
     has_derived_id = new_job.job_id is not None
     while True:
         row = _new_row(new_job, follows)
-        # After _RowGone, the id is free, so try again. This needs a new row: the deleted row may have
-        # been saved by an earlier try, and its payload was deleted with it.
+        # After _RowGone, the id is free, so try again. This needs a new row, because an earlier try
+        # may have saved the row that is now deleted, and its payload was deleted with it.
         with suppress(_RowGone):
             return Change(row, _put_or_drop_payload(row, has_derived_id, follows, more_writes))
 
