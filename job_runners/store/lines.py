@@ -293,8 +293,9 @@ def free_slot(slot: LineItem) -> bool:
 def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
     """Count an admitted job's start, at the time `at`, against the rate of its line.
 
-    `at` may be later than now. The caller must not start the job before that time. Workers thus
-    reserve their starts in advance, and don't compete for the moment when the rate allows a start.
+    `at` may be later than now. The caller must not start the job before that time. Because
+    workers reserve their starts in advance, they don't compete for the moment when the rate allows
+    one.
 
     Return False if another start has been counted since the line was read. `token` is the claim's
     token. If an earlier try of the same claim has already counted its start, this moves that start

@@ -35,10 +35,10 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """What the claim of a job must do besides the claim itself.
+    """What else must happen in the write that claims a job.
 
-    The claim may have to take capacity, or to give up the job's unique key. Most jobs have no
-    entrance, because their queue has no limits and they keep their unique key, if any.
+    The claim may have to take capacity, or to give up the job's unique key. Most jobs need no
+    entrance, because their queue has no limits, and they give up no unique key.
     """
 
     row: JobRequest  # the row as read before the claim, which is refused if the row has changed
@@ -58,11 +58,11 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> Change:
-    """Claim a job for an invocation that ends by `deadline`. The row needn't be read before.
+    """Claim a job for an invocation that ends by `deadline`. The row doesn't have to be read first.
 
     - `send_id`: the id of the message that led to the claim
-    - `token`: if an earlier call failed, its token. The row has this token if that call has
-      claimed the job, and only its response was lost.
+    - `token`: the token of an earlier call that failed. If only its response was lost, the row
+      has this token.
     - `entrance`: what the same transaction must also do, such as to take capacity
 
     If this process dies, the timer must check the row soon after the lease expires. Usually, the
