@@ -112,9 +112,9 @@ class Reader:
     def _candidate_ids(self, outcome: str | None) -> set[str] | None:
         """Return the ids of the members that may have this outcome, or None for all members.
 
-        With these ids, a page needn't read all members of a large group to find a few that failed.
-        If there are more than MAX_CANDIDATES, this returns None, because so many members are found
-        without the ids.
+        With these ids, a page finds a few failures in a large group without reading all of its
+        members. If there are more than MAX_CANDIDATES, this returns None, because so many members
+        are found without the ids.
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None

@@ -221,7 +221,7 @@ def checkpoint(job: JobRequest, new_checkpoint: Checkpoint) -> Change:
         job,
         [*checkpoint_actions(new_checkpoint), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=None,  # the condition still holds after the write
+        already_applied=None,  # the condition still holds after the write, so a repetition succeeds
     )
 
 
@@ -236,5 +236,5 @@ def renew(job: JobRequest, lease_until: int) -> Change:
         job,
         [JobRequest.lease_until.set(lease_until)],
         conditional_write.owned_by_claim(job),
-        already_applied=None,  # the condition still holds after the write
+        already_applied=None,  # the condition still holds after the write, so a repetition succeeds
     )
