@@ -173,8 +173,8 @@ class Schedule(CoordinationItem):
     def error(self) -> Any:
         """Return the kind and message of the last error that prevented an occurrence's start.
 
-        While the timer retries the next occurrence, it is the error of that one. Otherwise, it is
-        the error of the last occurrence that failed.
+        If the timer is retrying the next occurrence, this is the error of its last try. Otherwise,
+        this is the error of the last occurrence that failed.
         """
         return self.retry_error if self.retrying else self.last_error
 
