@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 metrics = Metrics(namespace=NAMESPACE)
-# For each outcome of a row: its metric, and its field in the log line of a run. Dashboards, alarms
-# and log queries use these names, so don't change them.
+# For each outcome of a due row, the name of a metric, and the name of a field in the log line of a
+# run. Dashboards, alarms and log queries use these names, so don't change them.
 _METRICS_AND_FIELDS = {
     Disposition.SENT: ("TimerSent", "sent"),
     Disposition.DEFERRED: ("TimerDeferred", "deferred"),
@@ -65,7 +65,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     else:
         tick(context, send)
         scheduled_at = str(event.get("time"))  # in ISO 8601
-        if scheduled_at[14:16] in _MEASURING_MINUTES:
+        if scheduled_at[14:16] in _MEASURING_MINUTES:  # these two characters are the minute
             _measure_waits()
     return None
 
@@ -83,8 +83,8 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
     """Send delayed messages until `until` (milliseconds since 1970).
 
     A message that can't be sent in time goes back to the queue. If that happens repeatedly, SQS
-    moves it to the dead-letter queue. If Lambda ended the invocation first, all messages would go
-    back, even those already sent.
+    moves it to the dead-letter queue. `until` must be before the end of the invocation. If Lambda
+    ended the invocation first, all messages would go back, even those that were already sent.
     """
     failures = []
     for record in records:

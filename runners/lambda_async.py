@@ -1,8 +1,8 @@
 """The runner for Lambda. It invokes the worker function asynchronously and doesn't wait.
 
-A stack has a default worker. It may also have worker classes, each with a function of its own, such
-as one with more memory. The sender looks up a message's class by its job type or task name, so
-neither rows nor messages contain the class.
+A stack has a default worker. It may also have *worker classes*, each of which has a Lambda function
+of its own, for example with more memory. The sender of a message looks up its class by its job type
+or task name, so neither rows nor messages contain the class.
 """
 
 import math
@@ -29,9 +29,10 @@ _RUNNER = "JOB_RUNNER=lambda-async"
 _MAX_TRIES = 2  # how often a message is sent; botocore makes one request each time
 _MAX_PAUSE = 1.0  # seconds between two tries
 _ALIAS = "live"  # the alias of each worker class's function
-# AWS returns one of these codes until a deploy has created a class's function and its permission.
+# AWS returns one of these codes if a deploy has not yet created the function of a class, or the
+# permission to invoke it.
 _NOT_DEPLOYED = frozenset({"ResourceNotFoundException", "AccessDeniedException"})
-_DEPLOY_SECONDS = 60.0  # a task waits this long for such a deploy
+_DEPLOY_SECONDS = 60.0  # a task is sent again after this time, when the deploy may have ended
 
 
 def fully_configured() -> bool:
@@ -120,12 +121,12 @@ def worker_class_of(message: Message) -> str | None:
 def forward(message: Message, function: str) -> bool:
     """If this is the default worker, forward a message of a worker class to that class.
 
-    Return whether this worker must not run the message. Code of a deploy from before the class was
-    added sends its messages here. The worker of a class forwards nothing, so that no message goes
-    in a circle.
+    Return False if this worker must run the message itself. The default worker gets messages of a
+    class from code that was deployed before the class was added. The worker of a class forwards
+    nothing, so that no message goes in a circle.
 
-    If a job can't be forwarded, it stays due, and no error is raised. For a task, this raises
-    NotForwarded, and the failures function sends the task later.
+    If a job can't be forwarded, the timer sends it later, and no error is raised. For a task, this
+    raises NotForwarded, and the failures function sends the task later.
     """
     if settings().worker_class is not None:
         return False
@@ -201,10 +202,12 @@ def _may_send_again(message: Message, error: Exception) -> bool:
     """Return whether a second send of a message is safe after this error.
 
     A second message about a job does no harm, because only one message can claim the job. A message
-    about a queue is only a hint. If several messages redrive a failed task, only one begins it.
+    about a queue does none, because it is only a hint. If several messages redrive a failed task
+    (send it again), only one of them begins it.
 
-    Any other task may be sent again only if AWS certainly didn't accept it: AWS refused the task,
-    or there was no connection. After a timeout, a second send could run the task twice.
+    Any other task may be sent again only if AWS certainly didn't accept it. That is the case if AWS
+    refused the task, or if there was no connection. After a timeout, a second send could run the
+    task twice.
     """
     if not isinstance(message, TaskMessage) or message.redrives is not None:
         return True

@@ -1,7 +1,8 @@
 """Renew the lease of a job that runs in a thread.
 
-A job's lease expires when its invocation must have ended. Nothing stops a thread at its deadline,
-so the process renews the lease for as long as the job runs.
+A job's *lease* expires when its invocation must have ended. After that, the timer may start the job
+again. But nothing stops a thread at its deadline, so the process renews the lease for as long as
+the job runs.
 """
 
 import threading

@@ -103,8 +103,8 @@ def send(message: Message, delay: float = 0) -> None:
 class _Inbox(threading.local):
     """The messages that this thread has not yet handled.
 
-    It handles them one after the other. A job may send a message for its own next invocation, which
-    must not run inside the current one.
+    The thread handles its messages one after the other. A job may send a message for its own next
+    invocation, and this invocation must not run inside the current one.
     """
 
     def __init__(self) -> None:

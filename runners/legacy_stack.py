@@ -53,8 +53,8 @@ def begin(context: "LambdaContext", *, may_run: bool) -> None:
 def run_or_send(message: Message, delay: float = 0) -> None:
     """Run the job or task that a request dispatches, and return when it has ended.
 
-    Send it instead if it has a delay, or if this request has already run one. Raises SendFailed. If
-    a task can't begin, this raises the reason, because the task isn't stored.
+    If it has a delay, or if this request has already run a job or task, send it instead. Raises
+    SendFailed. If a task can't begin, this raises the reason, because the task isn't stored.
     """
     invocation = _Current.invocation
     if invocation is None or not _Current.may_run or delay > 0:

@@ -1,9 +1,9 @@
 """The worker process of the legacy runner. It runs saved jobs, oldest first, one at a time.
 
-Each job runs in a child process that is killed at the deadline. So an expired lease means the same
-as on Lambda: the worker that claimed the job is gone. This process also does the work of the timer
-function. It starts the occurrences of schedules in a thread, because a running job blocks the main
-thread.
+Each job runs in a child process, which is killed at the job's deadline. A worker that claims a job
+gets a *lease*, which expires after the deadline. So an expired lease means the same as on Lambda:
+the worker is gone. This process also does the work of the timer function. It starts the occurrences
+of schedules in a thread, because a running job blocks the main thread.
 """
 
 import json
@@ -39,7 +39,7 @@ _ENGINE_MODULES = ["job_runners.engine.running.execution", "job_runners.engine.r
 
 
 def main() -> None:
-    """Run jobs until SIGINT or SIGTERM. The current job is finished first."""
+    """Run jobs until SIGINT or SIGTERM. Let the current job finish before the process stops."""
     for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
         required(variable, "python -m job_runners.runners.legacy")
     registry().resolve_all()  # raises the errors of invalid definitions now, not at the first job
@@ -77,7 +77,7 @@ def work(stop: threading.Event) -> None:
 def start_occurrences(stop: threading.Event) -> None:
     """Start due occurrences of schedules until `stop` is set.
 
-    Their jobs only have to be saved: `work` then finds them due, like any other job.
+    This only saves their jobs. `work` then finds these jobs due, like any others.
     """
     while not stop.wait(_SCHEDULE_INTERVAL):
         try:
@@ -166,8 +166,8 @@ class _TaskRunner:
     def send(self, message: Message, delay: float = 0) -> None:
         """Run a task and return when it has ended, or keep a delayed task for `run_delayed`.
 
-        So a job ends only after its undelayed tasks have ended. A message about a job is ignored,
-        because the worker process finds the job when its row is due.
+        So a job ends only after the tasks without a delay have ended. A message about a job is
+        ignored, because the worker process finds the job when its row is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.make_first_due(message, delay)

@@ -28,8 +28,8 @@ _this_thread = threading.local()
 # defaults (60 s, five tries) take longer than that.
 _READ_TIMEOUT = 5.0  # seconds
 _READ_TIMEOUT_BY_SERVICE = {"s3": 30.0, "logs": 6.0}  # for streams, and for searches of logs
-# Services that must not get a request twice have one attempt, because botocore retries even after a
-# timeout. A repeated request could text a person twice, or run a task twice. lambda_async decides
+# botocore retries even after a timeout. Some services have only one attempt, because they must not
+# get a request twice: it could text a person twice, or run a task twice. `lambda_async` decides
 # which messages may be sent again.
 _MAX_ATTEMPTS = 4
 _MAX_ATTEMPTS_BY_SERVICE = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
@@ -201,7 +201,7 @@ def _add_missing_operations(reduced: Any, shared_session: Session) -> None:
 
 
 def _refuse_retry(**_: Any) -> bool | None:
-    """Handle botocore's question whether to retry, before all other handlers do.
+    """Answer botocore's question whether to retry a call. This handler is asked first.
 
     False stops botocore from retrying. None leaves the decision to the next handler.
     """

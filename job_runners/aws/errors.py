@@ -26,7 +26,8 @@ _THROTTLED = frozenset(
 _CONFLICT = "TransactionConflict"
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# `retry_until` repeats a call that botocore has stopped retrying. It waits this long before.
+# `retry_until` repeats a call that botocore has stopped retrying. It first waits up to this
+# long, and up to twice as long before each further try.
 _FIRST_PAUSE = 0.2  # seconds
 _MAX_PAUSE = 5.0
 # `retry_on_conflict` repeats a write that conflicts with another write of the same item.
@@ -52,7 +53,8 @@ def retry_until(until: int, call: Callable[[], _T]) -> _T:
     """Return a function's result. Repeat the call as long as it raises temporary errors.
 
     Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
-    only for reads, and for writes whose condition fails once they have succeeded.
+    only for calls that may be repeated: reads, and writes whose condition no longer holds after
+    they have succeeded.
     """
     max_pause = _FIRST_PAUSE
     while True:
@@ -79,10 +81,10 @@ def retry_on_conflict(write: Callable[[], _T]) -> _T:
 
 
 def condition_failed(error: BaseException) -> bool:
-    """Return whether a write failed because of its condition.
+    """Return whether a write failed because its condition didn't hold.
 
     Unlike pynamodb's `cause_response_code`, this also accepts errors without a response, such as a
-    timeout. It returns False for them.
+    timeout, and returns False for them.
     """
     cause = underlying_error(error)
     return isinstance(cause, ClientError) and "ConditionalCheckFailed" in _codes(cause)

@@ -5,8 +5,9 @@ never calls. It also prepares ten credential providers, although the first one f
 of a Lambda function. This session does both only when needed.
 
 The name of an event, such as "before-call.s3", contains the name of a service. Some services have
-former names, so botocore searches each event's name for 65 former names. This session does so only
-if a part of the event's name is a former name. `make bench` measures the effect on a cold start.
+former names, so botocore searches the name of each event for all 65 former names. This session
+searches only if a part of the event's name may be one. `make bench` measures the effect on a cold
+start.
 
 A *build* is the code for the Lambda functions. In a build, botocore's descriptions of services are
 *reduced* to the operations that the code calls.
@@ -39,10 +40,10 @@ _FORMER_NAMES = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
 
 
 class _Loader(Loader):
-    """A loader of service descriptions that doesn't open each service's folder to list services."""
+    """A loader of service descriptions that lists services without opening each one's folder."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
-        """Return the names of all folders and files next to the services, which does no harm."""
+        """Return the names of all services. Names of other folders and files do no harm."""
         folders = [Path(path) for path in self.search_paths]
         return sorted(
             {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}

@@ -1,9 +1,10 @@
 """Share one TLS context between all AWS clients.
 
-botocore gives each client its own context. For each new connection, urllib3 reads the certificates
-of more than a hundred authorities into this context, which takes 6 ms of CPU time. Here, a process
-reads them once, before its first request. For AWS endpoints, it reads only the certificates of
-Amazon's authorities, because these sign the endpoints' certificates.
+A *context* contains the certificates of the authorities that a client trusts. botocore gives each
+client a context of its own, and urllib3 reads the certificates of more than a hundred authorities
+into it for each new connection. This takes 6 ms of CPU time. Here, a process reads them only once,
+before its first request. For AWS endpoints, it reads only the certificates of Amazon's authorities,
+because these sign the endpoints' certificates.
 """
 
 import ssl

@@ -24,7 +24,8 @@ from job_runners.work.queues import Queue
 MAX_LISTED = 10  # a message lists at most this many unfinished jobs
 _THREADS = 10
 _PAGE_SIZE = 100  # rows per read
-# The index of an organization's jobs lags behind the rows, so it is read several times.
+# DynamoDB updates the index of an organization's jobs a little later than the rows, so the index is
+# read several times.
 _MAX_PASSES = 5
 _SECONDS_BETWEEN_PASSES = 1.0
 # `erase` counts what it deletes by kind. These kinds belong to jobs; each other kind is a model.
@@ -105,9 +106,10 @@ class Organization:
             clock.sleep(_SECONDS_BETWEEN_PASSES)
 
     def _lines_of(self, rows: list[JobRequest]) -> set[tuple[str, str]]:
-        """Return the waiting lines of these jobs, and their queues' lines for the organization.
+        """Return the waiting lines in which these jobs may have left records.
 
-        A line is a tuple of a queue's name and a concurrency key.
+        A line is a tuple of a queue's name and a concurrency key. For each queue, they include the
+        line whose key stands for this organization.
         """
         lines = set()
         for row in rows:

@@ -1,8 +1,8 @@
 """The *acts* of a job's callers: who dispatched, replaced, canceled or retried it, and when.
 
 The row has only the last act of each kind, and a manual retry removes a cancel from it. So the
-retry's transaction also writes an item among the job's steps, which records the retry and the
-cancel.
+retry's transaction also writes an item that records the retry and the cancel. It is stored next to
+the results of the job's steps.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The links under which people and other systems answer a job's question.
 
-`RunningJob.signal_url` creates them. A link's URL contains a random token, and any caller with the
-token may answer. An item of the coordination table maps the token to the job, and to the signal
+`RunningJob.signal_url` creates such a link. Its URL contains a random token, and any caller with
+the token may answer. An item of the coordination table maps the token to the job, and to the signal
 that the answer becomes. A step of the job stores the URL, so that all of the job's invocations get
 the same one. One transaction writes the item and the step.
 """

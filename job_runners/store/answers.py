@@ -1,10 +1,10 @@
 """Store which existing job a request got, if it created no job of its own.
 
-If another job already has its unique key, a request creates no job, and gets that job as its
-*answer*. Some requests determine the id of their job: those for children and occurrences of
-schedules, and those with an idempotency key. Under this id, a record stores the answer. So a
-repetition of the request gets the same answer until the other job is gone. From then on, the answer
-is *stale*.
+A request for a job with a unique key creates no job if another job already has that key. The other
+job is then the *answer* to the request. Some requests determine the id of their job: requests for
+children, for occurrences of schedules, and with an idempotency key. For these, a record under that
+id stores the answer. So a repetition of the request gets the same answer, until the other job is
+gone. From then on, the answer is *stale*.
 """
 
 from typing import NamedTuple
@@ -19,9 +19,9 @@ from job_runners.store.queries import read
 from job_runners.store.table import CoordinationItem, Enumerated, Integer, nullable
 from job_runners.store.transactions import RecordWrite
 
-# The longest time until the job that an answer names has ended, in days. The waits in its function
-# end within 150 days after it was saved. Then it may be held for 30 days, and wait for 30 days for
-# a deploy with its job type. The timer may check it only once a day, so each of these may take 31.
+# The longest life of the job that an answer names, in days. The waits in its function end within
+# 150 days after it was saved. After that, it may be held for 30 days, and wait for 30 days for a
+# deploy with its job type. The timer may check it only once a day, so each of these may take 31.
 _MAX_JOB_LIFE = 150 + 31 + 31
 
 

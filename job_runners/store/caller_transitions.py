@@ -1,8 +1,9 @@
 """The transitions that callers request: cancel, request_cancel, requeue and delete.
 
-Each is refused if the row belongs to another organization than when it was read: the job may have
-been deleted, and its id may now belong to another job. The *holdings* of a job are its slot, its
-unique key, and its entry in a line or under a pause.
+Each is refused if the row now belongs to another organization than when it was read. This happens
+if the job was deleted, and another job then got its id. To *requeue* a job is to queue it again
+after its end. The *holdings* of a job are its slot, its unique key, and its entry in a line or
+under a pause.
 """
 
 from collections.abc import Sequence
@@ -58,8 +59,8 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> Change:
         job,
         [JobRequest.cancel_requested.set(True), *conditional_write.cancel_actions(by)],
         _same_organization(job) & (JobRequest.status == Status.RUNNING),
-        # The condition still holds after this write, while the job runs. So after a refusal, the
-        # job no longer runs, and the write has succeeded if the job was canceled because of it.
+        # As long as the job runs, the condition also holds after this write. So after a refusal,
+        # the job no longer runs. The write has succeeded if the job was canceled because of it.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELED,
     )
 
@@ -88,7 +89,8 @@ def requeue(
     since it was read. Raises RaceLost if one of `more_writes` is refused. Raises KeyTaken if
     another job has the key, and MissingObject if the payload is gone.
     """
-    # First, because nothing that the requeue causes may be older than this act.
+    # Prepare this record first, because it contains the current time, and nothing that the requeue
+    # causes may look older.
     act_write = acts.retry_write(job, by)
     # The bucket's lifecycle rule deletes an object some time after its last write. Write a large
     # payload again, so that it outlives the row.

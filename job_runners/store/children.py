@@ -13,9 +13,10 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.queries import read_many
 
 STEP_PREFIX = "child "  # begins the name of a step that dispatches a child
-# Prefixes of cursors: see job_runners.store.cursors. Other cursors begin with STEP_PREFIX.
-_MEMBER_CURSOR = "\0"  # for a member of a group, with which the next page begins
-_COUNT_CURSOR = "\1"  # for the number of children on earlier pages
+# Prefixes of cursors: see job_runners.store.cursors. A cursor says where the next page begins. Most
+# cursors begin with STEP_PREFIX, and name the last child of the page before.
+_MEMBER_CURSOR = "\0"  # the next page begins with this member of a group
+_COUNT_CURSOR = "\1"  # the next page begins after this many children
 _MAX_CHILDREN = 1_000_000  # per job
 
 

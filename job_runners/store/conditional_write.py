@@ -3,11 +3,11 @@
 Each way to change a row is a *transition*: see `job_runners.store.transitions`. A transition has
 *actions*, which set or remove attributes, and a condition.
 
-If a response is lost, botocore repeats the write. If the first try has changed the row, DynamoDB
-refuses the second one. So a transition reads the row after a refusal, and succeeds if the row
-already contains its write.
+If the response to a write is lost, botocore repeats the write. But the first try may have changed
+the row, and DynamoDB then refuses the second one. So a transition reads the row after a refusal,
+and succeeds if the row already contains its write.
 
-These terms name the fields of a row:
+The names of a row's fields use these terms:
 
 - A worker *claims* a job before it runs it. The claim has a random token, and a *lease*, which
   expires when the claiming invocation must have ended.
@@ -65,8 +65,8 @@ class Change(Value):
     def unknown(cls, row: JobRequest) -> Self:
         """Return a change that may or may not have happened.
 
-        The response to its write was lost, or a process may have been killed before it settled the
-        change.
+        The response to its write may have been lost. Or a process may have been killed after the
+        write, before it saw to everything that follows from the change.
         """
         return cls(row, row, is_known=False)
 
@@ -84,10 +84,11 @@ class JobEnd(Value):
 AlreadyApplied = Status | Callable[[JobRequest], bool] | None
 """How to tell, after a refusal, whether the row already contains the write.
 
-- A status, for most transitions: it does if the row has this status and the job's claim token.
-- A function that decides it from the row.
-- None: it never does. The condition of such a write still holds after it, so DynamoDB never refuses
-  a repetition.
+- A status, for most transitions: The row contains the write if it has this status and the job's
+  claim token.
+- A function: It gets the row, and returns whether the row contains the write.
+- None: The row never contains the write. This is for a write whose condition still holds after it,
+  so that DynamoDB doesn't refuse the repetition.
 """
 
 
@@ -150,6 +151,7 @@ def _row_if_applied(
         raise error
     row = read(job.id)
     if row is not None:
+        # The refused write may have been a repetition by botocore.
         if callable(already_applied):
             is_applied = already_applied(row)
         else:
@@ -175,7 +177,7 @@ def queue_actions(job: JobRequest, lane: Lane) -> list[Action]:
 
 
 def queue_actions_keeping_time(job: JobRequest, lane: Lane, now: int) -> list[Action]:
-    """Return the actions of `queue_actions` for a row that keeps its `queued_at`."""
+    """Return the same actions as `queue_actions`, except that `queued_at` stays as it is."""
     return [
         JobRequest.status.set(Status.QUEUED),
         *due_actions(job, now + GRACE, lane),
@@ -346,7 +348,7 @@ def attempts_left() -> Condition:
 
 
 def no_cancel_requested() -> Condition:
-    """Return the condition that no caller has asked to cancel the job, or it with its members."""
+    """Return the condition that no caller has asked to cancel the job, with or without members."""
     condition: Condition = (
         JobRequest.cancel_requested.does_not_exist() & JobRequest.cancel_members.does_not_exist()
     )
@@ -356,9 +358,9 @@ def no_cancel_requested() -> Condition:
 def unchanged(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
-    The status and the claim alone aren't enough: they are the same if the row was held and admitted
-    in the meantime, but the row may now have a slot. After a change of its payload, the job may
-    belong to another line.
+    It isn't enough to compare the status and the claim. If the row was held and admitted in the
+    meantime, these two are the same again, but the row may now have a slot. And if the payload was
+    changed, the job may now belong to another line.
     """
     condition: Condition = (
         (JobRequest.status == job.status)

@@ -1,6 +1,6 @@
 """Rerun a finished job from a step: a new job copies the results of the steps before that one.
 
-The new job's row says what to copy, and its first invocation copies it before it calls the
+The new job's row says what to copy. The job's first invocation makes the copy, and then calls the
 function. So nothing is copied for a job that isn't saved. The finished job itself can't continue
 from an earlier step, because its cursor, its children's ids and its idempotency keys belong to the
 work after that step.
@@ -41,9 +41,9 @@ class CopiedStepsGone(DoNotRetry):
 
 
 def plan(source: JobRequest, name: str) -> dict[str, Any]:
-    """Return the plan with which a new job continues a finished one from the step `name`.
+    """Return what a new job must copy to continue a finished one from the step `name`.
 
-    The new job's row stores the plan as `rerun_of`. Raises RerunRefused.
+    The new job's row stores this plan as `rerun_of`. Raises RerunRefused.
     """
     step = steps.find(source, f"step {name}")
     if step is None:
@@ -119,7 +119,8 @@ def copy(job: JobRequest) -> None:
 def _before_step(rerun_of: dict[str, Any]) -> tuple[list[Step], list[Signal]]:
     """Return the steps and signals that came before the step of a rerun.
 
-    A signal came before if the step that records the wait for it did, or if it was sent before.
+    A signal counts as earlier if it was sent before that step, or if the job's wait for the signal
+    is recorded in an earlier step.
     """
     work_id = rerun_of["work"]
     earlier_steps = [

@@ -19,8 +19,8 @@ from job_runners.settings import build_id, settings
 from job_runners.store.job_request import JobRequest
 from job_runners.store.table import CoordinationItem, Integer, nullable, set_or_remove
 
-# Callers find jobs through their group, so a group is kept longer than its jobs. Not every failure
-# updates the group's item, so the last update may be older than the last failed job.
+# Callers find jobs through their group, so a group is kept longer than its jobs. Some more time is
+# needed because not every failure updates the group's item.
 _EXTRA_LIFETIME = 7 * clock.DAY
 MAX_LISTED = 500  # per organization
 _MAX_NAME_LENGTH = 200  # characters of the names of an error's class and of a function
@@ -46,10 +46,10 @@ class ErrorGroup(CoordinationItem):
     first_seen_at = Integer()
     last_seen_at = Integer()
     failures = Integer()  # approximate
-    first_build = UnicodeAttribute()  # the build with which it first failed
+    first_build = UnicodeAttribute()  # the build of the code that ran at the first failure
     sample_job_id = UnicodeAttribute()  # the job that failed last
     note = nullable(UnicodeAttribute())
-    # set from when an operator marks the group as resolved until another job of the group fails
+    # Set when an operator marks the group as resolved. Removed when another job of the group fails.
     resolved_at = nullable(Integer())
     resolved_by = nullable(UnicodeAttribute())  # as "role:name"
     regressed_at = nullable(Integer())  # when a job failed although the group was resolved

@@ -4,9 +4,10 @@ Nothing else is stored about a task. It has only one record, under its id, even 
 reported repeatedly. The id begins with the time of the task's dispatch, so that the newest tasks
 can be read first.
 
-A caller can *redrive* a failed task, which sends it again. This may result in several messages, but
-only one of them may run the task. So a worker first writes to the record, on condition that no
-other message has begun the task. From then on, the record is no longer listed.
+A caller can *redrive* a failed task, which means to send it again. This may result in several
+messages, but only one of them may run the task. So a worker first writes to the record that its
+message *begins* the task. This write is refused if another message has begun it. Once the task has
+begun, its record is no longer listed.
 """
 
 import secrets

@@ -1,7 +1,8 @@
-"""The follow-ups of a job: other jobs, which are saved by the transaction that ends it.
+"""The *follow-ups* of a job: other jobs, which are saved by the transaction that ends it.
 
-The dispatch stores descriptions of the follow-ups in the job's row, so its end needs no other read.
-A follow-up is an ordinary job, but has no follow-ups itself.
+When a job is dispatched, its row gets descriptions of its follow-ups. So when the job ends, nothing
+else has to be read. A follow-up is an ordinary job, except that it has no follow-ups itself. A job
+that is retried after its end ends again, and each end saves new follow-ups.
 """
 
 from collections.abc import Mapping
@@ -96,14 +97,17 @@ def actions(job: JobRequest, end: JobEnd) -> list[Action]:
 def condition(job: JobRequest) -> Condition:
     """Return the condition that the job hasn't ended again since it was read.
 
-    A follow-up's id depends on the number of the job's ends. With an outdated number, it would be
-    the id of an earlier end's follow-up, so the new follow-up couldn't be saved.
+    A follow-up's id depends on how often the job has ended. If that number were outdated, the new
+    follow-up would have the id of an earlier one, and couldn't be saved.
     """
     return conditional_write.same(JobRequest.ends, job.ends)
 
 
 def _stored(job: JobRequest) -> dict[str, Mapping[str, Any]]:
-    """Return the descriptions of a row's follow-ups by kind, without those of newer code."""
+    """Return the descriptions of a row's follow-ups by kind.
+
+    Descriptions that newer code wrote in another form are left out.
+    """
     descriptions = {}
     for kind in KINDS:
         stored = getattr(job, kind)

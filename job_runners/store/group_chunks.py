@@ -1,8 +1,11 @@
 """Store the keys of a group's members, in the order in which the parent listed them.
 
-The keys are stored in *chunks* of 1,000. An item with a chunk's keys is written before the chunk's
-first member is dispatched. After its last member is dispatched, an item with the prefix `done#`
-records that. For the last chunk, this item also has the number of all members.
+The *parent* is the job that dispatches the members, and it gives each of them a *key*. The keys are
+stored in *chunks* of 1,000. An item with a chunk's keys is written before the first member of the
+chunk is dispatched. Another item, with the prefix `done#`, is written after its last member is
+dispatched. For the last chunk, that item also has the number of all members of the group.
+
+In this module, an argument named `chunk` is the index of a chunk.
 """
 
 import json
@@ -14,20 +17,20 @@ from job_runners.store.blobs import compact_json, compressed
 from job_runners.store.groups import GroupItem, expiry
 from job_runners.values import Value
 
-SIZE = 1_000  # the number of keys in a chunk; the last one may have fewer
+SIZE = 1_000  # the number of keys in a chunk; the last chunk may have fewer
 _KEYS_PREFIX = "chunk#"
 _DONE_PREFIX = "done#"
 
 
 class DispatchedChunks(Value):
-    """The chunks of a group whose members are all dispatched."""
+    """Those chunks of a group that are dispatched completely."""
 
     sizes: dict[int, int]  # from the index of each chunk to the number of its keys
-    total: int | None  # the number of all members, or None until all of them are dispatched
+    total: int | None  # the number of all members, or None if some of them are not yet dispatched
 
 
 def read_dispatched(group_id: str) -> DispatchedChunks:
-    """Return the chunks of a group whose members are all dispatched."""
+    """Return those chunks of a group that are dispatched completely."""
     is_done = GroupItem.sk.startswith(_DONE_PREFIX)
     sizes = {}
     total = None

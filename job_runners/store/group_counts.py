@@ -1,8 +1,9 @@
 """Count the members of a group by outcome.
 
-A member that hasn't ended has a *marker*, and a member that has failed at least once has a
-*failure*: these are items of `job_runners.store.groups`. All other dispatched members have
-succeeded. Only the rows of failed members are read, because a retry may have changed their outcome.
+A member that hasn't ended has an item called a *marker*. A member that has failed at least once has
+an item called a *failure*. (Both are in `job_runners.store.groups`.) All other dispatched members
+have succeeded. Only the rows of members with a failure are read, because a retry may have changed
+the outcome.
 """
 
 from collections import Counter
@@ -20,7 +21,8 @@ from job_runners.values import Value
 
 _MAX_ROWS_READ = 2_000  # the rows of failed members that one count reads
 
-# A function that makes a read for another one. It may repeat the read after temporary errors.
+# A function that gets a read as an argument, calls it, and returns its result. It may call it again
+# after temporary errors.
 _CallRead = Callable[[Callable[[], Any]], Any]
 
 
@@ -47,9 +49,9 @@ class Counts(Value):
         return 100 * self.ended_once // self.total if self.total else 100
 
     def within(self, total: int, *, rest: str) -> Self:
-        """Return these counts, extended from the dispatched members to all `total` members.
+        """Return the counts of all `total` members, from these counts of the dispatched members.
 
-        `rest` is the outcome under which the other members are counted.
+        The members that aren't dispatched are counted under the outcome `rest`.
         """
         by_outcome = Counter(self.by_outcome)
         by_outcome[rest] += max(0, total - self.total)
@@ -68,7 +70,7 @@ def count_dispatched(
 
     - `max_rows`: how many rows of failed members to read at most, by default 2,000. The other
       failed members count with their first outcome, although some may have been retried.
-    - `call`: a function that makes each read
+    - `call`: a function that calls each read, and may repeat it
     """
     counts: Counter[str] = Counter()
     failures: list[GroupItem] = []

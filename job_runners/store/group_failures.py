@@ -1,10 +1,10 @@
 """Count the failed members of a group that is to be stopped after a number of failures.
 
 Each failed member has one item, even if its failure is recorded repeatedly. So the number of items
-is exact, but counting them after each failure would take too many reads. Another item has an
-estimate, which each failure raises by one. A lost response or a killed process makes the estimate
-wrong. So the items are counted when the estimate reaches the limit, and whenever the timer function
-checks the group.
+is exact, but to count them after each failure would take too many reads. Therefore, another item
+has an *estimate*, and each failure raises it by one. The estimate becomes wrong if a response is
+lost or a process is killed. So the failed members' items are counted when the estimate reaches the
+limit, and whenever the timer function checks the group.
 """
 
 from pynamodb.expressions.condition import Condition

@@ -1,7 +1,8 @@
 """Read the members of a group and their outcomes, in the order in which the parent listed them.
 
-The keys of the members are stored in *chunks* of 1,000: see `job_runners.store.group_chunks`. A
-member is *open* until it has ended.
+The *parent* is the job that dispatches the members. It gives each of them a *key*. The keys are
+stored in *chunks* of 1,000: see `job_runners.store.group_chunks`. A member is *open* until it has
+ended.
 """
 
 from collections import Counter
@@ -16,7 +17,8 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.member_outcomes import EXISTING, OPEN
 from job_runners.store.queries import PAGE_LIMIT, read_many
 
-# For one page with a filter, at most this many members are read, and ids of candidates collected.
+# A page with a filter reads at most this many members, and collects at most this many ids of
+# members that may pass the filter.
 MAX_EXAMINED = 1_000
 MAX_CANDIDATES = 1_000
 
@@ -103,14 +105,16 @@ class Reader:
                 if outcome in (None, member.outcome):
                     members.append(member)
             examined += len(batch)
+        # If `remaining` is used up, there is no next page.
         next_index, _ = next(remaining, (None, ""))
         return Page(members, next_index)
 
     def _candidate_ids(self, outcome: str | None) -> set[str] | None:
         """Return the ids of the members that may have this outcome, or None for all members.
 
-        The ids save reading all members of a large group to find a few that failed. If there are
-        more than MAX_CANDIDATES, return None, because any page then finds some of them.
+        With these ids, a page finds a few failures in a large group without reading all of its
+        members. If there are more than MAX_CANDIDATES, this returns None, because so many members
+        are found without the ids.
         """
         if self._group.shards == 1 or outcome in (None, OPEN, "succeeded"):
             return None
@@ -168,7 +172,7 @@ class Reader:
             return GroupMember(key, reason.job_id, EXISTING, None)
         if reason is not None and not reason.is_deleted:
             return GroupMember(key, member_id, reason.outcome, None, reason.error)
-        # If the member had a row, it has ended. It has succeeded, because no item says otherwise.
+        # If the member had a row, it has ended. It has succeeded, because a failure leaves an item.
         is_chunk_dispatched = index // group_chunks.SIZE in self._dispatched_chunks.sizes
         had_row = reason is not None or is_chunk_dispatched
         return GroupMember(key, member_id, str(Status.SUCCEEDED) if had_row else OPEN, None)

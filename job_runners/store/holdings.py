@@ -1,8 +1,11 @@
-"""Free a job's holdings: its slot, its unique key, and its entry in a line or under a pause.
+"""Free a job's *holdings*, the items of the coordination table that the job occupies.
 
-The same transaction changes the job's row. If two writes did so, a process that died between them
-would leak the slot or the key. For the same reason, the transaction that ends a job saves its
-follow-ups, the jobs that its end dispatches.
+A job may hold a *slot* (permission to run, in a queue with a limit), a *unique key*, and an *entry*
+in the line or under the pause for which it waits.
+
+One transaction frees the holdings and changes the job's row. With two separate writes, a process
+that died between them would leak the slot or the key. For the same reason, the transaction that
+ends a job also saves its *follow-ups*, which are the jobs that its end dispatches.
 """
 
 from collections.abc import Sequence
@@ -18,13 +21,14 @@ from job_runners.store.job_request import JobRequest
 from job_runners.store.transactions import RaceLost, RecordWrite, contains
 from job_runners.values import Value
 
-# A *follower* waits for a job's end to get the job's unique key. The ending job reads its follower
-# and gives it the key. If the follower changes in between, the job reads it again, up to this many
-# times. If every try fails, the key's record stays. It counts as free, because its job has ended.
+# A *follower* is a job that waits until another job ends, and then gets that job's unique key. When
+# a job ends, this module reads its follower and gives it the key. If the follower changes between
+# the read and the write, it is read again, up to this many times. If every try fails, the key's
+# record stays. The key nevertheless counts as free, because its job has ended.
 _FOLLOWER_TRIES = 5
 # If a part of the transaction is refused, the transaction is tried again without that part. In the
-# worst case, these are refused one after the other: the slot, three follow-ups, the key before its
-# follower is read, and the key after each read. The last try doesn't free the key.
+# worst case, one part is refused in each try: the slot, each of three follow-ups, the key before
+# its follower is read, and the key after each read. The last try doesn't free the key.
 _MAX_TRIES = 1 + 3 + 1 + _FOLLOWER_TRIES + 1
 
 
@@ -78,11 +82,11 @@ class Release(Value):
     def after_refusal(self, refused: Sequence[RecordWrite]) -> Self:
         """Return the release to try next after some of the writes were refused.
 
-        A refusal means for each part:
+        What a refusal means depends on the part:
 
-        - the slot: another job already has it
-        - the key: the job may have a follower, which this reads
-        - a follow-up: another row has its id, so the job ends without it
+        - The slot: another job already has it, so nothing needs to be freed.
+        - The key: the job may have a follower. This method reads it, to give it the key.
+        - A follow-up: another row has its id, so the job ends without it.
         """
         slot = [write for write in self.slot if not contains(refused, write)]
         follow_ups = [write for write in self.follow_ups if not contains(refused, write)]
@@ -112,8 +116,8 @@ def write_and_free(
     """Change a row, and make the writes of `release` in the same transaction.
 
     If a write of `release` is refused, for example because another job already has the slot, the
-    row changes without that write. Raises RaceLost if one of `more_writes` was refused. The other
-    arguments and errors are those of `conditional_write.write`.
+    transaction is tried again without that write. Raises RaceLost if one of `more_writes` was
+    refused. The other arguments and errors are those of `conditional_write.write`.
     """
     if release.follow_ups and release.end is not None:
         # Imported here because most jobs have no follow-ups.
@@ -152,6 +156,7 @@ def writes_to_free_slot(job: JobRequest) -> list[RecordWrite]:
 
 def writes_to_drop_entry(job: JobRequest) -> list[RecordWrite]:
     """Return the write that deletes a held row's entry in its line or under its pause, if any."""
+    # A job that waits for another job, a signal or a group has no entry.
     if job.held_by is None or job.follows is not None or job.awaits_signal or job.awaits_group:
         return []
     entry: Model

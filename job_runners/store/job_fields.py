@@ -54,7 +54,7 @@ class RequestFields:
     created_by = nullable(UnicodeAttribute())  # the caller that dispatched it
     requeued_by = nullable(UnicodeAttribute())  # the caller that last retried it manually
     canceled_by = nullable(UnicodeAttribute())  # the caller that canceled it or asked it to stop
-    cancel_asked_at = nullable(Integer())  # when a caller first asked for that
+    cancel_asked_at = nullable(Integer())  # when a caller first canceled it or asked it to stop
     # the finished job from whose steps it continues: see job_runners.store.copied_steps
     rerun_of = JSONAttribute(null=True)
 
@@ -73,7 +73,7 @@ class OutcomeFields:
 
 
 class TimeFields:
-    """When it last changed, and when it must be started, checked and deleted."""
+    """The times of its past changes, and the times when it must be started, checked and deleted."""
 
     created_at = Integer()
     created_key = UnicodeAttribute()  # see `sort_key`; it never changes

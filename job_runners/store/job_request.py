@@ -50,7 +50,7 @@ class Lane(StrEnum):
     before these are read, so that 100,000 rows of one kind don't delay those of another.
     """
 
-    PROMPT = ""  # rows that need prompt action: start the job, or check its lease
+    PROMPT = ""  # act without delay: start the job, or check whether its lease has expired
     QUEUED = "queued-"  # check whether the job's message arrived, or send a postponed message
     RESENT = "resent-"  # the timer has sent the job again; check whether a worker has claimed it
     WAITS = "waits-"  # check whether its wait for a signal or a group is over

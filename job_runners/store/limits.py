@@ -1,8 +1,8 @@
 """Changes that operators make to the limits of queues. They override the limits in the code.
 
 The coordination table has one item for each changed queue. When a queue's limits are raised, or its
-pause ends, a *sweep* admits the queue's waiting jobs, one concurrency key after the other. The
-queue's item also stores the sweep's position.
+pause ends, a *sweep* goes through the queue's concurrency keys, and admits the jobs that wait under
+each of them. The queue's item also stores how far the sweep has come.
 """
 
 from collections.abc import Mapping
@@ -115,7 +115,7 @@ def put(
 
 
 def reset(queue_name: str, *, by: str | None = None) -> None:
-    """Remove all changes to a queue's limits. Start a sweep, because the code's may be higher."""
+    """Remove all changes to a queue's limits. Start a sweep, because the code may allow more."""
     put(queue_name, by=by, sweep=True)
 
 

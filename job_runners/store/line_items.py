@@ -50,13 +50,13 @@ class LineItem(CoordinationItem):
     # The end of the last interval that an admission used up, in microseconds since 1970: see
     # `Rate.end_of_next_interval`. GCRA, the algorithm, calls it the theoretical arrival time.
     tat = nullable(Integer())
-    # The same for starts, which may be much later than the admissions.
+    # The end of the last interval that a start used up. Starts may be much later than admissions.
     started_tat = nullable(Integer())
     started_at = nullable(Integer())  # the time of the last start
     # The claim token of the last start, or the job's id if it started without being admitted first.
     started_by = nullable(UnicodeAttribute())
-    # When the wake-up message under way will arrive, or when the admission pass that paces the line
-    # will end: see `job_runners.engine.lines.wake_ups`.
+    # When the wake-up message that was sent will arrive. Or, while a process admits jobs at the
+    # pace of the rate, when it will end: see `job_runners.engine.lines.wake_ups`.
     wake_at = nullable(Integer())
 
     # Entries only.

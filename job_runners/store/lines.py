@@ -2,9 +2,9 @@
 
 A *line* belongs to one queue and one concurrency key. It has *slots*, which limit how many jobs run
 at once, a *rate*, which limits how often jobs start, and an *entry* for each waiting job. Each of
-these is an item (see `line_items`). A slot's item names its job, because a count could drift. A
-waiting job is *admitted* when it gets capacity: a slot, a start under the rate, or both. A worker
-then claims the job and starts it.
+these is an item (see `line_items`). A slot's item names the job that holds the slot, because a
+mere count of running jobs could become wrong. A waiting job is *admitted* when it gets capacity: a
+slot, a start under the rate, or both. A worker then claims the job and starts it.
 
 All items of a line are in one DynamoDB partition, so a decision needs only one consistent query.
 One transaction changes the job's row and takes the capacity, if the items haven't changed since
@@ -37,7 +37,7 @@ from job_runners.store.rate import Rate
 from job_runners.store.transactions import RecordWrite
 from job_runners.values import Value
 
-# A slot that was taken longer ago than this has leaked if its holder's row doesn't name it. The
+# A slot has leaked if it was taken longer ago than this, and its holder's row doesn't name it. The
 # clocks of any two machines differ by less than this.
 _SLOT_GRACE = clock.MINUTE
 # A job is admitted this long before the rate allows its start, because its message takes time to
@@ -59,8 +59,8 @@ class Grant(Value):
     # The end of the interval that the admission uses up, in microseconds since 1970: see
     # `Rate.end_of_next_interval`. GCRA calls it the theoretical arrival time, or tat.
     tat: int = 0
-    # The same for the start. None if the job is only admitted: the worker that claims the job later
-    # counts its start with `count_start`.
+    # The end of the interval that the start uses up. None if the job is only admitted: the worker
+    # that claims the job later counts its start with `count_start`.
     started_tat: int | None = None
 
     def writes_for(self, job: JobRequest) -> list[RecordWrite]:
@@ -120,8 +120,8 @@ class Line(Value):
         """Return the capacity that the next job of this group gets now, or None if there is none.
 
         Pass `starts=False` for a job that is admitted now and starts later. The job gets the lowest
-        free slot, but none if as many slots are held as the limit allows. So the limit also holds
-        for new starts after it was lowered.
+        free slot. But if as many slots are held as the limit allows, it gets none, even if a slot
+        with a low number is free. So a limit that was lowered applies to the next start.
         """
         slot = self._free_slot()
         if self.limits.slots is not None and slot is None:
@@ -136,8 +136,8 @@ class Line(Value):
         if rate is None:
             return Grant(group, turn, slot)
         now = clock.now() * MILLISECOND
-        # At a fast rate, admissions catch up after a delay, so that enough jobs are ready to start.
-        # Starts don't catch up.
+        # If admissions were delayed, they may catch up on unused intervals of a fast rate, so that
+        # enough jobs are ready to start. Starts don't catch up.
         max_catch_up = max(0, ADMISSION_LEAD * MILLISECOND - rate.interval)
         tat = rate.end_of_next_interval(self._admissions_used_until(rate), now - max_catch_up)
         started_tat = None
@@ -230,9 +230,10 @@ def partition_key_of(queue_name: str, concurrency_key: str) -> str:
 
 
 def day_of(partition_key: str, at: int) -> int:
-    """Return the number of a line's day that contains a time (milliseconds since 1970).
+    """Return the number of the day that contains a time, in the days of this line.
 
-    Each line's days begin at a different time, so that the lines' daily work is spread out.
+    `at` is in milliseconds since 1970. Each line's days begin at a different time, so that the
+    lines' daily work is spread out.
     """
     offset = crc32(partition_key.encode()) % clock.DAY
     return (at + offset) // clock.DAY
@@ -268,7 +269,7 @@ def read_line(queue_name: str, concurrency_key: str, limits: Limits | None) -> L
 
 
 def is_past_grace(slot: LineItem) -> bool:
-    """Return whether a slot was taken so long ago that it has leaked if no row names it."""
+    """Return whether a slot was taken long ago, so that it has leaked if no row names it."""
     return clock.now() - (slot.since or 0) > _SLOT_GRACE
 
 
@@ -292,12 +293,13 @@ def free_slot(slot: LineItem) -> bool:
 def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
     """Count an admitted job's start, at the time `at`, against the rate of its line.
 
-    `at` may be later than now, and the caller must not start the job before then. Because workers
-    reserve their starts in advance, they don't compete for the moment when the rate allows one.
+    `at` may be later than now. The caller must not start the job before that time. Because
+    workers reserve their starts in advance, they don't compete for the moment when the rate allows
+    one.
 
     Return False if another start has been counted since the line was read. `token` is the claim's
-    token. If an earlier try of the same claim has already counted its start, that start is moved to
-    `at`.
+    token. If an earlier try of the same claim has already counted its start, this moves that start
+    to `at`.
     """
     item = line.rate or LineItem(line.partition_key, RATE)
     if item.started_by == token:
@@ -315,8 +317,9 @@ def count_start(line: Line, rate: Rate, token: str, at: int) -> bool:
 def mark_wake_up(line: Line, wake_at: int) -> bool:
     """Record when a wake-up message will arrive, or when the pass that paces the line will end.
 
-    Return False if another process has done so, or has admitted a job under the rate, since the
-    line was read.
+    Such a pass admits the line's jobs one by one, as the rate allows: see
+    `job_runners.engine.lines.wake_ups`. Return False if, since the line was read, another process
+    has recorded a wake-up or has admitted a job under the rate.
     """
     rate = line.rate
     if rate is None:
@@ -326,7 +329,7 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
 
 
 def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
-    """Undo `mark_wake_up`. Return False if a different wake-up is recorded now."""
+    """Remove what `mark_wake_up` recorded. Return False if another wake-up is recorded now."""
     item = LineItem(partition_key, RATE)
     same_wake_up = LineItem.wake_at == wake_at
     return try_write(lambda: item.update([LineItem.wake_at.remove()], same_wake_up))
@@ -344,7 +347,8 @@ def next_entry(line: Line) -> LineItem | None:
     if line.first is None:
         return None
     # The sort key of an entry is f"{WAITING}{group}#...", and WAITING ends in "#". "$" is the next
-    # character after "#", so these keys sort right after the group's and the line's last entry.
+    # character after "#". So `after_group` sorts right after the last entry of the group that got
+    # capacity last, and `after_all` right after the last entry of the line.
     after_group = f"{WAITING}{line.last_served}$"
     after_all = f"{WAITING.removesuffix('#')}$"
     later = LineItem.query(
@@ -353,6 +357,7 @@ def next_entry(line: Line) -> LineItem | None:
         consistent_read=True,
         limit=1,
     )
+    # If no later group has an entry, begin again with the first group.
     return next(iter(later), line.first)
 
 
@@ -362,7 +367,7 @@ def new_entry(partition_key: str, group: str, job: JobRequest, since: int) -> Li
 
 
 def entry_from_row(job: JobRequest) -> LineItem:
-    """Return a new entry with the key that a waiting job's row names, to restore a lost one."""
+    """Return a new entry for a waiting job whose entry was lost. Its key is in the job's row."""
     return _entry(str(job.held_by), str(job.wait_key), job)
 
 

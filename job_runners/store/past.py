@@ -1,8 +1,9 @@
 """The past invocations of a job, for its timeline.
 
-The row has an attribute with packed *entries* of the last few invocations. The write that ends an
-invocation also adds its entry, so an entry costs no additional request. When the attribute is full,
-its entries move to an item among the job's steps.
+An ended invocation has an *entry* of a few bytes. The job's row has one attribute, `past`, that
+contains the entries of the last few invocations. The write that ends an invocation also adds its
+entry, so an entry costs no additional request. When the attribute is full, the entries move to an
+item of their own, which is stored next to the results of the job's steps.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from job_runners import clock
 from job_runners.aws.errors import AWS_ERRORS, retry_on_conflict
 from job_runners.store.job_request import JobRequest, Status
 
-PREFIX = "invocations "  # begins the name of an item with moved entries
+PREFIX = "invocations "  # the name of each item with moved entries begins with this
 
 
 class Outcome(StrEnum):
@@ -33,18 +34,18 @@ class Outcome(StrEnum):
     WAITED = "waited"  # the job waits for a signal
     GATHERED = "gathered"  # the job waits for a group
     PAUSED = "paused"  # a pause holds the job
-    YIELDED = "yielded"  # the job went to the end of its line
+    YIELDED = "yielded"  # the job waits again, so that other jobs of its queue go first
     RELEASED = "released"  # the function was not called
     LOST = "lost"  # the worker was killed
 
 
 OUTCOMES = tuple(Outcome)
 
-_MOVED_ENTRIES = 4  # an attribute with this many entries is full, and they move
+_MOVED_ENTRIES = 4  # when the row has this many entries, all of them move to an item
 _MAX_ENTRIES = 12  # how many entries the row keeps if moving them fails
-# An entry consists of the number of the claim, the attempt, the index of the outcome, the time at
-# which the invocation could begin, how long it then waited for a worker, and how long it ran. Times
-# are in milliseconds.
+# The fields of an entry, in this order: the number of the claim, the attempt, the index of the
+# outcome, the time at which the invocation could begin, how long it then waited for a worker, and
+# how long it ran. The times are in milliseconds.
 _ENTRY = Struct(">IHBQII")
 _MAX_32_BITS = 2**32 - 1
 _MAX_16_BITS = 2**16 - 1
@@ -64,8 +65,8 @@ class PastInvocation(NamedTuple):
 def end_actions(job: JobRequest, outcome: Outcome) -> list[Action]:
     """Return the action that adds the current invocation of a running job to its past ones.
 
-    If the attribute is full, move its entries first. A job that isn't running has no invocation, so
-    it needs no action.
+    If the row's attribute is full, this function first writes its entries to an item. A job that
+    isn't running has no current invocation, so the list is empty.
     """
     if job.status is not Status.RUNNING:
         return []
@@ -86,7 +87,11 @@ def unpack(entries: bytes | None) -> list[PastInvocation]:
 
 
 def merge(invocations: Iterable[PastInvocation]) -> list[PastInvocation]:
-    """Return the invocations in order, without duplicates: an entry may be in the row and moved."""
+    """Return the invocations in order, without duplicates.
+
+    An entry may be both in the row and in an item, because these are written one after the other.
+    """
+    # The first field of an invocation is `claim`, so `sorted` orders them by it.
     return sorted({invocation.claim: invocation for invocation in invocations}.values())
 
 
@@ -95,6 +100,7 @@ def _pack(job: JobRequest, outcome: Outcome) -> bytes:
     began_at: Any = job.started_at
     last_sign_of_life: Any = job.updated_at
     ended_at = last_sign_of_life if outcome is Outcome.LOST else clock.now()
+    # The inner `min` makes sure that the wait isn't negative, as clocks of two machines may differ.
     waited = min(began_at - min(job.could_run_at, began_at), _MAX_32_BITS)
     return _ENTRY.pack(
         job.claims,
@@ -109,18 +115,19 @@ def _pack(job: JobRequest, outcome: Outcome) -> bytes:
 def _move_if_full(job: JobRequest) -> bytes:
     """Move a row's entries if the attribute is full. Return the entries that stay in the row.
 
-    If AWS refuses the move, entries stay, so that the invocation can end anyway.
+    If the move fails, the entries stay in the row, so that the invocation can end anyway.
     """
     entries = job.past or b""
     if len(entries) < _MOVED_ENTRIES * _ENTRY.size:
         return entries
     from job_runners.store import steps  # imported here because most jobs have few invocations
 
-    # The same entries get the same name, so a repeated write changes nothing.
+    # The item's name depends only on the entries, so a repeated write changes nothing.
     last_claim = unpack(entries)[-1].claim
     item = steps.new_job_record(job, f"{PREFIX}{last_claim:06d}", entries)
     try:
         retry_on_conflict(item.save)
     except AWS_ERRORS:
+        # Keep the newest entries, and leave room for the one that the caller adds.
         return entries[-(_MAX_ENTRIES - 1) * _ENTRY.size :]
     return b""

@@ -60,8 +60,8 @@ def page(
 ) -> Page:
     """Return a page of an organization's jobs, newest first.
 
-    The jobs were created from `since` to before `until`, in milliseconds since 1970. If `status` is
-    FAILED, they failed in that time, and the most recent failure comes first.
+    The jobs were created at or after `since` and before `until`, in milliseconds since 1970. If
+    `status` is FAILED, they failed in that time, and the most recent failure comes first.
 
     A page without a filter costs one Query and one BatchGetItem, however many jobs there are. For a
     page with a filter, at most MAX_EXAMINED rows are read. It can be short or even empty, and still
@@ -98,8 +98,8 @@ def due(
 ) -> Iterator[JobRequest]:
     """Yield the rows of a shard that are due later than `after` and by `until`.
 
-    They have only an `id` and a `due_at`. The row that has been due longest comes first, or last if
-    `newest_first`. Each read, made on demand, reads `page_size` rows.
+    The rows have only an `id` and a `due_at`. The row that has been due longest comes first, or
+    last if `newest_first`. This reads `page_size` rows at a time, when the caller needs them.
     """
     return iter(
         JobRequest.due.query(
@@ -118,7 +118,7 @@ def count_due(shard: str, after: int, limit: int) -> int:
 
 
 def count_unfinished(organization_id: str, limit: int) -> int:
-    """Count the unfinished jobs of an organization, without batches, up to `limit`.
+    """Count the unfinished jobs of an organization, up to `limit`. Batches aren't counted.
 
     The read isn't consistent, so the latest changes may be missing. It costs half a read unit for
     about 30 jobs.

@@ -47,7 +47,7 @@ class Rate(Value):
         """Return the microseconds from one start to the next, rounded up."""
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
-    # Starts use up one interval after the other. A burst uses up intervals in the future.
+    # Each start uses up one interval. If jobs start in a burst, they use up future intervals.
 
     def end_of_next_interval(self, used_until: int, now: int) -> int:
         """Return the end of the interval that the next start uses up.
@@ -63,7 +63,7 @@ class Rate(Value):
         `used_until` is the end of the last used interval, in microseconds since 1970.
         """
         microseconds = used_until - (self.burst - 1) * self.interval
-        return -(-microseconds // 1000)  # rounded up
+        return -(-microseconds // 1000)  # `//` rounds down, so this rounds up
 
 
 def is_positive_integer(value: object, maximum: int) -> bool:

@@ -173,7 +173,8 @@ class Schedule(CoordinationItem):
     def error(self) -> Any:
         """Return the kind and message of the last error that prevented an occurrence's start.
 
-        The occurrence is the next one while the timer retries it, or else the last one that failed.
+        If the timer is retrying the next occurrence, this is the error of its last try. Otherwise,
+        this is the error of the last occurrence that failed.
         """
         return self.retry_error if self.retrying else self.last_error
 

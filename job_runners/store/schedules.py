@@ -7,11 +7,11 @@ are due in the same minute would throttle a single one.
 
 Each write sets a new `revision`, and is refused if the revision has changed since the item was
 read. An *occurrence* is one of the times at which a schedule dispatches a job. `last_at` is the
-last handled occurrence. It never moves back.
+last occurrence that was *handled*, which means started, skipped or failed. It never moves back.
 
-A deleted schedule leaves a *stub*, which has no definition but keeps the last occurrence and its
-job. If the schedule is created again, even on a machine whose clock is behind, it therefore repeats
-no occurrence, and doesn't overlap the last one's job.
+A deleted schedule leaves a *stub*. The stub has no definition, but keeps the last occurrence and
+its job. So if the schedule is created again, it repeats no occurrence, even on a machine whose
+clock is behind. It also doesn't overlap the job of the last occurrence.
 """
 
 from collections.abc import Iterable
@@ -146,8 +146,8 @@ def _next_actions(
 ) -> list[Action]:
     """Return the actions that make `next_at` the next occurrence. It has not been tried yet.
 
-    The timer checks the schedule at `due_at`. Pass `waits=True` if the occurrence is due, and waits
-    for the previous one's job.
+    The timer checks the schedule at `due_at`. Pass `waits=True` if the occurrence is due, but waits
+    for the end of the previous occurrence's job.
     """
     return [
         set_or_remove(Schedule.next_at, next_at),
@@ -210,6 +210,8 @@ def put(
     """
     now = clock.now()
     schedule = before or Schedule(partition_of(organization_id), name)
+    # An occurrence that waits for the previous one's job keeps waiting, if the new definition also
+    # lets it wait.
     keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
         *_definition_actions(definition, origin),

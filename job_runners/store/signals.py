@@ -40,7 +40,7 @@ class Signal(CoordinationItem):
         return blobs.get(self.value, self.value_key)
 
     def put(self) -> RecordWrite:
-        """Return the write that stores this signal. It is refused if its name has a signal."""
+        """Return the write that stores this signal. It is refused if one with this name exists."""
         return RecordWrite(self, "put", condition=Signal.pk.does_not_exist())
 
 
@@ -60,7 +60,7 @@ def all_of_work(work_id: str) -> list[Signal]:
 
 
 def find_all(job: JobRequest, names: Iterable[str]) -> dict[str, Signal]:
-    """Return those signals with these names that have arrived, by name."""
+    """Return the signals with these names, by name. Those that haven't arrived are left out."""
     keys = [(_partition(job.work_id), name) for name in names]
     return {signal.sk: signal for signal in Signal.batch_get(keys, consistent_read=True)}
 

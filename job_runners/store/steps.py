@@ -1,9 +1,9 @@
 """The results of a job's named steps. Once a result is stored, no later write replaces it.
 
 They are in the coordination table, and outlive the job's row. Each `JobRequest.work_id` has its own
-DynamoDB partition, so a job that starts over with a new payload doesn't find its earlier steps. A
-new job may also have the id of an expired job, because an idempotency key or a child's key can be
-used again. But its `work_id` differs, so it doesn't find the expired job's steps.
+DynamoDB partition. So a job that starts over with a new payload doesn't find its earlier steps. And
+a new job doesn't find the steps of an expired job with the same id. (Two jobs can have the same id,
+because an idempotency key or a child's key can be used again.)
 """
 
 from typing import Any

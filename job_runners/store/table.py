@@ -2,10 +2,10 @@
 
 All models share one client, and read the names of their tables from the settings.
 
-They also build expressions in half of pynamodb's time. An expression contains *paths*, the names of
-attributes in DynamoDB. pynamodb builds a path and parses it with a regular expression at each use
-of an attribute, and the writes of a job's start and end use thirty attributes. Here, each path is
-built only once. Attributes inside a map are not supported.
+They also build expressions in half the time that pynamodb takes. An expression contains *paths*,
+the names of attributes in DynamoDB. At each use of an attribute, pynamodb builds its path and
+parses it with a regular expression. The writes of a job's start and end use thirty attributes. So
+here, each path is built only once. Attributes inside a map are not supported.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,7 @@
-"""Write several records in one transaction, each on its own condition: all of them, or none."""
+"""Write several records in one transaction.
+
+Each write has its own condition. If any condition fails, nothing is written.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -79,8 +82,8 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
     """Make several writes in one transaction.
 
     Raises RaceLost if the conditions of some writes failed, and TransactWriteError for every other
-    failure. With `first_is_row=True`, the first write is that of a job's row. If its condition
-    failed, TransactWriteError is raised instead of RaceLost.
+    failure. Pass `first_is_row=True` if the first write changes a job's row. If the condition of
+    that write failed, this raises TransactWriteError instead of RaceLost.
     """
 
     def write_once() -> None:
@@ -109,7 +112,8 @@ _SENDING_ORDER = ("check", "delete", "put", "change")
 
 def _refused_writes(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
     """Return the writes whose conditions failed, in the order of `writes`."""
-    # The sort is stable, so writes of one kind keep their order.
+    # DynamoDB gives one reason for each write, in the order in which they were sent. The sort is
+    # stable, so writes of one kind keep their order.
     sent_writes = sorted(writes, key=lambda write: _SENDING_ORDER.index(write.kind))
     refused = []
     for write, reason in zip(sent_writes, error.cancellation_reasons, strict=False):

@@ -4,14 +4,14 @@ The job that has a key is its *holder*. Another job, the *follower*, may wait fo
 The *row* of each job names the key (`unique_key`), and the key's *record* in the coordination table
 names both jobs.
 
-Row and record change in one transaction. The save or retry of a job writes the record, and the end
-of the job deletes it. If there is a follower, the same transaction gives it the key and admits it,
-which means that it may start. Jobs of some types have their key only until they start: their claim
-deletes the record.
+A job's row and the key's record change in one transaction. When a job is saved or retried, the
+record is written. When the job ends, the record is deleted. If the job has a follower, the follower
+gets the key instead, and is *admitted*, which means that it may start. Jobs of some types have
+their key only until a worker claims them. The claim then deletes the record.
 
-So row and record agree, unless a row was deleted manually or a table was restored. If the holder
-in a record has ended or is gone, the key counts as free. The next job takes over the record, unless
-the record changes in the meantime.
+So the row and the record agree, unless a row was deleted manually or a table was restored. If the
+holder in a record has ended or is gone, the key counts as free. The next job takes over the record,
+unless the record changes in the meantime.
 """
 
 from collections.abc import Callable
@@ -94,8 +94,9 @@ class FreeKey(NamedTuple):
 def read_key(key: str) -> HeldKey | FreeKey:
     """Read which job has a key, if any.
 
-    A transaction becomes visible item by item. If a key's record is visible before its holder's
-    row, the key looks free. So the transaction that takes over the record also checks that row.
+    A transaction's items don't become visible all at once. If a key's record is visible before its
+    holder's row, the key looks free although it isn't. So the transaction that takes over the
+    record also checks the holder's row.
     """
     record = _read_record(key)
     if record is None:
@@ -201,8 +202,8 @@ def writes_to_pass_key_on(job: JobRequest) -> list[RecordWrite]:
 def _no_follower_checks(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
     """Return the check that the follower in a record no longer waits for the holder.
 
-    No check is needed if the record has no follower, or if `job` itself is the follower, because
-    the same transaction writes its row.
+    No check is needed if the record has no follower. None is needed either if `job` itself is the
+    follower, because the same transaction writes its row.
     """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
@@ -298,7 +299,7 @@ def _admission(follower: JobRequest) -> tuple[list[Action], Condition]:
 
 
 def _holder_actions(follower: JobRequest) -> list[Action]:
-    """Return the actions that make the follower in a record its holder."""
+    """Return the actions that make a record's follower its holder."""
     return [
         KeyRecord.holder.set(follower.created_key),
         KeyRecord.expires_at.set(clock.expiry(_LIFETIME)),

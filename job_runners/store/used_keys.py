@@ -49,10 +49,11 @@ class UsedKey(CoordinationItem):
 
 
 def note_use(line: Line, organization_id: str) -> None:
-    """Add a line's key to each list for which this is the key's first use today.
+    """Record that a job of this organization starts in a line.
 
-    The organization's list leaves out keys that are known anyway: the only key of a queue, and the
-    organization's own id.
+    This adds the line's key to each list in which it hasn't been used today. The organization's
+    list leaves out keys that are known anyway: the only key of a queue, and the organization's own
+    id.
     """
     # The partition key is "line#<queue>#<key>", and neither a name nor a key contains "#".
     _, queue_name, concurrency_key = line.partition_key.split("#")

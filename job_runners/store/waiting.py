@@ -72,8 +72,8 @@ def count_ahead(job: JobRequest, organization_id: str | None = None) -> WaitingC
         model = HeldEntry
         partition_key = f"held#{job.held_by}"
         up_to_job = HeldEntry.sk <= job.created_key
-    # Also read the entry of the job itself, which is the last one, and another one to see whether
-    # there are more.
+    # Read two entries more than are counted. One is the entry of the job itself, which is the last
+    # one. The other shows whether more jobs are ahead.
     limit = MAX_COUNTED + 2
     if organization_id is None:
         count_ahead = model.count_up_to(limit, partition_key, up_to_job) - 1

@@ -2,7 +2,7 @@
 
 Each webhook is an item of the coordination table. The dispatch of a job reads the organization's
 webhooks, and stores in the job's row which final statuses must be announced. When the job has
-ended, the built-in job `announce` reads them again to find the receivers.
+ended, the built-in job `announce` reads the webhooks again to find the receivers.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ def partition_of(organization_id: str) -> str:
 
 
 class Webhook(CoordinationItem):
-    """A URL that receives the ends of certain jobs."""
+    """A URL that gets a request when certain jobs end."""
 
     counted_as = "webhooks"
     partition_of = staticmethod(partition_of)
@@ -38,8 +38,8 @@ class Webhook(CoordinationItem):
     sk = UnicodeAttribute(range_key=True)  # its name
     url = UnicodeAttribute()
     secret = UnicodeAttribute()  # the name of a signing secret
-    statuses = JSONAttribute(null=True)  # a list of those it receives, or None for all
-    job_types = JSONAttribute(null=True)  # a list of those it receives, or None for all
+    statuses = JSONAttribute(null=True)  # the statuses that it receives, or None for all
+    job_types = JSONAttribute(null=True)  # the job types that it receives, or None for all
     updated_at = Integer()
     updated_by = nullable(UnicodeAttribute())  # as "role:name"
 
@@ -61,9 +61,10 @@ def of_organization(organization_id: str) -> list[Webhook]:
 
 
 def announced_ends(organization_id: str, job_type: str) -> list[str]:
-    """Return the final statuses of such a job that any webhook receives.
+    """Return the statuses with which the end of a job of this type must be announced.
 
-    The webhooks were read at most CACHE_TIME ago.
+    For each of them, at least one webhook of the organization receives such ends. The webhooks were
+    read at most CACHE_TIME ago.
     """
     now = clock.now()
     read_at, webhooks = _cache.get(organization_id, (0, ()))

@@ -59,7 +59,8 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
     `seen_due_at` is its due time as read from the index. If the due time has changed since, the
-    write is refused. Raises the errors of DynamoDB's client, even for a refusal.
+    write is refused. Raises the errors of DynamoDB's client, even for a refusal. This doesn't use
+    the model JobRequest, because the row may not fit it.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),

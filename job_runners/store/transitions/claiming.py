@@ -1,9 +1,9 @@
 """The transitions of a job that starts or runs: claim, checkpoint, renew.
 
-A worker claims a job to run it in one Lambda invocation. The row then has the claim's token, and a
-lease, which expires when the invocation must have ended. To start, a job of a queue with limits
-needs *capacity*: a slot, a start under the queue's rate, or both. A *grant* is the capacity that a
-job may take.
+Before a worker runs a job in a Lambda invocation, it *claims* the job. The row then has the claim's
+token, and a *lease*, which expires when the invocation must have ended. To start, a job of a queue
+with limits needs *capacity*: a slot, a start under the queue's rate, or both. A *grant* is the
+capacity that a job may take. The row is *due* when the timer function must check it.
 """
 
 import uuid
@@ -35,9 +35,10 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """How a job may start: the keys and the capacity for its claim.
+    """What else must happen in the write that claims a job.
 
-    A job needs an entrance only if its queue has limits, or if it gives up its unique key.
+    The claim may have to take capacity, or to give up the job's unique key. Most jobs need no
+    entrance, because their queue has no limits, and they give up no unique key.
     """
 
     row: JobRequest  # the row as read before the claim, which is refused if the row has changed
@@ -57,12 +58,12 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> Change:
-    """Claim a job for an invocation that ends by `deadline`. No read is needed before.
+    """Claim a job for an invocation that ends by `deadline`. The row doesn't have to be read first.
 
     - `send_id`: the id of the message that led to the claim
-    - `token`: the token of an earlier call that failed. It shows whether that claim succeeded
-      although its response was lost.
-    - `entrance`: how the job may start. The same transaction takes the capacity of its grant.
+    - `token`: the token of an earlier call that failed. If only its response was lost, the row
+      has this token.
+    - `entrance`: what the same transaction must also do, such as to take capacity
 
     If this process dies, the timer must check the row soon after the lease expires. Usually, the
     row's `due_at` is early enough. Otherwise, it is set to the end of the lease: in the claim
@@ -86,7 +87,7 @@ def claim(
         actions += entrance_actions
 
     def has_this_claim(row: JobRequest) -> bool:
-        # The token isn't enough: it stays in the row when a rescue ends the claim.
+        # It isn't enough to compare the token, because it stays in the row when the claim ends.
         return row.status is Status.RUNNING and row.claim_token == token
 
     def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> Change:
@@ -174,8 +175,8 @@ def _claim_without_unique_key(
 ) -> Change:
     """Claim a row with `write`, and give up its unique key in the same transaction.
 
-    That part is refused if another job waits for the key, or already has it. Then claim the row
-    without that part, and let the transition that ends the job give up the key.
+    DynamoDB refuses to give up the key if another job waits for it, or already has it. In this
+    case, claim the row without that part. The transition that ends the job then gives up the key.
     """
     from job_runners.store import uniqueness  # imported here because most jobs have no key
 
@@ -203,8 +204,8 @@ def _make_due_by_lease_end(change: Change) -> Change:
 def _is_checked_in_time(due_at: int | None, lease_until: int) -> bool:
     """Return whether the timer will check a row by the end of its lease.
 
-    It won't if it has postponed the row beyond the lease, in a backlog. If the row is overdue, the
-    timer can't keep up, so it may not check the row in time either.
+    If there was a backlog, the timer may have postponed the row beyond the end of the lease. And if
+    the row is long overdue, the timer can't keep up, so it may not check the row in time either.
     """
     earliest = clock.now() - _OVERDUE
     return earliest <= (due_at or 0) <= lease_until
@@ -220,20 +221,20 @@ def checkpoint(job: JobRequest, new_checkpoint: Checkpoint) -> Change:
         job,
         [*checkpoint_actions(new_checkpoint), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=None,  # the condition still holds after the write
+        already_applied=None,  # the condition still holds after the write, so a repetition succeeds
     )
 
 
 def renew(job: JobRequest, lease_until: int) -> Change:
     """Extend a running job's lease, because its process is alive.
 
-    `due_at` stays: the timer checks the row at the end of the old lease, and postpones it. Raises
-    PreconditionFailed if the job's claim is lost.
+    `due_at` doesn't change. So the timer checks the row at the end of the old lease, finds the new
+    one, and postpones the row. Raises PreconditionFailed if the job's claim is lost.
     """
     return conditional_write.write(
         "renew",
         job,
         [JobRequest.lease_until.set(lease_until)],
         conditional_write.owned_by_claim(job),
-        already_applied=None,  # the condition still holds after the write
+        already_applied=None,  # the condition still holds after the write, so a repetition succeeds
     )

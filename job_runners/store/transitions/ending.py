@@ -29,8 +29,8 @@ class Checkpoint(Value):
     cursor: Any  # where the next invocation or attempt resumes
     progress: int  # in percent
     message: str | None
-    # The keys of the children that this invocation has begun to dispatch and hasn't recorded as
-    # steps. None if the keys aren't known.
+    # The keys of the *unrecorded* children: this invocation has begun to dispatch them, but hasn't
+    # recorded them as steps. None if the keys aren't known.
     unrecorded: Collection[str] | None = None
     # The counts of a group's members by outcome, if this invocation waited for a group.
     group: dict[str, int] | None = None
@@ -39,7 +39,8 @@ class Checkpoint(Value):
 def succeed(job: JobRequest, result: Any, *, checkpoint: Checkpoint | None = None) -> Change:
     """End a running job whose function returned. A result too large for the row is stored first.
 
-    If a caller has canceled the job with its members, the job is stopped instead: see `stop`.
+    If a caller of the API has canceled the job together with the members of its group, this calls
+    `stop` instead.
     """
     inline, key = blobs.put(job.result_folder, result)
     end = JobEnd(Status.SUCCEEDED, group=checkpoint.group if checkpoint else None)
@@ -74,8 +75,8 @@ def fail(
     """End a running job that failed and won't be tried again.
 
     If a caller has asked the job to stop, it is canceled instead. Pass `rescue=True` for a job
-    whose worker is gone: PreconditionFailed is raised if its lease hasn't expired, or has changed
-    since the row was read.
+    whose worker is gone. Then this raises PreconditionFailed if the job's lease hasn't expired, or
+    has changed since the row was read.
     """
     end = JobEnd(Status.FAILED, error, group=checkpoint.group if checkpoint else None)
     actions = [
@@ -106,9 +107,9 @@ def stop(
 ) -> Change:
     """Cancel a running job that a caller has asked to stop.
 
-    If the caller has also canceled the job's members, the job waits for them, and is canceled once
-    all of them have ended. Pass `error` if the job failed before it could stop. `rescue` is as in
-    `fail`.
+    If the caller has also canceled the members of the job's group, this only makes the job wait for
+    them. The job is canceled once all of them have ended. Pass `error` if the job failed before it
+    could stop. `rescue` is as in `fail`.
     """
     actions = [
         *past.end_actions(job, _lost_or(past.Outcome.CANCELED, error, is_rescue=rescue)),
@@ -239,9 +240,9 @@ def release(
     later. The claim doesn't count as an invocation. If a caller has asked the job to stop, it is
     canceled instead.
 
-    `queued_at` doesn't change. So the timer waits longer before each of its next checks, and the
-    time that `start_within` allows isn't extended. The job keeps its capacity, but the queue's rate
-    counts its next claim as another start.
+    `queued_at` doesn't change, for two reasons: the timer waits longer before each of its next
+    checks, and the job gets no more time to start than `start_within` allows. The job keeps its
+    capacity, but the queue's rate counts its next claim as another start.
     """
     actions = [
         *conditional_write.queue_actions_keeping_time(job, Lane.PROMPT, clock.now()),
@@ -278,10 +279,11 @@ def write_or_stop(
     more_writes: Sequence[RecordWrite] = (),
     needs_message: bool = False,
 ) -> Change:
-    """Change a row as `holdings.write_and_free` does. By default, the job keeps its holdings.
+    """Change a row as `holdings.write_and_free` does, or stop the job if a caller has asked for it.
 
     `condition` must include that no caller has asked the job to stop. If the write is refused
-    because a caller has done so, call `stop` with `error`, `checkpoint` and `rescue`.
+    because a caller has done so, this calls `stop` with `error`, `checkpoint` and `rescue`. Without
+    a `release`, the job keeps its holdings.
     """
     try:
         return holdings.write_and_free(
@@ -318,11 +320,13 @@ def unrecorded_actions(
 ) -> list[Action]:
     """Return the action that updates `unrecorded_since`, if needed.
 
-    A child remains unrecorded if the worker dies, or the invocation ends, between the child's
-    dispatch and the record of its step. Pass `has_passed=True` if the job's function asked to wait
-    or to yield. Before that, it has repeated and recorded all dispatches of earlier attempts, so no
-    child is unrecorded anymore.
+    The field contains the start of the first invocation that may have left a child unrecorded. This
+    happens if the worker dies, or the invocation ends, after the child's dispatch and before its
+    step is recorded. Pass `has_passed=True` if the job's function asked to wait or to yield. Before
+    that, it has repeated and recorded all dispatches of earlier attempts, so no child is unrecorded
+    anymore.
     """
+    # pynamodb writes `|` as `if_not_exists`, so an earlier time stays.
     unrecorded = None if checkpoint is None else checkpoint.unrecorded
     if unrecorded is None or unrecorded:
         return [JobRequest.unrecorded_since.set(JobRequest.unrecorded_since | job.started_at)]

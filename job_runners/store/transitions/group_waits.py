@@ -24,15 +24,15 @@ from job_runners.store.transitions.holding import admit_actions
 def begin_gather(job: JobRequest, group: Group) -> Change:
     """Record that a running job is about to dispatch a group.
 
-    Raises PreconditionFailed if a caller has asked the job to stop. Otherwise, a caller who cancels
-    the job and its members might miss the members of this group.
+    Raises PreconditionFailed if a caller of the API has already asked the job to stop. If the job
+    could still dispatch a group after that, the request might miss the members of that group.
     """
     return conditional_write.write(
         "begin_gather",
         job,
         [JobRequest.last_group_id.set(group.id), *conditional_write.waited_actions(job)],
         conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested(),
-        already_applied=None,  # the condition still holds after the write
+        already_applied=None,  # the condition still holds after the write, so a repetition succeeds
     )
 
 
@@ -43,7 +43,7 @@ def store_member_counts(job: JobRequest, counts: dict[str, Any]) -> Change:
         job,
         [JobRequest.member_counts.set(counts), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=None,  # the condition still holds after the write
+        already_applied=None,  # the condition still holds after the write, so a repetition succeeds
     )
 
 
@@ -73,11 +73,12 @@ def gather(
 
 
 def finish_group(job: JobRequest) -> Change:
-    """Admit a job whose group has no marker left.
+    """Admit a job that waits for a group, because the group has no marker left.
 
-    The caller must have read `job` before it read the markers. Raises PreconditionFailed if the job
-    no longer waits under the same claim, if a member was retried in the meantime, or if a caller
-    has canceled the job and its members. In the last case, call `cancel_parent`.
+    Read `job` before you read the markers, so that the condition notices a member that is retried
+    after that. Raises PreconditionFailed in three cases: the job no longer waits under the same
+    claim, a member was retried, or a caller of the API has canceled the job and its members. In the
+    last case, call `cancel_parent`.
     """
     group_id = groups.awaited_group(job).id
     return conditional_write.write(
@@ -95,11 +96,12 @@ def finish_group(job: JobRequest) -> Change:
 
 
 def cancel_members(job: JobRequest, *, by: str | None) -> Change:
-    """Record that a caller has canceled an unfinished job and the members of its group.
+    """Record the request to cancel an unfinished job and the members of its group.
 
-    If the job isn't running, it waits for the group from now on, and the timer checks the group in
-    a minute. A running job without an open group has no members to cancel, so it is only asked to
-    stop. Raises PreconditionFailed if the row has changed since it was read.
+    This cancels neither the job nor the members. If the job isn't running, this makes it wait until
+    the members have ended, and the timer checks that in a minute. A running job without an open
+    group has no members to cancel, so it is only asked to stop. Raises PreconditionFailed if the
+    row has changed since it was read.
     """
     if job.has_open_group:
         transition = "cancel_members"
@@ -113,6 +115,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
     else:
         actions += groups.member_wait_actions(job)
         release = holdings.Release.all_but_key(job)
+    # `same` also holds if an attribute was missing and still is.
     same = conditional_write.same
     return holdings.write_and_free(
         transition,
@@ -123,7 +126,7 @@ def cancel_members(job: JobRequest, *, by: str | None) -> Change:
         & same(JobRequest.held_by, job.held_by)
         & same(JobRequest.last_group_id, job.last_group_id)
         & same(JobRequest.last_finished_group_id, job.last_finished_group_id),
-        already_applied=None,  # after a refusal, the caller asks again
+        already_applied=None,  # after a refusal, the calling code reads the row and tries again
         release=release,
     )
 
@@ -148,7 +151,8 @@ def cancel_parent(job: JobRequest) -> Change:
 def _still_waits(job: JobRequest) -> Condition:
     """Return the condition that a job still waits for its group.
 
-    Its claim must be the same as when the row was read, and no member may have been retried since.
+    Its claim must be the same as when the row was read, and no member may have been retried since:
+    a manual retry of a member changes `gather_epoch`.
     """
     same = conditional_write.same
     condition: Condition = (

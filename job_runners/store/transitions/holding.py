@@ -166,11 +166,11 @@ def admit_actions(
 
 
 def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
-    """Return the `queued_at` of an admitted job, from which the time limit for its start counts.
+    """Return the `queued_at` of an admitted job. The time limit for its start counts from then on.
 
-    The time that the job waited (`waited`) never counts. If it waited in a line, and no worker has
-    claimed it since it could run, the time before the wait counts. Otherwise, each admission would
-    restart the limit, and a job that no worker can start might never reach it.
+    The time that the job waited (`waited`) never counts. The time before the wait counts if the job
+    waited in a line, and no worker has claimed it since it could run. If it didn't count, each
+    admission would restart the limit, and a job that no worker can start might never reach it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
@@ -185,9 +185,10 @@ def starts_under_rate_actions(job: JobRequest, grant: Grant) -> list[Action]:
 
 
 def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
-    """Return the actions for a job's row and the writes of its line's items that use a grant.
+    """Return what gives the capacity of a grant to a job.
 
-    Both are empty if there is no grant.
+    These are actions for the job's row, and writes of the items of its line. Without a grant, both
+    lists are empty.
     """
     if grant is None:
         return [], []

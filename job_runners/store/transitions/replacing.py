@@ -19,9 +19,9 @@ def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) ->
 
     The job must not have begun since it was saved or last retried.
 
-    If `new_job` is to start at once, its `run_at` and `due_at` are None. If that also holds for the
-    job, and its line stays the same, it keeps its position and its capacity. A job that was retried
-    manually, and would have resumed, starts over.
+    If `new_job` is to start at once, its `run_at` and `due_at` are None. If the job was also to
+    start at once, and its line stays the same, it keeps its position and its capacity. A job that
+    was retried manually, and would have resumed its work, starts over.
 
     `more_writes` are part of the same transaction. Raises PreconditionFailed. Raises RaceLost if
     one of `more_writes` is refused.
@@ -70,8 +70,8 @@ def replace(job: JobRequest, new_job: NewJob, more_writes: list[RecordWrite]) ->
     except (PreconditionFailed, RaceLost):
         drop_duplicate(object_key)
         raise
-    # The row may name the old object again: after a lost response, a manual retry may have queued
-    # the job with its old payload.
+    # Delete the old payload's object, unless the row names it again. It may do so if the response
+    # was lost, and a manual retry has since queued the job with its old payload.
     if change.after.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return change

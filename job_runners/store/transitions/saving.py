@@ -40,7 +40,7 @@ class NewJob(NamedTuple):
     payload: Any
     max_attempts: int
     attempt_limit: int | None = None
-    # An id that was derived from the request, so a row with this id may already exist. If it is
+    # An id that was derived from the request. A row with this id may already exist. If this is
     # None, the job gets a random id.
     job_id: str | None = None
     run_at: int | None = None  # a time in the future at which the job may start
@@ -79,8 +79,9 @@ def save(
     transaction. If `new_job` has a `unique_key`, the transaction also takes this key. But if
     `follows` is passed, the job waits until the job with the key ends, and then gets the key.
 
-    If `new_job` has a `job_id`, a row may already have that id. Unless that row has expired, return
-    a change with that row, which isn't `is_new`, or raise RowExists if there are `more_writes`.
+    If `new_job` has a `job_id`, a row may already have that id. If that row hasn't expired, nothing
+    is saved. The returned change then contains that row, and its `is_new` is False. But if there
+    are `more_writes`, this raises RowExists.
 
     Raises RaceLost if one of `more_writes` is refused, or if `follows` has changed since it was
     read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
@@ -89,8 +90,8 @@ def save(
     has_derived_id = new_job.job_id is not None
     while True:
         row = _new_row(new_job, follows)
-        # After _RowGone, the id is free, so try again, but with a new row: the deleted row may have
-        # been that of an earlier try, and its payload was deleted too.
+        # After _RowGone, the id is free, so try again. This needs a new row, because an earlier try
+        # may have saved the row that is now deleted, and its payload was deleted with it.
         with suppress(_RowGone):
             return Change(row, _put_or_drop_payload(row, has_derived_id, follows, more_writes))
 
@@ -195,7 +196,7 @@ def drop_duplicate(payload_key: str | None) -> None:
 
 
 def _put(job: JobRequest, has_derived_id: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
-    """Write the row, and return it, or the row that already has its id."""
+    """Write the row and return it. If another row already has its id, return that row."""
     is_free = JobRequest.id.does_not_exist()
     if has_derived_id:  # TTL may delete an expired row days later, but its id is free
         is_free |= JobRequest.expires_at <= clock.now() // clock.SECOND
@@ -205,7 +206,9 @@ def _put(job: JobRequest, has_derived_id: bool, more_writes: Sequence[RecordWrit
         if not condition_failed(error):
             raise
         if not has_derived_id:
-            return job  # an earlier try saved it, and its response was lost: the id is random
+            # The id is random, so the existing row is this one. An earlier try saved it, and only
+            # the response was lost.
+            return job
         row = read(job.id)
         if row is None:
             raise _RowGone from error

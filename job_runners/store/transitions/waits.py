@@ -63,9 +63,9 @@ def wait(
     """End a running job's invocation. The job waits for a signal, at most until `until`.
 
     `name` is the name of the wait. Any of the `signal_names` ends it. The same transaction checks
-    that none of these signals has arrived. So a signal either prevents the wait, or finds a row
-    that waits for it. Raises RaceLost if a signal has arrived. For the job's slot, its time limits
-    and a request to stop, see `sleep`.
+    that none of these signals has arrived. So no signal can be missed: one that arrives earlier
+    prevents the wait, and one that arrives later finds the waiting row. Raises RaceLost if a signal
+    has arrived. For the job's slot, its time limits and a request to stop, see `sleep`.
     """
     now = clock.now()
     held_by = f"{SIGNAL_PREFIX}{name}"
@@ -82,7 +82,7 @@ def wait(
 def continue_at_once(job: JobRequest, checkpoint: Checkpoint) -> Change:
     """End a running job's invocation. The job continues at once in another one.
 
-    Its signal arrived before the wait began.
+    Use this if the job was about to wait, but its signal arrived first.
     """
     return end_invocation(job, checkpoint, _wait_count_actions(job))
 
