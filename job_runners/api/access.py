@@ -169,8 +169,8 @@ def _token_organization(claims: Mapping[str, Any]) -> str:
     """Return the organization that a token names. Raises NotAllowed unless it names one."""
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
-    # API Gateway writes a list in brackets. The pattern excludes brackets to refuse lists, because a
-    # caller with two organizations would have to name one of them in each request.
+    # API Gateway writes a list in brackets. The pattern excludes brackets to refuse lists. A caller
+    # with two organizations would have to name one of them in each request.
     one_name = rf"[^#\[\]{names.FORBIDDEN}]+"
     if not isinstance(organization_id, str) or not re.fullmatch(one_name, organization_id):
         raise NotAllowed(

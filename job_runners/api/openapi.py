@@ -1,8 +1,8 @@
 """Describe the API of this deployment as an OpenAPI 3.1 document.
 
 The document has one request schema for each job and each task that the deployed code defines. A
-problem is the JSON object that describes an error (RFC 9457). A slug, such as `invalid-query`, names
-a kind of problem. It is the last part of the problem's `type`.
+problem is the JSON object that describes an error (RFC 9457). A slug, such as `invalid-query`, is
+the short name of a kind of problem. It is the last part of the problem's `type`.
 """
 
 import re
