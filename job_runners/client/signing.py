@@ -45,8 +45,7 @@ class Signer:
 
 
 class Bearer:
-    """Adds a bearer token to calls. If the token is a function, it is called before each request.
-    """
+    """Adds a bearer token to calls. If the token is a function, it is called for each request."""
 
     uses_token = True
 
