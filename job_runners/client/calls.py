@@ -1,6 +1,6 @@
 """Make calls to the API. If a call failed temporarily, repeat it if that is safe.
 
-An attempt has landed if the API has received it, so that the API may have processed it.
+An attempt has landed if the API has processed it. Without a response, that is often unknown.
 """
 
 import json
@@ -69,7 +69,7 @@ class Calls:
         headers: Mapping[str, str] | None,
         not_processed_slugs: frozenset[str] | None,
     ) -> Response:
-        """Make attempts until one succeeds, one fails permanently, or another one isn't safe.
+        """Repeat a call until it succeeds, or until another attempt would be useless or unsafe.
 
         If `not_processed_slugs` is None, the call can safely be made twice. After the first refusal
         by API Gateway, the call is repeated at once if there are new credentials.

@@ -163,7 +163,7 @@ class Connections:
         return _KeptConnection(connection)
 
     def _new_connection(self) -> HTTPConnection:
-        """Return a connection that isn't open yet. It leads through the proxy, if there is one."""
+        """Return a connection that isn't open yet. With TLS, it uses the proxy, if there is one."""
         timeout = min(_CONNECT_TIMEOUT, self._timeout)
         if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
             return HTTPConnection(self._host, self._port, timeout=timeout)
