@@ -1,4 +1,8 @@
-"""Identify the caller of a request: its role, and the organization that it may act for."""
+"""Identify the caller of a request: its role, and the organization that it may act for.
+
+Depending on the setting `access_mode`, callers sign their requests with AWS credentials (`iam`), or
+send a token (`jwt`). API Gateway verifies signatures and tokens before this code runs.
+"""
 
 import re
 from collections.abc import Mapping
@@ -23,13 +27,14 @@ class Role(IntEnum):
     SERVICE = 4  # a program of the stack's owner: acts for any organization, sends tasks, pauses
 
 
-# By the names that a token's roles claim has. Other names in the claim are ignored.
+# The roles by the names that a token's claim uses for them. Other names in the claim are ignored.
 ROLES = {role.name.lower(): role for role in Role}
 
-_SAM_LOCAL = "sam local"  # the name of every caller under `sam local`, which has no authorizer
+_SAM_LOCAL = "sam local"  # the name of every caller under `sam local`, which verifies no callers
 
-# The errors for callers with a lower role. Only services may send tasks, because a task has no
-# organization that the API could check: its payload alone says who gets a text or a webhook call.
+# The errors for callers whose role is lower than the role on the left. Only services may send
+# tasks, because a task has no organization that the API could check. For example, only the task's
+# payload says who gets a text message or a webhook call.
 # Only services may pause, because a pause affects the jobs of all organizations.
 _ROLE_TOO_LOW = {
     Role.READER: "Only readers, operators and services may do this.",
@@ -42,7 +47,7 @@ class Caller(NamedTuple):
     """The caller of a request."""
 
     role: Role
-    organization_id: str | None = None  # the one that it may act for; None for a service (any)
+    organization_id: str | None = None  # None for a service, which may act for any organization
     name: str = "unknown"  # the subject of its token, or the ARN of the request's signer
 
     @property
@@ -88,7 +93,8 @@ class Caller(NamedTuple):
 
 
 NO_CALLER = Caller(Role.VIEWER)
-# The caller of the current request. Views of a job leave out fields that the caller may not see.
+# The caller of the current request. The functions that show a job read it, because they leave out
+# what the caller may not see.
 current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NO_CALLER)
 
 
@@ -126,8 +132,8 @@ def require_role(caller: Caller, min_role: Role) -> None:
 def _signed_caller(authorizer: Mapping[str, Any]) -> Caller:
     """Return the caller of a signed request, which is always a service.
 
-    API Gateway adds the signer to the event. Without a signer, the event came through a route that
-    checks no signature, or didn't come through API Gateway at all.
+    API Gateway adds the signer to the event. If there is no signer, the event came through a route
+    that doesn't check signatures, or it didn't come through API Gateway at all.
     """
     signer = authorizer.get("iam")
     if signer:
@@ -151,8 +157,8 @@ def _highest_role(claims: Mapping[str, Any]) -> Role:
 
 
 def _claim_values(value: Any) -> list[str]:
-    """Return a claim's values. API Gateway turns a list into the string "[one two]". Any other
-    string is one value."""
+    """Return a claim's values. If the claim is a list, API Gateway turns it into a string such as
+    "[one two]". Any other string is a single value."""
     if not isinstance(value, str):
         return []
     bracketed = re.fullmatch(r"\[([^\[\]]*)\]", value)
@@ -163,8 +169,8 @@ def _token_organization(claims: Mapping[str, Any]) -> str:
     """Return the organization that a token names. Raises NotAllowed unless it names one."""
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
-    # A list, which API Gateway writes in brackets, doesn't match: a caller with two organizations
-    # would have to name one in each request.
+    # API Gateway writes a list in brackets. The pattern excludes brackets to refuse lists. A caller
+    # with two organizations would have to name one of them in each request.
     one_name = rf"[^#\[\]{names.FORBIDDEN}]+"
     if not isinstance(organization_id, str) or not re.fullmatch(one_name, organization_id):
         raise NotAllowed(

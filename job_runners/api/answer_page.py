@@ -46,7 +46,10 @@ _PAGE = """<!doctype html>
 
 
 def question_page(text: str, choices: Sequence[str]) -> Response:
-    """Return the page on which to answer a question. Its title is the text's first line."""
+    """Return the page on which to answer a question, with a button for each choice.
+
+    Its title is the first line of the text. If there are no choices, only a program can answer.
+    """
     if not choices:
         note = "A program answers this. It sends a JSON value to this address with POST."
         return _page_with_question(text, _paragraph(note))
@@ -95,6 +98,6 @@ def _paragraph(text: str) -> str:
 
 
 def _to_html(text: str) -> str:
-    """Return text as HTML, without bidirectional control characters, which could make it look like
-    a different text."""
+    """Return text as HTML. Replace the control characters for bidirectional text, because they
+    could make it look like a different text."""
     return escape(_BIDIRECTIONAL_CONTROLS.sub("\ufffd", text))

@@ -1,4 +1,4 @@
-"""Show callers the jobs that wait for a worker."""
+"""Show callers how many jobs wait for a worker, by queue and job type."""
 
 from typing import Any
 

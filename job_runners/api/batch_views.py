@@ -36,7 +36,7 @@ def batch_view(row: JobRequest) -> dict[str, Any]:
 
 
 def group_view(name: str, group: GroupProgress) -> dict[str, Any]:
-    """Return the view of one of a job's groups."""
+    """Return the view of a group, with the counts of its members."""
     return {"name": name, **build_view(COUNTS, group)}
 
 
@@ -54,6 +54,7 @@ def _then_id(row: JobRequest) -> str | None:
 
 
 def _member_error(member: GroupMember) -> dict[str, Any] | None:
+    """Return the error that is recorded for a member, or otherwise the error of its job."""
     error = member.error
     if not error and member.row is not None:
         error = member.row.error
@@ -89,7 +90,7 @@ COUNTS: Fields[GroupProgress] = {
 }
 
 
-# The fields of a batch in addition to those of its counts.
+# The fields of a batch besides its counts.
 BATCH: Fields[JobRequest] = {
     "id": Field(ID),
     "state": Field(

@@ -1,6 +1,8 @@
 """POST /batches: check a batch, and save it.
 
-A batch is a job that dispatches many other jobs, its members, and waits for them.
+A batch is a job that dispatches many other jobs, its members, and waits for them. The request lists
+the members, or names an uploaded file with a member in each line. All members are checked before
+anything is saved.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,9 +33,9 @@ from job_runners.work.errors import DuplicateMember, NameNotText, NameTooLong, T
 from job_runners.work.files import StoredFile, is_in
 from job_runners.work.member_keys import MAX_MEMBERS, MemberKeys
 
-MAX_INLINE_MEMBERS = 1_000  # in the request itself
+MAX_INLINE_MEMBERS = 1_000  # members that the request itself lists
 MAX_FILE_BYTES = 50 * 1024 * 1024
-MAX_CHECK_SECONDS = 20  # for a file; the function times out after 29 s
+MAX_CHECK_SECONDS = 20  # to check a file, because the Lambda function times out after 29 s
 _MEMBER_FIELDS = {"job_type", "payload", "key", "queue_name"}
 _MEMBER_ERRORS = (
     InvalidFields,
@@ -111,9 +113,10 @@ class _MemberInput(NamedTuple):
 
 
 def dispatch(event: Event, caller: Caller) -> Accepted:
-    """Save a batch and send it. Return it, or the batch of an identical earlier request.
+    """Save a batch and send it to a worker, or return the batch of an identical earlier request.
 
-    Raises InvalidMembers with every invalid member. If the request is refused, nothing is saved.
+    Raises InvalidMembers, which lists the problems of all members. If the request is refused,
+    nothing is saved.
     """
     data, key = _read(event, caller)
     request_hash = _hash(data)
@@ -131,7 +134,8 @@ def dispatch(event: Event, caller: Caller) -> Accepted:
         idempotency_key=key,
     )
     checked = requests.check_internal_job(job, send)
-    # The job's own hash isn't the same for identical requests, because it covers the file's etag.
+    # Replace the job's own hash. It differs between identical requests if the file was uploaded
+    # again, because it covers the file's etag.
     new_job = checked.new_job._replace(request_hash=request_hash, batch_total=payload["total"])
     batch = checked._replace(new_job=new_job)
     quota.refuse_batch_if_reached(data.organization_id, payload["total"])
@@ -140,7 +144,7 @@ def dispatch(event: Event, caller: Caller) -> Accepted:
 
 
 def _read(event: Event, caller: Caller) -> tuple[BatchData, str]:
-    """Return the request's fields, and its idempotency key."""
+    """Return the validated fields of the request, and its idempotency key."""
     fields = requests.add_key(event, body.read_object(event))
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
@@ -163,7 +167,8 @@ def _read(event: Event, caller: Caller) -> tuple[BatchData, str]:
 def _hash(data: BatchData) -> str:
     """Return a hash that is the same for identical requests.
 
-    Explicit default values don't change it. It doesn't cover the content of the members' file.
+    A field with its default value doesn't change the hash. The hash covers the name of the members'
+    file, but not the file's content.
     """
     fields = data.model_dump(
         mode="json", exclude={"idempotency_key", "members"}, exclude_defaults=True
@@ -175,6 +180,7 @@ def _hash(data: BatchData) -> str:
 
 
 def _without_defaults(member: Any) -> Any:
+    """Return a member without the fields that have their default values."""
     if not isinstance(member, dict):
         return member
     return {
@@ -212,7 +218,8 @@ class _BatchChecker:
         return payload | {"total": total, "members": members}
 
     def _check_then(self, then: ThenData) -> None:
-        # When the batch ends, it adds its counts to this payload. Check it with sample counts.
+        # When the batch ends, it adds its counts to this payload. So check the payload with sample
+        # counts.
         payload = {**then.payload, "batch": SAMPLE_PAYLOAD}
         try:
             self._check_job({"job_type": then.job_type, "payload": payload})
@@ -293,7 +300,8 @@ class _BatchChecker:
 
 
 def _members_in(file: StoredFile, check_deadline: Callable[[int], None]) -> Iterator[_MemberInput]:
-    """Yield the members in a file, which has one in each line."""
+    """Yield the members in a file, which has one in each line. If a line can't be read, its member
+    has a `problem` instead of fields."""
     for position, (line_number, line) in enumerate(numbered_lines(file, check_deadline)):
         fields = problem = None
         if len(line) > MAX_LINE_BYTES:
@@ -309,7 +317,8 @@ def _members_in(file: StoredFile, check_deadline: Callable[[int], None]) -> Iter
 
 
 def _problems_of_member(member: _MemberInput, error: Exception) -> list[dict[str, Any]]:
-    """Return the problems of a member, each with the member's index, or its line in the file."""
+    """Return the problems of a member. Each has the member's index in the request, or its line
+    number in the file."""
     problems: Sequence[Mapping[str, str]]
     if isinstance(error, DuplicateMember | NameNotText | NameTooLong):
         problems = [{"field": "key", "why": str(error).rstrip(".")}]

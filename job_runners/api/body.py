@@ -12,7 +12,7 @@ from job_runners.errors import PayloadTooLarge
 
 # A Lambda event may have 6 MB, and escaping can double the size of the body in the event.
 MAX_BYTES = 5 * 1024 * 1024 // 2
-MAX_FILE_BYTES = 4 * 1024 * 1024  # more, because a file arrives as base64, which needs no escaping
+MAX_FILE_BYTES = 4 * 1024 * 1024  # larger, because a file arrives as base64 without escapes
 
 _MAX_FORM_FIELDS = 20
 _URL_ENCODED = "application/x-www-form-urlencoded"
@@ -22,9 +22,10 @@ _FORM_TYPES = (_URL_ENCODED, "multipart/form-data")
 def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge.
 
-    Bodies that are labeled as forms are accepted, because `curl -d` labels every body as a form.
-    That is safe: a browser doesn't add a signature or a bearer token on its own, so a form on
-    another site has no access. The content type only selects the error for a body that isn't JSON.
+    JSON is accepted even if its content type is that of a form, because `curl -d` labels every body
+    as a form. This is safe. A form on another site has no access, because a browser doesn't add a
+    signature or a bearer token on its own. The content type only selects the error for a body that
+    isn't JSON.
     """
     return _parse_object(event, _decode(_read_bytes(event)))
 
@@ -111,8 +112,8 @@ def _content_type(event: Mapping[str, Any]) -> str:
 
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
-    """Return the value of a header, or None. `name` is in lowercase; the request's case doesn't
-    matter."""
+    """Return the value of a header, or None. `name` must be in lowercase. In the request, it may
+    have any case."""
     for header_name, value in (event.get("headers") or {}).items():
         if header_name.lower() == name:
             return str(value)

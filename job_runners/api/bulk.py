@@ -1,4 +1,8 @@
-"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each."""
+"""POST /jobs/bulk: check the jobs of a request, dispatch them, and return the result of each.
+
+All jobs of such requests are dispatched under one idempotency key. A job's position is its index
+among all jobs under the key, which may span several requests.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,10 +31,12 @@ from job_runners.engine.wire.sending import Accepted, Send, require_sender
 from job_runners.errors import InvalidFollowUp, InvalidPayload, UnknownJobType
 from job_runners.store.job_request import DuplicateAnswer, JobRequest, derived_id
 
-# No job is saved later, because the function times out after 29 s, and a call may take 5 s.
+# After this time, no more jobs are saved. The Lambda function times out after 29 s, and a call may
+# take 5 s.
 _MAX_DISPATCH_SECONDS = 22
 _MAX_INDEX = 10**9
-_MAX_CHARACTERS = 200  # of an error or message, because a response may have 1,000 of each
+# The length of an error or message in a response, because a response may have 1,000 of each.
+_MAX_CHARACTERS = 200
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -52,9 +58,9 @@ class BulkData(requests.RequestBody):
 
 
 class _Result(NamedTuple):
-    """The result of one job. Either `accepted` or `problem` is None."""
+    """The result of one job. Exactly one of `accepted` and `problem` is set."""
 
-    position: int  # among all jobs under the idempotency key, from 0
+    position: int  # counted from 0
     accepted: Accepted | None
     problem: dict[str, Any] | None
 
@@ -74,6 +80,7 @@ def _unique_outcome(accepted: Accepted | None) -> str | None:
 
 
 def _short_job_view(row: JobRequest | None) -> dict[str, Any] | None:
+    """Return a job's summary with a shortened error and message, or None without a job."""
     if row is None:
         return None
     view = views.summary_view(row)
@@ -132,11 +139,11 @@ RESULT: Fields[_Result] = {
 
 
 def dispatch(event: Event, caller: Caller) -> Response:
-    """Return the response to a request for many jobs.
+    """Check all jobs, then dispatch as many as the time allows, and return the response.
 
-    Raises InvalidJobs with every invalid job, the errors of POST /jobs that don't depend on one
-    job, and RunnerCannotResend if the runner has no send(). If it raises an error, nothing was
-    saved.
+    Raises InvalidJobs, which lists every invalid job, and the errors of POST /jobs that don't
+    depend on one job. Raises RunnerCannotResend if the runner has no send(). After an error, no job
+    was saved.
     """
     deadline = clock.now() + _MAX_DISPATCH_SECONDS * clock.SECOND
     data, key = _read(event)
@@ -153,7 +160,7 @@ def dispatch(event: Event, caller: Caller) -> Response:
 
 
 def _read(event: Event) -> tuple[BulkData, str]:
-    """Return the request's fields, and its idempotency key."""
+    """Return the validated fields of the request, and its idempotency key."""
     data = requests.validate(BulkData, requests.add_key(event, body.read_object(event)))
     return data, requests.require_key(data.idempotency_key)
 
@@ -195,7 +202,8 @@ def invalid_fields(error: Exception) -> Sequence[Mapping[str, str]]:
 def problems_of_item(
     field_problems: Sequence[Mapping[str, str]], position: int, path: str
 ) -> list[dict[str, Any]]:
-    """Return the problems of a list's item, with its position, and its path before each field."""
+    """Return the problems of one item of a list in the body. Each gets the item's position, and the
+    item's path in front of its field."""
     return [
         {
             "index": position,

@@ -13,6 +13,7 @@ _NEW_FOR = clock.DAY
 
 
 def _state(group: ErrorGroup) -> str:
+    """Return the state of a group. It has regressed if a job failed after it was resolved."""
     if group.resolved_at is not None:
         return "resolved"
     if group.regressed_at is not None:

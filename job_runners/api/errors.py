@@ -78,8 +78,8 @@ class InvalidJobs(Refusal):
 
 
 class InvalidMembers(Refusal):
-    """Some members of a batch are invalid, so it was not saved. Each problem has the `index` of its
-    member, or its `line` in the file."""
+    """Some members of a batch are invalid, so the batch was not saved. Each problem has the `index`
+    of its member, or the member's `line` in the file."""
 
     status = 422
     slug = "invalid-members"
@@ -99,7 +99,8 @@ class InvalidMembers(Refusal):
 
 
 class InvalidQuery(Refusal):
-    """A query parameter is unknown, missing, repeated or invalid. `why` follows its name."""
+    """A query parameter is unknown, missing, repeated or invalid. In the message, `why` follows the
+    parameter's name."""
 
     slug = "invalid-query"
     title = "The query parameters are invalid"

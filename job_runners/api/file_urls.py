@@ -20,8 +20,8 @@ def add_urls(result: Any, organization_id: str) -> Any:
     The result is changed in place and returned. A `url` that the job itself wrote next to a `file`
     is removed, because readers would think that the API had added it.
     """
-    # What follows the organization is the same for all jobs. Without it, the organization "a"
-    # would match files of an organization "a/b".
+    # The part after the organization has the same form in all keys. If the pattern didn't check it,
+    # the organization "a" would match the files of an organization "a/b".
     key_of_own_file = re.compile(rf"results/{re.escape(organization_id)}/{SORT_KEY_PATTERN}/.+")
     pending = [result]
     while pending:

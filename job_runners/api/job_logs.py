@@ -1,7 +1,8 @@
 """Read the log lines of a job from the worker's log group in CloudWatch.
 
-A row is a job as the table stores it. A worker claims the row at the start of each of the job's
-invocations.
+A row is a job as the table stores it. An invocation is one run of the worker's Lambda function for
+the job. At the start of each invocation, the worker claims the row, so that no other worker runs
+the job at the same time.
 """
 
 import json
@@ -21,15 +22,15 @@ from job_runners.store.job_request import JobRequest
 MAX_LINES = 500
 _MAX_CHARACTERS = 1_000_000  # in all lines
 _MAX_TEXT_LENGTH = 4_000  # characters
-_MAX_CALLS = 10  # a call may return no lines, but only a token for the next call
+_MAX_CALLS = 10  # to CloudWatch, which may return only a token for the next call and no lines
 _MAX_SECONDS = 8.0  # no new call starts later, because the caller is waiting
 # The search begins before the job and ends after it, because clocks differ, and lines arrive late.
 _MARGIN_BEFORE = clock.MINUTE
 _MARGIN_AFTER = 5 * clock.MINUTE
 _TIME_TO_CLAIM = 5 * clock.SECOND  # a worker may log lines about a job before it has claimed it
-# Fields of a log line that aren't in the response's field `more`, because they have a field of
+# The field `more` of the response has all fields of a log line except these. They have a field of
 # their own, are the same in every line, or are only for machines. `caller` is left out because it
-# is the service that dispatched the job, which the job's organization may not see.
+# names the service that dispatched the job. The job's organization may not see that name.
 _NOT_IN_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "invocation"),
@@ -43,7 +44,7 @@ _NOT_IN_MORE = frozenset(
 
 
 class LogLines:
-    """Log lines. They aren't complete if a limit was reached."""
+    """Log lines. `complete` is False if a limit was reached, so that lines may be missing."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -51,8 +52,11 @@ class LogLines:
 
 
 def read(row: JobRequest) -> LogLines:
-    """Return the lines of the job's invocations, or only those of its latest invocation if there
-    are too many. Raises LogsNotReadable."""
+    """Return the log lines of all the job's invocations.
+
+    The lines of the latest invocation are read first. If there are too many earlier lines, they are
+    left out. Raises LogsNotReadable.
+    """
     start = row.created_at - _MARGIN_BEFORE
     end = (row.finished_at or clock.now()) + _MARGIN_AFTER
     latest_invocation = start
@@ -70,7 +74,8 @@ def read(row: JobRequest) -> LogLines:
 
 
 class _Search:
-    """A search for one job's lines, within the limits on calls, time, lines and characters."""
+    """A search for one job's lines. All its calls together stay within the limits on calls, time,
+    lines and characters."""
 
     def __init__(self, row: JobRequest) -> None:
         self._row = row
@@ -118,9 +123,11 @@ class _Search:
             raise LogsNotReadable(_WHY_NOT_READABLE[code]) from error
 
     def _lines_of_job(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the job. The search also finds other jobs' lines that have this job's
-        id in their text, and metrics. Leave out metrics, because any job could print some that name
-        this job."""
+        """Yield the lines of the job.
+
+        CloudWatch finds every event with the job's id in its text. Leave out the lines of other
+        jobs. Also leave out metrics, because any job could print a metric that names this job.
+        """
         for event in events:
             fields = _parse(event["message"])
             if "_aws" in fields:  # it is a metric
@@ -130,7 +137,7 @@ class _Search:
                 yield _line_view(event["timestamp"], fields)
 
 
-# By the code of AWS's error.
+# The reasons why the log can't be read, by the code of AWS's error.
 _WHY_NOT_READABLE = {
     "AccessDeniedException": "the API's role may not read the worker's log (logs:FilterLogEvents)",
     "ResourceNotFoundException": "the worker's log group doesn't exist",
@@ -146,6 +153,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _line_view(received_at: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a log line as the API shows it. `received_at` is used if the line has no time."""
     exception = fields.get("exception")
     return {
         "time": clock.iso(_logged_at(fields) or received_at),
@@ -162,7 +170,10 @@ def _line_view(received_at: int, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _logged_at(fields: dict[str, Any]) -> int | None:
     """Return the time at which the worker logged the line, or None if the line has no valid time.
-    CloudWatch's own time is less exact: all events of a batch may have the time of receipt."""
+
+    CloudWatch's own time is less exact, because it may be the time at which a batch of events was
+    received.
+    """
     try:
         logged_at = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
         logged_at.astimezone(UTC)  # raises OverflowError unless the year in UTC is 1 to 9999

@@ -1,6 +1,7 @@
-"""Parts of the API's JSON Schemas, and `Fields`, which defines the objects in responses (views).
+"""Build the objects in the API's responses, and their JSON Schemas.
 
-From the same `Fields`, `build_view` makes a view, and `properties` makes the view's schema.
+Such an object is called a view. Its `Fields` define it once: `build_view` makes the view from them,
+and `properties` makes the view's schema.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +19,13 @@ class Field(NamedTuple, Generic[_T]):
     """A field of a view."""
 
     schema: Schema
-    # Returns the value from the object that is shown. By default, the value is the object's
-    # attribute with the field's name. A time is converted to the API's format.
+    # A function that gets the value from the object that is shown. By default, the value is the
+    # object's attribute with the field's name. A time is converted to the API's format.
     read: Callable[[_T], Any] | None = None
     about: str = ""  # the description in the schema
 
 
-Fields = Mapping[str, Field[_T]]  # by their names in JSON
+Fields = Mapping[str, Field[_T]]  # the fields of a view by their names in JSON
 
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "integer"}

@@ -1,7 +1,8 @@
-"""Describe this stack's API as an OpenAPI 3.1 document.
+"""Describe the API of this deployment as an OpenAPI 3.1 document.
 
-It has a schema for the body of each job and task. A problem is a response to an error, and its slug
-is the end of its `type`.
+The document has one request schema for each job and each task that the deployed code defines. A
+problem is the JSON object that describes an error (RFC 9457). A slug, such as `invalid-query`, is
+the short name of a kind of problem. It is the last part of the problem's `type`.
 """
 
 import re
@@ -40,12 +41,13 @@ from job_runners.engine.registry.registry import registry
 from job_runners.settings import settings
 from job_runners.work.definitions import InternalJob, Job, Task
 
-# By the name of the schema of its body: the name of each job or task, and its definition.
+# The jobs and tasks of this deployment, each with its name. The dictionary's keys are the names of
+# their schemas in the document.
 Definitions = dict[str, tuple[str, Job | Task]]
 
 _REF_TEMPLATE = "#/components/schemas/{model}"
 _NO_NUL = r"^[^\x00]*$"
-_MODE: JsonSchemaMode = "validation"
+_MODE: JsonSchemaMode = "validation"  # pydantic's: the schemas describe input, not output
 _BODY_MODEL: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
 _NAME_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
 _SECURITY: dict[str, Schema] = {
@@ -65,7 +67,8 @@ _SECURITY: dict[str, Schema] = {
         "operator or service",
     },
 }
-# The responses of API Gateway itself. The API also has problems with the status 403.
+# The errors that API Gateway itself returns. The description of 403 is empty, because the API's own
+# problems with that status already describe it.
 _GATEWAY_ERRORS = {
     401: "Missing or invalid token",
     403: "",
@@ -132,7 +135,10 @@ def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
 
 
 def _security(role: Role | None) -> list[dict[str, list[str]]]:
-    """Return the security requirements of a route. A token needs the named role or a higher one."""
+    """Return the security requirements of a route. A token needs the named role or a higher one.
+
+    A route whose role is OPEN, which is None, has no requirements.
+    """
     if role is OPEN:
         return []
     mode = settings().access_mode
@@ -141,11 +147,13 @@ def _security(role: Role | None) -> list[dict[str, list[str]]]:
 
 
 def _parameter(parameter: Schema) -> Schema:
+    """Return a parameter with its `required`. The organization is required in the mode `iam`."""
     is_required = parameter["name"] == ORGANIZATION and settings().access_mode == "iam"
     return parameter | {"required": is_required or parameter["required"]}
 
 
 def _responses(route: Route, operation: Operation) -> dict[str, Any]:
+    """Return an operation's responses by status: successes, problems and API Gateway's errors."""
     responses = {
         str(status): _success_response(description, schema, headers)
         for status, (description, schema, headers) in operation.responses.items()
@@ -157,6 +165,7 @@ def _responses(route: Route, operation: Operation) -> dict[str, Any]:
         responses[str(status)] = _problem_response(slugs)
     if route.role is OPEN:
         return responses
+    # A status may have both a problem and an error of API Gateway, in two content types.
     for status, description in _GATEWAY_ERRORS.items():
         if status != 401 or settings().access_mode == "jwt":
             response = responses.setdefault(
@@ -167,7 +176,8 @@ def _responses(route: Route, operation: Operation) -> dict[str, Any]:
 
 
 def _problem_slugs(route: Route, operation: Operation) -> Iterator[str]:
-    """Yield the problems of the operation itself, and those of its caller, body and query."""
+    """Yield the slugs of an operation's problems. They include the general problems of callers,
+    bodies and query strings, if they can occur."""
     yield from operation.problems
     if route.role is not OPEN:
         yield from COMMON_PROBLEMS
@@ -215,6 +225,8 @@ def _body_schemas() -> dict[str, Schema]:
     The names of schemas that depend on the stack's code start with `job.`, `task.` or `payload.`,
     so that they can't clash with other names.
     """
+    # First name the schema of each job and task, then generate the schemas of all payloads, and
+    # then build each body's schema around the reference to its payload's schema.
     known = registry().loadable()
     definitions: Definitions = {}
     for name, job in known.jobs.items():
@@ -262,8 +274,10 @@ def _fixed_body_schemas() -> dict[str, Schema]:
         [(model, _MODE) for model in _FIXED_BODIES], ref_template=_REF_TEMPLATE
     )
     schemas: dict[str, Schema] = generated["$defs"]
-    # These models check their items one by one, so the generated schemas allow any item.
+    # The code checks the items of these two lists one by one, not through the models. So the
+    # generated schemas allow any item. Give them the items' real schemas.
     schemas["BulkData"]["properties"]["jobs"]["items"] = ref("NewJob")
+    # `members` is a list or null. Only the list has items.
     members, _null = schemas["BatchData"]["properties"]["members"]["anyOf"]
     members["items"] = ref("MemberData")
     return schemas
@@ -299,14 +313,15 @@ def _excluding_nul(schema: Any) -> Any:
     )
     if is_any_text:
         result["pattern"] = _NO_NUL
+    # If the schema's own pattern allows NUL, add ours.
     elif isinstance(schema.get("pattern"), str) and re.search(schema["pattern"], "\0"):
         result["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
     return result
 
 
 def _schema_of_any(kind: type[Job | Task], definitions: Definitions) -> Schema:
-    """Return the schema of a body for any job, or for any task. The name of the job or task in the
-    body selects its schema."""
+    """Return the schema of a body that may be for any job, or for any task. The name of the job or
+    task in the body selects one of the specific schemas."""
     refs = {
         name: ref(schema_name)
         for schema_name, (name, definition) in definitions.items()

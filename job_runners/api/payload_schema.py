@@ -1,4 +1,4 @@
-"""Generate the JSON Schema of payloads, by which a dispatch checks them."""
+"""Generate the JSON Schemas of payloads. They describe what a dispatch accepts."""
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema

@@ -1,6 +1,7 @@
 """Turn errors into responses of the type application/problem+json (RFC 9457), without tracebacks.
 
-Only this module and the classes in `api.errors` choose HTTP statuses.
+A problem is the JSON object in such a response. A slug, such as `queue-full`, is the short name of
+a kind of problem. Only this module and the classes in `api.errors` choose the statuses of errors.
 """
 
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def kinds() -> dict[str, Kind]:
 
 
 def problem_response(error: Exception) -> Response:
-    """Return the response to an error. Log an unexpected error with its traceback."""
+    """Return the response to an error. Log the error if the caller didn't cause it."""
     if isinstance(error, Refusal):
         kind = Kind(error.status, error.slug, error.title)
         field_problems = error.problems[: error.max_problems]
@@ -154,6 +155,7 @@ def job_problem(error: Exception) -> dict[str, Any]:
 
 
 def _kind_of(error: Exception) -> Kind:
+    """Return the kind of the error's class, or of its closest base class that has a kind."""
     for error_class in type(error).__mro__:
         if error_class in _KINDS:
             return _KINDS[error_class]

@@ -1,4 +1,8 @@
-"""Read the parameters in the query strings of requests, and check them before any other work."""
+"""Read and check the parameters in the query strings of requests.
+
+A parameter is declared once, in `specification`. The OpenAPI document shows this declaration, and
+this module checks values against it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -45,8 +49,8 @@ class ListQuery(NamedTuple):
     cursor: str | None = None
 
     def matches(self, row: JobRequest) -> bool:
-        """Return whether a job matches the job type, the queue, the reason to wait and the
-        search."""
+        """Return whether a job matches `job_type`, `queue_name`, `waits_for` and `search`. This
+        doesn't check the other parameters."""
         if self.job_type not in (None, row.job_type):
             return False
         if self.queue_name not in (None, row.queue_name):
@@ -59,8 +63,10 @@ class ListQuery(NamedTuple):
 
 
 def _has_prefix(row: JobRequest, prefix: str) -> bool:
-    """Return whether a job's id, message or error starts with this casefolded text. An error may
-    start with its kind or its message."""
+    """Return whether a job's id, message or error starts with this casefolded text.
+
+    An error may start with its kind ("ValueError: bad"), or directly with its message ("bad").
+    """
     error = row.error or {}
     kind = str(error.get("kind", ""))
     message = str(error.get("message", ""))
@@ -92,14 +98,14 @@ def includes_members(event: Event) -> bool:
 
 
 def organization_query(event: Event, caller: Caller) -> str:
-    """Return the organization that a request acts for. The query string can't have another
-    parameter. Raises InvalidQuery, NotAllowed."""
+    """Return the organization that a request acts for. No other parameter is allowed. Raises
+    InvalidQuery and NotAllowed."""
     return _checked_organization(_read_parameters(event, ORGANIZATION_PARAMETER), caller)
 
 
 def optional_organization_query(event: Event, caller: Caller) -> str | None:
-    """Return the organization whose jobs a request is about, or None for all. Raises InvalidQuery,
-    NotAllowed."""
+    """Return the organization whose jobs the request asks for, or None for all organizations.
+    Raises InvalidQuery and NotAllowed."""
     parameters = _read_parameters(event, ORGANIZATION_OR_ALL)
     if caller.is_service and not parameters:
         return None
@@ -188,14 +194,15 @@ def _convert(name: str, value: str, schema: Schema) -> Any:
 
 
 def _has_allowed_characters(name: str, value: str) -> bool:
-    """Return whether a value has only allowed characters. An idempotency key may have the same as
-    in a dispatch."""
+    """Return whether a value has only allowed characters. For an idempotency key, they are the same
+    as when a job is dispatched."""
     if name == _IDEMPOTENCY_KEY:
         return re.fullmatch(names.KEY, value) is not None
     return value.isprintable()
 
 
 def _parse_time(name: str, value: str) -> int:
+    """Return a time in milliseconds since 1970. Raises InvalidQuery without a time zone."""
     with suppress(ValueError):
         time = datetime.fromisoformat(value)
         if time.tzinfo is not None and time.timestamp() >= 0:

@@ -2,7 +2,7 @@
 
 A queue may be divided by a field of its jobs, such as the organization. Each value of the field is
 a key, and the queue's limits apply to each key separately. A running job holds one of its key's
-slots.
+slots. A view is the JSON object that the API returns for something.
 """
 
 from dataclasses import asdict
@@ -40,20 +40,23 @@ class PauseWithCount(NamedTuple):
     """A pause of a job type or queue, and the number of jobs that wait for its end."""
 
     pause: Pause
-    waiting: WaitingCount | None  # None if the caller may not see it
+    waiting: WaitingCount | None  # None if the caller may not see the number
 
 
 def pause_view(pause: Pause, waiting: WaitingCount | None) -> dict[str, Any]:
-    """Return the view of a pause."""
+    """Return the view of a pause. `waiting` is None if the caller may not see that number."""
     return build_view(PAUSE, PauseWithCount(pause, waiting))
 
 
 def _oldest_queued_at(source: PauseWithCount) -> str | None:
-    """Return the time since which the oldest job that the pause holds could have run."""
+    """Return when the oldest job that the pause holds back became ready to run.
+
+    Return None if there is no such job, or if a worker had already started it.
+    """
     if source.waiting is None or not source.waiting.count:
         return None
     oldest_ids = [entry.job_id for entry in pauses.held_entries(source.pause, 1)]
-    for row in queries.read_many(oldest_ids).values():
+    for row in queries.read_many(oldest_ids).values():  # at most one
         if not row.has_begun:
             return time_of(row.could_run_at)
     return None
@@ -77,7 +80,7 @@ def _limits_to_json(limits: Limits | None) -> dict[str, Any] | None:
 
 
 def _in_words(limits: Limits) -> str:
-    """Return limits in words, as the dashboard and `job-runners queues` show them."""
+    """Return limits as a phrase for people. The dashboard and `job-runners queues` show it."""
     phrases = []
     if limits.slots:
         phrases.append(_with_noun(limits.slots, "slot"))
@@ -95,6 +98,7 @@ def _in_words(limits: Limits) -> str:
 
 
 def _with_noun(number: int, noun: str) -> str:
+    """Return a number and its noun, in the plural if necessary."""
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -152,6 +156,7 @@ _HOLDER: Fields[Holder] = {
 
 
 def _last_start(key: KeyUsage) -> int | None:
+    """Return when the newest holder of a slot got it, or None."""
     return max((holder.since for holder in key.holders if holder.since), default=None)
 
 
@@ -210,7 +215,7 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
     ),
 }
 
-# The fields of a queue in addition to those of its limits.
+# The fields of a queue besides its limits.
 QUEUE: Fields[QueueUsage] = {
     "may_limit": Field(
         {"type": "boolean"},

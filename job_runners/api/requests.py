@@ -94,17 +94,19 @@ def read_optional(model: type[_Model], event: Event) -> _Model:
 def read_job(event: Event, caller: Caller) -> JobData:
     """Return the job of a request.
 
-    Raises UnreadableBody, PayloadTooLarge and UnknownJobType; InvalidFields for wrong fields or a
-    queue that the caller may not use; and NotAllowed for an organization that the caller may not
-    act for.
+    Raises UnreadableBody, PayloadTooLarge and UnknownJobType. Raises InvalidFields for wrong fields
+    and for a queue that the caller may not use. Raises NotAllowed for an organization that the
+    caller may not act for.
     """
     fields = add_key(event, body.read_object(event))
     return job_from_fields(fields, caller)
 
 
 def job_from_fields(fields: dict[str, Any], caller: Caller) -> JobData:
-    """Return the job that these fields describe. Raises the errors of `read_job`, except
-    UnreadableBody and PayloadTooLarge."""
+    """Return the job that these fields describe, with the caller's organization as the default.
+
+    Raises the errors of `read_job`, except UnreadableBody and PayloadTooLarge.
+    """
     organization_id = caller.organization_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
@@ -114,8 +116,8 @@ def job_from_fields(fields: dict[str, Any], caller: Caller) -> JobData:
 
 
 def _check_queue(data: JobData, caller: Caller) -> None:
-    """Raise InvalidFields if the job type doesn't allow this caller to choose the queue. Another
-    queue may have no limits, or may be reserved for more urgent jobs."""
+    """Raise InvalidFields if this caller may not choose this queue for the job type. Callers can't
+    choose freely, because a queue may have no limits, or may be reserved for more urgent jobs."""
     if data.queue_name is None:
         return
     job = registry().job(data.job_type)
@@ -149,8 +151,11 @@ def copy_job(
     event: Event, row: JobRequest, payload: Any, rerun_of: dict[str, Any] | None
 ) -> JobData:
     """Return a new job with the type, organization, queue, follow-ups and limit of attempts of an
-    earlier job. With `rerun_of`, the new job continues the earlier one from a step. Raises
-    InvalidFields if a field is no longer valid."""
+    earlier job.
+
+    With `rerun_of`, the new job continues the earlier one from a step. Raises InvalidFields if a
+    copied field is no longer valid.
+    """
     fields = {"payload": payload, **_follow_ups_to_copy(row)}
     for name in _COPIED_FIELDS:
         value = getattr(row, name)
@@ -165,8 +170,11 @@ def copy_job(
 
 
 def _follow_ups_to_copy(row: JobRequest) -> dict[str, Any]:
-    """Return the fields that give a new job the follow-ups of an earlier one. A follow-up is a
-    webhook or a job type. Job types that no longer exist are left out."""
+    """Return the fields that give a new job the same follow-ups as an earlier one.
+
+    A follow-up is a webhook to call, or a job to dispatch, when a job ends or fails. Job types that
+    no longer exist are left out.
+    """
     if not row.has_follow_ups:
         return {}
     from job_runners.store import follow_ups  # imported here because most jobs have none
@@ -194,15 +202,18 @@ def read_key(event: Event) -> str | None:
 
 
 def require_key(key: str | None) -> str:
-    """Return the idempotency key of a request that needs one. Raises InvalidFields if it is
-    None."""
+    """Return the key. Raises InvalidFields if it is None, because the request needs an idempotency
+    key."""
     if key is None:
         raise InvalidField("idempotency_key", "is required; send it in the header Idempotency-Key")
     return key
 
 
 def add_key(event: Event, fields: dict[str, Any]) -> dict[str, Any]:
-    """Add the idempotency key from the request's header, if there is one, and return the fields."""
+    """Add the idempotency key from the request's header, if there is one, and return the fields.
+
+    Raises InvalidFields if the body has a different key.
+    """
     key = body.header(event, "idempotency-key")
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):

@@ -1,4 +1,4 @@
-"""Build responses. Clients must not cache JSON responses, because they may have signed URLs."""
+"""Build responses. Clients must not cache JSON responses, because they may contain signed URLs."""
 
 import base64
 import json
@@ -60,8 +60,8 @@ def no_content() -> Response:
 def size(value: Any) -> int:
     """Return the size of a value in Lambda's response, in bytes.
 
-    The response has the body as a JSON string, in which older runtimes escape all characters
-    outside ASCII.
+    The whole response is JSON, and its body is a string in it, so the body is escaped once more.
+    Older runtimes also escape all characters outside ASCII.
     """
     return len(json.dumps(_to_json(value)))
 

@@ -45,7 +45,7 @@ class Router:
     """Finds the route of each request and calls its endpoint."""
 
     def __init__(self, routes: Routes) -> None:
-        # The paths by their number of parts. Those with fewer parameters come first, so that
+        # The paths by their number of parts. Paths with fewer parameters come first, so that
         # "failed" in /tasks/failed isn't taken for a parameter's value.
         self._paths: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
         for path in sorted(routes, key=lambda path: path.count("<")):
@@ -70,7 +70,7 @@ class Router:
             response = endpoints[method](event, **parameters)
         except Exception as error:  # noqa: BLE001 - the caller must get an answer to any error
             response = problems.problem_response(error)
-        # Keeps browsers from guessing another content type.
+        # This header keeps browsers from guessing another content type.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         milliseconds = (time.perf_counter() - began_at) * 1000
         _log_request(method, route, response.status_code, milliseconds)
@@ -78,8 +78,8 @@ class Router:
         return response.to_lambda()
 
     def _find(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:
-        """Return the route of a path as the log shows it, its endpoints by method, and the values
-        of its parameters. Raises PathNotFound."""
+        """Find the route of a path. Return its name in the log, such as /jobs/{job_id}, its
+        endpoints by method, and the values of its parameters. Raises PathNotFound."""
         path_parts = path.split("/")
         for route_parts, log_name, endpoints in self._paths.get(len(path_parts), ()):
             parameters = _match_path(route_parts, path_parts)
@@ -124,8 +124,10 @@ def _match_path(route_parts: _Parts, path_parts: Sequence[str]) -> dict[str, str
 
 @contextmanager
 def request_context(event: Event) -> Iterator[None]:
-    """While the context is active, log lines and dispatched jobs get the request's id. At the end,
-    reset the author and the caller too."""
+    """While the block runs, log lines and dispatched jobs get the request's id.
+
+    The block starts without an author and a caller, and at its end the earlier ones are restored.
+    """
     request_id = event["requestContext"]["requestId"]
     request_id_token = context.request_id.set(request_id)
     author_token = context.author.set(None)

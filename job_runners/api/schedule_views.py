@@ -36,11 +36,11 @@ def schedule_view(schedule: Schedule) -> dict[str, Any]:
 
 
 def list_view(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
-    """Return the views of a list of schedules, with one read for the jobs of their last
-    occurrences.
+    """Return the views of a list of schedules.
 
-    Payloads are left out because they may be large. Only the next occurrence is included, because
-    finding each further one takes a search.
+    The jobs of their last occurrences are fetched with one read. Payloads are left out because they
+    may be large. Of the next occurrences, only the first is included, because it is stored. Each
+    further one takes a search.
     """
     last_job_ids = [schedule.last_job_id for schedule in schedules if schedule.last_job_id]
     jobs = queries.read_many(last_job_ids)
@@ -67,6 +67,7 @@ def _next_occurrence(schedule: Schedule) -> list[str | None]:
 
 
 def _next_occurrences(schedule: Schedule) -> list[str | None]:
+    """Return the stored next occurrence and a few after it, or an empty list."""
     first = schedule.next_at
     if first is None:
         return []
@@ -78,6 +79,7 @@ def _next_occurrences(schedule: Schedule) -> list[str | None]:
 
 
 def _missed(schedule: Schedule) -> str | int:
+    """Return how many missed occurrences may start late, as the API writes it."""
     words = {0: "skip", 1: "one"}
     return words.get(schedule.most_missed, schedule.most_missed)
 

@@ -25,7 +25,7 @@ from job_runners.api.json_schema import (
 )
 
 _RETRY: Schema = {"type": ["object", "null"], "description": "Null if it is never retried"}
-# The fields that jobs and tasks share.
+# The fields that job types and tasks share.
 _JOB_OR_TASK: Schema = {
     "name": TEXT,
     "description": TEXT,

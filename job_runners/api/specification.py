@@ -57,10 +57,10 @@ class Operation(NamedTuple):
     is its description."""
 
     responses: Responses
-    problems: tuple[str, ...] = ()  # in addition to those of every caller, body or query string
-    body: str | None = None  # the name of a schema
+    problems: tuple[str, ...] = ()  # slugs; problems of any caller, body or query are added later
+    body: str | None = None  # the name of the body's schema
     needs_body: bool = True
-    takes_file: bool = False  # as its body, instead of a schema's JSON
+    takes_file: bool = False  # whether the body is a file instead of JSON
     parameters: tuple[Schema, ...] = ()
 
 

@@ -1,7 +1,10 @@
 """Parse standard JSON, and refuse values that a later reader may not accept.
 
 Python's parser accepts NaN, duplicate keys, numbers of any length, NUL and half a surrogate pair.
-It raises RecursionError or crashes if the text is nested too deeply.
+If the text is nested too deeply, it raises RecursionError or crashes. So the depth is checked
+before the text is parsed. During parsing, an unacceptable number, constant or object becomes a
+_Flaw. A search then finds the first flaw or forbidden character, so that the error can name its
+path.
 """
 
 import json
@@ -29,7 +32,7 @@ class NotStrict(ValueError):
 
 
 class _Flaw(NamedTuple):
-    """Takes the place of a value in the parsed JSON that isn't accepted."""
+    """A placeholder for a value that isn't accepted, in the parsed JSON."""
 
     description: str  # a noun phrase for the error message
 
@@ -52,6 +55,7 @@ def parse(text: str, source: str = "The body") -> Any:
 
 def _check_depth(text: str, source: str) -> None:
     """Raise NotStrict for text that is nested too deeply for the recursive parser."""
+    # Count only the brackets outside strings.
     brackets = _NOT_BRACKETS.sub("", text)
     depths = accumulate(_DEPTH_CHANGE[bracket] for bracket in brackets)
     if max(depths, default=0) <= MAX_DEPTH:
@@ -95,6 +99,7 @@ def _describe_character(character: str) -> str:
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> Any:
+    """Return an object as a dict, or a flaw if it has a key twice."""
     value = dict(pairs)
     if len(value) == len(pairs):
         return value

@@ -90,8 +90,8 @@ TIMELINE = {
 
 
 def timeline_view(job_timeline: Timeline) -> dict[str, Any]:
-    """Return the view of a timeline. If it is too large for a response, leave out its last
-    records."""
+    """Return the view of a timeline. If it is too large for a response, leave out its last half,
+    again and again until it fits."""
     records = [build_view(RECORD, record) for record in job_timeline.records]
     is_complete = job_timeline.is_complete
     while records and responses.size(records) > responses.MAX_CONTENT_BYTES:

@@ -1,7 +1,8 @@
 """Show jobs to callers.
 
-Constants such as SUMMARY list the fields that are shown, so that a job's claim token, lease and
-cursor never leave the API. A row is a job as the table stores it.
+A row is a job as the table stores it. A view is the JSON object that the API returns for it.
+Constants such as SUMMARY list the fields of a view. All other fields of a row are internal, and
+never leave the API.
 """
 
 import json
@@ -46,7 +47,7 @@ _MAX_RETRY_AFTER = 60  # seconds
 
 
 class _WholeJob(NamedTuple):
-    """A job with its payload and result, or None if they can't be shown."""
+    """A job with its payload and its result. Each is None if it can't be shown."""
 
     row: JobRequest
     payload: Any
@@ -55,8 +56,8 @@ class _WholeJob(NamedTuple):
 
 
 def summary_view(row: JobRequest) -> dict[str, Any]:
-    """Return the view of a job without its payload, result and traceback, which may be large or in
-    the bucket."""
+    """Return the view of a job without its payload, result and traceback. They are left out because
+    they may be large, or stored in the bucket."""
     return build_view(SUMMARY, row)
 
 
@@ -71,8 +72,8 @@ def full_view(row: JobRequest) -> dict[str, Any]:
 
 
 def child_view(child: "Child") -> dict[str, Any]:
-    """Return the view of a job that another job has dispatched. The job is null if it was
-    deleted."""
+    """Return the view of a child, which is a job that another job has dispatched. Its `job` is null
+    if the job was deleted."""
     return build_view(CHILD, child)
 
 
@@ -100,15 +101,18 @@ def accepted_headers(accepted: Accepted, path: str) -> dict[str, str]:
 
 
 def is_repeated(accepted: Accepted) -> bool:
-    """Return whether an earlier identical request was answered with this job."""
+    """Return whether an earlier identical request has already returned this job."""
     if accepted.duplicate is not None:
         return accepted.duplicate.is_repeated
     return accepted.row.request_id != context.request_id.get()
 
 
 def retry_after_header(row: JobRequest) -> dict[str, str]:
-    """Return the Retry-After header of a job: a tenth of its age or the time until it may start,
-    whichever is longer, from 1 to 60 seconds. Return no header for a finished job."""
+    """Return the Retry-After header of a job, or no header for a finished job.
+
+    Its value is a tenth of the job's age, or the time until the job may start if that is longer. It
+    is at least 1 and at most 60 seconds.
+    """
     if row.status.finished:
         return {}
     now = clock.now()
@@ -139,6 +143,7 @@ def _read_contents(row: JobRequest) -> _WholeJob:
         max_size=responses.MAX_CONTENT_BYTES - size,
         notes=notes,
     )
+    # A running job has already started, so no note about its version is needed.
     may_start_later = not row.status.finished and row.status is not Status.RUNNING
     if may_start_later and payload is not None:
         notes += _notes_about_version(row, payload)
@@ -152,7 +157,7 @@ def _notes_about_version(row: JobRequest, payload: Any) -> list[str]:
         registry().job_payload(row.job_type, payload)
     except JobRunnersError as error:
         return [f"Workers with this version of the code can't start the job. {error}"]
-    except Exception:  # noqa: BLE001 - a custom validator failed: the job will start, and fail
+    except Exception:  # noqa: BLE001 - a custom validator failed, so the job will start, and fail
         return []
     return []
 
@@ -300,7 +305,7 @@ _EARLIER_ERROR: Fields[dict[str, Any]] = {
     ),
 }
 
-# The fields of a job that its summary leaves out.
+# The fields of a full view besides those of the summary.
 WHOLE: Fields[_WholeJob] = {
     "earlier_errors": Field(
         {"type": "array", "items": object_of(properties(_EARLIER_ERROR)), "maxItems": MAX_KEPT},

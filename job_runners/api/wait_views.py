@@ -1,7 +1,8 @@
 """Show callers why a job waits, and its place: the number of jobs ahead of it.
 
-A queue may be divided by a field of its jobs, such as the organization. A job then waits for the
-jobs with the same value of the field, its key. A row is a job as the table stores it.
+A queue may be divided by a field of its jobs, such as the organization. The value of the field is
+the job's key. A job waits only for jobs with the same key, which are its line. A row is a job as
+the table stores it.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def _reason_view(reason: positions.WaitReason | None) -> dict[str, Any] | None:
     return reason._asdict() | {"since": time_of(reason.since), "until": time_of(reason.until)}
 
 
-# Jobs are counted up to a limit.
+# Jobs are counted only up to a limit.
 COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_COUNTED}
 MORE: Schema = {"type": "boolean", "description": f"True if there are more than {MAX_COUNTED:,}"}
 _TEXTS: Schema = {"type": "array", "items": TEXT}

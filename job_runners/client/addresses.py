@@ -1,4 +1,4 @@
-"""Check that an address may get credentials, and find regions and endpoints."""
+"""Check whether credentials may be sent to an address, and find regions and endpoints."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def is_private(url: str) -> bool:
 
 
 def is_container_endpoint(url: str) -> bool:
-    """Return whether this machine serves credentials to its containers at the URL."""
+    """Return whether the URL is where a machine serves credentials to its containers."""
     return urlsplit(url).hostname in _CONTAINER_ENDPOINTS
 
 
@@ -56,8 +56,8 @@ def check_url(url: str) -> str:
 def region_for(url: str | None = None) -> str:
     """Return the region to sign for. Raises ConfigurationError if there is none.
 
-    The region comes from the URL, otherwise from the environment, and otherwise from botocore if
-    that is installed.
+    The region comes from the URL. If the URL has none, it comes from the environment, and otherwise
+    from botocore if that is installed.
     """
     region = (
         (region_of(url) if url else None)
@@ -84,7 +84,9 @@ def _region_of_botocore() -> str | None:
 
 
 def endpoint(service: str, region: str) -> tuple[str, bool]:
-    """Return an AWS service's URL, and whether it comes from the environment, as for an emulator.
+    """Return an AWS service's URL, and whether it comes from the environment.
+
+    An emulator of AWS sets its URL there.
 
     Raises InsecureAddress if credentials must not be sent to the URL in the environment.
     """

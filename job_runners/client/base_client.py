@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Model = TypeVar("_Model", bound=FromJson)
 _Polled = TypeVar("_Polled", bound="Job | Batch")
-_MAX_OUTAGE = 300.0  # seconds without a response after which `wait` gives up
-_OUTAGE_PAUSE = 5.0  # seconds between two polls in that time
-PAGE_SIZE = 100  # the default of lists
+_MAX_OUTAGE = 300.0  # `wait` gives up after this many seconds without a response
+_OUTAGE_PAUSE = 5.0  # seconds between two polls while the API doesn't respond
+PAGE_SIZE = 100  # the default number of items in a page of a list
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BaseClient:
-    """The base of Client: finds the API and makes calls. Use Client instead."""
+    """The base class of Client. It finds the API and makes calls. Programs use Client."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class BaseClient:
         timeout: float | None,
         timeout_error: Callable[[_Polled, float], Exception],
     ) -> Iterator[_Polled]:
-        """Yield the state that `get` returns, as often as the API suggests, until it is finished.
+        """Call `get` as often as the API suggests, and yield each state, until it is finished.
 
         After `timeout` seconds, raise the error that `timeout_error` returns. If the API doesn't
         respond, retry for five minutes.
@@ -182,8 +182,10 @@ class BaseClient:
     def _organization_path(
         self, kind: str, name: str | None, organization_id: str | None, suffix: str = ""
     ) -> str:
-        """Return the path and query of an organization's objects of a kind, such as its schedules,
-        or of the one with this name."""
+        """Return the path and query of an organization's objects, such as its schedules.
+
+        With `name`, return the path and query of the object with this name.
+        """
         path = f"/{kind}"
         if name is not None:
             path += f"/{path_segment(name)}"
@@ -202,7 +204,7 @@ class BaseClient:
                 raise
 
     def _parse(self, model: type[_Model], response: Response, **more: Any) -> _Model:
-        """Return a job or a batch, including the values that the API sends in headers."""
+        """Return the job or the batch in a response, with the values in the response's headers."""
         replayed = response.headers.get("Idempotent-Replayed") == "true"
         wait = retry_after(response)
         value = self._json_object(response)

@@ -1,4 +1,4 @@
-"""The client's calls about batches."""
+"""The methods of Client that dispatch batches, read them and wait for them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from job_runners.client.repeating import new_key
 
 
 class BatchClient(BaseClient):
-    """The calls about batches. Use Client instead."""
+    """The methods of Client for batches and groups. Programs use Client."""
 
     def dispatch_batch(
         self,
@@ -26,8 +26,8 @@ class BatchClient(BaseClient):
 
         A member is a mapping with `job_type` and `payload`, and may have `key` and `queue_name`.
         For more than 1,000 members, write each as a line of JSON into a file, upload the file, and
-        pass the key as `members_file`. `then` has `job_type` and `payload`. Its payload also gets
-        the field `batch`, which has the counts of members by outcome.
+        pass the key that `upload` returns as `members_file`. `then` has `job_type` and `payload`.
+        Its payload also gets the field `batch`, which has the counts of members by outcome.
 
         The same call with the same `idempotency_key` returns the same batch. Without a key, the
         client creates one, so that it can repeat the call itself. If a member is invalid, nothing
@@ -48,6 +48,8 @@ class BatchClient(BaseClient):
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
+        # With a new key, only an earlier attempt of this call can have dispatched the batch. For
+        # the caller, that isn't a replay.
         return batch if idempotency_key else batch.__replace__(replayed=False)
 
     def batch(self, batch_id: str) -> Batch:
@@ -59,7 +61,8 @@ class BatchClient(BaseClient):
     ) -> Iterator[BatchMember]:
         """Yield the dispatched members of a batch, in the order in which they were listed.
 
-        `status` is `open`, `succeeded`, `failed`, `canceled` or `existing`.
+        `status` is `open`, `succeeded`, `failed`, `canceled` or `existing`. An existing member is
+        unique, and another job already does its work.
         """
         parameters = {"limit": page_size, "status": status}
         return self._list(f"{_path(batch_id)}/members", "members", parameters, BatchMember.of)

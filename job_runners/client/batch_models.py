@@ -12,7 +12,7 @@ class Group(FromJson, kw_only=True):
     """The counts of a group's members, by outcome.
 
     - `open` members have not ended, or aren't dispatched yet.
-    - `existing` members are unique, and another job does the same work.
+    - `existing` members are of a unique job type, and another job already does their work.
     - `progress` is the percentage of members that have ended.
     - `as_of` is when the members were counted. None means when the API responded.
     """
@@ -29,9 +29,10 @@ class Group(FromJson, kw_only=True):
 
 
 class Batch(FromJson, kw_only=True):
-    """A batch at the time of the API's response, with the same counts of members as a Group.
+    """A batch at the time of the API's response. Group explains the counts of its members.
 
-    - `state` is the status of the job that waits for the members. It succeeds even if some fail.
+    - `state` is the status of the job that waits for the members. That job succeeds even if some
+    members fail.
     - `then_id` is the id of the job that was dispatched after all members had ended.
     - `replayed` is True if `dispatch_batch` found a batch with the same idempotency key.
     """

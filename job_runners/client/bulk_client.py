@@ -1,4 +1,4 @@
-"""The client's call that dispatches many jobs."""
+"""The method of Client that dispatches many jobs."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from job_runners.values import Value
 
 _MAX_JOBS = 1_000  # in one request
 _MAX_BYTES = 2_000_000  # of the jobs in one request; the API accepts 2.5 MB
-_NOT_REACHED = 503  # the status of a job that the API had no time to save
+_NOT_REACHED = 503  # the status of each job that the API had no time to save
 
 
 class Dispatched(Value):
@@ -31,7 +31,7 @@ class Dispatched(Value):
 
 
 class BulkClient(BaseClient):
-    """The call that dispatches many jobs. Use Client instead."""
+    """The method of Client that dispatches many jobs. Programs use Client."""
 
     def dispatch_many(
         self,
@@ -74,8 +74,11 @@ class BulkClient(BaseClient):
     def _dispatch_chunk(
         self, jobs: Sequence[Mapping[str, Any]], first_index: int, key: str
     ) -> Iterator[Dispatched]:
-        """Dispatch the jobs of one request. If the API has no time to save all, send another
-        request with the jobs that are left."""
+        """Dispatch the jobs of one chunk, and yield their results.
+
+        If the API has no time to save all of them, send another request with the jobs that are
+        left. Give up after several requests in a row that saved none.
+        """
         attempts_without_progress = 0
         while True:
             body = {"jobs": jobs, "first_index": first_index, "idempotency_key": key}
@@ -110,7 +113,7 @@ def _parse_result(result: Mapping[str, Any]) -> Dispatched:
 def _chunks(
     jobs: Iterable[Mapping[str, Any]], organization_id: str | None
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the bodies of the jobs, in lists that each fit into a request."""
+    """Yield the jobs in chunks. A chunk is a list of jobs that fits into one request."""
     chunk: list[dict[str, Any]] = []
     chunk_bytes = 0
     for job in jobs:

@@ -1,4 +1,7 @@
-"""Make calls to the API. If a call failed temporarily, repeat it if that is safe."""
+"""Make calls to the API. If a call failed temporarily, repeat it if that is safe.
+
+An attempt has landed if the API has processed it. Without a response, that is often unknown.
+"""
 
 import json
 import time
@@ -52,9 +55,9 @@ class Calls:
     ) -> Response:
         """Make a call that must not be processed twice.
 
-        It is repeated only if the API has certainly not processed it, as the problems in
-        `not_processed_slugs` prove. Raises OutcomeUnknown if the outcome is unknown, otherwise
-        ApiError or NoAnswer.
+        It is repeated only if the API has certainly not processed it. An error whose slug is in
+        `not_processed_slugs` proves that. Raises OutcomeUnknown if the outcome is unknown, and
+        otherwise ApiError or NoAnswer.
         """
         return self._call_repeatedly(method, path, body, headers, not_processed_slugs)
 
@@ -66,7 +69,11 @@ class Calls:
         headers: Mapping[str, str] | None,
         not_processed_slugs: frozenset[str] | None,
     ) -> Response:
-        """Make a call. If `not_processed_slugs` is None, it can safely be made twice."""
+        """Repeat a call until it succeeds, or until another attempt would be useless or unsafe.
+
+        If `not_processed_slugs` is None, the call can safely be made twice. After the first refusal
+        by API Gateway, the call is repeated at once if there are new credentials.
+        """
         is_repeatable = not_processed_slugs is None
         attempts = 0
         an_attempt_may_have_landed = False
@@ -99,7 +106,8 @@ class Calls:
     ) -> Response | ApiError | NoAnswer:
         """Make one attempt, and return the response or the error.
 
-        A call that isn't repeatable doesn't reuse a connection that was idle for long.
+        A call that isn't repeatable doesn't reuse a connection that was idle for long, because the
+        server may close such a connection during the call.
         """
         url = self._url + path
         data = None

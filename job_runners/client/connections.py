@@ -1,8 +1,9 @@
 """HTTP connections to one host, shared by all threads.
 
-One thread at a time uses a connection, which is then kept for the next call. Before a call, the
-client checks that the server hasn't closed the connection. If the server closes it during the call,
-the call is repeated only if that is safe. Redirects are returned like any other response.
+Only one thread at a time uses a connection. After a call, the connection is kept for the next call.
+Before a call, the client checks that the server hasn't closed the connection. If the server closes
+it during the call, the call is repeated only if that is safe. Redirects are returned like any other
+response.
 """
 
 import os
@@ -21,11 +22,13 @@ from job_runners.client.errors import NoAnswer
 Body = bytes | Callable[[], BinaryIO] | None
 
 _MAX_KEPT = 10  # idle connections
-_MAX_IDLE = 50.0  # seconds before a call; servers and routers keep idle connections for longer
-# The same before a call that must not be repeated. No server closes a connection this soon.
+# A connection is reused if it was idle for at most this many seconds. Servers and routers keep idle
+# connections for longer.
+_MAX_IDLE = 50.0
+# The same for a call that must not be repeated. No server closes an idle connection this soon.
 _MAX_IDLE_IF_ONCE = 1.0
 _CONNECT_TIMEOUT = 10.0  # seconds
-# A call raises one of these errors if the server has closed the connection.
+# If the server has closed the connection, a call raises one of these errors.
 _CLOSED_ERRORS = (ConnectionError, ssl.SSLError)
 _MAX_BYTES = 32 * 1024 * 1024  # of a response; Lambda's maximum is 6 MB
 
@@ -63,7 +66,8 @@ class _KeptConnection:
 
     def __init__(self, connection: HTTPConnection) -> None:
         self.connection = connection
-        # In seconds since 1970: the monotonic clock may stop while Lambda freezes the process.
+        # In seconds since 1970. The monotonic clock isn't used, because it may stop while Lambda
+        # freezes the process.
         self.used_at = 0.0
 
     def is_alive(self, max_idle: float) -> bool:
@@ -74,7 +78,7 @@ class _KeptConnection:
 
 
 class Connections:
-    """The connections to the host of a URL. A response may take `timeout` seconds."""
+    """The connections to the host of a URL. A whole response may take `timeout` seconds."""
 
     def __init__(self, url: str, timeout: float, *, use_proxy: bool = True) -> None:
         parts = urlsplit(url)
@@ -114,8 +118,8 @@ class Connections:
     ) -> Response:
         """Make a call and return the response.
 
-        A call that isn't `repeatable` is sent at most once. Raises NoAnswer, whose
-        `may_have_landed` is False if the server has certainly not received the call.
+        A call that isn't `repeatable` is sent at most once. Raises NoAnswer if there is no complete
+        response. Its `may_have_landed` is False if the server has certainly not received the call.
         """
         parts = urlsplit(url)
         target = parts.path or "/"
@@ -159,6 +163,7 @@ class Connections:
         return _KeptConnection(connection)
 
     def _new_connection(self) -> HTTPConnection:
+        """Return a connection that isn't open yet. With TLS, it uses the proxy, if there is one."""
         timeout = min(_CONNECT_TIMEOUT, self._timeout)
         if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
             return HTTPConnection(self._host, self._port, timeout=timeout)
@@ -190,7 +195,7 @@ class Connections:
         deadline = time.monotonic() + self._timeout
         try:
             connection.sock.settimeout(self._timeout)
-            file = body() if callable(body) else None
+            file = body() if callable(body) else None  # a function opens the file to send
             try:
                 connection.request(method, target, file or body, dict(headers))  # type: ignore[arg-type]
             finally:
@@ -204,7 +209,7 @@ class Connections:
                 f"{self._origin} didn't answer: {_reason(error)}.",
                 "It may have processed the call.",
             ) from error
-        except BaseException:  # after Ctrl-C, for example, the next call must not get this response
+        except BaseException:  # such as Ctrl-C; the next call must not get this call's response
             connection.close()
             raise
         if response.will_close or len(self._idle) >= _MAX_KEPT:
@@ -241,6 +246,7 @@ def _reason(error: Exception) -> str:
 
 
 def _has_data(connection: HTTPConnection) -> bool:
+    """Return whether there is something to read. The end of a closed connection counts, too."""
     import select
 
     if connection.sock is None:

@@ -1,7 +1,9 @@
 """Find AWS credentials in the environment, at a container's endpoint, or with botocore.
 
-The first two are for Lambda, ECS and EKS, and need no other package. botocore also finds profiles,
-SSO and instance roles. It is used only if the first two find nothing.
+The environment and a container's endpoint are for Lambda, ECS and EKS. They need no other package.
+botocore also finds profiles, SSO and instance roles. If the environment has no credentials,
+botocore is used unless there is an endpoint. It is also preferred to the endpoint if the
+environment names a profile or a web identity.
 """
 
 import json
@@ -15,7 +17,7 @@ from job_runners.client.errors import NoCredentials
 from job_runners.values import Value, field
 
 _RENEWAL_MARGIN = 600.0  # seconds before temporary credentials expire
-_TIMEOUT = 5.0  # seconds; the container's endpoint is on this machine
+_TIMEOUT = 5.0  # seconds; it is short because the container's endpoint is on this machine
 _MAX_TRIES = 3
 _PAUSE = 0.1  # seconds between two tries
 _HINT = (
@@ -69,7 +71,10 @@ def _from_environment() -> Credentials | None:
 
 
 def _find_source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
-    """Return a function that returns credentials. Raises NoCredentials."""
+    """Find where credentials come from. Return a function that returns the current ones.
+
+    Raises NoCredentials.
+    """
     url = _container_url(environment)
     # botocore prefers a profile or a web identity to a container's endpoint.
     names = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -143,7 +148,7 @@ class _ContainerCredentials:
             )
             self._expires_at = _timestamp(response["Expiration"])
         except (OSError, ValueError, KeyError) as error:
-            # The cached credentials can be used until they expire.
+            # Credentials are renewed early, so the cached ones can still be used until they expire.
             if self._cached is None or seconds_left <= 0:
                 raise NoCredentials(
                     f"The container's endpoint {self._url} returned no credentials: {error!r}.",

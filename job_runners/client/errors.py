@@ -73,7 +73,8 @@ class OutcomeUnknown(NoAnswer):
 # --- the API refused ------------------------------------------------------------------------------
 
 
-BY_SLUG: dict[str, type["ApiError"]] = {}  # the classes of problems that have one of their own
+# The exception classes by slug. A slug names a problem, and only some have a class of their own.
+BY_SLUG: dict[str, type["ApiError"]] = {}
 
 
 class ApiError(JobRunnersError):

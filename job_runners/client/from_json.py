@@ -1,4 +1,4 @@
-"""Convert the API's JSON to models, by the types of their fields."""
+"""Convert the API's JSON to models. The types of a model's fields say how to convert the values."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ class FromJson(Value, kw_only=True):
 
     @classmethod
     def of(cls, value: Mapping[str, Any], **more: Any) -> Self:
-        """Return the model of the API's JSON. `more` has the values of fields that the JSON lacks.
+        """Return an instance with the values in the API's JSON. `more` has values from elsewhere.
 
         Raises KeyError if a required field is missing.
         """
@@ -35,7 +35,7 @@ class FromJson(Value, kw_only=True):
 
 
 def _convert(value: Any, field_type: Any) -> Any:
-    """Return a JSON value, which isn't null, as a value of a field's type."""
+    """Convert a JSON value to the type of a field. The value isn't null."""
     type_arguments: Any = getattr(field_type, "__args__", ())
     if NoneType in type_arguments:  # the type is `X | None`
         return _convert(value, type_arguments[0])

@@ -74,7 +74,7 @@ class Job(FromJson, kw_only=True):
     - `payload`, `result`, `earlier_errors`, `follow_ups`, `notes` and `worker` are set only in a
     job that `get` or `wait` returned.
     - `worker` is the job's worker class. None is the default worker.
-    - `retry_after` is the number of seconds after which to poll again.
+    - `retry_after` is the number of seconds to wait before the next poll.
     - `replayed` is True if a dispatch found the job with the same idempotency key.
     - `unique_outcome` is set if a dispatch of a unique type found another job for the same work:
     `returned` (this is that job, unchanged), `replaced` (this is that job, with the new payload and
@@ -188,8 +188,8 @@ class JobUnfinished(JobRunnersError, TimeoutError):
 class Child(FromJson):
     """A job that another job, its parent, has dispatched with a key.
 
-    `job` is None if it was deleted. `group` is the name of the parent's group that the child is in.
-    `key` is None if the caller has the role viewer, which may not see keys.
+    `job` is None if the job was deleted. `group` is the name of the parent's group that the child
+    is in. `key` is None if the caller has the role viewer, which may not see keys.
     """
 
     key: str | None
@@ -245,7 +245,7 @@ class JobTypes(FromJson):
     """The job types and tasks of a stack.
 
     Each has `name`, `description` and `payload_schema`. A job type also has `queue_name`, `queues`
-    (those that a dispatch may name) and `retry`.
+    (the queues that a dispatch may name) and `retry`.
     """
 
     jobs: tuple[Mapping[str, Any], ...]

@@ -1,4 +1,4 @@
-"""The client's calls about an organization's schedules, webhooks and error groups."""
+"""The methods of Client for an organization's schedules, webhooks and error groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -10,7 +10,7 @@ from job_runners.client.organization_models import ErrorGroup, Schedule, Webhook
 
 
 class OrganizationClient(BaseClient):
-    """The calls about schedules, webhooks and error groups. Use Client instead."""
+    """The methods of Client for schedules, webhooks and error groups. Programs use Client."""
 
     # --- schedules --------------------------------------------------------------------------------
 

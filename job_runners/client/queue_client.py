@@ -1,4 +1,4 @@
-"""The client's calls about queues, limits and pauses."""
+"""The methods of Client for queues, limits and pauses."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -9,7 +9,7 @@ from job_runners.client.queue_models import Backlog, ConcurrencyKey, Place, Queu
 
 
 class QueueClient(BaseClient):
-    """The calls about queues. Use Client instead."""
+    """The methods of Client for queues, limits and pauses. Programs use Client."""
 
     def queues(self, *, page_size: int = PAGE_SIZE) -> Iterator[Queue]:
         """Yield the queues by name, each with its limits and the first few of its keys in use.

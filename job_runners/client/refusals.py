@@ -21,7 +21,7 @@ _HINTS = {
     "unknown-task": "List the tasks with Client.job_types() or `job-runners types`.",
     "moved-meanwhile": "Fetch it again and retry.",
 }
-# If API Gateway denied access: by status, and by whether the call had a token.
+# The hints if API Gateway denied access, by the status and by whether the call had a token.
 _DENIED = {
     (401, True): "The API refused this token. It may have expired, or have another issuer or "
     "audience. Pass a new one.",
@@ -58,7 +58,7 @@ def retry_after(response: Response) -> float | None:
 
 
 def error_of_response(url: str, response: Response, *, with_token: bool) -> ApiError:
-    """Return the exception for an error response or an unexpected one."""
+    """Return the exception for a response that is an error, or isn't from a Job Runners API."""
     status = response.status
     body = _json_object(response)
     text = _describe(body) or f"{url} answered {status}: {_excerpt(response, body)}."
@@ -106,7 +106,7 @@ def _error_class(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiErr
 
 
 def _describe(body: Mapping[str, Any]) -> str:
-    """Return the API's description of the problem, or "" if another server responded."""
+    """Return the API's description of the problem, or "" if the response has none."""
     fields = [f"{entry['field']}: {entry['why']}" for entry in _invalid_fields(body)]
     if fields:
         return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."

@@ -8,8 +8,8 @@ from itertools import count
 from job_runners.client.connections import Response
 from job_runners.client.errors import NoAnswer
 
-# Waits grow exponentially, with jitter. These are the upper bounds of the first wait and of every
-# wait, in seconds.
+# Waits are random. Their upper bound is first _FIRST_WAIT, doubles after each attempt, and is at
+# most _MAX_WAIT. Both are in seconds.
 _FIRST_WAIT = 0.2
 _MAX_WAIT = 10.0
 MAX_REQUESTED_WAIT = 60.0  # seconds; the client gives up if the API asks for a longer wait

@@ -1,4 +1,8 @@
-"""Sign calls with AWS credentials (Signature Version 4), or add a bearer token."""
+"""Sign calls with AWS credentials (Signature Version 4), or add a bearer token.
+
+The signature covers the canonical request. This is a text that AWS and the client both derive from
+the request by the same rules.
+"""
 
 import hashlib
 import hmac
@@ -15,7 +19,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class Signer:
-    """Authorizes calls by a signature for HTTP APIs in one region."""
+    """Adds a signature to calls to HTTP APIs in one region."""
 
     uses_token = False
 
@@ -33,7 +37,7 @@ class Signer:
         return sign(method, url, headers, sha256(data), self._last, self._region, "execute-api")
 
     def renew(self) -> bool:
-        """Forget the refused credentials. Return whether the current ones are different."""
+        """Look for credentials again after a refusal. Return whether they have changed."""
         forget = getattr(self._credentials, "forget", None)
         if forget is not None:
             forget()
@@ -41,8 +45,7 @@ class Signer:
 
 
 class Bearer:
-    """Authorizes calls by a bearer token. If the token is a function, it is called before each
-    request."""
+    """Adds a bearer token to calls. If the token is a function, it is called for each request."""
 
     uses_token = True
 
@@ -62,7 +65,8 @@ class Bearer:
         return {**headers, "Authorization": f"Bearer {self._last}"}
 
     def renew(self) -> bool:
-        """Return whether the function now returns a token other than the refused one."""
+        """Return whether there is a new token after the last one was refused. Only a function can
+        return one."""
         return not isinstance(self._token, str) and self._token() != self._last
 
 
@@ -82,7 +86,9 @@ def sign(
 ) -> dict[str, str]:
     """Return a call's headers with its signature.
 
-    These are `Authorization`, `X-Amz-Date` and, for temporary credentials, `X-Amz-Security-Token`.
+    The added headers are `Authorization`, `X-Amz-Date` and, for temporary credentials,
+    `X-Amz-Security-Token`.
+
     The URL's path and query must be percent-encoded, and are sent unchanged. `body_digest` is the
     body's SHA-256 in hexadecimal. `moment` is in seconds since 1970 (default: now).
     """
@@ -131,14 +137,14 @@ def signature_of(request: str, secret: str, stamp: str, scope: str) -> str:
     """Return the signature of a canonical request."""
     digest = hashlib.sha256(request.encode()).hexdigest()
     key = f"AWS4{secret}".encode()
-    # Each digest is the key for the next one. The last digest is the signature.
+    # Each digest is the key for the next digest. The last digest is the signature.
     for part in (*scope.split("/"), f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key.hex()
 
 
 def _canonical_query(query: str) -> str:
-    """Return a query string with sorted parameters, which all have an equals sign."""
+    """Return a query string with its parameters sorted. Each gets an equals sign if it has none."""
     if not query:
         return ""
     parameters = sorted(parameter.partition("=") for parameter in query.split("&"))

@@ -47,8 +47,8 @@ def find_outputs(
 def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
     """Return the URL of a stack's API. Raises KeyError for a missing output.
 
-    `endpoint_url` is the URL of the AWS emulator that has the stack, or empty. There, the host in
-    the output ApiUrl doesn't exist.
+    `endpoint_url` is the URL of the AWS emulator that has the stack, or empty for AWS itself. In an
+    emulator, the output ApiUrl can't be used, because its host doesn't exist.
     """
     if endpoint_url:
         return f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"

@@ -1,4 +1,4 @@
-"""The client's calls about tasks. Unlike jobs, tasks aren't tracked."""
+"""The methods of Client for tasks. Unlike jobs, tasks aren't tracked."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _NOT_SENT_SLUGS = frozenset({"not-sent", "unavailable"})  # they prove that noth
 
 
 class TaskClient(BaseClient):
-    """The calls about tasks. Use Client instead."""
+    """The methods of Client for tasks. Programs use Client."""
 
     def dispatch_task(
         self,

@@ -21,7 +21,7 @@ from job_runners.client.stack_outputs import parse_error
 
 _MAX_TRIES = 4
 _MAX_SIZE = 5 * 1024**3  # bytes; S3's limit for one PUT
-# Control characters and backslashes, and segments that are empty, `.` or `..`.
+# Matches control characters, backslashes, and segments that are empty, `.` or `..`.
 _INVALID_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
 _CHUNK_BYTES = 1024 * 1024
 
@@ -76,8 +76,8 @@ def _object_url(bucket: str, region: str, key: str) -> str:
 
 
 def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:
-    """Return the key of an upload in the organization's folder, which the organization's jobs can
-    read.
+    """Return the key of an upload. It is in the organization's folder, so that the organization's
+    jobs can read it.
 
     Raises ValueError if there is no name, or if the name isn't a path below that folder.
     """

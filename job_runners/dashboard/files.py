@@ -1,8 +1,11 @@
 """Read and join the dashboard's files, which contain no data, and set their HTTP headers.
 
-A Lambda function serves the files, so a browser should load only a few: the page, a style sheet,
-and a script that has all modules. The addresses of the last two change when a file changes, so
-browsers may cache them for a long time.
+A Lambda function serves the files, so a browser should load only a few of them: the page, a style
+sheet, and one script that is joined from all JavaScript modules. The addresses of the style sheet
+and the script change when a file changes, so browsers may cache them for a long time.
+
+To make the files smaller, comments and most whitespace are removed by text replacement. This works
+because our modules and style sheets keep to a few simple forms.
 """
 
 import gzip
@@ -14,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "assets"
-_FIRST_MODULE = "app"
+_FIRST_MODULE = "app"  # it imports all others, directly or indirectly
 _STYLES = ("style.css", "job.css", "pages.css")
 _CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -59,19 +62,20 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", r
 _COMMENT = re.compile(
     r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
 )
-# Browsers don't need indentation, empty lines, line ends after these characters, and spaces around
-# these operators. No string in the modules spans several lines or has such operators.
+# Browsers don't need indentation, empty lines, line ends after these characters, or spaces around
+# these operators. The replacement is safe because no string in the modules spans several lines or
+# contains such an operator.
 _INDENTATION = re.compile(r"^[ \n]+", re.MULTILINE)
 _LINE_END = re.compile(r"(?<=[{(\[,;])\n")
 _OPERATOR = re.compile(r" (=>|[=!]==|&&|\|\||=) ")
-# In style sheets, they don't need spaces around these characters either. A space before a quotation
-# mark stays, because the colon before it may be text.
+# In style sheets, browsers don't need spaces around these characters either. A space between a
+# colon and a quotation mark stays, because the colon may be part of a text.
 _STYLE_SPACE = re.compile(r"(?<=[{};,])[ \n]| (?=[{}])|(?<=[a-z]:) (?!\")")
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file, also compressed, with its type."""
+    """A file of the dashboard, as it is and compressed."""
 
     body: bytes
     zipped: bytes
@@ -90,7 +94,7 @@ class Asset:
 
 @cache
 def page() -> Asset:
-    """Return the page. Its links to the other files contain the version."""
+    """Return the page. Its links to the other files contain the version of the files."""
     text = (_FOLDER / "index.html").read_text()
     return _asset(text.replace('"assets/', f'"assets/{version()}/'), ".html")
 
@@ -125,8 +129,11 @@ def _assets() -> dict[str, Asset]:
 
 
 def _read_modules(module: str, seen: set[str]) -> Iterator[str]:
-    """Yield the texts of the modules that a module imports, and then its own. Each text is yielded
-    once, and becomes a function with a scope of its own."""
+    """Yield the code of the modules that a module imports, and then its own code, each only once.
+
+    The code of the module `dom` becomes `const $dom = (() => { ... })();`. The function gives it a
+    scope of its own, and returns its exports.
+    """
     seen.add(module)
     source = (_FOLDER / f"{module}.js").read_text()
     for _, imported in _IMPORT.findall(source):

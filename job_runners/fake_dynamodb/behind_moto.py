@@ -1,8 +1,10 @@
 """Keep the items of moto's DynamoDB tables in our own database.
 
 Moto has the names, keys and indexes of the tables, and our database has their items. If only moto
-can handle a request, the items that the request may touch are lent to moto: moto's table has them
-for the duration of the request.
+can handle a request, we lend it the items that the request may touch. To lend items means to copy
+them into moto's table for the duration of the request. Then the changes are copied back.
+
+Unsupported means that our database doesn't handle a table or a request, so moto must.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from job_runners.fake_dynamodb.tables import Item, Key, Table
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 _TABLE_CHANGES = ("UpdateTable", "CreateTable")
-# This attribute of moto's backend has our state, so a reset of moto also resets our state.
+# We keep our state in this attribute of moto's backend, so that a reset of moto resets it too.
 _STATE_ATTRIBUTE = "_in_memory"
 
 
@@ -71,7 +73,7 @@ class _State:
         return self.tables.get(name) or self.create(name)
 
     def create(self, name: str) -> Table:
-        """Create our table like moto's, and move moto's items to it. Raises Unsupported."""
+        """Create our copy of one of moto's tables, and move its items to it. Raises Unsupported."""
         moto_table = self._backend.tables.get(name)
         table = self.tables[name] = _empty_table(name, moto_table)
         for item in moto_table.all_items():
@@ -102,7 +104,7 @@ def _state() -> _State:
 
 
 def _empty_table(name: str, moto_table: Any) -> Table:
-    """Return an empty table with the keys and indexes of moto's. Raises Unsupported."""
+    """Return an empty table with the keys and indexes of moto's table. Raises Unsupported."""
     if moto_table is None:
         raise Unsupported
     has_local_indexes = bool(moto_table.indexes)
@@ -136,7 +138,10 @@ def _key_names(schema: list[dict[str, str]]) -> tuple[str, ...]:
 
 @contextmanager
 def lend_items(operation: str, call: Call) -> Iterator[None]:
-    """In this block, lend moto the items that a request may touch."""
+    """Lend moto the items that a request may touch, while the block runs.
+
+    After the block, our tables have moto's changes, and moto's tables are empty again.
+    """
     state = _state()
     backend = _backend()
     with state.database.locked():
@@ -148,7 +153,7 @@ def lend_items(operation: str, call: Call) -> Iterator[None]:
             yield
         finally:
             for name, keys in lent_keys.items():
-                if name not in backend.tables:
+                if name not in backend.tables:  # the request deleted the table
                     del state.tables[name]
                 elif operation in _TABLE_CHANGES:
                     state.create(name)
@@ -157,6 +162,7 @@ def lend_items(operation: str, call: Call) -> Iterator[None]:
 
 
 def _lend(table: Table, keys: Any, moto_table: Any) -> None:
+    """Copy the items with these keys into moto's table."""
     moto_table.items.clear()
     for key in keys:
         item = table.items.get(key)
@@ -171,6 +177,7 @@ def _lend(table: Table, keys: Any, moto_table: Any) -> None:
 
 
 def _take_back(state: _State, name: str, keys: list[Key] | None, moto_table: Any) -> None:
+    """Empty moto's table, and store the items that moto created, changed or deleted."""
     table = state.tables[name]
     returned = {}
     for item in moto_table.all_items():
@@ -196,7 +203,10 @@ def items_named(operation: str, call: Call) -> Iterator[tuple[str, Attributes]]:
 
 
 def _find_keys(operation: str, call: Call) -> dict[str, list[Key] | None]:
-    """Return the keys of the items that a request may touch, by table. None stands for all keys."""
+    """Return the keys of the items that a request may touch, by table. None stands for all keys.
+
+    A request that names no items may touch any item, unless it only describes or lists tables.
+    """
     state = _state()
     named_items = _NAMED_ITEMS.get(operation)
     if named_items is None:
@@ -204,7 +214,7 @@ def _find_keys(operation: str, call: Call) -> dict[str, list[Key] | None]:
         return {} if is_description else dict.fromkeys(state.find_all())
     keys: dict[str, list[Key]] = {}
     for name, item in named_items(call):
-        with suppress(Unsupported):  # moto will refuse a wrong table or key
+        with suppress(Unsupported):  # ignore a wrong table or key, because moto will refuse it
             table = state.find(name)
             keys.setdefault(name, []).append(table.key_of(item))
     return dict(keys)

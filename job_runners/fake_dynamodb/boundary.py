@@ -1,8 +1,11 @@
 """Let the in-memory DynamoDB answer calls to AWS, and moto all others.
 
-A call of one of this project's clients is answered before botocore builds a request, which takes
-only a fifth of the time. If a test listens to botocore's events, or the client is another one,
-botocore works as usual, and the request is answered where botocore would send it.
+There are two ways to answer. A call from one of this project's clients is answered before botocore
+builds a request, because that takes only a fifth of the time. If the client is another one, or if a
+test listens to botocore's events, botocore builds the request as usual. It is answered at the point
+where botocore would send it.
+
+If the in-memory DynamoDB raises Unsupported, moto answers instead.
 """
 
 import base64
@@ -47,8 +50,8 @@ _interceptor: Interceptor | None = None
 def mocked_aws() -> Iterator[None]:
     """Emulate a new and empty AWS like moto's mock_aws, but with the in-memory DynamoDB.
 
-    Moto would register its 1,300 patterns for the library `requests` again for each test. Here,
-    they are registered only once.
+    For each test, moto would register its 1,300 patterns for the library `requests` again. This
+    function has them registered only once.
     """
     is_registered = models.responses_mock.registered()
     methods_to_register = [] if is_registered else models.RESPONSES_METHODS
@@ -66,7 +69,7 @@ def mocked_aws() -> Iterator[None]:
 
 
 def answered(event_name: str, request: Any) -> AWSResponse:
-    """Answer a request that botocore would send."""
+    """Return the response to a request that botocore has built, instead of sending it."""
     return cast(AWSResponse, _answer_request(botocore_stubber, event_name, request))
 
 
@@ -97,7 +100,7 @@ def response(status: int, body: Any) -> AWSResponse:
 
 
 def _answer_request(stubber: Any, event_name: str, request: Any, **more: Any) -> AWSResponse | None:
-    """Answer a request that botocore would send. Replaces moto's method."""
+    """Answer a request that botocore has built, instead of sending it. Replaces moto's method."""
     _, service, operation = event_name.split(".")
     if service != "dynamodb" or REGION not in request.url or not stubber.enabled:
         return _ANSWER_BY_MOTO(stubber, event_name, request, **more)
@@ -111,10 +114,10 @@ def _answer_request(stubber: Any, event_name: str, request: Any, **more: Any) ->
 
 @contextmanager
 def intercepted(interceptor: Interceptor) -> Iterator[None]:
-    """In this block, let a function answer the requests of this project's clients to DynamoDB.
+    """While the block runs, let a function answer the DynamoDB calls of this project's clients.
 
-    botocore's rules decide whether a request is repeated. The function may raise the errors that
-    botocore raises when it sends a request.
+    The function may raise the errors that botocore raises when it sends a request. botocore's rules
+    decide whether the request is then sent again.
     """
     global _interceptor
     previous = _interceptor
@@ -126,7 +129,11 @@ def intercepted(interceptor: Interceptor) -> Iterator[None]:
 
 
 def _answer_call(client: Any, operation: str, call: Call) -> Any:
-    """Answer a call of a client, if possible without a request. Replaces botocore's method."""
+    """Answer a client's call, without building a request if possible. Replaces botocore's method.
+
+    As in botocore, handlers of the events before and after the call run, and an error status
+    becomes an exception.
+    """
     if not _can_skip_request(client, operation):
         return _MAKE_API_CALL(client, operation, call)
     model = client._service_model.operation_model(operation)
@@ -153,7 +160,10 @@ def _answer_call(client: Any, operation: str, call: Call) -> Any:
 
 
 def _send(client: Any, model: Any, request: "Request", context: Call) -> Any:
-    """Return the response to a request and its content. Retry as botocore's endpoint does."""
+    """Return the response to a request, and its parsed body.
+
+    If there is an interceptor, it answers, and botocore's own rules decide about retries.
+    """
     if _interceptor is None:
         return _parse(*answer_to(model.name, request.call))
     context["retries"] = {"invocation-id": "x"}
@@ -175,7 +185,7 @@ def _send(client: Any, model: Any, request: "Request", context: Call) -> Any:
 
 
 def _parse(status: int, body: Call) -> tuple[AWSResponse, Call]:
-    """Return a response, and its content as botocore returns it to callers."""
+    """Return a response, and its body in the form in which botocore returns it to callers."""
     answer = dict(body)
     if status >= 300:
         code = answer.pop("__type").rpartition("#")[2]
@@ -188,7 +198,11 @@ def _parse(status: int, body: Call) -> tuple[AWSResponse, Call]:
 
 
 def _can_skip_request(client: Any, operation: str) -> bool:
-    """Return whether a call can be answered without a request, because no code uses the request."""
+    """Return whether a call can be answered without building a request.
+
+    It can't if the call goes to another service, region or server, if botocore must check its
+    parameters, or if a test handles botocore's events for requests.
+    """
     meta = client.meta
     if meta.service_model.service_name != "dynamodb" or meta.region_name != REGION:
         return False
@@ -216,7 +230,7 @@ def _is_from_test(handler: Any) -> bool:
 
 
 class Request(dict[str, Any]):
-    """A request as event handlers get it. Its body is built only if a handler reads it."""
+    """A request as event handlers see it. Its body is built only if a handler reads it."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -228,12 +242,13 @@ class Request(dict[str, Any]):
 
 
 def _sign(signer: Any, operation_name: Any = None, request: Any = None, **more: Any) -> Any:
-    """Sign a request, unless it is for DynamoDB, because nothing reads that signature."""
+    """Sign a request. Skip requests to DynamoDB, because nothing reads their signature."""
     if signer.signing_name != "dynamodb":
         SIGN(signer, operation_name, request, **more)
 
 
 def _decode_bytes(json_object: Call) -> Call:
+    """Decode the base64 text of a binary value. Return any other JSON object as it is."""
     match json_object:
         case {"B": str(text)}:
             return {"B": base64.b64decode(text)}

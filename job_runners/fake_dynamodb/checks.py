@@ -1,4 +1,7 @@
-"""Check requests. If DynamoDB might refuse a request, raise Unsupported, so that moto decides."""
+"""Check requests. If DynamoDB might refuse a request, raise Unsupported, so that moto decides.
+
+The checks may be stricter than DynamoDB's, because moto handles any request that they reject.
+"""
 
 import re
 from typing import Any
@@ -10,6 +13,7 @@ Call = dict[str, Any]
 """The parameters of a request."""
 
 _MAX_ITEM_SIZE = 400_000  # bytes
+# DynamoDB accepts more numbers, which moto handles.
 _COMMON_NUMBER = re.compile(r"-?\d{1,19}(\.\d{1,18})?")
 _MAX_KEY_SIZES = (2048, 1024)  # bytes of the partition key and of the sort key
 _PLACEHOLDERS = {"ExpressionAttributeNames", "ExpressionAttributeValues"}
@@ -38,7 +42,7 @@ _PARAMETERS = {
 
 
 class RequestRefused(Exception):
-    """DynamoDB refuses a request with this code, message and further fields."""
+    """DynamoDB would refuse the request, with this code, this message and these other fields."""
 
     def __init__(self, code: str, message: str, **more_fields: Any) -> None:
         super().__init__(code, message)
@@ -71,7 +75,7 @@ def check_placeholders(call: Call, *expressions: Any) -> None:
 
 
 def exact_key(table: Table, attributes: Attributes) -> Key:
-    """Return the key of attributes that are only a key. Raises Unsupported."""
+    """Return the key. Raises Unsupported if there are attributes other than the key's."""
     if len(attributes) != len(table.keys):
         raise Unsupported
     return table.key_of(attributes)
@@ -80,7 +84,7 @@ def exact_key(table: Table, attributes: Attributes) -> Key:
 def build_item(table: Table, key: Key, attributes: Attributes) -> Item:
     """Return an item with these attributes. Raises Unsupported if DynamoDB might refuse it."""
     for key_value, max_size in zip(key, _MAX_KEY_SIZES, strict=False):
-        # A character has up to four bytes, so moto decides if this might be too long.
+        # A character has up to four bytes. Moto decides if the key might be too long.
         if isinstance(key_value, str | bytes) and len(key_value) > max_size // 4:
             raise Unsupported
     for value in attributes.values():
@@ -94,6 +98,7 @@ def build_item(table: Table, key: Key, attributes: Attributes) -> Item:
 
 
 def _check_index_key(table: Table, index: Partitions, attributes: Attributes) -> None:
+    """Raise Unsupported if a key attribute of the index is empty or has a wrong type."""
     for name in (index.hash_name, index.range_name):
         if name is not None and name in attributes:
             value = attributes[name].get(table.kinds[name])
@@ -104,7 +109,7 @@ def _check_index_key(table: Table, index: Partitions, attributes: Attributes) ->
 def _check_value(value: Value) -> None:
     if len(value) != 1:
         raise Unsupported
-    ((kind, content),) = value.items()
+    ((kind, content),) = value.items()  # such as {"S": "text"}
     match kind, content:
         case ("S", str()) | ("B", bytes()) | ("BOOL", bool()) | ("NULL", True):
             return
@@ -117,6 +122,6 @@ def _check_value(value: Value) -> None:
             for inner_value in content.values():
                 _check_value(inner_value)
         case (("SS" | "NS" | "BS"), [_, *_]) if len(set(content)) == len(content):
-            return
+            return  # a set that isn't empty and has no duplicates
         case _:
             raise Unsupported

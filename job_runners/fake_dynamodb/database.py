@@ -1,8 +1,11 @@
 """An in-memory DynamoDB: the operations that read and write items.
 
 An operation takes a call and returns an answer, both in the form of DynamoDB's JSON. It raises
-RequestRefused if a condition fails. If the call isn't an ordinary, correct request, the operation
-raises Unsupported and changes nothing. Moto then handles the call instead.
+RequestRefused if a condition fails, or if DynamoDB would refuse the request for a few other common
+reasons. If the call is unusual or might be wrong, the operation raises Unsupported and changes
+nothing. Moto then handles the call instead.
+
+An overlay has the older versions of items that a stale read sees.
 """
 
 import threading
@@ -38,7 +41,8 @@ _MAX_BATCH_ITEMS = {"BatchGetItem": 100, "BatchWriteItem": 25, "TransactWriteIte
 
 
 class Write(NamedTuple):
-    """A write of one item. If its condition failed, `after` is `before`."""
+    """A write of one item: its versions before and after. They are the same if nothing was written
+    because a condition failed."""
 
     table: Table
     key: Key
@@ -67,9 +71,8 @@ class Database:
     """Tables with their items. All operations are atomic.
 
     - `find_table` returns a table by its name, or raises Unsupported.
-    - `on_write` and `on_read` are listeners, which are called for each write and read.
-    - `view` returns the older versions of items that a stale read sees. By default, no read is
-    stale.
+    - `on_write` and `on_read` are lists of functions to call for each write and each read.
+    - `view` returns the overlay of a read. By default, no read is stale.
     """
 
     def __init__(self, find_table: Callable[[str], Table]) -> None:
@@ -78,7 +81,7 @@ class Database:
         self.on_read: list[Callable[[Read], None]] = []
         self.view: Callable[[Table, Consistency], Overlay] | None = None
         self._lock = threading.RLock()
-        self._transactions: dict[str, list[Call]] = {}  # those already carried out, by token
+        self._transactions: dict[str, list[Call]] = {}  # already carried out, by token
         self._operations: dict[str, Callable[[Call], Call]] = {
             "GetItem": self._get,
             "BatchGetItem": self._batch_get,
@@ -126,6 +129,7 @@ class Database:
         key = exact_key(table, call["Key"])
         names = call.get("ExpressionAttributeNames", {})
         projection = read_projection(call, names)
+        # DynamoDB refuses a request that defines names without using them.
         if set(names) != set(projection or ()):
             raise Unsupported
         item = self._read_item(table, key, call.get("ConsistentRead", False))
@@ -166,6 +170,7 @@ class Database:
             listener(Read(table, read_size, consistent))
 
     def _query(self, call: Call) -> Call:
+        """Examine items up to the page's maximum of items and bytes, then apply the filter."""
         query = Query(self.find_table(call["TableName"]), call)
         is_index = query.index is not query.table.partitions
         overlay = self._overlay(query.table, query.consistent, is_index=is_index)
@@ -207,9 +212,9 @@ class Database:
         return {"Attributes": dict(item.attributes)} if item else {}
 
     def _plan(self, kind: str, call: Call, *, in_transaction: bool) -> tuple[Write, bool]:
-        """Return a write without carrying it out, and whether its condition holds.
+        """Return the write that a call asks for, and whether its condition holds.
 
-        Raises Unsupported.
+        This doesn't store anything. Raises Unsupported.
         """
         table = self.find_table(call["TableName"])
         key = table.key_of(call["Item"]) if kind == "Put" else exact_key(table, call["Key"])
@@ -264,6 +269,7 @@ class Database:
         return {"UnprocessedItems": {}}
 
     def _transact_write(self, call: Call) -> Call:
+        """Plan all writes of a transaction, and apply them only if all their conditions hold."""
         items = call["TransactItems"]
         token = call.get("ClientRequestToken")
         if token is not None and self._transactions.get(token) == items:
@@ -274,7 +280,7 @@ class Database:
         all_hold = True
         reasons: list[Call] = []
         for item in items:
-            ((kind, write_call),) = item.items()
+            ((kind, write_call),) = item.items()  # its only entry, such as {"Put": {...}}
             check_parameters(kind, write_call)
             write, condition_holds = self._plan(kind, write_call, in_transaction=True)
             writes.append(write)
@@ -310,7 +316,7 @@ class Database:
 
 
 def _refusal_fields(call: Call, write: Write) -> Call:
-    """Return more fields of a refusal: the stored item, if the call requests it."""
+    """Return the other fields of a refusal. They have the stored item if the call asks for it."""
     choice = call.get("ReturnValuesOnConditionCheckFailure", "NONE")
     if choice not in ("NONE", "ALL_OLD"):
         raise Unsupported
@@ -320,7 +326,8 @@ def _refusal_fields(call: Call, write: Write) -> Call:
 
 
 def _cancellation_reason(call: Call, write: Write, condition_holds: bool) -> Call:
-    """Return the reason why a part of a transaction canceled it, or no reason."""
+    """Return one entry of a canceled transaction's reasons. Its code is None if the condition of
+    this write holds."""
     if condition_holds:
         return {"Code": "None"}
     refusal = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}

@@ -1,9 +1,12 @@
 """Compile DynamoDB's expressions to functions, once for each text.
 
-Only the forms that pynamodb and ordinary requests use are compiled: top-level attributes with
-placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. The keys of a
-query may also be named without placeholders. Anything else raises Unsupported, and moto handles the
-request.
+Only the forms that pynamodb and ordinary requests use are compiled. These are top-level attributes
+with placeholders, comparisons of text, numbers and bytes, and updates of whole attributes. The keys
+of a query may also be named without placeholders. Anything else raises Unsupported, and moto
+handles the request.
+
+A placeholder, such as "#0" or ":0", stands for an attribute's name or a value. The request has both
+in its Names and Values.
 """
 
 import operator
@@ -20,14 +23,14 @@ Value = dict[str, Any]
 Attributes = dict[str, Value]
 """An item: the names of its attributes and their values."""
 Names = dict[str, str]
-"""The attribute names that a request's placeholders, such as "#0", stand for."""
+"""The attribute names in a request, by their placeholders, such as "#0"."""
 Values = dict[str, Value]
-"""The values that a request's placeholders, such as ":0", stand for."""
+"""The values in a request, by their placeholders, such as ":0"."""
 
 Operand = Callable[[Attributes, Names, Values], Value | None]
-"""Returns a value: one of the request's, or one of an item's attributes."""
+"""A function that returns a value of the request or of an item's attribute."""
 Test = Callable[[Attributes, Names, Values], bool]
-"""Returns whether a condition holds for an item."""
+"""A function that returns whether a condition holds for an item."""
 
 _TOKEN = re.compile(r"\s*(#\w+|:\w+|[A-Za-z_]+|<=|>=|<>|[=<>(),+-])\s*")
 _COMPARISON_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -44,7 +47,10 @@ class Unsupported(Exception):
 
 
 class Condition(NamedTuple):
-    """A condition of a write, or the filter of a query. Names and values are placeholders."""
+    """A condition of a write, or the filter of a query.
+
+    `names` and `values` are the placeholders that its text uses.
+    """
 
     names: frozenset[str]
     values: frozenset[str]
@@ -52,7 +58,10 @@ class Condition(NamedTuple):
 
 
 class Update(NamedTuple):
-    """The attributes that an update sets, removes and adds to, as placeholders of their names."""
+    """The attributes that an update sets, removes and adds numbers to.
+
+    All names are placeholders. `names` and `values` are all the placeholders that its text uses.
+    """
 
     names: frozenset[str]
     values: frozenset[str]
@@ -65,7 +74,7 @@ class Update(NamedTuple):
         after = dict(before)
         for name, operand in self.sets:
             value = operand(before, names, values)
-            if value is None:  # it should come from an attribute, but the item doesn't have it
+            if value is None:  # the update reads an attribute that the item doesn't have
                 raise Unsupported
             after[names[name]] = value
         for name in self.removals:
@@ -154,11 +163,14 @@ def parse_projection(text: str) -> tuple[str, ...]:
 
 
 class _Parser:
-    """Parses one expression by recursive descent. `names` and `values` are the placeholders so
-    far. The methods raise Unsupported."""
+    """Parses one expression by recursive descent.
+
+    Each method parses the part that it is named after. `names` and `values` collect the
+    placeholders. All methods raise Unsupported.
+    """
 
     def __init__(self, text: str, *, allows_plain_names: bool = False) -> None:
-        if _TOKEN.sub("", text):  # the text has more than tokens
+        if _TOKEN.sub("", text):  # some of the text isn't a token
             raise Unsupported
         self._allows_plain_names = allows_plain_names
         self.tokens = _TOKEN.findall(text)
@@ -167,6 +179,7 @@ class _Parser:
         self.values: set[str] = set()
 
     def take(self) -> str:
+        """Remove the next token, and return it."""
         if not self.tokens:
             raise Unsupported
         token: str = self.tokens.pop()
@@ -180,6 +193,7 @@ class _Parser:
         return True
 
     def expect(self, token: str) -> None:
+        """Take this token, which must be the next one."""
         if not self.skip(token):
             raise Unsupported
 
@@ -209,6 +223,7 @@ class _Parser:
         return token
 
     def operand(self) -> Operand:
+        """Parse an attribute or a value."""
         if self.tokens and self.tokens[-1].startswith("#"):
             name = self.name()
             return lambda item, names, _values: item.get(names[name])
@@ -322,11 +337,11 @@ class _Parser:
         return name, comparison, tuple(bounds)
 
 
-# The `inputs` of a Test or an Operand are an item, the names and the values.
+# Below, the `inputs` of a Test or an Operand are its three arguments: an item, names and values.
 
 
 def _is_reserved(token: str) -> bool:
-    """Return whether a token can't be the plain name of an attribute."""
+    """Return whether an attribute with this name needs a placeholder."""
     return not token.isidentifier() or token.upper() in ReservedKeywords.get_reserved_keywords()
 
 
@@ -351,10 +366,12 @@ def _all_of(tests: list[Test]) -> Test:
 
 
 def _test_of(compare: Callable[..., bool], operands: list[Operand]) -> Test:
+    """Return a test that computes the operands, and passes their values to `compare`."""
     return lambda *inputs: compare(*(operand(*inputs) for operand in operands))
 
 
 def _kinds_and_contents(left: Value, right: Value) -> tuple[str, Any, str, Any]:
+    # A value is a dict with one entry, such as {"S": "text"}.
     ((left_kind, left_content),) = left.items()
     ((right_kind, right_content),) = right.items()
     return left_kind, left_content, right_kind, right_content
@@ -367,6 +384,7 @@ def _equal(left: Value | None, right: Value | None) -> bool:
             raise Unsupported  # moto decides, because it treats a missing attribute as null
         return False
     kind, content, other_kind, other = _kinds_and_contents(left, right)
+    # Text, bytes and booleans are equal if their contents are. Numbers may be written differently.
     if kind == other_kind and kind in ("S", "B", "BOOL"):
         return bool(content == other)
     if kind not in _ORDERED_KINDS or other_kind not in _ORDERED_KINDS:

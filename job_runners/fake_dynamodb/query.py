@@ -1,4 +1,9 @@
-"""Check a call of DynamoDB's Query, and build its answer."""
+"""Check a call of DynamoDB's Query, and build its answer.
+
+A query examines the items of one partition in order, optionally only those in a range of sort keys.
+The filter then removes items from the answer. An entry is what a partition is sorted by. It is an
+item's sort key and, in an index, also its table's key.
+"""
 
 from job_runners.fake_dynamodb.checks import Call, RequestRefused
 from job_runners.fake_dynamodb.expressions import (
@@ -45,6 +50,7 @@ class Query:
         if self._filter:
             used_names |= self._filter.names
             used_values |= self._filter.values
+        # The call must use exactly the placeholders that it defines.
         if set(self._names) != used_names or set(self._values) != used_values:
             raise Unsupported
         hash_name = key_condition.hash_name
@@ -57,6 +63,7 @@ class Query:
         self._after = None if start_key is None else self._start_entry(start_key)
 
     def _selected_range(self, condition: KeyCondition) -> Range | None:
+        """Return the range of sort keys that the call selects, or None for the whole partition."""
         comparison = condition.comparison
         if condition.range_name is None or comparison is None:
             return None
@@ -78,6 +85,7 @@ class Query:
         return Range(comparison, bounds)
 
     def _start_entry(self, start_key: Attributes) -> Entry:
+        """Return the entry after which the page starts. Raises Unsupported for a wrong key."""
         key = self.table.key_of(start_key)
         position = self.table.position(self.index, key, Item(start_key))
         if position is None or set(start_key) != set(self._key_names()):
@@ -105,7 +113,7 @@ class Query:
         )
 
     def read_from_index(self, attributes: Attributes) -> Attributes:
-        """Return a copy of the attributes that are in the index."""
+        """Return a copy of an item with only the attributes that the index has."""
         names = self.index.projected
         if names is None:
             return dict(attributes)
@@ -118,7 +126,7 @@ class Query:
     def answer(
         self, matches: list[Attributes], examined_count: int, last: Attributes | None
     ) -> Call:
-        """Return the answer. `last` is the last examined item, or None if there are no more."""
+        """Return the answer. `last` is the last examined item, or None if there is no next page."""
         answer: Call = {"Count": len(matches), "ScannedCount": examined_count}
         if not self._is_count:
             answer["Items"] = [

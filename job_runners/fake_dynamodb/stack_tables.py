@@ -21,8 +21,8 @@ def create(jobs: str, coordination: str) -> None:
 
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
-    """Create an on-demand table with KEYS_ONLY indexes. Keys have the types by name, hash key
-    first."""
+    """Create an on-demand table with KEYS_ONLY indexes. `keys` and each index have the types of
+    their key attributes by name, hash key first."""
     types = dict(keys)
     for index_keys in indexes.values():
         types |= index_keys

@@ -1,4 +1,7 @@
-"""Let reads miss recent writes, as DynamoDB's eventually consistent reads can."""
+"""Let reads miss recent writes, as DynamoDB's eventually consistent reads can.
+
+An overlay has the older versions of the items whose recent writes a read misses.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -14,8 +17,8 @@ class _RecentWrite(NamedTuple):
 
 
 class RecentWrites:
-    """The last `max_writes` writes of a database. Those older than `max_age` milliseconds are left
-    out."""
+    """The last `max_writes` writes of a database. Overlays ignore writes that are older than
+    `max_age` milliseconds."""
 
     def __init__(
         self, database: Database, *, max_writes: int, max_age: int, now: Callable[[], int]
@@ -36,10 +39,11 @@ class RecentWrites:
     def overlay(
         self, table: Table, sees: Callable[[int, Key], bool] = lambda newer_count, key: False
     ) -> Overlay:
-        """Return a table's items as they were before its recent writes.
+        """Return the older versions of items, as they were before the writes that a read misses.
 
-        `sees` decides whether the read sees a write, and with it all earlier writes of that item.
-        It takes the number of newer writes to the table, and the item's key.
+        `sees` decides whether the read sees a write. If it does, it also sees all earlier writes of
+        that item. `sees` takes the number of newer writes to the table, and the item's key. By
+        default, a read misses all recent writes.
         """
         oldest = self._now() - self._max_age
         overlay: dict[Key, Item | None] = {}

@@ -1,4 +1,8 @@
-"""Tables with their items by key, and with the sorted entries of their partitions and indexes."""
+"""The tables of the in-memory DynamoDB.
+
+A table has its items by key. The table and each of its indexes also have partitions. A partition is
+a sorted list of entries, and each entry leads to one item.
+"""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
@@ -11,15 +15,15 @@ from job_runners.fake_dynamodb.expressions import Attributes, Unsupported, Value
 from job_runners.fake_dynamodb.units import size
 
 Key = tuple[Any, ...]
-"""The values of an item's key attributes: its partition and, in some tables, its sort key."""
+"""The values of an item's key attributes: the partition key and, in some tables, the sort key."""
 Entry = tuple[Any, ...]
-"""The values by which a partition sorts an item: its sort key and, in an index, its table's key."""
+"""What a partition sorts an item by: its sort key and, in an index, also its key in the table."""
 
 _SORT_KEY = itemgetter(0)
 
 
 class Item:
-    """One version of an item. It never changes, because each write makes a new version."""
+    """One version of an item. It never changes, because each write creates a new Item."""
 
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
@@ -36,14 +40,14 @@ class Item:
 
 
 class Range(NamedTuple):
-    """The sort keys that a query selects, like a KeyCondition's."""
+    """The sort keys that a query selects: a comparison, and one or two values to compare with."""
 
     comparison: str
     bounds: tuple[Any, ...]
 
 
 Overlay = Mapping[Key, Item | None]
-"""The older versions of items that a stale read sees. None is an item that didn't exist yet."""
+"""The older versions of items that a stale read sees. None means that the item didn't exist."""
 
 
 class Partitions:
@@ -74,8 +78,9 @@ class Partitions:
 class Table:
     """A table with its items.
 
-    `keys` has the names of one or two key attributes, and so does each index, which also has its
-    projected attributes. `kinds` has the types of all key attributes.
+    `keys` has the names of the partition key and, in some tables, the sort key. `indexes` has the
+    same for each index, and the attributes that a query of the index can read. `kinds` has the
+    types of all key attributes, such as "S".
     """
 
     def __init__(
@@ -105,7 +110,7 @@ class Table:
     def key_value(self, name: str, value: Value) -> Any:
         """Return the value of a key attribute in a form that can be sorted.
 
-        Raises Unsupported if it is empty or has another type.
+        Raises Unsupported if the value is empty or has the wrong type.
         """
         content = value.get(self.kinds[name])
         if not content:
@@ -172,7 +177,9 @@ class Table:
     ) -> tuple[list[Item], bool]:
         """Return the items that a query selects, in order, and whether the partition has more.
 
-        `after` is the entry of the previous page's last item. `limit` is the maximum of items.
+        `after` is the entry of the previous page's last item. `limit` is the maximum of items. The
+        items are those between the list indexes `first` and `end`. A backward query takes its page
+        from the end of the range.
         """
         entries = self._visible_entries(index, partition, overlay)
         first, end = _bounds(entries, key_range) if key_range else (0, len(entries))
@@ -201,6 +208,7 @@ class Table:
         return [item for item in items if item is not None]
 
     def _visible_entries(self, index: Partitions, partition: Any, overlay: Overlay) -> list[Entry]:
+        """Return the entries of a partition, with the overlay's items at their older positions."""
         entries = index.entries(partition)
         if not overlay:
             return entries
@@ -216,7 +224,7 @@ class Table:
     def _key_of_entry(self, index: Partitions, partition: Any, entry: Entry) -> Key:
         if index is self.partitions:
             return (partition, *entry)
-        return entry[-len(self.keys) :]
+        return entry[-len(self.keys) :]  # in an index, an entry ends with the table's key
 
 
 def _bounds(entries: list[Entry], key_range: Range) -> tuple[int, int]:
@@ -233,6 +241,7 @@ def _bounds(entries: list[Entry], key_range: Range) -> tuple[int, int]:
             return bisect_left(entries, low, key=_SORT_KEY), len(entries)
         case "begins_with":
             start = bisect_left(entries, low, key=_SORT_KEY)
+            # Compare only as many characters as the prefix has.
             end = bisect_right(entries, low, start, key=lambda entry: entry[0][: len(low)])
             return start, end
     return bisect_left(entries, low, key=_SORT_KEY), bisect_right(entries, high, key=_SORT_KEY)

@@ -9,10 +9,10 @@ def size(attributes: Attributes) -> int:
 
 
 def _value_size(value: Value) -> int:
-    ((kind, content),) = value.items()
+    ((kind, content),) = value.items()  # such as {"S": "text"}
     match kind:
         case "N":
-            return len(content.strip("-0.")) // 2 + 2
+            return len(content.strip("-0.")) // 2 + 2  # about one byte for two digits
         case "BOOL" | "NULL":
             return 1
         case "L":

@@ -51,6 +51,7 @@ def answer_question(event: Event, token: str) -> Response:
 
 
 def _respond(event: Event, endpoint: Callable[[], Response], *, as_page: bool) -> Response:
+    """Return the endpoint's response, or its error as a page or as JSON. Keep the token secret."""
     from job_runners.api import answer_page
 
     try:
@@ -76,21 +77,22 @@ def _problem_page(response: Response) -> Response:
 
 
 def _link_page(link: "AnswerLink") -> Response:
-    """Return the page of a link. Raises LinkOver."""
+    """Return the page with a link's question, and its answer if there is one. Raises LinkOver."""
     from job_runners.api import answer_page
     from job_runners.engine.control import signaling
 
     answer = signaling.find_answer(link)
     if answer is None:
         return answer_page.question_page(link.text, link.choices)
-    # Don't show an answer that isn't one of the choices. A program sent it, maybe only for the job.
+    # Don't show an answer that isn't one of the choices. A program sent it, maybe only for the job
+    # to see.
     choice = answer.result if answer.result in link.choices else None
     return answer_page.answered_page(link.text, choice)
 
 
 def _read_answer(event: Event, link: "AnswerLink") -> Any:
-    """Return the answer in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge, and
-    InvalidFields for another choice or another field."""
+    """Return the answer in a request's body. Raises UnreadableBody, FormBody and PayloadTooLarge.
+    Raises InvalidFields if the choice isn't one of the link's, or if there are other fields."""
     if not link.choices:
         return body.read_value(event)
     fields = body.read_form(event)
@@ -104,8 +106,8 @@ def _read_answer(event: Event, link: "AnswerLink") -> Any:
 
 
 def _remove_token(event: Event) -> None:
-    """Remove the token from the event. After the function has returned, an OpenTelemetry layer
-    records the event's path."""
+    """Remove the token from the event, because an OpenTelemetry layer records the event's path
+    after the Lambda function has returned."""
     writable_event = cast("dict[str, Any]", event)  # the type of events is read-only
     writable_event["requestContext"]["http"]["path"] = "/answers/{token}"
     writable_event["rawPath"] = "/answers/{token}"

@@ -54,6 +54,7 @@ def list_batch_members(event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def _find_batch(caller: Caller, job_id: str) -> JobRequest:
+    """Return the job of a batch. Raises JobNotFound, also for a job that isn't a batch."""
     row = jobs.find_job(caller, job_id)
     if row.job_type != Jobs.BATCH:
         raise JobNotFound(job_id)

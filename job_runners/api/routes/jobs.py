@@ -60,7 +60,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
 
 
 def _filter(query: ListQuery, organization_id: str) -> Callable[[JobRequest], bool]:
-    """Return a function that selects the jobs to list. Raises ErrorGroupNotFound."""
+    """Return a function that says whether to list a job. Raises ErrorGroupNotFound."""
     if query.error_group is None:
         return query.matches
     from job_runners.store import error_groups  # imported here because few requests need it
@@ -91,8 +91,10 @@ def find_job(caller: Caller, job_id: str) -> JobRequest:
 
 
 def _find_by_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
-    """Return the job that was dispatched with this idempotency key. If that request returned an
-    existing unique job instead, return that job. If neither exists, return None."""
+    """Return the job that was dispatched with this idempotency key, or None.
+
+    If the dispatch returned an existing job that does the same work, return the existing job.
+    """
     job_id = id_for_idempotency_key(organization_id, idempotency_key)
     row = queries.read(job_id)
     if row is not None:
