@@ -79,7 +79,7 @@ class Deploy:
         """Deploy the stack of `app_template`, if there is one, and then the Job Runners stack.
 
         Raises CalledProcessError if sam fails, after sam has printed the reason. Raises
-        BuildProblem if the code is too large.
+        BuildProblem, for example if the code is too large.
         """
         for function in self.built.parent.glob("*Function"):
             if warning := check_size(function):
