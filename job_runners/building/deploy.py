@@ -34,27 +34,28 @@ from job_runners.places import ROOT
 
 # Lambda's limit for the unzipped code of a function and its layers, in bytes.
 MAX_SIZE = 250 * 1024 * 1024
-WARNING_SHARE = 0.8  # of MAX_SIZE: larger code gets a warning
+WARNING_SHARE = 0.8  # code larger than this share of MAX_SIZE gets a warning
 _MB = 1024 * 1024
-_LISTED_PARTS = 3  # the largest files and folders, which a message lists
+_LISTED_PARTS = 3  # how many of the largest files and folders a message lists
 _CONFIG = "own.samconfig.toml"
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """A deploy of both stacks to one environment."""
+    """Deploys the app's stack and then our stack, both to one environment."""
 
     sam: Path
     region: str
     config: Path = SAMCONFIG
-    built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"  # our template
-    app_folder: Path = ROOT / ".aws-sam" / "app"  # the build of the app's template
+    built: Path = ROOT / ".aws-sam" / "build" / "template.yaml"  # our built template
+    app_folder: Path = ROOT / ".aws-sam" / "app"  # where sam builds the app's template
     environment: str = DEFAULT  # sam reads the tables of this environment in `config`
 
     def check_environment(self) -> None:
         """Check that samconfig.toml sets what a deploy to the environment needs.
 
-        The build reads the parameters of the default environment. Raises BuildProblem.
+        The build always reads the parameters of the default environment, so the environment must
+        set the same values for them. Raises BuildProblem.
         """
         if self.environment == DEFAULT:
             return
@@ -77,7 +78,8 @@ class Deploy:
     def run(self, app_template: Path | None) -> None:
         """Deploy the stack of `app_template`, if there is one, and then the Job Runners stack.
 
-        Raises CalledProcessError if sam fails (sam has printed the reason), and BuildProblem.
+        Raises CalledProcessError if sam fails, after sam has printed the reason. Raises
+        BuildProblem, for example if the code is too large.
         """
         for function in self.built.parent.glob("*Function"):
             if warning := check_size(function):
@@ -92,7 +94,7 @@ class Deploy:
             _say(f"Deployed to the AWS at {endpoint_url} (AWS_ENDPOINT_URL), not to your account")
 
     def _warn_of_removed_classes(self) -> None:
-        """Warn if this deploy deletes the functions of worker classes."""
+        """Warn if this deploy deletes worker classes, each of which has its own Lambda function."""
         name = SamConfig(self.config).stack_name(self.environment)
         try:
             (stack,) = self._cloudformation().describe_stacks(StackName=name)["Stacks"]
@@ -112,8 +114,9 @@ class Deploy:
     def _deploy_app(self, template: Path) -> list[str]:
         """Deploy the app's stack, and return the parameters for our stack.
 
-        The list is empty if our stack uses none of the outputs. sam then reads all parameters from
-        samconfig.toml.
+        These are samconfig.toml's parameters and the outputs of the app's stack that our template
+        has parameters for. If there are no such outputs, the list is empty, and sam itself reads
+        the parameters from samconfig.toml.
         """
         config = SamConfig(self.config)
         app = AppStack(template, config.stack_name(self.environment), self.environment)
@@ -156,6 +159,7 @@ def app_template() -> Path | None:
 
 def check_size(tree: Path) -> str | None:
     """Return a warning if the code is near the limit, or None if it isn't. Raises BuildProblem."""
+    # The size of each file and folder directly in the tree, with all that a folder contains.
     sizes = {
         entry.name: sum(
             file.stat().st_size for file in (entry, *entry.rglob("*")) if file.is_file()
@@ -182,7 +186,10 @@ Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raise
 
 @dataclass(frozen=True)
 class AppStack:
-    """The app's template, and the name of the Job Runners stack that runs the app's code."""
+    """The app's own stack, which is deployed from its template before our stack.
+
+    `our_name` is the name of our stack, which runs the app's code.
+    """
 
     template: Path
     our_name: str
@@ -198,9 +205,9 @@ class AppStack:
     ) -> dict[str, str]:
         """Build the template into `folder`, deploy it, and return the stack's outputs.
 
-        `artifacts` are sam's options for where to upload the build. sam also reads
-        own.samconfig.toml next to the template: our environment's tables, or the default ones if
-        it has none for our environment.
+        `artifacts` are the options that tell sam where to upload the build. sam also reads
+        own.samconfig.toml next to the template. It reads the tables of our environment there, or
+        the default tables if there are none for our environment.
         """
         file = self.template.with_name(_CONFIG)
         config = SamConfig(file)
@@ -208,11 +215,12 @@ class AppStack:
         options = ["--config-file", str(file)] if config.content else []
         options += config_env_option(environment)
         sam(["build", "--template-file", str(self.template), "--build-dir", str(folder), *options])
+        # The deploy takes the same options as the build, and these.
         options += ["--template-file", str(folder / "template.yaml"), "--stack-name", self.name]
         options += [*artifacts, "--s3-prefix", self.name, "--capabilities", "CAPABILITY_NAMED_IAM"]
         options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
         if OUR_STACK_NAME in parameter_names(self.template):
-            # The option replaces the file's parameters, so it must repeat them.
+            # This option replaces all parameters in own.samconfig.toml, so repeat them here.
             our_parameter = f"{OUR_STACK_NAME}={self.our_name}"
             options += overrides_option([our_parameter, *config.overrides(environment)])
         sam(["deploy", *options])

@@ -1,9 +1,11 @@
 """Remove the files of installed dependencies that no function can use.
 
-Most are botocore's: a build keeps the data of the AWS services that our code and the app call.
+Most of these files are botocore's. A build keeps botocore's data only for the AWS services that
+our code and the app call.
 
-botocore has a JSON description of each service, and the endpoints of 400 services. With all of
-them, the code would be three times as large, and each process would parse all endpoints.
+botocore has a JSON description of each service, and one file with the endpoints of 400 services.
+With all of this data, the code would be three times as large, and each process would parse all
+endpoints.
 
 Most cold starts create clients of DynamoDB and Lambda. For these, a build also has descriptions
 with only the operations that our code calls. If the app calls another operation, its client loads
@@ -25,7 +27,7 @@ import botocore
 
 from job_runners.aws.session import REDUCED_FOLDER
 
-# The services that most cold starts need, and their operations that our code calls.
+# The services that most cold starts need, each with the operations that our code calls.
 OPERATIONS: Mapping[str, Set[str]] = {
     "dynamodb": frozenset(
         {
@@ -91,8 +93,9 @@ def services_in(sources: Iterable[Path]) -> Set[str]:
 def trim(data: Path, services: Set[str]) -> None:
     """Reduce botocore's folder `data` to these services.
 
-    Write descriptions with only OPERATIONS to the folder REDUCED_FOLDER next to it. Decompress all
-    files, because reading 10 KB more takes less time than decompressing.
+    For the services in OPERATIONS, also write descriptions with only these operations to the
+    folder REDUCED_FOLDER next to `data`. Decompress all files, because reading 10 KB more takes
+    less time than decompressing.
     """
     endpoint_names: set[str] = set()
     for service in [entry for entry in data.iterdir() if entry.is_dir()]:
@@ -114,7 +117,7 @@ def trim(data: Path, services: Set[str]) -> None:
 
 
 def _decompress(service: Path) -> None:
-    """Decompress the files of a service, without its documentation and examples."""
+    """Decompress the files of a service, and drop its documentation and examples."""
     for file in service.rglob("examples-1.json*"):
         file.unlink()
     for file in service.rglob("*.json.gz"):
@@ -125,7 +128,8 @@ def _decompress(service: Path) -> None:
 def _reduce(folder: Path, operations: Set[str]) -> None:
     """Reduce the description of one version of a service's API to these operations.
 
-    Its pages and waiters stay. No reduced client reads them (job_runners/aws/clients.py).
+    The files about its paginators and waiters stay as they are, because no client with reduced
+    descriptions reads them (job_runners/aws/clients.py).
     """
     service = _read(folder / "service-2.json")
     _keep_operations(service, operations)
@@ -133,7 +137,7 @@ def _reduce(folder: Path, operations: Set[str]) -> None:
 
 
 def _keep_operations(service: dict[str, Any], names: Set[str]) -> None:
-    """Remove the other operations, and the shapes (data types) that only they use.
+    """Remove all operations except `names`, and the shapes (data types) that only they use.
 
     The shapes of errors stay, because code may use them by name (`client.exceptions`).
     """
@@ -142,6 +146,7 @@ def _keep_operations(service: dict[str, Any], names: Set[str]) -> None:
         # botocore itself calls endpoint operations.
         if name not in names and not operation.get("endpointoperation"):
             del operations[name]
+    # Follow the references from shape to shape, to find all shapes that are still used.
     pending = set(_referenced_shapes(operations))
     pending |= {name for name, shape in shapes.items() if shape.get("exception")}
     used: set[str] = set()
@@ -166,7 +171,7 @@ def _referenced_shapes(part: Any) -> Iterator[str]:
 def _without_documentation(part: Any) -> Any:
     """Return a part of a description without its documentation texts.
 
-    Those of `clientContextParams` stay, because botocore reads them when it creates a client.
+    The texts in `clientContextParams` stay, because botocore reads them when it creates a client.
     """
     if isinstance(part, list):
         return [_without_documentation(inner_part) for inner_part in part]
@@ -204,7 +209,7 @@ _USED_BY_APPS = (
 
 
 def prune(tree: Path, services: Set[str], *, has_app: bool) -> None:
-    """Prune a folder of dependencies.
+    """Remove the files in a folder of dependencies that no function can use.
 
     `services` are the AWS services that the code calls. Pass has_app=False if no app's code will
     use the folder.
@@ -214,7 +219,7 @@ def prune(tree: Path, services: Set[str], *, has_app: bool) -> None:
         for path in list(tree.glob(pattern)):
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.suffix != ".py" or "*" not in pattern:  # a wildcard means no modules
+            elif path.suffix != ".py" or "*" not in pattern:  # a wildcard removes no modules
                 path.unlink()
     trim(tree / "botocore" / "data", services)
     for metadata in tree.glob("*.dist-info/METADATA"):

@@ -1,11 +1,12 @@
 """Add a worker function to the template for each worker class in app.toml.
 
-A class's function, its role and its alarms are renamed copies of those of the template's worker.
+A worker class is a kind of worker with its own settings, such as more memory. Its function, role
+and alarms are renamed copies of the ones that the template has for the default worker.
 CloudFormation's Fn::ForEach can't copy them: sam build needs an option for it, and it can't add
 items to lists, such as the resources of a policy.
 
-A class's settings are written as literals, not as parameters: if samconfig.toml doesn't set a
-parameter, a deploy keeps its old value, even if the default has changed.
+A class's settings are written as literals, not as parameters, because a deploy keeps the old value
+of a parameter that samconfig.toml doesn't set, even if its default has changed.
 """
 
 import json
@@ -28,7 +29,7 @@ _COPIED_PARTS = {
         "WorkerRecursionAlarm",
         "WorkerErrorsAlarm",
     ),
-    # Classes don't inherit the worker's policy: each has its own.
+    # Classes don't inherit the worker's policy. Each class has its own.
     "Parameters": ("WorkerPolicyArn",),
     "Conditions": ("HasWorkerPolicy",),
 }
@@ -93,7 +94,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _global_variables(template: dict[str, Any]) -> dict[str, Any]:
-    """Return the environment variables of all functions. Add the section if it is missing."""
+    """Return the variables that the template sets for all functions. Add them if missing."""
     section = template
     for name in ("Globals", "Function", "Environment", "Variables"):
         section[name] = section.get(name) or {}

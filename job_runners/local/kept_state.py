@@ -1,8 +1,8 @@
 """Save and load the data that `run --keep` keeps: tables, files, parameters, queues and logs.
 
-The data is one file of JSON lines, and a folder with the contents of files, which are named by
-their ETags, S3's hashes. While anything changes, the data is saved every few seconds, and once more
-at the end. Each save replaces the whole file of JSON lines.
+The data is one file of JSON lines, and a folder with the contents of the files in S3. Each content
+is named by its ETag, which is S3's hash of it. While anything changes, the data is saved every few
+seconds, and once more at the end. Each save replaces the whole file of JSON lines.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ Line = dict[str, Any]
 
 
 class KeptState:
-    """The folder of the kept data."""
+    """Loads the data that the last run kept, and saves the data of this run."""
 
     def __init__(self, folder: Path, say: Callable[[str], None], services: Services) -> None:
         """Read the last run's data, or move it aside if that fails. `say` shows messages.
 
-        Raises LocalProblem if it can't be moved either.
+        Raises LocalProblem if the data can be neither read nor moved.
         """
         self._folder, self._say, self._services = folder, say, services
         self._is_changed = False  # since the last save
@@ -84,7 +84,10 @@ class KeptState:
     # --- loading ----------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Add the kept data to the services, and send the unfinished events again."""
+        """Add the kept data to the services, and send waiting events to their functions again.
+
+        If a job was running, write a failure record about it, as Lambda does when a worker ends.
+        """
         failed_count = 0
         for line in self._lines:
             try:
@@ -210,6 +213,7 @@ def _lines_of(services: Services) -> Iterator[Line]:
             fields = {"body": message.body, "visible_at": message.visible_at}
             yield {"kind": "message", "queue": name, **fields}
     for group, lines in services.logs.lines.items():
+        # The last _MAX_LOG_LINES lines of the group.
         for _, time_ms, text in islice(lines, max(0, len(lines) - _MAX_LOG_LINES), None):
             yield {"kind": "log", "group": group, "time": time_ms, "text": text}
     # An unfinished event is waiting or running.

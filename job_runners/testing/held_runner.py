@@ -41,7 +41,10 @@ class NeverEnds(AssertionError):
 
 
 def _rounds() -> Iterator[int]:
-    """Count up to the number of messages that may run, which grows with the members of groups."""
+    """Count the messages that run, up to a limit.
+
+    At the limit, look for members of groups. Each member raises the limit.
+    """
     count = 0
     limit = _MAX_MESSAGES
     while count < limit:
@@ -72,8 +75,8 @@ class MessageQueue:
     ) -> None:
         """Run all work to completion, with invocations that may take `seconds`. Raises NeverEnds.
 
-        Whenever no message is due, send jobs the `signals` that they wait for, or move the clock to
-        the next due time.
+        Whenever no message is due, send jobs the `signals` that they wait for. If none waits for
+        them, move the clock to the next due time.
         """
         for _ in _rounds():
             if self._run_due_message(seconds) or answer_waits(signals or {}, self.send):
