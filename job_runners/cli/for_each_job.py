@@ -34,7 +34,10 @@ def can_ask() -> bool:
 
 
 Action = Callable[[str], tuple[dict[str, object], str]]
-"""A function that acts on the job or task with an id. It returns the outcome as JSON and as text."""
+"""A function that acts on the job or task with an id.
+
+It returns the outcome as JSON and as text.
+"""
 
 
 def for_each_job(

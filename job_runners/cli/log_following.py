@@ -21,7 +21,8 @@ _CLOCK_SKEW = 2_000  # milliseconds; a last line may be this much older than `fi
 def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     """Yield the lines about a job or task as they arrive, up to its last line.
 
-    If no last line arrives after a job's end, stop after some quiet seconds. Then yield Lambda's reports on its newest invocations.
+    If no last line arrives after a job's end, stop after some quiet seconds. Then yield Lambda's
+    reports on the newest invocations.
     """
     lines: dict[str, Line] = {}  # by event id
     last_messages = _LAST_JOB_MESSAGES if is_job else _LAST_TASK_MESSAGES

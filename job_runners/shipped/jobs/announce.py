@@ -35,7 +35,7 @@ class Announcement(JobEnded):
 
 
 def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
-    """Send the event to the ended job's own webhook, if it has one.
+    """Send the event to the job's own webhook, if it has one.
 
     Otherwise, send it to the organization's webhooks, and to the stack's event bus and topic. A
     receiver may get an event twice, with the same id.

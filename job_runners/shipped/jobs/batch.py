@@ -42,10 +42,7 @@ class Batch(BaseModel):
 
 
 def batch(job: RunningJob, payload: Batch) -> dict[str, Any]:
-    """Dispatch the members, wait until all have ended, and dispatch the final job.
-
-    This waits for all members even if some fail.
-    """
+    """Wait until all members have ended, even if some fail, and dispatch the final job."""
     members = _read_members(job, payload)
     results = job.gather(BATCH_GROUP, members, stop_after_failures=payload.stop_after_failures)
     counts = {"id": job.id, "total": results.total, **results.outcomes}
