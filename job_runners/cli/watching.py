@@ -129,7 +129,7 @@ def wait_in_words(wait: dict[str, Any] | None) -> str | None:
             ended = f": {counts_in_words(counts)}" if counts else ""
             return f"the jobs of its group {name}{ended}"
         case "line":  # the job waits for capacity in its queue
-            # The key is None if this user may not see it, and * if the queue isn't divided by key.
+            # The key is None if this user may not see it. It is * if the queue isn't divided.
             key = "" if wait["key"] in (None, "*") else f", {wait['key']}"
             return f"its turn in queue {name}{key}"
         case kind:

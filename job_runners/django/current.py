@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class CurrentJob:
     """The job whose task is running.
 
-    If the task is retried, it makes its calls again, which must not enqueue them twice. So the
+    If the task is retried, it enqueues the same calls again. They must not run twice. So the
     idempotency key of a call contains a hash of the call, and the number of times that this attempt
     has enqueued the same call.
     """

@@ -123,7 +123,7 @@ def _follow_up(job: Job, kind: str) -> str | None:
 def _position_in_line(target: Target, job: Job) -> list[tuple[str, str]]:
     """Return a detail with the number of jobs that start before this one.
 
-    Return no details if the job doesn't wait for its turn in a queue.
+    Return no details if the job waits neither for its turn in a queue nor for the end of a pause.
     """
     wait = job.get("waits_for")
     if not wait or wait["kind"] in ("job", "time", "signal", "group"):
