@@ -118,7 +118,8 @@ class PayloadTooLarge(JobRunnersError):
 class QueueFull(JobRunnersError):
     """A queue has too many waiting jobs, or the requested jobs would exceed its limit.
 
-    `queue_name` is the queue: a program that dispatches to several may go on with the others.
+    `queue_name` is the full queue. A program that dispatches to several queues may go on with the
+    others.
     """
 
     retry_after = 10  # seconds: waiting jobs are counted again only after this time
@@ -169,7 +170,7 @@ class InvalidCursor(JobRunnersError):
 class RunnerCannotResend(JobRunnersError):
     """The configured runner lacks send(), so it can't send the job to a worker again.
 
-    `reason` says why the job needs that, such as "has a retry policy".
+    `reason` says why the job must be sent again, such as "has a retry policy".
     """
 
     def __init__(self, job_type: str, reason: str) -> None:
@@ -180,7 +181,10 @@ class RunnerCannotResend(JobRunnersError):
 
 
 class GroupExpired(JobRunnersError):
-    """A group has taken so long that its first members' rows may soon expire."""
+    """A group has taken so long that the rows of its first members may soon expire.
+
+    A group is a set of jobs that another job waits for. These jobs are its members.
+    """
 
     def __init__(self, days: int) -> None:
         super().__init__(
@@ -238,7 +242,7 @@ class WrongState(JobRunnersError):
     """The status of a job doesn't allow the requested change."""
 
     def __init__(self, job_id: str, status: str, change: str, required: str) -> None:
-        # Such as: "Only a job that has ended can be deleted."
+        # For example, `required` is "that has ended", and `change` is "deleted".
         super().__init__(f"Job {job_id} is {status}. Only a job {required} can be {change}.")
         self.job_id = job_id
 
@@ -257,7 +261,8 @@ class RerunRefused(JobRunnersError):
 class SendFailed(JobRunnersError):
     """A message could not be sent.
 
-    If it was about a saved job, the timer function sends it later. A task isn't sent again.
+    If the message was about a saved job, the timer function sends it later. A task isn't sent
+    again.
     """
 
     def __init__(self, what: str, why: str) -> None:
@@ -374,7 +379,7 @@ class NeverStarted(JobRunnersError):
 
 
 class JobTypeRemoved(JobRunnersError):
-    """A job had started, and then deploys stopped including its type."""
+    """A job had started, but newer deploys no longer include its type."""
 
     def __init__(self, job_type: str, days: float) -> None:
         super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")

@@ -15,7 +15,7 @@ _PROJECT_FILE = "samconfig.toml"
 _INSTALLED_DATA = CODE / "job_runners" / "data"  # only a wheel has this folder
 
 IS_CHECKOUT = not _INSTALLED_DATA.is_dir()
-# A change of this file shows that the installed package was upgraded.
+# If this file changes, the installed package was upgraded.
 UPGRADED_FILE = None if IS_CHECKOUT else CODE / "job_runners" / "__init__.py"
 # The package's other files: template.yaml, sample events, and the lock files in requirements/.
 DATA = CODE if IS_CHECKOUT else _INSTALLED_DATA
@@ -24,9 +24,10 @@ DATA = CODE if IS_CHECKOUT else _INSTALLED_DATA
 def find_project() -> Path | None:
     """Return the folder of the project, or None if there is none.
 
-    The environment variable JOBS_PROJECT names it, or is empty for no project. In a checkout, the
-    Makefile and bin/job-runners set the variable. Elsewhere, if it isn't set, the project is the
-    nearest folder with a samconfig.toml, starting at the current folder and going up.
+    The environment variable JOBS_PROJECT names the folder. If the variable is empty, there is no
+    project. In a checkout, the Makefile and bin/job-runners set the variable. Elsewhere, if it
+    isn't set, the project is the nearest folder with a samconfig.toml, starting at the current
+    folder and going up.
     """
     if IS_CHECKOUT or PROJECT_VARIABLE in os.environ:
         return project_folder()
@@ -43,8 +44,8 @@ def find_project() -> Path | None:
 def foreign_owner(project: Path) -> int | None:
     """Return the id of the user who owns the project, or None for a trusted owner.
 
-    Commands run a project's code. In a shared folder such as /tmp, another user could place a
-    project that the search finds. A project that JOBS_PROJECT names is trusted. As in git, root
+    Commands run a project's code. `find_project` could find a project that another user has placed
+    in a shared folder such as /tmp. A project that JOBS_PROJECT names is trusted. As in git, root
     also trusts the user who called sudo.
     """
     if IS_CHECKOUT or os.environ.get(PROJECT_VARIABLE) or not hasattr(os, "geteuid"):
@@ -54,7 +55,7 @@ def foreign_owner(project: Path) -> int | None:
     if trusted == {0} and sudo_user.isdecimal():
         trusted.add(int(sudo_user))
     file = project / _PROJECT_FILE
-    # `lstat` checks the link itself: another user can make a link to a file of this user.
+    # `lstat` checks the link itself, because another user can make a link to a file of this user.
     owners = [status.st_uid for status in (project.stat(), file.stat(), file.lstat())]
     return next((owner for owner in owners if owner not in trusted), None)
 

@@ -36,7 +36,7 @@ class Settings:
         # The project's folder and its packages. The folder is None without a project, and in a
         # build, which contains copies of the packages.
         self.app_folder, self.app_packages = _project()
-        # the worker classes that app.toml declares; None in a process that isn't given them
+        # the worker classes that app.toml declares; None in a process that doesn't know them
         self.worker_classes = _worker_classes()
         # the worker class of this function; None in all other functions
         self.worker_class = _text("WORKER_CLASS", "") or None

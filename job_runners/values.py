@@ -2,14 +2,15 @@
 
 The module `dataclasses` imports `inspect` and compiles methods for each class. That took a third of
 the client's import time, and a fiftieth of a function's cold start. Subclasses of Value share their
-methods instead. The functions `fields`, `asdict` and `replace` of `dataclasses` accept them.
+methods instead. The functions `fields`, `asdict` and `replace` of `dataclasses` accept instances
+of these classes.
 """
 
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
-REQUIRED = object()  # in place of a default: the field has none
+REQUIRED = object()  # stands for the default of a field that has none
 
 
 class _Field:
@@ -43,7 +44,10 @@ def field(
 
 
 class _DataclassAttribute:
-    """An attribute of dataclasses. When it is read, a real dataclass is made to compute it."""
+    """An attribute that dataclasses have.
+
+    When it is read, a real dataclass with the same fields is made, and its value is returned.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -104,7 +108,10 @@ class Value:
 
     @classmethod
     def _make_field(cls, name: str) -> _Field:
-        """Return a field of this class, and leave only its default, if any, in the class."""
+        """Return the field with this name.
+
+        In the class, replace a call of `field` by its default, or remove it if it has no default.
+        """
         attribute = cls.__dict__.get(name, REQUIRED)
         if not isinstance(attribute, _Field):
             return _Field(default=attribute)
@@ -128,7 +135,7 @@ class Value:
                 hint = _closest_name_hint(name, fields)
                 raise TypeError(f"{_class_name(self)}: the argument {name!r} is unknown{hint}")
         arguments |= kwargs
-        values = self.__dict__  # assigning attributes is refused
+        values = self.__dict__  # because __setattr__ refuses all assignments
         for name, own in fields.items():
             if name in arguments:
                 values[name] = arguments[name]

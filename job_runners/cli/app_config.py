@@ -27,7 +27,7 @@ class AppConfig:
         self._root = f"/{stack_name}/"
 
     def all(self) -> list[Setting]:
-        """Return all settings, without decrypting secrets, and after them the webhook secrets."""
+        """Return all settings, and then the webhook secrets. Secrets stay encrypted."""
         return self._settings_in("app") + self._settings_in("webhook-secrets")
 
     def _settings_in(self, folder: str) -> list[Setting]:
@@ -41,7 +41,7 @@ class AppConfig:
         return sorted(settings, key=lambda setting: str(setting["name"]))
 
     def _setting_name(self, parameter_name: str) -> str:
-        # The name of a webhook's secret includes its folder.
+        # The name of a webhook's secret includes webhook-secrets/. Other names have no folder.
         return parameter_name.removeprefix(self._root).removeprefix("app/")
 
     def _parameter_name(self, setting_name: str) -> str:

@@ -15,8 +15,8 @@ _ID_START = re.compile(r"[0-9a-f]{4,31}")
 def find_job(target: Target, start: str, job_type: str | None = None) -> str:
     """Search the organization's newest jobs for the id that starts with `start`.
 
-    If `start` isn't 4 to 31 hex digits, for example because it is a complete id, return it
-    unchanged, and the API will check it. Raises NoMatchingId, or Problem for several matches.
+    If `start` isn't 4 to 31 hex digits, return it unchanged, because the API will check it. It may
+    be a complete id. Raises NoMatchingId, or Problem for several matches.
     """
     return _only_match(
         start,
@@ -53,8 +53,8 @@ def find_error_group(target: Target, start: str) -> str:
 def _only_match(start: str, plural: str, objects: Iterable[Any], if_none: str, hint: str) -> str:
     """Return the only id that starts with `start`.
 
-    `plural` is the word for the objects in errors. `if_none` and `hint` are the error if there is
-    no match.
+    In errors, `plural` is the word for the objects. If no id matches, `if_none` is the error's
+    message, and `hint` its hint.
     """
     if not _ID_START.fullmatch(start):
         return start

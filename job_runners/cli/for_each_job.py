@@ -23,7 +23,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def require_terminal(question: str) -> None:
-    """Raise UsageError if input isn't a terminal, so that the user can't be asked."""
+    """Raise UsageError if input isn't a terminal, because then the user can't be asked."""
     if not can_ask():
         raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
 
@@ -34,7 +34,10 @@ def can_ask() -> bool:
 
 
 Action = Callable[[str], tuple[dict[str, object], str]]
-"""Acts on the job or task with this id. Returns the outcome as JSON and as text."""
+"""A function that acts on the job or task with an id.
+
+It returns the outcome as JSON and as text.
+"""
 
 
 def for_each_job(
@@ -45,9 +48,9 @@ def for_each_job(
     *,
     watch: bool = False,
 ) -> Exit:
-    """Like `for_each`, but only for jobs, and `ids` may contain shortened ids.
+    """Call `action` for each job as `for_each` does. `ids` may contain shortened ids.
 
-    With `watch`, follow the jobs that `action` returned.
+    With `watch`, then follow the jobs that `action` returned.
     """
     returned_ids: list[str] = []
 
@@ -65,12 +68,13 @@ def for_each_job(
 def for_each(target: Target, ids: Iterable[str], action: Action, rate: float = math.inf) -> Exit:
     """Call `action` for each id, at most `rate` times per second, and print each outcome.
 
-    A refusal doesn't end the loop. Any other error, such as missing access, does, because the
-    remaining calls would fail too.
+    If the API refuses a call, go on with the next id. Any other error, such as missing access, ends
+    the loop, because the remaining calls would fail too.
     """
     exit_code = Exit.DONE
     began_at = time.monotonic()
     for index, work_id in enumerate(dict.fromkeys(ids)):
+        # Wait for this call's turn. Without a rate, `index / rate` is 0.
         time.sleep(max(0, began_at + index / rate - time.monotonic()))
         try:
             value, text = action(work_id)

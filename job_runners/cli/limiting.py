@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 from job_runners.cli.times import parse_time_span
 from job_runners.client.queue_models import Rate
 
-# For queues that the code doesn't declare, as in job_runners.store.limits.Limits.
+# The limit of a queue that the code doesn't declare. job_runners.store.limits.Limits has it too.
 DEFAULT_MAX_WAITING = 10_000
 
 _RATE = re.compile(r"(?P<count>\d+)/(?P<period>\d*(?:\.\d+)?[smhd]?)")
@@ -88,7 +88,7 @@ def limit(
         new_limits["max_waiting"] = max_waiting
     if rate is not None:
         new_limits["rate"] = Rate(*rate, burst=burst or 1)
-    if bool(new_limits) == reset:  # both or neither
+    if bool(new_limits) == reset:  # the user passed both a limit and --reset, or neither
         raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
     kept_limits: dict[str, Any] = {}
     if reset:
@@ -122,7 +122,10 @@ def limits_in_words(limits: dict[str, Any] | None) -> str:
 
 
 def _changed_limits(queue: dict[str, Any]) -> dict[str, Any]:
-    """Return the limits that an earlier call of this command has changed."""
+    """Return the current limits that differ from those in the code, by name.
+
+    An earlier call of this command has changed them.
+    """
     if queue["changed_at"] is None:
         return {}
     current = queue["limits"] or {}

@@ -79,7 +79,7 @@ def print_dispatched(
 
 
 _REPLAYED = "was dispatched before with this key"
-# What a dispatch of a unique job type did because a job for the same work exists.
+# What a dispatch of a unique job type did if a job for the same work already existed.
 _UNIQUE_OUTCOMES = {
     "returned": "already exists (same work)",
     "replaced": "already existed, and now has this payload and time",

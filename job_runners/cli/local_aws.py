@@ -17,7 +17,8 @@ def running_stack() -> Stack | None:
     """Return the local AWS's stack while it is up, otherwise None."""
     file = HOME / STACK_FILE
     try:
-        # The file decides where calls go, so ignore one that comes from another user or an archive.
+        # This file decides where calls go. If others own it or can access it, it comes from another
+        # user or from an archive, so ignore it.
         if file.stat().st_uid != os.getuid() or file.stat().st_mode & 0o077:
             return None
         return Stack.load(file)
@@ -30,7 +31,7 @@ def is_starting() -> bool:
     if not HOME.is_dir() or (HOME / STACK_FILE).exists():
         return False
     folder = os.open(HOME.parent, os.O_RDONLY)
-    try:  # fails if `job-runners run` holds its lock on the folder
+    try:  # the lock is refused while `job-runners run` holds its own lock on the folder
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -40,7 +41,7 @@ def is_starting() -> bool:
 
 
 def endpoint_url() -> str | None:
-    """Return AWS_ENDPOINT_URL. With .local/env.sh, it makes AWS tools use the local AWS."""
+    """Return AWS_ENDPOINT_URL. Set by .local/env.sh, it makes AWS tools use the local AWS."""
     return os.environ.get("AWS_ENDPOINT_URL")
 
 

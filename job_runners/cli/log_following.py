@@ -10,35 +10,38 @@ from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 
 _POLL_SECONDS = 2.0
-_MAX_DELAY = 60_000  # milliseconds by which one line may arrive later than another
-_QUIET_SECONDS = 10.0  # without new lines after a job's end, until `follow` stops
+_MAX_DELAY = 60_000  # milliseconds; a line may arrive this much later than a newer one
+# After a job's end, `follow` stops if no line arrives for this long.
+_QUIET_SECONDS = 10.0
 _LAST_JOB_MESSAGES = frozenset({"succeeded", "failed", "canceled", "settled", "cancel"})
 _LAST_TASK_MESSAGES = frozenset({"task done", "task failed", "task may have been sent or not"})
-_CLOCK_SKEW = 2_000  # milliseconds by which a line's time may be behind the job's `finished_at`
+_CLOCK_SKEW = 2_000  # milliseconds; a last line may be this much older than `finished_at`
 
 
 def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     """Yield the lines about a job or task as they arrive, up to its last line.
 
-    Then yield Lambda's reports on its newest invocations.
+    If no last line arrives after a job's end, stop after some quiet seconds. Then yield Lambda's
+    reports on the newest invocations.
     """
     lines: dict[str, Line] = {}  # by event id
     last_messages = _LAST_JOB_MESSAGES if is_job else _LAST_TASK_MESSAGES
     quiet_since = time.monotonic()
     while True:
-        # The API has no status for tasks. With 0, any last line counts as a task's end.
+        # The API can't say when a task ended. With 0, a last line of any time ends the loop.
         ended_at = _ended_at(logs, work_id) if is_job else 0
         new_lines = _read_new_lines(logs, work_id, lines)
         yield from new_lines
         if ended_at is not None:
-            # If the job was retried manually, it has logged a last line before. Ignore that one.
+            # If the job was retried manually, an earlier run has logged a last line. Ignore it.
             earliest = ended_at - _CLOCK_SKEW
             if any(
                 line.fields.get("message") in last_messages and line.time >= earliest
                 for line in lines.values()
             ):
                 break
-        if new_lines or not ended_at:  # nothing shows that a task has ended, so wait on
+        # Quiet seconds count only after a job's end. For a task, wait until its last line.
+        if new_lines or not ended_at:
             quiet_since = time.monotonic()
         if time.monotonic() - quiet_since > _QUIET_SECONDS:
             break

@@ -22,7 +22,7 @@ _SECONDS_BEFORE = 60
 _SECONDS_AFTER = 300
 _NO_LOG_GROUP = "ResourceNotFoundException"  # a log group doesn't exist before the first write
 _WORKER = "Worker"  # the Line.group of the default worker
-_MAX_REPORTS = 10  # for the newest invocations
+_MAX_REPORTS = 10  # read reports only on so many of the newest invocations
 
 
 @dataclass(frozen=True, order=True)
@@ -84,7 +84,7 @@ class Logs:
     def reports(self, lines: list[Line]) -> list[Line]:
         """Return Lambda's reports on the newest invocations that wrote these lines.
 
-        A report has no job id, but the same trace id as the invocation's other lines.
+        A report has no job id. It has the same trace id as the other lines of the invocation.
         """
         group_by_trace_id = {}
         for line in lines:
@@ -105,7 +105,7 @@ class Logs:
         client = self.target.client("logs")
         for event in find_events(client, self.groups[group], text, self.start, endTime=self.end):
             line = _parse_line(group, event)
-            if "_aws" not in line.fields:  # otherwise it contains metrics, not a message
+            if "_aws" not in line.fields:  # a line with "_aws" has metrics, not a message
                 yield line
 
 

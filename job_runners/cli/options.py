@@ -17,7 +17,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _store_option(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Store an option in the Target, whether it comes before or after the command's name."""
+    """Store a shared option in the Target. It may come before or after the command's name."""
     target: Target = ctx.find_root().ensure_object(Target)
     name = param.name or ""
     source = ctx.get_parameter_source(name)
@@ -127,7 +127,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
         def wrapper(target: Target, *args: Any, **kwargs: Any) -> Any:
-            # Set here, because shell completion, which must not print warnings, skips this wrapper.
+            # Shell completion must print no warnings. It doesn't call this wrapper, so set it here.
             target.warns_if_outdated = True
             return function(target, *args, **kwargs)
 

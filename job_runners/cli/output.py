@@ -1,7 +1,7 @@
 """Print and format output: tables for terminals, tabs for pipes, JSON for programs.
 
-A text from a job or the API is untrusted: `plain` removes what could control the terminal. A
-parameter `iso` is a time in ISO 8601, as in the API's JSON.
+A text from a job or the API is untrusted, because some characters can control the terminal. `plain`
+replaces these. A parameter `iso` is a time in ISO 8601, as in the API's JSON.
 """
 
 import json
@@ -109,7 +109,7 @@ def indent_lines(text: str, width: int) -> str:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as a table on a terminal, whose last column is cut at the end of the line.
+    """Print rows as a table on a terminal. Cells of the last column are cut at the end of the line.
 
     In a pipe, print complete values separated by tabs, without headings.
     """

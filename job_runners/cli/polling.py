@@ -15,13 +15,14 @@ from job_runners.cli.watching import Screen, open_screen
 Jobs = dict[str, Job | None]  # the last known state of each job, by its id
 FINISHED = frozenset({"succeeded", "failed", "canceled"})
 _MAX_OUTAGE = 300  # seconds without a response before the command gives up
-_RETRY_SECONDS = 5  # between two tries while the API doesn't respond
+_RETRY_SECONDS = 5  # the wait between two tries while the API doesn't respond
 
 
 def _read(target: Target, job_id: str) -> tuple[Job, float]:
     """Return a job, and the seconds that the API suggests to wait before the next poll.
 
-    For output as text, add the `counts` of the group that the job waits for.
+    Unless the output is JSON, add the counts of the group that the job waits for. A group is a set
+    of jobs, such as the members of a batch.
     """
     api_job = target.api.get(job_id)
     job = target.printable(api_job)
@@ -32,7 +33,7 @@ def _read(target: Target, job_id: str) -> tuple[Job, float]:
 
 
 def _add_group(target: Target, job: Job) -> None:
-    """Add the counts of the group that a job waits for, and a batch's progress."""
+    """Add the counts of the group that a job waits for. If the job is a batch, add its progress."""
     name = job["waits_for"]["name"]
     for group in target.api.groups(job["id"]):
         if output.plain(group.name) == name:
@@ -52,7 +53,7 @@ def _follow(target: Target, jobs: Jobs, screen: Screen, timeout: float | None) -
     Each poll updates `jobs`, so that the caller can use it after Ctrl-C.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    next_polls = [(0.0, job_id) for job_id in jobs]
+    next_polls = [(0.0, job_id) for job_id in jobs]  # a heap, so that the next poll comes first
     while next_polls:
         poll_at, job_id = heapq.heappop(next_polls)
         poll_at = max(poll_at, time.monotonic())
@@ -102,7 +103,10 @@ def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> 
 
 
 def _exit_code(target: Target, jobs: Jobs) -> Exit:
-    """Return the exit code for jobs. A batch may succeed with failed members: these count too."""
+    """Return the exit code for the jobs.
+
+    A batch may succeed although members have failed. Then the code is JOB_FAILED too.
+    """
     known_jobs = [job for job in jobs.values() if job]
     statuses = {job["status"] for job in known_jobs}
     if "failed" in statuses:
@@ -125,12 +129,12 @@ def _print_unfinished(ids: list[str], why: str) -> None:
 
 
 def _print_outcome(job: Job) -> None:
-    """Print the result or the error, which the user would look up next."""
+    """Print the result of a job that succeeded, or the error of one that failed."""
     if job.get("status") == "succeeded" and job.get("result") is not None:
         output.print_json(job["result"])
     if job.get("status") == "failed":
         error = job.get("error") or {}
-        if sys.stdout.isatty():  # in a pipe, the job's line has the error already
+        if sys.stdout.isatty():  # in a pipe, the job's line shows the error
             text = output.indent_lines(f"{error.get('kind')}: {error.get('message')}", 2)
             click.secho(text, fg="red")
         short_id = output.short_id(job["id"])

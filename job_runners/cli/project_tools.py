@@ -62,7 +62,7 @@ def run_module(
 ) -> subprocess.CompletedProcess[str]:
     """Run a module in a child process. With `capture`, return its output instead of showing it.
 
-    `project` is the folder of the module's project, by default that of the current one.
+    `project` is the folder of the project that the module reads, by default the current project.
     """
     return subprocess.run(  # noqa: S603 - this interpreter
         _command(module, arguments),
@@ -82,7 +82,7 @@ def run_or_exit(module: str, *arguments: str) -> None:
 
 
 def exit_command(code: int) -> NoReturn:
-    """Exit with this code, which `main` would ignore in a SystemExit."""
+    """Exit with this code. A SystemExit wouldn't do, because `main` ignores its code."""
     raise click.exceptions.Exit(code)
 
 

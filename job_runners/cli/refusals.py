@@ -1,4 +1,8 @@
-"""Convert errors of the API and of AWS clients to Problems."""
+"""Convert errors of the API and of AWS clients to Problems.
+
+A Problem is an error that the command prints with a hint on what to do, before it exits with the
+problem's exit code.
+"""
 
 import os
 
@@ -28,7 +32,7 @@ from job_runners.client.errors import (
     UniqueConflict,
 )
 
-# AWS's error codes.
+# Error codes of AWS.
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_ACCEPTED = frozenset(
     {

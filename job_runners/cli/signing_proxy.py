@@ -2,8 +2,9 @@
 
 Every caller of the proxy acts with these credentials, so it must refuse all callers but the user.
 It listens only on loopback, and only below a secret path, because other users of this machine can
-reach the port too. It also refuses calls that a website could make the user's browser send: from
-any page but the dashboard, or to a host name that the site points at this machine (DNS rebinding).
+reach the port too. A website could also make the user's browser send calls. So the proxy refuses
+calls from any page but the dashboard, and calls to other host names, because a website can point a
+name at this machine (DNS rebinding).
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from job_runners.client.errors import NoAnswer
 from job_runners.client.signing import Access
 
 _MAX_BODY_BYTES = 6 * 1024 * 1024  # Lambda's maximum
-_TIMEOUT_SECONDS = 35  # API Gateway's timeout is 30
+_TIMEOUT_SECONDS = 35  # longer than API Gateway's own timeout of 30
 _FORWARDED_REQUEST_HEADERS = (
     "Accept",
     "Accept-Encoding",
@@ -50,7 +51,8 @@ def signing_proxy(api_url: str, access: Access, port: int = 0) -> Iterator[str]:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True  # a browser keeps its connections open
+    # Don't wait for the threads of connections at the end, because a browser keeps these open.
+    daemon_threads = True
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], api_url: str, access: Access) -> None:
@@ -110,6 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "")
         if host not in self.server.hosts:
             return f"This proxy accepts only calls to {' or '.join(sorted(self.server.hosts))}."
+        # A comparison in constant time doesn't reveal how much of a guessed path is right.
         secret_path = self.path[: len(self.server.root)].encode(errors="replace")
         if not hmac.compare_digest(secret_path, self.server.root.encode()):
             return "The address is incomplete. Use the whole address that the command printed."
@@ -125,6 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             return f"The body is too large. The limit is {_MAX_BODY_BYTES:,} bytes."
         if self.command == "GET" and self._is_dashboard_file:
             return None
+        # A browser says in these headers which site sends the call. Other programs send neither.
         origin = self.headers.get("Origin", f"http://{host}")
         site = self.headers.get("Sec-Fetch-Site", "same-origin")
         if origin != f"http://{host}" or site not in ("same-origin", "none"):
@@ -133,7 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _is_dashboard_file(self) -> bool:
-        """Whether this is a file of the dashboard, which has no data: any page may link to it."""
+        """Whether this is a file of the dashboard.
+
+        Any page may link to such a file, because it contains no data.
+        """
         path = self._path.partition("?")[0]
         return path == "/" or path.startswith("/assets/")
 
@@ -141,8 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _path(self) -> str:
         """The path to call on the API.
 
-        A browser encodes a space in a query as +, but API Gateway checks the signature of a query
-        in which spaces are %20.
+        In a query, a browser encodes a space as +. API Gateway checks the signature as if it were
+        encoded as %20, so encode it in this way.
         """
         path_and_query = self.path[len(self.server.root) - 1 :]  # begins with the root's last slash
         path, question_mark, query = path_and_query.partition("?")
@@ -161,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """Log nothing, because the API logs its calls."""
+        """Log nothing, because the API logs all calls itself."""
 
 
 def _redirect_detail(api_url: str) -> str:

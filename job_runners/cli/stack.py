@@ -14,7 +14,7 @@ class Stack:
 
     name: str
     region: str
-    endpoint_url: str  # of a local AWS; empty for AWS itself
+    endpoint_url: str  # the URL of the local AWS; empty for AWS itself
     api_url: str
     table_name: str
     coordination_table_name: str

@@ -54,7 +54,7 @@ class Target:
 
     @property
     def organization_id(self) -> str | None:
-        """The organization to act for. None means the one that the token names."""
+        """The organization to act for. None means that the token names the organization."""
         return self.organization or (None if self.token else "default")
 
     @property
@@ -89,7 +89,7 @@ class Target:
 
     @cached_property
     def access(self) -> "Access":
-        """What authorizes calls to the API: a token, or signatures with AWS credentials."""
+        """The object that authorizes calls to the API, with a token or with AWS signatures."""
         from job_runners.client.signing import Bearer, Signer
 
         if self.token:
@@ -125,7 +125,7 @@ class Target:
 
     @cached_property
     def api_address(self) -> str:
-        """The URL of the API: the user's, or otherwise that of the stack."""
+        """The URL of the API, which either the user named or the stack has."""
         url = self.api_url if self.uses_api_url else self.stack.api_url
         return _check_url(url or "")
 
@@ -140,7 +140,11 @@ class Target:
 
     @cached_property
     def stack(self) -> Stack:
-        """The selected stack. Raises Problem if it can't be found."""
+        """The selected stack. Raises Problem if it can't be found.
+
+        Without a stack's name, a running local AWS takes precedence over the stack in
+        samconfig.toml.
+        """
         local_stack = local_aws.running_stack()
         if local_stack and self._selects(local_stack):
             if self.warns_if_outdated and not self.json:
@@ -164,7 +168,7 @@ class Target:
         return find_stack(self.session, self._named_stack or _default_name())
 
     def _selects(self, local_stack: Stack) -> bool:
-        """Return whether the options select the local AWS, which is running."""
+        """Return whether the options select the local AWS. Call this only if it is running."""
         if self._named_stack is None:
             return True
         environment_selects_it = local_stack.endpoint_url == local_aws.endpoint_url()

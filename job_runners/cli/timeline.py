@@ -13,7 +13,7 @@ from job_runners.cli import output
 
 _MAX_ROWS = 200
 _HEADINGS = ("started", "took", "what", "outcome")
-# Descriptions of an invocation's outcomes. Other outcomes are printed unchanged.
+# How to print the outcomes of an invocation. Other outcomes are printed unchanged.
 _OUTCOMES = {
     "failed": "attempt failed",
     "continued": "time over, continued in the next invocation",

@@ -1,4 +1,7 @@
-"""Show followed jobs: bars on a terminal, lines in a pipe, JSON for programs."""
+"""Show the jobs that a command follows.
+
+They are shown as bars on a terminal, as lines of text in a pipe, or as lines of JSON.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ class Lines:
     """Prints a line for each change of a job."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[Any, ...]] = {}  # the printed values by job id
+        self._last: dict[str, tuple[Any, ...]] = {}  # the values printed last, by job id
 
     def show(self, job: Job) -> None:
         """Print the job if it has changed."""
@@ -93,7 +96,7 @@ class Bars:
         self._progress.console.print(output.plain(text), style="dim")
 
 
-Screen = Lines | Bars  # shows the jobs that a command follows
+Screen = Lines | Bars
 
 
 def open_screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
@@ -109,7 +112,7 @@ def state(job: Job) -> str:
 
 
 def wait_in_words(wait: dict[str, Any] | None) -> str | None:
-    """Return the reason for a job's wait in words, or None for None: the job doesn't wait."""
+    """Return in words what a job waits for. `wait` is the job's `waits_for`, which may be None."""
     if wait is None:
         return None
     name = wait["name"]
@@ -125,8 +128,8 @@ def wait_in_words(wait: dict[str, Any] | None) -> str | None:
             counts = wait.get("counts")
             ended = f": {counts_in_words(counts)}" if counts else ""
             return f"the jobs of its group {name}{ended}"
-        case "line":
-            # The API hides keys from payloads from viewers. An undivided queue has the key *.
+        case "line":  # the job waits for capacity in its queue
+            # The key is None if this user may not see it. It is * if the queue isn't divided.
             key = "" if wait["key"] in (None, "*") else f", {wait['key']}"
             return f"its turn in queue {name}{key}"
         case kind:

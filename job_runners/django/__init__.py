@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-MAX_ATTEMPTS_ATTRIBUTE = "job_runners_max_attempts"  # of a task's function
+MAX_ATTEMPTS_ATTRIBUTE = "job_runners_max_attempts"  # an attribute of a task's function
 
 
 def max_attempts(count: int) -> Callable[[_F], _F]:
@@ -53,7 +53,10 @@ class Options:
         self._is_used = False
 
     def use(self) -> dict[str, str]:
-        """Return the next job's fields. Raises ValueError if a job already has the key."""
+        """Return the fields for the next job of the block.
+
+        Raises ValueError if an earlier job of the block already has the idempotency key.
+        """
         key = self._idempotency_key
         if key is not None and self._is_used:
             raise ValueError(

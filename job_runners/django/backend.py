@@ -1,4 +1,7 @@
-"""The backend for Django's tasks: enqueues tasks as jobs, and returns jobs as task results."""
+"""The backend for Django's tasks. It enqueues tasks as jobs, and returns jobs as task results.
+
+A call is the payload of such a job: the path of a task, and the arguments to call it with.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,23 +26,24 @@ from job_runners.django.current import current_job
 from job_runners.django.results import TaskJob, apply_use_tz, build_result, set_field
 from job_runners.django.transports import InProcess, OverHttp, transport_for
 
-OPTIONS: dict[str, Any] = {  # and their defaults
+# The options of the backend in TASKS, with their defaults.
+OPTIONS: dict[str, Any] = {
     "JOB_TYPE": "django_task",  # the name in JOBS
     "CLIENT": {"timeout": 5, "max_attempts": 1},  # arguments of job_runners.Client
     "MODULES": (),  # modules with tasks, in addition to each installed app's `tasks`
-    "QUEUE_NAMES": {},  # {Django's name of a queue: the stack's name}, where they differ
-    "PRIORITY_QUEUES": None,  # {10: "urgent"} for priority 10 and above; None refuses priorities
+    "QUEUE_NAMES": {},  # {Django's name of a queue: its name in the stack}, where these differ
+    "PRIORITY_QUEUES": None,  # {10: "urgent"} for priorities of 10 or more; None: no priorities
     "ON_COMMIT": None,  # an alias in DATABASES: enqueue when its transaction commits
     "MAX_ATTEMPTS": 1,  # for tasks without @max_attempts
     "PER_TASK": {},  # {"wagtail.": {"MAX_ATTEMPTS": 5}} for tasks whose path starts with "wagtail."
     "ORGANIZATION_ID": None,
-    "SIGN": True,  # sign calls with SECRET_KEY, so that only its owners can call tasks
+    "SIGN": True,  # sign calls, so that only processes with SECRET_KEY can call tasks
 }
 _MAX_DELAY = timedelta(days=30)
 
 
 class TaskNotFound(InvalidTask):
-    """A path names no task that this process may run. A later deploy may have it."""
+    """This process may run no task with this path. A later deploy may have the task."""
 
 
 class JobRunnersBackend(BaseTaskBackend):
@@ -57,7 +61,7 @@ class JobRunnersBackend(BaseTaskBackend):
 
     @property
     def transport(self) -> OverHttp | InProcess:
-        """Return what dispatches and reads the jobs. Raises ConfigurationError."""
+        """Return the object that dispatches and reads jobs. Raises ConfigurationError."""
         return transport_for(self.settings["CLIENT"])
 
     @property
@@ -77,7 +81,7 @@ class JobRunnersBackend(BaseTaskBackend):
             raise InvalidTask("run_after may be at most 30 days from now.")
 
     def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Dispatch a job that calls the task. With ON_COMMIT, wait until the transaction commits.
+        """Dispatch a job that calls the task. With ON_COMMIT, do so when the transaction commits.
 
         Raises InvalidTask, TypeError or ValueError if the task or its arguments can't become a job,
         and the errors of `job_runners.Client.dispatch`.
@@ -92,7 +96,10 @@ class JobRunnersBackend(BaseTaskBackend):
         return self._dispatch(task, fields)
 
     def _dispatch_on_commit(self, task: Task, fields: dict[str, Any], database: str) -> TaskResult:
-        """Return a result whose id is known before the job exists, from its idempotency key."""
+        """Register a callback that dispatches the job, and return the result of the future job.
+
+        The job doesn't exist yet, but its id follows from its idempotency key.
+        """
         key = fields.setdefault("idempotency_key", get_random_string(32))
         result_id = self.transport.id_for_key(key, fields.get("organization_id"))
         future_job = TaskJob(result_id, fields["job_type"], "queued")
@@ -112,7 +119,10 @@ class JobRunnersBackend(BaseTaskBackend):
         return result
 
     async def aenqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
-        """Enqueue in a thread: with ON_COMMIT, in the thread that has the database connection."""
+        """Call `enqueue` in a thread.
+
+        With ON_COMMIT, this is the thread that has the database connection.
+        """
         enqueue = partial(self.enqueue, task, args, kwargs)
         needs_connection = self.settings["ON_COMMIT"] is not None
         return await sync_to_async(enqueue, thread_sensitive=needs_connection)()
@@ -128,7 +138,7 @@ class JobRunnersBackend(BaseTaskBackend):
             job is None
             or job.job_type not in self.job_types
             or job.payload is None  # hidden: the client's caller may not read payloads
-            or organization not in (None, job.organization_id)
+            or organization not in (None, job.organization_id)  # None: any organization
         ):
             raise TaskResultDoesNotExist(result_id)
         call = job.payload
@@ -153,8 +163,8 @@ class JobRunnersBackend(BaseTaskBackend):
     def load_task(self, path: str) -> Task:
         """Import the task with this path. Raises TaskNotFound if this process may not run it.
 
-        The path may come from a payload, so its module is checked before the import, which runs
-        code. The path must lead to a Task and not to any other function.
+        The path may come from a payload, and an import runs code. So check first that the settings
+        allow the module, and then that the path leads to a Task and not to any other function.
         """
         module, _, _ = path.rpartition(".")
         self._check_module(module)
@@ -169,8 +179,10 @@ class JobRunnersBackend(BaseTaskBackend):
         return task
 
     def _check_module(self, module: str) -> None:
+        """Raise TaskNotFound unless the settings allow tasks of this module."""
         app_modules = [f"{app.name}.tasks" for app in apps.get_app_configs()]
         allowed = [*app_modules, *self.settings["MODULES"]]
+        # The final dots make "shop.tasks" allow "shop.tasks.daily" but not "shop.tasks_old".
         if not any(f"{module}.".startswith(f"{name}.") for name in allowed):
             raise TaskNotFound(
                 f"The settings allow no tasks of {module}. Put the task into the module `tasks` of "
@@ -179,10 +191,10 @@ class JobRunnersBackend(BaseTaskBackend):
             )
 
     def _dispatch_fields(self, task: Task, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments of the job's dispatch.
+        """Return the arguments with which to dispatch the job.
 
-        A task that a running task enqueues inherits that job's organization. ORGANIZATION_ID takes
-        precedence over it, and `job_options` over both.
+        If a running task enqueues this task, the new job inherits the organization of the running
+        job. ORGANIZATION_ID takes precedence over it, and `job_options` over both.
         """
         fields = {
             "job_type": self._option(task, "JOB_TYPE"),
@@ -202,7 +214,10 @@ class JobRunnersBackend(BaseTaskBackend):
         return {name: value for name, value in fields.items() if value is not None}
 
     def _queue_name(self, task: Task) -> str | None:
-        """Return the stack's name of the task's queue, or None for the job type's default queue."""
+        """Return the name that the task's queue has in the stack.
+
+        Return None for the default queue of the job type.
+        """
         queues: Mapping[int, str] = self.settings["PRIORITY_QUEUES"] or {}
         # A positive key also covers all higher priorities, a negative key all lower ones.
         matching = [
@@ -222,7 +237,7 @@ class JobRunnersBackend(BaseTaskBackend):
         return int(from_decorator or self._option(task, "MAX_ATTEMPTS"))
 
     def _option(self, task: Task, name: str) -> Any:
-        """Return an option for a task. In PER_TASK, the longest prefix of its path wins."""
+        """Return an option for a task. Of the prefixes in PER_TASK that match, the longest wins."""
         per_task: Mapping[str, Mapping[str, Any]] = self.settings["PER_TASK"]
         prefixes = [
             prefix

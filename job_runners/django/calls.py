@@ -1,6 +1,6 @@
-"""Build and verify a job's payload: the path of the task to call, and its arguments.
+"""Build and verify calls. A call is a job's payload: the path of a task, and its arguments.
 
-The site signs this call with SECRET_KEY, so that only processes that have the key can call tasks.
+The site signs a call with SECRET_KEY, so that only processes that have the key can call tasks.
 """
 
 import json
@@ -18,7 +18,7 @@ from job_runners.errors import PayloadTooLarge
 _MAX_JSON_BYTES = 2_500_000  # slightly less than the API accepts as a request's body
 
 _signer = partial(Signer, salt="job_runners.django")
-_SIGNED_FIELDS = ("task", "args", "keywords", "backend")  # they decide which code runs
+_SIGNED_FIELDS = ("task", "args", "keywords", "backend")  # these decide which code runs
 
 
 def build_call(

@@ -1,4 +1,4 @@
-"""Django system checks for a backend: one of its settings, and one of the stack that it calls."""
+"""Django's system checks of a backend. One checks its settings, and one the stack that it calls."""
 
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -62,7 +62,10 @@ def check_stack(backend: Any) -> Iterator[CheckMessage]:
 
 
 def _queue_names(backend: Any) -> set[str]:
-    """Return the stack's names of the backend's queues, except the job type's default queue."""
+    """Return the names that the backend's queues have in the stack.
+
+    The default queue of the job type isn't one of them.
+    """
     new_names = backend.settings["QUEUE_NAMES"]
     priority_queues = backend.settings["PRIORITY_QUEUES"] or {}
     queues = {new_names.get(queue, queue) for queue in backend.queues - {"default"}}

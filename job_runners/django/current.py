@@ -1,4 +1,4 @@
-"""Give the jobs that a running task enqueues their organization and idempotency keys."""
+"""Set the organization and the idempotency key of each job that a running task enqueues."""
 
 import json
 from collections import Counter
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class CurrentJob:
     """The job whose task is running.
 
-    An attempt that repeats the task's calls must not enqueue them twice. So a call's idempotency
-    key contains a hash of the call, and how often this attempt has enqueued the same call.
+    If the task is retried, it enqueues the same calls again. They must not run twice. So the
+    idempotency key of a call contains a hash of the call, and the number of times that this attempt
+    has enqueued the same call.
     """
 
     def __init__(self, job: "RunningJob") -> None:
@@ -34,7 +35,7 @@ class CurrentJob:
         }
 
     def has_key(self, key: object) -> bool:
-        """Return whether an idempotency key comes from `fields_for`, in this or another attempt."""
+        """Return whether `fields_for` has made this key, in this or another attempt of the job."""
         return isinstance(key, str) and key.startswith(self._prefix)
 
     @property

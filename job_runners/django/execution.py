@@ -27,7 +27,7 @@ from job_runners.errors import DoNotRetry, NotDeployed
 if TYPE_CHECKING:
     from job_runners.work.running_job import RunningJob
 
-_FRAMEWORK_PACKAGES = ("job_runners.", "django.tasks.", "asgiref.")  # they call the task
+_FRAMEWORK_PACKAGES = ("job_runners.", "django.tasks.", "asgiref.")  # these call the task
 
 
 def execute(job: "RunningJob", call: TaskCall, *, is_from_payload: bool) -> Any:
@@ -71,8 +71,8 @@ def _find_backend(call: TaskCall) -> JobRunnersBackend:
 def _load_task(backend: JobRunnersBackend, call: TaskCall, is_from_payload: bool) -> Any:
     """Import the task after checking the call's signature.
 
-    A site only signs calls of tasks that it has. So if this worker can't find a signed call's task,
-    its code is older than the site's.
+    A site only signs calls of tasks that it has. So if a call is signed, but this worker lacks its
+    task, the worker's code is older than the site's.
     """
     requires_signature = backend.settings["SIGN"]
     try:
@@ -88,6 +88,10 @@ def _load_task(backend: JobRunnersBackend, call: TaskCall, is_from_payload: bool
 
 
 def _call_task(backend: JobRunnersBackend, result: TaskResult, *, is_last_attempt: bool) -> Any:
+    """Call the task, and send Django's signals. Return the task's result as JSON values.
+
+    If the task fails but is retried, the signal `task_finished` isn't sent yet.
+    """
     task = result.task
     task_started.send(type(backend), task_result=result)
     args = [TaskContext(task_result=result)] if task.takes_context else []
@@ -119,7 +123,7 @@ def _finish(backend: JobRunnersBackend, result: TaskResult, status: TaskResultSt
 
 
 def _shorten_traceback(error: BaseException) -> None:
-    """Drop the frames before the task's own code, by which failures are then grouped."""
+    """Drop the frames before the task's own code, so that failures are grouped by that code."""
     traceback = error.__traceback__
     while traceback is not None:
         module = f"{traceback.tb_frame.f_globals.get('__name__')}."
@@ -134,8 +138,8 @@ def _shorten_traceback(error: BaseException) -> None:
 def _request_environment() -> Iterator[None]:
     """Use the settings' language and time zone, and close all connections at the end.
 
-    Connections would break while Lambda freezes the process. Those that are already in a
-    transaction belong to a test, and stay open.
+    Connections would break while Lambda freezes the process. A connection that is already in a
+    transaction belongs to a test, and stays open.
     """
     test_connections = [
         connection
@@ -150,6 +154,6 @@ def _request_environment() -> Iterator[None]:
         for connection in connections.all(initialized_only=True):
             if connection not in test_connections:
                 connection.close()
-                if hasattr(connection, "close_pool"):  # close() only returns it to its pool
+                if hasattr(connection, "close_pool"):  # close() only put it back into the pool
                     connection.close_pool()
         close_caches()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from job_runners.work.running_job import RunningJob
 
 _DOTTED_PATH = r"^[^\W\d]\w*(\.[^\W\d]\w*)+$"
-_MAX_ATTEMPTS = 20  # that @max_attempts can set if `django_task` gets no `retry`
+_MAX_ATTEMPTS = 20  # the most that @max_attempts can set if `django_task` has no `retry`
 
 
 class NoArguments(BaseModel):
@@ -36,12 +36,12 @@ class TaskCall(NoArguments):
 class DjangoTask(Job):
     """A job type that runs Django's tasks.
 
-    If `fixed_call` is set, the payload is empty, and each job makes this call.
+    If `fixed_call` is set, each job makes this call, and its payload is empty.
     """
 
     fixed_call: TaskCall | None = None
 
-    # Refuse queues that only the site's settings name, because the stack sets them no limits.
+    # Refuse a queue that only the site's settings name, because the stack has no limits for it.
     only_allowed_queues: ClassVar[bool] = True
 
     def run(self, running: "RunningJob", payload: BaseModel) -> Any:

@@ -62,6 +62,7 @@ def build_result(
 ) -> TaskResult:
     """Return the task result for a job whose payload is `call`."""
     attempt = job.attempt or 1
+    # A job that waits for a retry has the number of its next attempt, which hasn't started.
     has_started = job.attempt_started_at is not None
     started_attempts = attempt if has_started else attempt - 1
     result = TaskResult(
@@ -76,7 +77,7 @@ def build_result(
         kwargs=call["keywords"],
         backend=backend_alias,
         errors=_task_errors(job),
-        # Django counts a result's attempts by these ids.
+        # Django takes the number of these ids as the number of attempts.
         worker_ids=[f"{job.id}/{number}" for number in range(1, started_attempts + 1)],
     )
     set_field(result, "_return_value", job.result)
@@ -84,7 +85,7 @@ def build_result(
 
 
 def set_field(result: TaskResult, name: str, value: Any) -> None:
-    """Set a field of a task result as Django does, although the class is a frozen dataclass."""
+    """Set a field of a task result, although its class is frozen. Django does the same."""
     object.__setattr__(result, name, value)
 
 
@@ -94,6 +95,7 @@ def apply_use_tz(time: datetime | None) -> datetime | None:
 
 
 def _task_errors(job: "TaskJob | Job") -> list[TaskError]:
+    """Return the errors of the earlier attempts, and the error with which the job ended."""
     failures: list[Failure | JobError] = [*job.earlier_errors]
     if job.status == _CANCELED:
         failures.append(Failure("JobCanceled", "The job was canceled.", "job_runners"))
@@ -109,7 +111,7 @@ def _task_errors(job: "TaskJob | Job") -> list[TaskError]:
 
 
 def _class_path(failure: "Failure | JobError") -> str:
-    """Return the path of the error's class, or that of Exception if the class can't be found."""
+    """Return the path of the error's class, or Exception's path if the class can't be found."""
     kind = failure.kind or "Exception"
     if failure.module == "":  # a class without a module
         return "builtins.Exception"

@@ -1,4 +1,8 @@
-"""Dispatch and read a backend's jobs: from a site through the API, from a worker directly."""
+"""Dispatch and read the jobs of a backend. A site calls the API, and a worker calls the engine.
+
+A result id is the id that Django knows a task's result by. It is the id of the job, or contains the
+job's idempotency key.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +19,7 @@ from job_runners.settings import has_engine
 if TYPE_CHECKING:
     from job_runners import Client, Job
 
-_KEY_PREFIX = "key:"  # of a result's id that contains an idempotency key, not a job's id
+_KEY_PREFIX = "key:"  # begins a result id that contains an idempotency key
 
 
 class OverHttp:
@@ -38,7 +42,7 @@ class OverHttp:
             organization_id, _, key = result_id.removeprefix(_KEY_PREFIX).partition("/")
             job = self.client.find(idempotency_key=key, organization_id=organization_id or None)
             return self.client.get(job.id) if job else None
-        except (NotFound, InvalidRequest, ValueError):  # the last two for a malformed id
+        except (NotFound, InvalidRequest, ValueError):  # a malformed id raises one of the last two
             return None
 
     def id_for_key(self, key: str, organization_id: str | None) -> str:
@@ -55,7 +59,7 @@ class InProcess:
     def dispatch(self, fields: Mapping[str, Any]) -> TaskJob:
         """Dispatch a job, unless an earlier attempt of the running task has dispatched it.
 
-        Raises InvalidTask for a queue that the job type doesn't allow, as the API does.
+        Raises InvalidTask for a queue that the job type doesn't allow. The API refuses it too.
         """
         from job_runners import runners
         from job_runners.engine.registry.registry import registry
@@ -81,7 +85,7 @@ class InProcess:
         return _task_job(row, payload=fields["payload"])
 
     def get(self, result_id: str) -> TaskJob | None:
-        """Return the job with this result id, which is its own id, or None if there is none."""
+        """Return the job with this id, or None if there is none."""
         from job_runners.store import blobs, queries
 
         row = queries.read(result_id)
@@ -103,7 +107,9 @@ caches.register(_clients.clear)
 
 
 def transport_for(client_options: Mapping[str, Any]) -> OverHttp | InProcess:
-    """Call the engine if this process has it, or else the API, with a client with these options.
+    """Return a transport to the engine if this process has it, and otherwise to the API.
+
+    `client_options` are the arguments of the API's client.
 
     Raises ConfigurationError if neither the options nor the environment name an API.
     """

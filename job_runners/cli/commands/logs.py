@@ -84,7 +84,7 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
 
 
 def _find_job(target: Target, work_id: str) -> "Job | None":
-    """Return the job whose id starts with `work_id`, or None: the id may be that of a task."""
+    """Return the job whose id starts with `work_id`, or None, because a task may have this id."""
     try:
         return target.printable(target.api.get(find_job(target, work_id)))
     except NoMatchingId:

@@ -110,8 +110,10 @@ def _details(queue: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rows(queue: dict[str, Any], backlog: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return the rows of a queue: one for each key in use, and in a queue without limits, one for
-    each job type with unfinished jobs. Without any, return one row for the queue itself.
+    """Return a queue's rows in the table.
+
+    There is one for each key in use. If the queue has no limits, there is also one for each job
+    type with unfinished jobs. If there is none of either, return one row for the queue itself.
 
     `backlog` has the counts by queue and job type.
     """

@@ -121,7 +121,10 @@ def _follow_up(job: Job, kind: str) -> str | None:
 
 
 def _position_in_line(target: Target, job: Job) -> list[tuple[str, str]]:
-    """Return a detail with the number of jobs ahead of a job, if it waits in a line."""
+    """Return a detail with the number of jobs that start before this one.
+
+    Return no details if the job waits neither for its turn in a queue nor for the end of a pause.
+    """
     wait = job.get("waits_for")
     if not wait or wait["kind"] in ("job", "time", "signal", "group"):
         return []
@@ -161,7 +164,7 @@ def _print_earlier_errors(job: Job) -> None:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
     next_attempt = job["attempt"]
     for error in reversed(errors):
-        if error["attempt"] >= next_attempt:  # a manual retry counts attempts from 1 again
+        if error["attempt"] >= next_attempt:  # a manual retry starts counting attempts at 1 again
             click.echo("  before the manual retry:")
         next_attempt = error["attempt"]
         heading = f"attempt {error['attempt']}, {output.time_and_age(error['at'])}"

@@ -1,7 +1,7 @@
 """job-runners smoke: check an AWS account with a throwaway stack.
 
-The command deploys the stack, dispatches one job or task of each kind (in this code: work), reports
-a finding about each, and removes the stack.
+The command deploys the stack, dispatches one job or task of each kind, reports a finding about
+each, and removes the stack. In this code, the jobs and tasks are called work.
 """
 
 import json
@@ -22,7 +22,7 @@ from job_runners.cli.commands.doctor import print_finding
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_MAX_OUTPUT_LINES = 40  # of sam's output, shown if a deploy fails
+_MAX_OUTPUT_LINES = 40  # if a deploy fails, so many lines of sam's output are shown
 
 if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding

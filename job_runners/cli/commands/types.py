@@ -133,7 +133,7 @@ def _type_and_default(field: dict[str, Any], *, is_required: bool) -> str:
 
 
 def _example_arguments(schema: dict[str, Any]) -> str:
-    """Return example arguments for the required fields: key=value or key:=JSON."""
+    """Return example arguments for the required fields, as key=value or key:=JSON."""
     fields, models = schema.get("properties", {}), schema.get("$defs", {})
     arguments = []
     for name in schema.get("required", []):
@@ -161,7 +161,7 @@ def _example_value(field: dict[str, Any], models: dict[str, Any]) -> Any:
         return _example_value(options[0], models)
     if "$ref" in field:
         name = field["$ref"].rsplit("/", 1)[-1]
-        # A model may contain itself.
+        # A model may contain itself. Leave it out below, so that the recursion ends.
         other_models = {other: model for other, model in models.items() if other != name}
         return _example_value(models.get(name, {}), other_models)
     if field.get("type") == "array":

@@ -21,8 +21,8 @@ _ORGANIZATION_OPTION = " --organization NAME"
 
 _NEW_FAILURES = "NewFailuresAlarm"
 _FUNCTIONS_THAT_LOG_FAILURES = ("Worker", "Api", "Timer", "Failures")
-_SEARCHED_SECONDS = 3600  # of the logs; the alarm is about the last 5 minutes
-_MAX_ORGANIZATIONS = 10  # named in the advice
+_SEARCHED_SECONDS = 3600  # how far back logs are read; the alarm is about the last 5 minutes
+_MAX_ORGANIZATIONS = 10  # the most organizations that the advice names
 
 # The advice for each alarm, by the alarm's name in the template. The name of a resource in braces
 # is replaced by the resource's physical id.
@@ -126,7 +126,11 @@ def _advice_for_worker_class(logical_id: str) -> str:
 
 
 def _organizations_with_new_failures(deployed: Deployed) -> list[str]:
-    """Return the organizations with new or regressed error groups, most recent first."""
+    """Return the organizations with new or regressed error groups, most recent first.
+
+    An error group is a set of failures with the same cause. It has regressed if it was resolved,
+    and then a job failed in this way again.
+    """
     lines = [
         line
         for function in _FUNCTIONS_THAT_LOG_FAILURES

@@ -17,6 +17,7 @@ from job_runners.cli.doctor import (
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
 
+# The reasons why checks are skipped on the local AWS.
 _IGNORED = "the local AWS stores this setting but ignores it"
 _DROPPED = "the local AWS drops this setting from the template"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})

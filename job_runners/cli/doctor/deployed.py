@@ -14,16 +14,17 @@ from job_runners.cli.cloudformation import describe, resources
 from job_runners.cli.log_lines import find_events, parse_fields
 from job_runners.cli.target import Target
 
-Item = dict[str, dict[str, Any]]  # in DynamoDB's own JSON, such as {"id": {"S": "7f3a"}}
+Item = dict[str, dict[str, Any]]  # an item in DynamoDB's own JSON: {"id": {"S": "7f3a"}}
 
+# The logical ids of the functions.
 WORKER = "WorkerFunction"
 API = "ApiFunction"
 TIMER = "TimerFunction"
 FAILURES = "FailuresFunction"
-ALIAS = "live"  # of the functions that run jobs
-_SHARDS_PER_LANE = 8  # of the index of due jobs
-_MAX_ROWS = 100  # that one batch_get_item can read
-_MAX_PAGES = 50  # of log events; CloudWatch searches about a megabyte for each
+ALIAS = "live"  # the alias of the functions that run jobs
+_SHARDS_PER_LANE = 8  # see `due_rows`
+_MAX_ROWS = 100  # the most rows that one batch_get_item can read
+_MAX_PAGES = 50  # pages of log events; CloudWatch searches about a megabyte for each
 
 
 class NotInStack(Exception):
@@ -101,6 +102,7 @@ class Deployed:
                 },
                 Limit=_MAX_ROWS,
             )
+            # The index has only keys, and lags behind the table. Read the rows themselves.
             keys = [{"id": item["id"]} for item in page["Items"]]
             if keys:
                 request = {table: {"Keys": keys, "ConsistentRead": True}}
@@ -121,7 +123,7 @@ class Deployed:
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function: for workers, of the version that the alias names."""
+        """The configuration of each function. For workers, read the version behind the alias."""
         get_configuration = self.client("lambda").get_function_configuration
         configurations = {
             function: get_configuration(FunctionName=self.physical_id(function))

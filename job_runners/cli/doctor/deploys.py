@@ -8,7 +8,10 @@ from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
 
 def check_drift(deployed: Deployed) -> Iterator[Issue]:
-    """Check what CloudFormation's latest drift detection found, without starting a new one."""
+    """Check what CloudFormation's latest drift detection found. This starts no new detection.
+
+    A stack has drifted if its resources were changed manually since the deploy.
+    """
     status = deployed.description.get("DriftInformation", {}).get("StackDriftStatus")
     if status == "DRIFTED":
         yield Issue(
@@ -27,7 +30,10 @@ def check_drift(deployed: Deployed) -> Iterator[Issue]:
 
 
 def check_code(deployed: Deployed) -> Iterator[Issue]:
-    """Check that all functions run the same code, and that the alias runs the newest version."""
+    """Check that all functions run the same code, and that the alias runs the newest version.
+
+    During a canary deploy, the alias runs two versions. Then report only the deploy.
+    """
     client = deployed.client("lambda")
     for worker in (WORKER, *deployed.worker_classes):
         alias = client.get_alias(FunctionName=deployed.physical_id(worker), Name=ALIAS)

@@ -1,7 +1,7 @@
 """Check that workers can start the jobs that are ready to run.
 
-A job is unclaimed until a worker starts it. Unclaimed jobs are in lanes, which are parts of the
-timer's index of due jobs.
+A job is unclaimed until a worker starts it. The timer finds jobs to check in its index of due jobs.
+The parts of this index are called lanes.
 """
 
 import time
@@ -13,16 +13,16 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed, Item
 from job_runners.cli.output import count, duration
 
-# Lanes of jobs that no worker has started, each with the reason if it is always the same. The timer
-# has resent the jobs in the first lane. It doesn't resend those in the second.
+# The lanes with unclaimed jobs. Each has the reason why its jobs don't start, if this is always the
+# same. The timer has resent the jobs in the first lane. It doesn't resend the jobs in the second.
 _REASONS_BY_LANE = {
     "resent-": None,
     "held-": "The deployed code lacks this job type, or is older than the job.",
 }
 _UNCLAIMED_STATUSES = ("queued", "scheduled", "retryable")
 _NEXT_CHECK = 2 * 3600  # seconds; the timer checks an unclaimed job at least every hour
-_SEARCHED_SECONDS = 70 * 60  # of the log; the timer resends a job at least every hour
-_MAX_WAIT = 10 * 60  # seconds until a job that waits for a worker is reported
+_SEARCHED_SECONDS = 70 * 60  # how far back logs are read; a job is resent at least every hour
+_MAX_WAIT = 10 * 60  # seconds after which a job that waits for a worker is reported
 _MAX_ISSUES = 10
 # A log line has this `job_is` if Lambda couldn't start the invocation for a message.
 _NEVER_BEGAN = "not of this message: its invocation began nothing"
@@ -92,7 +92,10 @@ def _time(row: Item, attribute: str) -> int:
 
 
 def _find_reasons(deployed: Deployed, log_group: str) -> dict[str, str]:
-    """Return why workers couldn't start jobs, by job id. The logs name the latest reason last."""
+    """Return why workers couldn't start jobs, by job id.
+
+    The logs are read oldest first, so that a later reason replaces an earlier one.
+    """
     reasons = {}
     for line in deployed.recent_lines(
         "FailuresLogGroup", "failure record ignored", _SEARCHED_SECONDS

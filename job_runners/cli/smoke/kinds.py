@@ -17,9 +17,9 @@ from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.target import Target
 
-_MAX_WAIT = 300.0  # seconds until a job or task counts as failed
+_MAX_WAIT = 300.0  # seconds after which a job or task counts as failed
 _POLL_SECONDS = 1.0
-_DELAY = 20  # seconds of the delayed job
+_DELAY = 20  # seconds by which the delayed job is delayed
 _CLOCK_SKEW = 600  # seconds by which the log's clock may differ from this machine's
 
 
@@ -33,7 +33,7 @@ class Work:
 
     target: Target
     max_wait: float = _MAX_WAIT  # seconds for each job or task
-    ids: dict[str, str] = field(default_factory=dict)  # by the name of the check
+    ids: dict[str, str] = field(default_factory=dict)  # the work's ids, by the name of the check
 
     def dispatch(self, check: str, job_type: str, **options: Any) -> tuple[Job, str]:
         """Dispatch a job for a check. Return the job, and the dispatch's outcome in words."""
@@ -61,8 +61,9 @@ class Work:
         return job
 
     def wait_for_first(self, job_type: str) -> Job:
-        """Wait until a schedule has dispatched a job of a type. Return the job. Raises
-        NotAsExpected.
+        """Wait until a schedule has dispatched jobs of a type, and return the first.
+
+        Raises NotAsExpected if it doesn't in time.
         """
         jobs: list[Job] = []
 
@@ -74,7 +75,10 @@ class Work:
         return jobs[-1]  # the API lists the newest first
 
     def wait(self, condition: Callable[[], bool], problem: Callable[[], str]) -> None:
-        """Wait until a condition is true. Raises NotAsExpected with the text of `problem`."""
+        """Wait until a condition is true. Raises NotAsExpected if it isn't in time.
+
+        `problem` returns the start of the error's message.
+        """
         deadline = time.monotonic() + self.max_wait
         while True:
             try:
@@ -95,6 +99,7 @@ def dispatch_all(work: Work) -> None:
     for check, job_type in _JOB_TYPES.items():
         work.dispatch(check, job_type)
     work.dispatch("delayed job", "smoke_job", delay=_DELAY)
+    # The job type is unique, so this second dispatch should return the job of the first.
     _, second_outcome = work.dispatch("unique job", "smoke_unique")
     if "same work" not in second_outcome:
         work.ids["unique job"] = ""  # so that its check fails

@@ -9,7 +9,7 @@ from job_runners.cli.cloudformation import describe, outputs, resources
 from job_runners.cli.problem import Problem
 
 TAG = "job-runners-smoke"  # building/smoke_project.py tags the stack with it
-_SAM_STACK = "aws-sam-cli-managed-default"  # it has the bucket to which sam uploads code
+_SAM_STACK = "aws-sam-cli-managed-default"  # the stack with the bucket that sam uploads code to
 # AWS's error codes for a resource that doesn't exist.
 _MISSING_CODES = frozenset(
     {"NoSuchBucket", "ResourceNotFoundException", "NoSuchEntity", "404", "ValidationError"}
@@ -35,7 +35,7 @@ def remove(get_client: GetClient, stack: str) -> None:
     If this fails, another call removes the rest.
     """
     cloudformation = get_client("cloudformation")
-    tables, buckets = [], []
+    tables, buckets = [], []  # the stack's resources that CloudFormation keeps
     if exists(get_client, stack):
         stack_resources = resources(cloudformation, stack)
         tables = _of_type(stack_resources, "AWS::DynamoDB::Table")
@@ -71,7 +71,7 @@ def _of_type(stack_resources: dict[str, tuple[str, str]], resource_type: str) ->
 
 
 def _ignore_missing(call: Callable[..., object], *args: object, **kwargs: object) -> None:
-    """Make a call, and ignore an error because the resource doesn't exist."""
+    """Make a call, and ignore its error if the resource doesn't exist."""
     try:
         call(*args, **kwargs)
     except ClientError as error:

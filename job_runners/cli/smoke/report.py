@@ -1,7 +1,7 @@
 """Write a report on a run of `job-runners smoke`, which the user can publish.
 
-It says where the command ran, how long its jobs took, and what it cost: the units of AWS that it
-used, such as requests, and their prices.
+It says where the command ran, how long its jobs took, and what the run cost. The cost is the
+sum of the units that AWS charges for, such as requests, times their prices.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ _METRICS = {
 def report(
     work: Work, findings: Sequence[Finding], began_at: datetime, build_id: str
 ) -> dict[str, Any]:
-    """Return the report as JSON. `build_id` is that of the deployed code.
+    """Return the report as JSON. `build_id` is the hash of the deployed code.
 
     CloudWatch counts with a delay, so the counts may lack the last few minutes.
     """
@@ -99,7 +99,7 @@ def _seconds(job: Job, first: str, last: str) -> float | None:
 
 
 def _count_units(deployed: Deployed, began_at: datetime) -> dict[str, float]:
-    """Return the number of units that AWS has counted since the command began, by price."""
+    """Return how many units AWS has counted since the command began, by the key of their price."""
     count: Callable[..., float] = partial(_sum_metric, deployed.client("cloudwatch"), began_at)
     unit_counts: dict[str, float] = {}
     for price, (namespace, metric, dimension, resource_type) in _METRICS.items():

@@ -1,8 +1,8 @@
 """The built-in job that announces another job's end.
 
-Announcements go to webhooks, the stack's EventBridge bus and its SNS topic. When a job ends, the
-engine dispatches this job as its follow-up (`job_runners.store.follow_ups`). A separate job sends
-the event to each webhook, and retries for three days.
+When a job ends, the engine dispatches this job as its follow-up (`job_runners.store.follow_ups`).
+This job sends an event to the stack's EventBridge bus and its SNS topic. For each webhook, it
+dispatches another job, which sends the event and retries for three days.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ class Receiver(BaseModel):
 
 
 class Announcement(JobEnded):
-    """A job that has ended, and the webhook that was passed when it was dispatched, if any."""
+    """A job that has ended, and its own webhook, if the job was dispatched with one."""
 
     webhook: Receiver | None = None
 
@@ -42,7 +42,7 @@ def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
     """
     if job.follow_up_of is None:
         raise DoNotRetry("This job follows up no other job, so there is no end to announce.")
-    # A payload can name any job, so take the ids that choose the receivers from this job itself.
+    # The ids choose the receivers. A payload could name any job, so use the ids in this job's row.
     ids = {"job_id": job.follow_up_of, "organization_id": job.organization_id}
     ended_job = payload.model_copy(update=ids)
     event = _event(job.id, ended_job)
@@ -64,7 +64,10 @@ def announce(job: RunningJob, payload: Announcement) -> dict[str, Any]:
 def _dispatch_deliveries(
     job: RunningJob, ended_job: JobEnded, event: dict[str, Any]
 ) -> dict[str, str]:
-    """Dispatch a job for each webhook that subscribes to the event. Return their ids by webhook."""
+    """Dispatch a job for each webhook that subscribes to the event.
+
+    Return the ids of these jobs by the name of the webhook.
+    """
     return {
         webhook.name: job.dispatch(
             Jobs.DELIVER_WEBHOOK,

@@ -1,7 +1,8 @@
-"""The built-in job that runs a batch: it dispatches the batch's members, and waits for them.
+"""The built-in job that runs a batch.
 
+A batch is a set of jobs, called its members. This job dispatches the members, and waits for them.
 When all members have ended, it dispatches the batch's final job, if there is one. POST /batches
-checks the members before it creates the batch, which is a single write: that of this job.
+checks the members, and then creates the batch with a single write: the row of this job.
 """
 
 import json
@@ -15,7 +16,7 @@ from job_runners.shipped.jobs.names import BATCH_GROUP
 from job_runners.work import Member, RunningJob
 
 THEN = "then"  # the key of the final job's dispatch
-MAX_LINE_BYTES = 5 * 1024 * 1024 // 2  # the limit of a request's body
+MAX_LINE_BYTES = 5 * 1024 * 1024 // 2  # 2.5 MiB, the limit of a request's body
 
 
 class Then(BaseModel):
@@ -35,7 +36,7 @@ class Batch(BaseModel):
     total: int
     members: list[dict[str, Any]] | None = None
     members_file: str | None = None
-    etag: str | None = None  # of the file that POST /batches checked
+    etag: str | None = None  # the ETag of the file when POST /batches checked it
     then: Then | None = None
     stop_after_failures: int | None = None
 
@@ -59,8 +60,8 @@ def numbered_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (line number, line) for each line that isn't blank. Line numbers start at 1.
 
-    A line of more than MAX_LINE_BYTES is truncated, and is the last one. `before_line` is called
-    with the number of each line, including blank ones.
+    If a line is longer than MAX_LINE_BYTES, this yields only its start, and then stops.
+    `before_line` is called with the number of each line, including blank ones.
     """
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
@@ -84,7 +85,7 @@ def _read_members(job: RunningJob, payload: Batch) -> Iterator[Member]:
 
 
 def _read_members_file(job: RunningJob, payload: Batch) -> Iterator[dict[str, Any]]:
-    """Yield the members. The file must not change until all of them are dispatched."""
+    """Yield the members. Raises DoNotRetry if the file changes while they are read."""
     try:
         with job.open_file(str(payload.members_file), etag=payload.etag) as file:
             for _, line in numbered_lines(file):

@@ -32,7 +32,7 @@ def put_event(bus: str, event: dict[str, Any]) -> None:
 
 
 def publish(topic: str, event: dict[str, Any]) -> None:
-    """Publish an event to an SNS topic, with attributes by which subscribers can filter."""
+    """Publish an event to an SNS topic, with attributes, so that subscribers can filter events."""
     data = event["data"]
     values = {
         "type": event["type"],

@@ -16,8 +16,8 @@ from job_runners.shipped.webhooks.posting import (
 )
 from job_runners.work import DoNotRetry, RetryAfter, RunningJob
 
-# Between attempts: the example schedule of the Standard Webhooks specification, 75 hours in total.
-# The Retry in table.py allows one attempt more than there are waits.
+# The waits between attempts, 75 hours in total. They are the example schedule of the Standard
+# Webhooks specification. The Retry in table.py allows one attempt more than there are waits.
 _WAITS = (
     5 * SECOND,
     5 * MINUTE,
@@ -25,7 +25,7 @@ _WAITS = (
     *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
 )
 _JITTER = 0.1  # each wait is up to 10% longer or shorter, so that jobs don't retry together
-_MAX_RETRY_AFTER = DAY // SECOND  # in seconds; caps what a receiver requests
+_MAX_RETRY_AFTER = DAY // SECOND  # seconds; a receiver can't request a longer wait
 
 
 class PostWebhook(Webhook):
@@ -93,6 +93,6 @@ def _check_secret(job: RunningJob, payload: PostWebhook) -> None:
 
 
 def _wait_after(attempt: int) -> float:
-    """Return the seconds between this attempt and the next."""
+    """Return the seconds to wait between this attempt and the next, with jitter."""
     index = min(attempt, len(_WAITS)) - 1
     return _WAITS[index] / SECOND * SystemRandom().uniform(1 - _JITTER, 1 + _JITTER)

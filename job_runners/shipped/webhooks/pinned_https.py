@@ -1,6 +1,6 @@
 """Send an HTTPS request to a given IP address, within a total time limit.
 
-The caller has checked the address, so the host must not be resolved a second time.
+The caller has checked the address. Resolving the host again could return another address.
 """
 
 import socket
@@ -56,6 +56,7 @@ def post(
 
 @contextmanager
 def _connect(host: PinnedHost, seconds: float) -> Iterator[HTTPConnection]:
+    """Connect to the host, and close the connection after `seconds` at the latest."""
     started_at = time.monotonic()
     with (
         socket.create_connection((host.address, host.port), timeout=seconds) as tcp_socket,
@@ -81,12 +82,15 @@ def _wrap_in_tls(tcp_socket: socket.socket, host: PinnedHost) -> socket.socket:
 
 @contextmanager
 def _time_limit(sock: socket.socket, seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after `seconds`. A socket's own timeout restarts with every byte."""
+    """Close the socket after `seconds`, and raise TimeoutError in the code that uses it.
+
+    The socket's own timeout doesn't suffice, because it starts again with every byte.
+    """
     expired = threading.Event()
 
     def close() -> None:
         expired.set()
-        with suppress(OSError):  # the receiver has already closed it
+        with suppress(OSError):  # the receiver may have closed the connection already
             # SSLSocket.shutdown would also discard the TLS session that the main thread still uses.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 

@@ -98,7 +98,8 @@ def requested_wait(response: ResponseHead) -> float | None:
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])  # nine digits are 30 years; hundreds would overflow a float
+        # Nine digits suffice for 30 years. Hundreds of digits would overflow a float.
+        return float(retry_after[:9])
     try:
         retry_at = parsedate_to_datetime(retry_after)
     except (ValueError, OverflowError):  # OverflowError: the year has too many digits

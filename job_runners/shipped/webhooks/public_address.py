@@ -1,7 +1,8 @@
 """Resolve a host to an address on the public internet, and refuse all other addresses.
 
-A caller chooses a webhook's host, and must not use it to reach what only this Lambda function can
-reach: its own runtime on loopback, the cloud's metadata service, or a private network.
+Callers of the API choose the hosts of webhooks. They must not reach through a webhook what only
+this Lambda function can reach: its own runtime on loopback, the cloud's metadata service, or a
+private network.
 """
 
 import ipaddress
@@ -34,8 +35,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 ad
 def resolve_public_address(host: str, port: int) -> str:
     """Return the IP address to connect to.
 
-    Raises DoNotRetry if any of the host's addresses isn't public, because such a host can't be
-    trusted, and WebhookFailed if the host currently has no address.
+    Raises WebhookFailed if the host currently has no address. Raises DoNotRetry if any of its
+    addresses isn't public, because such a host can't be trusted.
     """
     try:
         results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -66,7 +67,10 @@ def _is_special(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that receives the packets sent to an IPv6 address, or None."""
+    """Return the IPv4 address that an IPv6 address contains, or None if it contains none.
+
+    Packets that are sent to such an IPv6 address go to the IPv4 address.
+    """
     if ip in _NAT64:
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
+        return IPv4Address(int(ip) & 0xFFFFFFFF)  # the last 32 bits
     return ip.ipv4_mapped

@@ -1,4 +1,4 @@
-"""Read webhook secrets from SSM Parameter Store. A payload contains only a secret's name."""
+"""Read webhook secrets from SSM Parameter Store. Payloads contain only the names of secrets."""
 
 import time
 
@@ -12,12 +12,13 @@ from job_runners.shipped.webhooks.signature import how_to_store, parse_secret
 
 _MAX_CACHE_AGE = 60.0  # seconds; a rotated secret takes effect within this time
 
-_cache: dict[str, tuple[float, list[bytes]]] = {}  # parameter: (when it was read, its keys)
+# For each parameter, the time at which it was read, and its keys.
+_cache: dict[str, tuple[float, list[bytes]]] = {}
 caches.register(_cache.clear)
 
 
 def webhook_keys(name: str) -> list[bytes]:
-    """Return a secret's signing keys: one, or two during a rotation.
+    """Return the keys of a secret. It has one key, or two during a rotation.
 
     Raises DoNotRetry if the secret doesn't exist or is invalid.
     """

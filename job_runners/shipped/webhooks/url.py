@@ -20,13 +20,13 @@ class WebhookUrl(NamedTuple):
     host: str
     port: int
     path: str  # with the query
-    is_loopback: bool = False  # on this machine, without TLS
+    is_loopback: bool = False  # whether the host is this machine, which is called without TLS
 
 
 def parse_url(url: str) -> WebhookUrl:
     """Return the parts of a URL. Raises ValueError if it isn't allowed.
 
-    This doesn't resolve the host, whose addresses `public_address` checks before each request.
+    This doesn't resolve the host. Before each request, `public_address` checks its addresses.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(
@@ -45,7 +45,7 @@ def parse_url(url: str) -> WebhookUrl:
         raise ValueError("must begin with https://")
     if "@" in parts.netloc:
         raise ValueError("must not contain a user name or password")
-    # An absolute name ends with a dot, which must not appear in SNI or in a certificate.
+    # An absolute name ends with a dot. The dot must not appear in TLS, so remove it.
     host = (parts.hostname or "").removesuffix(".")
     if not _HOST_PATTERN.fullmatch(host):
         raise ValueError("must name a host")
