@@ -35,8 +35,9 @@ def types(*unique: Unique | None) -> dict[str, Any]:
 
 
 def fact(page: Page, dashboard: str, key: str | None = "c" * 32) -> Locator:
-    """Open the page of a job; return what it says of it as unique work."""
-    answer(page, f"/jobs/{JOB['id']}", {**JOB, **WAITS, "unique_key": key})
+    """Open the page of a job; return what it says of it as unique work. A job without a key has
+    ended, because the page of one that waits reads the job types to say why."""
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, **(WAITS if key else {}), "unique_key": key})
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.get_by_role("heading", name="count_words")).to_be_visible()
     return page.locator(".facts [data-key=Unique] dd")
