@@ -143,6 +143,20 @@ def test_a_batch_runs_its_members_and_then_one_job_even_if_a_member_fails(
     assert job["result_message"] == "3 of 4 members succeeded"
 
 
+class NewerData(batches.BatchData):
+    """A request as a later deploy reads it, with one more field."""
+
+    priority: int = 0
+
+
+def test_a_deploy_that_adds_a_field_still_knows_a_repetition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = post(numbered(2))
+    monkeypatch.setattr(batches, "BatchData", NewerData)
+    assert post(numbered(2)).json["id"] == first.json["id"]
+
+
 def test_a_repetition_returns_the_same_batch_and_another_request_under_the_key_is_refused(
     worker: FakeLambda,
 ) -> None:
