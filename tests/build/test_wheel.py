@@ -1,5 +1,6 @@
 """The wheel that `make wheel` builds: what is in it, and that it is enough."""
 
+import email
 import json
 import re
 import subprocess
@@ -9,13 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from api_server import ApiServer
 from fake_stack import OUTPUTS
 from installed import run, run_in
+from job_runners import __version__
 from job_runners.cli.stack import Stack
 from job_runners.places import ROOT
 from needed_packages import needed
+from released_code import pack, unpack
 
 DISPATCH = """\
 from job_runners import Client
@@ -178,10 +182,43 @@ def test_it_asks_for_no_other_package_and_brings_no_engine(python: Path) -> None
         assert run(python, "-c", f"import {room}").returncode == 1
 
 
+def test_a_release_keeps_every_file_that_the_wheel_is_made_of(tmp_path: Path) -> None:
+    """tests/store/test_release_records.py then refuses each later change of these files."""
+    pack(ROOT, tmp_path)
+    kept = {path.relative_to(tmp_path).as_posix() for path in unpack(tmp_path, tmp_path).rglob("*")}
+    builder = WheelBuilder(str(ROOT))
+    files = [*builder.recurse_included_files()]
+    assert len(files) > 300
+    shipped = {Path(each.path).relative_to(ROOT).as_posix() for each in files}
+    readers = {"pyproject.toml", "hatch_build.py", "README.md", "LICENSE"}  # of the metadata
+    assert shipped | readers <= kept
+
+
+def test_the_page_on_an_index_is_the_readme_and_its_links_lead_to_the_tag(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = metadata.get_payload(decode=True)
+    assert isinstance(page, bytes)
+    text = page.decode()
+    address = metadata["Project-URL"].removeprefix("Repository, ")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(links) > 20
+    assert pictures
+    for link in links:
+        kind = "raw" if link in pictures else "blob"
+        assert link.startswith(f"{address}/{kind}/v{__version__}/"), link
+        assert (ROOT / link.partition(f"/v{__version__}/")[2]).exists()
+    relative = re.sub(rf"{re.escape(address)}/(raw|blob)/v{__version__}/", "", text)
+    assert relative.strip() == (ROOT / "README.md").read_text().strip()
+
+
 def test_the_command_says_what_to_install(python: Path) -> None:
     done = run(python.parent / "job-runners", "list")
     assert done.returncode == 1
-    assert "pipx install 'PATH/job_runners-….whl[cli]'" in done.stderr
+    assert re.search(r"pipx install '(PATH/job_runners-….whl|job-runners)\[cli\]'", done.stderr)
     assert "Traceback" not in done.stderr
 
 

@@ -215,8 +215,12 @@ def test_the_code_that_is_kept_is_the_code_of_the_checkout(released: Path, tmp_p
     assert changed_code(ROOT, release) == []
     code = unpack(release, tmp_path / "code")
     (code / "runners" / "late.py").write_text("")
-    (code / "template.yaml").write_text("")
-    assert changed_code(code, release) == ["runners/late.py", "template.yaml"]
+    texts = ("CHANGELOG.md", "LICENSE", "README.md", "requirements/runtime.txt", "template.yaml")
+    for name in texts:
+        (code / name).write_text("")
+    with (code / "pyproject.toml").open("a") as project:
+        project.write("# changed\n")
+    assert changed_code(code, release) == sorted([*texts, "pyproject.toml", "runners/late.py"])
     # It records the same, from the program that is kept with it.
     again = tmp_path / "again"
     shutil.rmtree(code)

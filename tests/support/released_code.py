@@ -8,6 +8,7 @@ CHANGELOG.md calls unreleased has neither code nor hashes.
 import hashlib
 import re
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,6 @@ CHANGELOG = _ROOT / "CHANGELOG.md"
 _ARCHIVE = "code.tar.xz"
 _HASHES = "SHA256SUMS"  # in the format of sha256sum
 TEMPLATE = "template.yaml"
-_PACKAGE = ("handlers", "job_runners", "runners", TEMPLATE)
 # What record_release.py imports, next to the package.
 _RECORDER = (
     *("record_limits", "record_release", "record_unique", "record_waits", "released_code"),
@@ -40,11 +40,20 @@ def is_dated(version: str) -> bool:
     return bool(re.search(heading, CHANGELOG.read_text(), re.MULTILINE))
 
 
+def package(root: Path) -> list[str]:
+    """Return the files and folders of a checkout of which its build makes the wheel."""
+    config = tomllib.loads((root / "pyproject.toml").read_text())
+    wheel = config["tool"]["hatch"]["build"]["targets"]["wheel"]
+    metadata = ("pyproject.toml", "hatch_build.py", "README.md")
+    licenses = config["project"]["license-files"]
+    return sorted([*metadata, *licenses, *wheel["only-include"], *wheel["force-include"]])
+
+
 def pack(root: Path, folder: Path) -> None:
     """Keep the code of a checkout in a release's folder, with the program that records its data."""
     recorder = [f"tests/support/{name}.py" for name in _RECORDER]
     with tarfile.open(folder / _ARCHIVE, "w:xz", dereference=True) as archive:
-        for name in sorted([*_PACKAGE, *recorder]):
+        for name in sorted([*package(root), *recorder]):
             archive.add(root / name, name, filter=_anonymous)
 
 
@@ -54,7 +63,7 @@ def changed_code(root: Path, release: Path) -> list[str]:
         kept = {each.name: archive.extractfile(each) for each in archive if each.isfile()}
         content = {name: file.read() for name, file in kept.items() if file is not None}
     recorder = {name: text for name, text in content.items() if name.startswith("tests/")}
-    files = [file for name in _PACKAGE for file in _files(root / name)]
+    files = [file for name in package(root) for file in _files(root / name)]
     found = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
     return sorted({name for name, _ in (content.items() - recorder.items()) ^ found.items()})
 
