@@ -106,7 +106,7 @@ def test_a_deploy_is_asked_for_and_comes_after_the_tests() -> None:
 
 FAKE_GH = """#!/bin/sh
 echo "$*" >> calls
-case "$*" in *refs/tags*) ;; *) test -f tagged ;; esac
+case "$*" in *refs/tags*) ;; *) cat tagged ;; esac
 """
 RELEASED = "## 0.3.0 (2026-12-01)"
 ADDRESS = "https://github.com/acme/job-runners"
@@ -114,16 +114,17 @@ UNSET_ADDRESS = ADDRESS.replace("acme", "OWNER")
 
 
 @pytest.mark.parametrize(
-    ("heading", "address", "tagged", "is_set"),
+    ("heading", "address", "tagged", "code", "is_set"),
     [
-        (RELEASED, ADDRESS, False, True),
-        (RELEASED, ADDRESS, True, False),
-        ("## 0.3.0 (unreleased)", ADDRESS, False, False),
-        (RELEASED, UNSET_ADDRESS, False, False),
+        (RELEASED, ADDRESS, None, 0, True),
+        (RELEASED, ADDRESS, "a1b2", 0, False),
+        (RELEASED, ADDRESS, "c3d4", 1, False),  # publish would publish other code than the tag's
+        ("## 0.3.0 (unreleased)", ADDRESS, None, 0, False),
+        (RELEASED, UNSET_ADDRESS, None, 1, False),
     ],
 )
 def test_a_release_gets_its_tag_once(
-    tmp_path: Path, heading: str, address: str, tagged: bool, is_set: bool
+    tmp_path: Path, heading: str, address: str, tagged: str | None, code: int, is_set: bool
 ) -> None:
     for name, text in {
         ".ci/tag_release": (ROOT / ".ci/tag_release").read_text(),
@@ -131,7 +132,7 @@ def test_a_release_gets_its_tag_once(
         "CHANGELOG.md": f"# Changes\n\n{heading}\n",
         "pyproject.toml": f'Repository = "{address}"\n',
         "bin/gh": FAKE_GH,
-        **({"tagged": ""} if tagged else {}),
+        **({"tagged": tagged} if tagged else {}),
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -143,10 +144,10 @@ def test_a_release_gets_its_tag_once(
     }
     script = ["sh", str(tmp_path / ".ci/tag_release")]
     done = subprocess.run(script, env=environment, check=False, timeout=120)
-    assert (done.returncode == 0) == (address == ADDRESS)
+    assert done.returncode == code
     calls = tmp_path / "calls"
     asked = calls.read_text().splitlines() if calls.exists() else []
-    looks = "api --silent repos/acme/jobs/git/ref/tags/v0.3.0"
+    looks = "api repos/acme/jobs/git/ref/tags/v0.3.0 --jq .object.sha"
     sets = "api --silent repos/acme/jobs/git/refs -f ref=refs/tags/v0.3.0 -f sha=a1b2"
     can_be_set = heading == RELEASED and address == ADDRESS
     assert asked == [looks] * can_be_set + [sets] * is_set
