@@ -45,8 +45,9 @@ def test_its_files_are_valid_and_name_the_project(project: Path) -> None:
     assert config["tool"]["uv"] == {"package": False, "sources": sources}
     text = (ROOT / "docs" / "build" / "project.md").read_text()
     shown = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
-    wheel = shown["tool"]["uv"]["sources"]["job-runners"]["path"]
-    assert re.fullmatch(r"wheels/job_runners-[\d.]+-py3-none-any\.whl", wheel)
+    if "sources" in shown["tool"]["uv"]:  # until a package index has Job Runners
+        wheel = shown["tool"]["uv"]["sources"]["job-runners"]["path"]
+        assert re.fullmatch(r"wheels/job_runners-[\d.]+-py3-none-any\.whl", wheel)
     shown["project"]["dependencies"] = ["job-runners[app]"]
     shown["tool"]["uv"]["sources"] = sources
     assert config["project"].items() >= shown["project"].items()
