@@ -10,7 +10,7 @@ import pytest
 import job_runners
 from job_runners.places import ROOT
 from job_runners.work.payloads import validate, validate_new
-from released_code import RECORDED, VERSIONS, is_dated, sealed
+from released_code import RECORDED, VERSIONS, is_dated, sealed, unreleased_texts
 
 PAGE = (ROOT / "docs/operate/upgrading.md").read_text()
 
@@ -38,32 +38,38 @@ def test_each_version_of_the_changelog_is_recorded() -> None:
     assert set(VERSIONS) == dated == sealed()
 
 
-# What is said only until a package index has the package.
-NOT_RELEASED = re.compile(
-    r"job_runners-….whl|wheels/job_runners-|(isn't on|unrelated package|with this name on) .*"
-    r"|(not yet|nothing was) released|release of \d|no public address|Wheels aren't signed"
-)
-PAGES = ("README.md", "SECURITY.md", "docs/**/*.md", "tests/released/README.md")
-
-
 def test_no_page_and_no_message_of_a_release_calls_it_unreleased() -> None:
-    files = [file for each in (*PAGES, "job_runners/**/*.in") for file in ROOT.glob(each)]
-    files += [*(ROOT / "job_runners/cli").rglob("*.py")]
-    found = [
-        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
-        for file in files
-        for number, line in enumerate(file.read_text().splitlines(), 1)
-        if NOT_RELEASED.search(line)
-    ]
+    found = unreleased_texts()
     if is_dated(job_runners.__version__):
         assert not found, "\n".join(["These say that the package isn't on an index:", *found])
     else:
-        named = {line.partition(":")[0] for line in found}
-        assert named >= {
+        assert {line.partition(":")[0] for line in found} >= {
             *("README.md", "docs/start/quickstart.md", "docs/start/status.md"),
             *("docs/operate/upgrading.md", "docs/build/project.md", "tests/released/README.md"),
             *("job_runners/building/project/readme.in", "job_runners/cli/entry.py"),
         }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Build its wheel once, in a clone", "[the wheel](../build/project.md#get-the-wheel)"),
+        *(
+            "make wheel",
+            "## Get the wheel",
+            "install the wheel with its extra",
+            "Install the wheel",
+        ),
+        *(
+            "pip install 'PATH/job_runners-….whl'",
+            "isn't released yet",
+            "So far, nothing was released.",
+        ),
+    ],
+)
+def test_a_text_that_holds_only_before_the_release_is_found(text: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(f"A page.\n{text}\n")
+    assert unreleased_texts(tmp_path) == [f"README.md:2: {text}"]
 
 
 def headings() -> list[str]:

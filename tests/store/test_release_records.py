@@ -24,7 +24,16 @@ from job_runners.store import past, pauses
 from job_runners.store.job_request import JobRequest, Lane
 from job_runners.store.table import CoordinationItem, Enumerated, Table
 from job_runners.work.files import FOLDERS
-from released_code import RECORDED, RELEASED, VERSIONS, changed, changed_code, is_dated, unpack
+from released_code import (
+    RECORDED,
+    RELEASED,
+    VERSIONS,
+    changed,
+    changed_code,
+    is_dated,
+    unpack,
+    unreleased_texts,
+)
 from replayed import Release
 
 # Recording takes seconds, so one process runs all of these tests.
@@ -184,8 +193,8 @@ def test_no_release_has_changed_since_it_was_recorded() -> None:
 
 
 @pytest.fixture
-def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Release today's code in a folder, as record_release.py does."""
+def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give this version a date and no pages, and return the empty folder of the releases."""
     folder = tmp_path / "released"
     folder.mkdir()
     changelog = tmp_path / "CHANGELOG.md"
@@ -193,12 +202,28 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(released_code, "RELEASED", folder)
     monkeypatch.setattr(released_code, "CHANGELOG", changelog)
     monkeypatch.setattr(record_release, "RELEASED", folder)
-    record_release.main()
+    monkeypatch.setattr(record_release, "unreleased_texts", lambda: unreleased_texts(tmp_path))
     return folder
 
 
+@pytest.fixture
+def released(dated: Path) -> Path:
+    """Release today's code in a folder, as record_release.py does."""
+    record_release.main()
+    return dated
+
+
+def test_a_version_is_not_sealed_while_a_page_calls_it_unreleased(
+    dated: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "README.md").write_text("# Jobs\n\nInstall the wheel.\n")
+    with pytest.raises(SystemExit, match=r"README.md:3: Install the wheel\.$"):
+        record_release.main()
+    assert list(dated.iterdir()) == []
+
+
 def test_a_released_version_is_sealed_and_a_later_change_is_named(released: Path) -> None:
-    with pytest.raises(SystemExit, match=f"{__version__} is released"):
+    with pytest.raises(SystemExit, match=f"{__version__} is released.* you may delete"):
         record_release.main()
     assert changed(released) == []
     release = released / __version__

@@ -64,7 +64,7 @@ from record_waits import (  # noqa: E402
     record_timer_runs,
     record_waits,
 )
-from released_code import RELEASED, is_dated, pack, seal, sealed  # noqa: E402
+from released_code import RELEASED, is_dated, pack, seal, sealed, unreleased_texts  # noqa: E402
 from spans import Spans  # noqa: E402
 from stored_state import read_objects, read_tables  # noqa: E402
 
@@ -324,7 +324,14 @@ def main(*folder: str) -> None:
     if __version__ in sealed():
         sys.exit(
             f"{__version__} is released, so tests/released/{__version__} never changes. Begin the "
-            "next version, as docs/contributing/releasing.md describes."
+            "next version, as docs/contributing/releasing.md describes. If you haven't pushed the "
+            "release yet, you may delete this folder and its lines in tests/released/SHA256SUMS, "
+            "and run this command again."
+        )
+    if is_dated(__version__) and (texts := unreleased_texts()):
+        lines = "\n".join(texts)
+        sys.exit(
+            f"Nothing is recorded, because these lines call {__version__} unreleased:\n{lines}"
         )
     release = RELEASED / __version__
     shutil.rmtree(release, ignore_errors=True)

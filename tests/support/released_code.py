@@ -18,6 +18,16 @@ CHANGELOG = _ROOT / "CHANGELOG.md"
 _ARCHIVE = "code.tar.xz"
 _HASHES = "SHA256SUMS"  # in the format of sha256sum
 TEMPLATE = "template.yaml"
+# Texts that hold only until a package index has the package, and the pages that may have them.
+_UNRELEASED = re.compile(
+    r"job_runners-….whl|wheels/job_runners-|(isn't on|unrelated package|with this name on) .*"
+    r"|(isn't|not yet|nothing was) released|release of \d|no public address|Wheels aren't signed"
+    r"|^make wheel|([Gg]et|[Ii]nstall) the wheel|get-the-wheel|([Bb]uild|copy) its wheel"
+)
+_PAGES = (
+    *("README.md", "SECURITY.md", "docs/**/*.md", "tests/released/README.md"),
+    *("job_runners/**/*.in", "job_runners/cli/**/*.py"),
+)
 # What record_release.py imports, next to the package.
 _RECORDER = (
     *("record_limits", "record_release", "record_unique", "record_waits", "released_code"),
@@ -38,6 +48,17 @@ def is_dated(version: str) -> bool:
     """Return whether CHANGELOG.md has a date for a version, which releases it."""
     heading = rf"^## {re.escape(version)} \([0-9-]+\)$"
     return bool(re.search(heading, CHANGELOG.read_text(), re.MULTILINE))
+
+
+def unreleased_texts(root: Path = _ROOT) -> list[str]:
+    """Return the lines, each with its place, that call the package unreleased."""
+    return [
+        f"{file.relative_to(root)}:{number}: {line.strip()}"
+        for each in _PAGES
+        for file in sorted(root.glob(each))
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if _UNRELEASED.search(line)
+    ]
 
 
 def package(root: Path) -> list[str]:
