@@ -29,7 +29,7 @@ NOWHERE = WORK | {
     "difflib",  # which is for errors
     *("cronsim", "tzdata", "job_runners.work.recurring"),  # which are for recurring work
     "dashboard",  # which is for the page
-    "botocore.docs.service",  # which is for `help`, see job_runners/handlers/left_out.py
+    "botocore.docs.service",  # which is for `help`, see handlers/stand_ins.py
 }
 # For the times of recurring work, which few ticks compute.
 TIMES = {"cronsim", "zoneinfo", "job_runners.work.recurring"}
