@@ -78,6 +78,15 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
             yield module, name
 
 
+def test_the_page_about_runners_says_from_where_they_import() -> None:
+    page = (ROOT / "docs/reference/configuration.md").read_text()
+    said = page.partition("## A runner of your own")[2]
+    for file in (ROOT / "examples/sqs_runner/sqs_runner").glob("*.py"):
+        for module, _ in imported(file.read_text()):
+            if module not in ("", "errors", "settings", "work"):
+                assert f"`job_runners.{module.partition('.')[0]}`" in said, module
+
+
 def test_the_python_reference_has_the_names_that_are_public_and_no_others() -> None:
     listed: dict[str, set[str]] = {}
     for part in python_api.page().split("\n## "):

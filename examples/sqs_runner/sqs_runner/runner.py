@@ -22,7 +22,7 @@ from job_runners.engine.telemetry import telemetry
 from job_runners.engine.wire.messages import JobMessage, Message, TaskMessage, decode, encode
 from job_runners.engine.wire.sending import MAX_MESSAGE_DELAY, Accepted
 from job_runners.errors import Interrupted, SendFailed, SendInDoubt
-from job_runners.runners.base import JobData
+from job_runners.runners import JobData
 from job_runners.settings import required
 from job_runners.store.queries import read
 
