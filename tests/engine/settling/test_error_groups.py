@@ -273,3 +273,10 @@ def test_a_failure_costs_one_more_unit_and_a_success_none(bench: Bench) -> None:
     counted, _ = life("here")
     not_counted, reads = life("here")  # within the same second
     assert (counted - not_counted, reads) == (1, 0)
+
+
+def test_a_long_frame_is_cut_in_the_fingerprint() -> None:
+    error = {"kind": "ValueError", "frame": "f" * 10_000}
+    frame = error_groups.fingerprint_of(JobRequest("j", job_type="failing", error=error)).frame
+    assert frame is not None
+    assert len(frame) < 1_000
