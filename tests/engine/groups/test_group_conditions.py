@@ -3,11 +3,13 @@
 They are about expiry times, limits that must not restart, and what follows a cancel by the group.
 """
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 import moto_items
+from api_events import call
 from bench import Bench
 from gathering_job import Gathering, items
 from job_runners import clock
@@ -87,16 +89,21 @@ def test_nothing_of_a_group_expires_while_the_group_may_take(
 
 def test_the_time_of_a_group_does_not_restart_with_each_invocation(bench: Bench) -> None:
     gathering = Gathering(bench, 1)
+    began_at = clock.now()
     gathering.start()
     bench.claim(gathering.member(0), seconds=60 * DAY)
     for _ in range(3):
         bench.advance(9 * DAY)
         transitions.admit(gathering.read())  # without a reason
         assert bench.run(gathering.row).status is Status.WAITING
+    shown = call("GET", f"/jobs/{gathering.row.id}/place", query={"organization_id": "acme"})
+    since = datetime.fromisoformat(shown.json["waits_for"]["since"]).timestamp()
+    assert since == pytest.approx(began_at / clock.SECOND, abs=60)
     bench.advance(3 * DAY)  # the 30th day
     bench.tick()
     row = gathering.read()
     assert (row.status, row.error["kind"]) == (Status.FAILED, "GroupExpired")
+    assert "After 30 days" in row.error["message"]
 
 
 # --- the row's version ----------------------------------------------------------------------------

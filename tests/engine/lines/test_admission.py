@@ -291,3 +291,23 @@ def test_of_several_slots_that_one_is_looked_at_which_was_taken_first_and_by_the
     assert admitted(bench, [waiting]) == [lost_first]
     admission.admit_waiting(QUEUE, "*", bench.send, thorough=True)
     assert admitted(bench, [waiting]) == [True]
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_failure_record_of_a_killed_worker_has_every_slot_of_the_line_checked(
+    bench: Bench, runs: bool
+) -> None:
+    """Like the timer, because a killed worker may have left more than its own slot behind."""
+    limits.put(QUEUE, slots=3)
+    running, killed, lost = held_rows(bench, 3)
+    admission.admit_waiting(QUEUE, "*", bench.send)
+    for row in (running, killed):
+        bench.claim(bench.read(row))
+    if not runs:
+        transitions.fail(bench.read(killed), {"kind": "A", "message": "b"})
+    lost.update([JobRequest.status.set(Status.CANCELED), JobRequest.due_at.remove()])
+    waiting = held_rows(bench, 2)
+    bench.advance(61)
+    has_failed(bench, killed, send_id=bench.read(killed).send_id)
+    assert admitted(bench, waiting) == [True, True]
+    assert len(held()) == 3
