@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -92,15 +91,19 @@ def main() -> None:
                 return {"Payload": io.BytesIO(b"")}
 
         setattr(lambda_async, "_client_for", lambda *_: FakeLambda())  # noqa: B010 - for mypy
-        body = {"job_type": "sample_once", "payload": {}}
-        context: Any = Context()
+        context: Any = Context
+
+        def dispatch() -> Any:
+            body = {"job_type": "sample_once", "payload": {}}
+            return api.handler(request("POST", "/jobs", body=body), context())
+
+        def run() -> Any:
+            return worker.handler(json.loads(sent[-1]["Payload"]), context())
+
         for _ in range(2):
-            posted, answer = traced(
-                partial(api.handler, request("POST", "/jobs", body=body), context)
-            )
+            posted, answer = traced(dispatch)
             assert answer["statusCode"] == 202, answer
-            event = json.loads(sent[-1]["Payload"])
-            ran, _ = traced(partial(worker.handler, event, context))
+            ran, _ = traced(run)
     show("POST /jobs", posted)
     show("worker", ran)
     show("both", posted, ran)
