@@ -12,10 +12,12 @@ from bench import Bench
 from entry_files import Outfit
 from expanded_template import deployed, properties
 from job_runners import clock
+from job_runners.engine.control import caller_actions
 from job_runners.engine.running import execution
 from job_runners.engine.wire.messages import JobMessage
 from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Status
+from job_runners.testing.aws import forget
 from outage import Outage
 from sample_work import script
 from telemetry_lines import emitted, logged
@@ -120,3 +122,17 @@ def test_if_another_has_it_there_is_nothing_to_give_back(bench: Bench, outage: O
     outage.begin("throttled", 35, only="UpdateItem")
     row = bench.run(taken, seconds=60)
     assert (row.status, row.claim_token) == (Status.RUNNING, taken.claim_token)
+
+
+def test_if_it_is_canceled_its_follow_up_is_sent_at_once(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that a caller has canceled ends when it is given back."""
+    monkeypatch.setenv("JOBS_PACKAGES", "sample_work,follow_up_sample")
+    forget()
+    row = bench.dispatch("sample_once", on_end="note_end")
+    outage.begin("unheard and hanging", 38, only="UpdateItem")
+    meanwhile(monkeypatch, lambda: (outage.end(), caller_actions.cancel(bench.read(row))))
+    assert bench.run(row, seconds=60).status is Status.CANCELED
+    (sent,) = bench.sent_jobs
+    assert bench.read(sent).follow_up_of == row.id
