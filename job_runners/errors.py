@@ -43,7 +43,7 @@ class InvalidSetting(JobRunnersError):
 
 
 class InvalidDefinition(JobRunnersError):
-    """The app defines a job or a task incorrectly, or its JOBS or TASKS has an invalid entry."""
+    """The app defines a job or a task incorrectly, or its JOBS or TASKS has an invalid item."""
 
 
 # --- requests: the caller can fix these ----------------------------------------------------------
@@ -89,7 +89,7 @@ class UnknownTask(UnknownName):
 
 
 class InvalidPayload(JobRunnersError):
-    """A payload doesn't match its model. `problems` has one entry for each invalid field."""
+    """A payload doesn't match its model. `problems` has one item for each invalid field."""
 
     def __init__(self, name: str, problems: Sequence[Mapping[str, str]]) -> None:
         first = problems[0]

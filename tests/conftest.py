@@ -24,7 +24,7 @@ pytest_plugins = [
     "bad_server",
     "bench",
     "example_apps",
-    "entry_files",
+    "outfit_files",
     "outage",
     "spans",
     "async_bench",

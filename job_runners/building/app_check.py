@@ -92,7 +92,7 @@ def problem_text(
     text = problem["text"]
     place = _place(problem, sources)
     if place is None and problem["is_ours"]:
-        place = _entry_place(text, sources)
+        place = _definition_place(text, sources)
     message = f"{place}: {text}" if place else text
     advice = _advice(problem, sources, requirements)
     if not advice:
@@ -114,8 +114,8 @@ def _place(problem: Mapping[str, Any], sources: Mapping[str, Path]) -> str | Non
     return None
 
 
-def _entry_place(text: str, sources: Mapping[str, Path]) -> str | None:
-    """Return the file and line of the entry of JOBS or TASKS that an error's text names, or None.
+def _definition_place(text: str, sources: Mapping[str, Path]) -> str | None:
+    """Return the file and line of the definition that an error's text names, or None.
 
     If only the file can be found, the line is 1.
     """

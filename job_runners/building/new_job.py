@@ -23,7 +23,7 @@ class NewJob:
     """The files of a new job."""
 
     table: Path  # the file that defines JOBS
-    entry: str | None = None  # what the user has to add to JOBS, if the code can't
+    definition: str | None = None  # what the user has to add to JOBS, if the code can't
     files: list[Path] = field(default_factory=list)
 
 
@@ -52,12 +52,12 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
 
 def _write(folder: Path, package: str, name: str) -> NewJob:
     function = f"{package}.{name}:{name}"
-    entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
+    definition = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
     values = {
         "name": name,
         "model": "".join(part.capitalize() for part in name.split("_")),
         "title": name.replace("_", " ").strip().capitalize(),
-        "entry": entry,
+        "definition": definition,
         "test": f"{COMMAND} test",
     }
     job = NewJob(table=folder / package / "__init__.py")
@@ -70,9 +70,13 @@ def _write(folder: Path, package: str, name: str) -> NewJob:
         if path.exists() or name in literal_keys(old_jobs):
             duplicate = path if path.exists() else job.table
             raise UnusableAppFolder(f"{duplicate} already has a job {name}. Choose another name")
-    new_jobs = add_entry(old_jobs, entry) if old_jobs.strip() else fill_template("jobs.in", values)
+    new_jobs = (
+        add_definition(old_jobs, definition)
+        if old_jobs.strip()
+        else fill_template("jobs.in", values)
+    )
     if new_jobs is None:
-        job.entry = entry
+        job.definition = definition
     else:
         files[job.table] = new_jobs  # written last, because it refers to the other files
     for path, text in files.items():
@@ -109,21 +113,21 @@ def _default_package(folder: Path) -> str:
     return _DEFAULT_PACKAGE if package_name_problem(folder_name) else folder_name
 
 
-def add_entry(source: str, entry: str) -> str | None:
-    """Return the source with the line `entry` as the first entry of JOBS.
+def add_definition(source: str, definition: str) -> str | None:
+    """Return the source with the line `definition` as the first item of JOBS.
 
     Return None if that isn't safe, because JOBS isn't one literal dictionary or the file doesn't
-    import the classes in the entry.
+    import the classes in the definition.
     """
     table = _table(source)
-    classes = set(re.findall(r"\b[A-Z]\w+(?=\()", entry))
+    classes = set(re.findall(r"\b[A-Z]\w+(?=\()", definition))
     if table is None or not classes <= _imported_names(source):
         return None
     lines = source.splitlines(keepends=True)
     line = lines[table.lineno - 1].encode()
     brace_end = table.col_offset + 1  # in bytes
     before, after = line[:brace_end].decode(), line[brace_end:].decode()
-    new_line = f"    {entry}\n"
+    new_line = f"    {definition}\n"
     if not after.partition("#")[0].strip():
         lines[table.lineno - 1] += new_line
     else:

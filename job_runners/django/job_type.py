@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BaseModel, Field
 
 from job_runners.errors import InvalidDefinition
-from job_runners.work import entries
+from job_runners.work import function_names
 from job_runners.work.definitions import Job
 from job_runners.work.retry import Retry
 
@@ -75,5 +75,5 @@ def django_task(
         call = TaskCall.model_validate({**fields, "backend": backend})
         job = DjangoTask("job_runners.django.worker:run_fixed_task", fixed_call=call, **options)
     # Errors name the place of the definition, which is the app's file and not this one.
-    vars(job)["_declared_in"] = entries.caller_outside(__file__)
+    vars(job)["_declared_in"] = function_names.caller_outside(__file__)
     return job

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from job_runners.errors import InvalidDefinition
-from job_runners.work import entries
-from job_runners.work.errors import AroundFailed, EntryNotLoaded
+from job_runners.work import function_names
+from job_runners.work.errors import AroundFailed, FunctionNotLoaded
 
 _T = TypeVar("_T")
 
@@ -33,37 +33,37 @@ Report = Callable[[AroundFailed], None]
 
 
 class Around:
-    """One entry of AROUND, which makes a context manager. Its place is like "acme.AROUND[0]"."""
+    """One item of AROUND, which makes a context manager. Its place is like "acme.AROUND[0]"."""
 
-    def __init__(self, entry: Enter | str, place: str) -> None:
-        if isinstance(entry, str):
-            entries.check_form(entry)
-        elif not callable(entry):
+    def __init__(self, source: Enter | str, place: str) -> None:
+        if isinstance(source, str):
+            function_names.check_form(source)
+        elif not callable(source):
             raise InvalidDefinition(
                 f"{place} must be a function that takes the current work and returns a context "
-                f"manager, or name one as 'package.module:function'; it is {entry!r}"
+                f"manager, or name one as 'package.module:function'; it is {source!r}"
             )
-        self.entry = entry
+        self.source = source
         self.place = place
 
     @cached_property
     def call(self) -> Enter:
-        """Return the function that makes the context manager. If the entry is a name, import it.
+        """Return the function that makes the context manager. If AROUND only names it, import it.
 
-        Raises EntryNotLoaded.
+        Raises FunctionNotLoaded.
         """
-        if not isinstance(self.entry, str):
-            return self.entry
-        loaded = entries.load(self.entry, self.place)
+        if not isinstance(self.source, str):
+            return self.source
+        loaded = function_names.load(self.source, self.place)
         if not callable(loaded):
-            raise EntryNotLoaded(self.entry, self.place, "that is not a function")
+            raise FunctionNotLoaded(self.source, self.place, "that is not a function")
         function: Enter = loaded
         return function
 
     @property
     def name(self) -> str:
         """Return the name that error messages use."""
-        return f"{self.place} ({getattr(self.entry, '__qualname__', repr(self.entry))})"
+        return f"{self.place} ({getattr(self.source, '__qualname__', repr(self.source))})"
 
 
 def run_inside(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from job_runners import names
 from job_runners.errors import InvalidDefinition
 from job_runners.values import Value
-from job_runners.work import entries
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work import function_names
+from job_runners.work.errors import FunctionNotLoaded
 from job_runners.work.retry import Retry
 
 if TYPE_CHECKING:
@@ -43,22 +43,22 @@ class Definition(Value):
 
     def __post_init__(self) -> None:
         # Because a Value is frozen, an ordinary assignment would fail.
-        vars(self)["_declared_in"] = entries.caller_outside(__file__)
+        vars(self)["_declared_in"] = function_names.caller_outside(__file__)
         if isinstance(self.function, str):
-            entries.check_form(self.function)
+            function_names.check_form(self.function)
         else:
             self.load()  # raises an error here, at the definition, if the parameters are wrong
 
     @property
-    def declared_in(self) -> entries.Place:
+    def declared_in(self) -> function_names.Place:
         """Return the file and line of this definition."""
-        place: entries.Place = vars(self)["_declared_in"]
+        place: function_names.Place = vars(self)["_declared_in"]
         return place
 
     def load(self) -> None:
         """Check the function's parameters, after importing it if it is given by name.
 
-        If it is given by name, raises EntryNotLoaded if it can't be imported or has wrong
+        If it is given by name, raises FunctionNotLoaded if it can't be imported or has wrong
         parameters. Otherwise, raises InvalidDefinition for wrong parameters.
         """
         _ = self.payload_model  # reading this property checks the parameters
@@ -68,11 +68,11 @@ class Definition(Value):
 
     @cached_property
     def call(self) -> Callable[..., Any]:
-        """Return the function, imported if it is given by name. Raises EntryNotLoaded."""
+        """Return the function, imported if it is given by name. Raises FunctionNotLoaded."""
         if isinstance(self.function, str):
-            loaded = entries.load(self.function, self.declared_in)
+            loaded = function_names.load(self.function, self.declared_in)
             if not callable(loaded):
-                raise EntryNotLoaded(self.function, self.declared_in, "that is not a function")
+                raise FunctionNotLoaded(self.function, self.declared_in, "that is not a function")
             function: Callable[..., Any] = loaded
             return function
         return self.function
@@ -88,7 +88,7 @@ class Definition(Value):
             return payloads.model_of(self.call, self._parameters)
         except (InvalidDefinition, NameError) as error:  # a quoted annotation raises NameError
             if isinstance(self.function, str):
-                raise EntryNotLoaded(self.function, self.declared_in, str(error)) from error
+                raise FunctionNotLoaded(self.function, self.declared_in, str(error)) from error
             raise
 
     def attempts(self, limit: int | None = None) -> int:

@@ -193,14 +193,14 @@ class InvalidOccurrences(JobRunnersError):
         self.why = why
 
 
-class EntryNotLoaded(JobRunnersError):
+class FunctionNotLoaded(JobRunnersError):
     """A function that is given as "package.module:function" can't be imported.
 
     `why` may have several sentences. It has no final period.
     """
 
-    def __init__(self, entry: str, declared_in: object, why: str) -> None:
-        super().__init__(f"{entry!r} ({declared_in}) can't be loaded: {why}")
+    def __init__(self, function: str, declared_in: object, why: str) -> None:
+        super().__init__(f"{function!r} ({declared_in}) can't be loaded: {why}")
 
 
 class AroundFailed(JobRunnersError):

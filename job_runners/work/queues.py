@@ -14,7 +14,7 @@ from job_runners import names
 from job_runners.errors import InvalidDefinition
 from job_runners.store.rate import Rate, is_positive_integer
 from job_runners.values import Value
-from job_runners.work import entries
+from job_runners.work import function_names
 from job_runners.work.payload_values import canonical, find_fields, has_field, shadows_job_field
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Queue(Value, kw_only=True):
     max_waiting: int = 10_000
 
     def __post_init__(self) -> None:
-        vars(self)["_declared_in"] = entries.caller_outside(__file__)
+        vars(self)["_declared_in"] = function_names.caller_outside(__file__)
         if len(self.per_fields) == 1:
             object.__setattr__(self, "per", self.per_fields[0])
         if self.slots is None and self.rate is None:
@@ -75,9 +75,9 @@ class Queue(Value, kw_only=True):
         return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
 
     @property
-    def declared_in(self) -> entries.Place:
+    def declared_in(self) -> function_names.Place:
         """Return the file and line that declare it."""
-        place: entries.Place = vars(self)["_declared_in"]
+        place: function_names.Place = vars(self)["_declared_in"]
         return place
 
     @property

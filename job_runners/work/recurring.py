@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from job_runners import names
 from job_runners.errors import InvalidDefinition
-from job_runners.work import entries, occurrences
+from job_runners.work import function_names, occurrences
 from job_runners.work.errors import InvalidOccurrences
 from job_runners.work.occurrences import MAX_LATE_STARTS, When
 
@@ -67,10 +67,10 @@ class Recurring:
     payload: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     missed: Literal["skip", "one"] | Each = field(default="one", kw_only=True)
     overlap: Literal["skip", "queue", "allow"] = field(default="skip", kw_only=True)
-    declared_in: entries.Place = field(init=False, repr=False, compare=False)
+    declared_in: function_names.Place = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "declared_in", entries.caller_outside(__file__))
+        object.__setattr__(self, "declared_in", function_names.caller_outside(__file__))
         if not isinstance(self.job_type, str):
             raise self._error("job_type", "the name of a job")
         if not isinstance(self.organization_id, str) or not names.is_name(self.organization_id):

@@ -8,10 +8,10 @@ import pytest
 
 from bench import Bench
 from doctor_findings import findings
-from entry_files import TABLE, Outfit
 from fake_account import Account
 from job_runners import clock
 from job_runners.testing.plain_clients import full_client
+from outfit_files import TABLE, Outfit
 from telemetry_lines import logged
 
 MINUTE = 60

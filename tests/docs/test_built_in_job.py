@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.building.new_job import add_entry
+from job_runners.building.new_job import add_definition
 from job_runners.places import ROOT
 
 # Tests that look at every job, or at the jobs that pages show.
@@ -16,19 +16,19 @@ TESTS = ("engine/registry/test_registry.py", "docs/test_docs.py", "docs/test_imp
 
 
 def add_the_job(project: Path) -> None:
-    """Write the file, the name and the entry that the page shows to where it says."""
+    """Write the file, the name and the definition that the page shows to where it says."""
     page = (ROOT / "docs/contributing/built_in_jobs.md").read_text()
     job, tables = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     path, source = job.removeprefix("# ").split("\n", 1)
     (project / path).write_text(source)
-    name, imported, _, entry = re.findall(r"^[^#\n].*$", tables, re.MULTILINE)
+    name, imported, _, definition = re.findall(r"^[^#\n].*$", tables, re.MULTILINE)
     names = project / "job_runners/shipped/jobs/names.py"
     names.write_text(f"{names.read_text().rstrip()}\n    {name}\n")
     table = project / "job_runners/shipped/jobs/table.py"
     text = table.read_text().replace(
         "from job_runners.shipped.jobs.names", f"{imported}\nfrom job_runners.shipped.jobs.names"
     )
-    changed = add_entry(text, entry)
+    changed = add_definition(text, definition)
     assert changed
     table.write_text(changed)
 

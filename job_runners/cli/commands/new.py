@@ -34,19 +34,21 @@ def command(target: Target, name: str, package: str | None) -> None:
     new_files = new_job(name, package)
     if target.json:
         files = list(map(str, new_files.files))
-        print_json({"files": files, "table": str(new_files.table), "entry": new_files.entry})
+        print_json(
+            {"files": files, "table": str(new_files.table), "definition": new_files.definition}
+        )
     else:
         click.echo(_next_steps(name, new_files))
 
 
 def _next_steps(name: str, new_files: "NewJob") -> str:
     lines = [f"Wrote  {relative_path(path)}" for path in new_files.files]
-    if new_files.entry:
+    if new_files.definition:
         lines += [
             "",
             f"Add this line to JOBS in {relative_path(new_files.table)}. The command can't add it,",
             "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
-            f"    {new_files.entry}",
+            f"    {new_files.definition}",
         ]
     from job_runners.building.app_folder import how_to_add, requirements_file
 

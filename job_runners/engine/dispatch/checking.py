@@ -92,7 +92,7 @@ def check_new_job(
 def check_type_and_payload(job_data: "JobData", send: Send) -> None:
     """Check a job's type and payload, but neither limits nor existing jobs.
 
-    Raises UnknownJobType, InvalidPayload, RunnerCannotResend, EntryNotLoaded.
+    Raises UnknownJobType, InvalidPayload, RunnerCannotResend, FunctionNotLoaded.
     """
     _checked_payload(registry().job(job_data.job_type), job_data, send, starts_later=False)
 

@@ -16,7 +16,7 @@ from job_runners.store import follow_ups
 def to_store(kind: str, follow_up: str | WebhookFollowUp | None) -> dict[str, Any] | None:
     """Return a follow-up in its stored form, or None if there is none.
 
-    `kind` is "on_end" or "on_failure". Raises InvalidFollowUp, EntryNotLoaded.
+    `kind` is "on_end" or "on_failure". Raises InvalidFollowUp, FunctionNotLoaded.
     """
     if follow_up is None:
         return None

@@ -36,14 +36,14 @@ class RunnerNotConfigured(JobRunnersError):
         super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
 
 
-class BrokenEntries(JobRunnersError):
+class FunctionsNotLoaded(JobRunnersError):
     """Some of the functions that JOBS, TASKS and AROUND name can't be imported.
 
-    Each of `broken` describes one entry of the form "package.module:function".
+    Each of `broken` describes one of them.
     """
 
     def __init__(self, broken: Sequence[str]) -> None:
-        count = f"{len(broken)} entries" if len(broken) > 1 else "1 entry"
+        count = f"{len(broken)} functions" if len(broken) > 1 else "1 function"
         super().__init__(
             "\n  ".join([f"{count} of JOBS, TASKS and AROUND can't be loaded:", *broken])
         )

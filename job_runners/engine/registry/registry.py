@@ -1,7 +1,7 @@
 """The registry of all jobs, tasks, queues and schedules: the built-in ones and those of the app.
 
 *Work* means jobs and tasks. Each package of the app may define *tables*, such as JOBS, which map
-names to definitions. An *entry* "package.module:function" names the function of a job or task. To
+names to definitions. A text "package.module:function" names the function of a job or task. To
 *load* work is to import its function and its payload model. This happens when the work is first
 used. An *internal* job is a job that callers can't dispatch. A *worker class* is an additional
 worker function. It runs the work that names the class with `worker=`.
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from job_runners import errors, names
 from job_runners.engine.registry.app_modules import import_app_module
-from job_runners.engine.registry.errors import BrokenEntries, NameTakenTwice
+from job_runners.engine.registry.errors import FunctionsNotLoaded, NameTakenTwice
 from job_runners.engine.telemetry import telemetry
 from job_runners.settings import settings
 from job_runners.values import Value, field
 from job_runners.work.around import Around
 from job_runners.work.definitions import InternalJob, Job, Task
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
 from job_runners.work.queues import Queue
 
 if TYPE_CHECKING:
@@ -66,32 +66,32 @@ class Registry(Value):
         return self.tasks[name]
 
     def load(self, work: Job | Task) -> None:
-        """Load a job or task and the app's context managers. Raises EntryNotLoaded."""
+        """Load a job or task and the app's context managers. Raises FunctionNotLoaded."""
         work.load()
         for around in self.around:
             _ = around.call  # reading this property imports the function
 
     def resolve_all(self) -> None:
-        """Import every entry, and check all definitions.
+        """Import every function, and check all definitions.
 
-        A build, a test or a long-lived process calls this. Raises BrokenEntries, which names each
-        entry that can't be loaded, with its file and line. Raises InvalidDefinition for definitions
-        that contradict each other.
+        A build, a test or a long-lived process calls this. Raises FunctionsNotLoaded, which names
+        each function that can't be loaded, with its file and line. Raises InvalidDefinition for
+        definitions that contradict each other.
         """
         broken = []
         for kind, definitions in (("job", self.jobs), ("task", self.tasks)):
             for name, work in definitions.items():
                 try:
                     work.load()
-                except EntryNotLoaded as error:
+                except FunctionNotLoaded as error:
                     broken.append(f"the {kind} {name!r}: {error}")
         for around in self.around:
             try:
                 _ = around.call  # reading this property imports the function
-            except EntryNotLoaded as error:
+            except FunctionNotLoaded as error:
                 broken.append(str(error))
         if broken:
-            raise BrokenEntries(broken)
+            raise FunctionsNotLoaded(broken)
         self.check_worker_classes()
         self._check_queues()
         self._check_unique()
@@ -202,7 +202,7 @@ class Registry(Value):
     def loadable(self) -> "Registry":
         """Return a registry of the jobs and tasks that can be loaded, and log the others.
 
-        One broken entry must not hide the others from a caller that lists them.
+        One broken definition must not hide the others from a caller that lists them.
         """
         return self.__replace__(jobs=_only_loadable(self.jobs), tasks=_only_loadable(self.tasks))
 
@@ -210,8 +210,8 @@ class Registry(Value):
         """Return the names of the modules that JOBS, TASKS and AROUND refer to."""
         modules = {work.module for work in (*self.jobs.values(), *self.tasks.values())}
         for around in self.around:
-            if isinstance(around.entry, str):
-                modules.add(around.entry.partition(":")[0])
+            if isinstance(around.source, str):
+                modules.add(around.source.partition(":")[0])
         return sorted(modules)
 
     def refuse_internal(self, name: str, dispatched_by: str | None = None) -> None:
@@ -228,8 +228,8 @@ class Registry(Value):
     ) -> "BaseModel":
         """Return the payload of a job to dispatch, as an instance of its model.
 
-        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, even if the only error is a
-        field that the model doesn't define. For `dispatched_by`, see `refuse_internal`.
+        Raises UnknownJobType and FunctionNotLoaded. Raises InvalidPayload, even if the only error
+        is a field that the model doesn't define. For `dispatched_by`, see `refuse_internal`.
         """
         self.refuse_internal(name, dispatched_by)
         return self.job(name).validate_new(name, payload)
@@ -237,7 +237,7 @@ class Registry(Value):
     def check_follow_up(self, kind: str, job_type: str) -> Job:
         """Return the job of a follow-up. `kind` is "on_end" or "on_failure".
 
-        Raises InvalidFollowUp if that job can't have this follow-up. Raises EntryNotLoaded.
+        Raises InvalidFollowUp if that job can't have this follow-up. Raises FunctionNotLoaded.
         """
         from job_runners.work import job_ended  # imported here because most jobs aren't followed up
 
@@ -258,7 +258,7 @@ class Registry(Value):
         """Return the payload of a job that a worker has received, as an instance of its model.
 
         Fields that the model doesn't define are dropped. Raises UnknownJobType, InvalidPayload or
-        EntryNotLoaded.
+        FunctionNotLoaded.
         """
         return self.job(name).validate(name, payload)
 
@@ -266,7 +266,7 @@ class Registry(Value):
         """Return the payload of a task that a worker has received, as an instance of its model.
 
         Fields that the model doesn't define are dropped. Raises UnknownTask, InvalidPayload or
-        EntryNotLoaded.
+        FunctionNotLoaded.
         """
         return self.task(name).validate(name, payload)
 
@@ -286,7 +286,7 @@ def _only_loadable(definitions: Mapping[str, _Work]) -> dict[str, _Work]:
     for name, work in definitions.items():
         try:
             work.load()
-        except EntryNotLoaded as error:
+        except FunctionNotLoaded as error:
             telemetry.not_loaded(name, error)
         else:
             loaded[name] = work
@@ -384,7 +384,7 @@ def _merge_around(tables: _Tables) -> tuple[Around, ...]:
         if not isinstance(table, list | tuple):
             raise errors.InvalidDefinition(f"{place} must be a list or a tuple")
         context_managers += [
-            Around(entry, f"{place}[{index}]") for index, entry in enumerate(table)
+            Around(source, f"{place}[{index}]") for index, source in enumerate(table)
         ]
     return tuple(context_managers)
 

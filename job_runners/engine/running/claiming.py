@@ -22,7 +22,7 @@ from job_runners.store import pauses, transitions
 from job_runners.store.job_request import JobRequest, new_id
 from job_runners.store.queries import read
 from job_runners.store.transactions import RaceLost
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
 
 # Roughly how long a hanging AWS call takes until its last retry has failed, in milliseconds.
 _MAX_CALL_TIME = 25 * clock.SECOND
@@ -105,7 +105,7 @@ def _load_function(message: JobMessage) -> bool:
     job = registry().job(message.job_type)
     try:
         registry().load(job)
-    except EntryNotLoaded as error:
+    except FunctionNotLoaded as error:
         row = read(message.id)
         if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
             return True

@@ -19,14 +19,14 @@ from job_runners.engine.wire.messages import JobMessage, QueueMessage, TaskMessa
 from job_runners.engine.wire.sending import Send
 from job_runners.store.job_request import Status
 from job_runners.store.queries import read
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
 
 # What a worker raises if it can't begin a task.
 _CANNOT_BEGIN_ERRORS = (
     errors.UnknownTask.__name__,
     errors.UnknownMessageVersion.__name__,
     errors.InvalidPayload.__name__,
-    EntryNotLoaded.__name__,
+    FunctionNotLoaded.__name__,
     CannotBegin.__name__,
     NotForwarded.__name__,
 )
@@ -50,8 +50,8 @@ def handle_record(record: object, send: Send) -> None:
     the claim, and may still be running.
 
     Raises MalformedMessage or UnknownMessageVersion if the record has no message that this code can
-    read. Also raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. After
-    any error, the caller must keep the record.
+    read. Also raises UnknownTask, FunctionNotLoaded, InvalidPayload, CannotBegin and SendFailed.
+    After any error, the caller must keep the record.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise errors.MalformedMessage(

@@ -30,7 +30,7 @@ from job_runners.store.job_request import JobRequest, Status
 from job_runners.store.limits import Limits
 from job_runners.store.queries import read
 from job_runners.values import Value
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
 
 # How many milliseconds a worker waits for a start that the rate allows soon.
 MAX_START_WAIT = wake_ups.SHORT_WAIT
@@ -235,7 +235,7 @@ def line_key(row: JobRequest) -> str:
         return row.concurrency_key
     payload = blobs.get(row.payload, row.payload_key)
     # A job whose payload can't be read fails later, so its line doesn't matter.
-    with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):
+    with suppress(UnknownJobType, InvalidPayload, FunctionNotLoaded):
         payload = registry().job_payload(row.job_type, payload)
     return key_of(row.queue_name, row.organization_id, payload)
 

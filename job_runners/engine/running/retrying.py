@@ -15,14 +15,14 @@ from job_runners.store import transitions
 from job_runners.store.conditional_write import Change
 from job_runners.store.job_request import JobRequest
 from job_runners.work.definitions import MAX_WAIT
-from job_runners.work.errors import RAISED_IN, CursorTooLarge, EntryNotLoaded
+from job_runners.work.errors import RAISED_IN, CursorTooLarge, FunctionNotLoaded
 from job_runners.work.retry import Retry
 
 _NON_RETRYABLE = (
     errors.ChildExpired,
     CursorTooLarge,
     errors.DoNotRetry,
-    EntryNotLoaded,
+    FunctionNotLoaded,
     errors.GroupExpired,
     errors.InvalidPayload,
     errors.InvocationsSpent,

@@ -30,7 +30,7 @@ from job_runners.testing.simulation.invocation import (
     Killed,
     Message,
 )
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
 
 Choose = Callable[[str, int], int]
 """Takes a choice's description and its number n of options. Returns an option, from 0 to n - 1.
@@ -148,7 +148,7 @@ class SimulatedLambda:
             return
         kind = self._kind_of(failure)
         # A worker that can't load a job's function began nothing, so it caused nothing.
-        cause = None if kind == EntryNotLoaded.__name__ else self._last_invocation
+        cause = None if kind == FunctionNotLoaded.__name__ else self._last_invocation
         self._give_up(event, "RetriesExhausted", 1, kind, failure, cause)
 
     def _timeout_of(self, _event: Event) -> float:

@@ -10,9 +10,8 @@ import pytest
 
 from api_events import Logged
 from bench import Bench
-from entry_files import Outfit
 from job_runners import clock
-from job_runners.engine.registry.errors import BrokenEntries
+from job_runners.engine.registry.errors import FunctionsNotLoaded
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import TaskMessage
@@ -21,8 +20,9 @@ from job_runners.store import caller_transitions
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.work import CurrentWork, RunningJob
 from job_runners.work.around import Around
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
 from job_runners.work.interrupts import CancelInterrupt, InvocationOverInterrupt, TimeOverInterrupt
+from outfit_files import Outfit
 from sample_work import Sample, script
 
 Put = Callable[..., None]
@@ -346,7 +346,7 @@ def test_the_modules_of_all_work_are_known_before_it_runs(outfit: Outfit) -> Non
 def test_one_that_is_no_function_is_named(outfit: Outfit) -> None:
     outfit.write(TABLE, "__init__")
     outfit.write("tracked = 5", "tracking")
-    with pytest.raises(BrokenEntries, match=r"outfit\.AROUND\[0\].*that is not a function"):
+    with pytest.raises(FunctionsNotLoaded, match=r"outfit\.AROUND\[0\].*that is not a function"):
         outfit.registry().resolve_all()
 
 
@@ -356,14 +356,14 @@ def test_one_that_can_not_be_imported_lets_nothing_begin(bench: Bench, outfit: O
     row = bench.dispatch("letters", payload={})
     assert (bench.run(row).status, bench.read(row).invocations) == (Status.QUEUED, 0)
     message = TaskMessage(id="t", name="letter_note", payload={})
-    with pytest.raises(EntryNotLoaded):
+    with pytest.raises(FunctionNotLoaded):
         execution.run(message, deadline=clock.now() + 60_000, send=bench.send)
     record = {
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
         "requestPayload": {"v": 1, "kind": "task", **message._asdict()},
-        "responsePayload": {"errorType": "EntryNotLoaded", "errorMessage": "no"},
+        "responsePayload": {"errorType": "FunctionNotLoaded", "errorMessage": "no"},
     }
-    with pytest.raises(EntryNotLoaded):  # kept: sent again now, it would come back for ever
+    with pytest.raises(FunctionNotLoaded):  # kept: sent again now, it would come back for ever
         failure_records.handle_record(record, bench.send)
-    with pytest.raises(BrokenEntries, match=r"outfit\.AROUND\[0\].*tracking.py, line 1"):
+    with pytest.raises(FunctionsNotLoaded, match=r"outfit\.AROUND\[0\].*tracking.py, line 1"):
         registry().resolve_all()

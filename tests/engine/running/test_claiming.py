@@ -9,7 +9,6 @@ import pytest
 
 import job_rows
 from bench import Bench
-from entry_files import Outfit
 from expanded_template import deployed, properties
 from job_runners import clock
 from job_runners.engine.control import caller_actions
@@ -19,6 +18,7 @@ from job_runners.store import queries
 from job_runners.store.job_request import JobRequest, Status
 from job_runners.testing.aws import forget
 from outage import Outage
+from outfit_files import Outfit
 from sample_work import script
 from telemetry_lines import emitted, logged
 
@@ -132,7 +132,12 @@ def test_if_it_is_canceled_its_follow_up_is_sent_at_once(
     forget()
     row = bench.dispatch("sample_once", on_end="note_end")
     outage.begin("unheard and hanging", 38, only="UpdateItem")
-    meanwhile(monkeypatch, lambda: (outage.end(), caller_actions.cancel(bench.read(row))))
+
+    def cancel() -> None:
+        outage.end()
+        caller_actions.cancel(bench.read(row))
+
+    meanwhile(monkeypatch, cancel)
     assert bench.run(row, seconds=60).status is Status.CANCELED
     (sent,) = bench.sent_jobs
     assert bench.read(sent).follow_up_of == row.id

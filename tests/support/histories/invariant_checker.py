@@ -360,7 +360,7 @@ class InvariantChecker:
             return  # a service didn't answer, and the job waited until its own time was over
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
             return
-        if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
+        if error["kind"] == "FunctionNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
             return  # after the job had started, no worker could load it for a day
         if self._has_record_of_killed(invocation):
             return

@@ -1,31 +1,36 @@
-"""An entry more in a table that somebody has written: nothing else changes."""
+"""A definition more in a table that somebody has written: nothing else changes."""
 
 import pytest
 
-from job_runners.building.new_job import add_entry, literal_keys
+from job_runners.building.new_job import add_definition, literal_keys
 
-ENTRY = '"new": Job("acme.new:new"),'
+DEFINITION = '"new": Job("acme.new:new"),'
 IMPORT = "from job_runners.work import Job\n"
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("JOBS = {}\n", "JOBS = {\n    ENTRY\n}\n"),
-        ("JOBS: dict[str, Job] = {}\nx = 1\n", "JOBS: dict[str, Job] = {\n    ENTRY\n}\nx = 1\n"),
-        ("JOBS = {\n    'a': A,\n}\n", "JOBS = {\n    ENTRY\n    'a': A,\n}\n"),
-        ("JOBS = {\n    'a': A\n}\n", "JOBS = {\n    ENTRY\n    'a': A\n}\n"),
-        ("JOBS = {'a': A}\n", "JOBS = {\n    ENTRY\n    'a': A}\n"),
-        ("É = 1\nJOBS = {'a': A}\n", "É = 1\nJOBS = {\n    ENTRY\n    'a': A}\n"),
+        ("JOBS = {}\n", "JOBS = {\n    DEFINITION\n}\n"),
+        (
+            "JOBS: dict[str, Job] = {}\nx = 1\n",
+            "JOBS: dict[str, Job] = {\n    DEFINITION\n}\nx = 1\n",
+        ),
+        ("JOBS = {\n    'a': A,\n}\n", "JOBS = {\n    DEFINITION\n    'a': A,\n}\n"),
+        ("JOBS = {\n    'a': A\n}\n", "JOBS = {\n    DEFINITION\n    'a': A\n}\n"),
+        ("JOBS = {'a': A}\n", "JOBS = {\n    DEFINITION\n    'a': A}\n"),
+        ("É = 1\nJOBS = {'a': A}\n", "É = 1\nJOBS = {\n    DEFINITION\n    'a': A}\n"),
         (
             "JOBS = {  # é\n    'a': A  # the first\n    # and no more\n}  # end\n",
-            "JOBS = {  # é\n    ENTRY\n    'a': A  # the first\n    # and no more\n}  # end\n",
+            "JOBS = {  # é\n    DEFINITION\n    'a': A  # the first\n    # and no more\n}  # end\n",
         ),
-        ("JOBS = {\n    **OTHERS,\n}\n", "JOBS = {\n    ENTRY\n    **OTHERS,\n}\n"),
+        ("JOBS = {\n    **OTHERS,\n}\n", "JOBS = {\n    DEFINITION\n    **OTHERS,\n}\n"),
     ],
 )
 def test_it_goes_to_the_beginning_of_the_table(before: str, after: str) -> None:
-    assert add_entry(IMPORT + before, ENTRY) == IMPORT + after.replace("ENTRY", ENTRY)
+    assert add_definition(IMPORT + before, DEFINITION) == IMPORT + after.replace(
+        "DEFINITION", DEFINITION
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,7 @@ def test_it_goes_to_the_beginning_of_the_table(before: str, after: str) -> None:
     ],
 )
 def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
-    assert add_entry(source, ENTRY) is None
+    assert add_definition(source, DEFINITION) is None
 
 
 @pytest.mark.parametrize(
@@ -55,8 +60,8 @@ def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
     ],
 )
 def test_all_that_the_entry_names_has_to_be_imported(imports: str, is_changed: bool) -> None:
-    entry = '"new": Job("acme.new:new", retry=Retry(max_attempts=3)),'
-    assert (add_entry(imports + "JOBS = {}\n", entry) is not None) is is_changed
+    definition = '"new": Job("acme.new:new", retry=Retry(max_attempts=3)),'
+    assert (add_definition(imports + "JOBS = {}\n", definition) is not None) is is_changed
 
 
 def test_the_names_of_a_table_are_read() -> None:

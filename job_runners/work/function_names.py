@@ -1,4 +1,4 @@
-"""Load functions that an app names in *entries*, strings of the form "package.module:function".
+"""Load functions that an app names in texts of the form "package.module:function".
 
 A module is imported when one of its functions is first used. So more jobs don't make cold starts
 slower, and a job whose module can't be imported doesn't affect other jobs.
@@ -15,15 +15,16 @@ from typing import Any
 
 from job_runners import values
 from job_runners.errors import InvalidDefinition
-from job_runners.work.errors import AppSettingMissing, EntryNotLoaded
+from job_runners.work.errors import AppSettingMissing, FunctionNotLoaded
 
 
-def check_form(entry: str) -> None:
+def check_form(function: str) -> None:
     """Raise InvalidDefinition for text that isn't the name of a function in a module."""
-    module, _, name = entry.partition(":")
+    module, _, name = function.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise InvalidDefinition(
-            f"{entry!r} must be written as 'package.module:function', such as 'acme.letters:count'"
+            f"{function!r} must be written as 'package.module:function', "
+            "such as 'acme.letters:count'"
         )
 
 
@@ -53,28 +54,28 @@ def caller_outside(file: str) -> Place:
     return place
 
 
-def load(entry: str, declared_in: object) -> Any:
-    """Import and return the function that an entry names.
+def load(function: str, declared_in: object) -> Any:
+    """Import and return the function with this name.
 
-    `declared_in` is the place of the entry, for the error. Raises EntryNotLoaded, which also says
-    where the import failed, and how to fix it. The next call after an error tries again.
+    `declared_in` is the place that names it, for the error. Raises FunctionNotLoaded, which also
+    says where the import failed, and how to fix it. The next call after an error tries again.
     """
-    module_name, _, name = entry.partition(":")
+    module_name, _, name = function.partition(":")
     try:
         with _without_garbage_collection():
             module = import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise EntryNotLoaded(entry, declared_in, _explanation(module_name, error)) from error
+        raise FunctionNotLoaded(function, declared_in, _explanation(module_name, error)) from error
     try:
         return getattr(module, name)
     except AttributeError:
         from difflib import get_close_matches  # imported here because only this error needs it
 
         nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the name, or define it"
         where = _relative(getattr(module, "__file__", None) or module_name)
-        raise EntryNotLoaded(
-            entry, declared_in, f"{where} does not define {name}; {hint}"
+        raise FunctionNotLoaded(
+            function, declared_in, f"{where} does not define {name}; {hint}"
         ) from None
 
 
@@ -94,9 +95,9 @@ def _without_garbage_collection() -> Iterator[None]:
 def _explanation(module_name: str, error: BaseException) -> str:
     """Explain why a module can't be imported, without a final period."""
     missing_module = error.name if isinstance(error, ModuleNotFoundError) else None
-    # The missing module may be the module of the entry itself, or a package that contains it.
+    # The missing module may be the module of the function itself, or a package that contains it.
     if f"{module_name}.".startswith(f"{missing_module}."):
-        return f"there is no module {missing_module}. Correct the entry, or add the file"
+        return f"there is no module {missing_module}. Correct the name, or add the file"
     where = _failing_line(module_name, error)
     return f"{where}: {type(error).__name__}: {_message(error)}. {_advice(error, missing_module)}"
 

@@ -12,11 +12,10 @@ import pytest
 
 from api_events import call
 from bench import Bench
-from entry_files import GOOD, Outfit
 from histories.faults import Fault
 from histories.history import play_seed, simulated_aws
 from job_runners import clock
-from job_runners.engine.registry.errors import BrokenEntries
+from job_runners.engine.registry.errors import FunctionsNotLoaded
 from job_runners.engine.registry.registry import registry
 from job_runners.engine.running import execution, failure_records
 from job_runners.engine.wire.messages import TaskMessage
@@ -26,7 +25,8 @@ from job_runners.store import blobs
 from job_runners.store.job_request import Status
 from job_runners.testing.aws import ENVIRONMENT, WORKER_ARN
 from job_runners.work import Job, Task
-from job_runners.work.errors import EntryNotLoaded
+from job_runners.work.errors import FunctionNotLoaded
+from outfit_files import GOOD, Outfit
 from sizes import by_size
 
 MISSING = "import no_such_distribution\n" + GOOD
@@ -142,7 +142,7 @@ def test_no_garbage_is_looked_for_during_an_import_and_afterwards_as_before(
         (GOOD.replace("count(job: RunningJob, ", "count("), r"must take exactly \(job, payload\)"),
         (GOOD.replace(": Letters)", ")"), "annotate `payload` with a pydantic model"),
         (GOOD + "count = 3\n", "that is not a function"),
-        (GOOD.replace("def count", "def add_up"), "not define count; correct the entry, or defi"),
+        (GOOD.replace("def count", "def add_up"), "not define count; correct the name, or defin"),
         (GOOD.replace(": Letters)", ": 'Leters')"), "name 'Leters' is not defined"),
         ("raise ValueError", r"letters.py, line 1: ValueError: without a message\. "),
         ("count = counted", r"letters.py, line 1: NameError: .* Correct that line"),
@@ -157,7 +157,7 @@ def test_no_garbage_is_looked_for_during_an_import_and_afterwards_as_before(
 )
 def test_all_that_is_broken_is_named_with_its_place(module: str, says: str, outfit: Outfit) -> None:
     outfit.write(module)
-    with pytest.raises(BrokenEntries) as broken:
+    with pytest.raises(FunctionsNotLoaded) as broken:
         outfit.registry().resolve_all()
     text = str(broken.value)
     assert re.search(r"the job 'letters': 'outfit.letters:count' \(.*__init__.py, line 4\)", text)
@@ -166,18 +166,21 @@ def test_all_that_is_broken_is_named_with_its_place(module: str, says: str, outf
 
 @pytest.mark.parametrize(
     ("module", "says"),
-    [(GOOD.replace("def count", "def counts"), "1 entry of JOBS"), (MISSING, "2 entries of JOBS")],
+    [
+        (GOOD.replace("def count", "def counts"), "1 function of JOBS"),
+        (MISSING, "2 functions of JOBS"),
+    ],
 )
 def test_how_many_are_broken_is_said(module: str, says: str, outfit: Outfit) -> None:
     outfit.write(module)
-    with pytest.raises(BrokenEntries, match=f"^{says}, TASKS and AROUND can't be loaded:"):
+    with pytest.raises(FunctionsNotLoaded, match=f"^{says}, TASKS and AROUND can't be loaded:"):
         outfit.registry().resolve_all()
 
 
 def test_a_module_without_a_file_is_named_by_its_name() -> None:
-    place = r"\(tests/engine/registry/test_entries.py, line \d+\)"
+    place = r"\(tests/engine/registry/test_function_names.py, line \d+\)"
     says = rf"{place}.* time does not define sleeep; did you mean"
-    with pytest.raises(EntryNotLoaded, match=says):
+    with pytest.raises(FunctionNotLoaded, match=says):
         Task("time:sleeep").load()
 
 
@@ -187,7 +190,7 @@ def test_a_module_of_a_package_without_a_file_is_named_with_its_place(
     (tmp_path / "bare_outfit").mkdir()
     (tmp_path / "bare_outfit" / "letters.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(EntryNotLoaded, match=r"letters.py, line 1: ZeroDivisionError"):
+    with pytest.raises(FunctionNotLoaded, match=r"letters.py, line 1: ZeroDivisionError"):
         Task("bare_outfit.letters:note").load()
 
 
@@ -196,7 +199,7 @@ def test_a_module_that_is_not_there_is_named(outfit: Outfit) -> None:
         'from job_runners.work import Job\nJOBS = {"x": Job("outfit.lettres:count")}', "__init__"
     )
     with pytest.raises(
-        BrokenEntries, match=r"__init__.py, line 2.*no module outfit\.lettres\. Cor"
+        FunctionsNotLoaded, match=r"__init__.py, line 2.*no module outfit\.lettres\. Cor"
     ):
         outfit.registry().resolve_all()
 
@@ -260,7 +263,7 @@ def test_one_that_had_begun_fails_of_it_in_the_end_and_says_so(
     failed = bench.read(row)
     assert failed.status is Status.FAILED
     assert failed.error is not None
-    assert failed.error["kind"] == "EntryNotLoaded"
+    assert failed.error["kind"] == "FunctionNotLoaded"
     assert "No module named 'no_such_distribution'" in failed.error["message"]
     assert failed.attempt == 1  # another attempt would help no more
 
@@ -270,14 +273,16 @@ def test_a_task_that_can_not_be_loaded_is_kept_until_it_can(
 ) -> None:
     message = TaskMessage(id="t", name="letter_note", payload={"text": "abc"})
     with_outfit.write(MISSING)
-    with pytest.raises(EntryNotLoaded) as raised:
+    with pytest.raises(FunctionNotLoaded) as raised:
         execution.run(message, deadline=clock.now() + 60_000, send=bench.send)
     record = {
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
         "requestPayload": {"v": 1, "kind": "task", **message._asdict()},
         "responsePayload": {"errorType": type(raised.value).__name__, "errorMessage": "no"},
     }
-    with pytest.raises(EntryNotLoaded):  # its record goes back to the queue, then to dead letters
+    with pytest.raises(
+        FunctionNotLoaded
+    ):  # its record goes back to the queue, then to dead letters
         failure_records.handle_record(record, bench.send)
     with_outfit.write(GOOD)
     failure_records.handle_record(record, bench.send)
