@@ -37,7 +37,7 @@ At(p, pc) == loc[p].pc = pc
 Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
 Ended(m) == row[m].st \in {"ok", "bad"}
 Past(r) == r.done \/ r.st \in {"over", "canceled"}
-Invocation == {"add", "addrow", "park", "final"}
+Invocation == {"add", "addrow", "begin_wait", "final"}
 
 RSeen == {R} \cup (IF calm THEN {} ELSE {was.R})
 RowSeen(m) == {row[m]} \cup (IF calm THEN {} ELSE {was.row[m]})
@@ -65,10 +65,10 @@ Claim(p) ==
   /\ R' = [R EXCEPT !.st = "run", !.tok = @ + 1]
   /\ Go(p, [Idle EXCEPT !.tok = R.tok + 1, !.todo = IF R.sealed THEN {} ELSE Members,
             !.pc = IF R.done \/ (Without("wake_is_a_hint") /\ R.sealed) THEN "final"
-                   ELSE IF R.sealed THEN "park" ELSE "add"])
+                   ELSE IF R.sealed THEN "begin_wait" ELSE "add"])
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
 
-Step(l) == LET rest == l.todo \ {l.m} IN [l EXCEPT !.pc = IF rest = {} THEN "park" ELSE "add", !.todo = rest]
+Step(l) == LET rest == l.todo \ {l.m} IN [l EXCEPT !.pc = IF rest = {} THEN "begin_wait" ELSE "add", !.todo = rest]
 PutRow(l) == row' = [row EXCEPT ![l.m] = IF @.st = "none" THEN [st |-> "live", run |-> 0, mark |-> l.tok] ELSE @]
 Mark(l) == open' = [open EXCEPT ![l.m] = l.tok]
 
@@ -89,8 +89,8 @@ AddRow(p) ==
   /\ IF Without("marker_first") THEN Mark(loc[p]) /\ UNCHANGED row ELSE PutRow(loc[p]) /\ UNCHANGED open
   /\ UNCHANGED <<bad, R, bud>> /\ Plain
 
-Park(p) ==
-  /\ At(p, "park")
+Wait(p) ==
+  /\ At(p, "begin_wait")
   /\ IF R.st = "run" /\ R.tok = loc[p].tok
      THEN /\ R' = [R EXCEPT !.st = "wait", !.sealed = TRUE]
           /\ Go(p, IF Without("sealer_looks") THEN Idle ELSE [Idle EXCEPT !.pc = "look"])
@@ -98,7 +98,7 @@ Park(p) ==
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
 
 (* It is to be canceled: it dispatches no more members, and waits for those that it has dispatched. *)
-ParkEarly(p) ==
+WaitEarly(p) ==
   /\ At(p, "add") /\ R.stop /\ R.st = "run" /\ R.tok = loc[p].tok
   /\ R' = [R EXCEPT !.st = "wait"] /\ Go(p, [Idle EXCEPT !.pc = "look"])
   /\ UNCHANGED <<row, open, bad, bud>> /\ Plain
@@ -155,7 +155,7 @@ Admits(p) ==
   LET l == loc[p] IN
   /\ At(p, "query") /\ l.left = {} /\ (Without("r_first") => l.k = 99) /\ Rest(p)
   /\ R' = IF /\ (R.st = "wait" \/ Without("admit_asks"))
-             /\ (R.tok = l.tok \/ Without("park_fence"))
+             /\ (R.tok = l.tok \/ Without("wait_fence"))
              /\ (R.epoch = l.e \/ Without("epoch") \/ (l.stop /\ Without("stop_epoch")))
              /\ (R.stop = l.stop \/ Without("stop_asked"))
           THEN IF l.stop THEN [R EXCEPT !.st = "canceled"] ELSE [R EXCEPT !.st = "queued", !.done = TRUE]
@@ -293,7 +293,7 @@ StrayAdmit ==
 Kill(p) == loc[p] # Idle /\ Spend("kill") /\ Rest(p) /\ UNCHANGED <<row, open, bad, R, was, calm>>
 
 Goes(p) ==
-  \/ AddMark(p) \/ AddSkips(p) \/ AddRow(p) \/ Park(p) \/ ParkEarly(p) \/ Final(p) \/ Looks(p) \/ Queries(p) \/ ReadsLate(p) \/ Admits(p)
+  \/ AddMark(p) \/ AddSkips(p) \/ AddRow(p) \/ Wait(p) \/ WaitEarly(p) \/ Final(p) \/ Looks(p) \/ Queries(p) \/ ReadsLate(p) \/ Admits(p)
   \/ Flags(p) \/ Unmarks(p) \/ Own(p) \/ MarksAgain(p) \/ QueuesAgain(p) \/ QueuesAlone(p)
   \/ Sweeps(p) \/ SweepFlags(p) \/ SweepDeletes(p)
 Next ==

@@ -44,7 +44,7 @@ Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
 Send(j)   == msgs' = [msgs EXCEPT ![j] = IF @ < 2 THEN @ + 1 ELSE @]
 Go(p, l)  == loc' = [loc EXCEPT ![p] = l]
 Rest(p)   == Go(p, Idle)
-Pump(p)   == Go(p, [Idle EXCEPT !.pc = "pump"])
+Pass(p)   == Go(p, [Idle EXCEPT !.pc = "pass"])
 See(j)    == [Idle EXCEPT !.j = j, !.st = row[j].st, !.adm = row[j].adm]
 AsRead(l) == row[l.j].st = l.st /\ row[l.j].adm = l.adm
 (* A grant changes the rate item's turn, so decisions that were based on the old item are refused. *)
@@ -71,13 +71,13 @@ Receives(w) ==
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, bud, only, paid, soon>>
 Looks(w) ==
   /\ loc[w].pc = "look"
-  /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ allow > 0 /\ wait = {} THEN "claim" ELSE "park"])
+  /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ allow > 0 /\ wait = {} THEN "claim" ELSE "hold_in_line"])
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 (* If no start is allowed now, the claim of an admitted job waits a moment, or the job waits in line again. *)
 ComesLate(w) ==
   LET l == loc[w] IN
   /\ l.pc = "enter" /\ l.j \in unst /\ allow = 0 /\ ~Without("counts_start") /\ Spend("late")
-  /\ Go(w, [l EXCEPT !.pc = "park"])
+  /\ Go(w, [l EXCEPT !.pc = "hold_in_line"])
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
 (* pc "claim" takes a grant, as read. pc "enter" is an admitted job: its claim only counts the start. *)
 Claims(w) ==
@@ -102,12 +102,12 @@ Claims(w) ==
      ELSE /\ Go(w, IF AsRead(l) THEN [l EXCEPT !.pc = "look", !.asread = TRUE] ELSE Idle)
           /\ UNCHANGED <<allow, unst, starts, row, tokens, asked, paid, soon>>
   /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only, soon>>
-Parks(p) ==
+Holds(p) ==
   LET l == loc[p] IN
-  /\ l.pc = "park"
+  /\ l.pc = "hold_in_line"
   /\ IF AsRead(l)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "waiting", adm |-> FALSE, own |-> "-"]]
-          /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ unst' = unst \ {l.j} /\ Pump(p)
+          /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ unst' = unst \ {l.j} /\ Pass(p)
      ELSE Rest(p) /\ UNCHANGED <<unst, row, wait, paid>>
   /\ UNCHANGED <<allow, starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 
@@ -134,8 +134,8 @@ LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
 ----------------------------------------------------------------------------
 (* The admission pass *)
 
-PumpLooks(p) ==
-  /\ loc[p].pc = "pump"
+PassLooks(p) ==
+  /\ loc[p].pc = "pass"
   /\ LET first == See(Lowest(wait)) IN
      Go(p, IF wait = {}
            THEN Idle
@@ -151,9 +151,9 @@ Admits(p) ==
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "queued", adm |-> ~Without("admit_marks"), own |-> "-"]]
           /\ wait' = wait \ {l.j} /\ tokens' = (IF tokens > 0 THEN tokens - 1 ELSE 0) /\ asked' = FALSE
           /\ paid' = paid \cup {l.j} /\ starts' = starts + 1 /\ Send(l.j)
-          /\ loc' = Moved([loc EXCEPT ![p] = [Idle EXCEPT !.pc = "pump"]], p)
+          /\ loc' = Moved([loc EXCEPT ![p] = [Idle EXCEPT !.pc = "pass"]], p)
           /\ soon' = soon \ {l.j} /\ unst' = unst \cup {l.j}
-     ELSE Pump(p) /\ UNCHANGED <<unst, starts, row, wait, tokens, asked, msgs, paid, soon>>
+     ELSE Pass(p) /\ UNCHANGED <<unst, starts, row, wait, tokens, asked, msgs, paid, soon>>
   /\ UNCHANGED <<allow, wakes, recs, bud, only>>
 (* The first waiting job becomes due for the timer soon after the expected wake-up. This is written *)
 (* before a wake-up is requested, and also if one is under way, because another job may be first.   *)
@@ -163,7 +163,7 @@ HasDue(p) ==
   /\ IF row[l.j].st = "waiting"
      THEN /\ soon' = IF Without("first_is_due") THEN soon ELSE soon \cup {l.j}
           /\ IF l.pc = "due" THEN Go(p, [l EXCEPT !.pc = "mark"]) ELSE Rest(p)
-     ELSE Pump(p) /\ UNCHANGED soon
+     ELSE Pass(p) /\ UNCHANGED soon
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 (* The rate item records the coming wake-up, if it is as read. Then the wake-up is sent. *)
 Marks(p) ==
@@ -171,7 +171,7 @@ Marks(p) ==
   /\ l.pc = "mark"
   /\ IF (l.asread /\ ~asked) \/ Without("wake_up_marked")
      THEN asked' = TRUE /\ Go(p, [Idle EXCEPT !.pc = "wake"])
-     ELSE Pump(p) /\ UNCHANGED asked
+     ELSE Pass(p) /\ UNCHANGED asked
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, wakes, msgs, recs, bud, only, paid, soon>>
 SendsWakeUp(p) ==
   /\ loc[p].pc = "wake" /\ Rest(p) /\ wakes' = (IF wakes < 3 THEN wakes + 1 ELSE 3)
@@ -179,7 +179,7 @@ SendsWakeUp(p) ==
 
 (* A waiting job is canceled, and an admission pass follows. *)
 Cancel(j) ==
-  /\ loc[U] = Idle /\ row[j].st = "waiting" /\ Spend("cancel") /\ Pump(U)
+  /\ loc[U] = Idle /\ row[j].st = "waiting" /\ Spend("cancel") /\ Pass(U)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]]
   /\ wait' = wait \ {j} /\ soon' = soon \ {j}
   /\ UNCHANGED <<allow, unst, starts, tokens, asked, wakes, msgs, recs, only, paid>>
@@ -193,26 +193,26 @@ TokenComes == /\ tokens < Burst \/ allow < Burst
               /\ tokens' = More(tokens) /\ allow' = More(allow)
               /\ UNCHANGED <<unst, starts, row, wait, asked, wakes, msgs, recs, loc, bud, only, paid, soon>>
 WakesUp(w) ==    \* a wake-up is for when there is a token
-  /\ wakes > 0 /\ tokens > 0 /\ loc[w] = Idle /\ wakes' = wakes - 1 /\ Pump(w)
+  /\ wakes > 0 /\ tokens > 0 /\ loc[w] = Idle /\ wakes' = wakes - 1 /\ Pass(w)
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
-TimerPumps ==
-  /\ loc[T] = Idle /\ wait # {} /\ tokens > 0 /\ ~Without("timer_pumps") /\ Pump(T)
+TimerAdmits ==
+  /\ loc[T] = Idle /\ wait # {} /\ tokens > 0 /\ ~Without("timer_admits") /\ Pass(T)
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 Resends(j) ==
   /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, loc, bud, only, paid, soon>>
 SetsBack(j) ==   \* unclaimed for an hour: to the end of the line, and it pays again
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
-  /\ Go(T, [See(j) EXCEPT !.pc = "park"])
+  /\ Go(T, [See(j) EXCEPT !.pc = "hold_in_line"])
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 RescuesGone(j) ==
   /\ loc[T] = Idle /\ row[j].st = "running" /\ ~Alive(j)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j} /\ unst' = unst \ {j}
   /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, soon>>
-Settles(j) ==    \* a record whose job does not run any more pumps its line
+Settles(j) ==    \* a record whose job does not run any more has its line checked
   /\ j \in recs /\ loc[F] = Idle /\ recs' = recs \ {j}
-  /\ Pump(F) /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid, soon>>
+  /\ Pass(F) /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid, soon>>
 
 ----------------------------------------------------------------------------
 (* What goes wrong *)
@@ -232,13 +232,13 @@ Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
              /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
 
 ----------------------------------------------------------------------------
-WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ ComesLate(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
-                   \/ PumpLooks(w) \/ Admits(w) \/ HasDue(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
-TimerGoesOn     == \/ TimerPumps \/ Parks(T) \/ PumpLooks(T) \/ Admits(T) \/ HasDue(T) \/ Marks(T) \/ SendsWakeUp(T)
+WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ ComesLate(w) \/ Claims(w) \/ Holds(w) \/ Succeeds(w) \/ LosesClaim(w)
+                   \/ PassLooks(w) \/ Admits(w) \/ HasDue(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
+TimerGoesOn     == \/ TimerAdmits \/ Holds(T) \/ PassLooks(T) \/ Admits(T) \/ HasDue(T) \/ Marks(T) \/ SendsWakeUp(T)
                    \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
-FailuresGoesOn  == \/ PumpLooks(F) \/ Admits(F) \/ HasDue(F) \/ Marks(F) \/ SendsWakeUp(F)
+FailuresGoesOn  == \/ PassLooks(F) \/ Admits(F) \/ HasDue(F) \/ Marks(F) \/ SendsWakeUp(F)
                    \/ \E j \in Jobs : Settles(j)
-PersonGoesOn    == \/ PumpLooks(U) \/ Admits(U) \/ HasDue(U) \/ Marks(U) \/ SendsWakeUp(U)
+PersonGoesOn    == \/ PassLooks(U) \/ Admits(U) \/ HasDue(U) \/ Marks(U) \/ SendsWakeUp(U)
 GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
                    \/ TimerGoesOn \/ FailuresGoesOn \/ PersonGoesOn \/ TokenComes
 
@@ -276,7 +276,7 @@ MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 (* that was lost, or its sender was killed, the timer looks a minute later. The timer's hourly     *)
 (* check is needed only after a kill without a failure record.                                     *)
 Lost == bud["kill"] < Kills \/ bud["loss"] < Losses
-Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit", "due", "relies", "mark", "wake"}
+Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"hold_in_line", "pass", "admit", "due", "relies", "mark", "wake"}
                      \/ wakes > 0 \/ recs # {} \/ only \/ (Lost /\ soon \cap wait # {})
 (* Waiting jobs don't request a wake-up each: a grant requests at most one, for the next job. *)
 FewWakeUps == wakes <= starts

@@ -68,8 +68,8 @@ Allowed ==
     [] write.do = "postpone"   -> PostponeOk(row, Seen) /\ HasRead /\ Leaves(row)
     [] write.do = "set_aside"  -> write.who = "timer" /\ row.due /\ Leaves(row)
     [] write.do = "expire"     -> write.who = "timer" /\ ExpireOk(row, Seen) /\ HasRead /\ Leaves(Expire(row))
-    [] write.do = "hold"       -> /\ ParkOk(row, Seen) /\ HasRead /\ (row.st = "running" => HasClaim)
-                                  /\ Leaves(Park(row, After.in, After.since)) /\ After.in # "-"
+    [] write.do = "hold"       -> /\ HoldOk(row, Seen) /\ HasRead /\ (row.st = "running" => HasClaim)
+                                  /\ Leaves(Hold(row, After.in, After.since)) /\ After.in # "-"
     [] write.do = "wait"       -> write.who = "worker" /\ MayEnd(WaitOk(row, Seen.tok), FALSE) /\ Leaves(Wait(row, After.since))
     [] write.do = "signal"     -> /\ SignalOk(row, Seen) /\ HasRead
                                   /\ Leaves(row) \/ (row.in = "signal" /\ Leaves(Admit(row, 0)))

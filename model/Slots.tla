@@ -57,7 +57,7 @@ Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
 Send(j)     == msgs' = [msgs EXCEPT ![j] = IF @ < 2 THEN @ + 1 ELSE @]
 Go(p, l)    == loc' = [loc EXCEPT ![p] = l]
 Rest(p)     == Go(p, Idle)
-Pump(p)     == Go(p, [Idle EXCEPT !.pc = "pump"])
+Pass(p)     == Go(p, [Idle EXCEPT !.pc = "pass"])
 See(j)      == [Idle EXCEPT !.j = j, !.st = row[j].st, !.slot = row[j].slot, !.adm = row[j].adm,
                             !.in = row[j].in, !.v = row[j].v]
 
@@ -124,7 +124,7 @@ Looks(w) ==
        LET n == Room(c.lim) IN
        IF n # 0 /\ (wait = {} \/ Without("newcomer_waits"))
        THEN Go(w, [l EXCEPT !.pc = "claim", !.n = n, !.lim = Entitled])
-       ELSE Go(w, [l EXCEPT !.pc = "park"])
+       ELSE Go(w, [l EXCEPT !.pc = "hold_in_line"])
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
 
 (* The worker claims the job with a slot's item as read, or under the mark of an admitted row. *)
@@ -155,27 +155,27 @@ ClaimsUnlimited(w) ==
        /\ Go(w, [Idle EXCEPT !.pc = "run", !.j = j])
   /\ UNCHANGED <<hold, wait, held, limits, recs, only>>
 
-(* Parks a job in the line or under the pause, with row, slot and entry in one transaction. *)
+(* Holds a job in the line or under the pause, with row, slot and entry in one transaction. *)
 Waits(j, in, v) == [row EXCEPT ![j] = [@ EXCEPT !.st = "waiting", !.in = in, !.v = v, !.slot = 0,
                                                !.adm = FALSE, !.own = "-", !.un = FALSE]]
-Parks(p) ==
+Holds(p) ==
   LET l == loc[p]
-      mine == IF Without("park_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
+      mine == IF Without("hold_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
       v == NewV(l.j)
   IN
-  /\ l.pc \in {"park", "hold"}
+  /\ l.pc \in {"hold_in_line", "hold"}
   /\ IF mine
-     THEN /\ row' = Waits(l.j, IF l.pc = "park" THEN "line" ELSE "pause", v)
+     THEN /\ row' = Waits(l.j, IF l.pc = "hold_in_line" THEN "line" ELSE "pause", v)
           /\ hold' = (IF l.slot # 0 /\ hold[l.slot] = l.j THEN [hold EXCEPT ![l.slot] = 0] ELSE hold)
-          /\ IF Without("park_in_one")
-             THEN Go(p, [l EXCEPT !.pc = IF @ = "park" THEN "entry" ELSE "held", !.v = v]) /\ UNCHANGED <<wait, held>>
-             ELSE /\ IF l.pc = "park" THEN wait' = wait \cup {Entry(l.j, v)} /\ UNCHANGED held
+          /\ IF Without("hold_in_one")
+             THEN Go(p, [l EXCEPT !.pc = IF @ = "hold_in_line" THEN "entry" ELSE "held", !.v = v]) /\ UNCHANGED <<wait, held>>
+             ELSE /\ IF l.pc = "hold_in_line" THEN wait' = wait \cup {Entry(l.j, v)} /\ UNCHANGED held
                                       ELSE held' = held \cup {Entry(l.j, v)} /\ UNCHANGED wait
-                  /\ IF Without("looks_once_more") THEN Rest(p) ELSE Pump(p)
+                  /\ IF Without("looks_once_more") THEN Rest(p) ELSE Pass(p)
      ELSE Rest(p) /\ UNCHANGED <<row, hold, wait, held>>
   /\ UNCHANGED <<limits, msgs, recs, bud, only>>
 EntryLater(p) ==   \* only in a twin
-  /\ loc[p].pc \in {"entry", "held"} /\ Pump(p)
+  /\ loc[p].pc \in {"entry", "held"} /\ Pass(p)
   /\ IF loc[p].pc = "entry" THEN wait' = wait \cup {Entry(loc[p].j, loc[p].v)} /\ UNCHANGED held
                             ELSE held' = held \cup {Entry(loc[p].j, loc[p].v)} /\ UNCHANGED wait
   /\ UNCHANGED <<row, hold, limits, msgs, recs, bud, only>>
@@ -191,10 +191,10 @@ Succeeds(w) ==
   /\ row' = Ended(l.j, "done", FALSE)
   /\ IF Without("freed_in_one") THEN Go(w, [Idle EXCEPT !.pc = "free", !.n = row[l.j].slot, !.j = l.j]) /\ UNCHANGED hold
      ELSE /\ hold' = GivenBack(hold, l.j)
-          /\ IF Without("ender_pumps") THEN Rest(w) ELSE Pump(w)
+          /\ IF Without("ender_admits") THEN Rest(w) ELSE Pass(w)
   /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
 FreesLater(w) ==   \* only in a twin
-  /\ loc[w].pc = "free" /\ Pump(w)
+  /\ loc[w].pc = "free" /\ Pass(w)
   /\ hold' = IF loc[w].n = 0 THEN hold ELSE [hold EXCEPT ![loc[w].n] = 0]
   /\ UNCHANGED <<row, wait, held, limits, msgs, recs, bud, only>>
 FailsAttempt(w) ==
@@ -202,7 +202,7 @@ FailsAttempt(w) ==
   /\ l.pc = "run" /\ Owns(w) /\ Spend("retry")
   /\ row' = Ended(l.j, "retryable", Without("retry_frees")) /\ Send(l.j)
   /\ hold' = IF Without("retry_frees") THEN hold ELSE GivenBack(hold, l.j)
-  /\ Pump(w) /\ UNCHANGED <<wait, held, limits, recs, only>>
+  /\ Pass(w) /\ UNCHANGED <<wait, held, limits, recs, only>>
 (* A job keeps its slot between invocations, and its row shows that it was admitted. *)
 EndsInvocation(w) ==
   LET l == loc[w] IN
@@ -211,14 +211,14 @@ EndsInvocation(w) ==
                         ![l.j].adm = TRUE]
   /\ hold' = IF Without("invocation_keeps") THEN GivenBack(hold, l.j) ELSE hold
   /\ UNCHANGED <<wait, held, limits, recs, only>>
-(* At a checkpoint, a job finds a pause and parks under it. *)
-ParksAtCheckpoint(w) ==
+(* At a checkpoint, a job finds a pause and is held under it. *)
+HoldsAtCheckpoint(w) ==
   LET l == loc[w]
       v == NewV(l.j)
   IN
   /\ l.pc = "run" /\ Owns(w) /\ (\E c \in InForce : c.paused)
   /\ row' = Waits(l.j, "pause", v) /\ hold' = GivenBack(hold, l.j)
-  /\ held' = held \cup {Entry(l.j, v)} /\ Pump(w)
+  /\ held' = held \cup {Entry(l.j, v)} /\ Pass(w)
   /\ UNCHANGED <<wait, limits, msgs, recs, bud, only>>
 (* A job yields: its slot goes to the next job, and it goes to the end of the line. *)
 EndsTurn(w) ==
@@ -227,21 +227,21 @@ EndsTurn(w) ==
   IN
   /\ l.pc = "run" /\ Owns(w) /\ Spend("turn")
   /\ row' = Waits(l.j, "line", v) /\ hold' = (IF Without("turn_frees") THEN hold ELSE GivenBack(hold, l.j))
-  /\ wait' = wait \cup {Entry(l.j, v)} /\ Pump(w)
+  /\ wait' = wait \cup {Entry(l.j, v)} /\ Pass(w)
   /\ UNCHANGED <<held, limits, msgs, recs, only>>
 LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
                  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
 
 ----------------------------------------------------------------------------
-(* The pump, which runs in the process that freed a slot or parked a job, and in the timer. It     *)
+(* The admission pass of the process that freed a slot or held a job, and of the timer. It           *)
 (* continues until no slot is free or no job waits.                                                *)
 
 Shut(c) == PausesQueue /\ c.paused   \* a paused queue admits no jobs
 (* If a slot's holder has ended or names another slot, a write manually has left this slot behind.  *)
 HasIt(j, n) == row[j].slot = n /\ ~Finished(j)
-Strays      == IF Without("pump_frees") THEN {} ELSE {n \in Slots : hold[n] # 0 /\ ~HasIt(hold[n], n)}
-PumpLooks(p) ==
-  /\ loc[p].pc = "pump"
+Strays      == IF Without("pass_frees") THEN {} ELSE {n \in Slots : hold[n] # 0 /\ ~HasIt(hold[n], n)}
+PassLooks(p) ==
+  /\ loc[p].pc = "pass"
   /\ \E c \in IF p = U THEN {now} ELSE InForce :
        LET n == Room(c.lim) IN
        /\ only' = (only \/ c # now)   \* with an old cache, it may miss the change
@@ -255,7 +255,7 @@ PumpLooks(p) ==
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud>>
 FreesStray(p) ==
   LET l == loc[p] IN
-  /\ l.pc = "stray" /\ Pump(p)
+  /\ l.pc = "stray" /\ Pass(p)
   /\ hold' = IF hold[l.n] = l.j /\ l.asread THEN [hold EXCEPT ![l.n] = 0] ELSE hold
   /\ UNCHANGED <<row, wait, held, limits, msgs, recs, bud, only>>
 
@@ -265,7 +265,7 @@ Admits(p) ==
       r == row[l.j]
       mine == (r.st = "waiting" /\ r.in = "line" /\ r.v = l.v /\ AsRead(l)) \/ Without("admit_asks_row")
       free == (hold[l.n] = 0 /\ l.asread) \/ Without("admit_asks_slot")
-      next == IF Without("pump_goes_on") THEN Idle ELSE [Idle EXCEPT !.pc = "pump"]
+      next == IF Without("pass_goes_on") THEN Idle ELSE [Idle EXCEPT !.pc = "pass"]
   IN
   /\ l.pc = "admit"
   /\ IF mine /\ free
@@ -279,7 +279,7 @@ Admits(p) ==
 
 (* Drops an entry whose row, as read, doesn't wait under it: exactly that entry, not the job's next. *)
 Drops(p) ==
-  /\ loc[p].pc = "drop" /\ Pump(p)
+  /\ loc[p].pc = "drop" /\ Pass(p)
   /\ wait' = IF Without("drop_asks_version") THEN {e \in wait : e.j # loc[p].j}
              ELSE wait \ {Entry(loc[p].j, loc[p].v)}
   /\ UNCHANGED <<row, hold, held, limits, msgs, recs, bud, only>>
@@ -292,9 +292,9 @@ CanAdmit == wait # {} /\ Room(now.lim) # 0 /\ ~Shut(now)
 Resends(j) ==
   /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
   /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, bud, only>>
-(* When the timer finds a due row that waits, it pumps the row's line. *)
-TimerPumps ==
-  /\ loc[T] = Idle /\ (CanAdmit \/ (Strays # {} /\ ~Shut(now))) /\ ~Without("timer_pumps") /\ Pump(T)
+(* When the timer finds a due row that waits, it makes a pass over its line. *)
+TimerAdmits ==
+  /\ loc[T] = Idle /\ (CanAdmit \/ (Strays # {} /\ ~Shut(now))) /\ ~Without("timer_admits") /\ Pass(T)
   /\ \E j \in Jobs : row[j].st = "waiting" /\ row[j].in = "line"
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
 (* After a pause, its jobs are queued again, and then have to pass the line. *)
@@ -310,13 +310,13 @@ EndsPause ==
 (* the line. Its slot goes to the next job.                                                          *)
 SetsBack(j) ==
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
-  /\ Go(T, [See(j) EXCEPT !.pc = "park"])
+  /\ Go(T, [See(j) EXCEPT !.pc = "hold_in_line"])
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, only>>
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 Gone(j)  == IF Alive(j) THEN Spend("zombie") ELSE UNCHANGED bud
 (* A running job is rescued by the timer, or settled by a failure record. *)
 Rescues(p, j) ==
-  /\ loc[p] = Idle /\ row[j].st = "running" /\ Pump(p)
+  /\ loc[p] = Idle /\ row[j].st = "running" /\ Pass(p)
   /\ \/ row' = Ended(j, "failed", Without("rescue_frees")) /\ Gone(j) /\ UNCHANGED msgs
      \/ row' = Ended(j, "retryable", Without("rescue_frees")) /\ Send(j)
         /\ IF Alive(j) THEN Spend("zombie") ELSE Spend("retry")
@@ -324,13 +324,13 @@ Rescues(p, j) ==
   /\ UNCHANGED <<wait, held, limits, recs, only>>
 RescuesGone(j)   == ~Alive(j) /\ Rescues(T, j)
 RescuesZombie(j) == Alive(j) /\ Rescues(T, j)
-(* A failure record of a job that no longer runs pumps its line, in place of the dead worker. *)
+(* A failure record of a job that no longer runs has its line checked, in place of the dead worker. *)
 Settles(j) ==
   /\ j \in recs /\ loc[F] = Idle
   /\ IF row[j].st = "running" /\ ~Alive(j)
      THEN Rescues(F, j)
      ELSE /\ recs' = recs \ {j}
-          /\ IF Without("record_pumps") THEN UNCHANGED loc ELSE Pump(F)
+          /\ IF Without("record_admits") THEN UNCHANGED loc ELSE Pass(F)
           /\ UNCHANGED <<row, hold, wait, held, limits, msgs, bud, only>>
 
 ----------------------------------------------------------------------------
@@ -350,7 +350,7 @@ WritesCancel ==
           /\ hold' = IF l.slot # 0 /\ hold[l.slot] = l.j THEN [hold EXCEPT ![l.slot] = 0] ELSE hold
           /\ wait' = IF l.in = "line" THEN wait \ {Entry(l.j, l.v)} ELSE wait
           /\ held' = IF l.in = "pause" THEN held \ {Entry(l.j, l.v)} ELSE held
-          /\ Pump(U)
+          /\ Pass(U)
      ELSE Go(U, IF row[l.j].st \in Claimable \cup {"waiting"} THEN [See(l.j) EXCEPT !.pc = "cancel"] ELSE Idle)
           /\ UNCHANGED <<row, hold, wait, held>>
   /\ UNCHANGED <<limits, msgs, recs, bud, only>>
@@ -366,11 +366,11 @@ SetsLimit ==
   /\ loc[U] = Idle /\ fresh
   /\ \/ /\ Spend("change") /\ \E lim \in NewLimits : lim # now.lim /\ now' = [now EXCEPT !.lim = lim]
      \/ /\ ~now.paused /\ Spend("pause") /\ now' = [now EXCEPT !.paused = TRUE]
-  /\ past' = now /\ fresh' = FALSE /\ Pump(U)
+  /\ past' = now /\ fresh' = FALSE /\ Pass(U)
   /\ UNCHANGED <<row, hold, wait, held, msgs, recs, only>>
 Resumes ==
   /\ loc[U] = Idle /\ fresh /\ now.paused /\ now' = [now EXCEPT !.paused = FALSE]
-  /\ past' = now /\ fresh' = FALSE /\ Pump(U)
+  /\ past' = now /\ fresh' = FALSE /\ Pass(U)
   /\ UNCHANGED <<row, hold, wait, held, msgs, recs, bud, only>>
 CachesEnd ==
   /\ ~fresh /\ fresh' = TRUE
@@ -384,9 +384,9 @@ Kill(p) ==
   /\ \/ p \in Workers /\ loc[p].j # 0 /\ recs' = recs \cup {loc[p].j} /\ UNCHANGED only
      \/ UNCHANGED recs /\ only' = TRUE
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs>>
-(* A worker is killed while it pumps. The failure record is that of the job that it ran. *)
-KillInPump(w) ==
-  /\ loc[w].pc \in {"pump", "admit", "drop"} /\ Spend("kill") /\ Rest(w)
+(* A worker is killed during its pass. The failure record is that of the job that it ran. *)
+KillInPass(w) ==
+  /\ loc[w].pc \in {"pass", "admit", "drop"} /\ Spend("kill") /\ Rest(w)
   /\ \E j \in Jobs : recs' = recs \cup {j}
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, only>>
 Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
@@ -401,20 +401,20 @@ EndsManually(j) ==
 
 ----------------------------------------------------------------------------
 (* The steps that each process takes unless a fault stops it *)
-WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ EntryLater(w) \/ Succeeds(w)
-                   \/ FreesLater(w) \/ LosesClaim(w) \/ PumpLooks(w) \/ Admits(w) \/ Drops(w) \/ FreesStray(w)
-TimerGoesOn     == \/ TimerPumps \/ EndsPause \/ FreesStray(T) \/ Parks(T) \/ EntryLater(T)
-                   \/ PumpLooks(T) \/ Admits(T) \/ Drops(T)
+WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Holds(w) \/ EntryLater(w) \/ Succeeds(w)
+                   \/ FreesLater(w) \/ LosesClaim(w) \/ PassLooks(w) \/ Admits(w) \/ Drops(w) \/ FreesStray(w)
+TimerGoesOn     == \/ TimerAdmits \/ EndsPause \/ FreesStray(T) \/ Holds(T) \/ EntryLater(T)
+                   \/ PassLooks(T) \/ Admits(T) \/ Drops(T)
                    \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
-FailuresGoesOn  == (\E j \in Jobs : Settles(j)) \/ PumpLooks(F) \/ Admits(F) \/ Drops(F) \/ FreesStray(F)
-PersonGoesOn    == WritesCancel \/ Resumes \/ PumpLooks(U) \/ Admits(U) \/ Drops(U) \/ FreesStray(U)
+FailuresGoesOn  == (\E j \in Jobs : Settles(j)) \/ PassLooks(F) \/ Admits(F) \/ Drops(F) \/ FreesStray(F)
+PersonGoesOn    == WritesCancel \/ Resumes \/ PassLooks(U) \/ Admits(U) \/ Drops(U) \/ FreesStray(U)
 GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
                    \/ TimerGoesOn \/ FailuresGoesOn \/ PersonGoesOn \/ CachesEnd
 
 Next ==
   \/ GoesOn \/ SetsLimit
   \/ \E w \in Workers : ClaimsUnlimited(w) \/ FailsAttempt(w) \/ EndsInvocation(w) \/ EndsTurn(w)
-                       \/ ParksAtCheckpoint(w) \/ KillInPump(w)
+                       \/ HoldsAtCheckpoint(w) \/ KillInPass(w)
   \/ \E p \in Procs : Kill(p)
   \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j)
                    \/ EndsManually(j)
@@ -432,7 +432,7 @@ TypeOK ==
                      /\ row[j].slot \in 0..MaxSlot /\ msgs[j] \in 0..2
   /\ \A n \in Slots : hold[n] \in Jobs \cup {0}
 
-MayBeLeft == bud["hand"] < Hands   \* a write manually may have left a slot; a pump that needs it frees it
+MayBeLeft == bud["hand"] < Hands   \* a write manually may have left a slot; a pass that needs it frees it
 
 (* The holder of each slot is an unfinished row that names it. *)
 Names(j, n) == row[j].slot = n /\ row[j].st \in {"queued", "running"}
@@ -443,9 +443,9 @@ RowHasItem == \A j \in Jobs : row[j].slot # 0 => hold[row[j].slot] = j /\ Names(
 RunsWithSlot == \A j \in Jobs : row[j].st = "running" => row[j].slot # 0 \/ row[j].un
 (* That slot is its own, even after a write manually. *)
 RunsOnItsOwn == \A j \in Jobs : row[j].st = "running" /\ row[j].slot # 0 => hold[row[j].slot] = j
-(* Only queued rows have the mark, because claiming or parking removes it. *)
+(* Only queued rows have the mark, because a claim or a hold removes it. *)
 MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
-(* A waiting job has its entry. The pump drops an entry under which no job waits. *)
+(* A waiting job has its entry. A pass drops an entry under which no job waits. *)
 Listed == \A j \in Jobs : row[j].st = "waiting" =>
              IF row[j].in = "line" THEN Entry(j, row[j].v) \in wait ELSE Entry(j, row[j].v) \in held
 
@@ -453,7 +453,7 @@ Listed == \A j \in Jobs : row[j].st = "waiting" =>
 GrantWithin ==
   [][\A p \in Procs : loc[p].pc \in {"claim", "admit"} /\ loc[p].n # 0 /\ loc'[p] # loc[p] /\ hold'[loc[p].n] # hold[loc[p].n]
        => Cardinality(Held(hold')) <= loc[p].lim]_vars
-(* A worker that looks after a job has parked doesn't start another job before it. *)
+(* A worker that looks after a job was held doesn't start another job before it. *)
 NobodyOvertakes ==
   [][\A w \in Workers : loc[w].pc = "look" /\ loc'[w].pc = "claim" => wait = {}]_vars
 (* The writer of an end has the claim, or takes it from a claimer that is gone. *)
@@ -462,7 +462,7 @@ OwnerEnds == [][\A w \in Workers : loc[w].pc = "run" /\ loc'[w] # loc[w] /\ row'
 OutcomeStays == [][\A j \in Jobs : Finished(j) => row'[j] = row[j] \/ bud'["requeue"] < bud["requeue"]]_vars
 (* No job waits while a slot is free, unless a process is about to look. Only after a loss do jobs  *)
 (* wait for the timer, which runs once a minute.                                                    *)
-AboutToLook == \/ \E p \in Procs : loc[p].pc \in {"look", "claim", "park", "hold", "pump", "admit", "drop", "stray", "free", "entry"}
+AboutToLook == \/ \E p \in Procs : loc[p].pc \in {"look", "claim", "hold_in_line", "hold", "pass", "admit", "drop", "stray", "free", "entry"}
                \/ recs # {}
 Awake == CanAdmit => AboutToLook \/ only
 

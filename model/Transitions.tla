@@ -46,9 +46,9 @@ LeaseExpired(r, seen, over) ==
 
 (* Effects that transitions share *)
 WithoutRoom(r) == [r EXCEPT !.slot = 0, !.adm = FALSE]
-NotParked(r)   == [r EXCEPT !.in = "-", !.since = 0]
+NotHeld(r)     == [r EXCEPT !.in = "-", !.since = 0]
 Queued(r)      == [r EXCEPT !.st = "queued", !.lease = FALSE, !.due = TRUE]
-Ended(r, s)    == [NotParked(WithoutRoom(r)) EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
+Ended(r, s)    == [NotHeld(WithoutRoom(r)) EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
 
 ----------------------------------------------------------------------------
 (* For each transition: whether its condition holds for row r, and the row afterwards. *)
@@ -99,22 +99,22 @@ RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCanceled(r)
 RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can /\ ~r.mem
 RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCanceled(r)
 
-(* Parks a job that could start, that runs under our claim, or that waits already. *)
-ParkOk(r, seen)     == r.st \notin Over /\ AsRead(r, seen) /\ NotCanceled(r)
-Park(r, in, since)  == [WithoutRoom(r) EXCEPT !.st = "waiting", !.in = in, !.since = since, !.lease = FALSE,
+(* Holds a job that could start, that runs under our claim, or that waits already. *)
+HoldOk(r, seen)     == r.st \notin Over /\ AsRead(r, seen) /\ NotCanceled(r)
+Hold(r, in, since)  == [WithoutRoom(r) EXCEPT !.st = "waiting", !.in = in, !.since = since, !.lease = FALSE,
                                               !.due = TRUE, !.key = @ \/ in = "line"]
 AdmitOk(r, seen)    == r.st = "waiting" /\ AsRead(r, seen) /\ r.since = seen.since
-Admit(r, slot)      == [NotParked(Queued(r)) EXCEPT !.slot = slot, !.adm = (r.in = "line")]
+Admit(r, slot)      == [NotHeld(Queued(r)) EXCEPT !.slot = slot, !.adm = (r.in = "line")]
 
 (* A running job waits for a signal. A signal that comes admits the job if it waits for that signal. *)
 WaitOk(r, t)        == Owned(r, t) /\ NotCanceled(r)
-Wait(r, since)      == Park(r, "signal", since)
+Wait(r, since)      == Hold(r, "signal", since)
 SignalOk(r, seen)   == r.st \notin Over /\ r.st = seen.st /\ r.tok = seen.tok /\ r.in = seen.in
 
 (* A running job waits for its group. It continues when no marker of a member is left, if it still   *)
 (* waits under the claim that was read before the markers.                                           *)
 GatherOk(r, t)      == Owned(r, t) /\ NotCanceled(r)
-Gather(r, since)    == Park(r, "group", since)
+Gather(r, since)    == Hold(r, "group", since)
 WaitsAsRead(r, seen)   == r.st = "waiting" /\ r.in = "group" /\ r.tok = seen.tok
 FinishGroupOk(r, seen) == WaitsAsRead(r, seen) /\ ~r.mem
 
@@ -122,11 +122,11 @@ FinishGroupOk(r, seen) == WaitsAsRead(r, seen) /\ ~r.mem
 (* If no invocation has it, the request itself makes it wait. It is canceled when no marker is left. *)
 WaitForMembersOk(r, t)           == Owned(r, t) /\ r.mem
 RescueWaitOk(r, seen, over)      == LeaseExpired(r, seen, over) /\ r.mem
-WaitForMembers(r, since)         == Park(r, "group", since)
+WaitForMembers(r, since)         == Hold(r, "group", since)
 CancelMembersOk(r)               == r.st = "running"
 CancelMembers(r)                 == [r EXCEPT !.mem = TRUE]
 CancelMembersAndWaitOk(r, seen)  == r.st \notin Over \cup {"running"} /\ AsRead(r, seen)
-CancelMembersAndWait(r, since)   == [Park(r, "group", since) EXCEPT !.mem = TRUE]
+CancelMembersAndWait(r, since)   == [Hold(r, "group", since) EXCEPT !.mem = TRUE]
 CancelParentOk(r, seen)          == WaitsAsRead(r, seen) /\ r.mem
 CancelParent(r)                  == Ended(r, "canceled")
 

@@ -86,13 +86,13 @@ Claims(p) ==
 Next1(l) == IF l.at >= Len(Names) \/ Kind = "any" THEN [l EXCEPT !.pc = "end"] ELSE [l EXCEPT !.at = @ + 1, !.pc = "wait"]
 Continues(p, l, w, v) == Goes(p, Next1(l)) /\ got' = [got EXCEPT ![l.work][w] = @ \cup {v}]
 
-(* Reads the signal, and continues with it. Otherwise the invocation times out or parks. *)
+(* Reads the signal, and continues with it. Otherwise the invocation times out or begins to wait. *)
 ReadsSignal(p) ==
   LET l == loc[p] n == Names[l.at] IN
   /\ At(p, "wait") /\ Kind = "one"
   /\ \E v \in Sigs(l.work, n) :
        IF v # None THEN Continues(p, l, n, v)
-       ELSE UNCHANGED got /\ Goes(p, [l EXCEPT !.pc = IF n \in late THEN "timeout" ELSE "park"])
+       ELSE UNCHANGED got /\ Goes(p, [l EXCEPT !.pc = IF n \in late THEN "timeout" ELSE "begin_wait"])
   /\ UNCHANGED snd /\ Reads
 
 (* A recorded answer is the answer of each later invocation. *)
@@ -104,7 +104,7 @@ ReadsSignals(p) ==
           /\ \E f \in [Of -> {None, 1, 2}] :
                /\ \A n \in Of : f[n] \in Sigs(l.work, n)
                /\ LET come == {i \in DOMAIN Names : f[Names[i]] # None} IN
-                  IF come = {} THEN Goes(p, [l EXCEPT !.pc = IF "any" \in late THEN "timeout" ELSE "park"])
+                  IF come = {} THEN Goes(p, [l EXCEPT !.pc = IF "any" \in late THEN "timeout" ELSE "begin_wait"])
                   ELSE Goes(p, [l EXCEPT !.pc = "record", !.at = CHOOSE i \in come : \A j \in come : i <= j])
   /\ UNCHANGED snd /\ Reads
 
@@ -118,11 +118,11 @@ RecordsFirst(p) ==
 For(l) == IF Kind = "any" THEN Of ELSE {Names[l.at]}
 
 (* One transaction checks that no signal has come. If one has, the job continues in another invocation. *)
-Parks(p) ==
+BeginsWait(p) ==
   LET l == loc[p] IN
-  /\ At(p, "park") /\ Rests(p) /\ UNCHANGED <<sig, any, late, snd, got, bud>>
+  /\ At(p, "begin_wait") /\ Rests(p) /\ UNCHANGED <<sig, any, late, snd, got, bud>>
   /\ IF ~Ours(l) THEN UNCHANGED row /\ Plain
-     ELSE IF (\A n \in For(l) : sig[l.work][n] = None) \/ Without("park_checks")
+     ELSE IF (\A n \in For(l) : sig[l.work][n] = None) \/ Without("wait_checks")
      THEN row' = [row EXCEPT !.st = "wait", !.for = For(l)] /\ Transaction
      ELSE row' = Queued /\ Plain
 
@@ -222,7 +222,7 @@ KillSender(s) ==
   /\ UNCHANGED <<row, sig, any, late, was, calm, loc, got>>
 Kill(p) == loc[p] # Idle /\ Spend("kill") /\ Rests(p) /\ UNCHANGED <<row, sig, any, late, was, calm, snd, got>>
 
-GoesOn(p) == ReadsSignal(p) \/ ReadsSignals(p) \/ RecordsFirst(p) \/ Parks(p) \/ TimesOut(p) \/ EndsInvocation(p)
+GoesOn(p) == ReadsSignal(p) \/ ReadsSignals(p) \/ RecordsFirst(p) \/ BeginsWait(p) \/ TimesOut(p) \/ EndsInvocation(p)
 Next ==
   \/ Settles \/ Rescue \/ TimeComes \/ TimerAdmits \/ WakesForNothing \/ Cancel \/ Requeue
   \/ \E p \in Procs : GoesOn(p) \/ Claims(p) \/ Kill(p)
